@@ -1,0 +1,159 @@
+//! `StorageDriver`, the trait itself. Its rules stand in the crate's documentation.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use url::Url;
+
+use crate::{
+    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    RedirectRequest, Result, WriteMode,
+};
+
+/// A place to keep bytes under paths. Object-safe; shared as `Arc<dyn StorageDriver>`.
+///
+/// A path is never both a file and a prefix of other files; a driver may refuse to make it so.
+#[async_trait]
+pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
+    /// The name of the kind of store, such as `filesystem`; a constant.
+    fn name(&self) -> &'static str;
+
+    /// What this store can promise beyond the contract.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The whole of a small file. `NotFound` when there is none.
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes>;
+
+    /// Publishes a small file, durably and atomically (C1, C2).
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()>;
+
+    /// Opens a file for reading. `NotFound` when there is none, `RangeInvalid` for an offset beyond its end (C10).
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader>;
+
+    /// Opens a staged file for writing. The path names it until it is committed somewhere else (or there).
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>>;
+
+    /// Size and time of a file. `NotFound` for anything else, a prefix too (C7).
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo>;
+
+    /// One level, in byte order of the names, beginning after the name `after`: a page of tags is `take(n)` (C6).
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>>;
+
+    /// Every file below, in byte order of the whole paths (`/a.b/x` before `/a/x`), beginning after the path `after` (C6).
+    ///
+    /// A file that appears or vanishes meanwhile may or may not be yielded.
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>>;
+
+    /// Moves one file (C11), durably.
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()>;
+
+    /// Removes one file; succeeds when there is none (C8).
+    async fn delete(&self, path: &DriverPath) -> Result<()>;
+
+    /// Removes everything below `path`, staged files too, and a file at `path` itself; succeeds when there is nothing (C8, C9).
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()>;
+
+    /// Removes many files, in as few requests as the store allows; each path comes back with its own result.
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)>;
+
+    /// A URL from which a client may fetch the file itself for a while; `None` when the registry is to serve it.
+    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>>;
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<D: StorageDriver + ?Sized> StorageDriver for Arc<D> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        (**self).get_content(path).await
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        (**self).put_content(path, content, mode).await
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        (**self).reader(path, range).await
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        (**self).writer(path, mode).await
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        (**self).stat(path).await
+    }
+
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        (**self).list(path, after)
+    }
+
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
+        (**self).walk(path, after)
+    }
+
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
+        (**self).rename(from, to).await
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        (**self).delete(path).await
+    }
+
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
+        (**self).delete_tree(path).await
+    }
+
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+        (**self).delete_all(paths)
+    }
+
+    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
+        (**self).redirect_url(path, request).await
+    }
+}
+
+/// What every driver can do by doing the above.
+#[async_trait]
+pub trait StorageDriverExt: StorageDriver {
+    /// Whether there is a file at `path`.
+    async fn exists(&self, path: &DriverPath) -> Result<bool> {
+        Ok(if_any(self.stat(path).await)?.is_some())
+    }
+
+    /// The content of a small file, or `None` when there is none.
+    async fn get_content_if_any(&self, path: &DriverPath) -> Result<Option<Bytes>> {
+        if_any(self.get_content(path).await)
+    }
+
+    /// Size and time of a file, or `None` when there is none.
+    async fn stat_if_any(&self, path: &DriverPath) -> Result<Option<FileInfo>> {
+        if_any(self.stat(path).await)
+    }
+}
+
+impl<D: StorageDriver + ?Sized> StorageDriverExt for D {}
+
+fn if_any<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,47 @@
+//! The contract between the Sampan registry and its storage drivers.
+//!
+//! A driver keeps bytes under paths: a directory of files, a bucket, a map in memory.
+//! The registry's engine speaks to it through [`StorageDriver`] alone, and the suite in `sampan-conformance` holds it to the
+//! rules below, each by the clause that it names. Absent on purpose: registries, HTTP, configuration files.
+//!
+//! | | rule | clause |
+//! |---|---|---|
+//! | C1 | [`put_content`](StorageDriver::put_content) is atomic: a reader sees the old or the new whole | `content::overwrite_is_never_torn` |
+//! | C2 | [`PutMode::Create`] has exactly one winner among racers | `content::create_has_one_winner` |
+//! | C3 | nothing is visible at `to` before [`commit`](FileWriter::commit), and then the whole; what readers see at the staging path is not promised | `writer::nothing_appears_before_commit` |
+//! | C4 | [`WriteMode::Append`] continues a closed writer, also from a reopened driver | `writer::append_survives_reopen` |
+//! | C5 | [`size`](FileWriter::size) of an appended writer is what is truly stored | `writer::append_reports_true_size` |
+//! | C6 | [`list`](StorageDriver::list) is one level, sorted, resumable by `after`; [`walk`](StorageDriver::walk) is in order of whole paths; a path with nothing under it is an empty stream, never `NotFound` | `list::missing_is_empty`, `list::pages_join`, `walk::order_is_that_of_whole_paths` |
+//! | C7 | directories do not exist: [`stat`](StorageDriver::stat) of a mere prefix is `NotFound` | `stat::prefix_is_not_found` |
+//! | C8 | [`delete`](StorageDriver::delete) and [`delete_tree`](StorageDriver::delete_tree) of nothing succeed | `delete::is_idempotent` |
+//! | C9 | `delete_tree` respects component borders and removes staged uploads | `delete::tree_stops_at_component` |
+//! | C10 | reading from `size` gives an empty stream; beyond is [`RangeInvalid`](ErrorKind::RangeInvalid) | `reader::offset_edges` |
+//! | C11 | [`rename`](StorageDriver::rename) replaces its target and removes the source; a missing source is `NotFound` and leaves the target alone | `rename::replaces_target` |
+//! | C12 | what was written is at once readable, listed and walked | `walk::sees_own_writes` |
+//! | C13 | after `put_content`, `commit` or `rename`, [`modified`](FileInfo::modified) is not earlier than that call | `stat::publishing_is_a_birth` |
+//! | C14 | every error carries kind, driver, path and keeps its source | `errors::carry_context` |
+//!
+//! C13 is the footing of garbage collection: POSIX `rename` keeps the old timestamp, so an upload that rested for a day would
+//! be born old, and could be swept between its commit and the manifest that names it.
+//! C6, C7 and C8 differ from Distribution's drivers: directories are a filesystem's private affair, and deletion that can be
+//! repeated is what retries and garbage collection need.
+
+mod config;
+mod driver;
+mod error;
+mod info;
+mod options;
+mod path;
+mod reader;
+mod walk;
+mod writer;
+
+pub use config::{BuildError, DriverConfig};
+pub use driver::{StorageDriver, StorageDriverExt};
+pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};
+pub use info::{DirEntry, FileInfo};
+pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
+pub use path::{DriverPath, InvalidPath};
+pub use reader::FileReader;
+pub use walk::walk_fallback;
+pub use writer::FileWriter;
