@@ -1,0 +1,224 @@
+//! `LinkedBlobs`: the blobs that can be pulled from a repository.
+//!
+//! The data of a blob are stored once for the whole registry; a layer link makes them visible in a repository.
+//! A link without data means "not here": an upload writes it ahead of them.
+//! Whoever is told that a blob is here is made a promise, of which the link is the token: see [`promise`](crate::promise).
+
+use sampan_driver::{ByteRange, FileReader, RedirectRequest, StorageDriverExt};
+use url::Url;
+
+use crate::error::OnMissing;
+use crate::layout::{self, Entry};
+use crate::oci::{Digest, RepositoryName};
+use crate::promise::{Hold, Promises, Renewal};
+use crate::{Error, Repository, Result, link};
+
+/// The blobs of one repository.
+#[derive(Clone, Debug)]
+pub struct LinkedBlobs {
+    repository: Repository,
+}
+
+/// A blob that is there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BlobInfo {
+    /// The digest that was asked for.
+    pub digest: Digest,
+    /// The digest that it is stored under.
+    pub canonical: Digest,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// What came of an attempt to mount a blob.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MountOutcome {
+    /// It can be pulled from this repository now.
+    Mounted(BlobInfo),
+    /// It was not found where it was to come from; it has to be uploaded.
+    NotFound,
+}
+
+impl LinkedBlobs {
+    pub(crate) fn new(repository: Repository) -> Self {
+        Self { repository }
+    }
+
+    /// Whether the blob can be pulled from here, and its size. It will be here for half the grace period at least.
+    ///
+    /// # Errors
+    ///
+    /// `BlobUnknown` when it cannot, or is about to be collected.
+    pub async fn stat(&self, digest: &Digest) -> Result<BlobInfo> {
+        let found = self.lookup(digest).await?;
+        if self.repository.registry.limits().read_only {
+            return Ok(found); // Nothing that is pushed could need it.
+        }
+        let renewal = self.promises().renewal(self.driver()).await?;
+        if self.renew(&found, renewal).await? {
+            let look = self.promises().look(self.driver()).await?;
+            if look.doomed.has_blob(&self.repository.name, &found.canonical) {
+                return Err(self.unknown(digest));
+            }
+            return self.lookup(digest).await;
+        }
+        Ok(found)
+    }
+
+    /// What [`stat`](Self::stat) tells, without a promise.
+    pub(crate) async fn lookup(&self, digest: &Digest) -> Result<BlobInfo> {
+        let canonical = self.resolve(digest).await?;
+        let info = self.driver().stat(&Entry::Blob(canonical.clone()).path()).await;
+        let info = info.on_missing(|| self.unknown(digest))?;
+        Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes: info.size_bytes })
+    }
+
+    /// Opens a range of the blob.
+    ///
+    /// # Errors
+    ///
+    /// `BlobUnknown` when it cannot be pulled from here; a driver error of kind `RangeInvalid` when the range begins
+    /// beyond its end.
+    pub async fn read(&self, digest: &Digest, range: ByteRange) -> Result<FileReader> {
+        let canonical = self.resolve(digest).await?;
+        let reader = self.driver().reader(&Entry::Blob(canonical).path(), range).await;
+        reader.on_missing(|| self.unknown(digest))
+    }
+
+    /// A URL from which the client may fetch the blob itself; `None` when the registry is to send it.
+    ///
+    /// # Errors
+    ///
+    /// `BlobUnknown` when it cannot be pulled from here.
+    pub async fn redirect(&self, digest: &Digest, request: RedirectRequest) -> Result<Option<Url>> {
+        if !self.driver().capabilities().redirect {
+            return Ok(None);
+        }
+        let blob = self.lookup(digest).await?;
+        Ok(self.driver().redirect_url(&Entry::Blob(blob.canonical).path(), request).await?)
+    }
+
+    /// Makes a blob of another repository (any, without `from`) visible in this one, without a byte being sent.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly`; whatever the store fails with. A blob that is not there is no error.
+    pub async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<MountOutcome> {
+        self.repository.registry.check_writable()?;
+        let Some(found) = self.find(digest, from).await? else { return Ok(MountOutcome::NotFound) };
+        self.link(&found.canonical, digest).await?;
+        let look = self.promises().look(self.driver()).await?;
+        if look.doomed.has_blob(&self.repository.name, &found.canonical) {
+            return Ok(MountOutcome::NotFound);
+        }
+        match self.lookup(digest).await {
+            Ok(found) => Ok(MountOutcome::Mounted(found)),
+            Err(Error::BlobUnknown(..)) => Ok(MountOutcome::NotFound),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the blob from this repository. Its data stay until they are collected.
+    ///
+    /// # Errors
+    ///
+    /// `BlobUnknown` when it cannot be pulled from here, `Disabled` when nothing may be deleted, `ReadOnly`.
+    pub async fn delete(&self, digest: &Digest) -> Result<()> {
+        self.repository.registry.check_deletable()?;
+        let canonical = self.resolve(digest).await?;
+        // The canonical link counts: without it, an alias that is left by a crash means nothing.
+        self.driver().delete_tree(&layout::layer(&self.repository.name, &canonical)).await?;
+        if *digest != canonical {
+            self.driver().delete_tree(&layout::layer(&self.repository.name, digest)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes stored or soon to be stored data visible here, also under `digest` if that is an alias.
+    pub(crate) async fn link(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
+        let name = &self.repository.name;
+        if digest != canonical {
+            link::write(self.driver(), &Entry::LayerLink(name.clone(), digest.clone()), canonical).await?;
+        }
+        link::write(self.driver(), &Entry::LayerLink(name.clone(), canonical.clone()), canonical).await
+    }
+
+    /// Makes data visible that are about to be stored, when the collector has let go of what was there before.
+    pub(crate) async fn announce(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
+        let hold = Hold::new();
+        loop {
+            self.link(canonical, digest).await?;
+            let look = self.promises().look(self.driver()).await?;
+            if !look.doomed.has_blob(&self.repository.name, canonical) {
+                return Ok(());
+            }
+            hold.wait(canonical).await?;
+        }
+    }
+
+    /// Sees, after the data of an announced blob were stored, that they are still visible.
+    pub(crate) async fn confirm(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
+        match self.resolve(digest).await {
+            Ok(_) => Ok(()),
+            // The collector had doomed the link before it was written, and deleted it afterwards.
+            Err(Error::BlobUnknown(..)) => self.link(canonical, digest).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the token of a blob young, if need be: tells whether it was written.
+    pub(crate) async fn renew(&self, found: &BlobInfo, renewal: Renewal) -> Result<bool> {
+        if renewal == Renewal::Nothing {
+            return Ok(false);
+        }
+        let link = Entry::LayerLink(self.repository.name.clone(), found.canonical.clone()).path();
+        let due = match self.driver().stat_if_any(&link).await? {
+            Some(info) => renewal.is_due(info.modified),
+            None => return Err(self.unknown(&found.digest)),
+        };
+        if due {
+            self.link(&found.canonical, &found.digest).await?;
+        }
+        Ok(due)
+    }
+
+    async fn find(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<Option<BlobInfo>> {
+        let Some(from) = from else {
+            // Anywhere in the registry; an alias is known to its repositories alone.
+            let info = match digest.is_canonical() {
+                true => self.driver().stat_if_any(&Entry::Blob(digest.clone()).path()).await?,
+                false => None,
+            };
+            return Ok(info.map(|info| BlobInfo {
+                digest: digest.clone(),
+                canonical: digest.clone(),
+                size_bytes: info.size_bytes,
+            }));
+        };
+        let source = self.repository.registry.repository(from.clone()).blobs();
+        match source.lookup(digest).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::BlobUnknown(..)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn resolve(&self, digest: &Digest) -> Result<Digest> {
+        let name = &self.repository.name;
+        let canonical =
+            link::resolve(self.driver(), digest, |digest| Entry::LayerLink(name.clone(), digest)).await?;
+        canonical.ok_or_else(|| self.unknown(digest))
+    }
+
+    fn unknown(&self, digest: &Digest) -> Error {
+        Error::BlobUnknown(digest.clone(), self.repository.name.clone())
+    }
+
+    fn promises(&self) -> &Promises {
+        &self.repository.registry.inner.promises
+    }
+
+    fn driver(&self) -> &std::sync::Arc<dyn sampan_driver::StorageDriver> {
+        self.repository.registry.driver()
+    }
+}

@@ -1,0 +1,194 @@
+//! `collect`: one collection from beginning to end.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{DirEntry, DriverPath, StorageDriver};
+use tokio::time::Instant;
+
+use super::ids::Ids;
+use super::inventory::{Data, Inventory, everything};
+use super::lease::Lease;
+use super::library::Library;
+use super::links::{self, Tagged};
+use super::mark::mark;
+use super::options::Options;
+use super::plan::{Plan, plan};
+use super::pulse::Pulse;
+use super::report::Report;
+use super::{Error, Result};
+use crate::oci::RepositoryName;
+use crate::{PurgeOptions, Registry, layout};
+
+/// Collects the garbage of the registry's store.
+///
+/// It may be dropped at any time; [`Stop`](super::Stop) is the politer way. Both leave garbage to the next collection,
+/// nothing else.
+///
+/// # Errors
+///
+/// `Running` when another collection has the lease; whatever the store fails with; `Stopped`; `Lost`.
+pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
+    let begun = Instant::now();
+    // Before the lease: a promise that knows of the run is younger than this by half the grace at least.
+    let cutoff = registry.clock().ago(options.grace);
+    let lease = match options.dry_run {
+        true => None,
+        false => Some(Lease::take(registry.driver(), registry.clock(), options.grace).await?),
+    };
+    let mut collection = Collection::new(registry, options, cutoff, Pulse::new(lease, options));
+    let planned = collection.plan().await;
+    let swept = match planned {
+        Ok(plan) if options.dry_run => collection.tell(&plan).await,
+        Ok(plan) => collection.sweep(plan).await,
+        Err(error) => Err(error),
+    };
+    let Collection { mut report, pulse, is_doomed, .. } = collection;
+    if let Some(lease) = pulse.into_lease() {
+        match &swept {
+            // A deletion may be under way although its answer is an error: what was doomed stays so until the lease runs out.
+            Err(_) if is_doomed => {}
+            Err(error) => {
+                if let Err(again) = lease.release().await {
+                    tracing::warn!(%error, %again, "the lease of a collection that failed could not be given back");
+                }
+            }
+            Ok(()) => lease.release().await?,
+        }
+    }
+    swept?;
+    report.took(begun.elapsed());
+    Ok(report)
+}
+
+/// A collection in progress.
+#[derive(Debug)]
+pub(super) struct Collection<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) options: &'a Options,
+    /// What was modified later is young.
+    pub(super) cutoff: SystemTime,
+    pub(super) pulse: Pulse,
+    pub(super) ids: Ids,
+    pub(super) data: Data,
+    pub(super) library: Library,
+    pub(super) tagged: Tagged,
+    pub(super) temporary: Vec<(DriverPath, u64)>,
+    pub(super) report: Report,
+    /// Whether there is a batch that is not gone.
+    pub(super) is_doomed: bool,
+}
+
+impl<'a> Collection<'a> {
+    fn new(registry: &'a Registry, options: &'a Options, cutoff: SystemTime, pulse: Pulse) -> Self {
+        let report = Report {
+            dry_run: options.dry_run,
+            delete_untagged: options.delete_untagged,
+            grace_secs: options.grace.as_secs(),
+            ..Report::default()
+        };
+        Self {
+            registry,
+            options,
+            cutoff,
+            pulse,
+            ids: Ids::default(),
+            data: Data::default(),
+            library: Library::default(),
+            tagged: Tagged::default(),
+            temporary: Vec::new(),
+            report,
+            is_doomed: false,
+        }
+    }
+
+    pub(super) fn driver(&self) -> &'a Arc<dyn StorageDriver> {
+        self.registry.driver()
+    }
+
+    /// Walks, reads, marks and plans; tells the observer.
+    async fn plan(&mut self) -> Result<Plan> {
+        let roots = everything();
+        let mut inventory =
+            Inventory::walk(self.driver(), &roots, self.cutoff, &mut self.ids, &mut self.pulse).await?;
+        self.data = std::mem::take(&mut inventory.data);
+        self.report.files = inventory.files;
+        self.report.repositories = inventory.repositories.len() as u64;
+        inventory.foreign.iter().for_each(|path| self.report.add_foreign(path));
+        self.temporary = std::mem::take(&mut inventory.temporary)
+            .into_iter()
+            .map(|file| (file.path, file.size_bytes))
+            .collect();
+        self.report.unreadable = self.read(&mut inventory).await?;
+        self.report.manifests_read = self.library.len() as u64;
+
+        let marks = mark(&inventory, &self.data, &self.library, self.options.delete_untagged);
+        let before = self.uploads().map(|options| options.older_than);
+        let mut plan = plan(&inventory, &self.data, &self.library, &marks, &self.ids, before);
+        plan.repositories.extend(self.bare_repositories(&inventory).await?);
+        self.announce(&inventory, &marks, &plan);
+        Ok(plan)
+    }
+
+    /// Reads the links and manifests of an inventory.
+    pub(super) async fn read(&mut self, inventory: &mut Inventory) -> Result<Vec<super::Unreadable>> {
+        let (driver, options) = (self.driver(), self.options);
+        let unreadable =
+            links::read(driver, inventory, &mut self.tagged, &mut self.ids, options, &mut self.pulse).await?;
+        let Self { library, data, ids, pulse, .. } = self;
+        library.read(driver, inventory, data, ids, options.concurrency, pulse).await?;
+        Ok(unreadable)
+    }
+
+    /// Which uploads are given up.
+    pub(super) fn uploads(&self) -> Option<PurgeOptions> {
+        let older_than = self.registry.clock().ago(self.options.upload_age?);
+        Some(PurgeOptions { older_than, dry_run: self.options.dry_run })
+    }
+
+    /// Repositories of which a filesystem has nothing but directories, as deletions by Distribution leave them.
+    async fn bare_repositories(&mut self, inventory: &Inventory) -> Result<Vec<RepositoryName>> {
+        let mut bare = Vec::new();
+        let mut level = vec![layout::repositories_root()];
+        while !level.is_empty() {
+            let driver = self.driver();
+            let mut listings = stream::iter(std::mem::take(&mut level))
+                .map(|path| async move {
+                    let entries: Vec<DirEntry> = driver.list(&path, None).try_collect().await?;
+                    Ok::<_, Error>((path, entries))
+                })
+                .buffered(self.options.concurrency.max(1));
+            while let Some((path, entries)) = listings.try_next().await? {
+                self.pulse.beat().await?;
+                let parsed = |path: &DriverPath| {
+                    path.below(&layout::repositories_root())
+                        .and_then(|name| name.parse::<RepositoryName>().ok())
+                };
+                let has_manifests =
+                    entries.iter().any(|entry| entry.is_directory() && entry.name() == "_manifests");
+                if let Some(name) =
+                    parsed(&path).filter(|name| has_manifests && inventory.find(name).is_none())
+                {
+                    bare.push(name);
+                }
+                let directories = entries.iter().filter(|entry| entry.is_directory());
+                let below = directories.filter_map(|entry| path.join(entry.name()).ok());
+                level.extend(below.filter(|path| parsed(path).is_some()));
+            }
+        }
+        Ok(bare)
+    }
+
+    /// Reports what would go.
+    async fn tell(&mut self, plan: &Plan) -> Result<()> {
+        self.report.tag_entries = plan.tag_entries.len() as u64;
+        self.report.manifests = plan.revisions.len() as u64;
+        self.report.layer_links = plan.layers.len() as u64;
+        plan.blobs.iter().for_each(|(_, size_bytes)| self.report.blobs.add(*size_bytes));
+        self.temporary.iter().for_each(|(_, size_bytes)| self.report.temporary.add(*size_bytes));
+        self.report.empty_repositories = plan.repositories.len() as u64;
+        self.purge(plan).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! What ends a collection.
+
+use sampan_driver::DriverError;
+
+/// The result of a step of a collection.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a collection did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The lease ran out or was taken over, as happens to a process that was stopped for a while. Nothing is deleted after that.
+    #[error("another collection has taken over this store, because this one was silent for too long")]
+    Lost,
+    /// The registry failed to purge an upload.
+    #[error(transparent)]
+    Registry(#[from] crate::Error),
+    /// Another collection is going on in this store, or has died a moment ago.
+    #[error(
+        "another collection is going on in this store; if it was killed, its lease ({path}) runs out in {seconds} s"
+    )]
+    Running {
+        /// The file that says so.
+        path: sampan_driver::DriverPath,
+        /// How long it is to be believed.
+        seconds: u64,
+    },
+    /// It was told to stop.
+    #[error("the collection was stopped; what it has deleted was garbage, the rest is left to the next one")]
+    Stopped,
+}

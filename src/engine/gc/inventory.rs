@@ -1,0 +1,256 @@
+//! `Inventory`: every file of the store, in a few bytes each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures::TryStreamExt;
+use futures::stream::select_all;
+use sampan_driver::{DriverPath, FileInfo, StorageDriver};
+
+use super::Result;
+use super::ids::{Id, IdSet, Ids};
+use super::pulse::Pulse;
+use crate::layout::{self, Entry};
+use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
+use crate::upload_id::UploadId;
+
+/// Everything below some roots.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    pub(super) repositories: Vec<Contents>,
+    places: HashMap<RepositoryName, usize>,
+    pub(super) data: Data,
+    pub(super) temporary: Vec<FileInfo>,
+    pub(super) foreign: Vec<DriverPath>,
+    pub(super) files: u64,
+}
+
+/// Everything in one repository.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) name: RepositoryName,
+    pub(super) layers: Vec<Link>,
+    pub(super) revisions: Vec<Link>,
+    pub(super) aliases: Vec<Alias>,
+    pub(super) tags: Vec<History>,
+    /// With the time of the last sign of life.
+    pub(super) uploads: BTreeMap<UploadId, SystemTime>,
+    /// Links that are not as long as they must be.
+    pub(super) odd: Vec<Entry>,
+    /// Something cannot be read that may refer to anything in here.
+    pub(super) obscure: bool,
+}
+
+/// A link to a canonical digest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) id: Id,
+    /// Younger than the grace period, or to be treated so.
+    pub(super) young: bool,
+}
+
+/// A link from a digest of another algorithm.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alias {
+    pub(super) id: Id,
+    pub(super) of_manifest: bool,
+    pub(super) young: bool,
+    /// What it stands for, once it is read.
+    pub(super) canonical: Option<Id>,
+}
+
+/// A tag, and what it ever pointed at.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) tag: Tag,
+    pub(super) is_current: bool,
+    /// What it points at, once it is read.
+    pub(super) current: Option<Id>,
+    pub(super) entries: Vec<Link>,
+}
+
+/// The data of all blobs and manifests.
+#[derive(Debug, Default)]
+pub(super) struct Data {
+    sizes: Vec<Option<u64>>,
+    young: IdSet,
+}
+
+impl Data {
+    pub(super) fn set(&mut self, id: Id, size_bytes: Option<u64>, young: bool) {
+        if id.index() >= self.sizes.len() {
+            self.sizes.resize(id.index() + 1, None);
+        }
+        self.sizes[id.index()] = size_bytes;
+        if young {
+            self.young.insert(id);
+        }
+    }
+
+    /// How long they are, if they are there.
+    pub(super) fn size_bytes(&self, id: Id) -> Option<u64> {
+        self.sizes.get(id.index()).copied().flatten()
+    }
+
+    pub(super) fn is_young(&self, id: Id) -> bool {
+        self.young.contains(id)
+    }
+}
+
+/// The length of every link: `sha256:` and 64 digits.
+const LINK_BYTES: u64 = 71;
+
+impl Inventory {
+    /// Walks everything below `roots`. Young is what was modified after `cutoff`.
+    pub(super) async fn walk(
+        driver: &Arc<dyn StorageDriver>,
+        roots: &[DriverPath],
+        cutoff: SystemTime,
+        ids: &mut Ids,
+        pulse: &mut Pulse,
+    ) -> Result<Self> {
+        let mut inventory = Self::default();
+        let mut files = select_all(roots.iter().map(|root| driver.walk(root, None)));
+        while let Some(file) = files.try_next().await? {
+            inventory.files += 1;
+            let young = file.modified > cutoff;
+            match Entry::parse(&file.path) {
+                Some(entry) => inventory.take(entry, file, young, ids),
+                None if !layout::is_temporary(&file.path) => inventory.foreign.push(file.path),
+                None if young => {}
+                None => inventory.temporary.push(file),
+            }
+            pulse.beat().await?;
+        }
+        Ok(inventory)
+    }
+
+    fn take(&mut self, entry: Entry, file: FileInfo, young: bool, ids: &mut Ids) {
+        match entry {
+            Entry::Blob(digest) if digest.is_canonical() => {
+                self.data.set(ids.intern(&digest), Some(file.size_bytes), young);
+            }
+            // Content is never stored under another algorithm.
+            Entry::Blob(_) => self.foreign.push(file.path),
+            Entry::CollectionDoomed | Entry::CollectionRun => {}
+            Entry::LayerLink(name, digest) => {
+                let id = ids.intern(&digest);
+                let contents = self.contents(&name);
+                match id.is_alias() {
+                    true => contents.aliases.push(Alias { id, of_manifest: false, young, canonical: None }),
+                    false => {
+                        contents.layers.push(Link { id, young });
+                        contents.check(file.size_bytes, || Entry::LayerLink(name, digest));
+                    }
+                }
+            }
+            Entry::RevisionLink(name, digest) => {
+                let id = ids.intern(&digest);
+                let contents = self.contents(&name);
+                match id.is_alias() {
+                    true => contents.aliases.push(Alias { id, of_manifest: true, young, canonical: None }),
+                    false => {
+                        contents.revisions.push(Link { id, young });
+                        contents.check(file.size_bytes, || Entry::RevisionLink(name, digest));
+                    }
+                }
+            }
+            Entry::TagCurrent(name, tag) => {
+                let contents = self.contents(&name);
+                contents.history(&tag).is_current = true;
+                contents.check(file.size_bytes, || Entry::TagCurrent(name, tag));
+            }
+            Entry::TagIndex(name, tag, digest) => {
+                let id = ids.intern(&digest);
+                self.contents(&name).history(&tag).entries.push(Link { id, young });
+            }
+            Entry::UploadData(name, id)
+            | Entry::UploadStartedAt(name, id)
+            | Entry::UploadHashState(name, id, _, _) => {
+                let touched = self.contents(&name).uploads.entry(id).or_insert(file.modified);
+                *touched = file.modified.max(*touched);
+            }
+        }
+    }
+
+    /// What is in the repository; nothing yet if it is met for the first time.
+    fn contents(&mut self, name: &RepositoryName) -> &mut Contents {
+        // Files come repository by repository.
+        let place = match self.repositories.last() {
+            Some(last) if last.name == *name => self.repositories.len() - 1,
+            _ => *self.places.entry(name.clone()).or_insert_with(|| {
+                self.repositories.push(Contents::new(name.clone()));
+                self.repositories.len() - 1
+            }),
+        };
+        &mut self.repositories[place]
+    }
+
+    /// The repository of that name, if there is anything in it.
+    pub(super) fn find(&self, name: &RepositoryName) -> Option<&Contents> {
+        self.places.get(name).map(|place| &self.repositories[*place])
+    }
+}
+
+impl Contents {
+    fn new(name: RepositoryName) -> Self {
+        Self {
+            name,
+            layers: Vec::new(),
+            revisions: Vec::new(),
+            aliases: Vec::new(),
+            tags: Vec::new(),
+            uploads: BTreeMap::new(),
+            odd: Vec::new(),
+            obscure: false,
+        }
+    }
+
+    fn history(&mut self, tag: &Tag) -> &mut History {
+        // The files of a tag come together.
+        if self.tags.last().is_none_or(|last| last.tag != *tag) {
+            let history = History { tag: tag.clone(), is_current: false, current: None, entries: Vec::new() };
+            self.tags.push(history);
+        }
+        let last = self.tags.len() - 1;
+        &mut self.tags[last]
+    }
+
+    fn check(&mut self, size_bytes: u64, entry: impl FnOnce() -> Entry) {
+        if size_bytes != LINK_BYTES {
+            self.odd.push(entry());
+        }
+    }
+
+    /// What a digest that is met in a manifest of this repository is stored under.
+    pub(super) fn resolve(&self, id: Id) -> Option<Id> {
+        if !id.is_alias() {
+            return Some(id);
+        }
+        self.aliases.iter().find(|alias| alias.id == id)?.canonical
+    }
+
+    /// Treats a link as young, so that it stays and what it is about stays.
+    pub(super) fn keep(&mut self, entry: &Entry, ids: &mut Ids) {
+        let (links, digest): (&mut Vec<Link>, &Digest) = match entry {
+            Entry::LayerLink(_, digest) => (&mut self.layers, digest),
+            Entry::RevisionLink(_, digest) => (&mut self.revisions, digest),
+            _ => return,
+        };
+        let id = ids.intern(digest);
+        links.iter_mut().filter(|link| link.id == id).for_each(|link| link.young = true);
+    }
+}
+
+/// All that a collection walks.
+pub(super) fn everything() -> Vec<DriverPath> {
+    vec![layout::repositories_root(), layout::blobs_root(), layout::collection_root()]
+}
+
+/// The path of a link to `id`, or from it if that is an alias.
+pub(super) fn data_path(ids: &Ids, id: Id) -> DriverPath {
+    let digest = ids.digest(id);
+    debug_assert_eq!(digest.algorithm(), Algorithm::Sha256, "aliases have no data");
+    Entry::Blob(digest).path()
+}

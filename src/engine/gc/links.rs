@@ -1,0 +1,165 @@
+//! Reading the few links whose content matters: aliases, tags, and those that do not look right.
+//! The digest of every other link stands in its path.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{StorageDriver, StorageDriverExt};
+
+use super::Result;
+use super::ids::{Id, Ids};
+use super::inventory::{Contents, Inventory};
+use super::options::Options;
+use super::pulse::Pulse;
+use super::report::Unreadable;
+use crate::layout::Entry;
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// What tags point at, by repository: read once in a collection, since a manifest that is tagged later is young.
+pub(super) type Tagged = HashMap<(RepositoryName, Tag), Option<Id>>;
+
+/// Where a link stands in the inventory.
+#[derive(Clone, Copy)]
+enum Place {
+    Alias(usize, usize),
+    Odd(usize, usize),
+    Tag(usize, usize),
+}
+
+/// Reads them, and marks as obscure what cannot be known.
+pub(super) async fn read(
+    driver: &Arc<dyn StorageDriver>,
+    inventory: &mut Inventory,
+    tagged: &mut Tagged,
+    ids: &mut Ids,
+    options: &Options,
+    pulse: &mut Pulse,
+) -> Result<Vec<Unreadable>> {
+    let mut wanted = Vec::new();
+    for (place, contents) in inventory.repositories.iter_mut().enumerate() {
+        wanted.extend((0..contents.aliases.len()).map(|alias| Place::Alias(place, alias)));
+        wanted.extend((0..contents.odd.len()).map(|odd| Place::Odd(place, odd)));
+        if !options.delete_untagged {
+            continue; // Every manifest lives, whatever tags say.
+        }
+        for (tag, history) in contents.tags.iter_mut().enumerate().filter(|(_, history)| history.is_current) {
+            match tagged.get(&(contents.name.clone(), history.tag.clone())) {
+                Some(current) => history.current = *current,
+                None => wanted.push(Place::Tag(place, tag)),
+            }
+        }
+    }
+    let mut unreadable = Vec::new();
+    let entries: Vec<(Place, Entry)> =
+        wanted.into_iter().map(|place| (place, entry(&inventory.repositories, place, ids))).collect();
+    let mut contents = stream::iter(entries)
+        .map(|(place, entry)| {
+            let driver = driver.clone();
+            async move {
+                let content = driver.get_content_if_any(&entry.path()).await?;
+                Ok::<_, super::Error>((place, entry, content))
+            }
+        })
+        .buffered(options.concurrency.max(1));
+    while let Some((place, entry, content)) = contents.try_next().await? {
+        pulse.beat().await?;
+        // One that is gone was deleted since, with all that it kept alive.
+        let Some(content) = content else { continue };
+        if let Err(reason) = settle(inventory, tagged, ids, place, &entry, &content) {
+            unreadable.push(Unreadable { path: entry.path().to_string(), reason });
+        }
+    }
+    Ok(unreadable)
+}
+
+fn entry(repositories: &[Contents], place: Place, ids: &Ids) -> Entry {
+    match place {
+        Place::Alias(place, alias) => {
+            let contents = &repositories[place];
+            let alias = contents.aliases[alias];
+            alias_entry(&contents.name, ids.digest(alias.id), alias.of_manifest)
+        }
+        Place::Odd(place, odd) => repositories[place].odd[odd].clone(),
+        Place::Tag(place, tag) => {
+            let contents = &repositories[place];
+            Entry::TagCurrent(contents.name.clone(), contents.tags[tag].tag.clone())
+        }
+    }
+}
+
+pub(super) fn alias_entry(name: &RepositoryName, digest: Digest, of_manifest: bool) -> Entry {
+    match of_manifest {
+        true => Entry::RevisionLink(name.clone(), digest),
+        false => Entry::LayerLink(name.clone(), digest),
+    }
+}
+
+fn settle(
+    inventory: &mut Inventory,
+    tagged: &mut Tagged,
+    ids: &mut Ids,
+    place: Place,
+    entry: &Entry,
+    content: &Bytes,
+) -> Result<(), String> {
+    let target = parse(content);
+    match place {
+        Place::Alias(place, alias) => {
+            let contents = &mut inventory.repositories[place];
+            match target {
+                Ok(canonical) => contents.aliases[alias].canonical = Some(ids.intern(&canonical)),
+                Err(_) => contents.obscure = true,
+            }
+        }
+        Place::Odd(place, _) => {
+            let contents = &mut inventory.repositories[place];
+            let expected = match entry {
+                Entry::LayerLink(_, digest) | Entry::RevisionLink(_, digest) => Some(digest),
+                _ => None,
+            };
+            match (&target, expected) {
+                (Ok(canonical), Some(digest)) if canonical != digest => {
+                    contents.keep(entry, ids);
+                    return Err(format!("it names {canonical} instead"));
+                }
+                (Err(_), Some(_)) => contents.keep(entry, ids),
+                // A tag: when it matters what it points at, it is read as such, too.
+                _ => {}
+            }
+        }
+        Place::Tag(place, tag) => {
+            let contents = &mut inventory.repositories[place];
+            match target {
+                Ok(canonical) => {
+                    let id = ids.intern(&canonical);
+                    contents.tags[tag].current = Some(id);
+                    tagged.insert((contents.name.clone(), contents.tags[tag].tag.clone()), Some(id));
+                }
+                Err(_) => {
+                    contents.obscure = true;
+                    // Said once: an odd length was noticed already.
+                    let odd = contents.odd.contains(entry);
+                    return if odd { Ok(()) } else { target.map(drop) };
+                }
+            }
+        }
+    }
+    target_error(content)
+}
+
+fn target_error(content: &[u8]) -> Result<(), String> {
+    parse(content).map(drop)
+}
+
+fn parse(content: &[u8]) -> Result<Digest, String> {
+    let text = std::str::from_utf8(content).map_err(|error| error.to_string())?;
+    let digest: Digest =
+        text.trim_ascii().parse().map_err(|error: crate::oci::InvalidDigest| error.to_string())?;
+    if digest.is_canonical() {
+        Ok(digest)
+    } else {
+        Err(format!("it names {digest}, which content is not stored under"))
+    }
+}

@@ -1,0 +1,57 @@
+//! Garbage collection: finding what nothing refers to any more, and deleting it while the registry goes on.
+//!
+//! [`collect`] walks the store ([`layout`](crate::layout) tells what each file is), reads every manifest once, marks what is
+//! live, and plans; a dry run ends there. Otherwise the plan is executed in batches, each of which is published and looked at
+//! once more before anything in it goes: see [`promise`](crate::promise) for how that and a registry that is being pushed to
+//! do not get into each other's way.
+//!
+//! # What is live
+//!
+//! - A *manifest* of a repository: every one; or, when the untagged are to go, those that a tag points at, that are children of
+//!   a live index or attached (`subject`) to a live manifest of the same repository, and those whose link or data are younger
+//!   than the grace period.
+//! - A *layer link* of a repository: when a live manifest of that repository refers to it, or it is young itself.
+//! - *Data*: of live manifests, of what they refer to, behind live layer links, and young ones.
+//!
+//! What refers to what is asked of each repository on its own, so an index that is sparse in one repository hides nothing from
+//! another that has all of it.
+//!
+//! Doubt keeps: a manifest of an unknown kind (Docker's schema 1) keeps everything that looks like a digest in it; one that
+//! cannot be read, and a tag or alias that cannot, keep their whole repository. All are reported. A manifest whose data are
+//! gone keeps nothing: nobody can pull it. Files that are none of ours are reported and left alone.
+//!
+//! # Why it is safe
+//!
+//! - Until the marking is over, nothing is deleted: whatever the driver fails with ends the run before.
+//! - What refers goes before what it refers to: tag histories; manifests, indexes before their children; layer links; data;
+//!   then abandoned uploads and empty repositories. A run that is killed leaves garbage and no dangling reference, and the next
+//!   one finds that garbage.
+//! - One collector a store: `gc/run` is a lease of two minutes. Whoever lost it (a process that was stopped for longer) notices
+//!   before its next deletion. Dropping the future of [`collect`] is like killing it: until the lease has run out, pushes of
+//!   what was in the batch at that moment are told to try again.
+//!
+//! A store to which Distribution itself is writing at the same time cannot be collected safely by anybody.
+//! Absent on purpose: schedules and output. The server has the one, the command line the other.
+
+mod announce;
+mod collect;
+mod error;
+mod event;
+mod ids;
+mod inventory;
+mod lease;
+mod library;
+mod links;
+mod mark;
+mod options;
+mod plan;
+mod pulse;
+mod report;
+mod sweep;
+
+pub use collect::collect;
+pub use error::{Error, Result};
+pub use event::Event;
+pub use lease::{LEASE, SETTLE};
+pub use options::{Observer, Options, Stop};
+pub use report::{Amount, Report, Unreadable};

@@ -1,0 +1,222 @@
+//! Sweeping: executing a plan, batch by batch, in an order whose every prefix is safe.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{DriverPath, StorageDriverExt};
+
+use super::Result;
+use super::collect::Collection;
+use super::ids::Id;
+use super::inventory::{Inventory, data_path};
+use super::links::alias_entry;
+use super::mark::mark;
+use super::plan::{Plan, plan};
+use crate::layout::{self, Entry};
+use crate::oci::RepositoryName;
+use crate::promise::Key;
+
+/// How many files are deleted without a look at the lease: a request to an object store.
+const AT_ONCE: usize = 1000;
+
+impl Collection<'_> {
+    /// Deletes what is planned and, at a second look, still garbage.
+    pub(super) async fn sweep(&mut self, plan: Plan) -> Result<()> {
+        self.sweep_tag_entries(&plan).await?;
+        let batch = self.options.batch.max(1);
+        for revisions in plan.revisions.chunks(batch) {
+            self.sweep_revisions(revisions).await?;
+        }
+        for items in items(&plan).chunks(batch) {
+            self.sweep_items(items).await?;
+        }
+        self.purge(&plan).await;
+        self.sweep_temporary().await?;
+        for names in plan.repositories.chunks(batch) {
+            self.sweep_repositories(names).await?;
+        }
+        Ok(())
+    }
+
+    /// Histories are read by nobody who serves, so they need no second look.
+    async fn sweep_tag_entries(&mut self, plan: &Plan) -> Result<()> {
+        let path = |(name, tag, id): &(RepositoryName, _, Id)| {
+            Entry::TagIndex(name.clone(), Clone::clone(tag), self.ids.digest(*id)).path()
+        };
+        let paths: Vec<DriverPath> = plan.tag_entries.iter().map(path).collect();
+        self.delete(&paths).await?;
+        self.report.tag_entries += paths.len() as u64;
+        Ok(())
+    }
+
+    async fn sweep_revisions(&mut self, revisions: &[(RepositoryName, Id)]) -> Result<()> {
+        let key = |(name, id): &(RepositoryName, Id)| Key::Revision(name.clone(), self.ids.digest(*id));
+        let keys = revisions.iter().map(key).collect();
+        self.doom(keys).await?;
+        let (_, plan) = self.look_again(revisions.iter().map(|(_, id)| *id)).await?;
+        let dead: HashSet<_> = plan.revisions.iter().collect();
+        let dead: Vec<_> = revisions.iter().filter(|revision| dead.contains(revision)).collect();
+        let mut paths = Vec::new();
+        for (name, id) in &dead {
+            paths.push(Entry::RevisionLink(name.clone(), self.ids.digest(*id)).path());
+        }
+        let gone: HashSet<_> = dead.iter().map(|(name, id)| (name, *id)).collect();
+        for alias in plan.aliases.iter().filter(|alias| alias.of_manifest) {
+            if gone.contains(&(&alias.name, alias.canonical)) {
+                paths.push(alias_entry(&alias.name, self.ids.digest(alias.id), true).path());
+            }
+        }
+        self.delete(&paths).await?;
+        self.report.manifests += dead.len() as u64;
+        self.report.saved += (revisions.len() - dead.len()) as u64;
+        self.spare().await
+    }
+
+    /// Layer links first, then the data behind them.
+    async fn sweep_items(&mut self, items: &[Item]) -> Result<()> {
+        let key = |item: &Item| match item {
+            Item::Blob(id) => Key::Blob(self.ids.digest(*id)),
+            Item::Layer(name, id) => Key::Layer(name.clone(), self.ids.digest(*id)),
+        };
+        let keys = items.iter().map(key).collect();
+        self.doom(keys).await?;
+        let blobs = items.iter().filter_map(|item| match item {
+            Item::Blob(id) => Some(*id),
+            Item::Layer(..) => None,
+        });
+        let (_, plan) = self.look_again(blobs.clone()).await?;
+
+        let doomed: HashSet<Id> = blobs.collect();
+        let links: HashSet<(&RepositoryName, Id)> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Blob(_) => None,
+                Item::Layer(name, id) => Some((name, *id)),
+            })
+            .collect();
+        let dead_blobs: Vec<_> = plan.blobs.iter().filter(|(id, _)| doomed.contains(id)).collect();
+        let gone: HashSet<Id> = dead_blobs.iter().map(|(id, _)| *id).collect();
+        let goes = |name: &RepositoryName, id: Id| gone.contains(&id) || links.contains(&(name, id));
+        let mut paths = Vec::new();
+        let mut layer_links = 0;
+        let mut single = 0;
+        for (name, id) in plan.layers.iter().filter(|(name, id)| goes(name, *id)) {
+            paths.push(Entry::LayerLink(name.clone(), self.ids.digest(*id)).path());
+            layer_links += 1;
+            single += usize::from(!gone.contains(id));
+        }
+        for alias in plan.aliases.iter().filter(|alias| !alias.of_manifest) {
+            if goes(&alias.name, alias.canonical) {
+                paths.push(alias_entry(&alias.name, self.ids.digest(alias.id), false).path());
+            }
+        }
+        self.delete(&paths).await?;
+        let data: Vec<DriverPath> = dead_blobs.iter().map(|(id, _)| data_path(&self.ids, *id)).collect();
+        self.delete(&data).await?;
+
+        self.report.layer_links += layer_links;
+        self.report.saved += (items.len() - dead_blobs.len() - single) as u64;
+        for (id, size_bytes) in dead_blobs {
+            self.report.blobs.add(*size_bytes);
+            self.data.set(*id, None, false);
+        }
+        self.spare().await
+    }
+
+    /// Deletes uploads that were given up, or tells that it would. One that makes trouble is left to the next collection.
+    pub(super) async fn purge(&mut self, plan: &Plan) {
+        let Some(options) = self.uploads() else { return };
+        for (name, id) in &plan.uploads {
+            match self.registry.purge_upload(name, id, &options).await {
+                Ok(Some(bytes)) => self.report.uploads.add(bytes),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(repository = %name, upload = %id, %error, "upload {id} of {name} could not be purged");
+                }
+            }
+        }
+    }
+
+    async fn sweep_temporary(&mut self) -> Result<()> {
+        let temporary = std::mem::take(&mut self.temporary);
+        let paths: Vec<DriverPath> = temporary.iter().map(|(path, _)| path.clone()).collect();
+        self.delete(&paths).await?;
+        temporary.iter().for_each(|(_, size_bytes)| self.report.temporary.add(*size_bytes));
+        Ok(())
+    }
+
+    async fn sweep_repositories(&mut self, names: &[RepositoryName]) -> Result<()> {
+        self.doom(names.iter().cloned().map(Key::Repository).collect()).await?;
+        let (inventory, _) = self.look_again([]).await?;
+        for name in names.iter().filter(|name| inventory.find(name).is_none()) {
+            self.pulse.lease()?.hold().await?;
+            self.driver().delete_tree(&layout::manifests(name)).await?;
+            // Not the uploads: one may begin at this moment, and nobody who begins one looks.
+            self.driver().delete_tree(&layout::layers(name)).await?;
+            self.report.empty_repositories += 1;
+        }
+        self.spare().await
+    }
+
+    /// Publishes a batch.
+    async fn doom(&mut self, keys: Vec<Key>) -> Result<()> {
+        self.is_doomed = true;
+        self.pulse.lease()?.publish(&keys).await
+    }
+
+    /// Says that the batch is gone.
+    async fn spare(&mut self) -> Result<()> {
+        self.pulse.lease()?.clear().await?;
+        self.is_doomed = false;
+        Ok(())
+    }
+
+    /// Walks and marks anew, now that the batch is published; `doubtful` are those whose data may have been written since.
+    async fn look_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<(Inventory, Plan)> {
+        let driver = self.driver();
+        let paths: Vec<_> = doubtful.into_iter().map(|id| (id, data_path(&self.ids, id))).collect();
+        let mut infos = stream::iter(paths)
+            .map(|(id, path)| async move { Ok::<_, super::Error>((id, driver.stat_if_any(&path).await?)) })
+            .buffered(self.options.concurrency.max(1));
+        while let Some((id, info)) = infos.try_next().await? {
+            self.pulse.beat().await?;
+            let young = info.as_ref().is_some_and(|info| info.modified > self.cutoff);
+            self.data.set(id, info.map(|info| info.size_bytes), young);
+        }
+        let roots = [layout::repositories_root()];
+        let mut inventory =
+            Inventory::walk(driver, &roots, self.cutoff, &mut self.ids, &mut self.pulse).await?;
+        // What cannot be read was reported the first time.
+        self.read(&mut inventory).await?;
+        let marks = mark(&inventory, &self.data, &self.library, self.options.delete_untagged);
+        let plan = plan(&inventory, &self.data, &self.library, &marks, &self.ids, None);
+        Ok((inventory, plan))
+    }
+
+    async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {
+        for paths in paths.chunks(AT_ONCE) {
+            self.pulse.beat().await?;
+            self.pulse.lease()?.hold().await?;
+            let mut results = self.driver().delete_all(stream::iter(paths.to_vec()).boxed());
+            while let Some((_, result)) = results.next().await {
+                result?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Something of the second half of a plan.
+enum Item {
+    /// Data, with all layer links to them.
+    Blob(Id),
+    /// A layer link to data that stay (or are gone already).
+    Layer(RepositoryName, Id),
+}
+
+fn items(plan: &Plan) -> Vec<Item> {
+    let blobs: HashSet<Id> = plan.blobs.iter().map(|(id, _)| *id).collect();
+    let links = plan.layers.iter().filter(|(_, id)| !blobs.contains(id));
+    let blobs = plan.blobs.iter().map(|(id, _)| Item::Blob(*id));
+    blobs.chain(links.map(|(name, id)| Item::Layer(name.clone(), *id))).collect()
+}

@@ -1,0 +1,323 @@
+//! Where everything is in the store: `Entry` ⇄ `DriverPath`, both directions, for every file of Distribution's layout.
+//!
+//! ```text
+//! /docker/registry/v2/
+//!   blobs/<alg>/<hex[0:2]>/<hex>/data                        a blob or manifest, verbatim
+//!   repositories/<name…>/
+//!     _layers/<alg>/<hex>/link                               the blob can be pulled from this repository
+//!     _manifests/revisions/<alg>/<hex>/link                  the manifest can be pulled from this repository
+//!     _manifests/tags/<tag>/current/link                     what the tag points at
+//!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
+//!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
+//! /docker/registry/sampan/gc/{run,doomed}                    a collection in progress; Distribution does not look here
+//! ```
+//!
+//! No other module writes or reads a path. Content is stored under its sha256 digest; a link of another algorithm is an
+//! alias whose content is the sha256 digest, as Distribution has it.
+
+use sampan_driver::DriverPath;
+
+use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
+use crate::upload_id::UploadId;
+
+const BLOBS: &str = "/docker/registry/v2/blobs";
+const REPOSITORIES: &str = "/docker/registry/v2/repositories";
+const COLLECTION: &str = "/docker/registry/sampan/gc";
+
+/// A file of the layout.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Entry {
+    /// The bytes of a blob or manifest.
+    Blob(Digest),
+    /// What the collection in progress is about to delete.
+    CollectionDoomed,
+    /// That a collection is in progress.
+    CollectionRun,
+    /// Makes a blob visible in a repository.
+    LayerLink(RepositoryName, Digest),
+    /// Makes a manifest visible in a repository.
+    RevisionLink(RepositoryName, Digest),
+    /// What a tag points at.
+    TagCurrent(RepositoryName, Tag),
+    /// One of the manifests that a tag has pointed at.
+    TagIndex(RepositoryName, Tag, Digest),
+    /// The bytes received by an upload.
+    UploadData(RepositoryName, UploadId),
+    /// When an upload began.
+    UploadStartedAt(RepositoryName, UploadId),
+    /// The running hash of an upload after so many bytes.
+    UploadHashState(RepositoryName, UploadId, Algorithm, u64),
+}
+
+impl Entry {
+    /// Where the file is.
+    pub fn path(&self) -> DriverPath {
+        path(match self {
+            Self::Blob(digest) => format!("{}/data", blob_directory(digest)),
+            Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
+            Self::CollectionRun => format!("{COLLECTION}/run"),
+            Self::LayerLink(name, digest) => format!("{}/link", layer_directory(name, digest)),
+            Self::RevisionLink(name, digest) => format!("{}/link", revision_directory(name, digest)),
+            Self::TagCurrent(name, tag) => {
+                format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/current/link")
+            }
+            Self::TagIndex(name, tag, digest) => format!(
+                "{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{}/{}/link",
+                digest.algorithm(),
+                digest.hex()
+            ),
+            Self::UploadData(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/data"),
+            Self::UploadStartedAt(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/startedat"),
+            Self::UploadHashState(name, id, algorithm, offset) => {
+                format!("{REPOSITORIES}/{name}/_uploads/{id}/hashstates/{algorithm}/{offset}")
+            }
+        })
+    }
+
+    /// What the file at `path` is; `None` when it is none of ours.
+    pub fn parse(path: &DriverPath) -> Option<Self> {
+        match path.below(&collection_root()) {
+            Some("doomed") => return Some(Self::CollectionDoomed),
+            Some("run") => return Some(Self::CollectionRun),
+            _ => {}
+        }
+        let mut parts = path.as_str().strip_prefix("/docker/registry/v2/")?.split('/');
+        match parts.next()? {
+            "blobs" => {
+                let (algorithm, shard, hex) = (parts.next()?, parts.next()?, parts.next()?);
+                let digest = digest(algorithm, hex)?;
+                (parts.next() == Some("data")
+                    && parts.next().is_none()
+                    && digest.hex().starts_with(shard)
+                    && shard.len() == 2)
+                    .then_some(Self::Blob(digest))
+            }
+            "repositories" => Self::parse_in_repository(parts),
+            _ => None,
+        }
+    }
+
+    fn parse_in_repository<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut name = String::new();
+        let room = loop {
+            match parts.next()? {
+                part if part.starts_with('_') => break part,
+                part if name.is_empty() => name.push_str(part),
+                part => {
+                    name.push('/');
+                    name.push_str(part);
+                }
+            }
+        };
+        let name: RepositoryName = name.parse().ok()?;
+        let rest: Vec<&str> = parts.collect();
+        match (room, rest.as_slice()) {
+            ("_layers", [algorithm, hex, "link"]) => Some(Self::LayerLink(name, digest(algorithm, hex)?)),
+            ("_manifests", ["revisions", algorithm, hex, "link"]) => {
+                Some(Self::RevisionLink(name, digest(algorithm, hex)?))
+            }
+            ("_manifests", ["tags", tag, "current", "link"]) => {
+                Some(Self::TagCurrent(name, tag.parse().ok()?))
+            }
+            ("_manifests", ["tags", tag, "index", algorithm, hex, "link"]) => {
+                Some(Self::TagIndex(name, tag.parse().ok()?, digest(algorithm, hex)?))
+            }
+            ("_uploads", [id, "data"]) => Some(Self::UploadData(name, id.parse().ok()?)),
+            ("_uploads", [id, "startedat"]) => Some(Self::UploadStartedAt(name, id.parse().ok()?)),
+            ("_uploads", [id, "hashstates", algorithm, offset]) => {
+                let bytes: u64 = offset.parse().ok()?;
+                (bytes.to_string() == **offset).then_some(Self::UploadHashState(
+                    name,
+                    id.parse().ok()?,
+                    algorithm.parse().ok()?,
+                    bytes,
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The top of everything that is content.
+pub fn blobs_root() -> DriverPath {
+    path(BLOBS.to_owned())
+}
+
+/// The top of all repositories.
+pub fn repositories_root() -> DriverPath {
+    path(REPOSITORIES.to_owned())
+}
+
+/// The top of what collections of garbage write down for one another and for those who push.
+pub fn collection_root() -> DriverPath {
+    path(COLLECTION.to_owned())
+}
+
+/// Whether the file is what a filesystem leaves behind that was interrupted while it wrote a small file: `<name>.<uuid>.tmp`,
+/// as both Distribution and we name it.
+pub fn is_temporary(path: &DriverPath) -> bool {
+    let stem = path.name().and_then(|name| name.strip_suffix(".tmp"));
+    stem.and_then(|stem| stem.rsplit_once('.'))
+        .is_some_and(|(name, id)| !name.is_empty() && id.len() == 36 && uuid::Uuid::try_parse(id).is_ok())
+}
+
+/// Everything of one repository, and of those whose names lie below it.
+pub fn repository(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}"))
+}
+
+/// Everything about a repository's manifests. A repository exists when something is in it.
+pub fn manifests(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_manifests"))
+}
+
+/// The directory of a repository's manifests of one algorithm.
+pub fn revisions(name: &RepositoryName, algorithm: Algorithm) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_manifests/revisions/{algorithm}"))
+}
+
+/// The directory of a repository's tags.
+pub fn tags(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_manifests/tags"))
+}
+
+/// Everything about one tag.
+pub fn tag(name: &RepositoryName, tag: &Tag) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}"))
+}
+
+/// Everything about one manifest in a repository.
+pub fn revision(name: &RepositoryName, digest: &Digest) -> DriverPath {
+    path(revision_directory(name, digest))
+}
+
+/// The directory of a repository's layer links.
+pub fn layers(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_layers"))
+}
+
+/// Everything about one blob in a repository.
+pub fn layer(name: &RepositoryName, digest: &Digest) -> DriverPath {
+    path(layer_directory(name, digest))
+}
+
+/// The directory of a blob's data.
+pub fn blob(digest: &Digest) -> DriverPath {
+    path(blob_directory(digest))
+}
+
+/// The directory of a repository's uploads.
+pub fn uploads(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_uploads"))
+}
+
+/// Everything about one upload.
+pub fn upload(name: &RepositoryName, id: &UploadId) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_uploads/{id}"))
+}
+
+/// Where the running hashes of an upload are.
+pub fn hash_states(name: &RepositoryName, id: &UploadId, algorithm: Algorithm) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_uploads/{id}/hashstates/{algorithm}"))
+}
+
+fn blob_directory(digest: &Digest) -> String {
+    format!("{BLOBS}/{}/{}/{}", digest.algorithm(), &digest.hex()[..2], digest.hex())
+}
+
+fn layer_directory(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{REPOSITORIES}/{name}/_layers/{}/{}", digest.algorithm(), digest.hex())
+}
+
+fn revision_directory(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{REPOSITORIES}/{name}/_manifests/revisions/{}/{}", digest.algorithm(), digest.hex())
+}
+
+fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
+    format!("{algorithm}:{hex}").parse().ok()
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names, tags, digests and ids are made of characters that a path may have"
+)]
+fn path(text: String) -> DriverPath {
+    text.parse().expect("invariant: every noun of the layout is made of valid path components")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn digests() -> impl Strategy<Value = Digest> {
+        (prop::sample::select(&Algorithm::ALL[..]), any::<[u8; 8]>())
+            .prop_map(|(algorithm, bytes)| Digest::of(algorithm, &bytes))
+    }
+
+    fn entries() -> impl Strategy<Value = Entry> {
+        let name = "[a-z0-9]{1,4}((\\.|_|__|-{1,3})[a-z0-9]{1,3}){0,2}(/[a-z0-9]{1,4}){0,3}"
+            .prop_map(|text: String| text.parse::<RepositoryName>().unwrap());
+        let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
+        let id = Just(()).prop_map(|()| UploadId::random());
+        let algorithm = prop::sample::select(&Algorithm::ALL[..]);
+        (0..10_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+            |(which, name, tag, digest, id, algorithm, offset)| match which {
+                0 => Entry::Blob(digest),
+                1 => Entry::LayerLink(name, digest),
+                2 => Entry::RevisionLink(name, digest),
+                3 => Entry::TagCurrent(name, tag),
+                4 => Entry::TagIndex(name, tag, digest),
+                5 => Entry::UploadData(name, id),
+                6 => Entry::UploadStartedAt(name, id),
+                7 => Entry::CollectionRun,
+                8 => Entry::CollectionDoomed,
+                _ => Entry::UploadHashState(name, id, algorithm, offset),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_found_again_from_its_path(entry in entries()) {
+            prop_assert_eq!(Entry::parse(&entry.path()), Some(entry));
+        }
+    }
+
+    #[test]
+    fn leftovers_of_interrupted_writes_are_told_from_other_files() {
+        let directory = "/docker/registry/v2/repositories/a/_manifests/tags/1/current";
+        for (name, temporary) in [
+            ("link.0b1c7f0e-8a52-4a3c-9d0e-2f1f5f3b6a77.tmp", true),
+            ("link", false),
+            ("link.tmp", false),
+            ("link.1234.tmp", false),
+            (".0b1c7f0e-8a52-4a3c-9d0e-2f1f5f3b6a77.tmp", false),
+            ("link.0b1c7f0e-8a52-4a3c-9d0e-2f1f5f3b6a77", false),
+        ] {
+            let path: DriverPath = format!("{directory}/{name}").parse().unwrap();
+            assert_eq!(is_temporary(&path), temporary, "{name}");
+        }
+    }
+
+    #[test]
+    fn foreign_files_are_not_taken_for_ours() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for text in [
+            "/scheduler-state.json".to_owned(),
+            "/docker/registry/v2/x".to_owned(),
+            format!("/docker/registry/v2/blobs/sha256/e4/{hex}/data"),
+            format!("/docker/registry/v2/blobs/sha256/e3/{hex}/data.1234.tmp"),
+            format!("/docker/registry/v2/blobs/md5/e3/{hex}/data"),
+            format!("/docker/registry/v2/repositories/_layers/sha256/{hex}/link"),
+            format!("/docker/registry/v2/repositories/A/_layers/sha256/{hex}/link"),
+            format!("/docker/registry/v2/repositories/a/_layers/sha256/{hex}/link.1.tmp"),
+            format!(
+                "/docker/registry/v2/repositories/a/_manifests/revisions/sha256/{hex}/signatures/sha256/{hex}/link"
+            ),
+            "/docker/registry/v2/repositories/a/_uploads/x/hashstates/sha256/007".to_owned(),
+        ] {
+            assert_eq!(Entry::parse(&text.parse().unwrap()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The core of the Sampan registry: blobs, manifests, tags, uploads and referrers over any
+//! [`StorageDriver`](sampan_driver::StorageDriver).
+//!
+//! A [`Registry`] is opened over a driver and hands out [`Repository`]s by name; a repository hands out its four stores:
+//! [`LinkedBlobs`], [`ManifestStore`], [`TagStore`], [`UploadStore`], and its [`Referrers`].
+//! Everything is a cheap handle; nothing of consequence lives in the process, so that several registries over one store agree.
+//!
+//! Invariants, kept by the order of every method's writes (each prefix of them leaves a valid store):
+//!
+//! - content is hashed while it streams in, and nothing becomes visible under a digest before it was compared;
+//! - a link to a manifest is written after everything that the manifest refers to was seen, and a tag after that link;
+//! - a layer link is written before the data of its blob, and means nothing without them;
+//! - removal goes the other way: tags, links, data.
+//!
+//! Absent on purpose: HTTP, configuration, authentication, any knowledge of which driver it is.
+
+mod blob_store;
+mod cache;
+mod catalog;
+mod clock;
+mod error;
+pub mod gc;
+pub mod layout;
+mod link;
+mod manifest_store;
+pub mod oci;
+pub mod promise;
+mod purge;
+mod referrers;
+mod registry;
+mod repository;
+mod session;
+mod staged;
+mod tag_store;
+mod upload;
+mod upload_hash;
+mod upload_id;
+mod validation;
+
+pub use blob_store::{BlobInfo, LinkedBlobs, MountOutcome};
+pub use catalog::Page;
+pub use clock::Clock;
+pub use error::{Error, Result};
+pub use manifest_store::{ManifestStore, PutManifest, PutOutcome, Stored, StoredInfo};
+pub use purge::{PurgeOptions, PurgeReport};
+pub use referrers::Referrers;
+pub use registry::{Limits, Registry, RegistryBuilder};
+pub use repository::Repository;
+pub use tag_store::TagStore;
+pub use upload::{Body, ChunkRange, StartUpload, UploadStatus, UploadStore};
+pub use upload_id::{InvalidUploadId, UploadId};
+pub use validation::{IndexChildren, UrlRules, Validation};

@@ -1,0 +1,59 @@
+//! Links: small files whose content is a digest. Manifest revisions, layers and tags are made of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sampan_driver::{DriverPath, PutMode, StorageDriver, StorageDriverExt};
+
+use crate::layout::Entry;
+use crate::oci::Digest;
+use crate::{Error, Result};
+
+/// The digest in a link; `None` when there is no link.
+pub(crate) async fn read(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Option<Digest>> {
+    let path = entry.path();
+    match driver.get_content_if_any(&path).await? {
+        Some(content) => parse(&path, &content).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Writes a link, or renews it.
+pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target: &Digest) -> Result<()> {
+    // No newline: Distribution parses the whole content.
+    driver.put_content(&entry.path(), Bytes::from(target.to_string()), PutMode::Overwrite).await?;
+    Ok(())
+}
+
+/// What a digest that a client asks for is stored under, in one room of a repository.
+///
+/// A canonical digest is its own link. Any other is an alias: its link names the canonical digest, whose link counts.
+pub(crate) async fn resolve(
+    driver: &Arc<dyn StorageDriver>,
+    digest: &Digest,
+    entry: impl Fn(Digest) -> Entry,
+) -> Result<Option<Digest>> {
+    let canonical = if digest.is_canonical() {
+        digest.clone()
+    } else {
+        match read(driver, &entry(digest.clone())).await? {
+            Some(canonical) => canonical,
+            None => return Ok(None),
+        }
+    };
+    let canonical_link = entry(canonical.clone());
+    match read(driver, &canonical_link).await? {
+        Some(target) if target == canonical => Ok(Some(canonical)),
+        Some(target) => {
+            Err(Error::Corrupt(canonical_link.path(), format!("it names {target} instead").into()))
+        }
+        None => Ok(None),
+    }
+}
+
+fn parse(path: &DriverPath, content: &[u8]) -> Result<Digest> {
+    let text = std::str::from_utf8(content).map_err(|error| Error::Corrupt(path.clone(), error.into()))?;
+    text.trim_ascii()
+        .parse()
+        .map_err(|error: crate::oci::InvalidDigest| Error::Corrupt(path.clone(), error.into()))
+}

@@ -1,0 +1,18 @@
+//! The nouns of the OCI specifications, parsed once at the border and correct from there on.
+//!
+//! Absent on purpose: storage, HTTP, and every policy.
+
+pub mod descriptor;
+pub mod digest;
+pub mod manifest;
+pub mod media_type;
+pub mod name;
+pub mod reference;
+pub mod tag;
+
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, Digest, InvalidDigest};
+pub use manifest::{Manifest, ManifestKind, ManifestProblem};
+pub use name::{InvalidName, RepositoryName};
+pub use reference::{InvalidReference, Reference};
+pub use tag::{InvalidTag, Tag};

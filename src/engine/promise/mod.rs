@@ -1,0 +1,43 @@
+//! Promises: what a registry says is there stays there, although a collection of garbage may be going on.
+//!
+//! "This blob is here" (HEAD 200, mount 201, upload 201), "this manifest is here" and "this manifest is stored" are promises:
+//! what they are about stays for half the grace period, even if nothing refers to it, so that the client can go on with its
+//! push. Registry and collector, of any number of processes, hold to them without a lock. Both *write first and look second*,
+//! so that at least one sees the other:
+//!
+//! | collector | whoever promises |
+//! |---|---|
+//! | 1. creates `gc/run`, and waits until every process must have noticed | 1. makes its *token* young: writes it, unless it is younger than half the grace |
+//! | 2. marks; divides what is dead into batches | 2. is there a run? (what was seen is believed for [`NOTICE`]) |
+//! | 3. publishes the batch as `gc/doomed` | 3. is it in `gc/doomed`? |
+//! | 4. marks again; drops from the batch what lives now | 4. yes: HEAD says 404, a mount becomes an upload; an upload or manifest waits until the batch is gone, and begins again with 1 |
+//! | 5. deletes the rest, references first; clears `gc/doomed`; next batch | 5. no: sees that token and data are there *now*, and promises |
+//!
+//! Whatever has a young token is live for the collector. Tokens are files that Distribution knows:
+//!
+//! - of a blob in a repository, its layer link. An upload writes the link, looks, and then commits the data;
+//! - of a manifest in a repository, its *data*. A revision link would not do: to renew it is to write it, and between seeing it
+//!   and writing it the manifest may have been collected; a crash would then leave a link to nothing. Data without a link are
+//!   harmless. The revision link is written last of all, and looked after once more, because the collector deletes those too.
+//!
+//! Why the order is enough: if the look came before the batch was published, the token was written before the second mark,
+//! which sees it. If it came after the batch was cleared, the last sight shows what the collector has left. In between, it
+//! finds the batch. What is remembered of "no run" is no older than [`NOTICE`], so that a token that was written before such a
+//! look was written before the mark began.
+//!
+//! What it takes for granted: from its token to the end of a promise nobody takes longer than half the grace; clocks agree
+//! better than that. A registry that is not told its grace (no collection configured) renews nothing until it sees a run, and
+//! what it said before a run began is no promise; its manifests are safe all the same, because it looks again when the last
+//! look is too old, and makes every token young when that does not help.
+//!
+//! Pulls never look and never write: what a live manifest needs is never doomed.
+//! Absent on purpose: anything about what is garbage (see [`gc`](crate::gc)).
+
+mod notice;
+mod promises;
+
+pub(crate) use notice::{Doomed, Key, RunNotice, millis};
+pub(crate) use promises::{Hold, Promises, Renewal};
+
+/// How long a process believes that there is no run.
+pub const NOTICE: std::time::Duration = std::time::Duration::from_secs(2);

@@ -1,0 +1,56 @@
+//! `Staged`: an upload in the hands of one request: the open file and the digest of what is in it.
+
+use bytes::Bytes;
+use futures::StreamExt;
+use sampan_driver::FileWriter;
+
+use crate::upload_hash::UploadHash;
+use crate::{Body, ChunkRange, Error, Result};
+
+/// The open file of an upload, and its running hash unless that was lost.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) writer: Box<dyn FileWriter>,
+    pub(crate) hash: Option<UploadHash>,
+}
+
+impl Staged {
+    pub(crate) fn new(writer: Box<dyn FileWriter>, hash: Option<UploadHash>) -> Self {
+        Self { writer, hash }
+    }
+
+    /// Takes in a body. After an error the file has what came before it.
+    pub(crate) async fn receive(&mut self, chunk: Option<ChunkRange>, mut body: Body) -> Result<()> {
+        let begin = self.writer.size();
+        if let Some(chunk) = chunk.filter(|chunk| chunk.start != begin) {
+            return Err(Error::UploadOutOfOrder { expected: begin, got: chunk.start });
+        }
+        let mut received = 0;
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes.map_err(Error::BodyBroken)?;
+            received += bytes.len() as u64;
+            if let Some(chunk) = chunk.filter(|chunk| received > chunk.len()) {
+                return Err(Error::SizeMismatch { expected: chunk.len(), actual: received });
+            }
+            self.take(bytes).await?;
+        }
+        match chunk {
+            Some(chunk) if received != chunk.len() => {
+                Err(Error::SizeMismatch { expected: chunk.len(), actual: received })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes and hashes some bytes. The hash is made while the driver writes.
+    async fn take(&mut self, bytes: Bytes) -> Result<()> {
+        let Self { writer, hash } = self;
+        let hashing = async {
+            if let Some(hash) = hash {
+                hash.update(&bytes);
+            }
+        };
+        let (written, ()) = futures::join!(writer.write(bytes.clone()), hashing);
+        Ok(written?)
+    }
+}

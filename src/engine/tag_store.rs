@@ -1,0 +1,97 @@
+//! `TagStore`: the tags of a repository.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use sampan_driver::{DirEntry, StorageDriver};
+
+use crate::layout::{self, Entry};
+use crate::oci::{Digest, Tag};
+use crate::{Error, Page, Repository, Result, link};
+
+/// The tags of one repository.
+#[derive(Clone, Debug)]
+pub struct TagStore {
+    repository: Repository,
+}
+
+impl TagStore {
+    pub(crate) fn new(repository: Repository) -> Self {
+        Self { repository }
+    }
+
+    /// The tags after `last` (which need not exist), in byte order, at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// `RepositoryUnknown` when no manifest is in the repository.
+    pub async fn list(&self, last: Option<&str>, limit: Option<usize>) -> Result<Page<String>> {
+        let mut entries = self.driver().list(&layout::tags(&self.repository.name), last);
+        let mut items = Vec::new();
+        let mut more = false;
+        while let Some(entry) = entries.try_next().await? {
+            // Anything else is no tag: a stray file, a leftover of a crash.
+            let DirEntry::Directory(name) = entry else { continue };
+            if name.parse::<Tag>().is_err() {
+                continue;
+            }
+            if limit.is_some_and(|limit| items.len() == limit) {
+                more = true;
+                break;
+            }
+            items.push(name);
+        }
+        if items.is_empty() && !more && !self.repository_exists().await? {
+            return Err(Error::RepositoryUnknown(self.repository.name.clone()));
+        }
+        Ok(Page { items, more })
+    }
+
+    /// What the tag points at; `None` when there is no such tag.
+    pub(crate) async fn resolve(&self, tag: &Tag) -> Result<Option<Digest>> {
+        link::read(self.driver(), &Entry::TagCurrent(self.repository.name.clone(), tag.clone())).await
+    }
+
+    /// Points the tag at a manifest whose revision link is written.
+    pub(crate) async fn point(&self, tag: &Tag, canonical: &Digest) -> Result<()> {
+        self.keep_for_pullers(tag, Some(canonical)).await?;
+        let name = &self.repository.name;
+        let index = Entry::TagIndex(name.clone(), tag.clone(), canonical.clone());
+        link::write(self.driver(), &index, canonical).await?;
+        link::write(self.driver(), &Entry::TagCurrent(name.clone(), tag.clone()), canonical).await
+    }
+
+    /// Removes the tag and its history.
+    pub(crate) async fn remove(&self, tag: &Tag) -> Result<()> {
+        self.keep_for_pullers(tag, None).await?;
+        let name = &self.repository.name;
+        // The pointer first: a crash in between leaves history without a tag, not a tag that points nowhere.
+        self.driver().delete(&Entry::TagCurrent(name.clone(), tag.clone()).path()).await?;
+        Ok(self.driver().delete_tree(&layout::tag(name, tag)).await?)
+    }
+
+    /// Gives the manifest that the tag leaves its grace: somebody may be in the midst of pulling it.
+    async fn keep_for_pullers(&self, tag: &Tag, next: Option<&Digest>) -> Result<()> {
+        let registry = &self.repository.registry;
+        if !registry.inner.promises.is_configured() {
+            return Ok(());
+        }
+        let left = match self.resolve(tag).await {
+            Ok(Some(left)) if next != Some(&left) => left,
+            // An unreadable tag has no pullers.
+            Ok(_) | Err(Error::Corrupt(..)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let renewal = registry.inner.promises.renewal(self.driver()).await?;
+        self.repository.manifests().renew(&left, renewal).await?;
+        Ok(())
+    }
+
+    async fn repository_exists(&self) -> Result<bool> {
+        Ok(self.driver().list(&layout::manifests(&self.repository.name), None).try_next().await?.is_some())
+    }
+
+    fn driver(&self) -> &Arc<dyn StorageDriver> {
+        self.repository.registry.driver()
+    }
+}

@@ -1,0 +1,348 @@
+//! `UploadStore`: uploads in progress, from their first byte to the blob.
+//!
+//! An upload is a staged file beside the time of its beginning. It survives the process: how far it got is asked of the
+//! file and stored nowhere else; the running hash is kept beside it, and made anew from the bytes when it was lost.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use sampan_driver::{
+    BoxError, ByteRange, DriverPath, FileWriter, PutMode, StorageDriver, StorageDriverExt, WriteHint,
+    WriteMode,
+};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::layout::{self, Entry};
+use crate::oci::{Algorithm, Digest};
+use crate::session::{Claim, Sessions};
+use crate::staged::Staged;
+use crate::upload_hash::UploadHash;
+use crate::upload_id::UploadId;
+use crate::{BlobInfo, Error, Repository, Result};
+
+/// The bytes that a client sends. An error means that it vanished or sent something unreadable.
+pub type Body = BoxStream<'static, Result<Bytes, BoxError>>;
+
+/// The uploads to one repository.
+#[derive(Clone, Debug)]
+pub struct UploadStore {
+    repository: Repository,
+}
+
+/// How an upload begins.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct StartUpload {
+    /// The algorithm of the digest that it will end with, when the client tells; sha256 otherwise.
+    /// A wrong or missing word costs one more reading of the data, nothing else.
+    pub algorithm: Option<Algorithm>,
+}
+
+/// How far an upload is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UploadStatus {
+    /// Which upload.
+    pub id: UploadId,
+    /// How many bytes are there.
+    pub size_bytes: u64,
+}
+
+/// The place of a chunk in its blob, both ends inclusive (`Content-Range: <start>-<end>`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ChunkRange {
+    /// The offset of its first byte.
+    pub start: u64,
+    /// The offset of its last byte, not before the first.
+    pub end: u64,
+}
+
+impl ChunkRange {
+    pub(crate) fn len(self) -> u64 {
+        (self.end - self.start).saturating_add(1)
+    }
+}
+
+/// Below this the running hash is not written beside the upload: reading so little again costs less than a durable write.
+const KEEP_HASH_FROM_BYTES: u64 = 1 << 20;
+
+impl UploadStore {
+    pub(crate) fn new(repository: Repository) -> Self {
+        Self { repository }
+    }
+
+    /// Begins an upload.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly`; whatever the store fails with.
+    pub async fn start(&self, options: StartUpload) -> Result<UploadStatus> {
+        self.repository.registry.check_writable()?;
+        let id = UploadId::random();
+        let algorithm = options.algorithm.unwrap_or(Algorithm::Sha256);
+        let hash = UploadHash::new(algorithm);
+        if algorithm != Algorithm::Sha256 {
+            // Tells other processes which digest is to be made.
+            self.keep_hash(&id, &hash).await?;
+        }
+        let started = Entry::UploadStartedAt(self.repository.name.clone(), id.clone()).path();
+        self.driver().put_content(&started, started_now(), PutMode::Create).await?;
+        self.sessions().claim(&id)?.hash = Some(hash);
+        Ok(UploadStatus { id, size_bytes: 0 })
+    }
+
+    /// How far an upload is.
+    ///
+    /// # Errors
+    ///
+    /// `UploadUnknown`; `UploadBusy` while a request is writing it.
+    pub async fn status(&self, id: &UploadId) -> Result<UploadStatus> {
+        let mut claim = self.sessions().claim(id)?;
+        let hash = claim.hash.take();
+        let size_bytes = match self.open_staged(id).await? {
+            Some(writer) => writer.close().await?,
+            None => 0,
+        };
+        claim.hash = hash;
+        Ok(UploadStatus { id: id.clone(), size_bytes })
+    }
+
+    /// Adds a chunk to an upload. When the body breaks off, what came of it is kept.
+    ///
+    /// # Errors
+    ///
+    /// `UploadUnknown`; `UploadBusy` while another request is writing it; `UploadOutOfOrder` when the chunk does not begin
+    /// where the upload ends; `SizeMismatch` when the body is not as long as the chunk; `BodyBroken`; `ReadOnly`.
+    pub async fn append(&self, id: &UploadId, chunk: Option<ChunkRange>, body: Body) -> Result<UploadStatus> {
+        self.repository.registry.check_writable()?;
+        let mut claim = self.sessions().claim(id)?;
+        let mut staged = self.open(&mut claim, id, WriteHint::default(), Algorithm::Sha256).await?;
+        let received = staged.receive(chunk, body).await;
+        let size_bytes = self.rest(&mut claim, id, staged).await?;
+        received?;
+        Ok(UploadStatus { id: id.clone(), size_bytes })
+    }
+
+    /// Adds the last chunk (or none) to an upload and publishes it as the blob `digest`.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append); `DigestMismatch` when the content is not what its digest says: then the upload is gone;
+    /// `Collecting` when the collector is about to delete what was there under this digest, and takes too long.
+    pub async fn finish(
+        &self,
+        id: &UploadId,
+        chunk: Option<ChunkRange>,
+        body: Body,
+        digest: &Digest,
+    ) -> Result<BlobInfo> {
+        self.repository.registry.check_writable()?;
+        let mut claim = self.sessions().claim(id)?;
+        let hint = WriteHint { len: chunk.map(ChunkRange::len), target: target(digest) };
+        let mut staged = self.open(&mut claim, id, hint, digest.algorithm()).await?;
+        if let Err(error) = staged.receive(chunk, body).await {
+            self.rest(&mut claim, id, staged).await?;
+            return Err(error);
+        }
+        let result = self.publish(id, staged, digest).await;
+        if matches!(result, Ok(_) | Err(Error::DigestMismatch { .. })) {
+            self.clear(id).await;
+        }
+        result
+    }
+
+    /// Stores a whole blob in one request, without a session that a client would know of.
+    ///
+    /// # Errors
+    ///
+    /// `DigestMismatch`; `SizeMismatch` when the body is not `len` bytes; `BodyBroken`; `ReadOnly`; `Collecting` as
+    /// [`finish`](Self::finish). Nothing is left then.
+    pub async fn put(&self, digest: &Digest, len: Option<u64>, body: Body) -> Result<BlobInfo> {
+        self.repository.registry.check_writable()?;
+        let id = UploadId::random();
+        let hint = WriteHint { len, target: target(digest) };
+        let writer = self.driver().writer(&self.data_path(&id), WriteMode::Create(hint)).await?;
+        let mut staged = Staged::new(writer, Some(UploadHash::new(digest.algorithm())));
+        let chunk = len.and_then(|len| Some(ChunkRange { start: 0, end: len.checked_sub(1)? }));
+        let result = match staged.receive(chunk, body).await {
+            Ok(()) => self.publish(&id, staged, digest).await,
+            Err(error) => {
+                staged.writer.cancel().await?;
+                Err(error)
+            }
+        };
+        self.clear(&id).await;
+        result
+    }
+
+    /// Gives an upload up.
+    ///
+    /// # Errors
+    ///
+    /// `UploadUnknown`; `UploadBusy` while a request is writing it; `ReadOnly`.
+    pub async fn cancel(&self, id: &UploadId) -> Result<()> {
+        self.repository.registry.check_writable()?;
+        let mut claim = self.sessions().claim(id)?;
+        if let Some(writer) = self.open_staged(id).await? {
+            writer.cancel().await?;
+        }
+        self.driver().delete_tree(&layout::upload(&self.repository.name, id)).await?;
+        claim.hash = None;
+        Ok(())
+    }
+
+    /// Opens an upload where it ends, with its running hash if that is still known.
+    async fn open(
+        &self,
+        claim: &mut Claim<'_>,
+        id: &UploadId,
+        hint: WriteHint,
+        algorithm: Algorithm,
+    ) -> Result<Staged> {
+        // Taken out: should this request be dropped half-way, the hash is not to be trusted.
+        let remembered = claim.hash.take();
+        let writer = match self.open_staged(id).await? {
+            Some(writer) => writer,
+            None => self.driver().writer(&self.data_path(id), WriteMode::Create(hint)).await?,
+        };
+        let size = writer.size();
+        let hash = match remembered.filter(|hash| hash.offset() == size) {
+            Some(hash) => Some(hash),
+            None => self.kept_hash(id, size).await?,
+        };
+        if size > 0 {
+            return Ok(Staged::new(writer, hash));
+        }
+        let hash = hash
+            .filter(|hash| hash.digest(algorithm).is_some())
+            .unwrap_or_else(|| UploadHash::new(algorithm));
+        Ok(Staged::new(writer, Some(hash)))
+    }
+
+    /// The staged file; `None` when the upload has begun but has no bytes yet.
+    async fn open_staged(&self, id: &UploadId) -> Result<Option<Box<dyn FileWriter>>> {
+        match self.driver().writer(&self.data_path(id), WriteMode::Append).await {
+            Ok(writer) => Ok(Some(writer)),
+            Err(error) if error.is_not_found() => {
+                let started = Entry::UploadStartedAt(self.repository.name.clone(), id.clone()).path();
+                if self.driver().exists(&started).await? {
+                    Ok(None)
+                } else {
+                    Err(Error::UploadUnknown(id.clone()))
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Closes an upload until the next request, and keeps its running hash.
+    async fn rest(&self, claim: &mut Claim<'_>, id: &UploadId, staged: Staged) -> Result<u64> {
+        let size = staged.writer.close().await?;
+        if let Some(hash) = staged.hash.filter(|hash| hash.offset() == size) {
+            if size >= KEEP_HASH_FROM_BYTES {
+                self.keep_hash(id, &hash).await?;
+            }
+            claim.hash = Some(hash);
+        }
+        Ok(size)
+    }
+
+    /// Publishes an upload as `digest`, if that is what it is: layer link, then data.
+    async fn publish(&self, id: &UploadId, staged: Staged, digest: &Digest) -> Result<BlobInfo> {
+        let size_bytes = staged.writer.size();
+        let blobs = self.repository.blobs();
+        let known =
+            staged.hash.as_ref().and_then(|hash| Some((hash.canonical(), hash.digest(digest.algorithm())?)));
+        let canonical = if let Some((canonical, actual)) = known {
+            if actual != *digest {
+                staged.writer.cancel().await?;
+                return Err(Error::DigestMismatch { expected: digest.clone(), actual });
+            }
+            blobs.announce(&canonical, digest).await?;
+            staged.writer.commit(&Entry::Blob(canonical.clone()).path()).await?;
+            canonical
+        } else {
+            // Staged bytes cannot be read; committed in place, they can, and are no blob yet.
+            let path = self.data_path(id);
+            staged.writer.commit(&path).await?;
+            let (canonical, actual) = self.hash_again(&path, digest.algorithm()).await?;
+            if actual != *digest {
+                return Err(Error::DigestMismatch { expected: digest.clone(), actual });
+            }
+            blobs.announce(&canonical, digest).await?;
+            self.driver().rename(&path, &Entry::Blob(canonical.clone()).path()).await?;
+            canonical
+        };
+        blobs.confirm(&canonical, digest).await?;
+        Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes })
+    }
+
+    /// The digests of a file, canonical and in `algorithm`.
+    async fn hash_again(&self, path: &DriverPath, algorithm: Algorithm) -> Result<(Digest, Digest)> {
+        let mut hash = UploadHash::new(algorithm);
+        let mut bytes = self.driver().reader(path, ByteRange::ALL).await?.into_stream();
+        while let Some(chunk) = bytes.try_next().await? {
+            hash.update(&chunk);
+        }
+        let canonical = hash.canonical();
+        let actual = hash.digest(algorithm).unwrap_or_else(|| canonical.clone());
+        Ok((canonical, actual))
+    }
+
+    /// Writes the running hash beside the upload, as Distribution does.
+    async fn keep_hash(&self, id: &UploadId, hash: &UploadHash) -> Result<()> {
+        for (algorithm, state) in hash.states() {
+            let entry =
+                Entry::UploadHashState(self.repository.name.clone(), id.clone(), algorithm, hash.offset());
+            self.driver().put_content(&entry.path(), state.into(), PutMode::Overwrite).await?;
+        }
+        Ok(())
+    }
+
+    /// The running hash after `offset` bytes, if one is beside the upload.
+    async fn kept_hash(&self, id: &UploadId, offset: u64) -> Result<Option<UploadHash>> {
+        let entry =
+            |algorithm| Entry::UploadHashState(self.repository.name.clone(), id.clone(), algorithm, offset);
+        let Some(sha256) = self.driver().get_content_if_any(&entry(Algorithm::Sha256).path()).await? else {
+            return Ok(None);
+        };
+        for algorithm in [Algorithm::Sha512, Algorithm::Sha384] {
+            if let Some(state) = self.driver().get_content_if_any(&entry(algorithm).path()).await? {
+                return Ok(UploadHash::resume(offset, &sha256, Some((algorithm, &state))));
+            }
+        }
+        Ok(UploadHash::resume(offset, &sha256, None))
+    }
+
+    /// Removes what is left of an upload. It has served its purpose: a failure costs space until the next purge, nothing else.
+    async fn clear(&self, id: &UploadId) {
+        let path = layout::upload(&self.repository.name, id);
+        if let Err(error) = self.driver().delete_tree(&path).await {
+            tracing::warn!(%path, %error, "finished upload {id} could not be cleared away; the next purge will do it");
+        }
+    }
+
+    fn data_path(&self, id: &UploadId) -> DriverPath {
+        Entry::UploadData(self.repository.name.clone(), id.clone()).path()
+    }
+
+    fn sessions(&self) -> &Sessions {
+        &self.repository.registry.inner.sessions
+    }
+
+    fn driver(&self) -> &Arc<dyn StorageDriver> {
+        self.repository.registry.driver()
+    }
+}
+
+/// Where a blob will be, if its digest says so.
+fn target(digest: &Digest) -> Option<DriverPath> {
+    digest.is_canonical().then(|| Entry::Blob(digest.clone()).path())
+}
+
+/// RFC 3339 in whole seconds of UTC, as Distribution writes and reads it.
+fn started_now() -> Bytes {
+    let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    Bytes::from(now.format(&Rfc3339).unwrap_or_default())
+}
