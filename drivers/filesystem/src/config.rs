@@ -1,0 +1,204 @@
+//! The `storage.filesystem` section of the configuration.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rustix::fs::{Access, AtFlags, CWD};
+use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+use crate::driver::FilesystemDriver;
+use crate::error::NAME;
+use crate::store::Store;
+
+/// Fewer would make uploads wait for each other; Distribution has the same floor.
+const LEAST_THREADS: usize = 25;
+
+/// Where the store is, and how hard it may be worked.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilesystemConfig {
+    /// The directory that holds everything; made if it is missing. A relative path starts at the working directory.
+    pub rootdirectory: PathBuf,
+    /// How many blocking calls may run at once; less than 25 means 25.
+    #[serde(deserialize_with = "number_or_text")]
+    pub maxthreads: usize,
+}
+
+impl Default for FilesystemConfig {
+    fn default() -> Self {
+        Self { rootdirectory: PathBuf::from("/var/lib/registry"), maxthreads: 100 }
+    }
+}
+
+#[async_trait]
+impl DriverConfig for FilesystemConfig {
+    const NAME: &'static str = NAME;
+
+    async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        let max_threads = self.threads();
+        let opened = tokio::task::spawn_blocking(move || open(&self.rootdirectory, max_threads)).await;
+        let store = opened.map_err(|error| {
+            BuildError::new("storage.filesystem could not be opened").with_source(error)
+        })??;
+        Ok(Arc::new(FilesystemDriver::new(store)))
+    }
+}
+
+impl FilesystemConfig {
+    fn threads(&self) -> usize {
+        self.maxthreads.max(LEAST_THREADS)
+    }
+}
+
+fn open(directory: &Path, max_threads: usize) -> Result<Store, BuildError> {
+    let refuse = |problem: String| BuildError::new(format!("storage.filesystem.rootdirectory: {problem}"));
+    if directory.as_os_str().is_empty() {
+        return Err(refuse("it is empty; name the directory that is to hold the registry's data".to_owned()));
+    }
+    let root = std::path::absolute(directory).map_err(|error| {
+        refuse(format!("no absolute path can be made of {}", directory.display())).with_source(error)
+    })?;
+    let shown = root.display();
+    let user = rustix::process::geteuid().as_raw();
+    std::fs::create_dir_all(&root).map_err(|error| {
+        let remedy = match existing_ancestor(&root) {
+            Some(file) if !file.is_dir() => format!("{} is not a directory; name another", file.display()),
+            Some(above) => format!("make it, or let the user {user} write to {}", above.display()),
+            None => "make it".to_owned(),
+        };
+        refuse(format!("the directory {shown} cannot be made: {remedy}")).with_source(error)
+    })?;
+    rustix::fs::accessat(CWD, &root, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+        .map_err(|errno| {
+            let remedy = match errno {
+                rustix::io::Errno::ROFS => {
+                    "its file system is mounted read-only; remount it writable".to_owned()
+                }
+                _ => format!("give it to the user {user} of this process (chown or chmod)"),
+            };
+            refuse(format!("the directory {shown} is not readable and writable: {remedy}")).with_source(errno)
+        })?;
+    Store::open(root.clone(), max_threads).map_err(|errno| {
+        refuse(format!("the directory {} cannot be opened", root.display())).with_source(errno)
+    })
+}
+
+fn existing_ancestor(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|ancestor| ancestor.exists())
+}
+
+/// A number, or a text that is one (environment variables and templates make such); nothing means the default.
+fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    struct Count(usize);
+
+    struct CountVisitor;
+
+    impl Visitor<'_> for CountVisitor {
+        type Value = Count;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number of threads, such as 100")
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Count, E> {
+            Ok(Count(usize::try_from(number).unwrap_or(usize::MAX)))
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Count, E> {
+            // Distribution raises a negative number to the least one, as any that is too small.
+            Ok(Count(usize::try_from(number).unwrap_or(0)))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Count, E> {
+            text.trim().parse().map(Count).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Count, E> {
+            Ok(Count(FilesystemConfig::default().maxthreads))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Count {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(CountVisitor)
+        }
+    }
+
+    Count::deserialize(deserializer).map(|count| count.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    fn parse(json: &str) -> Result<FilesystemConfig, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn the_defaults_are_distributions() {
+        let config = parse("{}").unwrap();
+        assert_eq!((config.rootdirectory.to_str().unwrap(), config.maxthreads), ("/var/lib/registry", 100));
+    }
+
+    #[test]
+    fn maxthreads_is_a_number_or_a_text_and_never_below_the_floor() {
+        for (json, threads) in [
+            ("100", 100),
+            ("\"40\"", 40),
+            ("\" 40 \"", 40),
+            ("24", 25),
+            ("0", 25),
+            ("-3", 25),
+            ("\"1\"", 25),
+            ("25", 25),
+            ("null", 100),
+            ("18446744073709551615", usize::MAX),
+        ] {
+            assert_eq!(parse(&format!("{{\"maxthreads\": {json}}}")).unwrap().threads(), threads, "{json}");
+        }
+        for json in ["\"many\"", "\"\"", "1.5", "true", "[1]", "\"-1\""] {
+            let error = parse(&format!("{{\"maxthreads\": {json}}}")).unwrap_err().to_string();
+            assert!(error.contains("a number of threads"), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = parse(r#"{"rootdir": "/x"}"#).unwrap_err().to_string();
+        assert!(error.contains("rootdir") && error.contains("rootdirectory"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_root_is_made_with_all_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let rootdirectory = dir.path().join("a/b/c");
+        FilesystemConfig { rootdirectory: rootdirectory.clone(), ..Default::default() }
+            .build()
+            .await
+            .unwrap();
+        assert!(rootdirectory.is_dir());
+    }
+
+    #[tokio::test]
+    async fn a_root_that_cannot_be_is_refused_with_its_path_and_a_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for rootdirectory in [file.clone(), file.join("below")] {
+            let built = FilesystemConfig { rootdirectory, ..Default::default() }.build().await;
+            let error = built.unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with("storage.filesystem.rootdirectory: the directory "), "{text}");
+            assert!(text.contains(&format!("{} is not a directory", file.display())), "{text}");
+            assert!(error.source().is_some());
+        }
+        let empty = FilesystemConfig { rootdirectory: PathBuf::new(), ..Default::default() }.build().await;
+        assert!(empty.unwrap_err().to_string().contains("it is empty"));
+    }
+}

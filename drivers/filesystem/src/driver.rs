@@ -1,0 +1,168 @@
+//! `FilesystemDriver`: the operations, each handed to the room that does it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::{
+    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation, PutMode,
+    RedirectRequest, Result, StorageDriver, WriteMode,
+};
+use url::Url;
+
+use crate::error::{Failure, NAME};
+use crate::root::LOOK;
+use crate::store::Store;
+use crate::writer::FilesystemWriter;
+use crate::{file, inline, list, publish, read, remove, walk};
+
+/// How many files are deleted in one blocking call.
+const DELETE_BATCH: usize = 256;
+
+/// How many such calls run at once.
+const DELETE_CALLS: usize = 4;
+
+/// Keeps files in a directory of the local machine, as the crate's documentation describes.
+#[derive(Clone, Debug)]
+pub struct FilesystemDriver {
+    store: Arc<Store>,
+}
+
+impl FilesystemDriver {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store: Arc::new(store) }
+    }
+
+    /// Runs `job` on the pool.
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        path: &DriverPath,
+        job: impl FnOnce(&Store) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let store = Arc::clone(&self.store);
+        let result = self.store.pool.run(move || job(&store)).await;
+        result.map_err(|failure| self.store.error(operation, path, failure))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl StorageDriver for FilesystemDriver {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { atomic_rename: true, durable: true, redirect: false }
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        let content = read::whole(&self.store, path).await;
+        content.map_err(|failure| self.store.error(Operation::GetContent, path, failure))
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        let target = path.clone();
+        self.run(Operation::PutContent, path, move |store| {
+            publish::put(store, target.as_key(), &content, mode)
+        })
+        .await
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        let reader = read::reader(&self.store, path, range).await;
+        reader.map_err(|failure| self.store.error(Operation::Reader, path, failure))
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        match FilesystemWriter::open(Arc::clone(&self.store), path, mode).await {
+            Ok(writer) => Ok(Box::new(writer)),
+            Err(failure) => Err(self.store.error(Operation::Writer, path, failure)),
+        }
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        let found = inline::open(&self.store.root, path.as_key(), LOOK);
+        let found = found.map_err(|failure| self.store.error(Operation::Stat, path, failure))?;
+        let stat = match found {
+            Some((_, stat)) => stat,
+            None => {
+                let target = path.clone();
+                let waited = self
+                    .run(Operation::Stat, path, move |store| read::open(&store.root, target.as_key(), LOOK))
+                    .await;
+                waited?.1
+            }
+        };
+        Ok(file::info(path.clone(), &stat))
+    }
+
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        let (driver, path, after) = (self.clone(), path.clone(), after.map(str::to_owned));
+        let listing = async move {
+            let target = path.clone();
+            let entries = driver.run(Operation::List, &path, move |store| {
+                list::list(&store.root, target.as_key(), after.as_deref())
+            });
+            Ok(stream::iter(entries.await?).map(Ok))
+        };
+        stream::once(listing).try_flatten().boxed()
+    }
+
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
+        walk::walk(Arc::clone(&self.store), path, after)
+    }
+
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
+        let (source, target) = (from.clone(), to.clone());
+        self.run(Operation::Rename, from, move |store| {
+            publish::rename(store, source.as_key(), target.as_key())
+        })
+        .await
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        let target = path.clone();
+        self.run(Operation::Delete, path, move |store| remove::file(store, target.as_key())).await
+    }
+
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
+        let target = path.clone();
+        self.run(Operation::DeleteTree, path, move |store| remove::tree(store, target.as_key())).await
+    }
+
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+        let store = Arc::clone(&self.store);
+        paths
+            .ready_chunks(DELETE_BATCH)
+            .map(move |batch| delete_batch(Arc::clone(&store), batch))
+            .buffered(DELETE_CALLS)
+            .flat_map(stream::iter)
+            .boxed()
+    }
+
+    async fn redirect_url(&self, _path: &DriverPath, _request: RedirectRequest) -> Result<Option<Url>> {
+        Ok(None)
+    }
+}
+
+async fn delete_batch(store: Arc<Store>, batch: Vec<DriverPath>) -> Vec<(DriverPath, Result<()>)> {
+    let (running, paths) = (Arc::clone(&store), batch.clone());
+    let results = match store.pool.run(move || Ok(remove::files(&running, paths))).await {
+        Ok(results) => results,
+        Err(_not_run) => batch.into_iter().map(|path| (path, Err(Failure::ShuttingDown))).collect(),
+    };
+    results
+        .into_iter()
+        .map(|(path, result)| {
+            let result = result.map_err(|failure| store.error(Operation::DeleteAll, &path, failure));
+            (path, result)
+        })
+        .collect()
+}

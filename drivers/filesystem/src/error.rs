@@ -1,0 +1,152 @@
+//! `Failure`: what goes wrong below the driver, and the one place where it becomes a [`DriverError`].
+
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
+
+/// The name of the driver, as errors and configuration have it.
+pub(crate) const NAME: &str = "filesystem";
+
+/// Why an operation on the store did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("files keep appearing in the directory that is to be removed; try again when they have stopped")]
+    Crowded,
+    #[error(
+        "a symbolic link on the way leads out of the root directory, or cannot be followed safely on this system; \
+         replace it by a bind mount"
+    )]
+    Escapes,
+    #[error("the file exists already")]
+    Exists,
+    #[error(
+        "another writer, maybe of another process, holds the staged file; try again when it has finished"
+    )]
+    Locked,
+    #[error("there is no such file")]
+    Missing,
+    #[error("{0}{advice}", advice = advice(*.0))]
+    Os(#[from] Errno),
+    #[error("source and target are on different file systems; everything below the root must be on one")]
+    OtherFileSystem,
+    #[error("offset {offset} lies beyond the {size_bytes} bytes of the file")]
+    RangeInvalid { offset: u64, size_bytes: u64 },
+    #[error(
+        "the root directory {} is gone or is not the one that was opened; \
+         mount or restore it, and restart the registry if that does not help", .0.display()
+    )]
+    RootGone(PathBuf),
+    #[error("the runtime is shutting down")]
+    ShuttingDown,
+    #[error("the file should have {expected} bytes and has {found}; something else has changed it")]
+    SizeChanged { expected: u64, found: u64 },
+    #[error("an earlier write to this file failed")]
+    WriterBroken,
+}
+
+/// Where a failure happened, for the person who reads the log.
+#[derive(Debug, thiserror::Error)]
+#[error("at {}", file.display())]
+struct Located {
+    file: PathBuf,
+    #[source]
+    failure: Failure,
+}
+
+impl Failure {
+    /// Whether the system says that a name on the way does not exist.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, Self::Os(Errno::NOENT))
+    }
+
+    /// The error that the driver returns for `operation` on `path` in the store at `root`.
+    pub(crate) fn into_driver_error(
+        self,
+        operation: Operation,
+        path: &DriverPath,
+        root: &Path,
+    ) -> DriverError {
+        let error = DriverError::new(self.kind(), NAME, operation, path);
+        if let Self::Missing = self {
+            return error.with_source(self); // The commonest answer by far: not worth building a path for.
+        }
+        error.with_source(Located { file: root.join(path.as_key()), failure: self })
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists => ErrorKind::AlreadyExists,
+            Self::Missing => ErrorKind::NotFound,
+            Self::Escapes => ErrorKind::PermissionDenied,
+            Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
+            Self::Crowded | Self::Locked | Self::RootGone(_) | Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::OtherFileSystem | Self::SizeChanged { .. } | Self::WriterBroken => ErrorKind::Other,
+            Self::Os(errno) => kind_of(*errno),
+        }
+    }
+}
+
+/// What an error of the system means. Look-ups turn "not there" into [`Failure::Missing`] before; when it comes here, the
+/// directory was deleted under a write again and again, which another attempt may survive.
+fn kind_of(errno: Errno) -> ErrorKind {
+    match errno {
+        Errno::NOSPC | Errno::DQUOT => ErrorKind::StorageFull,
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorKind::PermissionDenied,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::NOENT => ErrorKind::Unavailable,
+        Errno::STALE | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::NOTCONN | Errno::NODEV => {
+            ErrorKind::Unavailable
+        }
+        _ => ErrorKind::Other,
+    }
+}
+
+fn advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOSPC => "; free some space, or collect garbage",
+        Errno::DQUOT => "; raise the quota of this user, or collect garbage",
+        Errno::ACCESS | Errno::PERM => "; give the user of this process permission to it",
+        Errno::ROFS => "; remount it writable",
+        Errno::MFILE | Errno::NFILE => "; raise the limit of open files",
+        Errno::NOTDIR => "; a file stands where a directory is needed",
+        Errno::ISDIR => "; a directory stands where the file should be",
+        Errno::NOENT => "; its directory was deleted meanwhile",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_have_the_kinds_that_callers_act_on() {
+        for (errno, kind) in [
+            (Errno::NOSPC, ErrorKind::StorageFull),
+            (Errno::DQUOT, ErrorKind::StorageFull),
+            (Errno::ACCESS, ErrorKind::PermissionDenied),
+            (Errno::PERM, ErrorKind::PermissionDenied),
+            (Errno::ROFS, ErrorKind::PermissionDenied),
+            (Errno::MFILE, ErrorKind::Unavailable),
+            (Errno::STALE, ErrorKind::Unavailable),
+            (Errno::NOTDIR, ErrorKind::Other),
+            (Errno::IO, ErrorKind::Other),
+        ] {
+            assert_eq!(Failure::Os(errno).kind(), kind, "{errno}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_file_the_cause_and_the_remedy() {
+        let path = "/a/b".parse().unwrap();
+        let error =
+            Failure::Os(Errno::NOSPC).into_driver_error(Operation::PutContent, &path, Path::new("/store"));
+        let located = error.source().unwrap();
+        assert_eq!(located.to_string(), "at /store/a/b");
+        let cause = located.source().unwrap();
+        assert!(cause.to_string().contains("free some space"), "{cause}");
+        assert!(cause.source().unwrap().is::<Errno>());
+    }
+}

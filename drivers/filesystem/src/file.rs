@@ -1,0 +1,58 @@
+//! Questions about one open file, and its time of birth.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, FileType, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::io::Errno;
+use sampan_driver::{DriverPath, FileInfo};
+
+/// Whether `stat` is of a plain file: directories, pipes and devices are not the store's.
+pub(crate) fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// The length in bytes.
+pub(crate) fn size_bytes(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0) // The kernel has no negative sizes.
+}
+
+/// What the driver tells of a file.
+pub(crate) fn info(path: DriverPath, stat: &Stat) -> FileInfo {
+    FileInfo { path, size_bytes: size_bytes(stat), modified: modified(stat) }
+}
+
+/// Whether `name` in `directory` still is the open `file`.
+pub(crate) fn is_at(file: impl AsFd, directory: impl AsFd, name: &str) -> Result<bool, Errno> {
+    let here = rustix::fs::fstat(file)?;
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => Ok((here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Dates the file now, because it is about to be published (C13).
+///
+/// The time is read here and not left to the kernel, whose own clock for files lags by a tick: the file would be older than
+/// the call. A file of another user, left by a registry that ran as somebody else, can only be dated by the kernel.
+pub(crate) fn date_now(file: impl AsFd) -> Result<(), Errno> {
+    let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let exact = Timespec { tv_sec: since.as_secs().cast_signed(), tv_nsec: since.subsec_nanos().into() };
+    match rustix::fs::futimens(&file, &Timestamps { last_access: omit, last_modification: exact }) {
+        Err(Errno::PERM) => {
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            rustix::fs::futimens(&file, &Timestamps { last_access: now, last_modification: now })
+        }
+        result => result,
+    }
+}
+
+fn modified(stat: &Stat) -> SystemTime {
+    let nanos = Duration::from_nanos(stat.st_mtime_nsec);
+    match u64::try_from(stat.st_mtime) {
+        Ok(secs) => UNIX_EPOCH + Duration::from_secs(secs) + nanos,
+        Err(_before_1970) => UNIX_EPOCH - Duration::from_secs(stat.st_mtime.unsigned_abs()) + nanos,
+    }
+}

@@ -1,0 +1,47 @@
+//! The filesystem storage driver: the driver path `/a/b` is the file `<rootdirectory>/a/b`.
+//!
+//! The directory is the one that Distribution's `filesystem` driver keeps, so either registry can serve it after the other.
+//! Directories are made on demand and, as there, never removed when they become empty; an upload grows in place at its
+//! staging path; a small file is written as `<name>.<uuid>.tmp` beside its place and renamed.
+//! After a crash such a file may stay behind: it is listed and walked under its own name like any file, and never content.
+//!
+//! What is promised beyond the contract:
+//!
+//! - **Durability.** What `put_content`, `commit`, `rename` or a deletion acknowledged is on disk: the file, its name and every
+//!   directory made on the way (modules `publish` and `directories`).
+//! - **Confinement.** The kernel resolves each path beneath the opened root and refuses symbolic links that lead out (module `root`).
+//!   A link inside the root works; the root itself may be one.
+//! - **A vanished root is not an empty store.** If the root is unmounted, moved or replaced, a miss is `Unavailable`, not
+//!   `NotFound`, and nothing is written to whatever took its place.
+//! - **One writer a file.** A staged file is locked with `flock` while it is written; a second writer, in this process or another,
+//!   gets `Unavailable` (module `staging`). Distribution does not lock; do not let both append to one upload.
+//! - **Bounded threads.** At most `maxthreads` blocking calls run at once (module `pool`); what the kernel has in memory is read
+//!   without a thread at all (module `inline`).
+//!
+//! Linux only, for it leans on `openat2`, `renameat2` and `preadv2`; on an old kernel, or under a sandbox without them, slower
+//! ways with the same results are taken.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("sampan-driver-filesystem needs Linux");
+
+mod config;
+mod directories;
+mod driver;
+mod error;
+mod file;
+mod inline;
+mod list;
+mod pool;
+mod publish;
+mod read;
+mod remove;
+mod root;
+mod scan;
+mod staging;
+mod stepwise;
+mod store;
+mod walk;
+mod writer;
+
+pub use config::FilesystemConfig;
+pub use driver::FilesystemDriver;

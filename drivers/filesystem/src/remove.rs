@@ -1,0 +1,197 @@
+//! Deleting files and trees. Links are removed, never followed.
+
+use std::ffi::CString;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use sampan_driver::DriverPath;
+
+use crate::directories::sync;
+use crate::error::Failure;
+use crate::root::{DIRECTORY, split};
+use crate::scan;
+use crate::store::Store;
+
+/// How often a directory is emptied again in which files appear meanwhile.
+const REFILLS_TO_SURVIVE: usize = 16;
+
+/// Removes the file `key`, durably. Nothing, or a directory, is no file and nothing is to be done.
+pub(crate) fn file(store: &Store, key: &str) -> Result<(), Failure> {
+    match unlink(store, key)? {
+        Some(directory) => Ok(sync(directory)?),
+        None => Ok(()),
+    }
+}
+
+/// Removes the files `paths`, and makes it durable for all of them together.
+///
+/// A file system with a journal writes all the removals to disk with the first sync, and the others find nothing to do.
+pub(crate) fn files(store: &Store, paths: Vec<DriverPath>) -> Vec<(DriverPath, Result<(), Failure>)> {
+    let mut results: Vec<_> = paths
+        .into_iter()
+        .map(|path| {
+            let result = unlink(store, path.as_key()).map(drop);
+            (path, result)
+        })
+        .collect();
+    // Neighbours usually share their directory, which is then synced once.
+    let mut synced: Option<(String, Result<(), Errno>)> = None;
+    for (path, result) in &mut results {
+        let Ok((parent, _)) = split(path.as_key()) else { continue };
+        if result.is_err() {
+            continue;
+        }
+        let outcome = match &synced {
+            Some((last, outcome)) if last == parent => *outcome,
+            _ => match sync_key(store, parent) {
+                Ok(outcome) => outcome,
+                Err(failure) => {
+                    *result = Err(failure);
+                    continue;
+                }
+            },
+        };
+        synced = Some((parent.to_owned(), outcome));
+        *result = outcome.map_err(Failure::Os);
+    }
+    results
+}
+
+/// Removes the file or directory `key` with everything below it, durably; of the root only what is below.
+pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
+    if key.is_empty() {
+        store.root.check()?;
+        let directory = store.root.directory("")?;
+        empty(&directory, &mut scan::buffer())?;
+        return Ok(sync(directory)?);
+    }
+    let (parent, name) = split(key)?;
+    let directory = match store.root.find_directory(parent) {
+        Err(Failure::Missing) => return Ok(()),
+        result => result?,
+    };
+    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return missing(store),
+        // What POSIX says of directories, and what Linux does.
+        Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => {
+            let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+            remove_directory(directory.as_fd(), &name, &mut scan::buffer())?;
+        }
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(sync(directory)?)
+}
+
+/// Removes the name and returns its directory, which is to be synced.
+///
+/// The directory is returned also when the name was gone: who removed it may have failed before it was durable.
+fn unlink(store: &Store, key: &str) -> Result<Option<OwnedFd>, Failure> {
+    let Ok((parent, name)) = split(key) else { return Ok(None) };
+    let directory = match store.root.find_directory(parent) {
+        Err(Failure::Missing) => return Ok(None),
+        result => result?,
+    };
+    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+        Ok(()) => Ok(Some(directory)),
+        Err(Errno::NOENT) => missing(store).map(|()| Some(directory)),
+        Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Success for what is not there, unless the root is not there either.
+fn missing(store: &Store) -> Result<(), Failure> {
+    match store.root.missing() {
+        Failure::Missing => Ok(()),
+        failure => Err(failure),
+    }
+}
+
+fn sync_key(store: &Store, key: &str) -> Result<Result<(), Errno>, Failure> {
+    match store.root.find_directory(key) {
+        Ok(directory) => Ok(sync(directory)),
+        Err(Failure::Missing) => Ok(Ok(())),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn remove_directory(parent: BorrowedFd<'_>, name: &CString, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+    for _ in 0..REFILLS_TO_SURVIVE {
+        match rustix::fs::openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(directory) => empty(&directory, buffer)?,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+        match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(Failure::Crowded)
+}
+
+/// Removes all there is in `directory`.
+fn empty(directory: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+    let mut subdirectories = Vec::new();
+    scan::entries(directory.as_fd(), buffer, |name, file_type| {
+        if file_type == FileType::Directory {
+            subdirectories.push(name.to_owned());
+            return Ok(());
+        }
+        match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    })?;
+    for name in subdirectories {
+        remove_directory(directory.as_fd(), &name, buffer)?;
+    }
+    Ok(())
+}
+
+fn is_directory(directory: &OwnedFd, name: &str) -> bool {
+    rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_tree_goes_with_whatever_strange_names_it_holds_but_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("root/a/b/c d~")).unwrap();
+        fs::create_dir_all(dir.path().join("outside")).unwrap();
+        fs::write(dir.path().join("outside/kept"), "x").unwrap();
+        fs::write(dir.path().join("root/a/b/c d~/ü"), "x").unwrap();
+        fs::write(dir.path().join("root/ab"), "x").unwrap();
+        symlink("../../outside", dir.path().join("root/a/link")).unwrap();
+        let store = Store::open(dir.path().join("root"), 25).unwrap();
+        tree(&store, "a").unwrap();
+        tree(&store, "a").unwrap();
+        assert!(!dir.path().join("root/a").exists());
+        assert!(dir.path().join("root/ab").exists());
+        assert!(dir.path().join("outside/kept").exists());
+        tree(&store, "").unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("root")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_large_directory_is_emptied_though_it_is_read_in_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        for number in 0..3000 {
+            fs::write(dir.path().join(format!("a/{number:0200}")), "").unwrap();
+        }
+        let store = Store::open(dir.path().to_owned(), 25).unwrap();
+        tree(&store, "a").unwrap();
+        assert!(!dir.path().join("a").exists());
+    }
+}

@@ -1,0 +1,35 @@
+//! `Store`: what every operation of one driver shares.
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use sampan_driver::{DriverError, DriverPath, Operation};
+
+use crate::directories::Directories;
+use crate::error::Failure;
+use crate::pool::Pool;
+use crate::root::Root;
+
+/// The opened root with the threads and new directories that belong to it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) root: Root,
+    pub(crate) directories: Directories,
+    pub(crate) pool: Pool,
+}
+
+impl Store {
+    /// Opens the existing directory `root`.
+    pub(crate) fn open(root: PathBuf, max_threads: usize) -> Result<Self, Errno> {
+        Ok(Self {
+            root: Root::open(root)?,
+            directories: Directories::default(),
+            pool: Pool::new(max_threads),
+        })
+    }
+
+    /// The driver's error for `failure`.
+    pub(crate) fn error(&self, operation: Operation, path: &DriverPath, failure: Failure) -> DriverError {
+        failure.into_driver_error(operation, path, self.root.path())
+    }
+}

@@ -1,0 +1,229 @@
+//! Walking everything below a path, in byte order of the whole paths.
+//!
+//! A directory `a` sorts as `a/`, after `a-b` and `a.b`. So each directory is read whole, its names (directories with their
+//! slash) are sorted, and the next one is taken: memory is bounded by the depth times the size of a directory.
+//! The walk runs on the pool in batches and keeps the directories on its way open, so that a file costs one `fstatat` of a single
+//! name, and a subdirectory one `openat`.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use sampan_driver::{DriverPath, FileInfo, Operation, Result};
+
+use crate::error::Failure;
+use crate::file;
+use crate::root::{DIRECTORY, LOOK};
+use crate::scan::{self, Kind};
+use crate::store::Store;
+
+/// Files in the first batch, for those who want but a few; later ones grow.
+const FIRST_BATCH: usize = 64;
+
+/// Files in the largest batch: some 300 KiB of paths.
+const LARGEST_BATCH: usize = 1024;
+
+/// Everything below `path`, beginning after `after`.
+pub(crate) fn walk(
+    store: Arc<Store>,
+    path: &DriverPath,
+    after: Option<&DriverPath>,
+) -> BoxStream<'static, Result<FileInfo>> {
+    let walker = Walker::new(Arc::clone(&store), path.clone(), after);
+    let path = path.clone();
+    stream::unfold((Some(walker), FIRST_BATCH), move |(walker, most)| {
+        let (store, path) = (Arc::clone(&store), path.clone());
+        async move {
+            let walker = walker?;
+            let (batch, walker) = match store.pool.run(move || Ok(walker.batch(most))).await {
+                Ok(step) => step,
+                Err(failure) => (vec![Err(store.error(Operation::Walk, &path, failure))], None),
+            };
+            Some((stream::iter(batch), (walker, (most * 4).min(LARGEST_BATCH))))
+        }
+    })
+    .flatten()
+    .boxed()
+}
+
+struct Walker {
+    store: Arc<Store>,
+    start: DriverPath,
+    after: Option<DriverPath>,
+    /// The directories on the way, the deepest last; empty before the beginning.
+    frames: Vec<Frame>,
+    begun: bool,
+    /// The path of the deepest directory, with a slash at its end.
+    prefix: String,
+    buffer: Vec<u8>,
+}
+
+/// A directory on the way and what is still to be visited in it.
+struct Frame {
+    directory: OwnedFd,
+    /// The length of the walker's prefix while in this directory.
+    prefix_len: usize,
+    names: String,
+    /// Begin and end in `names` and the kind, the next one last.
+    entries: Vec<(usize, usize, Kind)>,
+}
+
+impl Walker {
+    fn new(store: Arc<Store>, start: DriverPath, after: Option<&DriverPath>) -> Self {
+        let prefix = if start.is_root() { "/".to_owned() } else { format!("{start}/") };
+        Self {
+            store,
+            start,
+            after: after.cloned(),
+            frames: Vec::new(),
+            begun: false,
+            prefix,
+            buffer: scan::buffer(),
+        }
+    }
+
+    /// The next files, `most` of them at most, and the walker unless the walk is over.
+    fn batch(mut self, most: usize) -> (Vec<Result<FileInfo>>, Option<Self>) {
+        let mut batch = Vec::with_capacity(most);
+        while batch.len() < most {
+            match self.next() {
+                Ok(Some(info)) => batch.push(Ok(info)),
+                Ok(None) => return (batch, None),
+                Err(failure) => {
+                    let place = self.prefix.trim_end_matches('/').parse().unwrap_or(self.start);
+                    batch.push(Err(self.store.error(Operation::Walk, &place, failure)));
+                    return (batch, None);
+                }
+            }
+        }
+        (batch, Some(self))
+    }
+
+    fn next(&mut self) -> Result<Option<FileInfo>, Failure> {
+        if !self.begun {
+            self.begun = true;
+            match self.store.root.find_directory(self.start.as_key()) {
+                Err(Failure::Missing) => return Ok(None),
+                result => self.enter(result?)?,
+            }
+        }
+        while let Some(frame) = self.frames.last_mut() {
+            self.prefix.truncate(frame.prefix_len);
+            let Some((begin, end, kind)) = frame.entries.pop() else {
+                self.frames.pop();
+                continue;
+            };
+            self.prefix.push_str(&frame.names[begin..end]);
+            match kind {
+                Kind::File | Kind::LinkedFile => {
+                    if let Some(info) = self.file(kind)? {
+                        return Ok(Some(info));
+                    }
+                }
+                Kind::Directory | Kind::LinkedDirectory => {
+                    if let Some(directory) = self.open(kind)? {
+                        self.enter(directory)?;
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file at the prefix, which ends with its name now; `None` when it is gone.
+    fn file(&self, kind: Kind) -> Result<Option<FileInfo>, Failure> {
+        let stat = match kind {
+            Kind::LinkedFile => {
+                self.store.root.open_at(&self.prefix[1..], LOOK).and_then(|file| Ok(rustix::fs::fstat(file)?))
+            }
+            _ => {
+                let (directory, name) = self.here();
+                rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(Failure::Os)
+            }
+        };
+        match stat {
+            Ok(stat) if file::is_regular(&stat) => match self.prefix.parse() {
+                Ok(path) => Ok(Some(file::info(path, &stat))),
+                Err(_) => Ok(None), // Names are checked when they are read.
+            },
+            Ok(_) | Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The directory at the prefix, which ends with its name and a slash now; `None` when it is gone.
+    fn open(&self, kind: Kind) -> Result<Option<OwnedFd>, Failure> {
+        let opened = match kind {
+            Kind::LinkedDirectory => self.open_linked(),
+            _ => {
+                let (directory, name) = self.here();
+                rustix::fs::openat(directory, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+                    .map_err(Failure::Os)
+            }
+        };
+        match opened {
+            Ok(directory) => Ok(Some(directory)),
+            Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// A directory that is a link is only entered if the walk is not in it already, or it would never end.
+    fn open_linked(&self) -> Result<OwnedFd, Failure> {
+        let directory = self.store.root.directory(self.prefix[1..].trim_end_matches('/'))?;
+        let identity = rustix::fs::fstat(&directory)?;
+        for frame in &self.frames {
+            let above = rustix::fs::fstat(&frame.directory)?;
+            if (above.st_dev, above.st_ino) == (identity.st_dev, identity.st_ino) {
+                return Err(Failure::Os(Errno::LOOP));
+            }
+        }
+        Ok(directory)
+    }
+
+    /// The deepest directory and the last name of the prefix in it.
+    fn here(&self) -> (&OwnedFd, &str) {
+        #[expect(
+            clippy::expect_used,
+            reason = "a name is only ever taken out of the last frame, which stays"
+        )]
+        let frame = self.frames.last().expect("invariant: a name has a directory");
+        (&frame.directory, self.prefix[frame.prefix_len..].trim_end_matches('/'))
+    }
+
+    /// Reads `directory`, which is at the prefix, and goes on there.
+    fn enter(&mut self, directory: OwnedFd) -> Result<(), Failure> {
+        let Self { store, after, prefix, buffer, .. } = self;
+        // What of `after` lies in this directory; if nothing does, the directory comes wholly before or after it.
+        let rest = match after.as_ref().map(|after| after.as_str()) {
+            Some(after) => match after.strip_prefix(prefix.as_str()) {
+                None if *prefix.as_str() < *after => return Ok(()),
+                rest => rest.unwrap_or_default(),
+            },
+            None => "",
+        };
+        let (mut names, mut entries) = (String::new(), Vec::new());
+        scan::entries(directory.as_fd(), buffer, |name, file_type| {
+            if let Some((name, kind)) = scan::classify(&store.root, &prefix[1..], name, file_type)? {
+                let begin = names.len();
+                names.push_str(name);
+                if kind.is_directory() {
+                    names.push('/');
+                }
+                let sorts_as = &names[begin..];
+                if sorts_as > rest || (kind.is_directory() && rest.starts_with(sorts_as)) {
+                    entries.push((begin, names.len(), kind));
+                } else {
+                    names.truncate(begin);
+                }
+            }
+            Ok(())
+        })?;
+        entries.sort_unstable_by(|a, b| names[b.0..b.1].cmp(&names[a.0..a.1]));
+        self.frames.push(Frame { directory, prefix_len: prefix.len(), names, entries });
+        Ok(())
+    }
+}

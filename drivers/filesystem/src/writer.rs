@@ -1,0 +1,180 @@
+//! `FilesystemWriter`: gathers chunks and writes them while the next ones gather.
+//!
+//! At most one write is under way and one batch gathers, so a writer holds about twice [`BATCH_BYTES`] of its sender's
+//! chunks, and the sender can hash the next batch while the last goes to the page cache.
+//! A dropped writer may leave a write under way; the next writer of the file waits for its end (see [`crate::staging`]).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sampan_driver::{DriverPath, FileWriter, Operation, Result, WriteMode};
+
+use crate::error::Failure;
+use crate::pool::Job;
+use crate::publish;
+use crate::staging::{self, Claim, Staged};
+use crate::store::Store;
+
+/// As much as fits a core's cache between two trips to another thread, each of which costs some 20 µs.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// As many as one vectored write takes (`IOV_MAX`).
+const BATCH_CHUNKS: usize = 1024;
+
+/// A staged file being written.
+#[derive(Debug)]
+pub(crate) struct FilesystemWriter {
+    store: Arc<Store>,
+    path: DriverPath,
+    staged: Arc<Staged>,
+    _claim: Claim,
+    /// Everything taken, written or not.
+    size_bytes: u64,
+    /// Taken and not yet on its way to the file, whose end it is.
+    queue: Vec<Bytes>,
+    queued_bytes: usize,
+    under_way: Option<Job<()>>,
+    /// A write has failed: the file ends before `size_bytes`.
+    broken: bool,
+}
+
+impl FilesystemWriter {
+    /// Opens the staged file at `path`.
+    pub(crate) async fn open(store: Arc<Store>, path: &DriverPath, mode: WriteMode) -> Result<Self, Failure> {
+        let claim = staging::claim(&store.root, path).await?;
+        let (opening, slot, target) = (Arc::clone(&store), claim.slot(), path.clone());
+        let (staged, size_bytes) = store
+            .pool
+            .run(move || {
+                let staged = Staged::open(&opening, target.as_key(), &mode, slot)?;
+                let size_bytes = staged.size_bytes()?;
+                Ok((Arc::new(staged), size_bytes))
+            })
+            .await?;
+        Ok(Self {
+            store,
+            path: path.clone(),
+            staged,
+            _claim: claim,
+            size_bytes,
+            queue: Vec::new(),
+            queued_bytes: 0,
+            under_way: None,
+            broken: false,
+        })
+    }
+
+    async fn take(&mut self, chunk: Bytes) -> Result<(), Failure> {
+        if self.broken {
+            return Err(Failure::WriterBroken);
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.size_bytes += chunk.len() as u64;
+        self.queued_bytes += chunk.len();
+        self.queue.push(chunk);
+        if self.queued_bytes < BATCH_BYTES && self.queue.len() < BATCH_CHUNKS {
+            return Ok(());
+        }
+        self.settle().await?;
+        let seat = self.store.pool.seat().await?;
+        let (staged, batch, offset) = self.take_queue();
+        self.under_way = Some(seat.start(move || staged.write(&batch, offset)));
+        Ok(())
+    }
+
+    /// Waits for the write under way, and keeps in mind when it failed.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        let Some(job) = &mut self.under_way else { return Ok(()) };
+        let result = job.outcome().await;
+        self.under_way = None;
+        if result.is_err() {
+            self.broken = true;
+            self.queue.clear();
+            self.queued_bytes = 0;
+        }
+        result
+    }
+
+    /// What is still to be written, and where.
+    fn take_queue(&mut self) -> (Arc<Staged>, Vec<Bytes>, u64) {
+        let offset = self.size_bytes - self.queued_bytes as u64;
+        self.queued_bytes = 0;
+        (Arc::clone(&self.staged), std::mem::take(&mut self.queue), offset)
+    }
+
+    async fn flush_and_measure(&mut self) -> Result<u64, Failure> {
+        self.settle().await?;
+        if self.queue.is_empty() && !self.broken {
+            return Ok(self.size_bytes);
+        }
+        let (staged, batch, offset) = self.take_queue();
+        self.store
+            .pool
+            .run(move || {
+                staged.write(&batch, offset)?;
+                staged.size_bytes()
+            })
+            .await
+    }
+
+    async fn publish(&mut self, to: &DriverPath) -> Result<(), Failure> {
+        self.settle().await?;
+        if self.broken {
+            return Err(Failure::WriterBroken);
+        }
+        let (store, to, size_bytes) = (Arc::clone(&self.store), to.clone(), self.size_bytes);
+        let (staged, batch, offset) = self.take_queue();
+        self.store
+            .pool
+            .run(move || {
+                staged.write(&batch, offset)?;
+                publish::commit(&store, &staged, to.as_key(), size_bytes)
+            })
+            .await
+    }
+
+    async fn remove(mut self) -> Result<(), Failure> {
+        if let Some(mut job) = self.under_way.take() {
+            _ = job.outcome().await; // What is removed may be incomplete.
+        }
+        let Self { store, staged, _claim, .. } = self;
+        let pool = Arc::clone(&store);
+        pool.pool
+            .run(move || {
+                let removed = staged.remove(&store);
+                drop(staged); // The last handle on an unlinked file frees its blocks, which takes a while: not on the async thread.
+                removed
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl FileWriter for FilesystemWriter {
+    fn size(&self) -> u64 {
+        self.size_bytes
+    }
+
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        let result = self.take(chunk).await;
+        result.map_err(|failure| self.store.error(Operation::Write, &self.path, failure))
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<u64> {
+        let result = self.flush_and_measure().await;
+        result.map_err(|failure| self.store.error(Operation::Close, &self.path, failure))
+    }
+
+    async fn commit(mut self: Box<Self>, to: &DriverPath) -> Result<()> {
+        let result = self.publish(to).await;
+        result.map_err(|failure| self.store.error(Operation::Commit, to, failure))
+    }
+
+    async fn cancel(self: Box<Self>) -> Result<()> {
+        let (store, path) = (Arc::clone(&self.store), self.path.clone());
+        self.remove().await.map_err(|failure| store.error(Operation::Cancel, &path, failure))
+    }
+}

@@ -1,0 +1,8 @@
+//! The contract, as the conformance suite has it.
+
+use sampan_driver_filesystem::FilesystemConfig;
+
+sampan_conformance::main!(Fixture::in_dir(|dir| FilesystemConfig {
+    rootdirectory: dir.to_owned(),
+    ..Default::default()
+}));

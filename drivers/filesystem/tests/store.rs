@@ -1,0 +1,388 @@
+//! What is particular to this driver, seen through its public door and in the directory behind it.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::{
+    ByteRange, DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, StorageDriverExt,
+    WriteHint, WriteMode,
+};
+use sampan_driver_filesystem::FilesystemConfig;
+use tempfile::TempDir;
+
+async fn store() -> (TempDir, Arc<dyn StorageDriver>) {
+    let dir = tempfile::tempdir().unwrap();
+    let driver = open(dir.path()).await;
+    (dir, driver)
+}
+
+async fn open(root: &Path) -> Arc<dyn StorageDriver> {
+    FilesystemConfig { rootdirectory: root.to_owned(), ..Default::default() }.build().await.unwrap()
+}
+
+fn path(text: &str) -> DriverPath {
+    text.parse().unwrap()
+}
+
+fn create() -> WriteMode {
+    WriteMode::Create(WriteHint::default())
+}
+
+fn text_of(error: &DriverError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_driver_path_is_the_same_path_below_the_root() {
+    let (dir, driver) = store().await;
+    let link = path("/docker/registry/v2/repositories/a/_manifests/tags/v1/current/link");
+    driver.put_content(&link, Bytes::from_static(b"sha256:x"), PutMode::Overwrite).await.unwrap();
+    let mut writer =
+        driver.writer(&path("/docker/registry/v2/repositories/a/_uploads/u/data"), create()).await.unwrap();
+    writer.write(Bytes::from_static(b"blob")).await.unwrap();
+    writer.close().await.unwrap();
+    let repository = dir.path().join("docker/registry/v2/repositories/a");
+    assert_eq!(fs::read(repository.join("_manifests/tags/v1/current/link")).unwrap(), b"sha256:x");
+    assert_eq!(fs::read(repository.join("_uploads/u/data")).unwrap(), b"blob");
+
+    let blob = path("/docker/registry/v2/blobs/sha256/ab/abc/data");
+    let writer = driver
+        .writer(&path("/docker/registry/v2/repositories/a/_uploads/u/data"), WriteMode::Append)
+        .await
+        .unwrap();
+    writer.commit(&blob).await.unwrap();
+    assert_eq!(fs::read(dir.path().join(blob.as_key())).unwrap(), b"blob");
+    assert!(!repository.join("_uploads/u/data").exists());
+}
+
+#[tokio::test]
+async fn modes_are_left_to_the_umask_as_in_distribution() {
+    let (dir, driver) = store().await;
+    driver.put_content(&path("/put/file"), Bytes::new(), PutMode::Create).await.unwrap();
+    driver
+        .writer(&path("/staged/file"), create())
+        .await
+        .unwrap()
+        .commit(&path("/committed/file"))
+        .await
+        .unwrap();
+    fs::create_dir(dir.path().join("own")).unwrap();
+    fs::write(dir.path().join("own/file"), "").unwrap();
+    let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+    for name in ["put", "staged", "committed"] {
+        assert_eq!(mode(name), mode("own"), "{name}");
+    }
+    for name in ["put/file", "committed/file"] {
+        assert_eq!(mode(name), mode("own/file"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_temporary_file_left_by_a_crash_is_walked_and_listed_under_its_own_name_and_never_content() {
+    let (dir, driver) = store().await;
+    fs::create_dir(dir.path().join("tag")).unwrap();
+    let name = "link.0190a1b2-0000-4000-8000-000000000000.tmp";
+    fs::write(dir.path().join("tag").join(name), "half").unwrap();
+    assert!(driver.get_content(&path("/tag/link")).await.unwrap_err().is_not_found());
+    let walked: Vec<_> =
+        driver.walk(&path("/"), None).map_ok(|info| info.path.to_string()).try_collect().await.unwrap();
+    assert_eq!(walked, [format!("/tag/{name}")]);
+    let listed: Vec<_> =
+        driver.list(&path("/tag"), None).map_ok(|entry| entry.name().to_owned()).try_collect().await.unwrap();
+    assert_eq!(listed, [name]);
+    driver.put_content(&path("/tag/link"), Bytes::from_static(b"new"), PutMode::Create).await.unwrap();
+    assert_eq!(driver.get_content(&path("/tag/link")).await.unwrap(), "new");
+}
+
+#[tokio::test]
+async fn no_operation_follows_a_link_out_of_the_root() {
+    let outer = tempfile::tempdir().unwrap();
+    let (root, outside) = (outer.path().join("root"), outer.path().join("outside"));
+    fs::create_dir_all(root.join("a")).unwrap();
+    fs::create_dir_all(&outside).unwrap();
+    fs::write(outside.join("secret"), "secret").unwrap();
+    symlink("../../outside", root.join("a/out")).unwrap();
+    symlink("../../outside/secret", root.join("a/secret")).unwrap();
+    let driver = open(&root).await;
+    let through = path("/a/out/secret");
+    let direct = path("/a/secret");
+
+    let mut errors = Vec::new();
+    for escape in [&through, &direct] {
+        errors.push(driver.get_content(escape).await.map(drop).unwrap_err());
+        errors.push(driver.stat(escape).await.map(drop).unwrap_err());
+        errors.push(driver.reader(escape, ByteRange::ALL).await.map(drop).unwrap_err());
+    }
+    let new = path("/a/out/new");
+    errors.push(driver.put_content(&new, Bytes::new(), PutMode::Overwrite).await.unwrap_err());
+    errors.push(driver.writer(&new, create()).await.map(drop).unwrap_err());
+    errors.push(driver.delete(&through).await.unwrap_err());
+    errors.push(driver.delete_tree(&through).await.unwrap_err());
+    errors.push(driver.rename(&through, &path("/stolen")).await.unwrap_err());
+    driver.put_content(&path("/mine"), Bytes::new(), PutMode::Create).await.unwrap();
+    errors.push(driver.rename(&path("/mine"), &new).await.unwrap_err());
+    // Not to see what lies behind a link would make it garbage; so enumerations say it too.
+    errors.push(driver.walk(&path("/"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err());
+    errors.push(driver.list(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err());
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+        assert!(text_of(&error).contains("symbolic link"), "{}", text_of(&error));
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+
+    driver.delete(&direct).await.unwrap();
+    driver.delete_tree(&path("/a")).await.unwrap();
+    assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
+}
+
+#[tokio::test]
+async fn links_inside_the_root_work_for_walks_too_and_a_circle_is_an_error() {
+    let (dir, driver) = store().await;
+    fs::create_dir_all(dir.path().join("real/sub")).unwrap();
+    fs::write(dir.path().join("real/sub/file"), "x").unwrap();
+    symlink("real", dir.path().join("alias")).unwrap();
+    assert_eq!(driver.get_content(&path("/alias/sub/file")).await.unwrap(), "x");
+    let walked: Vec<_> =
+        driver.walk(&path("/"), None).map_ok(|info| info.path.to_string()).try_collect().await.unwrap();
+    assert_eq!(walked, ["/alias/sub/file", "/real/sub/file"]);
+
+    symlink("../..", dir.path().join("real/sub/circle")).unwrap();
+    let error = driver.walk(&path("/"), None).try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other);
+}
+
+#[tokio::test]
+async fn a_vanished_root_is_unavailable_and_is_not_made_again() {
+    let outer = tempfile::tempdir().unwrap();
+    let root = outer.path().join("root");
+    let driver = open(&root).await;
+    let file = path("/a/b");
+    driver.put_content(&file, Bytes::from_static(b"x"), PutMode::Create).await.unwrap();
+    fs::remove_dir_all(&root).unwrap();
+    for replaced in [false, true] {
+        if replaced {
+            fs::create_dir(&root).unwrap(); // As a mount point looks without its volume.
+        }
+        let errors = [
+            driver.get_content(&file).await.map(drop).unwrap_err(),
+            driver.stat(&file).await.map(drop).unwrap_err(),
+            driver.exists(&file).await.map(drop).unwrap_err(),
+            driver.put_content(&file, Bytes::new(), PutMode::Create).await.unwrap_err(),
+            driver.writer(&file, create()).await.map(drop).unwrap_err(),
+            driver.writer(&file, WriteMode::Append).await.map(drop).unwrap_err(),
+            driver.rename(&file, &path("/c")).await.unwrap_err(),
+            driver.delete(&file).await.unwrap_err(),
+            driver.delete_tree(&file).await.unwrap_err(),
+            driver.list(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err(),
+            driver.walk(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(
+                text_of(&error).contains(&format!("the root directory {} is gone", root.display())),
+                "{}",
+                text_of(&error)
+            );
+        }
+        assert_eq!(root.exists(), replaced);
+    }
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_root_that_vanishes_under_a_writer_fails_the_commit() {
+    let outer = tempfile::tempdir().unwrap();
+    let root = outer.path().join("root");
+    let driver = open(&root).await;
+    let mut writer = driver.writer(&path("/u"), create()).await.unwrap();
+    writer.write(Bytes::from_static(b"x")).await.unwrap();
+    fs::rename(&root, outer.path().join("moved")).unwrap();
+    assert_eq!(writer.commit(&path("/to")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(!outer.path().join("moved/to").exists());
+}
+
+#[tokio::test]
+async fn one_file_has_one_writer_also_across_drivers() {
+    let (dir, driver) = store().await;
+    let other = open(dir.path()).await;
+    let file = path("/u/data");
+    let mut writer = driver.writer(&file, create()).await.unwrap();
+    writer.write(Bytes::from_static(b"abc")).await.unwrap();
+    for driver in [&driver, &other] {
+        for mode in [create(), WriteMode::Append] {
+            let error = driver.writer(&file, mode).await.map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(text_of(&error).contains("another writer"), "{}", text_of(&error));
+        }
+    }
+    assert_eq!(writer.close().await.unwrap(), 3);
+    assert_eq!(other.writer(&file, WriteMode::Append).await.unwrap().size(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_after_a_dropped_writer_counts_all_that_it_left() {
+    let (dir, driver) = store().await;
+    let file = path("/u/data");
+    driver.writer(&file, create()).await.unwrap().close().await.unwrap();
+    let mut expected = 0;
+    for _ in 0..50 {
+        let mut writer = driver.writer(&file, WriteMode::Append).await.unwrap();
+        assert_eq!(writer.size(), fs::metadata(dir.path().join("u/data")).unwrap().size());
+        assert!(writer.size() >= expected);
+        expected = writer.size();
+        writer.write(Bytes::from(vec![7; 600_000])).await.unwrap();
+        drop(writer); // While the write is under way.
+    }
+    let writer = driver.writer(&file, WriteMode::Append).await.unwrap();
+    assert_eq!(writer.size(), 50 * 600_000);
+}
+
+#[tokio::test]
+async fn a_file_that_something_else_changed_is_not_published() {
+    let (dir, driver) = store().await;
+    let mut writer = driver.writer(&path("/u/data"), create()).await.unwrap();
+    writer.write(Bytes::from_static(b"hashed")).await.unwrap();
+    let staged = dir.path().join("u/data");
+    fs::write(&staged, "hashed and more").unwrap();
+    let error = writer.commit(&path("/blob")).await.unwrap_err();
+    assert!(text_of(&error).contains("something else has changed it"), "{}", text_of(&error));
+    assert!(!dir.path().join("blob").exists() && staged.exists());
+}
+
+#[tokio::test]
+async fn an_upload_deleted_under_its_writer_is_not_found_and_does_not_come_back() {
+    let (dir, driver) = store().await;
+    let mut writer = driver.writer(&path("/u/data"), create()).await.unwrap();
+    writer.write(Bytes::from_static(b"x")).await.unwrap();
+    driver.delete_tree(&path("/u")).await.unwrap();
+    let error = writer.commit(&path("/blob")).await.unwrap_err();
+    assert!(error.is_not_found(), "{error:?}");
+    assert!(!dir.path().join("blob").exists() && !dir.path().join("u").exists());
+}
+
+#[tokio::test]
+async fn a_writer_dropped_by_a_crash_leaves_nothing_visible_at_its_target() {
+    let (dir, driver) = store().await;
+    let mut writer = driver.writer(&path("/u/data"), create()).await.unwrap();
+    writer.write(Bytes::from(vec![1; 2_000_000])).await.unwrap();
+    drop(writer);
+    drop(driver);
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["u"]);
+}
+
+#[tokio::test]
+async fn a_commit_renews_the_date_of_an_upload_that_rested() {
+    let (dir, driver) = store().await;
+    driver.writer(&path("/u"), create()).await.unwrap().close().await.unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::options().write(true).open(dir.path().join("u")).unwrap().set_modified(long_ago).unwrap();
+    let before = std::time::SystemTime::now();
+    driver.writer(&path("/u"), WriteMode::Append).await.unwrap().commit(&path("/blob")).await.unwrap();
+    assert!(driver.stat(&path("/blob")).await.unwrap().modified >= before);
+}
+
+#[tokio::test]
+async fn a_file_where_a_directory_is_needed_is_an_error_that_says_so() {
+    let (_dir, driver) = store().await;
+    driver.put_content(&path("/file"), Bytes::from_static(b"kept"), PutMode::Create).await.unwrap();
+    let below = path("/file/below");
+    let error = driver.put_content(&below, Bytes::new(), PutMode::Overwrite).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other);
+    assert!(text_of(&error).contains("a file stands where a directory is needed"), "{}", text_of(&error));
+    assert!(driver.stat(&below).await.unwrap_err().is_not_found());
+    driver.delete(&below).await.unwrap();
+    driver.delete_tree(&below).await.unwrap();
+    assert_eq!(driver.get_content(&path("/file")).await.unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn sockets_pipes_and_foreign_names_are_neither_listed_nor_waited_for() {
+    let (dir, driver) = store().await;
+    let _listener = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    fs::write(dir.path().join("lost+found/x"), "").unwrap();
+    for name in ["/socket", "/pipe"] {
+        assert!(driver.get_content(&path(name)).await.unwrap_err().is_not_found(), "{name}");
+        assert!(driver.stat(&path(name)).await.unwrap_err().is_not_found(), "{name}");
+    }
+    assert_eq!(driver.list(&path("/"), None).count().await, 0);
+    assert_eq!(driver.walk(&path("/"), None).count().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_can_be_deleted_while_files_appear_in_it() {
+    let (_dir, driver) = store().await;
+    let writing = {
+        let driver = Arc::clone(&driver);
+        tokio::spawn(async move {
+            for number in 0..200 {
+                let file = path(&format!("/t/a/{number}"));
+                match driver.put_content(&file, Bytes::new(), PutMode::Overwrite).await {
+                    Ok(()) => {}
+                    // Its directory was deleted too often: nobody promises to win against a loop of deletions.
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", text_of(&error)),
+                }
+            }
+        })
+    };
+    while !writing.is_finished() {
+        driver.delete_tree(&path("/t")).await.unwrap();
+    }
+    writing.await.unwrap();
+    driver.delete_tree(&path("/t")).await.unwrap();
+    assert_eq!(driver.walk(&path("/"), None).count().await, 0);
+}
+
+#[tokio::test]
+async fn a_reader_gives_the_open_file_and_large_files_come_in_large_chunks() {
+    let (dir, driver) = store().await;
+    let content: Vec<u8> = (0..3_500_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+    fs::write(dir.path().join("blob"), &content).unwrap();
+    let reader = driver.reader(&path("/blob"), ByteRange::new(100, 3_000_000)).await.unwrap();
+    assert_eq!(reader.file().unwrap().metadata().unwrap().len(), 3_500_000);
+    fs::remove_file(dir.path().join("blob")).unwrap();
+    let chunks: Vec<Bytes> = reader.into_stream().try_collect().await.unwrap();
+    assert_eq!(chunks.concat(), content[100..3_000_100]);
+    assert!(chunks.len() <= 3, "{} chunks", chunks.len());
+}
+
+#[tokio::test]
+async fn a_file_truncated_under_its_reader_is_an_error_and_not_an_early_end() {
+    let (dir, driver) = store().await;
+    fs::write(dir.path().join("blob"), vec![1; 200_000]).unwrap();
+    let reader = driver.reader(&path("/blob"), ByteRange::ALL).await.unwrap();
+    fs::write(dir.path().join("blob"), "short").unwrap();
+    let error = reader.into_stream().try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(text_of(&error).contains("should have 200000 bytes and has 5"), "{}", text_of(&error));
+}
+
+#[tokio::test]
+async fn many_files_are_deleted_and_each_comes_back_with_its_own_result() {
+    let (dir, driver) = store().await;
+    let paths: Vec<_> = (0..600).map(|number| path(&format!("/d{}/f{number}", number % 7))).collect();
+    for path in &paths {
+        let file = dir.path().join(path.as_key());
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "").unwrap();
+    }
+    symlink("/", dir.path().join("out")).unwrap();
+    let bad = path("/out/etc/hostname");
+    let all: Vec<_> = paths.iter().cloned().chain([bad.clone(), path("/none/x")]).collect();
+    let results: Vec<_> = driver.delete_all(futures::stream::iter(all.clone()).boxed()).collect().await;
+    assert_eq!(results.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>(), all);
+    for (path, result) in results {
+        assert_eq!(result.is_err(), path == bad, "{path}");
+    }
+}
