@@ -1,0 +1,7 @@
+//! How fast the in-memory driver is.
+
+use std::sync::Arc;
+
+use sampan_driver_inmemory::InMemoryDriver;
+
+sampan_conformance::bench!(Fixture::shared(|| Arc::new(InMemoryDriver::new())));

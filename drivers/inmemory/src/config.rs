@@ -1,0 +1,79 @@
+//! `InMemoryConfig`: the section `inmemory` of the configuration file.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use serde::Deserialize;
+
+use crate::{ByteSize, InMemoryDriver};
+
+/// The section `inmemory`; an empty one is a store without a limit.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(from = "Option<Section>")]
+pub struct InMemoryConfig {
+    /// How many bytes of content the store may hold; more is refused as a full disk would.
+    pub maxsize: Option<ByteSize>,
+}
+
+#[async_trait]
+impl DriverConfig for InMemoryConfig {
+    const NAME: &'static str = "inmemory";
+
+    async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        let driver = match self.maxsize {
+            None => InMemoryDriver::new(),
+            Some(ByteSize(0)) => {
+                return Err(BuildError::new(
+                    "storage.inmemory.maxsize is 0, so nothing could be stored; remove the key for a store without a limit",
+                ));
+            }
+            Some(ByteSize(limit_bytes)) => InMemoryDriver::with_limit(limit_bytes),
+        };
+        Ok(Arc::new(driver))
+    }
+}
+
+/// What may stand in the file: a mapping, or nothing at all (`inmemory:`).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    #[serde(default)]
+    maxsize: Option<ByteSize>,
+}
+
+impl From<Option<Section>> for InMemoryConfig {
+    fn from(section: Option<Section>) -> Self {
+        Self { maxsize: section.and_then(|section| section.maxsize) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<InMemoryConfig, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn nothing_null_and_a_size_are_accepted() {
+        assert_eq!(parse("{}").unwrap(), InMemoryConfig::default());
+        assert_eq!(parse("null").unwrap(), InMemoryConfig::default());
+        assert_eq!(parse(r#"{"maxsize": null}"#).unwrap(), InMemoryConfig::default());
+        assert_eq!(parse(r#"{"maxsize": "1MiB"}"#).unwrap().maxsize, Some(ByteSize(1 << 20)));
+        assert_eq!(parse(r#"{"maxsize": 7}"#).unwrap().maxsize, Some(ByteSize(7)));
+    }
+
+    #[test]
+    fn a_mistyped_key_is_named() {
+        let error = parse(r#"{"maxsise": 1}"#).unwrap_err().to_string();
+        assert!(error.contains("maxsise") && error.contains("maxsize"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_size_of_zero_is_refused() {
+        let error = parse(r#"{"maxsize": 0}"#).unwrap().build().await.unwrap_err();
+        assert!(error.to_string().contains("storage.inmemory.maxsize"), "{error}");
+    }
+}

@@ -1,0 +1,39 @@
+//! What can go wrong in memory, and the one place where it becomes a [`DriverError`].
+
+use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
+
+use crate::driver::NAME;
+
+/// A refusal of the store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("there is no such file")]
+    NotFound,
+    #[error("there is a file already")]
+    AlreadyExists,
+    #[error("the file has {size_bytes} bytes")]
+    RangeInvalid { size_bytes: u64 },
+    #[error(
+        "the store is limited to {limit_bytes} bytes; raise storage.inmemory.maxsize or delete something"
+    )]
+    Full { limit_bytes: u64 },
+    #[error("{0} is a file, so nothing can be below it")]
+    BelowFile(DriverPath),
+    #[error("there are files below it, so it cannot be a file")]
+    AboveFiles,
+    #[error("the staged file was closed by another writer meanwhile")]
+    Overtaken,
+}
+
+impl Error {
+    pub(crate) fn at(self, operation: Operation, path: &DriverPath) -> DriverError {
+        let kind = match self {
+            Self::NotFound => ErrorKind::NotFound,
+            Self::AlreadyExists => ErrorKind::AlreadyExists,
+            Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
+            Self::Full { .. } => ErrorKind::StorageFull,
+            Self::BelowFile(_) | Self::AboveFiles | Self::Overtaken => ErrorKind::Other,
+        };
+        DriverError::new(kind, NAME, operation, path).with_source(self)
+    }
+}

@@ -1,0 +1,248 @@
+//! `Store`: the two maps of files and the lock in front of them.
+//!
+//! The maps are sorted by the bytes of the whole path, which is the order of a walk. A listing wants the order of the
+//! names, which differs where a name continues with `-` or `.` (both sort below `/`): see [`Files::next_entry`].
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::SystemTime;
+
+use sampan_driver::{DirEntry, DriverPath, FileInfo};
+
+use crate::content::{Budget, Content};
+use crate::error::Error;
+
+/// Everything that a driver and its open writers share.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) budget: Arc<Budget>,
+    /// A std lock: it is held for look-ups alone, never across an await.
+    files: RwLock<Files>,
+}
+
+/// The files of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    published: BTreeMap<String, File>,
+    staged: BTreeMap<String, Staged>,
+    last_staged: u64,
+}
+
+/// A published file.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    pub(crate) content: Arc<Content>,
+    pub(crate) modified: SystemTime,
+}
+
+/// A file that was begun and not yet published.
+#[derive(Debug)]
+struct Staged {
+    /// Tells it from another one that was begun at the same path.
+    id: StagedId,
+    content: Content,
+}
+
+/// Which of the files staged at a path, one after the other, a writer belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StagedId(u64);
+
+impl Store {
+    pub(crate) fn new(limit_bytes: u64) -> Self {
+        Self { budget: Arc::new(Budget::new(limit_bytes)), files: RwLock::default() }
+    }
+
+    /// The files, to look at.
+    ///
+    /// A poisoned lock is used on: every change is one insertion or removal, so a panic leaves the maps whole.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Files> {
+        self.files.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The files, to change.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Files> {
+        self.files.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The refusal of what the budget has no room for.
+    pub(crate) fn full(&self) -> Error {
+        Error::Full { limit_bytes: self.budget.limit_bytes() }
+    }
+}
+
+impl Files {
+    pub(crate) fn get(&self, path: &DriverPath) -> Result<File, Error> {
+        self.published.get(path.as_str()).cloned().ok_or(Error::NotFound)
+    }
+
+    /// Publishes `content` at `path`, dated now (C13).
+    pub(crate) fn publish(&mut self, path: &DriverPath, content: Arc<Content>) -> Result<(), Error> {
+        self.check_place(path)?;
+        self.published.insert(path.to_string(), File { content, modified: SystemTime::now() });
+        Ok(())
+    }
+
+    pub(crate) fn rename(&mut self, from: &DriverPath, to: &DriverPath) -> Result<(), Error> {
+        let file = self.get(from)?;
+        self.check_place(to)?;
+        self.published.remove(from.as_str());
+        self.publish(to, file.content)
+    }
+
+    pub(crate) fn delete(&mut self, path: &DriverPath) {
+        self.published.remove(path.as_str());
+        self.staged.remove(path.as_str());
+    }
+
+    pub(crate) fn delete_tree(&mut self, path: &DriverPath) {
+        self.delete(path);
+        let (first, end) = subtree(path);
+        self.published.extract_if(first.clone()..end.clone(), |_, _| true).for_each(drop);
+        self.staged.extract_if(first..end, |_, _| true).for_each(drop);
+    }
+
+    /// Begins an empty staged file in place of any other.
+    pub(crate) fn stage(&mut self, path: &DriverPath, content: Content) -> StagedId {
+        self.last_staged += 1;
+        let id = StagedId(self.last_staged);
+        self.staged.insert(path.to_string(), Staged { id, content });
+        id
+    }
+
+    /// The staged file at `path` and its size.
+    pub(crate) fn staged(&self, path: &DriverPath) -> Result<(StagedId, u64), Error> {
+        let staged = self.staged.get(path.as_str()).ok_or(Error::NotFound)?;
+        Ok((staged.id, staged.content.size_bytes()))
+    }
+
+    /// Adds `content` to the staged file `id`, which must have `size_bytes` still.
+    pub(crate) fn append(
+        &mut self,
+        path: &DriverPath,
+        id: StagedId,
+        size_bytes: u64,
+        content: Content,
+    ) -> Result<u64, Error> {
+        let staged =
+            self.staged.get_mut(path.as_str()).filter(|staged| staged.id == id).ok_or(Error::NotFound)?;
+        if staged.content.size_bytes() != size_bytes {
+            return Err(Error::Overtaken);
+        }
+        staged.content.append(content);
+        Ok(staged.content.size_bytes())
+    }
+
+    /// Publishes the staged file `id` at `to`.
+    pub(crate) fn commit(&mut self, path: &DriverPath, id: StagedId, to: &DriverPath) -> Result<(), Error> {
+        self.check_place(to)?;
+        let Some(staged) = self.unstage(path, id) else { return Err(Error::NotFound) };
+        self.publish(to, Arc::new(staged))
+    }
+
+    /// Takes the staged file `id` out.
+    pub(crate) fn unstage(&mut self, path: &DriverPath, id: StagedId) -> Option<Content> {
+        if self.staged.get(path.as_str())?.id != id {
+            return None;
+        }
+        self.staged.remove(path.as_str()).map(|staged| staged.content)
+    }
+
+    /// At most `max` files below `path` in the order of whole paths, beginning after `after`.
+    pub(crate) fn page(&self, path: &DriverPath, after: Option<&DriverPath>, max: usize) -> Vec<FileInfo> {
+        let (first, end) = subtree(path);
+        let start = match after {
+            Some(after) if after.as_str() >= end.as_str() => return Vec::new(),
+            Some(after) if after.as_str() >= first.as_str() => Bound::Excluded(after.as_str()),
+            _ => Bound::Included(first.as_str()),
+        };
+        let range = self.published.range::<str, _>((start, Bound::Excluded(end.as_str())));
+        range.take(max).filter_map(|(key, file)| Some(file.info(key.parse().ok()?))).collect()
+    }
+
+    /// At most `max` names directly below `path` in byte order, beginning after `after`.
+    pub(crate) fn names(&self, path: &DriverPath, after: Option<&str>, max: usize) -> Vec<DirEntry> {
+        let (prefix, _) = subtree(path);
+        let mut entries: Vec<DirEntry> = Vec::new();
+        while entries.len() < max {
+            let after = entries.last().map(DirEntry::name).or(after).unwrap_or("");
+            let Some(entry) = self.next_entry(&prefix, after) else { break };
+            entries.push(entry);
+        }
+        entries
+    }
+
+    /// The first name below `prefix` (which ends with `/`) that is greater than `after`.
+    ///
+    /// Whole subtrees are skipped by seeking, so the cost does not depend on what is in them.
+    /// In the order of paths, the files of directory `a` come after `a-b` and `a.b`. Hence two corrections: names not
+    /// above `after` may still lie ahead and are jumped over; and when the seek hits `a-b.c`, the directories `a` and
+    /// `a-b` may lie ahead though they are smaller, so they are asked for by name.
+    fn next_entry(&self, prefix: &str, after: &str) -> Option<DirEntry> {
+        let mut seek = Bound::Excluded(format!("{prefix}{after}"));
+        loop {
+            let (key, _) = self.published.range::<str, _>((as_str(&seek), Bound::Unbounded)).next()?;
+            let rest = key.strip_prefix(prefix)?;
+            let (name, is_directory) = match rest.split_once('/') {
+                Some((name, _)) => (name, true),
+                None => (rest, false),
+            };
+            if name <= after {
+                seek = Bound::Included(format!("{prefix}{name}{AFTER_SLASH}"));
+                continue;
+            }
+            let shorter =
+                name.bytes().enumerate().filter(|(_, byte)| *byte < b'/').map(|(index, _)| &name[..index]);
+            for shorter in shorter.filter(|shorter| *shorter > after) {
+                if self.is_directory(&format!("{prefix}{shorter}/")) {
+                    return Some(DirEntry::Directory(shorter.to_owned()));
+                }
+            }
+            let name = name.to_owned();
+            return Some(if is_directory { DirEntry::Directory(name) } else { DirEntry::File(name) });
+        }
+    }
+
+    fn is_directory(&self, prefix: &str) -> bool {
+        let next = self.published.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).next();
+        next.is_some_and(|(key, _)| key.starts_with(prefix))
+    }
+
+    /// Refuses a path that would be a file and a prefix at once.
+    fn check_place(&self, path: &DriverPath) -> Result<(), Error> {
+        let mut ancestor = path.parent();
+        while let Some(directory) = ancestor {
+            if self.published.contains_key(directory.as_str()) {
+                return Err(Error::BelowFile(directory));
+            }
+            ancestor = directory.parent();
+        }
+        if path.is_root() || self.is_directory(&format!("{path}/")) {
+            return Err(Error::AboveFiles);
+        }
+        Ok(())
+    }
+}
+
+impl File {
+    pub(crate) fn info(&self, path: DriverPath) -> FileInfo {
+        FileInfo { path, size_bytes: self.content.size_bytes(), modified: self.modified }
+    }
+}
+
+/// The first key that could lie below `path`, and the first that no longer could.
+fn subtree(path: &DriverPath) -> (String, String) {
+    let directory = if path.is_root() { "" } else { path.as_str() };
+    (format!("{directory}/"), format!("{directory}{AFTER_SLASH}"))
+}
+
+fn as_str(bound: &Bound<String>) -> Bound<&str> {
+    match bound {
+        Bound::Included(key) => Bound::Included(key),
+        Bound::Excluded(key) => Bound::Excluded(key),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+/// The byte after `/`: every key below `p` lies between `p/` and `p0`.
+const AFTER_SLASH: char = '0';

@@ -1,0 +1,91 @@
+//! What the conformance suite does not ask of every driver: the limit, and what this one refuses.
+
+use bytes::Bytes;
+use sampan_driver::{DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, WriteHint, WriteMode};
+
+use crate::InMemoryDriver;
+
+fn path(text: &str) -> DriverPath {
+    text.parse().unwrap()
+}
+
+async fn put(driver: &InMemoryDriver, at: &str, size: usize) -> Result<(), DriverError> {
+    driver.put_content(&path(at), vec![7; size].into(), PutMode::Overwrite).await
+}
+
+fn kind<T>(result: Result<T, DriverError>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+#[tokio::test]
+async fn a_full_store_takes_no_more_until_something_is_deleted() {
+    let driver = InMemoryDriver::with_limit(100);
+    put(&driver, "/a", 60).await.unwrap();
+    put(&driver, "/b", 40).await.unwrap();
+    assert_eq!(kind(put(&driver, "/c", 1).await), Some(ErrorKind::StorageFull));
+    assert_eq!(kind(driver.stat(&path("/c")).await), Some(ErrorKind::NotFound));
+    assert_eq!(driver.get_content(&path("/a")).await.unwrap().len(), 60);
+    driver.delete(&path("/b")).await.unwrap();
+    put(&driver, "/c", 40).await.unwrap();
+}
+
+#[tokio::test]
+async fn staged_files_count_and_give_back() {
+    let driver = InMemoryDriver::with_limit(100);
+    let create = || WriteMode::Create(WriteHint::default());
+    let mut writer = driver.writer(&path("/u/staged"), create()).await.unwrap();
+    writer.write(Bytes::from(vec![1; 80])).await.unwrap();
+    assert_eq!(kind(writer.write(Bytes::from(vec![1; 21])).await), Some(ErrorKind::StorageFull));
+    assert_eq!(writer.close().await.unwrap(), 80);
+    assert_eq!(kind(put(&driver, "/a", 21).await), Some(ErrorKind::StorageFull));
+    driver.delete_tree(&path("/u")).await.unwrap();
+    put(&driver, "/a", 100).await.unwrap();
+    driver.delete(&path("/a")).await.unwrap();
+
+    let mut dropped = driver.writer(&path("/u/staged"), create()).await.unwrap();
+    dropped.write(Bytes::from(vec![1; 100])).await.unwrap();
+    drop(dropped);
+    let mut writer = driver.writer(&path("/u/staged"), create()).await.unwrap();
+    writer.write(Bytes::from(vec![1; 100])).await.unwrap();
+    writer.commit(&path("/a")).await.unwrap();
+    assert_eq!(driver.stat(&path("/a")).await.unwrap().size_bytes, 100);
+}
+
+#[tokio::test]
+async fn no_path_becomes_a_file_and_a_prefix() {
+    let driver = InMemoryDriver::new();
+    put(&driver, "/a/b", 1).await.unwrap();
+    put(&driver, "/c", 1).await.unwrap();
+    assert_eq!(kind(put(&driver, "/a", 1).await), Some(ErrorKind::Other));
+    assert_eq!(kind(put(&driver, "/a/b/c/d", 1).await), Some(ErrorKind::Other));
+    assert_eq!(kind(driver.rename(&path("/c"), &path("/a/b/c")).await), Some(ErrorKind::Other));
+    let writer = driver.writer(&path("/s"), WriteMode::Create(WriteHint::default())).await.unwrap();
+    assert_eq!(kind(writer.commit(&path("/a")).await), Some(ErrorKind::Other));
+    assert!(
+        driver.writer(&path("/s"), WriteMode::Append).await.is_ok(),
+        "a refused commit lost the staged file"
+    );
+}
+
+#[tokio::test]
+async fn of_two_appending_writers_the_second_to_close_is_told() {
+    let driver = InMemoryDriver::new();
+    driver.writer(&path("/s"), WriteMode::Create(WriteHint::default())).await.unwrap().close().await.unwrap();
+    let mut first = driver.writer(&path("/s"), WriteMode::Append).await.unwrap();
+    let mut second = driver.writer(&path("/s"), WriteMode::Append).await.unwrap();
+    first.write(Bytes::from_static(b"first")).await.unwrap();
+    second.write(Bytes::from_static(b"second")).await.unwrap();
+    assert_eq!(first.close().await.unwrap(), 5);
+    assert_eq!(kind(second.close().await), Some(ErrorKind::Other));
+    assert_eq!(driver.writer(&path("/s"), WriteMode::Append).await.unwrap().size(), 5);
+}
+
+#[tokio::test]
+async fn a_writer_whose_file_was_deleted_cannot_publish_it() {
+    let driver = InMemoryDriver::new();
+    let mut writer = driver.writer(&path("/u/s"), WriteMode::Create(WriteHint::default())).await.unwrap();
+    writer.write(Bytes::from_static(b"content")).await.unwrap();
+    driver.delete_tree(&path("/u")).await.unwrap();
+    assert_eq!(kind(writer.commit(&path("/a")).await), Some(ErrorKind::NotFound));
+    assert_eq!(kind(driver.stat(&path("/a")).await), Some(ErrorKind::NotFound));
+}
