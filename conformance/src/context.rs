@@ -1,0 +1,210 @@
+//! `Context`: the store that a clause runs on, and short ways of using it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::{
+    ByteRange, DirEntry, ErrorKind, FileInfo, FileReader, FileWriter, PutMode, StorageDriver, WriteHint,
+    WriteMode,
+};
+
+use crate::Failed;
+use crate::check::{ensure, equal, fails_with, same_bytes};
+use crate::data::path;
+use crate::fixture::Store;
+
+/// A store of a clause's own, open. Cloning it gives the same open driver to another task.
+///
+/// The short ways below take paths as text, fail with [`Failed`] and do one operation of the driver each, unless they say
+/// otherwise.
+#[derive(Clone)]
+pub struct Context {
+    store: Arc<Store>,
+    driver: Arc<dyn StorageDriver>,
+    large_bytes: Option<u64>,
+}
+
+impl Context {
+    pub(crate) async fn open(store: Store, large_bytes: Option<u64>) -> Result<Self, Failed> {
+        let driver = store.open().await?;
+        Ok(Self { store: Arc::new(store), driver, large_bytes })
+    }
+
+    /// The store as a new process would find it.
+    pub async fn reopen(&self) -> Result<Self, Failed> {
+        Ok(Self { driver: self.store.open().await?, ..self.clone() })
+    }
+
+    pub(crate) async fn dispose(self) -> Result<(), Failed> {
+        drop(self.driver);
+        match Arc::into_inner(self.store) {
+            Some(store) => store.dispose().await,
+            None => Ok(()), // A clause that timed out left a task behind; the failure tells of it.
+        }
+    }
+
+    /// The driver under test.
+    pub fn driver(&self) -> &Arc<dyn StorageDriver> {
+        &self.driver
+    }
+
+    /// `usual`, or `large` when clauses about large content were asked for.
+    pub(crate) fn scale<T>(&self, usual: T, large: T) -> T {
+        if self.large_bytes.is_some() { large } else { usual }
+    }
+
+    /// How much a clause about large content is to write; little when it runs unasked, to be shown to fail.
+    pub(crate) fn large_bytes(&self) -> u64 {
+        self.large_bytes.unwrap_or(8 << 20)
+    }
+
+    pub(crate) async fn put(&self, at: &str, content: impl Into<Bytes>) -> Result<(), Failed> {
+        Ok(self.driver.put_content(&path(at), content.into(), PutMode::Overwrite).await?)
+    }
+
+    pub(crate) async fn create(&self, at: &str, content: impl Into<Bytes>) -> sampan_driver::Result<()> {
+        self.driver.put_content(&path(at), content.into(), PutMode::Create).await
+    }
+
+    /// A new file at each of `paths`, holding its own path.
+    pub(crate) async fn fill(&self, paths: &[impl AsRef<str>]) -> Result<(), Failed> {
+        let paths: Vec<String> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
+        // Tasks of their own context: a future that borrows from a closure's argument cannot be sent.
+        let put = |file: String| {
+            let ctx = self.clone();
+            async move { ctx.put(&file, file.clone()).await }
+        };
+        let mut puts = futures::stream::iter(paths).map(put).buffer_unordered(16);
+        while puts.try_next().await?.is_some() {}
+        Ok(())
+    }
+
+    pub(crate) async fn get(&self, at: &str) -> Result<Bytes, Failed> {
+        Ok(self.driver.get_content(&path(at)).await?)
+    }
+
+    pub(crate) async fn reader(&self, at: &str, range: ByteRange) -> Result<FileReader, Failed> {
+        Ok(self.driver.reader(&path(at), range).await?)
+    }
+
+    pub(crate) async fn read(&self, at: &str, range: ByteRange) -> Result<Vec<u8>, Failed> {
+        drain(self.reader(at, range).await?).await
+    }
+
+    pub(crate) async fn stat(&self, at: &str) -> Result<FileInfo, Failed> {
+        Ok(self.driver.stat(&path(at)).await?)
+    }
+
+    pub(crate) async fn list(&self, at: &str, after: Option<&str>) -> Result<Vec<DirEntry>, Failed> {
+        Ok(self.driver.list(&path(at), after).try_collect().await?)
+    }
+
+    /// The names of a listing, those of prefixes with a slash behind.
+    pub(crate) async fn names(&self, at: &str, after: Option<&str>) -> Result<Vec<String>, Failed> {
+        let show = |entry: DirEntry| match entry {
+            DirEntry::File(name) => name,
+            DirEntry::Directory(name) => name + "/",
+        };
+        Ok(self.list(at, after).await?.into_iter().map(show).collect())
+    }
+
+    pub(crate) async fn walk(&self, at: &str, after: Option<&str>) -> Result<Vec<String>, Failed> {
+        let infos: Vec<FileInfo> =
+            self.driver.walk(&path(at), after.map(path).as_ref()).try_collect().await?;
+        Ok(infos.into_iter().map(|info| info.path.to_string()).collect())
+    }
+
+    pub(crate) async fn writer(&self, at: &str) -> Result<Box<dyn FileWriter>, Failed> {
+        Ok(self.driver.writer(&path(at), WriteMode::Create(WriteHint::default())).await?)
+    }
+
+    pub(crate) async fn appender(&self, at: &str) -> Result<Box<dyn FileWriter>, Failed> {
+        Ok(self.driver.writer(&path(at), WriteMode::Append).await?)
+    }
+
+    /// Begins a staged file, writes `content` and closes it.
+    pub(crate) async fn stage(&self, at: &str, content: impl Into<Bytes>) -> Result<u64, Failed> {
+        let mut writer = self.writer(at).await?;
+        writer.write(content.into()).await?;
+        Ok(writer.close().await?)
+    }
+
+    /// Writes `content` through a writer at `at`, in pieces of `piece` bytes, and commits it to `to`.
+    pub(crate) async fn upload(
+        &self,
+        at: &str,
+        to: &str,
+        content: &Bytes,
+        piece: usize,
+    ) -> Result<(), Failed> {
+        let mut writer = self.writer(at).await?;
+        let mut rest = content.clone();
+        while !rest.is_empty() {
+            writer.write(rest.split_to(piece.min(rest.len()))).await?;
+        }
+        equal(writer.size(), content.len() as u64, format_args!("the size of the writer at {at}"))?;
+        Ok(writer.commit(&path(to)).await?)
+    }
+
+    pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), Failed> {
+        Ok(self.driver.rename(&path(from), &path(to)).await?)
+    }
+
+    pub(crate) async fn delete(&self, at: &str) -> Result<(), Failed> {
+        Ok(self.driver.delete(&path(at)).await?)
+    }
+
+    pub(crate) async fn delete_tree(&self, at: &str) -> Result<(), Failed> {
+        Ok(self.driver.delete_tree(&path(at)).await?)
+    }
+
+    /// Sees whether every way of reading finds exactly `expected` at `at`.
+    pub(crate) async fn holds(&self, at: &str, expected: &[u8]) -> Result<(), Failed> {
+        same_bytes(&self.get(at).await?, expected, format_args!("the content of {at}"))?;
+        same_bytes(&self.read(at, ByteRange::ALL).await?, expected, format_args!("the stream of {at}"))?;
+        equal(self.stat(at).await?.size_bytes, expected.len() as u64, format_args!("the size of {at}"))
+    }
+
+    /// Sees whether no way of looking finds a file at `at`.
+    pub(crate) async fn lacks(&self, at: &str) -> Result<(), Failed> {
+        let place = path(at);
+        let not_found = ErrorKind::NotFound;
+        fails_with(self.driver.get_content(&place).await, not_found, format_args!("get_content of {at}"))?;
+        fails_with(
+            self.driver.reader(&place, ByteRange::ALL).await,
+            not_found,
+            format_args!("reader of {at}"),
+        )?;
+        fails_with(self.driver.stat(&place).await, not_found, format_args!("stat of {at}"))?;
+        let (Some(parent), Some(name)) = (place.parent(), place.name()) else { return Ok(()) };
+        let listed = self.list(parent.as_str(), None).await?;
+        ensure(
+            !listed.contains(&DirEntry::File(name.to_owned())),
+            format_args!("{at} is listed, but it should not be there"),
+        )?;
+        let walked = self.walk(parent.as_str(), None).await?;
+        ensure(
+            !walked.iter().any(|path| path == at),
+            format_args!("{at} is walked, but it should not be there"),
+        )
+    }
+
+    /// Sees whether nothing is staged at `at`.
+    pub(crate) async fn lacks_staged(&self, at: &str) -> Result<(), Failed> {
+        let appended = self.driver.writer(&path(at), WriteMode::Append).await;
+        fails_with(appended, ErrorKind::NotFound, format_args!("append to {at}"))?;
+        Ok(())
+    }
+}
+
+/// All bytes of a reader.
+pub(crate) async fn drain(reader: FileReader) -> Result<Vec<u8>, Failed> {
+    let (length, mut bytes) = (reader.len(), Vec::new());
+    let mut stream = reader.into_stream();
+    while let Some(chunk) = stream.try_next().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    equal(bytes.len() as u64, length, "the length of the stream against that of the reader")?;
+    Ok(bytes)
+}

@@ -1,0 +1,35 @@
+//! The contract of `sampan-driver`, clause by clause.
+
+mod concurrency;
+mod content;
+mod delete;
+mod errors;
+mod list;
+mod paths;
+mod reader;
+mod redirect;
+mod rename;
+mod stat;
+mod walk;
+mod watch;
+mod writer;
+mod writer_loss;
+
+use crate::Clause;
+
+/// The tables of this suite.
+pub(crate) const TOPICS: &[&[Clause]] = &[
+    paths::CLAUSES,
+    content::CLAUSES,
+    reader::CLAUSES,
+    writer::CLAUSES,
+    writer_loss::CLAUSES,
+    list::CLAUSES,
+    rename::CLAUSES,
+    delete::CLAUSES,
+    stat::CLAUSES,
+    walk::CLAUSES,
+    errors::CLAUSES,
+    concurrency::CLAUSES,
+    redirect::CLAUSES,
+];

@@ -1,0 +1,245 @@
+//! `Client`: what docker and its kind do to a registry, and the images that they do it with.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::{BoxError, ByteRange, StorageDriver};
+use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
+use sampan_engine::{
+    BlobInfo, Body, ChunkRange, Error, Limits, PutManifest, PutOutcome, Registry, Repository, StartUpload,
+    UploadId,
+};
+use serde_json::json;
+
+use crate::check::same_bytes;
+use crate::{Context, Failed, data};
+
+/// A registry of its own over a store, as one process has it.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) registry: Registry,
+}
+
+impl Client {
+    pub(super) fn new(driver: &Arc<dyn StorageDriver>) -> Self {
+        let limits = Limits { delete: true, ..Limits::default() };
+        Self { registry: Registry::builder(driver.clone()).limits(limits).build() }
+    }
+
+    /// A client of another process over the same store.
+    pub(super) async fn of_another_process(ctx: &Context) -> Result<Self, Failed> {
+        Ok(Self::new(ctx.reopen().await?.driver()))
+    }
+
+    pub(super) fn repository(&self, repository: &str) -> Repository {
+        self.registry.repository(name(repository))
+    }
+
+    /// Pushes a blob in the usual way: an upload, a few chunks, and a last one with the digest.
+    pub(super) async fn push_blob(&self, repository: &str, content: &Bytes) -> Result<Digest, Error> {
+        let (uploads, digest) = (self.repository(repository).uploads(), Digest::sha256_of(content));
+        let id = uploads.start(StartUpload::default()).await?.id;
+        let (first, second) = (content.len() / 3, content.len() * 2 / 3);
+        uploads.append(&id, range(0, first), body([content.slice(..first)])).await?;
+        uploads.append(&id, range(first, second), body([content.slice(first..second)])).await?;
+        uploads.finish(&id, range(second, content.len()), body([content.slice(second..)]), &digest).await?;
+        Ok(digest)
+    }
+
+    /// Pushes a blob in one request.
+    pub(super) async fn put_blob(
+        &self,
+        repository: &str,
+        content: &Bytes,
+        digest: &Digest,
+    ) -> Result<BlobInfo, Error> {
+        let uploads = self.repository(repository).uploads();
+        uploads.put(digest, Some(content.len() as u64), body([content.clone()])).await
+    }
+
+    /// Goes on with an upload as a client does that knows nothing any more: asks how far it came, and sends the rest.
+    pub(super) async fn resume(
+        &self,
+        repository: &str,
+        id: &UploadId,
+        content: &Bytes,
+    ) -> Result<Digest, Error> {
+        let (uploads, digest) = (self.repository(repository).uploads(), Digest::sha256_of(content));
+        let size = match uploads.status(id).await {
+            Ok(status) => status.size_bytes as usize,
+            Err(Error::UploadUnknown(_)) => return self.push_blob(repository, content).await,
+            Err(error) => return Err(error),
+        };
+        let rest = content.slice(size.min(content.len())..);
+        uploads.finish(id, None, body([rest]), &digest).await?;
+        Ok(digest)
+    }
+
+    pub(super) async fn push_manifest(
+        &self,
+        repository: &str,
+        manifest: &Bytes,
+        reference: impl Into<Reference>,
+        tags: &[&str],
+    ) -> Result<PutOutcome, Error> {
+        let tags = tags.iter().map(|text| tag(text)).collect();
+        let put =
+            PutManifest { bytes: manifest.clone(), media_type: None, reference: reference.into(), tags };
+        self.repository(repository).manifests().put(put).await
+    }
+
+    /// Pushes an image as docker does: layers, configuration, manifest.
+    pub(super) async fn push_image(
+        &self,
+        repository: &str,
+        image: &Image,
+        as_tag: &str,
+    ) -> Result<(), Error> {
+        for blob in image.blobs() {
+            self.push_blob(repository, blob).await?;
+        }
+        self.push_manifest(repository, &image.manifest, tag(as_tag), &[]).await?;
+        Ok(())
+    }
+
+    /// Pushes the blobs of an image in one request each.
+    pub(super) async fn put_blobs(&self, repository: &str, image: &Image) -> Result<(), Error> {
+        for blob in image.blobs() {
+            self.put_blob(repository, blob, &Digest::sha256_of(blob)).await?;
+        }
+        Ok(())
+    }
+
+    /// Pushes an image in as few requests as there can be.
+    pub(super) async fn put_image(&self, repository: &str, image: &Image, as_tag: &str) -> Result<(), Error> {
+        self.put_blobs(repository, image).await?;
+        self.push_manifest(repository, &image.manifest, tag(as_tag), &[]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn pull_blob(&self, repository: &str, digest: &Digest) -> Result<Vec<u8>, Failed> {
+        let reader = self.repository(repository).blobs().read(digest, ByteRange::ALL).await?;
+        crate::context::drain(reader).await
+    }
+
+    /// Pulls an image as docker does, and compares every byte.
+    pub(super) async fn pulls(
+        &self,
+        repository: &str,
+        image: &Image,
+        reference: impl Into<Reference>,
+    ) -> Result<(), Failed> {
+        let reference = reference.into();
+        let stored = self.repository(repository).manifests().get(&reference).await?;
+        same_bytes(&stored.bytes, &image.manifest, format_args!("the manifest {reference} in {repository}"))?;
+        for blob in image.blobs() {
+            let digest = Digest::sha256_of(blob);
+            same_bytes(&self.pull_blob(repository, &digest).await?, blob, format_args!("the blob {digest}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// An image: a manifest, its configuration and two layers.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    pub(super) config: Bytes,
+    pub(super) layers: [Bytes; 2],
+    pub(super) manifest: Bytes,
+}
+
+impl Image {
+    /// An image that differs from those of other seeds in every part.
+    pub(super) fn new(seed: u64) -> Self {
+        let config = Bytes::from(json!({ "architecture": "amd64", "os": "linux", "seed": seed }).to_string());
+        let layers = [data::bytes(1000 + seed, 20_000), data::bytes(2000 + seed, 300)];
+        let manifest = Bytes::from(
+            json!({
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+                "layers": layers.each_ref().map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer)),
+            })
+            .to_string(),
+        );
+        Self { config, layers, manifest }
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        Digest::sha256_of(&self.manifest)
+    }
+
+    /// Everything that has to be there before the manifest.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &Bytes> {
+        self.layers.iter().chain([&self.config])
+    }
+}
+
+/// An index of images.
+pub(super) fn index(images: &[&Image]) -> Bytes {
+    let children: Vec<_> = images.iter().map(|image| descriptor(MANIFEST, &image.manifest)).collect();
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": children }).to_string().into()
+}
+
+/// An artifact that is attached to a manifest; its configuration and only layer is the empty JSON object.
+pub(super) fn artifact(artifact_type: &str, subject: &Bytes) -> Bytes {
+    let empty = descriptor("application/vnd.oci.empty.v1+json", EMPTY_JSON);
+    json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": artifact_type,
+        "config": empty,
+        "layers": [empty],
+        "subject": descriptor(MANIFEST, subject),
+    })
+    .to_string()
+    .into()
+}
+
+/// A body that comes in these chunks.
+pub(super) fn body<const N: usize>(chunks: [Bytes; N]) -> Body {
+    futures::stream::iter(chunks).map(Ok).boxed()
+}
+
+/// A body that breaks off after `sent`.
+pub(super) fn broken_body(sent: Bytes) -> Body {
+    let broken: Result<Bytes, BoxError> = Err("the client is gone".into());
+    futures::stream::iter([Ok(sent), broken]).boxed()
+}
+
+/// The range of the bytes `start..end`; none for no bytes, as clients have it.
+pub(super) fn range(start: usize, end: usize) -> Option<ChunkRange> {
+    (start < end).then(|| ChunkRange { start: start as u64, end: end as u64 - 1 })
+}
+
+/// Every path of the store.
+pub(super) async fn walk(driver: &Arc<dyn StorageDriver>) -> Result<Vec<sampan_driver::FileInfo>, Failed> {
+    Ok(driver.walk(&sampan_driver::DriverPath::root(), None).try_collect().await?)
+}
+
+#[track_caller]
+pub(super) fn name(text: &str) -> RepositoryName {
+    match text.parse() {
+        Ok(name) => name,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[track_caller]
+pub(super) fn tag(text: &str) -> Tag {
+    match text.parse() {
+        Ok(tag) => tag,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn descriptor(media_type: &str, content: &[u8]) -> serde_json::Value {
+    json!({ "mediaType": media_type, "digest": Digest::sha256_of(content).to_string(), "size": content.len() })
+}
+
+/// The content that artifacts without a configuration refer to.
+pub(super) const EMPTY_JSON: &[u8] = b"{}";
+
+pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";

@@ -1,0 +1,359 @@
+//! Every flow, failing at its first, second, third … operation of the driver, until it gets through.
+//!
+//! After each failure the store must be valid, and the flow, repeated by a new process, must succeed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sampan_driver::StorageDriver;
+use sampan_engine::oci::{Algorithm, Digest, Reference};
+use sampan_engine::{Error, StartUpload, UploadId};
+
+use super::client::{Client, EMPTY_JSON, Image, artifact, body, index, name, tag};
+use super::store::is_valid;
+use crate::check::ensure;
+use crate::data::bytes;
+use crate::faulty::{Fault, Faulty};
+use crate::{Clause, Context, Failed, clause::table};
+
+async fn pushing_a_blob(ctx: Context) -> Result<(), Failed> {
+    let content = bytes(1, 30_000);
+    let run = |client: Client| {
+        let content = content.clone();
+        async move { client.push_blob("image", &content).await.map(drop) }
+    };
+    crash_everywhere(&ctx, |_| nothing(), run, |client| holds_blob(client, content.clone())).await
+}
+
+async fn pushing_a_blob_by_an_alias(ctx: Context) -> Result<(), Failed> {
+    let content = bytes(1, 30_000);
+    let alias = Digest::of(Algorithm::Sha512, &content);
+    let run = |client: Client| {
+        let (content, alias) = (content.clone(), alias.clone());
+        async move { client.put_blob("image", &content, &alias).await.map(drop) }
+    };
+    crash_everywhere(&ctx, |_| nothing(), run, |client| holds_blob(client, content.clone())).await
+}
+
+/// The upload was begun by a process that is no more, with and without a hash state.
+async fn resuming_an_upload(ctx: Context) -> Result<(), Failed> {
+    for size in [30_000, SIZE_WITH_HASH_STATE] {
+        let (id, content) = (UploadId::random(), bytes(1, size));
+        let before = |client| begin_upload(client, id.clone(), content.clone());
+        let run = |client: Client| {
+            let (id, content) = (id.clone(), content.clone());
+            async move { client.resume("image", &id, &content).await.map(drop) }
+        };
+        crash_everywhere(&ctx, before, run, |client| holds_blob(client, content.clone())).await?;
+    }
+    Ok(())
+}
+
+/// Each chunk is asked for and sent by itself.
+async fn sending_chunks(ctx: Context) -> Result<(), Failed> {
+    let (id, content) = (UploadId::random(), bytes(1, SIZE_WITH_HASH_STATE));
+    let before = |client| begin_upload(client, id.clone(), content.clone());
+    let run = |client: Client| {
+        let (id, content) = (id.clone(), content.clone());
+        async move {
+            let uploads = client.repository("image").uploads();
+            while let Ok(status) = uploads.status(&id).await {
+                let start = status.size_bytes as usize;
+                if start == content.len() {
+                    break;
+                }
+                let end = content.len().min(start + (1 << 20));
+                uploads.append(&id, None, body([content.slice(start..end)])).await?;
+            }
+            client.resume("image", &id, &content).await.map(drop)
+        }
+    };
+    crash_everywhere(&ctx, before, run, |client| holds_blob(client, content.clone())).await
+}
+
+async fn cancelling_an_upload(ctx: Context) -> Result<(), Failed> {
+    let (id, content) = (UploadId::random(), bytes(1, SIZE_WITH_HASH_STATE));
+    let before = |client| begin_upload(client, id.clone(), content.clone());
+    let run = |client: Client| {
+        let id = id.clone();
+        async move { unless_unknown(client.repository("image").uploads().cancel(&id).await) }
+    };
+    let after = |client: Client| {
+        let id = id.clone();
+        async move {
+            let status = client.repository("image").uploads().status(&id).await;
+            ensure(matches!(status, Err(Error::UploadUnknown(_))), "a cancelled upload is there")
+        }
+    };
+    crash_everywhere(&ctx, before, run, after).await
+}
+
+async fn mounting_a_blob(ctx: Context) -> Result<(), Failed> {
+    crash_everywhere(
+        &ctx,
+        |client| async move { client.push_blob("source", &bytes(1, 1_000)).await.map(drop) },
+        |client| async move {
+            let digest = Digest::sha256_of(&bytes(1, 1_000));
+            client.repository("image").blobs().mount(&digest, Some(&name("source"))).await.map(drop)
+        },
+        |client| holds_blob(client, bytes(1, 1_000)),
+    )
+    .await
+}
+
+async fn pushing_an_image(ctx: Context) -> Result<(), Failed> {
+    crash_everywhere(
+        &ctx,
+        |_| nothing(),
+        |client| async move { client.put_image("image", &Image::new(1), "latest").await },
+        |client| async move { client.pulls("image", &Image::new(1), tag("latest")).await },
+    )
+    .await
+}
+
+/// Until the tag has moved, it points at the old image, whole.
+async fn moving_a_tag(ctx: Context) -> Result<(), Failed> {
+    crash_everywhere(
+        &ctx,
+        |client| async move {
+            client.put_image("image", &Image::new(1), "latest").await?;
+            client.put_blobs("image", &Image::new(2)).await
+        },
+        |client| async move {
+            let resolved = client.repository("image").manifests().get(&tag("latest").into()).await?;
+            let known = [Image::new(1), Image::new(2)].iter().any(|image| image.digest() == resolved.digest);
+            assert!(known, "the tag points at {}", resolved.digest);
+            client.push_manifest("image", &Image::new(2).manifest, tag("latest"), &[]).await.map(drop)
+        },
+        |client| async move {
+            client.pulls("image", &Image::new(1), Image::new(1).digest()).await?;
+            client.pulls("image", &Image::new(2), tag("latest")).await
+        },
+    )
+    .await
+}
+
+async fn pushing_an_index_and_an_artifact(ctx: Context) -> Result<(), Failed> {
+    let attached = || artifact("application/vnd.example.signature", &Image::new(1).manifest);
+    crash_everywhere(
+        &ctx,
+        |client| async move { client.put_image("image", &Image::new(1), "child").await },
+        move |client| async move {
+            client.push_manifest("image", &index(&[&Image::new(1)]), tag("all"), &["other"]).await?;
+            client.push_blob("image", &Bytes::from_static(EMPTY_JSON)).await?;
+            let artifact = attached();
+            client
+                .push_manifest("image", &artifact, Digest::of(Algorithm::Sha512, &artifact), &[])
+                .await
+                .map(drop)
+        },
+        move |client| async move {
+            for reference in
+                [Reference::Tag(tag("all")), tag("other").into(), Digest::sha256_of(&attached()).into()]
+            {
+                client.repository("image").manifests().get(&reference).await?;
+            }
+            let referrers = client.repository("image").referrers().list(&Image::new(1).digest()).await?;
+            ensure(referrers.len() == 1, "the artifact is not listed")
+        },
+    )
+    .await
+}
+
+async fn deleting_a_tag(ctx: Context) -> Result<(), Failed> {
+    crash_everywhere(
+        &ctx,
+        push_tagged,
+        |client| async move {
+            unless_unknown(client.repository("image").manifests().delete(&tag("one").into()).await)
+        },
+        |client| async move {
+            lists_tags(&client, &["two"]).await?;
+            client.pulls("image", &Image::new(1), tag("two")).await
+        },
+    )
+    .await
+}
+
+async fn deleting_a_manifest(ctx: Context) -> Result<(), Failed> {
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let digest = Digest::of(algorithm, &Image::new(1).manifest);
+        let deleted = digest.clone();
+        crash_everywhere(&ctx,
+            push_tagged,
+            move |client| {
+                let digest = deleted.clone();
+                async move {
+                    unless_unknown(client.repository("image").manifests().delete(&digest.into()).await)
+                }
+            },
+            move |client| {
+                let digest = digest.clone();
+                async move {
+                    for reference in
+                        [Reference::from(digest), Image::new(1).digest().into(), tag("one").into()]
+                    {
+                        let got = client.repository("image").manifests().get(&reference).await;
+                        let unknown = matches!(got, Err(Error::ManifestUnknown(..)));
+                        ensure(unknown, format_args!("{reference} outlived the deletion"))?;
+                    }
+                    lists_tags(&client, &[]).await?;
+                client.put_image("image", &Image::new(1), "again").await?;
+                    client.pulls("image", &Image::new(1), tag("again")).await
+                }
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn deleting_a_blob(ctx: Context) -> Result<(), Failed> {
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let digest = Digest::of(algorithm, &bytes(1, 1_000));
+        let (pushed, deleted) = (digest.clone(), digest.clone());
+        crash_everywhere(
+            &ctx,
+            move |client| {
+                let digest = pushed.clone();
+                async move { client.put_blob("image", &bytes(1, 1_000), &digest).await.map(drop) }
+            },
+            move |client| {
+                let digest = deleted.clone();
+
+                async move { unless_unknown(client.repository("image").blobs().delete(&digest).await) }
+            },
+            move |client| {
+                let digest = digest.clone();
+                async move {
+                    let stat = client.repository("image").blobs().stat(&digest).await;
+                    ensure(matches!(stat, Err(Error::BlobUnknown(..))), "a deleted blob is there")
+                }
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Interrupts `run` at every operation of the driver: after `before` was done, and so that `after` holds when it got through.
+async fn crash_everywhere<B, R, A>(
+    ctx: &Context,
+    before: impl Fn(Client) -> B,
+    run: impl Fn(Client) -> R,
+    after: impl Fn(Client) -> A,
+) -> Result<(), Failed>
+where
+    B: Future<Output = Result<(), Error>>,
+    R: Future<Output = Result<(), Error>>,
+    A: Future<Output = Result<(), Failed>>,
+{
+    for fault in Fault::ALL {
+        let mut fails_at = 1;
+        loop {
+            ctx.delete_tree("/").await?;
+            before(Client::of_another_process(ctx).await?).await?;
+            let faulty = Arc::new(Faulty::new(ctx.driver().clone(), fault, fails_at));
+            let outcome = crash(ctx, &faulty, &run, &after).await;
+            outcome
+                .map_err(|failed| Failed::new(format_args!("{fault:?} at operation {fails_at}: {failed}")))?;
+            if !faulty.has_failed() {
+                break;
+            }
+            fails_at += 1;
+        }
+        ensure(fails_at > 1, "the flow does nothing")?;
+    }
+    Ok(())
+}
+
+async fn crash<R, A>(
+    ctx: &Context,
+    faulty: &Arc<Faulty>,
+    run: impl Fn(Client) -> R,
+    after: impl Fn(Client) -> A,
+) -> Result<(), Failed>
+where
+    R: Future<Output = Result<(), Error>>,
+    A: Future<Output = Result<(), Failed>>,
+{
+    let driver: Arc<dyn StorageDriver> = faulty.clone();
+    let interrupted = run(Client::new(&driver)).await;
+    let reopened = ctx.reopen().await?;
+    is_valid(reopened.driver()).await?;
+    if interrupted.is_err() {
+        ensure(faulty.has_failed(), "the flow fails though the driver does not")?;
+        run(Client::new(reopened.driver())).await?;
+    }
+    // What is acknowledged holds, also when something failed that did not matter.
+    after(Client::of_another_process(ctx).await?).await?;
+    is_valid(reopened.driver()).await
+}
+
+async fn nothing() -> Result<(), Error> {
+    Ok(())
+}
+
+/// Begins the upload `id` and sends the first half of `content`.
+async fn begin_upload(client: Client, id: UploadId, content: Bytes) -> Result<(), Error> {
+    use sampan_driver::PutMode;
+    use sampan_engine::layout::Entry;
+    // The name of an upload is the registry's choice; a flow needs it to be always the same.
+    let uploads = client.repository("image").uploads();
+    let chosen = uploads.start(StartUpload::default()).await?.id;
+    let driver = client.registry.driver();
+    let started = driver.get_content(&Entry::UploadStartedAt(name("image"), chosen.clone()).path()).await?;
+    driver
+        .put_content(&Entry::UploadStartedAt(name("image"), id.clone()).path(), started, PutMode::Overwrite)
+        .await?;
+    uploads.cancel(&chosen).await?;
+    uploads.append(&id, None, body([content.slice(..content.len() / 2)])).await?;
+    Ok(())
+}
+
+async fn push_tagged(client: Client) -> Result<(), Error> {
+    client.put_image("image", &Image::new(1), "one").await?;
+    let alias = Digest::of(Algorithm::Sha512, &Image::new(1).manifest);
+    client.push_manifest("image", &Image::new(1).manifest, alias, &["two"]).await.map(drop)
+}
+
+async fn holds_blob(client: Client, content: Bytes) -> Result<(), Failed> {
+    let pulled = client.pull_blob("image", &Digest::sha256_of(&content)).await?;
+    crate::check::same_bytes(&pulled, &content, "the blob")
+}
+
+/// A tag that is listed can be pulled; what a deletion that died halfway left of it must not be listed for ever.
+async fn lists_tags(client: &Client, expected: &[&str]) -> Result<(), Failed> {
+    let tags = match client.repository("image").tags().list(None, None).await {
+        Ok(page) => page.items,
+        Err(Error::RepositoryUnknown(_)) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    crate::check::equal(tags, expected, "the tags")
+}
+
+/// What is to go away is gone already: the first attempt came that far.
+fn unless_unknown(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::BlobUnknown(..) | Error::ManifestUnknown(..) | Error::UploadUnknown(_)) => Ok(()),
+        other => other,
+    }
+}
+
+/// Half of it is worth a hash state in the store.
+const SIZE_WITH_HASH_STATE: usize = (2 << 20) + 200_000;
+
+pub(crate) const CLAUSES: &[Clause] = table! { "engine::crash":
+    pushing_a_blob,
+    pushing_a_blob_by_an_alias,
+    resuming_an_upload,
+    sending_chunks,
+    cancelling_an_upload,
+    mounting_a_blob,
+    pushing_an_image,
+    moving_a_tag,
+    pushing_an_index_and_an_artifact,
+    deleting_a_tag,
+    deleting_a_manifest,
+    deleting_a_blob,
+};

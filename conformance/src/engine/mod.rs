@@ -1,0 +1,24 @@
+//! What a registry promises to its clients, over whatever driver it stands on.
+
+mod client;
+mod crash;
+mod delete;
+mod mount;
+mod push_pull;
+mod referrers;
+mod resume;
+mod store;
+mod tags;
+
+use crate::Clause;
+
+/// The tables of this suite.
+pub(crate) const TOPICS: &[&[Clause]] = &[
+    push_pull::CLAUSES,
+    mount::CLAUSES,
+    resume::CLAUSES,
+    tags::CLAUSES,
+    referrers::CLAUSES,
+    delete::CLAUSES,
+    crash::CLAUSES,
+];

@@ -1,0 +1,195 @@
+//! Uploads that are interrupted, by clients, by crashes and by each other.
+
+use futures::future::join_all;
+use sampan_engine::layout;
+use sampan_engine::oci::{Algorithm, Digest};
+use sampan_engine::{Error, StartUpload, UploadId};
+
+use super::client::{Client, body, broken_body, name, range};
+use super::store::{has_no_uploads, is_valid};
+use crate::check::{ensure, equal, same_bytes};
+use crate::data::bytes;
+use crate::{Clause, Context, Failed, clause::table};
+
+/// Every chunk comes to another process.
+async fn an_upload_goes_on_in_a_new_process(ctx: Context) -> Result<(), Failed> {
+    for (seed, size) in [30_000, 6 << 20].into_iter().enumerate() {
+        let content = bytes(seed as u64, size);
+        let id =
+            Client::new(ctx.driver()).repository("image").uploads().start(StartUpload::default()).await?.id;
+        for part in 0..3 {
+            let (start, end) = (size / 4 * part, size / 4 * (part + 1));
+            let uploads = Client::of_another_process(&ctx).await?.repository("image").uploads();
+            equal(uploads.status(&id).await?.size_bytes, start as u64, "the size after a restart")?;
+            let status = uploads.append(&id, range(start, end), body([content.slice(start..end)])).await?;
+            equal(status.size_bytes, end as u64, "the size after a chunk")?;
+        }
+        let client = Client::of_another_process(&ctx).await?;
+        let digest = client.resume("image", &id, &content).await?;
+        same_bytes(&client.pull_blob("image", &digest).await?, &content, "the blob")?;
+    }
+    has_no_uploads(ctx.driver()).await?;
+    is_valid(ctx.driver()).await
+}
+
+async fn an_upload_goes_on_without_its_hash_state(ctx: Context) -> Result<(), Failed> {
+    let content = bytes(1, 6 << 20);
+    let half = content.len() / 2;
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let uploads = Client::new(ctx.driver()).repository("image").uploads();
+        let id = uploads.start(StartUpload { algorithm: Some(algorithm) }).await?.id;
+        uploads.append(&id, None, body([content.slice(..half)])).await?;
+        for algorithm in Algorithm::ALL {
+            ctx.driver().delete_tree(&layout::hash_states(&name("image"), &id, algorithm)).await?;
+        }
+        let (client, digest) = (Client::of_another_process(&ctx).await?, Digest::of(algorithm, &content));
+        let rest = body([content.slice(half..)]);
+        client.repository("image").uploads().finish(&id, range(half, content.len()), rest, &digest).await?;
+        same_bytes(&client.pull_blob("image", &digest).await?, &content, "the blob")?;
+    }
+    has_no_uploads(ctx.driver()).await?;
+    is_valid(ctx.driver()).await
+}
+
+/// That the hash must be made anew is no reason to believe the client.
+async fn a_wrong_digest_is_found_out_without_the_hash_state(ctx: Context) -> Result<(), Failed> {
+    let content = bytes(1, 100_000);
+    let id = Client::new(ctx.driver()).repository("image").uploads().start(StartUpload::default()).await?.id;
+    Client::new(ctx.driver())
+        .repository("image")
+        .uploads()
+        .append(&id, None, body([content.clone()]))
+        .await?;
+    let client = Client::of_another_process(&ctx).await?;
+    let wrong = Digest::sha256_of(b"something else");
+    let finished = client.repository("image").uploads().finish(&id, None, body([]), &wrong).await;
+    ensure(
+        matches!(finished, Err(Error::DigestMismatch { .. })),
+        format_args!("a wrong digest was answered by {finished:?}"),
+    )?;
+    for digest in [wrong, Digest::sha256_of(&content)] {
+        let stat = client.repository("image").blobs().stat(&digest).await;
+        ensure(matches!(stat, Err(Error::BlobUnknown(..))), format_args!("the blob {digest} is there"))?;
+    }
+    is_valid(ctx.driver()).await
+}
+
+async fn a_broken_body_keeps_what_came(ctx: Context) -> Result<(), Failed> {
+    let (client, content) = (Client::new(ctx.driver()), bytes(1, 100_000));
+    let uploads = client.repository("image").uploads();
+    let id = uploads.start(StartUpload::default()).await?.id;
+    let broken = uploads.append(&id, range(0, 100_000), broken_body(content.slice(..60_000))).await;
+    ensure(
+        matches!(broken, Err(Error::BodyBroken(_))),
+        format_args!("a broken body was answered by {broken:?}"),
+    )?;
+    equal(uploads.status(&id).await?.size_bytes, 60_000, "what came of the broken body")?;
+    let broken = uploads.append(&id, None, broken_body(content.slice(60_000..70_000))).await;
+    ensure(
+        matches!(broken, Err(Error::BodyBroken(_))),
+        format_args!("a broken body was answered by {broken:?}"),
+    )?;
+    let digest = client.resume("image", &id, &content).await?;
+    same_bytes(&client.pull_blob("image", &digest).await?, &content, "the blob")
+}
+
+async fn a_chunk_out_of_order_changes_nothing(ctx: Context) -> Result<(), Failed> {
+    let (client, content) = (Client::new(ctx.driver()), bytes(1, 3_000));
+    let uploads = client.repository("image").uploads();
+    let id = uploads.start(StartUpload::default()).await?.id;
+    uploads.append(&id, range(0, 1_000), body([content.slice(..1_000)])).await?;
+    for (start, end) in [(0, 1_000), (999, 1_999), (1_001, 2_001), (2_000, 3_000)] {
+        match uploads.append(&id, range(start, end), body([content.slice(start..end)])).await {
+            Err(Error::UploadOutOfOrder { expected, got }) => {
+                equal((expected, got), (1_000, start as u64), "what is told of the chunk")?;
+            }
+            other => return Err(Failed::new(format_args!("a chunk from {start} was answered by {other:?}"))),
+        }
+        equal(uploads.status(&id).await?.size_bytes, 1_000, "the size afterwards")?;
+    }
+    let digest = client.resume("image", &id, &content).await?;
+    same_bytes(&client.pull_blob("image", &digest).await?, &content, "the blob")
+}
+
+/// Several requests send the same chunk at once; one of them is taken, and the upload is as if the others had not been.
+async fn of_concurrent_chunks_one_is_taken(ctx: Context) -> Result<(), Failed> {
+    let (client, content) = (Client::new(ctx.driver()), bytes(1, 2 << 20));
+    let (uploads, half) = (client.repository("image").uploads(), 1 << 20);
+    for _ in 0..5 {
+        let id = uploads.start(StartUpload::default()).await?.id;
+        let sends = (0..4).map(|_| {
+            let (uploads, id, chunk) = (uploads.clone(), id.clone(), content.slice(..half));
+            tokio::spawn(async move { uploads.append(&id, range(0, half), body([chunk])).await })
+        });
+        let mut taken = 0;
+        for answer in join_all(sends).await {
+            match answer? {
+                Ok(status) => {
+                    equal(status.size_bytes, half as u64, "the size after the chunk")?;
+                    taken += 1;
+                }
+                Err(Error::UploadBusy(_) | Error::UploadOutOfOrder { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        equal(taken, 1, "how many of four equal chunks were taken")?;
+        let digest = client.resume("image", &id, &content).await?;
+        same_bytes(&client.pull_blob("image", &digest).await?, &content, "the blob")?;
+    }
+    Ok(())
+}
+
+async fn cancel_leaves_nothing(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let uploads = client.repository("image").uploads();
+    for size in [0, 100, 3 << 20] {
+        let id = uploads.start(StartUpload::default()).await?.id;
+        if size > 0 {
+            uploads.append(&id, None, body([bytes(1, size)])).await?;
+        }
+        uploads.cancel(&id).await?;
+        is_unknown(&client, &id).await?;
+        equal(ctx.walk("/", None).await?, [""; 0], "the files left")?;
+    }
+    Ok(())
+}
+
+async fn an_upload_is_over_when_it_is_finished(ctx: Context) -> Result<(), Failed> {
+    let (client, content) = (Client::new(ctx.driver()), bytes(1, 10_000));
+    let uploads = client.repository("image").uploads();
+    let id = uploads.start(StartUpload::default()).await?.id;
+    uploads.finish(&id, None, body([content.clone()]), &Digest::sha256_of(&content)).await?;
+    is_unknown(&client, &id).await?;
+    is_unknown(&client, &UploadId::random()).await
+}
+
+async fn is_unknown(client: &Client, id: &UploadId) -> Result<(), Failed> {
+    let uploads = client.repository("image").uploads();
+    let digest = Digest::sha256_of(b"");
+    let answers = [
+        uploads.status(id).await.map(drop),
+        uploads.append(id, None, body([])).await.map(drop),
+        uploads.finish(id, None, body([]), &digest).await.map(drop),
+        uploads.cancel(id).await,
+        // An upload belongs to its repository.
+        client.repository("other").uploads().status(id).await.map(drop),
+    ];
+    for answer in answers {
+        ensure(
+            matches!(answer, Err(Error::UploadUnknown(_))),
+            format_args!("an unknown upload was answered by {answer:?}"),
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) const CLAUSES: &[Clause] = table! { "engine::resume":
+    an_upload_goes_on_in_a_new_process,
+    an_upload_goes_on_without_its_hash_state,
+    a_wrong_digest_is_found_out_without_the_hash_state,
+    a_broken_body_keeps_what_came,
+    a_chunk_out_of_order_changes_nothing,
+    of_concurrent_chunks_one_is_taken,
+    cancel_leaves_nothing,
+    an_upload_is_over_when_it_is_finished,
+};

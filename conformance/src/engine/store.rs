@@ -1,0 +1,91 @@
+//! Looks at a store as it lies there, past the engine: is everything that it promises there?
+
+use std::sync::Arc;
+
+use sampan_driver::{StorageDriver, StorageDriverExt};
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::{Digest, Manifest, RepositoryName};
+
+use super::client::walk;
+use crate::Failed;
+use crate::check::{ensure, equal};
+
+/// Sees whether the store is valid:
+///
+/// - every file is one of the layout;
+/// - what lies under a digest is what it says;
+/// - every revision link names a manifest that can be pulled whole, and every tag such a link.
+pub(super) async fn is_valid(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
+    for info in walk(driver).await? {
+        let Some(entry) = Entry::parse(&info.path) else {
+            return Err(Failed::new(format_args!("{} is no file of a registry", info.path)));
+        };
+        match entry {
+            Entry::Blob(digest) => {
+                let content = driver.get_content(&info.path).await?;
+                let actual = Digest::of(digest.algorithm(), &content);
+                equal(actual, digest, format_args!("the digest of {}", info.path))?;
+            }
+            Entry::RevisionLink(name, digest) => revision_is_whole(driver, &name, &digest).await?,
+            Entry::TagCurrent(name, tag) => {
+                let digest = link(driver, &Entry::TagCurrent(name.clone(), tag.clone())).await?;
+                let target = Entry::RevisionLink(name.clone(), digest);
+                let there = driver.exists(&target.path()).await?;
+                ensure(there, format_args!("the tag {tag} of {name} points at nothing"))?;
+            }
+            // Layer links may be ahead of their data; everything else refers to nothing.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Sees whether nothing of an upload is left.
+pub(super) async fn has_no_uploads(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
+    for info in walk(driver).await? {
+        let uploads = matches!(
+            Entry::parse(&info.path),
+            Some(Entry::UploadData(..) | Entry::UploadStartedAt(..) | Entry::UploadHashState(..))
+        );
+        ensure(!uploads, format_args!("{} is left of an upload", info.path))?;
+    }
+    Ok(())
+}
+
+async fn revision_is_whole(
+    driver: &Arc<dyn StorageDriver>,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<(), Failed> {
+    let canonical = link(driver, &Entry::RevisionLink(name.clone(), digest.clone())).await?;
+    if canonical != *digest
+        && !driver.exists(&Entry::RevisionLink(name.clone(), canonical.clone()).path()).await?
+    {
+        return Ok(()); // An alias without its canonical link is nothing yet, or nothing any more.
+    }
+    let Some(bytes) = driver.get_content_if_any(&Entry::Blob(canonical.clone()).path()).await? else {
+        return Err(Failed::new(format_args!(
+            "the manifest {canonical} of {name} is linked, but it is not there"
+        )));
+    };
+    let manifest = Manifest::parse(&bytes, None)?;
+    for reference in manifest.references() {
+        let (link_of, what) = match manifest.kind.is_index() {
+            true => (Entry::RevisionLink(name.clone(), reference.clone()), "child"),
+            false => (Entry::LayerLink(name.clone(), reference.clone()), "blob"),
+        };
+        let missing = || {
+            Failed::new(format_args!("the {what} {reference} of the manifest {canonical} of {name} is gone"))
+        };
+        let content = link(driver, &link_of).await.map_err(|_| missing())?;
+        if !driver.exists(&Entry::Blob(content).path()).await? {
+            return Err(missing());
+        }
+    }
+    Ok(())
+}
+
+async fn link(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Digest, Failed> {
+    let content = driver.get_content(&entry.path()).await?;
+    Ok(std::str::from_utf8(&content)?.parse()?)
+}

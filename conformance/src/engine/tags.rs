@@ -1,0 +1,114 @@
+//! Names for manifests, and the names of repositories.
+
+use sampan_engine::Error;
+use sampan_engine::oci::Reference;
+
+use super::client::{Client, Image, tag};
+use super::store::is_valid;
+use crate::check::{ensure, equal};
+use crate::{Clause, Context, Failed, clause::table};
+
+async fn are_listed_in_order_and_in_pages(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    let mut tags = vec!["v1", "v1-rc", "v1.0", "v10", "V1", "_x", "0", "latest", "v1_0"];
+    client.push_image("image", &image, tags[0]).await?;
+    client.push_manifest("image", &image.manifest, image.digest(), &tags[1..]).await?;
+    tags.sort_unstable();
+    let store = client.repository("image").tags();
+    let all = store.list(None, None).await?;
+    equal(
+        (&all.items[..], all.more),
+        (&tags.iter().map(|tag| tag.to_string()).collect::<Vec<_>>()[..], false),
+        "all tags",
+    )?;
+    for limit in 1..=tags.len() {
+        let mut joined: Vec<String> = Vec::new();
+        loop {
+            let page = store.list(joined.last().map(String::as_str), Some(limit)).await?;
+            joined.extend(page.items);
+            equal(page.more, joined.len() < tags.len(), "whether there is more")?;
+            if !page.more {
+                break;
+            }
+        }
+        equal(&joined, &tags, format_args!("the joined pages of {limit}"))?;
+    }
+    let none = store.list(Some("zzz"), None).await?;
+    equal(none.items.len(), 0, "the number of tags after the last")?;
+    let some = store.list(Some("v1-a"), Some(2)).await?;
+    equal(
+        (some.items, some.more),
+        (vec!["v1-rc".to_owned(), "v1.0".to_owned()], true),
+        "the tags after one that is none",
+    )
+}
+
+async fn a_tag_moves(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let (other, images) =
+        (Client::of_another_process(&ctx).await?, [Image::new(1), Image::new(2), Image::new(1)]);
+    for image in &images {
+        client.push_image("image", image, "latest").await?;
+        // No process may go by what it saw before.
+        for client in [&client, &other] {
+            client.pulls("image", image, tag("latest")).await?;
+        }
+        is_valid(ctx.driver()).await?;
+    }
+    client.pulls("image", &images[1], images[1].digest()).await
+}
+
+async fn one_push_may_set_many(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    client.push_image("image", &image, "first").await?;
+    let put = client.push_manifest("image", &image.manifest, image.digest(), &["second", "third"]).await?;
+    equal(put.tags, [tag("second"), tag("third")], "the tags that were set")?;
+    for name in ["first", "second", "third"] {
+        client.pulls("image", &image, tag(name)).await?;
+    }
+    is_valid(ctx.driver()).await
+}
+
+async fn belong_to_their_repository(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    client.push_image("a/b", &image, "latest").await?;
+    for other in ["a", "a/b/c", "a/bc"] {
+        for reference in [Reference::Tag(tag("latest")), image.digest().into()] {
+            let got = client.repository(other).manifests().get(&reference).await;
+            let unknown = matches!(got, Err(Error::ManifestUnknown(..)));
+            ensure(unknown, format_args!("{reference} of a/b is seen in {other}"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn repositories_are_listed_in_pages(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    let names = ["a", "a/b", "a/b/c", "a0", "b/c/d", "library/nginx"];
+    for name in names {
+        client.push_image(name, &image, "latest").await?;
+    }
+    // Blobs alone make no repository.
+    client.push_blob("nothing-but-a-blob", &image.config).await?;
+    for limit in 1..=names.len() + 1 {
+        let mut joined: Vec<String> = Vec::new();
+        loop {
+            let page = client.registry.catalog(joined.last().map(String::as_str), limit).await?;
+            joined.extend(page.items);
+            equal(page.more, joined.len() < names.len(), "whether there is more")?;
+            if !page.more {
+                break;
+            }
+        }
+        equal(joined, names, format_args!("the joined pages of {limit}"))?;
+    }
+    Ok(())
+}
+
+pub(crate) const CLAUSES: &[Clause] = table! { "engine::tags":
+    are_listed_in_order_and_in_pages,
+    a_tag_moves,
+    one_push_may_set_many,
+    belong_to_their_repository,
+    repositories_are_listed_in_pages,
+};

@@ -1,0 +1,139 @@
+//! `Fixture`: how to make an empty store, how to open the same store again, how to dispose of it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sampan_driver::{DriverConfig, DriverPath, StorageDriver};
+use tempfile::TempDir;
+
+use crate::Failed;
+
+/// How a driver's stores are made, reopened and disposed of.
+#[derive(Clone)]
+pub struct Fixture {
+    make: Arc<dyn Fn() -> Result<Place, Failed> + Send + Sync>,
+    wraps: Vec<Wrap>,
+    ignored: Option<String>,
+}
+
+impl Fixture {
+    /// Stores in a new temporary directory each, which `config` turns into the driver's own configuration.
+    ///
+    /// To reopen a store is to build that configuration again.
+    pub fn in_dir<C: DriverConfig>(config: impl Fn(&Path) -> C + Send + Sync + 'static) -> Self {
+        let config = Arc::new(config);
+        Self::new(move || {
+            let dir = tempfile::tempdir()?;
+            let (config, root) = (config.clone(), dir.path().to_owned());
+            let open = move || build(config(&root));
+            Ok(Place { open: Box::new(open), dir: Some(dir), empty_on_dispose: false })
+        })
+    }
+
+    /// Stores under a random key prefix each, for clouds, where the bucket or container exists already.
+    ///
+    /// `config` puts the prefix (such as `sampan-conformance/0123456789abcdef`) where the driver has its root directory.
+    /// Afterwards everything under it is deleted, by the driver itself.
+    pub fn in_prefix<C: DriverConfig>(config: impl Fn(&str) -> C + Send + Sync + 'static) -> Self {
+        let config = Arc::new(config);
+        Self::new(move || {
+            let (config, prefix) =
+                (config.clone(), format!("sampan-conformance/{:016x}", rand::random::<u64>()));
+            let open = move || build(config(&prefix));
+            Ok(Place { open: Box::new(open), dir: None, empty_on_dispose: true })
+        })
+    }
+
+    /// Stores that die with the process, from `make`; to reopen one is to go on with the same driver.
+    pub fn shared(make: impl Fn() -> Arc<dyn StorageDriver> + Send + Sync + 'static) -> Self {
+        Self::new(move || {
+            let driver = make();
+            let open = move || std::future::ready(Ok(driver.clone())).boxed();
+            Ok(Place { open: Box::new(open), dir: None, empty_on_dispose: false })
+        })
+    }
+
+    /// No store: every clause is shown as ignored for `reason`, such as "set SAMPAN_S3_ENDPOINT".
+    pub fn ignored(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        let failed = reason.clone();
+        let mut fixture =
+            Self::new(move || Err(Failed::new(format_args!("there is no store to run on: {failed}"))));
+        fixture.ignored = Some(reason);
+        fixture
+    }
+
+    /// The same stores, seen through a decorator, which is put on at each opening.
+    #[must_use]
+    pub fn decorated(
+        mut self,
+        wrap: impl Fn(Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> + Send + Sync + 'static,
+    ) -> Self {
+        self.wraps.push(Arc::new(wrap));
+        self
+    }
+
+    /// Why every clause is to be ignored, if it is.
+    pub(crate) fn ignored_reason(&self) -> Option<&str> {
+        self.ignored.as_deref()
+    }
+
+    /// Makes an empty store.
+    pub(crate) fn store(&self) -> Result<Store, Failed> {
+        Ok(Store { place: (self.make)()?, wraps: self.wraps.clone() })
+    }
+
+    fn new(make: impl Fn() -> Result<Place, Failed> + Send + Sync + 'static) -> Self {
+        Self { make: Arc::new(make), wraps: Vec::new(), ignored: None }
+    }
+}
+
+impl fmt::Debug for Fixture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fixture").field("ignored", &self.ignored).finish_non_exhaustive()
+    }
+}
+
+/// A store that can be opened time and again.
+pub(crate) struct Store {
+    place: Place,
+    wraps: Vec<Wrap>,
+}
+
+impl Store {
+    /// Opens the store, as a new process would.
+    pub(crate) async fn open(&self) -> Result<Arc<dyn StorageDriver>, Failed> {
+        let driver = (self.place.open)().await?;
+        Ok(self.wraps.iter().fold(driver, |driver, wrap| wrap(driver)))
+    }
+
+    /// Leaves nothing behind.
+    pub(crate) async fn dispose(self) -> Result<(), Failed> {
+        if self.place.empty_on_dispose {
+            (self.place.open)().await?.delete_tree(&DriverPath::root()).await?;
+        }
+        if let Some(dir) = self.place.dir {
+            dir.close()?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the bytes of a store are.
+struct Place {
+    open: Box<dyn Fn() -> Opening + Send + Sync>,
+    /// Removed with everything in it when the place is dropped.
+    dir: Option<TempDir>,
+    empty_on_dispose: bool,
+}
+
+type Opening = BoxFuture<'static, Result<Arc<dyn StorageDriver>, Failed>>;
+
+type Wrap = Arc<dyn Fn(Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> + Send + Sync>;
+
+fn build<C: DriverConfig>(config: C) -> Opening {
+    async { Ok(config.build().await?) }.boxed()
+}

@@ -1,0 +1,319 @@
+//! `Lie`: the promises that can be broken, one at a time, and who must notice.
+
+/// A broken promise.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Lie {
+    /// None is broken: shows that the wrapper itself does no harm.
+    None,
+    /// Files whose names begin with a dot are not kept.
+    HidesDotNames,
+    /// Upper and lower case are the same.
+    FoldsCase,
+    /// `-`, `.` and `_` are the same.
+    FoldsPunctuation,
+    /// Names are cut after 100 characters.
+    TruncatesNames,
+    /// `/` can be written to.
+    RootIsAFile,
+    /// A file above the path that is written to is removed.
+    WritesReplaceParents,
+    /// `put_content` keeps one mebibyte at most.
+    CutsLargeContent,
+    /// Bytes that are no UTF-8 are replaced.
+    TextOnly,
+    /// `put_content` of nothing does nothing.
+    IgnoresEmptyContent,
+    /// A file that is not there reads as an empty one.
+    MissingIsEmpty,
+    /// Overwriting with less leaves the end of the old.
+    OverwriteKeepsTail,
+    /// Overwriting shows half of the new for a while.
+    TearsOverwrites,
+    /// `PutMode::Create` makes no file.
+    CreateDoesNothing,
+    /// `PutMode::Create` replaces what is there.
+    CreateOverwrites,
+    /// `PutMode::Create` refuses where there ever was a file.
+    CreateRemembersTheDead,
+    /// `PutMode::Create` looks first and writes later.
+    CreateChecksThenWrites,
+    /// The store says that it is durable, and is empty when opened again.
+    ForgetsOnReopen,
+    /// A reader tells a size that is one too large.
+    ReaderMisstatesSize,
+    /// Reading from beyond the end gives nothing instead of an error.
+    BeyondTheEndIsEmpty,
+    /// Reading from an offset begins one byte before it.
+    OffsetIsOneTooSmall,
+    /// A reader goes on to the end of the file.
+    ReaderIgnoresLength,
+    /// A reader looks for its file when it is first read.
+    ReadsLate,
+    /// The open file behind a reader is another one.
+    OffersAnotherFile,
+    /// Two readers disturb each other, also when one was dropped.
+    ReadersShareAPosition,
+    /// A commit publishes all but the last write.
+    LosesLastWrite,
+    /// What was written shows at the hinted target at once.
+    PublishesBeforeCommit,
+    /// The staged file stays beside the published one.
+    CommitLeavesTheStagedFile,
+    /// A commit to a file that exists does nothing.
+    CommitKeepsTheExisting,
+    /// A commit removes the path of the staged file, even if it is the target.
+    CommitRemovesItsPath,
+    /// A commit of nothing makes no file.
+    CommitSkipsEmpty,
+    /// A staged file without bytes is not kept.
+    CloseSkipsEmpty,
+    /// Every thousandth write is lost.
+    LosesAWrite,
+    /// Small writes come after the large ones.
+    WritesOutOfOrder,
+    /// `close` counts the last write and loses it.
+    ForgetsTailOnClose,
+    /// An append counts what was there and loses it.
+    AppendStartsOver,
+    /// `WriteMode::Create` goes on with what was staged.
+    CreateAppends,
+    /// Nothing is written beyond the hinted length.
+    TrustsHintedLength,
+    /// A commit goes to the hinted target.
+    TrustsHintedTarget,
+    /// An append to nothing begins a file.
+    AppendCreates,
+    /// The size of an append includes bytes that went with a dropped writer.
+    AppendCountsWhatWasLost,
+    /// A path whose writer was dropped cannot be written to again.
+    DroppingLocksForEver,
+    /// `cancel` is `close`.
+    CancelKeeps,
+    /// `cancel` removes the file that was to be replaced.
+    CancelRemovesTheTarget,
+    /// Listing nothing is an error.
+    MissingListIsNotFound,
+    /// Listing a file yields the file.
+    ListOfAFileIsTheFile,
+    /// A listing calls everything a file.
+    ListsDirectoriesAsFiles,
+    /// Listing `/a` also shows what is in `/ab`.
+    ListsByStringPrefix,
+    /// A listing sorts directories with a slash behind.
+    ListsInOrderOfPaths,
+    /// A listing begins with the name after which it should.
+    ListAfterIsInclusive,
+    /// A listing after a name that is not there begins at the top.
+    ListAfterMustExist,
+    /// A listing ends after a thousand names.
+    ListsAThousand,
+    /// `rename` is a copy.
+    RenameLeavesTheSource,
+    /// `rename` onto a file removes the source only.
+    RenameKeepsTheTarget,
+    /// `rename` removes the target, and then looks for the source.
+    RenameRemovesTheTargetFirst,
+    /// `rename` onto itself deletes the file.
+    RenameCopiesThenDeletes,
+    /// Renaming `/a` takes `/ab` along.
+    RenamesByStringPrefix,
+    /// `delete` does nothing.
+    DeleteDoesNothing,
+    /// Deleting what is not there is an error.
+    DeletingNothingIsNotFound,
+    /// Deleting `/a` deletes `/ab`.
+    DeletesByStringPrefix,
+    /// `delete` is `delete_tree`.
+    DeleteIsRecursive,
+    /// Deleting the tree `/a` deletes `/ab/x`.
+    DeletesTreeByStringPrefix,
+    /// `delete_tree` leaves staged files.
+    DeleteTreeMissesStaged,
+    /// `delete_tree` leaves a file at the path itself.
+    DeleteTreeKeepsItsTop,
+    /// `delete_all` gives a thousand answers at most.
+    DeleteAllForgetsAnswers,
+    /// `delete_all` answers once too often.
+    DeleteAllInventsAnswers,
+    /// Content that was read once is never asked for again.
+    CachesForEver,
+    /// `stat` tells a size that is one too large.
+    StatMisstatesSize,
+    /// `stat` of nothing is an empty file.
+    StatInventsFiles,
+    /// `stat` of a directory is a file.
+    StatsPrefixes,
+    /// A renamed file keeps its time.
+    RenameKeepsTheTime,
+    /// A committed file bears the time of its first byte.
+    CommitKeepsTheTime,
+    /// Times are an hour off.
+    LivesInAnotherTimeZone,
+    /// A walk finishes `a/` before it comes to `a-b`.
+    WalksDirectoryByDirectory,
+    /// Walking nothing is an error.
+    MissingWalkIsNotFound,
+    /// Walking a file yields the file.
+    WalkIncludesItsTop,
+    /// Walking `/a` also yields `/ab/x`.
+    WalksByStringPrefix,
+    /// A walk misses the newest file.
+    WalkIsStale,
+    /// A walk tells no sizes.
+    WalkMisstatesSize,
+    /// A walk begins with the path after which it should.
+    WalkAfterIsInclusive,
+    /// A walk after a path that is not there begins at the top.
+    WalkAfterMustExist,
+    /// A walk fails when a file vanishes ahead of it.
+    WalkFailsOnVanished,
+    /// Errors do not tell where.
+    ErrorsLoseThePath,
+    /// Errors bear the name of another driver.
+    ErrorsBlameAnotherDriver,
+    /// What is not there makes the store look broken.
+    MissesAreFailures,
+    /// Two open writers disturb each other.
+    WritersShareABuffer,
+    /// Two changes at a time are one too many.
+    CollidesUnderLoad,
+    /// There are URLs though the capability is not declared.
+    RedirectsUnasked,
+    /// The URL is the same for all files.
+    RedirectsToOnePlace,
+}
+
+impl Lie {
+    /// The clauses that must fail for a driver that lies so.
+    pub fn bites(self) -> impl Iterator<Item = String> {
+        LIES.iter()
+            .filter(move |(lie, _)| *lie == self)
+            .flat_map(|(_, clauses)| *clauses)
+            .map(|clause| format!("driver::{clause}"))
+    }
+
+    /// All lies.
+    pub fn all() -> impl Iterator<Item = Self> {
+        LIES.iter().map(|(lie, _)| *lie)
+    }
+}
+
+/// Who must find out, the names without their `driver::`.
+const LIES: &[(Lie, &[&str])] = &[
+    (Lie::HidesDotNames, &["paths::valid_paths_are_kept"]),
+    (Lie::FoldsCase, &["paths::case_matters"]),
+    (Lie::FoldsPunctuation, &["paths::neighbours_do_not_mix"]),
+    (Lie::TruncatesNames, &["paths::long_names_are_kept_apart"]),
+    (Lie::RootIsAFile, &["paths::root_is_no_file"]),
+    (
+        Lie::WritesReplaceParents,
+        &["paths::a_file_among_the_parents_is_not_harmed", "rename::below_a_file_loses_nothing"],
+    ),
+    (Lie::CutsLargeContent, &["content::every_size_comes_back"]),
+    (Lie::TextOnly, &["content::bytes_need_not_be_text", "writer::committed_content_comes_back"]),
+    (Lie::IgnoresEmptyContent, &["content::empty_content_is_a_file"]),
+    (Lie::MissingIsEmpty, &["content::missing_is_not_found", "reader::missing_is_not_found"]),
+    (Lie::OverwriteKeepsTail, &["content::overwrite_leaves_nothing_of_the_old"]),
+    (Lie::TearsOverwrites, &["content::overwrite_is_never_torn"]),
+    (Lie::CreateDoesNothing, &["content::create_makes_a_new_file"]),
+    (Lie::CreateOverwrites, &["content::create_leaves_the_existing_alone", "errors::carry_context"]),
+    (Lie::CreateRemembersTheDead, &["content::create_is_possible_again_after_delete"]),
+    (Lie::CreateChecksThenWrites, &["content::create_has_one_winner"]),
+    (Lie::ForgetsOnReopen, &["content::content_survives_reopen"]),
+    (Lie::ReaderMisstatesSize, &["reader::streams_the_whole_file"]),
+    (Lie::BeyondTheEndIsEmpty, &["reader::offset_edges"]),
+    (Lie::OffsetIsOneTooSmall, &["reader::offsets_are_exact"]),
+    (Lie::ReaderIgnoresLength, &["reader::length_is_kept"]),
+    (Lie::ReadsLate, &["reader::survives_deletion", "reader::survives_replacement"]),
+    (Lie::OffersAnotherFile, &["reader::file_behind_is_the_same"]),
+    (Lie::ReadersShareAPosition, &["reader::many_read_at_once", "reader::a_dropped_reader_disturbs_nobody"]),
+    (Lie::LosesLastWrite, &["writer::committed_content_comes_back", "writer::large_content_streams_through"]),
+    (
+        Lie::PublishesBeforeCommit,
+        &["writer::nothing_appears_before_commit", "writer::dropping_publishes_nothing"],
+    ),
+    (Lie::CommitLeavesTheStagedFile, &["writer::commit_leaves_nothing_staged"]),
+    (Lie::CommitKeepsTheExisting, &["writer::commit_replaces_its_target"]),
+    (Lie::CommitRemovesItsPath, &["writer::commit_to_its_own_path_publishes_there"]),
+    (Lie::CommitSkipsEmpty, &["writer::zero_bytes_are_a_file"]),
+    (Lie::CloseSkipsEmpty, &["writer::zero_bytes_can_be_appended_to"]),
+    (Lie::LosesAWrite, &["writer::many_small_writes_add_up"]),
+    (Lie::WritesOutOfOrder, &["writer::writes_of_mixed_sizes_keep_their_order"]),
+    (Lie::ForgetsTailOnClose, &["writer::append_survives_reopen"]),
+    (
+        Lie::AppendStartsOver,
+        &["writer::commit_after_append_publishes_all", "writer::dropping_keeps_what_was_closed"],
+    ),
+    (Lie::CreateAppends, &["writer::create_drops_what_was_staged"]),
+    (Lie::TrustsHintedLength, &["writer::a_wrong_hint_does_no_harm"]),
+    (Lie::TrustsHintedTarget, &["writer::a_wrong_hint_does_no_harm"]),
+    (Lie::AppendCreates, &["writer::append_to_nothing_is_not_found", "errors::carry_context"]),
+    (Lie::AppendCountsWhatWasLost, &["writer::append_reports_true_size"]),
+    (Lie::DroppingLocksForEver, &["writer::dropping_does_not_block_the_next"]),
+    (Lie::CancelKeeps, &["writer::cancel_leaves_nothing"]),
+    (Lie::CancelRemovesTheTarget, &["writer::cancel_spares_what_is_published"]),
+    (Lie::MissingListIsNotFound, &["list::missing_is_empty"]),
+    (Lie::ListOfAFileIsTheFile, &["list::of_a_file_is_empty"]),
+    (Lie::ListsDirectoriesAsFiles, &["list::shows_one_level"]),
+    (Lie::ListsByStringPrefix, &["list::stops_at_component"]),
+    (Lie::ListsInOrderOfPaths, &["list::names_are_in_byte_order"]),
+    (Lie::ListAfterIsInclusive, &["list::after_is_exclusive", "list::pages_join"]),
+    (Lie::ListAfterMustExist, &["list::after_need_not_exist"]),
+    (Lie::ListsAThousand, &["list::a_long_listing_is_whole"]),
+    (Lie::RenameLeavesTheSource, &["rename::moves_the_file", "rename::replaces_target"]),
+    (Lie::RenameKeepsTheTarget, &["rename::replaces_target"]),
+    (
+        Lie::RenameRemovesTheTargetFirst,
+        &["rename::a_missing_source_leaves_the_target_alone", "rename::is_one_step"],
+    ),
+    (Lie::RenameCopiesThenDeletes, &["rename::onto_itself_loses_nothing"]),
+    (Lie::RenamesByStringPrefix, &["rename::neighbours_stay"]),
+    (Lie::DeleteDoesNothing, &["delete::removes_the_file"]),
+    (Lie::DeletingNothingIsNotFound, &["delete::is_idempotent"]),
+    (Lie::DeletesByStringPrefix, &["delete::keeps_neighbours"]),
+    (Lie::DeleteIsRecursive, &["delete::of_a_prefix_keeps_what_is_below"]),
+    (Lie::DeletesTreeByStringPrefix, &["delete::tree_stops_at_component"]),
+    (
+        Lie::DeleteTreeMissesStaged,
+        &[
+            "delete::tree_removes_staged_files",
+            "delete::tree_of_the_root_is_everything",
+            "delete::tree_stops_at_component",
+        ],
+    ),
+    (Lie::DeleteTreeKeepsItsTop, &["delete::tree_takes_a_file_at_its_top"]),
+    (Lie::DeleteAllForgetsAnswers, &["delete::all_answers_for_each"]),
+    (Lie::DeleteAllInventsAnswers, &["delete::all_of_nothing_is_nothing"]),
+    (Lie::CachesForEver, &["delete::is_seen_at_once"]),
+    (Lie::StatMisstatesSize, &["stat::tells_path_and_size"]),
+    (Lie::StatInventsFiles, &["stat::missing_is_not_found"]),
+    (Lie::StatsPrefixes, &["stat::prefix_is_not_found"]),
+    (Lie::RenameKeepsTheTime, &["stat::publishing_is_a_birth"]),
+    (Lie::CommitKeepsTheTime, &["stat::publishing_is_a_birth"]),
+    (Lie::LivesInAnotherTimeZone, &["stat::modified_is_about_now"]),
+    (Lie::WalksDirectoryByDirectory, &["walk::order_is_that_of_whole_paths"]),
+    (Lie::MissingWalkIsNotFound, &["walk::missing_is_empty"]),
+    (Lie::WalkIncludesItsTop, &["walk::of_a_file_is_empty"]),
+    (Lie::WalksByStringPrefix, &["walk::stops_at_component"]),
+    (Lie::WalkIsStale, &["walk::sees_own_writes"]),
+    (Lie::WalkMisstatesSize, &["walk::tells_what_stat_tells"]),
+    (Lie::WalkAfterIsInclusive, &["walk::after_is_exclusive", "walk::pages_join"]),
+    (Lie::WalkAfterMustExist, &["walk::after_need_not_exist"]),
+    (Lie::WalkFailsOnVanished, &["walk::goes_on_while_files_vanish"]),
+    (Lie::ErrorsLoseThePath, &["errors::carry_context"]),
+    (Lie::ErrorsBlameAnotherDriver, &["errors::carry_context"]),
+    (Lie::MissesAreFailures, &["errors::a_miss_is_no_failure_of_the_store"]),
+    (Lie::WritersShareABuffer, &["concurrency::streams_do_not_mix"]),
+    (
+        Lie::CollidesUnderLoad,
+        &[
+            "concurrency::overwriting_one_file_leaves_one_whole",
+            "concurrency::commits_to_one_target_all_succeed",
+            "concurrency::new_directories_are_shared",
+            "concurrency::deleting_never_breaks_a_neighbours_write",
+            "concurrency::deletions_race_peacefully",
+        ],
+    ),
+    (Lie::RedirectsUnasked, &["redirect::is_none_without_the_capability"]),
+    (Lie::RedirectsToOnePlace, &["redirect::leads_to_the_file"]),
+];

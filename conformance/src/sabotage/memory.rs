@@ -1,0 +1,59 @@
+//! `Memory`: what a liar must remember to lie well.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use sampan_driver::DriverPath;
+
+/// What the clones of a sabotaged driver and its writers share.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// A std lock, held for one look-up at a time.
+    notes: Mutex<Notes>,
+    pub(super) was_written_to: AtomicBool,
+    pub(super) open_readers: AtomicUsize,
+    pub(super) open_writers: AtomicUsize,
+    changes_under_way: AtomicUsize,
+}
+
+/// Notes by path.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Where there ever was a file.
+    pub(super) ever: HashSet<DriverPath>,
+    /// Where a writer was opened and not yet brought to an end.
+    pub(super) unfinished: HashSet<DriverPath>,
+    /// The time that is told instead of the true one.
+    pub(super) times: HashMap<DriverPath, SystemTime>,
+    /// When the staged file was begun.
+    pub(super) begun: HashMap<DriverPath, SystemTime>,
+    /// The size that a staged file had in the eyes of its last writer.
+    pub(super) sizes: HashMap<DriverPath, u64>,
+    pub(super) cache: HashMap<DriverPath, Bytes>,
+    /// The file that was published last.
+    pub(super) newest: Option<DriverPath>,
+}
+
+impl Memory {
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks a change as under way until the guard is dropped; `None` when there is one already.
+    pub(super) fn change(&self) -> Option<Change<'_>> {
+        let change = Change(self);
+        (self.changes_under_way.fetch_add(1, Ordering::SeqCst) == 0).then_some(change)
+    }
+}
+
+/// A change under way.
+pub(super) struct Change<'a>(&'a Memory);
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.0.changes_under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,13 @@
+//! Drivers that lie: the proof that the suite has teeth.
+//!
+//! [`Sabotaged`] wraps a good driver and breaks one promise of the contract, the [`Lie`]. Each lie names the clauses that
+//! must find it out, and every clause must be named by some lie; a clause that no lie can break tests nothing.
+
+mod driver;
+mod lie;
+mod memory;
+mod streams;
+mod writer;
+
+pub use driver::Sabotaged;
+pub use lie::Lie;
