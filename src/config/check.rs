@@ -1,0 +1,113 @@
+//! What no single key can say: whether the values fit together.
+
+use http::{HeaderName, HeaderValue};
+
+use super::http::{HttpConfig, Net, TlsVersion};
+use super::values::ListenAddress;
+use super::{Config, Finding, Node};
+
+/// The contradictions of a configuration, and its oddities.
+pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>) {
+    let mut check = Check { tree, mistakes: Vec::new(), warnings: Vec::new() };
+    check.address(&config.http);
+    check.headers(&config.http);
+    check.tls(&config.http);
+    check.purging(config);
+    check.listings(tree);
+    check.policy(config);
+    (check.mistakes, check.warnings)
+}
+
+struct Check<'a> {
+    tree: &'a Node,
+    mistakes: Vec<Finding>,
+    warnings: Vec<Finding>,
+}
+
+impl Check<'_> {
+    fn address(&mut self, http: &HttpConfig) {
+        match (http.net, &http.addr) {
+            (Net::Tcp, ListenAddress::Tcp { .. }) | (Net::Unix, ListenAddress::Unix(_)) => {}
+            (Net::Tcp, ListenAddress::Unix(path)) => self.mistake(
+                "http.addr",
+                format!("expected `host:port`, such as `:5000` or `127.0.0.1:5000`, found `{}`", path.display()),
+            ),
+            (Net::Unix, address) => self.mistake(
+                "http.net",
+                format!(
+                    "with `net: unix`, `http.addr` must be the path of a socket, such as `/run/registry.sock`, \
+                     and not `{address}`"
+                ),
+            ),
+        }
+    }
+
+    fn headers(&mut self, http: &HttpConfig) {
+        for (name, values) in &http.headers {
+            let path = format!("http.headers.{name}");
+            let fits = HeaderName::try_from(name.as_str()).is_ok()
+                && values.iter().all(|value| HeaderValue::try_from(value.as_str()).is_ok());
+            if !fits {
+                self.mistake(&path, "is not a valid HTTP header".to_owned());
+            }
+        }
+    }
+
+    fn tls(&mut self, http: &HttpConfig) {
+        let Some(tls) = &http.tls else { return };
+        let chosen = |path| self.tree.at(path).is_some_and(|node| node.origin != super::Origin::Default);
+        if tls.clientcas.is_empty() && chosen("http.tls.clientauth") {
+            self.warning("http.tls.clientauth", "has no effect without `clientcas`");
+        }
+        if tls.minimumtls == TlsVersion::Tls13 && !tls.ciphersuites.is_empty() {
+            self.warning(
+                "http.tls.ciphersuites",
+                "has no effect with `minimumtls: tls1.3`, whose suites are fixed",
+            );
+        }
+        if http.h2c.enabled {
+            self.warning("http.h2c.enabled", "has no effect with TLS, which negotiates HTTP/2 by itself");
+        }
+    }
+
+    fn purging(&mut self, config: &Config) {
+        let purging = &config.storage.maintenance.uploadpurging;
+        for (key, value) in [("age", purging.age), ("interval", purging.interval)] {
+            if purging.enabled && value.is_zero() {
+                self.mistake(
+                    &format!("storage.maintenance.uploadpurging.{key}"),
+                    "must be longer than nothing; to stop purging set `enabled: false`".to_owned(),
+                );
+            }
+        }
+    }
+
+    /// Distribution takes a negative `maxentries` for the default and refuses a negative `maxtags`.
+    fn listings(&mut self, tree: &Node) {
+        let negative =
+            tree.at("tags.maxtags").and_then(Node::as_text).is_some_and(|text| text.starts_with('-'));
+        if negative {
+            self.mistake("tags.maxtags", "cannot be negative".to_owned());
+        }
+    }
+
+    fn policy(&mut self, config: &Config) {
+        if config.validation.enabled && config.validation.disabled {
+            self.warning("validation.disabled", "has no effect, since `validation.enabled` is true");
+        }
+    }
+
+    fn mistake(&mut self, path: &str, message: String) {
+        let finding = self.finding(path, message);
+        self.mistakes.push(finding);
+    }
+
+    fn warning(&mut self, path: &str, message: &str) {
+        let finding = self.finding(path, message.to_owned());
+        self.warnings.push(finding);
+    }
+
+    fn finding(&self, path: &str, message: String) -> Finding {
+        Finding::new(&self.tree.at(path).unwrap_or(self.tree).origin, path, message)
+    }
+}

@@ -1,0 +1,344 @@
+//! [`Node`] → typed values: the serde deserializer whose errors know the key and its place.
+
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
+};
+
+use super::node::{Content, Entry, Scalar};
+use super::scalar::Plain;
+use super::secret::is_secret_name;
+use super::{Finding, Node, Origin, finding, spelling};
+
+/// A value that does not fit its type, with the way that leads to it.
+#[derive(Debug)]
+pub(crate) struct NodeError {
+    origin: Option<Origin>,
+    /// The way from the value upwards: the innermost key first.
+    path: Vec<Segment>,
+    message: Message,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+#[derive(Debug)]
+enum Message {
+    Plain(String),
+    /// Kept apart so that what was found can be left out where it is a secret.
+    Mismatch {
+        expected: String,
+        found: String,
+    },
+}
+
+impl Node {
+    /// Reads the tree as a `T`.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, NodeError> {
+        T::deserialize(NodeDeserializer(self)).map_err(|error| error.located(&self.origin))
+    }
+}
+
+impl NodeError {
+    fn new(message: Message) -> Self {
+        Self { origin: None, path: Vec::new(), message }
+    }
+
+    /// The finding for the reader, when the tree that was read is the value of the key `path`.
+    pub(crate) fn into_finding(self, path: &str) -> Finding {
+        let mut path = path.to_owned();
+        for segment in self.path.iter().rev() {
+            match segment {
+                Segment::Key(key) => path = finding::child(&path, key),
+                Segment::Index(index) => path = format!("{path}[{index}]"),
+            }
+        }
+        let message = self.message.to_string();
+        Finding { origin: self.origin.unwrap_or(Origin::Default), path, message }
+    }
+
+    fn located(mut self, origin: &Origin) -> Self {
+        self.origin.get_or_insert_with(|| origin.clone());
+        self
+    }
+
+    fn under_key(mut self, key: &str) -> Self {
+        if let Message::Mismatch { found, .. } = &mut self.message
+            && is_secret_name(key)
+        {
+            "a value that is not shown".clone_into(found);
+        }
+        self.path.push(Segment::Key(key.to_owned()));
+        self
+    }
+
+    fn under_index(mut self, index: usize) -> Self {
+        self.path.push(Segment::Index(index));
+        self
+    }
+
+    fn custom_at(origin: &Origin, message: &str) -> Self {
+        <Self as de::Error>::custom(message).located(origin)
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(text) => f.write_str(text),
+            Self::Mismatch { expected, found } => write!(f, "expected {expected}, found {found}"),
+        }
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl de::Error for NodeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(Message::Plain(message.to_string()))
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(Message::Mismatch { expected: expected.to_string(), found: describe(found) })
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let expected = format!("one of {}", expected.join(", "));
+        Self::new(Message::Mismatch { expected, found: format!("`{variant}`") })
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        // The key itself is in the path, which the map adds.
+        Self::custom(format!("unknown key{}", spelling::hint(field, expected.iter().copied())))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::custom(format!("the key `{field}` is missing"))
+    }
+}
+
+fn describe(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Unit | Unexpected::Option => "nothing".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "a map".to_owned(),
+        Unexpected::Str(text) => format!("the text `{text}`"),
+        Unexpected::Bool(flag) => format!("`{flag}`"),
+        Unexpected::Unsigned(number) => format!("the number {number}"),
+        Unexpected::Signed(number) => format!("the number {number}"),
+        Unexpected::Float(number) => format!("the number {number}"),
+        other => other.to_string(),
+    }
+}
+
+impl Scalar {
+    fn visit<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, NodeError> {
+        match self.meaning() {
+            Plain::Null => visitor.visit_unit(),
+            Plain::Bool(flag) => visitor.visit_bool(flag),
+            Plain::Float(number) => visitor.visit_f64(number),
+            Plain::Text => visitor.visit_str(&self.text),
+            Plain::Int(number) => match (u64::try_from(number), i64::try_from(number)) {
+                (Ok(number), _) => visitor.visit_u64(number),
+                (_, Ok(number)) => visitor.visit_i64(number),
+                _ => visitor.visit_i128(number),
+            },
+        }
+    }
+}
+
+/// A node being read: text is handed out as it was written, everything else as YAML means it.
+///
+/// A flag in quotes is text, as it is for Distribution.
+#[derive(Clone, Copy)]
+struct NodeDeserializer<'a>(&'a Node);
+
+impl<'de> de::Deserializer<'de> for NodeDeserializer<'_> {
+    type Error = NodeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        let result = match &self.0.content {
+            Content::Null => visitor.visit_unit(),
+            Content::Scalar(scalar) => scalar.visit(visitor),
+            Content::List(items) => visitor.visit_seq(Items { items, next: 0 }),
+            Content::Map(entries) => visitor.visit_map(Entries { rest: entries, current: None }),
+        };
+        result.map_err(|error| error.located(&self.0.origin))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        match &self.0.content {
+            Content::Scalar(scalar) => {
+                visitor.visit_str(&scalar.text).map_err(|error: NodeError| error.located(&self.0.origin))
+            }
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, NodeError> {
+        visitor.visit_newtype_struct(self).map_err(|error: NodeError| error.located(&self.0.origin))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, NodeError> {
+        let result = match &self.0.content {
+            Content::Scalar(scalar) => visitor.visit_enum(scalar.text.as_str().into_deserializer()),
+            Content::Map(entries) if entries.len() == 1 => visitor.visit_enum(Variant { entry: &entries[0] }),
+            _ => return self.deserialize_any(visitor),
+        };
+        result.map_err(|error: NodeError| error.located(&self.0.origin))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 bytes byte_buf unit unit_struct seq tuple tuple_struct map
+        struct
+    }
+}
+
+struct Items<'a> {
+    items: &'a [Node],
+    next: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = NodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, NodeError> {
+        let Some(item) = self.items.get(self.next) else { return Ok(None) };
+        let index = self.next;
+        self.next += 1;
+        seed.deserialize(NodeDeserializer(item))
+            .map(Some)
+            .map_err(|error| error.located(&item.origin).under_index(index))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len() - self.next)
+    }
+}
+
+struct Entries<'a> {
+    rest: &'a [Entry],
+    current: Option<&'a Entry>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = NodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, NodeError> {
+        // A key without a value is a key that was not given, as in Go.
+        while let Some((entry, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            if entry.value.is_null() {
+                continue;
+            }
+            self.current = Some(entry);
+            let key: StrDeserializer<'_, NodeError> = entry.key.as_str().into_deserializer();
+            let key = seed.deserialize(key);
+            return key.map(Some).map_err(|error| error.located(&entry.key_origin).under_key(&entry.key));
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, NodeError> {
+        let Some(entry) = self.current.take() else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        seed.deserialize(NodeDeserializer(&entry.value))
+            .map_err(|error| error.located(&entry.value.origin).under_key(&entry.key))
+    }
+}
+
+/// `{ name: value }` as an enum's variant.
+struct Variant<'a> {
+    entry: &'a Entry,
+}
+
+impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
+    type Error = NodeError;
+    type Variant = NodeDeserializer<'a>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, NodeDeserializer<'a>), NodeError> {
+        let key: StrDeserializer<'_, NodeError> = self.entry.key.as_str().into_deserializer();
+        let variant = seed.deserialize(key).map_err(|error| error.located(&self.entry.key_origin))?;
+        Ok((variant, NodeDeserializer(&self.entry.value)))
+    }
+}
+
+impl<'de> VariantAccess<'de> for NodeDeserializer<'_> {
+    type Error = NodeError;
+
+    fn unit_variant(self) -> Result<(), NodeError> {
+        if self.0.is_null() {
+            return Ok(());
+        }
+        Err(NodeError::custom_at(&self.0.origin, "this choice takes no parameters"))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, NodeError> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, NodeError> {
+        de::Deserializer::deserialize_any(self, visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, NodeError> {
+        de::Deserializer::deserialize_any(self, visitor)
+    }
+}
+
+#[cfg(test)]
+#[path = "de_tests.rs"]
+mod tests;

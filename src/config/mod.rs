@@ -1,0 +1,104 @@
+//! The configuration file, `REGISTRY_*` variables and defaults: Distribution's `config.yml`, key for key.
+//!
+//! Four stages that never mix: text and environment → merged tree, each value with its origin → [`Config`], pure data →
+//! checked for what no key can say alone. Building things from it is the business of others.
+//! Absent on purpose: what a driver's parameters mean (the driver says), and reading the environment of the process, which
+//! only [`Environment::of_process`] does.
+
+mod auth;
+mod check;
+mod choose;
+mod complete;
+mod de;
+mod environment;
+mod error;
+mod finding;
+mod health;
+mod http;
+mod load;
+mod log;
+mod middleware;
+mod node;
+mod notifications;
+mod origin;
+mod parse;
+mod policy;
+mod proxy;
+mod redis;
+mod scalar;
+mod schema;
+mod secret;
+mod shape;
+mod show;
+mod source;
+mod spelling;
+mod storage;
+mod unserved;
+mod values;
+mod version;
+
+pub use auth::{AuthConfig, HtpasswdConfig, SillyConfig, TokenConfig};
+pub use environment::Environment;
+pub use error::ConfigError;
+pub use finding::Finding;
+pub use health::{FileCheck, HealthConfig, HttpCheck, StorageDriverCheck, TcpCheck};
+pub use http::{
+    ClientAuth, DebugConfig, H2cConfig, Http2Config, HttpConfig, LetsEncryptConfig, LimitsConfig, Net,
+    PrometheusConfig, TlsConfig, TlsVersion,
+};
+pub use load::Loaded;
+pub use log::{AccessLogConfig, LogConfig, LogFormatter, LogHook, LogLevel, MailOptions, SmtpConfig};
+pub use middleware::{Middleware, MiddlewareConfig};
+pub use node::Node;
+pub use notifications::{EndpointConfig, EventsConfig, IgnoreConfig, NotificationsConfig};
+pub use origin::Origin;
+pub use policy::{
+    CatalogConfig, IndexesConfig, ManifestsConfig, PlatformConfig, PlatformRule, PolicyConfig,
+    RepositoryPolicy, TagsConfig, UrlsConfig, ValidationConfig,
+};
+pub use proxy::{ExecConfig, ProxyConfig};
+pub use redis::{RedisConfig, RedisTls};
+pub use secret::Secret;
+pub use show::show;
+pub use source::Source;
+pub use storage::{
+    CacheConfig, DeleteConfig, DescriptorCacheKind, MaintenanceConfig, ReadOnlyConfig, RedirectConfig,
+    Selected, StorageConfig, TagConfig, UploadPurgingConfig,
+};
+pub use values::{ByteSize, ExternalUrl, ListenAddress, PathPrefix, Pattern};
+pub use version::Version;
+
+pub(crate) use spelling::hint;
+
+/// The whole configuration: pure data, every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The version of the format.
+    pub version: Version,
+    /// What is logged.
+    pub log: LogConfig,
+    /// Where content is kept.
+    pub storage: StorageConfig,
+    /// How clients are known.
+    pub auth: AuthConfig,
+    /// How the registry is reached.
+    pub http: HttpConfig,
+    /// Whom to tell; never asks for anything that is not served.
+    pub notifications: Option<NotificationsConfig>,
+    /// Redis; nothing uses it.
+    pub redis: Option<RedisConfig>,
+    /// Health checks; never asks for anything that is not served.
+    pub health: Option<HealthConfig>,
+    /// Middleware; never asks for anything that is not served.
+    pub middleware: Option<MiddlewareConfig>,
+    /// The pull-through cache; never asks for anything that is not served.
+    pub proxy: Option<ProxyConfig>,
+    /// The catalogue of repositories.
+    pub catalog: CatalogConfig,
+    /// The lists of tags.
+    pub tags: TagsConfig,
+    /// What manifests may hold.
+    pub validation: ValidationConfig,
+    /// What repositories may hold.
+    pub policy: PolicyConfig,
+}

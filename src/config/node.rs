@@ -1,0 +1,171 @@
+//! `Node`: the tree that a configuration is merged in, each value with its origin.
+
+use std::fmt;
+
+use super::Origin;
+use super::scalar::{self, Plain};
+
+/// A value of the configuration and where it came from.
+#[derive(Clone)]
+pub struct Node {
+    /// Where the value stands.
+    pub(crate) origin: Origin,
+    /// The value.
+    pub(crate) content: Content,
+}
+
+/// The kinds of value that YAML has.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Content {
+    /// Nothing: `key:` or `key: ~`.
+    Null,
+    /// A single word, number or text.
+    Scalar(Scalar),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in the order of the file.
+    Map(Vec<Entry>),
+}
+
+/// A scalar as it was written.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Scalar {
+    /// The text, with escapes resolved.
+    pub(crate) text: String,
+    /// Whether it is text for certain: in quotes, a block, or tagged so.
+    pub(crate) quoted: bool,
+}
+
+/// A key and its value.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    /// Where the key stands, which for a mapping in block style is the line before its value.
+    pub(crate) key_origin: Origin,
+    pub(crate) value: Node,
+}
+
+impl Node {
+    pub(crate) fn null(origin: &Origin) -> Self {
+        Self { origin: origin.clone(), content: Content::Null }
+    }
+
+    pub(crate) fn empty_map(origin: &Origin) -> Self {
+        Self { origin: origin.clone(), content: Content::Map(Vec::new()) }
+    }
+
+    /// Text that is not to be read as a number or flag.
+    pub(crate) fn text(origin: &Origin, text: &str) -> Self {
+        let scalar = Scalar { text: text.to_owned(), quoted: true };
+        Self { origin: origin.clone(), content: Content::Scalar(scalar) }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.content, Content::Null)
+    }
+
+    /// The text of a scalar.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Scalar(scalar) => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a plain `true`, in one of its spellings.
+    pub(crate) fn is_true(&self) -> bool {
+        matches!(&self.content, Content::Scalar(scalar) if scalar.meaning() == Plain::Bool(true))
+    }
+
+    /// The entries of a mapping; none for anything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.content {
+            Content::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list; none for anything else.
+    pub(crate) fn items(&self) -> &[Node] {
+        match &self.content {
+            Content::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The entry of a mapping by its exact key.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// The value below a dotted path, such as `http.tls`, if it is there and not null.
+    pub(crate) fn at(&self, path: &str) -> Option<&Node> {
+        let mut node = self;
+        for key in path.split('.') {
+            node = &node.entry(key)?.value;
+        }
+        (!node.is_null()).then_some(node)
+    }
+
+    /// The entries for changing; what is no mapping becomes an empty one.
+    pub(crate) fn make_map(&mut self) -> &mut Vec<Entry> {
+        if !matches!(self.content, Content::Map(_)) {
+            self.content = Content::Map(Vec::new());
+        }
+        match &mut self.content {
+            Content::Map(entries) => entries,
+            _ => unreachable!("it was made a mapping above"),
+        }
+    }
+
+    /// Takes an entry out of a mapping.
+    pub(crate) fn remove(&mut self, key: &str) -> Option<Entry> {
+        let Content::Map(entries) = &mut self.content else { return None };
+        let index = entries.iter().position(|entry| entry.key == key)?;
+        Some(entries.remove(index))
+    }
+
+    /// What this is, in a message.
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match &self.content {
+            Content::Null => "nothing",
+            Content::Scalar(_) => "a single value",
+            Content::List(_) => "a list",
+            Content::Map(_) => "a map",
+        }
+    }
+}
+
+impl Scalar {
+    /// What the scalar means where no type is asked for.
+    pub(crate) fn meaning(&self) -> Plain {
+        if self.quoted { Plain::Text } else { scalar::resolve(&self.text) }
+    }
+}
+
+/// Equal values are equal wherever they came from.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.content == other.content
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.value == other.value
+    }
+}
+
+/// Shows keys and no values, since any of them may be a secret.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.content {
+            Content::Null => f.write_str("null"),
+            Content::Scalar(_) => f.write_str("_"),
+            Content::List(items) => f.debug_list().entries(items).finish(),
+            Content::Map(entries) => {
+                f.debug_map().entries(entries.iter().map(|entry| (&entry.key, &entry.value))).finish()
+            }
+        }
+    }
+}

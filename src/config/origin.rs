@@ -1,0 +1,57 @@
+//! `Origin`: where a value came from.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where a value of the configuration came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// A place in a configuration file; lines and columns count from one.
+    File {
+        /// The file, as it was named when it was asked for.
+        file: Arc<str>,
+        /// The line.
+        line: usize,
+        /// The column, in characters.
+        column: usize,
+    },
+    /// An environment variable, by its name.
+    Environment(Arc<str>),
+    /// Nobody said anything.
+    Default,
+}
+
+impl Origin {
+    /// The origin in few words, for the comments of `config show`: the file without its directory.
+    pub(crate) fn note(&self) -> String {
+        match self {
+            Self::File { file, line, .. } => {
+                let name = Path::new(&**file)
+                    .file_name()
+                    .map_or(file.to_string(), |name| name.to_string_lossy().into_owned());
+                format!("{name}:{line}")
+            }
+            Self::Environment(name) => name.to_string(),
+            Self::Default => "default".to_owned(),
+        }
+    }
+
+    /// The line, where there is one, for messages that name two places of the same file.
+    pub(crate) fn line(&self) -> Option<usize> {
+        match self {
+            Self::File { line, .. } => Some(*line),
+            Self::Environment(_) | Self::Default => None,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Default => f.write_str("built-in default"),
+        }
+    }
+}

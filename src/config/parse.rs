@@ -1,0 +1,284 @@
+//! YAML text → [`Node`]: the one place that meets the YAML parser.
+//!
+//! The parser reports events with their marks; a tree of our own keeps the marks, which no serde front-end does.
+//! Anchors, aliases and `<<` work as in yaml.v2. Two things are stricter: a key that stands twice is an error (yaml.v2 takes the
+//! last silently), and aliases cannot blow a small file up to a large tree.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
+
+use super::node::{Content, Entry, Scalar};
+use super::scalar::Plain;
+use super::{Finding, Node, Origin, finding};
+
+/// No configuration is deeper; a hostile one would exhaust the stack.
+const MAX_DEPTH: usize = 64;
+/// No configuration is larger; nested aliases could be.
+const MAX_NODES: usize = 100_000;
+
+/// A parsed text.
+pub(crate) struct Parsed {
+    /// The first document.
+    pub(crate) root: Node,
+    /// Where a second document begins, which Distribution ignores.
+    pub(crate) rest: Option<Origin>,
+}
+
+/// Parses YAML; `origin` says where a line and column are.
+pub(crate) fn parse(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Parsed, Vec<Finding>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder {
+        parser: Parser::new_from_str(text),
+        origin,
+        anchors: HashMap::new(),
+        nodes: 0,
+        findings: Vec::new(),
+    };
+    match builder.documents() {
+        Ok(parsed) if builder.findings.is_empty() => Ok(parsed),
+        Ok(_) => Err(builder.findings),
+        Err(finding) => {
+            builder.findings.push(finding);
+            Err(builder.findings)
+        }
+    }
+}
+
+struct Builder<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    origin: &'a dyn Fn(usize, usize) -> Origin,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    /// Mistakes after which parsing can go on.
+    findings: Vec<Finding>,
+}
+
+impl<'a> Builder<'a> {
+    fn documents(&mut self) -> Result<Parsed, Finding> {
+        let mut root = None;
+        let mut rest = None;
+        loop {
+            let (event, mark) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::DocumentStart(_) if root.is_some() => {
+                    rest = Some(self.place(mark));
+                    break;
+                }
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                event => root = Some(self.node(event, mark, "", 0)?),
+            }
+        }
+        let root = root.unwrap_or_else(|| Node::null(&(self.origin)(1, 1)));
+        Ok(Parsed { root, rest })
+    }
+
+    fn node(&mut self, event: Event<'a>, mark: Marker, path: &str, depth: usize) -> Result<Node, Finding> {
+        let origin = self.place(mark);
+        self.nodes += 1;
+        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
+            return Err(Finding::new(&origin, path, "is nested too deeply or repeats aliases too often"));
+        }
+        let (anchor, node) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let tagged = tag.is_some_and(|tag| is_text_tag(&tag));
+                let quoted = tagged || style != ScalarStyle::Plain;
+                let scalar = Scalar { text: text.into_owned(), quoted };
+                let content =
+                    if scalar.meaning() == Plain::Null { Content::Null } else { Content::Scalar(scalar) };
+                (anchor, Node { origin, content })
+            }
+            Event::SequenceStart(anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    let (event, mark) = self.next()?;
+                    if matches!(event, Event::SequenceEnd) {
+                        break;
+                    }
+                    let path = format!("{path}[{}]", items.len());
+                    items.push(self.node(event, mark, &path, depth + 1)?);
+                }
+                (anchor, Node { origin, content: Content::List(items) })
+            }
+            Event::MappingStart(anchor, _) => {
+                let entries = self.mapping(path, depth)?;
+                (anchor, Node { origin, content: Content::Map(entries) })
+            }
+            Event::Alias(anchor) => {
+                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                    return Err(Finding::new(&origin, path, "an alias stands inside what it repeats"));
+                };
+                self.nodes += count(&node);
+                return Ok(node);
+            }
+            _ => return Err(Finding::new(&origin, path, "the YAML ends in the middle")),
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn mapping(&mut self, path: &str, depth: usize) -> Result<Vec<Entry>, Finding> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut merged = Vec::new();
+        loop {
+            let (event, mark) = self.next()?;
+            let key_origin = self.place(mark);
+            let (key, plain) = match event {
+                Event::MappingEnd => break,
+                Event::Scalar(key, style, ..) => (key.into_owned(), style == ScalarStyle::Plain),
+                _ => {
+                    return Err(Finding::new(
+                        &key_origin,
+                        path,
+                        "a key must be a plain word, not a list or map",
+                    ));
+                }
+            };
+            let key_path = finding::child(path, &key);
+            let (event, mark) = self.next()?;
+            let value = self.node(event, mark, &key_path, depth + 1)?;
+            if key == "<<" && plain {
+                match &value.content {
+                    Content::List(maps) => merged.extend(maps.iter().cloned()),
+                    _ => merged.push(value),
+                }
+                continue;
+            }
+            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
+                let message = match first.key_origin.line() {
+                    Some(line) => format!("stands twice, first in line {line}; keep one of the two"),
+                    None => "stands twice; keep one of the two".to_owned(),
+                };
+                self.findings.push(Finding::new(&key_origin, key_path, message));
+                continue;
+            }
+            entries.push(Entry { key, key_origin, value });
+        }
+        for map in merged {
+            let Content::Map(defaults) = map.content else {
+                return Err(Finding::new(&map.origin, path, "`<<` takes a map or a list of maps"));
+            };
+            for entry in defaults {
+                if !entries.iter().any(|existing| existing.key == entry.key) {
+                    entries.push(entry);
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Marker), Finding> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => Ok((event, span.start)),
+            Some(Err(error)) => Err(self.broken(&error)),
+            None => Err(Finding::new(&(self.origin)(1, 1), "", "the YAML ends in the middle")),
+        }
+    }
+
+    fn broken(&self, error: &ScanError) -> Finding {
+        let origin = self.place(*error.marker());
+        Finding::new(&origin, "", format!("this is not valid YAML: {}", error.info()))
+    }
+
+    fn place(&self, mark: Marker) -> Origin {
+        (self.origin)(mark.line(), mark.col() + 1)
+    }
+}
+
+fn is_text_tag(tag: &Tag) -> bool {
+    tag.suffix == "str" && (tag.is_yaml_core_schema() || tag.handle == "!!")
+}
+
+fn count(node: &Node) -> usize {
+    match &node.content {
+        Content::Null | Content::Scalar(_) => 1,
+        Content::List(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Content::Map(entries) => 1 + entries.iter().map(|entry| count(&entry.value)).sum::<usize>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn check(text: &str) -> Result<Parsed, Vec<String>> {
+        let file: Arc<str> = Arc::from("c.yml");
+        let origin = |line, column| Origin::File { file: file.clone(), line, column };
+        parse(text, &origin).map_err(|findings| findings.iter().map(ToString::to_string).collect())
+    }
+
+    fn text(parsed: &Parsed, path: &str) -> String {
+        parsed.root.at(path).and_then(Node::as_text).unwrap_or("—").to_owned()
+    }
+
+    #[test]
+    fn values_keep_their_text_and_place() {
+        let parsed = check("version: 0.1\nhttp:\n  addr: :5000\n  h2c: { enabled: yes }\n").unwrap();
+        assert_eq!(text(&parsed, "version"), "0.1");
+        assert_eq!(text(&parsed, "http.addr"), ":5000");
+        assert_eq!(parsed.root.at("http.addr").unwrap().origin.to_string(), "c.yml:3:9");
+        assert_eq!(parsed.root.at("http").unwrap().origin.line(), Some(3));
+        assert_eq!(parsed.root.entry("http").unwrap().key_origin.to_string(), "c.yml:2:1");
+        assert!(parsed.root.at("http.h2c.enabled").unwrap().is_true());
+        assert!(text(&check("{ http: { addr: :5000 } }").unwrap(), "http.addr") == ":5000");
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_named_with_both_lines() {
+        let errors = check("http:\n  addr: :1\n  net: tcp\n  addr: :2\n  net: tcp\n").err().unwrap();
+        assert_eq!(
+            errors,
+            [
+                "c.yml:4:3: http.addr: stands twice, first in line 2; keep one of the two",
+                "c.yml:5:3: http.net: stands twice, first in line 3; keep one of the two",
+            ]
+        );
+    }
+
+    #[test]
+    fn anchors_and_merge_keys_work() {
+        let parsed = check("a: &a { x: 1, y: 2 }\nb:\n  <<: *a\n  y: 3\nc: *a\n").unwrap();
+        assert_eq!(text(&parsed, "b.x"), "1");
+        assert_eq!(text(&parsed, "b.y"), "3");
+        assert_eq!(text(&parsed, "c.y"), "2");
+    }
+
+    #[test]
+    fn a_bomb_of_aliases_is_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let inner = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
+        }
+        assert!(check(&bomb).err().unwrap()[0].contains("too often"));
+        assert!(check(&"[".repeat(10_000)).is_err());
+    }
+
+    #[test]
+    fn broken_yaml_is_located() {
+        for text in ["a: [1, 2\nb: 3\n", "a:\n\t- b\n", "a: \"x\n", "a: b: c\n", "? [a]\n: b\n"] {
+            let errors = check(text).err().unwrap();
+            assert!(errors[0].starts_with("c.yml:"), "{errors:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[-a:\\[\\]{},&*!|>'\"%#?\\n\\t <~é]{0,60}") {
+            let _ = check(&text);
+        }
+    }
+
+    #[test]
+    fn a_second_document_is_noticed() {
+        let parsed = check("a: 1\n---\nb: 2\n").unwrap();
+        assert_eq!(parsed.rest.unwrap().line(), Some(2));
+        assert!(check("---\na: 1\n...\n").unwrap().rest.is_none());
+        assert!(check("").unwrap().root.is_null());
+    }
+}

@@ -1,0 +1,144 @@
+//! `config show`: the effective configuration as YAML, each value with where it came from.
+
+use super::node::{Content, Entry, Scalar};
+use super::scalar::{self, Plain};
+use super::schema::{self, Choice, Key, Kind};
+use super::secret::{REDACTED, is_secret_name};
+use super::{Loaded, Node};
+
+/// The effective configuration as YAML: defaults filled in, secrets as `***`, and the origin of each value as a comment.
+pub fn show(loaded: &Loaded) -> String {
+    let mut page = Page { text: format!("# {}\n", loaded.source) };
+    page.map(&loaded.tree, &schema::ROOT, 0, false);
+    page.text
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn map(&mut self, node: &Node, kind: &Kind, indent: usize, secret: bool) {
+        let keys = keys_of(kind);
+        for entry in in_order(node.entries(), &keys) {
+            let key = keys.iter().find(|key| key.yaml == entry.key);
+            let child = key.map_or_else(|| child_kind(kind), |key| key.kind);
+            if says_nothing(&entry.value, &child) {
+                continue;
+            }
+            let secret = secret || key.is_some_and(|key| key.secret) || is_secret_scalar(entry);
+            self.indent(indent);
+            self.text.push_str(&quote_key(&entry.key));
+            self.text.push(':');
+            self.value(&entry.value, &child, indent, secret);
+        }
+    }
+
+    /// What follows `key:` or `-`.
+    fn value(&mut self, node: &Node, kind: &Kind, indent: usize, secret: bool) {
+        let note = node.origin.note();
+        match &node.content {
+            Content::Map(entries) if !entries.is_empty() => {
+                self.text.push('\n');
+                self.map(node, kind, indent + 1, secret);
+            }
+            Content::List(items) if !items.is_empty() => {
+                self.text.push('\n');
+                for item in items {
+                    self.item(item, &child_kind(kind), indent + 1, secret);
+                }
+            }
+            Content::Map(_) => self.leaf("{}", &note),
+            Content::List(_) => self.leaf("[]", &note),
+            Content::Null => self.leaf("~", &note),
+            Content::Scalar(_) if secret => self.leaf(&format!("{REDACTED:?}"), &note),
+            Content::Scalar(scalar) => self.leaf(&quote(scalar), &note),
+        }
+    }
+
+    fn item(&mut self, item: &Node, kind: &Kind, indent: usize, secret: bool) {
+        let start = self.text.len();
+        if !item.entries().is_empty() {
+            self.map(item, kind, indent + 1, secret);
+        }
+        // The first key of a map stands beside the dash, which takes the place of a blank.
+        let dash = start + 2 * indent;
+        if self.text.len() > dash {
+            self.text.replace_range(dash..=dash, "-");
+            return;
+        }
+        self.indent(indent);
+        self.text.push('-');
+        self.value(item, kind, indent, secret);
+    }
+
+    fn leaf(&mut self, value: &str, note: &str) {
+        self.text.push_str(&format!(" {value}  # {note}\n"));
+    }
+
+    fn indent(&mut self, indent: usize) {
+        self.text.push_str(&"  ".repeat(indent));
+    }
+}
+
+/// A section that is there only so that its keys could be given.
+fn says_nothing(node: &Node, kind: &Kind) -> bool {
+    let Kind::Section(keys) = kind else { return false };
+    let kind_of =
+        |entry: &Entry| keys.iter().find(|key| key.yaml == entry.key).map_or(Kind::Any, |key| key.kind);
+    node.entries().iter().all(|entry| says_nothing(&entry.value, &kind_of(entry)))
+}
+
+fn keys_of(kind: &Kind) -> Vec<Key> {
+    match kind {
+        Kind::Section(keys) | Kind::Optional(keys) | Kind::Parameters(keys) => keys.to_vec(),
+        Kind::Choice(Choice { known, helpers, .. }) => known.iter().chain(*helpers).copied().collect(),
+        Kind::Leaf(_) | Kind::Duration | Kind::List(_) | Kind::Map(_) | Kind::Any => Vec::new(),
+    }
+}
+
+fn child_kind(kind: &Kind) -> Kind {
+    match kind {
+        Kind::List(child) | Kind::Map(child) => **child,
+        _ => Kind::Any,
+    }
+}
+
+/// The order of the table; what the table does not know comes first, in the order of the file.
+fn in_order<'a>(entries: &'a [Entry], keys: &[Key]) -> Vec<&'a Entry> {
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted
+        .sort_by_key(|entry| keys.iter().position(|key| key.yaml == entry.key).map_or(0, |index| index + 1));
+    sorted
+}
+
+fn is_secret_scalar(entry: &Entry) -> bool {
+    matches!(entry.value.content, Content::Scalar(_)) && is_secret_name(&entry.key)
+}
+
+fn quote_key(key: &str) -> String {
+    if is_plain(key) { key.to_owned() } else { format!("{key:?}") }
+}
+
+/// The scalar so that reading it again gives the same: quotes where a plain word would mean something else.
+fn quote(scalar: &Scalar) -> String {
+    let reads_as_text = scalar::resolve(&scalar.text) == Plain::Text;
+    if is_plain(&scalar.text) && (!scalar.quoted || reads_as_text) {
+        scalar.text.clone()
+    } else {
+        json(&scalar.text)
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    let ordinary = |c: char| c.is_alphanumeric() || "_-./:+@".contains(c);
+    text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | ':'))
+        && text.len() > usize::from(text.starts_with(':'))
+        && !text.ends_with(':')
+        && text.chars().all(ordinary)
+}
+
+/// JSON's quoting is YAML's double quoting.
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,137 @@
+//! `Source`: which configuration is read.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::environment::PATH_VARIABLE;
+use super::{ConfigError, Environment};
+
+/// Looked at in this order when nothing is said; the second is where the image of Distribution 2 had it.
+const STANDARD: [&str; 2] = ["/etc/distribution/config.yml", "/etc/docker/registry/config.yml"];
+
+/// What a newcomer gets who starts the registry without a file.
+const BUILT_IN: &str = "\
+version: 0.1
+storage:
+  filesystem: { rootdirectory: ./registry-data }
+  delete: { enabled: true }
+http: { addr: '127.0.0.1:5000' }
+";
+
+/// Where the configuration is read from, before the environment is laid over it.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Source {
+    /// A file named on the command line.
+    Argument(PathBuf),
+    /// A file named by `REGISTRY_CONFIGURATION_PATH`.
+    Variable(PathBuf),
+    /// A file at a standard place.
+    Standard(PathBuf),
+    /// No file: a store in `./registry-data`, served to this machine alone.
+    BuiltIn,
+    /// A text, for tests and examples; errors name it as if it were a file.
+    Text {
+        /// What errors call it.
+        name: String,
+        /// The YAML.
+        text: String,
+    },
+}
+
+impl Source {
+    /// Chooses the source: the argument, else the variable, else a standard place where there is a file, else the built-in.
+    pub fn find(argument: Option<PathBuf>, environment: &Environment) -> Self {
+        Self::find_among(argument, environment, Path::exists)
+    }
+
+    fn find_among(argument: Option<PathBuf>, environment: &Environment, exists: fn(&Path) -> bool) -> Self {
+        if let Some(path) = argument {
+            return Self::Argument(path);
+        }
+        if let Some(path) = environment.value(PATH_VARIABLE).filter(|path| !path.is_empty()) {
+            return Self::Variable(path.into());
+        }
+        STANDARD
+            .iter()
+            .map(Path::new)
+            .find(|path| exists(path))
+            .map_or(Self::BuiltIn, |path| Self::Standard(path.to_owned()))
+    }
+
+    /// The file, if there is one; a reload reads it again.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Argument(path) | Self::Variable(path) | Self::Standard(path) => Some(path),
+            Self::BuiltIn | Self::Text { .. } => None,
+        }
+    }
+
+    fn chosen_by(&self) -> &'static str {
+        match self {
+            Self::Argument(_) => "given on the command line",
+            Self::Variable(_) => "given by REGISTRY_CONFIGURATION_PATH",
+            Self::Standard(_) => "at its standard place",
+            Self::BuiltIn => "built in",
+            Self::Text { .. } => "given as text",
+        }
+    }
+
+    /// The name for messages, and the text.
+    pub(crate) fn read(&self) -> Result<(String, String), ConfigError> {
+        let path = match self {
+            Self::Argument(path) | Self::Variable(path) | Self::Standard(path) => path,
+            Self::BuiltIn => return Ok(("built-in default".to_owned(), BUILT_IN.to_owned())),
+            Self::Text { name, text } => return Ok((name.clone(), text.clone())),
+        };
+        let chosen_by = self.chosen_by();
+        if path.is_dir() {
+            return Err(ConfigError::Directory { path: path.clone(), chosen_by });
+        }
+        match fs::read_to_string(path) {
+            Ok(text) => Ok((path.display().to_string(), text)),
+            Err(source) => Err(ConfigError::Unreadable { path: path.clone(), chosen_by, source }),
+        }
+    }
+}
+
+/// For the log: `/etc/distribution/config.yml (at its standard place)`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => {
+                f.write_str("built-in default: ./registry-data on 127.0.0.1:5000, deletion enabled")
+            }
+            Self::Text { name, .. } => f.write_str(name),
+            Self::Argument(path) | Self::Variable(path) | Self::Standard(path) => {
+                write!(f, "{} ({})", path.display(), self.chosen_by())
+            }
+        }
+    }
+}
+
+/// As in the log: a text may hold secrets.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_argument_beats_the_variable_beats_the_standard_places() {
+        let variable = [(PATH_VARIABLE.to_owned(), "/v.yml".to_owned())].into_iter().collect();
+        let nothing = Environment::default();
+        let everything = |_: &Path| true;
+        let old_place = |path: &Path| path.starts_with("/etc/docker");
+        let find = Source::find_among;
+        assert_eq!(find(Some("/a.yml".into()), &variable, everything), Source::Argument("/a.yml".into()));
+        assert_eq!(find(None, &variable, everything), Source::Variable("/v.yml".into()));
+        assert_eq!(find(None, &nothing, everything), Source::Standard(STANDARD[0].into()));
+        assert_eq!(find(None, &nothing, old_place), Source::Standard(STANDARD[1].into()));
+        assert_eq!(find(None, &nothing, |_| false), Source::BuiltIn);
+    }
+}

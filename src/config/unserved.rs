@@ -1,0 +1,150 @@
+//! What Distribution does and this version does not: one table, which later versions make shorter.
+//!
+//! A setting whose loss somebody would not notice until it hurts keeps the registry from starting. Where the registry does
+//! its work all the same, only somewhat slower or less talkative, a warning is enough.
+
+use super::node::Content;
+use super::{Finding, Node};
+
+/// What is to be done about a setting that is not served.
+#[derive(Clone, Copy, PartialEq)]
+enum Stance {
+    Refuse,
+    Warn,
+}
+
+struct Row {
+    path: &'static str,
+    /// Whether the value asks for something; an empty or disabled section does not.
+    asks: fn(&Node) -> bool,
+    stance: Stance,
+    message: &'static str,
+}
+
+const TABLE: &[Row] = &[
+    Row {
+        path: "auth.token",
+        asks: |_| true,
+        stance: Stance::Refuse,
+        message: "token authentication is not served by this version; use `htpasswd`",
+    },
+    Row {
+        path: "notifications.endpoints",
+        asks: any_enabled,
+        stance: Stance::Refuse,
+        message: "notifications are not served by this version; remove the endpoints or set `disabled: true`",
+    },
+    Row {
+        path: "middleware.registry",
+        asks: any_enabled,
+        stance: Stance::Refuse,
+        message: "middleware is not served by this version; remove the entries",
+    },
+    Row {
+        path: "middleware.repository",
+        asks: any_enabled,
+        stance: Stance::Refuse,
+        message: "middleware is not served by this version; remove the entries",
+    },
+    Row {
+        path: "middleware.storage",
+        asks: any_enabled,
+        stance: Stance::Refuse,
+        message: "middleware is not served by this version; remove the entries",
+    },
+    Row {
+        path: "http.debug.addr",
+        asks: |_| true,
+        stance: Stance::Refuse,
+        message: "the debug server is not served by this version; remove `http.debug` or set REGISTRY_HTTP_DEBUG_ADDR to \
+                  an empty value",
+    },
+    Row {
+        path: "http.tls.letsencrypt",
+        asks: |_| true,
+        stance: Stance::Refuse,
+        message: "certificates are not fetched by this version; give `certificate` and `key`, which are read again \
+                  whenever they change",
+    },
+    Row {
+        path: "health.storagedriver.enabled",
+        asks: Node::is_true,
+        stance: Stance::Refuse,
+        message: "health checks are not served by this version; remove `health` or set \
+                  REGISTRY_HEALTH_STORAGEDRIVER_ENABLED=false",
+    },
+    Row {
+        path: "health.file",
+        asks: any,
+        stance: Stance::Refuse,
+        message: "health checks are not served by this version; remove them",
+    },
+    Row {
+        path: "health.http",
+        asks: any,
+        stance: Stance::Refuse,
+        message: "health checks are not served by this version; remove them",
+    },
+    Row {
+        path: "health.tcp",
+        asks: any,
+        stance: Stance::Refuse,
+        message: "health checks are not served by this version; remove them",
+    },
+    Row {
+        path: "proxy.remoteurl",
+        asks: |_| true,
+        stance: Stance::Refuse,
+        message: "the pull-through cache is not served by this version; remove `proxy`",
+    },
+    Row {
+        path: "log.hooks",
+        asks: any_enabled,
+        stance: Stance::Refuse,
+        message: "mail on errors is not served by this version; remove the hooks",
+    },
+    Row {
+        path: "log.reportcaller",
+        asks: Node::is_true,
+        stance: Stance::Warn,
+        message: "is not served by this version; lines do not name their place in the program",
+    },
+    Row {
+        path: "storage.cache.blobdescriptor",
+        asks: |node| node.as_text().is_some_and(|text| text.eq_ignore_ascii_case("redis")),
+        stance: Stance::Warn,
+        message: "redis is not served by this version; descriptors are not cached, which is slower and no less right",
+    },
+    Row {
+        path: "redis",
+        asks: |_| true,
+        stance: Stance::Warn,
+        message: "redis is not served by this version, and nothing uses it",
+    },
+];
+
+/// Settings that would be lost: those that keep the registry from starting, and those that deserve a warning.
+pub(crate) fn unserved(root: &Node) -> (Vec<Finding>, Vec<Finding>) {
+    let mut refused = Vec::new();
+    let mut tolerated = Vec::new();
+    for row in TABLE {
+        if let Some(node) = root.at(row.path).filter(|node| (row.asks)(node)) {
+            let findings = if row.stance == Stance::Refuse { &mut refused } else { &mut tolerated };
+            findings.push(Finding::new(&node.origin, row.path, row.message));
+        }
+    }
+    (refused, tolerated)
+}
+
+fn any(node: &Node) -> bool {
+    !node.items().is_empty()
+}
+
+fn any_enabled(node: &Node) -> bool {
+    node.items().iter().any(|item| !item.at("disabled").is_some_and(Node::is_true) && !is_empty(item))
+}
+
+fn is_empty(node: &Node) -> bool {
+    matches!(&node.content, Content::Null)
+        || matches!(&node.content, Content::Map(entries) if entries.is_empty())
+}

@@ -1,0 +1,63 @@
+//! Small types that values of the file are parsed into: durations, sizes, addresses, paths, patterns.
+//!
+//! Each is one `FromStr` with a message for the person who wrote the value. Enumerations live with their section.
+
+mod address;
+mod duration;
+mod pattern;
+mod size;
+mod url;
+
+pub use address::{ListenAddress, PathPrefix};
+pub use pattern::Pattern;
+pub use size::ByteSize;
+pub use url::ExternalUrl;
+
+pub(crate) use duration::{GoDuration, duration};
+
+/// Implements `Deserialize` from text through `FromStr`, for types that are written as one scalar.
+macro_rules! deserialize_from_text {
+    ($($type:ty),+ $(,)?) => {$(
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
+/// Declares an enumeration whose values are words, read in any letter case.
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident { $( $(#[$variant_meta:meta])* $variant:ident = $word:literal ),+ $(,)? }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum $name { $( $(#[$variant_meta])* $variant ),+ }
+
+        impl $name {
+            /// The words, as they are written in the file.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word for this value.
+            pub fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $word ),+ }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                $( if text.eq_ignore_ascii_case($word) { return Ok(Self::$variant); } )+
+                Err(format!("expected one of {}, found `{text}`", Self::WORDS.join(", ")))
+            }
+        }
+
+        $crate::config::values::deserialize_from_text!($name);
+    };
+}
+
+pub(crate) use {deserialize_from_text, words};

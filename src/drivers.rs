@@ -1,0 +1,142 @@
+//! `Drivers`: from the name of a storage section to the driver, in one visible place.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use sampan_driver_filesystem::FilesystemConfig;
+use sampan_driver_inmemory::InMemoryConfig;
+
+use crate::config::{Finding, Node, Origin, Selected, hint};
+
+/// The storage drivers that a binary knows.
+///
+/// A binary of one's own with a further driver hands `Drivers::builtin().with::<MyConfig>()` to `cli::main`.
+#[derive(Clone, Default)]
+pub struct Drivers {
+    recipes: BTreeMap<&'static str, Recipe>,
+    aliases: BTreeMap<&'static str, &'static str>,
+}
+
+/// Reads a section; building is the second step, so that a configuration can be checked without opening a store.
+type Recipe = fn(&Selected) -> Result<Box<dyn Prepared>, Finding>;
+
+impl Drivers {
+    /// The drivers that come with the registry.
+    pub fn builtin() -> Self {
+        Self::default().with::<FilesystemConfig>().with::<InMemoryConfig>()
+    }
+
+    /// Adds a driver; one of the same name is replaced.
+    #[must_use]
+    pub fn with<C: DriverConfig>(mut self) -> Self {
+        self.recipes.insert(C::NAME, prepare::<C>);
+        self
+    }
+
+    /// Makes `alias` another name for the driver `name`.
+    #[must_use]
+    pub fn with_alias(mut self, alias: &'static str, name: &'static str) -> Self {
+        self.aliases.insert(alias, name);
+        self
+    }
+
+    /// The names that a configuration may use, aliases among them.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.recipes.keys().chain(self.aliases.keys()).copied()
+    }
+
+    /// Checks that a section can be understood, without opening anything.
+    ///
+    /// # Errors
+    ///
+    /// When no driver has the section's name, or its parameters are not the driver's.
+    pub fn check(&self, selected: &Selected) -> Result<(), DriverSetupError> {
+        self.prepare(selected).map(drop)
+    }
+
+    /// Opens the store that a section describes.
+    ///
+    /// # Errors
+    ///
+    /// When no driver has the section's name, when its parameters are not the driver's, or when the store cannot be used.
+    pub async fn build(&self, selected: &Selected) -> Result<Arc<dyn StorageDriver>, DriverSetupError> {
+        let prepared = self.prepare(selected)?;
+        prepared.build().await.map_err(|source| DriverSetupError::Build {
+            name: selected.name().to_owned(),
+            origin: selected.origin().clone(),
+            source,
+        })
+    }
+
+    fn prepare(&self, selected: &Selected) -> Result<Box<dyn Prepared>, DriverSetupError> {
+        let name = self.aliases.get(selected.name()).copied().unwrap_or(selected.name());
+        match self.recipes.get(name) {
+            Some(recipe) => recipe(selected).map_err(DriverSetupError::Parameters),
+            None => Err(DriverSetupError::Unknown(self.unknown(selected))),
+        }
+    }
+
+    fn unknown(&self, selected: &Selected) -> Finding {
+        let names: Vec<&str> = self.names().collect();
+        Finding {
+            origin: selected.origin().clone(),
+            path: format!("storage.{}", selected.name()),
+            message: format!(
+                "this binary has no storage driver of that name{}",
+                hint(selected.name(), names.iter().copied())
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Drivers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// A driver that could not be made from its section.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverSetupError {
+    /// No driver has the name.
+    #[error("{0}")]
+    Unknown(Finding),
+    /// The section says something that the driver does not understand.
+    #[error("{0}")]
+    Parameters(Finding),
+    /// The driver could not open its store.
+    #[error("{origin}: storage.{name}: the store cannot be used")]
+    Build {
+        /// The driver.
+        name: String,
+        /// Where its section stands.
+        origin: Origin,
+        /// What the driver said.
+        source: BuildError,
+    },
+}
+
+/// A section that was understood.
+#[async_trait]
+trait Prepared: Send {
+    async fn build(self: Box<Self>) -> Result<Arc<dyn StorageDriver>, BuildError>;
+}
+
+struct Section<C>(C);
+
+#[async_trait]
+impl<C: DriverConfig> Prepared for Section<C> {
+    async fn build(self: Box<Self>) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.0.build().await
+    }
+}
+
+fn prepare<C: DriverConfig>(selected: &Selected) -> Result<Box<dyn Prepared>, Finding> {
+    match Node::read::<C>(selected.params()) {
+        Ok(config) => Ok(Box::new(Section(config))),
+        Err(error) => Err(error.into_finding(&format!("storage.{}", selected.name()))),
+    }
+}
