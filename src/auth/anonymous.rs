@@ -1,0 +1,28 @@
+//! `auth: none`: everybody may do everything.
+
+use async_trait::async_trait;
+
+use super::access::Access;
+use super::controller::{AccessController, Credentials, Denied, Grant};
+
+/// Grants everything to everybody, whatever credentials they send.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Anonymous;
+
+#[async_trait]
+impl AccessController for Anonymous {
+    async fn authorize(&self, _: &Credentials<'_>, _: &[Access]) -> Result<Grant, Denied> {
+        Ok(Grant { user: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everybody_may_do_everything() {
+        let grant = Anonymous.authorize(&Credentials::default(), &[Access::catalog()]).await;
+        assert_eq!(grant, Ok(Grant { user: None }));
+    }
+}

@@ -1,0 +1,312 @@
+//! `auth.htpasswd`: Basic authentication against a file of bcrypt hashes.
+//!
+//! Every user of the file may do everything, as in Distribution. What is ours: the file is looked at again while
+//! we run and the last good list survives a broken one; hashes are compared on the blocking pool, a few at a
+//! time; a password that matched is not compared again for a minute; an unknown user takes as long as a known
+//! one; failed logins are delayed, counted and in the end refused.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::access::Access;
+use super::basic::BasicCredentials;
+use super::challenge::{Challenge, InvalidParameter};
+use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
+use super::password_list::{BcryptHash, MalformedLine, PasswordList};
+use super::provision::provision;
+use super::success_cache::{FingerprintKey, SuccessCache};
+use super::throttle::{Throttle, ThrottleOptions};
+use crate::files::{FileStamp, on_blocking_pool};
+
+/// How often a login looks whether the file has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a login waits for its turn to be compared before it is told to come back.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// An access controller over an htpasswd file.
+pub struct Htpasswd {
+    file: Arc<PasswordFile>,
+    challenge: HeaderValue,
+    throttle: Throttle,
+    fingerprints: FingerprintKey,
+    /// As many comparisons at a time as there are cores; the pulls of others need the cores too, but a login
+    /// takes a fraction of a second and happens once a minute.
+    comparisons: Arc<Semaphore>,
+    next_look: Mutex<Instant>,
+}
+
+/// The file and the last good list read from it.
+struct PasswordFile {
+    path: PathBuf,
+    current: ArcSwap<Loaded>,
+    /// Held, on the blocking pool only, while the file is read: an older state never replaces a newer one.
+    reading: Mutex<()>,
+}
+
+/// One state of the file, and what was found out about it.
+struct Loaded {
+    stamp: FileStamp,
+    digest: [u8; 32],
+    list: Arc<PasswordList>,
+    successes: Arc<SuccessCache>,
+}
+
+/// A password file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HtpasswdError {
+    /// `auth.htpasswd.realm` cannot be sent.
+    #[error("auth.htpasswd.realm")]
+    Realm(#[from] InvalidParameter),
+    /// The file cannot be read.
+    #[error("cannot read the htpasswd file {}: check auth.htpasswd.path and that we may read it", .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The file can be read, and is no htpasswd file.
+    #[error("the htpasswd file {} cannot be used", .path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Where, and what to do.
+        source: MalformedLine,
+    },
+    /// There is no file, and none can be made.
+    #[error("the htpasswd file {} is missing and cannot be created: create it with `registry htpasswd add`", .path.display())]
+    Provision {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+impl Htpasswd {
+    /// Reads the file at `path`; a missing one is made, with the user `docker` and a password that is logged once.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, made or understood, or `realm` cannot be sent in a header.
+    pub async fn open(realm: &str, path: PathBuf, throttle: ThrottleOptions) -> Result<Self, HtpasswdError> {
+        let challenge = Challenge::new("Basic").with("realm", realm)?.into_header();
+        let file = on_blocking_pool(move || PasswordFile::open(path)).await?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            file: Arc::new(file),
+            challenge,
+            throttle: Throttle::new(throttle),
+            fingerprints: FingerprintKey::random(),
+            comparisons: Arc::new(Semaphore::new(cores)),
+            next_look: Mutex::new(Instant::now() + LOOK_EVERY),
+        })
+    }
+
+    /// Reads the file again, changed or not, as on SIGHUP. The caller logs the error.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or understood; the last good list stays.
+    pub async fn reload(&self) -> Result<(), HtpasswdError> {
+        let file = Arc::clone(&self.file);
+        on_blocking_pool(move || file.read_again(Unchanged::Read)).await
+    }
+
+    /// How many users can log in at the moment.
+    pub fn users(&self) -> usize {
+        self.file.current.load().list.len()
+    }
+
+    /// The newest good list; once a second it is made sure that it is.
+    async fn current(&self) -> Arc<Loaded> {
+        if self.look_is_due() {
+            let file = Arc::clone(&self.file);
+            if let Err(error) = on_blocking_pool(move || file.read_again(Unchanged::Skip)).await {
+                let users = self.users();
+                tracing::error!(
+                    error = %chain(&error), file = %self.file.path.display(), users,
+                    "htpasswd file cannot be used, keeping the last good list of {users} users"
+                );
+            }
+        }
+        self.file.current.load_full()
+    }
+
+    fn look_is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut next_look = self.next_look.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = *next_look <= now;
+        if due {
+            *next_look = now + LOOK_EVERY;
+        }
+        due
+    }
+
+    /// Whether the password is right; `Err` when nobody could look at it in time.
+    async fn compare(
+        &self,
+        credentials: &Credentials<'_>,
+        basic: BasicCredentials,
+        loaded: &Loaded,
+    ) -> Result<(), Denied> {
+        let stored = loaded.list.hash_of(&basic.user).cloned();
+        let fingerprint = stored.as_ref().map(|stored| self.fingerprints.fingerprint(&basic, stored));
+        let known = || fingerprint.as_ref().is_some_and(|fingerprint| loaded.successes.contains(fingerprint));
+        if known() {
+            return Ok(());
+        }
+        self.refuse_if_throttled(credentials, &basic.user)?;
+        let acquired = timeout(LONGEST_WAIT, Arc::clone(&self.comparisons).acquire_owned()).await;
+        let Ok(Ok(permit)) = acquired else {
+            tracing::warn!("too many logins at once: one waited for {LONGEST_WAIT:?} and was turned away");
+            return Err(Denied::Unavailable);
+        };
+        // The same password may have been compared, or refused, while this request waited for its turn.
+        if known() {
+            return Ok(());
+        }
+        self.refuse_if_throttled(credentials, &basic.user)?;
+
+        let is_known_user = stored.is_some();
+        let hash: BcryptHash = stored.unwrap_or_else(|| loaded.list.dummy().clone());
+        let BasicCredentials { user, password } = basic;
+        let matched = on_blocking_pool(move || {
+            // The permit goes along: a client that hangs up does not free the core its comparison still uses.
+            let _permit = permit;
+            hash.matches(&password)
+        })
+        .await;
+        if let (true, true, Some(fingerprint)) = (matched, is_known_user, fingerprint) {
+            loaded.successes.insert(fingerprint);
+            self.throttle.succeeded(credentials.client, &user);
+            return Ok(());
+        }
+        let delay = self.throttle.failed(credentials.client, &user);
+        let user = String::from_utf8_lossy(&user);
+        let client = credentials.client.map(|client| client.to_canonical().to_string());
+        tracing::warn!(?user, client, "failed login");
+        sleep(delay).await;
+        Err(self.challenge(ChallengeReason::Wrong))
+    }
+
+    fn refuse_if_throttled(&self, credentials: &Credentials<'_>, user: &[u8]) -> Result<(), Denied> {
+        match self.throttle.refused_for(credentials.client, user) {
+            Some(retry_after) => Err(Denied::TooManyAttempts { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    fn challenge(&self, reason: ChallengeReason) -> Denied {
+        Denied::Challenge { challenges: vec![self.challenge.clone()], reason }
+    }
+}
+
+#[async_trait]
+impl AccessController for Htpasswd {
+    async fn authorize(&self, credentials: &Credentials<'_>, _: &[Access]) -> Result<Grant, Denied> {
+        let Some(header) = credentials.authorization else {
+            return Err(self.challenge(ChallengeReason::Missing));
+        };
+        let Some(basic) = BasicCredentials::parse(header) else {
+            return Err(self.challenge(ChallengeReason::Unreadable));
+        };
+        let user = String::from_utf8_lossy(&basic.user).into_owned();
+        let loaded = self.current().await;
+        self.compare(credentials, basic, &loaded).await?;
+        Ok(Grant { user: Some(user) })
+    }
+}
+
+impl fmt::Debug for Htpasswd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Htpasswd").field("path", &self.file.path).field("users", &self.users()).finish()
+    }
+}
+
+/// What to do about a file that looks as it did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Unchanged {
+    Skip,
+    Read,
+}
+
+impl PasswordFile {
+    fn open(path: PathBuf) -> Result<Self, HtpasswdError> {
+        let loaded = match Loaded::read(&path, None) {
+            Err(HtpasswdError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                provision(&path).map_err(|source| HtpasswdError::Provision { path: path.clone(), source })?;
+                Loaded::read(&path, None)?
+            }
+            other => other?,
+        };
+        Ok(Self { path, current: ArcSwap::from_pointee(loaded), reading: Mutex::new(()) })
+    }
+
+    fn read_again(&self, unchanged: Unchanged) -> Result<(), HtpasswdError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if unchanged == Unchanged::Skip {
+            let stamp = FileStamp::of(&self.path).map_err(|source| self.unreadable(source))?;
+            if stamp.is_surely(&self.current.load().stamp) {
+                return Ok(());
+            }
+        }
+        let before = self.current.load_full();
+        let loaded = Loaded::read(&self.path, Some(&before))?;
+        if loaded.digest != before.digest {
+            tracing::info!(file = %self.path.display(), users = loaded.list.len(), "htpasswd file changed");
+        }
+        self.current.store(Arc::new(loaded));
+        Ok(())
+    }
+
+    fn unreadable(&self, source: io::Error) -> HtpasswdError {
+        HtpasswdError::Read { path: self.path.clone(), source }
+    }
+}
+
+impl Loaded {
+    /// Reads the file; what was found out about `before` is kept if the file says the same still.
+    fn read(path: &Path, before: Option<&Self>) -> Result<Self, HtpasswdError> {
+        let unreadable = |source| HtpasswdError::Read { path: path.to_owned(), source };
+        let stamp = FileStamp::of(path).map_err(unreadable)?;
+        let content = std::fs::read(path).map_err(unreadable)?;
+        let digest = Sha256::digest(&content).into();
+        if let Some(before) = before.filter(|before| before.digest == digest) {
+            let (list, successes) = (Arc::clone(&before.list), Arc::clone(&before.successes));
+            return Ok(Self { stamp, digest, list, successes });
+        }
+        let (list, remarks) = PasswordList::parse(&content)
+            .map_err(|source| HtpasswdError::Malformed { path: path.to_owned(), source })?;
+        for remark in remarks {
+            tracing::warn!(file = %path.display(), line = remark.line, "htpasswd file: {}", remark.message);
+        }
+        Ok(Self { stamp, digest, list: Arc::new(list), successes: Arc::default() })
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "htpasswd_tests.rs"]
+mod tests;

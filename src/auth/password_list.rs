@@ -1,0 +1,197 @@
+//! The users of an htpasswd file and their password hashes, as one file held them.
+//!
+//! Only bcrypt is accepted, as in Distribution. Anything else is kept out of the list and remarked upon, so that
+//! it is seen at load and not guessed at by somebody who cannot log in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Hashed for unknown users: the salt and digest are of no password, only the cost matters.
+const DUMMY_SALT_AND_DIGEST: &str = "abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzabcde";
+
+/// The cost that is taken for unknown users when a file has no user at all.
+const DEFAULT_COST: u32 = 10;
+
+/// The users of one state of the file.
+#[derive(Debug)]
+pub(super) struct PasswordList {
+    users: HashMap<Vec<u8>, BcryptHash>,
+    dummy: BcryptHash,
+}
+
+/// A well-formed bcrypt hash, `$2y$05$…`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct BcryptHash(Arc<str>);
+
+/// Something about a file that its owner should know, though it is no reason to refuse it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Remark {
+    pub(super) line: usize,
+    pub(super) message: String,
+}
+
+/// A line that is no entry, comment or blank.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("line {line} has no `:` between a user and a hash: write `user:hash`, or start the line with `#`")]
+pub struct MalformedLine {
+    /// Counted from one.
+    pub(super) line: usize,
+}
+
+/// One line of an htpasswd file.
+pub(super) enum Line<'a> {
+    /// A comment or a blank line.
+    Nothing,
+    /// A user and a hash of whatever kind.
+    Entry { user: &'a [u8], hash: &'a [u8] },
+    /// Neither.
+    Malformed,
+}
+
+impl PasswordList {
+    /// Reads the content of a file. Of several lines for one user the last counts.
+    pub(super) fn parse(content: &[u8]) -> Result<(Self, Vec<Remark>), MalformedLine> {
+        let mut seen: HashMap<Vec<u8>, (usize, Option<BcryptHash>)> = HashMap::new();
+        let mut remarks = Vec::new();
+        for (index, text) in content.split(|byte| *byte == b'\n').enumerate() {
+            let line = index + 1;
+            let (user, hash) = match Line::parse(text) {
+                Line::Nothing => continue,
+                Line::Malformed => return Err(MalformedLine { line }),
+                Line::Entry { user, hash } => (user, hash),
+            };
+            let shown = String::from_utf8_lossy(user).escape_debug().to_string();
+            let bcrypt = BcryptHash::parse(hash);
+            if bcrypt.is_none() {
+                let kind = kind_of(hash);
+                remarks.push(Remark {
+                    line,
+                    message: format!(
+                        "user `{shown}` cannot log in: the hash is {kind}, and only bcrypt is accepted; \
+                         set the password anew with `registry htpasswd add` or `htpasswd -B`"
+                    ),
+                });
+            }
+            if let Some((earlier, _)) = seen.insert(user.to_vec(), (line, bcrypt)) {
+                let message = format!("user `{shown}` was already in line {earlier}: the later line counts");
+                remarks.push(Remark { line, message });
+            }
+        }
+        let users: HashMap<_, _> =
+            seen.into_iter().filter_map(|(user, (_, hash))| Some((user, hash?))).collect();
+        let dummy = BcryptHash::dummy(most_common_cost(users.values()));
+        Ok((Self { users, dummy }, remarks))
+    }
+
+    /// The hash to compare a password of `user` with, if the user is known.
+    pub(super) fn hash_of(&self, user: &[u8]) -> Option<&BcryptHash> {
+        self.users.get(user)
+    }
+
+    /// A hash that no password matches, and that takes as long to compare as most of the list's.
+    pub(super) fn dummy(&self) -> &BcryptHash {
+        &self.dummy
+    }
+
+    /// How many users can log in.
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
+    }
+}
+
+impl BcryptHash {
+    /// Accepts `$2a$`, `$2b$` and `$2y$` with a two-digit cost, a salt and a digest of the right length.
+    pub(super) fn parse(hash: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(hash).ok()?;
+        let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| text.strip_prefix(prefix))?;
+        let (cost, salt_and_digest) = rest.split_once('$')?;
+        let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/';
+        let well_formed = cost.len() == 2
+            && cost.bytes().all(|byte| byte.is_ascii_digit())
+            && cost.parse().is_ok_and(|cost: u32| (4..=31).contains(&cost))
+            && salt_and_digest.len() == 53
+            && salt_and_digest.bytes().all(alphabet);
+        well_formed.then(|| Self(Arc::from(text)))
+    }
+
+    fn dummy(cost: u32) -> Self {
+        Self(Arc::from(format!("$2b${cost:02}${DUMMY_SALT_AND_DIGEST}")))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The work one comparison takes: two to the power of this.
+    pub(super) fn cost(&self) -> u32 {
+        self.0.get(4..6).and_then(|digits| digits.parse().ok()).unwrap_or(DEFAULT_COST)
+    }
+
+    /// Compares, which takes milliseconds to seconds: not for an async thread.
+    ///
+    /// As with Apache's tools, only the first 72 bytes of a password count.
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
+        bcrypt::verify(password, &self.0).unwrap_or(false)
+    }
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn parse(text: &'a [u8]) -> Self {
+        let text = text.trim_ascii();
+        if text.is_empty() || text.starts_with(b"#") {
+            return Self::Nothing;
+        }
+        match text.iter().position(|byte| *byte == b':') {
+            Some(colon) => Self::Entry { user: &text[..colon], hash: &text[colon + 1..] },
+            None => Self::Malformed,
+        }
+    }
+}
+
+/// What people call the kind of hash, for those that are not accepted.
+pub(super) fn kind_of(hash: &[u8]) -> &'static str {
+    let traditional = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
+    const KINDS: [(&[u8], &str); 13] = [
+        (b"$2x$", "bcrypt of the broken variant 2x"),
+        (b"$2", "a damaged or cut-off bcrypt hash"),
+        (b"$apr1$", "Apache's MD5 (apr1)"),
+        (b"$1$", "MD5-crypt"),
+        (b"$5$", "SHA-256-crypt"),
+        (b"$6$", "SHA-512-crypt"),
+        (b"$y$", "yescrypt"),
+        (b"$7$", "scrypt"),
+        (b"$argon2", "Argon2"),
+        (b"$scrypt$", "scrypt"),
+        (b"$pbkdf2", "PBKDF2"),
+        (b"{SHA}", "unsalted SHA-1"),
+        (b"{SSHA}", "salted SHA-1"),
+    ];
+    for (prefix, kind) in KINDS {
+        if hash.starts_with(prefix) {
+            return kind;
+        }
+    }
+    if hash.is_empty() {
+        "empty"
+    } else if hash.len() == 13 && hash.iter().all(traditional) {
+        "traditional DES-crypt"
+    } else {
+        "plain text or of an unknown kind"
+    }
+}
+
+/// The highest of those equally common, so that an unknown user is never answered faster than most known ones.
+fn most_common_cost<'a>(hashes: impl Iterator<Item = &'a BcryptHash>) -> u32 {
+    let mut counts = [0_usize; 32];
+    for hash in hashes {
+        if let Some(count) = counts.get_mut(hash.cost() as usize) {
+            *count += 1;
+        }
+    }
+    let most = counts.iter().max().copied().unwrap_or(0);
+    (4..=31).rev().find(|cost| most > 0 && counts[*cost as usize] == most).unwrap_or(DEFAULT_COST)
+}
+
+#[cfg(test)]
+#[path = "password_list_tests.rs"]
+mod tests;

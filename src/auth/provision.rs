@@ -1,0 +1,28 @@
+//! The password file of somebody who has none yet.
+
+use std::io;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
+
+use crate::files::{Existing, create_private_folder_of, write_atomically};
+
+/// The cost of hashes we make: bcrypt's own default, some 50 ms on a present machine.
+pub(super) const COST: u32 = 10;
+
+/// Writes a file with the user `docker` and a random password, and logs the password, this once.
+///
+/// Several replicas may start over one missing file at the same time: the first one's file stays.
+pub(super) fn provision(path: &Path) -> io::Result<()> {
+    let secret: [u8; 32] = rand::random();
+    let password = URL_SAFE.encode(secret);
+    let hash = bcrypt::hash(&password, COST).map_err(io::Error::other)?;
+    create_private_folder_of(path)?;
+    match write_atomically(path, format!("docker:{hash}\n").as_bytes(), 0o600, Existing::Keep) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    }
+    tracing::warn!(user = "docker", %password, "htpasswd is missing, provisioning with default user");
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! Failed logins, counted: each one is answered later than the one before, and after enough of them none is looked at.
+//!
+//! Failures are counted for an address and a user together, and, with a higher limit, for an address alone.
+//! So one machine with a wrong password does not lock out the others behind the same proxy, and trying many
+//! users from one place is stopped all the same. A success forgets the failures of its address and user only.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How patient the registry is with failed logins.
+#[derive(Clone, Debug)]
+pub struct ThrottleOptions {
+    /// How much later the first failure is answered; doubled for each further one.
+    pub first_delay: Duration,
+    /// The longest such delay.
+    pub longest_delay: Duration,
+    /// From this many failures on, an address and user are refused for a while without being looked at.
+    pub failures_per_user: u32,
+    /// The same for an address with whatever users.
+    pub failures_per_address: u32,
+    /// How long they are refused the first time; doubled for each further failure.
+    pub first_refusal: Duration,
+    /// The longest refusal.
+    pub longest_refusal: Duration,
+    /// Failures are forgotten when nothing has failed for so long.
+    pub forgotten_after: Duration,
+    /// How many addresses and users are remembered.
+    pub capacity: usize,
+}
+
+impl Default for ThrottleOptions {
+    fn default() -> Self {
+        Self {
+            first_delay: Duration::from_millis(250),
+            longest_delay: Duration::from_secs(4),
+            failures_per_user: 10,
+            failures_per_address: 100,
+            first_refusal: Duration::from_secs(60),
+            longest_refusal: Duration::from_secs(15 * 60),
+            forgotten_after: Duration::from_secs(30 * 60),
+            capacity: 10_000,
+        }
+    }
+}
+
+/// The table of failures.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    options: ThrottleOptions,
+    /// Users are remembered by a keyed hash: their names are of any length and come from strangers.
+    hasher: RandomState,
+    /// A std mutex: held for short work in memory, never across an await.
+    failures: Mutex<HashMap<Origin, Failures>>,
+}
+
+/// Where a login comes from.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Origin {
+    /// The network of the client; `None` behind a unix socket.
+    client: Option<IpAddr>,
+    /// A hash of the user's name; `None` for the whole address.
+    user: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u32,
+    last: Instant,
+    refused_until: Option<Instant>,
+}
+
+impl Throttle {
+    pub(super) fn new(options: ThrottleOptions) -> Self {
+        Self { options, hasher: RandomState::new(), failures: Mutex::default() }
+    }
+
+    /// How long logins of `user` from `client` are still refused, if they are.
+    pub(super) fn refused_for(&self, client: Option<IpAddr>, user: &[u8]) -> Option<Duration> {
+        let now = Instant::now();
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self
+            .origins(client, user)
+            .iter()
+            .filter_map(|origin| failures.get(origin)?.refused_until)
+            .max()
+            .filter(|until| now < *until)?;
+        // Whole seconds, rounded up: a client that waits as told must not come too early.
+        Some(Duration::from_secs((until - now).as_millis().div_ceil(1000) as u64))
+    }
+
+    /// Counts a failure, and says how much later it should be answered.
+    pub(super) fn failed(&self, client: Option<IpAddr>, user: &[u8]) -> Duration {
+        let now = Instant::now();
+        let [of_user, of_address] = self.origins(client, user);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count(&mut failures, of_address, self.options.failures_per_address, now);
+        let count = self.count(&mut failures, of_user, self.options.failures_per_user, now);
+        doubled(self.options.first_delay, count - 1, self.options.longest_delay)
+    }
+
+    /// Forgets the failures of `user` from `client`.
+    pub(super) fn succeeded(&self, client: Option<IpAddr>, user: &[u8]) {
+        let [of_user, _] = self.origins(client, user);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&of_user);
+    }
+
+    fn origins(&self, client: Option<IpAddr>, user: &[u8]) -> [Origin; 2] {
+        let client = client.map(network_of);
+        [Origin { client, user: Some(self.hasher.hash_one(user)) }, Origin { client, user: None }]
+    }
+
+    fn count(
+        &self,
+        failures: &mut HashMap<Origin, Failures>,
+        origin: Origin,
+        limit: u32,
+        now: Instant,
+    ) -> u32 {
+        let remembered = |failures: &Failures| now - failures.last < self.options.forgotten_after;
+        if failures.len() >= self.options.capacity && !failures.contains_key(&origin) {
+            failures.retain(|_, failures| remembered(failures));
+            if failures.len() >= self.options.capacity
+                && let Some(oldest) =
+                    failures.iter().min_by_key(|(_, failures)| failures.last).map(|(origin, _)| *origin)
+            {
+                failures.remove(&oldest);
+            }
+        }
+        let count = match failures.get(&origin) {
+            Some(before) if remembered(before) => before.count.saturating_add(1),
+            _ => 1,
+        };
+        let refused_until = (count >= limit)
+            .then(|| now + doubled(self.options.first_refusal, count - limit, self.options.longest_refusal));
+        failures.insert(origin, Failures { count, last: now, refused_until });
+        count
+    }
+}
+
+fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(longest)
+}
+
+/// A single customer has 2^64 addresses of IPv6, so the network is counted.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
+    const THERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)));
+
+    fn throttle() -> Throttle {
+        Throttle::new(ThrottleOptions::default())
+    }
+
+    fn fail(throttle: &Throttle, times: u32, user: &[u8]) {
+        for _ in 0..times {
+            throttle.failed(HERE, user);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_failure_is_answered_later_up_to_a_limit() {
+        let throttle = throttle();
+        let delays: Vec<u128> = (0..7).map(|_| throttle.failed(HERE, b"a").as_millis()).collect();
+        assert_eq!(delays, [250, 500, 1000, 2000, 4000, 4000, 4000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tenth_failure_closes_the_door_for_a_minute_and_the_next_for_two() {
+        let throttle = throttle();
+        fail(&throttle, 9, b"a");
+        assert_eq!(throttle.refused_for(HERE, b"a"), None);
+        fail(&throttle, 1, b"a");
+        assert_eq!(throttle.refused_for(HERE, b"a"), Some(Duration::from_secs(60)));
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert_eq!(throttle.refused_for(HERE, b"a"), Some(Duration::from_secs(60)), "rounded up");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(throttle.refused_for(HERE, b"a"), None);
+        fail(&throttle, 1, b"a");
+        assert_eq!(throttle.refused_for(HERE, b"a"), Some(Duration::from_secs(120)));
+        fail(&throttle, 100, b"a");
+        assert_eq!(throttle.refused_for(HERE, b"a"), Some(Duration::from_secs(15 * 60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_users_and_other_addresses_are_not_refused() {
+        let throttle = throttle();
+        fail(&throttle, 10, b"a");
+        assert_eq!(throttle.refused_for(HERE, b"b"), None);
+        assert_eq!(throttle.refused_for(THERE, b"a"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trying_many_users_closes_the_whole_address() {
+        let throttle = throttle();
+        for number in 0..100_u32 {
+            throttle.failed(HERE, &number.to_le_bytes());
+        }
+        assert_eq!(throttle.refused_for(HERE, b"never tried"), Some(Duration::from_secs(60)));
+        assert_eq!(throttle.refused_for(THERE, b"never tried"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_forgotten_after_success_and_after_a_while() {
+        let throttle = throttle();
+        fail(&throttle, 3, b"a");
+        throttle.succeeded(HERE, b"a");
+        assert_eq!(throttle.failed(HERE, b"a"), Duration::from_millis(250));
+        tokio::time::advance(Duration::from_secs(30 * 60)).await;
+        assert_eq!(throttle.failed(HERE, b"a"), Duration::from_millis(250));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_table_is_bounded_and_loses_the_oldest() {
+        let throttle = Throttle::new(ThrottleOptions { capacity: 4, ..ThrottleOptions::default() });
+        fail(&throttle, 10, b"old");
+        for number in 0..10_u32 {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            throttle.failed(THERE, &number.to_le_bytes());
+        }
+        assert!(throttle.failures.lock().unwrap().len() <= 4);
+        assert_eq!(throttle.refused_for(HERE, b"old"), None);
+    }
+
+    #[test]
+    fn ipv6_counts_by_network_and_mapped_addresses_as_ipv4() {
+        let network = |address: &str| network_of(address.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+    }
+}

@@ -1,0 +1,234 @@
+//! Small files that people and tools exchange while we run: noticing that, and exchanging them ourselves.
+//!
+//! Everything here blocks, and belongs [on the blocking pool](on_blocking_pool).
+
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::task::{JoinError, spawn_blocking};
+
+/// What tells one state of a file from the next: its place on the disk, size and times, seen through symlinks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FileStamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified_ns: i128,
+    changed_ns: i128,
+    settled: bool,
+}
+
+impl FileStamp {
+    /// A file written twice within this time may carry the same times for both, depending on the file system.
+    const UNSETTLED: Duration = Duration::from_secs(2);
+
+    /// Looks at the file at `path`. Take the stamp *before* reading the file, so that a later change shows.
+    ///
+    /// # Errors
+    ///
+    /// When there is no file, or it cannot be looked at.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self::from_metadata(&fs::metadata(path)?, SystemTime::now()))
+    }
+
+    /// Whether a file with this stamp is surely the one that `earlier` was taken of.
+    ///
+    /// A stamp taken within two seconds of the file's change is never sure: it costs a few needless reads.
+    pub fn is_surely(&self, earlier: &Self) -> bool {
+        earlier.settled && self.looks_like(earlier)
+    }
+
+    /// Whether a file with this stamp may be the one that `earlier` was taken of, as far as can be seen.
+    pub fn looks_like(&self, earlier: &Self) -> bool {
+        Self { settled: earlier.settled, ..*self } == *earlier
+    }
+
+    fn from_metadata(metadata: &Metadata, now: SystemTime) -> Self {
+        let ns = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
+        let changed_ns = ns(metadata.ctime(), metadata.ctime_nsec());
+        let now_ns = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(i128::MAX));
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns,
+            settled: now_ns - changed_ns > Self::UNSETTLED.as_nanos() as i128,
+        }
+    }
+}
+
+/// Runs `work` on the blocking pool, and goes down with it if it panics.
+pub async fn on_blocking_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime is being shut down, and this task with it.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
+
+/// Whether a file may be written over one that is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Existing {
+    /// It is exchanged; the new one takes over its mode and owner.
+    Replace,
+    /// It is kept, and the call fails.
+    Keep,
+}
+
+/// Writes a file so that every reader, at any time, sees all of it or what was there before.
+///
+/// A new file gets `mode`. A symlink stays: the file it leads to is exchanged.
+/// A crash leaves the old file, perhaps with a temporary one named `.NAME.…` beside it.
+///
+/// # Errors
+///
+/// When the file cannot be written, exists though it should not, or would change its owner by being exchanged.
+pub fn write_atomically(path: &Path, content: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
+    let path = match existing {
+        Existing::Replace => fs::canonicalize(path).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(path.to_owned()),
+            _ => Err(error),
+        })?,
+        Existing::Keep => path.to_owned(),
+    };
+    let folder = folder_of(&path);
+    let name = path.file_name().ok_or_else(|| io::Error::other("the path does not end in a file name"))?;
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(&folder)?;
+    match (existing, fs::metadata(&path)) {
+        (Existing::Replace, Ok(old)) => take_over(temporary.as_file(), &old)?,
+        _ => temporary.as_file().set_permissions(Permissions::from_mode(mode))?,
+    }
+    temporary.write_all(content)?;
+    temporary.as_file().sync_all()?;
+    match existing {
+        Existing::Replace => temporary.persist(&path),
+        Existing::Keep => temporary.persist_noclobber(&path),
+    }
+    .map_err(|error| explain_busy(error.error))?;
+    File::open(folder)?.sync_all()
+}
+
+/// Creates the folder of `path`, and those above it, for the owner alone.
+///
+/// # Errors
+///
+/// When one of them cannot be created.
+pub fn create_private_folder_of(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder_of(path))
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Gives `new` the mode and owner of the file it will replace, so that whoever could read it still can.
+fn take_over(new: &File, old: &Metadata) -> io::Result<()> {
+    let ours = new.metadata()?;
+    if (ours.uid(), ours.gid()) != (old.uid(), old.gid()) {
+        std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid())).map_err(|error| {
+            let owner = format!("{}:{}", old.uid(), old.gid());
+            io::Error::new(
+                error.kind(),
+                format!("exchanging the file would take it from its owner {owner}: {error}"),
+            )
+        })?;
+    }
+    new.set_permissions(Permissions::from_mode(old.mode() & 0o7777))
+}
+
+/// A single file mounted into a container cannot be renamed over, and the bare message helps nobody.
+fn explain_busy(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::ResourceBusy {
+        return error;
+    }
+    let remedy =
+        "the file is a mount of its own and cannot be exchanged from here: change it where it comes from";
+    io::Error::new(error.kind(), format!("{remedy} ({error})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_new_file_gets_the_mode_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        write_atomically(&path, b"x", 0o600, Existing::Keep).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode_of(&path)), (b"x".to_vec(), 0o600));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_exchanged_file_keeps_its_mode_and_its_symlink() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        symlink("file", &link).unwrap();
+        write_atomically(&link, b"new", 0o600, Existing::Replace).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode_of(&path)), (b"new".to_vec(), 0o640));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn an_existing_file_is_kept_when_it_should_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let refused = write_atomically(&path, b"new", 0o600, Existing::Keep).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_fresh_stamp_is_never_sure_and_a_settled_one_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "a").unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(10);
+        let fresh = FileStamp::from_metadata(&metadata, SystemTime::now());
+        let settled = FileStamp::from_metadata(&metadata, later);
+        assert!(!fresh.is_surely(&fresh));
+        assert!(settled.is_surely(&settled));
+        assert!(
+            fresh.is_surely(&settled),
+            "a look at an unchanged file within the two seconds is still sure"
+        );
+    }
+
+    #[test]
+    fn an_exchanged_file_of_the_same_size_and_time_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        let later = SystemTime::now() + Duration::from_secs(10);
+        for path in [&one, &two] {
+            fs::write(path, "same").unwrap();
+            File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        let before = FileStamp::from_metadata(&fs::metadata(&one).unwrap(), later);
+        fs::rename(&two, &one).unwrap();
+        let after = FileStamp::from_metadata(&fs::metadata(&one).unwrap(), later);
+        assert!(!after.is_surely(&before));
+    }
+}

@@ -1,0 +1,246 @@
+//! `registry certificate`: a certificate authority of one's own and a certificate for this registry.
+//!
+//! For sites without a public name. Clients trust the authority once (`/etc/docker/certs.d/HOST:PORT/ca.crt`);
+//! its key stays in the folder, so that a certificate that expires can be followed by another they trust as well.
+//!
+//! Everything here blocks.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use time::{Duration, OffsetDateTime};
+
+use crate::files::{Existing, create_private_folder_of, write_atomically};
+
+/// How long a certificate is valid if nothing else is said: the longest that all clients accept.
+pub const DEFAULT_DAYS: u32 = 825;
+
+/// How long an authority is valid.
+const AUTHORITY_DAYS: i64 = 3650;
+
+/// Clocks of machines without internet differ.
+const CLOCK_TOLERANCE: Duration = Duration::hours(24);
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub struct CertificateRequest {
+    /// The names and addresses clients will use, without ports. The first names the certificate.
+    pub names: Vec<String>,
+    /// Where the files go.
+    pub folder: PathBuf,
+    /// How long the certificate is to be valid.
+    pub days: u32,
+    /// Whether a certificate that is there may be exchanged. An authority never is.
+    pub existing: Existing,
+}
+
+/// The files in the folder.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CertificateFiles {
+    /// `ca.crt`: what clients are to trust.
+    pub authority: PathBuf,
+    /// `ca.key`: what signs further certificates; the registry itself never needs it.
+    pub authority_key: PathBuf,
+    /// `domain.crt`: for `http.tls.certificate`.
+    pub certificate: PathBuf,
+    /// `domain.key`: for `http.tls.key`.
+    pub key: PathBuf,
+}
+
+/// Why no certificate was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// No name was given.
+    #[error("give at least one name or address that clients will use")]
+    NoName,
+    /// A name cannot be in a certificate.
+    #[error(
+        "`{0}` cannot be in a certificate: give a host name or an IP address, without scheme, port or path"
+    )]
+    Name(String),
+    /// There is a certificate.
+    #[error("{} is there already: say so if it is to be exchanged, or choose another folder", .0.display())]
+    Exists(PathBuf),
+    /// Half of an authority is there.
+    #[error(
+        "{} is there without {}: put the missing file back, or move the other one away to begin anew",
+        .present.display(), .missing.display()
+    )]
+    HalfAuthority {
+        /// The file that is there.
+        present: PathBuf,
+        /// The file that is not.
+        missing: PathBuf,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot read or write {}", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The cryptography refuses.
+    #[error("the certificate could not be made")]
+    Crypto(#[from] rcgen::Error),
+}
+
+/// Makes a certificate signed by the folder's authority, and the authority first if there is none.
+///
+/// Keys are readable by their owner alone. A crash leaves each file whole or absent, the key before its certificate.
+///
+/// # Errors
+///
+/// See [`CertificateError`]; a certificate that was there is then still there.
+pub fn create(request: &CertificateRequest) -> Result<CertificateFiles, CertificateError> {
+    let CertificateRequest { names, folder, days, existing } = request;
+    let common_name = names.first().ok_or(CertificateError::NoName)?;
+    for name in names {
+        check_name(name)?;
+    }
+    let files = CertificateFiles {
+        authority: folder.join("ca.crt"),
+        authority_key: folder.join("ca.key"),
+        certificate: folder.join("domain.crt"),
+        key: folder.join("domain.key"),
+    };
+    if *existing == Existing::Keep {
+        for path in [&files.certificate, &files.key] {
+            if exists(path)? {
+                return Err(CertificateError::Exists(path.clone()));
+            }
+        }
+    }
+    create_private_folder_of(&files.key)
+        .map_err(|source| CertificateError::File { path: folder.clone(), source })?;
+
+    let authority = authority(&files)?;
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(names.clone())?;
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - CLOCK_TOLERANCE;
+    params.not_after = now + Duration::days(i64::from(*days));
+    params.distinguished_name.push(DnType::CommonName, common_name.as_str());
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let certificate = params.signed_by(&key, &authority)?;
+    write(&files.key, &key.serialize_pem(), 0o600, *existing)?;
+    write(&files.certificate, &certificate.pem(), 0o644, *existing)?;
+    Ok(files)
+}
+
+/// The authority of the folder, made if there is none.
+fn authority(files: &CertificateFiles) -> Result<Issuer<'static, KeyPair>, CertificateError> {
+    let (certificate, key) = (&files.authority, &files.authority_key);
+    let half = |present: &Path, missing: &Path| CertificateError::HalfAuthority {
+        present: present.to_owned(),
+        missing: missing.to_owned(),
+    };
+    match (exists(certificate)?, exists(key)?) {
+        (true, true) => {
+            let key = KeyPair::from_pem(&read(key)?)?;
+            Ok(Issuer::from_ca_cert_pem(&read(certificate)?, key)?)
+        }
+        (true, false) => Err(half(certificate, key)),
+        (false, true) => Err(half(key, certificate)),
+        (false, false) => {
+            let pair = KeyPair::generate()?;
+            let mut params = CertificateParams::new(Vec::new())?;
+            let now = OffsetDateTime::now_utc();
+            params.not_before = now - CLOCK_TOLERANCE;
+            params.not_after = now + Duration::days(AUTHORITY_DAYS);
+            params.distinguished_name.push(DnType::CommonName, "Sampan registry authority");
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            let made = params.self_signed(&pair)?;
+            write(key, &pair.serialize_pem(), 0o600, Existing::Keep)?;
+            write(certificate, &made.pem(), 0o644, Existing::Keep)?;
+            Ok(Issuer::new(params, pair))
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), CertificateError> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    let is_host = name.len() <= 253 && host.split('.').all(label);
+    if is_host || name.parse::<IpAddr>().is_ok() {
+        Ok(())
+    } else {
+        Err(CertificateError::Name(name.to_owned()))
+    }
+}
+
+fn exists(path: &Path) -> Result<bool, CertificateError> {
+    path.try_exists().map_err(|source| CertificateError::File { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<String, CertificateError> {
+    fs::read_to_string(path).map_err(|source| CertificateError::File { path: path.to_owned(), source })
+}
+
+fn write(path: &Path, text: &str, mode: u32, existing: Existing) -> Result<(), CertificateError> {
+    write_atomically(path, text.as_bytes(), mode, existing)
+        .map_err(|source| CertificateError::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn request(folder: &Path, names: &[&str], existing: Existing) -> CertificateRequest {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        CertificateRequest { names, folder: folder.to_owned(), days: 30, existing }
+    }
+
+    #[test]
+    fn keys_are_private_and_a_second_certificate_is_of_the_same_authority() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("certs");
+        let files = create(&request(&folder, &["registry.local", "192.0.2.1"], Existing::Keep)).unwrap();
+        for key in [&files.key, &files.authority_key] {
+            assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let before = (fs::read(&files.authority).unwrap(), fs::read(&files.certificate).unwrap());
+        let again = create(&request(&folder, &["registry.local"], Existing::Keep)).unwrap_err().to_string();
+        assert!(again.contains("domain.crt is there already"), "{again}");
+        create(&request(&folder, &["registry.local"], Existing::Replace)).unwrap();
+        assert_eq!(fs::read(&files.authority).unwrap(), before.0);
+        assert_ne!(fs::read(&files.certificate).unwrap(), before.1);
+    }
+
+    #[test]
+    fn half_an_authority_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = create(&request(dir.path(), &["a"], Existing::Keep)).unwrap();
+        fs::remove_file(&files.authority_key).unwrap();
+        let error = create(&request(dir.path(), &["a"], Existing::Replace)).unwrap_err();
+        assert!(matches!(error, CertificateError::HalfAuthority { .. }), "{error}");
+        assert!(files.authority.exists());
+    }
+
+    #[test]
+    fn only_names_and_addresses_are_taken() {
+        for name in ["localhost", "a.b-c.example", "*.example", "192.0.2.1", "2001:db8::1", "my_registry"] {
+            check_name(name).unwrap();
+        }
+        for name in ["", "https://a", "a:5000", "a/b", "a..b", "ä", "*", "a.*.b"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(create(&request(dir.path(), &[], Existing::Keep)), Err(CertificateError::NoName)));
+    }
+}

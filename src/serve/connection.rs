@@ -1,0 +1,255 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+
+use axum::body::Body;
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt};
+
+use super::activity::{Activity, Look};
+use super::bodies::{RequestBody, ResponseBody};
+use super::listener::Accepted;
+use super::options::ServeOptions;
+use super::peer::{Peer, PeerAddress, Scheme};
+use super::plain_stream::PlainStream;
+use super::server::Phase;
+use super::statistics::Statistics;
+use super::tls::TlsReloader;
+use super::watched::Watched;
+
+/// What an HTTP/2 client may send of one body, and of all together, before we have taken it.
+///
+/// The defaults of the protocol, 64 KiB, make a push as slow as the way to the client is long.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+
+/// The first byte of a TLS handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Sent to a client that speaks plain HTTP to a TLS port; the words are those its user will search for.
+const PLAIN_HTTP_REFUSED: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n\
+    Client sent an HTTP request to an HTTPS server.\n";
+
+/// The service requests are handed to.
+pub trait Handler:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Handler for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+/// What all connections of a server share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared<S> {
+    pub(super) service: S,
+    pub(super) options: ServeOptions,
+    pub(super) statistics: Statistics,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Owns every task, those of HTTP/2 requests too.
+    pub(super) tasks: TaskTracker,
+}
+
+/// A kind of socket.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Waits for the first byte and leaves it unread; `None` if there is none, or if this kind cannot look.
+    fn first_byte(&self) -> impl Future<Output = io::Result<Option<u8>>> + Send;
+}
+
+impl Socket for PlainStream {
+    async fn first_byte(&self) -> io::Result<Option<u8>> {
+        Self::first_byte(self).await
+    }
+}
+
+impl Socket for UnixStream {
+    async fn first_byte(&self) -> io::Result<Option<u8>> {
+        Ok(None)
+    }
+}
+
+/// Serves a connection until it ends, is cut, or the server stops.
+pub(super) async fn serve<S: Handler>(
+    accepted: Accepted,
+    address: PeerAddress,
+    tls: Option<&TlsReloader>,
+    shared: Shared<S>,
+) {
+    match accepted {
+        Accepted::Tcp(socket) => serve_socket(PlainStream::new(socket), address, tls, shared).await,
+        Accepted::Unix(socket) => serve_socket(socket, address, tls, shared).await,
+    }
+}
+
+async fn serve_socket<IO: Socket, S: Handler>(
+    socket: IO,
+    address: PeerAddress,
+    tls: Option<&TlsReloader>,
+    shared: Shared<S>,
+) {
+    let activity = Activity::new();
+    let Some(tls) = tls else {
+        let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
+        let versions = if shared.options.h2c { Versions::Any } else { Versions::Http1 };
+        let socket = Watched::new(socket, activity.clone());
+        return serve_http(socket, activity, peer, versions, shared).await;
+    };
+    let mut phase = shared.phase.clone();
+    let handshake = timeout(shared.options.handshake_timeout, shake_hands(socket, tls, &activity));
+    let handshake = tokio::select! {
+        handshake = handshake => handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        // Nothing was promised to this client yet.
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+    };
+    let stream = match handshake {
+        Ok(Some(stream)) => stream,
+        Ok(None) => return,
+        Err(error) => {
+            shared.statistics.handshake_failed();
+            tracing::info!(%address, %error, "TLS handshake failed");
+            return;
+        }
+    };
+    let (_, session) = stream.get_ref();
+    let client_certificate = session.peer_certificates().is_some();
+    let versions = match session.alpn_protocol() {
+        Some(b"h2") => Versions::Http2,
+        _ => Versions::Http1,
+    };
+    activity.handshake_done(if versions == Versions::Http2 { Version::HTTP_2 } else { Version::HTTP_11 });
+    let peer = Peer { address, scheme: Scheme::Https, client_certificate };
+    serve_http(stream, activity, peer, versions, shared).await;
+}
+
+/// Brings up TLS with the configuration of this moment; `None` for a client that did not want TLS.
+async fn shake_hands<IO: Socket>(
+    socket: IO,
+    tls: &TlsReloader,
+    activity: &Activity,
+) -> io::Result<Option<tokio_rustls::server::TlsStream<Watched<IO>>>> {
+    let first = socket.first_byte().await?;
+    let mut socket = Watched::new(socket, activity.clone());
+    if first.is_some_and(|byte| byte != TLS_HANDSHAKE && byte.is_ascii_uppercase()) {
+        socket.write_all(PLAIN_HTTP_REFUSED).await?;
+        socket.shutdown().await?;
+        return Ok(None);
+    }
+    TlsAcceptor::from(tls.config()).accept(socket).await.map(Some)
+}
+
+/// Which versions of HTTP a connection may speak.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Versions {
+    Http1,
+    Http2,
+    /// Whichever the client begins with.
+    Any,
+}
+
+async fn serve_http<IO, S>(io: IO, activity: Activity, peer: Peer, versions: Versions, shared: Shared<S>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Handler,
+{
+    let Shared { service, options, statistics, mut phase, tasks } = shared;
+    let stall_timeout = options.stall_timeout;
+    let requests = activity.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let in_flight = requests.request_began(request.version());
+        let mut request = request.map(|body| Body::new(RequestBody::new(body, stall_timeout)));
+        request.extensions_mut().insert(peer);
+        let response = service.clone().oneshot(request);
+        async move { Ok::<_, Infallible>(response.await?.map(|body| ResponseBody::new(body, in_flight))) }
+    });
+    let builder = builder(versions, tasks);
+    // The task may have begun when the server was ending already.
+    phase.mark_changed();
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    loop {
+        let look_again = match activity.look(&options) {
+            Look::Again(at) => at,
+            Look::Idle => {
+                activity.closing();
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            Look::Cut(reason) => {
+                statistics.connection_cut();
+                tracing::debug!(address = %peer.address, %reason, "connection cut");
+                return;
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(address = %peer.address, %error, "connection broken");
+                }
+                return;
+            }
+            changed = phase.changed() => {
+                let now = *phase.borrow_and_update();
+                // A server that is gone has nobody to serve for, and an unused connection nothing to finish.
+                if changed.is_err() || now == Phase::Stopping || activity.is_unused() {
+                    return;
+                }
+                activity.closing();
+                connection.as_mut().graceful_shutdown();
+            }
+            () = sleep_until(look_again) => {}
+        }
+    }
+}
+
+fn builder(versions: Versions, tasks: TaskTracker) -> auto::Builder<TrackedExecutor> {
+    let mut builder = auto::Builder::new(TrackedExecutor(tasks));
+    builder = match versions {
+        Versions::Http1 => builder.http1_only(),
+        Versions::Http2 => builder.http2_only(),
+        Versions::Any => builder,
+    };
+    builder
+        .http1()
+        // Slow heads are cut by `Activity`: hyper's own timer would run while a connection is merely idle.
+        .header_read_timeout(None)
+        // Large buffers go to the socket as they are, instead of being copied together.
+        .writev(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    builder
+}
+
+/// Starts the tasks of HTTP/2 requests where the server waits for them at its end.
+#[derive(Clone, Debug)]
+struct TrackedExecutor(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for TrackedExecutor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}

@@ -1,0 +1,225 @@
+//! A socket that connections come from.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream, lookup_host};
+
+use super::address::ListenAddress;
+use super::peer::PeerAddress;
+use super::unix_socket::UnixSocket;
+
+/// How many connections the kernel keeps until they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// An open listening socket.
+#[derive(Debug)]
+pub struct Listener(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixSocket),
+}
+
+/// A connection that came in.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// An address that cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen at {address} ({key}): {remedy}")]
+pub struct BindError {
+    address: String,
+    /// The key of the configuration that says so.
+    key: &'static str,
+    remedy: String,
+    source: io::Error,
+}
+
+impl Listener {
+    /// Opens a socket at `address`, which the configuration has under `key`, such as `http.addr`.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken, not allowed, or not one of this machine.
+    pub async fn bind(address: &ListenAddress, key: &'static str) -> Result<Self, BindError> {
+        let bound = match address {
+            ListenAddress::AllInterfaces(port) => bind_all(*port).map(Kind::Tcp),
+            ListenAddress::Tcp(address) => bind_tcp(*address).map(Kind::Tcp),
+            ListenAddress::Named(host, port) => bind_named(host, *port).await.map(Kind::Tcp),
+            ListenAddress::Unix(path) => UnixSocket::bind(path).map(Kind::Unix),
+        };
+        bound.map(Self).map_err(|source| {
+            let remedy = remedy(address, key, &source);
+            BindError { address: address.to_string(), key, remedy, source }
+        })
+    }
+
+    /// Takes over a socket that is listening already, as one handed down by systemd.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made non-blocking.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self(Kind::Tcp(TcpListener::from_std(listener)?)))
+    }
+
+    /// Takes over a unix socket that is listening already; its file is not ours to remove.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made non-blocking.
+    pub fn from_std_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        UnixSocket::from_std(listener).map(Kind::Unix).map(Self)
+    }
+
+    /// The address and port really listened at; `None` for a unix socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Kind::Tcp(listener) => listener.local_addr().ok(),
+            Kind::Unix(_) => None,
+        }
+    }
+
+    /// Waits for a connection. Dropping the future loses none.
+    pub(super) async fn accept(&self) -> io::Result<(Accepted, PeerAddress)> {
+        match &self.0 {
+            Kind::Tcp(listener) => {
+                let (socket, address) = listener.accept().await?;
+                // What is written is complete: a response must not wait for the client's acknowledgement.
+                socket.set_nodelay(true)?;
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                Ok((Accepted::Tcp(socket), PeerAddress::Tcp(address)))
+            }
+            Kind::Unix(socket) => Ok((Accepted::Unix(socket.accept().await?), PeerAddress::Unix)),
+        }
+    }
+}
+
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Kind::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => address.fmt(f),
+                Err(_) => f.write_str("a closed socket"),
+            },
+            Kind::Unix(socket) => socket.fmt(f),
+        }
+    }
+}
+
+/// One socket for IPv6 and IPv4, or for IPv4 alone where there is no IPv6.
+fn bind_all(port: u16) -> io::Result<TcpListener> {
+    let bound = TcpSocket::new_v6().and_then(|socket| {
+        rustix::net::sockopt::set_ipv6_v6only(socket.as_fd(), false)?;
+        listen(socket, (Ipv6Addr::UNSPECIFIED, port).into())
+    });
+    match bound {
+        Err(error) if is_without_ipv6(&error) => bind_tcp((Ipv4Addr::UNSPECIFIED, port).into()),
+        other => other,
+    }
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+        || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    listen(socket, address)
+}
+
+/// The first of the name's addresses that can be listened at.
+async fn bind_named(host: &str, port: u16) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    // IPv4 first, as Go chooses when a name has both.
+    let mut addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    for address in addresses {
+        match bind_tcp(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
+    // A restart must not wait for the last run's connections to time out. It does not share a port in use.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn remedy(address: &ListenAddress, key: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another process listens there: stop it, or set {key} to another address")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!(
+                "no network interface of this machine has that address: set {key} to one that has, or to `:5000`"
+            )
+        }
+        io::ErrorKind::PermissionDenied => match address {
+            ListenAddress::Unix(_) => {
+                "we may not create a file there: check the folder's owner and mode".to_owned()
+            }
+            _ => {
+                format!("ports below 1024 need CAP_NET_BIND_SERVICE: grant it, or set {key} to a higher port")
+            }
+        },
+        io::ErrorKind::NotFound => "the folder does not exist: create it".to_owned(),
+        _ => format!("check {key}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn bind(text: &str) -> Result<Listener, BindError> {
+        Listener::bind(&ListenAddress::tcp(text).unwrap(), "http.addr").await
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_names_address_key_and_remedy() {
+        let first = bind("127.0.0.1:0").await.unwrap();
+        let address = first.local_addr().unwrap().to_string();
+        let error = bind(&address).await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "cannot listen at {address} (http.addr): another process listens there: stop it, \
+                 or set http.addr to another address"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn all_interfaces_are_ipv4_too() {
+        let listener = bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer, PeerAddress::Tcp(client.local_addr().unwrap()), "not as mapped into IPv6");
+    }
+
+    #[tokio::test]
+    async fn a_foreign_address_is_explained() {
+        let error = bind("192.0.2.1:0").await.unwrap_err().to_string();
+        assert!(error.contains("no network interface of this machine has that address"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up() {
+        assert!(bind("localhost:0").await.unwrap().local_addr().unwrap().ip().is_loopback());
+    }
+}

@@ -1,0 +1,33 @@
+//! From a socket to a request: listeners, TLS, timeouts, limits and an orderly end.
+//!
+//! A [`Server`] owns its [`Listener`]s, every connection and every task it starts; when [`Server::run`] returns,
+//! none is left. It knows nothing of the registry: it hands requests to one `tower` service, with a [`Peer`]
+//! among their extensions, and takes responses back.
+//!
+//! What bounds a connection (slow heads, idle and stalled peers) is written down once, in `activity.rs`.
+//! Nothing bounds the length of a transfer that makes progress.
+
+mod activity;
+mod address;
+mod bodies;
+pub mod certificate;
+mod connection;
+mod listener;
+mod options;
+mod peer;
+mod plain_stream;
+mod server;
+mod statistics;
+pub mod tls;
+mod unix_socket;
+mod watched;
+
+pub use self::address::{InvalidAddress, ListenAddress};
+pub use self::bodies::BodyStalled;
+pub use self::connection::Handler;
+pub use self::listener::{BindError, Listener};
+pub use self::options::ServeOptions;
+pub use self::peer::{Peer, PeerAddress, Scheme};
+pub use self::plain_stream::PlainStream;
+pub use self::server::{Drained, Security, Server};
+pub use self::statistics::Statistics;

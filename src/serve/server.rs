@@ -1,0 +1,248 @@
+//! A server: listeners, the connections that come from them, and an end that waits for them.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::connection::{self, Handler, Shared};
+use super::listener::Listener;
+use super::options::ServeOptions;
+use super::statistics::Statistics;
+use super::tls::TlsReloader;
+
+/// How long an accept loop rests after an error that will not go away by itself, such as no file left to open.
+const REST: Duration = Duration::from_millis(250);
+
+/// How often a condition that lasts is logged.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// How long cut connections may take to end; they only have to be dropped.
+const LAST_CALL: Duration = Duration::from_secs(5);
+
+/// A server being put together, and then [run](Self::run).
+#[derive(Debug)]
+pub struct Server<S> {
+    service: S,
+    options: ServeOptions,
+    doors: Vec<(Listener, Security)>,
+    statistics: Statistics,
+}
+
+/// Whether a listener speaks TLS. One that does never speaks anything else.
+#[derive(Clone, Debug)]
+pub enum Security {
+    /// It does not.
+    Plain,
+    /// It does; the files are watched while the server runs.
+    Tls(Arc<TlsReloader>),
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Drained {
+    /// Connections that had to be cut because their requests took longer than the drain timeout.
+    pub aborted: usize,
+}
+
+/// What a server is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    Serving,
+    /// Nothing new is accepted; what was begun is finished.
+    Draining,
+    /// Everything ends.
+    Stopping,
+}
+
+impl<S: Handler> Server<S> {
+    /// A server that hands requests to `service`, a router or what wraps one.
+    pub fn new(service: S, options: ServeOptions) -> Self {
+        Self { service, options, doors: Vec::new(), statistics: Statistics::default() }
+    }
+
+    /// Adds a listener.
+    #[must_use]
+    pub fn listen(mut self, listener: Listener, security: Security) -> Self {
+        self.doors.push((listener, security));
+        self
+    }
+
+    /// The counters of this server.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics.clone()
+    }
+
+    /// Serves until `shutdown` is ready; then accepts no more, finishes what was begun, and cuts what takes
+    /// longer than the drain timeout.
+    ///
+    /// Dropping the future instead cuts everything at once.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Drained {
+        let Self { service, options, doors, statistics } = self;
+        let (phase, phase_seen) = watch::channel(Phase::Serving);
+        let connections = TaskTracker::new();
+        let shared = Shared {
+            service,
+            statistics,
+            phase: phase_seen.clone(),
+            tasks: connections.clone(),
+            options: options.clone(),
+        };
+        let limit = Arc::new(Limit::new(options.max_connections));
+        let helpers = TaskTracker::new();
+        for (listener, security) in doors {
+            let tls = match security {
+                Security::Plain => None,
+                Security::Tls(reloader) => Some(reloader),
+            };
+            let kind = if tls.is_some() { ", tls" } else { "" };
+            tracing::info!("listening on {listener}{kind}");
+            if let Some(reloader) = tls.clone() {
+                helpers.spawn(until_draining(phase_seen.clone(), async move { reloader.watch().await }));
+            }
+            let accepting = accept(listener, tls, Arc::clone(&limit), shared.clone());
+            helpers.spawn(until_draining(phase_seen.clone(), accepting));
+        }
+        drop(shared);
+
+        shutdown.await;
+        phase.send_replace(Phase::Draining);
+        // The listeners close here, before anything is waited for: a successor can bind at once.
+        helpers.close();
+        helpers.wait().await;
+        connections.close();
+        let open = limit.open();
+        if open > 0 {
+            tracing::info!(
+                open,
+                "shutting down, waiting up to {:?} for {open} connections",
+                options.drain_timeout
+            );
+        }
+        if timeout(options.drain_timeout, connections.wait()).await.is_ok() {
+            return Drained { aborted: 0 };
+        }
+        let aborted = limit.open();
+        if aborted > 0 {
+            tracing::warn!(
+                aborted,
+                "{aborted} connections were not finished within the drain timeout and are cut"
+            );
+        }
+        phase.send_replace(Phase::Stopping);
+        if timeout(LAST_CALL, connections.wait()).await.is_err() {
+            tracing::error!(tasks = connections.len(), "tasks of cut connections do not end");
+        }
+        Drained { aborted }
+    }
+}
+
+async fn until_draining(mut phase: watch::Receiver<Phase>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
+        () = work => {}
+    }
+}
+
+async fn accept<S: Handler>(
+    listener: Listener,
+    tls: Option<Arc<TlsReloader>>,
+    limit: Arc<Limit>,
+    shared: Shared<S>,
+) {
+    let mut error_log = Occasionally::default();
+    loop {
+        let (accepted, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                if error_log.is_due() {
+                    tracing::error!(
+                        %error,
+                        "cannot accept connections on {listener}: if too many files are open, raise the limit \
+                         (ulimit -n, LimitNOFILE) or lower http.limits.maxconnections"
+                    );
+                }
+                sleep(REST).await;
+                continue;
+            }
+        };
+        let permit = limit.admit().await;
+        let (tls, shared, tasks) = (tls.clone(), shared.clone(), shared.tasks.clone());
+        let open = shared.statistics.opened();
+        tasks.spawn(async move {
+            let _held_until_the_end = (permit, open);
+            connection::serve(accepted, address, tls.as_deref(), shared).await;
+        });
+    }
+}
+
+/// Whether the error is about a client that was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    // InvalidInput is what setting an option on a dead socket gives.
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
+    )
+}
+
+/// The bound on connections, shared by the listeners of a server.
+#[derive(Debug)]
+struct Limit {
+    permits: Arc<Semaphore>,
+    max: usize,
+    log: Mutex<Occasionally>,
+}
+
+impl Limit {
+    fn new(max: usize) -> Self {
+        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+        Self { permits: Arc::new(Semaphore::new(max)), max, log: Mutex::default() }
+    }
+
+    /// Waits until there may be another connection. While it waits the listener accepts nothing more, and clients
+    /// queue in the kernel. One listener cannot starve another: it asks only for a connection it has.
+    async fn admit(&self) -> OwnedSemaphorePermit {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return permit;
+        }
+        if self.log.lock().unwrap_or_else(PoisonError::into_inner).is_due() {
+            let max = self.max;
+            tracing::warn!(
+                max,
+                "all {max} connections are in use, further clients wait: raise http.limits.maxconnections if they are honest"
+            );
+        }
+        match Arc::clone(&self.permits).acquire_owned().await {
+            Ok(permit) => permit,
+            // The semaphore is never closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.max - self.permits.available_permits()
+    }
+}
+
+/// Something that is said again only after a while.
+#[derive(Debug, Default)]
+struct Occasionally {
+    last: Option<Instant>,
+}
+
+impl Occasionally {
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.last.is_none_or(|last| now - last >= LOG_EVERY);
+        if is_due {
+            self.last = Some(now);
+        }
+        is_due
+    }
+}

@@ -1,0 +1,159 @@
+//! Certificates and keys from PEM files.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::error::TlsError;
+use super::settings::TlsSettings;
+
+pub(super) const CERTIFICATE: &str = "http.tls.certificate";
+pub(super) const KEY: &str = "http.tls.key";
+pub(super) const CLIENT_CAS: &str = "http.tls.clientcas";
+
+/// A certificate, the chain to its root and its key, known to belong together.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) certified_key: Arc<CertifiedKey>,
+    pub(super) validity: Validity,
+}
+
+/// When a certificate may be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Validity {
+    pub(super) not_before: OffsetDateTime,
+    pub(super) not_after: OffsetDateTime,
+}
+
+/// The files of a section, as they were read.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) certificate: Vec<u8>,
+    pub(super) key: Vec<u8>,
+    pub(super) client_cas: Vec<Vec<u8>>,
+}
+
+impl Files {
+    pub(super) fn read(settings: &TlsSettings) -> Result<Self, TlsError> {
+        let mut client_cas = Vec::new();
+        for path in &settings.client_cas {
+            client_cas.push(read(CLIENT_CAS, path)?);
+        }
+        Ok(Self {
+            certificate: read(CERTIFICATE, &settings.certificate)?,
+            key: read(KEY, &settings.key)?,
+            client_cas,
+        })
+    }
+}
+
+impl Identity {
+    pub(super) fn from_pem(
+        settings: &TlsSettings,
+        files: &Files,
+        provider: &CryptoProvider,
+    ) -> Result<Self, TlsError> {
+        let chain = certificates(CERTIFICATE, &settings.certificate, &files.certificate)?;
+        let key = private_key(&settings.key, &files.key)?;
+        let key = provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|source| TlsError::UnusableKey { path: settings.key.clone(), source })?;
+        let damaged = |problem: String| TlsError::BadCertificate {
+            key: CERTIFICATE,
+            path: settings.certificate.clone(),
+            number: 1,
+            problem,
+        };
+        let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|error| damaged(error.to_string()))?;
+        // rustls could compare too, but refuses certificates of X.509 version 1, which `openssl x509 -req` made
+        // for years and which clients that trust them by pinning accept.
+        if key.public_key().is_some_and(|public| public.as_ref() != leaf.public_key().raw) {
+            let (certificate, key) = (settings.certificate.clone(), settings.key.clone());
+            return Err(TlsError::NotAPair { certificate, key });
+        }
+        let moment = |time: x509_parser::time::ASN1Time| time.to_datetime();
+        let validity = Validity {
+            not_before: moment(leaf.validity().not_before),
+            not_after: moment(leaf.validity().not_after),
+        };
+        Ok(Self { certified_key: Arc::new(CertifiedKey::new(chain, key)), validity })
+    }
+}
+
+impl Validity {
+    /// Says so in the log if the certificate cannot be used now. It is served all the same: clients may be set
+    /// up not to care, and a registry that does not start helps nobody.
+    pub(super) fn warn(&self, path: &Path, now: OffsetDateTime) {
+        let Self { not_before, not_after } = *self;
+        let path = path.display();
+        if now > not_after {
+            tracing::warn!(%not_after, "the certificate in {path} has expired, clients will refuse it: renew it");
+        } else if now < not_before {
+            tracing::warn!(
+                %not_before,
+                "the certificate in {path} is not valid yet, clients will refuse it: check the clock of this machine"
+            );
+        }
+    }
+}
+
+/// All certificates of a file, of which there must be one.
+pub(super) fn certificates(
+    key: &'static str,
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        found.push(certificate.map_err(|error| TlsError::BadCertificate {
+            key,
+            path: path.to_owned(),
+            number: found.len() + 1,
+            problem: error.to_string(),
+        })?);
+    }
+    if found.is_empty() {
+        let hint = if contains(pem, b"PRIVATE KEY-----") {
+            ": it has a private key, perhaps the two files are exchanged"
+        } else if pem.starts_with(&[0x30]) {
+            ": it seems to be in DER form, convert it with `openssl x509 -inform der`"
+        } else {
+            ""
+        };
+        return Err(TlsError::NoCertificate { key, path: path.to_owned(), hint });
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let path_owned = || path.to_owned();
+    if contains(pem, b"BEGIN ENCRYPTED PRIVATE KEY") || contains(pem, b"Proc-Type: 4,ENCRYPTED") {
+        return Err(TlsError::EncryptedKey { path: path_owned() });
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let hint = if contains(pem, b"PRIVATE KEY-----") {
+            ": there is the beginning of one, but it is damaged"
+        } else if contains(pem, b"BEGIN CERTIFICATE-----") {
+            ": it has a certificate, perhaps the two files are exchanged"
+        } else {
+            ""
+        };
+        TlsError::NoKey { path: path_owned(), hint }
+    })
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::Read { key, path: path.to_owned(), source })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}

@@ -1,0 +1,141 @@
+//! Cipher suites by the names Go gives them, which are those of the IANA registry.
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{CipherSuite, SupportedProtocolVersion, version};
+
+use super::error::TlsError;
+use super::settings::{TlsSettings, TlsVersion};
+
+/// Go's names of suites that Distribution takes or its documentation lists, and that rustls leaves out for good.
+const WEAK: [&str; 14] = [
+    "TLS_RSA_WITH_RC4_128_SHA",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+];
+
+/// The cryptography for `settings`, and the versions that are spoken with it.
+///
+/// As in Go, naming suites of TLS 1.2 says nothing about TLS 1.3. Naming some of TLS 1.3 leaves out its others,
+/// where Go would ignore the wish.
+pub(super) fn choose(
+    settings: &TlsSettings,
+) -> Result<(CryptoProvider, Vec<&'static SupportedProtocolVersion>), TlsError> {
+    let mut provider = aws_lc_rs::default_provider();
+    let mut versions: Vec<&'static SupportedProtocolVersion> = match settings.minimum_version {
+        TlsVersion::Tls12 => vec![&version::TLS13, &version::TLS12],
+        TlsVersion::Tls13 => vec![&version::TLS13],
+    };
+    if settings.cipher_suites.is_empty() {
+        return Ok((provider, versions));
+    }
+    if settings.minimum_version == TlsVersion::Tls13 {
+        tracing::warn!(
+            "http.tls.ciphersuites is ignored: with minimumtls tls1.3 the suites are not configurable"
+        );
+        return Ok((provider, versions));
+    }
+    let mut named = Vec::new();
+    for name in &settings.cipher_suites {
+        let found = provider.cipher_suites.iter().find(|suite| go_name(suite.suite()) == Some(name));
+        named.push(*found.ok_or_else(|| unavailable(name, &provider))?);
+    }
+    let any_tls13 = named.iter().any(|suite| suite.tls13().is_some());
+    provider.cipher_suites.retain(|suite| named.contains(suite) || (suite.tls13().is_some() && !any_tls13));
+    let has_tls12 = provider.cipher_suites.iter().any(|suite| suite.tls13().is_none());
+    versions.retain(|version| has_tls12 || **version == version::TLS13);
+    Ok((provider, versions))
+}
+
+fn unavailable(name: &str, provider: &CryptoProvider) -> TlsError {
+    let problem =
+        if WEAK.contains(&name) { "weak and not offered" } else { "not the name of a cipher suite" };
+    let available: Vec<&str> =
+        provider.cipher_suites.iter().filter_map(|suite| go_name(suite.suite())).collect();
+    TlsError::CipherSuite { name: name.to_owned(), problem, available: available.join(", ") }
+}
+
+fn go_name(suite: CipherSuite) -> Option<&'static str> {
+    Some(match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => {
+            "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"
+        }
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => {
+            "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(minimum_version: TlsVersion, names: &[&str]) -> Result<(Vec<&'static str>, usize), TlsError> {
+        let mut settings = TlsSettings::new("c", "k");
+        settings.minimum_version = minimum_version;
+        settings.cipher_suites = names.iter().map(|name| (*name).to_owned()).collect();
+        let (provider, versions) = choose(&settings)?;
+        let names = provider.cipher_suites.iter().filter_map(|suite| go_name(suite.suite())).collect();
+        Ok((names, versions.len()))
+    }
+
+    #[test]
+    fn every_suite_we_have_has_a_go_name() {
+        let (names, versions) = chosen(TlsVersion::Tls12, &[]).unwrap();
+        assert_eq!(names.len(), aws_lc_rs::default_provider().cipher_suites.len());
+        assert_eq!(versions, 2);
+    }
+
+    #[test]
+    fn naming_suites_of_tls12_leaves_tls13_alone() {
+        let (names, versions) =
+            chosen(TlsVersion::Tls12, &["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]).unwrap();
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!(names.contains(&"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
+        assert_eq!(versions, 2);
+    }
+
+    #[test]
+    fn naming_suites_of_tls13_alone_leaves_tls12_out() {
+        let chosen = chosen(TlsVersion::Tls12, &["TLS_AES_256_GCM_SHA384"]).unwrap();
+        assert_eq!(chosen, (vec!["TLS_AES_256_GCM_SHA384"], 1));
+    }
+
+    #[test]
+    fn under_tls13_names_are_ignored() {
+        let (names, versions) = chosen(TlsVersion::Tls13, &["TLS_RSA_WITH_RC4_128_SHA"]).unwrap();
+        assert!(names.len() > 3);
+        assert_eq!(versions, 1);
+    }
+
+    #[test]
+    fn other_suites_are_refused_with_a_list_of_ours() {
+        let check = |name: &str, problem: &str| {
+            let error = chosen(TlsVersion::Tls12, &[name]).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{name}` is {problem}")), "{error}");
+            assert!(error.contains("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"), "{error}");
+        };
+        for name in WEAK {
+            check(name, "weak and not offered");
+        }
+        check("AES128-SHA", "not the name of a cipher suite");
+    }
+}

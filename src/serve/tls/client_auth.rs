@@ -1,0 +1,120 @@
+//! Asking clients for certificates: the four modes of Distribution, which are Go's.
+
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+
+use super::certificates::{CLIENT_CAS, Files, certificates};
+use super::error::TlsError;
+use super::settings::{ClientAuth, TlsSettings};
+
+/// The verifier for `settings`; without `clientcas` it asks for nothing.
+pub(super) fn verifier(
+    settings: &TlsSettings,
+    files: &Files,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    if settings.client_cas.is_empty() {
+        if settings.client_auth.is_some() {
+            tracing::warn!("http.tls.clientauth is ignored: it needs http.tls.clientcas");
+        }
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    let roots = Arc::new(roots(settings, files)?);
+    let verified = || {
+        let roots = Arc::clone(&roots);
+        WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+    };
+    match settings.client_auth.unwrap_or_default() {
+        ClientAuth::RequireAndVerify => verified().build(),
+        ClientAuth::VerifyIfGiven => verified().allow_unauthenticated().build(),
+        ClientAuth::RequireAny => return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::Must))),
+        ClientAuth::Request => return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::May))),
+    }
+    .map_err(TlsError::ClientAuthorities)
+}
+
+fn roots(settings: &TlsSettings, files: &Files) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for (path, pem) in settings.client_cas.iter().zip(&files.client_cas) {
+        for (index, certificate) in certificates(CLIENT_CAS, path, pem)?.into_iter().enumerate() {
+            roots.add(certificate).map_err(|error| TlsError::BadCertificate {
+                key: CLIENT_CAS,
+                path: path.clone(),
+                number: index + 1,
+                problem: error.to_string(),
+            })?;
+        }
+    }
+    Ok(roots)
+}
+
+/// Whether a client has to show a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Demand {
+    May,
+    Must,
+}
+
+/// Takes any certificate whose key the client has. Whom it names is not looked at.
+#[derive(Debug)]
+struct AnyCertificate {
+    demand: Demand,
+    /// Told to the client, who may have several certificates to choose from.
+    hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl AnyCertificate {
+    fn new(roots: &RootCertStore, provider: &CryptoProvider, demand: Demand) -> Self {
+        Self { demand, hints: roots.subjects(), algorithms: provider.signature_verification_algorithms }
+    }
+}
+
+impl ClientCertVerifier for AnyCertificate {
+    fn client_auth_mandatory(&self) -> bool {
+        self.demand == Demand::Must
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

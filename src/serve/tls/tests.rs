@@ -1,0 +1,104 @@
+//! Files that are good, bad, and in the middle of being exchanged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use time::macros::datetime;
+
+use super::certificates::Validity;
+use super::*;
+use crate::files::Existing;
+use crate::serve::certificate::{CertificateRequest, create};
+use crate::test_log::TestLog;
+
+fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/serve/tls/testdata").join(name)
+}
+
+async fn load(certificate: PathBuf, key: PathBuf) -> Result<Arc<TlsReloader>, TlsError> {
+    TlsReloader::load(TlsSettings::new(certificate, key)).await
+}
+
+async fn check_refused(certificate: PathBuf, key: PathBuf, expected: &[&str]) {
+    let error = load(certificate, key).await.unwrap_err().to_string();
+    for part in expected {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn keys_of_every_form_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let pkcs8 = certificate_in(dir.path());
+    load(testdata("rsa.crt"), testdata("rsa-pkcs1.key")).await.unwrap();
+    load(testdata("ec-v1.crt"), testdata("ec-sec1.key")).await.unwrap();
+    load(pkcs8.certificate, pkcs8.key).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_named_with_a_remedy() {
+    let (rsa, rsa_key) = (testdata("rsa.crt"), testdata("rsa-pkcs1.key"));
+    check_refused(rsa.clone(), testdata("ec-sec1.key"), &["ec-sec1.key is not that of", "rsa.crt"]).await;
+    check_refused(
+        rsa_key.clone(),
+        rsa_key.clone(),
+        &["http.tls.certificate", "perhaps the two files are exchanged"],
+    )
+    .await;
+    check_refused(rsa.clone(), rsa.clone(), &["http.tls.key", "perhaps the two files are exchanged"]).await;
+    for encrypted in ["encrypted-pkcs8.key", "encrypted-sec1.key"] {
+        check_refused(rsa.clone(), testdata(encrypted), &[encrypted, "is encrypted", "openssl pkey"]).await;
+    }
+    let missing = testdata("missing.crt");
+    check_refused(missing, rsa_key.clone(), &["cannot read http.tls.certificate", "missing.crt"]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let damaged = dir.path().join("damaged.crt");
+    let pem = fs::read_to_string(&rsa).unwrap();
+    fs::write(&damaged, pem.replace("MII", "MIJ")).unwrap();
+    check_refused(damaged, rsa_key, &["certificate number 1 of http.tls.certificate", "damaged"]).await;
+}
+
+#[tokio::test]
+async fn client_authorities_must_be_certificates() {
+    let mut settings = TlsSettings::new(testdata("rsa.crt"), testdata("rsa-pkcs1.key"));
+    settings.client_cas = vec![testdata("rsa-pkcs1.key")];
+    let error = TlsReloader::load(settings).await.unwrap_err().to_string();
+    assert!(error.contains("http.tls.clientcas") && error.contains("has no certificate"), "{error}");
+}
+
+#[test]
+fn a_certificate_out_of_its_time_is_warned_of() {
+    let validity =
+        Validity { not_before: datetime!(2020-01-01 0:00 UTC), not_after: datetime!(2021-01-01 0:00 UTC) };
+    let check = |now, expected: &str| {
+        let log = TestLog::default();
+        let _guard = log.capture();
+        validity.warn(Path::new("/certs/domain.crt"), now);
+        let text = log.text();
+        assert_eq!(text.is_empty(), expected.is_empty(), "{text}");
+        assert!(text.contains(expected), "{text}");
+    };
+    check(datetime!(2019-12-31 0:00 UTC), "/certs/domain.crt is not valid yet");
+    check(datetime!(2020-06-01 0:00 UTC), "");
+    check(datetime!(2021-01-02 0:00 UTC), "/certs/domain.crt has expired");
+}
+
+#[test]
+fn words_of_the_configuration_are_known_or_refused_with_a_list() {
+    assert_eq!("tls1.3".parse(), Ok(TlsVersion::Tls13));
+    assert_eq!("verify-client-cert-if-given".parse(), Ok(ClientAuth::VerifyIfGiven));
+    let error = "tls1.1".parse::<TlsVersion>().unwrap_err().to_string();
+    assert_eq!(error, "`tls1.1` is not one of tls1.2, tls1.3");
+    assert!("none".parse::<ClientAuth>().unwrap_err().to_string().contains("request-client-cert"));
+}
+
+fn certificate_in(folder: &Path) -> crate::serve::certificate::CertificateFiles {
+    let request = CertificateRequest {
+        names: vec!["localhost".to_owned()],
+        folder: folder.to_owned(),
+        days: 30,
+        existing: Existing::Replace,
+    };
+    create(&request).unwrap()
+}

@@ -1,0 +1,137 @@
+//! A socket that tells the connection's [`Activity`] what passes through it, and that closes gently.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::activity::Activity;
+
+/// How long a client may take to notice that we have finished.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What is read and thrown away at a time while lingering.
+const DISCARDED_AT_ONCE: usize = 4096;
+
+/// A socket under watch. It lies below TLS, so that it sees what really goes over the wire.
+#[derive(Debug)]
+pub(super) struct Watched<IO> {
+    inner: IO,
+    activity: Activity,
+    has_ended: bool,
+    closing: Closing,
+}
+
+#[derive(Debug)]
+enum Closing {
+    No,
+    /// We have said that nothing more comes, and wait until the client says so too.
+    Lingering(Pin<Box<Sleep>>),
+    Done,
+}
+
+impl<IO> Watched<IO> {
+    pub(super) fn new(inner: IO, activity: Activity) -> Self {
+        Self { inner, activity, has_ended: false, closing: Closing::No }
+    }
+}
+
+impl<IO> Watched<IO> {
+    fn saw_write(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(_)) => self.activity.wrote_some(),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.activity.write_blocked(),
+        }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Watched<IO> {
+    /// Reads and throws away until the client ends or errs.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; DISCARDED_AT_ONCE];
+        while !self.has_ended {
+            let mut buf = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) => self.has_ended = true,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let has_room = buf.remaining() > 0;
+        let read = Pin::new(&mut this.inner).poll_read(cx, buf);
+        if let Poll::Ready(result) = &read {
+            if buf.filled().len() > before {
+                this.activity.read_some();
+            } else if has_room || result.is_err() {
+                this.has_ended = true;
+            }
+        }
+        read
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.saw_write(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.saw_write(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    /// Closes our direction and then waits for the client to close its own, for a short while.
+    ///
+    /// A socket closed with bytes unread makes the kernel send a reset, which may overtake a response: a client
+    /// that was refused in the middle of its upload would see a broken connection instead of the reason.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.closing {
+                Closing::No => {
+                    match Pin::new(&mut this.inner).poll_shutdown(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        other => return other,
+                    }
+                    this.closing = Closing::Lingering(Box::pin(sleep(LINGER)));
+                }
+                Closing::Lingering(until) => {
+                    if until.as_mut().poll(cx).is_pending() && this.poll_discard(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    this.closing = Closing::Done;
+                }
+                Closing::Done => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
