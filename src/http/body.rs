@@ -1,0 +1,208 @@
+//! Bodies, coming in and going out.
+//!
+//! Both directions stream and both keep their word: a body that is shorter or longer than announced is an error, never a
+//! short success.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, BodyDataStream};
+use bytes::{Bytes, BytesMut};
+use futures::stream::{BoxStream, Stream, StreamExt, TryStreamExt};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::{Frame, SizeHint};
+use sampan_driver::{BoxError, FileReader};
+use sampan_engine::Error;
+
+use super::error::ApiError;
+
+/// A body of announced length that had another one.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the body was announced with {announced} bytes, but has {received}")]
+pub struct LengthMismatch {
+    /// What was announced.
+    pub announced: u64,
+    /// What there was, as far as it was read.
+    pub received: u64,
+}
+
+/// The length that a request announces; `None` when it is chunked or says nothing.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A request's body as the engine takes it, held to its `Content-Length`.
+pub(super) fn incoming(headers: &HeaderMap, body: Body) -> sampan_engine::Body {
+    let stream = body.into_data_stream();
+    match announced(headers) {
+        Some(announced) => Announced { stream, announced, received: 0 }.boxed(),
+        None => stream.map_err(BoxError::from).boxed(),
+    }
+}
+
+/// Reads a whole body of at most `limit` bytes into memory.
+///
+/// Of a larger one no more is kept, and no more than as much again is read: a client that is only a little beyond the
+/// limit can still read the answer, and the others are cut off.
+pub(super) async fn read_limited(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, ApiError> {
+    let too_large = || ApiError::from(Error::TooLarge { what: "manifest", limit });
+    let announced = announced(headers);
+    if announced.is_some_and(|announced| announced > limit.saturating_mul(2)) {
+        return Err(too_large());
+    }
+    let mut stream = incoming(headers, body);
+    let mut kept = BytesMut::with_capacity(usize::try_from(announced.unwrap_or(0).min(limit)).unwrap_or(0));
+    let mut received = 0_u64;
+    while let Some(chunk) = stream.try_next().await.map_err(Error::BodyBroken)? {
+        received += chunk.len() as u64;
+        if received > limit.saturating_mul(2) {
+            return Err(too_large());
+        }
+        if received <= limit {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    if received > limit { Err(too_large()) } else { Ok(kept.freeze()) }
+}
+
+/// The body of an answer that sends what `reader` reads.
+pub fn from_reader(reader: FileReader) -> Body {
+    let len = reader.len();
+    exact(len, reader.into_stream())
+}
+
+/// The body of an answer that sends `stream`, which yields `len` bytes.
+pub(super) fn exact<E: Into<BoxError> + 'static>(
+    len: u64,
+    stream: BoxStream<'static, Result<Bytes, E>>,
+) -> Body {
+    Body::new(ExactBody { stream, announced: len, remaining: len })
+}
+
+struct Announced {
+    stream: BodyDataStream,
+    announced: u64,
+    received: u64,
+}
+
+impl Stream for Announced {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = std::task::ready!(self.stream.poll_next_unpin(cx));
+        let mismatch = |this: &Self| LengthMismatch { announced: this.announced, received: this.received };
+        Poll::Ready(match next {
+            Some(Ok(chunk)) => {
+                self.received += chunk.len() as u64;
+                if self.received > self.announced {
+                    Some(Err(mismatch(&self).into()))
+                } else {
+                    Some(Ok(chunk))
+                }
+            }
+            Some(Err(error)) => Some(Err(error.into())),
+            None if self.received < self.announced => {
+                let error = mismatch(&self);
+                self.received = self.announced; // Said once; then the stream is over.
+                Some(Err(error.into()))
+            }
+            None => None,
+        })
+    }
+}
+
+/// A body whose length was announced; a stream of any other length breaks the connection.
+struct ExactBody<E> {
+    stream: BoxStream<'static, Result<Bytes, E>>,
+    announced: u64,
+    remaining: u64,
+}
+
+impl<E: Into<BoxError>> http_body::Body for ExactBody<E> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let next = std::task::ready!(self.stream.poll_next_unpin(cx));
+        let (announced, sent) = (self.announced, self.announced - self.remaining);
+        Poll::Ready(match next {
+            Some(Ok(chunk)) if chunk.len() as u64 > self.remaining => {
+                let received = sent + chunk.len() as u64;
+                Some(Err(LengthMismatch { announced, received }.into()))
+            }
+            Some(Ok(chunk)) => {
+                self.remaining -= chunk.len() as u64;
+                Some(Ok(Frame::data(chunk)))
+            }
+            Some(Err(error)) => Some(Err(error.into())),
+            None if self.remaining > 0 => Some(Err(LengthMismatch { announced, received: sent }.into())),
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn chunks(sizes: &'static [usize]) -> BoxStream<'static, Result<Bytes, BoxError>> {
+        stream::iter(sizes.iter().map(|size| Ok(Bytes::from(vec![7; *size])))).boxed()
+    }
+
+    async fn outgoing(len: u64, sizes: &'static [usize]) -> Result<usize, String> {
+        let collected = exact(len, chunks(sizes)).collect().await;
+        collected.map(|body| body.to_bytes().len()).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_as_long_as_announced_or_breaks() {
+        assert_eq!(outgoing(5, &[2, 3]).await, Ok(5));
+        assert!(outgoing(6, &[2, 3]).await.unwrap_err().contains("6 bytes, but has 5"));
+        assert!(outgoing(4, &[2, 3]).await.unwrap_err().contains("4 bytes, but has 5"));
+    }
+
+    async fn received(len: &'static str, sizes: &'static [usize]) -> Result<usize, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, len.parse().unwrap());
+        let body = incoming(&headers, Body::from_stream(chunks(sizes)));
+        let chunks: Vec<Bytes> = body.try_collect().await.map_err(|error| error.to_string())?;
+        Ok(chunks.iter().map(Bytes::len).sum())
+    }
+
+    #[tokio::test]
+    async fn a_request_is_held_to_its_content_length() {
+        assert_eq!(received("5", &[2, 3]).await, Ok(5));
+        assert!(received("6", &[2, 3]).await.unwrap_err().contains("6 bytes, but has 5"));
+        assert!(received("4", &[2, 3]).await.unwrap_err().contains("4 bytes, but has 5"));
+    }
+
+    #[tokio::test]
+    async fn no_more_than_twice_the_limit_is_read() {
+        let read = |sizes| read_limited_of(sizes, 10);
+        assert_eq!(read(&[4, 6]).await, Ok(10));
+        assert_eq!(read(&[4, 7]).await, Err(413));
+        let endless = stream::repeat_with(|| Ok::<_, BoxError>(Bytes::from_static(b"abc")));
+        let error = read_limited(&HeaderMap::new(), Body::from_stream(endless), 10).await.unwrap_err();
+        assert_eq!(error.status(), 413);
+    }
+
+    async fn read_limited_of(sizes: &'static [usize], limit: u64) -> Result<usize, u16> {
+        let read = read_limited(&HeaderMap::new(), Body::from_stream(chunks(sizes)), limit).await;
+        read.map(|bytes| bytes.len()).map_err(|error| error.status().as_u16())
+    }
+}

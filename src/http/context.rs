@@ -1,0 +1,86 @@
+//! `RequestContext`: what is known about a request besides itself.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderMap, HeaderValue};
+use uuid::Uuid;
+
+use super::headers::X_REQUEST_ID;
+
+/// What is known about a request besides itself; an extension of it, shared as `Arc<RequestContext>`.
+#[derive(Debug)]
+pub struct RequestContext {
+    id: HeaderValue,
+    user: OnceLock<String>,
+}
+
+impl RequestContext {
+    /// The context of a request with these headers: it keeps the id that a proxy gave it, or gets one.
+    pub(super) fn new(headers: &HeaderMap) -> Self {
+        let id = headers.get(X_REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(next_id);
+        Self { id, user: OnceLock::new() }
+    }
+
+    /// The request's id, as it stands in the log and in `X-Request-Id`.
+    pub fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    /// The same as a header.
+    pub(super) fn id_header(&self) -> HeaderValue {
+        self.id.clone()
+    }
+
+    /// Who makes the request; `None` before it was asked, and for anybody.
+    pub fn user(&self) -> Option<&str> {
+        self.user.get().map(String::as_str)
+    }
+
+    /// Notes who makes the request. The first one counts.
+    pub(super) fn set_user(&self, user: String) {
+        let _ = self.user.set(user);
+    }
+}
+
+/// An id of somebody else's making goes into our log, so it is kept short and plain.
+fn is_sane(id: &HeaderValue) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    (1..=128).contains(&id.len()) && id.as_bytes().iter().all(allowed)
+}
+
+/// A new id: unique, not secret. Counting on from a random beginning spares a system call for each request.
+fn next_id() -> HeaderValue {
+    static START: OnceLock<u128> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let start = START.get_or_init(|| Uuid::new_v4().as_u128());
+    let id = Uuid::from_u128(start.wrapping_add(u128::from(COUNT.fetch_add(1, Ordering::Relaxed))));
+    let mut buffer = Uuid::encode_buffer();
+    let text: &str = id.hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_for(incoming: &'static [u8]) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(incoming).unwrap());
+        RequestContext::new(&headers).id().to_owned()
+    }
+
+    #[test]
+    fn a_sane_id_is_kept_and_any_other_replaced() {
+        assert_eq!(id_for(b"4bf92f3577b34da6-x_y.z"), "4bf92f3577b34da6-x_y.z");
+        for odd in [&b""[..], b"a b", b"a\"b", "ä".as_bytes(), &[b'a'; 129]] {
+            assert_eq!(id_for(odd).len(), 36, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn ids_differ() {
+        let headers = HeaderMap::new();
+        assert_ne!(RequestContext::new(&headers).id(), RequestContext::new(&headers).id());
+    }
+}

@@ -1,0 +1,233 @@
+//! `Authorized`: the proof that a request may do what its handler does.
+//!
+//! A handler cannot get at a repository without it: the name in the path is parsed here and nowhere else, and only handed
+//! out once the access controller has granted what the handler's signature asks for.
+
+use std::marker::PhantomData;
+
+use axum::extract::FromRequestParts;
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use sampan_engine::Repository;
+use sampan_engine::oci::RepositoryName;
+use serde_json::{Value, json};
+
+use super::params;
+use super::query::Query;
+use crate::auth::{Access, Credentials, Denied};
+use crate::http::context::RequestContext;
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::state::AppState;
+use crate::serve::Peer;
+
+/// What a handler does to its repository.
+pub(in crate::http) trait Purpose: Send {
+    /// What it has to be granted for that.
+    fn wanted(name: &RepositoryName) -> Vec<Access>;
+}
+
+/// Reading.
+#[derive(Debug)]
+pub(in crate::http) enum Pull {}
+
+/// Writing; who writes may read.
+#[derive(Debug)]
+pub(in crate::http) enum Push {}
+
+/// Deleting.
+#[derive(Debug)]
+pub(in crate::http) enum Delete {}
+
+impl Purpose for Pull {
+    fn wanted(name: &RepositoryName) -> Vec<Access> {
+        vec![Access::pull(name.clone())]
+    }
+}
+
+impl Purpose for Push {
+    fn wanted(name: &RepositoryName) -> Vec<Access> {
+        vec![Access::pull(name.clone()), Access::push(name.clone())]
+    }
+}
+
+impl Purpose for Delete {
+    fn wanted(name: &RepositoryName) -> Vec<Access> {
+        vec![Access::delete(name.clone())]
+    }
+}
+
+/// The repository that the path names, to be used for the purpose `P`.
+#[derive(Debug)]
+pub(in crate::http) struct Authorized<P> {
+    repository: Repository,
+    purpose: PhantomData<P>,
+}
+
+impl<P> Authorized<P> {
+    /// The repository.
+    pub(in crate::http) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Its name.
+    pub(in crate::http) fn name(&self) -> &RepositoryName {
+        self.repository.name()
+    }
+
+    fn new(name: RepositoryName, state: &AppState) -> Self {
+        Self { repository: state.registry().repository(name), purpose: PhantomData }
+    }
+}
+
+impl<P: Purpose> FromRequestParts<AppState> for Authorized<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let name = name(parts)?;
+        authorize(parts, state, &P::wanted(&name)).await?;
+        Ok(Self::new(name, state))
+    }
+}
+
+/// The repository that an upload is to begin in, and where its blob may be mounted from instead.
+#[derive(Debug)]
+pub(in crate::http) struct AuthorizedStart {
+    pub(in crate::http) target: Authorized<Push>,
+    pub(in crate::http) source: Source,
+}
+
+/// Where a blob may be mounted from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::http) enum Source {
+    /// The client may see everything, so it may take it from wherever it is.
+    Anywhere,
+    /// A repository that the client may pull from.
+    Repository(RepositoryName),
+    /// From nowhere that the client may see.
+    Nowhere,
+}
+
+impl FromRequestParts<AppState> for AuthorizedStart {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let query = parts.uri.query().map(Query::parse).unwrap_or_default();
+        let name = name(parts)?;
+        let wanted = Push::wanted(&name);
+        let source = match (query.non_empty("mount"), query.non_empty("from").map(str::parse)) {
+            (None, _) | (_, Some(Err(_))) => {
+                authorize(parts, state, &wanted).await?;
+                Source::Nowhere
+            }
+            (Some(_), None) => {
+                authorize(parts, state, &wanted).await?;
+                // Knowing a digest must not be a way to read what one may not pull.
+                match ask(parts, state, &[Access::catalog()]).await {
+                    Ok(()) => Source::Anywhere,
+                    Err(_) => Source::Nowhere,
+                }
+            }
+            (Some(_), Some(Ok(from))) => authorize_mount(parts, state, wanted, from).await?,
+        };
+        Ok(Self { target: Authorized::new(name, state), source })
+    }
+}
+
+/// Asks for both at once, so that a challenge names both and the client can come back with a token for both.
+async fn authorize_mount(
+    parts: &Parts,
+    state: &AppState,
+    mut wanted: Vec<Access>,
+    from: RepositoryName,
+) -> Result<Source, ApiError> {
+    wanted.push(Access::pull(from.clone()));
+    match ask(parts, state, &wanted).await {
+        Ok(()) => Ok(Source::Repository(from)),
+        // Known, but not allowed to read there: the upload is still open to this client, and tells nothing of `from`.
+        Err(Denied::Forbidden { .. }) => {
+            wanted.pop();
+            authorize(parts, state, &wanted).await?;
+            Ok(Source::Nowhere)
+        }
+        Err(denied) => Err(refusal(&denied, &wanted)),
+    }
+}
+
+/// The proof that a request may list the repositories.
+#[derive(Debug)]
+pub(in crate::http) struct AuthorizedCatalog(());
+
+impl FromRequestParts<AppState> for AuthorizedCatalog {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        authorize(parts, state, &[Access::catalog()]).await.map(Self)
+    }
+}
+
+/// The proof that a request comes from somebody who may use the registry at all.
+#[derive(Debug)]
+pub(in crate::http) struct Authenticated(());
+
+impl FromRequestParts<AppState> for Authenticated {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        authorize(parts, state, &[]).await.map(Self)
+    }
+}
+
+fn name(parts: &Parts) -> Result<RepositoryName, ApiError> {
+    let name: Result<RepositoryName, _> = params::name(parts).parse();
+    name.map_err(|error| ApiError::new(ErrorCode::NameInvalid).with_detail(error.to_string()))
+}
+
+async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), ApiError> {
+    ask(parts, state, wanted).await.map_err(|denied| refusal(&denied, wanted))
+}
+
+async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), Denied> {
+    let peer = parts.extensions.get::<Peer>();
+    let credentials = Credentials {
+        authorization: parts.headers.get(AUTHORIZATION),
+        client: peer.and_then(|peer| peer.address.ip()),
+    };
+    let grant = state.access().authorize(&credentials, wanted).await?;
+    if let (Some(user), Some(context)) =
+        (grant.user, parts.extensions.get::<std::sync::Arc<RequestContext>>())
+    {
+        context.set_user(user);
+    }
+    Ok(())
+}
+
+/// A refusal in the language of HTTP.
+fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
+    match denied {
+        Denied::Challenge { challenges, .. } => {
+            let error = ApiError::new(ErrorCode::Unauthorized).with_detail(scopes(wanted));
+            challenges.iter().fold(error, |error, value| error.with_header(WWW_AUTHENTICATE, value.clone()))
+        }
+        Denied::Forbidden { .. } => ApiError::new(ErrorCode::Denied).with_detail(scopes(wanted)),
+        Denied::TooManyAttempts { retry_after } => ApiError::new(ErrorCode::TooManyRequests)
+            .with_detail(denied.to_string())
+            .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1))),
+        Denied::Unavailable => ApiError::new(ErrorCode::Unavailable)
+            .with_detail(denied.to_string())
+            .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
+    }
+}
+
+/// What was wanted, in the form that Distribution's clients know from it.
+fn scopes(wanted: &[Access]) -> Value {
+    let scope = |access: &Access| {
+        json!({
+            "Type": access.resource.kind(),
+            "Class": "",
+            "Name": access.resource.name(),
+            "Action": access.action.as_str(),
+        })
+    };
+    wanted.iter().map(scope).collect()
+}

@@ -1,0 +1,72 @@
+//! Conditional requests (RFC 9110, 13), for content whose entity tag is its digest.
+
+use http::header::{IF_NONE_MATCH, IF_RANGE};
+use http::{HeaderMap, HeaderValue};
+use sampan_engine::oci::Digest;
+
+use crate::http::headers::visible;
+
+/// The strong entity tag of content.
+pub(in crate::http) fn etag(digest: &Digest) -> HeaderValue {
+    visible(format!("\"{digest}\""))
+}
+
+/// Whether the client says that it has this content already.
+///
+/// Lists, `*` and weak tags as the RFC has them; a bare digest without quotes too, because Distribution takes it.
+pub(in crate::http) fn if_none_match(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let Ok(etag) = etag.to_str() else { return false };
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    // No digest has a comma, so neither has a tag that could match.
+    values.flat_map(|value| value.split(',')).map(str::trim).any(|candidate| {
+        let candidate = candidate.strip_prefix("W/").unwrap_or(candidate);
+        candidate == "*" || candidate == etag || candidate == etag.trim_matches('"')
+    })
+}
+
+/// Whether a range may be served: without `If-Range`, or when it names exactly this content.
+/// A date never does, since no modification time is given out.
+pub(in crate::http) fn if_range_allows(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    headers.get(IF_RANGE).is_none_or(|condition| condition == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(
+        header: http::HeaderName,
+        value: &str,
+        matches: impl Fn(&HeaderMap, &HeaderValue) -> bool,
+    ) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header, value.parse().unwrap());
+        matches(&headers, &etag(&Digest::sha256_of(b"")))
+    }
+
+    #[test]
+    fn the_own_tag_matches_in_every_spelling() {
+        let digest = Digest::sha256_of(b"").to_string();
+        for value in [
+            "*".to_owned(),
+            digest.clone(),
+            format!("\"{digest}\""),
+            format!("W/\"{digest}\""),
+            format!("\"a\", W/\"b\" ,\"{digest}\""),
+        ] {
+            assert!(check(IF_NONE_MATCH, &value, if_none_match), "{value}");
+        }
+        for value in ["", "\"\"", "\"sha256:00\"", &format!("\"{digest}0\"")] {
+            assert!(!check(IF_NONE_MATCH, value, if_none_match), "{value}");
+        }
+    }
+
+    #[test]
+    fn if_range_compares_strongly() {
+        let digest = Digest::sha256_of(b"").to_string();
+        assert!(check(IF_RANGE, &format!("\"{digest}\""), if_range_allows));
+        assert!(!check(IF_RANGE, &format!("W/\"{digest}\""), if_range_allows));
+        assert!(!check(IF_RANGE, "Wed, 21 Oct 2015 07:28:00 GMT", if_range_allows));
+        assert!(if_range_allows(&HeaderMap::new(), &etag(&Digest::sha256_of(b""))));
+    }
+}

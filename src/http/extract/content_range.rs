@@ -1,0 +1,96 @@
+//! `Content-Range` of a chunk: where in the upload its bytes belong.
+
+use http::HeaderMap;
+use http::header::CONTENT_RANGE;
+use sampan_engine::ChunkRange;
+
+use crate::http::body::announced;
+use crate::http::error::{ApiError, ErrorCode};
+
+/// The chunk that the request says it carries; `None` when it says nothing of it.
+///
+/// Written `start-end`, both inclusive; `bytes start-end/*` means the same and is what other parts of HTTP would write.
+///
+/// # Errors
+///
+/// `BLOB_UPLOAD_INVALID` for anything else, `SIZE_INVALID` when `Content-Length` tells another length.
+pub(in crate::http) fn chunk(headers: &HeaderMap) -> Result<Option<ChunkRange>, ApiError> {
+    let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(None) };
+    let chunk = value.to_str().ok().and_then(parse).ok_or_else(|| {
+        let detail = format!("Content-Range {value:?} is not of the form `<start>-<end>`");
+        ApiError::new(ErrorCode::BlobUploadInvalid).with_detail(detail)
+    })?;
+    let expected = chunk.end - chunk.start + 1;
+    match announced(headers) {
+        Some(announced) if announced != expected => {
+            let detail = format!("Content-Range is of {expected} bytes, but Content-Length is {announced}");
+            Err(ApiError::new(ErrorCode::SizeInvalid).with_detail(detail))
+        }
+        _ => Ok(Some(chunk)),
+    }
+}
+
+fn parse(text: &str) -> Option<ChunkRange> {
+    let range = match text.strip_prefix("bytes") {
+        Some(rest) => rest.trim_start_matches([' ', '=']),
+        None => text,
+    };
+    let range = range.split_once('/').map_or(range, |(range, _total)| range);
+    let (start, end) = range.trim().split_once('-')?;
+    let (start, end) = (number(start)?, number(end)?);
+    // An end that is the largest number would make a length that is none.
+    (start <= end && end < u64::MAX).then_some(ChunkRange { start, end })
+}
+
+/// Digits and nothing else; the standard parser would take a sign.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_are_understood() {
+        for text in ["5-9", "bytes 5-9/*", "bytes 5-9/100", "bytes=5-9", "5-9/10"] {
+            assert_eq!(parse(text), Some(ChunkRange { start: 5, end: 9 }), "{text}");
+        }
+        assert_eq!(parse("0-0"), Some(ChunkRange { start: 0, end: 0 }));
+    }
+
+    #[test]
+    fn anything_else_is_malformed() {
+        for text in [
+            "",
+            "-",
+            "5",
+            "5-",
+            "-5",
+            "a-b",
+            "9-5",
+            "+5-9",
+            "5-+9",
+            "5--9",
+            "5-9-12",
+            "0x5-9",
+            "bytes",
+            "bytes */10",
+            "0-18446744073709551615",
+            "0-18446744073709551616",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_content_length_that_disagrees_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_RANGE, "0-4".parse().unwrap());
+        assert!(chunk(&headers).unwrap().is_some());
+        headers.insert("content-length", "5".parse().unwrap());
+        assert!(chunk(&headers).unwrap().is_some());
+        headers.insert("content-length", "6".parse().unwrap());
+        assert_eq!(chunk(&headers).unwrap_err().code(), ErrorCode::SizeInvalid);
+    }
+}

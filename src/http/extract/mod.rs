@@ -1,0 +1,21 @@
+//! What handlers are given: parsed, authorized, or refused before they run.
+
+mod accept;
+mod authorized;
+mod conditional;
+mod content_range;
+mod page;
+mod params;
+mod query;
+mod range;
+
+pub(super) use accept::wants_single_manifest;
+pub(super) use authorized::{
+    Authenticated, Authorized, AuthorizedCatalog, AuthorizedStart, Delete, Pull, Push, Source,
+};
+pub(super) use conditional::{etag, if_none_match, if_range_allows};
+pub(super) use content_range::chunk;
+pub(super) use page::PageQuery;
+pub(super) use params::{BlobDigest, FromPath, ManifestReference, NewReference};
+pub(super) use query::Query;
+pub(super) use range::{Ranges, ranges};

@@ -1,0 +1,142 @@
+//! `Range`: which parts of a blob are asked for (RFC 9110, 14).
+
+use std::ops::Range;
+
+use http::HeaderMap;
+use http::header::RANGE;
+
+/// More ranges than any honest client asks for at once; such a request gets the whole.
+const MAX_RANGES: usize = 16;
+
+/// What a `Range` header means for a content of known size.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::http) enum Ranges {
+    /// Everything: there is no range, or one that is better ignored.
+    Whole,
+    /// These parts, in the order asked for; at least one.
+    Parts(Vec<Range<u64>>),
+    /// Malformed, or nothing of it is inside the content.
+    Unsatisfiable,
+}
+
+/// What the `Range` header means for a content of `size` bytes.
+///
+/// Ignored are other units than bytes, any range of an empty content, too many ranges, and ranges that together are
+/// larger than the whole, which only somebody who wants to make the server work would ask for.
+pub(in crate::http) fn ranges(headers: &HeaderMap, size: u64) -> Ranges {
+    let Some(value) = headers.get(RANGE) else { return Ranges::Whole };
+    let Some(set) = value.to_str().ok().and_then(|text| text.trim().strip_prefix("bytes=")) else {
+        return Ranges::Whole;
+    };
+    if size == 0 {
+        return Ranges::Whole;
+    }
+    let mut parts = Vec::new();
+    let mut total = 0_u64;
+    for (index, text) in set.split(',').map(str::trim).filter(|text| !text.is_empty()).enumerate() {
+        let Some(range) = resolve(text, size) else { return Ranges::Unsatisfiable };
+        if range.is_empty() {
+            continue;
+        }
+        total = total.saturating_add(range.end - range.start);
+        if index >= MAX_RANGES || total > size {
+            return Ranges::Whole;
+        }
+        parts.push(range);
+    }
+    if parts.is_empty() { Ranges::Unsatisfiable } else { Ranges::Parts(parts) }
+}
+
+/// One range, cut to the content and empty when it lies outside; `None` when it is malformed.
+fn resolve(text: &str, size: u64) -> Option<Range<u64>> {
+    let (start, end) = text.split_once('-')?;
+    let (start, end) = (start.trim(), end.trim());
+    match (start, end) {
+        ("", suffix) => Some(size.saturating_sub(number(suffix)?)..size),
+        (start, "") => Some(number(start)?.min(size)..size),
+        (start, end) => {
+            let (start, end) = (number(start)?, number(end)?);
+            (start <= end).then(|| start.min(size)..end.saturating_add(1).min(size))
+        }
+    }
+}
+
+/// Digits; more of them than fit mean "beyond the end", which the largest number means as well.
+fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(text: &str, size: u64) -> Ranges {
+        let mut headers = HeaderMap::new();
+        headers.insert(RANGE, text.parse().unwrap());
+        ranges(&headers, size)
+    }
+
+    fn parts(parts: &[Range<u64>]) -> Ranges {
+        Ranges::Parts(parts.to_vec())
+    }
+
+    #[test]
+    fn every_form_is_resolved() {
+        assert_eq!(ranges(&HeaderMap::new(), 10), Ranges::Whole);
+        for (text, expected) in [
+            ("bytes=0-0", parts(&[0..1])),
+            ("bytes=2-5", parts(&[2..6])),
+            ("bytes=2-", parts(&[2..10])),
+            ("bytes=-3", parts(&[7..10])),
+            ("bytes=-30", parts(&[0..10])),
+            ("bytes=5-99999999999999999999999", parts(&[5..10])),
+            ("bytes=0-1,8-", parts(&[0..2, 8..10])),
+            ("bytes= 8-9 , 0-1 ", parts(&[8..10, 0..2])),
+            ("bytes=0-1,20-30", parts(&[0..2])),
+            ("bytes=10-", Ranges::Unsatisfiable),
+            ("bytes=10-12,20-", Ranges::Unsatisfiable),
+            ("bytes=-0", Ranges::Unsatisfiable),
+            ("bytes=99999999999999999999999-", Ranges::Unsatisfiable),
+            ("bytes=5-2", Ranges::Unsatisfiable),
+            ("bytes=", Ranges::Unsatisfiable),
+            ("bytes=-", Ranges::Unsatisfiable),
+            ("bytes=a-b", Ranges::Unsatisfiable),
+            ("bytes=+1-2", Ranges::Unsatisfiable),
+            ("bytes=1", Ranges::Unsatisfiable),
+            ("items=0-1", Ranges::Whole),
+            ("nonsense", Ranges::Whole),
+            ("bytes=0-9,0-9", Ranges::Whole),
+        ] {
+            assert_eq!(of(text, 10), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_content_has_no_ranges() {
+        assert_eq!(of("bytes=0-", 0), Ranges::Whole);
+    }
+
+    #[test]
+    fn too_many_ranges_get_the_whole() {
+        let many: Vec<String> = (0..17).map(|at| format!("{at}-{at}")).collect();
+        assert_eq!(of(&format!("bytes={}", many.join(",")), 1000), Ranges::Whole);
+        assert!(matches!(of(&format!("bytes={}", many[..16].join(",")), 1000), Ranges::Parts(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn parts_lie_inside_the_content_and_are_no_more_than_it(
+            text in "bytes=([0-9]{0,3}-[0-9]{0,3}){1}(,[0-9]{0,3}-[0-9]{0,3}){0,4}",
+            size in 0_u64..500,
+        ) {
+            if let Ranges::Parts(parts) = of(&text, size) {
+                prop_assert!(!parts.is_empty());
+                prop_assert!(parts.iter().all(|range| range.start < range.end && range.end <= size));
+                prop_assert!(parts.iter().map(|range| range.end - range.start).sum::<u64>() <= size);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `/v2/<name>/blobs/<digest>`.
+
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
+    RANGE,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use sampan_driver::{ByteRange, RedirectRequest};
+use sampan_engine::LinkedBlobs;
+use sampan_engine::oci::Digest;
+
+use super::Reply;
+use crate::http::body::from_reader;
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::extract::{
+    Authorized, BlobDigest, Delete, FromPath, Pull, Ranges, etag, if_none_match, if_range_allows, ranges,
+};
+use crate::http::headers::{BYTES, CACHE_FOR_A_YEAR, DOCKER_CONTENT_DIGEST, OCTET_STREAM, visible};
+use crate::http::multipart::Multipart;
+use crate::http::state::AppState;
+
+/// The bytes of a blob, or a part of them, or where else they can be had.
+pub(in crate::http) async fn get(
+    State(state): State<AppState>,
+    at: Authorized<Pull>,
+    FromPath(digest): BlobDigest,
+    headers: HeaderMap,
+) -> Reply {
+    let blobs = at.repository().blobs();
+    if let Some(response) = redirected(&state, &blobs, &digest, RedirectRequest::Get).await? {
+        return Ok(response);
+    }
+    if headers.contains_key(IF_NONE_MATCH) && if_none_match(&headers, &etag(&digest)) {
+        blobs.stat(&digest).await?;
+        return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
+    }
+    if headers.contains_key(RANGE) && if_range_allows(&headers, &etag(&digest)) {
+        return ranged(blobs, digest, &headers).await;
+    }
+    let reader = blobs.read(&digest, ByteRange::ALL).await?;
+    Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader))))
+}
+
+/// Whether a blob is here, and its size.
+pub(in crate::http) async fn head(
+    State(state): State<AppState>,
+    at: Authorized<Pull>,
+    FromPath(digest): BlobDigest,
+    headers: HeaderMap,
+) -> Reply {
+    let blobs = at.repository().blobs();
+    if let Some(response) = redirected(&state, &blobs, &digest, RedirectRequest::Head).await? {
+        return Ok(response);
+    }
+    let blob = blobs.stat(&digest).await?;
+    if if_none_match(&headers, &etag(&digest)) {
+        return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
+    }
+    let mut response = with_type(dressed(StatusCode::OK, &digest, Body::empty()));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(blob.size_bytes));
+    Ok(response)
+}
+
+/// Takes a blob out of the repository.
+pub(in crate::http) async fn delete(at: Authorized<Delete>, FromPath(digest): BlobDigest) -> Reply {
+    at.repository().blobs().delete(&digest).await?;
+    Ok((StatusCode::ACCEPTED, [(CONTENT_LENGTH, HeaderValue::from(0))]).into_response())
+}
+
+/// The answer that sends the client to the store, if that may be and the store can do it.
+async fn redirected(
+    state: &AppState,
+    blobs: &LinkedBlobs,
+    digest: &Digest,
+    request: RedirectRequest,
+) -> Result<Option<Response>, ApiError> {
+    if !state.options().redirect {
+        return Ok(None);
+    }
+    let Some(url) = blobs.redirect(digest, request).await? else { return Ok(None) };
+    let headers = [(LOCATION, visible(url)), (DOCKER_CONTENT_DIGEST, visible(digest.to_string()))];
+    Ok(Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response()))
+}
+
+async fn ranged(blobs: LinkedBlobs, digest: Digest, headers: &HeaderMap) -> Reply {
+    let size = blobs.stat(&digest).await?.size_bytes;
+    let mut parts = match ranges(headers, size) {
+        Ranges::Whole => {
+            let reader = blobs.read(&digest, ByteRange::ALL).await?;
+            return Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader))));
+        }
+        Ranges::Unsatisfiable => {
+            let error =
+                ApiError::new(ErrorCode::RangeInvalid).with_detail(format!("the blob has {size} bytes"));
+            return Err(error.with_header(CONTENT_RANGE, visible(format!("bytes */{size}"))));
+        }
+        Ranges::Parts(parts) => parts,
+    };
+    if parts.len() > 1 {
+        let multipart = Multipart::new(parts, size);
+        let content_type = multipart.content_type();
+        let mut response =
+            dressed(StatusCode::PARTIAL_CONTENT, &digest.clone(), multipart.into_body(blobs, digest));
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        return Ok(response);
+    }
+    let Range { start, end } = parts.remove(0);
+    let reader = blobs.read(&digest, ByteRange::new(start, end - start)).await?;
+    let mut response = with_type(dressed(StatusCode::PARTIAL_CONTENT, &digest, from_reader(reader)));
+    response.headers_mut().insert(CONTENT_RANGE, visible(format!("bytes {start}-{}/{size}", end - 1)));
+    Ok(response)
+}
+
+/// What every answer says about a blob that is here.
+fn dressed(status: StatusCode, digest: &Digest, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(ETAG, etag(digest));
+    headers.insert(DOCKER_CONTENT_DIGEST, visible(digest.to_string()));
+    headers.insert(CACHE_CONTROL, CACHE_FOR_A_YEAR);
+    headers.insert(ACCEPT_RANGES, BYTES);
+    response
+}
+
+fn with_type(mut response: Response) -> Response {
+    response.headers_mut().insert(CONTENT_TYPE, OCTET_STREAM);
+    response
+}

@@ -1,0 +1,161 @@
+//! `/v2/<name>/manifests/<reference>`.
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use sampan_engine::oci::{Descriptor, Digest, Reference, Tag, media_type};
+use sampan_engine::{Error, ManifestStore, PutManifest, Stored, StoredInfo};
+use serde::Deserialize;
+
+use super::Reply;
+use crate::http::body::read_limited;
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::extract::{
+    Authorized, Delete, FromPath, ManifestReference, NewReference, Pull, Push, Query, etag, if_none_match,
+    wants_single_manifest,
+};
+use crate::http::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, visible};
+use crate::http::location::Locations;
+use crate::http::state::AppState;
+
+/// A manifest, byte for byte as it was pushed.
+pub(in crate::http) async fn get(
+    at: Authorized<Pull>,
+    FromPath(reference): ManifestReference,
+    headers: HeaderMap,
+) -> Reply {
+    let manifests = at.repository().manifests();
+    let stored = suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
+    if if_none_match(&headers, &etag(&stored.digest)) {
+        return Ok(not_modified(&stored.digest));
+    }
+    Ok(dressed(&stored.digest, stored.media_type, stored.bytes.into()))
+}
+
+/// The same without the bytes.
+pub(in crate::http) async fn head(
+    at: Authorized<Pull>,
+    FromPath(reference): ManifestReference,
+    headers: HeaderMap,
+) -> Reply {
+    let manifests = at.repository().manifests();
+    let mut info = manifests.stat(&reference).await?;
+    if is_ill_suited(&reference, info.media_type, &headers) {
+        let Stored { digest, media_type, bytes } =
+            suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
+        info = StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 };
+    }
+    if if_none_match(&headers, &etag(&info.digest)) {
+        return Ok(not_modified(&info.digest));
+    }
+    let mut response = dressed(&info.digest, info.media_type, Body::empty());
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(info.size_bytes));
+    Ok(response)
+}
+
+/// Stores a manifest, and sets tags to it.
+pub(in crate::http) async fn put(
+    State(state): State<AppState>,
+    at: Authorized<Push>,
+    NewReference(reference): NewReference,
+    locations: Locations,
+    query: Query,
+    headers: HeaderMap,
+    body: Body,
+) -> Reply {
+    let tags = tags(&query)?;
+    let limits = state.registry().limits();
+    if limits.read_only {
+        return Err(Error::ReadOnly.into());
+    }
+    let bytes = read_limited(&headers, body, limits.manifest_size_bytes).await?;
+    let put = PutManifest { bytes, media_type: content_type(&headers), reference, tags };
+    let outcome = at.repository().manifests().put(put).await?;
+
+    let location = locations.manifest(at.name(), &outcome.digest);
+    let digest = visible(outcome.digest.to_string());
+    let mut response =
+        (StatusCode::CREATED, [(LOCATION, location), (DOCKER_CONTENT_DIGEST, digest)]).into_response();
+    if let Some(subject) = outcome.subject {
+        response.headers_mut().insert(OCI_SUBJECT, visible(subject.to_string()));
+    }
+    for tag in outcome.tags {
+        response.headers_mut().append(OCI_TAG, visible(tag.as_str()));
+    }
+    Ok(response)
+}
+
+/// Removes a tag; or, by digest, a manifest with all its tags.
+pub(in crate::http) async fn delete(at: Authorized<Delete>, FromPath(reference): ManifestReference) -> Reply {
+    at.repository().manifests().delete(&reference).await?;
+    Ok((StatusCode::ACCEPTED, [(CONTENT_LENGTH, HeaderValue::from(0))]).into_response())
+}
+
+fn tags(query: &Query) -> Result<Vec<Tag>, ApiError> {
+    let tag = |text: &str| text.parse::<Tag>();
+    let tags: Result<_, _> = query.all("tag").map(tag).collect();
+    tags.map_err(|error| ApiError::new(ErrorCode::TagInvalid).with_detail(error.to_string()))
+}
+
+/// The media type that the client gives the body, without parameters.
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let media_type = text.split(';').next().unwrap_or(text).trim();
+    (!media_type.is_empty()).then(|| media_type.to_owned())
+}
+
+fn dressed(digest: &Digest, media_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(DOCKER_CONTENT_DIGEST, visible(digest.to_string()));
+    headers.insert(ETAG, etag(digest));
+    response
+}
+
+fn not_modified(digest: &Digest) -> Response {
+    let headers = [(ETAG, etag(digest)), (DOCKER_CONTENT_DIGEST, visible(digest.to_string()))];
+    (StatusCode::NOT_MODIFIED, headers).into_response()
+}
+
+/// Whether a Docker list was found under a tag by a client that is older than lists.
+fn is_ill_suited(reference: &Reference, media_type: &str, headers: &HeaderMap) -> bool {
+    matches!(reference, Reference::Tag(_))
+        && media_type == media_type::DOCKER_LIST
+        && wants_single_manifest(headers)
+}
+
+/// What was found, or for such a client the list's child for linux/amd64, as Distribution has it.
+async fn suited(
+    manifests: &ManifestStore,
+    reference: &Reference,
+    stored: Stored,
+    headers: &HeaderMap,
+) -> Result<Stored, ApiError> {
+    if !is_ill_suited(reference, stored.media_type, headers) {
+        return Ok(stored);
+    }
+    let child = child_for_linux_amd64(&stored.bytes).ok_or_else(|| {
+        ApiError::new(ErrorCode::ManifestUnknown).with_detail(
+            "the tag points at a manifest list without a child for linux/amd64, and Accept allows no list",
+        )
+    })?;
+    Ok(manifests.get(&Reference::Digest(child)).await?)
+}
+
+fn child_for_linux_amd64(list: &Bytes) -> Option<Digest> {
+    #[derive(Deserialize)]
+    struct List {
+        manifests: Vec<Descriptor>,
+    }
+    let list: List = serde_json::from_slice(list).ok()?;
+    let suits = |child: &Descriptor| {
+        child
+            .platform
+            .as_ref()
+            .is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
+    };
+    list.manifests.into_iter().find(suits).map(|child| child.digest)
+}

@@ -1,0 +1,239 @@
+//! `Observe`: the request's id, and one line in the log when it is done, however it ends.
+//!
+//! A line tells what Distribution's does, under the same names. Of the URI only the path is logged, of the headers only
+//! those that hold no secrets. The cause of a 5xx is logged here once, because here is the id that the client was told.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Uri};
+use http_body::{Body as _, Frame, SizeHint};
+use tower::{Layer, Service};
+
+use crate::http::context::RequestContext;
+use crate::http::error::{ErrorCode, Trouble};
+use crate::http::headers::{X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::http::state::AppState;
+use crate::serve::Peer;
+
+/// What the log says instead of a status when nobody was there to get one.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Gives every request its [`RequestContext`], and logs how it ended.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct Observe {
+    access_log: bool,
+}
+
+impl Observe {
+    pub(in crate::http) fn new(state: &AppState) -> Self {
+        Self { access_log: state.options().access_log }
+    }
+}
+
+/// [`Observe`] around a service.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Observing<S> {
+    observe: Observe,
+    inner: S,
+}
+
+impl<S> Layer<S> for Observe {
+    type Service = Observing<S>;
+
+    fn layer(&self, inner: S) -> Observing<S> {
+        Observing { observe: *self, inner }
+    }
+}
+
+impl<S> Service<Request> for Observing<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let context = Arc::new(RequestContext::new(request.headers()));
+        let mut line = Line::new(&request, Arc::clone(&context), self.observe.access_log);
+        request.extensions_mut().insert(Arc::clone(&context));
+        let answer = self.inner.call(request);
+        async move {
+            let mut response = answer.await?;
+            response.headers_mut().insert(X_REQUEST_ID, context.id_header());
+            line.answered(&response);
+            Ok(response.map(|inner| Body::new(Observed { inner, line })))
+        }
+        .boxed()
+    }
+}
+
+/// What the line in the log will say; it is written when this is dropped.
+#[derive(Debug)]
+struct Line {
+    context: Arc<RequestContext>,
+    is_wanted: bool,
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    forwarded_for: Option<HeaderValue>,
+    peer: Option<Peer>,
+    started: Instant,
+    /// `None` until there is an answer, and when nobody is there to read it.
+    status: Option<u16>,
+    code: Option<ErrorCode>,
+    written: u64,
+    /// How much of the body is still to be sent, as far as that is known.
+    expected: Option<u64>,
+    is_over: bool,
+}
+
+impl Line {
+    fn new(request: &Request, context: Arc<RequestContext>, is_wanted: bool) -> Self {
+        let header = |name: HeaderName| request.headers().get(name).cloned();
+        Self {
+            context,
+            is_wanted,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            host: header(HOST),
+            user_agent: header(USER_AGENT),
+            forwarded_for: header(X_FORWARDED_FOR),
+            peer: request.extensions().get::<Peer>().copied(),
+            started: Instant::now(),
+            status: None,
+            code: None,
+            written: 0,
+            expected: None,
+            is_over: false,
+        }
+    }
+
+    fn answered(&mut self, response: &Response) {
+        self.status = Some(response.status().as_u16());
+        self.expected = response.body().size_hint().exact();
+        self.is_over = self.method == Method::HEAD || response.body().is_end_stream();
+        let Some(trouble) = response.extensions().get::<Trouble>() else { return };
+        self.code = Some(trouble.code);
+        if trouble.vanished {
+            self.status = None;
+        }
+        if let Some(cause) = &trouble.cause {
+            self.log_cause(&**cause, "request failed");
+        }
+    }
+
+    fn sent(&mut self, bytes: u64) {
+        self.written += bytes;
+        self.is_over |= self.expected == Some(self.written);
+    }
+
+    fn log_cause(&self, cause: &(dyn StdError + 'static), what: &'static str) {
+        tracing::error!(
+            http.request.id = self.context.id(),
+            http.request.method = %self.method,
+            http.request.uri = self.uri.path(),
+            error = %Chain(cause),
+            "{what}: {}",
+            Chain(cause),
+        );
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.is_wanted {
+            return;
+        }
+        let (status, message) = match self.status {
+            Some(status) if self.is_over => (status, "response completed"),
+            _ => (CLIENT_CLOSED_REQUEST, "client went away before the response was complete"),
+        };
+        tracing::info!(
+            http.request.id = self.context.id(),
+            http.request.method = %self.method,
+            http.request.uri = self.uri.path(),
+            http.request.host = text(self.host.as_ref()).or_else(|| self.uri.host()),
+            http.request.remoteaddr = self.peer.map(|peer| tracing::field::display(peer.address)),
+            http.request.forwardedfor = text(self.forwarded_for.as_ref()),
+            http.request.useragent = text(self.user_agent.as_ref()),
+            http.response.status = status,
+            http.response.written = self.written,
+            http.response.duration_ms = self.started.elapsed().as_secs_f64() * 1000.0,
+            auth.user.name = self.context.user(),
+            err.code = self.code.map(ErrorCode::as_str),
+            "{message}"
+        );
+    }
+}
+
+fn text(header: Option<&HeaderValue>) -> Option<&str> {
+    header?.to_str().ok()
+}
+
+/// An error and everything that caused it, in one line.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// A body that is counted; its end is the end of the request.
+struct Observed {
+    inner: Body,
+    line: Line,
+}
+
+impl http_body::Body for Observed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let next = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &next {
+            Some(Ok(frame)) => {
+                let len = frame.data_ref().map_or(0, Bytes::len);
+                self.line.sent(len as u64);
+            }
+            Some(Err(error)) => self.line.log_cause(error, "response broken off"),
+            None => self.line.is_over = true,
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,232 @@
+//! `Locations`: the URLs of things, as the client of this request can reach them.
+//!
+//! `http.host` comes first, then `http.relativeurls`, then what a proxy says (`Forwarded`, else `X-Forwarded-Proto` and
+//! `X-Forwarded-Host`), then the request itself. `X-Forwarded-Port` is not looked at: balancers put the port of their own
+//! inner side there.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::header::{FORWARDED, HOST};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use sampan_engine::UploadId;
+use sampan_engine::oci::{Digest, RepositoryName};
+
+use super::headers::{X_FORWARDED_HOST, X_FORWARDED_PROTO, visible};
+use super::state::{AppState, HttpOptions};
+use crate::serve::{Peer, Scheme};
+
+/// The URLs of things, as the client of this request can reach them.
+#[derive(Clone, Debug)]
+pub(super) struct Locations {
+    /// Everything before `/v2/`.
+    base: String,
+}
+
+impl Locations {
+    pub(super) fn blob(&self, name: &RepositoryName, digest: &Digest) -> HeaderValue {
+        visible(format!("{}/v2/{name}/blobs/{digest}", self.base))
+    }
+
+    pub(super) fn manifest(&self, name: &RepositoryName, digest: &Digest) -> HeaderValue {
+        visible(format!("{}/v2/{name}/manifests/{digest}", self.base))
+    }
+
+    pub(super) fn upload(&self, name: &RepositoryName, id: &UploadId) -> HeaderValue {
+        visible(format!("{}/v2/{name}/blobs/uploads/{id}", self.base))
+    }
+}
+
+impl FromRequestParts<AppState> for Locations {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        let scheme = parts.extensions.get::<Peer>().map_or(Scheme::Http, |peer| peer.scheme);
+        Ok(Self { base: base(state.options(), &parts.headers, &parts.uri, scheme) })
+    }
+}
+
+fn base(options: &HttpOptions, headers: &HeaderMap, uri: &Uri, scheme: Scheme) -> String {
+    let prefix = &options.prefix;
+    if let Some(host) = &options.host {
+        return format!("{}{prefix}", host.as_str().trim_end_matches('/'));
+    }
+    if options.relative_urls {
+        return prefix.to_string();
+    }
+    let forwarded = Proxy::from_headers(headers);
+    let own_host =
+        || uri.authority().map(|host| host.as_str().to_owned()).or_else(|| host(first(headers, &HOST)?));
+    match forwarded.host.or_else(own_host) {
+        Some(host) => format!("{}://{host}{prefix}", forwarded.scheme.unwrap_or(scheme.as_str())),
+        // HTTP/1.0 without a host: a path is all there is to say.
+        None => prefix.to_string(),
+    }
+}
+
+/// What a proxy says about the request that it got.
+#[derive(Default)]
+struct Proxy {
+    scheme: Option<&'static str>,
+    host: Option<String>,
+}
+
+impl Proxy {
+    fn from_headers(headers: &HeaderMap) -> Self {
+        if let Some(forwarded) = first(headers, &FORWARDED) {
+            return Self::from_forwarded(forwarded);
+        }
+        Self {
+            scheme: first(headers, &X_FORWARDED_PROTO).and_then(scheme),
+            host: first(headers, &X_FORWARDED_HOST).and_then(host),
+        }
+    }
+
+    /// RFC 7239; `element` is what the proxy nearest to the client has said.
+    fn from_forwarded(element: &str) -> Self {
+        let mut proxy = Self::default();
+        for pair in element.split(';') {
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let value = value.trim().trim_matches('"');
+            match name.trim().to_ascii_lowercase().as_str() {
+                "proto" => proxy.scheme = scheme(value),
+                "host" => proxy.host = host(value),
+                _ => {}
+            }
+        }
+        proxy
+    }
+}
+
+/// The first element of a header that is a list; nothing of these lists may hold a comma of its own.
+fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let text = headers.get(name)?.to_str().ok()?;
+    let element = text.split(',').next().unwrap_or(text).trim();
+    (!element.is_empty()).then_some(element)
+}
+
+fn scheme(text: &str) -> Option<&'static str> {
+    [Scheme::Https, Scheme::Http]
+        .map(Scheme::as_str)
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(text))
+}
+
+/// A host that may stand in a URL: checked, because it comes from whoever sends the request.
+fn host(text: &str) -> Option<String> {
+    let authority: Authority = text.parse().ok()?;
+    let plain = !authority.host().is_empty() && !authority.as_str().contains('@');
+    plain.then(|| authority.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Case {
+        options: HttpOptions,
+        headers: &'static [(&'static str, &'static str)],
+        uri: &'static str,
+        scheme: Scheme,
+        expected: &'static str,
+    }
+
+    fn check(headers: &'static [(&'static str, &'static str)], expected: &'static str) {
+        check_case(Case {
+            options: HttpOptions::default(),
+            headers,
+            uri: "/v2/",
+            scheme: Scheme::Http,
+            expected,
+        });
+    }
+
+    fn check_case(case: Case) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in case.headers {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let base = base(&case.options, &headers, &case.uri.parse().unwrap(), case.scheme);
+        assert_eq!(base, case.expected, "{:?}", case.headers);
+    }
+
+    const HOST_ONLY: &[(&str, &str)] = &[("host", "reg.example:5000")];
+    const PROXIED: &[(&str, &str)] =
+        &[("host", "inner:5000"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "reg.example")];
+
+    #[test]
+    fn the_request_itself_is_the_last_resort() {
+        check(HOST_ONLY, "http://reg.example:5000");
+        check(&[], "");
+        check(&[("host", "[::1]:5000")], "http://[::1]:5000");
+        check(&[("host", "evil@reg.example")], "");
+        check(&[("host", "not a host")], "");
+    }
+
+    #[test]
+    fn http_2_names_the_host_in_the_uri() {
+        let (options, uri) = (HttpOptions::default(), "https://reg.example/v2/");
+        check_case(Case {
+            options,
+            headers: &[],
+            uri,
+            scheme: Scheme::Https,
+            expected: "https://reg.example",
+        });
+    }
+
+    #[test]
+    fn tls_makes_it_https() {
+        let options = HttpOptions::default();
+        let expected = "https://reg.example:5000";
+        check_case(Case { options, headers: HOST_ONLY, uri: "/v2/", scheme: Scheme::Https, expected });
+    }
+
+    #[test]
+    fn a_proxy_is_believed() {
+        check(PROXIED, "https://reg.example");
+        check(&[("host", "inner:5000"), ("x-forwarded-proto", "https")], "https://inner:5000");
+        check(
+            &[("host", "inner"), ("x-forwarded-host", "reg.example:8443, inner")],
+            "http://reg.example:8443",
+        );
+        check(&[("host", "inner"), ("x-forwarded-proto", "https, http")], "https://inner");
+        check(&[("host", "inner"), ("x-forwarded-proto", "gopher")], "http://inner");
+        check(&[("host", "inner"), ("x-forwarded-host", "a/b")], "http://inner");
+    }
+
+    #[test]
+    fn forwarded_beats_its_older_cousins() {
+        check(
+            &[
+                ("host", "inner"),
+                ("forwarded", "for=192.0.2.60; Proto=https; host=\"reg.example:8443\", for=10.0.0.1;host=x"),
+                ("x-forwarded-host", "other"),
+            ],
+            "https://reg.example:8443",
+        );
+        check(&[("host", "inner"), ("forwarded", "for=_x"), ("x-forwarded-proto", "https")], "http://inner");
+        check(&[("host", "inner"), ("forwarded", "rubbish;;=;")], "http://inner");
+    }
+
+    #[test]
+    fn the_configured_host_beats_all() {
+        let options = HttpOptions {
+            host: Some("https://pub.example/sub/".parse().unwrap()),
+            prefix: "/reg/".parse().unwrap(),
+            relative_urls: true,
+            ..HttpOptions::default()
+        };
+        let expected = "https://pub.example/sub/reg";
+        check_case(Case { options, headers: PROXIED, uri: "/v2/", scheme: Scheme::Http, expected });
+    }
+
+    #[test]
+    fn relative_urls_beat_what_the_request_says() {
+        let prefix = "/reg".parse().unwrap();
+        let options = HttpOptions { relative_urls: true, prefix, ..HttpOptions::default() };
+        check_case(Case { options, headers: PROXIED, uri: "/v2/", scheme: Scheme::Http, expected: "/reg" });
+    }
+}

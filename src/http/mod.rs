@@ -1,0 +1,45 @@
+//! The HTTP API: OCI distribution-spec 1.1 and its main branch, and what Docker's clients rely on.
+//!
+//! Handlers translate, the engine decides: status codes and headers exist here alone, and nothing here knows of paths in
+//! the store. Absent on purpose: sockets and TLS (`serve`), how a client proves who it is (`auth`).
+
+use axum::Router;
+use tower::ServiceBuilder;
+
+pub mod body;
+mod context;
+pub mod error;
+mod extract;
+pub mod fold_name;
+mod handlers;
+mod headers;
+mod layers;
+mod location;
+mod mapping;
+mod multipart;
+mod prefix;
+mod routes;
+mod state;
+
+pub use context::RequestContext;
+pub use error::{ApiError, ErrorCode};
+pub use prefix::{InvalidPrefix, Prefix};
+pub use state::{AppState, HttpOptions};
+
+/// Everything that a client can reach, ready to be served.
+///
+/// The layers, from the outside in:
+///
+/// 1. `Observe` gives the request its id, and says when and how it ended, whatever happens further in;
+/// 2. `Dress` adds the headers that every answer of the API carries, also those that the two further in give themselves;
+/// 3. `CatchPanic` makes an answer of a panic, so that the layers outside see one;
+/// 4. `FoldName` must be outside the router, which chooses the handler by the path that is rewritten here.
+pub fn router(state: AppState) -> Router {
+    let api = ServiceBuilder::new()
+        .layer(layers::Observe::new(&state))
+        .layer(layers::Dress::new(&state))
+        .layer(layers::CatchPanic)
+        .layer(layers::FoldName::new(&state))
+        .service(routes::table().with_state(state));
+    Router::new().fallback_service(api)
+}
