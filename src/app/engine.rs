@@ -1,0 +1,65 @@
+//! From the configuration to the engine.
+
+use std::sync::Arc;
+
+use sampan_driver::StorageDriver;
+use sampan_engine::{IndexChildren, Limits, Registry, UrlRules, Validation};
+
+use crate::config::{CacheConfig, Config, PlatformRule, ValidationConfig};
+
+/// The registry that `config` describes, over `driver`.
+pub(super) fn registry(config: &Config, driver: Arc<dyn StorageDriver>) -> Registry {
+    let storage = &config.storage;
+    let mut limits = Limits {
+        manifest_size_bytes: config.http.limits.maxmanifestsize.0,
+        delete: storage.delete.enabled,
+        read_only: storage.maintenance.readonly.enabled,
+        ..Limits::default()
+    };
+    // 0 means "as many as there are processors", as in Distribution.
+    if let Some(lookups) = storage.tag.concurrencylimit.filter(|limit| *limit > 0) {
+        limits.tag_lookups = usize::try_from(lookups).unwrap_or(usize::MAX);
+    }
+    let classes = &config.policy.repository.classes;
+    let validation = Validation {
+        classes: (!classes.is_empty()).then(|| classes.clone()),
+        ..validation(&config.validation)
+    };
+    let builder = Registry::builder(driver).limits(limits).validation(validation);
+    match manifest_cache_bytes(&storage.cache) {
+        Some(bytes) => builder.manifest_cache_bytes(bytes).build(),
+        None => builder.build(),
+    }
+}
+
+/// `cache.blobdescriptorsize` counts entries; ours are whole manifests, of 2 KiB on average.
+fn manifest_cache_bytes(cache: &CacheConfig) -> Option<u64> {
+    const ENTRY_BYTES: u64 = 2048;
+    const UNLIMITED_BYTES: u64 = 256 << 20;
+    cache.blobdescriptor.as_ref()?;
+    Some(cache.limit().map_or(UNLIMITED_BYTES, |entries| (entries as u64).saturating_mul(ENTRY_BYTES)))
+}
+
+fn validation(config: &ValidationConfig) -> Validation {
+    if config.is_lifted() {
+        return Validation { urls: UrlRules::Any, index_children: IndexChildren::None, classes: None };
+    }
+    let (allow, deny) = (config.manifests.urls.allow.clone(), config.manifests.urls.deny.clone());
+    let urls = if allow.is_empty() && deny.is_empty() {
+        UrlRules::None
+    } else {
+        UrlRules::Only(Arc::new(move |url| {
+            (allow.is_empty() || allow.iter().any(|pattern| pattern.as_regex().is_match(url)))
+                && !deny.iter().any(|pattern| pattern.as_regex().is_match(url))
+        }))
+    };
+    let indexes = &config.manifests.indexes;
+    let index_children = match indexes.platforms {
+        PlatformRule::All => IndexChildren::All,
+        PlatformRule::None => IndexChildren::None,
+        PlatformRule::List => IndexChildren::Platforms(
+            indexes.platformlist.iter().map(|platform| (platform.architecture.clone(), platform.os.clone())).collect(),
+        ),
+    };
+    Validation { urls, index_children, classes: None }
+}

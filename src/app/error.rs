@@ -1,0 +1,38 @@
+//! Why the registry does not start.
+
+use crate::auth::{HtpasswdError, InvalidParameter};
+use crate::drivers::DriverSetupError;
+use crate::serve::BindError;
+use crate::serve::tls::TlsError;
+
+/// Why the registry does not start. Each names the setting that is to be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The store.
+    #[error(transparent)]
+    Storage(#[from] DriverSetupError),
+    /// The address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The certificates.
+    #[error("http.tls")]
+    Tls(#[from] TlsError),
+    /// The users and passwords.
+    #[error("auth.htpasswd")]
+    Htpasswd(#[from] HtpasswdError),
+    /// A word that cannot be sent to clients.
+    #[error("auth.silly")]
+    Silly(#[from] InvalidParameter),
+    /// A header that cannot be sent.
+    #[error("http.headers: {name:?} is not a header, or one of its values cannot be sent")]
+    Header {
+        /// Its name.
+        name: String,
+    },
+    /// A path that cannot be served.
+    #[error("http.prefix")]
+    Prefix(#[from] crate::http::InvalidPrefix),
+    /// The operating system refuses to tell of signals.
+    #[error("signals cannot be received")]
+    Signals(#[source] std::io::Error),
+}

@@ -1,0 +1,172 @@
+//! The composition root: from a configuration to a running registry. Nothing else builds things.
+
+mod engine;
+mod error;
+mod housekeeping;
+mod network;
+mod reload;
+
+use std::sync::Arc;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+pub use self::error::AppError;
+use self::reload::Reload;
+use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
+use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
+use crate::drivers::Drivers;
+use crate::http::{AppState, HttpOptions, router};
+use crate::serve::Server;
+use crate::telemetry::{LogFormat, LogOptions, logging};
+
+/// Serves the registry that `loaded` describes until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When something that the configuration asks for cannot be had; nothing was served then.
+pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) -> Result<(), AppError> {
+    let config = &loaded.config;
+    logging::install(&log_options(config));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+
+    let options = http_options(config)?;
+    let driver = drivers.build(&config.storage.driver).await?;
+    let registry = engine::registry(config, driver);
+    let access = Access::open(&config.auth).await?;
+    let security = network::security(&config.http).await?;
+    let listener = network::listener(&config.http).await?;
+
+    let state = AppState::new(registry.clone(), access.controller(), options);
+    let server = Server::new(router(state), network::options(config)).listen(listener, security.clone());
+    let mut signals = Signals::new().map_err(AppError::Signals)?;
+    let housekeeping = config.storage.maintenance.uploadpurging.clone();
+    let work = async {
+        if housekeeping.enabled {
+            housekeeping::purge_uploads(registry.clone(), housekeeping).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    let mut reload = Reload::new(&loaded, environment, registry.clone(), access, security);
+    let shutdown = async {
+        tokio::select! {
+            signal = signals.until_the_end(&mut reload) => tracing::info!("stopping on {signal}"),
+            () = work => {}
+        }
+    };
+    let drained = server.run(shutdown).await;
+    tracing::info!(aborted = drained.aborted, "stopped");
+    Ok(())
+}
+
+/// Checks what can be checked of a configuration without opening anything.
+///
+/// # Errors
+///
+/// When the registry would not start with it.
+pub fn check(config: &Config) -> Result<(), AppError> {
+    http_options(config).map(drop)
+}
+
+/// Who guards the registry, and what of it can be exchanged while running.
+#[derive(Clone, Debug)]
+enum Access {
+    Anonymous(Arc<Anonymous>),
+    Silly(Arc<Silly>),
+    Htpasswd(Arc<Htpasswd>),
+}
+
+impl Access {
+    async fn open(config: &AuthConfig) -> Result<Self, AppError> {
+        match config {
+            AuthConfig::Silly(silly) => Ok(Self::Silly(Arc::new(Silly::new(&silly.realm, &silly.service)?))),
+            AuthConfig::Htpasswd(htpasswd) => {
+                let throttle = ThrottleOptions::default();
+                let htpasswd = Htpasswd::open(&htpasswd.realm, htpasswd.path.clone(), throttle).await?;
+                Ok(Self::Htpasswd(Arc::new(htpasswd)))
+            }
+            // The configuration's own check refuses a token section before it comes here.
+            AuthConfig::None | AuthConfig::Token(_) => Ok(Self::Anonymous(Arc::new(Anonymous))),
+        }
+    }
+
+    fn controller(&self) -> Arc<dyn AccessController> {
+        match self {
+            Self::Anonymous(controller) => controller.clone(),
+            Self::Silly(controller) => controller.clone(),
+            Self::Htpasswd(controller) => controller.clone(),
+        }
+    }
+}
+
+fn log_options(config: &Config) -> LogOptions {
+    LogOptions {
+        level: match config.log.level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        },
+        format: match config.log.formatter {
+            LogFormatter::Text => LogFormat::Text,
+            LogFormatter::Json => LogFormat::Json,
+            LogFormatter::Logstash => LogFormat::Logstash,
+        },
+        fields: config.log.fields.clone(),
+    }
+}
+
+fn http_options(config: &Config) -> Result<HttpOptions, AppError> {
+    let http = &config.http;
+    let mut headers = HeaderMap::new();
+    for (name, values) in &http.headers {
+        let invalid = || AppError::Header { name: name.clone() };
+        let header: HeaderName = name.parse().map_err(|_| invalid())?;
+        for value in values {
+            headers.append(header.clone(), HeaderValue::from_str(value).map_err(|_| invalid())?);
+        }
+    }
+    Ok(HttpOptions {
+        prefix: http.prefix.as_str().parse()?,
+        host: http.host.as_ref().map(|host| host.as_url().clone()),
+        relative_urls: http.relativeurls,
+        headers,
+        catalog_max_entries: config.catalog.maxentries,
+        tags_max: config.tags.maxtags,
+        redirect: !config.storage.redirect.disable,
+        ..HttpOptions::default()
+    })
+}
+
+/// The signals that a registry heeds.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads at each SIGHUP, until a signal ends it all.
+    async fn until_the_end(&mut self, reload: &mut Reload) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => reload.run().await,
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! From the configuration to sockets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::AppError;
+use crate::config::{self, Config, HttpConfig, TlsConfig};
+use crate::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
+use crate::serve::{ListenAddress, Listener, Security, ServeOptions};
+
+/// The limits of the server that `config` describes.
+pub(super) fn options(config: &Config) -> ServeOptions {
+    let HttpConfig { limits, draintimeout, h2c, .. } = &config.http;
+    ServeOptions {
+        h2c: h2c.enabled,
+        header_timeout: limits.headertimeout,
+        idle_timeout: limits.idletimeout,
+        stall_timeout: limits.readtimeout,
+        max_connections: if limits.maxconnections == 0 { usize::MAX } else { limits.maxconnections },
+        drain_timeout: *draintimeout,
+        ..ServeOptions::default()
+    }
+}
+
+/// Binds `http.addr`.
+pub(super) async fn listener(http: &HttpConfig) -> Result<Listener, AppError> {
+    Ok(Listener::bind(&address(&http.addr), "http.addr").await?)
+}
+
+fn address(configured: &config::ListenAddress) -> ListenAddress {
+    match configured {
+        config::ListenAddress::Unix(path) => ListenAddress::unix(path),
+        config::ListenAddress::Tcp { host: None, port } => ListenAddress::AllInterfaces(*port),
+        config::ListenAddress::Tcp { host: Some(host), port } => match host.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => ListenAddress::AllInterfaces(*port),
+            Ok(ip) => ListenAddress::Tcp(SocketAddr::new(ip, *port)),
+            Err(_) => ListenAddress::Named(host.clone(), *port),
+        },
+    }
+}
+
+/// What protects the connections. A TLS section that cannot be served is an error, never a plain connection.
+pub(super) async fn security(http: &HttpConfig) -> Result<Security, AppError> {
+    match &http.tls {
+        None => Ok(Security::Plain),
+        Some(tls) => Ok(Security::Tls(tls_reloader(tls, http).await?)),
+    }
+}
+
+async fn tls_reloader(tls: &TlsConfig, http: &HttpConfig) -> Result<Arc<TlsReloader>, AppError> {
+    Ok(TlsReloader::load(tls_settings(tls, http)).await?)
+}
+
+fn tls_settings(tls: &TlsConfig, http: &HttpConfig) -> TlsSettings {
+    TlsSettings {
+        minimum_version: match tls.minimumtls {
+            config::TlsVersion::Tls12 => TlsVersion::Tls12,
+            config::TlsVersion::Tls13 => TlsVersion::Tls13,
+        },
+        cipher_suites: tls.ciphersuites.clone(),
+        client_cas: tls.clientcas.clone(),
+        client_auth: Some(match tls.clientauth {
+            config::ClientAuth::RequestClientCert => ClientAuth::Request,
+            config::ClientAuth::RequireAnyClientCert => ClientAuth::RequireAny,
+            config::ClientAuth::VerifyClientCertIfGiven => ClientAuth::VerifyIfGiven,
+            config::ClientAuth::RequireAndVerifyClientCert => ClientAuth::RequireAndVerify,
+        }),
+        http2: !http.http2.disabled,
+        ..TlsSettings::new(&tls.certificate, &tls.key)
+    }
+}

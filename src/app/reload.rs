@@ -1,0 +1,114 @@
+//! What SIGHUP changes in a running registry, and what it only can tell.
+
+use sampan_engine::Registry;
+
+use super::Access;
+use crate::config::{Config, Environment, HttpConfig, Loaded, Source};
+use crate::serve::Security;
+
+/// Reads the configuration again.
+pub(super) struct Reload {
+    source: Source,
+    environment: Environment,
+    registry: Registry,
+    access: Access,
+    security: Security,
+    /// What is in effect.
+    config: Config,
+}
+
+impl Reload {
+    pub(super) fn new(
+        loaded: &Loaded,
+        environment: Environment,
+        registry: Registry,
+        access: Access,
+        security: Security,
+    ) -> Self {
+        let (source, config) = (loaded.source.clone(), loaded.config.clone());
+        Self { source, environment, registry, access, security, config }
+    }
+
+    /// Takes over what can change while running, and says what cannot. A file that is wrong changes nothing.
+    pub(super) async fn run(&mut self) {
+        tracing::info!("SIGHUP: reading {} again", self.source);
+        self.take_certificates().await;
+        self.take_passwords().await;
+        let loaded = match Config::load(self.source.clone(), &self.environment) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                tracing::error!("{} was not taken over, everything stays as it is: {error}", self.source);
+                return;
+            }
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let new = loaded.config;
+        self.take_read_only(&new);
+        for key in differences(&self.config, &new) {
+            tracing::warn!("{key} has changed in {}; that needs a restart", self.source);
+        }
+    }
+
+    async fn take_certificates(&self) {
+        let Security::Tls(tls) = &self.security else { return };
+        match tls.reload().await {
+            Ok(()) => tracing::info!("certificates were read again"),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "certificates were not exchanged, the old ones stay"
+            ),
+        }
+    }
+
+    async fn take_passwords(&self) {
+        let Access::Htpasswd(htpasswd) = &self.access else { return };
+        match htpasswd.reload().await {
+            Ok(()) => tracing::info!(users = htpasswd.users(), "users and passwords were read again"),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "users and passwords were not exchanged, the old ones stay"
+            ),
+        }
+    }
+
+    fn take_read_only(&mut self, new: &Config) {
+        let read_only = new.storage.maintenance.readonly.enabled;
+        if self.registry.limits().read_only != read_only {
+            self.registry.set_read_only(read_only);
+            tracing::info!("read-only mode is {}", if read_only { "on" } else { "off" });
+        }
+        self.config.storage.maintenance.readonly.enabled = read_only;
+    }
+}
+
+/// The keys whose values differ.
+fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
+    let storage = |config: &Config| config.storage.clone();
+    let (old_storage, new_storage) = (storage(old), storage(new));
+    let pairs = [
+        ("log", old.log != new.log),
+        ("storage driver", old_storage.driver != new_storage.driver),
+        ("storage.delete", old_storage.delete != new_storage.delete),
+        ("storage.redirect", old_storage.redirect != new_storage.redirect),
+        ("storage.cache", old_storage.cache != new_storage.cache),
+        ("storage.tag", old_storage.tag != new_storage.tag),
+        ("storage.maintenance", old_storage.maintenance != new_storage.maintenance),
+        ("auth", old.auth != new.auth),
+        ("http.addr", old.http.addr != new.http.addr || old.http.net != new.http.net),
+        ("http.tls", old.http.tls != new.http.tls),
+        ("http.limits", old.http.limits != new.http.limits),
+        ("http", without_the_above(&old.http) != without_the_above(&new.http)),
+        ("catalog", old.catalog != new.catalog),
+        ("tags", old.tags != new.tags),
+        ("validation", old.validation != new.validation),
+        ("policy", old.policy != new.policy),
+    ];
+    pairs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+fn without_the_above(http: &HttpConfig) -> HttpConfig {
+    let defaults = Config::default().http;
+    HttpConfig { addr: defaults.addr, net: defaults.net, tls: None, limits: defaults.limits, ..http.clone() }
+}

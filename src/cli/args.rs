@@ -1,0 +1,152 @@
+//! What can be asked of the binary.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::serve::certificate::DEFAULT_DAYS;
+
+/// An OCI container registry.
+#[derive(Debug, Parser)]
+#[command(name = "registry", version = VERSION, disable_version_flag = true)]
+pub(super) struct Args {
+    /// Print the version and exit
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// Program, package and version on one line, as Distribution prints them.
+const VERSION: &str = concat!("sampan v", env!("CARGO_PKG_VERSION"));
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve the registry until SIGTERM or SIGINT
+    ///
+    /// `registry FILE.yml` means the same, as the image's entry point has it.
+    Serve {
+        /// The configuration; else $REGISTRY_CONFIGURATION_PATH, /etc/distribution/config.yml or
+        /// /etc/docker/registry/config.yml, else a registry on localhost:5000 with its data in ./registry-data
+        config: Option<PathBuf>,
+    },
+
+    /// Look at a configuration without serving it
+    #[command(subcommand)]
+    Config(ConfigCommand),
+
+    /// Keep the file of users and passwords for `auth: htpasswd`
+    #[command(subcommand)]
+    Htpasswd(HtpasswdCommand),
+
+    /// Make a certificate authority and a server certificate for a network without one
+    Certificate(CertificateOptions),
+
+    /// Print a completion script for a shell
+    Completion {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Say whether the configuration would be served: exit code 0, or 1 and every problem found
+    Check {
+        /// The configuration; else the one that `serve` would take
+        config: Option<PathBuf>,
+    },
+    /// Print the configuration in effect, each value with where it comes from, without secrets
+    Show {
+        /// The configuration; else the one that `serve` would take
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HtpasswdCommand {
+    /// Add a user, or change a password, which is asked for or read from standard input
+    Add {
+        /// The file; it is made when there is none
+        file: PathBuf,
+        /// Who
+        user: String,
+    },
+    /// Remove a user
+    Remove {
+        /// The file
+        file: PathBuf,
+        /// Who
+        user: String,
+    },
+    /// List the users
+    List {
+        /// The file
+        file: PathBuf,
+    },
+    /// Say whether a password, which is asked for or read from standard input, is the user's: exit code 0 or 1
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// Who
+        user: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CertificateOptions {
+    /// Where the files go: ca.crt (for clients), domain.crt and domain.key (for the registry)
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(super) out: PathBuf,
+
+    /// For how many days the certificate is valid
+    #[arg(long, default_value_t = DEFAULT_DAYS)]
+    pub(super) days: u32,
+
+    /// Exchange a certificate that is there already; the authority stays
+    #[arg(long)]
+    pub(super) replace: bool,
+
+    /// Host names and addresses that clients know the registry by
+    #[arg(required = true, value_name = "HOST")]
+    pub(super) hosts: Vec<String>,
+}
+
+/// `registry config.yml` means `registry serve config.yml`.
+pub(super) fn with_implied_serve(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let is_config = |arg: &OsString| {
+        Path::new(arg).extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
+    };
+    if args.get(1).is_some_and(is_config) {
+        args.insert(1, "serve".into());
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bare_configuration_is_served() {
+        for (given, expected) in [
+            (vec!["registry", "/etc/distribution/config.yml"], vec!["registry", "serve", "/etc/distribution/config.yml"]),
+            (vec!["registry", "c.yaml"], vec!["registry", "serve", "c.yaml"]),
+            (vec!["registry", "serve", "c.yml"], vec!["registry", "serve", "c.yml"]),
+            (vec!["registry", "--help"], vec!["registry", "--help"]),
+            (vec!["registry"], vec!["registry"]),
+        ] {
+            assert_eq!(with_implied_serve(given.into_iter().map(OsString::from)), expected);
+        }
+    }
+}

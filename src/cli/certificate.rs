@@ -1,0 +1,18 @@
+//! `registry certificate`.
+
+use super::Outcome;
+use super::args::CertificateOptions;
+use super::terminal::say;
+use crate::files::Existing;
+use crate::serve::certificate::{CertificateRequest, create};
+
+pub(super) fn run(options: CertificateOptions) -> Outcome {
+    let CertificateOptions { out, hosts, days, replace } = options;
+    let existing = if replace { Existing::Replace } else { Existing::Keep };
+    let files = create(&CertificateRequest { names: hosts, folder: out, days, existing })?;
+    say(format!("{}\tfor http.tls.certificate", files.certificate.display()));
+    say(format!("{}\tfor http.tls.key", files.key.display()));
+    say(format!("{}\tfor clients: /etc/docker/certs.d/HOST:PORT/ca.crt", files.authority.display()));
+    say(format!("{}\tkeep it safe: whoever has it can sign further certificates", files.authority_key.display()));
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! `registry config`: looking at a configuration without serving it.
+
+use std::path::PathBuf;
+
+use super::Outcome;
+use super::args::ConfigCommand;
+use super::terminal::{say, warn};
+use crate::app;
+use crate::config::{Config, Environment, Loaded, Source, show};
+use crate::drivers::Drivers;
+
+pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
+    match command {
+        ConfigCommand::Check { config } => check(drivers, config),
+        ConfigCommand::Show { config } => {
+            let loaded = load(config)?;
+            print_warnings(&loaded);
+            say(show(&loaded).trim_end());
+            Ok(())
+        }
+    }
+}
+
+fn check(drivers: &Drivers, config: Option<PathBuf>) -> Outcome {
+    let loaded = load(config)?;
+    print_warnings(&loaded);
+    drivers.check(&loaded.config.storage.driver)?;
+    app::check(&loaded.config)?;
+    say(format!("{} would be served", loaded.source));
+    Ok(())
+}
+
+fn load(config: Option<PathBuf>) -> Result<Loaded, crate::config::ConfigError> {
+    let environment = Environment::of_process();
+    Config::load(Source::find(config, &environment), &environment)
+}
+
+fn print_warnings(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        warn(format!("warning: {warning}"));
+    }
+}

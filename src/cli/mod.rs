@@ -1,0 +1,72 @@
+//! The command line: what can be asked of the binary, everything that it prints, and its exit codes.
+//!
+//! 0 is success, 1 a failure, 2 a command that was not understood.
+
+mod args;
+mod certificate;
+mod check;
+mod htpasswd;
+mod serve;
+mod terminal;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use self::args::{Args, Command};
+use crate::drivers::Drivers;
+use crate::telemetry::format::chain;
+
+/// Runs the command that the process was started with, over these drivers, and tells how it ended.
+pub fn main(drivers: Drivers) -> ExitCode {
+    let args = match Args::try_parse_from(args::with_implied_serve(std::env::args_os())) {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let result = match args.command {
+        None => help(),
+        Some(Command::Serve { config }) => serve::run(&drivers, config),
+        Some(Command::Config(command)) => check::run(&drivers, command),
+        Some(Command::Htpasswd(command)) => htpasswd::run(command),
+        Some(Command::Certificate(options)) => certificate::run(options),
+        Some(Command::Completion { shell }) => {
+            completion(shell);
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a command ends with: an error is printed with its causes, and the exit code is 1.
+type Outcome = Result<(), Box<dyn Error>>;
+
+#[expect(clippy::print_stderr, reason = "the command line prints")]
+fn print_error(error: &(dyn Error + 'static)) {
+    eprintln!("registry: {}", chain(error));
+}
+
+/// `--help` and `--version` come this way too.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed terminal is no reason to fail otherwise.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    }
+}
+
+fn help() -> Outcome {
+    Ok(Args::command().print_help()?)
+}
+
+fn completion(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Args::command(), "registry", &mut std::io::stdout());
+}

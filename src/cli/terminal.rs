@@ -1,0 +1,31 @@
+//! Printing, and asking for passwords.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+/// Prints a line. A reader that has gone away (`| head`) is not an error.
+pub(super) fn say(line: impl AsRef<str>) {
+    let _ = writeln!(io::stdout().lock(), "{}", line.as_ref());
+}
+
+/// Asks for a password without showing it, twice when it is a new one; or takes the first line of standard input.
+pub(super) fn password(user: &str, is_new: bool) -> io::Result<Vec<u8>> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        let mut line = Vec::new();
+        stdin.lock().read_until(b'\n', &mut line)?;
+        while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            line.pop();
+        }
+        return Ok(line);
+    }
+    let password = rpassword::prompt_password(format!("Password of {user}: "))?;
+    if is_new && rpassword::prompt_password("The same again: ")? != password {
+        return Err(io::Error::other("the two passwords differ; nothing was changed"));
+    }
+    Ok(password.into_bytes())
+}
+
+/// Prints a line to standard error.
+pub(super) fn warn(line: impl AsRef<str>) {
+    let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../docs/architecture.md")]
+
+pub mod cli;
+
+pub mod app;
+pub mod config;
+pub mod drivers;
+
+pub mod auth;
+pub mod http;
+pub mod serve;
+
+pub mod files;
+pub mod telemetry;
+#[cfg(test)]
+mod test_log;

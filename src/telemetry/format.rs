@@ -1,0 +1,210 @@
+//! How a line of the log is written: as logrus does, so that whatever read Distribution's logs reads ours.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::LogFormat;
+
+/// Writes events as lines.
+#[derive(Clone, Debug)]
+pub struct LineFormat {
+    format: LogFormat,
+    fields: BTreeMap<String, Value>,
+}
+
+impl LineFormat {
+    /// Lines of `format`, each with `fields`.
+    pub fn new(format: LogFormat, fields: BTreeMap<String, Value>) -> Self {
+        Self { format, fields }
+    }
+
+    fn line(&self, level: Level, time: &str, event: Parts) -> Result<String, fmt::Error> {
+        match self.format {
+            LogFormat::Text => self.text(level, time, &event),
+            LogFormat::Json => {
+                let mut line = self.object(event.fields);
+                line.insert("level".to_owned(), level_name(level).into());
+                line.insert("msg".to_owned(), event.message.into());
+                line.insert("time".to_owned(), time.into());
+                Ok(Value::Object(line).to_string())
+            }
+            LogFormat::Logstash => {
+                let mut line = self.object(event.fields);
+                line.insert("@timestamp".to_owned(), time.into());
+                line.insert("@version".to_owned(), "1".into());
+                line.insert("level".to_owned(), level_name(level).into());
+                line.insert("message".to_owned(), event.message.into());
+                Ok(Value::Object(line).to_string())
+            }
+        }
+    }
+
+    fn object(&self, fields: Vec<(&'static str, Value)>) -> Map<String, Value> {
+        let mut object: Map<String, Value> = self.fields.clone().into_iter().collect();
+        object.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        object
+    }
+
+    fn text(&self, level: Level, time: &str, event: &Parts) -> Result<String, fmt::Error> {
+        let mut line = String::with_capacity(256);
+        write!(line, "time={time:?} level={}", level_name(level))?;
+        write_pair(&mut line, "msg", &Value::String(event.message.clone()))?;
+        for (name, value) in &self.fields {
+            write_pair(&mut line, name, value)?;
+        }
+        for (name, value) in &event.fields {
+            write_pair(&mut line, name, value)?;
+        }
+        Ok(line)
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for LineFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut parts = Parts::default();
+        event.record(&mut parts);
+        let time = OffsetDateTime::now_utc().format(&Rfc3339).map_err(|_| fmt::Error)?;
+        writeln!(writer, "{}", self.line(*event.metadata().level(), &time, parts)?)
+    }
+}
+
+/// An event, taken apart.
+#[derive(Default)]
+struct Parts {
+    message: String,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Parts {
+    fn add(&mut self, field: &Field, value: impl Into<Value>) {
+        let value = value.into();
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            (name, value) => self.fields.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Parts {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value);
+    }
+
+    /// An error is of no use without its causes.
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.add(field, chain(value));
+    }
+}
+
+/// An error and all its causes, on one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // A wrapper that already says what its cause says.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+fn write_pair(line: &mut String, name: &str, value: &Value) -> fmt::Result {
+    match value {
+        Value::String(text) if is_plain(text) => write!(line, " {name}={text}"),
+        // Debug escapes quotes and control characters: a log line is one line.
+        Value::String(text) => write!(line, " {name}={text:?}"),
+        Value::Array(_) | Value::Object(_) => write!(line, " {name}={:?}", value.to_string()),
+        other => write!(line, " {name}={other}"),
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'/' | b'@' | b'^' | b'+');
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(format: LogFormat, fields: Vec<(&'static str, Value)>) -> String {
+        let format = LineFormat::new(format, BTreeMap::from([("service".to_owned(), "registry".into())]));
+        let message = "listening on [::]:5000".to_owned();
+        format.line(Level::WARN, "2026-01-02T03:04:05Z", Parts { message, fields }).unwrap()
+    }
+
+    #[test]
+    fn text_is_that_of_logrus() {
+        assert_eq!(
+            line(LogFormat::Text, vec![("size", 5.into()), ("path", "/a b\n".into()), ("tag", "v1.2".into())]),
+            r#"time="2026-01-02T03:04:05Z" level=warning msg="listening on [::]:5000" service=registry size=5 path="/a b\n" tag=v1.2"#
+        );
+    }
+
+    #[test]
+    fn json_has_the_keys_of_its_dialect() {
+        assert_eq!(
+            line(LogFormat::Json, vec![("size", 5.into())]),
+            r#"{"level":"warning","msg":"listening on [::]:5000","service":"registry","size":5,"time":"2026-01-02T03:04:05Z"}"#
+        );
+        assert_eq!(
+            line(LogFormat::Logstash, vec![]),
+            r#"{"@timestamp":"2026-01-02T03:04:05Z","@version":"1","level":"warning","message":"listening on [::]:5000","service":"registry"}"#
+        );
+    }
+
+    #[test]
+    fn a_chain_tells_every_cause_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] std::io::Error);
+        assert_eq!(chain(&Outer(std::io::Error::other("inner"))), "outer: inner");
+    }
+}

@@ -1,0 +1,6 @@
+//! What the registry tells about itself.
+
+pub mod format;
+pub mod logging;
+
+pub use logging::{LogOptions, LogFormat};

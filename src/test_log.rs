@@ -1,0 +1,33 @@
+//! What a test's own thread has logged.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+/// Collects log lines as text. Work on the blocking pool logs on other threads and is not seen.
+#[derive(Clone, Default)]
+pub(crate) struct TestLog(Arc<Mutex<Vec<u8>>>);
+
+impl TestLog {
+    /// Collects until the guard is dropped.
+    pub(crate) fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    /// What was collected so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl io::Write for TestLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
