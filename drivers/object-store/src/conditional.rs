@@ -1,0 +1,112 @@
+//! Conditional writes: which ones a store honours, and how they are sent.
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, GetOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
+};
+use tokio::sync::Mutex;
+
+use crate::bucket::{Bucket, patiently};
+use crate::error::{Failure, is_precondition};
+
+/// What a store makes of conditions. Some stores answer 200 and ignore them, hence this is found out by trying.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Conditional {
+    /// "Only if there is none yet."
+    pub(crate) create: bool,
+    /// "Only if it is still this one."
+    pub(crate) update: UpdateMatch,
+}
+
+/// How a store wants the version in "only if it is still this one".
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum UpdateMatch {
+    /// As the standard has it.
+    Quoted,
+    /// Ceph before 18: without the quotes that it sent itself.
+    Unquoted,
+    /// It does not compare.
+    Unsupported,
+}
+
+impl Conditional {
+    pub(crate) const NONE: Self = Self { create: false, update: UpdateMatch::Unsupported };
+
+    pub(crate) const ALL: Self = Self { create: true, update: UpdateMatch::Quoted };
+}
+
+impl UpdateMatch {
+    /// The condition that an object is still `version`; `None` when the store would not look.
+    pub(crate) fn mode(self, version: &UpdateVersion) -> Option<PutMode> {
+        let mut version = version.clone();
+        match self {
+            Self::Quoted => {}
+            Self::Unquoted => version.e_tag = version.e_tag.map(|tag| tag.trim_matches('"').to_owned()),
+            Self::Unsupported => return None,
+        }
+        Some(PutMode::Update(version))
+    }
+}
+
+impl Bucket {
+    /// Makes an object that must not exist yet.
+    ///
+    /// Behind a lost answer the crate sends the request again, which then meets its own success. So every such object
+    /// bears a mark by which its maker knows it.
+    pub(crate) async fn create(&self, key: &Path, content: Bytes) -> Result<(), Failure> {
+        if !self.conditional.create {
+            return self.create_alone(key, content).await;
+        }
+        let mark = format!("{:032x}", rand::random::<u128>());
+        let mut options = PutOptions { mode: PutMode::Create, attributes: self.attributes(), ..Default::default() };
+        options.attributes.insert(Attribute::Metadata(MARK.into()), mark.clone().into());
+        match self.control.objects().put_opts(key, content.into(), options).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_precondition(&error) => {
+                let found = self.control.objects().get_opts(key, GetOptions { head: true, ..Default::default() }).await?;
+                match found.attributes.get(&Attribute::Metadata(MARK.into())) {
+                    Some(found) if **found == *mark => Ok(()),
+                    _ => Err(Failure::AlreadyExists),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same for a store that does not look: of the racers of one process one wins. That is all that can be done, and
+    /// it was said at the start.
+    async fn create_alone(&self, key: &Path, content: Bytes) -> Result<(), Failure> {
+        // Held across requests on purpose: these files are few, and looking and writing must be one step.
+        static TURN: Mutex<()> = Mutex::const_new(());
+        let _turn = TURN.lock().await;
+        match self.control.objects().head(key).await {
+            Ok(_) => Err(Failure::AlreadyExists),
+            Err(object_store::Error::NotFound { .. }) => {
+                self.put(key, content.into()).await?;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes an object, whatever was there.
+    pub(crate) async fn put(&self, key: &Path, content: PutPayload) -> Result<PutResult, Failure> {
+        let options = PutOptions { attributes: self.attributes(), ..Default::default() };
+        // The data client: a large tail may take longer than a small request is given.
+        let size = content.content_length() as u64;
+        patiently(size, self.data.objects().put_opts(key, content, options)).await
+    }
+
+    /// What every new object bears.
+    pub(crate) fn attributes(&self) -> Attributes {
+        let mut attributes = Attributes::new();
+        if let Some(class) = &self.options.storage_class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        attributes
+    }
+}
+
+/// The name of the mark, a piece of the object's metadata.
+const MARK: &str = "sampannonce";

@@ -1,0 +1,268 @@
+//! The section `azure`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::azure::{AzureCredentialProvider, MicrosoftAzureBuilder, split_sas};
+use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use serde::Deserialize;
+
+use super::clients::{Connection, Purpose};
+use super::open::{Plan, clients, keys, required, unusable};
+use super::values::{self, Secret};
+use crate::client::Client;
+use crate::options::{Options, PartOptions};
+use crate::requests::Watch;
+
+/// The section `azure`: Azure Blob Storage.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the keys are documented in docs/object-stores.md, for those who write them")]
+pub struct AzureConfig {
+    #[serde(deserialize_with = "values::text")]
+    pub accountname: Option<String>,
+    #[serde(deserialize_with = "values::secret")]
+    pub accountkey: Option<Secret>,
+    #[serde(deserialize_with = "values::text")]
+    pub container: Option<String>,
+    #[serde(deserialize_with = "values::secret")]
+    pub connectionstring: Option<Secret>,
+    #[serde(deserialize_with = "values::text")]
+    pub realm: Option<String>,
+    #[serde(deserialize_with = "values::text")]
+    pub serviceurl: Option<String>,
+    #[serde(deserialize_with = "values::text")]
+    pub rootdirectory: Option<String>,
+    pub credentials: Option<AzureCredentials>,
+    #[serde(deserialize_with = "values::number")]
+    pub max_retries: Option<u64>,
+    #[serde(deserialize_with = "values::duration")]
+    pub retry_delay: Option<Duration>,
+    #[serde(deserialize_with = "values::flag")]
+    pub skipverify: Option<bool>,
+    #[serde(deserialize_with = "values::text")]
+    pub cafile: Option<String>,
+    #[serde(deserialize_with = "values::duration")]
+    pub redirectexpiry: Option<Duration>,
+    #[serde(deserialize_with = "values::number")]
+    pub uploadbuffer: Option<u64>,
+}
+
+/// The mapping `credentials` of the section.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the keys are documented in docs/object-stores.md, for those who write them")]
+pub struct AzureCredentials {
+    #[serde(rename = "type", deserialize_with = "values::text")]
+    pub kind: Option<String>,
+    #[serde(deserialize_with = "values::text")]
+    pub clientid: Option<String>,
+    #[serde(deserialize_with = "values::text")]
+    pub tenantid: Option<String>,
+    #[serde(deserialize_with = "values::secret")]
+    pub secret: Option<Secret>,
+}
+
+#[async_trait]
+impl DriverConfig for AzureConfig {
+    const NAME: &'static str = "azure";
+
+    async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.plan()?.open().await
+    }
+}
+
+/// Who we are, and where the blobs are.
+struct Account {
+    name: String,
+    url: String,
+    access: Access,
+}
+
+enum Access {
+    Key(String),
+    Sas(String),
+    Client { id: String, tenant: String, secret: String },
+    /// What the environment and the machine provide.
+    Ambient,
+}
+
+impl AzureConfig {
+    /// What the section means, without a word to the store.
+    fn plan(self) -> Result<Plan, BuildError> {
+        let container = required(SECTION, "container", self.container.clone())?;
+        let account = self.account()?;
+        let connection = Connection {
+            section: SECTION,
+            allow_http: account.url.starts_with("http://"),
+            skip_verify: self.skipverify.unwrap_or(false),
+            ca_file: self.cafile.clone(),
+            user_agent: None,
+            max_retries: Some(self.max_retries.unwrap_or(5)),
+            retry_delay: self.retry_delay,
+        };
+        let watch = Watch::default();
+        let mut credentials: Option<AzureCredentialProvider> = None;
+        let clients = clients(|purpose: Purpose| {
+            let builder = match &account.access {
+                Access::Ambient => MicrosoftAzureBuilder::from_env(),
+                _ => MicrosoftAzureBuilder::new(),
+            };
+            let builder = builder
+                .with_account(&account.name)
+                .with_container_name(&container)
+                .with_endpoint(account.url.clone())
+                .with_allow_http(connection.allow_http)
+                .with_client_options(connection.options(purpose)?)
+                .with_retry(connection.retries(purpose))
+                .with_http_connector(watch.clone());
+            let builder = match (&credentials, &account.access) {
+                (Some(shared), _) => builder.with_credentials(shared.clone()),
+                (None, Access::Key(key)) => builder.with_access_key(key),
+                (None, Access::Sas(token)) => {
+                    builder.with_sas_authorization(split_sas(token).map_err(|error| unusable(SECTION, error))?)
+                }
+                (None, Access::Client { id, tenant, secret }) => {
+                    builder.with_client_secret_authorization(id, secret, tenant)
+                }
+                (None, Access::Ambient) => builder,
+            };
+            let store = builder.build().map_err(|error| unusable(SECTION, error))?;
+            credentials = Some(store.credentials().clone());
+            Ok(Client::Azure(store))
+        })?;
+        let defaults = Options::default();
+        Ok(Plan {
+            section: SECTION,
+            keys: keys(SECTION, self.rootdirectory.as_deref())?,
+            options: Options {
+                parts: PartOptions {
+                    max_size: 4000 << 20,
+                    max_count: 50_000,
+                    buffer: self.uploadbuffer.unwrap_or(defaults.parts.buffer),
+                    at_target: false,
+                    ..defaults.parts
+                },
+                redirect_expiry: self.redirectexpiry.unwrap_or(defaults.redirect_expiry),
+                ..defaults
+            },
+            // A signature cannot sign another.
+            redirect: !matches!(account.access, Access::Sas(_)),
+            clients,
+            public: None,
+            raw: None,
+        })
+    }
+
+    fn account(&self) -> Result<Account, BuildError> {
+        if let Some(text) = &self.connectionstring {
+            return self.account_of_string(text.expose());
+        }
+        let name = required(SECTION, "accountname", self.accountname.clone())?;
+        let url = match &self.serviceurl {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("https://{name}.blob.{}", self.realm.as_deref().unwrap_or(REALM)),
+        };
+        Ok(Account { access: self.access()?, name, url })
+    }
+
+    fn access(&self) -> Result<Access, BuildError> {
+        let key = || self.accountkey.as_ref().map(|key| Access::Key(key.expose().to_owned()));
+        let none = AzureCredentials::default();
+        let credentials = self.credentials.as_ref().unwrap_or(&none);
+        match credentials.kind.as_deref() {
+            None => Ok(key().unwrap_or(Access::Ambient)),
+            Some("shared_key") => {
+                key().ok_or_else(|| BuildError::new("storage.azure.credentials.type is shared_key, which needs accountkey"))
+            }
+            Some("default_credentials") => Ok(Access::Ambient),
+            Some("client_secret") => {
+                match (&credentials.clientid, &credentials.tenantid, &credentials.secret) {
+                    (Some(id), Some(tenant), Some(secret)) => Ok(Access::Client {
+                        id: id.clone(),
+                        tenant: tenant.clone(),
+                        secret: secret.expose().to_owned(),
+                    }),
+                    _ => Err(BuildError::new(
+                        "storage.azure.credentials.type is client_secret, which needs clientid, tenantid and secret",
+                    )),
+                }
+            }
+            Some(kind) => Err(BuildError::new(format!(
+                "storage.azure.credentials.type is {kind:?}, but it must be client_secret, shared_key or default_credentials"
+            ))),
+        }
+    }
+
+    fn account_of_string(&self, text: &str) -> Result<Account, BuildError> {
+        let field = |name: &str| {
+            text.split(';')
+                .filter_map(|field| field.split_once('='))
+                .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        let lacks = |what: &str| BuildError::new(format!("storage.azure.connectionstring has no {what}"));
+        let endpoint = field("BlobEndpoint").map(|url| url.trim_end_matches('/').to_owned());
+        let of_endpoint = |url: &String| url.split("://").nth(1)?.split('.').next().map(str::to_owned);
+        let name = field("AccountName")
+            .or_else(|| self.accountname.clone())
+            .or_else(|| endpoint.as_ref().and_then(of_endpoint))
+            .ok_or_else(|| lacks("AccountName"))?;
+        let url = endpoint.unwrap_or_else(|| {
+            let scheme = field("DefaultEndpointsProtocol").unwrap_or_else(|| "https".to_owned());
+            let suffix = field("EndpointSuffix").unwrap_or_else(|| REALM.to_owned());
+            format!("{scheme}://{name}.blob.{suffix}")
+        });
+        let access = match (field("AccountKey"), field("SharedAccessSignature")) {
+            (Some(key), _) => Access::Key(key),
+            (None, Some(token)) => Access::Sas(token),
+            (None, None) => return Err(lacks("AccountKey and no SharedAccessSignature")),
+        };
+        Ok(Account { name, url, access })
+    }
+}
+
+const SECTION: &str = "azure";
+
+const REALM: &str = "core.windows.net";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> AzureConfig {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn accounts_are_found_where_they_are_written() {
+        let account = parse(r#"{"accountname": "acc", "accountkey": "a2V5"}"#).account().unwrap();
+        assert_eq!(account.url, "https://acc.blob.core.windows.net");
+        assert!(matches!(account.access, Access::Key(_)));
+        let text = r#"{"connectionstring": "DefaultEndpointsProtocol=http;AccountName=dev;AccountKey=a2V5==;BlobEndpoint=http://127.0.0.1:10000/dev;"}"#;
+        let account = parse(text).account().unwrap();
+        assert_eq!((account.name.as_str(), account.url.as_str()), ("dev", "http://127.0.0.1:10000/dev"));
+        assert!(matches!(account.access, Access::Key(key) if key == "a2V5=="));
+        let text = r#"{"connectionstring": "BlobEndpoint=https://acc.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x"}"#;
+        let account = parse(text).account().unwrap();
+        assert_eq!((account.name.as_str(), account.url.as_str()), ("acc", "https://acc.blob.core.windows.net"));
+        assert!(matches!(account.access, Access::Sas(_)));
+        assert!(matches!(parse(r#"{"accountname": "acc"}"#).account().unwrap().access, Access::Ambient));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said() {
+        for (text, expected) in [
+            (r#"{}"#, "storage.azure.container"),
+            (r#"{"container": "c"}"#, "storage.azure.accountname"),
+            (r#"{"container": "c", "connectionstring": "AccountName=a"}"#, "AccountKey"),
+            (r#"{"container": "c", "accountname": "a", "credentials": {"type": "client_secret"}}"#, "tenantid"),
+            (r#"{"container": "c", "accountname": "a", "credentials": {"type": "shared_key"}}"#, "accountkey"),
+            (r#"{"container": "c", "accountname": "a", "credentials": {"type": "magic"}}"#, "magic"),
+        ] {
+            let error = parse(text).plan().err().unwrap_or_else(|| panic!("{text} was accepted")).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

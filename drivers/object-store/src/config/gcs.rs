@@ -1,0 +1,183 @@
+//! The section `gcs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder};
+use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use serde::Deserialize;
+
+use super::clients::{Connection, Purpose};
+use super::open::{Plan, clients, keys, required, unusable, within};
+use super::values;
+use crate::client::Client;
+use crate::options::{Options, PartOptions};
+use crate::requests::Watch;
+
+/// The section `gcs`: Google Cloud Storage.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the keys are documented in docs/object-stores.md, for those who write them")]
+pub struct GcsConfig {
+    #[serde(deserialize_with = "values::text")]
+    pub bucket: Option<String>,
+    #[serde(deserialize_with = "values::text")]
+    pub keyfile: Option<String>,
+    pub credentials: Option<serde_json::Value>,
+    #[serde(deserialize_with = "values::text")]
+    pub rootdirectory: Option<String>,
+    #[serde(deserialize_with = "values::number")]
+    pub chunksize: Option<u64>,
+    #[serde(deserialize_with = "values::number")]
+    pub maxconcurrency: Option<u64>,
+    #[serde(deserialize_with = "values::text")]
+    pub useragent: Option<String>,
+    #[serde(deserialize_with = "values::text")]
+    pub cafile: Option<String>,
+    #[serde(deserialize_with = "values::duration")]
+    pub redirectexpiry: Option<Duration>,
+    #[serde(deserialize_with = "values::number")]
+    pub uploadbuffer: Option<u64>,
+}
+
+impl std::fmt::Debug for GcsConfig {
+    /// Without the credentials.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GcsConfig")
+            .field("bucket", &self.bucket)
+            .field("keyfile", &self.keyfile)
+            .field("rootdirectory", &self.rootdirectory)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl DriverConfig for GcsConfig {
+    const NAME: &'static str = "gcs";
+
+    async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.plan()?.open().await
+    }
+}
+
+impl GcsConfig {
+    /// What the section means, without a word to the store.
+    fn plan(self) -> Result<Plan, BuildError> {
+        let bucket = required(SECTION, "bucket", self.bucket.clone())?;
+        let account = self.service_account()?;
+        let concurrency = self.maxconcurrency.unwrap_or(50).max(25);
+        let watch = Watch::new(Some(usize::try_from(concurrency).unwrap_or(usize::MAX >> 4)), false);
+        let field = |name: &str| account.as_ref().and_then(|account| account.get(name)?.as_str());
+        let connection = Connection {
+            section: SECTION,
+            // An emulator is named in the account's file, which Google never does.
+            allow_http: field("gcs_base_url").is_some_and(|url| url.starts_with("http://")),
+            ca_file: self.cafile.clone(),
+            user_agent: self.useragent.clone(),
+            ..Default::default()
+        };
+        let mut credentials: Option<GcpCredentialProvider> = None;
+        let clients = clients(|purpose: Purpose| {
+            let mut builder = GoogleCloudStorageBuilder::new()
+                .with_bucket_name(&bucket)
+                .with_client_options(connection.options(purpose)?)
+                .with_retry(connection.retries(purpose))
+                .with_http_connector(watch.clone());
+            if let Some(account) = &account {
+                builder = builder.with_service_account_key(account.to_string());
+            } else if let Some(shared) = &credentials {
+                builder = builder.with_credentials(shared.clone());
+            }
+            let store = builder.build().map_err(|error| unusable(SECTION, error))?;
+            credentials = Some(store.credentials().clone());
+            Ok(Client::Gcs(store))
+        })?;
+        Ok(Plan {
+            section: SECTION,
+            keys: keys(SECTION, self.rootdirectory.as_deref())?,
+            options: self.options()?,
+            // Without a private key each URL would be signed by a service of Google's, one call for each pull.
+            redirect: field("private_key").is_some_and(|key| !key.is_empty()),
+            clients,
+            public: None,
+            raw: None,
+        })
+    }
+
+    fn options(&self) -> Result<Options, BuildError> {
+        let defaults = Options::default();
+        let size = within(SECTION, "chunksize", self.chunksize, 16 << 20, (5 << 20)..=(5 << 30))?;
+        if !size.is_multiple_of(256 << 10) {
+            return Err(BuildError::new(format!("storage.gcs.chunksize is {size}, but it must be a multiple of 262144")));
+        }
+        Ok(Options {
+            parts: PartOptions {
+                size,
+                buffer: self.uploadbuffer.unwrap_or(defaults.parts.buffer),
+                ..defaults.parts
+            },
+            redirect_expiry: self.redirectexpiry.unwrap_or(defaults.redirect_expiry),
+            ..defaults
+        })
+    }
+
+    /// The key of the service account, from the file or from the section itself.
+    fn service_account(&self) -> Result<Option<serde_json::Value>, BuildError> {
+        match (&self.keyfile, &self.credentials) {
+            (Some(_), Some(_)) => {
+                Err(BuildError::new("storage.gcs has both keyfile and credentials: remove one of the two"))
+            }
+            (Some(file), None) => {
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    BuildError::new(format!("storage.gcs.keyfile {file} cannot be read")).with_source(error)
+                })?;
+                let account = serde_json::from_str(&text).map_err(|error| {
+                    BuildError::new(format!("storage.gcs.keyfile {file} is no JSON")).with_source(error)
+                })?;
+                Ok(Some(account))
+            }
+            (None, Some(account)) if account.is_object() => Ok(Some(account.clone())),
+            (None, Some(_)) => {
+                Err(BuildError::new("storage.gcs.credentials is not a mapping with the fields of a key file"))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+const SECTION: &str = "gcs";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMULATOR: &str = r#"{"gcs_base_url": "http://127.0.0.1:1", "disable_oauth": true, "client_email": "",
+                               "private_key": "", "private_key_id": ""}"#;
+
+    fn plan(extra: &str) -> Result<Plan, BuildError> {
+        let text = format!(r#"{{"bucket": "reg", "credentials": {EMULATOR}{extra}}}"#);
+        serde_json::from_str::<GcsConfig>(&text).unwrap().plan()
+    }
+
+    #[test]
+    fn the_defaults_make_a_plan() {
+        let plan = plan("").unwrap();
+        assert_eq!(plan.options.parts.size, 16 << 20);
+        assert!(!plan.redirect, "there is no private key to sign with");
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said() {
+        for (extra, expected) in [
+            (r#", "chunksize": 262144"#, "storage.gcs.chunksize"),
+            (r#", "chunksize": 5242881"#, "262144"),
+            (r#", "keyfile": "x""#, "keyfile and credentials"),
+        ] {
+            let error = plan(extra).err().unwrap_or_else(|| panic!("{extra} was accepted")).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let config: GcsConfig = serde_json::from_str("{}").unwrap();
+        assert!(config.plan().err().unwrap().to_string().contains("storage.gcs.bucket"));
+    }
+}

@@ -1,0 +1,105 @@
+//! The last step of every section: clients and options become a driver.
+
+use std::sync::Arc;
+
+use object_store::client::{HttpConnector, HttpClient};
+use sampan_driver::{BuildError, StorageDriver};
+
+use super::clients::{Connection, Purpose};
+use crate::ObjectStoreDriver;
+use crate::bucket::{Bucket, Raw, budget};
+use crate::client::Client;
+use crate::conditional::Conditional;
+use crate::keys::Keys;
+use crate::missed::Missed;
+use crate::options::Options;
+use crate::probe::probe;
+use crate::requests::Watch;
+
+/// A section that was read and found to make sense.
+pub(crate) struct Plan {
+    pub(crate) section: &'static str,
+    pub(crate) keys: Keys,
+    pub(crate) options: Options,
+    pub(crate) redirect: bool,
+    /// The clients for control, data and probe.
+    pub(crate) clients: [Client; 3],
+    /// The client that signs for the outside, when that is another.
+    pub(crate) public: Option<Client>,
+    pub(crate) raw: Option<Raw>,
+}
+
+impl Plan {
+    /// Opens the store.
+    pub(crate) async fn open(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        let [control, data, probing] = self.clients;
+        let mut bucket = Bucket {
+            name: self.section,
+            control,
+            data,
+            public: self.public,
+            raw: self.raw,
+            keys: self.keys,
+            budget: budget(self.options.parts.buffer),
+            options: self.options,
+            conditional: Conditional::NONE,
+            redirect: self.redirect,
+            missed: Missed::default(),
+        };
+        probe(&mut bucket, &probing).await?;
+        Ok(Arc::new(ObjectStoreDriver::new(bucket)))
+    }
+}
+
+/// The keys under the root directory of a section.
+pub(crate) fn keys(section: &str, root: Option<&str>) -> Result<Keys, BuildError> {
+    Keys::new(root.unwrap_or_default()).map_err(|error| {
+        BuildError::new(format!(
+            "storage.{section}.rootdirectory makes no keys: it must have neither empty components nor `.` or `..`"
+        ))
+        .with_source(error)
+    })
+}
+
+/// One client for each purpose.
+pub(crate) fn clients(
+    mut build: impl FnMut(Purpose) -> Result<Client, BuildError>,
+) -> Result<[Client; 3], BuildError> {
+    Ok([build(Purpose::Control)?, build(Purpose::Data)?, build(Purpose::Probe)?])
+}
+
+/// An HTTP client for requests that are signed here.
+pub(crate) fn http_client(connection: &Connection, watch: &Watch) -> Result<HttpClient, BuildError> {
+    let options = connection.options(Purpose::Data)?;
+    watch.connect(&options).map_err(|error| unusable(connection.section, error))
+}
+
+/// A section that the `object_store` crate does not take.
+pub(crate) fn unusable(section: &str, error: object_store::Error) -> BuildError {
+    BuildError::new(format!("storage.{section} cannot be used as configured: {}", crate::error::chain(&error)))
+        .with_source(error)
+}
+
+/// A value that must be between two others.
+pub(crate) fn within(
+    section: &str,
+    key: &str,
+    value: Option<u64>,
+    default: u64,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<u64, BuildError> {
+    let value = value.unwrap_or(default);
+    match range.contains(&value) {
+        true => Ok(value),
+        false => Err(BuildError::new(format!(
+            "storage.{section}.{key} is {value}, but it must be from {} to {}",
+            range.start(),
+            range.end()
+        ))),
+    }
+}
+
+/// A key that must be there.
+pub(crate) fn required(section: &str, key: &str, value: Option<String>) -> Result<String, BuildError> {
+    value.ok_or_else(|| BuildError::new(format!("storage.{section}.{key} is missing")))
+}

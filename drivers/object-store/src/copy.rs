@@ -1,0 +1,124 @@
+//! Copies inside the store: by one request when that is possible, range by range when the file is too large for it.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use http::header::{HeaderName, HeaderValue};
+use http::Method;
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::{CopyOptions, GetOptions, PutMultipartOptions};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sampan_driver::DriverPath;
+
+use crate::bucket::{Bucket, Raw, patiently};
+use crate::client::Client;
+use crate::error::Failure;
+use crate::requests::CopyStatus;
+use crate::signed::SignedRequest;
+use crate::xml;
+
+impl Bucket {
+    /// Moves a file. No store can do that in one step: there is a moment at which both are there.
+    pub(crate) async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<(), Failure> {
+        let (source, target) = (self.existing(from)?, self.object(to)?);
+        let size = self.head(&source).await?.size;
+        if source == target {
+            return Ok(());
+        }
+        self.copy(&source, &target, size).await?;
+        self.delete_objects(vec![source]).await
+    }
+
+    /// Copies an object of `size` bytes, replacing what was at `to`.
+    pub(crate) async fn copy(&self, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
+        match &self.raw {
+            // One request cannot say the storage class, so that needs the long way as well.
+            Some(raw) if size > self.options.copies.threshold || (self.options.storage_class.is_some() && size > 0) => {
+                self.copy_ranges(raw, from, to, size).await
+            }
+            _ => self.copy_whole(from, to, size).await,
+        }
+    }
+
+    async fn copy_whole(&self, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
+        patiently(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await?;
+        match self.data {
+            Client::Azure(_) => self.await_copy(to).await,
+            Client::Gcs(_) | Client::Plain(_) | Client::S3(_) => Ok(()),
+        }
+    }
+
+    /// Azure may answer before it has copied. To delete the source of such a copy would be to lose it.
+    async fn await_copy(&self, to: &Path) -> Result<(), Failure> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let options = GetOptions { head: true, ..Default::default() };
+            let answer = self.control.objects().get_opts(to, options).await?;
+            match answer.extensions.get::<CopyStatus>() {
+                Some(CopyStatus(status)) if status == "pending" => {}
+                Some(CopyStatus(status)) if status != "success" => return Err(Failure::Copy(status.clone())),
+                _ => return Ok(()),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    /// Copies range by range, many at a time, into a multipart upload.
+    async fn copy_ranges(&self, raw: &Raw, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
+        let options = PutMultipartOptions { attributes: self.attributes(), ..Default::default() };
+        let upload = patiently(0, self.data.multipart().create_multipart_opts(to, options)).await?;
+        let part = self.options.copies.part.max(size.div_ceil(self.options.parts.max_count));
+        let ranges = (0..size.div_ceil(part)).map(|index| index * part..((index + 1) * part).min(size));
+        let copies = ranges.enumerate().map(|(index, range)| self.copy_range(raw, from, to, &upload, index, range));
+        let parts = futures::stream::iter(copies).buffered(self.options.copies.concurrency).try_collect();
+        let copied = async {
+            let parts: Vec<PartId> = parts.await?;
+            patiently(size, self.data.multipart().complete_multipart(to, &upload, parts)).await
+        };
+        if let Err(failure) = copied.await {
+            if let Err(error) = self.control.multipart().abort_multipart(to, &upload).await {
+                tracing::debug!(%to, %error, "the multipart upload of a copy that failed could not be ended");
+            }
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    async fn copy_range(
+        &self,
+        raw: &Raw,
+        from: &Path,
+        to: &Path,
+        upload: &str,
+        index: usize,
+        range: Range<u64>,
+    ) -> Result<PartId, Failure> {
+        let source = format!("{}/{}", raw.bucket, utf8_percent_encode(from.as_ref(), KEY));
+        let header = |text: String| HeaderValue::try_from(text).map_err(|error| Failure::Copy(error.to_string()));
+        let request = SignedRequest {
+            what: "copy of a part",
+            method: Method::PUT,
+            key: to,
+            query: vec![("partNumber", (index + 1).to_string()), ("uploadId", upload.to_owned())],
+            headers: vec![
+                (HeaderName::from_static("x-amz-copy-source"), header(source)?),
+                (
+                    HeaderName::from_static("x-amz-copy-source-range"),
+                    header(format!("bytes={}-{}", range.start, range.end - 1))?,
+                ),
+            ],
+        };
+        let answer = self.send_signed(raw, request).await?;
+        let answer = String::from_utf8_lossy(&answer);
+        match xml::text(&answer, "ETag") {
+            Some(content_id) => Ok(PartId { content_id }),
+            None => Err(Failure::Copy(format!("an answer without an ETag: {answer}"))),
+        }
+    }
+}
+
+/// What is escaped in the source of a copy.
+const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -1,0 +1,136 @@
+//! Removing objects: many a request, and with the uploads that are staged among them.
+
+use std::sync::Arc;
+
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use object_store::Error as StoreError;
+use object_store::path::Path;
+use sampan_driver::{DriverPath, Operation, Result};
+
+use crate::bucket::Bucket;
+use crate::client::PageRequest;
+use crate::error::Failure;
+use crate::keys::{Keys, object};
+
+impl Bucket {
+    /// Deletes `keys`; those that are not there are no failure.
+    pub(crate) async fn delete_objects(&self, keys: Vec<Path>) -> Result<(), Failure> {
+        for result in self.delete_each(keys).await {
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Deletes `keys`, with a result for each of them.
+    async fn delete_each(&self, keys: Vec<Path>) -> Vec<Result<(), Failure>> {
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let count = keys.len();
+        let answers = self.data.objects().delete_stream(stream::iter(keys.into_iter().map(Ok)).boxed());
+        let results: Vec<_> = answers
+            .map(|answer| match answer {
+                Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(Failure::from(error)),
+            })
+            .collect()
+            .await;
+        if results.len() == count {
+            return results;
+        }
+        // The request as a whole failed, which is one answer for all.
+        let shared = results.into_iter().find_map(Result::err);
+        (0..count).map(|_| shared.as_ref().map_or(Err(Failure::Ended), |failure| Err(failure.share()))).collect()
+    }
+
+    /// Removes everything at and below `path`.
+    pub(crate) async fn delete_tree(&self, path: &DriverPath) -> Result<(), Failure> {
+        let (key, below) = (self.keys.key(path), self.keys.below(path));
+        if path.is_root() {
+            return self.delete_below(&below).await;
+        }
+        // One listing without the slash finds the file, its upload and what is below, unless siblings crowd them out.
+        let request =
+            PageRequest { prefix: &key, after: None, delimited: false, limit: self.options.page, token: None };
+        let page = self.page(request).await?;
+        if page.next.is_none() {
+            let state = self.keys.state(path);
+            let keys = page.objects.into_iter().map(|found| found.location);
+            let ours = |found: &Path| {
+                found.as_ref() == key || *found == state || found.as_ref().starts_with(&below)
+            };
+            return self.delete_with_uploads(keys.filter(ours).collect()).await;
+        }
+        self.delete_with_uploads(vec![object(&key), self.keys.state(path)]).await?;
+        self.delete_below(&below).await
+    }
+
+    async fn delete_below(&self, below: &str) -> Result<(), Failure> {
+        let mut after: Option<String> = None;
+        loop {
+            // By key and not by token: what the token points into is being deleted.
+            let request = PageRequest {
+                prefix: below,
+                after: after.as_deref(),
+                delimited: false,
+                limit: self.options.page,
+                token: None,
+            };
+            let page = self.page(request).await?;
+            let more = page.next.is_some();
+            let last = page.objects.last().map(|found| found.location.to_string());
+            self.delete_with_uploads(page.objects.into_iter().map(|found| found.location).collect()).await?;
+            match last {
+                Some(last) if more => after = Some(last),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Deletes `keys`, after ending the multipart uploads that state objects among them tell of.
+    async fn delete_with_uploads(&self, keys: Vec<Path>) -> Result<(), Failure> {
+        let states = keys.iter().filter(|key| Keys::is_state(key.as_ref()));
+        let aborts = states.map(|key| async move {
+            match self.load_header(key).await {
+                Ok(Some(header)) => self.abort(&header).await,
+                Ok(None) => Ok(()),
+                // What cannot be read tells of no upload; the sweep of stale ones finds it.
+                Err(Failure::State(problem)) => {
+                    tracing::warn!(%key, problem, "deleting the state of an upload that cannot be read");
+                    Ok(())
+                }
+                Err(failure) => Err(failure),
+            }
+        });
+        stream::iter(aborts.collect::<Vec<_>>()).buffer_unordered(8).try_collect::<()>().await?;
+        self.delete_objects(keys).await
+    }
+}
+
+/// Deletes `paths`, a thousand a request, two requests at a time: more would ask some stores for too much at once.
+pub(crate) fn delete_all(
+    bucket: Arc<Bucket>,
+    paths: BoxStream<'static, DriverPath>,
+) -> BoxStream<'static, (DriverPath, Result<()>)> {
+    let batch = move |paths: Vec<DriverPath>| {
+        let bucket = bucket.clone();
+        async move {
+            // `/` is no file, so deleting it is to delete nothing.
+            let (files, root): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| !path.is_root());
+            let keys = files.iter().filter_map(|path| bucket.keys.object(path)).collect();
+            let results = bucket.delete_each(keys).await;
+            let answer = |(path, result): (DriverPath, Result<(), Failure>)| {
+                let result = result.map_err(|failure| failure.at(bucket.name, Operation::DeleteAll, &path));
+                (path, result)
+            };
+            let mut answers: Vec<_> = files.into_iter().zip(results).map(answer).collect();
+            answers.extend(root.into_iter().map(|path| (path, Ok(()))));
+            stream::iter(answers)
+        }
+    };
+    paths.chunks(BATCH).map(batch).buffered(2).flatten().boxed()
+}
+
+/// What S3 takes in one request. Azure's smaller batches are made by the client.
+const BATCH: usize = 1000;

@@ -1,0 +1,192 @@
+//! What can go wrong in an object store, and the one place where it becomes a [`DriverError`].
+
+use std::error::Error;
+use std::time::Duration;
+
+use object_store::Error as StoreError;
+use object_store::client::HttpError;
+use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
+
+/// A refusal, by the store or by us.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("there is no such file")]
+    NotFound,
+    #[error("there is a file already")]
+    AlreadyExists,
+    #[error("`/` is not a file")]
+    Root,
+    #[error("the file has {size_bytes} bytes")]
+    RangeInvalid { size_bytes: u64 },
+    #[error("the file was deleted or replaced while it was read")]
+    Replaced,
+    #[error("another writer went on with this upload meanwhile")]
+    Overtaken,
+    #[error("the store no longer knows this upload; a lifecycle rule may have ended it, so it must be begun anew")]
+    UploadLost,
+    #[error("the upload was begun for {begun_for} and cannot be published elsewhere; it must be begun anew")]
+    WrongTarget { begun_for: String },
+    #[error("the upload has ended and cannot be written to any more")]
+    Ended,
+    #[error(
+        "more than {max_parts} parts of {part_size} bytes: raise the chunk size in the storage section, or let the client \
+         tell the length beforehand"
+    )]
+    TooLong { part_size: u64, max_parts: u64 },
+    #[error("the state of the upload cannot be read: {0}")]
+    State(String),
+    #[error("no byte came for {0:?}")]
+    Stalled(Duration),
+    #[error("no answer within {0:?}")]
+    NoAnswer(Duration),
+    #[error("the store answered {status} to {what}: {body}")]
+    Answer { what: &'static str, status: u16, body: String },
+    #[error("the copy inside the store ended as {0:?}")]
+    Copy(String),
+    #[error("{0}")]
+    Shared(String, ErrorKind),
+}
+
+impl Failure {
+    pub(crate) fn at(self, driver: &'static str, operation: Operation, path: &DriverPath) -> DriverError {
+        DriverError::new(self.kind(), driver, operation, path).with_source(self)
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => kind_of(error),
+            Self::NotFound | Self::UploadLost => ErrorKind::NotFound,
+            Self::AlreadyExists => ErrorKind::AlreadyExists,
+            Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
+            Self::Stalled(_) | Self::NoAnswer(_) => ErrorKind::Unavailable,
+            Self::WrongTarget { .. } | Self::Ended => ErrorKind::Unsupported,
+            Self::Answer { status, body, .. } => kind_of_answer(*status, body),
+            Self::Shared(_, kind) => *kind,
+            Self::Root
+            | Self::Replaced
+            | Self::Overtaken
+            | Self::TooLong { .. }
+            | Self::State(_)
+            | Self::Copy(_) => ErrorKind::Other,
+        }
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.kind() == ErrorKind::NotFound
+    }
+
+    /// The same failure once more, for another of the paths of one request.
+    pub(crate) fn share(&self) -> Self {
+        match self {
+            Self::UploadLost => Self::UploadLost,
+            other => Self::Shared(chain(other), other.kind()),
+        }
+    }
+}
+
+/// The error and its causes in one line, none of them twice.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Whether the condition of a conditional request did not hold.
+pub(crate) fn is_precondition(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Precondition { .. } | StoreError::AlreadyExists { .. } | StoreError::NotModified { .. }
+    )
+}
+
+/// What sort of failure an error of the crate is.
+pub(crate) fn kind_of(error: &StoreError) -> ErrorKind {
+    match error {
+        // Also said of a bucket that is gone; that must not look like a file that never was.
+        StoreError::NotFound { .. } if is_about_the_bucket(&chain(error)) => ErrorKind::Unavailable,
+        StoreError::NotFound { .. } => ErrorKind::NotFound,
+        StoreError::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
+            kind_of_answer(403, &chain(error))
+        }
+        StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => ErrorKind::Unsupported,
+        StoreError::Generic { source, .. } => kind_of_generic(source.as_ref()),
+        _ => ErrorKind::Other,
+    }
+}
+
+/// `object_store` keeps the status of an answer to itself, except in its text.
+fn kind_of_generic(error: &(dyn Error + 'static)) -> ErrorKind {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<HttpError>() {
+            return ErrorKind::Unavailable;
+        }
+        cause = error.source();
+    }
+    let text = chain(error);
+    let status = text.split("status code: ").nth(1).and_then(|rest| rest.get(..3)?.parse().ok());
+    kind_of_answer(status.unwrap_or(0), &text)
+}
+
+fn kind_of_answer(status: u16, text: &str) -> ErrorKind {
+    let says = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
+    match status {
+        _ if says(&["QuotaExceeded", "StorageFull", "InsufficientStorage", "AccountIsFull"]) => {
+            ErrorKind::StorageFull
+        }
+        507 => ErrorKind::StorageFull,
+        404 if is_about_the_bucket(text) => ErrorKind::Unavailable,
+        404 => ErrorKind::NotFound,
+        401 | 403 => ErrorKind::PermissionDenied,
+        400 if says(&["ExpiredToken", "InvalidToken", "InvalidAccessKeyId"]) => ErrorKind::PermissionDenied,
+        501 => ErrorKind::Unsupported,
+        408 | 429 | 500..=599 => ErrorKind::Unavailable,
+        _ if says(&["SlowDown", "InternalError", "RequestTimeout", "ServerBusy"]) => ErrorKind::Unavailable,
+        _ => ErrorKind::Other,
+    }
+}
+
+fn is_about_the_bucket(text: &str) -> bool {
+    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|code| text.contains(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(text: &str) -> StoreError {
+        StoreError::Generic { store: "S3", source: text.to_owned().into() }
+    }
+
+    #[test]
+    fn answers_become_kinds() {
+        for (text, kind) in [
+            ("Server returned non-2xx status code: 503 Service Unavailable: SlowDown", ErrorKind::Unavailable),
+            ("Server returned non-2xx status code: 429 Too Many Requests: ", ErrorKind::Unavailable),
+            ("Server returned non-2xx status code: 507 Insufficient Storage: ", ErrorKind::StorageFull),
+            ("Server returned non-2xx status code: 400 Bad Request: ExpiredToken", ErrorKind::PermissionDenied),
+            ("Server returned non-2xx status code: 400 Bad Request: InvalidPart", ErrorKind::Other),
+            ("Server returned error response: <Code>InternalError</Code>", ErrorKind::Unavailable),
+        ] {
+            assert_eq!(Failure::from(generic(text)).kind(), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_vanished_bucket_is_not_a_missing_file() {
+        let missing = |text: &str| StoreError::NotFound { path: "a".into(), source: text.to_owned().into() };
+        assert_eq!(Failure::from(missing("<Code>NoSuchKey</Code>")).kind(), ErrorKind::NotFound);
+        assert_eq!(Failure::from(missing("<Code>NoSuchBucket</Code>")).kind(), ErrorKind::Unavailable);
+    }
+}

@@ -1,0 +1,121 @@
+//! `Keys`: which object holds which path. The keys are those of Distribution's drivers.
+
+use object_store::path::Path;
+use sampan_driver::DriverPath;
+
+/// The mapping between paths and keys under one root directory.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Keys {
+    /// Empty, or the root directory with a slash behind.
+    prefix: String,
+}
+
+impl Keys {
+    /// Keys under `root`, as it stands in the configuration file.
+    pub(crate) fn new(root: &str) -> Result<Self, object_store::path::Error> {
+        let root = root.trim().trim_matches('/');
+        if root.is_empty() {
+            return Ok(Self { prefix: String::new() });
+        }
+        Path::parse(root)?;
+        Ok(Self { prefix: format!("{root}/") })
+    }
+
+    /// The object at `path`; `None` for `/`, which is none.
+    pub(crate) fn object(&self, path: &DriverPath) -> Option<Path> {
+        (!path.is_root()).then(|| object(&self.key(path)))
+    }
+
+    /// The state object of an upload staged at `path`.
+    pub(crate) fn state(&self, path: &DriverPath) -> Path {
+        object(&format!("{}{STATE}", self.key(path)))
+    }
+
+    /// An object of our own that no path means.
+    pub(crate) fn private(&self, name: &str) -> Path {
+        object(&format!("{}!{name}", self.prefix))
+    }
+
+    /// The key of `path` as text; that of `/` is the prefix of all keys, without its slash.
+    pub(crate) fn key(&self, path: &DriverPath) -> String {
+        match path.is_root() {
+            true => self.prefix.trim_end_matches('/').to_owned(),
+            false => format!("{}{}", self.prefix, path.as_key()),
+        }
+    }
+
+    /// What the keys below `path` begin with.
+    pub(crate) fn below(&self, path: &DriverPath) -> String {
+        match path.is_root() {
+            true => self.prefix.clone(),
+            false => format!("{}{}/", self.prefix, path.as_key()),
+        }
+    }
+
+    /// The path that an object is at; `None` when it is not ours or is a state object.
+    pub(crate) fn path(&self, key: &str) -> Option<DriverPath> {
+        format!("/{}", key.strip_prefix(&self.prefix)?).parse().ok().filter(|path: &DriverPath| !path.is_root())
+    }
+
+    /// Whether `key` is that of a state object.
+    pub(crate) fn is_state(key: &str) -> bool {
+        key.ends_with(STATE)
+    }
+}
+
+/// The object of a key that is made of a checked root and a path.
+#[expect(clippy::expect_used, reason = "the root was parsed and paths have neither empty nor dotted components")]
+pub(crate) fn object(key: &str) -> Path {
+    Path::parse(key).expect("invariant: a root that was parsed and a driver path make a key")
+}
+
+/// What the key of a state object ends with. `!` is safe in every store, and in no path.
+const STATE: &str = "!upload";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> DriverPath {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn keys_are_those_of_distribution() {
+        for (root, key) in [
+            ("", "docker/registry/v2/x"),
+            ("/", "docker/registry/v2/x"),
+            ("/a", "a/docker/registry/v2/x"),
+            ("a/b/", "a/b/docker/registry/v2/x"),
+        ] {
+            let keys = Keys::new(root).unwrap();
+            let file = path("/docker/registry/v2/x");
+            assert_eq!(keys.object(&file).unwrap().as_ref(), key, "{root:?}");
+            assert_eq!(keys.path(key), Some(file));
+        }
+    }
+
+    #[test]
+    fn state_objects_and_strangers_are_no_paths() {
+        let keys = Keys::new("root").unwrap();
+        let state = keys.state(&path("/u/data"));
+        assert_eq!(state.as_ref(), "root/u/data!upload");
+        assert!(Keys::is_state(state.as_ref()));
+        for key in [state.as_ref(), "other/x", "root", "root/", "root/a b", keys.private("probe").as_ref()] {
+            assert_eq!(keys.path(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_makes_no_keys_is_refused() {
+        assert!(Keys::new("a//b").is_err());
+        assert!(Keys::new("a/../b").is_err());
+    }
+
+    #[test]
+    fn everything_is_below_the_root() {
+        assert_eq!(Keys::new("").unwrap().below(&DriverPath::root()), "");
+        assert_eq!(Keys::new("r").unwrap().below(&DriverPath::root()), "r/");
+        assert_eq!(Keys::new("r").unwrap().below(&path("/a")), "r/a/");
+    }
+}

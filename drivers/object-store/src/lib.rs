@@ -1,0 +1,45 @@
+//! The storage driver over object stores: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage.
+//!
+//! Keys are those of Distribution's drivers (the root directory, then the path), so that a bucket can be used by either.
+//! One driver, [`ObjectStoreDriver`], stands behind three sections of the configuration file: [`S3Config`] (also as
+//! [`S3AwsConfig`]), [`GcsConfig`] and [`AzureConfig`].
+//!
+//! An unfinished upload is one *state object* beside the path that it is staged at, `<path>!upload`: a header and the
+//! bytes that do not yet fill a part, written in one request, hence always consistent. Full parts are parts of a
+//! multipart upload that begins with the first of them. `!` is no character of a [`DriverPath`](sampan_driver::DriverPath),
+//! so neither a walk nor a path can ever mean a state object.
+//!
+//! Invariants: what readers can see is only ever whole and was only ever committed; nothing of consequence lives in the
+//! process, so another one may go on with any upload; memory is bounded by the part size and the upload buffer.
+//! Absent on purpose: caches of content or existence, and knowledge of registries (but for [`stale`], which says why).
+
+mod bucket;
+mod client;
+mod commit;
+mod conditional;
+mod config;
+mod copy;
+mod delete;
+mod driver;
+mod error;
+mod keys;
+mod list;
+mod missed;
+mod options;
+mod parts;
+mod probe;
+mod read;
+mod redirect;
+mod requests;
+mod signed;
+mod stale;
+mod state;
+mod tail;
+mod walk;
+mod writer;
+mod xml;
+
+pub use client::PlainStore;
+pub use config::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
+pub use driver::ObjectStoreDriver;
+pub use requests::{RequestKind, request_count};

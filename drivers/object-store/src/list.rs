@@ -1,0 +1,147 @@
+//! The listing of one level, by name.
+//!
+//! Stores sort keys, and there a prefix counts with its slash: `a-b` comes before `a/`, while by name `a` comes before
+//! `a-b`. Within a page that is a matter of sorting. Across pages it concerns only those prefixes that the last key of a
+//! page begins with (`a`, when it is `a-b`), so they are asked for before the page is given out. Hence a page, and not a
+//! directory, is all that is held.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use sampan_driver::{DirEntry, DriverPath, Operation, Result};
+
+use crate::bucket::Bucket;
+use crate::client::{Page, PageRequest};
+use crate::error::Failure;
+
+/// The entries of the level `path`, beginning after the name `after`.
+pub(crate) fn list(
+    bucket: Arc<Bucket>,
+    path: &DriverPath,
+    after: Option<&str>,
+) -> BoxStream<'static, Result<DirEntry>> {
+    let lister = Lister {
+        below: bucket.keys.below(path),
+        path: path.clone(),
+        after: after.filter(|after| !after.is_empty()).map(str::to_owned),
+        bucket,
+        token: None,
+        settled: Vec::new(),
+        ready: VecDeque::new(),
+        ended: false,
+    };
+    stream::try_unfold(lister, |mut lister| async move {
+        match lister.next().await {
+            Ok(found) => Ok(found.map(|entry| (entry, lister))),
+            Err(failure) => Err(failure.at(lister.bucket.name, Operation::List, &lister.path)),
+        }
+    })
+    .boxed()
+}
+
+struct Lister {
+    bucket: Arc<Bucket>,
+    path: DriverPath,
+    below: String,
+    after: Option<String>,
+    token: Option<String>,
+    /// Names whose prefixes were asked for ahead of their turn.
+    settled: Vec<String>,
+    ready: VecDeque<DirEntry>,
+    ended: bool,
+}
+
+impl Lister {
+    async fn next(&mut self) -> Result<Option<DirEntry>, Failure> {
+        loop {
+            if let Some(entry) = self.ready.pop_front() {
+                return Ok(Some(entry));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.fetch().await?;
+        }
+    }
+
+    async fn fetch(&mut self) -> Result<(), Failure> {
+        let start = self.after.as_ref().map(|after| format!("{}{after}", self.below));
+        let page = self.page(&self.below, start.as_deref(), self.token.as_deref(), true).await?;
+        let mut entries = Vec::new();
+        let mut last = String::new();
+        for object in &page.objects {
+            if let Some(name) = object.location.as_ref().strip_prefix(&self.below) {
+                last = last.max(name.to_owned());
+                entries.push(DirEntry::File(name.to_owned()));
+            }
+        }
+        for prefix in &page.prefixes {
+            if let Some(name) = prefix.strip_prefix(&self.below) {
+                last = last.max(format!("{name}/"));
+                if !self.settled.iter().any(|settled| settled == name) {
+                    entries.push(DirEntry::Directory(name.to_owned()));
+                }
+            }
+        }
+        if page.next.is_some() {
+            self.settled.retain(|settled| last.starts_with(settled.as_str()));
+            for stem in stems(&last) {
+                if self.settled.iter().any(|settled| settled == stem) || !self.is_wanted(stem) {
+                    continue;
+                }
+                if self.has_something_below(stem).await? {
+                    entries.push(DirEntry::Directory(stem.to_owned()));
+                }
+                self.settled.push(stem.to_owned());
+            }
+        }
+        entries.retain(|entry| self.is_wanted(entry.name()));
+        entries.sort_unstable_by(|a, b| (a.name(), a.is_directory()).cmp(&(b.name(), b.is_directory())));
+        self.ready = entries.into();
+        self.token = page.next;
+        self.ended = self.token.is_none();
+        Ok(())
+    }
+
+    /// Whether an entry of that name is to be shown: it comes after the start, and is one of ours.
+    fn is_wanted(&self, name: &str) -> bool {
+        self.after.as_deref().is_none_or(|after| name > after)
+            && !name.contains('/')
+            && self.path.join(name).is_ok()
+    }
+
+    async fn has_something_below(&self, name: &str) -> Result<bool, Failure> {
+        let page = self.page(&format!("{}{name}/", self.below), None, None, false).await?;
+        Ok(!page.objects.is_empty())
+    }
+
+    async fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        token: Option<&str>,
+        delimited: bool,
+    ) -> Result<Page, Failure> {
+        let limit = if delimited { self.bucket.options.page } else { 1 };
+        self.bucket.page(PageRequest { prefix, after, delimited, limit, token }).await
+    }
+}
+
+/// The beginnings of `key` that, as prefixes, would sort after it: those before a byte that is less than a slash.
+fn stems(key: &str) -> impl Iterator<Item = &str> {
+    key.char_indices().filter(|(index, c)| *index > 0 && *c < '/').map(|(index, _)| &key[..index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stems_are_what_may_still_come_as_a_prefix() {
+        assert_eq!(stems("v1-rc.2/").collect::<Vec<_>>(), ["v1", "v1-rc"]);
+        assert_eq!(stems("plain/").count(), 0);
+        assert_eq!(stems(".a").count(), 0);
+    }
+}

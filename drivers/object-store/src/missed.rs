@@ -1,0 +1,41 @@
+//! `Missed`: where nothing was staged a moment ago.
+//!
+//! An upload's first bytes are preceded by a look for staged ones. That look need not be repeated when the upload is then
+//! begun. It only ever saves a request: a note that is wrong is found out when the state is saved.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sampan_driver::DriverPath;
+
+/// The last few misses. A std mutex: it is held for a scan of some hundred entries.
+#[derive(Debug, Default)]
+pub(crate) struct Missed(Mutex<VecDeque<(DriverPath, Instant)>>);
+
+impl Missed {
+    /// Notes that nothing is staged at `path`.
+    pub(crate) fn note(&self, path: &DriverPath) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() == CAPACITY {
+            notes.pop_front();
+        }
+        notes.push_back((path.clone(), Instant::now()));
+    }
+
+    /// Whether nothing was staged at `path` a moment ago. The note is used up.
+    pub(crate) fn take(&self, path: &DriverPath) -> bool {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = notes.iter().position(|(noted, _)| noted == path) else { return false };
+        notes.remove(index).is_some_and(|(_, when)| when.elapsed() < FRESH)
+    }
+
+    /// Forgets `path`, at which something is staged now.
+    pub(crate) fn forget(&self, path: &DriverPath) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(noted, _)| noted != path);
+    }
+}
+
+const CAPACITY: usize = 256;
+
+const FRESH: Duration = Duration::from_secs(5);

@@ -1,0 +1,113 @@
+//! `Parts`: the parts of one multipart upload, some of them on their way.
+
+use std::sync::Arc;
+
+use object_store::PutPayload;
+use object_store::path::Path;
+use tokio::task::JoinSet;
+
+use crate::bucket::{Bucket, patiently};
+use crate::error::Failure;
+use crate::state::is_unknown_upload;
+
+/// Parts in order. Dropping them stops those on their way: a writer that is dropped leaves what was saved.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// What the store calls each part; `None` while it is on its way, or when it was lost.
+    ids: Vec<Option<String>>,
+    /// Tasks, so that parts go on while the client's next bytes are awaited. The set owns them and ends them with itself.
+    flights: JoinSet<(usize, Result<String, Failure>)>,
+    failure: Option<Failure>,
+}
+
+impl Parts {
+    pub(crate) fn new(ids: Vec<String>) -> Self {
+        Self { ids: ids.into_iter().map(Some).collect(), ..Self::default() }
+    }
+
+    /// How many parts there are, sent or being sent.
+    pub(crate) fn count(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
+    /// Sends the next part. Waits until it may: for one of this upload's to arrive, and for room in the common budget.
+    pub(crate) async fn send(
+        &mut self,
+        bucket: &Arc<Bucket>,
+        key: &Path,
+        upload: &str,
+        payload: PutPayload,
+    ) -> Result<(), Failure> {
+        while self.flights.len() >= bucket.options.parts.in_flight {
+            self.land().await;
+        }
+        self.check()?;
+        let size = payload.content_length() as u64;
+        let share = bucket.share_of_budget(size);
+        let permit = bucket.budget.clone().acquire_many_owned(share).await.map_err(|_| Failure::Ended)?;
+        let index = self.ids.len();
+        self.ids.push(None);
+        let (bucket, key, upload) = (bucket.clone(), key.clone(), upload.to_owned());
+        self.flights.spawn(async move {
+            let _permit = permit;
+            (index, put_part(&bucket, &key, &upload, index, payload).await)
+        });
+        Ok(())
+    }
+
+    /// Waits for all parts; the first failure of any is the answer.
+    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+        while !self.flights.is_empty() {
+            self.land().await;
+        }
+        self.check()
+    }
+
+    /// The parts up to the first one that was lost. To be asked when all have settled.
+    pub(crate) fn kept(&self) -> Vec<String> {
+        self.ids.iter().map_while(Clone::clone).collect()
+    }
+
+    /// Reports the failure of a part, once; later calls are told that there was one.
+    fn check(&mut self) -> Result<(), Failure> {
+        match &self.failure {
+            None => Ok(()),
+            Some(failure) => {
+                let again = failure.share();
+                Err(self.failure.replace(again).unwrap_or(Failure::Ended))
+            }
+        }
+    }
+
+    async fn land(&mut self) {
+        let failure = match self.flights.join_next().await {
+            None => return,
+            Some(Ok((index, Ok(id)))) => {
+                self.ids[index] = Some(id);
+                return;
+            }
+            Some(Ok((_, Err(failure)))) => failure,
+            // A panic in the client; the part has no name, so it does not count.
+            Some(Err(_)) => Failure::Ended,
+        };
+        self.failure.get_or_insert(failure);
+    }
+}
+
+/// Sends one part, with index from 0.
+pub(crate) async fn put_part(
+    bucket: &Bucket,
+    key: &Path,
+    upload: &str,
+    index: usize,
+    payload: PutPayload,
+) -> Result<String, Failure> {
+    let upload = upload.to_owned();
+    let size = payload.content_length() as u64;
+    let put = bucket.data.multipart().put_part(key, &upload, index, payload);
+    match patiently(size, put).await {
+        Ok(part) => Ok(part.content_id),
+        Err(failure) if failure.is_not_found() || is_unknown_upload(&failure) => Err(Failure::UploadLost),
+        Err(failure) => Err(failure),
+    }
+}

@@ -1,0 +1,190 @@
+//! What goes over the wire: requests are counted, limited, logged when that is asked for, and a few answers looked at.
+//!
+//! This is the HTTP client that the `object_store` crate is given.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use http::Method;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
+use tokio::sync::Semaphore;
+
+/// The sorts of request that stores charge for and whose number tells how well the driver does.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum RequestKind {
+    /// Copies, of objects and of parts of them.
+    Copy,
+    /// Deletions, of one object or of many; also of unfinished uploads.
+    Delete,
+    /// Reads of content.
+    Get,
+    /// Looks at size and time.
+    Head,
+    /// Pages of listings.
+    List,
+    /// Beginnings and ends of multipart uploads.
+    Multipart,
+    /// Anything else: credentials, lifecycle rules.
+    Other,
+    /// Writes of objects and parts.
+    Put,
+}
+
+impl RequestKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Copy,
+        Self::Delete,
+        Self::Get,
+        Self::Head,
+        Self::List,
+        Self::Multipart,
+        Self::Other,
+        Self::Put,
+    ];
+
+    /// The name in lower case, as metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Delete => "delete",
+            Self::Get => "get",
+            Self::Head => "head",
+            Self::List => "list",
+            Self::Multipart => "multipart",
+            Self::Other => "other",
+            Self::Put => "put",
+        }
+    }
+
+    fn of(request: &HttpRequest) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        let asks = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+        let copies = request.headers().keys().any(|name| name.as_str().ends_with("-copy-source"));
+        match *request.method() {
+            Method::GET if asks("list-type") || asks("comp") || asks("uploads") => Self::List,
+            Method::GET if asks("lifecycle") => Self::Other,
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::PUT if copies => Self::Copy,
+            Method::PUT if query.contains("comp=blocklist") => Self::Multipart,
+            Method::PUT => Self::Put,
+            Method::DELETE => Self::Delete,
+            Method::POST if asks("delete") || query.contains("comp=batch") => Self::Delete,
+            Method::POST if asks("uploads") || asks("uploadId") => Self::Multipart,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl fmt::Display for RequestKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How many requests of `kind` this process has sent to object stores, retries included.
+pub fn request_count(kind: RequestKind) -> u64 {
+    COUNTS[kind as usize].load(Ordering::Relaxed)
+}
+
+/// What Azure says about a copy that goes on behind an answer, as an extension of the answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct CopyStatus(pub(crate) String);
+
+/// Makes HTTP clients that are watched.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch {
+    limit: Option<Arc<Semaphore>>,
+    log: bool,
+}
+
+impl Watch {
+    /// At most `concurrency` requests at a time wait for an answer; each is logged if `log` says so.
+    pub(crate) fn new(concurrency: Option<usize>, log: bool) -> Self {
+        Self { limit: concurrency.map(|permits| Arc::new(Semaphore::new(permits))), log }
+    }
+}
+
+impl HttpConnector for Watch {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let inner = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Watched { inner, watch: self.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct Watched {
+    inner: HttpClient,
+    watch: Watch,
+}
+
+#[async_trait]
+impl HttpService for Watched {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        COUNTS[RequestKind::of(&request) as usize].fetch_add(1, Ordering::Relaxed);
+        let _permit = match &self.watch.limit {
+            Some(limit) => {
+                Some(limit.acquire().await.map_err(|closed| HttpError::new(HttpErrorKind::Unknown, closed))?)
+            }
+            None => None,
+        };
+        // Never the query: it may be a signature.
+        let what = self.watch.log.then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let begun = Instant::now();
+        let mut answer = self.inner.execute(request).await;
+        if let Some((method, path)) = what {
+            let millis = begun.elapsed().as_millis() as u64;
+            match &answer {
+                Ok(answer) => {
+                    tracing::info!(%method, path, status = answer.status().as_u16(), millis, "storage request");
+                }
+                Err(error) => tracing::info!(%method, path, %error, millis, "storage request without an answer"),
+            }
+        }
+        if let Ok(answer) = &mut answer
+            && let Some(status) = answer.headers().get("x-ms-copy-status")
+        {
+            let status = CopyStatus(String::from_utf8_lossy(status.as_bytes()).into_owned());
+            answer.extensions_mut().insert(status);
+        }
+        answer
+    }
+}
+
+static COUNTS: [AtomicU64; RequestKind::ALL.len()] = [const { AtomicU64::new(0) }; RequestKind::ALL.len()];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::client::HttpRequestBody;
+
+    #[test]
+    fn requests_are_told_apart() {
+        for (method, uri, kind) in [
+            (Method::GET, "http://h/b?list-type=2&prefix=x", RequestKind::List),
+            (Method::GET, "http://h/b?comp=list&restype=container", RequestKind::List),
+            (Method::GET, "http://h/b/key", RequestKind::Get),
+            (Method::PUT, "http://h/b/key?partNumber=1&uploadId=x", RequestKind::Put),
+            (Method::PUT, "http://h/b/key?comp=blocklist", RequestKind::Multipart),
+            (Method::POST, "http://h/b?delete=", RequestKind::Delete),
+            (Method::POST, "http://h/b/key?uploads=", RequestKind::Multipart),
+            (Method::POST, "http://h/b/key?uploadId=x", RequestKind::Multipart),
+            (Method::DELETE, "http://h/b/key?uploadId=x", RequestKind::Delete),
+        ] {
+            let mut request = HttpRequest::new(HttpRequestBody::empty());
+            *request.method_mut() = method;
+            *request.uri_mut() = uri.parse().unwrap();
+            assert_eq!(RequestKind::of(&request), kind, "{uri}");
+        }
+        for (index, kind) in RequestKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Requests that the `object_store` crate does not send, signed by its `Signer` like the URLs that clients are given.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use object_store::client::{HttpRequest, HttpRequestBody};
+use object_store::path::Path;
+use object_store::signer::SignedUrlOptions;
+
+use crate::bucket::{Bucket, Raw};
+use crate::error::Failure;
+
+/// A request to be signed.
+#[derive(Debug)]
+pub(crate) struct SignedRequest<'a> {
+    /// What it does, for messages.
+    pub(crate) what: &'static str,
+    pub(crate) method: Method,
+    /// The object; the empty path is the bucket.
+    pub(crate) key: &'a Path,
+    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Bucket {
+    /// The body of the answer to `request`, which is tried again when the store is overloaded.
+    pub(crate) async fn send_signed(&self, raw: &Raw, request: SignedRequest<'_>) -> Result<Bytes, Failure> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let answer = self.send_once(raw, &request).await;
+            let passing = matches!(&answer, Err(failure) if failure.kind() == sampan_driver::ErrorKind::Unavailable);
+            if !passing || pause > LONGEST_PAUSE {
+                return answer;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 3;
+        }
+    }
+
+    async fn send_once(&self, raw: &Raw, request: &SignedRequest<'_>) -> Result<Bytes, Failure> {
+        let Some(signer) = self.data.signer() else {
+            return Err(object_store::Error::NotSupported { source: "this store signs nothing".into() }.into());
+        };
+        let mut options = SignedUrlOptions::new().with_query(request.query.iter().cloned());
+        for (name, value) in &request.headers {
+            options = options.with_signed_header(name.clone(), value.clone());
+        }
+        let url = signer.signed_url_opts(request.method.clone(), request.key, VALID, &options).await?;
+        let malformed = |error: http::Error| Failure::Answer {
+            what: request.what,
+            status: 0,
+            body: format!("the request could not be made: {error}"),
+        };
+        let mut sent = http::Request::builder().method(request.method.clone()).uri(url.as_str());
+        for (name, value) in &request.headers {
+            sent = sent.header(name, value);
+        }
+        if request.method == Method::PUT {
+            // Ceph asks for it even when there is no body.
+            sent = sent.header(CONTENT_LENGTH, 0);
+        }
+        let sent: HttpRequest = sent.body(HttpRequestBody::empty()).map_err(malformed)?;
+        let exchange = async {
+            let answer = raw.http.execute(sent).await?;
+            let status = answer.status();
+            Ok::<_, object_store::client::HttpError>((status, answer.into_body().bytes().await?))
+        };
+        let (status, body) = match tokio::time::timeout(PATIENCE, exchange).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                return Err(object_store::Error::Generic { store: "signed", source: error.into() }.into());
+            }
+            Err(_) => return Err(Failure::NoAnswer(PATIENCE)),
+        };
+        // A copy that fails late is answered with 200 and an error in the body.
+        if status.is_success() && !body.windows(7).any(|window| window == b"<Error>") {
+            return Ok(body);
+        }
+        let status = if status.is_success() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
+        let body = String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned();
+        Err(Failure::Answer { what: request.what, status: status.as_u16(), body })
+    }
+}
+
+/// How long a signature is good.
+const VALID: Duration = Duration::from_secs(15 * 60);
+
+/// A copy of 5 GiB may take its time.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);

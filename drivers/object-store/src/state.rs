@@ -1,0 +1,229 @@
+//! `State`: what is known about an unfinished upload, and the object that keeps it.
+//!
+//! The object is four bytes with the length of a header, the header in JSON, and the tail. It is written by one request, so
+//! header and tail always belong together; parts that it does not name do not count.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
+use sampan_driver::DriverPath;
+use serde::{Deserialize, Serialize};
+
+use crate::bucket::Bucket;
+use crate::error::{Failure, is_precondition};
+use crate::tail::Tail;
+
+/// The header of a state object.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Header {
+    /// The version of the format.
+    v: u32,
+    /// Different each time, so that a writer knows its own state from another's.
+    pub(crate) nonce: String,
+    /// The key that the multipart upload is made at.
+    pub(crate) key: String,
+    /// The multipart upload, once there is one.
+    pub(crate) upload: Option<String>,
+    /// When the multipart upload began, in seconds since 1970.
+    pub(crate) begun: u64,
+    /// The length of every part.
+    pub(crate) part_size: u64,
+    /// What the store calls the parts.
+    pub(crate) parts: Vec<String>,
+    /// Set when the parts have become the object at `key`, which then has this length, but the upload did not end.
+    pub(crate) assembled: Option<u64>,
+}
+
+impl Header {
+    pub(crate) fn new(key: &Path, part_size: u64) -> Self {
+        Self {
+            v: VERSION,
+            nonce: String::new(),
+            key: key.to_string(),
+            upload: None,
+            begun: 0,
+            part_size,
+            parts: Vec::new(),
+            assembled: None,
+        }
+    }
+}
+
+/// A state object as it was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) header: Header,
+    pub(crate) tail: Bytes,
+    pub(crate) version: Saved,
+}
+
+/// Which state object is in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Saved {
+    version: UpdateVersion,
+    nonce: String,
+}
+
+impl Bucket {
+    /// The state of the upload staged at `path`, if there is one.
+    pub(crate) async fn load_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
+        let key = self.keys.state(path);
+        let answer = match self.data.objects().get(&key).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let failure = Failure::from(error);
+                return if failure.is_not_found() { Ok(None) } else { Err(failure) };
+            }
+        };
+        let version = UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
+        let mut object = answer.bytes().await?;
+        let (header, header_len) = parse(&object)?;
+        let tail = object.split_off(header_len);
+        let version = Saved { version, nonce: header.nonce.clone() };
+        Ok(Some(Found { header, tail, version }))
+    }
+
+    /// The header of the state object `key`, without its tail if that is long; `None` when it is gone.
+    pub(crate) async fn load_header(&self, key: &Path) -> Result<Option<Header>, Failure> {
+        let mut range = GetRange::Bounded(0..GLIMPSE);
+        loop {
+            let options = GetOptions { range: Some(range), ..Default::default() };
+            let object = match self.data.objects().get_opts(key, options).await {
+                Ok(answer) => answer.bytes().await?,
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    return if failure.is_not_found() { Ok(None) } else { Err(failure) };
+                }
+            };
+            match header_end(&object) {
+                Some(end) if end > object.len() as u64 && object.len() as u64 == GLIMPSE => {
+                    range = GetRange::Bounded(0..end);
+                }
+                _ => return Ok(Some(parse(&object)?.0)),
+            }
+        }
+    }
+
+    /// Writes the state of the upload staged at `path`, unless another writer did since `before`.
+    pub(crate) async fn save_state(
+        &self,
+        path: &DriverPath,
+        header: &mut Header,
+        tail: &mut Tail,
+        before: Option<&Saved>,
+    ) -> Result<Saved, Failure> {
+        let key = self.keys.state(path);
+        header.nonce = format!("{:032x}", rand::random::<u128>());
+        let payload = tail.payload_after(encode(header)?);
+        let mode = match before {
+            None if self.conditional.create => PutMode::Create,
+            None => PutMode::Overwrite,
+            Some(saved) => match self.conditional.update.mode(&saved.version) {
+                Some(mode) => mode,
+                None => {
+                    self.still(&key, saved).await?;
+                    PutMode::Overwrite
+                }
+            },
+        };
+        let options = PutOptions { mode, ..Default::default() };
+        match self.data.objects().put_opts(&key, payload, options).await {
+            Ok(put) => {
+                let version = UpdateVersion { e_tag: put.e_tag, version: put.version };
+                Ok(Saved { version, nonce: header.nonce.clone() })
+            }
+            // It may have been this very request, sent again after its answer was lost.
+            Err(error) if is_precondition(&error) => match self.load_state(path).await? {
+                Some(found) if found.header.nonce == header.nonce => Ok(found.version),
+                _ => Err(Failure::Overtaken),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// For stores that do not compare: sees whether the state is still the one that was loaded. Not airtight, but two
+    /// writers of one upload are not meant to be, and the checksum stands behind this.
+    async fn still(&self, key: &Path, saved: &Saved) -> Result<(), Failure> {
+        match self.load_header(key).await? {
+            Some(header) if header.nonce == saved.nonce => Ok(()),
+            _ => Err(Failure::Overtaken),
+        }
+    }
+
+    /// Ends the multipart upload of a state, if it has one that goes on.
+    pub(crate) async fn abort(&self, header: &Header) -> Result<(), Failure> {
+        let (Some(upload), None) = (&header.upload, header.assembled) else { return Ok(()) };
+        let key = Path::parse(&header.key).map_err(|error| Failure::State(error.to_string()))?;
+        match self.control.multipart().abort_multipart(&key, upload).await.map_err(Failure::from) {
+            Err(failure) if !failure.is_not_found() && !is_unknown_upload(&failure) => Err(failure),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the store says that it does not know a multipart upload, in one of the ways in which stores say it.
+pub(crate) fn is_unknown_upload(failure: &Failure) -> bool {
+    let Failure::Store(error) = failure else { return false };
+    let text = crate::error::chain(error);
+    text.contains("NoSuchUpload") || text.contains("Upload not found") || text.contains("UploadNotFound")
+}
+
+fn encode(header: &Header) -> Result<Bytes, Failure> {
+    let json = serde_json::to_vec(header).map_err(|error| Failure::State(error.to_string()))?;
+    let length = u32::try_from(json.len()).map_err(|error| Failure::State(error.to_string()))?;
+    let mut bytes = BytesMut::with_capacity(4 + json.len());
+    bytes.put_u32(length);
+    bytes.extend_from_slice(&json);
+    Ok(bytes.freeze())
+}
+
+/// Where the header ends in an object that begins with `bytes`.
+fn header_end(bytes: &[u8]) -> Option<u64> {
+    let length = bytes.first_chunk::<4>()?;
+    Some(4 + u64::from(u32::from_be_bytes(*length)))
+}
+
+/// The header, and where it ends.
+fn parse(bytes: &[u8]) -> Result<(Header, usize), Failure> {
+    let short = || Failure::State("it is shorter than it says".to_owned());
+    let end = header_end(bytes).and_then(|end| usize::try_from(end).ok()).ok_or_else(short)?;
+    let json = bytes.get(4..end).ok_or_else(short)?;
+    let header: Header = serde_json::from_slice(json).map_err(|error| Failure::State(error.to_string()))?;
+    match header.v {
+        VERSION => Ok((header, end)),
+        other => Err(Failure::State(format!("it is of version {other}, made by a newer registry"))),
+    }
+}
+
+const VERSION: u32 = 1;
+
+/// How much of a state object is read by whoever needs the header alone.
+const GLIMPSE: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_and_a_tail_come_back() {
+        let mut header = Header::new(&Path::from("u/data"), 100);
+        header.parts = vec!["\"a\"".into(), "b".into()];
+        let mut tail = Tail::default();
+        tail.push(Bytes::from_static(b"the tail"));
+        let object = Bytes::from(tail.payload_after(encode(&header).unwrap()));
+        let (parsed, end) = parse(&object).unwrap();
+        assert_eq!(parsed, header);
+        assert_eq!(&object[end..], b"the tail");
+    }
+
+    #[test]
+    fn garbage_and_the_future_are_refused() {
+        for bytes in [&b""[..], b"\0\0\0", b"\xff\xff\xff\xff{}", b"\0\0\0\x02{}"] {
+            assert!(parse(bytes).is_err());
+        }
+        let mut header = Header::new(&Path::from("x"), 1);
+        header.v = 2;
+        let error = parse(&encode(&header).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("newer"), "{error}");
+    }
+}

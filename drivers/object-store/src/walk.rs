@@ -1,0 +1,98 @@
+//! The walk: a flat listing, a thousand files a request, in the order in which the store has them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use object_store::ObjectMeta;
+use sampan_driver::{DriverPath, FileInfo, Operation, Result};
+
+use crate::bucket::Bucket;
+use crate::client::PageRequest;
+use crate::error::Failure;
+
+/// Every file below `path`, beginning after `after`.
+pub(crate) fn walk(
+    bucket: Arc<Bucket>,
+    path: &DriverPath,
+    after: Option<&DriverPath>,
+) -> BoxStream<'static, Result<FileInfo>> {
+    let walker = Walker {
+        below: bucket.keys.below(path),
+        path: path.clone(),
+        after: after.cloned(),
+        bucket,
+        token: None,
+        ready: VecDeque::new(),
+        ended: false,
+    };
+    stream::try_unfold(walker, |mut walker| async move {
+        match walker.next().await {
+            Ok(found) => Ok(found.map(|info| (info, walker))),
+            Err(failure) => Err(failure.at(walker.bucket.name, Operation::Walk, &walker.path)),
+        }
+    })
+    .boxed()
+}
+
+/// What is told of an object.
+pub(crate) fn info(path: DriverPath, object: &ObjectMeta) -> FileInfo {
+    FileInfo { path, size_bytes: object.size, modified: whole_second(object.last_modified.into()) }
+}
+
+/// Listings of some stores are finer than their headers; what is told must not depend on which was asked.
+fn whole_second(time: SystemTime) -> SystemTime {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => UNIX_EPOCH + Duration::from_secs(since.as_secs()),
+        Err(_) => time,
+    }
+}
+
+struct Walker {
+    bucket: Arc<Bucket>,
+    path: DriverPath,
+    below: String,
+    after: Option<DriverPath>,
+    token: Option<String>,
+    ready: VecDeque<FileInfo>,
+    ended: bool,
+}
+
+impl Walker {
+    async fn next(&mut self) -> Result<Option<FileInfo>, Failure> {
+        loop {
+            if let Some(info) = self.ready.pop_front() {
+                return Ok(Some(info));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.fetch().await?;
+        }
+    }
+
+    async fn fetch(&mut self) -> Result<(), Failure> {
+        // A start before the prefix is no start, and some stores refuse it.
+        let start = self.after.as_ref().map(|after| self.bucket.keys.key(after));
+        let request = PageRequest {
+            prefix: &self.below,
+            after: start.as_deref().filter(|start| *start > self.below.as_str()),
+            delimited: false,
+            limit: self.bucket.options.page,
+            token: self.token.as_deref(),
+        };
+        let page = self.bucket.page(request).await?;
+        for object in &page.objects {
+            let Some(path) = self.bucket.keys.path(object.location.as_ref()) else { continue };
+            // Not every store can begin in the middle.
+            if path.below(&self.path).is_some() && self.after.as_ref().is_none_or(|after| path > *after) {
+                self.ready.push_back(info(path, object));
+            }
+        }
+        self.token = page.next;
+        self.ended = self.token.is_none();
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! The built binary, as its users start it: exit codes, what it prints, what it leaves.
+
+mod config_command;
+mod config_samples;
+mod htpasswd_command;
+mod serve_command;
+pub mod support;
+mod usage;

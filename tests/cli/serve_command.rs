@@ -1,0 +1,126 @@
+//! `registry serve`: starting, refusing to start, and ending.
+
+use std::fs;
+use std::net::TcpListener;
+
+use super::support::{binary, end};
+use crate::clients::support::{Process, filesystem_config, registry};
+
+#[test]
+fn without_a_configuration_it_serves_a_registry_for_newcomers() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = binary(directory.path());
+    // The built-in port may be taken on this machine.
+    let mut process = Process::start(command.env("REGISTRY_HTTP_ADDR", "127.0.0.1:0").arg("serve"));
+    let line = process.wait_for(|line| line.contains("listening on 127.0.0.1:").then(|| line.to_owned()));
+    assert!(!line.contains(":0\""), "{line}");
+    assert!(process.log().contains("registry-data"), "{}", process.log());
+    assert!(process.terminate().success());
+    assert!(directory.path().join("registry-data").is_dir());
+}
+
+#[test]
+fn a_bare_configuration_is_served() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("config.yml"), filesystem_config(&directory.path().join("data"))).unwrap();
+    let mut process = Process::start(binary(directory.path()).arg("config.yml"));
+    process.wait_for(|line| line.contains("listening on").then_some(()));
+    assert!(process.terminate().success());
+}
+
+#[test]
+fn an_occupied_port_is_named_with_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let config = filesystem_config(&directory.path().join("data")).replace("127.0.0.1:0", &address);
+    fs::write(directory.path().join("config.yml"), config).unwrap();
+    let ended = end(binary(directory.path()).args(["serve", "config.yml"]), "");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains(&address) && ended.stderr.contains("http.addr"), "{ended:?}");
+}
+
+#[test]
+fn a_root_that_cannot_be_one_is_named_with_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    fs::write(directory.path().join("config.yml"), filesystem_config(&file.join("data"))).unwrap();
+    let ended = end(binary(directory.path()).args(["serve", "config.yml"]), "");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("rootdirectory") && ended.stderr.contains("file/data"), "{ended:?}");
+    assert_eq!(fs::read(&file).unwrap(), b"in the way");
+}
+
+#[test]
+fn a_driver_that_does_not_exist_is_answered_with_those_that_do() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("config.yml"), "version: 0.1\nstorage:\n  filesytem: {}\n").unwrap();
+    let ended = end(binary(directory.path()).args(["serve", "config.yml"]), "");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for part in ["config.yml:3", "filesytem", "filesystem", "inmemory"] {
+        assert!(ended.stderr.contains(part), "{part}: {ended:?}");
+    }
+}
+
+#[test]
+fn it_ends_at_once_when_nothing_is_going_on() {
+    for signal in ["TERM", "INT"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut registry = registry(directory.path(), &filesystem_config(&directory.path().join("data")));
+        let mut wire = registry.wire();
+        assert_eq!(wire.send("GET", "/v2/", &[], b"").status, 200);
+        registry.process.signal(signal);
+        assert!(registry.process.wait().success(), "{signal}: {}", registry.process.log());
+    }
+}
+
+#[test]
+fn a_running_transfer_is_finished_before_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filesystem_config(&directory.path().join("data")).replace("http: {", "http: {draintimeout: 60s, ");
+    let mut registry = registry(directory.path(), &config);
+    let mut wire = registry.wire();
+    let location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
+    let digest = sampan_engine::oci::Digest::sha256_of(b"first second");
+    wire.begin("PUT", &format!("{location}?digest={digest}"), &[], 12);
+    wire.write(b"first ");
+    // The request is being served once its upload is held.
+    while registry.wire().send("GET", &location, &[], b"").status != 409 {}
+    registry.process.signal("TERM");
+    registry.process.wait_for(|line| line.contains("stopping").then_some(()));
+    wire.write(b"second");
+    assert_eq!(wire.finish("PUT").status, 201);
+    assert!(registry.process.wait().success());
+}
+
+#[test]
+fn read_only_mode_is_switched_by_sighup() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filesystem_config(&directory.path().join("data"));
+    let registry = registry(directory.path(), &config);
+    assert_eq!(registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").status, 202);
+
+    let path = directory.path().join("sampan.yml");
+    let read_only = config.replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:");
+    fs::write(&path, &read_only).unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_for(|line| line.contains("read-only mode is on").then_some(()));
+    let refused = registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"");
+    assert_eq!(refused.status, 405);
+    assert!(String::from_utf8_lossy(&refused.body).contains("read-only"), "{refused:?}");
+
+    // What cannot change is said, and a broken file changes nothing.
+    fs::write(&path, read_only.replace("127.0.0.1:0", "127.0.0.1:1")).unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_for(|line| (line.contains("http.addr") && line.contains("restart")).then_some(()));
+    fs::write(&path, "version: 0.1\nstorage: {nonsense").unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_for(|line| line.contains("level=error").then_some(()));
+    assert_eq!(registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").status, 405);
+
+    fs::write(&path, &config).unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_for(|line| line.contains("read-only mode is off").then_some(()));
+    assert_eq!(registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").status, 202);
+}

@@ -1,0 +1,13 @@
+//! That the world's tools are content: real clients against the built binary.
+//!
+//! Each test is ignored unless asked for (`cargo test --test it -- --ignored clients`), since it needs programs that a
+//! developer's machine may not have. `.ci/run` installs them and runs all; there, a missing one is a failure.
+
+mod big_blob;
+mod deployment;
+mod docker;
+mod interrupted;
+mod peer;
+mod podman;
+mod skopeo;
+pub mod support;

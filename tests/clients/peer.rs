@@ -1,0 +1,77 @@
+//! One data directory, two registries: Debian's package of Distribution reads what we wrote, and the other way round.
+
+use super::support::{debian_registry, filesystem_config, oci_layout, registry, run, tool};
+
+#[test]
+#[ignore = "needs docker-registry, skopeo and umoci"]
+fn distribution_reads_what_we_wrote_and_we_read_what_it_wrote() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("data");
+    let layout = oci_layout(directory.path(), "v1", 3);
+    let source = format!("oci:{}:v1", layout.display());
+    let skopeo = |args: &[&str]| {
+        let flags = ["copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"];
+        run(tool("skopeo").args(flags).args(args))
+    };
+    let digest = |host: &str, name: &str| {
+        let image = format!("docker://{host}/{name}");
+        run(tool("skopeo").args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &image])).trim().to_owned()
+    };
+
+    let ours = registry(directory.path(), &filesystem_config(&root));
+    skopeo(&[&source, &format!("docker://{}/ours/app:v1", ours.host())]);
+    skopeo(&["--format", "v2s2", &source, &format!("docker://{}/ours/docker:v1", ours.host())]);
+
+    let theirs = debian_registry(directory.path(), &root);
+    for name in ["ours/app:v1", "ours/docker:v1"] {
+        let copy = directory.path().join(name.replace(['/', ':'], "-"));
+        skopeo(&[&format!("docker://{}/{name}", theirs.host()), &format!("dir:{}", copy.display())]);
+        assert_eq!(digest(&ours.host(), name), digest(&theirs.host(), name));
+    }
+    skopeo(&[&source, &format!("docker://{}/theirs/app:v1", theirs.host())]);
+    skopeo(&["--format", "v2s2", &source, &format!("docker://{}/theirs/docker:v1", theirs.host())]);
+
+    for name in ["theirs/app:v1", "theirs/docker:v1"] {
+        let copy = directory.path().join(name.replace(['/', ':'], "-"));
+        skopeo(&[&format!("docker://{}/{name}", ours.host()), &format!("dir:{}", copy.display())]);
+        assert_eq!(digest(&ours.host(), name), digest(&theirs.host(), name));
+    }
+    for path in ["/v2/_catalog", "/v2/theirs/app/tags/list", "/v2/ours/docker/tags/list"] {
+        let bodies = [&ours, &theirs].map(|registry| registry.wire().send("GET", path, &[], b""));
+        let json = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap();
+        assert_eq!(json(&bodies[0].body), json(&bodies[1].body), "{path}");
+    }
+
+    // What one deletes is gone for the other.
+    run(tool("skopeo").args(["delete", "--tls-verify=false", &format!("docker://{}/theirs/app:v1", ours.host())]));
+    let answer = theirs.wire().send("GET", "/v2/theirs/app/manifests/v1", &[], b"");
+    assert_eq!(answer.status, 404);
+}
+
+#[test]
+#[ignore = "needs docker-registry"]
+fn distribution_resumes_an_upload_that_we_began() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("data");
+    let content: Vec<u8> = (0..3_000_000).map(|_| rand::random()).collect();
+    let (first, second) = content.split_at(2_000_001);
+
+    let mut ours = registry(directory.path(), &filesystem_config(&root));
+    let begun = ours.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"");
+    let location = begun.location();
+    assert_eq!(ours.wire().send("PATCH", &location, &[], first).status, 202);
+    let id = begun.header("docker-upload-uuid").unwrap().to_owned();
+    ours.process.terminate();
+
+    // Its status request hands out a location that it has signed itself.
+    let theirs = debian_registry(directory.path(), &root);
+    let status = theirs.wire().send("GET", &format!("/v2/app/blobs/uploads/{id}"), &[], b"");
+    assert_eq!((status.status, status.header("range")), (204, Some("0-2000000")));
+    let patched = theirs.wire().send("PATCH", &status.location(), &[], second);
+    assert_eq!(patched.status, 202, "{patched:?}");
+    let digest = sampan_engine::oci::Digest::sha256_of(&content);
+    let location = patched.location();
+    let separator = if location.contains('?') { '&' } else { '?' };
+    let finished = theirs.wire().send("PUT", &format!("{location}{separator}digest={digest}"), &[], b"");
+    assert_eq!(finished.status, 201, "{finished:?}");
+}

@@ -1,0 +1,68 @@
+//! Registries to be tried: ours, and Debian's package of Distribution 2.8.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Process, Wire, tool};
+
+/// A registry in a process of its own.
+pub struct RegistryProcess {
+    /// The process.
+    pub process: Process,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl RegistryProcess {
+    /// `host:port`, as clients write it before the name of a repository.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// A new connection.
+    pub fn wire(&self) -> Wire {
+        Wire::connect(self.address)
+    }
+}
+
+/// A configuration over `root`, in which everything is allowed, with our choice of a port.
+pub fn filesystem_config(root: &Path) -> String {
+    format!(
+        "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
+        root.display()
+    )
+}
+
+/// Starts ours with a configuration.
+#[track_caller]
+pub fn registry(directory: &Path, config: &str) -> RegistryProcess {
+    let path = write_config(directory, "sampan.yml", config);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_registry"));
+    command.arg("serve").arg(path);
+    let process = Process::start(&mut command);
+    let address = process.wait_for(|line| {
+        let address = line.split_once("listening on ")?.1;
+        address.split(['"', ',', ' ']).next()?.parse().ok()
+    });
+    RegistryProcess { process, address }
+}
+
+/// Starts Debian's `docker-registry` over `root`.
+#[track_caller]
+pub fn debian_registry(directory: &Path, root: &Path) -> RegistryProcess {
+    // It cannot tell which port it was given, so it is told one that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = filesystem_config(root).replace("127.0.0.1:0", &address.to_string());
+    let path = write_config(directory, "debian.yml", &config);
+    let process = Process::start(tool("docker-registry").arg("serve").arg(path));
+    process.wait_for(|line| line.contains("listening on").then_some(()));
+    RegistryProcess { process, address }
+}
+
+fn write_config(directory: &Path, name: &str, config: &str) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, config).unwrap();
+    path
+}

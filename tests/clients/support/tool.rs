@@ -1,0 +1,25 @@
+//! Running other people's programs.
+
+use std::process::{Command, Output, Stdio};
+
+/// A command of a program that must be installed.
+pub fn tool(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end and gives its standard output; anything but success fails the test with all it printed.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command
+        .output()
+        .unwrap_or_else(|error| panic!("{:?} cannot be run ({error}): is it installed?", command.get_program()));
+    let stdout = String::from_utf8_lossy(&stdout).into_owned();
+    assert!(
+        status.success(),
+        "{command:?} ended with {status}\n--- stdout\n{stdout}\n--- stderr\n{}",
+        String::from_utf8_lossy(&stderr)
+    );
+    stdout
+}

@@ -1,0 +1,82 @@
+//! From the storage section to the driver.
+
+use sampan::config::Selected;
+use sampan::drivers::{DriverSetupError, Drivers};
+
+use super::config;
+
+fn selected(storage: &str) -> Selected {
+    config(&format!("version: 0.1\nstorage:\n  {storage}\n"), &[]).storage.driver
+}
+
+fn refusal(storage: &str) -> String {
+    match Drivers::builtin().check(&selected(storage)) {
+        Ok(()) => panic!("{storage} was accepted"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn the_built_in_drivers_are_built() {
+    let directory = tempfile::tempdir().unwrap();
+    let drivers = Drivers::builtin();
+    let root = directory.path().join("data");
+    for (storage, name) in [
+        (format!("filesystem: {{ rootdirectory: '{}' }}", root.display()), "filesystem"),
+        ("inmemory:".to_owned(), "inmemory"),
+        ("inmemory: { maxsize: 1GiB }".to_owned(), "inmemory"),
+    ] {
+        let driver = drivers.build(&selected(&storage)).await.unwrap();
+        assert_eq!(driver.name(), name);
+    }
+    assert!(root.is_dir());
+}
+
+#[test]
+fn checking_opens_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("data");
+    Drivers::builtin()
+        .check(&selected(&format!("filesystem: {{ rootdirectory: '{}' }}", root.display())))
+        .unwrap();
+    assert!(!root.exists());
+}
+
+#[test]
+fn an_unknown_driver_is_told_which_there_are() {
+    assert_eq!(
+        refusal("filesytem: {}"),
+        "config.yml:3:3: storage.filesytem: this binary has no storage driver of that name; did you mean `filesystem`?"
+    );
+    assert_eq!(
+        refusal("s3: { bucket: b }"),
+        "config.yml:3:3: storage.s3: this binary has no storage driver of that name; known here: filesystem, inmemory"
+    );
+}
+
+#[test]
+fn a_mistake_in_the_parameters_is_named_with_its_line() {
+    assert_eq!(
+        refusal("filesystem: { rotdirectory: /x }"),
+        "config.yml:3:17: storage.filesystem.rotdirectory: unknown key; did you mean `rootdirectory`?"
+    );
+    let error = refusal("filesystem:\n    maxthreads: many");
+    assert!(error.starts_with("config.yml:4:17: storage.filesystem.maxthreads: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_used_is_named_with_its_section_and_cause() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let section = format!("filesystem: {{ rootdirectory: '{}' }}", file.path().display());
+    let error = Drivers::builtin().build(&selected(&section)).await.unwrap_err();
+    assert_eq!(error.to_string(), "config.yml:3:3: storage.filesystem: the store cannot be used");
+    let DriverSetupError::Build { source, .. } = error else { panic!("{error}") };
+    assert!(source.to_string().contains(&file.path().display().to_string()), "{source}");
+}
+
+#[tokio::test]
+async fn an_alias_is_another_name_for_a_driver() {
+    let drivers = Drivers::builtin().with_alias("memory", "inmemory");
+    assert_eq!(drivers.build(&selected("memory: {}")).await.unwrap().name(), "inmemory");
+    assert_eq!(drivers.names().collect::<Vec<_>>(), ["filesystem", "inmemory", "memory"]);
+}

@@ -1,0 +1,196 @@
+//! Mistakes, and what the person who made them reads.
+
+use std::path::PathBuf;
+
+use sampan::config::{Config, ConfigError, Environment, Source};
+
+use super::{MINIMAL, load, mistakes, warnings};
+
+#[test]
+fn each_mistake_is_named_with_its_place_and_remedy() {
+    for (lines, expected) in [
+        ("http:\n  adr: :5000", "config.yml:4:3: http.adr: unknown key; did you mean `addr`?"),
+        ("htpp: {}", "config.yml:3:1: htpp: unknown key; did you mean `http`?"),
+        ("catalog: { size: 5 }", "config.yml:3:12: catalog.size: unknown key; known here: maxentries"),
+        ("http: { net: udp }", "config.yml:3:14: http.net: expected one of tcp, unix, found `udp`"),
+        (
+            "log: { level: trace }",
+            "config.yml:3:15: log.level: expected one of error, warn, info, debug, found `trace`",
+        ),
+        ("log: [debug]", "config.yml:3:6: log: expected a section of keys, found a list"),
+        (
+            "http: { relativeurls: \"true\" }",
+            "config.yml:3:23: http.relativeurls: expected a boolean, found the text `true`",
+        ),
+        (
+            "http: { draintimeout: -5s }",
+            "config.yml:3:23: http.draintimeout: a duration cannot be negative here, found `-5s`",
+        ),
+        (
+            "http: { addr: localhost }",
+            "config.yml:3:15: http.addr: expected `host:port`, such as `:5000` or `127.0.0.1:5000`, found `localhost`",
+        ),
+        (
+            "http: { net: unix }",
+            "config.yml:3:14: http.net: with `net: unix`, `http.addr` must be the path of a socket, such as \
+             `/run/registry.sock`, and not `:5000`",
+        ),
+        (
+            "http: { host: registry.example.com }",
+            "config.yml:3:15: http.host: expected a full URL such as `https://registry.example.com`, found \
+             `registry.example.com`",
+        ),
+        (
+            "http: { prefix: registry }",
+            "config.yml:3:17: http.prefix: expected a path that begins with a slash, such as `/registry`, found `registry`",
+        ),
+        ("http: { tls: { certificate: /c } }", "config.yml:3:14: http.tls: the key `key` is missing"),
+        (
+            "http: { tls: { minimumtls: tls1.3 } }",
+            "config.yml:3:14: http.tls: the key `certificate` is missing",
+        ),
+        (
+            "http: { tls: { certificate: /c, key: /k, minimumtls: tls1.0 } }",
+            "config.yml:3:54: http.tls.minimumtls: expected one of tls1.2, tls1.3, found `tls1.0`",
+        ),
+        (
+            "http: { headers: { \"a b\": [c] } }",
+            "config.yml:3:27: http.headers.a b: is not a valid HTTP header",
+        ),
+        ("auth: htpasswd", "config.yml:3:7: auth.htpasswd: the key `realm` is missing"),
+        ("auth: { htpasswd: { realm: r } }", "config.yml:3:9: auth.htpasswd: the key `path` is missing"),
+        (
+            "auth: { htpaswd: { realm: r } }",
+            "config.yml:3:9: auth.htpaswd: unknown key; did you mean `htpasswd`?",
+        ),
+        (
+            "auth: { silly: { realm: r, service: s }, htpasswd: { realm: r, path: p } }",
+            "config.yml:3:42: auth: names more than one type: `silly` (config.yml:3:9) and `htpasswd` (config.yml:3:42); keep \
+             one",
+        ),
+        (
+            "auth: { token: { realm: r, service: s, issuer: i, jwks: j } }",
+            "config.yml:3:16: auth.token: token authentication is not served by this version; use `htpasswd`",
+        ),
+        (
+            "proxy: { remoteurl: https://registry-1.docker.io }",
+            "config.yml:3:21: proxy.remoteurl: the pull-through cache is not served by this version; remove `proxy`",
+        ),
+        (
+            "notifications: { endpoints: [{ name: a, url: https://x }] }",
+            "config.yml:3:29: notifications.endpoints: notifications are not served by this version; remove the endpoints or \
+             set `disabled: true`",
+        ),
+        (
+            "validation: { manifests: { urls: { allow: ['^https://('] } } }",
+            "config.yml:3:44: validation.manifests.urls.allow[0]: the regular expression `^https://(` is not valid: unclosed \
+             group",
+        ),
+        (
+            "validation: { manifests: { indexes: { platformlist: [{ os: linux }] } } }",
+            "config.yml:3:54: validation.manifests.indexes.platformlist[0]: the key `architecture` is missing",
+        ),
+        ("tags: { maxtags: -1 }", "config.yml:3:18: tags.maxtags: cannot be negative"),
+        (
+            "storage: filesystem",
+            "config.yml:3:1: storage: stands twice, first in line 2; keep one of the two",
+        ),
+    ] {
+        assert_eq!(mistakes(&format!("{MINIMAL}{lines}\n"), &[]), expected, "{lines}");
+    }
+}
+
+#[test]
+fn mistakes_about_the_storage_are_named() {
+    for (lines, expected) in [
+        (
+            "",
+            "config.yml:1:1: storage: names no driver; add a section such as `filesystem: { rootdirectory: /var/lib/registry \
+             }`",
+        ),
+        (
+            "storage: { delete: { enabled: true } }",
+            "config.yml:2:10: storage: names no driver; add a section such as `filesystem: { rootdirectory: \
+             /var/lib/registry }`",
+        ),
+        (
+            "storage: { filesystem: {}, inmemory: {} }",
+            "config.yml:2:28: storage: names more than one driver: `filesystem` (config.yml:2:12) and `inmemory` \
+             (config.yml:2:28); keep one",
+        ),
+        (
+            "storage: { filesystem: {}, delet: { enabled: true } }",
+            "config.yml:2:28: storage.delet: unknown key; did you mean `delete`?",
+        ),
+        (
+            "storage: { filesystem: /data }",
+            "config.yml:2:24: storage.filesystem: expected a map of the driver's parameters, found a single value",
+        ),
+        (
+            "storage: { inmemory: {}, delete: { enabled: \"true\" } }",
+            "config.yml:2:45: storage.delete.enabled: expected a boolean, found the text `true`",
+        ),
+        (
+            "storage: { inmemory: {}, maintenance: { uploadpurging: { age: 0s } } }",
+            "config.yml:2:63: storage.maintenance.uploadpurging.age: must be longer than nothing; to stop purging set \
+             `enabled: false`",
+        ),
+        (
+            "storage: { inmemory: {}, cache: { blobdescriptor: memcached } }",
+            "config.yml:2:51: storage.cache.blobdescriptor: expected one of inmemory, redis, found `memcached`",
+        ),
+    ] {
+        assert_eq!(mistakes(&format!("version: 0.1\n{lines}\n"), &[]), expected, "{lines}");
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once() {
+    let error =
+        load("version: 0.2\nstorage: inmemory\nhttp:\n  adr: :1\n  net: udp\nlog: { level: loud }\n", &[])
+            .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "4 mistakes in the configuration:\n  \
+         config.yml:1:10: version: unsupported version `0.2`; write `version: 0.1`\n  \
+         config.yml:4:3: http.adr: unknown key; did you mean `addr`?\n  \
+         config.yml:5:8: http.net: expected one of tcp, unix, found `udp`\n  \
+         config.yml:6:15: log.level: expected one of error, warn, info, debug, found `loud`"
+    );
+}
+
+#[test]
+fn broken_yaml_is_named_with_its_line() {
+    let error = mistakes("version: 0.1\nstorage:\n  filesystem: {rootdirectory: /x\nhttp:\n", &[]);
+    assert!(error.starts_with("config.yml:") && error.contains("this is not valid YAML"), "{error}");
+    assert!(mistakes("just a text", &[]).contains("expected a section of keys"));
+}
+
+#[test]
+fn settings_without_effect_are_warned_of() {
+    let tls = "http: { tls: { certificate: /c, key: /k, clientauth: request-client-cert, minimumtls: tls1.3, ciphersuites: \
+               [TLS_AES_128_GCM_SHA256] }, h2c: { enabled: true } }";
+    let warned = warnings(&format!("{MINIMAL}{tls}\nvalidation: {{ enabled: true, disabled: true }}\n"), &[]);
+    for path in ["http.tls.clientauth", "http.tls.ciphersuites", "http.h2c.enabled", "validation.disabled"] {
+        assert!(warned.contains(&format!("{path}: has no effect")), "{path}: {warned}");
+    }
+    assert!(
+        warnings("version: 0.1\nstorage: inmemory\n---\nmore: 1\n", &[])
+            .contains("config.yml:3:1: a second document")
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_how_it_came_to_be_chosen() {
+    let load = |path: PathBuf| Config::load(Source::Argument(path), &Environment::default()).unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("config.yml");
+    let error = load(missing.clone());
+    assert_eq!(
+        error.to_string(),
+        format!("configuration file {} (given on the command line) cannot be read", missing.display())
+    );
+    assert!(matches!(error, ConfigError::Unreadable { .. }));
+    let error = load(directory.path().to_owned()).to_string();
+    assert!(error.contains("is a directory; docker creates one"), "{error}");
+}

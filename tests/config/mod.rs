@@ -1,0 +1,48 @@
+//! The configuration: files that people have, variables that they set, mistakes that they make.
+
+mod corpus;
+mod drivers;
+mod environment;
+mod mistakes;
+mod show;
+
+use sampan::config::{Config, ConfigError, Environment, Loaded, Source};
+
+/// The least that makes a configuration.
+const MINIMAL: &str = "version: 0.1\nstorage: inmemory\n";
+
+/// Loads a text as the file `config.yml`, with variables over it.
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    let source = Source::Text { name: "config.yml".to_owned(), text: text.to_owned() };
+    Config::load(source, &environment(variables))
+}
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Loads what must be right.
+#[track_caller]
+fn config(text: &str, variables: &[(&str, &str)]) -> Config {
+    match load(text, variables) {
+        Ok(loaded) => loaded.config,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The findings about what must be wrong, one a line.
+#[track_caller]
+fn mistakes(text: &str, variables: &[(&str, &str)]) -> String {
+    match load(text, variables) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(error) => lines(error.findings()),
+    }
+}
+
+fn warnings(text: &str, variables: &[(&str, &str)]) -> String {
+    lines(&load(text, variables).unwrap_or_else(|error| panic!("{error}")).warnings)
+}
+
+fn lines(findings: &[sampan::config::Finding]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,159 @@
+//! end-2, end-10: blobs.
+
+use std::sync::Arc;
+
+use sampan::http::HttpOptions;
+use sampan_engine::Limits;
+use sampan_engine::oci::{Algorithm, Digest};
+
+use crate::support::odd_driver::Oddity;
+use crate::support::{OddDriver, Server, Setup};
+
+const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[tokio::test]
+async fn a_blob_comes_back_byte_for_byte() {
+    let server = Server::new();
+    let content = crate::support::image::noise(3_000_000);
+    let digest = server.push_blob("a/b", content.clone()).await;
+    let answer = server.call("GET", format!("/v2/a/b/blobs/{digest}")).send().await.expect(200);
+    assert_eq!(answer.body, content);
+    let head = server.call("HEAD", format!("/v2/a/b/blobs/{digest}")).send().await.expect(200);
+    assert!(head.body.is_empty());
+    for answer in [answer, head] {
+        assert_eq!(answer.header("content-length"), "3000000");
+        assert_eq!(answer.header("content-type"), "application/octet-stream");
+        assert_eq!(answer.header("docker-content-digest"), digest.to_string());
+        assert_eq!(answer.header("etag"), format!("\"{digest}\""));
+        assert_eq!(answer.header("cache-control"), "max-age=31536000");
+        assert_eq!(answer.header("accept-ranges"), "bytes");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_blob_is_a_blob() {
+    let server = Server::new();
+    server.push_blob("a", "").await;
+    let answer = server.call("GET", format!("/v2/a/blobs/{EMPTY}")).send().await.expect(200);
+    assert_eq!((answer.header("content-length"), answer.body.len()), ("0", 0));
+    server.call("HEAD", format!("/v2/a/blobs/{EMPTY}")).send().await.expect(200);
+    server.call("GET", format!("/v2/a/blobs/{EMPTY}")).header("range", "bytes=0-").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_blob_is_answered_in_the_algorithm_that_was_asked() {
+    let server = Server::new();
+    for algorithm in [Algorithm::Sha384, Algorithm::Sha512] {
+        let digest = Digest::of(algorithm, b"content");
+        let path = format!("/v2/a/blobs/uploads/?digest={digest}");
+        let pushed = server.call("POST", path).body("content").send().await.expect(201);
+        assert_eq!(pushed.header("docker-content-digest"), digest.to_string());
+        for asked in [digest, Digest::sha256_of(b"content")] {
+            let answer = server.call("GET", format!("/v2/a/blobs/{asked}")).send().await.expect(200);
+            assert_eq!(answer.header("docker-content-digest"), asked.to_string());
+            assert_eq!(answer.header("etag"), format!("\"{asked}\""));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_percent_encoded_colon_is_a_colon() {
+    let server = Server::new();
+    let digest = server.push_blob("a", "x").await.to_string().replace(':', "%3A");
+    server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn an_unknown_blob_is_not_found_even_if_another_repository_has_it() {
+    let server = Server::new();
+    let digest = server.push_blob("mine", "x").await;
+    for method in ["GET", "DELETE"] {
+        let answer = server.call(method, format!("/v2/other/blobs/{digest}")).send().await;
+        let answer = answer.expect_error(404, "BLOB_UNKNOWN");
+        assert_eq!(answer.details(), [digest.to_string()]);
+    }
+    server.call("HEAD", format!("/v2/other/blobs/{digest}")).send().await.expect(404);
+    // An entity tag is no proof that it was ever here.
+    let conditional = server.call("GET", format!("/v2/other/blobs/{digest}")).header("if-none-match", "*");
+    conditional.send().await.expect_error(404, "BLOB_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_malformed_digest_is_told_what_is_wrong_with_it() {
+    let server = Server::new();
+    let hex = &EMPTY["sha256:".len()..];
+    for (digest, reason) in [
+        ("sha256:abc".to_owned(), "64 hexadecimal"),
+        (format!("md5:{hex}"), "sha256, sha384 or sha512"),
+        (format!("sha256:{}", hex.to_uppercase()), "lower-case"),
+        ("nonsense".to_owned(), "colon"),
+        ("%ff".to_owned(), "colon"),
+    ] {
+        let answer = server.call("GET", format!("/v2/a/blobs/{digest}")).send().await;
+        let answer = answer.expect_error(400, "DIGEST_INVALID");
+        assert!(answer.details()[0].as_str().unwrap().contains(reason), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_the_blob_is_told_so() {
+    let server = Server::new();
+    let digest = server.push_blob("a", "content").await;
+    let tag = format!("\"{digest}\"");
+    for (value, status) in [
+        (tag.clone(), 304),
+        (format!("W/{tag}"), 304),
+        (format!("\"x\", {tag}"), 304),
+        ("*".to_owned(), 304),
+        ("\"x\"".to_owned(), 200),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let call = server.call(method, format!("/v2/a/blobs/{digest}")).header("if-none-match", &value);
+            let answer = call.send().await.expect(status);
+            assert_eq!(answer.header("etag"), tag);
+            assert_eq!(answer.body.is_empty(), status == 304 || method == "HEAD");
+        }
+    }
+}
+
+#[tokio::test]
+async fn deletion_is_immediate_and_of_this_repository_alone() {
+    let server = Server::new();
+    let digest = server.push_blob("a", "content").await;
+    server.push_blob("b", "content").await;
+    let answer = server.call("DELETE", format!("/v2/a/blobs/{digest}")).send().await.expect(202);
+    assert_eq!(answer.header("content-length"), "0");
+    server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect_error(404, "BLOB_UNKNOWN");
+    server.call("DELETE", format!("/v2/a/blobs/{digest}")).send().await.expect_error(404, "BLOB_UNKNOWN");
+    server.call("GET", format!("/v2/b/blobs/{digest}")).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn deletion_has_to_be_enabled() {
+    let server = Server::with(Setup { limits: Limits::default(), ..Setup::default() });
+    let digest = server.push_blob("a", "content").await;
+    let answer = server.call("DELETE", format!("/v2/a/blobs/{digest}")).send().await;
+    let answer = answer.expect_error(405, "UNSUPPORTED");
+    assert!(answer.details()[0].as_str().unwrap().contains("deletion is not enabled"), "{answer:?}");
+    assert_eq!(answer.header("allow"), "GET, HEAD");
+    server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_client_is_sent_to_a_store_that_can_serve_it() {
+    for (redirect, status) in [(true, 307), (false, 200)] {
+        let driver = OddDriver::new();
+        let options = HttpOptions { redirect, ..HttpOptions::default() };
+        let server = Server::with(Setup { driver: Arc::new(driver.clone()), options, ..Setup::default() });
+        let digest = server.push_blob("a", "content").await;
+        driver.be(Oddity::Redirects("https://store.example/x?sig=1".parse().unwrap()));
+        for method in ["GET", "HEAD"] {
+            let answer = server.call(method, format!("/v2/a/blobs/{digest}")).send().await.expect(status);
+            if redirect {
+                assert_eq!(answer.header("location"), "https://store.example/x?sig=1");
+            }
+        }
+        let unknown = Digest::sha256_of(b"unknown");
+        server.call("GET", format!("/v2/a/blobs/{unknown}")).send().await.expect_error(404, "BLOB_UNKNOWN");
+    }
+}

@@ -1,0 +1,60 @@
+//! When the store fails: an honest status, nothing of the inside, never a short success.
+
+use std::sync::Arc;
+
+use sampan_driver::ErrorKind;
+
+use crate::support::odd_driver::Oddity;
+use crate::support::{OddDriver, Server, Setup};
+
+async fn with_blob() -> (OddDriver, Server, String) {
+    let driver = OddDriver::new();
+    let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
+    let digest = server.push_blob("a", "0123456789").await;
+    (driver, server, format!("/v2/a/blobs/{digest}"))
+}
+
+#[tokio::test]
+async fn a_failing_store_is_a_5xx_without_its_cause() {
+    for (kind, status, code) in [
+        (ErrorKind::Other, 500, "UNKNOWN"),
+        (ErrorKind::PermissionDenied, 500, "UNKNOWN"),
+        (ErrorKind::Unavailable, 503, "UNAVAILABLE"),
+        (ErrorKind::StorageFull, 503, "UNAVAILABLE"),
+    ] {
+        let (driver, server, blob) = with_blob().await;
+        driver.be(Oddity::Fails(kind));
+        for (method, path) in [
+            ("GET", blob.as_str()),
+            ("GET", "/v2/a/manifests/latest"),
+            ("GET", "/v2/a/tags/list"),
+            ("GET", "/v2/_catalog"),
+            ("POST", "/v2/a/blobs/uploads/"),
+        ] {
+            let answer = server.call(method, path).send().await.expect_error(status, code);
+            let text = String::from_utf8_lossy(&answer.body);
+            assert!(!text.contains("secret") && !text.contains("odd"), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_blob_whose_reading_ends_early_breaks_the_answer() {
+    for oddity in [Oddity::EndsAfter(4), Oddity::BreaksAfter(4)] {
+        let (driver, server, blob) = with_blob().await;
+        driver.be(oddity.clone());
+        for range in ["bytes=0-9", "bytes=0-1,3-4", "none"] {
+            let result = server.call("GET", &blob).header("range", range).try_send().await;
+            assert!(result.is_err(), "{oddity:?} {range}: {result:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_and_the_next_request_is_served() {
+    let (driver, server, blob) = with_blob().await;
+    driver.be(Oddity::Panics);
+    let answer = server.call("GET", &blob).send().await.expect_error(500, "UNKNOWN");
+    assert!(answer.has_header("docker-distribution-api-version") && answer.has_header("x-request-id"));
+    server.call("GET", "/v2/").send().await.expect(200);
+}

@@ -1,0 +1,16 @@
+//! The HTTP API from outside: one file for each row of the endpoint table, and some for what concerns all of them.
+
+mod access_log;
+mod authorization;
+mod base;
+mod blob_ranges;
+mod blobs;
+mod catalog;
+mod failures;
+mod manifest_push;
+mod manifests;
+mod names;
+mod referrers;
+mod tags;
+mod upload_session;
+mod upload_start;

@@ -1,0 +1,119 @@
+//! end-12: referrers.
+
+use sampan_engine::oci::Digest;
+use sampan_engine::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
+use serde_json::{Value, json};
+
+use crate::support::Server;
+use crate::support::image::{descriptor, manifest};
+
+/// Attaches an artifact to `subject`; gives its digest.
+async fn attach(server: &Server, subject: &[u8], artifact_type: &str, seed: &str) -> Digest {
+    server.push_blob("a/b", "{}").await;
+    server.push_blob("a/b", "layer").await;
+    let mut artifact = manifest(b"{}", b"layer");
+    artifact["artifactType"] = artifact_type.into();
+    artifact["annotations"] = json!({ "seed": seed });
+    artifact["subject"] = descriptor(OCI_MANIFEST, subject);
+    let digest = Digest::sha256_of(artifact.to_string().as_bytes());
+    let answer = server.put_manifest("a/b", &digest.to_string(), &artifact).await.expect(201);
+    assert_eq!(answer.header("oci-subject"), Digest::sha256_of(subject).to_string());
+    digest
+}
+
+fn path(subject: &[u8]) -> String {
+    format!("/v2/a/b/referrers/{}", Digest::sha256_of(subject))
+}
+
+fn digests(index: &Value) -> Vec<String> {
+    let manifests = index["manifests"].as_array().unwrap();
+    manifests.iter().map(|descriptor| descriptor["digest"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn nothing_refers_to_what_nobody_knows() {
+    let answer = Server::new().call("GET", path(b"unknown")).send().await.expect(200);
+    assert_eq!(answer.header("content-type"), OCI_INDEX);
+    assert_eq!(answer.json(), json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] }));
+    assert!(!answer.has_header("oci-filters-applied") && !answer.has_header("link"));
+}
+
+#[tokio::test]
+async fn what_is_attached_is_listed_even_before_its_subject_exists() {
+    let server = Server::new();
+    let digest = attach(&server, b"subject", "application/vnd.example.sbom", "1").await;
+    attach(&server, b"another", "application/vnd.example.sbom", "2").await;
+    let index = server.call("GET", path(b"subject")).send().await.expect(200).json();
+    assert_eq!(digests(&index), [digest.to_string()]);
+    let descriptor = &index["manifests"][0];
+    assert_eq!(descriptor["mediaType"], OCI_MANIFEST);
+    assert_eq!(descriptor["artifactType"], "application/vnd.example.sbom");
+    assert_eq!(descriptor["annotations"], json!({ "seed": "1" }));
+    assert!(descriptor["size"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_filter_is_applied_and_said_to_be() {
+    let server = Server::new();
+    let wanted = attach(&server, b"subject", "application/vnd.a+json", "1").await;
+    attach(&server, b"subject", "application/vnd.b+json", "2").await;
+    for filter in ["application/vnd.a%2Bjson", "application/vnd.a+json", "application%2Fvnd.a%2Bjson"] {
+        let answer = server
+            .call("GET", format!("{}?artifactType={filter}", path(b"subject")))
+            .send()
+            .await
+            .expect(200);
+        assert_eq!(digests(&answer.json()), [wanted.to_string()], "{filter}");
+        assert_eq!(answer.header("oci-filters-applied"), "artifactType");
+    }
+    let none = server.call("GET", format!("{}?artifactType=x/y", path(b"subject"))).send().await.expect(200);
+    assert_eq!(digests(&none.json()), [""; 0]);
+    let unfiltered =
+        server.call("GET", format!("{}?artifactType=", path(b"subject"))).send().await.expect(200);
+    assert_eq!(digests(&unfiltered.json()).len(), 2);
+    assert!(!unfiltered.has_header("oci-filters-applied"));
+}
+
+#[tokio::test]
+async fn pages_follow_each_others_links_to_the_end() {
+    let server = Server::new();
+    let mut expected = Vec::new();
+    for seed in ["1", "2", "3", "4", "5"] {
+        expected.push(attach(&server, b"subject", "application/vnd.a+json", seed).await.to_string());
+        attach(&server, b"subject", "application/vnd.b+json", seed).await;
+    }
+    expected.sort_unstable();
+    let mut next = format!("{}?n=2&artifactType=application/vnd.a%2Bjson", path(b"subject"));
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    loop {
+        let answer = server.call("GET", &next).send().await.expect(200);
+        assert_eq!(answer.header("oci-filters-applied"), "artifactType");
+        seen.extend(digests(&answer.json()));
+        pages += 1;
+        if !answer.has_header("link") {
+            break;
+        }
+        let link = answer.header("link");
+        next = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned();
+    }
+    assert_eq!((seen, pages), (expected, 3));
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_gone_at_once() {
+    let server = Server::new();
+    let digest = attach(&server, b"subject", "application/vnd.a", "1").await;
+    server.call("DELETE", format!("/v2/a/b/manifests/{digest}")).send().await.expect(202);
+    let answer = server.call("GET", path(b"subject")).send().await.expect(200);
+    assert_eq!(digests(&answer.json()), [""; 0]);
+}
+
+#[tokio::test]
+async fn questions_outside_the_grammar_are_refused() {
+    let server = Server::new();
+    server.call("GET", "/v2/a/b/referrers/latest").send().await.expect_error(400, "DIGEST_INVALID");
+    server.call("GET", "/v2/a/b/referrers/sha256:abc").send().await.expect_error(400, "DIGEST_INVALID");
+    let path = path(b"subject");
+    server.call("GET", format!("{path}?last=x")).send().await.expect_error(400, "DIGEST_INVALID");
+    server.call("GET", format!("{path}?n=-1")).send().await.expect_error(400, "PAGINATION_NUMBER_INVALID");
+}

@@ -1,0 +1,68 @@
+//! Without TLS.
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sampan::serve::{ListenAddress, Listener, Security, ServeOptions, Server};
+use tokio::net::UnixStream;
+
+use super::support::{Running, exchange, get_kept};
+
+#[tokio::test]
+async fn a_connection_serves_many_requests_and_tells_who_is_there() {
+    let server = Running::start(ServeOptions::default()).await;
+    let mut client = server.connect().await;
+    assert_eq!(get_kept(&mut client, "/").await, "hello");
+    let peer = get_kept(&mut client, "/peer").await;
+    let address = client.local_addr().unwrap();
+    assert_eq!(peer, format!("Peer {{ address: Tcp({address}), scheme: Http, client_certificate: false }}"));
+    assert_eq!((server.statistics.accepted(), server.statistics.open()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_upload_refused_unread_still_shows_the_refusal() {
+    let server = Running::start(ServeOptions::default()).await;
+    let mut client = server.connect().await;
+    let mut request = b"POST /refuse HTTP/1.1\r\nhost: test\r\ncontent-length: 16000000\r\n\r\n".to_vec();
+    request.resize(request.len() + 16_000_000, b'x');
+    let response = exchange(&mut client, &request).await;
+    assert!(response.starts_with("HTTP/1.1 401 Unauthorized"), "{response}");
+}
+
+/// The status and body of `/peer`, asked in HTTP/2 from the first byte on.
+async fn http2(server: &Running) -> Result<String, hyper::Error> {
+    let io = TokioIo::new(server.connect().await);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+    tokio::spawn(connection);
+    let request = hyper::Request::get("http://test/peer").body(Empty::<Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await?;
+    Ok(String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn http2_without_tls_is_spoken_only_if_configured() {
+    let with = Running::start(ServeOptions { h2c: true, ..ServeOptions::default() }).await;
+    assert!(http2(&with).await.unwrap().contains("scheme: Http,"));
+    assert_eq!(get_kept(&mut with.connect().await, "/").await, "hello", "HTTP/1 is spoken beside it");
+    let without = Running::start(ServeOptions::default()).await;
+    http2(&without).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_and_goes_with_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("registry.sock");
+    let listener = Listener::bind(&ListenAddress::unix(&path), "http.addr").await.unwrap();
+    let service = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
+    let server = Server::new(service, ServeOptions::default()).listen(listener, Security::Plain);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let ended = tokio::spawn(server.run(async move {
+        let _ = stopped.await;
+    }));
+    let mut client = UnixStream::connect(&path).await.unwrap();
+    assert_eq!(get_kept(&mut client, "/").await, "hello");
+    drop(client);
+    stop.send(()).unwrap();
+    assert_eq!(ended.await.unwrap().aborted, 0);
+    assert!(!path.exists());
+}

@@ -1,0 +1,303 @@
+//! With TLS: what is negotiated, who is let in, and certificates that are exchanged.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use sampan::files::Existing;
+use sampan::serve::certificate::{CertificateRequest, create};
+use sampan::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
+use sampan::serve::{Security, ServeOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::support::{Running, exchange, get_kept, read_to_end};
+
+/// A folder with an authority and a certificate for `localhost`.
+struct Site {
+    dir: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let site = Self { dir: tempfile::tempdir().unwrap() };
+        site.certify(site.dir.path());
+        site
+    }
+
+    /// Makes another certificate, of another authority if the folder has none yet.
+    fn certify(&self, folder: &Path) {
+        let names = vec!["localhost".to_owned()];
+        let folder = folder.to_owned();
+        create(&CertificateRequest { names, folder, days: 30, existing: Existing::Replace }).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn settings(&self) -> TlsSettings {
+        TlsSettings::new(self.path("domain.crt"), self.path("domain.key"))
+    }
+
+    async fn serve(&self, settings: TlsSettings) -> (Running, Arc<TlsReloader>) {
+        let reloader = TlsReloader::load(settings).await.unwrap();
+        let security = Security::Tls(Arc::clone(&reloader));
+        (Running::start_with(ServeOptions::default(), security).await, reloader)
+    }
+
+    fn client(&self) -> Client {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.path("ca.crt")).unwrap()).unwrap();
+        Client { roots, identity: None, protocols: Vec::new(), versions: rustls::ALL_VERSIONS }
+    }
+}
+
+struct Client {
+    roots: RootCertStore,
+    identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    protocols: Vec<Vec<u8>>,
+    versions: &'static [&'static rustls::SupportedProtocolVersion],
+}
+
+impl Client {
+    async fn connect(&self, server: &Running) -> io::Result<TlsStream<TcpStream>> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(self.versions)
+            .unwrap()
+            .with_root_certificates(self.roots.clone());
+        let mut config = match &self.identity {
+            Some((certificate, key)) => {
+                builder.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols.clone_from(&self.protocols);
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, server.connect().await).await
+    }
+}
+
+fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].clone()
+}
+
+fn on_disk(site: &Site) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(site.path("domain.crt")).unwrap()
+}
+
+#[tokio::test]
+async fn a_made_certificate_is_trusted_through_its_authority() {
+    let site = Site::new();
+    let (server, reloader) = site.serve(site.settings()).await;
+    let mut client = site.client().connect(&server).await.unwrap();
+    let peer = get_kept(&mut client, "/peer").await;
+    assert!(peer.ends_with("scheme: Https, client_certificate: false }"), "{peer}");
+    let days = (reloader.expires_at() - time::OffsetDateTime::now_utc()).whole_days();
+    assert!((29..=30).contains(&days), "{days}");
+}
+
+#[tokio::test]
+async fn http2_is_negotiated_unless_disabled() {
+    let site = Site::new();
+    let client = Client { protocols: vec![b"h2".to_vec(), b"http/1.1".to_vec()], ..site.client() };
+    for (http2, expected) in [(true, &b"h2"[..]), (false, b"http/1.1")] {
+        let (server, _) = site.serve(TlsSettings { http2, ..site.settings() }).await;
+        let stream = client.connect(&server).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn http2_over_tls_answers() {
+    use http_body_util::{BodyExt, Empty};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let site = Site::new();
+    let (server, _) = site.serve(site.settings()).await;
+    let client = Client { protocols: vec![b"h2".to_vec()], ..site.client() };
+    let io = TokioIo::new(client.connect(&server).await.unwrap());
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        hyper::Request::get("https://localhost/peer").body(Empty::<hyper::body::Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.version(), hyper::Version::HTTP_2);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.ends_with(b"scheme: Https, client_certificate: false }"), "{body:?}");
+}
+
+#[tokio::test]
+async fn tls13_alone_refuses_tls12() {
+    let site = Site::new();
+    let settings = TlsSettings { minimum_version: TlsVersion::Tls13, ..site.settings() };
+    let (server, _) = site.serve(settings).await;
+    let tls12 = Client { versions: &[&rustls::version::TLS12], ..site.client() };
+    tls12.connect(&server).await.unwrap_err();
+    site.client().connect(&server).await.unwrap();
+    let (server, _) = site.serve(site.settings()).await;
+    tls12.connect(&server).await.unwrap();
+}
+
+#[tokio::test]
+async fn tls11_is_refused_with_the_right_alert() {
+    let site = Site::new();
+    let (server, _) = site.serve(site.settings()).await;
+    // A client that knows nothing newer: version 3.2, one suite, no compression, no extensions.
+    let mut hello = vec![0x03, 0x02];
+    hello.extend([7; 32]);
+    hello.extend([0x00, 0x00, 0x02, 0xc0, 0x14, 0x01, 0x00]);
+    let mut handshake = vec![0x01, 0x00, 0x00, hello.len() as u8];
+    handshake.extend(hello);
+    let mut record = vec![0x16, 0x03, 0x01, 0x00, handshake.len() as u8];
+    record.extend(handshake);
+    let mut client = server.connect().await;
+    client.write_all(&record).await.unwrap();
+    let mut alert = [0; 7];
+    client.read_exact(&mut alert).await.unwrap();
+    assert_eq!(
+        (alert[0], alert[5], alert[6]),
+        (0x15, 2, 70),
+        "not a fatal alert protocol_version: {alert:?}"
+    );
+}
+
+#[tokio::test]
+async fn plain_http_is_told_that_this_is_tls() {
+    let site = Site::new();
+    let (server, _) = site.serve(site.settings()).await;
+    let response = exchange(&mut server.connect().await, b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    assert!(response.starts_with("HTTP/1.0 400 Bad Request\r\n"), "{response}");
+    assert!(response.ends_with("Client sent an HTTP request to an HTTPS server.\n"), "{response}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_come_is_cut() {
+    let site = Site::new();
+    let (server, _) = site.serve(site.settings()).await;
+    let begun = tokio::time::Instant::now();
+    for beginning in [&b""[..], b"\x16", b"\x16\x03\x01\x00\x50\x01"] {
+        assert_eq!(exchange(&mut server.connect().await, beginning).await, "");
+    }
+    assert_eq!(begun.elapsed().as_secs(), 30, "ten seconds each");
+    assert_eq!(server.statistics.failed_handshakes(), 3);
+}
+
+#[tokio::test]
+async fn an_open_connection_survives_a_reload_and_new_ones_get_the_new_certificate() {
+    let site = Site::new();
+    let (server, reloader) = site.serve(site.settings()).await;
+    let client = site.client();
+    let mut old = client.connect(&server).await.unwrap();
+    let first = shown(&old);
+    assert_eq!(first, on_disk(&site));
+
+    site.certify(site.dir.path());
+    reloader.reload().await.unwrap();
+    let new = client.connect(&server).await.unwrap();
+    assert_eq!(shown(&new), on_disk(&site));
+    assert_ne!(shown(&new), first);
+    assert_eq!(get_kept(&mut old, "/").await, "hello");
+
+    fs::write(site.path("domain.key"), "nonsense").unwrap();
+    let error = reloader.reload().await.unwrap_err().to_string();
+    assert!(error.contains("http.tls.key") && error.contains("domain.key"), "{error}");
+    assert_eq!(shown(&client.connect(&server).await.unwrap()), shown(&new), "the last good one stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_symlink_swap_is_noticed_by_itself() {
+    let site = Site::new();
+    // As Kubernetes mounts a secret: files are links through `..data`, which is a link to a folder.
+    for folder in ["v1", "v2"] {
+        fs::create_dir(site.path(folder)).unwrap();
+        for file in ["ca.crt", "ca.key"] {
+            fs::copy(site.path(file), site.path(folder).join(file)).unwrap();
+        }
+        site.certify(&site.path(folder));
+    }
+    symlink("v1", site.path("..data")).unwrap();
+    for file in ["tls.crt", "tls.key"] {
+        let target = file.replace("tls", "..data/domain");
+        symlink(target, site.path(file)).unwrap();
+    }
+    let settings = TlsSettings::new(site.path("tls.crt"), site.path("tls.key"));
+    let (server, _) = site.serve(settings).await;
+    let client = site.client();
+    let read = |folder: &str| CertificateDer::from_pem_file(site.path(folder).join("domain.crt")).unwrap();
+    assert_eq!(shown(&client.connect(&server).await.unwrap()), read("v1"));
+
+    symlink("v2", site.path("..new")).unwrap();
+    fs::rename(site.path("..new"), site.path("..data")).unwrap();
+    let noticed = async {
+        while shown(&client.connect(&server).await.unwrap()) != read("v2") {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), noticed).await.expect("it is never noticed");
+}
+
+/// A client certificate, signed by `issuer`.
+fn identity(issuer: &Issuer<'_, KeyPair>) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "client");
+    let certificate = params.signed_by(&key, issuer).unwrap();
+    (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+}
+
+fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let pem = params.self_signed(&key).unwrap().pem();
+    (pem, Issuer::new(params, key))
+}
+
+#[tokio::test]
+async fn each_mode_of_client_authentication_lets_in_whom_it_should() {
+    let site = Site::new();
+    let (trusted, trusted_issuer) = authority("trusted");
+    let (_, other_issuer) = authority("other");
+    fs::write(site.path("clients.crt"), trusted).unwrap();
+    let check = async |mode: Option<ClientAuth>, none: bool, stranger: bool, friend: bool| {
+        let client_cas = vec![site.path("clients.crt")];
+        let (server, _) = site.serve(TlsSettings { client_cas, client_auth: mode, ..site.settings() }).await;
+        let cases = [
+            ("none", None, none),
+            ("stranger", Some(identity(&other_issuer)), stranger),
+            ("friend", Some(identity(&trusted_issuer)), friend),
+        ];
+        for (who, identity, expected) in cases {
+            let shows = identity.is_some();
+            let client = Client { identity, ..site.client() };
+            // In TLS 1.3 a client learns only from the first answer whether it was let in.
+            let answer = match client.connect(&server).await {
+                Ok(mut stream) => {
+                    let request = b"GET /peer HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+                    let _ = stream.write_all(request).await;
+                    read_to_end(&mut stream).await
+                }
+                Err(_) => String::new(),
+            };
+            let is_in = answer.contains(&format!("client_certificate: {shows}"));
+            assert_eq!(is_in, expected, "{mode:?}, {who}: {answer}");
+        }
+    };
+    check(Some(ClientAuth::Request), true, true, true).await;
+    check(Some(ClientAuth::RequireAny), false, true, true).await;
+    check(Some(ClientAuth::VerifyIfGiven), true, false, true).await;
+    check(Some(ClientAuth::RequireAndVerify), false, false, true).await;
+    check(None, false, false, true).await;
+}

@@ -1,0 +1,10 @@
+//! What the tests share: a registry in this process, a client for it, things to push, and stores that misbehave.
+
+pub(crate) mod client;
+pub(crate) mod image;
+pub(crate) mod odd_driver;
+pub(crate) mod server;
+
+pub(crate) use client::Answer;
+pub(crate) use odd_driver::OddDriver;
+pub(crate) use server::{Server, Setup};

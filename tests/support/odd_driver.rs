@@ -1,0 +1,146 @@
+//! `OddDriver`: a store that misbehaves in one chosen way.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::body::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use sampan_driver::{
+    ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+};
+use sampan_driver_inmemory::InMemoryDriver;
+use url::Url;
+
+/// What is odd about a store.
+#[derive(Clone, Debug)]
+pub(crate) enum Oddity {
+    /// Every operation fails like this.
+    Fails(ErrorKind),
+    /// Reading ends after this many bytes without saying why.
+    EndsAfter(usize),
+    /// Reading fails after this many bytes.
+    BreaksAfter(usize),
+    /// Clients are sent here for files.
+    Redirects(Url),
+    /// Looking at a file panics.
+    Panics,
+}
+
+/// A store in memory that misbehaves once it is told to.
+#[derive(Clone, Debug)]
+pub(crate) struct OddDriver {
+    inner: Arc<InMemoryDriver>,
+    oddity: Arc<Mutex<Option<Oddity>>>,
+}
+
+impl OddDriver {
+    pub(crate) fn new() -> Self {
+        Self { inner: Arc::new(InMemoryDriver::new()), oddity: Arc::default() }
+    }
+
+    /// From now on.
+    pub(crate) fn be(&self, oddity: Oddity) {
+        *self.oddity.lock().unwrap() = Some(oddity);
+    }
+
+    fn oddity(&self) -> Option<Oddity> {
+        self.oddity.lock().unwrap().clone()
+    }
+
+    fn check(&self, operation: Operation, path: &DriverPath) -> Result<()> {
+        match self.oddity() {
+            Some(Oddity::Fails(kind)) => {
+                Err(DriverError::new(kind, "odd", operation, path).with_source("the secret cause"))
+            }
+            Some(Oddity::Panics) => panic!("odd driver"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl StorageDriver for OddDriver {
+    fn name(&self) -> &'static str {
+        "odd"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let redirect = matches!(self.oddity(), Some(Oddity::Redirects(_)));
+        Capabilities { redirect, ..self.inner.capabilities() }
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        self.check(Operation::GetContent, path)?;
+        self.inner.get_content(path).await
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        self.check(Operation::PutContent, path)?;
+        self.inner.put_content(path, content, mode).await
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        self.check(Operation::Reader, path)?;
+        let reader = self.inner.reader(path, range).await?;
+        let (size_bytes, range) = (reader.size_bytes(), reader.range());
+        let (len, last) = match self.oddity() {
+            Some(Oddity::EndsAfter(len)) => (len, None),
+            Some(Oddity::BreaksAfter(len)) => {
+                (len, Some(Err(DriverError::new(ErrorKind::Other, "odd", Operation::Read, path))))
+            }
+            _ => return Ok(reader),
+        };
+        let bytes = self.inner.get_content(path).await?;
+        let chunks = [Ok(bytes.slice(..len))].into_iter().chain(last);
+        Ok(FileReader::new(size_bytes, range, stream::iter(chunks.collect::<Vec<_>>()).boxed()))
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        self.check(Operation::Writer, path)?;
+        self.inner.writer(path, mode).await
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        self.check(Operation::Stat, path)?;
+        self.inner.stat(path).await
+    }
+
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        match self.check(Operation::List, path) {
+            Ok(()) => self.inner.list(path, after),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
+        self.inner.walk(path, after)
+    }
+
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
+        self.inner.rename(from, to).await
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        self.inner.delete(path).await
+    }
+
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
+        self.inner.delete_tree(path).await
+    }
+
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+        self.inner.delete_all(paths)
+    }
+
+    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
+        match self.oddity() {
+            Some(Oddity::Redirects(url)) => Ok(Some(url)),
+            _ => self.inner.redirect_url(path, request).await,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `Server`: a whole registry in this process, over a store in memory, without a socket.
+
+use std::sync::Arc;
+
+use axum::Router;
+use futures::TryStreamExt;
+use sampan::auth::{AccessController, Anonymous};
+use sampan::http::{AppState, HttpOptions, router};
+use sampan_driver::{DriverPath, StorageDriver};
+use sampan_driver_inmemory::InMemoryDriver;
+use sampan_engine::{Limits, Registry};
+
+use super::client::Call;
+
+/// What a server is made of.
+pub(crate) struct Setup {
+    pub(crate) driver: Arc<dyn StorageDriver>,
+    pub(crate) access: Arc<dyn AccessController>,
+    pub(crate) options: HttpOptions,
+    pub(crate) limits: Limits,
+}
+
+impl Default for Setup {
+    /// An empty store, open to everybody, with deletion allowed.
+    fn default() -> Self {
+        Self {
+            driver: Arc::new(InMemoryDriver::new()),
+            access: Arc::new(Anonymous),
+            options: HttpOptions::default(),
+            limits: Limits { delete: true, ..Limits::default() },
+        }
+    }
+}
+
+/// A whole registry in this process.
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) registry: Registry,
+    driver: Arc<dyn StorageDriver>,
+}
+
+impl Server {
+    /// A server as [`Setup::default`] has it.
+    pub(crate) fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub(crate) fn with(setup: Setup) -> Self {
+        let Setup { driver, access, options, limits } = setup;
+        let registry = Registry::builder(Arc::clone(&driver)).limits(limits).build();
+        let router = router(AppState::new(registry.clone(), access, options));
+        Self { router, registry, driver }
+    }
+
+    /// A server with other options.
+    pub(crate) fn with_options(options: HttpOptions) -> Self {
+        Self::with(Setup { options, ..Setup::default() })
+    }
+
+    /// A request to be made; `path` with its query.
+    pub(crate) fn call(&self, method: &str, path: impl AsRef<str>) -> Call {
+        Call::new(self.router.clone(), method, path.as_ref())
+    }
+
+    /// Every file in the store with its size, to see that nothing has changed.
+    pub(crate) async fn files(&self) -> Vec<(String, u64)> {
+        let files = self.driver.walk(&DriverPath::root(), None);
+        files.map_ok(|file| (file.path.to_string(), file.size_bytes)).try_collect().await.unwrap()
+    }
+}
