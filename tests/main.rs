@@ -6,6 +6,10 @@
     reason = "clippy takes helpers for product code; in a test, to panic is to say what is wrong"
 )]
 
+mod cli;
+mod clients;
+mod config;
 mod http;
 mod serve;
 mod support;
+mod tidy;

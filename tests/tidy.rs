@@ -30,7 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// What must never be found among the direct dependencies of a crate.
 const MUST_NOT_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-driver", &["axum", "http", "hyper", "serde_yaml"]),
-    ("sampan-engine", &["axum", "http", "hyper", "rustls", "serde_yaml", "tokio"]),
+    ("sampan-engine", &["axum", "http", "hyper", "rustls", "serde_yaml"]),
 ];
 
 fn root() -> PathBuf {
@@ -57,7 +57,8 @@ fn dependencies<'a>(package: &'a Value, dev: bool) -> impl Iterator<Item = &'a s
 
 fn rust_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut todo: Vec<PathBuf> = ["src", "drivers", "conformance", "tests"].map(|name| root().join(name)).into();
+    let mut todo: Vec<PathBuf> =
+        ["src", "drivers", "conformance", "tests"].map(|name| root().join(name)).into();
     while let Some(path) = todo.pop() {
         if path.is_dir() {
             todo.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
@@ -80,11 +81,13 @@ fn crates_import_only_what_they_may() {
     for package in packages() {
         let name = package["name"].as_str().unwrap();
         let may = allowed.get(name).unwrap_or_else(|| panic!("{name} is not in the table of this test"));
-        for dependency in dependencies(&package, false).filter(|dependency| dependency.starts_with("sampan")) {
+        for dependency in dependencies(&package, false).filter(|dependency| dependency.starts_with("sampan"))
+        {
             assert!(may.contains(dependency), "{name} must not depend on {dependency}");
         }
         let dev_allowed = |dependency: &str| {
-            dependency == "sampan-conformance" && name.starts_with("sampan-driver-") || may.contains(dependency)
+            dependency == "sampan-conformance" && name.starts_with("sampan-driver-")
+                || may.contains(dependency)
         };
         for dependency in dependencies(&package, true).filter(|dependency| dependency.starts_with("sampan")) {
             assert!(dev_allowed(dependency), "{name} must not depend on {dependency} even in tests");
@@ -123,7 +126,12 @@ fn modules_import_only_what_they_may() {
             for line in fs::read_to_string(&path).unwrap().lines() {
                 let Some(rest) = line.trim_start().strip_prefix("use crate::") else { continue };
                 let other: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                assert!(other == *room || allowed.contains(&other.as_str()), "{}: {room} must not import {other}", show(&path));
+                let for_tests = other == "test_log";
+                assert!(
+                    for_tests || other == *room || allowed.contains(&other.as_str()),
+                    "{}: {room} must not import {other}",
+                    show(&path)
+                );
             }
         }
     }
@@ -141,7 +149,11 @@ fn no_file_holds_more_than_one_noun_can_need() {
 fn every_module_says_what_it_is() {
     for path in rust_files() {
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("//!"), "{} does not begin with a `//!` comment", show(&path));
+        assert!(
+            text.starts_with("//!") || text.starts_with("#![doc = include_str!("),
+            "{} does not begin with a `//!` comment",
+            show(&path)
+        );
     }
 }
 
@@ -151,9 +163,14 @@ fn paths_yaml_and_printing_stay_in_their_rooms() {
         let text = fs::read_to_string(&path).unwrap();
         let name = show(&path);
         let code = text.split("#[cfg(test)]").next().unwrap();
-        let has = |needle: &str| code.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(needle));
+        let has = |needle: &str| {
+            code.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(needle))
+        };
         if name != "src/engine/layout.rs" {
-            assert!(!has("/docker/registry"), "{name} writes a path of the store; that is layout.rs' business");
+            assert!(
+                !has("\"/docker/registry"),
+                "{name} writes a path of the store; that is layout.rs' business"
+            );
         }
         if !name.starts_with("src/config") && name != "src/drivers.rs" {
             assert!(!has("serde_yaml"), "{name} knows YAML");
@@ -168,7 +185,9 @@ fn paths_yaml_and_printing_stay_in_their_rooms() {
 fn the_architecture_names_every_folder() {
     let document = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let folders: BTreeSet<_> = rust_files().iter().filter_map(|path| path.parent().map(show)).collect();
-    for folder in folders.iter().filter(|folder| !folder.starts_with("tests/")) {
+    for folder in
+        folders.iter().filter(|folder| !folder.split('/').any(|part| matches!(part, "tests" | "benches")))
+    {
         assert!(document.contains(&format!("`{folder}")), "docs/architecture.md does not name `{folder}`");
     }
 }

@@ -2,7 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 
-use crate::{Context, Failed, driver, engine};
+use crate::{Context, Failed, driver, engine, gc};
 
 /// One sentence that is true of a good driver.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub enum Need {
 
 /// All clauses, in the order of the tables.
 pub fn clauses() -> impl Iterator<Item = &'static Clause> {
-    driver::TOPICS.iter().chain(engine::TOPICS).copied().flatten()
+    driver::TOPICS.iter().chain(engine::TOPICS).chain(gc::TOPICS).copied().flatten()
 }
 
 /// A table of the clauses of a topic; `if` names what one of them needs.

@@ -12,7 +12,7 @@
 //!
 //! - [`driver`]: the contract of `sampan-driver`, rule by rule;
 //! - [`engine`]: push, pull, mount, resume and delete over the driver, also when it fails at any operation ([`faulty`]);
-//! - `gc`, to come with the collector: its seeds are written through the layout as raw bytes, not through the engine's
+//! - [`gc`]: the collection of garbage. Its seeds are written through the layout as raw bytes, not through the engine's
 //!   writers, so that a mistake shared by writer and collector is found.
 //!
 //! The suite has teeth: [`sabotage`] holds a driver that lies in one chosen way, and every clause is shown to fail for some
@@ -30,6 +30,7 @@ pub mod engine;
 mod failed;
 pub mod faulty;
 mod fixture;
+pub mod gc;
 mod run;
 pub mod sabotage;
 

@@ -58,7 +58,11 @@ fn validation(config: &ValidationConfig) -> Validation {
         PlatformRule::All => IndexChildren::All,
         PlatformRule::None => IndexChildren::None,
         PlatformRule::List => IndexChildren::Platforms(
-            indexes.platformlist.iter().map(|platform| (platform.architecture.clone(), platform.os.clone())).collect(),
+            indexes
+                .platformlist
+                .iter()
+                .map(|platform| (platform.architecture.clone(), platform.os.clone()))
+                .collect(),
         ),
     };
     Validation { urls, index_children, classes: None }

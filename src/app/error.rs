@@ -14,6 +14,9 @@ pub enum AppError {
     /// The address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The garbage collection.
+    #[error("failed to garbage collect")]
+    Collect(#[from] sampan_engine::gc::Error),
     /// The certificates.
     #[error("http.tls")]
     Tls(#[from] TlsError),

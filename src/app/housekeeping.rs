@@ -36,6 +36,8 @@ async fn purge_once(registry: &Registry, config: &UploadPurgingConfig) {
             report.examined,
             report.purged_bytes
         ),
-        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "uploads could not be purged"),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "uploads could not be purged")
+        }
     }
 }

@@ -9,6 +9,7 @@ mod reload;
 use std::sync::Arc;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
+use sampan_engine::gc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
@@ -62,6 +63,22 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let drained = server.run(shutdown).await;
     tracing::info!(aborted = drained.aborted, "stopped");
     Ok(())
+}
+
+/// Collects the garbage of the store that `config` describes.
+///
+/// # Errors
+///
+/// When the store cannot be opened, or the collection fails; nothing that is needed is gone then.
+pub async fn collect(
+    config: &Config,
+    drivers: &Drivers,
+    options: &gc::Options,
+) -> Result<gc::Report, AppError> {
+    logging::install(&log_options(config));
+    let driver = drivers.build(&config.storage.driver).await?;
+    let registry = engine::registry(config, driver);
+    Ok(gc::collect(&registry, options).await?)
 }
 
 /// Checks what can be checked of a configuration without opening anything.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::config::GoDuration;
 use crate::serve::certificate::DEFAULT_DAYS;
 
 /// An OCI container registry.
@@ -34,6 +35,9 @@ pub(super) enum Command {
         config: Option<PathBuf>,
     },
 
+    /// Remove content that nothing refers to, also while the registry is in use
+    GarbageCollect(CollectOptions),
+
     /// Look at a configuration without serving it
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -50,6 +54,42 @@ pub(super) enum Command {
         /// For which shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CollectOptions {
+    /// Only tell what would be removed
+    #[arg(short = 'd', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub(super) dry_run: bool,
+
+    /// Remove manifests too that no tag, index or subject reaches
+    #[arg(short = 'm', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub(super) delete_untagged: bool,
+
+    /// Print nothing but errors
+    #[arg(short = 'q', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub(super) quiet: bool,
+
+    /// How the outcome is printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(super) format: ReportFormat,
+
+    /// Keep what is younger, such as 30m or 24h; 0 only when no registry serves the store meanwhile.
+    /// Without it: 0 if the configuration says read-only, else 24h
+    #[arg(long, value_name = "DURATION")]
+    pub(super) grace: Option<GoDuration>,
+
+    /// The configuration; else the one that `serve` would take
+    pub(super) config: Option<PathBuf>,
+}
+
+/// How a collection's outcome is printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum ReportFormat {
+    /// Line by line, as Distribution does, and a summary
+    Text,
+    /// One JSON object at the end
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,7 +180,10 @@ mod tests {
     #[test]
     fn a_bare_configuration_is_served() {
         for (given, expected) in [
-            (vec!["registry", "/etc/distribution/config.yml"], vec!["registry", "serve", "/etc/distribution/config.yml"]),
+            (
+                vec!["registry", "/etc/distribution/config.yml"],
+                vec!["registry", "serve", "/etc/distribution/config.yml"],
+            ),
             (vec!["registry", "c.yaml"], vec!["registry", "serve", "c.yaml"]),
             (vec!["registry", "serve", "c.yml"], vec!["registry", "serve", "c.yml"]),
             (vec!["registry", "--help"], vec!["registry", "--help"]),

@@ -22,7 +22,9 @@ pub(super) fn run(command: HtpasswdCommand) -> Outcome {
             for user in htpasswd_file::list(&file)? {
                 let note = match user.hash {
                     ListedHash::Bcrypt { cost } => format!("bcrypt, cost {cost}"),
-                    ListedHash::Unsupported { kind } => format!("cannot log in: {kind}, only bcrypt is accepted"),
+                    ListedHash::Unsupported { kind } => {
+                        format!("cannot log in: {kind}, only bcrypt is accepted")
+                    }
                     ListedHash::Superseded => "superseded by a later line".to_owned(),
                 };
                 say(format!("{}\t{note}", user.name));

@@ -1,10 +1,11 @@
 //! The command line: what can be asked of the binary, everything that it prints, and its exit codes.
 //!
-//! 0 is success, 1 a failure, 2 a command that was not understood.
+//! 0 is success, 1 a failure, 2 a command that was not understood, 3 a collection that could not read everything.
 
 mod args;
 mod certificate;
 mod check;
+mod garbage_collect;
 mod htpasswd;
 mod serve;
 mod terminal;
@@ -27,6 +28,12 @@ pub fn main(drivers: Drivers) -> ExitCode {
     };
     let result = match args.command {
         None => help(),
+        Some(Command::GarbageCollect(options)) => {
+            return garbage_collect::run(&drivers, options).unwrap_or_else(|error| {
+                print_error(&*error);
+                ExitCode::FAILURE
+            });
+        }
         Some(Command::Serve { config }) => serve::run(&drivers, config),
         Some(Command::Config(command)) => check::run(&drivers, command),
         Some(Command::Htpasswd(command)) => htpasswd::run(command),

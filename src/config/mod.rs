@@ -65,6 +65,7 @@ pub use storage::{
     CacheConfig, DeleteConfig, DescriptorCacheKind, MaintenanceConfig, ReadOnlyConfig, RedirectConfig,
     Selected, StorageConfig, TagConfig, UploadPurgingConfig,
 };
+pub(crate) use values::GoDuration;
 pub use values::{ByteSize, ExternalUrl, ListenAddress, PathPrefix, Pattern};
 pub use version::Version;
 

@@ -186,6 +186,11 @@ pub fn tag(name: &RepositoryName, tag: &Tag) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}"))
 }
 
+/// What one tag has ever pointed at.
+pub fn tag_history(name: &RepositoryName, tag: &Tag) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index"))
+}
+
 /// Everything about one manifest in a repository.
 pub fn revision(name: &RepositoryName, digest: &Digest) -> DriverPath {
     path(revision_directory(name, digest))

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
+use crate::session::Purpose;
 use crate::upload_id::UploadId;
 use crate::{Registry, Result};
 
@@ -83,7 +84,7 @@ impl Registry {
         options: &PurgeOptions,
     ) -> Result<Option<u64>> {
         // While it is held here, no request of this process can take it up again.
-        let Ok(mut claim) = self.inner.sessions.claim(id) else { return Ok(None) };
+        let Ok(mut claim) = self.inner.sessions.claim(id, Purpose::Look).await else { return Ok(None) };
         let hash = claim.hash.take();
         let directory = layout::upload(name, id);
         let started = self.started_at(name, id).await?;

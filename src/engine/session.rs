@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use tokio::sync::Notify;
+
 use crate::upload_hash::UploadHash;
 use crate::upload_id::UploadId;
 use crate::{Error, Result};
@@ -15,11 +17,22 @@ use crate::{Error, Result};
 pub(crate) struct Sessions {
     /// A plain mutex: it is held for a look-up, never across an await.
     slots: Mutex<HashMap<UploadId, Slot>>,
+    /// Told whenever a look at an upload is over.
+    looked: Notify,
+}
+
+/// What a request wants of an upload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Purpose {
+    /// To know how far it is. That is over in a moment, so others wait for it.
+    Look,
+    /// To change it. That takes as long as a client takes, so others are told to go.
+    Write,
 }
 
 #[derive(Debug)]
 enum Slot {
-    Busy,
+    Held(Purpose),
     Resting(Box<UploadHash>),
 }
 
@@ -28,13 +41,33 @@ const MAX_RESTING: usize = 10_000;
 
 impl Sessions {
     /// Takes hold of an upload for one request.
-    pub(crate) fn claim(&self, id: &UploadId) -> Result<Claim<'_>> {
-        let hash = match self.lock().insert(id.clone(), Slot::Busy) {
-            Some(Slot::Busy) => return Err(Error::UploadBusy(id.clone())),
+    pub(crate) async fn claim(&self, id: &UploadId, purpose: Purpose) -> Result<Claim<'_>> {
+        loop {
+            // Before the look at the slot: what ends in between is not missed.
+            let looked = self.looked.notified();
+            if let Some(claim) = self.try_claim(id, purpose)? {
+                return Ok(claim);
+            }
+            looked.await;
+        }
+    }
+
+    /// `None` while somebody looks at the upload.
+    fn try_claim(&self, id: &UploadId, purpose: Purpose) -> Result<Option<Claim<'_>>> {
+        let mut slots = self.lock();
+        let hash = match slots.remove(id) {
+            Some(Slot::Held(held)) => {
+                slots.insert(id.clone(), Slot::Held(held));
+                return match held {
+                    Purpose::Look => Ok(None),
+                    Purpose::Write => Err(Error::UploadBusy(id.clone())),
+                };
+            }
             Some(Slot::Resting(hash)) => Some(*hash),
             None => None,
         };
-        Ok(Claim { sessions: self, id: id.clone(), hash })
+        slots.insert(id.clone(), Slot::Held(purpose));
+        Ok(Some(Claim { sessions: self, id: id.clone(), hash, purpose }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Slot>> {
@@ -49,6 +82,7 @@ pub(crate) struct Claim<'a> {
     id: UploadId,
     /// The running hash, if it is known. What stands here at the end is remembered.
     pub(crate) hash: Option<UploadHash>,
+    purpose: Purpose,
 }
 
 impl Drop for Claim<'_> {
@@ -57,13 +91,17 @@ impl Drop for Claim<'_> {
         match self.hash.take() {
             Some(hash) => {
                 if slots.len() >= MAX_RESTING {
-                    slots.retain(|_, slot| matches!(slot, Slot::Busy));
+                    slots.retain(|_, slot| matches!(slot, Slot::Held(_)));
                 }
                 slots.insert(self.id.clone(), Slot::Resting(Box::new(hash)));
             }
             None => {
                 slots.remove(&self.id);
             }
+        }
+        drop(slots);
+        if self.purpose == Purpose::Look {
+            self.sessions.looked.notify_waiters();
         }
     }
 }

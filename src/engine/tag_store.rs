@@ -65,7 +65,8 @@ impl TagStore {
     pub(crate) async fn remove(&self, tag: &Tag) -> Result<()> {
         self.keep_for_pullers(tag, None).await?;
         let name = &self.repository.name;
-        // The pointer first: a crash in between leaves history without a tag, not a tag that points nowhere.
+        // The history first: a crash in between leaves a tag without it, which can be removed again; not a name without a tag.
+        self.driver().delete_tree(&layout::tag_history(name, tag)).await?;
         self.driver().delete(&Entry::TagCurrent(name.clone(), tag.clone()).path()).await?;
         Ok(self.driver().delete_tree(&layout::tag(name, tag)).await?)
     }

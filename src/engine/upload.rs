@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest};
-use crate::session::{Claim, Sessions};
+use crate::session::{Claim, Purpose, Sessions};
 use crate::staged::Staged;
 use crate::upload_hash::UploadHash;
 use crate::upload_id::UploadId;
@@ -88,7 +88,7 @@ impl UploadStore {
         }
         let started = Entry::UploadStartedAt(self.repository.name.clone(), id.clone()).path();
         self.driver().put_content(&started, started_now(), PutMode::Create).await?;
-        self.sessions().claim(&id)?.hash = Some(hash);
+        self.sessions().claim(&id, Purpose::Write).await?.hash = Some(hash);
         Ok(UploadStatus { id, size_bytes: 0 })
     }
 
@@ -98,7 +98,7 @@ impl UploadStore {
     ///
     /// `UploadUnknown`; `UploadBusy` while a request is writing it.
     pub async fn status(&self, id: &UploadId) -> Result<UploadStatus> {
-        let mut claim = self.sessions().claim(id)?;
+        let mut claim = self.sessions().claim(id, Purpose::Look).await?;
         let hash = claim.hash.take();
         let size_bytes = match self.open_staged(id).await? {
             Some(writer) => writer.close().await?,
@@ -116,7 +116,7 @@ impl UploadStore {
     /// where the upload ends; `SizeMismatch` when the body is not as long as the chunk; `BodyBroken`; `ReadOnly`.
     pub async fn append(&self, id: &UploadId, chunk: Option<ChunkRange>, body: Body) -> Result<UploadStatus> {
         self.repository.registry.check_writable()?;
-        let mut claim = self.sessions().claim(id)?;
+        let mut claim = self.sessions().claim(id, Purpose::Write).await?;
         let mut staged = self.open(&mut claim, id, WriteHint::default(), Algorithm::Sha256).await?;
         let received = staged.receive(chunk, body).await;
         let size_bytes = self.rest(&mut claim, id, staged).await?;
@@ -138,7 +138,7 @@ impl UploadStore {
         digest: &Digest,
     ) -> Result<BlobInfo> {
         self.repository.registry.check_writable()?;
-        let mut claim = self.sessions().claim(id)?;
+        let mut claim = self.sessions().claim(id, Purpose::Write).await?;
         let hint = WriteHint { len: chunk.map(ChunkRange::len), target: target(digest) };
         let mut staged = self.open(&mut claim, id, hint, digest.algorithm()).await?;
         if let Err(error) = staged.receive(chunk, body).await {
@@ -183,7 +183,7 @@ impl UploadStore {
     /// `UploadUnknown`; `UploadBusy` while a request is writing it; `ReadOnly`.
     pub async fn cancel(&self, id: &UploadId) -> Result<()> {
         self.repository.registry.check_writable()?;
-        let mut claim = self.sessions().claim(id)?;
+        let mut claim = self.sessions().claim(id, Purpose::Write).await?;
         if let Some(writer) = self.open_staged(id).await? {
             writer.cancel().await?;
         }

@@ -208,6 +208,9 @@ where
             }
             changed = phase.changed() => {
                 let now = *phase.borrow_and_update();
+                if changed.is_ok() && now == Phase::Serving {
+                    continue;
+                }
                 // A server that is gone has nobody to serve for, and an unused connection nothing to finish.
                 if changed.is_err() || now == Phase::Stopping || activity.is_unused() {
                     return;

@@ -73,7 +73,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut parts = Parts::default();
         event.record(&mut parts);
         let time = OffsetDateTime::now_utc().format(&Rfc3339).map_err(|_| fmt::Error)?;
@@ -166,7 +171,9 @@ fn write_pair(line: &mut String, name: &str, value: &Value) -> fmt::Result {
 }
 
 fn is_plain(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'/' | b'@' | b'^' | b'+');
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'/' | b'@' | b'^' | b'+')
+    };
     !text.is_empty() && text.bytes().all(plain)
 }
 
@@ -183,7 +190,10 @@ mod tests {
     #[test]
     fn text_is_that_of_logrus() {
         assert_eq!(
-            line(LogFormat::Text, vec![("size", 5.into()), ("path", "/a b\n".into()), ("tag", "v1.2".into())]),
+            line(
+                LogFormat::Text,
+                vec![("size", 5.into()), ("path", "/a b\n".into()), ("tag", "v1.2".into())]
+            ),
             r#"time="2026-01-02T03:04:05Z" level=warning msg="listening on [::]:5000" service=registry size=5 path="/a b\n" tag=v1.2"#
         );
     }

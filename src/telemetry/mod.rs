@@ -3,4 +3,4 @@
 pub mod format;
 pub mod logging;
 
-pub use logging::{LogOptions, LogFormat};
+pub use logging::{LogFormat, LogOptions};

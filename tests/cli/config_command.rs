@@ -26,7 +26,11 @@ fn values_are_shown_with_their_origin_and_secrets_are_not() {
     let ended = end(&mut command, "");
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(!ended.stdout.contains("geheim"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("config.yml:4") && ended.stdout.contains("REGISTRY_LOG_LEVEL"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("config.yml:4") && ended.stdout.contains("REGISTRY_LOG_LEVEL"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::support::{Ended, binary, end};
 #[test]
 fn a_user_is_added_verified_changed_and_removed() {
     let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("auth")).unwrap();
     let htpasswd = |action: &str, user: Option<&str>, password: &str| -> Ended {
         let mut command = binary(directory.path());
         command.args(["htpasswd", action, "auth/htpasswd"]).args(user);

@@ -34,5 +34,9 @@ fn a_command_that_is_not_understood_ends_with_2() {
 fn completions_know_the_commands() {
     let ended = run(&["completion", "bash"]);
     assert_eq!(ended.code, Some(0));
-    assert!(ended.stdout.contains("garbage-collect") && ended.stdout.contains("htpasswd"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("garbage-collect") && ended.stdout.contains("htpasswd"),
+        "{}",
+        ended.stdout
+    );
 }

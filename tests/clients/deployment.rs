@@ -55,9 +55,8 @@ impl Site {
             command.env("REGISTRY_HTTP_TLS_KEY", self.path("certs/domain.key"));
         }
         let process = Process::start(&mut command);
-        let address = process.wait_for(|line| {
-            line.split_once("listening on ")?.1.split(['"', ',', ' ']).next()?.parse().ok()
-        });
+        let address = process
+            .wait_for(|line| line.split_once("listening on ")?.1.split(['"', ',', ' ']).next()?.parse().ok());
         RegistryProcess { process, address }
     }
 
@@ -87,7 +86,8 @@ fn the_guide_works_step_by_step() {
 
     let docker = Dockerd::start();
     docker.build(&image, &[b"a layer", b"another"]);
-    let refused = docker.docker().args(["login", "--username", "alice", "--password", "wrong", &address]).output();
+    let refused =
+        docker.docker().args(["login", "--username", "alice", "--password", "wrong", &address]).output();
     assert!(!refused.unwrap().status.success(), "a wrong password was accepted");
     let denied = docker.docker().args(["push", &image]).output().unwrap();
     assert!(!denied.status.success(), "pushed without a login");

@@ -15,7 +15,9 @@ fn distribution_reads_what_we_wrote_and_we_read_what_it_wrote() {
     };
     let digest = |host: &str, name: &str| {
         let image = format!("docker://{host}/{name}");
-        run(tool("skopeo").args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &image])).trim().to_owned()
+        run(tool("skopeo").args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &image]))
+            .trim()
+            .to_owned()
     };
 
     let ours = registry(directory.path(), &filesystem_config(&root));
@@ -43,7 +45,11 @@ fn distribution_reads_what_we_wrote_and_we_read_what_it_wrote() {
     }
 
     // What one deletes is gone for the other.
-    run(tool("skopeo").args(["delete", "--tls-verify=false", &format!("docker://{}/theirs/app:v1", ours.host())]));
+    run(tool("skopeo").args([
+        "delete",
+        "--tls-verify=false",
+        &format!("docker://{}/theirs/app:v1", ours.host()),
+    ]));
     let answer = theirs.wire().send("GET", "/v2/theirs/app/manifests/v1", &[], b"");
     assert_eq!(answer.status, 404);
 }

@@ -11,7 +11,14 @@ fn buildah_pushes_and_podman_pulls() {
     let registry = registry(directory.path(), &filesystem_config(&directory.path().join("data")));
     let store = |name: &str| {
         let path = |kind: &str| directory.path().join(name).join(kind).display().to_string();
-        ["--storage-driver".into(), "vfs".into(), "--root".into(), path("root"), "--runroot".into(), path("run")]
+        [
+            "--storage-driver".into(),
+            "vfs".into(),
+            "--root".into(),
+            path("root"),
+            "--runroot".into(),
+            path("run"),
+        ]
     };
     let file = directory.path().join("file");
     fs::write(&file, b"from buildah").unwrap();
@@ -28,6 +35,11 @@ fn buildah_pushes_and_podman_pulls() {
     let again = format!("{}/pushed/by/podman:1", registry.host());
     podman(&["tag", &image, &again]);
     podman(&["push", "--tls-verify=false", &again]);
-    let search = podman(&["search", "--tls-verify=false", "--list-tags", &format!("{}/pushed/by/podman", registry.host())]);
+    let search = podman(&[
+        "search",
+        "--tls-verify=false",
+        "--list-tags",
+        &format!("{}/pushed/by/podman", registry.host()),
+    ]);
     assert!(search.contains("pushed/by/podman"), "{search}");
 }

@@ -27,7 +27,8 @@ fn an_oci_image_comes_back_as_it_went() {
         copy(&remote, &format!("{form}:{}", back.display()), false);
     }
     assert_same_blobs(&layout, &directory.path().join("oci"));
-    let tags = run(tool("skopeo").args(["list-tags", "--tls-verify=false"]).arg(remote.trim_end_matches(":v1")));
+    let tags =
+        run(tool("skopeo").args(["list-tags", "--tls-verify=false"]).arg(remote.trim_end_matches(":v1")));
     assert!(tags.contains("\"v1\""), "{tags}");
 }
 
@@ -68,7 +69,9 @@ fn an_index_is_copied_with_all_its_images() {
 fn assert_same_blobs(sent: &Path, back: &Path) {
     let names = |layout: &Path| {
         let entries = std::fs::read_dir(layout.join("blobs/sha256")).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<std::collections::BTreeSet<_>>()
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect::<std::collections::BTreeSet<_>>()
     };
     let (sent_names, back_names) = (names(sent), names(back));
     assert!(!back_names.is_empty());

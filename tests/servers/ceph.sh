@@ -7,7 +7,6 @@
 mon_port=$(free_port)
 port=$(free_port)
 fsid=$(cat /proc/sys/kernel/random/uuid)
-osd_uuid=$(cat /proc/sys/kernel/random/uuid)
 export CEPH_CONF=$dir/ceph.conf
 mkdir "$dir"/{mon,osd,log}
 
@@ -31,6 +30,8 @@ mon_allow_pool_size_one = true
 mon_max_pg_per_osd = 1000
 osd_crush_chooseleaf_type = 0
 osd_objectstore = memstore
+osd_class_update_on_start = false
+osd_crush_update_on_start = false
 memstore_device_bytes = ${MEMSTORE_BYTES:-6442450944}
 run_dir = $dir
 pid_file = $dir/\$name.pid
@@ -50,8 +51,8 @@ CONF
 start mon ceph-mon -i a --setuser root --setgroup root -f
 await ceph -s
 {
-    osd=$(ceph osd create "$osd_uuid")
-    ceph-osd -i "$osd" --mkfs --osd-uuid "$osd_uuid" --setuser root --setgroup root
+    osd=$(ceph osd create)
+    ceph-osd -i "$osd" --mkfs --setuser root --setgroup root
     ceph osd crush add "osd.$osd" 1.0 root=default host=h
 } 2>>"$dir/setup.out" >>"$dir/setup.out"
 start osd ceph-osd -i "$osd" --setuser root --setgroup root -f

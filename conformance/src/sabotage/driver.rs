@@ -251,6 +251,7 @@ impl Sabotaged {
                 }
                 self.inner.delete_tree(path).await
             }
+            Lie::DeleteTreeDoesNothing => Ok(()),
             Lie::DeleteTreeMissesStaged | Lie::DeleteTreeKeepsItsTop => {
                 let below: Vec<FileInfo> = self.inner.walk(path, None).try_collect().await?;
                 for info in below {

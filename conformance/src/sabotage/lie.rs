@@ -127,6 +127,8 @@ pub enum Lie {
     DeleteIsRecursive,
     /// Deleting the tree `/a` deletes `/ab/x`.
     DeletesTreeByStringPrefix,
+    /// `delete_tree` does nothing.
+    DeleteTreeDoesNothing,
     /// `delete_tree` leaves staged files.
     DeleteTreeMissesStaged,
     /// `delete_tree` leaves a file at the path itself.
@@ -186,20 +188,24 @@ pub enum Lie {
 impl Lie {
     /// The clauses that must fail for a driver that lies so.
     pub fn bites(self) -> impl Iterator<Item = String> {
-        LIES.iter()
-            .filter(move |(lie, _)| *lie == self)
-            .flat_map(|(_, clauses)| *clauses)
-            .map(|clause| format!("driver::{clause}"))
+        let of = move |lies: Bitten, suite: &'static str| {
+            let clauses = lies.iter().filter(move |(lie, _)| *lie == self).flat_map(|(_, clauses)| *clauses);
+            clauses.map(move |clause| format!("{suite}::{clause}"))
+        };
+        of(DRIVER, "driver").chain(of(ENGINE, "engine"))
     }
 
     /// All lies.
     pub fn all() -> impl Iterator<Item = Self> {
-        LIES.iter().map(|(lie, _)| *lie)
+        DRIVER.iter().map(|(lie, _)| *lie)
     }
 }
 
-/// Who must find out, the names without their `driver::`.
-const LIES: &[(Lie, &[&str])] = &[
+/// Lies and the names of the clauses that must find them out.
+type Bitten = &'static [(Lie, &'static [&'static str])];
+
+/// Who must find out in the suite of the contract.
+const DRIVER: Bitten = &[
     (Lie::HidesDotNames, &["paths::valid_paths_are_kept"]),
     (Lie::FoldsCase, &["paths::case_matters"]),
     (Lie::FoldsPunctuation, &["paths::neighbours_do_not_mix"]),
@@ -274,6 +280,10 @@ const LIES: &[(Lie, &[&str])] = &[
     (Lie::DeleteIsRecursive, &["delete::of_a_prefix_keeps_what_is_below"]),
     (Lie::DeletesTreeByStringPrefix, &["delete::tree_stops_at_component"]),
     (
+        Lie::DeleteTreeDoesNothing,
+        &["delete::tree_of_the_root_is_everything", "delete::tree_takes_a_file_at_its_top"],
+    ),
+    (
         Lie::DeleteTreeMissesStaged,
         &[
             "delete::tree_removes_staged_files",
@@ -316,4 +326,101 @@ const LIES: &[(Lie, &[&str])] = &[
     ),
     (Lie::RedirectsUnasked, &["redirect::is_none_without_the_capability"]),
     (Lie::RedirectsToOnePlace, &["redirect::leads_to_the_file"]),
+];
+
+/// Who must find out in the suite of the registry.
+const ENGINE: Bitten = &[
+    (Lie::ReaderIgnoresLength, &["push_pull::a_blob_comes_back_as_it_was_pushed"]),
+    (Lie::CommitSkipsEmpty, &["push_pull::a_blob_may_come_in_one_request"]),
+    (
+        Lie::PublishesBeforeCommit,
+        &["push_pull::a_wrong_digest_publishes_nothing", "push_pull::a_broken_body_publishes_nothing"],
+    ),
+    (
+        Lie::WalkIsStale,
+        &["push_pull::what_is_pushed_twice_is_stored_once", "push_pull::the_layout_is_that_of_distribution"],
+    ),
+    (
+        Lie::MissingIsEmpty,
+        &[
+            "push_pull::a_blob_is_seen_in_its_repository_alone",
+            "push_pull::everything_missing_is_listed",
+            "push_pull::an_index_needs_its_children",
+            "push_pull::nothing_is_known_of_what_was_never_pushed",
+            "mount::what_is_not_there_is_not_mounted",
+            "resume::a_wrong_digest_is_found_out_without_the_hash_state",
+            "tags::belong_to_their_repository",
+            "referrers::belong_to_their_repository",
+        ],
+    ),
+    (
+        Lie::ForgetsOnReopen,
+        &[
+            "push_pull::an_image_comes_back_verbatim",
+            "mount::a_blob_is_mounted_from_the_repository_named",
+            "referrers::an_attached_artifact_is_listed",
+            "referrers::the_subject_may_come_later_or_never",
+            "crash::pushing_a_blob",
+            "crash::pushing_a_blob_by_an_alias",
+            "crash::mounting_a_blob",
+            "crash::pushing_an_image",
+            "crash::moving_a_tag",
+            "crash::pushing_an_index_and_an_artifact",
+            "crash::deleting_a_tag",
+        ],
+    ),
+    (Lie::TruncatesNames, &["push_pull::another_algorithm_is_an_alias"]),
+    (
+        Lie::TextOnly,
+        &["push_pull::a_manifest_must_be_what_its_digest_says", "mount::an_alias_is_mounted_too"],
+    ),
+    (
+        Lie::LosesLastWrite,
+        &[
+            "mount::a_blob_is_mounted_from_anywhere",
+            "resume::of_concurrent_chunks_one_is_taken",
+            "mount::an_image_of_mounted_blobs_can_be_pulled",
+            "tags::one_push_may_set_many",
+            "delete::nothing_is_written_in_read_only_mode",
+        ],
+    ),
+    (
+        Lie::ForgetsTailOnClose,
+        &[
+            "resume::an_upload_goes_on_in_a_new_process",
+            "resume::a_broken_body_keeps_what_came",
+            "delete::deletion_must_be_allowed",
+        ],
+    ),
+    (
+        Lie::CommitRemovesItsPath,
+        &["resume::an_upload_goes_on_without_its_hash_state", "crash::resuming_an_upload"],
+    ),
+    (Lie::AppendStartsOver, &["resume::a_chunk_out_of_order_changes_nothing", "crash::sending_chunks"]),
+    (Lie::AppendCreates, &["resume::cancel_leaves_nothing", "resume::an_upload_is_over_when_it_is_finished"]),
+    (Lie::ListsInOrderOfPaths, &["tags::are_listed_in_order_and_in_pages"]),
+    (
+        Lie::CachesForEver,
+        &[
+            "tags::a_tag_moves",
+            "delete::a_deleted_tag_is_gone",
+            "delete::what_was_deleted_can_be_pushed_again",
+            "delete::an_index_outlives_its_children",
+        ],
+    ),
+    (Lie::ListAfterIsInclusive, &["tags::repositories_are_listed_in_pages"]),
+    (Lie::MissingListIsNotFound, &["referrers::a_deleted_artifact_is_not_listed"]),
+    (
+        Lie::ListsDirectoriesAsFiles,
+        &["delete::a_deleted_manifest_is_gone_with_its_tags", "crash::deleting_a_manifest"],
+    ),
+    (
+        Lie::DeleteTreeDoesNothing,
+        &[
+            "delete::a_deleted_blob_is_gone_from_its_repository",
+            "delete::an_alias_goes_with_what_it_stands_for",
+            "crash::deleting_a_blob",
+            "crash::cancelling_an_upload",
+        ],
+    ),
 ];

@@ -2,6 +2,8 @@
 //!
 //! The trials that this machine does not allow are shown as ignored; `--include-ignored` makes them failures.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a trial fails")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -220,7 +222,9 @@ fn missing_permissions(is_root: bool) -> Result<(), Failed> {
         return Ok(());
     }
     let program = dir.path().join("program");
-    fs::copy(std::env::current_exe()?, &program)?;
+    // Copied by another process: a handle for writing that a concurrent trial's child inherits would make the program "busy".
+    let current = std::env::current_exe()?;
+    command("cp", &[current.to_str().ok_or("the path of this program is not UTF-8")?], &program)?;
     let store = dir.path().join("store");
     fs::create_dir(&store)?;
     for (path, mode) in [(dir.path(), 0o755), (program.as_path(), 0o755), (store.as_path(), 0o777)] {

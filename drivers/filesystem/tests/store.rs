@@ -1,5 +1,7 @@
 //! What is particular to this driver, seen through its public door and in the directory behind it.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::client::{Client, Page, PageRequest};
 use crate::conditional::Conditional;
 use crate::error::Failure;
+use crate::flights::Flights;
 use crate::keys::Keys;
 use crate::missed::Missed;
 use crate::options::Options;
@@ -35,6 +36,7 @@ pub(crate) struct Bucket {
     pub(crate) conditional: Conditional,
     pub(crate) redirect: bool,
     pub(crate) missed: Missed,
+    pub(crate) flights: Flights,
     /// Bytes of parts that may be on their way, in KiB.
     pub(crate) budget: Arc<Semaphore>,
 }

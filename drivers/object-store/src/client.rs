@@ -113,7 +113,8 @@ async fn plain_page(store: &dyn PlainStore, request: PageRequest<'_>) -> Result<
     for object in all {
         let key = object.location.as_ref().to_owned();
         let Some(rest) = key.strip_prefix(request.prefix) else { continue };
-        let group = request.delimited.then(|| rest.find('/')).flatten().map(|slash| request.prefix.len() + slash);
+        let group =
+            request.delimited.then(|| rest.find('/')).flatten().map(|slash| request.prefix.len() + slash);
         let shown = group.map_or(key.as_str(), |end| &key[..=end]);
         if last.as_deref().is_some_and(|last| key.as_str() <= last || shown <= last) {
             continue;

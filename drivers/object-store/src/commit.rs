@@ -98,7 +98,13 @@ impl ObjectWriter {
     ///
     /// At a key of this upload's own any object of that size is it. At a target it may be another upload's, of the same
     /// content no doubt, but it counts only when it was published just now (C13).
-    async fn is_there(&self, key: &Path, size: u64, is_private: bool, begun: SystemTime) -> Result<bool, Failure> {
+    async fn is_there(
+        &self,
+        key: &Path,
+        size: u64,
+        is_private: bool,
+        begun: SystemTime,
+    ) -> Result<bool, Failure> {
         let found = match self.bucket.head(key).await {
             Ok(found) => found,
             Err(failure) if failure.is_not_found() => return Ok(false),
@@ -110,7 +116,13 @@ impl ObjectWriter {
 
     /// AWS dates an object by the beginning of its multipart upload. One that was long under way would be born old, and a
     /// garbage collector might take it for abandoned (C13). Copying it away and back gives it a new date.
-    async fn renew_if_old(&self, key: &Path, spare: &Path, size: u64, begun: SystemTime) -> Result<(), Failure> {
+    async fn renew_if_old(
+        &self,
+        key: &Path,
+        spare: &Path,
+        size: u64,
+        begun: SystemTime,
+    ) -> Result<(), Failure> {
         if key == spare || seconds_since_1970().saturating_sub(self.header.begun) < SKEW.as_secs() {
             return Ok(());
         }

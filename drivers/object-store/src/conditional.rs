@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, GetOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
+    Attribute, Attributes, GetOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult,
+    UpdateVersion,
 };
 use tokio::sync::Mutex;
 
@@ -59,12 +60,17 @@ impl Bucket {
             return self.create_alone(key, content).await;
         }
         let mark = format!("{:032x}", rand::random::<u128>());
-        let mut options = PutOptions { mode: PutMode::Create, attributes: self.attributes(), ..Default::default() };
+        let mut options =
+            PutOptions { mode: PutMode::Create, attributes: self.attributes(), ..Default::default() };
         options.attributes.insert(Attribute::Metadata(MARK.into()), mark.clone().into());
         match self.control.objects().put_opts(key, content.into(), options).await {
             Ok(_) => Ok(()),
             Err(error) if is_precondition(&error) => {
-                let found = self.control.objects().get_opts(key, GetOptions { head: true, ..Default::default() }).await?;
+                let found = self
+                    .control
+                    .objects()
+                    .get_opts(key, GetOptions { head: true, ..Default::default() })
+                    .await?;
                 match found.attributes.get(&Attribute::Metadata(MARK.into())) {
                     Some(found) if **found == *mark => Ok(()),
                     _ => Err(Failure::AlreadyExists),

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use http::header::{HeaderName, HeaderValue};
 use http::Method;
+use http::header::{HeaderName, HeaderValue};
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{CopyOptions, GetOptions, PutMultipartOptions};
@@ -35,7 +35,10 @@ impl Bucket {
     pub(crate) async fn copy(&self, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
         match &self.raw {
             // One request cannot say the storage class, so that needs the long way as well.
-            Some(raw) if size > self.options.copies.threshold || (self.options.storage_class.is_some() && size > 0) => {
+            Some(raw)
+                if size > self.options.copies.threshold
+                    || (self.options.storage_class.is_some() && size > 0) =>
+            {
                 self.copy_ranges(raw, from, to, size).await
             }
             _ => self.copy_whole(from, to, size).await,
@@ -72,7 +75,8 @@ impl Bucket {
         let upload = patiently(0, self.data.multipart().create_multipart_opts(to, options)).await?;
         let part = self.options.copies.part.max(size.div_ceil(self.options.parts.max_count));
         let ranges = (0..size.div_ceil(part)).map(|index| index * part..((index + 1) * part).min(size));
-        let copies = ranges.enumerate().map(|(index, range)| self.copy_range(raw, from, to, &upload, index, range));
+        let copies =
+            ranges.enumerate().map(|(index, range)| self.copy_range(raw, from, to, &upload, index, range));
         let parts = futures::stream::iter(copies).buffered(self.options.copies.concurrency).try_collect();
         let copied = async {
             let parts: Vec<PartId> = parts.await?;
@@ -97,7 +101,8 @@ impl Bucket {
         range: Range<u64>,
     ) -> Result<PartId, Failure> {
         let source = format!("{}/{}", raw.bucket, utf8_percent_encode(from.as_ref(), KEY));
-        let header = |text: String| HeaderValue::try_from(text).map_err(|error| Failure::Copy(error.to_string()));
+        let header =
+            |text: String| HeaderValue::try_from(text).map_err(|error| Failure::Copy(error.to_string()));
         let request = SignedRequest {
             what: "copy of a part",
             method: Method::PUT,

@@ -41,7 +41,9 @@ impl Bucket {
         }
         // The request as a whole failed, which is one answer for all.
         let shared = results.into_iter().find_map(Result::err);
-        (0..count).map(|_| shared.as_ref().map_or(Err(Failure::Ended), |failure| Err(failure.share()))).collect()
+        (0..count)
+            .map(|_| shared.as_ref().map_or(Err(Failure::Ended), |failure| Err(failure.share())))
+            .collect()
     }
 
     /// Removes everything at and below `path`.
@@ -51,15 +53,19 @@ impl Bucket {
             return self.delete_below(&below).await;
         }
         // One listing without the slash finds the file, its upload and what is below, unless siblings crowd them out.
-        let request =
-            PageRequest { prefix: &key, after: None, delimited: false, limit: self.options.page, token: None };
+        let request = PageRequest {
+            prefix: &key,
+            after: None,
+            delimited: false,
+            limit: self.options.page,
+            token: None,
+        };
         let page = self.page(request).await?;
         if page.next.is_none() {
             let state = self.keys.state(path);
             let keys = page.objects.into_iter().map(|found| found.location);
-            let ours = |found: &Path| {
-                found.as_ref() == key || *found == state || found.as_ref().starts_with(&below)
-            };
+            let ours =
+                |found: &Path| found.as_ref() == key || *found == state || found.as_ref().starts_with(&below);
             return self.delete_with_uploads(keys.filter(ours).collect()).await;
         }
         self.delete_with_uploads(vec![object(&key), self.keys.state(path)]).await?;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    BuildError, ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation, PutMode,
-    RedirectRequest, Result, StorageDriver, WriteMode,
+    BuildError, ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
+    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -16,6 +16,7 @@ use crate::client::{Client, PlainStore};
 use crate::conditional::Conditional;
 use crate::delete::delete_all;
 use crate::error::Failure;
+use crate::flights::Flights;
 use crate::keys::Keys;
 use crate::list::list;
 use crate::missed::Missed;
@@ -67,10 +68,15 @@ impl ObjectStoreDriver {
             conditional: Conditional::ALL,
             redirect: false,
             missed: Missed::default(),
+            flights: Flights::default(),
         }))
     }
 
-    fn fail(&self, operation: Operation, path: &DriverPath) -> impl FnOnce(Failure) -> sampan_driver::DriverError {
+    fn fail(
+        &self,
+        operation: Operation,
+        path: &DriverPath,
+    ) -> impl FnOnce(Failure) -> sampan_driver::DriverError {
         let (name, path) = (self.bucket.name, path.clone());
         move |failure| failure.at(name, operation, &path)
     }

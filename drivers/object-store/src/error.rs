@@ -24,7 +24,9 @@ pub(crate) enum Failure {
     Replaced,
     #[error("another writer went on with this upload meanwhile")]
     Overtaken,
-    #[error("the store no longer knows this upload; a lifecycle rule may have ended it, so it must be begun anew")]
+    #[error(
+        "the store no longer knows this upload; a lifecycle rule may have ended it, so it must be begun anew"
+    )]
     UploadLost,
     #[error("the upload was begun for {begun_for} and cannot be published elsewhere; it must be begun anew")]
     WrongTarget { begun_for: String },
@@ -172,10 +174,16 @@ mod tests {
     #[test]
     fn answers_become_kinds() {
         for (text, kind) in [
-            ("Server returned non-2xx status code: 503 Service Unavailable: SlowDown", ErrorKind::Unavailable),
+            (
+                "Server returned non-2xx status code: 503 Service Unavailable: SlowDown",
+                ErrorKind::Unavailable,
+            ),
             ("Server returned non-2xx status code: 429 Too Many Requests: ", ErrorKind::Unavailable),
             ("Server returned non-2xx status code: 507 Insufficient Storage: ", ErrorKind::StorageFull),
-            ("Server returned non-2xx status code: 400 Bad Request: ExpiredToken", ErrorKind::PermissionDenied),
+            (
+                "Server returned non-2xx status code: 400 Bad Request: ExpiredToken",
+                ErrorKind::PermissionDenied,
+            ),
             ("Server returned non-2xx status code: 400 Bad Request: InvalidPart", ErrorKind::Other),
             ("Server returned error response: <Code>InternalError</Code>", ErrorKind::Unavailable),
         ] {

@@ -54,7 +54,10 @@ impl Keys {
 
     /// The path that an object is at; `None` when it is not ours or is a state object.
     pub(crate) fn path(&self, key: &str) -> Option<DriverPath> {
-        format!("/{}", key.strip_prefix(&self.prefix)?).parse().ok().filter(|path: &DriverPath| !path.is_root())
+        format!("/{}", key.strip_prefix(&self.prefix)?)
+            .parse()
+            .ok()
+            .filter(|path: &DriverPath| !path.is_root())
     }
 
     /// Whether `key` is that of a state object.
@@ -64,7 +67,10 @@ impl Keys {
 }
 
 /// The object of a key that is made of a checked root and a path.
-#[expect(clippy::expect_used, reason = "the root was parsed and paths have neither empty nor dotted components")]
+#[expect(
+    clippy::expect_used,
+    reason = "the root was parsed and paths have neither empty nor dotted components"
+)]
 pub(crate) fn object(key: &str) -> Path {
     Path::parse(key).expect("invariant: a root that was parsed and a driver path make a key")
 }

@@ -22,6 +22,7 @@ mod copy;
 mod delete;
 mod driver;
 mod error;
+mod flights;
 mod keys;
 mod list;
 mod missed;

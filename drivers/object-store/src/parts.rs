@@ -8,21 +8,25 @@ use tokio::task::JoinSet;
 
 use crate::bucket::{Bucket, patiently};
 use crate::error::Failure;
+use crate::flights::Lane;
 use crate::state::is_unknown_upload;
 
 /// Parts in order. Dropping them stops those on their way: a writer that is dropped leaves what was saved.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Parts {
     /// What the store calls each part; `None` while it is on its way, or when it was lost.
     ids: Vec<Option<String>>,
     /// Tasks, so that parts go on while the client's next bytes are awaited. The set owns them and ends them with itself.
     flights: JoinSet<(usize, Result<String, Failure>)>,
     failure: Option<Failure>,
+    /// Shared by the parts on their way, so that another writer can wait for their end.
+    lane: Lane,
 }
 
 impl Parts {
-    pub(crate) fn new(ids: Vec<String>) -> Self {
-        Self { ids: ids.into_iter().map(Some).collect(), ..Self::default() }
+    /// The parts that `ids` name.
+    pub(crate) fn new(ids: Vec<String>, lane: Lane) -> Self {
+        Self { ids: ids.into_iter().map(Some).collect(), flights: JoinSet::new(), failure: None, lane }
     }
 
     /// How many parts there are, sent or being sent.
@@ -48,8 +52,9 @@ impl Parts {
         let index = self.ids.len();
         self.ids.push(None);
         let (bucket, key, upload) = (bucket.clone(), key.clone(), upload.to_owned());
+        let place = self.lane.clone().read_owned().await;
         self.flights.spawn(async move {
-            let _permit = permit;
+            let _held = (permit, place);
             (index, put_part(&bucket, &key, &upload, index, payload).await)
         });
         Ok(())
@@ -66,6 +71,20 @@ impl Parts {
     /// The parts up to the first one that was lost. To be asked when all have settled.
     pub(crate) fn kept(&self) -> Vec<String> {
         self.ids.iter().map_while(Clone::clone).collect()
+    }
+
+    /// Forgets the parts from the first one that was lost on, and that it was.
+    pub(crate) fn truncate(&mut self) {
+        let kept = self.ids.iter().take_while(|id| id.is_some()).count();
+        self.ids.truncate(kept);
+        self.failure = None;
+    }
+
+    /// Stops what is on its way and forgets all parts.
+    pub(crate) async fn clear(&mut self) {
+        self.flights.shutdown().await;
+        self.ids.clear();
+        self.failure = None;
     }
 
     /// Reports the failure of a part, once; later calls are told that there was one.

@@ -84,8 +84,10 @@ async fn conditional(client: &Client, key: &Path) -> Result<Conditional, StoreEr
     if version.e_tag.is_none() && version.version.is_none() {
         return Ok(Conditional { create, update: UpdateMatch::Unsupported });
     }
-    let stale =
-        UpdateVersion { e_tag: Some(format!("\"{:032x}\"", 0)), version: version.version.as_ref().map(|_| "1".into()) };
+    let stale = UpdateVersion {
+        e_tag: Some(format!("\"{:032x}\"", 0)),
+        version: version.version.as_ref().map(|_| "1".into()),
+    };
     if !refuses(put("3", PutMode::Update(stale)).await)? {
         return Ok(Conditional { create, update: UpdateMatch::Unsupported });
     }
@@ -142,8 +144,12 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
         "there is no such bucket (container): create it, or correct its name"
     } else if says(&["RequestTimeTooSkewed", "skew"]) {
         "the clock of this machine and that of the store are too far apart: set the clock"
-    } else if says(&["AuthorizationHeaderMalformed", "PermanentRedirect", "incorrectly configured region", "IllegalLocation"])
-    {
+    } else if says(&[
+        "AuthorizationHeaderMalformed",
+        "PermanentRedirect",
+        "incorrectly configured region",
+        "IllegalLocation",
+    ]) {
         "the bucket is in another region: correct `region` (or `regionendpoint`)"
     } else if says(&["SignatureDoesNotMatch"]) {
         "the secret does not belong to the access key (or `region` is wrong)"
@@ -153,7 +159,13 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
         "there are no credentials: configure them, set the environment, or run where the cloud provides them"
     } else if says(&["certificate", "UnknownIssuer", "CaUsedAsEndEntity", "NotValidForName"]) {
         "the store's certificate is not trusted: set `cafile` to the authority's, or correct the host name"
-    } else if says(&["dns error", "failed to lookup", "Connection refused", "error trying to connect", "tcp connect"]) {
+    } else if says(&[
+        "dns error",
+        "failed to lookup",
+        "Connection refused",
+        "error trying to connect",
+        "tcp connect",
+    ]) {
         "the store cannot be reached: check the endpoint and the network"
     } else if matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }) {
         "the store refuses these credentials: they need to list, read, write and delete in this bucket"

@@ -19,7 +19,11 @@ use crate::error::{Failure, chain, is_precondition};
 
 impl Bucket {
     /// Opens `range` of the file at `path`.
-    pub(crate) async fn read(self: &Arc<Self>, path: &DriverPath, range: ByteRange) -> Result<FileReader, Failure> {
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        path: &DriverPath,
+        range: ByteRange,
+    ) -> Result<FileReader, Failure> {
         let key = self.existing(path)?;
         let wanted = match (range.offset, range.len) {
             (_, Some(0)) => return self.read_resolved(path, key, range).await,

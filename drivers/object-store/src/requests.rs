@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use http::Method;
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    ReqwestConnector,
 };
 use tokio::sync::Semaphore;
 
@@ -145,7 +146,9 @@ impl HttpService for Watched {
                 Ok(answer) => {
                     tracing::info!(%method, path, status = answer.status().as_u16(), millis, "storage request");
                 }
-                Err(error) => tracing::info!(%method, path, %error, millis, "storage request without an answer"),
+                Err(error) => {
+                    tracing::info!(%method, path, %error, millis, "storage request without an answer")
+                }
             }
         }
         if let Ok(answer) = &mut answer

@@ -30,7 +30,8 @@ impl Bucket {
         let mut pause = Duration::from_millis(100);
         loop {
             let answer = self.send_once(raw, &request).await;
-            let passing = matches!(&answer, Err(failure) if failure.kind() == sampan_driver::ErrorKind::Unavailable);
+            let passing =
+                matches!(&answer, Err(failure) if failure.kind() == sampan_driver::ErrorKind::Unavailable);
             if !passing || pause > LONGEST_PAUSE {
                 return answer;
             }
@@ -41,7 +42,9 @@ impl Bucket {
 
     async fn send_once(&self, raw: &Raw, request: &SignedRequest<'_>) -> Result<Bytes, Failure> {
         let Some(signer) = self.data.signer() else {
-            return Err(object_store::Error::NotSupported { source: "this store signs nothing".into() }.into());
+            return Err(
+                object_store::Error::NotSupported { source: "this store signs nothing".into() }.into()
+            );
         };
         let mut options = SignedUrlOptions::new().with_query(request.query.iter().cloned());
         for (name, value) in &request.headers {

@@ -64,7 +64,8 @@ impl Bucket {
                 let (Some(key), Some(id)) = (xml::text(upload, "Key"), xml::text(upload, "UploadId")) else {
                     continue;
                 };
-                let began = xml::text(upload, "Initiated").and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
+                let began = xml::text(upload, "Initiated")
+                    .and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
                 let (Some(began), Ok(key)) = (began, Path::parse(&key)) else { continue };
                 if began < before && key.as_ref().starts_with(&prefix) {
                     match self.control.multipart().abort_multipart(&key, &id).await.map_err(Failure::from) {

@@ -75,7 +75,8 @@ impl Bucket {
                 return if failure.is_not_found() { Ok(None) } else { Err(failure) };
             }
         };
-        let version = UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
+        let version =
+            UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
         let mut object = answer.bytes().await?;
         let (header, header_len) = parse(&object)?;
         let tail = object.split_off(header_len);

@@ -81,7 +81,10 @@ mod tests {
         }
         assert_eq!(tail.len(), expected.len() as u64);
         assert_eq!(Bytes::from(tail.payload()), expected);
-        assert_eq!(Bytes::from(tail.payload_after(Bytes::from_static(b"head"))), [b"head", &expected[..]].concat());
+        assert_eq!(
+            Bytes::from(tail.payload_after(Bytes::from_static(b"head"))),
+            [b"head", &expected[..]].concat()
+        );
         assert_eq!(Bytes::from(tail.take()), expected);
         assert!(tail.is_empty());
     }

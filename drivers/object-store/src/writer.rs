@@ -32,8 +32,13 @@ pub(crate) struct ObjectWriter {
 }
 
 impl ObjectWriter {
-    pub(crate) async fn open(bucket: Arc<Bucket>, path: &DriverPath, mode: WriteMode) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        bucket: Arc<Bucket>,
+        path: &DriverPath,
+        mode: WriteMode,
+    ) -> Result<Self, Failure> {
         let staged = bucket.object(path)?;
+        bucket.flights.clear(path).await;
         match mode {
             WriteMode::Create(hint) => Self::create(bucket, path, staged, hint).await,
             WriteMode::Append => Self::append(bucket, path).await,
@@ -59,11 +64,12 @@ impl ObjectWriter {
         };
         let target = hint.target.filter(|_| limits.at_target).and_then(|target| bucket.keys.object(&target));
         let header = Header::new(&target.unwrap_or(staged), part_size);
+        let lane = bucket.flights.lane(path);
         Ok(Self {
             bucket,
             path: path.clone(),
             header,
-            parts: Parts::default(),
+            parts: Parts::new(Vec::new(), lane),
             tail: Tail::default(),
             saved: None,
             dirty: true,
@@ -77,7 +83,7 @@ impl ObjectWriter {
         };
         let mut tail = Tail::default();
         tail.push(found.tail);
-        let parts = Parts::new(found.header.parts.clone());
+        let parts = Parts::new(found.header.parts.clone(), bucket.flights.lane(path));
         let path = path.clone();
         Ok(Self { bucket, path, header: found.header, parts, tail, saved: Some(found.version), dirty: false })
     }
@@ -144,12 +150,13 @@ impl ObjectWriter {
         if kept.len() as u64 != self.parts.count() {
             // The bytes after a lost part are of no use; whoever sends them is told how far they got.
             self.tail.take();
-            self.parts = Parts::new(kept.clone());
+            self.parts.truncate();
             self.dirty = true;
         }
         self.header.parts = kept;
         if self.dirty {
-            let saved = self.bucket.save_state(&self.path, &mut self.header, &mut self.tail, self.saved.as_ref());
+            let saved =
+                self.bucket.save_state(&self.path, &mut self.header, &mut self.tail, self.saved.as_ref());
             self.saved = Some(saved.await?);
             self.bucket.missed.forget(&self.path);
             self.dirty = false;
@@ -159,7 +166,7 @@ impl ObjectWriter {
 
     /// Leaves nothing of the upload.
     async fn forget(&mut self) -> Result<(), Failure> {
-        self.parts = Parts::default();
+        self.parts.clear().await;
         self.bucket.abort(&self.header).await?;
         if self.saved.take().is_some() {
             self.bucket.delete_objects(vec![self.bucket.keys.state(&self.path)]).await?;

@@ -35,8 +35,10 @@ fn main() -> ExitCode {
         "azurite",
         &server("SAMPAN_TEST_AZURITE", |config: &mut AzureConfig| &mut config.rootdirectory),
     ));
-    trials
-        .extend(of_profile("gcs", &server("SAMPAN_TEST_GCS", |config: &mut GcsConfig| &mut config.rootdirectory)));
+    trials.extend(of_profile(
+        "gcs",
+        &server("SAMPAN_TEST_GCS", |config: &mut GcsConfig| &mut config.rootdirectory),
+    ));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -127,6 +127,7 @@ impl<'a> Collection<'a> {
         let before = self.uploads().map(|options| options.older_than);
         let mut plan = plan(&inventory, &self.data, &self.library, &marks, &self.ids, before);
         plan.repositories.extend(self.bare_repositories(&inventory).await?);
+        plan.repositories.retain(|name| !inventory.has_foreign(name));
         self.announce(&inventory, &marks, &plan);
         Ok(plan)
     }

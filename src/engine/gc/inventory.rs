@@ -187,6 +187,12 @@ impl Inventory {
         &mut self.repositories[place]
     }
 
+    /// Whether there are files in the repository that are none of ours.
+    pub(super) fn has_foreign(&self, name: &RepositoryName) -> bool {
+        let rooms = [layout::manifests(name), layout::layers(name)];
+        self.foreign.iter().any(|path| rooms.iter().any(|room| path.starts_with(room)))
+    }
+
     /// The repository of that name, if there is anything in it.
     pub(super) fn find(&self, name: &RepositoryName) -> Option<&Contents> {
         self.places.get(name).map(|place| &self.repositories[*place])

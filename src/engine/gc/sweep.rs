@@ -53,7 +53,7 @@ impl Collection<'_> {
         let key = |(name, id): &(RepositoryName, Id)| Key::Revision(name.clone(), self.ids.digest(*id));
         let keys = revisions.iter().map(key).collect();
         self.doom(keys).await?;
-        let (_, plan) = self.look_again(revisions.iter().map(|(_, id)| *id)).await?;
+        let plan = self.look_again(revisions.iter().map(|(_, id)| *id)).await?;
         let dead: HashSet<_> = plan.revisions.iter().collect();
         let dead: Vec<_> = revisions.iter().filter(|revision| dead.contains(revision)).collect();
         let mut paths = Vec::new();
@@ -84,7 +84,7 @@ impl Collection<'_> {
             Item::Blob(id) => Some(*id),
             Item::Layer(..) => None,
         });
-        let (_, plan) = self.look_again(blobs.clone()).await?;
+        let plan = self.look_again(blobs.clone()).await?;
 
         let doomed: HashSet<Id> = blobs.collect();
         let links: HashSet<(&RepositoryName, Id)> = items
@@ -147,12 +147,21 @@ impl Collection<'_> {
 
     async fn sweep_repositories(&mut self, names: &[RepositoryName]) -> Result<()> {
         self.doom(names.iter().cloned().map(Key::Repository).collect()).await?;
-        let (inventory, _) = self.look_again([]).await?;
-        for name in names.iter().filter(|name| inventory.find(name).is_none()) {
+        for name in names {
+            // Whatever is seen there, a foreign file or a manifest of a moment ago: then it is not empty.
+            let rooms = [layout::manifests(name), layout::layers(name)];
+            let mut is_empty = true;
+            for room in &rooms {
+                is_empty &= self.driver().walk(room, None).try_next().await?.is_none();
+            }
+            if !is_empty {
+                continue;
+            }
             self.pulse.lease()?.hold().await?;
-            self.driver().delete_tree(&layout::manifests(name)).await?;
             // Not the uploads: one may begin at this moment, and nobody who begins one looks.
-            self.driver().delete_tree(&layout::layers(name)).await?;
+            for room in &rooms {
+                self.driver().delete_tree(room).await?;
+            }
             self.report.empty_repositories += 1;
         }
         self.spare().await
@@ -172,7 +181,7 @@ impl Collection<'_> {
     }
 
     /// Walks and marks anew, now that the batch is published; `doubtful` are those whose data may have been written since.
-    async fn look_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<(Inventory, Plan)> {
+    async fn look_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<Plan> {
         let driver = self.driver();
         let paths: Vec<_> = doubtful.into_iter().map(|id| (id, data_path(&self.ids, id))).collect();
         let mut infos = stream::iter(paths)
@@ -189,8 +198,7 @@ impl Collection<'_> {
         // What cannot be read was reported the first time.
         self.read(&mut inventory).await?;
         let marks = mark(&inventory, &self.data, &self.library, self.options.delete_untagged);
-        let plan = plan(&inventory, &self.data, &self.library, &marks, &self.ids, None);
-        Ok((inventory, plan))
+        Ok(plan(&inventory, &self.data, &self.library, &marks, &self.ids, None))
     }
 
     async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {

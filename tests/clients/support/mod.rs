@@ -12,4 +12,4 @@ pub use image::{multi_platform_layout, oci_layout};
 pub use process::Process;
 pub use registry::{RegistryProcess, debian_registry, filesystem_config, registry};
 pub use tool::{run, tool};
-pub use wire::{Answer, Wire};
+pub use wire::Wire;

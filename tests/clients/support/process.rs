@@ -21,12 +21,10 @@ impl Process {
     /// Starts the program.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{:?} cannot be run ({error}): is it installed?", command.get_program()));
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap_or_else(
+                |error| panic!("{:?} cannot be run ({error}): is it installed?", command.get_program()),
+            );
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         let log = Arc::new(Mutex::new(Vec::new()));

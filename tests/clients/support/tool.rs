@@ -12,9 +12,9 @@ pub fn tool(name: &str) -> Command {
 /// Runs a command to its end and gives its standard output; anything but success fails the test with all it printed.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command
-        .output()
-        .unwrap_or_else(|error| panic!("{:?} cannot be run ({error}): is it installed?", command.get_program()));
+    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| {
+        panic!("{:?} cannot be run ({error}): is it installed?", command.get_program())
+    });
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     assert!(
         status.success(),

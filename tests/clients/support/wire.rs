@@ -51,7 +51,8 @@ impl Wire {
 
     /// Sends the head of a request whose body follows.
     pub fn begin(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body_len: u64) {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {body_len}\r\n", self.host);
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {body_len}\r\n", self.host);
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

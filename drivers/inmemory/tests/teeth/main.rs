@@ -15,8 +15,10 @@ use sampan_driver_inmemory::InMemoryDriver;
 use redirecting::Redirecting;
 
 fn main() -> ExitCode {
-    let mut trials =
-        vec![Trial::test("every_driver_clause_finds_out_some_lie", every_driver_clause_finds_out_some_lie)];
+    let mut trials = vec![Trial::test(
+        "every_clause_but_of_the_collector_finds_out_some_lie",
+        every_clause_but_of_the_collector_finds_out_some_lie,
+    )];
     for lie in Lie::all() {
         for clause in lie.bites() {
             let name = format!("{lie:?} is found out by {clause}");
@@ -38,9 +40,11 @@ fn is_found_out(lie: Lie, clause: &str) -> Result<(), Failed> {
     }
 }
 
-fn every_driver_clause_finds_out_some_lie() -> Result<(), Failed> {
+fn every_clause_but_of_the_collector_finds_out_some_lie() -> Result<(), Failed> {
     let biting: BTreeSet<String> = Lie::all().flat_map(Lie::bites).collect();
-    let toothless: Vec<&str> = driver_clauses().filter(|clause| !biting.contains(*clause)).collect();
+    // What the collector's clauses find out are mistakes of the collector; a lying driver is not their business.
+    let clauses = clauses().map(|clause| clause.name).filter(|name| !name.starts_with("gc::"));
+    let toothless: Vec<&str> = clauses.filter(|clause| !biting.contains(*clause)).collect();
     if toothless.is_empty() {
         return Ok(());
     }

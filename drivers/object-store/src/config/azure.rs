@@ -83,7 +83,11 @@ struct Account {
 enum Access {
     Key(String),
     Sas(String),
-    Client { id: String, tenant: String, secret: String },
+    Client {
+        id: String,
+        tenant: String,
+        secret: String,
+    },
     /// What the environment and the machine provide.
     Ambient,
 }
@@ -120,9 +124,8 @@ impl AzureConfig {
             let builder = match (&credentials, &account.access) {
                 (Some(shared), _) => builder.with_credentials(shared.clone()),
                 (None, Access::Key(key)) => builder.with_access_key(key),
-                (None, Access::Sas(token)) => {
-                    builder.with_sas_authorization(split_sas(token).map_err(|error| unusable(SECTION, error))?)
-                }
+                (None, Access::Sas(token)) => builder
+                    .with_sas_authorization(split_sas(token).map_err(|error| unusable(SECTION, error))?),
                 (None, Access::Client { id, tenant, secret }) => {
                     builder.with_client_secret_authorization(id, secret, tenant)
                 }
@@ -173,9 +176,9 @@ impl AzureConfig {
         let credentials = self.credentials.as_ref().unwrap_or(&none);
         match credentials.kind.as_deref() {
             None => Ok(key().unwrap_or(Access::Ambient)),
-            Some("shared_key") => {
-                key().ok_or_else(|| BuildError::new("storage.azure.credentials.type is shared_key, which needs accountkey"))
-            }
+            Some("shared_key") => key().ok_or_else(|| {
+                BuildError::new("storage.azure.credentials.type is shared_key, which needs accountkey")
+            }),
             Some("default_credentials") => Ok(Access::Ambient),
             Some("client_secret") => {
                 match (&credentials.clientid, &credentials.tenantid, &credentials.secret) {
@@ -246,7 +249,10 @@ mod tests {
         assert!(matches!(account.access, Access::Key(key) if key == "a2V5=="));
         let text = r#"{"connectionstring": "BlobEndpoint=https://acc.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x"}"#;
         let account = parse(text).account().unwrap();
-        assert_eq!((account.name.as_str(), account.url.as_str()), ("acc", "https://acc.blob.core.windows.net"));
+        assert_eq!(
+            (account.name.as_str(), account.url.as_str()),
+            ("acc", "https://acc.blob.core.windows.net")
+        );
         assert!(matches!(account.access, Access::Sas(_)));
         assert!(matches!(parse(r#"{"accountname": "acc"}"#).account().unwrap().access, Access::Ambient));
     }
@@ -257,8 +263,14 @@ mod tests {
             (r#"{}"#, "storage.azure.container"),
             (r#"{"container": "c"}"#, "storage.azure.accountname"),
             (r#"{"container": "c", "connectionstring": "AccountName=a"}"#, "AccountKey"),
-            (r#"{"container": "c", "accountname": "a", "credentials": {"type": "client_secret"}}"#, "tenantid"),
-            (r#"{"container": "c", "accountname": "a", "credentials": {"type": "shared_key"}}"#, "accountkey"),
+            (
+                r#"{"container": "c", "accountname": "a", "credentials": {"type": "client_secret"}}"#,
+                "tenantid",
+            ),
+            (
+                r#"{"container": "c", "accountname": "a", "credentials": {"type": "shared_key"}}"#,
+                "accountkey",
+            ),
             (r#"{"container": "c", "accountname": "a", "credentials": {"type": "magic"}}"#, "magic"),
         ] {
             let error = parse(text).plan().err().unwrap_or_else(|| panic!("{text} was accepted")).to_string();

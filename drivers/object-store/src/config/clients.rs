@@ -64,9 +64,11 @@ impl Connection {
         let asked = self.max_retries.map(|retries| usize::try_from(retries).unwrap_or(usize::MAX));
         match purpose {
             Purpose::Probe => RetryConfig { backoff, max_retries: 1, retry_timeout: Duration::from_secs(3) },
-            Purpose::Control | Purpose::Data => {
-                RetryConfig { backoff, max_retries: asked.unwrap_or(8), retry_timeout: Duration::from_secs(60) }
-            }
+            Purpose::Control | Purpose::Data => RetryConfig {
+                backoff,
+                max_retries: asked.unwrap_or(8),
+                retry_timeout: Duration::from_secs(60),
+            },
         }
     }
 
@@ -75,8 +77,9 @@ impl Connection {
         let place = format!("storage.{}.cafile {file}", self.section);
         let pem = std::fs::read(file)
             .map_err(|error| BuildError::new(format!("{place} cannot be read")).with_source(error))?;
-        let certificates = Certificate::from_pem_bundle(&pem)
-            .map_err(|error| BuildError::new(format!("{place} holds no certificates in PEM")).with_source(error))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| {
+            BuildError::new(format!("{place} holds no certificates in PEM")).with_source(error)
+        })?;
         match certificates.is_empty() {
             true => Err(BuildError::new(format!("{place} holds no certificates in PEM"))),
             false => Ok(certificates),

@@ -56,8 +56,9 @@ impl Place<'_> {
             true => endpoint.trim_end_matches('/').to_owned(),
             false => format!("{scheme}://{}", endpoint.trim_end_matches('/')),
         };
-        let mut url = Url::parse(&text)
-            .map_err(|error| self.error(&format!("regionendpoint {endpoint:?} is no URL")).with_source(error))?;
+        let mut url = Url::parse(&text).map_err(|error| {
+            self.error(&format!("regionendpoint {endpoint:?} is no URL")).with_source(error)
+        })?;
         let host = url.host_str().unwrap_or_default().to_owned();
         if self.path_style {
             return Ok(Endpoint { url: text, virtual_hosted: false });
@@ -69,8 +70,9 @@ impl Place<'_> {
         }
         // Where the host has the bucket already, it is not put there again.
         if !host.starts_with(&format!("{}.", self.bucket)) {
-            url.set_host(Some(&format!("{}.{host}", self.bucket)))
-                .map_err(|error| self.error("the bucket cannot be part of a host: set forcepathstyle: true").with_source(error))?;
+            url.set_host(Some(&format!("{}.{host}", self.bucket))).map_err(|error| {
+                self.error("the bucket cannot be part of a host: set forcepathstyle: true").with_source(error)
+            })?;
         }
         Ok(Endpoint { url: url.as_str().trim_end_matches('/').to_owned(), virtual_hosted: true })
     }
@@ -83,13 +85,18 @@ impl Place<'_> {
         let in_path = self.path_style || (self.secure && bucket.contains('.'));
         if self.accelerate {
             if in_path {
-                return Err(self.error("accelerate needs the bucket in the host: unset forcepathstyle, and no dots in its name"));
+                return Err(self.error(
+                    "accelerate needs the bucket in the host: unset forcepathstyle, and no dots in its name",
+                ));
             }
             if self.fips {
                 return Err(self.error("accelerate and usefipsendpoint exclude each other"));
             }
             let host = if self.dual_stack { "s3-accelerate.dualstack" } else { "s3-accelerate" };
-            return Ok(Endpoint { url: format!("{scheme}://{bucket}.{host}.{domain}"), virtual_hosted: true });
+            return Ok(Endpoint {
+                url: format!("{scheme}://{bucket}.{host}.{domain}"),
+                virtual_hosted: true,
+            });
         }
         let host = match (self.fips, self.dual_stack) {
             (false, false) => format!("s3.{region}.{domain}"),
@@ -125,7 +132,11 @@ mod tests {
         check(place(), "https://reg.s3.eu-west-1.amazonaws.com", true);
         check(Place { path_style: true, ..place() }, "https://s3.eu-west-1.amazonaws.com", false);
         check(Place { bucket: "a.b", ..place() }, "https://s3.eu-west-1.amazonaws.com", false);
-        check(Place { dual_stack: true, ..place() }, "https://reg.s3.dualstack.eu-west-1.amazonaws.com", true);
+        check(
+            Place { dual_stack: true, ..place() },
+            "https://reg.s3.dualstack.eu-west-1.amazonaws.com",
+            true,
+        );
         check(Place { fips: true, ..place() }, "https://reg.s3-fips.eu-west-1.amazonaws.com", true);
         check(Place { accelerate: true, ..place() }, "https://reg.s3-accelerate.amazonaws.com", true);
         check(Place { region: "cn-north-1", ..place() }, "https://reg.s3.cn-north-1.amazonaws.com.cn", true);

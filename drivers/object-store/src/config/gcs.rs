@@ -109,7 +109,9 @@ impl GcsConfig {
         let defaults = Options::default();
         let size = within(SECTION, "chunksize", self.chunksize, 16 << 20, (5 << 20)..=(5 << 30))?;
         if !size.is_multiple_of(256 << 10) {
-            return Err(BuildError::new(format!("storage.gcs.chunksize is {size}, but it must be a multiple of 262144")));
+            return Err(BuildError::new(format!(
+                "storage.gcs.chunksize is {size}, but it must be a multiple of 262144"
+            )));
         }
         Ok(Options {
             parts: PartOptions {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use object_store::client::{HttpConnector, HttpClient};
+use object_store::client::{HttpClient, HttpConnector};
 use sampan_driver::{BuildError, StorageDriver};
 
 use super::clients::{Connection, Purpose};
@@ -10,6 +10,7 @@ use crate::ObjectStoreDriver;
 use crate::bucket::{Bucket, Raw, budget};
 use crate::client::Client;
 use crate::conditional::Conditional;
+use crate::flights::Flights;
 use crate::keys::Keys;
 use crate::missed::Missed;
 use crate::options::Options;
@@ -45,6 +46,7 @@ impl Plan {
             conditional: Conditional::NONE,
             redirect: self.redirect,
             missed: Missed::default(),
+            flights: Flights::default(),
         };
         probe(&mut bucket, &probing).await?;
         Ok(Arc::new(ObjectStoreDriver::new(bucket)))
@@ -76,8 +78,11 @@ pub(crate) fn http_client(connection: &Connection, watch: &Watch) -> Result<Http
 
 /// A section that the `object_store` crate does not take.
 pub(crate) fn unusable(section: &str, error: object_store::Error) -> BuildError {
-    BuildError::new(format!("storage.{section} cannot be used as configured: {}", crate::error::chain(&error)))
-        .with_source(error)
+    BuildError::new(format!(
+        "storage.{section} cannot be used as configured: {}",
+        crate::error::chain(&error)
+    ))
+    .with_source(error)
 }
 
 /// A value that must be between two others.

@@ -52,7 +52,10 @@ mod tests {
         let found = parse(text, "default").unwrap();
         assert_eq!((found.id.as_str(), found.secret.as_str(), found.token), ("a", "b", None));
         let found = parse(text, "other").unwrap();
-        assert_eq!((found.id.as_str(), found.secret.as_str(), found.token.as_deref()), ("c", "d=", Some("e")));
+        assert_eq!(
+            (found.id.as_str(), found.secret.as_str(), found.token.as_deref()),
+            ("c", "d=", Some("e"))
+        );
         assert!(parse(text, "half").is_none());
         assert!(parse(text, "missing").is_none());
     }

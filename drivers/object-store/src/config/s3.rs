@@ -98,7 +98,10 @@ impl DriverConfig for S3AwsConfig {
     const NAME: &'static str = "s3aws";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.0.plan(Self::NAME, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?.open().await
+        self.0
+            .plan(Self::NAME, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?
+            .open()
+            .await
     }
 }
 
@@ -149,7 +152,8 @@ impl S3Config {
                 Some(shared) => builder.with_credentials(shared.clone()),
                 None => self.authorize(section, builder, &env)?,
             };
-            let store = self.encrypted(section, builder)?.build().map_err(|error| unusable(section, error))?;
+            let store =
+                self.encrypted(section, builder)?.build().map_err(|error| unusable(section, error))?;
             credentials = Some(store.credentials().clone());
             Ok(store)
         };
@@ -234,7 +238,9 @@ impl S3Config {
             ));
         }
         if self.keyid.is_some() && self.encrypt != Some(true) {
-            return refuse("keyid names a key for encryption, which is off: set encrypt: true, or remove the key");
+            return refuse(
+                "keyid names a key for encryption, which is off: set encrypt: true, or remove the key",
+            );
         }
         match (&self.accesskey, &self.secretkey) {
             (Some(_), None) => refuse("accesskey is given without secretkey"),
@@ -340,7 +346,9 @@ mod tests {
     use super::*;
 
     fn parse(extra: &str) -> Result<S3Config, serde_json::Error> {
-        let text = format!(r#"{{"region": "eu-west-1", "bucket": "reg", "accesskey": "a", "secretkey": "b"{extra}}}"#);
+        let text = format!(
+            r#"{{"region": "eu-west-1", "bucket": "reg", "accesskey": "a", "secretkey": "b"{extra}}}"#
+        );
         serde_json::from_str(&text)
     }
 
@@ -350,8 +358,12 @@ mod tests {
 
     #[test]
     fn values_are_taken_as_distribution_takes_them() {
-        let config = parse(r#", "secure": "false", "chunksize": "10485760", "encrypt": true, "keyid": null"#).unwrap();
-        assert_eq!((config.secure, config.chunksize, config.encrypt), (Some(false), Some(10 << 20), Some(true)));
+        let config =
+            parse(r#", "secure": "false", "chunksize": "10485760", "encrypt": true, "keyid": null"#).unwrap();
+        assert_eq!(
+            (config.secure, config.chunksize, config.encrypt),
+            (Some(false), Some(10 << 20), Some(true))
+        );
         assert!(!format!("{config:?}").contains('b'.to_string().repeat(2).as_str()));
         assert!(format!("{config:?}").contains("***"));
         let error = parse(r#", "buckett": "x""#).unwrap_err().to_string();

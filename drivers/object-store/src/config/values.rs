@@ -100,7 +100,9 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
         Scalar::Text(value) if value.eq_ignore_ascii_case("true") => Ok(Some(true)),
         Scalar::Text(value) if value.eq_ignore_ascii_case("false") => Ok(Some(false)),
         Scalar::Text(value) => Err(de::Error::invalid_value(de::Unexpected::Str(&value), &"true or false")),
-        Scalar::Number(value) => Err(de::Error::invalid_value(de::Unexpected::Unsigned(value), &"true or false")),
+        Scalar::Number(value) => {
+            Err(de::Error::invalid_value(de::Unexpected::Unsigned(value), &"true or false"))
+        }
     }
 }
 
@@ -124,9 +126,10 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
     let Some(value) = text(deserializer)? else { return Ok(None) };
     match parse_duration(&value) {
         Some(duration) => Ok(Some(duration)),
-        None => {
-            Err(de::Error::invalid_value(de::Unexpected::Str(&value), &"a duration such as \"100ms\", \"20m\" or \"1h30m\""))
-        }
+        None => Err(de::Error::invalid_value(
+            de::Unexpected::Str(&value),
+            &"a duration such as \"100ms\", \"20m\" or \"1h30m\"",
+        )),
     }
 }
 
@@ -173,7 +176,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_writes_them() {
-        for (text, millis) in [("100ms", 100), ("1.5s", 1500), ("20m", 1_200_000), ("1h30m", 5_400_000), ("0", 0)] {
+        for (text, millis) in
+            [("100ms", 100), ("1.5s", 1500), ("20m", 1_200_000), ("1h30m", 5_400_000), ("0", 0)]
+        {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "5", "s", "1d", "-1s", "1s2"] {

@@ -1,0 +1,214 @@
+//! What lives stays, and what might live stays, too.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sampan_driver::DriverPath;
+use sampan_engine::gc::Report;
+use sampan_engine::layout::Entry;
+use serde_json::json;
+
+use super::collector::{collect_at, collect_later, expect_gone, options, paths};
+use super::seed::{Seed, image, index, name, tag};
+use crate::check::{ensure, equal};
+use crate::data::{bytes, path};
+use crate::{Clause, Context, Failed, clause::table};
+
+/// Repository `a` has an index whose child is in `b` alone, together with an index of its own; in `a` nothing of the child
+/// can be pulled, in `b` all of it.
+async fn children_of_an_index_that_is_sparse_elsewhere(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let child = seed.image("b", 1).await?;
+    for repository in ["a", "b"] {
+        let index = seed.manifest(repository, &index(std::slice::from_ref(&child.manifest))).await?;
+        seed.tag(repository, "latest", &index).await?;
+    }
+    keeps_everything(&ctx, true).await?;
+    keeps_everything(&ctx, false).await
+}
+
+async fn what_is_attached_to_a_live_manifest(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let subject = seed.image("a", 1).await?;
+    let mut attached_to = subject.manifest.clone();
+    for number in 2..4 {
+        let blob = seed.blob(&bytes(number * 50, 10)).await?;
+        seed.layer("a", &blob).await?;
+        attached_to = seed.manifest("a", &image(&blob, &[], Some(&attached_to))).await?;
+    }
+    let all = paths(ctx.driver()).await?;
+    seed.tag("a", "latest", &subject.manifest).await?;
+    keeps_everything(&ctx, true).await?;
+    // It goes with what it is attached to.
+    ctx.driver().delete_tree(&path("/docker/registry/v2/repositories/a/_manifests/tags")).await?;
+    collect_later(ctx.driver(), &options(true)).await?;
+    let left = paths(ctx.driver()).await?;
+    ensure(left.is_empty(), format_args!("of {} files these are left: {left:?}", all.len()))
+}
+
+/// Docker's build cache is an index whose children are layers.
+async fn blobs_that_an_index_lists(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let blob = seed.blob(&bytes(1, 10)).await?;
+    seed.layer("a", &blob).await?;
+    let index = seed.manifest("a", &index(&[blob])).await?;
+    seed.tag("a", "cache", &index).await?;
+    keeps_everything(&ctx, true).await
+}
+
+/// Very old registries linked manifests like layers.
+async fn children_that_are_linked_like_layers(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let child = seed.image("a", 1).await?;
+    ctx.driver().delete(&Entry::RevisionLink(name("a"), child.manifest.clone()).path()).await?;
+    seed.layer("a", &child.manifest).await?;
+    let index = seed.manifest("a", &index(&[child.manifest])).await?;
+    seed.tag("a", "latest", &index).await?;
+    keeps_everything(&ctx, true).await
+}
+
+async fn what_is_young(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let old = seed.image("a", 1).await?;
+    let shared = seed.blob(&bytes(500, 10)).await?;
+    seed.layer("b", &shared).await?;
+    let last_old = ctx.stat(Entry::LayerLink(name("b"), shared.clone()).path().as_str()).await?.modified;
+    // The store's own time has to move on, or nothing written from now on would be younger.
+    let mark = path("/mark");
+    let now = loop {
+        seed.put(&mark, "").await?;
+        let now = ctx.stat("/mark").await?.modified;
+        if now > last_old {
+            break now;
+        }
+    };
+    loop {
+        seed.put(&mark, "").await?;
+        if ctx.stat("/mark").await?.modified > now {
+            break;
+        }
+    }
+    ctx.delete("/mark").await?;
+    let mut young: Vec<DriverPath> = Vec::new();
+    // Data without a link, as a push leaves them for a moment; a link to old data, as a push that saves itself the bytes does.
+    young.push(Entry::Blob(seed.blob(&bytes(600, 10)).await?).path());
+    young.push(seed.layer("a", &shared).await?);
+    young.push(Entry::Blob(shared.clone()).path());
+    // An untagged manifest whose link is old and whose data were just confirmed.
+    let confirmed = seed.image("c", 7).await?;
+    young.extend(confirmed.files("c"));
+    let before = paths(ctx.driver()).await?;
+    let mut gone: BTreeSet<DriverPath> = old.files("a").into_iter().collect();
+    gone.insert(Entry::LayerLink(name("b"), shared.clone()).path());
+    gone.retain(|path| *path != Entry::Blob(shared.clone()).path());
+    // A dry run, with a grace: the same verdict without the wait for other processes.
+    let grace = Duration::from_secs(3600);
+    let dry = sampan_engine::gc::Options { dry_run: true, grace, ..options(true) };
+    let report = collect_at(ctx.driver(), &dry, now + grace).await?;
+    equal((report.manifests, report.layer_links), (1, 4), "what a dry run finds")?;
+    collect_at(ctx.driver(), &options(true), now).await?;
+    expect_gone(ctx.driver(), &before, &gone).await?;
+    let after = paths(ctx.driver()).await?;
+    ensure(young.iter().all(|path| after.contains(path)), "something young is gone")
+}
+
+async fn the_repository_of_an_unreadable_manifest(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    seed.image("a", 1).await?;
+    let garbage_elsewhere = seed.image("b", 2).await?;
+    let torn = Bytes::from_static(b"{\"schemaVersion\":2,");
+    let digest = seed.manifest("a", &torn).await?;
+    expect_kept(&ctx, &garbage_elsewhere.files("b"), Entry::Blob(digest).path()).await
+}
+
+async fn the_repository_of_a_damaged_manifest(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let damaged = seed.image("a", 1).await?;
+    let garbage_elsewhere = seed.image("b", 2).await?;
+    let data = Entry::Blob(damaged.manifest.clone()).path();
+    seed.put(&data, damaged.bytes.slice(..damaged.bytes.len() - 1)).await?;
+    expect_kept(&ctx, &garbage_elsewhere.files("b"), data).await
+}
+
+async fn the_repository_of_an_unreadable_tag(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    seed.image("a", 1).await?;
+    let garbage_elsewhere = seed.image("b", 2).await?;
+    let current = Entry::TagCurrent(name("a"), tag("latest")).path();
+    seed.put(&current, "sha256:rubbish").await?;
+    expect_kept(&ctx, &garbage_elsewhere.files("b"), current).await
+}
+
+async fn what_an_unreadable_link_is_about(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let blob = seed.blob(&bytes(1, 10)).await?;
+    let link = seed.layer("a", &blob).await?;
+    let garbage_elsewhere = seed.image("b", 2).await?;
+    seed.put(&link, "").await?;
+    expect_kept(&ctx, &garbage_elsewhere.files("b"), link).await
+}
+
+async fn everything_that_a_manifest_of_schema_1_names(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let layer = seed.blob(&bytes(1, 10)).await?;
+    seed.layer("a", &layer).await?;
+    let unnamed = seed.blob(&bytes(2, 10)).await?;
+    let unnamed_link = seed.layer("a", &unnamed).await?;
+    let schema1 = json!({ "schemaVersion": 1, "name": "a", "fsLayers": [{ "blobSum": layer.to_string() }] });
+    let digest = seed.manifest("a", &schema1.to_string().into()).await?;
+    expect_kept(&ctx, &[unnamed_link, Entry::Blob(unnamed).path()], Entry::Blob(digest).path()).await
+}
+
+async fn files_that_are_none_of_ours(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for file in [
+        "/scheduler-state.json".to_owned(),
+        "/docker/registry/v2/repositories/a/_manifests/README".to_owned(),
+        format!("/docker/registry/v2/blobs/sha256/e3/{hex}/data.bak"),
+        format!(
+            "/docker/registry/v2/repositories/a/_manifests/revisions/sha256/{hex}/signatures/sha256/{hex}/link"
+        ),
+    ] {
+        seed.put(&path(&file), "foreign").await?;
+    }
+    let report = keeps(&ctx, true).await?;
+    equal(report.foreign, 3, "the number of foreign files where the collector looks")
+}
+
+/// Collects, and sees that nothing is gone.
+async fn keeps(ctx: &Context, delete_untagged: bool) -> Result<Report, Failed> {
+    let before = paths(ctx.driver()).await?;
+    let report = collect_later(ctx.driver(), &options(delete_untagged)).await?;
+    expect_gone(ctx.driver(), &before, &BTreeSet::new()).await?;
+    Ok(report)
+}
+
+async fn keeps_everything(ctx: &Context, delete_untagged: bool) -> Result<(), Failed> {
+    let report = keeps(ctx, delete_untagged).await?;
+    ensure(report.is_complete(), format_args!("something could not be read: {:?}", report.unreadable))
+}
+
+/// Collects what is untagged, and sees that `gone` is all that goes, and that `unreadable` is reported.
+async fn expect_kept(ctx: &Context, gone: &[DriverPath], unreadable: DriverPath) -> Result<(), Failed> {
+    let before = paths(ctx.driver()).await?;
+    let report = collect_later(ctx.driver(), &options(true)).await?;
+    expect_gone(ctx.driver(), &before, &gone.iter().cloned().collect()).await?;
+    let reported: Vec<&str> = report.unreadable.iter().map(|unreadable| unreadable.path.as_str()).collect();
+    equal(reported, [unreadable.as_str()], "what is reported as unreadable")
+}
+
+pub(crate) const CLAUSES: &[Clause] = table!["gc::keeps_live":
+    children_of_an_index_that_is_sparse_elsewhere,
+    what_is_attached_to_a_live_manifest,
+    blobs_that_an_index_lists,
+    children_that_are_linked_like_layers,
+    what_is_young,
+    the_repository_of_an_unreadable_manifest,
+    the_repository_of_a_damaged_manifest,
+    the_repository_of_an_unreadable_tag,
+    what_an_unreadable_link_is_about,
+    everything_that_a_manifest_of_schema_1_names,
+    files_that_are_none_of_ours,
+];

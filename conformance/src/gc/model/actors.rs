@@ -1,0 +1,382 @@
+//! The actors: clients that push, pull, tag and delete as real ones do, and collectors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use sampan_driver::{ByteRange, StorageDriver};
+use sampan_engine::gc::{self, Options, SETTLE, collect};
+use sampan_engine::oci::{Digest, Reference};
+use sampan_engine::{Clock, Error, Limits, MountOutcome, PutManifest, Registry, Repository, StartUpload};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Scenario;
+use super::check::{Deleted, is_whole};
+use super::sabotage::Sabotage;
+use super::turns::Turns;
+use super::world::{Role, World};
+use crate::gc::seed::{Seed, image, index, name, tag};
+use crate::{Failed, data};
+
+/// The grace period of everybody.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What is pushed: small, and much of it shared.
+struct Wares {
+    blobs: Vec<Bytes>,
+    /// Two images that share a layer, another one, and an artifact of the first.
+    images: Vec<Ware>,
+    /// Of the first and the third image.
+    index: Bytes,
+}
+
+#[derive(Clone)]
+struct Ware {
+    bytes: Bytes,
+    blobs: Vec<usize>,
+}
+
+impl Ware {
+    fn digest(&self) -> Digest {
+        Digest::sha256_of(&self.bytes)
+    }
+}
+
+impl Wares {
+    fn new() -> Self {
+        let blobs: Vec<Bytes> = (0..4).map(|number| data::bytes(number, 20)).collect();
+        let digest = |number: usize| Digest::sha256_of(&blobs[number]);
+        let ware = |layers: &[usize], subject: Option<&Digest>| {
+            let digests: Vec<Digest> = layers.iter().map(|layer| digest(*layer)).collect();
+            let bytes = image(&digest(0), &digests, subject);
+            Ware { bytes, blobs: [&[0], layers].concat() }
+        };
+        let first = ware(&[1, 2], None);
+        let images =
+            vec![first.clone(), ware(&[2, 3], None), ware(&[3], None), ware(&[1], Some(&first.digest()))];
+        let index = index(&[images[0].digest(), images[2].digest()]);
+        Self { blobs, images, index }
+    }
+
+    /// Something that was there long before.
+    async fn lay_out(&self, driver: &Arc<dyn StorageDriver>, rng: &mut StdRng) -> Result<(), Failed> {
+        let seed = Seed::new(driver);
+        for repository in REPOSITORIES {
+            for blob in self.blobs.iter().filter(|_| rng.random_bool(0.6)) {
+                let digest = seed.blob(blob).await?;
+                seed.layer(repository, &digest).await?;
+            }
+            for ware in &self.images {
+                if rng.random_bool(0.7) {
+                    continue;
+                }
+                for blob in &ware.blobs {
+                    let digest = seed.blob(&self.blobs[*blob]).await?;
+                    seed.layer(repository, &digest).await?;
+                }
+                let digest = seed.manifest(repository, &ware.bytes).await?;
+                if rng.random_bool(0.5) {
+                    seed.tag(repository, TAGS[rng.random_range(0..TAGS.len())], &digest).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const REPOSITORIES: [&str; 2] = ["a", "b"];
+const TAGS: [&str; 2] = ["1", "2"];
+
+pub(super) async fn play(
+    driver: Arc<dyn StorageDriver>,
+    seed: u64,
+    scenario: Scenario,
+    sabotage: Sabotage,
+) -> Result<(), Failed> {
+    let mut rng = data::rng(seed);
+    let turns = Turns::new();
+    let world = World::new(driver.clone(), turns.clone(), sabotage);
+    let wares = Arc::new(Wares::new());
+    wares.lay_out(&driver, &mut rng).await?;
+    let deleted = Deleted::default();
+
+    let mut clients = Vec::new();
+    for actor in 0..3 {
+        let registry = registry(&world, actor, Role::Client, scenario.configured.then_some(GRACE));
+        let client = Client {
+            registry,
+            wares: wares.clone(),
+            deleted: deleted.clone(),
+            configured: scenario.configured,
+            rng: data::rng(seed * 10 + actor as u64),
+        };
+        clients.push(tokio::task::spawn_local(client.work()));
+    }
+    let collectors = if sabotage == Sabotage::CollectorsDoNotWait || seed.is_multiple_of(4) { 2 } else { 1 };
+    let mut collecting = Vec::new();
+    for actor in 10..10 + collectors {
+        let registry = registry(&world, actor, Role::Collector, None);
+        let rng = data::rng(seed * 10 + actor as u64);
+        collecting.push(tokio::task::spawn_local(keep_collecting(registry, scenario, rng)));
+    }
+    let supervisor = {
+        let turns = turns.clone();
+        tokio::task::spawn_local(async move {
+            let mut result = Ok(());
+            for client in clients {
+                let worked = client.await.unwrap_or_else(|error| Err(Failed::new(error)));
+                result = result.and(worked);
+            }
+            turns.end();
+            result
+        })
+    };
+    let dealt = turns.deal(&mut rng, &world).await;
+    let trace = || turns.trace();
+    dealt.map_err(|failed| Failed::new(format_args!("{failed}\n    {}", trace())))?;
+    let result = supervisor.await.unwrap_or_else(|error| Err(Failed::new(error)));
+    for collector in collecting {
+        if collector.is_finished() {
+            let collected = collector.await.unwrap_or_else(|error| Err(Failed::new(error)));
+            collected.map_err(|failed| Failed::new(format_args!("{failed}\n    {}", trace())))?;
+        } else {
+            collector.abort();
+        }
+    }
+    result
+        .and(is_whole(&driver).await)
+        .map_err(|failed| Failed::new(format_args!("{failed}\n    {}", trace())))
+}
+
+fn registry(world: &Arc<World>, actor: usize, role: Role, grace: Option<Duration>) -> Registry {
+    let clock = {
+        let world = world.clone();
+        Clock::new(move || world.now())
+    };
+    let limits = Limits { delete: true, ..Limits::default() };
+    Registry::builder(world.seen_by(actor, role)).limits(limits).clock(clock).gc_grace(grace).build()
+}
+
+/// Collects again and again, and is killed now and then.
+async fn keep_collecting(registry: Registry, scenario: Scenario, mut rng: StdRng) -> Result<(), Failed> {
+    loop {
+        sleep(GRACE.mul_f32(rng.random_range(0.0..0.4))).await;
+        let options = Options {
+            delete_untagged: scenario.delete_untagged && rng.random_bool(0.7),
+            grace: GRACE,
+            batch: rng.random_range(1..5),
+            concurrency: rng.random_range(1..5),
+            ..Options::default()
+        };
+        let patience = match scenario.kills && rng.random_bool(0.3) {
+            true => SETTLE + Duration::from_millis(rng.random_range(0..3000)),
+            false => GRACE * 100,
+        };
+        match timeout(patience, collect(&registry, &options)).await {
+            Err(_) | Ok(Ok(_) | Err(gc::Error::Running { .. } | gc::Error::Lost)) => {}
+            Ok(Err(error)) => return Err(error.into()),
+        }
+    }
+}
+
+struct Client {
+    registry: Registry,
+    wares: Arc<Wares>,
+    deleted: Deleted,
+    configured: bool,
+    rng: StdRng,
+}
+
+impl Client {
+    async fn work(mut self) -> Result<(), Failed> {
+        for _ in 0..5 {
+            let pause = if self.rng.random_bool(0.3) { 1.2 } else { 0.1 };
+            sleep(GRACE.mul_f32(self.rng.random_range(0.0..pause))).await;
+            let repository = REPOSITORIES[self.rng.random_range(0..2)];
+            let number = self.rng.random_range(0..self.wares.images.len());
+            match self.rng.random_range(0..10) {
+                0..5 => {
+                    let reference = self.reference(number);
+                    self.push(repository, number, reference).await?;
+                }
+                5 => self.push_index(repository).await?,
+                6..8 => self.pull(repository).await?,
+                8 => {
+                    let tag = tag(TAGS[self.rng.random_range(0..2)]);
+                    self.delete(repository, tag.into()).await?;
+                }
+                // Never a child of the index: to delete that is to break it by one's own hand.
+                _ => {
+                    let digest = self.wares.images[[1, 3][self.rng.random_range(0..2)]].digest();
+                    self.deleted.add(&name(repository), &digest);
+                    self.delete(repository, digest.into()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reference(&mut self, number: usize) -> Reference {
+        match self.rng.random_bool(0.6) {
+            true => tag(TAGS[self.rng.random_range(0..2)]).into(),
+            false => self.wares.images[number].digest().into(),
+        }
+    }
+
+    /// Pushes an image: asks for every blob, mounts or uploads what is not there, and then the manifest.
+    async fn push(&mut self, repository: &str, number: usize, reference: Reference) -> Result<(), Failed> {
+        let (wares, ware) = (self.wares.clone(), self.wares.images[number].clone());
+        let began = Instant::now();
+        let mut blobs = ware.blobs.clone();
+        blobs.shuffle(&mut self.rng);
+        for blob in blobs {
+            if !self.push_blob(repository, &wares.blobs[blob]).await? {
+                return Ok(());
+            }
+        }
+        if self.rng.random_bool(0.3) {
+            sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.3))).await;
+        }
+        self.put(repository, &ware.bytes, reference, began).await?;
+        Ok(())
+    }
+
+    /// Tells whether the blob is there now, by the registry's word.
+    async fn push_blob(&mut self, repository: &str, content: &Bytes) -> Result<bool, Failed> {
+        let (here, digest) = (self.repository(repository), Digest::sha256_of(content));
+        if self.rng.random_bool(0.8) {
+            match here.blobs().stat(&digest).await {
+                Ok(_) => return Ok(true),
+                Err(Error::BlobUnknown(..)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if self.rng.random_bool(0.4) {
+            let from = name(REPOSITORIES[self.rng.random_range(0..2)]);
+            let from = self.rng.random_bool(0.7).then_some(&from);
+            if let MountOutcome::Mounted(_) = here.blobs().mount(&digest, from).await? {
+                return Ok(true);
+            }
+        }
+        let body = || futures::stream::iter([Ok(content.clone())]).boxed();
+        let uploaded = if self.rng.random_bool(0.5) {
+            here.uploads().put(&digest, None, body()).await
+        } else {
+            let id = here.uploads().start(StartUpload::default()).await?.id;
+            here.uploads().finish(&id, None, body(), &digest).await
+        };
+        match uploaded {
+            Ok(_) => Ok(true),
+            Err(Error::Collecting(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts a manifest all of whose references were promised since `began`; tells whether it was taken.
+    async fn put(
+        &mut self,
+        repository: &str,
+        bytes: &Bytes,
+        reference: Reference,
+        began: Instant,
+    ) -> Result<bool, Failed> {
+        let put = PutManifest { bytes: bytes.clone(), media_type: None, reference, tags: Vec::new() };
+        let manifests = self.repository(repository).manifests();
+        let asked = Instant::now();
+        match manifests.put(put).await {
+            Ok(_) => {}
+            Err(Error::Collecting(_)) => return Ok(false),
+            Err(Error::ManifestReferencesUnknown(_)) if !self.configured || began.elapsed() > GRACE / 2 => {
+                return Ok(false);
+            }
+            Err(error) => {
+                return Err(Failed::new(format_args!(
+                    "everything was promised {:?} ago, but the manifest is refused: {error}",
+                    asked - began
+                )));
+            }
+        }
+        // What was acknowledged is there, unless somebody deletes it.
+        let digest = Digest::sha256_of(bytes);
+        if self.rng.random_bool(0.5) {
+            sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.4))).await;
+        }
+        let acknowledged = manifests.get(&digest.clone().into()).await;
+        if acknowledged.is_err() && !self.deleted.has(&name(repository), &digest) {
+            return Err(Failed::new(format_args!(
+                "the manifest {digest} of {repository} was acknowledged and is gone"
+            )));
+        }
+        Ok(true)
+    }
+
+    async fn push_index(&mut self, repository: &str) -> Result<(), Failed> {
+        let wares = self.wares.clone();
+        let began = Instant::now();
+        for number in [0, 2] {
+            let digest = wares.images[number].digest();
+            match self.repository(repository).manifests().stat(&digest.clone().into()).await {
+                Ok(_) => {}
+                Err(Error::ManifestUnknown(..)) => self.push(repository, number, digest.into()).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if self.rng.random_bool(0.3) {
+            sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.3))).await;
+        }
+        // A child that could not be pushed is no broken promise.
+        for number in [0, 2] {
+            let digest = wares.images[number].digest();
+            if self.repository(repository).manifests().stat(&digest.into()).await.is_err()
+                && began.elapsed() > GRACE / 2
+            {
+                return Ok(());
+            }
+        }
+        let reference = tag(TAGS[self.rng.random_range(0..2)]).into();
+        self.put(repository, &wares.index, reference, began).await?;
+        Ok(())
+    }
+
+    /// Pulls what a tag points at, slowly.
+    async fn pull(&mut self, repository: &str) -> Result<(), Failed> {
+        let here = self.repository(repository);
+        let reference = tag(TAGS[self.rng.random_range(0..2)]).into();
+        let stored = match here.manifests().get(&reference).await {
+            Ok(stored) => stored,
+            Err(Error::ManifestUnknown(..)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(ware) = self.wares.images.iter().find(|ware| ware.bytes == stored.bytes).cloned() else {
+            return Ok(());
+        };
+        for blob in ware.blobs {
+            sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.1))).await;
+            let digest = Digest::sha256_of(&self.wares.blobs[blob]);
+            let read = here.blobs().read(&digest, ByteRange::ALL).await;
+            let excused = !self.configured || self.deleted.has(here.name(), &stored.digest);
+            if let (Err(error), false) = (&read, excused) {
+                return Err(Failed::new(format_args!(
+                    "a pull of {} failed half-way: {error}",
+                    stored.digest
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, repository: &str, reference: Reference) -> Result<(), Failed> {
+        match self.repository(repository).manifests().delete(&reference).await {
+            Ok(()) | Err(Error::ManifestUnknown(..)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn repository(&self, repository: &str) -> Repository {
+        self.registry.repository(name(repository))
+    }
+}

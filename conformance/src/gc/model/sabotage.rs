@@ -1,0 +1,41 @@
+//! `Sabotage`: the rules of the protocol, to be broken one at a time.
+
+/// Which rule is broken, by whom.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sabotage {
+    /// None.
+    Nothing,
+    /// Clients do not see that there is a run, nor what is doomed.
+    ClientsDoNotLook,
+    /// Clients do not renew what they are told to be here.
+    ClientsDoNotRenew,
+    /// Clients believe that a link that they have seen is there for ever.
+    ClientsTrustTheirMemory,
+    /// The collector does not publish what it is about to delete.
+    CollectorDoesNotPublish,
+    /// The collector's notice comes up when it has waited already.
+    CollectorIsNotNoticed,
+    /// The collector does not walk again after it has published.
+    CollectorDoesNotLookAgain,
+    /// The collector takes every layer link for an old one.
+    CollectorIgnoresLinks,
+    /// The collector takes all data for old.
+    CollectorIgnoresData,
+    /// Collectors do not respect one another's lease.
+    CollectorsDoNotWait,
+}
+
+impl Sabotage {
+    /// Every rule that can be broken.
+    pub const ALL: [Self; 9] = [
+        Self::ClientsDoNotLook,
+        Self::ClientsDoNotRenew,
+        Self::ClientsTrustTheirMemory,
+        Self::CollectorDoesNotPublish,
+        Self::CollectorIsNotNoticed,
+        Self::CollectorDoesNotLookAgain,
+        Self::CollectorIgnoresLinks,
+        Self::CollectorIgnoresData,
+        Self::CollectorsDoNotWait,
+    ];
+}

@@ -1,0 +1,305 @@
+//! What becomes of uploads and reads when the store fails: clear errors, nothing that was acknowledged is lost, and what
+//! broke off can be gone on with. And how many requests things take when it does not fail.
+
+#[path = "support/faulty.rs"]
+mod faulty;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faulty::{Fault, Faulty, Request, faulty};
+use futures::TryStreamExt;
+use sampan_driver::{
+    ByteRange, DriverPath, ErrorKind, FileWriter, PutMode, RedirectRequest, StorageDriver, WriteHint,
+    WriteMode,
+};
+use sampan_driver_object_store::ObjectStoreDriver;
+
+const PART: u64 = 1000;
+
+fn path(text: &str) -> DriverPath {
+    text.parse().unwrap()
+}
+
+/// Another driver over the same store, which knows nothing of the first, as another replica would.
+fn open(store: &Arc<Faulty>) -> ObjectStoreDriver {
+    ObjectStoreDriver::over(store.clone(), "root", PART).unwrap()
+}
+
+fn content(len: usize) -> Bytes {
+    (0..len).map(|index| (index / 7 % 251) as u8).collect()
+}
+
+async fn begin(store: &Arc<Faulty>, target: Option<&str>) -> Box<dyn FileWriter> {
+    let hint = WriteHint { len: None, target: target.map(path) };
+    open(store).writer(&path("/up/data"), WriteMode::Create(hint)).await.unwrap()
+}
+
+async fn go_on(store: &Arc<Faulty>) -> Box<dyn FileWriter> {
+    open(store).writer(&path("/up/data"), WriteMode::Append).await.unwrap()
+}
+
+async fn read(store: &Arc<Faulty>, at: &str) -> Bytes {
+    open(store).get_content(&path(at)).await.unwrap()
+}
+
+async fn is_missing(store: &Arc<Faulty>, at: &str) -> bool {
+    open(store).stat(&path(at)).await.is_err_and(|error| error.is_not_found())
+}
+
+#[tokio::test]
+async fn a_part_that_is_lost_costs_only_what_came_since() {
+    let (store, whole) = (faulty(), content(5500));
+    let mut writer = begin(&store, None).await;
+    writer.write(whole.slice(..2500)).await.unwrap();
+    assert_eq!(writer.close().await.unwrap(), 2500);
+
+    let mut writer = go_on(&store).await;
+    store.fail(Request::Part, Fault::SlowDown, 1);
+    let mut failed = None;
+    for chunk in whole.slice(2500..).chunks(700) {
+        if let Err(error) = writer.write(Bytes::copy_from_slice(chunk)).await {
+            failed = Some(error.kind());
+            break;
+        }
+    }
+    let kept = writer.close().await.unwrap();
+    assert!(matches!(failed, None | Some(ErrorKind::Unavailable)), "{failed:?}");
+    assert_eq!(kept, 2000, "the parts before the one that was lost are kept");
+
+    let mut writer = go_on(&store).await;
+    assert_eq!(writer.size(), kept);
+    writer.write(whole.slice(kept as usize..)).await.unwrap();
+    writer.commit(&path("/blob")).await.unwrap();
+    assert_eq!(read(&store, "/blob").await, whole);
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_anywhere_can_be_repeated() {
+    for request in [Request::Part, Request::Complete, Request::Copy, Request::Delete] {
+        for fault in [Fault::SlowDown, Fault::LostAnswer] {
+            let (store, whole) = (faulty(), content(3300));
+            let mut writer = begin(&store, None).await;
+            writer.write(whole.clone()).await.unwrap();
+            writer.close().await.unwrap();
+            let writer = go_on(&store).await;
+            store.fail(request, fault, 1);
+            let first = writer.commit(&path("/blob")).await;
+            if let Err(error) = &first {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{request:?} {fault:?}: {error}");
+                go_on(&store).await.commit(&path("/blob")).await.unwrap();
+            }
+            assert_eq!(read(&store, "/blob").await, whole, "{request:?} {fault:?}");
+            let again = open(&store).writer(&path("/up/data"), WriteMode::Append).await;
+            assert!(again.unwrap_err().is_not_found(), "{request:?} {fault:?}: something is left staged");
+            assert!(is_missing(&store, "/up/data").await, "{request:?} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_small_file_that_could_not_be_published_is_still_staged() {
+    let (store, whole) = (faulty(), content(100));
+    let mut writer = begin(&store, Some("/blob")).await;
+    writer.write(whole.clone()).await.unwrap();
+    store.fail(Request::Put, Fault::SlowDown, 1);
+    assert_eq!(writer.commit(&path("/blob")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(is_missing(&store, "/blob").await);
+    go_on(&store).await.commit(&path("/blob")).await.unwrap();
+    assert_eq!(read(&store, "/blob").await, whole);
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_the_end_of_an_upload_is_no_failure() {
+    for target in [None, Some("/blob")] {
+        let (store, whole) = (faulty(), content(3300));
+        let mut writer = begin(&store, target).await;
+        writer.write(whole.clone()).await.unwrap();
+        store.fail(Request::Complete, Fault::LostAnswer, 1);
+        writer.commit(&path("/blob")).await.unwrap();
+        assert_eq!(read(&store, "/blob").await, whole);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_the_store_forgot_is_not_found_and_leaves_nothing() {
+    let (store, whole) = (faulty(), content(9000));
+    let mut writer = begin(&store, None).await;
+    writer.write(whole.slice(..2500)).await.unwrap();
+    writer.close().await.unwrap();
+    let mut writer = go_on(&store).await;
+    store.fail(Request::Part, Fault::NoSuchUpload, 1);
+    let mut failed = false;
+    for chunk in whole.slice(2500..).chunks(500) {
+        failed = writer.write(Bytes::copy_from_slice(chunk)).await.is_err_and(|error| error.is_not_found());
+        if failed {
+            break;
+        }
+    }
+    let closed = writer.close().await;
+    assert!(failed || closed.is_err_and(|error| error.is_not_found()));
+}
+
+#[tokio::test]
+async fn the_loser_of_two_writers_is_told() {
+    let store = faulty();
+    let mut writer = begin(&store, None).await;
+    writer.write(content(10)).await.unwrap();
+    writer.close().await.unwrap();
+    let (mut one, mut two) = (go_on(&store).await, go_on(&store).await);
+    one.write(content(5)).await.unwrap();
+    two.write(content(7)).await.unwrap();
+    assert_eq!(one.close().await.unwrap(), 15);
+    let error = two.close().await.unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("another writer"), "{error}");
+    assert_eq!(go_on(&store).await.size(), 15);
+}
+
+#[tokio::test]
+async fn our_own_write_is_not_mistaken_for_anothers() {
+    let store = faulty();
+    let driver = open(&store);
+    store.fail(Request::Put, Fault::SentAgain, 1);
+    driver.put_content(&path("/lock"), content(3), PutMode::Create).await.unwrap();
+    let error = driver.put_content(&path("/lock"), content(3), PutMode::Create).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists, "the same content by another is another's");
+
+    for round in 1..=3 {
+        let mut writer = match round {
+            1 => begin(&store, None).await,
+            _ => go_on(&store).await,
+        };
+        writer.write(content(10)).await.unwrap();
+        store.fail(Request::Put, Fault::SentAgain, 1);
+        assert_eq!(writer.close().await.unwrap(), 10 * round);
+    }
+}
+
+#[tokio::test]
+async fn a_hint_that_was_wrong_never_shows_at_its_target() {
+    let (store, whole) = (faulty(), content(3300));
+    open(&store).put_content(&path("/hinted"), "what was there".into(), PutMode::Overwrite).await.unwrap();
+    let mut writer = begin(&store, Some("/hinted")).await;
+    writer.write(whole).await.unwrap();
+    let error = writer.commit(&path("/other")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert_eq!(read(&store, "/hinted").await, "what was there");
+    assert!(is_missing(&store, "/other").await);
+    open(&store).delete_tree(&path("/up")).await.unwrap();
+    assert_eq!(read(&store, "/hinted").await, "what was there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_goes_on_where_it_was_cut() {
+    let (store, whole) = (faulty(), content(100_000));
+    open(&store).put_content(&path("/blob"), whole.clone(), PutMode::Overwrite).await.unwrap();
+    store.cut_after(30_001);
+    for range in [ByteRange::ALL, ByteRange::from(5), ByteRange::new(17, 80_000)] {
+        let expected = range.resolve(100_000).unwrap();
+        let reader = open(&store).reader(&path("/blob"), range).await.unwrap();
+        let chunks: Vec<Bytes> = reader.into_stream().try_collect().await.unwrap();
+        assert_eq!(chunks.concat(), whole.slice(expected.start as usize..expected.end as usize));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_does_not_go_on_with_another_file() {
+    let store = faulty();
+    let driver = open(&store);
+    driver.put_content(&path("/blob"), content(100_000), PutMode::Overwrite).await.unwrap();
+    store.cut_after(50_000);
+    let reader = driver.reader(&path("/blob"), ByteRange::ALL).await.unwrap();
+    driver.put_content(&path("/blob"), Bytes::from(vec![9; 100_000]), PutMode::Overwrite).await.unwrap();
+    let result: Result<Vec<Bytes>, _> = reader.into_stream().try_collect().await;
+    let error = result.unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("replaced"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_gives_up_when_nothing_comes_any_more() {
+    let store = faulty();
+    let driver = open(&store);
+    driver.put_content(&path("/blob"), content(1000), PutMode::Overwrite).await.unwrap();
+    store.cut_after(500);
+    let reader = driver.reader(&path("/blob"), ByteRange::ALL).await.unwrap();
+    store.fail(Request::Get, Fault::SlowDown, 1000);
+    let result: Result<Vec<Bytes>, _> = reader.into_stream().try_collect().await;
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn trouble_is_not_mistaken_for_a_missing_file() {
+    for (fault, kind) in [
+        (Fault::NoSuchBucket, ErrorKind::Unavailable),
+        (Fault::Expired, ErrorKind::PermissionDenied),
+        (Fault::SlowDown, ErrorKind::Unavailable),
+    ] {
+        let store = faulty();
+        let driver = open(&store);
+        driver.put_content(&path("/blob"), content(10), PutMode::Overwrite).await.unwrap();
+        store.fail(Request::Get, fault, 3);
+        assert_eq!(driver.stat(&path("/blob")).await.unwrap_err().kind(), kind);
+        assert_eq!(driver.get_content(&path("/blob")).await.unwrap_err().kind(), kind);
+        let append = driver.writer(&path("/up/data"), WriteMode::Append).await;
+        assert_eq!(append.unwrap_err().kind(), kind, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn too_long_a_file_is_refused_before_its_bytes_are_sent() {
+    let store = faulty();
+    let mut writer = begin(&store, None).await;
+    let limit = PART * 10_000;
+    let error = writer.write(Bytes::from(vec![0; limit as usize + 1])).await.unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("10000 parts") && said.contains("chunk size"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_not_supported_says_so() {
+    let store = faulty();
+    assert_eq!(open(&store).redirect_url(&path("/blob"), RedirectRequest::Get).await.unwrap(), None);
+}
+
+/// The driver's part of each flow, in requests.
+#[tokio::test]
+async fn requests_are_few() {
+    let store = faulty();
+    let driver = open(&store);
+    let (staged, blob) = (path("/up/1/data"), path("/blob"));
+
+    driver.put_content(&path("/up/1/startedat"), "now".into(), PutMode::Overwrite).await.unwrap();
+    store.take_requests();
+    assert!(driver.writer(&staged, WriteMode::Append).await.is_err());
+    assert_eq!(store.take_requests(), 1, "the look for staged bytes");
+    let mut writer = driver.writer(&staged, WriteMode::Create(WriteHint::default())).await.unwrap();
+    assert_eq!(store.take_requests(), 0, "the beginning, where nothing was staged a moment ago");
+    writer.write(content(100)).await.unwrap();
+    assert_eq!(store.take_requests(), 0, "bytes that do not fill a part");
+    writer.close().await.unwrap();
+    assert_eq!(store.take_requests(), 1, "the state");
+    let writer = driver.writer(&staged, WriteMode::Append).await.unwrap();
+    assert_eq!(store.take_requests(), 1, "the state again");
+    writer.commit(&blob).await.unwrap();
+    assert_eq!(store.take_requests(), 2, "the file, and the end of the state");
+    driver.delete_tree(&path("/up/1")).await.unwrap();
+    assert_eq!(store.take_requests(), 2, "a listing and a deletion");
+
+    let hint = WriteHint { len: Some(2500), target: Some(blob.clone()) };
+    assert!(driver.writer(&staged, WriteMode::Append).await.is_err());
+    let mut writer = driver.writer(&staged, WriteMode::Create(hint)).await.unwrap();
+    writer.write(content(2500)).await.unwrap();
+    writer.commit(&blob).await.unwrap();
+    assert_eq!(store.take_requests(), 6, "a look, beginning, three parts, end: no copy and no state");
+
+    assert!(driver.writer(&staged, WriteMode::Append).await.is_err());
+    let mut writer = driver.writer(&staged, WriteMode::Create(WriteHint::default())).await.unwrap();
+    writer.write(content(2500)).await.unwrap();
+    writer.close().await.unwrap();
+    driver.writer(&staged, WriteMode::Append).await.unwrap().commit(&blob).await.unwrap();
+    assert_eq!(
+        store.take_requests(),
+        10,
+        "a look, beginning, two parts, state; state, part, end, copy, deletion"
+    );
+}

@@ -1,0 +1,214 @@
+//! `Faulty`: a store that fails when it is told to.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use object_store::memory::InMemory;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartId, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// The store is overloaded.
+    SlowDown,
+    /// The request succeeds, and its answer is lost.
+    LostAnswer,
+    /// The answer is lost below us, and the client of the crate sends the request again by itself.
+    SentAgain,
+    /// The store has forgotten the multipart upload.
+    NoSuchUpload,
+    /// The credentials have expired.
+    Expired,
+    /// The bucket is gone.
+    NoSuchBucket,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Request {
+    Put,
+    Get,
+    Copy,
+    Delete,
+    Begin,
+    Part,
+    Complete,
+}
+
+/// A store in memory whose next request of one sort fails.
+#[derive(Debug, Default)]
+pub(crate) struct Faulty {
+    inner: InMemory,
+    planned: std::sync::Mutex<Option<(Request, Fault, u64)>>,
+    /// How many bytes of the body of an answer come before the connection is cut; 0 for all.
+    cut_after: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Faulty {
+    /// The next `times` requests of the sort `request` fail.
+    pub(crate) fn fail(&self, request: Request, fault: Fault, times: u64) {
+        *self.planned.lock().unwrap() = Some((request, fault, times));
+    }
+
+    /// Cuts every answer after `bytes` bytes of its body.
+    pub(crate) fn cut_after(&self, bytes: u64) {
+        self.cut_after.store(bytes, Ordering::SeqCst);
+    }
+
+    /// How many requests there were, and from now on none.
+    pub(crate) fn take_requests(&self) -> u64 {
+        self.requests.swap(0, Ordering::SeqCst)
+    }
+
+    fn fault(&self, request: Request) -> Option<Fault> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let mut planned = self.planned.lock().unwrap();
+        let (sort, fault, times) = (*planned)?;
+        if sort != request {
+            return None;
+        }
+        *planned = (times > 1).then_some((sort, fault, times - 1));
+        Some(fault)
+    }
+
+    async fn run<T>(&self, request: Request, action: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.fault(request) {
+            None => action.await,
+            Some(Fault::LostAnswer | Fault::SentAgain) => {
+                action.await?;
+                Err(error(Fault::LostAnswer))
+            }
+            Some(fault) => Err(error(fault)),
+        }
+    }
+}
+
+fn error(fault: Fault) -> Error {
+    let generic = |text: &str| Error::Generic { store: "Faulty", source: text.to_owned().into() };
+    let not_found = |text: &str| Error::NotFound { path: String::new(), source: text.to_owned().into() };
+    match fault {
+        Fault::SlowDown => {
+            generic("Server returned non-2xx status code: 503 Service Unavailable: <Code>SlowDown</Code>")
+        }
+        Fault::LostAnswer | Fault::SentAgain => {
+            generic("Server returned non-2xx status code: 500 Internal Server Error: ")
+        }
+        Fault::NoSuchUpload => not_found("<Code>NoSuchUpload</Code>"),
+        Fault::Expired => {
+            generic("Server returned non-2xx status code: 400 Bad Request: <Code>ExpiredToken</Code>")
+        }
+        Fault::NoSuchBucket => not_found("<Code>NoSuchBucket</Code>"),
+    }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let fault = self.fault(Request::Put);
+        if fault.is_none_or(|fault| matches!(fault, Fault::LostAnswer | Fault::SentAgain)) {
+            let first = self.inner.put_opts(location, payload.clone(), options.clone()).await;
+            return match fault {
+                Some(Fault::SentAgain) => self.inner.put_opts(location, payload, options).await,
+                Some(fault) => first.and(Err(error(fault))),
+                None => first,
+            };
+        }
+        Err(error(fault.unwrap()))
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let mut answer = self.run(Request::Get, self.inner.get_opts(location, options)).await?;
+        let cut = self.cut_after.load(Ordering::SeqCst);
+        if cut > 0 && answer.range.end - answer.range.start > cut {
+            let (meta, range, attributes) =
+                (answer.meta.clone(), answer.range.clone(), answer.attributes.clone());
+            let whole: Bytes = answer.bytes().await?;
+            let cut = usize::try_from(cut).unwrap();
+            let chunks = [Ok(whole.slice(..cut)), Err(error(Fault::SlowDown))];
+            let payload = GetResultPayload::Stream(stream::iter(chunks).boxed());
+            answer = GetResult { payload, meta, range, attributes, extensions: Default::default() };
+        }
+        Ok(answer)
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        match self.fault(Request::Delete) {
+            None => self.inner.delete_stream(locations),
+            Some(fault) => stream::iter([Err(error(fault))]).boxed(),
+        }
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.run(Request::Copy, self.inner.copy_opts(from, to, options)).await
+    }
+}
+
+#[async_trait]
+impl MultipartStore for Faulty {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+        self.run(Request::Begin, self.inner.create_multipart(path)).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        index: usize,
+        data: PutPayload,
+    ) -> Result<PartId> {
+        self.run(Request::Part, self.inner.put_part(path, id, index, data)).await
+    }
+
+    async fn complete_multipart(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+    ) -> Result<PutResult> {
+        self.run(Request::Complete, self.inner.complete_multipart(path, id, parts)).await
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        self.inner.abort_multipart(path, id).await
+    }
+}
+
+/// The store, shared with the driver over it.
+pub(crate) fn faulty() -> Arc<Faulty> {
+    Arc::default()
+}
