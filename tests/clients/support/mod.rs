@@ -10,6 +10,6 @@ mod wire;
 pub use dockerd::Dockerd;
 pub use image::{multi_platform_layout, oci_layout};
 pub use process::Process;
-pub use registry::{RegistryProcess, debian_registry, filesystem_config, registry};
+pub use registry::{DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry};
 pub use tool::{run, tool};
 pub use wire::Wire;

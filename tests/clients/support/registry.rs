@@ -49,12 +49,16 @@ pub fn registry(directory: &Path, config: &str) -> RegistryProcess {
     RegistryProcess { process, address }
 }
 
+/// What Debian's registry signs its upload URLs with.
+pub const DEBIAN_SECRET: &str = "a-secret-for-tests";
+
 /// Starts Debian's `docker-registry` over `root`.
 #[track_caller]
 pub fn debian_registry(directory: &Path, root: &Path) -> RegistryProcess {
     // It cannot tell which port it was given, so it is told one that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = filesystem_config(root).replace("127.0.0.1:0", &address.to_string());
+    let config =
+        filesystem_config(root).replace("'127.0.0.1:0'", &format!("'{address}', secret: {DEBIAN_SECRET}"));
     let path = write_config(directory, "debian.yml", &config);
     let process = Process::start(tool("docker-registry").arg("serve").arg(path));
     process.wait_for(|line| line.contains("listening on").then_some(()));
