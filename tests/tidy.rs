@@ -47,7 +47,7 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().unwrap().clone()
 }
 
-fn dependencies<'a>(package: &'a Value, dev: bool) -> impl Iterator<Item = &'a str> {
+fn dependencies(package: &Value, dev: bool) -> impl Iterator<Item = &str> {
     let list = package["dependencies"].as_array().unwrap();
     list.iter().filter(move |dependency| (dependency["kind"] == "dev") == dev).map(|dependency| {
         let rename = dependency["rename"].as_str();

@@ -35,6 +35,9 @@ pub enum AppError {
     /// A path that cannot be served.
     #[error("http.prefix")]
     Prefix(#[from] crate::http::InvalidPrefix),
+    /// No thread for the access log.
+    #[error("log.accesslog")]
+    AccessLog(#[source] std::io::Error),
     /// The operating system refuses to tell of signals.
     #[error("signals cannot be received")]
     Signals(#[source] std::io::Error),

@@ -37,7 +37,7 @@ async fn purge_once(registry: &Registry, config: &UploadPurgingConfig) {
             report.purged_bytes
         ),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "uploads could not be purged")
+            tracing::error!(error = &error as &dyn std::error::Error, "uploads could not be purged");
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLe
 use crate::drivers::Drivers;
 use crate::http::{AppState, HttpOptions, router};
 use crate::serve::Server;
-use crate::telemetry::{LogFormat, LogOptions, logging};
+use crate::telemetry::{LogFormat, LogOptions, access_log, logging};
 
 /// Serves the registry that `loaded` describes until SIGTERM or SIGINT.
 ///
@@ -35,7 +35,10 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         tracing::warn!("{warning}");
     }
 
-    let options = http_options(config)?;
+    let mut options = http_options(config)?;
+    if !config.log.accesslog.disabled {
+        options.combined_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
+    }
     let driver = drivers.build(&config.storage.driver).await?;
     let registry = engine::registry(config, driver);
     let access = Access::open(&config.auth).await?;
@@ -156,6 +159,7 @@ fn http_options(config: &Config) -> Result<HttpOptions, AppError> {
         catalog_max_entries: config.catalog.maxentries,
         tags_max: config.tags.maxtags,
         redirect: !config.storage.redirect.disable,
+        uploads_per_address: Some(http.limits.uploadsperaddress).filter(|limit| *limit > 0),
         ..HttpOptions::default()
     })
 }

@@ -24,7 +24,7 @@ mod state;
 pub use context::RequestContext;
 pub use error::{ApiError, ErrorCode};
 pub use prefix::{InvalidPrefix, Prefix};
-pub use state::{AppState, HttpOptions};
+pub use state::{AccessSink, AppState, HttpOptions};
 
 /// Everything that a client can reach, ready to be served.
 ///
@@ -33,13 +33,15 @@ pub use state::{AppState, HttpOptions};
 /// 1. `Observe` gives the request its id, and says when and how it ended, whatever happens further in;
 /// 2. `Dress` adds the headers that every answer of the API carries, also those that the two further in give themselves;
 /// 3. `CatchPanic` makes an answer of a panic, so that the layers outside see one;
-/// 4. `FoldName` must be outside the router, which chooses the handler by the path that is rewritten here.
+/// 4. `FoldName` must be outside the router, which chooses the handler by the path that is rewritten here;
+/// 5. `LimitUploads` reads the rewritten path.
 pub fn router(state: AppState) -> Router {
     let api = ServiceBuilder::new()
         .layer(layers::Observe::new(&state))
         .layer(layers::Dress::new(&state))
         .layer(layers::CatchPanic)
         .layer(layers::FoldName::new(&state))
+        .layer(layers::LimitUploads::new(&state))
         .service(routes::table().with_state(state));
     Router::new().fallback_service(api)
 }

@@ -45,6 +45,9 @@ impl AppState {
     }
 }
 
+/// Takes lines of the access log.
+pub type AccessSink = Arc<dyn Fn(String) + Send + Sync>;
+
 /// How the registry is served: the settings of the configuration that concern the API alone.
 #[derive(Clone)]
 pub struct HttpOptions {
@@ -66,6 +69,10 @@ pub struct HttpOptions {
     pub chunk_min_length: Option<u64>,
     /// Whether each request is logged when it is done.
     pub access_log: bool,
+    /// Who gets a line in Apache's combined format for each request, if anybody does.
+    pub combined_log: Option<AccessSink>,
+    /// How many uploads one address may have under way; no limit without it.
+    pub uploads_per_address: Option<usize>,
 }
 
 impl Default for HttpOptions {
@@ -80,6 +87,8 @@ impl Default for HttpOptions {
             redirect: true,
             chunk_min_length: None,
             access_log: true,
+            combined_log: None,
+            uploads_per_address: None,
         }
     }
 }
@@ -97,6 +106,8 @@ impl fmt::Debug for HttpOptions {
             .field("redirect", &self.redirect)
             .field("chunk_min_length", &self.chunk_min_length)
             .field("access_log", &self.access_log)
+            .field("combined_log", &self.combined_log.is_some())
+            .field("uploads_per_address", &self.uploads_per_address)
             .finish()
     }
 }

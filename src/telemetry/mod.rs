@@ -1,5 +1,6 @@
 //! What the registry tells about itself.
 
+pub mod access_log;
 pub mod format;
 pub mod logging;
 

@@ -4,5 +4,5 @@ mod config_command;
 mod config_samples;
 mod htpasswd_command;
 mod serve_command;
-pub mod support;
+pub(crate) mod support;
 mod usage;

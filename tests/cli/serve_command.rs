@@ -135,3 +135,22 @@ fn read_only_mode_is_switched_by_sighup() {
     registry.process.wait_for(|line| line.contains("read-only mode is off").then_some(()));
     assert_eq!(registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").status, 202);
 }
+
+#[test]
+fn one_address_has_no_more_uploads_under_way_than_it_may() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filesystem_config(&directory.path().join("data"))
+        .replace("http: {", "http: {limits: {uploadsperaddress: 1}, ");
+    let registry = registry(directory.path(), &config);
+    let start = || registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").status;
+    let mut wire = registry.wire();
+    let location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
+    wire.begin("PATCH", &location, &[], 12);
+    wire.write(b"first ");
+    // The slot is taken once the request has arrived.
+    while start() != 429 {}
+    assert_eq!(registry.wire().send("GET", "/v2/", &[], b"").status, 200);
+    wire.write(b"second");
+    assert_eq!(wire.finish("PATCH").status, 202);
+    assert_eq!(start(), 202);
+}

@@ -6,17 +6,17 @@ use std::process::{Command, Stdio};
 
 /// What a run of the binary came to.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Its exit code.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Its standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Its standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// The binary in a directory, without the environment's `REGISTRY_*`.
-pub fn binary(directory: &Path) -> Command {
+pub(crate) fn binary(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry"));
     command.current_dir(directory);
     for (name, _) in std::env::vars_os() {
@@ -29,7 +29,7 @@ pub fn binary(directory: &Path) -> Command {
 }
 
 /// Runs a command that ends by itself.
-pub fn end(command: &mut Command, input: &str) -> Ended {
+pub(crate) fn end(command: &mut Command, input: &str) -> Ended {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // The command may end without having read it.

@@ -10,4 +10,4 @@ mod interrupted;
 mod peer;
 mod podman;
 mod skopeo;
-pub mod support;
+pub(crate) mod support;

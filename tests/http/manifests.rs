@@ -48,7 +48,7 @@ async fn unknown_references_are_not_found() {
     ] {
         for method in ["GET", "DELETE"] {
             let answer = server.call(method, format!("/v2/a/b/manifests/{reference}")).send().await;
-            assert_eq!(answer.expect_error(404, "MANIFEST_UNKNOWN").details(), [detail.clone()]);
+            assert_eq!(answer.expect_error(404, "MANIFEST_UNKNOWN").details(), std::slice::from_ref(&detail));
         }
     }
     // A tag outside the grammar cannot exist; a digest outside the grammar is a mistake.

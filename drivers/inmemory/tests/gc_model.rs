@@ -45,7 +45,7 @@ fn store() -> Arc<dyn StorageDriver> {
 }
 
 fn seeds() -> Range<u64> {
-    let text = std::env::var("SAMPAN_MODEL_SEEDS").unwrap_or_else(|_| "500".to_owned());
+    let text = std::env::var("SAMPAN_MODEL_SEEDS").unwrap_or_else(|_| "100".to_owned());
     let number = |text: &str| {
         text.parse().unwrap_or_else(|_| panic!("SAMPAN_MODEL_SEEDS is {text:?}, but it must be a number"))
     };

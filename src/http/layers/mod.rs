@@ -1,11 +1,14 @@
 //! What is done to every request, from the outside in. The order and its reasons stand with `router`.
 
 mod catch_panic;
+mod combined;
 mod dress;
 mod fold_name;
+mod limit_uploads;
 mod observe;
 
 pub(super) use catch_panic::CatchPanic;
 pub(super) use dress::Dress;
 pub(super) use fold_name::FoldName;
+pub(super) use limit_uploads::LimitUploads;
 pub(super) use observe::Observe;

@@ -24,26 +24,28 @@ use tower::{Layer, Service};
 use crate::http::context::RequestContext;
 use crate::http::error::{ErrorCode, Trouble};
 use crate::http::headers::{X_FORWARDED_FOR, X_REQUEST_ID};
-use crate::http::state::AppState;
+use crate::http::layers::combined::{Combined, Ended};
+use crate::http::state::{AccessSink, AppState};
 use crate::serve::Peer;
 
 /// What the log says instead of a status when nobody was there to get one.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Gives every request its [`RequestContext`], and logs how it ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(in crate::http) struct Observe {
     access_log: bool,
+    combined: Option<AccessSink>,
 }
 
 impl Observe {
     pub(in crate::http) fn new(state: &AppState) -> Self {
-        Self { access_log: state.options().access_log }
+        Self { access_log: state.options().access_log, combined: state.options().combined_log.clone() }
     }
 }
 
 /// [`Observe`] around a service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(in crate::http) struct Observing<S> {
     observe: Observe,
     inner: S,
@@ -53,7 +55,7 @@ impl<S> Layer<S> for Observe {
     type Service = Observing<S>;
 
     fn layer(&self, inner: S) -> Observing<S> {
-        Observing { observe: *self, inner }
+        Observing { observe: self.clone(), inner }
     }
 }
 
@@ -71,7 +73,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let context = Arc::new(RequestContext::new(request.headers()));
-        let mut line = Line::new(&request, Arc::clone(&context), self.observe.access_log);
+        let mut line = Line::new(&request, Arc::clone(&context), &self.observe);
         request.extensions_mut().insert(Arc::clone(&context));
         let answer = self.inner.call(request);
         async move {
@@ -85,10 +87,11 @@ where
 }
 
 /// What the line in the log will say; it is written when this is dropped.
-#[derive(Debug)]
 struct Line {
     context: Arc<RequestContext>,
     is_wanted: bool,
+    /// What only the combined log tells, if there is one.
+    combined: Option<Combined>,
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
@@ -106,11 +109,12 @@ struct Line {
 }
 
 impl Line {
-    fn new(request: &Request, context: Arc<RequestContext>, is_wanted: bool) -> Self {
+    fn new(request: &Request, context: Arc<RequestContext>, observe: &Observe) -> Self {
         let header = |name: HeaderName| request.headers().get(name).cloned();
         Self {
             context,
-            is_wanted,
+            is_wanted: observe.access_log,
+            combined: observe.combined.clone().map(|sink| Combined::new(sink, request)),
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: header(HOST),
@@ -159,13 +163,24 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if !self.is_wanted {
-            return;
-        }
         let (status, message) = match self.status {
             Some(status) if self.is_over => (status, "response completed"),
             _ => (CLIENT_CLOSED_REQUEST, "client went away before the response was complete"),
         };
+        if let Some(combined) = &self.combined {
+            combined.write(&Ended {
+                client: self.peer.map(|peer| peer.address),
+                user: self.context.user(),
+                method: &self.method,
+                path: self.uri.path(),
+                user_agent: text(self.user_agent.as_ref()),
+                status,
+                written: self.written,
+            });
+        }
+        if !self.is_wanted {
+            return;
+        }
         tracing::info!(
             http.request.id = self.context.id(),
             http.request.method = %self.method,
@@ -176,7 +191,7 @@ impl Drop for Line {
             http.request.useragent = text(self.user_agent.as_ref()),
             http.response.status = status,
             http.response.written = self.written,
-            http.response.duration_ms = self.started.elapsed().as_secs_f64() * 1000.0,
+            http.response.duration_ms = self.started.elapsed().as_micros() as f64 / 1000.0,
             auth.user.name = self.context.user(),
             err.code = self.code.map(ErrorCode::as_str),
             "{message}"

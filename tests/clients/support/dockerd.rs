@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::{Process, run, tool};
 
 /// A running engine with nothing in it.
-pub struct Dockerd {
+pub(crate) struct Dockerd {
     directory: TempDir,
     _process: Process,
 }
@@ -15,7 +15,7 @@ pub struct Dockerd {
 impl Dockerd {
     /// Starts one, which takes a few seconds.
     #[track_caller]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name).display().to_string();
         let process = Process::start(tool("dockerd").args([
@@ -37,7 +37,7 @@ impl Dockerd {
     }
 
     /// A command of its client, whose configuration (logins) is private too.
-    pub fn docker(&self) -> Command {
+    pub(crate) fn docker(&self) -> Command {
         let mut command = tool("docker");
         command.env("DOCKER_CONFIG", self.directory.path().join("client"));
         command.env("DOCKER_BUILDKIT", "0");
@@ -47,13 +47,13 @@ impl Dockerd {
 
     /// Runs a command of its client.
     #[track_caller]
-    pub fn run(&self, args: &[&str]) -> String {
+    pub(crate) fn run(&self, args: &[&str]) -> String {
         run(self.docker().args(args)).trim().to_owned()
     }
 
     /// Makes an image with one layer for each of `contents`.
     #[track_caller]
-    pub fn build(&self, name: &str, contents: &[&[u8]]) {
+    pub(crate) fn build(&self, name: &str, contents: &[&[u8]]) {
         let context = tempfile::tempdir().unwrap();
         let mut dockerfile = "FROM scratch\n".to_owned();
         for (index, content) in contents.iter().enumerate() {

@@ -7,7 +7,7 @@ use super::{run, tool};
 
 /// An OCI layout with an image `tag` of several layers with random content.
 #[track_caller]
-pub fn oci_layout(directory: &Path, tag: &str, layers: usize) -> PathBuf {
+pub(crate) fn oci_layout(directory: &Path, tag: &str, layers: usize) -> PathBuf {
     let layout = directory.join("layout");
     if !layout.exists() {
         run(tool("umoci").arg("init").arg("--layout").arg(&layout));
@@ -24,7 +24,7 @@ pub fn oci_layout(directory: &Path, tag: &str, layers: usize) -> PathBuf {
 
 /// A directory in skopeo's `oci:` form with an index `all` over images for two platforms.
 #[track_caller]
-pub fn multi_platform_layout(directory: &Path) -> PathBuf {
+pub(crate) fn multi_platform_layout(directory: &Path) -> PathBuf {
     let layout = directory.join("multi");
     let store = directory.join("buildah");
     let buildah = |args: &[&str]| {

@@ -7,9 +7,9 @@ mod registry;
 mod tool;
 mod wire;
 
-pub use dockerd::Dockerd;
-pub use image::{multi_platform_layout, oci_layout};
-pub use process::Process;
-pub use registry::{DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry};
-pub use tool::{run, tool};
-pub use wire::Wire;
+pub(crate) use dockerd::Dockerd;
+pub(crate) use image::{multi_platform_layout, oci_layout};
+pub(crate) use process::Process;
+pub(crate) use registry::{DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry};
+pub(crate) use tool::{run, tool};
+pub(crate) use wire::Wire;

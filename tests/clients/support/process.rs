@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 /// A running program whose standard error is read line by line.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
     log: Arc<Mutex<Vec<String>>>,
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Process {
     /// Starts the program.
     #[track_caller]
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap_or_else(
                 |error| panic!("{:?} cannot be run ({error}): is it installed?", command.get_program()),
@@ -40,7 +40,7 @@ impl Process {
 
     /// Waits for a line of which `find` makes something.
     #[track_caller]
-    pub fn wait_for<T>(&self, mut find: impl FnMut(&str) -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&str) -> Option<T>) -> T {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => {
@@ -54,33 +54,33 @@ impl Process {
     }
 
     /// Everything it has said so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 
     /// Its process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends it a signal, by name.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         super::run(super::tool("kill").args([&format!("-{signal}"), &self.pid().to_string()]));
     }
 
     /// Kills it on the spot.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Waits until it has ended.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
     /// Asks it to end, and waits until it has.
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait()
     }

@@ -8,27 +8,27 @@ use std::process::Command;
 use super::{Process, Wire, tool};
 
 /// A registry in a process of its own.
-pub struct RegistryProcess {
+pub(crate) struct RegistryProcess {
     /// The process.
-    pub process: Process,
+    pub(crate) process: Process,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl RegistryProcess {
     /// `host:port`, as clients write it before the name of a repository.
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         self.address.to_string()
     }
 
     /// A new connection.
-    pub fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> Wire {
         Wire::connect(self.address)
     }
 }
 
 /// A configuration over `root`, in which everything is allowed, with our choice of a port.
-pub fn filesystem_config(root: &Path) -> String {
+pub(crate) fn filesystem_config(root: &Path) -> String {
     format!(
         "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
         root.display()
@@ -37,7 +37,7 @@ pub fn filesystem_config(root: &Path) -> String {
 
 /// Starts ours with a configuration.
 #[track_caller]
-pub fn registry(directory: &Path, config: &str) -> RegistryProcess {
+pub(crate) fn registry(directory: &Path, config: &str) -> RegistryProcess {
     let path = write_config(directory, "sampan.yml", config);
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry"));
     command.arg("serve").arg(path);
@@ -50,11 +50,11 @@ pub fn registry(directory: &Path, config: &str) -> RegistryProcess {
 }
 
 /// What Debian's registry signs its upload URLs with.
-pub const DEBIAN_SECRET: &str = "a-secret-for-tests";
+pub(crate) const DEBIAN_SECRET: &str = "a-secret-for-tests";
 
 /// Starts Debian's `docker-registry` over `root`.
 #[track_caller]
-pub fn debian_registry(directory: &Path, root: &Path) -> RegistryProcess {
+pub(crate) fn debian_registry(directory: &Path, root: &Path) -> RegistryProcess {
     // It cannot tell which port it was given, so it is told one that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config =

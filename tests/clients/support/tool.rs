@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 /// A command of a program that must be installed.
-pub fn tool(name: &str) -> Command {
+pub(crate) fn tool(name: &str) -> Command {
     let mut command = Command::new(name);
     command.stdin(Stdio::null());
     command
@@ -11,7 +11,7 @@ pub fn tool(name: &str) -> Command {
 
 /// Runs a command to its end and gives its standard output; anything but success fails the test with all it printed.
 #[track_caller]
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| {
         panic!("{:?} cannot be run ({error}): is it installed?", command.get_program())
     });

@@ -4,30 +4,30 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// A connection to a registry.
-pub struct Wire {
+pub(crate) struct Wire {
     stream: BufReader<TcpStream>,
     host: SocketAddr,
 }
 
 /// An answer whose body may still have to be read.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The status code.
-    pub status: u16,
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
     /// The body, unless it was left to be streamed.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The path of the `Location` header.
     #[track_caller]
-    pub fn location(&self) -> String {
+    pub(crate) fn location(&self) -> String {
         let location = self.header("location").unwrap_or_else(|| panic!("no Location in {self:?}"));
         match location.split_once("://") {
             Some((_, rest)) => rest[rest.find('/').unwrap()..].to_owned(),
@@ -38,19 +38,19 @@ impl Answer {
 
 impl Wire {
     /// Connects.
-    pub fn connect(host: SocketAddr) -> Self {
+    pub(crate) fn connect(host: SocketAddr) -> Self {
         Self { stream: BufReader::new(TcpStream::connect(host).unwrap()), host }
     }
 
     /// One request with a small body, and its answer.
-    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.begin(method, path, headers, body.len() as u64);
         self.write(body);
         self.finish(method)
     }
 
     /// Sends the head of a request whose body follows.
-    pub fn begin(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body_len: u64) {
+    pub(crate) fn begin(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body_len: u64) {
         let mut head =
             format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {body_len}\r\n", self.host);
         for (name, value) in headers {
@@ -61,12 +61,12 @@ impl Wire {
     }
 
     /// Sends a part of a body.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).unwrap();
     }
 
     /// Reads the answer.
-    pub fn finish(&mut self, method: &str) -> Answer {
+    pub(crate) fn finish(&mut self, method: &str) -> Answer {
         let mut answer = self.head();
         let len = match answer.header("content-length") {
             Some(len) if method != "HEAD" => len.parse().unwrap(),
@@ -78,7 +78,7 @@ impl Wire {
     }
 
     /// Reads the head of the answer, and leaves its body to `body`.
-    pub fn head(&mut self) -> Answer {
+    pub(crate) fn head(&mut self) -> Answer {
         let status = self.line().split(' ').nth(1).unwrap().parse().unwrap();
         let mut headers = Vec::new();
         loop {
@@ -90,7 +90,7 @@ impl Wire {
     }
 
     /// The stream that a body comes from.
-    pub fn body(&mut self) -> &mut impl Read {
+    pub(crate) fn body(&mut self) -> &mut impl Read {
         &mut self.stream
     }
 

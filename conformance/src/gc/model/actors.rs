@@ -135,7 +135,7 @@ pub(super) async fn play(
             result
         })
     };
-    let dealt = turns.deal(&mut rng, &world).await;
+    let dealt = turns.deal(&mut rng, &world, scenario.slowest_ms).await;
     let trace = || turns.trace();
     dealt.map_err(|failed| Failed::new(format_args!("{failed}\n    {}", trace())))?;
     let result = supervisor.await.unwrap_or_else(|error| Err(Failed::new(error)));

@@ -31,14 +31,16 @@ pub struct Scenario {
     pub delete_untagged: bool,
     /// Whether collections are killed now and then.
     pub kills: bool,
+    /// How long an operation of the driver may take: in some stores a collection takes minutes, in others no time at all.
+    pub slowest_ms: u64,
 }
 
 impl Scenario {
     /// All of them.
     pub const ALL: [Self; 3] = [
-        Self { configured: true, delete_untagged: true, kills: true },
-        Self { configured: true, delete_untagged: false, kills: false },
-        Self { configured: false, delete_untagged: true, kills: false },
+        Self { configured: true, delete_untagged: true, kills: true, slowest_ms: 300 },
+        Self { configured: true, delete_untagged: false, kills: false, slowest_ms: 30 },
+        Self { configured: false, delete_untagged: true, kills: false, slowest_ms: 2 },
     ];
 }
 

@@ -49,7 +49,7 @@ impl Turns {
     }
 
     /// Deals turns until it is over; looks at the store whenever something was deleted.
-    pub(super) async fn deal(&self, rng: &mut StdRng, world: &World) -> Result<(), Failed> {
+    pub(super) async fn deal(&self, rng: &mut StdRng, world: &World, slowest_ms: u64) -> Result<(), Failed> {
         let mut deletions = 0;
         loop {
             // Whoever was woken by the last turn comes to his next operation, or to sleep.
@@ -67,7 +67,7 @@ impl Turns {
             match next {
                 Some(sender) => {
                     if rng.random_bool(0.1) {
-                        tokio::time::advance(Duration::from_millis(rng.random_range(0..300))).await;
+                        tokio::time::advance(Duration::from_millis(rng.random_range(0..slowest_ms))).await;
                     }
                     let _ = sender.send(());
                 }
