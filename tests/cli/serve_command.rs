@@ -147,8 +147,9 @@ fn one_address_has_no_more_uploads_under_way_than_it_may() {
     let location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
     wire.begin("PATCH", &location, &[], 12);
     wire.write(b"first ");
-    // The slot is taken once the request has arrived.
-    while start() != 429 {}
+    // The slot is taken once the upload is held. Only looking takes no slot itself.
+    while registry.wire().send("GET", &location, &[], b"").status != 409 {}
+    assert_eq!(start(), 429);
     assert_eq!(registry.wire().send("GET", "/v2/", &[], b"").status, 200);
     wire.write(b"second");
     assert_eq!(wire.finish("PATCH").status, 202);

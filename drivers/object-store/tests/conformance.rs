@@ -3,6 +3,8 @@
 //! A server is named by its section of the configuration file, in JSON and without `rootdirectory`; the scripts in
 //! `tests/servers` print it. Without it, its trials are shown as ignored.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::process::ExitCode;
@@ -46,7 +48,9 @@ fn main() -> ExitCode {
 fn of_profile(profile: &'static str, fixture: &Fixture) -> Vec<Trial> {
     let name = |trial: Trial| {
         if UNFIT.contains(&(profile, trial.name())) {
-            return trial.with_kind(format!("{profile}: the server itself is at fault")).with_ignored_flag(true);
+            return trial
+                .with_kind(format!("{profile}: the server itself is at fault"))
+                .with_ignored_flag(true);
         }
         let kind = match trial.kind() {
             "" => profile.to_owned(),

@@ -1,6 +1,8 @@
 //! What becomes of uploads and reads when the store fails: clear errors, nothing that was acknowledged is lost, and what
 //! broke off can be gone on with. And how many requests things take when it does not fail.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "support/faulty.rs"]
 mod faulty;
 
