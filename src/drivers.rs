@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use sampan_driver::{BuildError, DriverConfig, StorageDriver};
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_driver_inmemory::InMemoryConfig;
+use sampan_driver_object_store::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
 
 use crate::config::{Finding, Node, Origin, Selected, hint};
 
@@ -26,7 +27,13 @@ type Recipe = fn(&Selected) -> Result<Box<dyn Prepared>, Finding>;
 impl Drivers {
     /// The drivers that come with the registry.
     pub fn builtin() -> Self {
-        Self::default().with::<FilesystemConfig>().with::<InMemoryConfig>()
+        Self::default()
+            .with::<AzureConfig>()
+            .with::<FilesystemConfig>()
+            .with::<GcsConfig>()
+            .with::<InMemoryConfig>()
+            .with::<S3AwsConfig>()
+            .with::<S3Config>()
     }
 
     /// Adds a driver; one of the same name is replaced.

@@ -49,8 +49,9 @@ fn an_unknown_driver_is_told_which_there_are() {
         "config.yml:3:3: storage.filesytem: this binary has no storage driver of that name; did you mean `filesystem`?"
     );
     assert_eq!(
-        refusal("s3: { bucket: b }"),
-        "config.yml:3:3: storage.s3: this binary has no storage driver of that name; known here: filesystem, inmemory"
+        refusal("swift: { container: c }"),
+        "config.yml:3:3: storage.swift: this binary has no storage driver of that name; \
+         known here: azure, filesystem, gcs, inmemory, s3, s3aws"
     );
 }
 

@@ -237,6 +237,9 @@ impl Client {
             if !self.push_blob(repository, &wares.blobs[blob]).await? {
                 return Ok(());
             }
+            if self.rng.random_bool(0.3) {
+                sleep(Duration::from_millis(self.rng.random_range(0..800))).await;
+            }
         }
         if self.rng.random_bool(0.3) {
             sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.3))).await;

@@ -39,8 +39,8 @@ impl Scenario {
     /// All of them.
     pub const ALL: [Self; 3] = [
         Self { configured: true, delete_untagged: true, kills: true, slowest_ms: 300 },
-        Self { configured: true, delete_untagged: false, kills: false, slowest_ms: 30 },
-        Self { configured: false, delete_untagged: true, kills: false, slowest_ms: 2 },
+        Self { configured: true, delete_untagged: false, kills: false, slowest_ms: 10 },
+        Self { configured: false, delete_untagged: true, kills: false, slowest_ms: 60 },
     ];
 }
 
