@@ -154,10 +154,19 @@ impl ManifestStore {
     /// `ManifestUnknown`, `Disabled` when nothing may be deleted, `ReadOnly`.
     pub async fn delete(&self, reference: &Reference) -> Result<()> {
         self.repository.registry.check_deletable()?;
-        let (digest, canonical) = self.resolve(reference).await?;
+        let resolved = self.resolve(reference).await;
         if let Reference::Tag(tag) = reference {
-            return self.repository.tags().remove(tag).await;
+            let tags = self.repository.tags();
+            return match resolved {
+                Ok(_) => tags.remove(tag).await,
+                Err(unknown @ Error::ManifestUnknown(..)) => {
+                    tags.clear(tag).await?;
+                    Err(unknown)
+                }
+                Err(error) => Err(error),
+            };
         }
+        let (digest, canonical) = resolved?;
         // References go before what they refer to.
         self.untag(&canonical).await?;
         let name = &self.repository.name;

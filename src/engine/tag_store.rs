@@ -67,8 +67,12 @@ impl TagStore {
         let name = &self.repository.name;
         // The history first: a crash in between leaves a tag without it, which can be removed again; not a name without a tag.
         self.driver().delete_tree(&layout::tag_history(name, tag)).await?;
-        self.driver().delete(&Entry::TagCurrent(name.clone(), tag.clone()).path()).await?;
-        Ok(self.driver().delete_tree(&layout::tag(name, tag)).await?)
+        self.clear(tag).await
+    }
+
+    /// Removes everything about a tag, such as what a crash has left of one.
+    pub(crate) async fn clear(&self, tag: &Tag) -> Result<()> {
+        Ok(self.driver().delete_tree(&layout::tag(&self.repository.name, tag)).await?)
     }
 
     /// Gives the manifest that the tag leaves its grace: somebody may be in the midst of pulling it.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    BoxError, ByteRange, DriverPath, FileWriter, PutMode, StorageDriver, StorageDriverExt, WriteHint,
-    WriteMode,
+    BoxError, ByteRange, DriverPath, ErrorKind, FileWriter, PutMode, StorageDriver, StorageDriverExt,
+    WriteHint, WriteMode,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -119,8 +119,8 @@ impl UploadStore {
         let mut claim = self.sessions().claim(id, Purpose::Write).await?;
         let mut staged = self.open(&mut claim, id, WriteHint::default(), Algorithm::Sha256).await?;
         let received = staged.receive(chunk, body).await;
-        let size_bytes = self.rest(&mut claim, id, staged).await?;
-        received?;
+        let size_bytes = self.rest(&mut claim, id, staged).await.map_err(|error| lost(error, id))?;
+        received.map_err(|error| lost(error, id))?;
         Ok(UploadStatus { id: id.clone(), size_bytes })
     }
 
@@ -142,10 +142,10 @@ impl UploadStore {
         let hint = WriteHint { len: chunk.map(ChunkRange::len), target: target(digest) };
         let mut staged = self.open(&mut claim, id, hint, digest.algorithm()).await?;
         if let Err(error) = staged.receive(chunk, body).await {
-            self.rest(&mut claim, id, staged).await?;
-            return Err(error);
+            self.rest(&mut claim, id, staged).await.map_err(|error| lost(error, id))?;
+            return Err(lost(error, id));
         }
-        let result = self.publish(id, staged, digest).await;
+        let result = self.publish(id, staged, digest).await.map_err(|error| lost(error, id));
         if matches!(result, Ok(_) | Err(Error::DigestMismatch { .. })) {
             self.clear(id).await;
         }
@@ -333,6 +333,18 @@ impl UploadStore {
 
     fn driver(&self) -> &Arc<dyn StorageDriver> {
         self.repository.registry.driver()
+    }
+}
+
+/// A store may forget what was staged (a lifecycle rule, an administrator), or be unable to go on with it:
+/// the client has to begin again, and must be told so.
+fn lost(error: Error, id: &UploadId) -> Error {
+    match error {
+        Error::Driver(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => {
+            tracing::warn!(upload = %id, %error, "upload {id} is lost");
+            Error::UploadUnknown(id.clone())
+        }
+        other => other,
     }
 }
 

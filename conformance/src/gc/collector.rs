@@ -64,10 +64,9 @@ pub(super) async fn whole_manifests(
 ) -> Result<BTreeSet<(RepositoryName, Digest)>, Failed> {
     let mut whole = BTreeSet::new();
     for path in paths(driver).await? {
-        if let Some(Entry::RevisionLink(name, digest)) = Entry::parse(&path) {
-            if lacking(driver, &name, &digest).await?.is_none() {
-                whole.insert((name, digest));
-            }
+        let Some(Entry::RevisionLink(name, digest)) = Entry::parse(&path) else { continue };
+        if lacking(driver, &name, &digest).await?.is_none() {
+            whole.insert((name, digest));
         }
     }
     Ok(whole)
