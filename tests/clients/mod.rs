@@ -9,5 +9,6 @@ mod docker;
 mod interrupted;
 mod peer;
 mod podman;
+mod proxy;
 mod skopeo;
 pub(crate) mod support;

@@ -76,7 +76,6 @@ impl Plan {
             contents.revisions.iter().map(|link| link.id).filter(|id| !live_revisions.contains(id));
         let dead_revisions: Vec<Id> = dead_revisions.collect();
         let dead_layers = contents.layers.iter().map(|link| link.id).filter(|id| !live_layers.contains(id));
-        let layers_before = self.layers.len();
         self.layers.extend(dead_layers.map(|id| (name.clone(), id)));
 
         let mut left = live_revisions.len() + live_layers.len();
@@ -121,7 +120,6 @@ impl Plan {
                 _ => left += 1,
             }
         }
-        self.layers[layers_before..].sort_unstable_by_key(|(_, id)| *id);
         self.revisions
             .extend(referring_first(&dead_revisions, contents, library).map(|id| (name.clone(), id)));
         if left == 0 {

@@ -9,7 +9,7 @@ pub enum Sabotage {
     ClientsDoNotLook,
     /// Clients do not renew what they are told to be here.
     ClientsDoNotRenew,
-    /// Clients believe that a link that they have seen is there for ever.
+    /// Clients believe that a file that they have seen is there for ever: no last sight, and a cache of existence.
     ClientsTrustTheirMemory,
     /// The collector does not publish what it is about to delete.
     CollectorDoesNotPublish,
