@@ -11,7 +11,7 @@
 //!
 //! Invariants: what readers can see is only ever whole and was only ever committed; nothing of consequence lives in the
 //! process, so another one may go on with any upload; memory is bounded by the part size and the upload buffer.
-//! Absent on purpose: caches of content or existence, and knowledge of registries (but for [`stale`], which says why).
+//! Absent on purpose: caches of content or existence, and knowledge of registries (but for `stale`, which says why).
 
 mod bucket;
 mod client;
