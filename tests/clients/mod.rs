@@ -10,5 +10,6 @@ mod interrupted;
 mod peer;
 mod podman;
 mod proxy;
+mod request_budget;
 mod skopeo;
 pub(crate) mod support;

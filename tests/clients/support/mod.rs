@@ -4,6 +4,7 @@ mod dockerd;
 mod image;
 mod process;
 mod registry;
+mod store;
 mod tool;
 mod wire;
 
@@ -11,5 +12,6 @@ pub(crate) use dockerd::Dockerd;
 pub(crate) use image::{multi_platform_layout, oci_layout};
 pub(crate) use process::Process;
 pub(crate) use registry::{DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry};
+pub(crate) use store::StoreServer;
 pub(crate) use tool::{run, tool};
 pub(crate) use wire::Wire;

@@ -1,0 +1,155 @@
+//! How many requests the store is sent for each thing that a client does, counted in moto's log, which has one line a request.
+//!
+//! Stores charge for requests and take milliseconds for each, so their number is what a push costs. Every flow has a registry
+//! of its own that knows nothing yet, which is the worst case. The bounds are upper ones.
+
+use std::path::Path;
+
+use sampan_engine::oci::Digest;
+
+use super::support::{RegistryProcess, StoreServer, Wire, registry};
+
+#[test]
+#[ignore = "needs moto"]
+fn pushes_and_pulls_take_few_requests() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Counted { moto: StoreServer::start("moto"), directory: directory.path() };
+    let mut over = Vec::new();
+    let mut check = |flow: &str, bound: usize, sent: Vec<String>| {
+        println!("{flow}: {} of {bound}\n    {}", sent.len(), sent.join("\n    "));
+        if sent.len() > bound {
+            over.push(format!("{flow}: {} requests, of which {bound} are allowed", sent.len()));
+        }
+    };
+
+    for (name, size, bound) in [("1 KiB", 1 << 10, 13), ("25 MiB", 25 << 20, 19)] {
+        let content = Content::new(size);
+        let sent = store.count(|registry| content.push(&mut registry.wire(), &[size]));
+        check(&format!("HEAD, POST, PATCH and PUT of {name}"), bound, sent);
+    }
+    let content = Content::new(25 << 20);
+    check("POST and PUT of 25 MiB", 13, store.count(|registry| content.push_at_once(&mut registry.wire())));
+    let content = Content::new(9 << 20);
+    let chunks = [3 << 20; 3];
+    check(
+        "three chunks of 3 MiB",
+        19,
+        store.count(|registry| content.push_chunks(&mut registry.wire(), &chunks)),
+    );
+
+    let (blobs, manifest) = image();
+    let registry = store.registry();
+    blobs.iter().for_each(|blob| blob.push(&mut registry.wire(), &[blob.bytes.len()]));
+    let sent = store.sent_by(&registry, |registry| put_manifest(&mut registry.wire(), &manifest));
+    check("PUT of a manifest by tag", 10, sent);
+    check(
+        "GET of a manifest by tag",
+        2,
+        store.count(|registry| get(&mut registry.wire(), "manifests/latest")),
+    );
+    let blob = format!("blobs/{}", blobs[0].digest);
+    check("GET of a blob", 2, store.count(|registry| get(&mut registry.wire(), &blob)));
+
+    assert!(over.is_empty(), "{}", over.join("\n"));
+}
+
+/// A store whose requests are counted.
+struct Counted<'a> {
+    moto: StoreServer,
+    directory: &'a Path,
+}
+
+impl Counted<'_> {
+    fn registry(&self) -> RegistryProcess {
+        registry(self.directory, &self.moto.config("budget", |_| {}))
+    }
+
+    /// The requests that a new registry sends while `flow` runs.
+    fn count(&self, flow: impl FnOnce(&RegistryProcess)) -> Vec<String> {
+        self.sent_by(&self.registry(), flow)
+    }
+
+    fn sent_by(&self, registry: &RegistryProcess, flow: impl FnOnce(&RegistryProcess)) -> Vec<String> {
+        let before = self.requests().len();
+        flow(registry);
+        self.requests().split_off(before)
+    }
+
+    /// Method and key of every request so far.
+    fn requests(&self) -> Vec<String> {
+        let log = self.moto.output("moto");
+        let request = |line: &str| {
+            let (request, _) = line.split_once('"')?.1.split_once(" HTTP/1.1\"")?;
+            Some(request.split_once('?').map_or(request, |(key, _)| key).to_owned())
+        };
+        log.lines().filter_map(request).collect()
+    }
+}
+
+/// A blob to be pushed.
+struct Content {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+impl Content {
+    fn new(size: usize) -> Self {
+        let mut bytes = vec![0; size];
+        rand::fill(&mut bytes[..]);
+        Self { digest: Digest::sha256_of(&bytes), bytes }
+    }
+
+    /// As docker does it: asks for it, and then sends it without its digest.
+    fn push(&self, wire: &mut Wire, chunks: &[usize]) {
+        assert_eq!(wire.send("HEAD", &format!("/v2/app/blobs/{}", self.digest), &[], b"").status, 404);
+        self.push_chunks(wire, chunks);
+    }
+
+    fn push_chunks(&self, wire: &mut Wire, chunks: &[usize]) {
+        let mut location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
+        let mut offset = 0;
+        for size in chunks {
+            let sent = wire.send("PATCH", &location, &[], &self.bytes[offset..offset + size]);
+            assert_eq!(sent.status, 202);
+            location = sent.location();
+            offset += size;
+        }
+        let finished = wire.send("PUT", &format!("{location}?digest={}", self.digest), &[], b"");
+        assert_eq!(finished.status, 201);
+    }
+
+    /// As containerd does it: the digest is known before the first byte.
+    fn push_at_once(&self, wire: &mut Wire) {
+        let location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
+        let finished = wire.send("PUT", &format!("{location}?digest={}", self.digest), &[], &self.bytes);
+        assert_eq!(finished.status, 201);
+    }
+}
+
+/// A configuration, a layer, and a manifest of the two.
+fn image() -> ([Content; 2], String) {
+    let blobs = [Content::new(200), Content::new(2000)];
+    let descriptor = |blob: &Content, kind: &str| {
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"{}","size":{}}}"#,
+            blob.digest,
+            blob.bytes.len()
+        )
+    };
+    let (config, layer) = (descriptor(&blobs[0], "config.v1+json"), descriptor(&blobs[1], "layer.v1.tar"));
+    let manifest =
+        format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[{layer}]}}"#);
+    (blobs, manifest)
+}
+
+fn put_manifest(wire: &mut Wire, manifest: &str) {
+    let put =
+        wire.send("PUT", "/v2/app/manifests/latest", &[("Content-Type", MANIFEST)], manifest.as_bytes());
+    assert_eq!(put.status, 201, "{}", String::from_utf8_lossy(&put.body));
+}
+
+fn get(wire: &mut Wire, path: &str) {
+    assert_eq!(wire.send("GET", &format!("/v2/app/{path}"), &[], b"").status, 200);
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
