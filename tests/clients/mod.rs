@@ -8,6 +8,7 @@ mod container;
 mod deployment;
 mod docker;
 mod interrupted;
+mod object_store;
 mod peer;
 mod podman;
 mod proxy;

@@ -60,6 +60,6 @@ await sh -c 'ceph osd stat | grep -q "1 up"'
 start rgw radosgw -n client.rgw -f
 await answers "http://127.0.0.1:$port/"
 radosgw-admin user create --uid=test --display-name=test --access-key=testkey --secret-key=testsecret >>"$dir/setup.out" 2>&1
-python3 "$(dirname "$0")/s3_bucket.py" "http://127.0.0.1:$port" testkey testsecret us-east-1 registry
+python3 "$here/s3_bucket.py" "http://127.0.0.1:$port" testkey testsecret us-east-1 registry
 
 echo "SAMPAN_TEST_CEPH='{\"regionendpoint\":\"http://127.0.0.1:$port\",\"forcepathstyle\":true,\"region\":\"us-east-1\",\"bucket\":\"registry\",\"accesskey\":\"testkey\",\"secretkey\":\"testsecret\"}'"

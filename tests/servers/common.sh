@@ -6,6 +6,7 @@
 
 set -eu
 
+here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:?usage: $0 DIRECTORY}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)

@@ -1,6 +1,5 @@
 #!/bin/bash
 # Garage, a real store that answers 200 to conditional writes and ignores the conditions; ready at once.
-# CARGO_PROFILE_DEV_DEBUG=0 cargo install garage --version 2.5.0 --locked --debug --no-default-features --features lmdb,bundled-libs
 . "$(dirname "$0")/common.sh"
 
 port=$(free_port)
@@ -24,7 +23,8 @@ api_bind_addr = "127.0.0.1:$admin_port"
 CONF
 export GARAGE_CONFIG_FILE=$dir/garage.toml GARAGE_DEFAULT_ACCESS_KEY=$key GARAGE_DEFAULT_SECRET_KEY=$secret
 export GARAGE_DEFAULT_BUCKET=registry
-start garage garage server --single-node --default-bucket
+garage=$("$here/tool.sh" garage)
+start garage "$garage" server --single-node --default-bucket
 await answers "http://127.0.0.1:$port/"
 
 echo "SAMPAN_TEST_GARAGE='{\"regionendpoint\":\"http://127.0.0.1:$port\",\"forcepathstyle\":true,\"region\":\"garage\",\"bucket\":\"registry\",\"accesskey\":\"$key\",\"secretkey\":\"$secret\"}'"

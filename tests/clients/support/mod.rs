@@ -11,7 +11,9 @@ mod wire;
 pub(crate) use dockerd::Dockerd;
 pub(crate) use image::{multi_platform_layout, oci_layout};
 pub(crate) use process::Process;
-pub(crate) use registry::{DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry};
+pub(crate) use registry::{
+    DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry, registry_command,
+};
 pub(crate) use store::StoreServer;
 pub(crate) use tool::{run, tool};
 pub(crate) use wire::Wire;

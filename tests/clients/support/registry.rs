@@ -16,6 +16,17 @@ pub(crate) struct RegistryProcess {
 }
 
 impl RegistryProcess {
+    /// Starts ours and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let process = Process::start(command);
+        let address = process.wait_for(|line| {
+            let address = line.split_once("listening on ")?.1;
+            address.split(['"', ',', ' ']).next()?.parse().ok()
+        });
+        Self { process, address }
+    }
+
     /// `host:port`, as clients write it before the name of a repository.
     pub(crate) fn host(&self) -> String {
         self.address.to_string()
@@ -38,15 +49,14 @@ pub(crate) fn filesystem_config(root: &Path) -> String {
 /// Starts ours with a configuration.
 #[track_caller]
 pub(crate) fn registry(directory: &Path, config: &str) -> RegistryProcess {
-    let path = write_config(directory, "sampan.yml", config);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_registry"));
-    command.arg("serve").arg(path);
-    let process = Process::start(&mut command);
-    let address = process.wait_for(|line| {
-        let address = line.split_once("listening on ")?.1;
-        address.split(['"', ',', ' ']).next()?.parse().ok()
-    });
-    RegistryProcess { process, address }
+    RegistryProcess::start(&mut registry_command(&write_config(directory, "sampan.yml", config)))
+}
+
+/// The command that starts ours with a configuration file.
+pub(crate) fn registry_command(config: &Path) -> Command {
+    let mut command = tool(env!("CARGO_BIN_EXE_registry"));
+    command.arg("serve").arg(config);
+    command
 }
 
 /// What Debian's registry signs its upload URLs with.

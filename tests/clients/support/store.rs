@@ -7,35 +7,54 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::run;
+use super::{run, tool};
 
-/// A running object store with an empty bucket, stopped when the test ends.
+/// A running object store with a bucket.
 pub(crate) struct StoreServer {
-    directory: TempDir,
     /// The section of the configuration file, without its `rootdirectory`.
     pub(crate) section: Value,
+    /// Where its files and process ids are, unless it belongs to the whole test run. It is stopped when the test ends.
+    own: Option<TempDir>,
 }
 
 impl StoreServer {
     /// Starts what the script `<name>.sh` starts: `moto` and Azurite take seconds, `ceph` a quarter of a minute.
     #[track_caller]
     pub(crate) fn start(name: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let printed = run(script(name).arg(directory.path().join("server")));
+        // Made first, so that what a script has started before it failed is stopped too.
+        let mut server = Self { section: Value::Null, own: Some(tempfile::tempdir().unwrap()) };
+        let printed = run(script(name).arg(server.directory().join("server")));
         // The last line is for the environment: NAME='section of the configuration file, in JSON'.
         let line = printed.lines().last().unwrap_or_default();
         let section = line.split_once('=').map(|(_, section)| section.trim_matches('\''));
         let section = section.and_then(|section| serde_json::from_str(section).ok());
-        Self { directory, section: section.unwrap_or_else(|| panic!("no section in {printed:?}")) }
+        server.section = section.unwrap_or_else(|| panic!("no section in {printed:?}"));
+        server
+    }
+
+    /// Ceph's gateway: that of this test run if there is one (`tests/servers/with-servers.sh ceph -- cargo test …`), else
+    /// one of the test's own. Others may use it too, below other root directories.
+    #[track_caller]
+    pub(crate) fn ceph() -> Self {
+        match std::env::var("SAMPAN_TEST_CEPH") {
+            Ok(section) => Self { section: serde_json::from_str(&section).unwrap(), own: None },
+            Err(_) => Self::start("ceph"),
+        }
+    }
+
+    /// A value of the section that is a text.
+    #[track_caller]
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.section[key].as_str().unwrap()
     }
 
     /// What the process `name` of the server has printed.
     pub(crate) fn output(&self, name: &str) -> String {
-        fs::read_to_string(self.directory.path().join("server").join(format!("{name}.out"))).unwrap()
+        fs::read_to_string(self.directory().join("server").join(format!("{name}.out"))).unwrap()
     }
 
-    /// A configuration of the registry over this store with keys below `root`, in which everything is allowed. The section's
-    /// keys can be changed by `change` first.
+    /// A configuration of the registry over this store with keys below `root`, in which everything is allowed, and blobs are
+    /// served by the registry itself. The section's keys can be changed by `change` first.
     pub(crate) fn config(&self, root: &str, change: impl FnOnce(&mut Value)) -> String {
         let mut section = self.section.clone();
         section["rootdirectory"] = root.into();
@@ -45,11 +64,17 @@ impl StoreServer {
             "version: 0.1\nlog: {{level: info}}\nstorage:\n  s3: {section}\n  delete: {{enabled: true}}\n  redirect: {{disable: true}}\nhttp: {{addr: '127.0.0.1:0'}}\n"
         )
     }
+
+    #[track_caller]
+    fn directory(&self) -> &Path {
+        self.own.as_ref().expect("the server is not the test's own").path()
+    }
 }
 
 impl Drop for StoreServer {
     fn drop(&mut self) {
-        let stopped = script("stop").arg(self.directory.path().join("server")).status();
+        let Some(directory) = &self.own else { return };
+        let stopped = script("stop").arg(directory.path().join("server")).status();
         if !std::thread::panicking() {
             assert!(stopped.is_ok_and(|status| status.success()), "the server was not stopped");
         }
@@ -58,5 +83,5 @@ impl Drop for StoreServer {
 
 fn script(name: &str) -> Command {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(format!("{name}.sh"));
-    Command::new(path)
+    tool(path.to_str().unwrap())
 }
