@@ -3,5 +3,7 @@
 pub mod access_log;
 pub mod format;
 pub mod logging;
+pub mod metrics;
 
 pub use logging::{LogFormat, LogOptions};
+pub use metrics::{Metrics, MetricsError, Reading};
