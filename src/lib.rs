@@ -7,6 +7,8 @@ pub mod config;
 pub mod drivers;
 
 pub mod auth;
+pub mod debug;
+pub mod health;
 pub mod http;
 pub mod serve;
 

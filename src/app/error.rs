@@ -35,6 +35,9 @@ pub enum AppError {
     /// A path that cannot be served.
     #[error("http.prefix")]
     Prefix(#[from] crate::http::InvalidPrefix),
+    /// Metrics that contradict each other.
+    #[error("http.debug.prometheus")]
+    Metrics(#[from] crate::telemetry::MetricsError),
     /// No thread for the access log.
     #[error("log.accesslog")]
     AccessLog(#[source] std::io::Error),

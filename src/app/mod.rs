@@ -1,8 +1,10 @@
 //! The composition root: from a configuration to a running registry. Nothing else builds things.
 
+mod debug;
 mod engine;
 mod error;
 mod housekeeping;
+mod metrics;
 mod network;
 mod reload;
 
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use sampan_engine::gc;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 pub use self::error::AppError;
@@ -18,6 +21,7 @@ use self::reload::Reload;
 use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
 use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
+use crate::health::Board;
 use crate::http::{AppState, HttpOptions, router};
 use crate::serve::Server;
 use crate::telemetry::{LogFormat, LogOptions, access_log, logging};
@@ -44,9 +48,16 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let access = Access::open(&config.auth).await?;
     let security = network::security(&config.http).await?;
     let listener = network::listener(&config.http).await?;
+    let health = Board::default();
+    let metrics = metrics::wanted(&config.http)?;
+    options.metrics = metrics.as_ref().map(metrics::of_requests).transpose()?;
 
     let state = AppState::new(registry.clone(), access.controller(), options);
     let server = Server::new(router(state), network::options(config)).listen(listener, security.clone());
+    if let Some(metrics) = &metrics {
+        metrics.register(metrics::of_connections(&server.statistics())?)?;
+    }
+    let debug = debug::server(&loaded, health, metrics).await?;
     let mut signals = Signals::new().map_err(AppError::Signals)?;
     let housekeeping = config.storage.maintenance.uploadpurging.clone();
     let work = async {
@@ -63,7 +74,12 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
             () = work => {}
         }
     };
-    let drained = server.run(shutdown).await;
+    // Whoever watches the registry can do so until the last transfer has ended.
+    let (drained, over) = oneshot::channel();
+    let main = async {
+        let _ = drained.send(server.run(shutdown).await);
+    };
+    let (drained, ()) = tokio::join!(debug::run(debug, over), main);
     tracing::info!(aborted = drained.aborted, "stopped");
     Ok(())
 }

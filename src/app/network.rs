@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::AppError;
-use crate::config::{self, Config, HttpConfig, TlsConfig};
+use crate::config::{self, Config, DebugConfig, HttpConfig, TlsConfig};
 use crate::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
 use crate::serve::{ListenAddress, Listener, Security, ServeOptions};
 
@@ -25,6 +25,19 @@ pub(super) fn options(config: &Config) -> ServeOptions {
 /// Binds `http.addr`.
 pub(super) async fn listener(http: &HttpConfig) -> Result<Listener, AppError> {
     Ok(Listener::bind(&address(&http.addr), "http.addr").await?)
+}
+
+/// Binds `http.debug.addr`, if there is one, and says so when strangers could come in.
+pub(super) async fn debug_listener(debug: &DebugConfig) -> Result<Option<Listener>, AppError> {
+    let Some(configured) = &debug.addr else { return Ok(None) };
+    let listener = Listener::bind(&address(configured), "http.debug.addr").await?;
+    if listener.local_addr().is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
+        tracing::warn!(
+            "the debug server on {listener} can be reached from other machines and asks nobody for a password: \
+             publish its port to those who watch the registry only, or set http.debug.addr to 127.0.0.1:5001"
+        );
+    }
+    Ok(Some(listener))
 }
 
 fn address(configured: &config::ListenAddress) -> ListenAddress {

@@ -12,6 +12,7 @@ pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>
     check.address(&config.http);
     check.headers(&config.http);
     check.tls(&config.http);
+    check.debug(&config.http);
     check.purging(config);
     check.listings(tree);
     check.policy(config);
@@ -67,6 +68,23 @@ impl Check<'_> {
         }
         if http.h2c.enabled {
             self.warning("http.h2c.enabled", "has no effect with TLS, which negotiates HTTP/2 by itself");
+        }
+    }
+
+    fn debug(&mut self, http: &HttpConfig) {
+        let Some(debug) = &http.debug else { return };
+        let path = debug.prometheus.path.as_str();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        if !path.starts_with('/') || !path.bytes().all(plain) {
+            self.mistake(
+                "http.debug.prometheus.path",
+                format!("expected a path that begins with a slash, such as `/metrics`, found `{path}`"),
+            );
+        } else if path.starts_with("/debug/") || path == "/livez" || path == "/readyz" {
+            self.mistake(
+                "http.debug.prometheus.path",
+                format!("`{path}` is another page of the debug server; use `/metrics`"),
+            );
         }
     }
 

@@ -37,7 +37,7 @@ pub struct HttpConfig {
     pub http2: Http2Config,
     /// HTTP/2 in plaintext.
     pub h2c: H2cConfig,
-    /// The second listener for health and metrics; not served.
+    /// The second listener, for health and metrics.
     pub debug: Option<DebugConfig>,
     /// What one client may ask for.
     pub limits: LimitsConfig,

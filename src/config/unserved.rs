@@ -53,13 +53,6 @@ const TABLE: &[Row] = &[
         message: "middleware is not served by this version; remove the entries",
     },
     Row {
-        path: "http.debug.addr",
-        asks: |_| true,
-        stance: Stance::Refuse,
-        message: "the debug server is not served by this version; remove `http.debug` or set REGISTRY_HTTP_DEBUG_ADDR to \
-                  an empty value",
-    },
-    Row {
         path: "http.tls.letsencrypt",
         asks: |_| true,
         stance: Stance::Refuse,

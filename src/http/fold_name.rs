@@ -39,7 +39,7 @@ pub fn fold(path: &str) -> Folded<'_> {
 }
 
 /// Takes `<name>/<ending>` apart; the ending keeps its leading slash.
-fn split(rest: &str) -> Option<(&str, &str)> {
+pub(super) fn split(rest: &str) -> Option<(&str, &str)> {
     let (head, last) = rest.rsplit_once('/')?;
     let (before, middle) = head.rsplit_once('/')?;
     let name = match (middle, last) {

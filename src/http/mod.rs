@@ -8,6 +8,7 @@ use tower::ServiceBuilder;
 
 pub mod body;
 mod context;
+mod endpoint;
 pub mod error;
 mod extract;
 pub mod fold_name;
@@ -16,13 +17,16 @@ mod headers;
 mod layers;
 mod location;
 mod mapping;
+mod metrics;
 mod multipart;
 mod prefix;
 mod routes;
 mod state;
 
 pub use context::RequestContext;
+pub use endpoint::Endpoint;
 pub use error::{ApiError, ErrorCode};
+pub use metrics::HttpMetrics;
 pub use prefix::{InvalidPrefix, Prefix};
 pub use state::{AccessSink, AppState, HttpOptions};
 

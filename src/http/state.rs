@@ -7,6 +7,7 @@ use http::HeaderMap;
 use sampan_engine::Registry;
 use url::Url;
 
+use super::metrics::HttpMetrics;
 use super::prefix::Prefix;
 use crate::auth::AccessController;
 
@@ -73,6 +74,8 @@ pub struct HttpOptions {
     pub combined_log: Option<AccessSink>,
     /// How many uploads one address may have under way; no limit without it.
     pub uploads_per_address: Option<usize>,
+    /// What counts the requests, if they are counted.
+    pub metrics: Option<Arc<HttpMetrics>>,
 }
 
 impl Default for HttpOptions {
@@ -89,6 +92,7 @@ impl Default for HttpOptions {
             access_log: true,
             combined_log: None,
             uploads_per_address: None,
+            metrics: None,
         }
     }
 }
@@ -108,6 +112,7 @@ impl fmt::Debug for HttpOptions {
             .field("access_log", &self.access_log)
             .field("combined_log", &self.combined_log.is_some())
             .field("uploads_per_address", &self.uploads_per_address)
+            .field("metrics", &self.metrics.is_some())
             .finish()
     }
 }

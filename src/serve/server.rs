@@ -31,6 +31,7 @@ pub struct Server<S> {
     options: ServeOptions,
     doors: Vec<(Listener, Security)>,
     statistics: Statistics,
+    greeting: &'static str,
 }
 
 /// Whether a listener speaks TLS. One that does never speaks anything else.
@@ -62,7 +63,20 @@ pub(super) enum Phase {
 impl<S: Handler> Server<S> {
     /// A server that hands requests to `service`, a router or what wraps one.
     pub fn new(service: S, options: ServeOptions) -> Self {
-        Self { service, options, doors: Vec::new(), statistics: Statistics::default() }
+        Self {
+            service,
+            options,
+            doors: Vec::new(),
+            statistics: Statistics::default(),
+            greeting: "listening on",
+        }
+    }
+
+    /// The same server, saying something else than `listening on` before its address in the log.
+    #[must_use]
+    pub fn greeting(mut self, greeting: &'static str) -> Self {
+        self.greeting = greeting;
+        self
     }
 
     /// Adds a listener.
@@ -82,7 +96,7 @@ impl<S: Handler> Server<S> {
     ///
     /// Dropping the future instead cuts everything at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Drained {
-        let Self { service, options, doors, statistics } = self;
+        let Self { service, options, doors, statistics, greeting } = self;
         let (phase, phase_seen) = watch::channel(Phase::Serving);
         let connections = TaskTracker::new();
         let shared = Shared {
@@ -100,7 +114,7 @@ impl<S: Handler> Server<S> {
                 Security::Tls(reloader) => Some(reloader),
             };
             let kind = if tls.is_some() { ", tls" } else { "" };
-            tracing::info!("listening on {listener}{kind}");
+            tracing::info!("{greeting} {listener}{kind}");
             if let Some(reloader) = tls.clone() {
                 helpers.spawn(until_draining(phase_seen.clone(), async move { reloader.watch().await }));
             }

@@ -2,6 +2,7 @@
 
 mod config_command;
 mod config_samples;
+mod debug_listener;
 mod htpasswd_command;
 mod serve_command;
 pub(crate) mod support;

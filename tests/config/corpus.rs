@@ -48,8 +48,7 @@ health:
 ";
 
 /// What is off in it until this version serves it.
-const WITHOUT_UNSERVED: &[(&str, &str)] =
-    &[("REGISTRY_HTTP_DEBUG_ADDR", ""), ("REGISTRY_HEALTH_STORAGEDRIVER_ENABLED", "false")];
+const WITHOUT_UNSERVED: &[(&str, &str)] = &[("REGISTRY_HEALTH_STORAGEDRIVER_ENABLED", "false")];
 
 /// The file of the deployment guide, which lacks a version and an address.
 const GUIDE: &str = "\
@@ -88,11 +87,7 @@ fn the_images_file_means_what_it_means_for_distribution() {
 fn what_the_images_file_asks_for_and_is_not_served_is_named() {
     let errors = mistakes(UPSTREAM_IMAGE, &[]);
     let places: Vec<&str> = errors.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
-    assert_eq!(places, ["http.debug.addr", "health.storagedriver.enabled"], "{errors}");
-    assert!(
-        errors.starts_with("config.yml:22:11: http.debug.addr: the debug server is not served"),
-        "{errors}"
-    );
+    assert_eq!(places, ["health.storagedriver.enabled"], "{errors}");
     assert!(errors.contains("set REGISTRY_HEALTH_STORAGEDRIVER_ENABLED=false"), "{errors}");
 }
 

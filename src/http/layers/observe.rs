@@ -8,9 +8,11 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::Response;
@@ -22,10 +24,13 @@ use http_body::{Body as _, Frame, SizeHint};
 use tower::{Layer, Service};
 
 use crate::http::context::RequestContext;
+use crate::http::endpoint::Endpoint;
 use crate::http::error::{ErrorCode, Trouble};
 use crate::http::headers::{X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::http::layers::combined::{Combined, Ended};
-use crate::http::state::{AccessSink, AppState};
+use crate::http::metrics::{Done, HttpMetrics};
+use crate::http::prefix::Prefix;
+use crate::http::state::{AccessSink, AppState, HttpOptions};
 use crate::serve::Peer;
 
 /// What the log says instead of a status when nobody was there to get one.
@@ -36,11 +41,27 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(in crate::http) struct Observe {
     access_log: bool,
     combined: Option<AccessSink>,
+    metrics: Option<Arc<HttpMetrics>>,
+    prefix: Prefix,
 }
 
 impl Observe {
     pub(in crate::http) fn new(state: &AppState) -> Self {
-        Self { access_log: state.options().access_log, combined: state.options().combined_log.clone() }
+        let HttpOptions { access_log, combined_log, metrics, prefix, .. } = state.options();
+        Self {
+            access_log: *access_log,
+            combined: combined_log.clone(),
+            metrics: metrics.clone(),
+            prefix: prefix.clone(),
+        }
+    }
+
+    /// Begins to count a request, if it is one that is counted.
+    fn count(&self, request: &Request) -> Option<Counted> {
+        let metrics = self.metrics.clone()?;
+        let (endpoint, _) = Endpoint::of(self.prefix.strip(request.uri().path())?)?;
+        metrics.began(endpoint);
+        Some(Counted { metrics, endpoint, request_size: size_of(request), received: Arc::default() })
     }
 }
 
@@ -75,6 +96,12 @@ where
         let context = Arc::new(RequestContext::new(request.headers()));
         let mut line = Line::new(&request, Arc::clone(&context), &self.observe);
         request.extensions_mut().insert(Arc::clone(&context));
+        if let Some(counted) = &line.counted
+            && !request.body().is_end_stream()
+        {
+            let received = Arc::clone(&counted.received);
+            request = request.map(|inner| Body::new(Received { inner, bytes: received }));
+        }
         let answer = self.inner.call(request);
         async move {
             let mut response = answer.await?;
@@ -86,12 +113,28 @@ where
     }
 }
 
+/// A request that is counted.
+struct Counted {
+    metrics: Arc<HttpMetrics>,
+    endpoint: Endpoint,
+    request_size: u64,
+    received: Arc<AtomicU64>,
+}
+
+/// The head as it went over the wire, nearly, and the body as it was announced.
+fn size_of(request: &Request) -> u64 {
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    let head = request.method().as_str().len() + request.uri().path().len() + headers.sum::<usize>();
+    head as u64 + request.body().size_hint().lower()
+}
+
 /// What the line in the log will say; it is written when this is dropped.
 struct Line {
     context: Arc<RequestContext>,
     is_wanted: bool,
     /// What only the combined log tells, if there is one.
     combined: Option<Combined>,
+    counted: Option<Counted>,
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
@@ -115,6 +158,7 @@ impl Line {
             context,
             is_wanted: observe.access_log,
             combined: observe.combined.clone().map(|sink| Combined::new(sink, request)),
+            counted: observe.count(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: header(HOST),
@@ -178,6 +222,19 @@ impl Drop for Line {
                 written: self.written,
             });
         }
+        if let Some(counted) = &self.counted {
+            counted.metrics.ended(
+                counted.endpoint,
+                &Done {
+                    method: &self.method,
+                    status,
+                    seconds: self.started.elapsed().as_secs_f64(),
+                    request_size: counted.request_size,
+                    received: counted.received.load(Ordering::Relaxed),
+                    sent: self.written,
+                },
+            );
+        }
         if !self.is_wanted {
             return;
         }
@@ -215,6 +272,38 @@ impl fmt::Display for Chain<'_> {
             source = error.source();
         }
         Ok(())
+    }
+}
+
+/// The body of a request, counted as it comes.
+struct Received {
+    inner: Body,
+    bytes: Arc<AtomicU64>,
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    /// The inner body's error as it is, and not one more box around it: somebody looks inside.
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let next = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &next {
+            let len = frame.data_ref().map_or(0, Bytes::len);
+            self.bytes.fetch_add(len as u64, Ordering::Relaxed);
+        }
+        Poll::Ready(next.map(|frame| frame.map_err(axum::Error::into_inner)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

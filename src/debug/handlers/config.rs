@@ -1,0 +1,8 @@
+//! `/debug/config`: the effective configuration, as `registry config show` prints it.
+
+use axum::extract::State;
+
+/// The configuration as YAML, its secrets as `***`.
+pub(in crate::debug) async fn show(State(config): State<String>) -> String {
+    config
+}

@@ -1,0 +1,6 @@
+//! One file a page.
+
+pub(super) mod config;
+pub(super) mod health;
+pub(super) mod index;
+pub(super) mod metrics;

@@ -1,0 +1,25 @@
+//! The pages of the debug listener: the place to add one.
+
+use axum::Router;
+use axum::routing::get;
+
+use super::Parts;
+use super::handlers::{config, health, index, metrics};
+
+/// Every page; the handlers are in one file each.
+pub(super) fn table(parts: Parts) -> Router {
+    let Parts { health, metrics, config } = parts;
+    let mut pages = vec!["/debug/health", "/debug/config"];
+    let mut router = Router::new()
+        .route("/debug/health", get(health::show).with_state(health))
+        .route("/debug/config", get(config::show).with_state(config));
+    if let Some(page) = &metrics {
+        pages.push(&page.path);
+        router = router.route(&page.path, get(metrics::show).with_state(page.metrics.clone()));
+    }
+    let index = index::text(&pages);
+    if !pages.contains(&"/") {
+        router = router.route("/", get(index::show).with_state(index.clone()));
+    }
+    router.fallback(index::not_found).with_state(index)
+}

@@ -1,0 +1,205 @@
+//! `HttpMetrics`: what is counted of requests. The names and labels that Distribution has are Distribution's.
+
+use std::sync::OnceLock;
+
+use http::Method;
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    exponential_buckets,
+};
+
+use super::endpoint::Endpoint;
+
+/// Counters of requests, for one server.
+///
+/// A label's values are looked up once and kept: an event is one atomic addition, or a few.
+#[derive(Debug)]
+pub struct HttpMetrics {
+    in_flight: IntGaugeVec,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    request_size: HistogramVec,
+    response_size: HistogramVec,
+    received: IntCounterVec,
+    sent: IntCounterVec,
+    endpoints: [OfEndpoint; Endpoint::ALL.len()],
+}
+
+/// What an endpoint counts, looked up.
+#[derive(Debug)]
+struct OfEndpoint {
+    in_flight: IntGauge,
+    request_size: Histogram,
+    response_size: Histogram,
+    received: IntCounter,
+    sent: IntCounter,
+    methods: [OfMethod; METHODS.len()],
+}
+
+/// What an endpoint counts for a method; only what has happened appears on the page.
+#[derive(Debug, Default)]
+struct OfMethod {
+    duration: OnceLock<Histogram>,
+    /// By status; what is answered is never far from this list.
+    requests: [OnceLock<IntCounter>; STATUSES.len()],
+}
+
+/// Methods as they are written in a label; whatever a client makes up is the last.
+const METHODS: [&str; 8] = ["get", "head", "put", "patch", "post", "delete", "options", "unknown"];
+
+/// The statuses of the answers that are given.
+const STATUSES: [u16; 24] = [
+    200, 201, 202, 204, 206, 301, 304, 307, 400, 401, 403, 404, 405, 408, 409, 413, 416, 429, 431, 499, 500,
+    501, 503, 507,
+];
+
+/// The buckets that Distribution has.
+const DURATIONS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0];
+
+/// What is known of a request at its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Done<'a> {
+    pub(super) method: &'a Method,
+    pub(super) status: u16,
+    pub(super) seconds: f64,
+    /// Bytes of the request: head and announced body, as Distribution reckons it.
+    pub(super) request_size: u64,
+    /// Bytes of the body that came.
+    pub(super) received: u64,
+    /// Bytes of the body that went.
+    pub(super) sent: u64,
+}
+
+impl HttpMetrics {
+    /// Counters at zero.
+    ///
+    /// # Errors
+    ///
+    /// Never: the names below are names.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let sizes = exponential_buckets(1024.0, 2.0, 22)?;
+        let counter =
+            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let histogram = |name: &str, help: &str, labels: &[&str], buckets: Vec<f64>| {
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)
+        };
+        let in_flight = IntGaugeVec::new(
+            Opts::new("registry_http_in_flight_requests", "The in-flight HTTP requests"),
+            &["handler"],
+        )?;
+        let requests = counter(
+            "registry_http_requests_total",
+            "Total number of HTTP requests made.",
+            &["handler", "method", "code"],
+        )?;
+        let duration = histogram(
+            "registry_http_request_duration_seconds",
+            "The HTTP request latencies in seconds.",
+            &["handler", "method"],
+            DURATIONS.to_vec(),
+        )?;
+        let request_size = histogram(
+            "registry_http_request_size_bytes",
+            "The HTTP request sizes in bytes.",
+            &["handler"],
+            sizes.clone(),
+        )?;
+        let response_size = histogram(
+            "registry_http_response_size_bytes",
+            "The HTTP response sizes in bytes.",
+            &["handler"],
+            sizes,
+        )?;
+        let received =
+            counter("sampan_http_received_bytes_total", "Bytes of request bodies that came.", &["handler"])?;
+        let sent =
+            counter("sampan_http_sent_bytes_total", "Bytes of response bodies that went.", &["handler"])?;
+        let endpoints = Endpoint::ALL.map(|endpoint| {
+            let handler = &[endpoint.as_str()];
+            OfEndpoint {
+                in_flight: in_flight.with_label_values(handler),
+                request_size: request_size.with_label_values(handler),
+                response_size: response_size.with_label_values(handler),
+                received: received.with_label_values(handler),
+                sent: sent.with_label_values(handler),
+                methods: Default::default(),
+            }
+        });
+        Ok(Self { in_flight, requests, duration, request_size, response_size, received, sent, endpoints })
+    }
+
+    /// What goes on the page.
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.in_flight.clone()),
+            Box::new(self.requests.clone()),
+            Box::new(self.duration.clone()),
+            Box::new(self.request_size.clone()),
+            Box::new(self.response_size.clone()),
+            Box::new(self.received.clone()),
+            Box::new(self.sent.clone()),
+        ]
+    }
+
+    pub(super) fn began(&self, endpoint: Endpoint) {
+        self.endpoints[endpoint as usize].in_flight.inc();
+    }
+
+    pub(super) fn ended(&self, endpoint: Endpoint, done: &Done<'_>) {
+        let counts = &self.endpoints[endpoint as usize];
+        counts.in_flight.dec();
+        counts.request_size.observe(done.request_size as f64);
+        counts.response_size.observe(done.sent as f64);
+        counts.received.inc_by(done.received);
+        counts.sent.inc_by(done.sent);
+        let method = method_index(done.method);
+        let (handler, name) = (endpoint.as_str(), METHODS[method]);
+        let of_method = &counts.methods[method];
+        let duration = || self.duration.with_label_values(&[handler, name]);
+        of_method.duration.get_or_init(duration).observe(done.seconds);
+        let requests = || self.requests.with_label_values(&[handler, name, &done.status.to_string()]);
+        match STATUSES.binary_search(&done.status) {
+            Ok(index) => of_method.requests[index].get_or_init(requests).inc(),
+            Err(_) => requests().inc(),
+        }
+    }
+}
+
+fn method_index(method: &Method) -> usize {
+    let known = |name: &&str| name.eq_ignore_ascii_case(method.as_str());
+    METHODS.iter().position(known).unwrap_or(METHODS.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_can_be_searched() {
+        assert!(STATUSES.is_sorted());
+    }
+
+    #[test]
+    fn a_request_is_counted_under_distributions_names() {
+        let metrics = HttpMetrics::new().unwrap();
+        metrics.began(Endpoint::Blob);
+        assert_eq!(metrics.in_flight.with_label_values(&["blob"]).get(), 1);
+        let done = Done {
+            method: &Method::GET,
+            status: 206,
+            seconds: 0.3,
+            request_size: 60,
+            received: 0,
+            sent: 5000,
+        };
+        metrics.ended(Endpoint::Blob, &done);
+        metrics.began(Endpoint::Blob);
+        let odd = Method::from_bytes(b"BREW").unwrap();
+        metrics.ended(Endpoint::Blob, &Done { method: &odd, status: 418, ..done });
+        assert_eq!(metrics.in_flight.with_label_values(&["blob"]).get(), 0);
+        assert_eq!(metrics.requests.with_label_values(&["blob", "get", "206"]).get(), 1);
+        assert_eq!(metrics.requests.with_label_values(&["blob", "unknown", "418"]).get(), 1);
+        assert_eq!(metrics.sent.with_label_values(&["blob"]).get(), 10_000);
+    }
+}

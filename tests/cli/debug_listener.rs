@@ -1,0 +1,90 @@
+//! `http.debug.addr`: what those see who run the registry.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::clients::support::{RegistryProcess, Wire, filesystem_config, registry};
+
+/// A configuration with a debug listener and metrics.
+fn config(directory: &Path) -> String {
+    filesystem_config(&directory.join("data"))
+        .replace("http: {", "http: {debug: {addr: '127.0.0.1:0', prometheus: {enabled: true}}, ")
+}
+
+/// Where the debug listener of a registry is.
+fn debug(registry: &RegistryProcess) -> SocketAddr {
+    let log = registry.process.log();
+    let line = log.lines().find_map(|line| line.split_once("debug server listening ")).unwrap().1;
+    line.split('"').next().unwrap().parse().unwrap()
+}
+
+#[track_caller]
+fn get(address: SocketAddr, path: &str) -> String {
+    let answer = Wire::connect(address).send("GET", path, &[], b"");
+    assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    String::from_utf8(answer.body).unwrap()
+}
+
+#[test]
+fn it_tells_of_health_metrics_and_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = registry(
+        directory.path(),
+        &config(directory.path()).replace("http: {", "http: {secret: dont-tell, "),
+    );
+    let debug = debug(&registry);
+    assert_eq!(get(debug, "/debug/health"), "{}");
+    let shown = get(debug, "/debug/config");
+    assert!(shown.contains("secret: \"***\"") && !shown.contains("dont-tell"), "{shown}");
+    assert!(shown.contains("rootdirectory:"), "{shown}");
+
+    assert_eq!(registry.wire().send("GET", "/v2/", &[], b"").status, 200);
+    let metrics = get(debug, "/metrics");
+    for line in [
+        "registry_http_requests_total{code=\"200\",handler=\"base\",method=\"get\"} 1",
+        "registry_http_in_flight_requests{handler=\"blob_upload_chunk\"} 0",
+        "registry_http_request_duration_seconds_count{handler=\"base\",method=\"get\"} 1",
+        "sampan_http_sent_bytes_total{handler=\"base\"} 2",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let lost = Wire::connect(debug).send("GET", "/debug/pprof/", &[], b"");
+    assert_eq!(lost.status, 404);
+    assert!(String::from_utf8(lost.body).unwrap().contains("/debug/health\n"), "what there is");
+}
+
+#[test]
+fn it_is_on_until_the_last_transfer_has_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path()).replace("http: {", "http: {draintimeout: 60s, ");
+    let mut registry = registry(directory.path(), &config);
+    let debug = debug(&registry);
+    let mut wire = registry.wire();
+    let location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
+    wire.begin("PATCH", &location, &[], 4);
+    wire.write(b"ab");
+    while registry.wire().send("GET", &location, &[], b"").status != 409 {}
+    registry.process.signal("TERM");
+    registry.process.wait_for(|line| line.contains("shutting down, waiting").then_some(()));
+    let metrics = get(debug, "/metrics");
+    assert!(
+        metrics.contains("registry_http_in_flight_requests{handler=\"blob_upload_chunk\"} 1"),
+        "{metrics}"
+    );
+    wire.write(b"cd");
+    assert_eq!(wire.finish("PATCH").status, 202);
+    assert!(registry.process.wait().success());
+}
+
+#[test]
+fn a_wide_open_one_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let closed = registry(directory.path(), &config);
+    assert!(!closed.process.log().contains("level=warning"), "{}", closed.process.log());
+    let wide = config.replace("debug: {addr: '127.0.0.1:0'", "debug: {addr: ':0'");
+    fs::remove_dir_all(directory.path().join("data")).unwrap();
+    let open = registry(directory.path(), &wide);
+    assert!(open.process.log().contains("asks nobody for a password"), "{}", open.process.log());
+}
