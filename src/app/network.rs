@@ -72,12 +72,12 @@ fn tls_settings(tls: &TlsConfig, http: &HttpConfig) -> TlsSettings {
         },
         cipher_suites: tls.ciphersuites.clone(),
         client_cas: tls.clientcas.clone(),
-        client_auth: Some(match tls.clientauth {
+        client_auth: match tls.clientauth {
             config::ClientAuth::RequestClientCert => ClientAuth::Request,
             config::ClientAuth::RequireAnyClientCert => ClientAuth::RequireAny,
             config::ClientAuth::VerifyClientCertIfGiven => ClientAuth::VerifyIfGiven,
             config::ClientAuth::RequireAndVerifyClientCert => ClientAuth::RequireAndVerify,
-        }),
+        },
         http2: !http.http2.disabled,
         ..TlsSettings::new(&tls.certificate, &tls.key)
     }

@@ -34,6 +34,8 @@ struct State {
     /// Requests begun and not yet answered to the end.
     in_flight: usize,
     any_request: bool,
+    /// What the client began with.
+    first_byte: Option<u8>,
     /// Whether several requests share the connection (HTTP/2): what is read then tells nothing of a single head.
     multiplexed: bool,
     /// When the last request ended, or the connection began.
@@ -84,6 +86,7 @@ impl Activity {
         Self(Arc::new(Mutex::new(State {
             in_flight: 0,
             any_request: false,
+            first_byte: None,
             multiplexed: false,
             idle_since: now,
             head_since: None,
@@ -103,11 +106,18 @@ impl Activity {
         state.multiplexed = version == Version::HTTP_2;
     }
 
-    pub(super) fn read_some(&self) {
+    /// Something came, and began with this byte.
+    pub(super) fn read_some(&self, first: u8) {
         let mut state = self.state();
+        state.first_byte.get_or_insert(first);
         if state.in_flight == 0 && !state.multiplexed && state.head_since.is_none() {
             state.head_since = Some(Instant::now());
         }
+    }
+
+    /// Whether the very first byte of the connection was this one.
+    pub(super) fn began_with(&self, byte: u8) -> bool {
+        self.state().first_byte == Some(byte)
     }
 
     pub(super) fn wrote_some(&self) {

@@ -30,26 +30,26 @@ async fn a_connection_without_a_request_is_cut() {
 async fn a_head_that_drips_is_cut_from_its_first_byte_on() {
     let activity = Activity::new();
     advance(Duration::from_secs(15)).await;
-    activity.read_some();
+    activity.read_some(b'G');
     advance(Duration::from_secs(10)).await;
-    activity.read_some();
+    activity.read_some(b'G');
     assert_eq!(after(&activity, 10).await, Look::Cut(Reason::SlowHead));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_head_that_drips_is_cut_too() {
     let activity = Activity::new();
-    activity.read_some();
+    activity.read_some(b'G');
     drop(activity.request_began(Version::HTTP_11));
     advance(Duration::from_secs(100)).await;
-    activity.read_some();
+    activity.read_some(b'G');
     assert_eq!(after(&activity, 20).await, Look::Cut(Reason::SlowHead));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kept_connection_is_closed_after_the_idle_timeout() {
     let activity = Activity::new();
-    activity.read_some();
+    activity.read_some(b'G');
     drop(activity.request_began(Version::HTTP_11));
     assert_eq!(after(&activity, 120).await, Look::Idle);
 }
@@ -60,7 +60,7 @@ async fn pings_of_an_idle_http2_connection_are_no_head() {
     activity.handshake_done(Version::HTTP_2);
     drop(activity.request_began(Version::HTTP_2));
     advance(Duration::from_secs(60)).await;
-    activity.read_some();
+    activity.read_some(b'G');
     assert_eq!(after(&activity, 60).await, Look::Idle);
 }
 
@@ -126,7 +126,7 @@ async fn a_closing_connection_with_nothing_in_flight_is_cut_soon() {
 #[tokio::test(start_paused = true)]
 async fn a_handshake_is_not_a_head() {
     let activity = Activity::new();
-    activity.read_some();
+    activity.read_some(b'G');
     advance(Duration::from_secs(9)).await;
     assert!(!activity.is_unused());
     activity.handshake_done(Version::HTTP_11);

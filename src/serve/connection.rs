@@ -153,7 +153,14 @@ async fn shake_hands<IO: Socket>(
         socket.shutdown().await?;
         return Ok(None);
     }
-    TlsAcceptor::from(tls.config()).accept(socket).await.map(Some)
+    match TlsAcceptor::from(tls.config()).accept(socket).into_fallible().await {
+        Ok(stream) => Ok(Some(stream)),
+        Err((error, mut socket)) => {
+            // The client may be sending already: without a gentle end, a reset would overtake the alert that says why.
+            let _ = socket.shutdown().await;
+            Err(error)
+        }
+    }
 }
 
 /// Which versions of HTTP a connection may speak.
@@ -201,8 +208,16 @@ where
         tokio::select! {
             biased;
             ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(address = %peer.address, %error, "connection broken");
+                match ended {
+                    Err(_) if peer.scheme == Scheme::Http && activity.began_with(TLS_HANDSHAKE) => tracing::info!(
+                        address = %peer.address,
+                        "a client speaks TLS to this plain port: set http.tls, or list the registry among the \
+                         client's insecure-registries"
+                    ),
+                    Err(error) => {
+                        tracing::debug!(address = %peer.address, %error, "connection broken");
+                    }
+                    Ok(()) => {}
                 }
                 return;
             }

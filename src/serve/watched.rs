@@ -72,8 +72,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         let has_room = buf.remaining() > 0;
         let read = Pin::new(&mut this.inner).poll_read(cx, buf);
         if let Poll::Ready(result) = &read {
-            if buf.filled().len() > before {
-                this.activity.read_some();
+            if let Some(first) = buf.filled().get(before) {
+                this.activity.read_some(*first);
             } else if has_room || result.is_err() {
                 this.has_ended = true;
             }

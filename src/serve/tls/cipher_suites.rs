@@ -36,13 +36,8 @@ pub(super) fn choose(
         TlsVersion::Tls12 => vec![&version::TLS13, &version::TLS12],
         TlsVersion::Tls13 => vec![&version::TLS13],
     };
-    if settings.cipher_suites.is_empty() {
-        return Ok((provider, versions));
-    }
-    if settings.minimum_version == TlsVersion::Tls13 {
-        tracing::warn!(
-            "http.tls.ciphersuites is ignored: with minimumtls tls1.3 the suites are not configurable"
-        );
+    // The suites of TLS 1.3 alone cannot be chosen; the check of the configuration warns of it.
+    if settings.cipher_suites.is_empty() || settings.minimum_version == TlsVersion::Tls13 {
         return Ok((provider, versions));
     }
     let mut named = Vec::new();

@@ -22,9 +22,6 @@ pub(super) fn verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     if settings.client_cas.is_empty() {
-        if settings.client_auth.is_some() {
-            tracing::warn!("http.tls.clientauth is ignored: it needs http.tls.clientcas");
-        }
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
     let roots = Arc::new(roots(settings, files)?);
@@ -32,7 +29,7 @@ pub(super) fn verifier(
         let roots = Arc::clone(&roots);
         WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
     };
-    match settings.client_auth.unwrap_or_default() {
+    match settings.client_auth {
         ClientAuth::RequireAndVerify => verified().build(),
         ClientAuth::VerifyIfGiven => verified().allow_unauthenticated().build(),
         ClientAuth::RequireAny => return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::Must))),

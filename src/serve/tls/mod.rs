@@ -14,7 +14,7 @@ mod settings;
 
 pub use self::error::TlsError;
 pub use self::reloader::TlsReloader;
-pub use self::settings::{ClientAuth, TlsSettings, TlsVersion, UnknownWord};
+pub use self::settings::{ClientAuth, TlsSettings, TlsVersion};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! What a configuration says about TLS.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// The `http.tls` section.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,7 +16,7 @@ pub struct TlsSettings {
     /// `clientcas`: PEM files with the roots client certificates are verified against; empty to ask for none.
     pub client_cas: Vec<PathBuf>,
     /// `clientauth`: what is asked of clients if there are `client_cas`.
-    pub client_auth: Option<ClientAuth>,
+    pub client_auth: ClientAuth,
     /// Whether HTTP/2 is offered: not `http.http2.disabled`.
     pub http2: bool,
 }
@@ -46,14 +45,6 @@ pub enum ClientAuth {
     RequireAndVerify,
 }
 
-/// A word that means nothing where it stands.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{word}` is not one of {known}")]
-pub struct UnknownWord {
-    word: String,
-    known: &'static str,
-}
-
 impl TlsSettings {
     /// Settings for a certificate and its key, with the defaults for everything else.
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
@@ -63,38 +54,8 @@ impl TlsSettings {
             minimum_version: TlsVersion::default(),
             cipher_suites: Vec::new(),
             client_cas: Vec::new(),
-            client_auth: None,
+            client_auth: ClientAuth::default(),
             http2: true,
-        }
-    }
-}
-
-impl FromStr for TlsVersion {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        match word {
-            "tls1.2" => Ok(Self::Tls12),
-            "tls1.3" => Ok(Self::Tls13),
-            _ => Err(UnknownWord { word: word.to_owned(), known: "tls1.2, tls1.3" }),
-        }
-    }
-}
-
-impl FromStr for ClientAuth {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        match word {
-            "request-client-cert" => Ok(Self::Request),
-            "require-any-client-cert" => Ok(Self::RequireAny),
-            "verify-client-cert-if-given" => Ok(Self::VerifyIfGiven),
-            "require-and-verify-client-cert" => Ok(Self::RequireAndVerify),
-            _ => Err(UnknownWord {
-                word: word.to_owned(),
-                known: "request-client-cert, require-any-client-cert, verify-client-cert-if-given, \
-                        require-and-verify-client-cert",
-            }),
         }
     }
 }

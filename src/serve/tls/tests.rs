@@ -84,15 +84,6 @@ fn a_certificate_out_of_its_time_is_warned_of() {
     check(datetime!(2021-01-02 0:00 UTC), "/certs/domain.crt has expired");
 }
 
-#[test]
-fn words_of_the_configuration_are_known_or_refused_with_a_list() {
-    assert_eq!("tls1.3".parse(), Ok(TlsVersion::Tls13));
-    assert_eq!("verify-client-cert-if-given".parse(), Ok(ClientAuth::VerifyIfGiven));
-    let error = "tls1.1".parse::<TlsVersion>().unwrap_err().to_string();
-    assert_eq!(error, "`tls1.1` is not one of tls1.2, tls1.3");
-    assert!("none".parse::<ClientAuth>().unwrap_err().to_string().contains("request-client-cert"));
-}
-
 fn certificate_in(folder: &Path) -> crate::serve::certificate::CertificateFiles {
     let request = CertificateRequest {
         names: vec!["localhost".to_owned()],
