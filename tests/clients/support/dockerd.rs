@@ -1,24 +1,40 @@
 //! A private Docker engine.
 
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Process, run, tool};
+use super::{Process, fail, run, tool};
 
 /// A running engine with nothing in it.
 pub(crate) struct Dockerd {
     directory: TempDir,
-    _process: Process,
+    process: Process,
 }
 
 impl Dockerd {
     /// Starts one, which takes a few seconds.
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::start_by(tool("dockerd"))
+    }
+
+    /// Starts one that finds the `hosts` and the `docker` of a folder where others find `/etc/hosts` and `/etc/docker`.
+    #[track_caller]
+    pub(crate) fn start_with_etc(etc: &Path) -> Self {
+        const SCRIPT: &str = "mkdir -p /etc/docker && mount --bind \"$0/hosts\" /etc/hosts && \
+                              mount --bind \"$0/docker\" /etc/docker && exec dockerd \"$@\"";
+        let mut command = tool("unshare");
+        command.args(["--mount", "sh", "-c", SCRIPT]).arg(etc);
+        Self::start_by(command)
+    }
+
+    #[track_caller]
+    fn start_by(mut command: Command) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name).display().to_string();
-        let process = Process::start(tool("dockerd").args([
+        let process = Process::start(command.args([
             "--data-root",
             &path("data"),
             "--exec-root",
@@ -33,7 +49,14 @@ impl Dockerd {
             "--storage-driver=vfs",
         ]));
         process.wait_for(|line| line.contains("API listen on").then_some(()));
-        Self { directory, _process: process }
+        Self { directory, process }
+    }
+
+    /// Reads `/etc/docker/daemon.json` again.
+    #[track_caller]
+    pub(crate) fn reload(&self) {
+        self.process.signal("HUP");
+        self.process.wait_for(|line| line.contains("Reloaded configuration").then_some(()));
     }
 
     /// A command of its client, whose configuration (logins) is private too.
@@ -49,6 +72,12 @@ impl Dockerd {
     #[track_caller]
     pub(crate) fn run(&self, args: &[&str]) -> String {
         run(self.docker().args(args)).trim().to_owned()
+    }
+
+    /// Runs a command of its client that must not succeed, and gives what it says.
+    #[track_caller]
+    pub(crate) fn fail(&self, args: &[&str]) -> String {
+        fail(self.docker().args(args))
     }
 
     /// Makes an image with one layer for each of `contents`.

@@ -4,6 +4,7 @@ mod dockerd;
 mod image;
 mod process;
 mod registry;
+mod site;
 mod store;
 mod tool;
 mod wire;
@@ -14,6 +15,7 @@ pub(crate) use process::Process;
 pub(crate) use registry::{
     DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry, registry_command,
 };
+pub(crate) use site::Site;
 pub(crate) use store::StoreServer;
-pub(crate) use tool::{run, tool};
+pub(crate) use tool::{fail, run, tool};
 pub(crate) use wire::Wire;

@@ -23,3 +23,14 @@ pub(crate) fn run(command: &mut Command) -> String {
     );
     stdout
 }
+
+/// Runs a command that must not succeed, and gives all it printed.
+#[track_caller]
+pub(crate) fn fail(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| {
+        panic!("{:?} cannot be run ({error}): is it installed?", command.get_program())
+    });
+    let printed = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(!status.success(), "{command:?} succeeded\n{printed}");
+    printed
+}
