@@ -44,22 +44,18 @@ mon_data_avail_warn = 1
 rgw_frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 CONF
 
-{
-    monmaptool --create --fsid "$fsid" --addv a "v1:127.0.0.1:$mon_port" "$dir/monmap"
-    ceph-mon -i a --mkfs --monmap "$dir/monmap"
-} >"$dir/setup.out" 2>&1
+quietly monmaptool --create --fsid "$fsid" --addv a "v1:127.0.0.1:$mon_port" "$dir/monmap"
+quietly ceph-mon -i a --mkfs --monmap "$dir/monmap"
 start mon ceph-mon -i a --setuser root --setgroup root -f
 await ceph -s
-{
-    osd=$(ceph osd create)
-    ceph-osd -i "$osd" --mkfs --setuser root --setgroup root
-    ceph osd crush add "osd.$osd" 1.0 root=default host=h
-} 2>>"$dir/setup.out" >>"$dir/setup.out"
+osd=$(ceph osd create 2>>"$dir/setup.out")
+quietly ceph-osd -i "$osd" --mkfs --setuser root --setgroup root
+quietly ceph osd crush add "osd.$osd" 1.0 root=default host=h
 start osd ceph-osd -i "$osd" --setuser root --setgroup root -f
 await sh -c 'ceph osd stat | grep -q "1 up"'
 start rgw radosgw -n client.rgw -f
 await answers "http://127.0.0.1:$port/"
-radosgw-admin user create --uid=test --display-name=test --access-key=testkey --secret-key=testsecret >>"$dir/setup.out" 2>&1
+quietly radosgw-admin user create --uid=test --display-name=test --access-key=testkey --secret-key=testsecret
 python3 "$here/s3_bucket.py" "http://127.0.0.1:$port" testkey testsecret us-east-1 registry
 
 echo "SAMPAN_TEST_CEPH='{\"regionendpoint\":\"http://127.0.0.1:$port\",\"forcepathstyle\":true,\"region\":\"us-east-1\",\"bucket\":\"registry\",\"accesskey\":\"testkey\",\"secretkey\":\"testsecret\"}'"

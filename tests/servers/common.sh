@@ -11,6 +11,9 @@ dir=${1:?usage: $0 DIRECTORY}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
+# A script that fails says where, and what its programs have printed.
+trap 'echo "$0: line $LINENO failed; the ends of all outputs follow" >&2; tail -n 20 "$dir"/*.out >&2' ERR
+
 # A port that nobody listens on now.
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -24,6 +27,11 @@ start() {
     echo $! >>"$dir/pids"
 }
 
+# Runs a command whose output is of interest only when it fails.
+quietly() {
+    "$@" >>"$dir/setup.out" 2>&1
+}
+
 # Waits until a command succeeds, a minute at most.
 await() {
     tries=300
@@ -31,8 +39,7 @@ await() {
         tries=$((tries - 1))
         if [ "$tries" -eq 0 ]; then
             echo "not ready after a minute: $*" >&2
-            cat "$dir"/*.out >&2
-            exit 1
+            return 1
         fi
         sleep 0.2
     done

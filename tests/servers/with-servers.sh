@@ -19,6 +19,7 @@ stop() {
     rm -rf "$dir"
 }
 trap stop EXIT
+export SAMPAN_TEST_SERVERS="${names[*]}"
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

@@ -1,6 +1,16 @@
 //! What the tests of this crate share.
 
-/// The section of the server that `variable` names, in JSON.
-pub(crate) fn profile(variable: &str) -> Option<String> {
-    std::env::var(variable).ok().filter(|section| !section.is_empty())
+use libtest_mimic::Trial;
+use sampan_conformance::Fixture;
+
+/// The trials on `fixture`, with the profile in front of what each lacks.
+pub(crate) fn of_profile(profile: &str, fixture: &Fixture) -> Vec<Trial> {
+    let name = |trial: Trial| {
+        let kind = match trial.kind() {
+            "" => profile.to_owned(),
+            lacking => format!("{profile}: {lacking}"),
+        };
+        trial.with_kind(kind)
+    };
+    sampan_conformance::trials(fixture).into_iter().map(name).collect()
 }
