@@ -13,6 +13,7 @@ mod object_store;
 mod peer;
 mod podman;
 mod proxy;
+mod replicas;
 mod request_budget;
 mod skopeo;
 pub(crate) mod support;

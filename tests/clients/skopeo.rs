@@ -2,17 +2,9 @@
 
 use std::path::Path;
 
-use super::support::{filesystem_config, multi_platform_layout, oci_layout, registry, run, tool};
-
-#[track_caller]
-fn copy(from: &str, to: &str, all: bool) {
-    let mut command = tool("skopeo");
-    command.args(["copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"]);
-    if all {
-        command.arg("--all");
-    }
-    run(command.args([from, to]));
-}
+use super::support::{
+    assert_same_blobs, copy, filesystem_config, multi_platform_layout, oci_layout, registry, run, tool,
+};
 
 #[test]
 #[ignore = "needs skopeo and umoci"]
@@ -62,23 +54,4 @@ fn an_index_is_copied_with_all_its_images() {
     run(tool("skopeo").args(["delete", "--tls-verify=false", &remote]));
     let tags = run(tool("skopeo").args(["list-tags", "--tls-verify=false", remote.trim_end_matches(":all")]));
     assert!(tags.contains("\"Tags\": []"), "{tags}");
-}
-
-/// Every blob of `sent` that an image in `back` needs is there, and the other way round.
-#[track_caller]
-fn assert_same_blobs(sent: &Path, back: &Path) {
-    let names = |layout: &Path| {
-        let entries = std::fs::read_dir(layout.join("blobs/sha256")).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect::<std::collections::BTreeSet<_>>()
-    };
-    let (sent_names, back_names) = (names(sent), names(back));
-    assert!(!back_names.is_empty());
-    // umoci keeps the manifests of intermediate steps in its layout.
-    assert!(back_names.is_subset(&sent_names), "{back_names:?} is not within {sent_names:?}");
-    for name in back_names {
-        let read = |layout: &Path| std::fs::read(layout.join("blobs/sha256").join(&name)).unwrap();
-        assert!(read(sent) == read(back), "blob {name} differs");
-    }
 }

@@ -1,5 +1,6 @@
 //! Images made on the spot, without a network.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,37 @@ pub(crate) fn multi_platform_layout(directory: &Path) -> PathBuf {
     layout
 }
 
-fn random(len: usize) -> Vec<u8> {
-    (0..len).map(|_| rand::random()).collect()
+/// Copies an image, or with `all` an index and its images, by skopeo.
+#[track_caller]
+pub(crate) fn copy(from: &str, to: &str, all: bool) {
+    let mut command = tool("skopeo");
+    command.args(["copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"]);
+    if all {
+        command.arg("--all");
+    }
+    run(command.args([from, to]));
+}
+
+/// Every blob of `sent` that an image in `back` needs is there, and the other way round.
+#[track_caller]
+pub(crate) fn assert_same_blobs(sent: &Path, back: &Path) {
+    let names = |layout: &Path| {
+        let entries = fs::read_dir(layout.join("blobs/sha256")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<BTreeSet<_>>()
+    };
+    let (sent_names, back_names) = (names(sent), names(back));
+    assert!(!back_names.is_empty());
+    // umoci keeps the manifests of intermediate steps in its layout.
+    assert!(back_names.is_subset(&sent_names), "{back_names:?} is not within {sent_names:?}");
+    for name in back_names {
+        let read = |layout: &Path| fs::read(layout.join("blobs/sha256").join(&name)).unwrap();
+        assert!(read(sent) == read(back), "blob {name} differs");
+    }
+}
+
+/// Bytes that nobody has seen before.
+pub(crate) fn random(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    rand::fill(&mut bytes[..]);
+    bytes
 }

@@ -2,6 +2,7 @@
 
 mod dockerd;
 mod image;
+mod nginx;
 mod process;
 mod registry;
 mod site;
@@ -10,7 +11,8 @@ mod tool;
 mod wire;
 
 pub(crate) use dockerd::Dockerd;
-pub(crate) use image::{multi_platform_layout, oci_layout};
+pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layout, random};
+pub(crate) use nginx::Nginx;
 pub(crate) use process::Process;
 pub(crate) use registry::{
     DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry, registry_command,
@@ -18,4 +20,4 @@ pub(crate) use registry::{
 pub(crate) use site::Site;
 pub(crate) use store::StoreServer;
 pub(crate) use tool::{fail, run, tool};
-pub(crate) use wire::Wire;
+pub(crate) use wire::{Answer, Wire};
