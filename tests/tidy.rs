@@ -9,6 +9,7 @@ use serde_json::Value;
 
 /// Who may depend on whom, of our own crates (docs/architecture.md); `dev` edges in their own table.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("sampan-bench", &[]),
     ("sampan-driver", &[]),
     ("sampan-driver-filesystem", &["sampan-driver"]),
     ("sampan-driver-inmemory", &["sampan-driver"]),
@@ -18,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "sampan",
         &[
+            "sampan-bench",
             "sampan-driver",
             "sampan-driver-filesystem",
             "sampan-driver-inmemory",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::bench::BenchOptions;
 use crate::config::GoDuration;
 use crate::serve::certificate::DEFAULT_DAYS;
 
@@ -48,6 +49,12 @@ pub(super) enum Command {
 
     /// Make a certificate authority and a server certificate for a network without one
     Certificate(CertificateOptions),
+
+    /// Measure any OCI registry from outside, or two in turn: throughput, latency, and what the server spends
+    ///
+    /// It fills a repository with random content, and removes it again as far as the registry lets it.
+    /// Give it a registry that may be loaded, never one that others depend on.
+    Bench(Box<BenchOptions>),
 
     /// Print a completion script for a shell
     Completion {

@@ -3,6 +3,7 @@
 //! 0 is success, 1 a failure, 2 a command that was not understood, 3 a collection that could not read everything.
 
 mod args;
+mod bench;
 mod certificate;
 mod check;
 mod garbage_collect;
@@ -38,6 +39,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Config(command)) => check::run(&drivers, command),
         Some(Command::Htpasswd(command)) => htpasswd::run(command),
         Some(Command::Certificate(options)) => certificate::run(options),
+        Some(Command::Bench(options)) => bench::run(*options),
         Some(Command::Completion { shell }) => {
             completion(shell);
             Ok(())

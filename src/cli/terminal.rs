@@ -29,3 +29,12 @@ pub(super) fn password(user: &str, is_new: bool) -> io::Result<Vec<u8>> {
 pub(super) fn warn(line: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
 }
+
+/// Shows what is going on in a line that the next one replaces, if somebody is looking.
+pub(super) fn progress(text: &str) {
+    let mut stderr = io::stderr().lock();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\x1b[K{text}");
+        let _ = stderr.flush();
+    }
+}

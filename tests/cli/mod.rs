@@ -1,8 +1,10 @@
 //! The built binary, as its users start it: exit codes, what it prints, what it leaves.
 
+mod bench_command;
 mod config_command;
 mod config_samples;
 mod debug_listener;
+mod fake_registry;
 mod htpasswd_command;
 mod serve_command;
 pub(crate) mod support;

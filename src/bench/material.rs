@@ -1,0 +1,121 @@
+//! `Material`: what is put into each server before the clock runs, the same for both.
+
+use serde_json::json;
+
+use crate::content::{Blob, Source};
+use crate::options::Options;
+use crate::registry::MANIFEST;
+use crate::work::Work;
+
+/// How many bytes of large blobs there are, so that they are not all one.
+const LARGE_VOLUME: u64 = 512 << 20;
+
+/// How many small blobs there are.
+const SMALL_BLOBS: usize = 256;
+
+/// How many images there are, each with a tag.
+const IMAGES: usize = 5;
+
+/// How many layers an image has.
+pub(crate) const LAYERS: usize = 5;
+
+/// Bytes of a layer.
+const LAYER: u64 = 1 << 20;
+
+/// How many further repositories the catalogue has.
+pub(crate) const REPOSITORIES: usize = 9;
+
+/// Content for all works of a run.
+pub(crate) struct Material {
+    /// Large blobs.
+    pub(crate) large: Vec<Blob>,
+    /// Small blobs.
+    pub(crate) small: Vec<Blob>,
+    /// Images.
+    pub(crate) images: Vec<Image>,
+    /// Whether there are further repositories.
+    pub(crate) repositories: bool,
+    /// Where new large blobs come from.
+    pub(crate) large_source: Source,
+    /// Where new small blobs come from.
+    pub(crate) small_source: Source,
+    /// Where new layers come from.
+    pub(crate) layer_source: Source,
+}
+
+/// A manifest and what it refers to.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    /// The manifest.
+    pub(crate) manifest: Blob,
+    /// The config.
+    pub(crate) config: Blob,
+    /// The layers.
+    pub(crate) layers: Vec<Blob>,
+}
+
+impl Material {
+    /// Makes what the works of a run need.
+    pub(crate) fn new(options: &Options) -> Self {
+        let needs = |works: &[Work]| options.works.iter().any(|work| works.contains(work));
+        let large_source = Source::new(options.large);
+        let small_source = Source::new(options.small);
+        let layer_source = Source::new(LAYER);
+        let large = if needs(&[Work::PullLarge]) { (LARGE_VOLUME / options.large).clamp(1, 16) } else { 0 };
+        let small = if needs(&[Work::PullSmall, Work::Mixed]) { SMALL_BLOBS } else { 0 };
+        let images = if options.works.iter().all(|work| {
+            matches!(
+                work,
+                Work::PushMonolithic
+                    | Work::PushStreamed
+                    | Work::PushChunked
+                    | Work::PushSmall
+                    | Work::PushImage
+                    | Work::PullLarge
+                    | Work::PullSmall
+            )
+        }) {
+            0
+        } else {
+            IMAGES
+        };
+        Self {
+            large: (0..large).map(|_| large_source.blob()).collect(),
+            small: (0..small).map(|_| small_source.blob()).collect(),
+            images: (0..images).map(|_| Image::new(&layer_source, LAYERS)).collect(),
+            repositories: needs(&[Work::Catalog]),
+            large_source,
+            small_source,
+            layer_source,
+        }
+    }
+}
+
+impl Image {
+    /// An image that there has never been.
+    pub(crate) fn new(layers: &Source, count: usize) -> Self {
+        let layers: Vec<_> = (0..count).map(|_| layers.blob()).collect();
+        let diffs: Vec<_> = layers.iter().map(|layer| &layer.digest).collect();
+        let config = json!({
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Labels": {"serial": format!("{:032x}", rand::random::<u128>())}},
+            "rootfs": {"type": "layers", "diff_ids": diffs},
+        });
+        let config = Blob::of(config.to_string());
+        let describe = |blob: &Blob, media_type: &str| json!({"mediaType": media_type, "digest": blob.digest, "size": blob.size});
+        let layer_type = "application/vnd.oci.image.layer.v1.tar";
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": describe(&config, "application/vnd.oci.image.config.v1+json"),
+            "layers": layers.iter().map(|layer| describe(layer, layer_type)).collect::<Vec<_>>(),
+        });
+        Self { manifest: Blob::of(manifest.to_string()), config, layers }
+    }
+
+    /// Everything that the manifest refers to.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+}

@@ -1,0 +1,312 @@
+//! `Side`: one of the servers, set up, and cleaned up again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use http::{HeaderValue, Method};
+
+use crate::auth::authorize;
+use crate::client::Connection;
+use crate::content::Blob;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::job::{Job, Left, push_image};
+use crate::material::{Material, REPOSITORIES};
+use crate::options::{Kind, Options, Target};
+use crate::process::Process;
+use crate::registry::{Fetch, How, MANIFEST};
+use crate::work::Work;
+
+/// A server and what it was given.
+pub(crate) struct Side {
+    /// How it is reached.
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// What it is.
+    pub(crate) target: Target,
+    /// Its process.
+    pub(crate) process: Option<Process>,
+    /// What was put into it and should go.
+    left: Vec<(String, Left)>,
+    repository: String,
+}
+
+impl Side {
+    /// Finds the server, and its process.
+    pub(crate) fn new(target: &Target, options: &Options) -> Result<Self> {
+        Ok(Self {
+            endpoint: Arc::new(Endpoint::resolve(&target.url, &target.tls)?),
+            target: target.clone(),
+            process: target.pid.map(Process::new).transpose()?,
+            left: Vec::new(),
+            repository: options.repository.clone(),
+        })
+    }
+
+    /// What its requests carry from now on; a token is fetched anew.
+    pub(crate) async fn authorization(&self) -> Result<Option<HeaderValue>> {
+        if self.target.kind != Kind::Registry {
+            return Ok(None);
+        }
+        let mut scopes =
+            vec![format!("repository:{}:pull,push,delete", self.repository), "registry:catalog:*".to_owned()];
+        scopes.extend((1..=REPOSITORIES).map(|n| format!("repository:{}:pull,push,delete", self.further(n))));
+        authorize(&self.endpoint, &self.target, &scopes).await
+    }
+
+    /// Puts the material into it, and sees that it comes out as it went in.
+    pub(crate) async fn prepare(&mut self, material: &Material) -> Result<()> {
+        match self.target.kind.clone() {
+            Kind::Registry => self.fill(material).await?,
+            Kind::Files(directory) => self.write(&directory, material)?,
+        }
+        let mut connection = self.connection().await?;
+        for blob in material.large.iter().chain(&material.small) {
+            connection.verify(&self.blob(blob)).await?;
+        }
+        if self.target.kind == Kind::Registry {
+            for image in &material.images {
+                connection.verify(&self.manifest(Method::GET, &image.manifest, Name::Tag)).await?;
+                connection.verify(&self.manifest(Method::HEAD, &image.manifest, Name::Digest)).await?;
+                for blob in image.blobs() {
+                    connection.verify(&self.blob(blob)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn fill(&mut self, material: &Material) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let mut left = Vec::new();
+        let filled = self.fill_over(&mut connection, material, &mut left).await;
+        self.left.append(&mut left);
+        filled
+    }
+
+    async fn fill_over(
+        &self,
+        connection: &mut Connection,
+        material: &Material,
+        left: &mut Vec<(String, Left)>,
+    ) -> Result<()> {
+        for blob in material.large.iter().chain(&material.small) {
+            left.push((self.repository.clone(), Left::Blob(blob.digest.clone(), blob.size)));
+            connection.push(&self.repository, blob, How::Monolithic).await?;
+        }
+        let further = match (material.repositories, material.images.first()) {
+            (true, Some(image)) => (1..=REPOSITORIES).map(|n| (self.further(n), image)).collect(),
+            _ => Vec::new(),
+        };
+        let images = material.images.iter().map(|image| (self.repository.clone(), image));
+        for (repository, image) in images.chain(further) {
+            let mut pushed = Vec::new();
+            let outcome = push_image(connection, &repository, image, &mut pushed).await;
+            left.extend(pushed.into_iter().map(|pushed| (repository.clone(), pushed)));
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// A repository that there is only for the catalogue.
+    fn further(&self, number: usize) -> String {
+        format!("{}-{number}", self.repository)
+    }
+
+    fn write(&self, directory: &Path, material: &Material) -> Result<()> {
+        let directory = self.files(directory);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| Error::File { path, source }
+        };
+        fs::create_dir_all(&directory).map_err(failed(&directory))?;
+        let manifests = material.images.iter().map(|image| &image.manifest);
+        for blob in material.large.iter().chain(&material.small).chain(manifests) {
+            let path = directory.join(blob.hex());
+            let mut file = fs::File::create(&path).map_err(failed(&path))?;
+            for piece in blob.pieces() {
+                std::io::Write::write_all(&mut file, &piece).map_err(failed(&path))?;
+            }
+            file.sync_all().map_err(failed(&path))?;
+        }
+        Ok(())
+    }
+
+    fn files(&self, directory: &Path) -> PathBuf {
+        directory.join(self.repository.replace('/', "-"))
+    }
+
+    /// A connection for set-up and clean-up.
+    async fn connection(&self) -> Result<Connection> {
+        Connection::open(self.endpoint.clone(), self.authorization().await?).await
+    }
+
+    /// Keeps in mind what is to be removed.
+    pub(crate) fn remember(&mut self, left: Vec<Left>) {
+        self.left.extend(left.into_iter().map(|left| (self.repository.clone(), left)));
+    }
+
+    /// The work for this server.
+    pub(crate) fn job(&self, work: Work, material: &Material) -> Job {
+        let repository = || self.repository.clone();
+        let each = |fetches: Vec<Fetch>| fetches.into_iter().map(|fetch| vec![fetch]).collect();
+        let blobs = |blobs: &[Blob]| each(blobs.iter().map(|blob| self.blob(blob)).collect());
+        let manifests = |method: Method, name: Name| {
+            let all = material.images.iter();
+            each(all.map(|image| self.manifest(method.clone(), &image.manifest, name)).collect())
+        };
+        let fetch = |operations: Vec<Vec<Fetch>>| match (work.reads_blobs(), &self.target.cold) {
+            (true, Some(_)) => Job::FetchOnce(operations, AtomicU64::new(0)),
+            _ => Job::Fetch(operations),
+        };
+        let push = |how| Job::Push { repository: repository(), source: material.large_source.clone(), how };
+        match work {
+            Work::PushMonolithic => push(How::Monolithic),
+            Work::PushStreamed => push(How::Streamed),
+            Work::PushChunked => push(How::Chunked),
+            Work::PushSmall => Job::Push {
+                repository: repository(),
+                source: material.small_source.clone(),
+                how: How::Monolithic,
+            },
+            Work::PushImage => {
+                Job::PushImage { repository: repository(), layers: material.layer_source.clone() }
+            }
+            Work::PullLarge => fetch(blobs(&material.large)),
+            Work::PullSmall => fetch(blobs(&material.small)),
+            Work::PullImage => {
+                let images = material.images.iter();
+                fetch(
+                    images
+                        .map(|image| {
+                            let manifest = self.manifest(Method::GET, &image.manifest, Name::Tag);
+                            std::iter::once(manifest)
+                                .chain(image.blobs().map(|blob| self.blob(blob)))
+                                .collect()
+                        })
+                        .collect(),
+                )
+            }
+            Work::ManifestGetTag => fetch(manifests(Method::GET, Name::Tag)),
+            Work::ManifestGetDigest => fetch(manifests(Method::GET, Name::Digest)),
+            Work::ManifestHeadTag => fetch(manifests(Method::HEAD, Name::Tag)),
+            Work::ManifestHeadDigest => fetch(manifests(Method::HEAD, Name::Digest)),
+            Work::TagsList => fetch(vec![vec![self.list(&format!("{}/tags/list", self.repository))]]),
+            Work::Catalog => fetch(vec![vec![self.list("_catalog?n=100")]]),
+            Work::Mixed => Job::Mixed {
+                jobs: [
+                    Work::ManifestGetTag,
+                    Work::ManifestHeadTag,
+                    Work::ManifestGetDigest,
+                    Work::PullSmall,
+                    Work::TagsList,
+                    Work::PushSmall,
+                ]
+                .map(|work| self.job(work, material))
+                .into(),
+                turns: [0, 3, 1, 0, 3, 2, 4, 0, 3, 1, 0, 3, 5, 0, 3, 1, 2, 4, 0, 3],
+            },
+        }
+    }
+
+    fn blob(&self, blob: &Blob) -> Fetch {
+        let path = match &self.target.kind {
+            Kind::Registry => {
+                format!("{}/v2/{}/blobs/{}", self.endpoint.prefix, self.repository, blob.digest)
+            }
+            Kind::Files(_) => self.file(blob),
+        };
+        let expected = Some((blob.size, blob.digest.clone()));
+        Fetch { method: Method::GET, path, accept: None, expected }
+    }
+
+    fn manifest(&self, method: Method, manifest: &Blob, name: Name) -> Fetch {
+        let reference = match name {
+            Name::Tag => &manifest.hex()[..16],
+            Name::Digest => &manifest.digest,
+        };
+        let path = match &self.target.kind {
+            Kind::Registry => {
+                format!("{}/v2/{}/manifests/{reference}", self.endpoint.prefix, self.repository)
+            }
+            Kind::Files(_) => self.file(manifest),
+        };
+        let expected = Some((manifest.size, manifest.digest.clone()));
+        Fetch { method, path, accept: Some(MANIFEST), expected }
+    }
+
+    fn file(&self, blob: &Blob) -> String {
+        format!("{}/{}/{}", self.endpoint.prefix, self.repository.replace('/', "-"), blob.hex())
+    }
+
+    fn list(&self, rest: &str) -> Fetch {
+        let path = format!("{}/v2/{rest}", self.endpoint.prefix);
+        Fetch { method: Method::GET, path, accept: None, expected: None }
+    }
+
+    /// Removes what was put into it, as far as it lets us; says what stays.
+    pub(crate) async fn clean_up(&mut self) -> Result<Option<String>> {
+        if let Kind::Files(directory) = &self.target.kind {
+            let path = self.files(directory);
+            return match fs::remove_dir_all(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::File { path, source })
+                }
+                _ => Ok(None),
+            };
+        }
+        let bytes: u64 = self.left.iter().map(|(_, left)| left.size()).sum();
+        if self.left.is_empty() {
+            return Ok(None);
+        }
+        let mut connection = self.connection().await?;
+        // Manifests were pushed last and go first.
+        for (repository, left) in self.left.drain(..).rev() {
+            let kind = match &left {
+                Left::Blob(..) => "blobs",
+                Left::Manifest(_) => "manifests",
+            };
+            let path = format!("{}/v2/{repository}/{kind}/{}", self.endpoint.prefix, left.digest());
+            if !connection.delete(&path).await? {
+                return Ok(Some(format!(
+                    "{} does not delete: {} in {}* stays, with all tags",
+                    self.endpoint.host,
+                    mib(bytes),
+                    self.repository
+                )));
+            }
+        }
+        Ok(Some(format!(
+            "{}: everything was deleted again; the {} in {}* are freed by the registry's next garbage collection",
+            self.endpoint.host,
+            mib(bytes),
+            self.repository
+        )))
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+#[derive(Clone, Copy)]
+enum Name {
+    Tag,
+    Digest,
+}
+
+impl Left {
+    fn digest(&self) -> &str {
+        match self {
+            Self::Blob(digest, _) | Self::Manifest(digest) => digest,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Blob(_, size) => *size,
+            Self::Manifest(_) => 0,
+        }
+    }
+}

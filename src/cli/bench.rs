@@ -1,0 +1,202 @@
+//! `registry bench`.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use sampan_bench::{Credentials, Kind, Options, Target, TlsOptions, Work};
+use url::Url;
+
+use super::Outcome;
+use super::args::ReportFormat;
+use super::terminal::{password, progress, say};
+use crate::config::{ByteSize, GoDuration};
+
+/// The password of `--user`, when no file is given.
+const PASSWORD_VARIABLE: &str = "BENCH_PASSWORD";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchOptions {
+    /// The registry A, such as http://localhost:5000
+    url: Url,
+
+    /// The registry B, which does the same work in turn with A
+    #[arg(long, value_name = "URL")]
+    vs: Option<Url>,
+
+    /// What they do; all of it without this
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',', value_parser = works())]
+    work: Vec<Work>,
+
+    /// How many clients at once, each on a connection of its own; several numbers are measured one after the other
+    #[arg(long, short, value_name = "N", value_delimiter = ',', default_value = "1,16")]
+    clients: Vec<usize>,
+
+    /// How many threads the clients share
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+
+    /// How often each work is measured on each registry
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rounds: usize,
+
+    /// How long one measurement takes
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    duration: GoDuration,
+
+    /// The size of large blobs
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    large: ByteSize,
+
+    /// The size of small blobs
+    #[arg(long, value_name = "SIZE", default_value = "4KiB")]
+    small: ByteSize,
+
+    /// A measurement of pushes ends when it has pushed this much, or one blob for each client
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    push_volume: ByteSize,
+
+    /// The repository that is filled [default: bench/ and a random number]
+    #[arg(long, value_name = "NAME")]
+    repository: Option<String>,
+
+    /// Leave in the registry what was pushed
+    #[arg(long)]
+    keep: bool,
+
+    /// How the outcome is printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+
+    /// A's process on this machine: its CPU time and memory are told, with those of its children
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+
+    /// B's process
+    #[arg(long, value_name = "PID", requires = "vs")]
+    vs_pid: Option<u32>,
+
+    /// A's data directory on this machine: it is put out of the page cache before each measurement of a pull
+    #[arg(long, value_name = "DIRECTORY")]
+    cold: Option<PathBuf>,
+
+    /// B's data directory
+    #[arg(long, value_name = "DIRECTORY", requires_all = ["vs", "cold"])]
+    vs_cold: Option<PathBuf>,
+
+    /// A is a server of plain files, such as nginx, with this directory: blobs are put there and pulled as files
+    #[arg(long, value_name = "DIRECTORY")]
+    files: Option<PathBuf>,
+
+    /// B is a server of plain files
+    #[arg(long, value_name = "DIRECTORY", requires = "vs")]
+    vs_files: Option<PathBuf>,
+
+    /// Who asks; the password is in --password-file or $BENCH_PASSWORD, or is asked for or read from standard input
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// A file whose first line is the password
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+
+    /// Who asks B, if that is not --user
+    #[arg(long, value_name = "NAME", requires = "vs_password_file")]
+    vs_user: Option<String>,
+
+    /// A file whose first line is the password of --vs-user
+    #[arg(long, value_name = "FILE", requires_all = ["vs", "vs_user"])]
+    vs_password_file: Option<PathBuf>,
+
+    /// A PEM file with the authority that signed the certificates; else those that this machine trusts
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    cacert: Option<PathBuf>,
+
+    /// Believe any certificate
+    #[arg(long)]
+    insecure: bool,
+}
+
+pub(super) fn run(options: BenchOptions) -> Outcome {
+    let format = options.format;
+    let options = resolve(options)?;
+    let report = sampan_bench::run(&options, &mut |text| progress(text));
+    progress("");
+    let report = report?;
+    match format {
+        ReportFormat::Json => say(serde_json::to_string_pretty(&report)?),
+        ReportFormat::Text => say(report.to_string()),
+    }
+    Ok(())
+}
+
+fn resolve(options: BenchOptions) -> Result<Options, Box<dyn std::error::Error>> {
+    let tls = match (options.insecure, options.cacert) {
+        (true, _) => TlsOptions::Insecure,
+        (false, Some(path)) => TlsOptions::Authority(path),
+        (false, None) => TlsOptions::System,
+    };
+    let kind = |files: Option<PathBuf>| files.map_or(Kind::Registry, Kind::Files);
+    let credentials = credentials(options.user, options.password_file.as_deref())?;
+    let vs_credentials = match options.vs_user {
+        None => credentials.clone(),
+        user => self::credentials(user, options.vs_password_file.as_deref())?,
+    };
+    let target = Target {
+        url: options.url,
+        kind: kind(options.files),
+        credentials,
+        tls: tls.clone(),
+        pid: options.pid,
+        cold: options.cold,
+    };
+    let versus = options.vs.map(|url| Target {
+        url,
+        kind: kind(options.vs_files),
+        credentials: vs_credentials,
+        tls,
+        pid: options.vs_pid,
+        cold: options.vs_cold,
+    });
+    let files_only =
+        [&Some(&target), &versus.as_ref()].into_iter().flatten().any(|target| target.kind != Kind::Registry);
+    let works = match options.work {
+        named if !named.is_empty() => named,
+        _ if files_only => vec![Work::PullLarge, Work::PullSmall],
+        _ => Work::ALL.to_vec(),
+    };
+    Ok(Options {
+        target,
+        versus,
+        works,
+        clients: options.clients,
+        threads: options.threads,
+        rounds: options.rounds,
+        duration: options.duration.0,
+        large: options.large.0,
+        small: options.small.0,
+        push_volume: options.push_volume.0,
+        repository: options.repository.unwrap_or_else(|| format!("bench/{:08x}", rand::random::<u32>())),
+        keep: options.keep,
+    })
+}
+
+fn works() -> impl TypedValueParser<Value = Work> {
+    PossibleValuesParser::new(Work::ALL.map(Work::name)).try_map(|name| name.parse::<Work>())
+}
+
+fn credentials(
+    user: Option<String>,
+    file: Option<&Path>,
+) -> Result<Option<Credentials>, Box<dyn std::error::Error>> {
+    let Some(user) = user else { return Ok(None) };
+    let password = match (file, std::env::var(PASSWORD_VARIABLE)) {
+        (Some(file), _) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| format!("the password cannot be read from {}: {error}", file.display()))?;
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+        (None, Ok(password)) => password,
+        (None, Err(_)) => String::from_utf8(password(&user, false)?)?,
+    };
+    Ok(Some(Credentials { user, password }))
+}
