@@ -24,6 +24,8 @@ pub enum Need {
     AtomicRename,
     /// `Capabilities::durable`.
     Durable,
+    /// `Capabilities::flat`.
+    Flat,
     /// Room and patience: `SAMPAN_CONFORMANCE_LARGE` is set.
     Large,
     /// The lack of `Capabilities::redirect`.

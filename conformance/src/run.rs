@@ -91,6 +91,7 @@ fn lacking(need: Need, capabilities: Capabilities, large_bytes: Option<u64>) -> 
         Need::Nothing => (true, ""),
         Need::AtomicRename => (capabilities.atomic_rename, "rename is not atomic"),
         Need::Durable => (capabilities.durable, "not durable"),
+        Need::Flat => (capabilities.flat, "it has directories"),
         Need::Large => (large_bytes.is_some(), "set SAMPAN_CONFORMANCE_LARGE to a number of MiB"),
         Need::NoRedirect => (!capabilities.redirect, "it redirects"),
         Need::Redirect => (capabilities.redirect, "no redirects"),

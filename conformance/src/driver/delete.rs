@@ -157,6 +157,17 @@ async fn is_seen_at_once(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
+async fn nothing_stays_of_a_directory(ctx: Context) -> Result<(), Failed> {
+    ctx.fill(&["/dir/a/file", "/dir/b/deep/file", "/other/file"]).await?;
+    ctx.delete("/dir/a/file").await?;
+    equal(ctx.names("/dir", None).await?, ["b/"], "the listing after the last file of `a` was deleted")?;
+    let paths = futures::stream::iter([path("/dir/b/deep/file")]).boxed();
+    for (_, result) in ctx.driver().delete_all(paths).collect::<Vec<_>>().await {
+        result?;
+    }
+    equal(ctx.names("/", None).await?, ["other/"], "the listing after the last file of `dir` was deleted")
+}
+
 pub(crate) const CLAUSES: &[Clause] = table! { "driver::delete":
     removes_the_file,
     is_idempotent,
@@ -169,4 +180,5 @@ pub(crate) const CLAUSES: &[Clause] = table! { "driver::delete":
     all_answers_for_each,
     all_of_nothing_is_nothing,
     is_seen_at_once,
+    nothing_stays_of_a_directory if Flat,
 };

@@ -131,6 +131,8 @@ pub enum Lie {
     DeleteTreeDoesNothing,
     /// `delete_tree` leaves staged files.
     DeleteTreeMissesStaged,
+    /// A directory whose files were deleted is still listed.
+    DirectoriesStay,
     /// `delete_tree` leaves a file at the path itself.
     DeleteTreeKeepsItsTop,
     /// `delete_all` gives a thousand answers at most.
@@ -291,6 +293,7 @@ const DRIVER: Bitten = &[
             "delete::tree_stops_at_component",
         ],
     ),
+    (Lie::DirectoriesStay, &["delete::nothing_stays_of_a_directory"]),
     (Lie::DeleteTreeKeepsItsTop, &["delete::tree_takes_a_file_at_its_top"]),
     (Lie::DeleteAllForgetsAnswers, &["delete::all_answers_for_each"]),
     (Lie::DeleteAllInventsAnswers, &["delete::all_of_nothing_is_nothing"]),

@@ -70,6 +70,14 @@ impl Sabotaged {
             }
             Lie::ListAfterMustExist if !all.iter().any(|entry| Some(entry.name()) == after) => entries = all,
             Lie::ListsAThousand => entries.truncate(1000),
+            Lie::DirectoriesStay => {
+                let directory = |file: &DriverPath| Some(file.below(path)?.split_once('/')?.0.to_owned());
+                entries
+                    .extend(self.memory.notes().ever.iter().filter_map(directory).map(DirEntry::Directory));
+                entries.retain(is_after);
+                entries.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+                entries.dedup();
+            }
             _ => {}
         }
         Ok(entries)

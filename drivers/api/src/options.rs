@@ -9,6 +9,8 @@ pub struct Capabilities {
     pub atomic_rename: bool,
     /// What was acknowledged survives the end of the process; a reopened store has it.
     pub durable: bool,
+    /// Nothing stays of a directory when its last file is deleted, so that to delete its files is to delete the tree.
+    pub flat: bool,
     /// `redirect_url` may answer with a URL.
     pub redirect: bool,
 }

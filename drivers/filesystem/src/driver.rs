@@ -56,7 +56,7 @@ impl StorageDriver for FilesystemDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_rename: true, durable: true, redirect: false }
+        Capabilities { atomic_rename: true, durable: true, flat: false, redirect: false }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

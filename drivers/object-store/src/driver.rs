@@ -89,7 +89,7 @@ impl StorageDriver for ObjectStoreDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_rename: false, durable: true, redirect: self.bucket.redirect }
+        Capabilities { atomic_rename: false, durable: true, flat: true, redirect: self.bucket.redirect }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
