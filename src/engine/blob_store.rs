@@ -5,12 +5,13 @@
 //! Whoever is told that a blob is here is made a promise, of which the link is the token: see [`promise`](crate::promise).
 
 use sampan_driver::{ByteRange, FileReader, RedirectRequest, StorageDriverExt};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::error::OnMissing;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, RepositoryName};
-use crate::promise::{Hold, Promises, Renewal};
+use crate::promise::{Hold, Look, Promises, Renewal};
 use crate::{Error, Repository, Result, link};
 
 /// The blobs of one repository.
@@ -55,7 +56,7 @@ impl LinkedBlobs {
             return Ok(found); // Nothing that is pushed could need it.
         }
         let renewal = self.promises().renewal(self.driver()).await?;
-        if self.renew(&found, renewal).await? {
+        if self.renew(digest, &found.canonical, renewal).await? {
             let look = self.promises().look(self.driver()).await?;
             if look.doomed.has_blob(&self.repository.name, &found.canonical) {
                 return Err(self.unknown(digest));
@@ -68,9 +69,21 @@ impl LinkedBlobs {
     /// What [`stat`](Self::stat) tells, without a promise.
     pub(crate) async fn lookup(&self, digest: &Digest) -> Result<BlobInfo> {
         let canonical = self.resolve(digest).await?;
+        let before = Instant::now();
         let info = self.driver().stat(&Entry::Blob(canonical.clone()).path()).await;
         let info = info.on_missing(|| self.unknown(digest))?;
+        self.promises().note_data(&canonical, before);
         Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes: info.size_bytes })
+    }
+
+    /// What a blob that can be pulled from here is stored under. Where `look` allows it, data that were seen since are not
+    /// asked for again.
+    pub(crate) async fn find_data(&self, digest: &Digest, look: &Look) -> Result<Digest> {
+        let canonical = self.resolve(digest).await?;
+        match self.promises().has_data(self.driver(), &canonical, look).await? {
+            true => Ok(canonical),
+            false => Err(self.unknown(digest)),
+        }
     }
 
     /// Opens a range of the blob.
@@ -144,13 +157,13 @@ impl LinkedBlobs {
     }
 
     /// Makes data visible that are about to be stored, when the collector has let go of what was there before.
-    pub(crate) async fn announce(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
+    pub(crate) async fn announce(&self, canonical: &Digest, digest: &Digest) -> Result<Look> {
         let hold = Hold::new();
         loop {
             self.link(canonical, digest).await?;
             let look = self.promises().look(self.driver()).await?;
             if !look.doomed.has_blob(&self.repository.name, canonical) {
-                return Ok(());
+                return Ok(look);
             }
             hold.wait(canonical).await?;
         }
@@ -167,17 +180,17 @@ impl LinkedBlobs {
     }
 
     /// Makes the token of a blob young, if need be: tells whether it was written.
-    pub(crate) async fn renew(&self, found: &BlobInfo, renewal: Renewal) -> Result<bool> {
+    pub(crate) async fn renew(&self, digest: &Digest, canonical: &Digest, renewal: Renewal) -> Result<bool> {
         if renewal == Renewal::Nothing {
             return Ok(false);
         }
-        let link = Entry::LayerLink(self.repository.name.clone(), found.canonical.clone()).path();
+        let link = Entry::LayerLink(self.repository.name.clone(), canonical.clone()).path();
         let due = match self.driver().stat_if_any(&link).await? {
             Some(info) => renewal.is_due(info.modified),
-            None => return Err(self.unknown(&found.digest)),
+            None => return Err(self.unknown(digest)),
         };
         if due {
-            self.link(&found.canonical, &found.digest).await?;
+            self.link(canonical, digest).await?;
         }
         Ok(due)
     }

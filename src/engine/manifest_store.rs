@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverPath, PutMode, StorageDriver, StorageDriverExt};
+use tokio::time::Instant;
 
 use crate::cache::CachedManifest;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Manifest, Reference, Tag};
-use crate::promise::{Hold, Promises, Renewal};
+use crate::promise::{Hold, Look, Promises, Renewal};
 use crate::{Error, Repository, Result, link};
 
 /// The manifests of one repository.
@@ -240,7 +241,7 @@ impl ManifestStore {
                 false => self.promises().renewal(self.driver()).await?,
             };
             // The tokens first, then the look, then the last sight.
-            let canonicals = self.check(&references, renewal).await?;
+            let canonicals = self.check(&references, renewal, &before).await?;
             self.store_data(canonical, bytes, renewal).await?;
             if !before.is_fresh() {
                 let look = self.promises().look(self.driver()).await?;
@@ -251,8 +252,8 @@ impl ManifestStore {
                     hold.wait(doomed).await?;
                     continue;
                 }
-                self.check(&references, Renewal::Nothing).await?;
-                if !self.driver().exists(&Entry::Blob(canonical.clone()).path()).await? {
+                self.check(&references, Renewal::Nothing, &look).await?;
+                if !self.promises().has_data(self.driver(), canonical, &look).await? {
                     hold.wait(canonical).await?;
                     continue;
                 }
@@ -283,11 +284,17 @@ impl ManifestStore {
     /// Writes the bytes unless they are there, undamaged, and young enough.
     async fn store_data(&self, canonical: &Digest, bytes: &Bytes, renewal: Renewal) -> Result<()> {
         let path = Entry::Blob(canonical.clone()).path();
-        let here = self.driver().get_content_if_any(&path).await?.is_some_and(|stored| stored == bytes);
-        if here && !self.is_due(canonical, renewal).await? {
-            return Ok(());
+        // Only of a manifest that was here before is it likely, and worth a look; to write it again does no harm.
+        if self.repository.registry.inner.manifests.get(canonical).is_some() {
+            let here = self.driver().get_content_if_any(&path).await?.is_some_and(|stored| stored == bytes);
+            if here && !self.is_due(canonical, renewal).await? {
+                return Ok(());
+            }
         }
-        Ok(self.driver().put_content(&path, bytes.clone(), PutMode::Overwrite).await?)
+        let before = Instant::now();
+        self.driver().put_content(&path, bytes.clone(), PutMode::Overwrite).await?;
+        self.promises().note_data(canonical, before);
+        Ok(())
     }
 
     /// Makes the token of a manifest young, if need be: tells whether it was written.
@@ -325,11 +332,11 @@ impl ManifestStore {
     }
 
     /// Sees that everything is there, makes its tokens young, and tells what it is stored under.
-    async fn check(&self, references: &References, renewal: Renewal) -> Result<Vec<Digest>> {
+    async fn check(&self, references: &References, renewal: Renewal, look: &Look) -> Result<Vec<Digest>> {
         // Owned digests: a stream of borrowed ones makes futures of which the compiler cannot tell that they are `Send`.
         let found: Vec<(Digest, Option<Digest>)> = stream::iter(references.digests.clone())
             .map(|digest| async move {
-                let canonical = self.check_one(&digest, references.of_index, renewal).await?;
+                let canonical = self.check_one(&digest, references.of_index, renewal, look).await?;
                 Ok::<_, Error>((digest, canonical))
             })
             .buffered(CONCURRENT_LOOKUPS)
@@ -346,12 +353,18 @@ impl ManifestStore {
         }
     }
 
-    async fn check_one(&self, digest: &Digest, of_index: bool, renewal: Renewal) -> Result<Option<Digest>> {
+    async fn check_one(
+        &self,
+        digest: &Digest,
+        of_index: bool,
+        renewal: Renewal,
+        look: &Look,
+    ) -> Result<Option<Digest>> {
         if of_index {
             match self.resolve(&Reference::Digest(digest.clone())).await {
                 Ok((_, canonical)) => {
                     self.renew(&canonical, renewal).await?;
-                    let here = self.driver().exists(&Entry::Blob(canonical.clone()).path()).await?;
+                    let here = self.promises().has_data(self.driver(), &canonical, look).await?;
                     return Ok(here.then_some(canonical));
                 }
                 Err(Error::ManifestUnknown(..)) => {} // An index of blobs, as build caches are: Distribution takes them.
@@ -360,9 +373,9 @@ impl ManifestStore {
         }
         let blobs = self.repository.blobs();
         let renewed = async {
-            let found = blobs.lookup(digest).await?;
-            blobs.renew(&found, renewal).await?;
-            Ok(found.canonical)
+            let canonical = blobs.find_data(digest, look).await?;
+            blobs.renew(digest, &canonical, renewal).await?;
+            Ok(canonical)
         };
         match renewed.await {
             Ok(canonical) => Ok(Some(canonical)),

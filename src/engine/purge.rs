@@ -85,7 +85,7 @@ impl Registry {
     ) -> Result<Option<u64>> {
         // While it is held here, no request of this process can take it up again.
         let Ok(mut claim) = self.inner.sessions.claim(id, Purpose::Look).await else { return Ok(None) };
-        let hash = claim.hash.take();
+        let remembered = claim.remembered.take();
         let directory = layout::upload(name, id);
         let started = self.started_at(name, id).await?;
         let (mut bytes, mut youngest) = (0, started);
@@ -97,11 +97,11 @@ impl Registry {
         // Nothing at all: an empty directory, which may be about to be filled.
         let Some(youngest) = youngest else { return Ok(None) };
         if youngest >= options.older_than {
-            claim.hash = hash;
+            claim.remembered = remembered;
             return Ok(None);
         }
         if options.dry_run {
-            claim.hash = hash;
+            claim.remembered = remembered;
         } else {
             self.driver().delete_tree(&directory).await?;
         }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use sampan_driver::DriverPath;
 use tokio::sync::Notify;
 
 use crate::upload_hash::UploadHash;
@@ -30,10 +31,19 @@ pub(crate) enum Purpose {
     Write,
 }
 
+/// What is remembered of an upload at rest.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    /// The running hash.
+    pub(crate) hash: UploadHash,
+    /// The files that lie beside the staged one; `None` when another process may have written some.
+    pub(crate) beside: Option<Vec<DriverPath>>,
+}
+
 #[derive(Debug)]
 enum Slot {
     Held(Purpose),
-    Resting(Box<UploadHash>),
+    Resting(Box<Remembered>),
 }
 
 /// More uploads at rest than this, and their hashes are left to the store.
@@ -55,7 +65,7 @@ impl Sessions {
     /// `None` while somebody looks at the upload.
     fn try_claim(&self, id: &UploadId, purpose: Purpose) -> Result<Option<Claim<'_>>> {
         let mut slots = self.lock();
-        let hash = match slots.remove(id) {
+        let remembered = match slots.remove(id) {
             Some(Slot::Held(held)) => {
                 slots.insert(id.clone(), Slot::Held(held));
                 return match held {
@@ -63,11 +73,11 @@ impl Sessions {
                     Purpose::Write => Err(Error::UploadBusy(id.clone())),
                 };
             }
-            Some(Slot::Resting(hash)) => Some(*hash),
+            Some(Slot::Resting(remembered)) => Some(*remembered),
             None => None,
         };
         slots.insert(id.clone(), Slot::Held(purpose));
-        Ok(Some(Claim { sessions: self, id: id.clone(), hash, purpose }))
+        Ok(Some(Claim { sessions: self, id: id.clone(), remembered, purpose }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Slot>> {
@@ -80,20 +90,20 @@ impl Sessions {
 pub(crate) struct Claim<'a> {
     sessions: &'a Sessions,
     id: UploadId,
-    /// The running hash, if it is known. What stands here at the end is remembered.
-    pub(crate) hash: Option<UploadHash>,
+    /// What is known of the upload. What stands here at the end is remembered.
+    pub(crate) remembered: Option<Remembered>,
     purpose: Purpose,
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut slots = self.sessions.lock();
-        match self.hash.take() {
-            Some(hash) => {
+        match self.remembered.take() {
+            Some(remembered) => {
                 if slots.len() >= MAX_RESTING {
                     slots.retain(|_, slot| matches!(slot, Slot::Held(_)));
                 }
-                slots.insert(self.id.clone(), Slot::Resting(Box::new(hash)));
+                slots.insert(self.id.clone(), Slot::Resting(Box::new(remembered)));
             }
             None => {
                 slots.remove(&self.id);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::StreamExt;
-use sampan_driver::FileWriter;
+use sampan_driver::{DriverPath, FileWriter};
 
 use crate::upload_hash::UploadHash;
 use crate::{Body, ChunkRange, Error, Result};
@@ -12,11 +12,17 @@ use crate::{Body, ChunkRange, Error, Result};
 pub(crate) struct Staged {
     pub(crate) writer: Box<dyn FileWriter>,
     pub(crate) hash: Option<UploadHash>,
+    /// The files that lie beside it; `None` when they are not known.
+    pub(crate) beside: Option<Vec<DriverPath>>,
 }
 
 impl Staged {
-    pub(crate) fn new(writer: Box<dyn FileWriter>, hash: Option<UploadHash>) -> Self {
-        Self { writer, hash }
+    pub(crate) fn new(
+        writer: Box<dyn FileWriter>,
+        hash: Option<UploadHash>,
+        beside: Option<Vec<DriverPath>>,
+    ) -> Self {
+        Self { writer, hash, beside }
     }
 
     /// Takes in a body. After an error the file has what came before it.
@@ -44,7 +50,7 @@ impl Staged {
 
     /// Writes and hashes some bytes. The hash is made while the driver writes.
     async fn take(&mut self, bytes: Bytes) -> Result<()> {
-        let Self { writer, hash } = self;
+        let Self { writer, hash, .. } = self;
         let hashing = async {
             if let Some(hash) = hash {
                 hash.update(&bytes);

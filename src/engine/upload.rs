@@ -6,18 +6,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     BoxError, ByteRange, DriverPath, ErrorKind, FileWriter, PutMode, StorageDriver, StorageDriverExt,
     WriteHint, WriteMode,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
 
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest};
-use crate::session::{Claim, Purpose, Sessions};
+use crate::session::{Claim, Purpose, Remembered, Sessions};
 use crate::staged::Staged;
 use crate::upload_hash::UploadHash;
 use crate::upload_id::UploadId;
@@ -82,13 +83,16 @@ impl UploadStore {
         let id = UploadId::random();
         let algorithm = options.algorithm.unwrap_or(Algorithm::Sha256);
         let hash = UploadHash::new(algorithm);
+        let mut beside = Vec::new();
         if algorithm != Algorithm::Sha256 {
             // Tells other processes which digest is to be made.
-            self.keep_hash(&id, &hash).await?;
+            beside = self.keep_hash(&id, &hash).await?;
         }
-        let started = Entry::UploadStartedAt(self.repository.name.clone(), id.clone()).path();
+        let started = self.started_path(&id);
         self.driver().put_content(&started, started_now(), PutMode::Create).await?;
-        self.sessions().claim(&id, Purpose::Write).await?.hash = Some(hash);
+        beside.push(started);
+        let remembered = Remembered { hash, beside: Some(beside) };
+        self.sessions().claim(&id, Purpose::Write).await?.remembered = Some(remembered);
         Ok(UploadStatus { id, size_bytes: 0 })
     }
 
@@ -99,12 +103,12 @@ impl UploadStore {
     /// `UploadUnknown`; `UploadBusy` while a request is writing it.
     pub async fn status(&self, id: &UploadId) -> Result<UploadStatus> {
         let mut claim = self.sessions().claim(id, Purpose::Look).await?;
-        let hash = claim.hash.take();
-        let size_bytes = match self.open_staged(id).await? {
+        let remembered = claim.remembered.take();
+        let size_bytes = match self.open_staged(id, remembered.as_ref()).await? {
             Some(writer) => writer.close().await?,
             None => 0,
         };
-        claim.hash = hash;
+        claim.remembered = remembered;
         Ok(UploadStatus { id: id.clone(), size_bytes })
     }
 
@@ -145,9 +149,10 @@ impl UploadStore {
             self.rest(&mut claim, id, staged).await.map_err(|error| lost(error, id))?;
             return Err(lost(error, id));
         }
+        let beside = staged.beside.take();
         let result = self.publish(id, staged, digest).await.map_err(|error| lost(error, id));
         if matches!(result, Ok(_) | Err(Error::DigestMismatch { .. })) {
-            self.clear(id).await;
+            self.clear(id, beside).await;
         }
         result
     }
@@ -163,7 +168,7 @@ impl UploadStore {
         let id = UploadId::random();
         let hint = WriteHint { len, target: target(digest) };
         let writer = self.driver().writer(&self.data_path(&id), WriteMode::Create(hint)).await?;
-        let mut staged = Staged::new(writer, Some(UploadHash::new(digest.algorithm())));
+        let mut staged = Staged::new(writer, Some(UploadHash::new(digest.algorithm())), None);
         let chunk = len.and_then(|len| Some(ChunkRange { start: 0, end: len.checked_sub(1)? }));
         let result = match staged.receive(chunk, body).await {
             Ok(()) => self.publish(&id, staged, digest).await,
@@ -172,7 +177,8 @@ impl UploadStore {
                 Err(error)
             }
         };
-        self.clear(&id).await;
+        // Where it was published, there is nothing beside it.
+        self.clear(&id, result.is_ok().then(Vec::new)).await;
         result
     }
 
@@ -184,11 +190,11 @@ impl UploadStore {
     pub async fn cancel(&self, id: &UploadId) -> Result<()> {
         self.repository.registry.check_writable()?;
         let mut claim = self.sessions().claim(id, Purpose::Write).await?;
-        if let Some(writer) = self.open_staged(id).await? {
+        if let Some(writer) = self.open_staged(id, None).await? {
             writer.cancel().await?;
         }
         self.driver().delete_tree(&layout::upload(&self.repository.name, id)).await?;
-        claim.hash = None;
+        claim.remembered = None;
         Ok(())
     }
 
@@ -201,32 +207,42 @@ impl UploadStore {
         algorithm: Algorithm,
     ) -> Result<Staged> {
         // Taken out: should this request be dropped half-way, the hash is not to be trusted.
-        let remembered = claim.hash.take();
-        let writer = match self.open_staged(id).await? {
+        let remembered = claim.remembered.take();
+        let writer = match self.open_staged(id, remembered.as_ref()).await? {
             Some(writer) => writer,
             None => self.driver().writer(&self.data_path(id), WriteMode::Create(hint)).await?,
         };
         let size = writer.size();
-        let hash = match remembered.filter(|hash| hash.offset() == size) {
-            Some(hash) => Some(hash),
-            None => self.kept_hash(id, size).await?,
+        // If the upload is not where this process left it, another one went on with it.
+        let (hash, beside) = match remembered.filter(|remembered| remembered.hash.offset() == size) {
+            Some(remembered) => (Some(remembered.hash), remembered.beside),
+            None => (self.kept_hash(id, size).await?, None),
         };
         if size > 0 {
-            return Ok(Staged::new(writer, hash));
+            return Ok(Staged::new(writer, hash, beside));
         }
         let hash = hash
             .filter(|hash| hash.digest(algorithm).is_some())
             .unwrap_or_else(|| UploadHash::new(algorithm));
-        Ok(Staged::new(writer, Some(hash)))
+        Ok(Staged::new(writer, Some(hash), beside))
     }
 
     /// The staged file; `None` when the upload has begun but has no bytes yet.
-    async fn open_staged(&self, id: &UploadId) -> Result<Option<Box<dyn FileWriter>>> {
+    async fn open_staged(
+        &self,
+        id: &UploadId,
+        remembered: Option<&Remembered>,
+    ) -> Result<Option<Box<dyn FileWriter>>> {
         match self.driver().writer(&self.data_path(id), WriteMode::Append).await {
             Ok(writer) => Ok(Some(writer)),
             Err(error) if error.is_not_found() => {
-                let started = Entry::UploadStartedAt(self.repository.name.clone(), id.clone()).path();
-                if self.driver().exists(&started).await? {
+                // What this process began, here, need not be asked for.
+                let started = self.started_path(id);
+                let begun_here = remembered
+                    .filter(|remembered| remembered.hash.offset() == 0)
+                    .and_then(|remembered| remembered.beside.as_ref())
+                    .is_some_and(|beside| beside.contains(&started));
+                if begun_here || self.driver().exists(&started).await? {
                     Ok(None)
                 } else {
                     Err(Error::UploadUnknown(id.clone()))
@@ -240,10 +256,12 @@ impl UploadStore {
     async fn rest(&self, claim: &mut Claim<'_>, id: &UploadId, staged: Staged) -> Result<u64> {
         let size = staged.writer.close().await?;
         if let Some(hash) = staged.hash.filter(|hash| hash.offset() == size) {
+            let mut beside = staged.beside;
             if size >= KEEP_HASH_FROM_BYTES {
-                self.keep_hash(id, &hash).await?;
+                let kept = self.keep_hash(id, &hash).await?;
+                beside.iter_mut().for_each(|beside| beside.extend_from_slice(&kept));
             }
-            claim.hash = Some(hash);
+            claim.remembered = Some(Remembered { hash, beside });
         }
         Ok(size)
     }
@@ -254,27 +272,34 @@ impl UploadStore {
         let blobs = self.repository.blobs();
         let known =
             staged.hash.as_ref().and_then(|hash| Some((hash.canonical(), hash.digest(digest.algorithm())?)));
-        let canonical = if let Some((canonical, actual)) = known {
+        let (canonical, look, before) = if let Some((canonical, actual)) = known {
             if actual != *digest {
                 staged.writer.cancel().await?;
                 return Err(Error::DigestMismatch { expected: digest.clone(), actual });
             }
-            blobs.announce(&canonical, digest).await?;
+            let look = blobs.announce(&canonical, digest).await?;
+            let before = Instant::now();
             staged.writer.commit(&Entry::Blob(canonical.clone()).path()).await?;
-            canonical
+            (canonical, look, before)
         } else {
             // Staged bytes cannot be read; committed in place, they can, and are no blob yet.
             let path = self.data_path(id);
             staged.writer.commit(&path).await?;
             let (canonical, actual) = self.hash_again(&path, digest.algorithm()).await?;
             if actual != *digest {
+                self.driver().delete(&path).await?;
                 return Err(Error::DigestMismatch { expected: digest.clone(), actual });
             }
-            blobs.announce(&canonical, digest).await?;
+            let look = blobs.announce(&canonical, digest).await?;
+            let before = Instant::now();
             self.driver().rename(&path, &Entry::Blob(canonical.clone()).path()).await?;
-            canonical
+            (canonical, look, before)
         };
-        blobs.confirm(&canonical, digest).await?;
+        // While no run can have marked since the look, nothing can have been deleted.
+        if !look.is_fresh() {
+            blobs.confirm(&canonical, digest).await?;
+        }
+        self.repository.registry.inner.promises.note_data(&canonical, before);
         Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes })
     }
 
@@ -290,14 +315,16 @@ impl UploadStore {
         Ok((canonical, actual))
     }
 
-    /// Writes the running hash beside the upload, as Distribution does.
-    async fn keep_hash(&self, id: &UploadId, hash: &UploadHash) -> Result<()> {
+    /// Writes the running hash beside the upload, as Distribution does, and tells where.
+    async fn keep_hash(&self, id: &UploadId, hash: &UploadHash) -> Result<Vec<DriverPath>> {
+        let mut kept = Vec::new();
         for (algorithm, state) in hash.states() {
-            let entry =
-                Entry::UploadHashState(self.repository.name.clone(), id.clone(), algorithm, hash.offset());
-            self.driver().put_content(&entry.path(), state.into(), PutMode::Overwrite).await?;
+            let name = self.repository.name.clone();
+            let path = Entry::UploadHashState(name, id.clone(), algorithm, hash.offset()).path();
+            self.driver().put_content(&path, state.into(), PutMode::Overwrite).await?;
+            kept.push(path);
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// The running hash after `offset` bytes, if one is beside the upload.
@@ -315,12 +342,24 @@ impl UploadStore {
         Ok(UploadHash::resume(offset, &sha256, None))
     }
 
-    /// Removes what is left of an upload. It has served its purpose: a failure costs space until the next purge, nothing else.
-    async fn clear(&self, id: &UploadId) {
+    /// Removes what is left of an upload: what lies beside it, if that is known, else what is found there.
+    /// It has served its purpose: a failure costs space until the next purge, nothing else.
+    async fn clear(&self, id: &UploadId, beside: Option<Vec<DriverPath>>) {
         let path = layout::upload(&self.repository.name, id);
-        if let Err(error) = self.driver().delete_tree(&path).await {
+        let cleared = match beside.filter(|_| self.driver().capabilities().flat) {
+            Some(files) => {
+                let results = self.driver().delete_all(stream::iter(files).boxed());
+                results.map(|(_, result)| result).try_collect::<()>().await
+            }
+            None => self.driver().delete_tree(&path).await,
+        };
+        if let Err(error) = cleared {
             tracing::warn!(%path, %error, "finished upload {id} could not be cleared away; the next purge will do it");
         }
+    }
+
+    fn started_path(&self, id: &UploadId) -> DriverPath {
+        Entry::UploadStartedAt(self.repository.name.clone(), id.clone()).path()
     }
 
     fn data_path(&self, id: &UploadId) -> DriverPath {

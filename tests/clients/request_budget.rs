@@ -1,9 +1,11 @@
 //! How many requests the store is sent for each thing that a client does, counted in moto's log, which has one line a request.
 //!
 //! Stores charge for requests and take milliseconds for each, so their number is what a push costs. Every flow has a registry
-//! of its own that knows nothing yet, which is the worst case. The bounds are upper ones.
+//! of its own that knows nothing yet, which is the worst case, but for the manifest, which follows its blobs as in a push.
+//! The bounds are upper ones.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sampan_engine::oci::Digest;
 
@@ -22,26 +24,40 @@ fn pushes_and_pulls_take_few_requests() {
         }
     };
 
-    for (name, size, bound) in [("1 KiB", 1 << 10, 13), ("25 MiB", 25 << 20, 19)] {
-        let content = Content::new(size);
+    for (name, size, bound) in [("1 KiB", 1 << 10, 10), ("25 MiB", 25 << 20, 16)] {
+        let (content, begin) = (Content::new(size), Instant::now());
         let sent = store.count(|registry| content.push(&mut registry.wire(), &[size]));
-        check(&format!("HEAD, POST, PATCH and PUT of {name}"), bound, sent);
+        // The layer link is looked at once more when publishing took longer than it is known that there is no collection.
+        let last_sight = usize::from(begin.elapsed() > NOTICE && size > 1 << 20);
+        check(&format!("HEAD, POST, PATCH and PUT of {name}"), bound + last_sight, sent);
     }
     let content = Content::new(25 << 20);
-    check("POST and PUT of 25 MiB", 13, store.count(|registry| content.push_at_once(&mut registry.wire())));
+    check("POST and PUT of 25 MiB", 11, store.count(|registry| content.push_at_once(&mut registry.wire())));
     let content = Content::new(9 << 20);
     let chunks = [3 << 20; 3];
     check(
         "three chunks of 3 MiB",
-        19,
+        16,
         store.count(|registry| content.push_chunks(&mut registry.wire(), &chunks)),
     );
 
-    let (blobs, manifest) = image();
+    // For two seconds it is known that there is no collection, and what was pushed in them need not be looked for.
     let registry = store.registry();
-    blobs.iter().for_each(|blob| blob.push(&mut registry.wire(), &[blob.bytes.len()]));
-    let sent = store.sent_by(&registry, |registry| put_manifest(&mut registry.wire(), &manifest));
-    check("PUT of a manifest by tag", 10, sent);
+    let (blobs, sent) = (0..20)
+        .find_map(|_| {
+            let ((blobs, manifest), begin) = (image(), Instant::now());
+            blobs.iter().for_each(|blob| blob.push(&mut registry.wire(), &[blob.bytes.len()]));
+            let sent = store.sent_by(&registry, |registry| put_manifest(&mut registry.wire(), &manifest));
+            // The look may be older than the first blob.
+            let is_known = begin.elapsed() < NOTICE && !sent.iter().any(|sent| sent.contains("gc/run"));
+            is_known.then_some((blobs, sent))
+        })
+        .expect("a machine that pushes three small things within two seconds");
+    check("PUT of a manifest by tag", 6, sent);
+    let (blobs_of_old, manifest) = image();
+    blobs_of_old.iter().for_each(|blob| blob.push(&mut registry.wire(), &[blob.bytes.len()]));
+    let sent = store.count(|registry| put_manifest(&mut registry.wire(), &manifest));
+    check("the same by a registry that did not see its two blobs", 9, sent);
     check(
         "GET of a manifest by tag",
         2,
@@ -151,5 +167,8 @@ fn put_manifest(wire: &mut Wire, manifest: &str) {
 fn get(wire: &mut Wire, path: &str) {
     assert_eq!(wire.send("GET", &format!("/v2/app/{path}"), &[], b"").status, 200);
 }
+
+/// How long a registry believes that there is no collection.
+const NOTICE: Duration = Duration::from_secs(2);
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

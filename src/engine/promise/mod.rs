@@ -25,6 +25,10 @@
 //! finds the batch. What is remembered of "no run" is no older than [`NOTICE`], so that a token that was written before such a
 //! look was written before the mark began.
 //!
+//! The last sight costs requests, and while there is no run nothing vanishes: data that were seen or stored since the look that
+//! is still believed are there ([`has_data`](Promises::has_data)). That is no cache: the answer is as old as that look at most,
+//! and what a user may delete at any time, a link, is asked of the store each time.
+//!
 //! What it takes for granted: from its token to the end of a promise nobody takes longer than half the grace; clocks agree
 //! better than that. A registry that is not told its grace (no collection configured) renews nothing until it sees a run, and
 //! what it said before a run began is no promise; its manifests are safe all the same, because it looks again when the last
@@ -37,7 +41,7 @@ mod notice;
 mod promises;
 
 pub(crate) use notice::{Doomed, Key, RunNotice, millis};
-pub(crate) use promises::{Hold, Promises, Renewal};
+pub(crate) use promises::{Hold, Look, Promises, Renewal};
 
 /// How long a process believes that there is no run.
 pub const NOTICE: std::time::Duration = std::time::Duration::from_secs(2);

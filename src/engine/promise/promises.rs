@@ -1,5 +1,6 @@
 //! `Promises`: the side of the registry: whether tokens must be renewed, and the look at what is doomed.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,8 @@ pub(crate) struct Promises {
     clock: Clock,
     /// A plain mutex: it is held to copy, never across an await.
     seen: Mutex<Option<Seen>>,
+    /// When data were last known to be there. A plain mutex: it is held for a look-up.
+    data: Mutex<HashMap<Digest, Instant>>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,7 +70,7 @@ impl Look {
 
 impl Promises {
     pub(crate) fn new(grace: Option<Duration>, clock: Clock) -> Self {
-        Self { grace, clock, seen: Mutex::new(None) }
+        Self { grace, clock, seen: Mutex::default(), data: Mutex::default() }
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -104,6 +107,38 @@ impl Promises {
         Ok(Look { free_at: None, doomed })
     }
 
+    /// Notes that the data of a blob or manifest were there at some time after `at`.
+    pub(crate) fn note_data(&self, canonical: &Digest, at: Instant) {
+        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        if data.len() >= NOTED {
+            data.retain(|_, noted| noted.elapsed() <= NOTICE);
+        }
+        if data.len() < NOTED {
+            data.insert(canonical.clone(), at);
+        }
+    }
+
+    /// Whether the data are there: as the store says, or as was seen since `look` saw that there is no run.
+    pub(crate) async fn has_data(
+        &self,
+        driver: &Arc<dyn StorageDriver>,
+        canonical: &Digest,
+        look: &Look,
+    ) -> Result<bool> {
+        let noted = self.data.lock().unwrap_or_else(PoisonError::into_inner).get(canonical).copied();
+        if let (Some(noted), Some(free_at)) = (noted, look.free_at)
+            && noted >= free_at
+        {
+            return Ok(true);
+        }
+        let at = Instant::now();
+        let here = driver.exists(&Entry::Blob(canonical.clone()).path()).await?;
+        if here {
+            self.note_data(canonical, at);
+        }
+        Ok(here)
+    }
+
     /// The run that is going on, by a look no older than [`NOTICE`].
     async fn run(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -119,6 +154,9 @@ impl Promises {
         Ok(seen)
     }
 }
+
+/// How many sights of data are remembered: as many as one process stores and sees while a look is believed, and more.
+const NOTED: usize = 10_000;
 
 /// The patience of an upload or manifest with the collector.
 #[derive(Debug)]
