@@ -12,6 +12,7 @@ use sampan_driver::{
 use crate::Failed;
 use crate::check::{ensure, equal, fails_with, same_bytes};
 use crate::data::path;
+use crate::faulty::Fault;
 use crate::fixture::Store;
 
 /// A store of a clause's own, open. Cloning it gives the same open driver to another task.
@@ -42,6 +43,11 @@ impl Context {
             Some(store) => store.dispose().await,
             None => Ok(()), // A clause that timed out left a task behind; the failure tells of it.
         }
+    }
+
+    /// The operations, counted from 1, that a flow is to fail at by `fault`, each in a run of its own, until it gets through.
+    pub(crate) fn moments(&self, fault: Fault) -> impl Iterator<Item = u64> + use<> {
+        self.store.moments(fault)
     }
 
     /// The driver under test.

@@ -10,6 +10,7 @@ use sampan_driver::{DriverConfig, DriverPath, StorageDriver};
 use tempfile::TempDir;
 
 use crate::Failed;
+use crate::faulty::Fault;
 
 /// How a driver's stores are made, reopened and disposed of.
 #[derive(Clone)]
@@ -17,6 +18,7 @@ pub struct Fixture {
     make: Arc<dyn Fn() -> Result<Place, Failed> + Send + Sync>,
     wraps: Vec<Wrap>,
     ignored: Option<String>,
+    crash_stride: usize,
 }
 
 impl Fixture {
@@ -76,6 +78,14 @@ impl Fixture {
         self
     }
 
+    /// The same stores, of which it is known that each operation takes milliseconds: what is tried with a failure at every
+    /// operation is tried with one at every `stride`-th, beginning elsewhere for each sort of failure.
+    #[must_use]
+    pub fn slow(mut self, stride: usize) -> Self {
+        self.crash_stride = stride.max(1);
+        self
+    }
+
     /// Why every clause is to be ignored, if it is.
     pub(crate) fn ignored_reason(&self) -> Option<&str> {
         self.ignored.as_deref()
@@ -83,11 +93,11 @@ impl Fixture {
 
     /// Makes an empty store.
     pub(crate) fn store(&self) -> Result<Store, Failed> {
-        Ok(Store { place: (self.make)()?, wraps: self.wraps.clone() })
+        Ok(Store { place: (self.make)()?, wraps: self.wraps.clone(), crash_stride: self.crash_stride })
     }
 
     fn new(make: impl Fn() -> Result<Place, Failed> + Send + Sync + 'static) -> Self {
-        Self { make: Arc::new(make), wraps: Vec::new(), ignored: None }
+        Self { make: Arc::new(make), wraps: Vec::new(), ignored: None, crash_stride: 1 }
     }
 }
 
@@ -101,6 +111,7 @@ impl fmt::Debug for Fixture {
 pub(crate) struct Store {
     place: Place,
     wraps: Vec<Wrap>,
+    crash_stride: usize,
 }
 
 impl Store {
@@ -108,6 +119,12 @@ impl Store {
     pub(crate) async fn open(&self) -> Result<Arc<dyn StorageDriver>, Failed> {
         let driver = (self.place.open)().await?;
         Ok(self.wraps.iter().fold(driver, |driver, wrap| wrap(driver)))
+    }
+
+    /// The operations, counted from 1, that are to fail in one way or another, each in a run of its own.
+    pub(crate) fn moments(&self, fault: Fault) -> impl Iterator<Item = u64> + use<> {
+        let stride = self.crash_stride;
+        (1 + (fault as usize % stride) as u64..).step_by(stride)
     }
 
     /// Leaves nothing behind.

@@ -29,7 +29,7 @@ async fn a_failure_of_the_store_is_survived(ctx: Context) -> Result<(), Failed> 
 
 async fn everywhere(ctx: &Context, fault: Fault) -> Result<(), Failed> {
     let driver = ctx.driver();
-    for fails_at in 1.. {
+    for fails_at in ctx.moments(fault) {
         write(driver).await?;
         let (before, whole) = (paths(driver).await?, whole_manifests(driver).await?);
         let (faulty, now) = (Faulty::new(driver.clone(), fault, fails_at), SystemTime::now() + MONTH);
