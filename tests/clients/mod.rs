@@ -11,6 +11,7 @@ mod exchange;
 mod interrupted;
 mod object_store;
 mod peer;
+mod peer_bucket;
 mod podman;
 mod proxy;
 mod replicas;

@@ -15,7 +15,8 @@ pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layou
 pub(crate) use nginx::Nginx;
 pub(crate) use process::Process;
 pub(crate) use registry::{
-    DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, registry, registry_command,
+    DEBIAN_SECRET, RegistryProcess, debian_registry, debian_registry_with, filesystem_config, registry,
+    registry_command, write_config,
 };
 pub(crate) use site::Site;
 pub(crate) use store::StoreServer;

@@ -65,17 +65,26 @@ pub(crate) const DEBIAN_SECRET: &str = "a-secret-for-tests";
 /// Starts Debian's `docker-registry` over `root`.
 #[track_caller]
 pub(crate) fn debian_registry(directory: &Path, root: &Path) -> RegistryProcess {
+    debian_registry_with(directory, &filesystem_config(root))
+}
+
+/// Starts Debian's `docker-registry` with a configuration of ours.
+#[track_caller]
+pub(crate) fn debian_registry_with(directory: &Path, config: &str) -> RegistryProcess {
     // It cannot tell which port it was given, so it is told one that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config =
-        filesystem_config(root).replace("'127.0.0.1:0'", &format!("'{address}', secret: {DEBIAN_SECRET}"));
+    let config = config.replace("'127.0.0.1:0'", &format!("'{address}', secret: {DEBIAN_SECRET}"));
     let path = write_config(directory, "debian.yml", &config);
-    let process = Process::start(tool("docker-registry").arg("serve").arg(path));
+    let mut command = tool("docker-registry");
+    // Its client of S3 does not start with a bundle of certificates in the environment.
+    command.env_remove("AWS_CA_BUNDLE").arg("serve").arg(path);
+    let process = Process::start(&mut command);
     process.wait_for(|line| line.contains("listening on").then_some(()));
     RegistryProcess { process, address }
 }
 
-fn write_config(directory: &Path, name: &str, config: &str) -> PathBuf {
+/// Writes a configuration file.
+pub(crate) fn write_config(directory: &Path, name: &str, config: &str) -> PathBuf {
     let path = directory.join(name);
     fs::write(&path, config).unwrap();
     path
