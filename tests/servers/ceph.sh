@@ -1,7 +1,8 @@
 #!/bin/bash
 # Ceph's RADOS gateway over one monitor and one storage daemon in memory; about 15 seconds and 700 MB.
 # Debian: apt-get install --no-install-recommends ceph-mon ceph-osd radosgw ceph-common curl python3
-# As root, since the daemons insist on their users.
+# As root, since the daemons insist on their users. With CEPH_OSD_STORE=bluestore the objects are in a file of DIRECTORY,
+# compressed, instead of in memory.
 . "$(dirname "$0")/common.sh"
 
 mon_port=$(free_port)
@@ -29,7 +30,11 @@ osd_pool_default_pg_autoscale_mode = off
 mon_allow_pool_size_one = true
 mon_max_pg_per_osd = 1000
 osd_crush_chooseleaf_type = 0
-osd_objectstore = memstore
+osd_objectstore = ${CEPH_OSD_STORE:-memstore}
+bluestore_block_size = 32212254720
+bluestore_compression_mode = force
+bluestore_compression_algorithm = snappy
+osd_memory_target = 1073741824
 osd_class_update_on_start = false
 osd_crush_update_on_start = false
 memstore_device_bytes = ${MEMSTORE_BYTES:-6442450944}
