@@ -13,6 +13,7 @@ pub mod http;
 pub mod serve;
 
 pub mod files;
+pub mod outbound;
 pub mod telemetry;
 #[cfg(test)]
 mod test_log;

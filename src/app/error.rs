@@ -1,5 +1,6 @@
 //! Why the registry does not start.
 
+use crate::auth::token::TokenError;
 use crate::auth::{HtpasswdError, InvalidParameter};
 use crate::drivers::DriverSetupError;
 use crate::serve::BindError;
@@ -23,6 +24,9 @@ pub enum AppError {
     /// The users and passwords.
     #[error("auth.htpasswd")]
     Htpasswd(#[from] HtpasswdError),
+    /// The keys for tokens.
+    #[error("auth.token")]
+    Token(#[from] TokenError),
     /// A word that cannot be sent to clients.
     #[error("auth.silly")]
     Silly(#[from] InvalidParameter),

@@ -7,6 +7,7 @@ mod housekeeping;
 mod metrics;
 mod network;
 mod reload;
+mod token;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use self::error::AppError;
 use self::reload::Reload;
+use crate::auth::token::Token;
 use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
 use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
@@ -67,11 +69,13 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
             std::future::pending::<()>().await;
         }
     };
+    let watched = access.clone();
     let mut reload = Reload::new(&loaded, environment, registry.clone(), access, security);
     let shutdown = async {
         tokio::select! {
             signal = signals.until_the_end(&mut reload) => tracing::info!("stopping on {signal}"),
             () = work => {}
+            () = watched.watch() => {}
         }
     };
     // Whoever watches the registry can do so until the last transfer has ended.
@@ -115,6 +119,7 @@ enum Access {
     Anonymous(Arc<Anonymous>),
     Silly(Arc<Silly>),
     Htpasswd(Arc<Htpasswd>),
+    Token(Arc<Token>),
 }
 
 impl Access {
@@ -126,8 +131,8 @@ impl Access {
                 let htpasswd = Htpasswd::open(&htpasswd.realm, htpasswd.path.clone(), throttle).await?;
                 Ok(Self::Htpasswd(Arc::new(htpasswd)))
             }
-            // The configuration's own check refuses a token section before it comes here.
-            AuthConfig::None | AuthConfig::Token(_) => Ok(Self::Anonymous(Arc::new(Anonymous))),
+            AuthConfig::Token(token) => Ok(Self::Token(Arc::new(Token::open(token::settings(token)).await?))),
+            AuthConfig::None => Ok(Self::Anonymous(Arc::new(Anonymous))),
         }
     }
 
@@ -136,6 +141,16 @@ impl Access {
             Self::Anonymous(controller) => controller.clone(),
             Self::Silly(controller) => controller.clone(),
             Self::Htpasswd(controller) => controller.clone(),
+            Self::Token(controller) => controller.clone(),
+        }
+    }
+
+    /// Follows what can change while running, for as long as it is polled.
+    async fn watch(&self) {
+        match self {
+            Self::Token(token) => token.watch().await,
+            // Its file is looked at by whoever logs in.
+            Self::Anonymous(_) | Self::Silly(_) | Self::Htpasswd(_) => std::future::pending().await,
         }
     }
 }

@@ -34,6 +34,7 @@ impl Reload {
         tracing::info!("SIGHUP: reading {} again", self.source);
         self.take_certificates().await;
         self.take_passwords().await;
+        self.take_token_keys().await;
         let loaded = match Config::load(self.source.clone(), &self.environment) {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -69,6 +70,17 @@ impl Reload {
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "users and passwords were not exchanged, the old ones stay"
+            ),
+        }
+    }
+
+    async fn take_token_keys(&self) {
+        let Access::Token(token) = &self.access else { return };
+        match token.reload().await {
+            Ok(()) => tracing::info!("the keys for tokens were read again"),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the keys for tokens were not exchanged, the old ones stay"
             ),
         }
     }

@@ -29,6 +29,15 @@ pub struct Credentials<'a> {
     pub authorization: Option<&'a HeaderValue>,
     /// The client's address, as far as it can be trusted; `None` behind a unix socket.
     pub client: Option<IpAddr>,
+    /// Tells what the client calls this registry, such as `https://registry.example.com`. Asked for in few challenges.
+    pub origin: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
+}
+
+impl Credentials<'_> {
+    /// What the client calls this registry, if that is known: a scheme and a host. The client's word, or a proxy's.
+    pub fn origin(&self) -> Option<String> {
+        self.origin?()
+    }
 }
 
 impl fmt::Debug for Credentials<'_> {
@@ -37,7 +46,7 @@ impl fmt::Debug for Credentials<'_> {
         f.debug_struct("Credentials")
             .field("authorization", &authorization)
             .field("client", &self.client)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,6 +97,12 @@ pub enum ChallengeReason {
     /// The user is unknown or the password wrong; which of the two is never told.
     #[error("unknown user or wrong password")]
     Wrong,
+    /// The token cannot be believed; why, is in the log.
+    #[error("the token is not valid")]
+    Invalid,
+    /// The token can be believed, and does not allow enough.
+    #[error("the token does not allow this")]
+    Insufficient,
 }
 
 #[cfg(test)]
@@ -97,7 +112,7 @@ mod tests {
     #[test]
     fn debug_output_never_shows_the_header() {
         let header = HeaderValue::from_static("Basic c2VjcmV0");
-        let shown = format!("{:?}", Credentials { authorization: Some(&header), client: None });
+        let shown = format!("{:?}", Credentials { authorization: Some(&header), ..Credentials::default() });
         assert!(!shown.contains("c2VjcmV0"), "{shown}");
     }
 }

@@ -45,7 +45,8 @@ impl Fixture {
 
     async fn ask(&self, authorization: Option<&HeaderValue>) -> Result<Grant, Denied> {
         let client = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-        self.htpasswd.authorize(&Credentials { authorization, client }, &[Access::catalog()]).await
+        let credentials = Credentials { authorization, client, ..Credentials::default() };
+        self.htpasswd.authorize(&credentials, &[Access::catalog()]).await
     }
 }
 

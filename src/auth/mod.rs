@@ -16,6 +16,7 @@ mod provision;
 mod silly;
 mod success_cache;
 mod throttle;
+pub mod token;
 
 pub use self::access::{Access, Action, Resource};
 pub use self::anonymous::Anonymous;

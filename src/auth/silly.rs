@@ -54,7 +54,7 @@ mod tests {
 
     async fn ask(authorization: Option<&'static str>, wanted: &[Access]) -> Result<Grant, Denied> {
         let header = authorization.map(HeaderValue::from_static);
-        let credentials = Credentials { authorization: header.as_ref(), client: None };
+        let credentials = Credentials { authorization: header.as_ref(), ..Credentials::default() };
         Silly::new("silly-realm", "silly-service").unwrap().authorize(&credentials, wanted).await
     }
 

@@ -1,8 +1,13 @@
 //! The section `auth`: exactly one way to know clients.
 
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Deserialize;
+use url::{Host, Url};
+
+use super::values::{deserialize_from_text, duration, words};
 
 /// How clients are known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,7 +19,7 @@ pub enum AuthConfig {
     Silly(SillyConfig),
     /// By a file of user names and bcrypt hashes.
     Htpasswd(HtpasswdConfig),
-    /// By tokens that another server signs; not served.
+    /// By tokens that another server signs.
     Token(TokenConfig),
 }
 
@@ -50,13 +55,119 @@ pub struct TokenConfig {
     pub issuer: String,
     /// A PEM file of certificates that may sign.
     pub rootcertbundle: Option<PathBuf>,
-    /// A JSON file of keys that may sign.
-    pub jwks: Option<PathBuf>,
+    /// The keys that may sign.
+    pub jwks: Option<KeySetPlace>,
+    /// The certificates to trust when the keys are fetched, in place of the system's. Ours.
+    pub jwksca: Option<PathBuf>,
+    /// How often the keys are fetched. Ours.
+    #[serde(deserialize_with = "duration")]
+    pub jwksrefresh: Duration,
     /// Whether the realm is this very host.
     pub autoredirect: bool,
     /// The path of the realm then.
     pub autoredirectpath: String,
-    /// The algorithms that are accepted; empty means every one that is sound.
+    /// The algorithms that are accepted; empty means every one but the symmetric ones.
     #[serde(default)]
-    pub signingalgorithms: Vec<String>,
+    pub signingalgorithms: Vec<SigningAlgorithm>,
+}
+
+/// Where a set of keys is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeySetPlace {
+    /// In a JSON file.
+    File(PathBuf),
+    /// Behind an `https` URL, or an `http` one of this machine.
+    Url(Url),
+}
+
+impl FromStr for KeySetPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains("://") {
+            return Ok(Self::File(PathBuf::from(text)));
+        }
+        let expected = || format!("expected a path or an `https` URL, found `{text}`");
+        let url = Url::parse(text).map_err(|_| expected())?;
+        match url.scheme() {
+            "https" => Ok(Self::Url(url)),
+            // Whoever can change the keys on their way can sign tokens.
+            "http" if is_this_machine(&url) => Ok(Self::Url(url)),
+            "http" => Err(format!("keys cannot be fetched safely over `http`: use `https`, found `{text}`")),
+            _ => Err(expected()),
+        }
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
+    }
+}
+
+deserialize_from_text!(KeySetPlace);
+
+words! {
+    /// An algorithm that tokens may be signed with.
+    pub enum SigningAlgorithm {
+        /// Ed25519.
+        EdDsa = "EdDSA",
+        /// HMAC with SHA-256.
+        Hs256 = "HS256",
+        /// HMAC with SHA-384.
+        Hs384 = "HS384",
+        /// HMAC with SHA-512.
+        Hs512 = "HS512",
+        /// RSA PKCS #1 v1.5 with SHA-256.
+        Rs256 = "RS256",
+        /// RSA PKCS #1 v1.5 with SHA-384.
+        Rs384 = "RS384",
+        /// RSA PKCS #1 v1.5 with SHA-512.
+        Rs512 = "RS512",
+        /// ECDSA over P-256 with SHA-256.
+        Es256 = "ES256",
+        /// ECDSA over P-384 with SHA-384.
+        Es384 = "ES384",
+        /// ECDSA over P-521 with SHA-512.
+        Es512 = "ES512",
+        /// RSA PSS with SHA-256.
+        Ps256 = "PS256",
+        /// RSA PSS with SHA-384.
+        Ps384 = "PS384",
+        /// RSA PSS with SHA-512.
+        Ps512 = "PS512",
+    }
+}
+
+impl SigningAlgorithm {
+    /// Whether whoever can check a signature can make one.
+    pub fn is_symmetric(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_a_file_or_come_over_a_safe_way() {
+        assert_eq!("/etc/keys.json".parse(), Ok(KeySetPlace::File("/etc/keys.json".into())));
+        for safe in [
+            "https://auth.example.com/jwks",
+            "http://127.0.0.1:8080/jwks",
+            "http://[::1]/",
+            "http://localhost/",
+        ] {
+            assert!(matches!(safe.parse(), Ok(KeySetPlace::Url(_))), "{safe}");
+        }
+        for unsafe_or_wrong in
+            ["http://auth.example.com/jwks", "http://127.0.0.1.example.com/", "file:///etc/keys", "https://"]
+        {
+            assert!(unsafe_or_wrong.parse::<KeySetPlace>().is_err(), "{unsafe_or_wrong}");
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! What no single key can say: whether the values fit together.
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue};
+use url::Url;
 
 use super::http::{HttpConfig, Net, TlsVersion};
 use super::values::ListenAddress;
-use super::{Config, Finding, Node};
+use super::{AuthConfig, Config, Finding, KeySetPlace, Node, TokenConfig};
 
 /// The contradictions of a configuration, and its oddities.
 pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>) {
@@ -13,6 +16,9 @@ pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>
     check.headers(&config.http);
     check.tls(&config.http);
     check.debug(&config.http);
+    if let AuthConfig::Token(token) = &config.auth {
+        check.token(token);
+    }
     check.purging(config);
     check.listings(tree);
     check.policy(config);
@@ -84,6 +90,40 @@ impl Check<'_> {
             self.mistake(
                 "http.debug.prometheus.path",
                 format!("`{path}` is another page of the debug server; use `/metrics`"),
+            );
+        }
+    }
+
+    fn token(&mut self, token: &TokenConfig) {
+        let is_url = Url::parse(&token.realm).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if !is_url && !token.autoredirect {
+            let found = &token.realm;
+            let message = format!(
+                "expected the URL of the token server, such as `https://auth.example.com/token`, found `{found}`"
+            );
+            self.mistake("auth.token.realm", message);
+        }
+        if token.autoredirect && !token.autoredirectpath.starts_with('/') {
+            let message =
+                format!("expected a path such as `/auth/token`, found `{}`", token.autoredirectpath);
+            self.mistake("auth.token.autoredirectpath", message);
+        }
+        if token.rootcertbundle.is_none() && token.jwks.is_none() {
+            let message = "has no key to check tokens with: give `rootcertbundle` or `jwks`";
+            self.mistake("auth.token", message.to_owned());
+        }
+        let is_remote = matches!(token.jwks, Some(KeySetPlace::Url(_)));
+        if is_remote && token.jwksrefresh < Duration::from_secs(10) {
+            self.mistake("auth.token.jwksrefresh", "must be `10s` at least".to_owned());
+        }
+        if token.jwksca.is_some() && !is_remote {
+            self.warning("auth.token.jwksca", "has no effect, since `jwks` is not a URL");
+        }
+        let is_symmetric = token.signingalgorithms.iter().any(|algorithm| algorithm.is_symmetric());
+        if is_symmetric && !matches!(token.jwks, Some(KeySetPlace::File(_))) {
+            self.warning(
+                "auth.token.signingalgorithms",
+                "has an HMAC algorithm (HS256, HS384, HS512), whose secret can only be in a `jwks` file, and there is none",
             );
         }
     }

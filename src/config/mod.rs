@@ -37,7 +37,7 @@ mod unserved;
 mod values;
 mod version;
 
-pub use auth::{AuthConfig, HtpasswdConfig, SillyConfig, TokenConfig};
+pub use auth::{AuthConfig, HtpasswdConfig, KeySetPlace, SigningAlgorithm, SillyConfig, TokenConfig};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use finding::Finding;

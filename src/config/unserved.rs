@@ -23,12 +23,6 @@ struct Row {
 
 const TABLE: &[Row] = &[
     Row {
-        path: "auth.token",
-        asks: |_| true,
-        stance: Stance::Refuse,
-        message: "token authentication is not served by this version; use `htpasswd`",
-    },
-    Row {
         path: "notifications.endpoints",
         asks: any_enabled,
         stance: Stance::Refuse,

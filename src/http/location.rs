@@ -57,13 +57,28 @@ fn base(options: &HttpOptions, headers: &HeaderMap, uri: &Uri, scheme: Scheme) -
         return prefix.to_string();
     }
     let forwarded = Proxy::from_headers(headers);
-    let own_host =
-        || uri.authority().map(|host| host.as_str().to_owned()).or_else(|| host(first(headers, &HOST)?));
-    match forwarded.host.or_else(own_host) {
+    match forwarded.host.or_else(|| own_host(headers, uri)) {
         Some(host) => format!("{}://{host}{prefix}", forwarded.scheme.unwrap_or(scheme.as_str())),
         // HTTP/1.0 without a host: a path is all there is to say.
         None => prefix.to_string(),
     }
+}
+
+/// The scheme and host by which the client knows us, as far as can be told, for where it is to send its password.
+///
+/// Without a word of a proxy the scheme is `https`, as Distribution has it, however the request came here: a client that
+/// is sent to `http` by mistake would show its password to the network.
+pub(super) fn origin(options: &HttpOptions, headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    if let Some(host) = &options.host {
+        return Some(host.origin().ascii_serialization());
+    }
+    let forwarded = Proxy::from_headers(headers);
+    let host = forwarded.host.or_else(|| own_host(headers, uri))?;
+    Some(format!("{}://{host}", forwarded.scheme.unwrap_or(Scheme::Https.as_str())))
+}
+
+fn own_host(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    uri.authority().map(|host| host.as_str().to_owned()).or_else(|| host(first(headers, &HOST)?))
 }
 
 /// What a proxy says about the request that it got.
@@ -175,6 +190,29 @@ mod tests {
             scheme: Scheme::Https,
             expected: "https://reg.example",
         });
+    }
+
+    #[test]
+    fn a_client_is_sent_to_https_unless_a_proxy_says_otherwise() {
+        let check =
+            |options: &HttpOptions, headers: &[(&'static str, &'static str)], expected: Option<&str>| {
+                let headers = headers
+                    .iter()
+                    .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                    .collect();
+                assert_eq!(origin(options, &headers, &Uri::from_static("/v2/")).as_deref(), expected);
+            };
+        let options = HttpOptions::default();
+        check(&options, &[("host", "r.example.com:5000")], Some("https://r.example.com:5000"));
+        check(&options, &[("host", "r"), ("x-forwarded-proto", "http")], Some("http://r"));
+        check(&options, &[("host", "r"), ("x-forwarded-proto", "gopher")], Some("https://r"));
+        check(&options, &[("host", "inner"), ("x-forwarded-host", "outer")], Some("https://outer"));
+        check(&options, &[("host", "user@evil")], None);
+        check(&options, &[("host", "r/\"path")], None);
+        check(&options, &[], None);
+        let host = Some("https://known.example.com/below".parse().unwrap());
+        let options = HttpOptions { host, ..HttpOptions::default() };
+        check(&options, &[("host", "other")], Some("https://known.example.com"));
     }
 
     #[test]

@@ -19,4 +19,5 @@ mod request_budget;
 mod skopeo;
 pub(crate) mod support;
 mod tls;
+mod token_auth;
 mod trust;

@@ -70,7 +70,25 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         ),
         (
             "auth: { token: { realm: r, service: s, issuer: i, jwks: j } }",
-            "config.yml:3:16: auth.token: token authentication is not served by this version; use `htpasswd`",
+            "config.yml:3:25: auth.token.realm: expected the URL of the token server, such as \
+             `https://auth.example.com/token`, found `r`",
+        ),
+        (
+            "auth: { token: { realm: https://a, service: '', issuer: i, jwks: j } }",
+            "config.yml:3:9: auth.token: the key `service` is missing",
+        ),
+        (
+            "auth: { token: { realm: https://a, service: s, issuer: i } }",
+            "config.yml:3:16: auth.token: has no key to check tokens with: give `rootcertbundle` or `jwks`",
+        ),
+        (
+            "auth: { token: { realm: https://a, service: s, issuer: i, jwks: http://a/keys } }",
+            "config.yml:3:65: auth.token.jwks: keys cannot be fetched safely over `http`: use `https`, found `http://a/keys`",
+        ),
+        (
+            "auth: { token: { realm: https://a, service: s, issuer: i, jwks: j, signingalgorithms: [none] } }",
+            "config.yml:3:88: auth.token.signingalgorithms[0]: expected one of EdDSA, HS256, HS384, HS512, RS256, RS384, RS512, \
+             ES256, ES384, ES512, PS256, PS384, PS512, found `none`",
         ),
         (
             "proxy: { remoteurl: https://registry-1.docker.io }",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Choice, Key, Kind, leaf};
 use crate::config::Version;
+use crate::config::auth::{KeySetPlace, SigningAlgorithm};
 use crate::config::http::{ClientAuth, Net, TlsVersion};
 use crate::config::log::{LogFormatter, LogLevel};
 use crate::config::policy::PlatformRule;
@@ -178,10 +179,12 @@ pub(super) const TOKEN: &[Key] = &[
     Key::new("service", TEXT),
     Key::new("issuer", TEXT),
     Key::new("rootcertbundle", PATH),
-    Key::new("jwks", PATH),
+    Key::new("jwks", leaf::<KeySetPlace>()),
+    Key::new("jwksca", PATH),
+    Key::new("jwksrefresh", Kind::Duration).or("5m"),
     Key::new("autoredirect", FLAG).or("false"),
     Key::new("autoredirectpath", TEXT).or("/auth/token"),
-    Key::new("signingalgorithms", TEXTS),
+    Key::new("signingalgorithms", Kind::List(&leaf::<SigningAlgorithm>())),
 ];
 
 const WRAPPERS: Kind = Kind::List(&Kind::Section(WRAPPER));

@@ -18,6 +18,7 @@ use super::query::Query;
 use crate::auth::{Access, Credentials, Denied};
 use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
+use crate::http::location;
 use crate::http::state::AppState;
 use crate::serve::Peer;
 
@@ -192,6 +193,7 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
     let credentials = Credentials {
         authorization: parts.headers.get(AUTHORIZATION),
         client: peer.and_then(|peer| peer.address.ip()),
+        origin: Some(&|| location::origin(state.options(), &parts.headers, &parts.uri)),
     };
     let grant = state.access().authorize(&credentials, wanted).await?;
     if let (Some(user), Some(context)) =

@@ -7,6 +7,7 @@ mod process;
 mod registry;
 mod site;
 mod store;
+mod token_server;
 mod tool;
 mod wire;
 
@@ -20,5 +21,6 @@ pub(crate) use registry::{
 };
 pub(crate) use site::Site;
 pub(crate) use store::StoreServer;
+pub(crate) use token_server::TokenServer;
 pub(crate) use tool::{fail, run, tool};
 pub(crate) use wire::{Answer, Wire};

@@ -1,0 +1,208 @@
+//! `Claims`: what a token says, and whether that is enough.
+
+use serde::{Deserialize, Deserializer};
+
+use super::refusal::{Refusal, Shown};
+use crate::auth::Access;
+
+/// How far the clocks of a token server and ours may differ.
+const LEEWAY_SECS: i64 = 60;
+
+/// What a token says. Doubled claims are refused; those that are not here mean nothing.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Claims {
+    #[serde(default)]
+    iss: String,
+    sub: Option<String>,
+    #[serde(default)]
+    aud: Audience,
+    #[serde(default, deserialize_with = "seconds")]
+    exp: Option<i64>,
+    #[serde(default, deserialize_with = "seconds")]
+    nbf: Option<i64>,
+    #[serde(default)]
+    access: Option<Vec<Granted>>,
+}
+
+/// Whom a token is for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// What a token allows to be done to one thing. `class` is not looked at, as in Distribution.
+#[derive(Clone, Debug, Deserialize)]
+struct Granted {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    actions: Option<Vec<String>>,
+}
+
+impl Default for Audience {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl Claims {
+    pub(super) fn parse(payload: &[u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(payload).map_err(|error| Refusal::Claims(error.to_string()))
+    }
+
+    /// Whether the token is by `issuer`, for `service`, and valid at `now` (seconds since 1970).
+    pub(super) fn check(&self, issuer: &str, service: &str, now: i64) -> Result<(), Refusal> {
+        if self.iss != issuer {
+            return Err(Refusal::Issuer(Shown::new(&self.iss)));
+        }
+        let audience = match &self.aud {
+            Audience::One(one) => std::slice::from_ref(one),
+            Audience::Several(several) => several,
+        };
+        if !audience.iter().any(|audience| audience == service) {
+            return Err(Refusal::Audience(Shown::new(&audience.join(", "))));
+        }
+        self.check_time(now)
+    }
+
+    pub(super) fn check_time(&self, now: i64) -> Result<(), Refusal> {
+        let expires = self.exp.ok_or(Refusal::NeverExpires)?;
+        let ago = now.saturating_sub(expires);
+        if ago > LEEWAY_SECS {
+            return Err(Refusal::Expired(ago));
+        }
+        let ahead = self.nbf.unwrap_or(i64::MIN).saturating_sub(now);
+        if ahead > LEEWAY_SECS {
+            return Err(Refusal::NotYet(ahead));
+        }
+        Ok(())
+    }
+
+    /// The user's name; `None` for nobody in particular.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.sub.as_deref().filter(|user| !user.is_empty())
+    }
+
+    /// Whether the token allows all of `wanted`. Names and actions are compared letter by letter.
+    pub(super) fn allow(&self, wanted: &[Access]) -> bool {
+        wanted.iter().all(|access| self.access.iter().flatten().any(|granted| granted.covers(access)))
+    }
+}
+
+impl Granted {
+    fn covers(&self, access: &Access) -> bool {
+        let wanted = access.action.as_str();
+        self.kind == access.resource.kind()
+            && self.name == access.resource.name()
+            && self.actions.iter().flatten().any(|action| action == "*" || action == wanted)
+    }
+}
+
+/// A `NumericDate` may have a fraction (RFC 7519, 2).
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Date {
+        Whole(i64),
+        Fraction(f64),
+    }
+    Ok(Option::<Date>::deserialize(deserializer)?.map(|date| match date {
+        Date::Whole(seconds) => seconds,
+        // The cast saturates, which is as far away as it was meant to be.
+        Date::Fraction(seconds) => seconds as i64,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(claims: &str, now: i64) -> Result<(), Refusal> {
+        Claims::parse(claims.as_bytes())?.check("issuer", "service", now)
+    }
+
+    #[test]
+    fn clocks_may_differ_by_a_minute() {
+        let claims = r#"{"iss":"issuer","aud":"service","exp":1000,"nbf":500}"#;
+        assert_eq!(check(claims, 1060), Ok(()));
+        assert_eq!(check(claims, 1061), Err(Refusal::Expired(61)));
+        assert_eq!(check(claims, 440), Ok(()));
+        assert_eq!(check(claims, 439), Err(Refusal::NotYet(61)));
+    }
+
+    #[test]
+    fn dates_may_have_fractions_and_be_far_away() {
+        assert_eq!(check(r#"{"iss":"issuer","aud":"service","exp":1000.9}"#, 1000), Ok(()));
+        assert_eq!(check(r#"{"iss":"issuer","aud":"service","exp":1e300,"nbf":-1e300}"#, 1000), Ok(()));
+        let far = r#"{"iss":"issuer","aud":"service","exp":9223372036854775807,"nbf":-9223372036854775808}"#;
+        assert_eq!(check(far, 1000), Ok(()));
+        assert!(matches!(
+            check(r#"{"iss":"issuer","aud":"service","exp":"9999"}"#, 0),
+            Err(Refusal::Claims(_))
+        ));
+    }
+
+    #[test]
+    fn an_audience_is_one_or_several() {
+        for (aud, is_ours) in [
+            (r#""service""#, true),
+            (r#"["other","service"]"#, true),
+            (r#"["other"]"#, false),
+            ("[]", false),
+            (r#""service,other""#, false),
+            (r#""Service""#, false),
+        ] {
+            let claims = format!(r#"{{"iss":"issuer","aud":{aud},"exp":1000}}"#);
+            assert_eq!(check(&claims, 0).is_ok(), is_ours, "{aud}");
+        }
+    }
+
+    #[test]
+    fn a_doubled_claim_is_refused() {
+        for doubled in [r#""iss":"issuer""#, r#""aud":"service""#, r#""exp":1"#, r#""access":[]"#] {
+            let claims = format!(r#"{{"iss":"issuer","aud":"service","exp":1000,"access":[],{doubled}}}"#);
+            assert!(matches!(check(&claims, 0), Err(Refusal::Claims(_))), "{doubled}");
+        }
+    }
+
+    #[test]
+    fn only_the_very_name_and_action_are_allowed() {
+        let wanted = [Access::push("team/app".parse().unwrap())];
+        for (granted, is_enough) in [
+            (r#"{"type":"repository","name":"team/app","actions":["pull","push"]}"#, true),
+            (r#"{"type":"repository","name":"team/app","actions":["*"]}"#, true),
+            (r#"{"type":"repository","class":"image","name":"team/app","actions":["push"]}"#, true),
+            (r#"{"type":"repository","name":"team/app","actions":["pull"]}"#, false),
+            (r#"{"type":"repository","name":"team/app","actions":["Push"]}"#, false),
+            (r#"{"type":"repository","name":"team/app","actions":["push "]}"#, false),
+            (r#"{"type":"repository","name":"team/app","actions":["pull,push"]}"#, false),
+            (r#"{"type":"repository","name":"team/app","actions":null}"#, false),
+            (r#"{"type":"repository","name":"team/app"}"#, false),
+            (r#"{"type":"Repository","name":"team/app","actions":["*"]}"#, false),
+            (r#"{"type":"registry","name":"team/app","actions":["*"]}"#, false),
+            (r#"{"type":"registry","name":"catalog","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"*","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"team/*","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"team","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"team/app/","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"/team/app","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"team//app","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"team/x/../app","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"team%2fapp","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"Team/App","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"team/app\u0000","actions":["*"]}"#, false),
+            (r#"{"type":"repository","name":"team/\u0430pp","actions":["*"]}"#, false),
+        ] {
+            let claims = Claims::parse(format!(r#"{{"access":[{granted}]}}"#).as_bytes()).unwrap();
+            assert_eq!(claims.allow(&wanted), is_enough, "{granted}");
+        }
+        for nothing in [r#"{"access":[]}"#, r#"{"access":null}"#, "{}"] {
+            let claims = Claims::parse(nothing.as_bytes()).unwrap();
+            assert!(!claims.allow(&wanted) && claims.allow(&[]), "{nothing}");
+        }
+    }
+}

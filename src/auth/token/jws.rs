@@ -1,0 +1,102 @@
+//! `Jws`: a token taken apart (RFC 7515, compact form), nothing of it believed yet.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::algorithm::Algorithm;
+use super::refusal::{Refusal, Shown};
+
+/// More would be no token for a registry, and work for nothing. A chain of certificates and some hundred scopes fit.
+pub(super) const LONGEST: usize = 128 << 10;
+
+/// More certificates than any sane chain has.
+const LONGEST_CHAIN: usize = 10;
+
+/// A token taken apart.
+pub(super) struct Jws<'a> {
+    pub(super) algorithm: Algorithm,
+    pub(super) key: KeyHint,
+    pub(super) payload: Vec<u8>,
+    /// What was signed: everything before the last dot.
+    pub(super) signed: &'a [u8],
+    pub(super) signature: Vec<u8>,
+}
+
+/// What a token says about its key: the best of what it says, as in Distribution.
+pub(super) enum KeyHint {
+    /// Certificates in DER, the signer's first. The name of the key is beside them, should no roots be configured.
+    Chain { certificates: Vec<Vec<u8>>, id: Option<String> },
+    /// The name of a key, by itself or as that of an embedded key. What else an embedded key says is never used.
+    Id(String),
+    /// Nothing.
+    Nothing,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    x5c: Option<Vec<String>>,
+    jwk: Option<EmbeddedKey>,
+    crit: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct EmbeddedKey {
+    kid: Option<String>,
+    x5c: Option<Vec<String>>,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a token apart. Doubled members of the header are refused.
+    pub(super) fn parse(token: &'a str) -> Result<Self, Refusal> {
+        if token.len() > LONGEST {
+            return Err(Refusal::TooLong { limit: LONGEST });
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::NotCompact)?;
+        let (header, payload) = signed.split_once('.').ok_or(Refusal::NotCompact)?;
+        // A further dot is no letter of base64url.
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotCompact);
+        let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
+        let header: Header =
+            serde_json::from_slice(&header).map_err(|error| Refusal::Header(error.to_string()))?;
+        if header.crit.is_some() {
+            return Err(Refusal::Critical);
+        }
+        let algorithm =
+            Algorithm::named(&header.alg).ok_or_else(|| Refusal::Algorithm(Shown::new(&header.alg)))?;
+        let key = KeyHint::of(header)?;
+        Ok(Self { algorithm, key, payload, signed: signed.as_bytes(), signature })
+    }
+}
+
+impl KeyHint {
+    fn of(header: Header) -> Result<Self, Refusal> {
+        let Header { kid, x5c, jwk, .. } = header;
+        if let Some(x5c) = x5c.filter(|x5c| !x5c.is_empty()) {
+            return Self::chain(x5c, kid);
+        }
+        if let Some(EmbeddedKey { kid, x5c }) = jwk {
+            return match (x5c.filter(|x5c| !x5c.is_empty()), kid) {
+                (Some(x5c), kid) => Self::chain(x5c, kid),
+                (None, Some(kid)) => Ok(Self::Id(kid)),
+                (None, None) => Ok(Self::Nothing),
+            };
+        }
+        Ok(kid.map_or(Self::Nothing, Self::Id))
+    }
+
+    fn chain(x5c: Vec<String>, id: Option<String>) -> Result<Self, Refusal> {
+        if x5c.len() > LONGEST_CHAIN {
+            return Err(Refusal::Chain(format!("it has more than {LONGEST_CHAIN} certificates")));
+        }
+        let mut certificates = Vec::new();
+        for certificate in x5c {
+            let der = STANDARD.decode(certificate);
+            certificates.push(der.map_err(|_| Refusal::Chain("a certificate is not base64".to_owned()))?);
+        }
+        Ok(Self::Chain { certificates, id })
+    }
+}
