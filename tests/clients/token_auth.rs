@@ -166,3 +166,38 @@ fn keys_are_exchanged_while_running() {
     registry.process.wait_for(|line| line.contains("have changed and are in force").then_some(()));
     assert_eq!((check(&new), check(&old)), (200, 401));
 }
+
+#[test]
+#[ignore = "needs openssl"]
+fn keys_come_over_tls_from_a_server_that_the_file_vouches_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = TokenServer::start();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    run(tool(env!("CARGO_BIN_EXE_registry")).args(["certificate", "--out", &path(""), "127.0.0.1"]));
+    std::fs::write(path("keys.json"), server.jwks()).unwrap();
+    // It prints where it listens to standard output, which nobody reads here; so it is told a port that was free.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut openssl = tool("openssl");
+    openssl.args(["s_server", "-quiet", "-WWW", "-accept", &address.to_string()]);
+    openssl.args(["-cert", "domain.crt", "-key", "domain.key", "-cert_chain", "domain.crt"]);
+    let _openssl = Process::start(openssl.current_dir(directory.path()));
+
+    let url = format!("https://{address}/keys.json");
+    let start = |more: &str| {
+        let section = server.auth_section(&url).replace("}}", &format!("{more}}}}}"));
+        registry(directory.path(), &(filesystem_config(&directory.path().join("data")) + &section))
+    };
+    let token = bearer(&server.token(Some("anne"), &[]));
+    let check = |registry: &RegistryProcess| {
+        registry.wire().send("GET", "/v2/", &[("Authorization", &token)], b"").status
+    };
+    let trusting = start(&format!(", jwksca: '{}'", path("ca.crt")));
+    // The server may not have been there yet; the registry asks again.
+    if trusting.process.log().contains("until its keys are there") {
+        trusting.process.wait_for(|line| line.contains("were read").then_some(()));
+    }
+    assert_eq!(check(&trusting), 200, "{}", trusting.process.log());
+    let suspicious = start("");
+    assert_eq!(check(&suspicious), 503, "{}", suspicious.process.log());
+    assert!(suspicious.process.log().contains("certificate"), "{}", suspicious.process.log());
+}

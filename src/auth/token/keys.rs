@@ -255,7 +255,7 @@ impl Inner {
         let names = keyring.len();
         self.current.store(Arc::new(keyring));
         match before.digest == [0; 32] {
-            true => tracing::debug!("keys for tokens were read from {place}"),
+            true => tracing::info!(names, "keys for tokens were read from {place}"),
             false => tracing::info!(names, "the keys for tokens in {place} have changed and are in force"),
         }
     }
