@@ -20,7 +20,7 @@ pub enum AuthConfig {
     /// By a file of user names and bcrypt hashes.
     Htpasswd(HtpasswdConfig),
     /// By tokens that another server signs.
-    Token(TokenConfig),
+    Token(Box<TokenConfig>),
 }
 
 /// `auth.silly`.

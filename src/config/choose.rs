@@ -59,7 +59,7 @@ pub(crate) fn auth(auth: &Node) -> Result<AuthConfig, Finding> {
     let read = match chosen.key.as_str() {
         "silly" => params.read().map(AuthConfig::Silly),
         "htpasswd" => params.read().map(AuthConfig::Htpasswd),
-        "token" => params.read().map(AuthConfig::Token),
+        "token" => params.read().map(|token| AuthConfig::Token(Box::new(token))),
         _ => Ok(AuthConfig::None),
     };
     read.map_err(|error| error.into_finding(&format!("auth.{}", chosen.key)))
