@@ -8,14 +8,15 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
-use futures::stream::{BoxStream, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
-use sampan_driver::{BoxError, FileReader};
+use sampan_driver::{BoxError, FileReader, LocalFile};
 use sampan_engine::Error;
 
 use super::error::ApiError;
+use crate::serve::FileSender;
 
 /// A body of announced length that had another one.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -66,10 +67,31 @@ pub(super) async fn read_limited(headers: &HeaderMap, body: Body, limit: u64) ->
     if received > limit { Err(too_large()) } else { Ok(kept.freeze()) }
 }
 
-/// The body of an answer that sends what `reader` reads.
-pub fn from_reader(reader: FileReader) -> Body {
+/// The body of an answer that sends what `reader` reads, with `files` if the connection can send files.
+pub(super) fn from_reader(reader: FileReader, files: Option<FileSender>) -> Body {
     let len = reader.len();
-    exact(len, reader.into_stream())
+    let Some(files) = files else { return exact(len, reader.into_stream()) };
+    match reader.into_file() {
+        Ok(file) => exact(len, stand_ins(file, files)),
+        Err(reader) => exact(len, reader.into_stream()),
+    }
+}
+
+/// What stands for the windows of a file that the connection will send.
+fn stand_ins(local: LocalFile, files: FileSender) -> BoxStream<'static, sampan_driver::Result<Bytes>> {
+    let LocalFile { file, mut windows } = local;
+    let mut rest = 0..0;
+    stream::poll_fn(move |cx| {
+        while rest.is_empty() {
+            match std::task::ready!(windows.poll_next_unpin(cx)) {
+                Some(Ok(window)) => rest = window,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        Poll::Ready(Some(Ok(files.announce(&file, &mut rest))))
+    })
+    .boxed()
 }
 
 /// The body of an answer that sends `stream`, which yields `len` bytes.
@@ -155,7 +177,8 @@ impl<E: Into<BoxError>> http_body::Body for ExactBody<E> {
 
 #[cfg(test)]
 mod tests {
-    use futures::stream;
+    use std::sync::Arc;
+
     use http_body_util::BodyExt;
 
     use super::*;
@@ -174,6 +197,28 @@ mod tests {
         assert_eq!(outgoing(5, &[2, 3]).await, Ok(5));
         assert!(outgoing(6, &[2, 3]).await.unwrap_err().contains("6 bytes, but has 5"));
         assert!(outgoing(4, &[2, 3]).await.unwrap_err().contains("4 bytes, but has 5"));
+    }
+
+    /// An answer over a connection that sends files, of a part that has two windows: a small one and three million bytes.
+    async fn sent_as_file(len: u64) -> Result<Vec<usize>, String> {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let windows = stream::iter([Ok(5..10), Ok(10..3_000_010)]).boxed();
+        let reader = FileReader::new(9 << 20, 5..5 + len, stream::pending().boxed())
+            .with_file(LocalFile { file, windows });
+        let mut body = from_reader(reader, Some(FileSender::default())).into_data_stream();
+        let mut frames = Vec::new();
+        while let Some(frame) = body.try_next().await.map_err(|error| error.to_string())? {
+            assert!(frame.iter().all(|byte| *byte == 0), "a stand-in is read by nobody");
+            frames.push(frame.len());
+        }
+        Ok(frames)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_sends_files_gets_stand_ins_and_the_stream_is_never_read() {
+        assert_eq!(sent_as_file(3_000_005).await.unwrap(), [5, 1 << 20, 1 << 20, 902_848]);
+        assert!(sent_as_file(3_000_006).await.unwrap_err().contains("has 3000005"));
+        assert!(sent_as_file(4).await.unwrap_err().contains("4 bytes, but has 5"));
     }
 
     async fn received(len: &'static str, sizes: &'static [usize]) -> Result<usize, String> {

@@ -21,6 +21,7 @@ use tower::{Service, ServiceExt};
 
 use super::activity::{Activity, Look};
 use super::bodies::{RequestBody, ResponseBody};
+use super::file_sender::FileSender;
 use super::listener::Accepted;
 use super::options::ServeOptions;
 use super::peer::{Peer, PeerAddress, Scheme};
@@ -73,17 +74,28 @@ pub(super) struct Shared<S> {
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Waits for the first byte and leaves it unread; `None` if there is none, or if this kind cannot look.
     fn first_byte(&self) -> impl Future<Output = io::Result<Option<u8>>> + Send;
+
+    /// What sends files over this socket, if it can.
+    fn files(&self) -> Option<FileSender>;
 }
 
 impl Socket for PlainStream {
     async fn first_byte(&self) -> io::Result<Option<u8>> {
         Self::first_byte(self).await
     }
+
+    fn files(&self) -> Option<FileSender> {
+        Some(Self::files(self).clone())
+    }
 }
 
 impl Socket for UnixStream {
     async fn first_byte(&self) -> io::Result<Option<u8>> {
         Ok(None)
+    }
+
+    fn files(&self) -> Option<FileSender> {
+        None
     }
 }
 
@@ -110,8 +122,9 @@ async fn serve_socket<IO: Socket, S: Handler>(
     let Some(tls) = tls else {
         let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
         let versions = if shared.options.h2c { Versions::Any } else { Versions::Http1 };
+        let files = socket.files();
         let socket = Watched::new(socket, activity.clone());
-        return serve_http(socket, activity, peer, versions, shared).await;
+        return serve_http(socket, files, activity, peer, versions, shared).await;
     };
     let mut phase = shared.phase.clone();
     let handshake = timeout(shared.options.handshake_timeout, shake_hands(socket, tls, &activity));
@@ -137,7 +150,7 @@ async fn serve_socket<IO: Socket, S: Handler>(
     };
     activity.handshake_done(if versions == Versions::Http2 { Version::HTTP_2 } else { Version::HTTP_11 });
     let peer = Peer { address, scheme: Scheme::Https, client_certificate };
-    serve_http(stream, activity, peer, versions, shared).await;
+    serve_http(stream, None, activity, peer, versions, shared).await;
 }
 
 /// Brings up TLS with the configuration of this moment; `None` for a client that did not want TLS.
@@ -172,8 +185,14 @@ enum Versions {
     Any,
 }
 
-async fn serve_http<IO, S>(io: IO, activity: Activity, peer: Peer, versions: Versions, shared: Shared<S>)
-where
+async fn serve_http<IO, S>(
+    io: IO,
+    files: Option<FileSender>,
+    activity: Activity,
+    peer: Peer,
+    versions: Versions,
+    shared: Shared<S>,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Handler,
 {
@@ -184,6 +203,10 @@ where
         let in_flight = requests.request_began(request.version());
         let mut request = request.map(|body| Body::new(RequestBody::new(body, stall_timeout)));
         request.extensions_mut().insert(peer);
+        // Frames of HTTP/2 are cut and copied on their way.
+        if let Some(files) = files.as_ref().filter(|_| request.version() < Version::HTTP_2) {
+            request.extensions_mut().insert(files.clone());
+        }
         let response = service.clone().oneshot(request);
         async move { Ok::<_, Infallible>(response.await?.map(|body| ResponseBody::new(body, in_flight))) }
     });

@@ -1,25 +1,39 @@
 //! A TCP connection without TLS.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::file_sender::{FileSender, Next, Part};
+
+/// What is copied at once where the kernel cannot send a file.
+const COPIED_BYTES: usize = 64 * 1024;
 
 /// The socket of a plain TCP connection.
 ///
 /// A type of its own, because responses reach the kernel through its `poll_write_vectored` with their buffers
-/// unflattened: the place where a buffer that is a file can be sent as one.
+/// unflattened: the place where a buffer that stands for a part of a file is sent as one.
 #[derive(Debug)]
 pub struct PlainStream {
     socket: TcpStream,
+    files: FileSender,
 }
 
 impl PlainStream {
     /// Wraps an accepted socket.
     pub fn new(socket: TcpStream) -> Self {
-        Self { socket }
+        Self { socket, files: FileSender::default() }
+    }
+
+    /// What sends files over this connection.
+    pub fn files(&self) -> &FileSender {
+        &self.files
     }
 
     /// Waits for the first byte and leaves it where it is; `None` if the client closed instead.
@@ -27,6 +41,43 @@ impl PlainStream {
         let mut byte = [0];
         Ok((self.socket.peek(&mut byte).await? > 0).then_some(byte[0]))
     }
+
+    fn poll_send(&self, cx: &mut Context<'_>, part: &Part) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.socket.poll_write_ready(cx))?;
+            match self.socket.try_io(Interest::WRITABLE, || send(&self.socket, part)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(sent) => {
+                    self.files.sent(sent);
+                    return Poll::Ready(Ok(sent));
+                }
+            }
+        }
+    }
+}
+
+/// Sends what the socket takes of `part`, which is not empty.
+fn send(socket: &TcpStream, part: &Part) -> io::Result<usize> {
+    let mut offset = part.range.start;
+    let len = usize::try_from(part.range.end - offset).unwrap_or(usize::MAX);
+    let sent = loop {
+        match rustix::fs::sendfile(socket.as_fd(), part.file.as_fd(), Some(&mut offset), len) {
+            Err(Errno::INTR) => {}
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => break copy(socket, part)?,
+            result => break result?,
+        }
+    };
+    // Blobs do not change, but a user can truncate any file.
+    if sent == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(sent) }
+}
+
+/// The same, for a file system or a sandbox in which files cannot be sent.
+fn copy(socket: &TcpStream, part: &Part) -> io::Result<usize> {
+    let len = usize::try_from(part.range.end - part.range.start).unwrap_or(usize::MAX);
+    let mut buffer = vec![0; len.min(COPIED_BYTES)];
+    let read = part.file.read_at(&mut buffer, part.range.start)?;
+    Ok(rustix::net::send(socket.as_fd(), &buffer[..read], rustix::net::SendFlags::NOSIGNAL)?)
 }
 
 impl AsyncRead for PlainStream {
@@ -37,7 +88,7 @@ impl AsyncRead for PlainStream {
 
 impl AsyncWrite for PlainStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -45,7 +96,11 @@ impl AsyncWrite for PlainStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        match this.files.next(bufs)? {
+            Next::Buffers(count) => Pin::new(&mut this.socket).poll_write_vectored(cx, &bufs[..count]),
+            Next::Part(part) => this.poll_send(cx, &part),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -34,10 +34,20 @@ impl Running {
 
     pub(super) async fn start_with(options: ServeOptions, security: Security) -> Self {
         let gate = Arc::new(Notify::new());
+        let service = service(Arc::clone(&gate));
+        Self::serving(service, gate, options, security).await
+    }
+
+    /// A server of something else than the service below.
+    pub(super) async fn of(service: Router, options: ServeOptions, security: Security) -> Self {
+        Self::serving(service, Arc::default(), options, security).await
+    }
+
+    async fn serving(service: Router, gate: Arc<Notify>, options: ServeOptions, security: Security) -> Self {
         let listener =
             Listener::bind(&ListenAddress::tcp("127.0.0.1:0").unwrap(), "http.addr").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server::new(service(Arc::clone(&gate)), options).listen(listener, security);
+        let server = Server::new(service, options).listen(listener, security);
         let statistics = server.statistics();
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(server.run(async move {

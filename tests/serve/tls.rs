@@ -23,12 +23,12 @@ use tokio_rustls::client::TlsStream;
 use super::support::{Running, exchange, get_kept, read_to_end};
 
 /// A folder with an authority and a certificate for `localhost`.
-struct Site {
+pub(super) struct Site {
     dir: tempfile::TempDir,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let site = Self { dir: tempfile::tempdir().unwrap() };
         site.certify(site.dir.path());
         site
@@ -45,7 +45,7 @@ impl Site {
         self.dir.path().join(name)
     }
 
-    fn settings(&self) -> TlsSettings {
+    pub(super) fn settings(&self) -> TlsSettings {
         TlsSettings::new(self.path("domain.crt"), self.path("domain.key"))
     }
 
@@ -55,22 +55,22 @@ impl Site {
         (Running::start_with(ServeOptions::default(), security).await, reloader)
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.path("ca.crt")).unwrap()).unwrap();
         Client { roots, identity: None, protocols: Vec::new(), versions: rustls::ALL_VERSIONS }
     }
 }
 
-struct Client {
+pub(super) struct Client {
     roots: RootCertStore,
     identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
-    protocols: Vec<Vec<u8>>,
+    pub(super) protocols: Vec<Vec<u8>>,
     versions: &'static [&'static rustls::SupportedProtocolVersion],
 }
 
 impl Client {
-    async fn connect(&self, server: &Running) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect(&self, server: &Running) -> io::Result<TlsStream<TcpStream>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(self.versions)

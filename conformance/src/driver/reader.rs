@@ -1,9 +1,10 @@
 //! Reading as a stream, whole or in part.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 
+use futures::TryStreamExt;
 use rand::Rng;
-use sampan_driver::{ByteRange, ErrorKind};
+use sampan_driver::{ByteRange, ErrorKind, LocalFile};
 use tokio::task::JoinSet;
 
 use super::content::join;
@@ -113,19 +114,30 @@ async fn survives_replacement(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/file", b"small").await
 }
 
-/// The HTTP layer sends the open file itself, if the reader has one, and never looks at the stream.
+/// The HTTP layer sends the open file itself, if the reader has one, window by window, and never looks at the stream.
 async fn file_behind_is_the_same(ctx: Context) -> Result<(), Failed> {
-    let content = bytes(1, 300_000);
+    let content = bytes(1, 5 << 20);
     ctx.put("/file", content.clone()).await?;
-    let reader = ctx.reader("/file", ByteRange::new(1000, 200_000)).await?;
-    if let Some(file) = reader.file() {
-        let (mut file, mut read) = (file.try_clone()?, vec![0; 200_000]);
-        file.seek(SeekFrom::Start(1000))?;
-        file.read_exact(&mut read)?;
-        same_bytes(&read, &content[1000..201_000], "the open file behind the reader")?;
-        equal(file.metadata()?.len(), 300_000, "the length of the open file behind the reader")?;
+    let (start, len) = (1000, 4_500_000);
+    let reader = ctx.reader("/file", ByteRange::new(start, len)).await?;
+    if let Ok(LocalFile { file, mut windows }) = reader.into_file() {
+        equal(file.metadata()?.len(), 5 << 20, "the length of the open file behind the reader")?;
+        let mut end = start;
+        while let Some(window) = windows.try_next().await? {
+            ensure(
+                window.start == end && !window.is_empty(),
+                format_args!("after {end} comes the window {window:?}"),
+            )?;
+            end = window.end;
+            let mut read = vec![0; usize::try_from(window.end - window.start)?];
+            file.read_exact_at(&mut read, window.start)?;
+            let expected = &content[usize::try_from(window.start)?..usize::try_from(window.end)?];
+            same_bytes(&read, expected, format_args!("{window:?} of the open file behind the reader"))?;
+        }
+        equal(end, start + len, "the end of the last window")?;
     }
-    same_bytes(&drain(reader).await?, &content[1000..201_000], "the stream, after its file was used")
+    let read = ctx.read("/file", ByteRange::new(start, len)).await?;
+    same_bytes(&read, &content[1000..4_501_000], "the stream of such a reader")
 }
 
 async fn many_read_at_once(ctx: Context) -> Result<(), Failed> {
@@ -145,7 +157,6 @@ async fn many_read_at_once(ctx: Context) -> Result<(), Failed> {
 }
 
 async fn a_dropped_reader_disturbs_nobody(ctx: Context) -> Result<(), Failed> {
-    use futures::TryStreamExt;
     let content = bytes(1, 4 << 20);
     ctx.put("/file", content.clone()).await?;
     for _ in 0..50 {

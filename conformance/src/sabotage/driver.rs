@@ -11,7 +11,8 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, StorageDriverExt, WriteHint, WriteMode,
+    LocalFile, Operation, PutMode, RedirectRequest, Result, StorageDriver, StorageDriverExt, WriteHint,
+    WriteMode,
 };
 use url::Url;
 
@@ -170,9 +171,11 @@ impl Sabotaged {
                 Ok(FileReader::new(size, true_range, late.into_stream().try_flatten().boxed()))
             }
             Lie::OffersAnotherFile => {
-                Ok(reader.with_file(Arc::new(another_file(size).map_err(|error| {
+                let file = another_file(size).map_err(|error| {
                     self.error(ErrorKind::Other, Operation::Reader, &path).with_source(error)
-                })?)))
+                })?;
+                let windows = stream::iter([Ok(true_range)]).boxed();
+                Ok(reader.with_file(LocalFile { file: Arc::new(file), windows }))
             }
             Lie::ReadersShareAPosition => {
                 let disturbed = self.memory.open_readers.fetch_add(1, Ordering::SeqCst) > 0;

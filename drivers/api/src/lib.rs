@@ -42,6 +42,6 @@ pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};
 pub use info::{DirEntry, FileInfo};
 pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
 pub use path::{DriverPath, InvalidPath};
-pub use reader::FileReader;
+pub use reader::{FileReader, LocalFile};
 pub use walk::walk_fallback;
 pub use writer::FileWriter;

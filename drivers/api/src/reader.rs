@@ -16,8 +16,17 @@ use crate::Result;
 pub struct FileReader {
     size_bytes: u64,
     range: Range<u64>,
-    file: Option<Arc<File>>,
+    file: Option<LocalFile>,
     stream: BoxStream<'static, Result<Bytes>>,
+}
+
+/// An open file of this machine, and the part of it that is to be read.
+pub struct LocalFile {
+    /// The file.
+    pub file: Arc<File>,
+    /// The range of the reader in pieces, in their order and none of them empty.
+    /// Each comes when reading it will not wait for a disk any more, so a stream that is asked late reads ahead late.
+    pub windows: BoxStream<'static, Result<Range<u64>>>,
 }
 
 impl FileReader {
@@ -29,9 +38,9 @@ impl FileReader {
     /// The same reader, whose range can also be read from `file` at the same offsets.
     ///
     /// The HTTP layer sends such a file without copying it through the process.
-    /// `stream` must be lazy then: it is dropped unread.
+    /// Both streams must be lazy then: one of them is dropped unread.
     #[must_use]
-    pub fn with_file(mut self, file: Arc<File>) -> Self {
+    pub fn with_file(mut self, file: LocalFile) -> Self {
         self.file = Some(file);
         self
     }
@@ -58,7 +67,16 @@ impl FileReader {
 
     /// The open local file behind the stream, if there is one.
     pub fn file(&self) -> Option<&Arc<File>> {
-        self.file.as_ref()
+        self.file.as_ref().map(|local| &local.file)
+    }
+
+    /// The file and its windows, to be read instead of the stream; or the reader again, if there is no file.
+    ///
+    /// # Errors
+    ///
+    /// The reader itself.
+    pub fn into_file(mut self) -> std::result::Result<LocalFile, Self> {
+        self.file.take().ok_or(self)
     }
 
     /// The bytes, in chunks of the driver's choice.
@@ -67,12 +85,18 @@ impl FileReader {
     }
 }
 
+impl fmt::Debug for LocalFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalFile").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for FileReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileReader")
             .field("size_bytes", &self.size_bytes)
             .field("range", &self.range)
-            .field("file", &self.file)
+            .field("file", &self.file())
             .finish_non_exhaustive()
     }
 }

@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::IoSliceMut;
+use std::ops::Range;
 
 use bytes::Bytes;
 use rustix::fs::{OFlags, Stat};
@@ -19,6 +20,9 @@ use crate::root::Root;
 
 /// Copying more than this on an async thread would hold up its other tasks.
 pub(crate) const MOST_BYTES: u64 = 64 * 1024;
+
+/// How far apart the bytes are by which it is told whether a range is in memory.
+const PROBED_BYTES: usize = 64 * 1024;
 
 /// Opens the file that `key` names.
 pub(crate) fn open(root: &Root, key: &str, flags: OFlags) -> Result<Option<(File, Stat)>, Failure> {
@@ -36,17 +40,30 @@ pub(crate) fn read(file: &File, offset: u64, len: u64) -> Option<Bytes> {
         return None;
     }
     let mut content = vec![0; usize::try_from(len).ok()?];
+    (fill(file, offset, &mut content) == content.len()).then(|| content.into())
+}
+
+/// Fills `buffer` from `offset` on with what is in memory; tells how much that was.
+pub(crate) fn fill(file: &File, offset: u64, buffer: &mut [u8]) -> usize {
     let mut filled = 0;
-    while filled < content.len() {
-        let mut rest = [IoSliceMut::new(&mut content[filled..])];
+    while filled < buffer.len() {
+        let mut rest = [IoSliceMut::new(&mut buffer[filled..])];
         match rustix::io::preadv2(file, &mut rest, offset + filled as u64, ReadWriteFlags::NOWAIT) {
-            Ok(0) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => return None,
-            Ok(read) => filled += read,
+            Ok(read) if read > 0 => filled += read,
             Err(Errno::INTR) => {}
-            Err(_) => return None, // The pool's attempt reports it, if it lasts.
+            // The end, what is on disk alone, or an error, which whoever reads with patience will meet again.
+            _ => break,
         }
     }
-    Some(content.into())
+    filled
+}
+
+/// Whether `range` seems to be in memory: a byte of every [`PROBED_BYTES`] is, and the last one.
+///
+/// The kernel reads ahead and forgets by larger pieces than these, so a hole in between is rare, and costs one short wait.
+pub(crate) fn is_cached(file: &File, range: Range<u64>) -> bool {
+    let probes = range.clone().step_by(PROBED_BYTES).chain(range.end.checked_sub(1));
+    probes.into_iter().all(|offset| fill(file, offset, &mut [0]) == 1)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("sampan-driver-filesystem needs Linux");
 
+mod chunks;
 mod config;
 mod directories;
 mod driver;
@@ -41,6 +42,7 @@ mod staging;
 mod stepwise;
 mod store;
 mod walk;
+mod windows;
 mod writer;
 
 pub use config::FilesystemConfig;

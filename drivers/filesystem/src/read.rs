@@ -1,25 +1,45 @@
-//! Reading files: whole small ones, and streams with one chunk read ahead.
+//! Reading files: whole small ones at once, others as a stream of chunks or of windows (modules `chunks`, `windows`).
 
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, OFlags, Stat};
 use rustix::io::Errno;
-use sampan_driver::{ByteRange, DriverPath, FileReader, Operation, Result};
+use sampan_driver::{ByteRange, DriverError, DriverPath, FileReader, LocalFile, Operation};
 
+use crate::chunks::chunks;
 use crate::error::Failure;
 use crate::file;
 use crate::inline;
 use crate::root::{READ, Root};
 use crate::store::Store;
+use crate::windows::windows;
 
-/// One trip to the pool each: larger ones cost memory, smaller ones more trips.
-const CHUNK_BYTES: u64 = 1024 * 1024;
+/// From this length on the kernel is told that a file will be read from front to back.
+const SEQUENTIAL_BYTES: u64 = 1024 * 1024;
+
+/// A part of an open file that is still to be read.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) store: Arc<Store>,
+    pub(crate) path: DriverPath,
+    pub(crate) file: Arc<File>,
+    pub(crate) rest: Range<u64>,
+}
+
+impl Part {
+    pub(crate) fn len(&self) -> u64 {
+        self.rest.end - self.rest.start
+    }
+
+    /// The driver's error for a failure to read.
+    pub(crate) fn error(&self, failure: Failure) -> DriverError {
+        self.store.error(Operation::Read, &self.path, failure)
+    }
+}
 
 /// Opens the file that `key` names, waiting for the disk if need be.
 pub(crate) fn open(root: &Root, key: &str, flags: OFlags) -> Result<(File, Stat), Failure> {
@@ -67,73 +87,22 @@ pub(crate) async fn reader(
     let Some(bytes) = range.resolve(size_bytes) else {
         return Err(Failure::RangeInvalid { offset: range.offset, size_bytes });
     };
-    if bytes.end - bytes.start >= CHUNK_BYTES {
+    if bytes.end - bytes.start >= SEQUENTIAL_BYTES {
         // Only advice: a file system that does not take it reads as it did before.
         _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
     }
     let file = Arc::new(file);
-    let chunks = Chunks {
-        store: Arc::clone(store),
-        path: path.clone(),
-        file: Arc::clone(&file),
-        rest: bytes.clone(),
-        ahead: None,
-    };
-    Ok(FileReader::new(size_bytes, bytes, chunks.into_stream()).with_file(file))
-}
-
-/// What is still to be read of a file.
-struct Chunks {
-    store: Arc<Store>,
-    path: DriverPath,
-    file: Arc<File>,
-    rest: Range<u64>,
-    ahead: Option<crate::pool::Job<Bytes>>,
-}
-
-impl Chunks {
-    fn into_stream(self) -> BoxStream<'static, Result<Bytes>> {
-        stream::try_unfold(self, |mut chunks| async move {
-            match chunks.next().await {
-                Ok(chunk) => Ok(chunk.map(|chunk| (chunk, chunks))),
-                Err(failure) => Err(chunks.store.error(Operation::Read, &chunks.path, failure)),
-            }
-        })
-        .boxed()
+    let part =
+        Part { store: Arc::clone(store), path: path.clone(), file: Arc::clone(&file), rest: bytes.clone() };
+    if bytes.end - bytes.start <= inline::MOST_BYTES {
+        return Ok(FileReader::new(size_bytes, bytes, chunks(part)));
     }
-
-    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let chunk = match &mut self.ahead {
-            Some(job) => {
-                let result = job.outcome().await;
-                self.ahead = None;
-                result?
-            }
-            None => match inline::read(&self.file, self.rest.start, self.rest.end - self.rest.start) {
-                Some(chunk) => chunk,
-                None => self.store.pool.run(self.read()).await?,
-            },
-        };
-        self.rest.start += chunk.len() as u64;
-        if !self.rest.is_empty() {
-            // Reading ahead is a kindness that waits for nobody: without a free seat the next call reads for itself.
-            self.ahead = self.store.pool.free_seat().map(|seat| seat.start(self.read()));
-        }
-        Ok(Some(chunk))
-    }
-
-    fn read(&self) -> impl FnOnce() -> Result<Bytes, Failure> + Send + 'static {
-        let (file, offset) = (Arc::clone(&self.file), self.rest.start);
-        let len = CHUNK_BYTES.min(self.rest.end - offset);
-        move || exactly(&file, offset, len)
-    }
+    let windows = windows(part.clone());
+    Ok(FileReader::new(size_bytes, bytes, chunks(part)).with_file(LocalFile { file, windows }))
 }
 
 /// The `len` bytes from `offset` on, which the file must have.
-fn exactly(file: &File, offset: u64, len: u64) -> Result<Bytes, Failure> {
+pub(crate) fn exactly(file: &File, offset: u64, len: u64) -> Result<Bytes, Failure> {
     let capacity = usize::try_from(len).map_err(|_| Errno::NOMEM)?;
     let mut content = Vec::new();
     content.try_reserve_exact(capacity).map_err(|_| Errno::NOMEM)?;

@@ -352,12 +352,18 @@ async fn a_reader_gives_the_open_file_and_large_files_come_in_large_chunks() {
     let (dir, driver) = store().await;
     let content: Vec<u8> = (0..3_500_000_u32).map(|number| number.to_le_bytes()[1]).collect();
     fs::write(dir.path().join("blob"), &content).unwrap();
+    fs::write(dir.path().join("small"), &content[..10_000]).unwrap();
     let reader = driver.reader(&path("/blob"), ByteRange::new(100, 3_000_000)).await.unwrap();
     assert_eq!(reader.file().unwrap().metadata().unwrap().len(), 3_500_000);
+    let other = driver.reader(&path("/blob"), ByteRange::new(100, 3_000_000)).await.unwrap();
     fs::remove_file(dir.path().join("blob")).unwrap();
     let chunks: Vec<Bytes> = reader.into_stream().try_collect().await.unwrap();
     assert_eq!(chunks.concat(), content[100..3_000_100]);
-    assert!(chunks.len() <= 3, "{} chunks", chunks.len());
+    assert!(chunks.len() <= 12, "{} chunks", chunks.len());
+    let windows: Vec<_> = other.into_file().unwrap().windows.try_collect().await.unwrap();
+    assert_eq!((windows.len(), windows[0].start, windows[2].end), (3, 100, 3_000_100));
+    let small = driver.reader(&path("/small"), ByteRange::ALL).await.unwrap();
+    assert!(small.into_file().is_err(), "a small file is not worth a call of its own");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
@@ -23,15 +23,18 @@ use crate::http::extract::{
 use crate::http::headers::{BYTES, CACHE_FOR_A_YEAR, DOCKER_CONTENT_DIGEST, OCTET_STREAM, visible};
 use crate::http::multipart::Multipart;
 use crate::http::state::AppState;
+use crate::serve::FileSender;
 
 /// The bytes of a blob, or a part of them, or where else they can be had.
 pub(in crate::http) async fn get(
     State(state): State<AppState>,
     at: Authorized<Pull>,
     FromPath(digest): BlobDigest,
+    files: Option<Extension<FileSender>>,
     headers: HeaderMap,
 ) -> Reply {
     let blobs = at.repository().blobs();
+    let files = files.map(|Extension(files)| files);
     if let Some(response) = redirected(&state, &blobs, &digest, RedirectRequest::Get).await? {
         return Ok(response);
     }
@@ -40,10 +43,10 @@ pub(in crate::http) async fn get(
         return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
     }
     if headers.contains_key(RANGE) && if_range_allows(&headers, &etag(&digest)) {
-        return ranged(blobs, digest, &headers).await;
+        return ranged(blobs, digest, files, &headers).await;
     }
     let reader = blobs.read(&digest, ByteRange::ALL).await?;
-    Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader))))
+    Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader, files))))
 }
 
 /// Whether a blob is here, and its size.
@@ -87,12 +90,12 @@ async fn redirected(
     Ok(Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response()))
 }
 
-async fn ranged(blobs: LinkedBlobs, digest: Digest, headers: &HeaderMap) -> Reply {
+async fn ranged(blobs: LinkedBlobs, digest: Digest, files: Option<FileSender>, headers: &HeaderMap) -> Reply {
     let size = blobs.stat(&digest).await?.size_bytes;
     let mut parts = match ranges(headers, size) {
         Ranges::Whole => {
             let reader = blobs.read(&digest, ByteRange::ALL).await?;
-            return Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader))));
+            return Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader, files))));
         }
         Ranges::Unsatisfiable => {
             let error =
@@ -111,7 +114,7 @@ async fn ranged(blobs: LinkedBlobs, digest: Digest, headers: &HeaderMap) -> Repl
     }
     let Range { start, end } = parts.remove(0);
     let reader = blobs.read(&digest, ByteRange::new(start, end - start)).await?;
-    let mut response = with_type(dressed(StatusCode::PARTIAL_CONTENT, &digest, from_reader(reader)));
+    let mut response = with_type(dressed(StatusCode::PARTIAL_CONTENT, &digest, from_reader(reader, files)));
     response.headers_mut().insert(CONTENT_RANGE, visible(format!("bytes {start}-{}/{size}", end - 1)));
     Ok(response)
 }

@@ -1,0 +1,136 @@
+//! A file as a stream of chunks, for whoever needs the bytes themselves: TLS, HTTP/2, the collector.
+//!
+//! What is in memory is copied on the calling thread, into a buffer that goes round: a fresh one for every chunk costs as much
+//! in page faults as the copy. What is not is read on the pool, one chunk ahead of its reader.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use sampan_driver::Result;
+
+use crate::error::Failure;
+use crate::inline;
+use crate::pool::Job;
+use crate::read::{Part, exactly};
+
+/// Copied at once on an async thread, in some 30 µs.
+const WARM_BYTES: u64 = 256 * 1024;
+
+/// One trip to the pool: larger ones cost memory, smaller ones more trips.
+const COLD_BYTES: u64 = 1024 * 1024;
+
+/// The bytes of `part`, read when they are asked for.
+pub(crate) fn chunks(part: Part) -> BoxStream<'static, Result<Bytes>> {
+    let chunks = Chunks { part, home: Arc::default(), ahead: None };
+    stream::try_unfold(chunks, |mut chunks| async move {
+        match chunks.next().await {
+            Ok(chunk) => Ok(chunk.map(|chunk| (chunk, chunks))),
+            Err(failure) => Err(chunks.part.error(failure)),
+        }
+    })
+    .boxed()
+}
+
+struct Chunks {
+    part: Part,
+    home: Home,
+    ahead: Option<Job<Bytes>>,
+}
+
+impl Chunks {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        if self.part.rest.is_empty() {
+            return Ok(None);
+        }
+        if let Some(job) = &mut self.ahead {
+            let result = job.outcome().await;
+            self.ahead = None;
+            return self.passed_on(result?).map(Some);
+        }
+        if let Some(chunk) = self.warm() {
+            self.part.rest.start += chunk.len() as u64;
+            return Ok(Some(chunk));
+        }
+        let chunk = self.part.store.pool.run(self.cold()).await?;
+        self.passed_on(chunk).map(Some)
+    }
+
+    /// Counts a chunk that came from the disk, and sends for the next one if that lies there too.
+    fn passed_on(&mut self, chunk: Bytes) -> Result<Bytes, Failure> {
+        self.part.rest.start += chunk.len() as u64;
+        let next = self.part.rest.start..self.part.rest.end.min(self.part.rest.start + COLD_BYTES);
+        if !next.is_empty() && !inline::is_cached(&self.part.file, next) {
+            // Reading ahead is a kindness that waits for nobody: without a free seat the next call reads for itself.
+            self.ahead = self.part.store.pool.free_seat().map(|seat| seat.start(self.cold()));
+        }
+        Ok(chunk)
+    }
+
+    /// What is in memory at the beginning of the rest; `None` if that is nothing.
+    fn warm(&self) -> Option<Bytes> {
+        let len = usize::try_from(WARM_BYTES.min(self.part.len())).ok()?;
+        let mut lent = Lent::take(&self.home, len);
+        lent.len = inline::fill(&self.part.file, self.part.rest.start, &mut lent.buffer[..len]);
+        (lent.len > 0).then(|| Bytes::from_owner(lent))
+    }
+
+    fn cold(&self) -> impl FnOnce() -> Result<Bytes, Failure> + Send + 'static {
+        let (file, offset) = (Arc::clone(&self.part.file), self.part.rest.start);
+        let len = COLD_BYTES.min(self.part.len());
+        move || exactly(&file, offset, len)
+    }
+}
+
+/// Where the buffer is while nobody has it. A plain mutex: it is held to move a pointer.
+type Home = Arc<Mutex<Option<Vec<u8>>>>;
+
+/// A buffer that goes home when the last who reads it is done.
+struct Lent {
+    buffer: Vec<u8>,
+    len: usize,
+    home: Home,
+}
+
+impl Lent {
+    /// The buffer, or another one if somebody still has it; with `len` bytes, whatever they are.
+    fn take(home: &Home, len: usize) -> Self {
+        let mut buffer = home.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        if buffer.len() < len {
+            buffer.resize(len, 0);
+        }
+        Self { buffer, len, home: Arc::clone(home) }
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::mem::take(&mut self.buffer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_goes_round_and_none_is_read_and_written_at_once() {
+        let home = Home::default();
+        let first = Bytes::from_owner(Lent::take(&home, 8));
+        let address = first.as_ptr();
+        let second = Bytes::from_owner(Lent::take(&home, 8));
+        assert_ne!(second.as_ptr(), address);
+        let part = first.slice(2..);
+        drop(first);
+        assert!(home.lock().unwrap().is_none(), "a part of it is still read");
+        drop(part);
+        assert_eq!(Bytes::from_owner(Lent::take(&home, 4)).as_ptr(), address);
+    }
+}

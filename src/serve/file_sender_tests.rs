@@ -1,0 +1,62 @@
+//! Tests of [`super::FileSender`]: what a write is made of, and what must never be written.
+
+use std::io::Write;
+
+use super::*;
+
+fn file() -> Arc<File> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[7; 100]).unwrap();
+    Arc::new(file)
+}
+
+fn next(files: &FileSender, buffers: &[&[u8]]) -> Result<String, String> {
+    let buffers: Vec<IoSlice<'_>> = buffers.iter().map(|buffer| IoSlice::new(buffer)).collect();
+    match files.next(&buffers) {
+        Ok(Next::Buffers(count)) => Ok(format!("{count} buffers")),
+        Ok(Next::Part(part)) => Ok(format!("{:?}", part.range)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn what_comes_before_a_stand_in_is_written_before_the_part() {
+    let files = FileSender::default();
+    assert_eq!(next(&files, &[b"head", b"body"]), Ok("2 buffers".to_owned()));
+    let stand_in = files.announce(&file(), &mut (10..90));
+    assert_eq!(stand_in.len(), 80);
+    assert_eq!(next(&files, &[b"head", &stand_in, b"tail"]), Ok("1 buffers".to_owned()));
+    assert_eq!(next(&files, &[b"", &stand_in, b"tail"]), Ok("10..90".to_owned()));
+    files.sent(30);
+    assert_eq!(next(&files, &[&stand_in[30..], b"tail"]), Ok("40..90".to_owned()));
+    files.sent(50);
+    assert_eq!(next(&files, &[b"tail"]), Ok("1 buffers".to_owned()));
+}
+
+#[test]
+fn a_long_range_is_announced_piece_by_piece() {
+    let (files, file) = (FileSender::default(), file());
+    let (mut rest, mut lengths) = (0..2 * MOST_BYTES as u64 + 1, Vec::new());
+    while !rest.is_empty() {
+        lengths.push(files.announce(&file, &mut rest).len());
+    }
+    assert_eq!(lengths, [MOST_BYTES, MOST_BYTES, 1]);
+}
+
+#[test]
+fn a_stand_in_is_never_taken_for_content() {
+    let files = FileSender::default();
+    let stand_in = files.announce(&file(), &mut (0..50));
+    let zeros = vec![0; 50];
+    let missing = "a part of a file was announced, but its stand-in is not in what is written";
+    assert_eq!(next(&files, &[b"head", &zeros]), Err(missing.to_owned()), "copied together");
+    assert_eq!(
+        next(&files, &[&stand_in[..20]]),
+        Err("a stand-in of 20 bytes is written for 50 bytes of a file".to_owned())
+    );
+    files.sent(50);
+    assert_eq!(
+        next(&files, &[b"head", &stand_in]),
+        Err("a stand-in is written for which no part of a file was announced".to_owned())
+    );
+}
