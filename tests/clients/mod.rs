@@ -16,6 +16,7 @@ mod podman;
 mod proxy;
 mod replicas;
 mod request_budget;
+mod same;
 mod skopeo;
 pub(crate) mod support;
 mod tls;

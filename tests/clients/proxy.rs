@@ -1,58 +1,103 @@
 //! Behind nginx, which terminates TLS: clients must be sent back to where they came from.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use super::support::{Process, filesystem_config, oci_layout, registry, run, tool};
+use super::support::{Dockerd, Process, Site, oci_layout, run, tool};
 
-#[test]
-#[ignore = "needs nginx, skopeo, umoci and curl"]
-fn uploads_through_a_tls_proxy_stay_on_the_proxy() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name).display().to_string();
-    run(tool(env!("CARGO_BIN_EXE_registry")).args(["certificate", "--out", &path("certs"), "127.0.0.1"]));
-    let registry = registry(directory.path(), &filesystem_config(&directory.path().join("data")));
-    // nginx cannot tell which port it was given, so it is told one that was free a moment ago.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    fs::write(
-        path("nginx.conf"),
-        format!(
-            "daemon off; pid {pid}; error_log stderr; events {{}}
-             http {{
-               access_log off; client_max_body_size 0;
-               client_body_temp_path {tmp}/body; proxy_temp_path {tmp}/proxy; fastcgi_temp_path {tmp}/fastcgi;
-               uwsgi_temp_path {tmp}/uwsgi; scgi_temp_path {tmp}/scgi;
-               server {{
-                 listen {address} ssl;
-                 ssl_certificate {certs}/domain.crt; ssl_certificate_key {certs}/domain.key;
-                 location / {{
-                   proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_request_buffering off;
+/// An nginx before a registry.
+struct Proxy {
+    address: SocketAddr,
+    _process: Process,
+}
+
+impl Proxy {
+    /// Starts one with the certificate of a site; `locations` are its rules.
+    #[track_caller]
+    fn start(site: &Site, locations: &str) -> Self {
+        // nginx cannot tell which port it was given, so it is told one that was free a moment ago.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        fs::write(
+            site.path("nginx.conf"),
+            format!(
+                "daemon off; pid {tmp}/nginx.pid; error_log stderr; events {{}}
+                 http {{
+                   access_log off; client_max_body_size 0;
+                   client_body_temp_path {tmp}/body; proxy_temp_path {tmp}/proxy; fastcgi_temp_path {tmp}/fastcgi;
+                   uwsgi_temp_path {tmp}/uwsgi; scgi_temp_path {tmp}/scgi;
+                   proxy_http_version 1.1; proxy_request_buffering off;
                    proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
-                 }}
-               }}
-             }}",
-            pid = path("nginx.pid"),
-            tmp = directory.path().display(),
-            certs = path("certs"),
-            upstream = registry.address,
-        ),
-    )
-    .unwrap();
-    let _nginx = Process::start(tool("nginx").args(["-c", &path("nginx.conf"), "-p", &path("")]));
-    while TcpStream::connect(address).is_err() {
-        std::thread::yield_now();
+                   server {{
+                     listen {address} ssl;
+                     ssl_certificate {tmp}/certs/domain.crt; ssl_certificate_key {tmp}/certs/domain.key;
+                     {locations}
+                   }}
+                 }}",
+                tmp = site.text(""),
+            ),
+        )
+        .unwrap();
+        let process =
+            Process::start(tool("nginx").args(["-c", &site.text("nginx.conf"), "-p", &site.text("")]));
+        while TcpStream::connect(address).is_err() {
+            std::thread::yield_now();
+        }
+        Self { address, _process: process }
     }
 
-    fs::create_dir(path("client")).unwrap();
-    fs::copy(path("certs/ca.crt"), path("client/ca.crt")).unwrap();
-    let layout = oci_layout(directory.path(), "v1", 2);
-    run(tool("skopeo")
-        .args(["copy", "--quiet", "--dest-cert-dir", &path("client")])
-        .args([&format!("oci:{}:v1", layout.display()), &format!("docker://{address}/proxied/app:v1")]));
+    /// Where an upload is sent to that began at this path, word for word.
+    #[track_caller]
+    fn location(&self, site: &Site, path: &str) -> String {
+        let url = format!("https://{}{path}", self.address);
+        let answer =
+            run(tool("curl").args(["-s", "-i", "-X", "POST", "--cacert", &site.text("certs/ca.crt"), &url]));
+        answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap_or_default().to_owned()
+    }
+}
 
-    // What a client is told, word for word.
-    let url = format!("https://{address}/v2/proxied/app/blobs/uploads/");
-    let answer = run(tool("curl").args(["-s", "-i", "-X", "POST", "--cacert", &path("certs/ca.crt"), &url]));
-    let location = answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap_or_default();
-    assert!(location.starts_with(&url), "{answer}");
+/// Pushes with skopeo, which checks the certificate, and pulls with Docker.
+#[track_caller]
+fn push_and_pull(site: &Site, host: SocketAddr) {
+    let layout = oci_layout(&site.path(""), "v1", 2);
+    let image = format!("{host}/proxied/app:v1");
+    run(tool("skopeo")
+        .args(["copy", "--quiet", "--dest-cert-dir", &site.client("client", false)])
+        .args([&format!("oci:{}:v1", layout.display()), &format!("docker://{image}")]));
+    let docker = Dockerd::start();
+    docker.run(&["pull", &image]);
+    let again = format!("{host}/proxied/again:v1");
+    docker.build(&again, &[b"something of its own"]);
+    docker.run(&["push", &again]);
+}
+
+#[test]
+#[ignore = "needs nginx, docker, skopeo, umoci and curl, as root"]
+fn uploads_through_a_tls_proxy_stay_on_the_proxy() {
+    let site = Site::new("127.0.0.1");
+    let registry = site.serve("addr: '127.0.0.1:0'", "");
+    let proxy = Proxy::start(&site, &format!("location / {{ proxy_pass http://{}; }}", registry.host()));
+    push_and_pull(&site, proxy.address);
+    let uploads = "/v2/proxied/app/blobs/uploads/";
+    let location = proxy.location(&site, uploads);
+    assert!(location.starts_with(&format!("https://{}{uploads}", proxy.address)), "{location}");
+}
+
+#[test]
+#[ignore = "needs nginx, docker, skopeo, umoci and curl, as root"]
+fn a_registry_with_a_prefix_sends_uploads_below_it() {
+    let site = Site::new("127.0.0.1");
+    let registry = site.serve("addr: '127.0.0.1:0', prefix: /images/", "");
+    // Clients know `/v2/` alone; where they are sent from there is below the prefix.
+    let proxy = Proxy::start(
+        &site,
+        &format!(
+            "location /v2/ {{ proxy_pass http://{upstream}/images/v2/; }}
+             location /images/ {{ proxy_pass http://{upstream}; }}",
+            upstream = registry.host()
+        ),
+    );
+    push_and_pull(&site, proxy.address);
+    let location = proxy.location(&site, "/v2/proxied/app/blobs/uploads/");
+    let expected = format!("https://{}/images/v2/proxied/app/blobs/uploads/", proxy.address);
+    assert!(location.starts_with(&expected), "{location}");
 }
