@@ -72,6 +72,7 @@ impl LinkedBlobs {
         let before = Instant::now();
         let info = self.driver().stat(&Entry::Blob(canonical.clone()).path()).await;
         let info = info.on_missing(|| self.unknown(digest))?;
+        self.check_for_ruin(digest, &canonical, info.size_bytes)?;
         self.promises().note_data(&canonical, before);
         Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes: info.size_bytes })
     }
@@ -94,8 +95,19 @@ impl LinkedBlobs {
     /// beyond its end.
     pub async fn read(&self, digest: &Digest, range: ByteRange) -> Result<FileReader> {
         let canonical = self.resolve(digest).await?;
-        let reader = self.driver().reader(&Entry::Blob(canonical).path(), range).await;
-        reader.on_missing(|| self.unknown(digest))
+        let reader = self.driver().reader(&Entry::Blob(canonical.clone()).path(), range).await;
+        let reader = reader.on_missing(|| self.unknown(digest))?;
+        self.check_for_ruin(digest, &canonical, reader.size_bytes())?;
+        Ok(reader)
+    }
+
+    /// An empty file under the digest of something is what a power failure leaves of data that were never synced, as those
+    /// of other registries are. Whoever is told that it is unknown pushes it again, and all is well.
+    fn check_for_ruin(&self, digest: &Digest, canonical: &Digest, size_bytes: u64) -> Result<()> {
+        if size_bytes > 0 || *canonical == Digest::sha256_of(b"") {
+            return Ok(());
+        }
+        Err(self.unknown(digest))
     }
 
     /// A URL from which the client may fetch the blob itself; `None` when the registry is to send it.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use sampan::http::HttpOptions;
+use sampan_driver::{PutMode, StorageDriver};
+use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::Limits;
 use sampan_engine::oci::{Algorithm, Digest};
 
@@ -38,6 +40,22 @@ async fn an_empty_blob_is_a_blob() {
     assert_eq!((answer.header("content-length"), answer.body.len()), ("0", 0));
     server.call("HEAD", format!("/v2/a/blobs/{EMPTY}")).send().await.expect(200);
     server.call("GET", format!("/v2/a/blobs/{EMPTY}")).header("range", "bytes=0-").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn an_empty_file_in_the_place_of_a_blob_is_none_and_a_push_heals_it() {
+    let driver = Arc::new(InMemoryDriver::new());
+    let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
+    let digest = server.push_blob("a", "content").await;
+    let files = server.files().await;
+    let (path, _) = files.iter().find(|(path, _)| path.ends_with("/data")).unwrap();
+    driver.put_content(&path.parse().unwrap(), "".into(), PutMode::Overwrite).await.unwrap();
+    for method in ["HEAD", "GET"] {
+        server.call(method, format!("/v2/a/blobs/{digest}")).send().await.expect(404);
+    }
+    server.push_blob("a", "content").await;
+    let answer = server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect(200);
+    assert_eq!(answer.body, "content");
 }
 
 #[tokio::test]
