@@ -12,6 +12,7 @@ pub mod health;
 pub mod http;
 pub mod serve;
 
+mod chain;
 pub mod files;
 pub mod outbound;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LogFormat;
+use crate::chain::chain;
 
 /// Writes events as lines.
 #[derive(Clone, Debug)]
@@ -134,22 +135,6 @@ impl Visit for Parts {
     }
 }
 
-/// An error and all its causes, on one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // A wrapper that already says what its cause says.
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 fn level_name(level: Level) -> &'static str {
     match level {
         Level::ERROR => "error",
@@ -208,13 +193,5 @@ mod tests {
             line(LogFormat::Logstash, vec![]),
             r#"{"@timestamp":"2026-01-02T03:04:05Z","@version":"1","level":"warning","message":"listening on [::]:5000","service":"registry"}"#
         );
-    }
-
-    #[test]
-    fn a_chain_tells_every_cause_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer")]
-        struct Outer(#[source] std::io::Error);
-        assert_eq!(chain(&Outer(std::io::Error::other("inner"))), "outer: inner");
     }
 }

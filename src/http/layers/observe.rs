@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +22,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use tower::{Layer, Service};
 
+use crate::chain::chain;
 use crate::http::context::RequestContext;
 use crate::http::endpoint::Endpoint;
 use crate::http::error::{ErrorCode, Trouble};
@@ -194,13 +194,13 @@ impl Line {
     }
 
     fn log_cause(&self, cause: &(dyn StdError + 'static), what: &'static str) {
+        let error = chain(cause);
         tracing::error!(
             http.request.id = self.context.id(),
             http.request.method = %self.method,
             http.request.uri = self.uri.path(),
-            error = %Chain(cause),
-            "{what}: {}",
-            Chain(cause),
+            error,
+            "{what}: {error}",
         );
     }
 }
@@ -258,21 +258,6 @@ impl Drop for Line {
 
 fn text(header: Option<&HeaderValue>) -> Option<&str> {
     header?.to_str().ok()
-}
-
-/// An error and everything that caused it, in one line.
-struct Chain<'a>(&'a (dyn StdError + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
 }
 
 /// The body of a request, counted as it comes.

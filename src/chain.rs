@@ -1,0 +1,38 @@
+//! An error with all its causes, as logs and the command line tell it.
+
+use std::error::Error;
+
+/// An error and all its causes, on one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // A wrapper often says already what its cause says.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("wrapper: {0}; try again")]
+    struct Wrapper(#[source] std::io::Error);
+
+    #[test]
+    fn a_chain_tells_every_cause_once() {
+        assert_eq!(chain(&Outer(std::io::Error::other("inner"))), "outer: inner");
+        assert_eq!(chain(&Wrapper(std::io::Error::other("inner"))), "wrapper: inner; try again");
+    }
+}
