@@ -50,6 +50,9 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let access = Access::open(&config.auth).await?;
     let security = network::security(&config.http).await?;
     let listener = network::listener(&config.http).await?;
+    if let Some(hint) = network::hint(&config.http) {
+        tracing::info!("{hint}");
+    }
     let health = Board::default();
     let metrics = metrics::wanted(&config.http)?;
     options.metrics = metrics.as_ref().map(metrics::of_requests).transpose()?;

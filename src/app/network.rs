@@ -52,6 +52,24 @@ fn address(configured: &config::ListenAddress) -> ListenAddress {
     }
 }
 
+/// What the owner of `http.host` should know: clients are sent there, and we listen elsewhere.
+pub(super) fn hint(http: &HttpConfig) -> Option<String> {
+    let host = http.host.as_ref()?.as_url();
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let ours = match http.addr {
+        config::ListenAddress::Tcp { port, .. } => Some(port).filter(|port| *port != 0),
+        config::ListenAddress::Unix(_) => None,
+    };
+    let same_port = ours.is_none() || ours == host.port_or_known_default();
+    (host.scheme() != scheme || !same_port).then(|| {
+        format!(
+            "clients are sent to {host} (http.host), while this registry speaks {scheme} at {}: \
+             something between them must take uploads there in",
+            address(&http.addr)
+        )
+    })
+}
+
 /// What protects the connections. A TLS section that cannot be served is an error, never a plain connection.
 pub(super) async fn security(http: &HttpConfig) -> Result<Security, AppError> {
     match &http.tls {
@@ -80,5 +98,23 @@ fn tls_settings(tls: &TlsConfig, http: &HttpConfig) -> TlsSettings {
         },
         http2: !http.http2.disabled,
         ..TlsSettings::new(&tls.certificate, &tls.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_is_elsewhere_gets_a_hint() {
+        let check = |host: Option<&str>, expected: bool| {
+            let host = host.map(|host| host.parse().unwrap());
+            let http = HttpConfig { host, ..Config::default().http };
+            assert_eq!(hint(&http).is_some(), expected, "{:?}", http.host);
+        };
+        check(None, false);
+        check(Some("http://reg.example:5000"), false);
+        check(Some("https://reg.example:5000"), true);
+        check(Some("http://reg.example"), true);
     }
 }

@@ -10,10 +10,11 @@ use axum::extract::FromRequestParts;
 use http::header::{FORWARDED, HOST};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sampan_engine::UploadId;
 use sampan_engine::oci::{Digest, RepositoryName};
 
+use super::doubt;
 use super::headers::{X_FORWARDED_HOST, X_FORWARDED_PROTO, visible};
 use super::state::{AppState, HttpOptions};
 use crate::serve::{Peer, Scheme};
@@ -44,7 +45,13 @@ impl FromRequestParts<AppState> for Locations {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
         let scheme = parts.extensions.get::<Peer>().map_or(Scheme::Http, |peer| peer.scheme);
-        Ok(Self { base: base(state.options(), &parts.headers, &parts.uri, scheme) })
+        let options = state.options();
+        let base = base(options, &parts.headers, &parts.uri, scheme);
+        // An upload begins: the client will go where it is sent.
+        if parts.method == Method::POST && options.host.is_none() && !options.relative_urls {
+            doubt::tell(&parts.headers, &base);
+        }
+        Ok(Self { base })
     }
 }
 

@@ -8,6 +8,7 @@ use tower::ServiceBuilder;
 
 pub mod body;
 mod context;
+mod doubt;
 mod endpoint;
 pub mod error;
 mod extract;

@@ -366,7 +366,7 @@ fn the_same_script_gets_the_same_answers_but_for_what_is_written_down() {
             }
             Some(_) if !differs => wrong.push(format!("{step}: does not differ any more")),
             Some(Written(line)) if !written.contains(line) => {
-                wrong.push(format!("docs/differences.md does not say: {line}"))
+                wrong.push(format!("docs/differences.md does not say: {line}"));
             }
             _ => {}
         }
