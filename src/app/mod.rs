@@ -35,7 +35,7 @@ use crate::telemetry::{LogFormat, LogOptions, access_log, logging};
 /// When something that the configuration asks for cannot be had; nothing was served then.
 pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) -> Result<(), AppError> {
     let config = &loaded.config;
-    logging::install(&log_options(config));
+    let log_level = logging::install(&log_options(config));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -73,7 +73,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         }
     };
     let watched = access.clone();
-    let mut reload = Reload::new(&loaded, environment, registry.clone(), access, security);
+    let mut reload = Reload::new(&loaded, environment, registry.clone(), access, security, log_level);
     let shutdown = async {
         tokio::select! {
             signal = signals.until_the_end(&mut reload) => tracing::info!("stopping on {signal}"),
@@ -158,14 +158,18 @@ impl Access {
     }
 }
 
+fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    }
+}
+
 fn log_options(config: &Config) -> LogOptions {
     LogOptions {
-        level: match config.log.level {
-            LogLevel::Error => LevelFilter::ERROR,
-            LogLevel::Warn => LevelFilter::WARN,
-            LogLevel::Info => LevelFilter::INFO,
-            LogLevel::Debug => LevelFilter::DEBUG,
-        },
+        level: level_filter(config.log.level),
         format: match config.log.formatter {
             LogFormatter::Text => LogFormat::Text,
             LogFormatter::Json => LogFormat::Json,

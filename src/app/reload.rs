@@ -2,9 +2,10 @@
 
 use sampan_engine::Registry;
 
-use super::Access;
+use super::{Access, level_filter};
 use crate::config::{Config, Environment, HttpConfig, Loaded, Source};
 use crate::serve::Security;
+use crate::telemetry::LevelSwitch;
 
 /// Reads the configuration again.
 pub(super) struct Reload {
@@ -13,6 +14,7 @@ pub(super) struct Reload {
     registry: Registry,
     access: Access,
     security: Security,
+    log_level: LevelSwitch,
     /// What is in effect.
     config: Config,
 }
@@ -24,9 +26,10 @@ impl Reload {
         registry: Registry,
         access: Access,
         security: Security,
+        log_level: LevelSwitch,
     ) -> Self {
         let (source, config) = (loaded.source.clone(), loaded.config.clone());
-        Self { source, environment, registry, access, security, config }
+        Self { source, environment, registry, access, security, log_level, config }
     }
 
     /// Takes over what can change while running, and says what cannot. A file that is wrong changes nothing.
@@ -46,6 +49,7 @@ impl Reload {
             tracing::warn!("{warning}");
         }
         let new = loaded.config;
+        self.take_log_level(&new);
         self.take_read_only(&new);
         for key in differences(&self.config, &new) {
             tracing::warn!("{key} has changed in {}; that needs a restart", self.source);
@@ -82,6 +86,14 @@ impl Reload {
                 error = &error as &dyn std::error::Error,
                 "the keys for tokens were not exchanged, the old ones stay"
             ),
+        }
+    }
+
+    fn take_log_level(&mut self, new: &Config) {
+        let level = new.log.level;
+        if level != self.config.log.level && self.log_level.set(level_filter(level)) {
+            tracing::info!("the log's level is {}", level.as_str());
+            self.config.log.level = level;
         }
     }
 

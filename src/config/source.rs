@@ -47,7 +47,7 @@ impl Source {
 
     fn find_among(argument: Option<PathBuf>, environment: &Environment, exists: fn(&Path) -> bool) -> Self {
         if let Some(path) = argument {
-            return Self::Argument(path);
+            return Self::moved(&path, exists).unwrap_or(Self::Argument(path));
         }
         if let Some(path) = environment.value(PATH_VARIABLE).filter(|path| !path.is_empty()) {
             return Self::Variable(path.into());
@@ -57,6 +57,13 @@ impl Source {
             .map(Path::new)
             .find(|path| exists(path))
             .map_or(Self::BuiltIn, |path| Self::Standard(path.to_owned()))
+    }
+
+    /// The other standard place, for a guide that names the one of the other version.
+    fn moved(named: &Path, exists: fn(&Path) -> bool) -> Option<Self> {
+        let is_standard = STANDARD.iter().any(|standard| Path::new(standard) == named);
+        let other = STANDARD.iter().map(Path::new).find(|path| exists(path));
+        other.filter(|_| is_standard && !exists(named)).map(|path| Self::Standard(path.to_owned()))
     }
 
     /// The file, if there is one; a reload reads it again.
@@ -133,5 +140,15 @@ mod tests {
         assert_eq!(find(None, &nothing, everything), Source::Standard(STANDARD[0].into()));
         assert_eq!(find(None, &nothing, old_place), Source::Standard(STANDARD[1].into()));
         assert_eq!(find(None, &nothing, |_| false), Source::BuiltIn);
+    }
+
+    #[test]
+    fn a_standard_place_without_a_file_leads_to_the_other() {
+        let environment = Environment::default();
+        let new_place = |path: &Path| path.starts_with("/etc/distribution");
+        let find = |argument: &str| Source::find_among(Some(argument.into()), &environment, new_place);
+        assert_eq!(find(STANDARD[1]), Source::Standard(STANDARD[0].into()));
+        assert_eq!(find(STANDARD[0]), Source::Argument(STANDARD[0].into()));
+        assert_eq!(find("/a.yml"), Source::Argument("/a.yml".into()));
     }
 }

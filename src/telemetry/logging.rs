@@ -9,7 +9,7 @@ use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use super::format::LineFormat;
 
@@ -45,15 +45,31 @@ impl Default for LogOptions {
 /// Sends everything that is logged from now on to standard error. The first call counts; a process has one log.
 ///
 /// `RUST_LOG`, when it is set, says more exactly what is logged than `options.level`.
-pub fn install(options: &LogOptions) {
+pub fn install(options: &LogOptions) -> LevelSwitch {
     let format = LineFormat::new(options.format, options.fields.clone());
     let lines = fmt::layer().event_format(format).with_ansi(false).with_writer(io::stderr);
-    let subscriber = match EnvFilter::try_from_default_env() {
-        Ok(filter) => Registry::default().with(lines.with_filter(filter).boxed()),
-        Err(_) => Registry::default().with(lines.with_filter(ours_at(options.level)).boxed()),
+    let (lines, switch) = match EnvFilter::try_from_default_env() {
+        Ok(filter) => (lines.with_filter(filter).boxed(), LevelSwitch(None)),
+        Err(_) => {
+            let (filter, handle) = reload::Layer::new(ours_at(options.level));
+            (lines.with_filter(filter).boxed(), LevelSwitch(Some(handle)))
+        }
     };
+    let subscriber = Registry::default().with(lines);
     // An error means that there is one already: a test, or a program that uses this as a library.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    switch
+}
+
+/// Changes the level of a running log.
+#[derive(Clone, Debug)]
+pub struct LevelSwitch(Option<reload::Handle<Targets, Registry>>);
+
+impl LevelSwitch {
+    /// Logs from `level` on, unless `RUST_LOG` has the say; tells whether it does.
+    pub fn set(&self, level: LevelFilter) -> bool {
+        self.0.as_ref().is_some_and(|handle| handle.reload(ours_at(level)).is_ok())
+    }
 }
 
 /// Our own modules at `level`; libraries only from warnings on, unless it is a debugging level.

@@ -5,5 +5,5 @@ pub mod format;
 pub mod logging;
 pub mod metrics;
 
-pub use logging::{LogFormat, LogOptions};
+pub use logging::{LevelSwitch, LogFormat, LogOptions};
 pub use metrics::{Metrics, MetricsError, Reading};

@@ -137,6 +137,20 @@ fn read_only_mode_is_switched_by_sighup() {
 }
 
 #[test]
+fn the_level_of_the_log_is_switched_by_sighup() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filesystem_config(&directory.path().join("data"));
+    let registry = registry(directory.path(), &config);
+    let debug = config.replace("level: info", "level: debug");
+    fs::write(directory.path().join("sampan.yml"), debug).unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_for(|line| line.contains("level is debug").then_some(()));
+    registry.wire().write(b"nonsense\r\n\r\n");
+    registry.process.wait_for(|line| line.contains("level=debug").then_some(()));
+    assert!(!registry.process.log().contains("restart"), "{}", registry.process.log());
+}
+
+#[test]
 fn one_address_has_no_more_uploads_under_way_than_it_may() {
     let directory = tempfile::tempdir().unwrap();
     let config = filesystem_config(&directory.path().join("data"))
