@@ -24,18 +24,17 @@ pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), Bu
     match tokio::time::timeout(PATIENCE, client.page(request)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return Err(refused(name, &error)),
-        Err(_) => {
-            return Err(BuildError::new(format!(
-                "storage.{name}: no answer within {} seconds; check the endpoint, the network, and that there are \
-                 credentials",
-                PATIENCE.as_secs()
-            )));
-        }
+        Err(_) => return Err(no_answer(name)),
     }
     let key = bucket.keys.private(&format!("probe-{:032x}", rand::random::<u128>()));
-    let found = conditional(client, &key).await;
-    if let Err(failure) = bucket.delete_objects(vec![key]).await {
-        tracing::debug!(error = chain(&failure), "the probe object was not removed");
+    let found = match tokio::time::timeout(PATIENCE, conditional(client, &key)).await {
+        Ok(found) => found,
+        Err(_) => return Err(no_answer(name)),
+    };
+    match tokio::time::timeout(PATIENCE, bucket.delete_objects(vec![key])).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => tracing::debug!(error = chain(&failure), "the probe object was not removed"),
+        Err(_) => tracing::debug!("the probe object was not removed in time"),
     }
     bucket.conditional = match found {
         Ok(found) => found,
@@ -50,17 +49,25 @@ pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), Bu
     };
     warn_of_replicas(name, bucket.conditional);
     if let Some(raw) = &bucket.raw {
-        warn_of_lifecycle(bucket, raw).await;
+        // A warning is not worth a long wait.
+        let _ = tokio::time::timeout(PATIENCE, warn_of_lifecycle(bucket, raw)).await;
     }
     Ok(())
+}
+
+fn no_answer(name: &str) -> BuildError {
+    BuildError::new(format!(
+        "storage.{name}: no answer within {} seconds; check the endpoint, the network, and that there are credentials",
+        PATIENCE.as_secs()
+    ))
 }
 
 fn warn_of_replicas(name: &str, found: Conditional) {
     if !found.create || found.update == UpdateMatch::Unsupported {
         tracing::warn!(
             ?found,
-            "storage.{name}: this store ignores conditional writes; several registries over it must set http.secret \
-             alike and send all requests of one upload to one of them"
+            "storage.{name}: this store ignores conditional writes; where several registries are over it, send all requests \
+             of one upload to one of them, and collect garbage with one of them alone"
         );
     }
 }
@@ -155,8 +162,20 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
         "the secret does not belong to the access key (or `region` is wrong)"
     } else if says(&["InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "AuthenticationFailed"]) {
         "the store does not know these credentials, or they have expired"
-    } else if says(&["169.254.169.254", "169.254.170.2", "metadata"]) {
+    } else if says(&["169.254.169.254", "169.254.170.2", "metadata.google.internal"]) {
         "there are no credentials: configure them, set the environment, or run where the cloud provides them"
+    } else if says(&["InvalidContentType", "corrupt message", "WRONG_VERSION_NUMBER"]) {
+        "the endpoint does not speak TLS: write http:// in front of it, or set `secure: false`"
+    } else if says(&[
+        "HTTP request to an HTTPS",
+        "HTTP request was sent to HTTPS",
+        "invalid HTTP version",
+        "IncompleteMessage",
+        "connection closed before message completed",
+    ]) {
+        "the endpoint does not speak plain HTTP: write https:// in front of it, or correct its port"
+    } else if says(&["invalid list response", "Unable to extract metadata from headers"]) {
+        "what answers there is no S3: check the endpoint and its port"
     } else if says(&["certificate", "UnknownIssuer", "CaUsedAsEndEntity", "NotValidForName"]) {
         "the store's certificate is not trusted: set `cafile` to the authority's, or correct the host name"
     } else if says(&[
@@ -167,7 +186,9 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
         "tcp connect",
     ]) {
         "the store cannot be reached: check the endpoint and the network"
-    } else if matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }) {
+    } else if says(&["timed out"]) {
+        "the store does not answer: check the endpoint and the network"
+    } else if kind_of(error) == ErrorKind::PermissionDenied {
         "the store refuses these credentials: they need to list, read, write and delete in this bucket"
     } else if says(&["StatusCode(301)", "301", "307"]) {
         "the store sends us elsewhere: correct `region` or the endpoint"
@@ -177,4 +198,5 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
     BuildError::new(format!("storage.{name}: {remedy}; the store says: {text}"))
 }
 
+/// For each of the steps; a mistake in the configuration shows in the first.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -217,6 +217,22 @@ async fn a_read_does_not_go_on_with_another_file() {
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("replaced"), "{error}");
 }
 
+/// An hour between the chunks, and every connection is cut after a while: what limits requests must not limit a pull.
+#[tokio::test(start_paused = true)]
+async fn a_read_by_a_slow_client_comes_to_its_end() {
+    let (store, whole) = (faulty(), content(5000));
+    let driver = open(&store);
+    driver.put_content(&path("/blob"), whole.clone(), PutMode::Overwrite).await.unwrap();
+    store.cut_after(700);
+    let mut stream = driver.reader(&path("/blob"), ByteRange::ALL).await.unwrap().into_stream();
+    let mut read = Vec::new();
+    while let Some(chunk) = stream.try_next().await.unwrap() {
+        read.extend_from_slice(&chunk);
+        tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+    }
+    assert_eq!(read, whole);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_read_gives_up_when_nothing_comes_any_more() {
     let store = faulty();

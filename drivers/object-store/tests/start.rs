@@ -1,0 +1,114 @@
+//! Mistakes in the configuration of a store: they are told at the start, soon, with the store's own words and what to change.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use sampan_driver::DriverConfig;
+use sampan_driver_object_store::S3Config;
+
+/// Some more than the five seconds within which the store must have answered: other tests want the processor, too.
+const SOON: Duration = Duration::from_secs(8);
+
+/// A server that answers each connection with `answer` and closes it.
+fn server(answer: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Ends with the process.
+    std::thread::spawn(move || listener.incoming().flatten().for_each(&answer));
+    address
+}
+
+/// A server that answers each request as S3 does when it refuses one.
+fn refusing(status: &'static str, code: &'static str, message: &'static str) -> SocketAddr {
+    let body =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    saying(status, body)
+}
+
+fn saying(status: &'static str, body: String) -> SocketAddr {
+    server(move |mut stream| {
+        let _ = stream.read(&mut [0; 8192]);
+        let head =
+            format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        let _ = stream.write_all(format!("{head}{body}").as_bytes());
+    })
+}
+
+/// Opens a store that cannot be opened, and looks whether the message has all of `expected`.
+async fn check(endpoint: &str, expected: &[&str]) {
+    let section = format!(
+        r#"{{"region": "us-east-1", "bucket": "registry", "accesskey": "a", "secretkey": "b", "forcepathstyle": true,
+            "regionendpoint": "{endpoint}"}}"#
+    );
+    let config: S3Config = serde_json::from_str(&section).unwrap();
+    let begin = Instant::now();
+    let error = config.build().await.unwrap_err().to_string();
+    assert!(begin.elapsed() < SOON, "{:?}: {error}", begin.elapsed());
+    for expected in expected {
+        assert!(error.contains(expected), "{expected:?} is not in: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_told() {
+    let there = refusing("404 Not Found", "NoSuchBucket", "The specified bucket does not exist");
+    check(&format!("http://{there}"), &["storage.s3", "create it", "NoSuchBucket"]).await;
+}
+
+#[tokio::test]
+async fn credentials_that_are_refused_are_told() {
+    for (code, remedy) in [
+        ("InvalidAccessKeyId", "does not know these credentials"),
+        ("SignatureDoesNotMatch", "the secret does not belong"),
+        ("AccessDenied", "list, read, write and delete"),
+        ("RequestTimeTooSkewed", "set the clock"),
+    ] {
+        let there = refusing("403 Forbidden", code, "No.");
+        check(&format!("http://{there}"), &[code, remedy]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_region_that_is_not_the_buckets_is_told() {
+    let there = refusing("400 Bad Request", "AuthorizationHeaderMalformed", "expecting 'eu-west-1'");
+    check(&format!("http://{there}"), &["correct `region`", "expecting 'eu-west-1'"]).await;
+    let there = refusing("301 Moved Permanently", "PermanentRedirect", "must be addressed using eu-west-1");
+    check(&format!("http://{there}"), &["correct `region`"]).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_where_nobody_listens_is_told() {
+    let there = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    check(&format!("http://{there}"), &["cannot be reached", "check the endpoint"]).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_says_nothing_is_not_waited_for() {
+    let there = server(std::mem::forget);
+    check(&format!("http://{there}"), &["storage.s3", "check the endpoint"]).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_no_s3_is_told() {
+    let there = saying("200 OK", "<html><body>It works!</body></html>".to_owned());
+    check(&format!("http://{there}"), &["no S3", "check the endpoint"]).await;
+}
+
+#[tokio::test]
+async fn tls_where_there_is_none_is_told() {
+    let there = saying("400 Bad Request", String::new());
+    check(&format!("https://{there}"), &["does not speak TLS", "http://"]).await;
+}
+
+#[tokio::test]
+async fn no_tls_where_there_is_some_is_told() {
+    // What a TLS server says to a request in plain HTTP: an alert.
+    let there = server(|mut stream| {
+        let _ = stream.read(&mut [0; 8192]);
+        let _ = stream.write_all(&[21, 3, 1, 0, 2, 2, 70]);
+    });
+    check(&format!("http://{there}"), &["does not speak plain HTTP", "https://"]).await;
+}
