@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use prometheus::core::Collector;
+use sampan_driver_object_store::{RequestCount, request_counts};
 
 use super::AppError;
 use crate::config::HttpConfig;
 use crate::http::HttpMetrics;
 use crate::serve::Statistics;
+use crate::telemetry::metrics::Sample;
 use crate::telemetry::{Metrics, MetricsError, Reading};
 
 /// The page, with what every program has on it; `None` when nobody asked for one.
@@ -18,7 +20,30 @@ pub(super) fn wanted(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {
     }
     let metrics = Metrics::new();
     metrics.register_process()?;
+    metrics.register(of_object_stores()?)?;
     Ok(Some(metrics))
+}
+
+/// What object stores were asked; nothing where there is none.
+fn of_object_stores() -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    let counter = |name, help, value: fn(&RequestCount) -> f64| {
+        let labels = |count: &RequestCount| [count.kind.as_str(), count.outcome.as_str()];
+        Reading::counters(name, help, &["request", "outcome"], move || {
+            request_counts().map(|count| Sample::new(labels(&count), value(&count))).collect()
+        })
+    };
+    Ok(vec![
+        counter(
+            "sampan_object_store_requests_total",
+            "Requests to the object store, retries included.",
+            |count| count.requests as f64,
+        )?,
+        counter(
+            "sampan_object_store_request_seconds_total",
+            "How long these requests took, up to the head of the answer.",
+            |count| count.duration.as_secs_f64(),
+        )?,
+    ])
 }
 
 /// The counters of requests, on the page.

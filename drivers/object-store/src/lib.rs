@@ -43,4 +43,4 @@ mod xml;
 pub use client::PlainStore;
 pub use config::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
 pub use driver::ObjectStoreDriver;
-pub use requests::{RequestKind, request_count};
+pub use requests::{Outcome, RequestCount, RequestKind, request_counts};

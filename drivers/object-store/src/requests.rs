@@ -5,10 +5,10 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http::Method;
+use http::{Method, StatusCode};
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -90,9 +90,65 @@ impl fmt::Display for RequestKind {
     }
 }
 
-/// How many requests of `kind` this process has sent to object stores, retries included.
-pub fn request_count(kind: RequestKind) -> u64 {
-    COUNTS[kind as usize].load(Ordering::Relaxed)
+/// What came of a request.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Outcome {
+    /// No answer: the connection could not be made, was cut, or took too long.
+    NoAnswer,
+    /// The store is overloaded or in trouble (429, 5xx), so that the request is sent again.
+    Overloaded,
+    /// An answer that says no; that there is no such object, for the most part, which is often good news.
+    Refused,
+    /// It was done.
+    Success,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::NoAnswer, Self::Overloaded, Self::Refused, Self::Success];
+
+    /// The name in snake case, as metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAnswer => "no_answer",
+            Self::Overloaded => "overloaded",
+            Self::Refused => "refused",
+            Self::Success => "success",
+        }
+    }
+
+    fn of(answer: &Result<HttpResponse, HttpError>) -> Self {
+        let Ok(answer) = answer else { return Self::NoAnswer };
+        match answer.status() {
+            status if status.is_success() => Self::Success,
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Self::Overloaded,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// What one sort of request has come to in this process, over all object stores, retries included.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestCount {
+    /// The sort.
+    pub kind: RequestKind,
+    /// What came of them.
+    pub outcome: Outcome,
+    /// How many there were.
+    pub requests: u64,
+    /// How long they took, up to the head of the answer, all together.
+    pub duration: Duration,
+}
+
+/// What was counted so far; sorts and outcomes that did not occur are left out.
+pub fn request_counts() -> impl Iterator<Item = RequestCount> {
+    let all = RequestKind::ALL.into_iter().flat_map(|kind| Outcome::ALL.map(|outcome| (kind, outcome)));
+    all.filter_map(|(kind, outcome)| {
+        let counted = &COUNTS[kind as usize][outcome as usize];
+        let requests = counted.requests.load(Ordering::Relaxed);
+        let duration = Duration::from_micros(counted.micros.load(Ordering::Relaxed));
+        (requests > 0).then_some(RequestCount { kind, outcome, requests, duration })
+    })
 }
 
 /// What Azure says about a copy that goes on behind an answer, as an extension of the answer.
@@ -129,7 +185,7 @@ struct Watched {
 #[async_trait]
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        COUNTS[RequestKind::of(&request) as usize].fetch_add(1, Ordering::Relaxed);
+        let kind = RequestKind::of(&request);
         let _permit = match &self.watch.limit {
             Some(limit) => {
                 Some(limit.acquire().await.map_err(|closed| HttpError::new(HttpErrorKind::Unknown, closed))?)
@@ -140,6 +196,7 @@ impl HttpService for Watched {
         let what = self.watch.log.then(|| (request.method().clone(), request.uri().path().to_owned()));
         let begun = Instant::now();
         let mut answer = self.inner.execute(request).await;
+        COUNTS[kind as usize][Outcome::of(&answer) as usize].add(begun.elapsed());
         if let Some((method, path)) = what {
             let millis = begun.elapsed().as_millis() as u64;
             match &answer {
@@ -161,7 +218,26 @@ impl HttpService for Watched {
     }
 }
 
-static COUNTS: [AtomicU64; RequestKind::ALL.len()] = [const { AtomicU64::new(0) }; RequestKind::ALL.len()];
+/// Two numbers that need not agree to the last request.
+#[derive(Debug)]
+struct Counted {
+    requests: AtomicU64,
+    micros: AtomicU64,
+}
+
+impl Counted {
+    const fn new() -> Self {
+        Self { requests: AtomicU64::new(0), micros: AtomicU64::new(0) }
+    }
+
+    fn add(&self, duration: Duration) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(u64::try_from(duration.as_micros()).unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+static COUNTS: [[Counted; Outcome::ALL.len()]; RequestKind::ALL.len()] =
+    [const { [const { Counted::new() }; Outcome::ALL.len()] }; RequestKind::ALL.len()];
 
 #[cfg(test)]
 mod tests {
@@ -188,6 +264,9 @@ mod tests {
         }
         for (index, kind) in RequestKind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index);
+        }
+        for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, index);
         }
     }
 }
