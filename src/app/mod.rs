@@ -8,6 +8,7 @@ mod metrics;
 mod network;
 mod reload;
 mod token;
+mod traces;
 
 use std::sync::Arc;
 
@@ -24,8 +25,9 @@ use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions}
 use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
 use crate::health::Board;
-use crate::http::{AppState, HttpOptions, router};
+use crate::http::{AppState, HttpOptions, TraceParent, router};
 use crate::serve::Server;
+use crate::telemetry::traces::{Traced, Traces, continue_from};
 use crate::telemetry::{LogFormat, LogOptions, access_log, logging};
 
 /// Serves the registry that `loaded` describes until SIGTERM or SIGINT.
@@ -35,9 +37,10 @@ use crate::telemetry::{LogFormat, LogOptions, access_log, logging};
 /// When something that the configuration asks for cannot be had; nothing was served then.
 pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) -> Result<(), AppError> {
     let config = &loaded.config;
-    let log_level = logging::install(&log_options(config));
+    let (traces, doubt) = traces::wanted();
+    let log_level = logging::install(&log_options(config), traces.as_ref().map(Traces::layer));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().map(ToString::to_string).chain(doubt) {
         tracing::warn!("{warning}");
     }
 
@@ -46,6 +49,11 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         options.combined_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
     }
     let driver = drivers.build(&config.storage.driver).await?;
+    let driver = match traces {
+        Some(_) => Arc::new(Traced::new(driver)),
+        None => driver,
+    };
+    options.trace_parent = traces.as_ref().map(|_| continue_from as TraceParent);
     let registry = engine::registry(config, driver);
     let access = Access::open(&config.auth).await?;
     let security = network::security(&config.http).await?;
@@ -87,6 +95,9 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         let _ = drained.send(server.run(shutdown).await);
     };
     let (drained, ()) = tokio::join!(debug::run(debug, over), main);
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     tracing::info!(aborted = drained.aborted, "stopped");
     Ok(())
 }
@@ -101,7 +112,7 @@ pub async fn collect(
     drivers: &Drivers,
     options: &gc::Options,
 ) -> Result<gc::Report, AppError> {
-    logging::install(&log_options(config));
+    logging::install(&log_options(config), None);
     let driver = drivers.build(&config.storage.driver).await?;
     let registry = engine::registry(config, driver);
     Ok(gc::collect(&registry, options).await?)

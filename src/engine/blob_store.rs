@@ -50,6 +50,7 @@ impl LinkedBlobs {
     /// # Errors
     ///
     /// `BlobUnknown` when it cannot, or is about to be collected.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.stat", skip_all)]
     pub async fn stat(&self, digest: &Digest) -> Result<BlobInfo> {
         let found = self.lookup(digest).await?;
         if self.repository.registry.limits().read_only {
@@ -93,6 +94,7 @@ impl LinkedBlobs {
     ///
     /// `BlobUnknown` when it cannot be pulled from here; a driver error of kind `RangeInvalid` when the range begins
     /// beyond its end.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.read", skip_all)]
     pub async fn read(&self, digest: &Digest, range: ByteRange) -> Result<FileReader> {
         let canonical = self.resolve(digest).await?;
         let reader = self.driver().reader(&Entry::Blob(canonical.clone()).path(), range).await;
@@ -115,6 +117,12 @@ impl LinkedBlobs {
     /// # Errors
     ///
     /// `BlobUnknown` when it cannot be pulled from here.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.blob.redirect",
+        skip_all
+    )]
     pub async fn redirect(&self, digest: &Digest, request: RedirectRequest) -> Result<Option<Url>> {
         if !self.driver().capabilities().redirect {
             return Ok(None);
@@ -128,6 +136,7 @@ impl LinkedBlobs {
     /// # Errors
     ///
     /// `ReadOnly`; whatever the store fails with. A blob that is not there is no error.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.mount", skip_all)]
     pub async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<MountOutcome> {
         self.repository.registry.check_writable()?;
         let Some(found) = self.find(digest, from).await? else { return Ok(MountOutcome::NotFound) };
@@ -148,6 +157,7 @@ impl LinkedBlobs {
     /// # Errors
     ///
     /// `BlobUnknown` when it cannot be pulled from here, `Disabled` when nothing may be deleted, `ReadOnly`.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.delete", skip_all)]
     pub async fn delete(&self, digest: &Digest) -> Result<()> {
         self.repository.registry.check_deletable()?;
         let canonical = self.resolve(digest).await?;

@@ -25,6 +25,7 @@ impl Registry {
     /// # Errors
     ///
     /// Whatever the store fails with.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.catalog", skip_all)]
     pub async fn catalog(&self, last: Option<&str>, limit: usize) -> Result<Page<String>> {
         let mut page = Page { items: Vec::new(), more: false };
         let mut names = self.directories(last.unwrap_or_default());

@@ -80,6 +80,7 @@ impl ManifestStore {
     /// # Errors
     ///
     /// `ManifestUnknown`; `Corrupt` when the stored bytes are not what their digest says.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.get", skip_all)]
     pub async fn get(&self, reference: &Reference) -> Result<Stored> {
         let (digest, canonical) = self.resolve(reference).await?;
         let manifest = self.read(reference, &canonical).await?;
@@ -92,6 +93,12 @@ impl ManifestStore {
     /// # Errors
     ///
     /// As [`get`](Self::get); `ManifestUnknown` also when it is about to be collected.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.manifest.stat",
+        skip_all
+    )]
     pub async fn stat(&self, reference: &Reference) -> Result<StoredInfo> {
         let Stored { digest, media_type, bytes } = self.get(reference).await?;
         let info = StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 };
@@ -118,6 +125,7 @@ impl ManifestStore {
     ///
     /// `TooLarge`, `ManifestInvalid`, `DigestMismatch`, `ManifestReferencesUnknown` with all that is missing, `Denied`,
     /// `ReadOnly`, `Collecting` when the collector is about to delete what it needs, and takes too long. It is not stored then.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.put", skip_all)]
     pub async fn put(&self, put: PutManifest) -> Result<PutOutcome> {
         let registry = &self.repository.registry;
         registry.check_writable()?;
@@ -153,6 +161,12 @@ impl ManifestStore {
     /// # Errors
     ///
     /// `ManifestUnknown`, `Disabled` when nothing may be deleted, `ReadOnly`.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.manifest.delete",
+        skip_all
+    )]
     pub async fn delete(&self, reference: &Reference) -> Result<()> {
         self.repository.registry.check_deletable()?;
         let resolved = self.resolve(reference).await;

@@ -53,6 +53,12 @@ impl Referrers {
     /// # Errors
     ///
     /// Whatever the store fails with. A manifest that cannot be read is left out and logged.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.referrers.list",
+        skip_all
+    )]
     pub async fn list(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
         let mut found = BTreeMap::new();
         let revisions =

@@ -25,6 +25,7 @@ impl TagStore {
     /// # Errors
     ///
     /// `RepositoryUnknown` when no manifest is in the repository.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.tags.list", skip_all)]
     pub async fn list(&self, last: Option<&str>, limit: Option<usize>) -> Result<Page<String>> {
         let mut entries = self.driver().list(&layout::tags(&self.repository.name), last);
         let mut items = Vec::new();

@@ -78,6 +78,7 @@ impl UploadStore {
     /// # Errors
     ///
     /// `ReadOnly`; whatever the store fails with.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.upload.start", skip_all)]
     pub async fn start(&self, options: StartUpload) -> Result<UploadStatus> {
         self.repository.registry.check_writable()?;
         let id = UploadId::random();
@@ -101,6 +102,12 @@ impl UploadStore {
     /// # Errors
     ///
     /// `UploadUnknown`; `UploadBusy` while a request is writing it.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.upload.status",
+        skip_all
+    )]
     pub async fn status(&self, id: &UploadId) -> Result<UploadStatus> {
         let mut claim = self.sessions().claim(id, Purpose::Look).await?;
         let remembered = claim.remembered.take();
@@ -118,6 +125,12 @@ impl UploadStore {
     ///
     /// `UploadUnknown`; `UploadBusy` while another request is writing it; `UploadOutOfOrder` when the chunk does not begin
     /// where the upload ends; `SizeMismatch` when the body is not as long as the chunk; `BodyBroken`; `ReadOnly`.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.upload.append",
+        skip_all
+    )]
     pub async fn append(&self, id: &UploadId, chunk: Option<ChunkRange>, body: Body) -> Result<UploadStatus> {
         self.repository.registry.check_writable()?;
         let mut claim = self.sessions().claim(id, Purpose::Write).await?;
@@ -134,6 +147,12 @@ impl UploadStore {
     ///
     /// As [`append`](Self::append); `DigestMismatch` when the content is not what its digest says: then the upload is gone;
     /// `Collecting` when the collector is about to delete what was there under this digest, and takes too long.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.upload.finish",
+        skip_all
+    )]
     pub async fn finish(
         &self,
         id: &UploadId,
@@ -163,6 +182,7 @@ impl UploadStore {
     ///
     /// `DigestMismatch`; `SizeMismatch` when the body is not `len` bytes; `BodyBroken`; `ReadOnly`; `Collecting` as
     /// [`finish`](Self::finish). Nothing is left then.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.upload.put", skip_all)]
     pub async fn put(&self, digest: &Digest, len: Option<u64>, body: Body) -> Result<BlobInfo> {
         self.repository.registry.check_writable()?;
         let id = UploadId::random();
@@ -187,6 +207,12 @@ impl UploadStore {
     /// # Errors
     ///
     /// `UploadUnknown`; `UploadBusy` while a request is writing it; `ReadOnly`.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.upload.cancel",
+        skip_all
+    )]
     pub async fn cancel(&self, id: &UploadId) -> Result<()> {
         self.repository.registry.check_writable()?;
         let mut claim = self.sessions().claim(id, Purpose::Write).await?;

@@ -29,19 +29,21 @@ pub use endpoint::Endpoint;
 pub use error::{ApiError, ErrorCode};
 pub use metrics::HttpMetrics;
 pub use prefix::{InvalidPrefix, Prefix};
-pub use state::{AccessSink, AppState, HttpOptions};
+pub use state::{AccessSink, AppState, HttpOptions, TraceParent};
 
 /// Everything that a client can reach, ready to be served.
 ///
 /// The layers, from the outside in:
 ///
-/// 1. `Observe` gives the request its id, and says when and how it ended, whatever happens further in;
-/// 2. `Dress` adds the headers that every answer of the API carries, also those that the two further in give themselves;
-/// 3. `CatchPanic` makes an answer of a panic, so that the layers outside see one;
-/// 4. `FoldName` must be outside the router, which chooses the handler by the path that is rewritten here;
-/// 5. `LimitUploads` reads the rewritten path.
+/// 1. `Trace` makes a span of the whole, if traces are wanted;
+/// 2. `Observe` gives the request its id, and says when and how it ended, whatever happens further in;
+/// 3. `Dress` adds the headers that every answer of the API carries, also those that the two further in give themselves;
+/// 4. `CatchPanic` makes an answer of a panic, so that the layers outside see one;
+/// 5. `FoldName` must be outside the router, which chooses the handler by the path that is rewritten here;
+/// 6. `LimitUploads` reads the rewritten path.
 pub fn router(state: AppState) -> Router {
     let api = ServiceBuilder::new()
+        .layer(layers::Trace::new(&state))
         .layer(layers::Observe::new(&state))
         .layer(layers::Dress::new(&state))
         .layer(layers::CatchPanic)

@@ -49,6 +49,9 @@ impl AppState {
 /// Takes lines of the access log.
 pub type AccessSink = Arc<dyn Fn(String) + Send + Sync>;
 
+/// Makes a span part of the trace that the headers of a request name.
+pub type TraceParent = fn(&HeaderMap, &tracing::Span);
+
 /// How the registry is served: the settings of the configuration that concern the API alone.
 #[derive(Clone)]
 pub struct HttpOptions {
@@ -76,6 +79,8 @@ pub struct HttpOptions {
     pub uploads_per_address: Option<usize>,
     /// What counts the requests, if they are counted.
     pub metrics: Option<Arc<HttpMetrics>>,
+    /// What joins traces, if requests are traced.
+    pub trace_parent: Option<TraceParent>,
 }
 
 impl Default for HttpOptions {
@@ -93,6 +98,7 @@ impl Default for HttpOptions {
             combined_log: None,
             uploads_per_address: None,
             metrics: None,
+            trace_parent: None,
         }
     }
 }
@@ -113,6 +119,7 @@ impl fmt::Debug for HttpOptions {
             .field("combined_log", &self.combined_log.is_some())
             .field("uploads_per_address", &self.uploads_per_address)
             .field("metrics", &self.metrics.is_some())
+            .field("trace_parent", &self.trace_parent.is_some())
             .finish()
     }
 }

@@ -44,8 +44,10 @@ impl Default for LogOptions {
 
 /// Sends everything that is logged from now on to standard error. The first call counts; a process has one log.
 ///
+/// `traces` listens to the spans of traces, if they are wanted.
+///
 /// `RUST_LOG`, when it is set, says more exactly what is logged than `options.level`.
-pub fn install(options: &LogOptions) -> LevelSwitch {
+pub fn install(options: &LogOptions, traces: Option<Box<dyn Layer<Registry> + Send + Sync>>) -> LevelSwitch {
     let format = LineFormat::new(options.format, options.fields.clone());
     let lines = fmt::layer().event_format(format).with_ansi(false).with_writer(io::stderr);
     let (lines, switch) = match EnvFilter::try_from_default_env() {
@@ -55,7 +57,8 @@ pub fn install(options: &LogOptions) -> LevelSwitch {
             (lines.with_filter(filter).boxed(), LevelSwitch(Some(handle)))
         }
     };
-    let subscriber = Registry::default().with(lines);
+    let layers: Vec<_> = std::iter::once(lines).chain(traces).collect();
+    let subscriber = Registry::default().with(layers);
     // An error means that there is one already: a test, or a program that uses this as a library.
     let _ = tracing::subscriber::set_global_default(subscriber);
     switch

@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod format;
 pub mod logging;
 pub mod metrics;
+pub mod traces;
 
 pub use logging::{LevelSwitch, LogFormat, LogOptions};
 pub use metrics::{Metrics, MetricsError, Reading};

@@ -1,6 +1,7 @@
 //! The built binary, as its users start it: exit codes, what it prints, what it leaves.
 
 mod bench_command;
+mod collector;
 mod config_command;
 mod config_samples;
 mod debug_listener;
@@ -8,4 +9,5 @@ mod fake_registry;
 mod htpasswd_command;
 mod serve_command;
 pub(crate) mod support;
+mod traces;
 mod usage;

@@ -6,9 +6,11 @@ mod dress;
 mod fold_name;
 mod limit_uploads;
 mod observe;
+mod trace;
 
 pub(super) use catch_panic::CatchPanic;
 pub(super) use dress::Dress;
 pub(super) use fold_name::FoldName;
 pub(super) use limit_uploads::LimitUploads;
 pub(super) use observe::Observe;
+pub(super) use trace::Trace;

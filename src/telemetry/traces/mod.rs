@@ -1,0 +1,95 @@
+//! Traces: what a request does, sent to an OpenTelemetry collector by OTLP over HTTP.
+//!
+//! Off unless one of the standard variables asks for it, and then nothing is left of it: the driver is not wrapped, no
+//! layer listens, and a span in the engine is one look at a number. Spans are those of the `tracing` crate with the
+//! target [`TARGET`]; everything of OpenTelemetry stays in this room.
+
+mod driver;
+mod exporter;
+mod settings;
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Span;
+use tracing::level_filters::LevelFilter;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::{Layer, Registry};
+
+pub use driver::Traced;
+pub use settings::Wish;
+
+use self::exporter::Exporter;
+
+/// The target of all spans that belong to a trace, and of nothing else.
+pub const TARGET: &str = "sampan::traces";
+
+/// How long the last spans may take to be sent when the registry ends.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// The way to the collector.
+#[derive(Debug)]
+pub struct Traces {
+    provider: SdkTracerProvider,
+}
+
+impl Traces {
+    /// Makes the way to the collector that `OTEL_EXPORTER_OTLP_*` names. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When one of these variables has a value that cannot be used.
+    pub fn to_collector() -> Result<Self, String> {
+        let exporter = Exporter::new().map_err(|error| error.to_string())?;
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(settings::resource())
+            .build();
+        Ok(Self { provider })
+    }
+
+    /// What listens to our spans.
+    pub fn layer(&self) -> Box<dyn Layer<Registry> + Send + Sync> {
+        let ours = Targets::new().with_target(TARGET, LevelFilter::TRACE);
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer("sampan"))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+            .with_filter(ours)
+            .boxed()
+    }
+
+    /// Sends what is left, for a few seconds at most.
+    pub async fn finish(self) {
+        let sent = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(LAST_WORDS));
+        if let Ok(Err(error)) = sent.await {
+            tracing::warn!(%error, "the last traces were not sent: {error}");
+        }
+    }
+}
+
+/// Makes a span a child of the one that the caller names in `traceparent`, if it names one.
+pub fn continue_from(headers: &HeaderMap, span: &Span) {
+    let parent = TraceContextPropagator::new().extract(&Headers(headers));
+    // It fails only when the span is not listened to or has begun already; then there is nobody to tell.
+    let _ = span.set_parent(parent);
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}

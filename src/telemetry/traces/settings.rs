@@ -1,0 +1,95 @@
+//! Which of the standard variables ask for traces.
+
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
+
+/// What the environment asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// No traces.
+    None,
+    /// Traces by OTLP over HTTP.
+    Otlp,
+    /// Something that there is not; none are sent then, and this says why.
+    Unknown(String),
+}
+
+impl Wish {
+    /// What these variables ask for.
+    ///
+    /// Traces are sent when `OTEL_TRACES_EXPORTER` is `otlp`, or when it is not set and an endpoint is.
+    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Self::None;
+        }
+        let endpoint = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+            .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
+        match variable("OTEL_TRACES_EXPORTER").as_deref() {
+            None if endpoint.is_none() => return Self::None,
+            Some("none") => return Self::None,
+            None | Some("otlp") => {}
+            Some(other) => {
+                return Self::Unknown(format!(
+                    "OTEL_TRACES_EXPORTER is `{other}`, and there are `otlp` and `none`: no traces are sent"
+                ));
+            }
+        }
+        let protocol = variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+            .or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
+        match protocol.as_deref() {
+            None | Some("http/protobuf") => Self::Otlp,
+            Some(other) => Self::Unknown(format!(
+                "OTEL_EXPORTER_OTLP_PROTOCOL is `{other}`, and only `http/protobuf` is spoken: no traces are sent"
+            )),
+        }
+    }
+}
+
+/// What the spans say that they are of; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` may name it otherwise.
+pub(super) fn resource() -> Resource {
+    let builder =
+        Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    let named = std::env::var("OTEL_SERVICE_NAME").is_ok_and(|name| !name.is_empty())
+        || std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|all| all.contains("service.name="));
+    if named { builder.build() } else { builder.with_service_name("sampan").build() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(variables: &[(&str, &str)]) -> Wish {
+        Wish::of(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn traces_are_sent_only_when_a_variable_asks_for_them() {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+        for (variables, expected) in [
+            (&[][..], Wish::None),
+            (&[("OTEL_SERVICE_NAME", "registry")], Wish::None),
+            (&[("OTEL_TRACES_EXPORTER", "")], Wish::None),
+            (&[("OTEL_TRACES_EXPORTER", "otlp")], Wish::Otlp),
+            (&[endpoint], Wish::Otlp),
+            (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:4318/v1/traces")], Wish::Otlp),
+            (&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")], Wish::Otlp),
+            // As Distribution's image has it.
+            (&[endpoint, ("OTEL_TRACES_EXPORTER", "none")], Wish::None),
+            (&[endpoint, ("OTEL_SDK_DISABLED", "true")], Wish::None),
+        ] {
+            assert_eq!(wish(variables), expected, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn what_there_is_not_is_named() {
+        for (variables, name) in [
+            (&[("OTEL_TRACES_EXPORTER", "zipkin")][..], "`zipkin`"),
+            (&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], "`grpc`"),
+        ] {
+            let Wish::Unknown(text) = wish(variables) else { panic!("{variables:?}") };
+            assert!(text.contains(name), "{text}");
+        }
+    }
+}
