@@ -10,6 +10,7 @@ pub mod auth;
 pub mod debug;
 pub mod health;
 pub mod http;
+pub mod middleware;
 pub mod serve;
 
 mod chain;

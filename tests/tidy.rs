@@ -121,6 +121,7 @@ fn modules_import_only_what_they_may() {
         ("files", &[]),
         ("health", &[]),
         ("http", &["auth", "chain", "health", "serve"]),
+        ("middleware", &[]),
         ("outbound", &[]),
         ("serve", &["files"]),
         ("telemetry", &["chain"]),

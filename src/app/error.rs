@@ -42,6 +42,9 @@ pub enum AppError {
     /// Metrics that contradict each other.
     #[error("http.debug.prometheus")]
     Metrics(#[from] crate::telemetry::MetricsError),
+    /// A URL that cannot be made.
+    #[error("middleware.storage")]
+    Middleware(#[from] crate::middleware::InvalidRule),
     /// No thread for the access log.
     #[error("log.accesslog")]
     AccessLog(#[source] std::io::Error),

@@ -5,6 +5,7 @@ mod engine;
 mod error;
 mod housekeeping;
 mod metrics;
+mod middleware;
 mod network;
 mod reload;
 mod token;
@@ -53,6 +54,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         Some(_) => Arc::new(Traced::new(driver)),
         None => driver,
     };
+    let driver = middleware::around(driver, config)?;
     options.trace_parent = traces.as_ref().map(|_| continue_from as TraceParent);
     let registry = engine::registry(config, driver);
     let access = Access::open(&config.auth).await?;
@@ -124,6 +126,7 @@ pub async fn collect(
 ///
 /// When the registry would not start with it.
 pub fn check(config: &Config) -> Result<(), AppError> {
+    middleware::rules(config)?;
     http_options(config).map(drop)
 }
 

@@ -128,6 +128,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("tags", old.tags != new.tags),
         ("validation", old.validation != new.validation),
         ("policy", old.policy != new.policy),
+        ("middleware", old.middleware != new.middleware),
     ];
     pairs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }

@@ -20,6 +20,7 @@ pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>
         check.token(token);
     }
     check.purging(config);
+    check.middleware(config);
     check.listings(tree);
     check.policy(config);
     (check.mistakes, check.warnings)
@@ -125,6 +126,17 @@ impl Check<'_> {
                 "auth.token.signingalgorithms",
                 "has an HMAC algorithm (HS256, HS384, HS512), whose secret can only be in a `jwks` file, and there is none",
             );
+        }
+    }
+
+    fn middleware(&mut self, config: &Config) {
+        let Some(middleware) = &config.middleware else { return };
+        for (index, entry) in middleware.storage.iter().enumerate() {
+            if let Err(message) = entry.as_storage() {
+                let node = self.tree.at("middleware.storage").and_then(|list| list.items().get(index));
+                let origin = &node.unwrap_or(self.tree).origin;
+                self.mistakes.push(Finding::new(origin, format!("middleware.storage[{index}]"), message));
+            }
         }
     }
 

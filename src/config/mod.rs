@@ -48,7 +48,7 @@ pub use http::{
 };
 pub use load::Loaded;
 pub use log::{AccessLogConfig, LogConfig, LogFormatter, LogHook, LogLevel, MailOptions, SmtpConfig};
-pub use middleware::{Middleware, MiddlewareConfig};
+pub use middleware::{Middleware, MiddlewareConfig, RedirectOptions, RewriteOptions, StorageMiddleware};
 pub use node::Node;
 pub use notifications::{EndpointConfig, EventsConfig, IgnoreConfig, NotificationsConfig};
 pub use origin::Origin;
@@ -90,7 +90,7 @@ pub struct Config {
     pub redis: Option<RedisConfig>,
     /// Health checks; never asks for anything that is not served.
     pub health: Option<HealthConfig>,
-    /// Middleware; never asks for anything that is not served.
+    /// Middleware; never asks for anything but what [`Middleware::as_storage`] knows.
     pub middleware: Option<MiddlewareConfig>,
     /// The pull-through cache; never asks for anything that is not served.
     pub proxy: Option<ProxyConfig>,

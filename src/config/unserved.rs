@@ -32,19 +32,13 @@ const TABLE: &[Row] = &[
         path: "middleware.registry",
         asks: any_enabled,
         stance: Stance::Refuse,
-        message: "middleware is not served by this version; remove the entries",
+        message: "there is no middleware of this kind, here or in Distribution; remove the entries",
     },
     Row {
         path: "middleware.repository",
         asks: any_enabled,
         stance: Stance::Refuse,
-        message: "middleware is not served by this version; remove the entries",
-    },
-    Row {
-        path: "middleware.storage",
-        asks: any_enabled,
-        stance: Stance::Refuse,
-        message: "middleware is not served by this version; remove the entries",
+        message: "there is no middleware of this kind, here or in Distribution; remove the entries",
     },
     Row {
         path: "http.tls.letsencrypt",

@@ -7,6 +7,7 @@ mod config_samples;
 mod debug_listener;
 mod fake_registry;
 mod htpasswd_command;
+mod middleware;
 mod serve_command;
 pub(crate) mod support;
 mod traces;

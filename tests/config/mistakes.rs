@@ -17,6 +17,26 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
             "log: { level: trace }",
             "config.yml:3:15: log.level: expected one of error, warn, info, debug, found `trace`",
         ),
+        (
+            "middleware: { storage: [{ name: redirekt }] }",
+            "config.yml:3:25: middleware.storage[0]: there is no storage middleware `redirekt`; there are `redirect` and \
+             `rewrite`",
+        ),
+        (
+            "middleware: { storage: [{ name: redirect, options: { baseurl: cdn.example.com } }] }",
+            "config.yml:3:25: middleware.storage[0]: options: expected a full URL such as `https://registry.example.com`, \
+             found `cdn.example.com`",
+        ),
+        (
+            "middleware: { storage: [{ name: rewrite, options: { hots: a } }] }",
+            "config.yml:3:25: middleware.storage[0]: options: unknown field `hots`, expected one of `scheme`, `host`, \
+             `trimpathprefix`",
+        ),
+        (
+            "middleware: { storage: [{ name: cloudfront }] }",
+            "config.yml:3:25: middleware.storage[0]: `cloudfront` is not served: nothing here makes its signatures; use \
+             `redirect` with the `baseurl` of a distribution that needs none, or set `disabled: true`",
+        ),
         ("log: [debug]", "config.yml:3:6: log: expected a section of keys, found a list"),
         (
             "http: { relativeurls: \"true\" }",

@@ -1,0 +1,219 @@
+//! `Redirecting`: a driver whose clients are sent elsewhere for their blobs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use sampan_driver::{
+    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    RedirectRequest, Result, StorageDriver, WriteMode,
+};
+use url::Url;
+
+/// Where clients are sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Rule {
+    /// To the file's path below this URL, as a content delivery network in front of the store has it.
+    To(Url),
+    /// To where the driver sends them, with some parts of that URL exchanged. What is signed stays as it is.
+    Rewrite {
+        /// Another scheme.
+        scheme: Option<String>,
+        /// Another host, with its port if it has one.
+        host: Option<String>,
+        /// What the path loses at its beginning, if it begins so.
+        trim_path_prefix: String,
+    },
+}
+
+/// A URL that a rule made is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the rewritten URL would be `{url}`, which is none: see the options `scheme` and `host`")]
+pub struct InvalidRule {
+    url: String,
+    source: url::ParseError,
+}
+
+impl Rule {
+    /// Sees that the rule makes URLs.
+    ///
+    /// # Errors
+    ///
+    /// When `scheme` or `host` cannot stand in one.
+    pub fn check(&self) -> std::result::Result<(), InvalidRule> {
+        match self {
+            Self::To(_) => Ok(()),
+            Self::Rewrite { scheme, host, .. } => {
+                let (scheme, host) =
+                    (scheme.as_deref().unwrap_or("https"), host.as_deref().unwrap_or("localhost"));
+                parse(format!("{scheme}://{host}/")).map(drop)
+            }
+        }
+    }
+
+    /// Where the rule sends the client for `path`; `None` when the registry is to send the file.
+    fn apply(&self, path: &DriverPath, given: Option<Url>) -> std::result::Result<Option<Url>, InvalidRule> {
+        match self {
+            Self::To(base) => {
+                let mut url = base.clone();
+                url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+                Ok(Some(url))
+            }
+            Self::Rewrite { scheme, host, trim_path_prefix } => {
+                let Some(given) = given else { return Ok(None) };
+                let scheme = scheme.as_deref().unwrap_or(given.scheme());
+                let host =
+                    host.as_deref().unwrap_or(&given[url::Position::BeforeHost..url::Position::AfterPort]);
+                let path = given.path().strip_prefix(trim_path_prefix.as_str()).unwrap_or(given.path());
+                let slash = if path.starts_with('/') { "" } else { "/" };
+                let rest = &given[url::Position::AfterPath..];
+                parse(format!("{scheme}://{host}{slash}{path}{rest}")).map(Some)
+            }
+        }
+    }
+}
+
+fn parse(url: String) -> std::result::Result<Url, InvalidRule> {
+    Url::parse(&url).map_err(|source| InvalidRule { url, source })
+}
+
+/// A driver under a [`Rule`].
+#[derive(Clone, Debug)]
+pub struct Redirecting {
+    inner: Arc<dyn StorageDriver>,
+    rule: Rule,
+}
+
+impl Redirecting {
+    /// Puts `rule` around `inner`.
+    pub fn new(inner: Arc<dyn StorageDriver>, rule: Rule) -> Self {
+        Self { inner, rule }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl StorageDriver for Redirecting {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let inner = self.inner.capabilities();
+        Capabilities { redirect: inner.redirect || matches!(self.rule, Rule::To(_)), ..inner }
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        self.inner.get_content(path).await
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        self.inner.put_content(path, content, mode).await
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        self.inner.reader(path, range).await
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        self.inner.writer(path, mode).await
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        self.inner.stat(path).await
+    }
+
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        self.inner.list(path, after)
+    }
+
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
+        self.inner.walk(path, after)
+    }
+
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
+        self.inner.rename(from, to).await
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        self.inner.delete(path).await
+    }
+
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
+        self.inner.delete_tree(path).await
+    }
+
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+        self.inner.delete_all(paths)
+    }
+
+    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
+        let given = match self.rule {
+            Rule::To(_) => None,
+            Rule::Rewrite { .. } => self.inner.redirect_url(path, request).await?,
+        };
+        self.rule.apply(path, given).map_err(|source| {
+            let operation = sampan_driver::Operation::RedirectUrl;
+            sampan_driver::DriverError::new(sampan_driver::ErrorKind::Other, self.name(), operation, path)
+                .with_source(source)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(rule: &Rule, given: Option<&str>) -> Option<String> {
+        let path: DriverPath = "/docker/registry/v2/blobs/sha256/ab/abc/data".parse().unwrap();
+        let given = given.map(|url| url.parse().unwrap());
+        rule.apply(&path, given).unwrap().map(|url| url.to_string())
+    }
+
+    #[test]
+    fn a_file_is_found_below_the_base() {
+        for base in
+            ["https://cdn.example.com", "https://cdn.example.com/", "https://cdn.example.com:8443/images/"]
+        {
+            let sent = sent(&Rule::To(base.parse().unwrap()), None).unwrap();
+            let base = base.trim_end_matches('/');
+            assert_eq!(sent, format!("{base}/docker/registry/v2/blobs/sha256/ab/abc/data"));
+        }
+    }
+
+    #[test]
+    fn parts_of_the_drivers_url_are_exchanged_and_its_signature_is_not() {
+        let given = Some("https://store.example:9000/bucket/a/b?X-Amz-Signature=a%2Fb%3D&x=1");
+        let rewrite = |scheme: Option<&str>, host: Option<&str>, trim: &str| Rule::Rewrite {
+            scheme: scheme.map(str::to_owned),
+            host: host.map(str::to_owned),
+            trim_path_prefix: trim.to_owned(),
+        };
+        let query = "?X-Amz-Signature=a%2Fb%3D&x=1";
+        for (rule, expected) in [
+            (rewrite(None, None, ""), "https://store.example:9000/bucket/a/b"),
+            (rewrite(Some("http"), None, ""), "http://store.example:9000/bucket/a/b"),
+            (rewrite(None, Some("cdn.example"), "/bucket"), "https://cdn.example/a/b"),
+            (rewrite(None, Some("cdn.example:81"), "/bucket/"), "https://cdn.example:81/a/b"),
+            (rewrite(None, None, "/other"), "https://store.example:9000/bucket/a/b"),
+        ] {
+            assert_eq!(sent(&rule, given), Some(format!("{expected}{query}")), "{rule:?}");
+        }
+        assert_eq!(sent(&rewrite(Some("http"), None, ""), None), None);
+    }
+
+    #[test]
+    fn a_rule_that_makes_no_url_is_found_out() {
+        let host = |host: &str| Rule::Rewrite {
+            scheme: None,
+            host: Some(host.to_owned()),
+            trim_path_prefix: String::new(),
+        };
+        assert!(host("cdn.example:81").check().is_ok());
+        assert!(host("cdn.example:port").check().unwrap_err().to_string().contains("cdn.example:port"));
+    }
+}
