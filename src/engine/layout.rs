@@ -9,7 +9,7 @@
 //!     _manifests/tags/<tag>/current/link                     what the tag points at
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
-//! /docker/registry/sampan/gc/{run,doomed}                    a collection in progress; Distribution does not look here
+//! /docker/registry/sampan/gc/{run,doomed,last}               collections of garbage; Distribution does not look here
 //! ```
 //!
 //! No other module writes or reads a path. Content is stored under its sha256 digest; a link of another algorithm is an
@@ -31,6 +31,8 @@ pub enum Entry {
     Blob(Digest),
     /// What the collection in progress is about to delete.
     CollectionDoomed,
+    /// When the last collection began that came to its end.
+    CollectionLast,
     /// That a collection is in progress.
     CollectionRun,
     /// Makes a blob visible in a repository.
@@ -55,6 +57,7 @@ impl Entry {
         path(match self {
             Self::Blob(digest) => format!("{}/data", blob_directory(digest)),
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
+            Self::CollectionLast => format!("{COLLECTION}/last"),
             Self::CollectionRun => format!("{COLLECTION}/run"),
             Self::LayerLink(name, digest) => format!("{}/link", layer_directory(name, digest)),
             Self::RevisionLink(name, digest) => format!("{}/link", revision_directory(name, digest)),
@@ -78,6 +81,7 @@ impl Entry {
     pub fn parse(path: &DriverPath) -> Option<Self> {
         match path.below(&collection_root()) {
             Some("doomed") => return Some(Self::CollectionDoomed),
+            Some("last") => return Some(Self::CollectionLast),
             Some("run") => return Some(Self::CollectionRun),
             _ => {}
         }
@@ -266,7 +270,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..10_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..11_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -277,6 +281,7 @@ mod tests {
                 6 => Entry::UploadStartedAt(name, id),
                 7 => Entry::CollectionRun,
                 8 => Entry::CollectionDoomed,
+                9 => Entry::CollectionLast,
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )

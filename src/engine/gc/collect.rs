@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::ids::Ids;
 use super::inventory::{Data, Inventory, everything};
+use super::last::LastRun;
 use super::lease::Lease;
 use super::library::Library;
 use super::links::{self, Tagged};
@@ -31,11 +32,16 @@ use crate::{PurgeOptions, Registry, layout};
 /// `Running` when another collection has the lease; whatever the store fails with; `Stopped`; `Lost`.
 pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     let begun = Instant::now();
+    let last = LastRun::beginning(registry.clock().now(), options);
     // Before the lease: a promise that knows of the run is younger than this by half the grace at least.
     let cutoff = registry.clock().ago(options.grace);
     let lease = match options.dry_run {
         true => None,
-        false => Some(Lease::take(registry.driver(), registry.clock(), options.grace).await?),
+        false => {
+            let lease =
+                Lease::take(registry.driver(), registry.clock(), options.grace, &options.stop).await?;
+            Some(lease)
+        }
     };
     let mut collection = Collection::new(registry, options, cutoff, Pulse::new(lease, options));
     let planned = collection.plan().await;
@@ -54,7 +60,10 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
                     tracing::warn!(%error, %again, "the lease of a collection that failed could not be given back");
                 }
             }
-            Ok(()) => lease.release().await?,
+            Ok(()) => {
+                last.write(registry.driver()).await?;
+                lease.release().await?;
+            }
         }
     }
     swept?;
@@ -127,6 +136,7 @@ impl<'a> Collection<'a> {
         let before = self.uploads().map(|options| options.older_than);
         let mut plan = plan(&inventory, &self.data, &self.library, &marks, &self.ids, before);
         plan.repositories.extend(self.bare_repositories(&inventory).await?);
+        self.report.young = plan.young;
         plan.repositories.retain(|name| !inventory.has_foreign(name));
         self.announce(&inventory, &marks, &plan);
         Ok(plan)

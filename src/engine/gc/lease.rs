@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_driver::{ErrorKind, PutMode, StorageDriver, StorageDriverExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use super::options::Stop;
 use super::{Error, Result};
 use crate::clock::Clock;
 use crate::layout::Entry;
@@ -39,6 +40,7 @@ impl Lease {
         driver: &Arc<dyn StorageDriver>,
         clock: &Clock,
         grace: Duration,
+        stop: &Stop,
     ) -> Result<Self> {
         let mut lease = Self {
             driver: driver.clone(),
@@ -58,8 +60,9 @@ impl Lease {
             }
             result => result?,
         }
-        if !grace.is_zero() {
-            tokio::time::sleep(SETTLE).await;
+        if !grace.is_zero() && timeout(SETTLE, stop.said()).await.is_ok() {
+            lease.release().await?;
+            return Err(Error::Stopped);
         }
         lease.check_mine().await?;
         // What a dead collector was about to delete.

@@ -11,6 +11,8 @@ use super::library::{Library, State};
 pub(super) struct Marks {
     /// Whose data are live.
     pub(super) data: IdSet,
+    /// Whose data stay for a while because a link to them is young.
+    pub(super) young: IdSet,
     /// In the order of the inventory.
     pub(super) repositories: Vec<RepositoryMarks>,
 }
@@ -26,10 +28,10 @@ pub(super) struct RepositoryMarks {
 
 /// Marks everything.
 pub(super) fn mark(inventory: &Inventory, data: &Data, library: &Library, delete_untagged: bool) -> Marks {
-    let mut marks = Marks { data: IdSet::default(), repositories: Vec::new() };
+    let mut marks = Marks { data: IdSet::default(), young: IdSet::default(), repositories: Vec::new() };
     for contents in &inventory.repositories {
         let marker = Marker::new(contents, data, library, delete_untagged);
-        let repository = marker.mark(&mut marks.data);
+        let repository = marker.mark(&mut marks.data, &mut marks.young);
         marks.repositories.push(repository);
     }
     marks
@@ -60,7 +62,7 @@ impl<'a> Marker<'a> {
         Self { contents, data, library, delete_untagged, places, referrers }
     }
 
-    fn mark(&self, live_data: &mut IdSet) -> RepositoryMarks {
+    fn mark(&self, live_data: &mut IdSet, young_data: &mut IdSet) -> RepositoryMarks {
         let is_obscure = self.is_obscure();
         let mut revisions = vec![false; self.contents.revisions.len()];
         let mut needed = HashSet::new();
@@ -85,11 +87,13 @@ impl<'a> Marker<'a> {
             todo.extend(self.referrers.get(&id).into_iter().flatten());
         }
         let mut keep = |link: &super::inventory::Link| {
-            let kept = is_obscure || link.young || needed.contains(&link.id);
-            if kept {
+            let is_live = is_obscure || needed.contains(&link.id);
+            if is_live {
                 live_data.insert(link.id);
+            } else if link.young {
+                young_data.insert(link.id);
             }
-            kept
+            is_live || link.young
         };
         let layers = self.contents.layers.iter().map(&mut keep).collect();
         RepositoryMarks { revisions, layers, is_obscure }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::Event;
 
 /// How to collect.
@@ -72,15 +74,31 @@ impl fmt::Debug for Observer {
 
 /// A word to stop, for any number of collections that have a clone of it.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<Word>);
+
+#[derive(Debug, Default)]
+struct Word {
+    is_said: AtomicBool,
+    said: Notify,
+}
 
 impl Stop {
     /// Says it. The collection clears away its notices and ends with [`Error::Stopped`](super::Error::Stopped).
     pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_said.store(true, Ordering::Release);
+        self.0.said.notify_waiters();
     }
 
     pub(super) fn is_said(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_said.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is said.
+    pub(super) async fn said(&self) {
+        // Before the look: a word in between is not missed.
+        let said = self.0.said.notified();
+        if !self.is_said() {
+            said.await;
+        }
     }
 }

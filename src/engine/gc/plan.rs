@@ -7,6 +7,7 @@ use super::ids::{Id, Ids};
 use super::inventory::{Contents, Data, Inventory};
 use super::library::Library;
 use super::mark::{Marks, RepositoryMarks};
+use super::report::Amount;
 use crate::oci::{RepositoryName, Tag};
 use crate::upload_id::UploadId;
 
@@ -18,6 +19,8 @@ pub(super) struct Plan {
     pub(super) revisions: Vec<(RepositoryName, Id)>,
     pub(super) layers: Vec<(RepositoryName, Id)>,
     pub(super) aliases: Vec<DeadAlias>,
+    /// What would be garbage if it were older.
+    pub(super) young: Amount,
     /// With their lengths.
     pub(super) blobs: Vec<(Id, u64)>,
     pub(super) uploads: Vec<(RepositoryName, UploadId)>,
@@ -49,7 +52,12 @@ pub(super) fn plan(
     }
     for id in ids.canonical() {
         let Some(size_bytes) = data.size_bytes(id) else { continue };
-        if !marks.data.contains(id) && !data.is_young(id) {
+        if marks.data.contains(id) {
+            continue;
+        }
+        if marks.young.contains(id) || data.is_young(id) {
+            plan.young.add(size_bytes);
+        } else {
             plan.blobs.push((id, size_bytes));
         }
     }

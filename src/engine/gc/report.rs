@@ -26,6 +26,8 @@ pub struct Report {
     pub marked: u64,
     /// Data that nothing referred to.
     pub blobs: Amount,
+    /// Data that nothing refers to, and that stay because they or a link to them are too young.
+    pub young: Amount,
     /// Manifests that were untagged. Their bytes are among the blobs.
     pub manifests: u64,
     /// Layer links that no manifest needed.
