@@ -10,14 +10,11 @@ use sampan_engine::gc::{Event, Observer, Options, Report};
 use super::args::{CollectOptions, ReportFormat};
 use super::terminal::{say, warn};
 use crate::app;
-use crate::config::{Config, Environment, Source};
+use crate::config::{Config, Environment, GoDuration, Source};
 use crate::drivers::Drivers;
 
 /// The exit code of a collection that could not read everything, and kept what it could not judge.
 const INCOMPLETE: u8 = 3;
-
-/// What is younger than this stays when the store may be written to meanwhile.
-const CAREFUL_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn run(
     drivers: &Drivers,
@@ -58,11 +55,13 @@ fn default_grace(config: &Config) -> Duration {
     if config.storage.maintenance.readonly.enabled {
         return Duration::ZERO;
     }
-    warn(
-        "nothing younger than 24h is collected, since the registry may be in use: \
+    let grace = config.storage.gc.grace();
+    warn(format!(
+        "nothing younger than {} is collected, since the registry may be in use: \
          give `--grace 0` if no registry serves this store, or set storage.maintenance.readonly",
-    );
-    CAREFUL_GRACE
+        GoDuration(grace)
+    ));
+    grace
 }
 
 type Output = Arc<Mutex<BufWriter<io::Stdout>>>;

@@ -21,6 +21,7 @@ pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>
     }
     check.purging(config);
     check.middleware(config);
+    check.collection(config);
     check.listings(tree);
     check.policy(config);
     (check.mistakes, check.warnings)
@@ -149,6 +150,26 @@ impl Check<'_> {
                     "must be longer than nothing; to stop purging set `enabled: false`".to_owned(),
                 );
             }
+        }
+    }
+
+    fn collection(&mut self, config: &Config) {
+        const SHORT: Duration = Duration::from_secs(10 * 60);
+        let gc = &config.storage.gc;
+        let chosen = self.tree.at("storage.gc.grace").is_some();
+        if gc.grace().is_zero() {
+            self.mistake(
+                "storage.gc.grace",
+                "must be longer than nothing, since a push may be going on; the default is 24h".to_owned(),
+            );
+        } else if gc.enabled && gc.grace() < SHORT {
+            self.warning(
+                "storage.gc.grace",
+                "is short: a push that pauses for more than half of it may find what it has sent collected",
+            );
+        }
+        if !gc.enabled && !chosen && self.tree.at("storage.gc.window").is_some() {
+            self.warning("storage.gc.window", "has no effect without `enabled: true`");
         }
     }
 

@@ -62,11 +62,11 @@ pub use secret::Secret;
 pub use show::show;
 pub use source::Source;
 pub use storage::{
-    CacheConfig, DeleteConfig, DescriptorCacheKind, MaintenanceConfig, ReadOnlyConfig, RedirectConfig,
-    Selected, StorageConfig, TagConfig, UploadPurgingConfig,
+    CacheConfig, DeleteConfig, DescriptorCacheKind, GcConfig, MaintenanceConfig, ReadOnlyConfig,
+    RedirectConfig, Selected, StorageConfig, TagConfig, UploadPurgingConfig,
 };
 pub(crate) use values::GoDuration;
-pub use values::{ByteSize, ExternalUrl, ListenAddress, PathPrefix, Pattern};
+pub use values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern};
 pub use version::Version;
 
 pub(crate) use spelling::hint;

@@ -9,7 +9,7 @@ use crate::config::http::{ClientAuth, Net, TlsVersion};
 use crate::config::log::{LogFormatter, LogLevel};
 use crate::config::policy::PlatformRule;
 use crate::config::storage::DescriptorCacheKind;
-use crate::config::values::{ByteSize, ExternalUrl, ListenAddress, PathPrefix, Pattern};
+use crate::config::values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern};
 
 const TEXT: Kind = leaf::<String>();
 const PATH: Kind = leaf::<PathBuf>();
@@ -83,6 +83,7 @@ pub(super) const STORAGE_HELPERS: &[Key] = &[
     Key::new("cache", Kind::Section(CACHE)),
     Key::new("tag", Kind::Section(TAG)),
     Key::new("maintenance", Kind::Section(MAINTENANCE)),
+    Key::new("gc", Kind::Section(GC)),
 ];
 pub(super) const DELETE: &[Key] = &[Key::new("enabled", FLAG).or("false")];
 pub(super) const REDIRECT: &[Key] = &[Key::new("disable", FLAG).or("false")];
@@ -103,6 +104,14 @@ pub(super) const UPLOAD_PURGING: &[Key] = &[
     Key::new("dryrun", FLAG).or("false"),
 ];
 pub(super) const READ_ONLY: &[Key] = &[Key::new("enabled", FLAG).or("false")];
+/// Ours; Distribution has none.
+pub(super) const GC: &[Key] = &[
+    Key::new("enabled", FLAG).or("false"),
+    Key::new("interval", Kind::Duration).or("24h"),
+    Key::new("window", leaf::<DailyWindow>()),
+    Key::new("grace", Kind::Duration),
+    Key::new("untagged", FLAG).or("false"),
+];
 
 const fn parameter(name: &'static str) -> Key {
     Key::new(name, Kind::Any)

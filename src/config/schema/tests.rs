@@ -25,6 +25,7 @@ fn each_key_is_a_field_and_each_field_a_key() {
     check::<c::MaintenanceConfig>("storage.maintenance", &[]);
     check::<c::ReadOnlyConfig>("storage.maintenance.readonly", &[]);
     check::<c::UploadPurgingConfig>("storage.maintenance.uploadpurging", &[]);
+    check::<c::GcConfig>("storage.gc", &[]);
     check::<c::SillyConfig>("auth.silly", &[]);
     check::<c::HtpasswdConfig>("auth.htpasswd", &[]);
     check::<c::TokenConfig>("auth.token", &[]);

@@ -16,6 +16,22 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     GoDuration::deserialize(deserializer).map(|duration| duration.0)
 }
 
+/// Whole hours, minutes and seconds, without those that are none; what is shorter than a second is told in milliseconds.
+impl fmt::Display for GoDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.0.as_secs();
+        if secs == 0 {
+            return write!(f, "{}ms", self.0.as_millis());
+        }
+        for (count, unit) in [(secs / 3600, "h"), (secs / 60 % 60, "m"), (secs % 60, "s")] {
+            if count > 0 {
+                write!(f, "{count}{unit}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl FromStr for GoDuration {
     type Err = String;
 
@@ -105,6 +121,13 @@ impl Visitor<'_> for DurationVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_told_without_what_is_not_in_them() {
+        for text in ["24h", "1h30m", "30m", "1m30s", "250ms"] {
+            assert_eq!(text.parse::<GoDuration>().unwrap().to_string(), text);
+        }
+    }
 
     #[test]
     fn durations_are_read_as_go_reads_them() {

@@ -7,11 +7,13 @@ mod duration;
 mod pattern;
 mod size;
 mod url;
+mod window;
 
 pub use address::{ListenAddress, PathPrefix};
 pub use pattern::Pattern;
 pub use size::ByteSize;
 pub use url::ExternalUrl;
+pub use window::DailyWindow;
 
 pub(crate) use duration::{GoDuration, duration};
 
