@@ -14,6 +14,7 @@ pub mod middleware;
 pub mod serve;
 
 mod chain;
+pub mod collector;
 pub mod files;
 pub mod outbound;
 pub mod telemetry;

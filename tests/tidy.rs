@@ -115,8 +115,9 @@ fn modules_import_only_what_they_may() {
     let may: &[(&str, &[&str])] = &[
         ("auth", &["files", "outbound"]),
         ("chain", &[]),
+        ("collector", &["chain", "config"]),
         ("config", &[]),
-        ("debug", &["health", "telemetry"]),
+        ("debug", &["collector", "health", "telemetry"]),
         ("drivers", &["config"]),
         ("files", &[]),
         ("health", &[]),

@@ -1,11 +1,13 @@
 //! The debug listener: its parts, and its time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::sync::oneshot;
 
 use super::{AppError, network};
+use crate::collector::Collector;
 use crate::config::{self, Loaded};
 use crate::debug::{MetricsPage, Parts, router};
 use crate::health::Board;
@@ -17,12 +19,13 @@ pub(super) async fn server(
     loaded: &Loaded,
     health: Board,
     metrics: Option<Metrics>,
+    collector: Arc<Collector>,
 ) -> Result<Option<Server<Router>>, AppError> {
     let Some(debug) = &loaded.config.http.debug else { return Ok(None) };
     let Some(listener) = network::debug_listener(debug).await? else { return Ok(None) };
     let path = debug.prometheus.path.clone();
     let metrics = metrics.map(|metrics| MetricsPage { path, metrics });
-    let parts = Parts { health, metrics, config: config::show(loaded) };
+    let parts = Parts { health, metrics, config: config::show(loaded), collector };
     // Its pages are small; what takes longer at the end is not waited for.
     let options = ServeOptions {
         max_connections: 64,

@@ -25,7 +25,8 @@ pub(super) fn registry(config: &Config, driver: Arc<dyn StorageDriver>) -> Regis
         classes: (!classes.is_empty()).then(|| classes.clone()),
         ..validation(&config.validation)
     };
-    let builder = Registry::builder(driver).limits(limits).validation(validation);
+    let builder =
+        Registry::builder(driver).limits(limits).validation(validation).gc_grace(storage.gc.promised_grace());
     match manifest_cache_bytes(&storage.cache) {
         Some(bytes) => builder.manifest_cache_bytes(bytes).build(),
         None => builder.build(),

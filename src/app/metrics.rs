@@ -1,11 +1,13 @@
 //! What goes on the page of metrics: each room's own, put together.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use prometheus::core::Collector;
 use sampan_driver_object_store::{RequestCount, request_counts};
 
 use super::AppError;
+use crate::collector::{self, Totals};
 use crate::config::HttpConfig;
 use crate::http::HttpMetrics;
 use crate::serve::Statistics;
@@ -75,5 +77,62 @@ pub(super) fn of_connections(statistics: &Statistics) -> Result<Vec<Box<dyn Coll
             "TLS handshakes that came to nothing.",
             Statistics::failed_handshakes,
         )?,
+    ])
+}
+
+/// What came of the collections of garbage.
+pub(super) fn of_collections(
+    collector: &Arc<collector::Collector>,
+) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    let counter = |name, help, read: fn(Totals) -> u64| {
+        let collector = collector.clone();
+        Reading::counter(name, help, move || read(collector.totals()))
+    };
+    let gauge = |name, help, read: fn(Totals) -> Option<f64>| {
+        let collector = collector.clone();
+        Reading::gauges(name, help, &[], move || {
+            read(collector.totals()).map(|value| Sample::new([""; 0], value)).into_iter().collect()
+        })
+    };
+    let runs = collector.clone();
+    let running = collector.clone();
+    Ok(vec![
+        Reading::counters(
+            "sampan_gc_runs_total",
+            "Collections of garbage, by what came of them.",
+            &["outcome"],
+            move || {
+                let totals = runs.totals();
+                vec![
+                    Sample::new(["finished"], totals.finished as f64),
+                    Sample::new(["stopped"], totals.stopped as f64),
+                    Sample::new(["elsewhere"], totals.elsewhere as f64),
+                    Sample::new(["failed"], totals.failed as f64),
+                ]
+            },
+        )?,
+        Reading::gauge("sampan_gc_running", "Whether this process is collecting.", move || {
+            f64::from(u8::from(running.is_running()))
+        })?,
+        counter("sampan_gc_candidates_total", "Blobs that were found to be garbage.", |totals| {
+            totals.candidates
+        })?,
+        counter("sampan_gc_deleted_blobs_total", "Blobs that were deleted.", |totals| totals.blobs)?,
+        counter("sampan_gc_freed_bytes_total", "Bytes that were freed.", |totals| totals.bytes)?,
+        gauge(
+            "sampan_gc_young_blobs",
+            "Blobs that the last collection kept because they were too young.",
+            |totals| totals.last_success.map(|_| totals.last_young as f64),
+        )?,
+        gauge(
+            "sampan_gc_last_duration_seconds",
+            "How long the last collection that finished took.",
+            |totals| totals.last_success.map(|_| totals.last_duration.as_secs_f64()),
+        )?,
+        gauge("sampan_gc_last_success_timestamp_seconds", "When the last collection finished.", |totals| {
+            totals
+                .last_success
+                .map(|time| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+        })?,
     ])
 }

@@ -1,5 +1,6 @@
 //! The composition root: from a configuration to a running registry. Nothing else builds things.
 
+mod collection;
 mod debug;
 mod engine;
 mod error;
@@ -20,9 +21,10 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 pub use self::error::AppError;
-use self::reload::Reload;
+use self::reload::{Reload, Running};
 use crate::auth::token::Token;
 use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
+use crate::collector::Collector;
 use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
 use crate::health::Board;
@@ -72,7 +74,11 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     if let Some(metrics) = &metrics {
         metrics.register(metrics::of_connections(&server.statistics())?)?;
     }
-    let debug = debug::server(&loaded, health, metrics).await?;
+    let collector = Arc::new(Collector::new(registry.clone(), collection::settings(&config.storage)));
+    if let Some(metrics) = &metrics {
+        metrics.register(metrics::of_collections(&collector)?)?;
+    }
+    let debug = debug::server(&loaded, health, metrics, collector.clone()).await?;
     let mut signals = Signals::new().map_err(AppError::Signals)?;
     let housekeeping = config.storage.maintenance.uploadpurging.clone();
     let work = async {
@@ -83,18 +89,30 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         }
     };
     let watched = access.clone();
-    let mut reload = Reload::new(&loaded, environment, registry.clone(), access, security, log_level);
+    let collecting = tokio::spawn({
+        let collector = collector.clone();
+        async move { collector.run().await }
+    });
+    let running =
+        Running { registry: registry.clone(), access, security, log_level, collector: collector.clone() };
+    let mut reload = Reload::new(&loaded, environment, running);
     let shutdown = async {
         tokio::select! {
             signal = signals.until_the_end(&mut reload) => tracing::info!("stopping on {signal}"),
             () = work => {}
             () = watched.watch() => {}
         }
+        collector.end();
     };
     // Whoever watches the registry can do so until the last transfer has ended.
     let (drained, over) = oneshot::channel();
     let main = async {
-        let _ = drained.send(server.run(shutdown).await);
+        let ended = server.run(shutdown).await;
+        if let Err(error) = collecting.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the collection of garbage has ended before its time");
+        }
+        let _ = drained.send(ended);
     };
     let (drained, ()) = tokio::join!(debug::run(debug, over), main);
     if let Some(traces) = traces {

@@ -1,8 +1,11 @@
 //! What SIGHUP changes in a running registry, and what it only can tell.
 
+use std::sync::Arc;
+
 use sampan_engine::Registry;
 
-use super::{Access, level_filter};
+use super::{Access, collection, level_filter};
+use crate::collector::Collector;
 use crate::config::{Config, Environment, HttpConfig, Loaded, Source};
 use crate::serve::Security;
 use crate::telemetry::LevelSwitch;
@@ -11,25 +14,24 @@ use crate::telemetry::LevelSwitch;
 pub(super) struct Reload {
     source: Source,
     environment: Environment,
-    registry: Registry,
-    access: Access,
-    security: Security,
-    log_level: LevelSwitch,
+    running: Running,
     /// What is in effect.
     config: Config,
 }
 
+/// What of a running registry can be exchanged.
+pub(super) struct Running {
+    pub(super) registry: Registry,
+    pub(super) access: Access,
+    pub(super) security: Security,
+    pub(super) log_level: LevelSwitch,
+    pub(super) collector: Arc<Collector>,
+}
+
 impl Reload {
-    pub(super) fn new(
-        loaded: &Loaded,
-        environment: Environment,
-        registry: Registry,
-        access: Access,
-        security: Security,
-        log_level: LevelSwitch,
-    ) -> Self {
+    pub(super) fn new(loaded: &Loaded, environment: Environment, running: Running) -> Self {
         let (source, config) = (loaded.source.clone(), loaded.config.clone());
-        Self { source, environment, registry, access, security, log_level, config }
+        Self { source, environment, running, config }
     }
 
     /// Takes over what can change while running, and says what cannot. A file that is wrong changes nothing.
@@ -51,13 +53,14 @@ impl Reload {
         let new = loaded.config;
         self.take_log_level(&new);
         self.take_read_only(&new);
+        self.take_collection(&new);
         for key in differences(&self.config, &new) {
             tracing::warn!("{key} has changed in {}; that needs a restart", self.source);
         }
     }
 
     async fn take_certificates(&self) {
-        let Security::Tls(tls) = &self.security else { return };
+        let Security::Tls(tls) = &self.running.security else { return };
         match tls.reload().await {
             Ok(()) => tracing::info!("certificates were read again"),
             Err(error) => tracing::error!(
@@ -68,7 +71,7 @@ impl Reload {
     }
 
     async fn take_passwords(&self) {
-        let Access::Htpasswd(htpasswd) = &self.access else { return };
+        let Access::Htpasswd(htpasswd) = &self.running.access else { return };
         match htpasswd.reload().await {
             Ok(()) => tracing::info!(users = htpasswd.users(), "users and passwords were read again"),
             Err(error) => tracing::error!(
@@ -79,7 +82,7 @@ impl Reload {
     }
 
     async fn take_token_keys(&self) {
-        let Access::Token(token) = &self.access else { return };
+        let Access::Token(token) = &self.running.access else { return };
         match token.reload().await {
             Ok(()) => tracing::info!("the keys for tokens were read again"),
             Err(error) => tracing::error!(
@@ -91,7 +94,7 @@ impl Reload {
 
     fn take_log_level(&mut self, new: &Config) {
         let level = new.log.level;
-        if level != self.config.log.level && self.log_level.set(level_filter(level)) {
+        if level != self.config.log.level && self.running.log_level.set(level_filter(level)) {
             tracing::info!("the log's level is {}", level.as_str());
             self.config.log.level = level;
         }
@@ -99,11 +102,21 @@ impl Reload {
 
     fn take_read_only(&mut self, new: &Config) {
         let read_only = new.storage.maintenance.readonly.enabled;
-        if self.registry.limits().read_only != read_only {
-            self.registry.set_read_only(read_only);
+        if self.running.registry.limits().read_only != read_only {
+            self.running.registry.set_read_only(read_only);
             tracing::info!("read-only mode is {}", if read_only { "on" } else { "off" });
         }
         self.config.storage.maintenance.readonly.enabled = read_only;
+    }
+
+    /// Everything but the grace, by which this process has made promises.
+    fn take_collection(&mut self, new: &Config) {
+        let (old, new) = (&mut self.config.storage.gc, &new.storage.gc);
+        if *old != *new && old.promised_grace() == new.promised_grace() {
+            *old = new.clone();
+            tracing::info!("storage.gc was taken over");
+        }
+        self.running.collector.reconsider(collection::settings(&self.config.storage));
     }
 }
 
@@ -118,6 +131,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("storage.redirect", old_storage.redirect != new_storage.redirect),
         ("storage.cache", old_storage.cache != new_storage.cache),
         ("storage.tag", old_storage.tag != new_storage.tag),
+        ("storage.gc", old_storage.gc != new_storage.gc),
         ("storage.maintenance", old_storage.maintenance != new_storage.maintenance),
         ("auth", old.auth != new.auth),
         ("http.addr", old.http.addr != new.http.addr || old.http.net != new.http.net),

@@ -7,8 +7,11 @@
 mod handlers;
 mod routes;
 
+use std::sync::Arc;
+
 use axum::Router;
 
+use crate::collector::Collector;
 use crate::health::Board;
 use crate::telemetry::Metrics;
 
@@ -21,6 +24,8 @@ pub struct Parts {
     pub metrics: Option<MetricsPage>,
     /// The effective configuration as YAML, without its secrets.
     pub config: String,
+    /// The collection of garbage.
+    pub collector: Arc<Collector>,
 }
 
 /// The page of metrics, and where it is.

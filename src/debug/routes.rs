@@ -4,15 +4,16 @@ use axum::Router;
 use axum::routing::get;
 
 use super::Parts;
-use super::handlers::{config, health, index, metrics};
+use super::handlers::{config, gc, health, index, metrics};
 
 /// Every page; the handlers are in one file each.
 pub(super) fn table(parts: Parts) -> Router {
-    let Parts { health, metrics, config } = parts;
-    let mut pages = vec!["/debug/health", "/debug/config"];
+    let Parts { health, metrics, config, collector } = parts;
+    let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc"];
     let mut router = Router::new()
         .route("/debug/health", get(health::show).with_state(health))
-        .route("/debug/config", get(config::show).with_state(config));
+        .route("/debug/config", get(config::show).with_state(config))
+        .route("/debug/gc", get(gc::show).post(gc::start).with_state(collector));
     if let Some(page) = &metrics {
         pages.push(&page.path);
         router = router.route(&page.path, get(metrics::show).with_state(page.metrics.clone()));

@@ -88,3 +88,39 @@ fn a_wide_open_one_is_warned_of() {
     let open = registry(directory.path(), &wide);
     assert!(open.process.log().contains("asks nobody for a password"), "{}", open.process.log());
 }
+
+#[test]
+fn garbage_is_collected_when_somebody_asks_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = crate::support::StoreFiles::new(&directory.path().join("data"));
+    store.blob("garbage");
+    let registry = registry(
+        directory.path(),
+        &config(directory.path()).replace("  delete:", "  gc: {grace: 1m}\n  delete:"),
+    );
+    let debug = debug(&registry);
+    let state = || serde_json::from_str::<serde_json::Value>(&get(debug, "/debug/gc")).unwrap();
+    assert_eq!((&state()["scheduled"], &state()["last"]), (&false.into(), &serde_json::json!([])));
+    let post = || Wire::connect(debug).send("POST", "/debug/gc", &[], b"");
+    assert_eq!(post().status, 202);
+    let again = post();
+    assert_eq!(again.status, 409, "{again:?}");
+    assert!(String::from_utf8(again.body).unwrap().contains("going on already"));
+    registry.process.wait_for(|line| line.contains("collected garbage").then_some(()));
+    let last = &state()["last"][0];
+    assert_eq!((&last["trigger"], &last["outcome"]), (&"request".into(), &"finished".into()));
+    assert_eq!(last["report"]["blobs"], serde_json::json!({ "count": 1, "bytes": 7 }));
+    let metrics = get(debug, "/metrics");
+    for line in [
+        "sampan_gc_runs_total{outcome=\"finished\"} 1",
+        "sampan_gc_runs_total{outcome=\"failed\"} 0",
+        "sampan_gc_running 0",
+        "sampan_gc_candidates_total 1",
+        "sampan_gc_deleted_blobs_total 1",
+        "sampan_gc_freed_bytes_total 7",
+        "sampan_gc_young_blobs 0",
+        "sampan_gc_last_success_timestamp_seconds 1",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}

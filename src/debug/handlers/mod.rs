@@ -1,6 +1,7 @@
 //! One file a page.
 
 pub(super) mod config;
+pub(super) mod gc;
 pub(super) mod health;
 pub(super) mod index;
 pub(super) mod metrics;

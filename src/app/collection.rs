@@ -1,0 +1,16 @@
+//! From the configuration to the collector of garbage.
+
+use crate::collector::{Schedule, Settings};
+use crate::config::StorageConfig;
+
+/// How the running registry that `storage` describes collects.
+pub(super) fn settings(storage: &StorageConfig) -> Settings {
+    let (gc, uploads) = (&storage.gc, &storage.maintenance.uploadpurging);
+    Settings {
+        schedule: gc.enabled.then_some(Schedule { interval: gc.interval, window: gc.window }),
+        grace: gc.grace(),
+        delete_untagged: gc.untagged,
+        // A dry run of the purging is a wish to keep them.
+        upload_age: (uploads.enabled && !uploads.dryrun).then_some(uploads.age),
+    }
+}

@@ -1,0 +1,97 @@
+//! `Schedule`: when the next collection is due. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use crate::config::DailyWindow;
+
+/// When collections run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// From the beginning of one to that of the next; nothing means one after the other.
+    pub interval: Duration,
+    /// The part of each day in which they may run; none means all day.
+    pub window: Option<DailyWindow>,
+}
+
+/// The most that a collection comes later than it is due, so that replicas do not all come at once.
+const MOST_JITTER: Duration = Duration::from_secs(10 * 60);
+
+impl Schedule {
+    /// How long it is until the next one is due, when the last one began at `last`.
+    pub fn wait(&self, last: Option<SystemTime>, now: SystemTime) -> Duration {
+        let after = match self.window {
+            None => self.interval,
+            // What is daily may come a little early. Otherwise each would come a little later than the one before, until it
+            // misses the window.
+            Some(window) => self.interval - (self.interval / 10).min(window.length()),
+        };
+        let since = last.map(|last| now.duration_since(last).unwrap_or_default());
+        let due = since.map_or(Duration::ZERO, |since| after.saturating_sub(since));
+        due + self.window.map_or(Duration::ZERO, |window| window.opens_in(now + due))
+    }
+
+    /// How long it is until a collection must have ended; `None` without a window.
+    pub fn ends_in(&self, now: SystemTime) -> Option<Duration> {
+        self.window.map(|window| window.open_for(now).unwrap_or_default())
+    }
+
+    /// How much later than it is due a collection comes at most.
+    pub fn jitter(&self) -> Duration {
+        let of_window = self.window.map_or(MOST_JITTER, |window| window.length() / 10);
+        (self.interval / 10).min(MOST_JITTER).min(of_window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn at(hours: u32) -> SystemTime {
+        UNIX_EPOCH + 20_000 * 24 * HOUR + hours * HOUR
+    }
+
+    #[test]
+    fn the_next_is_due_an_interval_after_the_last_began() {
+        let schedule = Schedule { interval: 6 * HOUR, window: None };
+        for (last, now, wait) in [
+            (None, at(1), Duration::ZERO),
+            (Some(at(1)), at(2), 5 * HOUR),
+            (Some(at(1)), at(7), Duration::ZERO),
+            (Some(at(1)), at(30), Duration::ZERO),
+            // Another machine's clock is fast.
+            (Some(at(9)), at(2), 6 * HOUR),
+        ] {
+            assert_eq!(schedule.wait(last, now), wait, "{last:?} {now:?}");
+        }
+        assert_eq!(schedule.ends_in(at(1)), None);
+    }
+
+    #[test]
+    fn a_daily_one_waits_for_its_window_and_does_not_drift_out_of_it() {
+        let schedule = Schedule { interval: 24 * HOUR, window: Some("02:00-05:00".parse().unwrap()) };
+        assert_eq!(schedule.wait(None, at(1)), HOUR);
+        assert_eq!(schedule.wait(None, at(3)), Duration::ZERO);
+        assert_eq!(schedule.wait(None, at(6)), 20 * HOUR);
+        // Yesterday it was late; today it is early again.
+        assert_eq!(schedule.wait(Some(at(4)), at(12)), 14 * HOUR);
+        assert_eq!(schedule.wait(Some(at(4)), at(24 + 2)), HOUR - HOUR * 4 / 10);
+        assert_eq!(schedule.ends_in(at(3)), Some(2 * HOUR));
+        assert_eq!(schedule.ends_in(at(6)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn replicas_are_spread_by_a_tenth_of_everything() {
+        let schedule = |hours: u32, window: Option<&str>| Schedule {
+            interval: hours * HOUR,
+            window: window.map(|window| window.parse().unwrap()),
+        };
+        assert_eq!(schedule(0, None).jitter(), Duration::ZERO);
+        assert_eq!(schedule(1, None).jitter(), HOUR / 10);
+        assert_eq!(schedule(24, None).jitter(), MOST_JITTER);
+        assert_eq!(schedule(24, Some("02:00-02:30")).jitter(), HOUR / 20);
+    }
+}

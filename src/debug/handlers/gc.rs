@@ -1,0 +1,30 @@
+//! `/debug/gc`: the collection of garbage: what it does and did, and, by `POST`, that it is to begin.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::collector::{self, Collector, Refusal};
+
+/// The state, and the last reports.
+pub(in crate::debug) async fn show(State(collector): State<Arc<Collector>>) -> Json<collector::State> {
+    Json(collector.state())
+}
+
+/// 202, and a collection begins; or the reason why none does.
+pub(in crate::debug) async fn start(State(collector): State<Arc<Collector>>) -> Response {
+    match collector.request() {
+        Ok(()) => (StatusCode::ACCEPTED, Json(collector.state())).into_response(),
+        Err(refusal) => {
+            let status = match refusal {
+                Refusal::Running | Refusal::ReadOnly => StatusCode::CONFLICT,
+                Refusal::Ending => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, Json(json!({ "error": refusal.to_string() }))).into_response()
+        }
+    }
+}
