@@ -6,6 +6,7 @@ mod config_command;
 mod config_samples;
 mod debug_listener;
 mod fake_registry;
+mod garbage_collect;
 mod htpasswd_command;
 mod middleware;
 mod serve_command;

@@ -4,6 +4,8 @@
 //! developer's machine may not have. `.ci/run` installs them and runs all; there, a missing one is a failure.
 
 mod big_blob;
+mod chaos;
+mod collectors;
 mod container;
 mod deployment;
 mod docker;

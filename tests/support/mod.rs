@@ -4,7 +4,9 @@ pub(crate) mod client;
 pub(crate) mod image;
 pub(crate) mod odd_driver;
 pub(crate) mod server;
+pub(crate) mod store;
 
 pub(crate) use client::Answer;
 pub(crate) use odd_driver::OddDriver;
 pub(crate) use server::{Server, Setup};
+pub(crate) use store::StoreFiles;

@@ -1,0 +1,69 @@
+//! Chaos: a registry that collects without pause, with a grace of two seconds, while clients push, move and delete tags and
+//! pull, and while it is killed again and again in the middle of it all.
+//!
+//! ```sh
+//! SAMPAN_CHAOS_SECS=600 cargo test --test it -- --ignored --nocapture chaos
+//! ```
+//!
+//! What must hold: whatever was acknowledged is there; a tagged image is pulled whole, each time; a client that was told "this
+//! blob is here" less than half a grace ago gets its manifest accepted; and at the end, one more collection leaves exactly
+//! what the tags reach.
+//! A killed collector's lease is believed for two minutes. That nothing collects in all that time would make for little chaos, so
+//! the lease is dated back after most kills, as if the minutes had passed.
+
+#![allow(clippy::print_stdout, reason = "ten minutes are long, and what happened is half of the result")]
+
+mod client;
+mod people;
+mod world;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use self::world::World;
+
+/// How old what nothing refers to must be to go.
+const GRACE: Duration = Duration::from_secs(2);
+
+#[test]
+#[ignore = "needs skopeo and umoci"]
+fn nothing_acknowledged_is_lost_while_garbage_is_collected_and_the_registry_is_killed() {
+    let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let seconds = number("SAMPAN_CHAOS_SECS", 40);
+    let seed = number("SAMPAN_CHAOS_SEED", rand::random());
+    println!("chaos for {seconds} s; SAMPAN_CHAOS_SEED={seed}");
+    let directory = tempfile::tempdir().unwrap();
+    let world = Arc::new(World::new(directory.path()));
+    let mut server = world.start();
+
+    let mut people = Vec::new();
+    let mut send = |number: u64, person: fn(&World, u64, StdRng)| {
+        let (world, rng) = (world.clone(), StdRng::seed_from_u64(seed.wrapping_add(number)));
+        people.push(thread::spawn(move || person(&world, number, rng)));
+    };
+    (0..4).for_each(|number| send(number, people::push_and_delete));
+    (10..13).for_each(|number| send(number, people::pull));
+    send(20, people::skopeo);
+
+    let mut rng = StdRng::seed_from_u64(seed.wrapping_add(100));
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end && !world.has_failed() {
+        let pause = Duration::from_millis(rng.random_range(3_000..15_000));
+        thread::sleep(pause.min(end.saturating_duration_since(Instant::now())));
+        world.kill(&mut server, rng.random_bool(0.8));
+        server = world.start();
+    }
+    world.close();
+    // The last words of a person that panicked say more than its end.
+    let fates: Vec<_> = people.into_iter().map(thread::JoinHandle::join).collect();
+    assert!(fates.iter().all(Result::is_ok), "somebody panicked");
+    let live = world.pull_all_tags();
+    server.process.terminate();
+    world.note(&server);
+    world.converge(&live);
+    world.judge(seconds);
+}

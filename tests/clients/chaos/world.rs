@@ -1,0 +1,247 @@
+//! `World`: what all who take part know, and what is true of the registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, RwLock};
+use std::thread;
+
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::Digest;
+use serde_json::{Value, json};
+
+use super::GRACE;
+use super::client::Client;
+use crate::clients::support::{RegistryProcess, filesystem_config, registry};
+use crate::support::StoreFiles;
+
+/// A tag by its repository and name.
+pub(super) type Key = (String, String);
+
+/// What a tag points at, as far as its only pusher knows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// What was acknowledged.
+    pub(super) current: Option<Digest>,
+    /// What was sent since, and not acknowledged.
+    pub(super) perhaps: Vec<Digest>,
+    /// Whether its deletion was sent.
+    pub(super) perhaps_gone: bool,
+}
+
+impl Known {
+    pub(super) fn allows(&self, digest: &Digest) -> bool {
+        self.current.as_ref() == Some(digest) || self.perhaps.contains(digest)
+    }
+}
+
+/// What happened how often.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) pushes: AtomicU64,
+    pub(super) blobs_known: AtomicU64,
+    pub(super) blobs_sent: AtomicU64,
+    pub(super) deletions: AtomicU64,
+    pub(super) pulls: AtomicU64,
+    pub(super) interrupted: AtomicU64,
+    /// Pushes and pulls that took longer than they were promised anything for.
+    pub(super) too_slow: AtomicU64,
+    pub(super) by_skopeo: AtomicU64,
+    pub(super) kills: AtomicU64,
+    collections: AtomicU64,
+    collected: AtomicU64,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(super) struct World {
+    pub(super) directory: PathBuf,
+    root: PathBuf,
+    address: RwLock<Option<SocketAddr>>,
+    pub(super) tags: Mutex<BTreeMap<Key, Known>>,
+    pub(super) counts: Counts,
+    failures: Mutex<Vec<String>>,
+    closed: AtomicBool,
+}
+
+impl World {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            root: directory.join("data"),
+            address: RwLock::new(None),
+            tags: Mutex::default(),
+            counts: Counts::default(),
+            failures: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts the registry.
+    pub(super) fn start(&self) -> RegistryProcess {
+        let gc = format!(
+            "  gc: {{enabled: true, interval: 0s, grace: {}s, untagged: true}}\n  delete:",
+            GRACE.as_secs()
+        );
+        let server = registry(&self.directory, &filesystem_config(&self.root).replace("  delete:", &gc));
+        *self.address.write().unwrap() = Some(server.address);
+        server
+    }
+
+    /// Kills the registry, and lets two minutes pass for its lease if `forget`.
+    pub(super) fn kill(&self, server: &mut RegistryProcess, forget: bool) {
+        // Known before it is done: what fails from now on is nobody's fault.
+        *self.address.write().unwrap() = None;
+        server.process.kill();
+        count(&self.counts.kills);
+        self.note(server);
+        let run = StoreFiles::new(&self.root).path(&Entry::CollectionRun);
+        if let Some(mut notice) =
+            fs::read(&run).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+            && forget
+        {
+            notice["expires_ms"] = json!(0);
+            fs::write(run, notice.to_string()).unwrap();
+        }
+    }
+
+    /// Takes from the log of a registry what it has collected, and complains of its errors.
+    pub(super) fn note(&self, server: &RegistryProcess) {
+        let log = server.process.log();
+        for line in log.lines().filter(|line| line.contains("collected garbage")) {
+            count(&self.counts.collections);
+            let blobs = line.split("blobs=").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+            self.counts.collected.fetch_add(blobs.unwrap_or(0), Ordering::Relaxed);
+        }
+        for line in log.lines().filter(|line| line.contains("level=error") || line.contains("panicked")) {
+            self.fail(format!("the registry says: {line}"));
+        }
+    }
+
+    /// A client of the registry that runs now; waits while none does. `None` when it is time to go home.
+    pub(super) fn client(&self) -> Option<Client> {
+        loop {
+            if self.is_closed() {
+                return None;
+            }
+            if let Some(address) = self.address() {
+                return Some(Client::new(address));
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Where the registry is; none while it is down.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        *self.address.read().unwrap()
+    }
+
+    pub(super) fn known(&self, key: &Key) -> Known {
+        self.tags.lock().unwrap().get(key).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn learn(&self, key: &Key, learn: impl FnOnce(&mut Known)) {
+        learn(self.tags.lock().unwrap().entry(key.clone()).or_default());
+    }
+
+    pub(super) fn fail(&self, what: String) {
+        println!("FAILED: {what}");
+        self.failures.lock().unwrap().push(what);
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failures.lock().unwrap().is_empty()
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) || self.has_failed()
+    }
+
+    /// Pulls what every tag points at, and gives the digests of all of it.
+    pub(super) fn pull_all_tags(&self) -> BTreeSet<Digest> {
+        let mut live = BTreeSet::new();
+        let mut client = Client::new(self.address().unwrap());
+        for ((repository, tag), known) in self.tags.lock().unwrap().iter() {
+            let answer = client.get(&format!("/v2/{repository}/manifests/{tag}")).unwrap();
+            let digest = Digest::sha256_of(&answer.body);
+            match answer.status {
+                404 if known.current.is_none() || known.perhaps_gone => continue,
+                200 if known.allows(&digest) => {}
+                _ => {
+                    self.fail(format!("at the end {repository}:{tag} is {answer:?} and not {known:?}"));
+                    continue;
+                }
+            }
+            live.insert(digest);
+            for blob in blobs(&answer.body) {
+                let answer = client.get(&format!("/v2/{repository}/blobs/{blob}")).unwrap();
+                if answer.status != 200 || Digest::sha256_of(&answer.body) != blob {
+                    self.fail(format!("at the end {blob} of {repository}:{tag} is {}", answer.status));
+                }
+                live.insert(blob);
+            }
+        }
+        live
+    }
+
+    /// Collects what is left, with nobody about, and sees whether just `live` remains.
+    pub(super) fn converge(&self, live: &BTreeSet<Digest>) {
+        let config = self.directory.join("converge.yml");
+        // Everything is older than that by now.
+        let purging = "  maintenance: {readonly: {enabled: true}, uploadpurging: {age: 1ns}}\n  delete:";
+        fs::write(&config, filesystem_config(&self.root).replace("  delete:", purging)).unwrap();
+        for expect_nothing in [false, true] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_registry"));
+            let command = command.args(["garbage-collect", "-m", "--format", "json"]).arg(&config);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            println!("the last collection: {report}");
+            let found = ["blobs", "uploads", "temporary"].map(|key| report[key]["count"].as_u64().unwrap());
+            let links = ["manifests", "layer_links", "tag_entries"].map(|key| report[key].as_u64().unwrap());
+            if expect_nothing && (found, links) != ([0; 3], [0; 3]) {
+                self.fail(format!("the store does not converge: {report}"));
+            }
+        }
+        let store = StoreFiles::new(&self.root);
+        if store.data() != *live {
+            let (data, lost) = (store.data(), live.difference(&store.data()).count());
+            self.fail(format!("{} blobs live, {} are there, {lost} are lost", live.len(), data.len()));
+        }
+        for path in store.files() {
+            if path.contains("/_uploads/") || path.contains("/gc/doomed") || path.ends_with(".tmp") {
+                self.fail(format!("{path} was left"));
+            }
+        }
+    }
+
+    /// Says what happened, and fails if anything did that must not, or nothing that must.
+    pub(super) fn judge(&self, seconds: u64) {
+        println!("{:#?}", self.counts);
+        let failures = self.failures.lock().unwrap();
+        assert!(failures.is_empty(), "{} failures, the first is: {}", failures.len(), failures[0]);
+        let enough = |counter: &AtomicU64, least: u64| counter.load(Ordering::Relaxed) >= least;
+        assert!(enough(&self.counts.pushes, seconds / 4) && enough(&self.counts.pulls, seconds / 4));
+        assert!(enough(&self.counts.collections, 1) && enough(&self.counts.collected, 1));
+        assert!(enough(&self.counts.kills, 1) && enough(&self.counts.by_skopeo, 1));
+    }
+}
+
+/// The blobs that a manifest names.
+pub(super) fn blobs(manifest: &[u8]) -> Vec<Digest> {
+    let manifest: Value = serde_json::from_slice(manifest).unwrap();
+    let layers = manifest["layers"].as_array().into_iter().flatten();
+    layers
+        .chain(manifest.get("config"))
+        .map(|part| part["digest"].as_str().unwrap().parse().unwrap())
+        .collect()
+}
