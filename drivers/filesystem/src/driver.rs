@@ -105,7 +105,7 @@ impl StorageDriver for FilesystemDriver {
         let listing = async move {
             let target = path.clone();
             let entries = driver.run(Operation::List, &path, move |store| {
-                list::list(&store.root, target.as_key(), after.as_deref())
+                list::list(store, target.as_key(), after.as_deref())
             });
             Ok(stream::iter(entries.await?).map(Ok))
         };

@@ -17,6 +17,7 @@
 //!   gets `Unavailable` (module `staging`). Distribution does not lock; do not let both append to one upload.
 //! - **Bounded threads.** At most `maxthreads` blocking calls run at once (module `pool`); what the kernel has in memory is read
 //!   without a thread at all (module `inline`).
+//! - **Large directories are read once.** Their sorted entries are kept until they change (module `listings`).
 //!
 //! Linux only, for it leans on `openat2`, `renameat2` and `preadv2`; on an old kernel, or under a sandbox without them, slower
 //! ways with the same results are taken.
@@ -32,6 +33,7 @@ mod error;
 mod file;
 mod inline;
 mod list;
+mod listings;
 mod pool;
 mod publish;
 mod read;

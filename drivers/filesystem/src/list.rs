@@ -1,29 +1,84 @@
 //! Listing one level.
 
+use std::sync::Arc;
+use std::vec;
+
+use rustix::fd::AsFd;
+use rustix::fs::FileType;
 use sampan_driver::DirEntry;
 
 use crate::error::Failure;
-use crate::root::Root;
+use crate::listings::{Listings, State};
 use crate::scan;
+use crate::store::Store;
+
+/// What is still to be told of a directory, in byte order.
+#[derive(Debug)]
+pub(crate) enum Listing {
+    /// Read for this once.
+    Own(vec::IntoIter<DirEntry>),
+    /// Kept for others, and from which entry on it is told.
+    Kept(Arc<Vec<DirEntry>>, usize),
+}
+
+impl Listing {
+    fn of_kept(entries: Arc<Vec<DirEntry>>, after: Option<&str>) -> Self {
+        let next = after.map_or(0, |after| entries.partition_point(|entry| entry.name() <= after));
+        Self::Kept(entries, next)
+    }
+}
+
+impl Iterator for Listing {
+    type Item = DirEntry;
+
+    fn next(&mut self) -> Option<DirEntry> {
+        match self {
+            Self::Own(entries) => entries.next(),
+            Self::Kept(entries, next) => {
+                let entry = entries.get(*next)?.clone();
+                *next += 1;
+                Some(entry)
+            }
+        }
+    }
+}
 
 /// The entries of the directory `key` whose names come after `after`, sorted; none if it is missing or a file.
-pub(crate) fn list(root: &Root, key: &str, after: Option<&str>) -> Result<Vec<DirEntry>, Failure> {
-    let directory = match root.find_directory(key) {
-        Err(Failure::Missing) => return Ok(Vec::new()),
+pub(crate) fn list(store: &Store, key: &str, after: Option<&str>) -> Result<Listing, Failure> {
+    let directory = match store.root.find_directory(key) {
+        Err(Failure::Missing) => return Ok(Listing::Own(Vec::new().into_iter())),
         result => result?,
     };
+    // Asked before the entries are read: what changes meanwhile makes another state.
+    let state = State::of(&directory)?;
+    if let Some(kept) = store.listings.get(key, &state) {
+        return Ok(Listing::of_kept(kept, after));
+    }
+    let is_settled = state.is_settled();
     let prefix = if key.is_empty() { String::new() } else { format!("{key}/") };
     let mut entries = Vec::new();
-    scan::entries(rustix::fd::AsFd::as_fd(&directory), &mut scan::buffer(), |name, file_type| {
-        if after.is_some_and(|after| name.to_bytes() <= after.as_bytes()) {
+    let mut has_links = false;
+    scan::entries(directory.as_fd(), &mut scan::buffer(), |name, file_type| {
+        if !is_settled && after.is_some_and(|after| name.to_bytes() <= after.as_bytes()) {
             return Ok(());
         }
-        if let Some((name, kind)) = scan::classify(root, &prefix, name, file_type)? {
+        has_links |= file_type == FileType::Symlink;
+        if let Some((name, kind)) = scan::classify(&store.root, &prefix, name, file_type)? {
             let name = name.to_owned();
             entries.push(if kind.is_directory() { DirEntry::Directory(name) } else { DirEntry::File(name) });
         }
         Ok(())
     })?;
     entries.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-    Ok(entries)
+    if !is_settled {
+        return Ok(Listing::Own(entries.into_iter()));
+    }
+    // Where a link leads can change without the directory changing.
+    if has_links || !Listings::is_worth_keeping(&entries) {
+        if let Some(after) = after {
+            entries.drain(..entries.partition_point(|entry| entry.name() <= after));
+        }
+        return Ok(Listing::Own(entries.into_iter()));
+    }
+    Ok(Listing::of_kept(store.listings.keep(key, state, entries), after))
 }

@@ -7,6 +7,7 @@ use sampan_driver::{DriverError, DriverPath, Operation};
 
 use crate::directories::Directories;
 use crate::error::Failure;
+use crate::listings::Listings;
 use crate::pool::Pool;
 use crate::root::Root;
 
@@ -15,6 +16,7 @@ use crate::root::Root;
 pub(crate) struct Store {
     pub(crate) root: Root,
     pub(crate) directories: Directories,
+    pub(crate) listings: Listings,
     pub(crate) pool: Pool,
 }
 
@@ -24,6 +26,7 @@ impl Store {
         Ok(Self {
             root: Root::open(root)?,
             directories: Directories::default(),
+            listings: Listings::default(),
             pool: Pool::new(max_threads),
         })
     }

@@ -1,0 +1,176 @@
+//! `Listings`: the sorted entries of large directories, kept for as long as these do not change.
+//!
+//! A directory gives its names in no order, so a page of a hundred tags out of a hundred thousand takes reading all of them; and
+//! so does the next page. What was read is kept beside the directory's change time, which the kernel sets with every entry that
+//! comes or goes and nobody else can set. Change times have a granularity, so a directory that has changed a moment ago could
+//! change once more and look the same: it is only kept when it has rested for [`SETTLED`].
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use sampan_driver::DirEntry;
+
+use crate::root::Identity;
+
+/// Longer than the granularity of the times of any file system in use.
+const SETTLED: Duration = Duration::from_secs(4);
+
+/// Reading fewer entries costs less than a millisecond.
+const LEAST_ENTRIES: usize = 2000;
+
+/// How much all of them may take; about a quarter of a million entries.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// What an entry takes besides its name, by estimate.
+const ENTRY_BYTES: usize = 48;
+
+/// The kept listings of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Listings {
+    /// The latest first. A plain mutex: it is held to look through a handful.
+    kept: Mutex<VecDeque<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    key: Box<str>,
+    state: State,
+    entries: Arc<Vec<DirEntry>>,
+    size_bytes: usize,
+}
+
+/// Which directory it is, and when it last changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct State {
+    identity: Identity,
+    changed: Duration,
+}
+
+impl State {
+    /// The state of an open directory at this moment.
+    pub(crate) fn of(directory: impl AsFd) -> Result<Self, Errno> {
+        let stat = rustix::fs::fstat(directory)?;
+        let secs = u64::try_from(stat.st_ctime).unwrap_or(0);
+        let nanos = Duration::from_nanos(stat.st_ctime_nsec);
+        Ok(Self { identity: (stat.st_dev, stat.st_ino), changed: Duration::from_secs(secs) + nanos })
+    }
+
+    /// Whether a further change would show.
+    pub(crate) fn is_settled(&self) -> bool {
+        let age = SystemTime::now().duration_since(UNIX_EPOCH + self.changed);
+        age.is_ok_and(|age| age >= SETTLED) // A change in the future tells of clocks that differ.
+    }
+}
+
+impl Listings {
+    /// The entries of the directory `key`, if it still is in that state.
+    pub(crate) fn get(&self, key: &str, state: &State) -> Option<Arc<Vec<DirEntry>>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.iter().find(|kept| &*kept.key == key && kept.state == *state)?;
+        Some(Arc::clone(&found.entries))
+    }
+
+    /// Whether reading them again would cost more than keeping them.
+    pub(crate) fn is_worth_keeping(entries: &[DirEntry]) -> bool {
+        entries.len() >= LEAST_ENTRIES && size_bytes(entries) <= MOST_BYTES
+    }
+
+    /// Keeps the sorted entries of the directory `key`, and lets go of what has been kept for longest if need be.
+    pub(crate) fn keep(&self, key: &str, state: State, entries: Vec<DirEntry>) -> Arc<Vec<DirEntry>> {
+        let entries = Arc::new(entries);
+        let size_bytes = size_bytes(&entries);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|kept| &*kept.key != key);
+        kept.push_front(Kept { key: key.into(), state, entries: Arc::clone(&entries), size_bytes });
+        while kept.iter().map(|kept| kept.size_bytes).sum::<usize>() > MOST_BYTES {
+            kept.pop_back();
+        }
+        entries
+    }
+}
+
+fn size_bytes(entries: &[DirEntry]) -> usize {
+    entries.iter().map(|entry| entry.name().len() + ENTRY_BYTES).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::list::{Listing, list};
+    use crate::store::Store;
+
+    fn entries(count: usize) -> Vec<DirEntry> {
+        (0..count).map(|number| DirEntry::File(format!("{number:06}"))).collect()
+    }
+
+    fn state(changed: Duration) -> State {
+        State { identity: (1, 2), changed }
+    }
+
+    fn now() -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn what_has_changed_is_not_found() {
+        let listings = Listings::default();
+        let kept = listings.keep("a", state(Duration::from_secs(5)), entries(3));
+        assert_eq!(listings.get("a", &state(Duration::from_secs(5))), Some(kept));
+        assert_eq!(listings.get("a", &state(Duration::from_secs(6))), None);
+        assert_eq!(listings.get("b", &state(Duration::from_secs(5))), None);
+    }
+
+    #[test]
+    fn a_directory_settles() {
+        assert!(!state(now()).is_settled());
+        assert!(state(now() - SETTLED).is_settled());
+        assert!(!state(now() + Duration::from_secs(60)).is_settled());
+    }
+
+    #[test]
+    fn all_together_are_bounded() {
+        let listings = Listings::default();
+        for key in ["a", "b", "c"] {
+            listings.keep(key, state(Duration::ZERO), entries(120_000));
+        }
+        assert!(listings.get("a", &state(Duration::ZERO)).is_none());
+        assert!(listings.get("c", &state(Duration::ZERO)).is_some());
+        assert!(!Listings::is_worth_keeping(&entries(LEAST_ENTRIES - 1)));
+        assert!(!Listings::is_worth_keeping(&entries(400_000)));
+    }
+
+    #[test]
+    fn a_kept_listing_tells_what_a_fresh_one_does_and_is_given_up_with_the_first_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_owned(), 25).unwrap();
+        for number in 0..LEAST_ENTRIES + 5 {
+            fs::write(dir.path().join(format!("{number:06}")), "").unwrap();
+        }
+        let fresh: Vec<_> = list(&store, "", Some("000010")).unwrap().collect();
+        assert_eq!(fresh.len(), LEAST_ENTRIES - 6);
+
+        // The clock cannot be turned, so the listing is kept as if the directory had rested.
+        let directory = store.root.directory("").unwrap();
+        let state = State::of(&directory).unwrap();
+        store.listings.keep("", state.clone(), entries(LEAST_ENTRIES + 5));
+        let kept = list(&store, "", Some("000010")).unwrap();
+        assert!(matches!(kept, Listing::Kept(..)));
+        assert_eq!(kept.collect::<Vec<_>>(), fresh);
+        assert_eq!(list(&store, "", None).unwrap().count(), LEAST_ENTRIES + 5);
+
+        fs::remove_file(dir.path().join("000020")).unwrap();
+        while State::of(&directory).unwrap() == state {
+            // The same tick of the clock still: what `is_settled` is for.
+            fs::write(dir.path().join("x"), "").unwrap();
+            fs::remove_file(dir.path().join("x")).unwrap();
+        }
+        let changed = list(&store, "", Some("000010")).unwrap();
+        assert!(matches!(changed, Listing::Own(_)));
+        assert_eq!(changed.count(), LEAST_ENTRIES - 7);
+    }
+}
