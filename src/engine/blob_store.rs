@@ -114,6 +114,8 @@ impl LinkedBlobs {
 
     /// A URL from which the client may fetch the blob itself; `None` when the registry is to send it.
     ///
+    /// To send a client who asks whether the blob is here to a store that says yes is the promise of [`stat`](Self::stat).
+    ///
     /// # Errors
     ///
     /// `BlobUnknown` when it cannot be pulled from here.
@@ -127,7 +129,10 @@ impl LinkedBlobs {
         if !self.driver().capabilities().redirect {
             return Ok(None);
         }
-        let blob = self.lookup(digest).await?;
+        let blob = match request {
+            RedirectRequest::Head => self.stat(digest).await?,
+            RedirectRequest::Get => self.lookup(digest).await?,
+        };
         Ok(self.driver().redirect_url(&Entry::Blob(blob.canonical).path(), request).await?)
     }
 

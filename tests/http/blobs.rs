@@ -1,13 +1,18 @@
 //! end-2, end-10: blobs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use sampan::http::HttpOptions;
-use sampan_driver::{PutMode, StorageDriver};
+use futures::StreamExt;
+use sampan::auth::Anonymous;
+use sampan::http::{AppState, HttpOptions, router};
+use sampan_driver::{DriverPath, PutMode, StorageDriver};
 use sampan_driver_inmemory::InMemoryDriver;
-use sampan_engine::Limits;
 use sampan_engine::oci::{Algorithm, Digest};
+use sampan_engine::{Clock, Limits, Registry};
 
+use crate::support::client::Call;
 use crate::support::odd_driver::Oddity;
 use crate::support::{OddDriver, Server, Setup};
 
@@ -174,4 +179,34 @@ async fn a_client_is_sent_to_a_store_that_can_serve_it() {
         let unknown = Digest::sha256_of(b"unknown");
         server.call("GET", format!("/v2/a/blobs/{unknown}")).send().await.expect_error(404, "BLOB_UNKNOWN");
     }
+}
+
+/// Who is sent to a store that says that the blob is here was made the promise that it will stay.
+#[tokio::test]
+async fn a_head_that_is_redirected_renews_the_layer_link() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let driver = OddDriver::new();
+    let (ahead, clock) = (Arc::new(AtomicBool::new(false)), Clock::default());
+    let seen = ahead.clone();
+    let clock =
+        Clock::new(move || clock.now() + if seen.load(Ordering::Relaxed) { HOUR } else { Duration::ZERO });
+    let registry = Registry::builder(Arc::new(driver.clone())).gc_grace(Some(HOUR)).clock(clock).build();
+    let router = router(AppState::new(registry.clone(), Arc::new(Anonymous), HttpOptions::default()));
+    let blobs = registry.repository("a".parse().unwrap());
+    let digest = Digest::sha256_of(b"content");
+    let body = futures::stream::iter([Ok(axum::body::Bytes::from("content"))]).boxed();
+    blobs.uploads().put(&digest, None, body).await.unwrap();
+    driver.be(Oddity::Redirects("https://store.example/x".parse().unwrap()));
+
+    let link: DriverPath =
+        format!("/docker/registry/v2/repositories/a/_layers/sha256/{}/link", digest.hex()).parse().unwrap();
+    let written = driver.stat(&link).await.unwrap().modified;
+    let path = format!("/v2/a/blobs/{digest}");
+    Call::new(router.clone(), "HEAD", &path).send().await.expect(307);
+    assert_eq!(driver.stat(&link).await.unwrap().modified, written, "it is young");
+    ahead.store(true, Ordering::Relaxed);
+    Call::new(router.clone(), "GET", &path).send().await.expect(307);
+    assert_eq!(driver.stat(&link).await.unwrap().modified, written, "pulls write nothing");
+    Call::new(router, "HEAD", &path).send().await.expect(307);
+    assert!(driver.stat(&link).await.unwrap().modified > written);
 }

@@ -18,7 +18,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(router: Router, method: &str, path: &str) -> Self {
+    pub(crate) fn new(router: Router, method: &str, path: &str) -> Self {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         Self { router, request }
     }
