@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -76,6 +77,13 @@ impl Drivers {
             origin: selected.origin().clone(),
             source,
         })
+    }
+
+    /// The directory of this machine that a section's content is in, if it is in one.
+    pub fn local_directory(&self, selected: &Selected) -> Option<PathBuf> {
+        let is_ours = selected.name() == FilesystemConfig::NAME && self.recipes.contains_key(selected.name());
+        let config = is_ours.then(|| Node::read::<FilesystemConfig>(selected.params()))?;
+        config.ok().map(|config| config.rootdirectory)
     }
 
     fn prepare(&self, selected: &Selected) -> Result<Box<dyn Prepared>, DriverSetupError> {

@@ -45,6 +45,20 @@ pub enum AppError {
     /// A URL that cannot be made.
     #[error("middleware.storage")]
     Middleware(#[from] crate::middleware::InvalidRule),
+    /// No HTTP client.
+    #[error("health.http: no client can be made")]
+    HealthClient(#[source] reqwest::Error),
+    /// A request that cannot be sent.
+    #[error("health.http: {uri}: {what}")]
+    HealthRequest {
+        /// Where to.
+        uri: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A socket that systemd has opened.
+    #[error("the socket that systemd has opened cannot be taken over")]
+    InheritedSocket(#[source] std::io::Error),
     /// No thread for the access log.
     #[error("log.accesslog")]
     AccessLog(#[source] std::io::Error),

@@ -7,12 +7,16 @@ use prometheus::core::Collector;
 use sampan_driver_object_store::{RequestCount, request_counts};
 
 use super::AppError;
+use sampan_driver::StorageDriver;
+use sampan_engine::Registry;
+
 use crate::collector::{self, Totals};
 use crate::config::HttpConfig;
+use crate::health::{Board, DiskSpace, Room};
 use crate::http::HttpMetrics;
-use crate::serve::Statistics;
+use crate::serve::{Security, Statistics};
 use crate::telemetry::metrics::Sample;
-use crate::telemetry::{Metrics, MetricsError, Reading};
+use crate::telemetry::{DriverMetrics, Metered, Metrics, MetricsError, Reading};
 
 /// The page, with what every program has on it; `None` when nobody asked for one.
 pub(super) fn wanted(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {
@@ -48,9 +52,91 @@ fn of_object_stores() -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     ])
 }
 
+/// `driver`, its calls on the page.
+pub(super) fn of_driver(
+    metrics: &Metrics,
+    driver: Arc<dyn StorageDriver>,
+) -> Result<Arc<dyn StorageDriver>, MetricsError> {
+    let calls = DriverMetrics::new(driver.name())?;
+    metrics.register(calls.collectors())?;
+    Ok(Arc::new(Metered::new(driver, Arc::new(calls))))
+}
+
+/// When the certificate that is served expires.
+pub(super) fn of_certificate(security: &Security) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    let Security::Tls(tls) = security else { return Ok(Vec::new()) };
+    let tls = Arc::clone(tls);
+    Ok(vec![Reading::gauge(
+        "sampan_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate that is served expires, in seconds since 1970.",
+        move || tls.expires_at().unix_timestamp() as f64,
+    )?])
+}
+
+/// The cache of manifests, under the names that Distribution has for its cache of descriptors.
+pub(super) fn of_cache(registry: &Registry) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    let (asked, found) = (registry.clone(), registry.clone());
+    Ok(vec![
+        Reading::counter(
+            "registry_storage_cache_requests_total",
+            "The number of cache requests received.",
+            move || asked.cache_statistics().requests,
+        )?,
+        Reading::counter(
+            "registry_storage_cache_hits_total",
+            "The number of cache requests that found what they asked for.",
+            move || found.cache_statistics().hits,
+        )?,
+        Reading::counter(
+            "registry_storage_cache_errors_total",
+            "The number of cache requests that failed; a cache in memory does not fail.",
+            || 0,
+        )?,
+    ])
+}
+
+/// The health checks: how many fail, and whether uploads are taken.
+pub(super) fn of_health(board: &Board) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    let (failing, unwritable) = (board.clone(), board.clone());
+    Ok(vec![
+        Reading::gauge("sampan_health_failing_checks", "Health checks that fail.", move || {
+            failing.failing().len() as f64
+        })?,
+        Reading::gauge(
+            "sampan_health_uploads_refused",
+            "1 while no upload can be begun because the store has no room or cannot be written to.",
+            move || f64::from(u8::from(unwritable.write_objection().is_some())),
+        )?,
+    ])
+}
+
+/// The file system of the store, if it has one.
+pub(super) fn of_disk(space: Option<DiskSpace>) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    let Some(space) = space else { return Ok(Vec::new()) };
+    let gauge = |name, help, read: fn(Room) -> Option<u64>| {
+        let space = space.clone();
+        Reading::gauges(name, help, &[], move || {
+            let seen = space.room().and_then(read);
+            seen.map(|value| Sample::new([""; 0], value as f64)).into_iter().collect()
+        })
+    };
+    Ok(vec![
+        gauge("sampan_storage_capacity_bytes", "Size of the store's file system.", |room| {
+            Some(room.capacity_bytes)
+        })?,
+        gauge("sampan_storage_free_bytes", "Room left in the store's file system.", |room| {
+            Some(room.free_bytes)
+        })?,
+        gauge("sampan_storage_free_files", "Files that the store's file system can still hold.", |room| {
+            room.free_files
+        })?,
+    ])
+}
+
 /// The counters of requests, on the page.
-pub(super) fn of_requests(metrics: &Metrics) -> Result<Arc<HttpMetrics>, MetricsError> {
-    let requests = HttpMetrics::new()?;
+pub(super) fn of_requests(metrics: &Metrics, http: &HttpConfig) -> Result<Arc<HttpMetrics>, MetricsError> {
+    let repositories = http.debug.as_ref().map_or(0, |debug| debug.prometheus.repositories);
+    let requests = HttpMetrics::new(repositories)?;
     metrics.register(requests.collectors())?;
     Ok(Arc::new(requests))
 }

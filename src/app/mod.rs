@@ -4,11 +4,13 @@ mod collection;
 mod debug;
 mod engine;
 mod error;
+mod health;
 mod housekeeping;
 mod metrics;
 mod middleware;
 mod network;
 mod reload;
+mod systemd;
 mod token;
 mod traces;
 
@@ -21,13 +23,13 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 pub use self::error::AppError;
+use self::health::Checks;
 use self::reload::{Reload, Running};
 use crate::auth::token::Token;
 use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
 use crate::collector::Collector;
 use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
-use crate::health::Board;
 use crate::http::{AppState, HttpOptions, TraceParent, router};
 use crate::serve::Server;
 use crate::telemetry::traces::{Traced, Traces, continue_from};
@@ -52,33 +54,47 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         options.combined_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
     }
     let driver = drivers.build(&config.storage.driver).await?;
+    // The checks look at the store itself: a look every ten seconds is no trace, and no call of a client's.
+    let checks = Checks::new(config, driver.clone(), drivers.local_directory(&config.storage.driver))?;
     let driver = match traces {
         Some(_) => Arc::new(Traced::new(driver)),
         None => driver,
     };
     let driver = middleware::around(driver, config)?;
     options.trace_parent = traces.as_ref().map(|_| continue_from as TraceParent);
+    let metrics = metrics::wanted(&config.http)?;
+    let driver = match &metrics {
+        Some(metrics) => metrics::of_driver(metrics, driver)?,
+        None => driver,
+    };
     let registry = engine::registry(config, driver);
     let access = Access::open(&config.auth).await?;
     let security = network::security(&config.http).await?;
-    let listener = network::listener(&config.http).await?;
+    let listener = match systemd::socket()? {
+        Some(socket) => socket,
+        None => network::listener(&config.http).await?,
+    };
     if let Some(hint) = network::hint(&config.http) {
         tracing::info!("{hint}");
     }
-    let health = Board::default();
-    let metrics = metrics::wanted(&config.http)?;
-    options.metrics = metrics.as_ref().map(metrics::of_requests).transpose()?;
+    let health = checks.board();
+    options.health = health.clone();
+    options.metrics = metrics.as_ref().map(|page| metrics::of_requests(page, &config.http)).transpose()?;
 
     let state = AppState::new(registry.clone(), access.controller(), options);
     let server = Server::new(router(state), network::options(config)).listen(listener, security.clone());
     if let Some(metrics) = &metrics {
         metrics.register(metrics::of_connections(&server.statistics())?)?;
+        metrics.register(metrics::of_health(&health)?)?;
+        metrics.register(metrics::of_certificate(&security)?)?;
+        metrics.register(metrics::of_cache(&registry)?)?;
+        metrics.register(metrics::of_disk(checks.disk_space())?)?;
     }
     let collector = Arc::new(Collector::new(registry.clone(), collection::settings(&config.storage)));
     if let Some(metrics) = &metrics {
         metrics.register(metrics::of_collections(&collector)?)?;
     }
-    let debug = debug::server(&loaded, health, metrics, collector.clone()).await?;
+    let debug = debug::server(&loaded, health.clone(), metrics, collector.clone()).await?;
     let mut signals = Signals::new().map_err(AppError::Signals)?;
     let housekeeping = config.storage.maintenance.uploadpurging.clone();
     let work = async {
@@ -101,7 +117,10 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
             signal = signals.until_the_end(&mut reload) => tracing::info!("stopping on {signal}"),
             () = work => {}
             () = watched.watch() => {}
+            () = checks.run() => {}
         }
+        health.stop();
+        systemd::stopping(loaded.config.http.draintimeout);
         collector.end();
     };
     // Whoever watches the registry can do so until the last transfer has ended.
@@ -114,7 +133,12 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         }
         let _ = drained.send(ended);
     };
-    let (drained, ()) = tokio::join!(debug::run(debug, over), main);
+    systemd::ready();
+    let all = async { tokio::join!(debug::run(debug, over), main).0 };
+    let drained = tokio::select! {
+        drained = all => drained,
+        () = systemd::feed_the_watchdog() => return Ok(()),
+    };
     if let Some(traces) = traces {
         traces.finish().await;
     }
@@ -208,6 +232,7 @@ fn log_options(config: &Config) -> LogOptions {
             LogFormatter::Logstash => LogFormat::Logstash,
         },
         fields: config.log.fields.clone(),
+        caller: config.log.reportcaller,
     }
 }
 
@@ -229,6 +254,7 @@ fn http_options(config: &Config) -> Result<HttpOptions, AppError> {
         catalog_max_entries: config.catalog.maxentries,
         tags_max: config.tags.maxtags,
         redirect: !config.storage.redirect.disable,
+        trusted_proxies: network::trusted_proxies(http),
         uploads_per_address: Some(http.limits.uploadsperaddress).filter(|limit| *limit > 0),
         ..HttpOptions::default()
     })
@@ -256,7 +282,11 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hangup.recv() => reload.run().await,
+                _ = self.hangup.recv() => {
+                    systemd::reloading();
+                    reload.run().await;
+                    systemd::ready();
+                }
             }
         }
     }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::AppError;
-use crate::config::{self, Config, DebugConfig, HttpConfig, TlsConfig};
+use crate::config::{self, Config, DebugConfig, HttpConfig, ProxyNetwork, TlsConfig};
+use crate::http::TrustedProxies;
 use crate::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
 use crate::serve::{ListenAddress, Listener, Security, ServeOptions};
 
@@ -38,6 +39,18 @@ pub(super) async fn debug_listener(debug: &DebugConfig) -> Result<Option<Listene
         );
     }
     Ok(Some(listener))
+}
+
+/// The proxies that are believed.
+pub(super) fn trusted_proxies(http: &HttpConfig) -> TrustedProxies {
+    let mut trusted = TrustedProxies::default();
+    for network in &http.trustedproxies {
+        match network {
+            ProxyNetwork::Unix => trusted.unix = true,
+            ProxyNetwork::Ip(network) => trusted.networks.push(*network),
+        }
+    }
+    trusted
 }
 
 fn address(configured: &config::ListenAddress) -> ListenAddress {

@@ -138,6 +138,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("http.tls", old.http.tls != new.http.tls),
         ("http.limits", old.http.limits != new.http.limits),
         ("http", without_the_above(&old.http) != without_the_above(&new.http)),
+        ("health", old.health != new.health),
         ("catalog", old.catalog != new.catalog),
         ("tags", old.tags != new.tags),
         ("validation", old.validation != new.validation),

@@ -1,5 +1,6 @@
 //! What no single key can say: whether the values fit together.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -19,6 +20,7 @@ pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>
     if let AuthConfig::Token(token) = &config.auth {
         check.token(token);
     }
+    check.health(config);
     check.purging(config);
     check.middleware(config);
     check.collection(config);
@@ -141,6 +143,59 @@ impl Check<'_> {
         }
     }
 
+    /// Each check needs something to look at, and a name of its own, under which its result stands.
+    fn health(&mut self, config: &Config) {
+        let Some(health) = &config.health else { return };
+        let storage = format!("storagedriver_{}", config.storage.driver.name());
+        let storage =
+            health.storagedriver.enabled.then_some(("health.storagedriver".to_owned(), Some(storage)));
+        let file = health.file.iter().map(|check| check.file.clone());
+        let http = health.http.iter().map(|check| check.uri.clone());
+        let tcp = health.tcp.iter().map(|check| check.addr.clone());
+        let at = |list: &str, key: &str, index: usize| format!("health.{list}[{index}].{key}");
+        let named = storage
+            .into_iter()
+            .chain(file.enumerate().map(|(index, name)| (at("file", "file", index), name)))
+            .chain(http.enumerate().map(|(index, name)| (at("http", "uri", index), name)))
+            .chain(tcp.enumerate().map(|(index, name)| (at("tcp", "addr", index), name)));
+        let mut seen = BTreeMap::new();
+        for (path, name) in named {
+            let Some(name) = name.filter(|name| !name.is_empty()) else {
+                self.mistake(&path, "is missing; it says what to look at".to_owned());
+                continue;
+            };
+            if let Some(first) = seen.insert(name.clone(), path.clone()) {
+                self.mistake(
+                    &path,
+                    format!("`{name}` is looked at already, by {first}; keep one of the two"),
+                );
+            }
+        }
+        for (index, check) in health.http.iter().enumerate() {
+            let path = at("http", "uri", index);
+            let uri = check.uri.as_deref().unwrap_or_default();
+            let is_http = Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if !uri.is_empty() && !is_http {
+                self.mistake(&path, format!("expected a URL such as `https://example.com/`, found `{uri}`"));
+            }
+        }
+        for (index, check) in health.tcp.iter().enumerate() {
+            let address = check.addr.as_deref().unwrap_or_default();
+            let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            if !address.is_empty() && !has_port {
+                let path = at("tcp", "addr", index);
+                self.mistake(&path, format!("expected `host:port`, such as `redis:6379`, found `{address}`"));
+            }
+        }
+        if health.diskspace.enabled && config.storage.driver.name() != "filesystem" {
+            let driver = config.storage.driver.name();
+            self.mistake(
+                "health.diskspace.enabled",
+                format!("only the storage driver `filesystem` has a disk, and not `{driver}`"),
+            );
+        }
+    }
+
     fn purging(&mut self, config: &Config) {
         let purging = &config.storage.maintenance.uploadpurging;
         for (key, value) in [("age", purging.age), ("interval", purging.interval)] {
@@ -199,6 +254,18 @@ impl Check<'_> {
     }
 
     fn finding(&self, path: &str, message: String) -> Finding {
-        Finding::new(&self.tree.at(path).unwrap_or(self.tree).origin, path, message)
+        Finding::new(&self.nearest(path).origin, path, message)
+    }
+
+    /// What is at a path, or, if nothing is, at the path above it.
+    fn nearest(&self, path: &str) -> &Node {
+        let mut path = path;
+        loop {
+            if let Some(node) = self.tree.at(path) {
+                return node;
+            }
+            let Some((above, _)) = path.rsplit_once('.') else { return self.tree };
+            path = above;
+        }
     }
 }

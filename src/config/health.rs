@@ -1,4 +1,4 @@
-//! The section `health`; not served.
+//! The section `health`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Secret;
-use super::values::duration;
+use super::values::{ByteSize, duration};
 
 /// What is looked at regularly.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -14,6 +14,8 @@ use super::values::duration;
 pub struct HealthConfig {
     /// The store.
     pub storagedriver: StorageDriverCheck,
+    /// The room for the store's files.
+    pub diskspace: DiskSpaceCheck,
     /// Files that must not exist.
     #[serde(default)]
     pub file: Vec<FileCheck>,
@@ -38,6 +40,19 @@ pub struct StorageDriverCheck {
     pub threshold: i64,
 }
 
+/// `health.diskspace`, which Distribution does not have.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct DiskSpaceCheck {
+    /// Whether there is a floor.
+    pub enabled: bool,
+    /// With less room than this no upload can be begun.
+    pub floor: ByteSize,
+    /// How often to look.
+    #[serde(deserialize_with = "duration")]
+    pub interval: Duration,
+}
+
 /// An entry of `health.file`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +62,7 @@ pub struct FileCheck {
     /// How often to look.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// Has no effect in Distribution either.
+    /// How many times in a row it must be seen; has no effect in Distribution.
     pub threshold: i64,
 }
 

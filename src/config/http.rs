@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Secret;
-use super::values::{ByteSize, ExternalUrl, ListenAddress, PathPrefix, duration, words};
+use super::values::{ByteSize, ExternalUrl, ListenAddress, PathPrefix, ProxyNetwork, duration, words};
 
 /// How the registry is reached.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -33,6 +33,9 @@ pub struct HttpConfig {
     /// Added to all responses.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<String>>,
+    /// The proxies that are believed when they say where a request comes from; Distribution believes everybody.
+    #[serde(default)]
+    pub trustedproxies: Vec<ProxyNetwork>,
     /// HTTP/2 over TLS.
     pub http2: Http2Config,
     /// HTTP/2 in plaintext.
@@ -148,6 +151,8 @@ pub struct PrometheusConfig {
     pub enabled: bool,
     /// Under which path.
     pub path: String,
+    /// How many repositories have counters of their own; Distribution has none.
+    pub repositories: usize,
 }
 
 /// `http.limits`, which Distribution does not have: what one client may ask for.

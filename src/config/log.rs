@@ -17,7 +17,7 @@ pub struct LogConfig {
     /// Added to every line.
     #[serde(default)]
     pub fields: BTreeMap<String, serde_json::Value>,
-    /// Adds the place in the program to every line; not served.
+    /// Adds the place in the program to every line.
     pub reportcaller: bool,
     /// The access log on standard output.
     pub accesslog: AccessLogConfig,

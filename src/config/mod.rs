@@ -41,7 +41,7 @@ pub use auth::{AuthConfig, HtpasswdConfig, KeySetPlace, SigningAlgorithm, SillyC
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use finding::Finding;
-pub use health::{FileCheck, HealthConfig, HttpCheck, StorageDriverCheck, TcpCheck};
+pub use health::{DiskSpaceCheck, FileCheck, HealthConfig, HttpCheck, StorageDriverCheck, TcpCheck};
 pub use http::{
     ClientAuth, DebugConfig, H2cConfig, Http2Config, HttpConfig, LetsEncryptConfig, LimitsConfig, Net,
     PrometheusConfig, TlsConfig, TlsVersion,
@@ -66,7 +66,7 @@ pub use storage::{
     RedirectConfig, Selected, StorageConfig, TagConfig, UploadPurgingConfig,
 };
 pub(crate) use values::GoDuration;
-pub use values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern};
+pub use values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern, ProxyNetwork};
 pub use version::Version;
 
 pub(crate) use spelling::hint;
@@ -88,7 +88,7 @@ pub struct Config {
     pub notifications: Option<NotificationsConfig>,
     /// Redis; nothing uses it.
     pub redis: Option<RedisConfig>,
-    /// Health checks; never asks for anything that is not served.
+    /// Health checks.
     pub health: Option<HealthConfig>,
     /// Middleware; never asks for anything but what [`Middleware::as_storage`] knows.
     pub middleware: Option<MiddlewareConfig>,

@@ -98,11 +98,14 @@ impl Node {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// The value below a dotted path, such as `http.tls`, if it is there and not null.
+    /// The value below a dotted path, such as `http.tls` or `health.tcp[0].addr`, if it is there and not null.
     pub(crate) fn at(&self, path: &str) -> Option<&Node> {
         let mut node = self;
         for key in path.split('.') {
-            node = &node.entry(key)?.value;
+            node = match key.strip_suffix(']').and_then(|key| key.split_once('[')) {
+                Some((list, index)) => node.entry(list)?.value.items().get(index.parse::<usize>().ok()?)?,
+                None => &node.entry(key)?.value,
+            };
         }
         (!node.is_null()).then_some(node)
     }

@@ -48,31 +48,6 @@ const TABLE: &[Row] = &[
                   whenever they change",
     },
     Row {
-        path: "health.storagedriver.enabled",
-        asks: Node::is_true,
-        stance: Stance::Refuse,
-        message: "health checks are not served by this version; remove `health` or set \
-                  REGISTRY_HEALTH_STORAGEDRIVER_ENABLED=false",
-    },
-    Row {
-        path: "health.file",
-        asks: any,
-        stance: Stance::Refuse,
-        message: "health checks are not served by this version; remove them",
-    },
-    Row {
-        path: "health.http",
-        asks: any,
-        stance: Stance::Refuse,
-        message: "health checks are not served by this version; remove them",
-    },
-    Row {
-        path: "health.tcp",
-        asks: any,
-        stance: Stance::Refuse,
-        message: "health checks are not served by this version; remove them",
-    },
-    Row {
         path: "proxy.remoteurl",
         asks: |_| true,
         stance: Stance::Refuse,
@@ -83,12 +58,6 @@ const TABLE: &[Row] = &[
         asks: any_enabled,
         stance: Stance::Refuse,
         message: "mail on errors is not served by this version; remove the hooks",
-    },
-    Row {
-        path: "log.reportcaller",
-        asks: Node::is_true,
-        stance: Stance::Warn,
-        message: "is not served by this version; lines do not name their place in the program",
     },
     Row {
         path: "storage.cache.blobdescriptor",
@@ -115,10 +84,6 @@ pub(crate) fn unserved(root: &Node) -> (Vec<Finding>, Vec<Finding>) {
         }
     }
     (refused, tolerated)
-}
-
-fn any(node: &Node) -> bool {
-    !node.items().is_empty()
 }
 
 fn any_enabled(node: &Node) -> bool {

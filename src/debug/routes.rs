@@ -4,14 +4,16 @@ use axum::Router;
 use axum::routing::get;
 
 use super::Parts;
-use super::handlers::{config, gc, health, index, metrics};
+use super::handlers::{config, gc, health, index, metrics, probes};
 
 /// Every page; the handlers are in one file each.
 pub(super) fn table(parts: Parts) -> Router {
     let Parts { health, metrics, config, collector } = parts;
-    let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc"];
+    let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc", "/livez", "/readyz"];
     let mut router = Router::new()
-        .route("/debug/health", get(health::show).with_state(health))
+        .route("/debug/health", get(health::show).with_state(health.clone()))
+        .route("/livez", get(probes::livez))
+        .route("/readyz", get(probes::readyz).with_state(health))
         .route("/debug/config", get(config::show).with_state(config))
         .route("/debug/gc", get(gc::show).post(gc::start).with_state(collector));
     if let Some(page) = &metrics {

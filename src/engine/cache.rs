@@ -3,6 +3,7 @@
 //! What a digest names never changes, so an entry is right for ever; whether a repository has it is asked of the store each time.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
@@ -11,7 +12,20 @@ use quick_cache::sync::Cache;
 use crate::oci::{Digest, ManifestKind};
 
 /// Verified manifests by canonical digest, bounded by bytes.
-pub(crate) struct ManifestCache(Option<Cache<Digest, CachedManifest, ByBytes>>);
+pub(crate) struct ManifestCache {
+    entries: Option<Cache<Digest, CachedManifest, ByBytes>>,
+    requests: AtomicU64,
+    hits: AtomicU64,
+}
+
+/// How often a manifest was looked for in memory, and found there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct CacheStatistics {
+    /// Looked for.
+    pub requests: u64,
+    /// And found.
+    pub hits: u64,
+}
 
 /// The bytes of a manifest, whose digest was compared, and what they are.
 #[derive(Clone, Debug)]
@@ -25,17 +39,29 @@ impl ManifestCache {
 
     pub(crate) fn new(bytes: u64) -> Self {
         let average = 2048;
-        Self((bytes > 0).then(|| {
+        let entries = (bytes > 0).then(|| {
             Cache::with_weighter(usize::try_from(bytes / average).unwrap_or(usize::MAX), bytes, ByBytes)
-        }))
+        });
+        Self { entries, requests: AtomicU64::new(0), hits: AtomicU64::new(0) }
     }
 
     pub(crate) fn get(&self, digest: &Digest) -> Option<CachedManifest> {
-        self.0.as_ref()?.get(digest)
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let found = self.entries.as_ref()?.get(digest);
+        if found.is_some() {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        found
+    }
+
+    pub(crate) fn statistics(&self) -> CacheStatistics {
+        // The hits first: there are never more of them than requests.
+        let hits = self.hits.load(Ordering::Relaxed);
+        CacheStatistics { requests: self.requests.load(Ordering::Relaxed), hits }
     }
 
     pub(crate) fn insert(&self, digest: &Digest, manifest: CachedManifest) {
-        if let Some(cache) = &self.0 {
+        if let Some(cache) = &self.entries {
             cache.insert(digest.clone(), manifest);
         }
     }
@@ -43,7 +69,7 @@ impl ManifestCache {
 
 impl fmt::Debug for ManifestCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ManifestCache").field(&self.0.as_ref().map(|cache| cache.weight())).finish()
+        f.debug_tuple("ManifestCache").field(&self.entries.as_ref().map(|cache| cache.weight())).finish()
     }
 }
 

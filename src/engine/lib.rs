@@ -38,6 +38,7 @@ mod upload_id;
 mod validation;
 
 pub use blob_store::{BlobInfo, LinkedBlobs, MountOutcome};
+pub use cache::CacheStatistics;
 pub use catalog::Page;
 pub use clock::Clock;
 pub use error::{Error, Result};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sampan_driver::StorageDriver;
 
-use crate::cache::ManifestCache;
+use crate::cache::{CacheStatistics, ManifestCache};
 use crate::clock::Clock;
 use crate::oci::RepositoryName;
 use crate::promise::Promises;
@@ -58,6 +58,11 @@ impl Registry {
     /// What is allowed at the moment.
     pub fn limits(&self) -> Limits {
         Limits { read_only: self.inner.read_only.load(Ordering::Relaxed), ..self.inner.limits }
+    }
+
+    /// How the cache of manifests does.
+    pub fn cache_statistics(&self) -> CacheStatistics {
+        self.inner.manifests.statistics()
     }
 
     /// Refuses every write from now on, or allows them again. Requests that have begun go on.

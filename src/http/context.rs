@@ -7,19 +7,26 @@ use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::headers::X_REQUEST_ID;
+use crate::serve::PeerAddress;
 
 /// What is known about a request besides itself; an extension of it, shared as `Arc<RequestContext>`.
 #[derive(Debug)]
 pub struct RequestContext {
     id: HeaderValue,
+    client: Option<PeerAddress>,
     user: OnceLock<String>,
 }
 
 impl RequestContext {
     /// The context of a request with these headers: it keeps the id that a proxy gave it, or gets one.
-    pub(super) fn new(headers: &HeaderMap) -> Self {
+    pub(super) fn new(headers: &HeaderMap, client: Option<PeerAddress>) -> Self {
         let id = headers.get(X_REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(next_id);
-        Self { id, user: OnceLock::new() }
+        Self { id, client, user: OnceLock::new() }
+    }
+
+    /// Where the request comes from, as far as that can be believed.
+    pub fn client(&self) -> Option<PeerAddress> {
+        self.client
     }
 
     /// The request's id, as it stands in the log and in `X-Request-Id`.
@@ -67,7 +74,7 @@ mod tests {
     fn id_for(incoming: &'static [u8]) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(incoming).unwrap());
-        RequestContext::new(&headers).id().to_owned()
+        RequestContext::new(&headers, None).id().to_owned()
     }
 
     #[test]
@@ -81,6 +88,6 @@ mod tests {
     #[test]
     fn ids_differ() {
         let headers = HeaderMap::new();
-        assert_ne!(RequestContext::new(&headers).id(), RequestContext::new(&headers).id());
+        assert_ne!(RequestContext::new(&headers, None).id(), RequestContext::new(&headers, None).id());
     }
 }

@@ -1,7 +1,8 @@
 //! `Locations`: the URLs of things, as the client of this request can reach them.
 //!
 //! `http.host` comes first, then `http.relativeurls`, then what a proxy says (`Forwarded`, else `X-Forwarded-Proto` and
-//! `X-Forwarded-Host`), then the request itself. `X-Forwarded-Port` is not looked at: balancers put the port of their own
+//! `X-Forwarded-Host`), then the request itself. When `http.trustedproxies` names some, only those are listened to.
+//! `X-Forwarded-Port` is not looked at: balancers put the port of their own
 //! inner side there.
 
 use std::convert::Infallible;
@@ -44,9 +45,14 @@ impl FromRequestParts<AppState> for Locations {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        let scheme = parts.extensions.get::<Peer>().map_or(Scheme::Http, |peer| peer.scheme);
+        let peer = parts.extensions.get::<Peer>();
+        let scheme = peer.map_or(Scheme::Http, |peer| peer.scheme);
         let options = state.options();
-        let base = base(options, &parts.headers, &parts.uri, scheme);
+        let trusted = &options.trusted_proxies;
+        // Nobody named means that everybody is believed: it is their own way that clients are told.
+        let is_believed = trusted.is_empty() || peer.is_some_and(|peer| trusted.trusts(peer.address));
+        let proxy = if is_believed { Proxy::from_headers(&parts.headers) } else { Proxy::default() };
+        let base = base(options, proxy, &parts.headers, &parts.uri, scheme);
         // An upload begins: the client will go where it is sent.
         if parts.method == Method::POST && options.host.is_none() && !options.relative_urls {
             doubt::tell(&parts.headers, &base);
@@ -55,7 +61,7 @@ impl FromRequestParts<AppState> for Locations {
     }
 }
 
-fn base(options: &HttpOptions, headers: &HeaderMap, uri: &Uri, scheme: Scheme) -> String {
+fn base(options: &HttpOptions, proxy: Proxy, headers: &HeaderMap, uri: &Uri, scheme: Scheme) -> String {
     let prefix = &options.prefix;
     if let Some(host) = &options.host {
         return format!("{}{prefix}", host.as_str().trim_end_matches('/'));
@@ -63,9 +69,8 @@ fn base(options: &HttpOptions, headers: &HeaderMap, uri: &Uri, scheme: Scheme) -
     if options.relative_urls {
         return prefix.to_string();
     }
-    let forwarded = Proxy::from_headers(headers);
-    match forwarded.host.or_else(|| own_host(headers, uri)) {
-        Some(host) => format!("{}://{host}{prefix}", forwarded.scheme.unwrap_or(scheme.as_str())),
+    match proxy.host.or_else(|| own_host(headers, uri)) {
+        Some(host) => format!("{}://{host}{prefix}", proxy.scheme.unwrap_or(scheme.as_str())),
         // HTTP/1.0 without a host: a path is all there is to say.
         None => prefix.to_string(),
     }
@@ -170,7 +175,8 @@ mod tests {
         for (name, value) in case.headers {
             headers.append(*name, value.parse().unwrap());
         }
-        let base = base(&case.options, &headers, &case.uri.parse().unwrap(), case.scheme);
+        let proxy = Proxy::from_headers(&headers);
+        let base = base(&case.options, proxy, &headers, &case.uri.parse().unwrap(), case.scheme);
         assert_eq!(base, case.expected, "{:?}", case.headers);
     }
 

@@ -10,6 +10,8 @@ use prometheus::{
 };
 
 use super::endpoint::Endpoint;
+use super::repository_metrics::RepositoryMetrics;
+use crate::auth::{ChallengeReason, Denied};
 
 /// Counters of requests, for one server.
 ///
@@ -23,6 +25,8 @@ pub struct HttpMetrics {
     response_size: HistogramVec,
     received: IntCounterVec,
     sent: IntCounterVec,
+    refusals: IntCounterVec,
+    repositories: Option<RepositoryMetrics>,
     endpoints: [OfEndpoint; Endpoint::ALL.len()],
 }
 
@@ -72,12 +76,12 @@ pub(super) struct Done<'a> {
 }
 
 impl HttpMetrics {
-    /// Counters at zero.
+    /// Counters at zero; those of single repositories are kept for so many of them.
     ///
     /// # Errors
     ///
     /// Never: the names below are names.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    pub fn new(repositories: usize) -> Result<Self, prometheus::Error> {
         let sizes = exponential_buckets(1024.0, 2.0, 22)?;
         let counter =
             |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
@@ -115,6 +119,12 @@ impl HttpMetrics {
             counter("sampan_http_received_bytes_total", "Bytes of request bodies that came.", &["handler"])?;
         let sent =
             counter("sampan_http_sent_bytes_total", "Bytes of response bodies that went.", &["handler"])?;
+        let refusals = counter(
+            "sampan_auth_refusals_total",
+            "Requests that were not allowed what they wanted; `missing` is how every client begins.",
+            &["reason"],
+        )?;
+        let repositories = (repositories > 0).then(|| RepositoryMetrics::new(repositories)).transpose()?;
         let endpoints = Endpoint::ALL.map(|endpoint| {
             let handler = &[endpoint.as_str()];
             OfEndpoint {
@@ -126,12 +136,23 @@ impl HttpMetrics {
                 methods: Default::default(),
             }
         });
-        Ok(Self { in_flight, requests, duration, request_size, response_size, received, sent, endpoints })
+        Ok(Self {
+            in_flight,
+            requests,
+            duration,
+            request_size,
+            response_size,
+            received,
+            sent,
+            refusals,
+            repositories,
+            endpoints,
+        })
     }
 
     /// What goes on the page.
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![
+        let mut collectors: Vec<Box<dyn Collector>> = vec![
             Box::new(self.in_flight.clone()),
             Box::new(self.requests.clone()),
             Box::new(self.duration.clone()),
@@ -139,14 +160,37 @@ impl HttpMetrics {
             Box::new(self.response_size.clone()),
             Box::new(self.received.clone()),
             Box::new(self.sent.clone()),
-        ]
+            Box::new(self.refusals.clone()),
+        ];
+        collectors.extend(self.repositories.iter().flat_map(RepositoryMetrics::collectors));
+        collectors
+    }
+
+    /// Whether single repositories are counted.
+    pub(super) fn wants_repositories(&self) -> bool {
+        self.repositories.is_some()
+    }
+
+    pub(super) fn refused(&self, denied: &Denied) {
+        let reason = match denied {
+            Denied::Challenge { reason: ChallengeReason::Missing, .. } => "missing",
+            Denied::Challenge { reason: ChallengeReason::Unreadable, .. } => "unreadable",
+            Denied::Challenge { .. } => "wrong",
+            Denied::Forbidden { .. } => "forbidden",
+            Denied::TooManyAttempts { .. } => "throttled",
+            Denied::Unavailable => "unavailable",
+        };
+        self.refusals.with_label_values(&[reason]).inc();
     }
 
     pub(super) fn began(&self, endpoint: Endpoint) {
         self.endpoints[endpoint as usize].in_flight.inc();
     }
 
-    pub(super) fn ended(&self, endpoint: Endpoint, done: &Done<'_>) {
+    pub(super) fn ended(&self, endpoint: Endpoint, repository: Option<&str>, done: &Done<'_>) {
+        if let (Some(repositories), Some(repository)) = (&self.repositories, repository) {
+            repositories.ended(repository, endpoint, done);
+        }
         let counts = &self.endpoints[endpoint as usize];
         counts.in_flight.dec();
         counts.request_size.observe(done.request_size as f64);
@@ -182,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_under_distributions_names() {
-        let metrics = HttpMetrics::new().unwrap();
+        let metrics = HttpMetrics::new(0).unwrap();
         metrics.began(Endpoint::Blob);
         assert_eq!(metrics.in_flight.with_label_values(&["blob"]).get(), 1);
         let done = Done {
@@ -193,10 +237,10 @@ mod tests {
             received: 0,
             sent: 5000,
         };
-        metrics.ended(Endpoint::Blob, &done);
+        metrics.ended(Endpoint::Blob, None, &done);
         metrics.began(Endpoint::Blob);
         let odd = Method::from_bytes(b"BREW").unwrap();
-        metrics.ended(Endpoint::Blob, &Done { method: &odd, status: 418, ..done });
+        metrics.ended(Endpoint::Blob, None, &Done { method: &odd, status: 418, ..done });
         assert_eq!(metrics.in_flight.with_label_values(&["blob"]).get(), 0);
         assert_eq!(metrics.requests.with_label_values(&["blob", "get", "206"]).get(), 1);
         assert_eq!(metrics.requests.with_label_values(&["blob", "unknown", "418"]).get(), 1);

@@ -7,6 +7,7 @@ use axum::Router;
 use tower::ServiceBuilder;
 
 pub mod body;
+mod client_address;
 mod context;
 mod doubt;
 mod endpoint;
@@ -21,9 +22,11 @@ mod mapping;
 mod metrics;
 mod multipart;
 mod prefix;
+mod repository_metrics;
 mod routes;
 mod state;
 
+pub use client_address::TrustedProxies;
 pub use context::RequestContext;
 pub use endpoint::Endpoint;
 pub use error::{ApiError, ErrorCode};
@@ -39,14 +42,16 @@ pub use state::{AccessSink, AppState, HttpOptions, TraceParent};
 /// 2. `Observe` gives the request its id, and says when and how it ended, whatever happens further in;
 /// 3. `Dress` adds the headers that every answer of the API carries, also those that the two further in give themselves;
 /// 4. `CatchPanic` makes an answer of a panic, so that the layers outside see one;
-/// 5. `FoldName` must be outside the router, which chooses the handler by the path that is rewritten here;
-/// 6. `LimitUploads` reads the rewritten path.
+/// 5. `GuardHealth` answers probes, and everything while a health check fails;
+/// 6. `FoldName` must be outside the router, which chooses the handler by the path that is rewritten here;
+/// 7. `LimitUploads` reads the rewritten path.
 pub fn router(state: AppState) -> Router {
     let api = ServiceBuilder::new()
         .layer(layers::Trace::new(&state))
         .layer(layers::Observe::new(&state))
         .layer(layers::Dress::new(&state))
         .layer(layers::CatchPanic)
+        .layer(layers::GuardHealth::new(&state))
         .layer(layers::FoldName::new(&state))
         .layer(layers::LimitUploads::new(&state))
         .service(routes::table().with_state(state));

@@ -7,9 +7,11 @@ use http::HeaderMap;
 use sampan_engine::Registry;
 use url::Url;
 
+use super::client_address::TrustedProxies;
 use super::metrics::HttpMetrics;
 use super::prefix::Prefix;
 use crate::auth::AccessController;
+use crate::health::Board;
 
 /// What every request can reach. Cloning is one reference count.
 #[derive(Clone, Debug)]
@@ -77,6 +79,10 @@ pub struct HttpOptions {
     pub combined_log: Option<AccessSink>,
     /// How many uploads one address may have under way; no limit without it.
     pub uploads_per_address: Option<usize>,
+    /// The proxies that are believed when they say where a request comes from.
+    pub trusted_proxies: TrustedProxies,
+    /// What is not well at the moment.
+    pub health: Board,
     /// What counts the requests, if they are counted.
     pub metrics: Option<Arc<HttpMetrics>>,
     /// What joins traces, if requests are traced.
@@ -97,6 +103,8 @@ impl Default for HttpOptions {
             access_log: true,
             combined_log: None,
             uploads_per_address: None,
+            trusted_proxies: TrustedProxies::default(),
+            health: Board::default(),
             metrics: None,
             trace_parent: None,
         }
@@ -118,6 +126,8 @@ impl fmt::Debug for HttpOptions {
             .field("access_log", &self.access_log)
             .field("combined_log", &self.combined_log.is_some())
             .field("uploads_per_address", &self.uploads_per_address)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("health", &self.health)
             .field("metrics", &self.metrics.is_some())
             .field("trace_parent", &self.trace_parent.is_some())
             .finish()

@@ -45,6 +45,8 @@ impl PeerAddress {
 impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // As a proxy tells it, without the port.
+            Self::Tcp(address) if address.port() == 0 => address.ip().fmt(f),
             Self::Tcp(address) => address.fmt(f),
             Self::Unix => f.write_str("unix socket"),
         }

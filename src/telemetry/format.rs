@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -20,12 +20,19 @@ use crate::chain::chain;
 pub struct LineFormat {
     format: LogFormat,
     fields: BTreeMap<String, Value>,
+    caller: bool,
 }
 
 impl LineFormat {
     /// Lines of `format`, each with `fields`.
     pub fn new(format: LogFormat, fields: BTreeMap<String, Value>) -> Self {
-        Self { format, fields }
+        Self { format, fields, caller: false }
+    }
+
+    /// The same, each line with its place in the program, as logrus names it, if `caller` is set.
+    #[must_use]
+    pub fn with_caller(self, caller: bool) -> Self {
+        Self { caller, ..self }
     }
 
     fn line(&self, level: Level, time: &str, event: Parts) -> Result<String, fmt::Error> {
@@ -82,6 +89,9 @@ where
     ) -> fmt::Result {
         let mut parts = Parts::default();
         event.record(&mut parts);
+        if self.caller {
+            parts.add_caller(event.metadata());
+        }
         let time = OffsetDateTime::now_utc().format(&Rfc3339).map_err(|_| fmt::Error)?;
         writeln!(writer, "{}", self.line(*event.metadata().level(), &time, parts)?)
     }
@@ -95,6 +105,14 @@ struct Parts {
 }
 
 impl Parts {
+    fn add_caller(&mut self, metadata: &Metadata<'_>) {
+        let module = metadata.module_path().unwrap_or(metadata.target());
+        self.fields.push(("func", module.into()));
+        if let (Some(file), Some(line)) = (metadata.file(), metadata.line()) {
+            self.fields.push(("file", format!("{file}:{line}").into()));
+        }
+    }
+
     fn add(&mut self, field: &Field, value: impl Into<Value>) {
         let value = value.into();
         match (field.name(), value) {
@@ -192,6 +210,34 @@ mod tests {
         assert_eq!(
             line(LogFormat::Logstash, vec![]),
             r#"{"@timestamp":"2026-01-02T03:04:05Z","@version":"1","level":"warning","message":"listening on [::]:5000","service":"registry"}"#
+        );
+    }
+
+    #[test]
+    fn a_line_names_its_place_when_it_is_wanted() {
+        use tracing_subscriber::layer::SubscriberExt;
+
+        #[derive(Clone, Default)]
+        struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let format = LineFormat::new(LogFormat::Text, BTreeMap::new()).with_caller(true);
+        let layer = tracing_subscriber::fmt::layer().event_format(format).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::Registry::default().with(layer), || {
+            tracing::info!("here");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            text.contains(" func=\"sampan::telemetry::format::tests\" file=\"src/telemetry/format.rs:"),
+            "{text}"
         );
     }
 }

@@ -34,11 +34,13 @@ pub struct LogOptions {
     pub format: LogFormat,
     /// Fields that every line has.
     pub fields: BTreeMap<String, Value>,
+    /// Whether every line names its place in the program.
+    pub caller: bool,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { level: LevelFilter::INFO, format: LogFormat::Text, fields: BTreeMap::new() }
+        Self { level: LevelFilter::INFO, format: LogFormat::Text, fields: BTreeMap::new(), caller: false }
     }
 }
 
@@ -48,7 +50,7 @@ impl Default for LogOptions {
 ///
 /// `RUST_LOG`, when it is set, says more exactly what is logged than `options.level`.
 pub fn install(options: &LogOptions, traces: Option<Box<dyn Layer<Registry> + Send + Sync>>) -> LevelSwitch {
-    let format = LineFormat::new(options.format, options.fields.clone());
+    let format = LineFormat::new(options.format, options.fields.clone()).with_caller(options.caller);
     let lines = fmt::layer().event_format(format).with_ansi(false).with_writer(io::stderr);
     let (lines, switch) = match EnvFilter::try_from_default_env() {
         Ok(filter) => (lines.with_filter(filter).boxed(), LevelSwitch(None)),

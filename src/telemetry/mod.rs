@@ -3,8 +3,10 @@
 pub mod access_log;
 pub mod format;
 pub mod logging;
+pub mod metered;
 pub mod metrics;
 pub mod traces;
 
 pub use logging::{LevelSwitch, LogFormat, LogOptions};
+pub use metered::{DriverMetrics, Metered};
 pub use metrics::{Metrics, MetricsError, Reading};

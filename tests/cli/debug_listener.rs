@@ -13,14 +13,14 @@ fn config(directory: &Path) -> String {
 }
 
 /// Where the debug listener of a registry is.
-fn debug(registry: &RegistryProcess) -> SocketAddr {
+pub(super) fn debug(registry: &RegistryProcess) -> SocketAddr {
     let log = registry.process.log();
     let line = log.lines().find_map(|line| line.split_once("debug server listening ")).unwrap().1;
     line.split('"').next().unwrap().parse().unwrap()
 }
 
 #[track_caller]
-fn get(address: SocketAddr, path: &str) -> String {
+pub(super) fn get(address: SocketAddr, path: &str) -> String {
     let answer = Wire::connect(address).send("GET", path, &[], b"");
     assert_eq!(answer.status, 200, "{path}: {answer:?}");
     String::from_utf8(answer.body).unwrap()

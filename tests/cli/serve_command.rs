@@ -1,6 +1,7 @@
 //! `registry serve`: starting, refusing to start, and ending.
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -103,6 +104,33 @@ fn a_running_transfer_is_finished_before_the_end() {
     wire.write(b"second");
     assert_eq!(wire.finish("PUT").status, 201);
     assert!(registry.process.wait().success());
+}
+
+#[test]
+fn a_slow_pull_is_finished_before_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let config =
+        filesystem_config(&directory.path().join("data")).replace("http: {", "http: {draintimeout: 60s, ");
+    let mut registry = registry(directory.path(), &config);
+    // More than the buffers of both sockets hold, so that the registry has to wait for its reader.
+    let content: Vec<u8> = (0..32u32 << 20).map(|index| (index >> 10) as u8).collect();
+    let digest = sampan_engine::oci::Digest::sha256_of(&content);
+    let mut wire = registry.wire();
+    let location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
+    assert_eq!(wire.send("PUT", &format!("{location}?digest={digest}"), &[], &content).status, 201);
+
+    wire.begin("GET", &format!("/v2/app/blobs/{digest}"), &[], 0);
+    assert_eq!(wire.head().status, 200);
+    registry.process.signal("TERM");
+    registry.process.wait_for(|line| line.contains("shutting down, waiting").then_some(()));
+    assert!(std::net::TcpStream::connect(registry.address).is_err(), "nobody else comes in");
+    let mut pulled = vec![0; content.len()];
+    for part in pulled.chunks_mut(1 << 20) {
+        wire.body().read_exact(part).unwrap();
+    }
+    assert!(pulled == content);
+    assert!(registry.process.wait().success());
+    assert!(registry.process.log().contains("aborted=0"), "{}", registry.process.log());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sampan::config::{
     PlatformRule, Source, TlsVersion,
 };
 
-use super::{config, environment, load, mistakes, warnings};
+use super::{config, environment, load, warnings};
 
 /// What the image of Distribution's own repository ships, in facts.
 const UPSTREAM_IMAGE: &str = "\
@@ -47,9 +47,6 @@ health:
     threshold: 3
 ";
 
-/// What is off in it until this version serves it.
-const WITHOUT_UNSERVED: &[(&str, &str)] = &[("REGISTRY_HEALTH_STORAGEDRIVER_ENABLED", "false")];
-
 /// The file of the deployment guide, which lacks a version and an address.
 const GUIDE: &str = "\
 storage:
@@ -64,7 +61,7 @@ storage:
 
 #[test]
 fn the_images_file_means_what_it_means_for_distribution() {
-    let config = config(UPSTREAM_IMAGE, WITHOUT_UNSERVED);
+    let config = config(UPSTREAM_IMAGE, &[]);
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.log.formatter, LogFormatter::Text);
     assert_eq!(config.log.fields["service"], "registry");
@@ -79,16 +76,12 @@ fn the_images_file_means_what_it_means_for_distribution() {
     assert_eq!(config.http.addr, ListenAddress::Tcp { host: None, port: 5000 });
     assert_eq!(config.http.headers["X-Content-Type-Options"], ["nosniff"]);
     assert_eq!(config.auth, AuthConfig::None);
+    let debug = config.http.debug.unwrap();
+    assert_eq!(debug.addr, Some(ListenAddress::Tcp { host: None, port: 5001 }));
+    assert!(debug.prometheus.enabled && debug.prometheus.path == "/metrics");
     let health = config.health.unwrap().storagedriver;
+    assert!(health.enabled);
     assert_eq!((health.interval, health.threshold), (Duration::from_secs(10), 3));
-}
-
-#[test]
-fn what_the_images_file_asks_for_and_is_not_served_is_named() {
-    let errors = mistakes(UPSTREAM_IMAGE, &[]);
-    let places: Vec<&str> = errors.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
-    assert_eq!(places, ["health.storagedriver.enabled"], "{errors}");
-    assert!(errors.contains("set REGISTRY_HEALTH_STORAGEDRIVER_ENABLED=false"), "{errors}");
 }
 
 #[test]

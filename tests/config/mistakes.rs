@@ -128,6 +128,24 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
             "validation: { manifests: { indexes: { platformlist: [{ os: linux }] } } }",
             "config.yml:3:54: validation.manifests.indexes.platformlist[0]: the key `architecture` is missing",
         ),
+        (
+            "http: { debug: { addr: ':5001', prometheus: { path: metrics } } }",
+            "config.yml:3:53: http.debug.prometheus.path: expected a path that begins with a slash, such as `/metrics`, \
+             found `metrics`",
+        ),
+        (
+            "health: { tcp: [{ addr: 'redis:6379' }, { addr: 'redis:6379' }] }",
+            "config.yml:3:49: health.tcp[1].addr: `redis:6379` is looked at already, by health.tcp[0].addr; keep one of \
+             the two",
+        ),
+        (
+            "health: { file: [{ interval: 1s }] }",
+            "config.yml:3:18: health.file[0].file: is missing; it says what to look at",
+        ),
+        (
+            "health: { diskspace: { enabled: true } }",
+            "config.yml:3:33: health.diskspace.enabled: only the storage driver `filesystem` has a disk, and not `inmemory`",
+        ),
         ("tags: { maxtags: -1 }", "config.yml:3:18: tags.maxtags: cannot be negative"),
         (
             "storage: filesystem",

@@ -6,7 +6,7 @@ use std::sync::{Arc, Once};
 
 use http::Request;
 use sampan::auth::Silly;
-use sampan::http::HttpOptions;
+use sampan::http::{HttpOptions, TrustedProxies};
 use sampan::serve::{Peer, PeerAddress, Scheme};
 use sampan_driver::ErrorKind;
 use serde_json::Value;
@@ -78,6 +78,26 @@ async fn one_line_tells_of_a_request_without_its_secrets() {
 }
 
 #[tokio::test]
+async fn only_trusted_proxies_say_where_a_request_comes_from() {
+    let trusted_proxies = TrustedProxies { networks: vec!["192.0.2.0/24".parse().unwrap()], unix: false };
+    let server = Server::with_options(HttpOptions { trusted_proxies, ..HttpOptions::default() });
+    for (peer, expected) in [("192.0.2.7:4000", "203.0.113.5"), ("198.51.100.1:4000", "198.51.100.1:4000")] {
+        let address = PeerAddress::Tcp(peer.parse().unwrap());
+        let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
+        let lines = Log::of(async {
+            let call = server.call("GET", "/v2/").header("x-forwarded-for", "203.0.113.5");
+            call.extension(peer).send().await.expect(200);
+        })
+        .await;
+        assert_eq!(lines[0]["fields"]["http.request.remoteaddr"], expected);
+        let call = server.call("POST", "/v2/a/blobs/uploads/").header("host", "inner").extension(peer);
+        let begun = call.header("x-forwarded-host", "outer").send().await.expect(202);
+        let host = if expected == "203.0.113.5" { "http://outer/" } else { "http://inner/" };
+        assert!(begun.header("location").starts_with(host), "{begun:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_error_is_named_in_its_line() {
     let server = Server::new();
     let lines = Log::of(async {
@@ -85,6 +105,7 @@ async fn an_error_is_named_in_its_line() {
     })
     .await;
     assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["fields"]["message"], "response completed with error");
     assert_eq!(lines[0]["fields"]["err.code"], "NAME_UNKNOWN");
     assert_eq!(lines[0]["fields"]["http.request.uri"], "/v2/a/tags/list");
 }

@@ -1,11 +1,14 @@
 //! What a request must be granted, and what it hears when it is not.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
 use sampan::auth::{Access, AccessController, ChallengeReason, Credentials, Denied, Grant};
+use sampan::http::{HttpOptions, TrustedProxies};
+use sampan::serve::{Peer, PeerAddress, Scheme};
 use sampan_engine::oci::Digest;
 use serde_json::json;
 
@@ -15,6 +18,8 @@ use crate::support::{Server, Setup};
 #[derive(Clone, Debug, Default)]
 struct ByHeader {
     wanted: Arc<Mutex<Vec<String>>>,
+    /// Where the last request came from, as far as it was told.
+    client: Arc<Mutex<Option<IpAddr>>>,
     /// What those hear who sent a header that does not suffice.
     otherwise: Option<Denied>,
 }
@@ -24,6 +29,7 @@ impl AccessController for ByHeader {
     async fn authorize(&self, credentials: &Credentials<'_>, wanted: &[Access]) -> Result<Grant, Denied> {
         let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
         *self.wanted.lock().unwrap() = wanted.clone();
+        *self.client.lock().unwrap() = credentials.client;
         let challenge = Denied::Challenge {
             challenges: vec![
                 HeaderValue::from_static("Bearer realm=\"r\""),
@@ -43,6 +49,21 @@ impl AccessController for ByHeader {
 impl ByHeader {
     fn server(&self) -> Server {
         Server::with(Setup { access: Arc::new(self.clone()), ..Setup::default() })
+    }
+}
+
+#[tokio::test]
+async fn failed_logins_are_counted_for_the_address_that_trusted_proxies_tell() {
+    let trusted_proxies = TrustedProxies { networks: vec!["192.0.2.0/24".parse().unwrap()], unix: false };
+    let access = ByHeader::default();
+    let options = HttpOptions { trusted_proxies, ..HttpOptions::default() };
+    let server = Server::with(Setup { access: Arc::new(access.clone()), options, ..Setup::default() });
+    for (peer, expected) in [("192.0.2.7:4000", "203.0.113.5"), ("198.51.100.1:4000", "198.51.100.1")] {
+        let address = PeerAddress::Tcp(peer.parse().unwrap());
+        let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
+        let call = server.call("GET", "/v2/").header("x-forwarded-for", "203.0.113.5");
+        call.extension(peer).send().await.expect(401);
+        assert_eq!(*access.client.lock().unwrap(), Some(expected.parse().unwrap()));
     }
 }
 

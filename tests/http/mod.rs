@@ -7,6 +7,7 @@ mod blob_ranges;
 mod blobs;
 mod catalog;
 mod failures;
+mod health;
 mod manifest_push;
 mod manifests;
 mod names;

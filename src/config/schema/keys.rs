@@ -9,7 +9,9 @@ use crate::config::http::{ClientAuth, Net, TlsVersion};
 use crate::config::log::{LogFormatter, LogLevel};
 use crate::config::policy::PlatformRule;
 use crate::config::storage::DescriptorCacheKind;
-use crate::config::values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern};
+use crate::config::values::{
+    ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern, ProxyNetwork,
+};
 
 const TEXT: Kind = leaf::<String>();
 const PATH: Kind = leaf::<PathBuf>();
@@ -19,6 +21,7 @@ const COUNT: Kind = leaf::<usize>();
 const TEXTS: Kind = Kind::List(&TEXT);
 const PATHS: Kind = Kind::List(&PATH);
 const PATTERNS: Kind = Kind::List(&leaf::<Pattern>());
+const PROXIES: Kind = Kind::List(&leaf::<ProxyNetwork>());
 const HEADERS: Kind = Kind::Map(&TEXTS);
 
 /// The whole file.
@@ -215,6 +218,7 @@ pub(super) const HTTP: &[Key] = &[
     Key::new("draintimeout", Kind::Duration).or("0s"),
     Key::new("tls", Kind::Optional(TLS)),
     Key::new("headers", HEADERS),
+    Key::new("trustedproxies", PROXIES),
     Key::new("http2", Kind::Section(HTTP2)),
     Key::new("h2c", Kind::Section(H2C)),
     Key::new("debug", Kind::Optional(DEBUG)),
@@ -239,8 +243,11 @@ pub(super) const HTTP2: &[Key] = &[Key::new("disabled", FLAG).or("false")];
 pub(super) const H2C: &[Key] = &[Key::new("enabled", FLAG).or("false")];
 pub(super) const DEBUG: &[Key] =
     &[Key::new("addr", leaf::<ListenAddress>()), Key::new("prometheus", Kind::Section(PROMETHEUS))];
-pub(super) const PROMETHEUS: &[Key] =
-    &[Key::new("enabled", FLAG).or("false"), Key::new("path", TEXT).or("/metrics")];
+pub(super) const PROMETHEUS: &[Key] = &[
+    Key::new("enabled", FLAG).or("false"),
+    Key::new("path", TEXT).or("/metrics"),
+    Key::new("repositories", COUNT).or("0"),
+];
 /// Ours; Distribution has none.
 pub(super) const LIMITS: &[Key] = &[
     Key::new("headertimeout", Kind::Duration).or("30s"),
@@ -312,11 +319,15 @@ const INTERVAL: Key = Key::new("interval", Kind::Duration).or("10s");
 const TIMEOUT: Key = Key::new("timeout", Kind::Duration).or("0s");
 pub(super) const HEALTH: &[Key] = &[
     Key::new("storagedriver", Kind::Section(HEALTH_STORAGE)),
+    Key::new("diskspace", Kind::Section(HEALTH_DISK_SPACE)),
     Key::new("file", Kind::List(&Kind::Section(HEALTH_FILE))).field("FILECHECKERS"),
     Key::new("http", Kind::List(&Kind::Section(HEALTH_HTTP))).field("HTTPCHECKERS"),
     Key::new("tcp", Kind::List(&Kind::Section(HEALTH_TCP))).field("TCPCHECKERS"),
 ];
 pub(super) const HEALTH_STORAGE: &[Key] = &[Key::new("enabled", FLAG).or("false"), INTERVAL, THRESHOLD];
+/// Ours; Distribution has none.
+pub(super) const HEALTH_DISK_SPACE: &[Key] =
+    &[Key::new("enabled", FLAG).or("false"), Key::new("floor", leaf::<ByteSize>()).or("1GiB"), INTERVAL];
 pub(super) const HEALTH_FILE: &[Key] = &[Key::new("file", TEXT), INTERVAL, THRESHOLD];
 pub(super) const HEALTH_HTTP: &[Key] = &[
     Key::new("uri", TEXT),

@@ -47,6 +47,7 @@ fn each_key_is_a_field_and_each_field_a_key() {
     check::<c::RedisTls>("redis.tls", &[]);
     check::<c::HealthConfig>("health", &[]);
     check::<c::StorageDriverCheck>("health.storagedriver", &[]);
+    check::<c::DiskSpaceCheck>("health.diskspace", &[]);
     check::<c::FileCheck>("health.file", &[]);
     check::<c::HttpCheck>("health.http", &[]);
     check::<c::TcpCheck>("health.tcp", &[]);

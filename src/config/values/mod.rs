@@ -4,12 +4,14 @@
 
 mod address;
 mod duration;
+mod network;
 mod pattern;
 mod size;
 mod url;
 mod window;
 
 pub use address::{ListenAddress, PathPrefix};
+pub use network::ProxyNetwork;
 pub use pattern::Pattern;
 pub use size::ByteSize;
 pub use url::ExternalUrl;

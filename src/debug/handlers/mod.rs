@@ -5,3 +5,4 @@ pub(super) mod gc;
 pub(super) mod health;
 pub(super) mod index;
 pub(super) mod metrics;
+pub(super) mod probes;

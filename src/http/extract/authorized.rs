@@ -4,6 +4,7 @@
 //! out once the access controller has granted what the handler's signature asks for.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::HeaderValue;
@@ -20,7 +21,6 @@ use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::location;
 use crate::http::state::AppState;
-use crate::serve::Peer;
 
 /// What a handler does to its repository.
 pub(in crate::http) trait Purpose: Send {
@@ -189,16 +189,18 @@ async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result
 }
 
 async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), Denied> {
-    let peer = parts.extensions.get::<Peer>();
+    let context = parts.extensions.get::<Arc<RequestContext>>();
     let credentials = Credentials {
         authorization: parts.headers.get(AUTHORIZATION),
-        client: peer.and_then(|peer| peer.address.ip()),
+        client: context.and_then(|context| context.client()?.ip()),
         origin: Some(&|| location::origin(state.options(), &parts.headers, &parts.uri)),
     };
-    let grant = state.access().authorize(&credentials, wanted).await?;
-    if let (Some(user), Some(context)) =
-        (grant.user, parts.extensions.get::<std::sync::Arc<RequestContext>>())
-    {
+    let answer = state.access().authorize(&credentials, wanted).await;
+    if let (Err(denied), Some(metrics)) = (&answer, &state.options().metrics) {
+        metrics.refused(denied);
+    }
+    let grant = answer?;
+    if let (Some(user), Some(context)) = (grant.user, context) {
         context.set_user(user);
     }
     Ok(())

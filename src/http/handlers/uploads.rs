@@ -6,7 +6,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, LOCATION, RANGE};
+use http::header::{CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Body as _;
 use sampan_engine::oci::{Algorithm, Digest};
@@ -34,6 +34,7 @@ pub(in crate::http) async fn start(
     if let Some(blob) = answers.mount(&query, source).await? {
         return Ok(answers.created(&blob));
     }
+    answers.refuse_without_room()?;
     let algorithm = query.non_empty("digest-algorithm").map(algorithm).transpose()?;
     let uploads = answers.at.repository().uploads();
     if let Some(digest) = query.non_empty("digest").map(digest).transpose()?
@@ -133,6 +134,15 @@ impl Answers {
             MountOutcome::Mounted(blob) => Ok(Some(blob)),
             MountOutcome::NotFound => Ok(None),
         }
+    }
+
+    /// Nothing new is begun while the store has no room for it; what was begun may be finished.
+    fn refuse_without_room(&self) -> Result<(), ApiError> {
+        let Some(reason) = self.state.options().health.write_objection() else { return Ok(()) };
+        let detail = format!("the registry takes no new uploads at the moment: {reason}");
+        Err(ApiError::new(ErrorCode::Unavailable)
+            .with_detail(detail)
+            .with_header(RETRY_AFTER, HeaderValue::from_static("60")))
     }
 
     /// The blob is here.

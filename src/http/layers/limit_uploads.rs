@@ -14,9 +14,9 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method};
 use tower::{Layer, Service};
 
+use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::state::AppState;
-use crate::serve::Peer;
 
 /// Refuses requests that send bytes of a blob while their address has too many of them under way.
 #[derive(Clone, Debug)]
@@ -95,7 +95,8 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let address = request.extensions().get::<Peer>().and_then(|peer| peer.address.ip());
+        let address =
+            request.extensions().get::<Arc<RequestContext>>().and_then(|context| context.client()?.ip());
         let (Some(slots), Some(address), true) = (&self.slots, address, sends_a_blob(&request)) else {
             return self.inner.call(request).boxed();
         };

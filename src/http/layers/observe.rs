@@ -17,12 +17,13 @@ use axum::extract::Request;
 use axum::response::Response;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::header::{HOST, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST, REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use tower::{Layer, Service};
 
 use crate::chain::chain;
+use crate::http::client_address::TrustedProxies;
 use crate::http::context::RequestContext;
 use crate::http::endpoint::Endpoint;
 use crate::http::error::{ErrorCode, Trouble};
@@ -43,25 +44,40 @@ pub(in crate::http) struct Observe {
     combined: Option<AccessSink>,
     metrics: Option<Arc<HttpMetrics>>,
     prefix: Prefix,
+    trusted_proxies: TrustedProxies,
 }
 
 impl Observe {
     pub(in crate::http) fn new(state: &AppState) -> Self {
-        let HttpOptions { access_log, combined_log, metrics, prefix, .. } = state.options();
+        let HttpOptions { access_log, combined_log, metrics, prefix, trusted_proxies, .. } = state.options();
         Self {
             access_log: *access_log,
             combined: combined_log.clone(),
             metrics: metrics.clone(),
             prefix: prefix.clone(),
+            trusted_proxies: trusted_proxies.clone(),
         }
+    }
+
+    fn context(&self, request: &Request) -> RequestContext {
+        let peer = request.extensions().get::<Peer>();
+        let client = peer.map(|peer| self.trusted_proxies.client(peer.address, request.headers()));
+        RequestContext::new(request.headers(), client)
     }
 
     /// Begins to count a request, if it is one that is counted.
     fn count(&self, request: &Request) -> Option<Counted> {
         let metrics = self.metrics.clone()?;
-        let (endpoint, _) = Endpoint::of(self.prefix.strip(request.uri().path())?)?;
+        let (endpoint, name) = Endpoint::of(self.prefix.strip(request.uri().path())?)?;
         metrics.began(endpoint);
-        Some(Counted { metrics, endpoint, request_size: size_of(request), received: Arc::default() })
+        let repository = name.filter(|_| metrics.wants_repositories()).map(str::to_owned);
+        Some(Counted {
+            repository,
+            metrics,
+            endpoint,
+            request_size: size_of(request),
+            received: Arc::default(),
+        })
     }
 }
 
@@ -93,7 +109,7 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let context = Arc::new(RequestContext::new(request.headers()));
+        let context = Arc::new(self.observe.context(&request));
         let mut line = Line::new(&request, Arc::clone(&context), &self.observe);
         request.extensions_mut().insert(Arc::clone(&context));
         if let Some(counted) = &line.counted
@@ -117,6 +133,7 @@ where
 struct Counted {
     metrics: Arc<HttpMetrics>,
     endpoint: Endpoint,
+    repository: Option<String>,
     request_size: u64,
     received: Arc<AtomicU64>,
 }
@@ -140,7 +157,9 @@ struct Line {
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     forwarded_for: Option<HeaderValue>,
-    peer: Option<Peer>,
+    referer: Option<HeaderValue>,
+    content_type: Option<HeaderValue>,
+    answered_type: Option<HeaderValue>,
     started: Instant,
     /// `None` until there is an answer, and when nobody is there to read it.
     status: Option<u16>,
@@ -164,7 +183,9 @@ impl Line {
             host: header(HOST),
             user_agent: header(USER_AGENT),
             forwarded_for: header(X_FORWARDED_FOR),
-            peer: request.extensions().get::<Peer>().copied(),
+            referer: header(REFERER),
+            content_type: header(CONTENT_TYPE),
+            answered_type: None,
             started: Instant::now(),
             status: None,
             code: None,
@@ -176,6 +197,7 @@ impl Line {
 
     fn answered(&mut self, response: &Response) {
         self.status = Some(response.status().as_u16());
+        self.answered_type = response.headers().get(CONTENT_TYPE).cloned();
         self.expected = response.body().size_hint().exact();
         self.is_over = self.method == Method::HEAD || response.body().is_end_stream();
         let Some(trouble) = response.extensions().get::<Trouble>() else { return };
@@ -208,12 +230,13 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let (status, message) = match self.status {
+            Some(status) if self.is_over && status >= 400 => (status, "response completed with error"),
             Some(status) if self.is_over => (status, "response completed"),
             _ => (CLIENT_CLOSED_REQUEST, "client went away before the response was complete"),
         };
         if let Some(combined) = &self.combined {
             combined.write(&Ended {
-                client: self.peer.map(|peer| peer.address),
+                client: self.context.client(),
                 user: self.context.user(),
                 method: &self.method,
                 path: self.uri.path(),
@@ -225,6 +248,7 @@ impl Drop for Line {
         if let Some(counted) = &self.counted {
             counted.metrics.ended(
                 counted.endpoint,
+                counted.repository.as_deref(),
                 &Done {
                     method: &self.method,
                     status,
@@ -243,9 +267,12 @@ impl Drop for Line {
             http.request.method = %self.method,
             http.request.uri = self.uri.path(),
             http.request.host = text(self.host.as_ref()).or_else(|| self.uri.host()),
-            http.request.remoteaddr = self.peer.map(|peer| tracing::field::display(peer.address)),
+            http.request.remoteaddr = self.context.client().map(tracing::field::display),
             http.request.forwardedfor = text(self.forwarded_for.as_ref()),
             http.request.useragent = text(self.user_agent.as_ref()),
+            http.request.referer = text(self.referer.as_ref()),
+            http.request.contenttype = text(self.content_type.as_ref()),
+            http.response.contenttype = text(self.answered_type.as_ref()),
             http.response.status = status,
             http.response.written = self.written,
             http.response.duration_ms = self.started.elapsed().as_micros() as f64 / 1000.0,

@@ -1,0 +1,139 @@
+//! The health checks that a configuration asks for.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+use futures::future::join_all;
+use sampan_driver::StorageDriver;
+
+use super::AppError;
+use crate::config::{self, Config, HealthConfig};
+use crate::health::{
+    Board, Check, DiskSpace, FileCheck, HttpCheck, HttpRequest, StorageCheck, TcpCheck, Watch,
+};
+
+/// How often to look when the configuration says 0, as in Distribution, and at the disk when it says nothing.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Everything that is looked at.
+pub(super) struct Checks {
+    board: Board,
+    watches: Vec<Watch>,
+    disk: Option<Disk>,
+}
+
+struct Disk {
+    space: DiskSpace,
+    interval: Duration,
+    floor_bytes: u64,
+}
+
+impl Checks {
+    /// The checks of `config` over `driver`, whose files are in `directory` if they are on this machine.
+    pub(super) fn new(
+        config: &Config,
+        driver: Arc<dyn StorageDriver>,
+        directory: Option<PathBuf>,
+    ) -> Result<Self, AppError> {
+        let watches = match &config.health {
+            Some(health) => {
+                let check = StorageCheck { driver, directory: directory.clone() };
+                watches(health, config.storage.driver.name(), check)?
+            }
+            None => Vec::new(),
+        };
+        let floor = config.health.as_ref().map(|health| &health.diskspace).filter(|floor| floor.enabled);
+        let disk = directory.map(|directory| Disk {
+            space: DiskSpace::new(directory),
+            interval: or_default(floor.map_or(INTERVAL, |floor| floor.interval)),
+            floor_bytes: floor.map_or(0, |floor| floor.floor.0),
+        });
+        Ok(Self { board: Board::default(), watches, disk })
+    }
+
+    /// Where their results are.
+    pub(super) fn board(&self) -> Board {
+        self.board.clone()
+    }
+
+    /// How much room there is, if that can be known.
+    pub(super) fn disk_space(&self) -> Option<DiskSpace> {
+        self.disk.as_ref().map(|disk| disk.space.clone())
+    }
+
+    /// Looks for ever.
+    pub(super) async fn run(self) {
+        let Self { board, watches, disk } = self;
+        let disk = async {
+            if let Some(Disk { space, interval, floor_bytes }) = disk {
+                space.run(interval, floor_bytes, board.clone()).await;
+            }
+        };
+        let watches = join_all(watches.into_iter().map(|watch| watch.run(board.clone())));
+        tokio::join!(disk, watches);
+        // There may be nothing to look at, and whoever waits for this waits for the end.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn watches(health: &HealthConfig, kind: &str, store: StorageCheck) -> Result<Vec<Watch>, AppError> {
+    let watch = |name: &str, check: Arc<dyn Check>, interval: Duration, threshold: i64| Watch {
+        name: name.to_owned(),
+        check,
+        interval: or_default(interval),
+        threshold: u32::try_from(threshold.max(0)).unwrap_or(u32::MAX),
+    };
+    let mut watches = Vec::new();
+    let storage = &health.storagedriver;
+    if storage.enabled {
+        let name = format!("storagedriver_{kind}");
+        watches.push(watch(&name, Arc::new(store), storage.interval, storage.threshold));
+    }
+    // The configuration's own check has seen that none of these lacks its name.
+    for file in &health.file {
+        let name = file.file.clone().unwrap_or_default();
+        let path = std::path::absolute(&name).unwrap_or_else(|_| PathBuf::from(&name));
+        watches.push(watch(&name, Arc::new(FileCheck(path)), file.interval, file.threshold));
+    }
+    for tcp in &health.tcp {
+        let name = tcp.addr.clone().unwrap_or_default();
+        let check = TcpCheck { address: name.clone(), timeout: some(tcp.timeout) };
+        watches.push(watch(&name, Arc::new(check), tcp.interval, tcp.threshold));
+    }
+    if health.http.is_empty() {
+        return Ok(watches);
+    }
+    let client = reqwest::Client::builder().build().map_err(AppError::HealthClient)?;
+    for http in &health.http {
+        let name = http.uri.clone().unwrap_or_default();
+        let check = HttpCheck { client: client.clone(), request: request(http)?, status: http.statuscode };
+        watches.push(watch(&name, Arc::new(check), http.interval, http.threshold));
+    }
+    Ok(watches)
+}
+
+fn request(http: &config::HttpCheck) -> Result<HttpRequest, AppError> {
+    let uri = http.uri.clone().unwrap_or_default();
+    let invalid = |what: String| AppError::HealthRequest { uri: uri.clone(), what };
+    let url = uri.parse().map_err(|error| invalid(format!("{error}")))?;
+    let mut headers = HeaderMap::new();
+    for (name, values) in &http.headers {
+        let header: HeaderName = name.parse().map_err(|_| invalid(format!("{name:?} is not a header")))?;
+        for value in values {
+            let value = HeaderValue::from_str(value.expose())
+                .map_err(|_| invalid(format!("a value of {name} cannot be sent")))?;
+            headers.append(header.clone(), value);
+        }
+    }
+    Ok(HttpRequest { url, headers, timeout: some(http.timeout) })
+}
+
+fn or_default(interval: Duration) -> Duration {
+    some(interval).unwrap_or(INTERVAL)
+}
+
+fn some(duration: Duration) -> Option<Duration> {
+    (!duration.is_zero()).then_some(duration)
+}

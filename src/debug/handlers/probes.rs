@@ -1,0 +1,20 @@
+//! `/livez` and `/readyz`: whether to restart the process, and whether to send it requests.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::health::Board;
+
+/// It lives: only a process that does not answer should be restarted.
+pub(in crate::debug) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// 200, or 503 and the first reason; 503 as well from the moment at which the registry begins to stop.
+pub(in crate::debug) async fn readyz(State(board): State<Board>) -> Response {
+    match board.unready() {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}

@@ -1,0 +1,149 @@
+//! `Check`: something that is looked at regularly.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sampan_driver::{DriverPath, ErrorKind, StorageDriver};
+use tokio::net::TcpStream;
+
+/// Something that is looked at regularly, and is well or not.
+#[async_trait]
+pub trait Check: fmt::Debug + Send + Sync + 'static {
+    /// Looks once.
+    ///
+    /// # Errors
+    ///
+    /// When it is not well; the text is for the person who reads `/debug/health`.
+    async fn look(&self) -> Result<(), String>;
+}
+
+/// `health.storagedriver`: whether the store answers.
+#[derive(Debug)]
+pub struct StorageCheck {
+    /// The store.
+    pub driver: Arc<dyn StorageDriver>,
+    /// Where it is, if that is on this machine. To the driver, a directory that has gone is an empty store.
+    pub directory: Option<PathBuf>,
+}
+
+#[async_trait]
+impl Check for StorageCheck {
+    async fn look(&self) -> Result<(), String> {
+        match self.driver.stat(&DriverPath::root()).await {
+            Ok(_) => {}
+            // A store that says so has answered: a root is no file.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(chain(&error)),
+        }
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let unusable = |why: &dyn fmt::Display| Err(format!("{}: {why}", directory.display()));
+        match tokio::fs::metadata(directory).await {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            Ok(_) => unusable(&"not a directory"),
+            Err(error) => unusable(&error),
+        }
+    }
+}
+
+/// `health.file`: a file whose existence takes the registry out of service.
+#[derive(Debug)]
+pub struct FileCheck(pub PathBuf);
+
+#[async_trait]
+impl Check for FileCheck {
+    async fn look(&self) -> Result<(), String> {
+        match tokio::fs::symlink_metadata(&self.0).await {
+            Ok(_) => Err("file exists".to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// `health.tcp`: a port that must take connections.
+#[derive(Debug)]
+pub struct TcpCheck {
+    /// `host:port`.
+    pub address: String,
+    /// How long that may take; as long as a check may take, if there is none.
+    pub timeout: Option<Duration>,
+}
+
+#[async_trait]
+impl Check for TcpCheck {
+    async fn look(&self) -> Result<(), String> {
+        let failed = |why: &dyn fmt::Display| format!("connection to {} failed: {why}", self.address);
+        let connecting = TcpStream::connect(&self.address);
+        let connected = match self.timeout {
+            Some(timeout) => tokio::time::timeout(timeout, connecting)
+                .await
+                .map_err(|_| failed(&format_args!("no answer within {timeout:?}")))?,
+            None => connecting.await,
+        };
+        connected.map(drop).map_err(|error| failed(&error))
+    }
+}
+
+/// `health.http`: a server that must answer a `HEAD` with one status.
+#[derive(Debug)]
+pub struct HttpCheck {
+    /// What asks.
+    pub client: reqwest::Client,
+    /// What is asked, its headers and its own time limit included.
+    pub request: HttpRequest,
+    /// The status that is well.
+    pub status: u16,
+}
+
+/// The request of an [`HttpCheck`]. Its `Debug` shows no headers, which often hold a token.
+#[derive(Clone)]
+pub struct HttpRequest {
+    /// Where to.
+    pub url: reqwest::Url,
+    /// Added to it.
+    pub headers: http::HeaderMap,
+    /// How long an answer may take; as long as a check may take, if there is none.
+    pub timeout: Option<Duration>,
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("url", &self.url.as_str())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("timeout", &self.timeout)
+            .finish()
+    }
+}
+
+#[async_trait]
+impl Check for HttpCheck {
+    async fn look(&self) -> Result<(), String> {
+        let HttpRequest { url, headers, timeout } = self.request.clone();
+        let mut request = self.client.head(url.clone()).headers(headers);
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
+        }
+        let answer = request.send().await.map_err(|error| chain(&error))?;
+        let status = answer.status().as_u16();
+        if status == self.status {
+            Ok(())
+        } else {
+            Err(format!("downstream service returned unexpected status: {status}"))
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

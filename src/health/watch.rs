@@ -1,0 +1,134 @@
+//! `Watch`: a check, how often, and after how many failures it counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::{Board, Check};
+
+/// A check that is made again and again, with its result on a [`Board`].
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Its name there.
+    pub name: String,
+    /// What is looked at.
+    pub check: Arc<dyn Check>,
+    /// How often. A look that takes longer has failed.
+    pub interval: Duration,
+    /// How many failures in a row make it unhealthy; 0 and 1 mean the first.
+    pub threshold: u32,
+}
+
+impl Watch {
+    /// Looks for ever, at once for the first time. Dropping the future ends it; the board keeps what it has.
+    pub async fn run(self, board: Board) {
+        let mut ticks = interval(self.interval);
+        // A look that took long is not made up for by two at once.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = 0u32;
+        loop {
+            ticks.tick().await;
+            match self.look().await {
+                Ok(()) => {
+                    if failures > 0 {
+                        tracing::info!(check = self.name, "health check {} is well again", self.name);
+                    }
+                    failures = 0;
+                    board.pass(&self.name);
+                }
+                Err(reason) => {
+                    failures = failures.saturating_add(1);
+                    // Said when it begins, when it begins to count, and not every ten seconds after that.
+                    if failures == 1 || failures == self.threshold {
+                        tracing::error!(
+                            check = self.name,
+                            failures,
+                            threshold = self.threshold,
+                            "health check {} failed: {reason}",
+                            self.name
+                        );
+                    }
+                    if failures >= self.threshold {
+                        board.fail(&self.name, &reason);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), String> {
+        match timeout(self.interval, self.check.look()).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("no answer within {:?}", self.interval)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// Does what it is told, and hangs when it has been told nothing more.
+    #[derive(Debug)]
+    struct Script(Mutex<VecDeque<Result<(), String>>>);
+
+    #[async_trait]
+    impl Check for Script {
+        async fn look(&self) -> Result<(), String> {
+            let next = self.0.lock().unwrap().pop_front();
+            match next {
+                Some(result) => result,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The reasons on the board after each of the looks, 10 seconds apart, and after one that hangs.
+    async fn looks(threshold: u32, script: &[Result<(), &str>]) -> Vec<Option<String>> {
+        let script: VecDeque<_> = script.iter().map(|look| look.map_err(str::to_owned)).collect();
+        let count = script.len();
+        let (board, interval) = (Board::default(), Duration::from_secs(10));
+        let check = Arc::new(Script(Mutex::new(script)));
+        let watch = Watch { name: "it".to_owned(), check, interval, threshold };
+        let running = tokio::spawn(watch.run(board.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut seen = Vec::new();
+        for _ in 0..=count {
+            seen.push(board.failing().get("it").cloned());
+            tokio::time::sleep(interval).await;
+        }
+        running.abort();
+        seen
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_threshold_the_first_failure_counts() {
+        for threshold in [0, 1] {
+            let seen = looks(threshold, &[Err("gone"), Ok(())]).await;
+            assert_eq!(seen, [Some("gone".to_owned()), None, None]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_a_threshold_only_so_many_in_a_row_count() {
+        let seen = looks(3, &[Err("a"), Err("b"), Ok(()), Err("c"), Err("d"), Err("e"), Ok(())]).await;
+        assert_eq!(seen, [None, None, None, None, None, Some("e".to_owned()), None, None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_hangs_has_failed() {
+        let (board, interval) = (Board::default(), Duration::from_secs(10));
+        let check = Arc::new(Script(Mutex::default()));
+        let watch = Watch { name: "it".to_owned(), check, interval, threshold: 0 };
+        let running = tokio::spawn(watch.run(board.clone()));
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_eq!(board.failing()["it"], "no answer within 10s");
+        running.abort();
+    }
+}

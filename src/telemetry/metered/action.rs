@@ -1,0 +1,72 @@
+//! `Action`: what a driver is asked to do, as metrics call it.
+
+/// What a driver is asked to do. The first seven are those that Distribution times.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Action {
+    GetContent,
+    PutContent,
+    Stat,
+    List,
+    Move,
+    Delete,
+    RedirectUrl,
+    Reader,
+    Walk,
+    Writer,
+    Write,
+    Close,
+    Commit,
+    Cancel,
+}
+
+impl Action {
+    /// All of them, each at its index.
+    pub(super) const ALL: [Self; 14] = [
+        Self::GetContent,
+        Self::PutContent,
+        Self::Stat,
+        Self::List,
+        Self::Move,
+        Self::Delete,
+        Self::RedirectUrl,
+        Self::Reader,
+        Self::Walk,
+        Self::Writer,
+        Self::Write,
+        Self::Close,
+        Self::Commit,
+        Self::Cancel,
+    ];
+
+    /// The value of the label.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::GetContent => "GetContent",
+            Self::PutContent => "PutContent",
+            Self::Stat => "Stat",
+            Self::List => "List",
+            Self::Move => "Move",
+            Self::Delete => "Delete",
+            Self::RedirectUrl => "RedirectURL",
+            Self::Reader => "Reader",
+            Self::Walk => "Walk",
+            Self::Writer => "Writer",
+            Self::Write => "Write",
+            Self::Close => "Close",
+            Self::Commit => "Commit",
+            Self::Cancel => "Cancel",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_action_stands_at_its_index() {
+        for (index, action) in Action::ALL.into_iter().enumerate() {
+            assert_eq!(index, action as usize, "{action:?}");
+        }
+    }
+}

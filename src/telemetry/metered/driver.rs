@@ -1,0 +1,106 @@
+//! `Metered`, the driver.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use sampan_driver::{
+    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    RedirectRequest, Result, StorageDriver, WriteMode,
+};
+use url::Url;
+
+use super::action::Action;
+use super::metrics::DriverMetrics;
+use super::stream::Waited;
+use super::writer::MeteredWriter;
+
+/// A driver whose every call is timed.
+#[derive(Clone, Debug)]
+pub struct Metered<D> {
+    inner: D,
+    metrics: Arc<DriverMetrics>,
+}
+
+impl<D: StorageDriver> Metered<D> {
+    /// `inner`, its calls counted in `metrics`.
+    pub fn new(inner: D, metrics: Arc<DriverMetrics>) -> Self {
+        Self { inner, metrics }
+    }
+
+    async fn time<T>(&self, action: Action, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let begun = Instant::now();
+        let result = call.await;
+        self.metrics.took(action, begun.elapsed(), &result);
+        result
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<D: StorageDriver> StorageDriver for Metered<D> {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        self.time(Action::GetContent, self.inner.get_content(path)).await
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        self.metrics.wrote(content.len());
+        self.time(Action::PutContent, self.inner.put_content(path, content, mode)).await
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        self.time(Action::Reader, self.inner.reader(path, range)).await
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        let inner = self.time(Action::Writer, self.inner.writer(path, mode)).await?;
+        Ok(Box::new(MeteredWriter::new(inner, Arc::clone(&self.metrics))))
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        self.time(Action::Stat, self.inner.stat(path)).await
+    }
+
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        Waited::new(Action::List, self.inner.list(path, after), Arc::clone(&self.metrics)).boxed()
+    }
+
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
+        Waited::new(Action::Walk, self.inner.walk(path, after), Arc::clone(&self.metrics)).boxed()
+    }
+
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
+        self.time(Action::Move, self.inner.rename(from, to)).await
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        self.time(Action::Delete, self.inner.delete(path)).await
+    }
+
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
+        self.time(Action::Delete, self.inner.delete_tree(path)).await
+    }
+
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+        Waited::new(Action::Delete, self.inner.delete_all(paths), Arc::clone(&self.metrics)).boxed()
+    }
+
+    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
+        self.time(Action::RedirectUrl, self.inner.redirect_url(path, request)).await
+    }
+}

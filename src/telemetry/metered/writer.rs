@@ -1,0 +1,61 @@
+//! `MeteredWriter`: a file being written, each call timed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sampan_driver::{DriverPath, FileWriter, Result};
+
+use super::action::Action;
+use super::metrics::DriverMetrics;
+
+/// A file being written, each call timed.
+#[derive(Debug)]
+pub(super) struct MeteredWriter {
+    inner: Box<dyn FileWriter>,
+    metrics: Arc<DriverMetrics>,
+}
+
+impl MeteredWriter {
+    pub(super) fn new(inner: Box<dyn FileWriter>, metrics: Arc<DriverMetrics>) -> Self {
+        Self { inner, metrics }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl FileWriter for MeteredWriter {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.metrics.wrote(chunk.len());
+        let begun = Instant::now();
+        let result = self.inner.write(chunk).await;
+        self.metrics.took(Action::Write, begun.elapsed(), &result);
+        result
+    }
+
+    async fn close(self: Box<Self>) -> Result<u64> {
+        let begun = Instant::now();
+        let result = self.inner.close().await;
+        self.metrics.took(Action::Close, begun.elapsed(), &result);
+        result
+    }
+
+    async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
+        let begun = Instant::now();
+        let result = self.inner.commit(to).await;
+        self.metrics.took(Action::Commit, begun.elapsed(), &result);
+        result
+    }
+
+    async fn cancel(self: Box<Self>) -> Result<()> {
+        let begun = Instant::now();
+        let result = self.inner.cancel().await;
+        self.metrics.took(Action::Cancel, begun.elapsed(), &result);
+        result
+    }
+}
