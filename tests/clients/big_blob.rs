@@ -17,8 +17,8 @@ fn five_gibibytes_go_in_and_out_in_little_memory() {
     assert!(peak_kib < 64 << 10, "the registry used {peak_kib} KiB at its peak");
 }
 
-/// Beyond 5 GiB a store copies no object in one request. Ceph keeps its objects in memory unless it is told otherwise, as
-/// docs/object-stores.md shows; hence little is written here unless a number of GiB is asked for.
+/// Beyond 5 GiB a store copies no object in one request. Ceph keeps its objects in memory unless `CEPH_OSD_STORE=bluestore`
+/// says otherwise (`tests/servers/ceph.sh`); hence little is written here unless a number of GiB is asked for.
 #[test]
 #[ignore = "needs ceph, as root"]
 fn gibibytes_go_into_ceph_and_out_in_little_memory() {
