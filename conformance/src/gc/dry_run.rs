@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use sampan_driver::DriverPath;
+use sampan_driver::{DriverPath, StorageDriverExt};
 use sampan_engine::gc::{Observer, Options};
+use sampan_engine::layout::Entry;
 
 use super::collector::{collect_later, options, paths};
 use super::seed::Generated;
@@ -16,6 +17,10 @@ async fn leaves_every_byte(ctx: Context) -> Result<(), Failed> {
     Generated::new(1).write(ctx.driver()).await?;
     let before = contents(&ctx).await?;
     collect_later(ctx.driver(), &Options { dry_run: true, ..options(true) }).await?;
+    ensure(
+        !ctx.driver().exists(&Entry::CollectionLast.path()).await?,
+        "the dry run says that it has collected",
+    )?;
     ensure(contents(&ctx).await? == before, "the dry run changed the store")
 }
 
