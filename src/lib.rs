@@ -4,6 +4,7 @@ pub mod cli;
 
 pub mod app;
 pub mod config;
+pub mod descriptors;
 pub mod drivers;
 
 pub mod auth;

@@ -118,6 +118,7 @@ fn modules_import_only_what_they_may() {
         ("collector", &["chain", "config"]),
         ("config", &[]),
         ("debug", &["collector", "health", "telemetry"]),
+        ("descriptors", &[]),
         ("drivers", &["config"]),
         ("files", &[]),
         ("health", &[]),

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use sampan_driver::StorageDriver;
-use sampan_engine::{IndexChildren, Limits, Registry, UrlRules, Validation};
+use sampan_engine::{DescriptorCache, IndexChildren, Limits, Registry, UrlRules, Validation};
 
 use crate::config::{CacheConfig, Config, PlatformRule, ValidationConfig};
 
 /// The registry that `config` describes, over `driver`.
-pub(super) fn registry(config: &Config, driver: Arc<dyn StorageDriver>) -> Registry {
+pub(super) fn registry(
+    config: &Config,
+    driver: Arc<dyn StorageDriver>,
+    descriptors: Option<Arc<dyn DescriptorCache>>,
+) -> Registry {
     let storage = &config.storage;
     let mut limits = Limits {
         manifest_size_bytes: config.http.limits.maxmanifestsize.0,
@@ -27,6 +31,7 @@ pub(super) fn registry(config: &Config, driver: Arc<dyn StorageDriver>) -> Regis
     };
     let builder =
         Registry::builder(driver).limits(limits).validation(validation).gc_grace(storage.gc.promised_grace());
+    let builder = builder.descriptors(descriptors);
     match manifest_cache_bytes(&storage.cache) {
         Some(bytes) => builder.manifest_cache_bytes(bytes).build(),
         None => builder.build(),

@@ -59,6 +59,9 @@ pub enum AppError {
     /// A socket that systemd has opened.
     #[error("the socket that systemd has opened cannot be taken over")]
     InheritedSocket(#[source] std::io::Error),
+    /// The Redis server of the descriptor cache.
+    #[error(transparent)]
+    Redis(#[from] crate::descriptors::RedisSetupError),
     /// No thread for the access log.
     #[error("log.accesslog")]
     AccessLog(#[source] std::io::Error),

@@ -12,6 +12,7 @@ use sampan_engine::Registry;
 
 use crate::collector::{self, Totals};
 use crate::config::HttpConfig;
+use crate::descriptors::RedisDescriptors;
 use crate::health::{Board, DiskSpace, Room};
 use crate::http::HttpMetrics;
 use crate::serve::{Security, Statistics};
@@ -139,6 +140,18 @@ pub(super) fn of_requests(metrics: &Metrics, http: &HttpConfig) -> Result<Arc<Ht
     let requests = HttpMetrics::new(repositories)?;
     metrics.register(requests.collectors())?;
     Ok(Arc::new(requests))
+}
+
+/// What the descriptor cache knows of its server.
+pub(super) fn of_descriptors(cache: Arc<RedisDescriptors>) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    Ok(vec![
+        cache.collector(),
+        Reading::counter(
+            "sampan_redis_failures_total",
+            "Questions that the Redis server did not answer.",
+            move || cache.failures(),
+        )?,
+    ])
 }
 
 /// What a server knows of its connections.

@@ -2,6 +2,7 @@
 
 mod collection;
 mod debug;
+mod descriptors;
 mod engine;
 mod error;
 mod health;
@@ -67,7 +68,8 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         Some(metrics) => metrics::of_driver(metrics, driver)?,
         None => driver,
     };
-    let registry = engine::registry(config, driver);
+    let descriptors = descriptors::wanted(config).await?;
+    let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
     let access = Access::open(&config.auth).await?;
     let security = network::security(&config.http).await?;
     let listener = match systemd::socket()? {
@@ -80,6 +82,9 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let health = checks.board();
     options.health = health.clone();
     options.metrics = metrics.as_ref().map(|page| metrics::of_requests(page, &config.http)).transpose()?;
+    if let (Some(metrics), Some(descriptors)) = (&metrics, descriptors) {
+        metrics.register(metrics::of_descriptors(descriptors)?)?;
+    }
 
     let state = AppState::new(registry.clone(), access.controller(), options);
     let server = Server::new(router(state), network::options(config)).listen(listener, security.clone());
@@ -158,7 +163,7 @@ pub async fn collect(
 ) -> Result<gc::Report, AppError> {
     logging::install(&log_options(config), None);
     let driver = drivers.build(&config.storage.driver).await?;
-    let registry = engine::registry(config, driver);
+    let registry = engine::registry(config, driver, None);
     Ok(gc::collect(&registry, options).await?)
 }
 

@@ -143,6 +143,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("tags", old.tags != new.tags),
         ("validation", old.validation != new.validation),
         ("policy", old.policy != new.policy),
+        ("redis", old.redis != new.redis),
         ("middleware", old.middleware != new.middleware),
     ];
     pairs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::http::{HttpConfig, Net, TlsVersion};
 use super::values::ListenAddress;
-use super::{AuthConfig, Config, Finding, KeySetPlace, Node, TokenConfig};
+use super::{AuthConfig, Config, DescriptorCacheKind, Finding, KeySetPlace, Node, RedisConfig, TokenConfig};
 
 /// The contradictions of a configuration, and its oddities.
 pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>) {
@@ -23,6 +23,7 @@ pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>
     check.health(config);
     check.purging(config);
     check.middleware(config);
+    check.redis(config);
     check.collection(config);
     check.listings(tree);
     check.policy(config);
@@ -193,6 +194,43 @@ impl Check<'_> {
                 "health.diskspace.enabled",
                 format!("only the storage driver `filesystem` has a disk, and not `{driver}`"),
             );
+        }
+    }
+
+    fn redis(&mut self, config: &Config) {
+        let wanted = config.storage.cache.blobdescriptor == Some(DescriptorCacheKind::Redis);
+        let Some(redis) = &config.redis else {
+            if wanted {
+                let message = "needs the section `redis`, with `addrs: [HOST:PORT]`".to_owned();
+                self.mistake("storage.cache.blobdescriptor", message);
+            }
+            return;
+        };
+        if !wanted {
+            return self.warning("redis", "has no effect without `storage.cache.blobdescriptor: redis`");
+        }
+        if redis.addrs.is_empty() {
+            self.mistake("redis.addrs", "has no server; give `addrs: [HOST:PORT]`".to_owned());
+        } else if redis.server().is_none() {
+            self.warning(
+                "redis.addrs",
+                "clusters and sentinels are not served: descriptors are not cached there, which is no less right; give \
+                 the address of one server",
+            );
+        }
+        if let Some(tls) = &redis.tls
+            && tls.certificate.is_some() != tls.key.is_some()
+        {
+            self.mistake("redis.tls", "`certificate` and `key` go together".to_owned());
+        }
+        let given = self.tree.at("redis").map(Node::entries).unwrap_or_default();
+        let idle = given.iter().filter(|entry| {
+            !RedisConfig::SERVED.contains(&entry.key.as_str())
+                && !entry.value.is_null()
+                && entry.value.origin != super::Origin::Default
+        });
+        for key in idle.map(|entry| entry.key.clone()).collect::<Vec<_>>() {
+            self.warning(&format!("redis.{key}"), "has no effect: one connection carries everything");
         }
     }
 

@@ -39,9 +39,7 @@ impl Config {
 
         let mut mistakes = overlay.mistakes;
         mistakes.extend(shape::mistakes(&tree, &schema::ROOT));
-        let (refused, tolerated) = unserved::unserved(&tree);
-        mistakes.extend(refused);
-        warnings.extend(tolerated);
+        mistakes.extend(unserved::unserved(&tree));
         match tree_to_config(&tree) {
             Ok(config) => {
                 let (contradictions, oddities) = check::check(&config, &tree);

@@ -86,7 +86,7 @@ pub struct Config {
     pub http: HttpConfig,
     /// Whom to tell; never asks for anything that is not served.
     pub notifications: Option<NotificationsConfig>,
-    /// Redis; nothing uses it.
+    /// The redis server of the descriptor cache.
     pub redis: Option<RedisConfig>,
     /// Health checks.
     pub health: Option<HealthConfig>,

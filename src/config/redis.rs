@@ -1,4 +1,4 @@
-//! The section `redis`; not served.
+//! The section `redis`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::Secret;
 use super::values::GoDuration;
 
-/// How a redis server is reached; what is not said is left to the client.
+/// How a redis server is reached. Keys beyond [`RedisConfig::SERVED`] have no effect, of which a warning tells.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
@@ -85,6 +85,20 @@ pub struct RedisConfig {
     pub unstableresp3: Option<bool>,
     /// Certificates.
     pub tls: Option<RedisTls>,
+}
+
+impl RedisConfig {
+    /// The keys that mean something here.
+    pub(crate) const SERVED: &[&str] =
+        &["addrs", "db", "dialtimeout", "password", "protocol", "readtimeout", "tls", "username"];
+
+    /// The one server, if it is one.
+    pub fn server(&self) -> Option<&str> {
+        match &*self.addrs {
+            [address] if self.mastername.is_none() => Some(address),
+            _ => None,
+        }
+    }
 }
 
 /// `redis.tls`.

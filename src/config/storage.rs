@@ -115,7 +115,7 @@ words! {
     pub enum DescriptorCacheKind {
         /// In this process.
         InMemory = "inmemory",
-        /// In a redis server; not served.
+        /// In a redis server, those of manifests; see [`RedisConfig`](super::RedisConfig).
         Redis = "redis",
     }
 }

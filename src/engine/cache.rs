@@ -9,6 +9,7 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use crate::descriptors::CachedDescriptor;
 use crate::oci::{Digest, ManifestKind};
 
 /// Verified manifests by canonical digest, bounded by bytes.
@@ -32,6 +33,12 @@ pub struct CacheStatistics {
 pub(crate) struct CachedManifest {
     pub(crate) kind: ManifestKind,
     pub(crate) bytes: Bytes,
+}
+
+impl CachedManifest {
+    pub(crate) fn descriptor(&self) -> CachedDescriptor {
+        CachedDescriptor { kind: self.kind, size_bytes: self.bytes.len() as u64 }
+    }
 }
 
 impl ManifestCache {

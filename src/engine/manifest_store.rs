@@ -10,6 +10,7 @@ use sampan_driver::{DriverPath, PutMode, StorageDriver, StorageDriverExt};
 use tokio::time::Instant;
 
 use crate::cache::CachedManifest;
+use crate::descriptors::CachedDescriptor;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Manifest, Reference, Tag};
 use crate::promise::{Hold, Look, Promises, Renewal};
@@ -100,12 +101,12 @@ impl ManifestStore {
         skip_all
     )]
     pub async fn stat(&self, reference: &Reference) -> Result<StoredInfo> {
-        let Stored { digest, media_type, bytes } = self.get(reference).await?;
-        let info = StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 };
+        let (digest, canonical) = self.resolve(reference).await?;
+        let CachedDescriptor { kind, size_bytes } = self.describe(reference, &canonical).await?;
+        let info = StoredInfo { digest, media_type: kind.media_type(), size_bytes };
         if matches!(reference, Reference::Tag(_)) || self.repository.registry.limits().read_only {
             return Ok(info);
         }
-        let canonical = Digest::sha256_of(&bytes);
         let renewal = self.promises().renewal(self.driver()).await?;
         if self.renew(&canonical, renewal).await? {
             let look = self.promises().look(self.driver()).await?;
@@ -146,6 +147,7 @@ impl ManifestStore {
         self.store(&manifest, &put.bytes, &canonical, &digest).await?;
         self.repository.referrers().remember(&canonical, &manifest, size_bytes);
         registry.inner.manifests.insert(&canonical, CachedManifest { kind: manifest.kind, bytes: put.bytes });
+        self.note(&canonical, CachedDescriptor { kind: manifest.kind, size_bytes }).await;
 
         if let Reference::Tag(tag) = &put.reference {
             self.repository.tags().point(tag, &canonical).await?;
@@ -232,7 +234,25 @@ impl ManifestStore {
         let manifest = Self::verify(&path, canonical, &bytes)?;
         let manifest = CachedManifest { kind: manifest.kind, bytes };
         cache.insert(canonical, manifest.clone());
+        self.note(canonical, manifest.descriptor()).await;
         Ok(manifest)
+    }
+
+    /// Kind and size of a manifest that the repository has, without its bytes if they are known.
+    async fn describe(&self, reference: &Reference, canonical: &Digest) -> Result<CachedDescriptor> {
+        let inner = &self.repository.registry.inner;
+        if let (None, Some(descriptors)) = (inner.manifests.get(canonical), &inner.descriptors)
+            && let Some(known) = descriptors.get(canonical).await
+        {
+            return Ok(known);
+        }
+        Ok(self.read(reference, canonical).await?.descriptor())
+    }
+
+    async fn note(&self, canonical: &Digest, descriptor: CachedDescriptor) {
+        if let Some(descriptors) = &self.repository.registry.inner.descriptors {
+            descriptors.put(canonical, descriptor).await;
+        }
     }
 
     /// Writes data and revision links as soon as everything is there, and out of the collector's hands.

@@ -8,6 +8,7 @@ use sampan_driver::StorageDriver;
 
 use crate::cache::{CacheStatistics, ManifestCache};
 use crate::clock::Clock;
+use crate::descriptors::DescriptorCache;
 use crate::oci::RepositoryName;
 use crate::promise::Promises;
 use crate::referrers::ReferrerCache;
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) validation: Validation,
     pub(crate) sessions: Sessions,
     pub(crate) manifests: ManifestCache,
+    pub(crate) descriptors: Option<Arc<dyn DescriptorCache>>,
     pub(crate) promises: Promises,
     pub(crate) referrers: ReferrerCache,
 }
@@ -40,6 +42,7 @@ impl Registry {
             limits: Limits::default(),
             validation: Validation::default(),
             manifest_cache_bytes: ManifestCache::DEFAULT_BYTES,
+            descriptors: None,
             gc_grace: None,
             clock: Clock::default(),
         }
@@ -92,6 +95,7 @@ pub struct RegistryBuilder {
     limits: Limits,
     validation: Validation,
     manifest_cache_bytes: u64,
+    descriptors: Option<Arc<dyn DescriptorCache>>,
     gc_grace: Option<Duration>,
     clock: Clock,
 }
@@ -115,6 +119,13 @@ impl RegistryBuilder {
     #[must_use]
     pub fn manifest_cache_bytes(mut self, bytes: u64) -> Self {
         self.manifest_cache_bytes = bytes;
+        self
+    }
+
+    /// Sets where descriptors of manifests are kept for other registries over the same store, too; nowhere without it.
+    #[must_use]
+    pub fn descriptors(mut self, cache: Option<Arc<dyn DescriptorCache>>) -> Self {
+        self.descriptors = cache;
         self
     }
 
@@ -145,6 +156,7 @@ impl RegistryBuilder {
                 validation: self.validation,
                 sessions: Sessions::default(),
                 manifests: ManifestCache::new(self.manifest_cache_bytes),
+                descriptors: self.descriptors,
                 promises: Promises::new(self.gc_grace, self.clock),
                 referrers: ReferrerCache::default(),
             }),

@@ -16,6 +16,7 @@ mod peer;
 mod peer_bucket;
 mod podman;
 mod proxy;
+mod redis;
 mod replicas;
 mod request_budget;
 mod same;

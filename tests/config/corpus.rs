@@ -277,14 +277,22 @@ fn a_number_without_a_unit_is_nanoseconds_and_worth_a_word() {
 }
 
 #[test]
-fn redis_is_not_served_and_costs_only_speed() {
-    let text = "version: 0.1\nstorage: { inmemory: {}, cache: { blobdescriptor: redis } }\nredis: { addrs: [a:6379] }\n";
-    let warnings = warnings(text, &[]);
-    assert_eq!(warnings.lines().count(), 2, "{warnings}");
-    assert!(
-        warnings.contains("descriptors are not cached") && warnings.contains("nothing uses it"),
-        "{warnings}"
+fn of_redis_it_is_told_what_has_no_effect() {
+    let warnings = |redis: &str| {
+        let cached = "storage: { inmemory: {}, cache: { blobdescriptor: redis } }";
+        warnings(&format!("version: 0.1\n{cached}\nredis: {{ {redis} }}\n"), &[])
+    };
+    assert_eq!(
+        warnings("addrs: [a:6379], password: x, db: 1, dialtimeout: 1s, tls: { rootcas: [ca.pem] }"),
+        ""
     );
+    assert_eq!(
+        warnings("addrs: [a:6379], poolsize: 10"),
+        "config.yml:3:37: redis.poolsize: has no effect: one connection carries everything"
+    );
+    for several in ["addrs: [a:6379, b:6379]", "addrs: [a:26379], mastername: m"] {
+        assert!(warnings(several).contains("clusters and sentinels are not served"), "{several}");
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
             "config.yml:3:25: middleware.storage[0]: `cloudfront` is not served: nothing here makes its signatures; use \
              `redirect` with the `baseurl` of a distribution that needs none, or set `disabled: true`",
         ),
+        ("redis: { addr: a:6379 }", "config.yml:3:10: redis.addr: unknown key; did you mean `addrs`?"),
         ("log: [debug]", "config.yml:3:6: log: expected a section of keys, found a list"),
         (
             "http: { relativeurls: \"true\" }",

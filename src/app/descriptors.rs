@@ -1,0 +1,33 @@
+//! From `storage.cache.blobdescriptor` and `redis` to a cache of descriptors.
+
+use std::sync::Arc;
+
+use super::AppError;
+use crate::config::{Config, DescriptorCacheKind, RedisConfig};
+use crate::descriptors::{RedisDescriptors, RedisSettings, RedisTlsSettings};
+
+/// The cache that the configuration asks for, if it is one in a Redis server.
+pub(super) async fn wanted(config: &Config) -> Result<Option<Arc<RedisDescriptors>>, AppError> {
+    if config.storage.cache.blobdescriptor != Some(DescriptorCacheKind::Redis) {
+        return Ok(None);
+    }
+    let Some(settings) = config.redis.as_ref().and_then(settings) else { return Ok(None) };
+    Ok(Some(Arc::new(RedisDescriptors::new(&settings).await?)))
+}
+
+fn settings(redis: &RedisConfig) -> Option<RedisSettings> {
+    let tls = redis.tls.as_ref().map(|tls| RedisTlsSettings {
+        client: tls.certificate.clone().zip(tls.key.clone()),
+        authorities: tls.rootcas.clone(),
+    });
+    Some(RedisSettings {
+        address: redis.server()?.to_owned(),
+        username: redis.username.clone().filter(|username| !username.is_empty()),
+        password: redis.password.as_ref().map(|password| password.expose().clone()),
+        database: redis.db.unwrap_or(0),
+        resp3: redis.protocol == Some(3),
+        connect_timeout: redis.dialtimeout,
+        response_timeout: redis.readtimeout,
+        tls,
+    })
+}
