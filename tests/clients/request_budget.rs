@@ -24,6 +24,11 @@ fn pushes_and_pulls_take_few_requests() {
         }
     };
 
+    // Shows also that what was not found is counted.
+    let unknown = Content::new(1);
+    let sent = store.count(|registry| head(&mut registry.wire(), &unknown));
+    assert_eq!(sent.len(), 1, "HEAD of an unknown blob: {sent:?}");
+
     for (name, size, bound) in [("1 KiB", 1 << 10, 10), ("25 MiB", 25 << 20, 16)] {
         let (content, begin) = (Content::new(size), Instant::now());
         let sent = store.count(|registry| content.push(&mut registry.wire(), &[size]));
@@ -95,7 +100,12 @@ impl Counted<'_> {
     fn requests(&self) -> Vec<String> {
         let log = self.moto.output("moto");
         let request = |line: &str| {
-            let (request, _) = line.split_once('"')?.1.split_once(" HTTP/1.1\"")?;
+            let (request, _) = line.split_once('"')?.1.split_once(" HTTP/1.1")?;
+            // Some versions colour what was not found.
+            let request = request
+                .strip_prefix('\u{1b}')
+                .and_then(|coloured| coloured.split_once('m'))
+                .map_or(request, |(_, request)| request);
             Some(request.split_once('?').map_or(request, |(key, _)| key).to_owned())
         };
         log.lines().filter_map(request).collect()
@@ -117,7 +127,7 @@ impl Content {
 
     /// As docker does it: asks for it, and then sends it without its digest.
     fn push(&self, wire: &mut Wire, chunks: &[usize]) {
-        assert_eq!(wire.send("HEAD", &format!("/v2/app/blobs/{}", self.digest), &[], b"").status, 404);
+        head(wire, self);
         self.push_chunks(wire, chunks);
     }
 
@@ -156,6 +166,11 @@ fn image() -> ([Content; 2], String) {
     let manifest =
         format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[{layer}]}}"#);
     (blobs, manifest)
+}
+
+/// Asks for a blob that is not there.
+fn head(wire: &mut Wire, blob: &Content) {
+    assert_eq!(wire.send("HEAD", &format!("/v2/app/blobs/{}", blob.digest), &[], b"").status, 404);
 }
 
 fn put_manifest(wire: &mut Wire, manifest: &str) {
