@@ -48,10 +48,7 @@ impl FromRequestParts<AppState> for Locations {
         let peer = parts.extensions.get::<Peer>();
         let scheme = peer.map_or(Scheme::Http, |peer| peer.scheme);
         let options = state.options();
-        let trusted = &options.trusted_proxies;
-        // Nobody named means that everybody is believed: it is their own way that clients are told.
-        let is_believed = trusted.is_empty() || peer.is_some_and(|peer| trusted.trusts(peer.address));
-        let proxy = if is_believed { Proxy::from_headers(&parts.headers) } else { Proxy::default() };
+        let proxy = Proxy::heard(options, peer, &parts.headers);
         let base = base(options, proxy, &parts.headers, &parts.uri, scheme);
         // An upload begins: the client will go where it is sent.
         if parts.method == Method::POST && options.host.is_none() && !options.relative_urls {
@@ -80,11 +77,16 @@ fn base(options: &HttpOptions, proxy: Proxy, headers: &HeaderMap, uri: &Uri, sch
 ///
 /// Without a word of a proxy the scheme is `https`, as Distribution has it, however the request came here: a client that
 /// is sent to `http` by mistake would show its password to the network.
-pub(super) fn origin(options: &HttpOptions, headers: &HeaderMap, uri: &Uri) -> Option<String> {
+pub(super) fn origin(
+    options: &HttpOptions,
+    peer: Option<&Peer>,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Option<String> {
     if let Some(host) = &options.host {
         return Some(host.origin().ascii_serialization());
     }
-    let forwarded = Proxy::from_headers(headers);
+    let forwarded = Proxy::heard(options, peer, headers);
     let host = forwarded.host.or_else(|| own_host(headers, uri))?;
     Some(format!("{}://{host}", forwarded.scheme.unwrap_or(Scheme::Https.as_str())))
 }
@@ -101,6 +103,15 @@ struct Proxy {
 }
 
 impl Proxy {
+    /// What is to be believed of a request that came by `peer`.
+    ///
+    /// Where no proxies are named everybody is believed: it is their own way that clients are told.
+    fn heard(options: &HttpOptions, peer: Option<&Peer>, headers: &HeaderMap) -> Self {
+        let trusted = &options.trusted_proxies;
+        let is_believed = trusted.is_empty() || peer.is_some_and(|peer| trusted.trusts(peer.address));
+        if is_believed { Self::from_headers(headers) } else { Self::default() }
+    }
+
     fn from_headers(headers: &HeaderMap) -> Self {
         if let Some(forwarded) = first(headers, &FORWARDED) {
             return Self::from_forwarded(forwarded);
@@ -213,7 +224,7 @@ mod tests {
                     .iter()
                     .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
                     .collect();
-                assert_eq!(origin(options, &headers, &Uri::from_static("/v2/")).as_deref(), expected);
+                assert_eq!(origin(options, None, &headers, &Uri::from_static("/v2/")).as_deref(), expected);
             };
         let options = HttpOptions::default();
         check(&options, &[("host", "r.example.com:5000")], Some("https://r.example.com:5000"));

@@ -193,7 +193,9 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
     let credentials = Credentials {
         authorization: parts.headers.get(AUTHORIZATION),
         client: context.and_then(|context| context.client()?.ip()),
-        origin: Some(&|| location::origin(state.options(), &parts.headers, &parts.uri)),
+        origin: Some(&|| {
+            location::origin(state.options(), parts.extensions.get(), &parts.headers, &parts.uri)
+        }),
     };
     let answer = state.access().authorize(&credentials, wanted).await;
     if let (Err(denied), Some(metrics)) = (&answer, &state.options().metrics) {
