@@ -17,6 +17,7 @@ pub mod serve;
 mod chain;
 pub mod collector;
 pub mod files;
+pub mod notify;
 pub mod outbound;
 pub mod telemetry;
 #[cfg(test)]

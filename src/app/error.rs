@@ -3,6 +3,7 @@
 use crate::auth::token::TokenError;
 use crate::auth::{HtpasswdError, InvalidParameter};
 use crate::drivers::DriverSetupError;
+use crate::notify::NotifyError;
 use crate::serve::BindError;
 use crate::serve::tls::TlsError;
 
@@ -27,6 +28,9 @@ pub enum AppError {
     /// The keys for tokens.
     #[error("auth.token")]
     Token(#[from] TokenError),
+    /// Those who are told.
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     /// A word that cannot be sent to clients.
     #[error("auth.silly")]
     Silly(#[from] InvalidParameter),

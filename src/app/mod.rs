@@ -10,6 +10,7 @@ mod housekeeping;
 mod metrics;
 mod middleware;
 mod network;
+mod notifications;
 mod reload;
 mod systemd;
 mod token;
@@ -86,6 +87,12 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         metrics.register(metrics::of_descriptors(descriptors)?)?;
     }
 
+    let notifier = notifications::notifier(config).await?;
+    if let (Some(metrics), Some(notifier)) = (&metrics, &notifier) {
+        metrics.register(notifications::metrics(notifier)?)?;
+    }
+    options.notifier = notifier.clone();
+
     let state = AppState::new(registry.clone(), access.controller(), options);
     let server = Server::new(router(state), network::options(config)).listen(listener, security.clone());
     if let Some(metrics) = &metrics {
@@ -142,8 +149,10 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let all = async { tokio::join!(debug::run(debug, over), main).0 };
     let drained = tokio::select! {
         drained = all => drained,
+        never = notifications::run(notifier.as_deref()) => match never {},
         () = systemd::feed_the_watchdog() => return Ok(()),
     };
+    notifications::finish(notifier.as_deref()).await;
     if let Some(traces) = traces {
         traces.finish().await;
     }

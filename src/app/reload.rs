@@ -139,6 +139,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("http.limits", old.http.limits != new.http.limits),
         ("http", without_the_above(&old.http) != without_the_above(&new.http)),
         ("health", old.health != new.health),
+        ("notifications", old.notifications != new.notifications),
         ("catalog", old.catalog != new.catalog),
         ("tags", old.tags != new.tags),
         ("validation", old.validation != new.validation),

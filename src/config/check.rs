@@ -8,7 +8,10 @@ use url::Url;
 
 use super::http::{HttpConfig, Net, TlsVersion};
 use super::values::ListenAddress;
-use super::{AuthConfig, Config, DescriptorCacheKind, Finding, KeySetPlace, Node, RedisConfig, TokenConfig};
+use super::{
+    AuthConfig, Config, DescriptorCacheKind, Finding, KeySetPlace, Node, NotificationsConfig, RedisConfig,
+    TokenConfig,
+};
 
 /// The contradictions of a configuration, and its oddities.
 pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>) {
@@ -21,6 +24,9 @@ pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>
         check.token(token);
     }
     check.health(config);
+    if let Some(notifications) = &config.notifications {
+        check.notifications(notifications);
+    }
     check.purging(config);
     check.middleware(config);
     check.redis(config);
@@ -231,6 +237,37 @@ impl Check<'_> {
         });
         for key in idle.map(|entry| entry.key.clone()).collect::<Vec<_>>() {
             self.warning(&format!("redis.{key}"), "has no effect: one connection carries everything");
+        }
+    }
+
+    fn notifications(&mut self, notifications: &NotificationsConfig) {
+        let nodes = self.tree.at("notifications.endpoints").map(Node::items).unwrap_or_default();
+        for (index, endpoint) in notifications.endpoints.iter().enumerate() {
+            if endpoint.disabled {
+                continue;
+            }
+            let path = format!("notifications.endpoints[{index}]");
+            let node = nodes.get(index).unwrap_or(self.tree);
+            let mistake = |key: &str, message: String| {
+                let origin = &node.at(key).unwrap_or(node).origin;
+                Finding::new(origin, format!("{path}.{key}"), message)
+            };
+            let url = endpoint.url.as_deref().unwrap_or_default();
+            let is_url =
+                Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            if !is_url {
+                let message = format!(
+                    "expected where to post events, such as `https://portal.example.com/events`, found `{url}`"
+                );
+                self.mistakes.push(mistake("url", message));
+            }
+            for (name, values) in &endpoint.headers {
+                let fits = HeaderName::try_from(name.as_str()).is_ok()
+                    && values.iter().all(|value| HeaderValue::try_from(value.expose().as_str()).is_ok());
+                if !fits {
+                    self.mistakes.push(mistake("headers", format!("`{name}` is not a valid HTTP header")));
+                }
+            }
         }
     }
 

@@ -50,7 +50,7 @@ pub use load::Loaded;
 pub use log::{AccessLogConfig, LogConfig, LogFormatter, LogHook, LogLevel, MailOptions, SmtpConfig};
 pub use middleware::{Middleware, MiddlewareConfig, RedirectOptions, RewriteOptions, StorageMiddleware};
 pub use node::Node;
-pub use notifications::{EndpointConfig, EventsConfig, IgnoreConfig, NotificationsConfig};
+pub use notifications::{EndpointConfig, EventsConfig, IgnoreConfig, NotificationsConfig, QueueConfig};
 pub use origin::Origin;
 pub use policy::{
     CatalogConfig, IndexesConfig, ManifestsConfig, PlatformConfig, PlatformRule, PolicyConfig,
@@ -84,7 +84,7 @@ pub struct Config {
     pub auth: AuthConfig,
     /// How the registry is reached.
     pub http: HttpConfig,
-    /// Whom to tell; never asks for anything that is not served.
+    /// Whom to tell.
     pub notifications: Option<NotificationsConfig>,
     /// The redis server of the descriptor cache.
     pub redis: Option<RedisConfig>,

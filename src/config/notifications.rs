@@ -1,12 +1,13 @@
-//! The section `notifications`; not served.
+//! The section `notifications`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::Secret;
-use super::values::duration;
+use super::values::{ByteSize, duration};
 
 /// Whom to tell what happens.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -17,6 +18,18 @@ pub struct NotificationsConfig {
     /// Who is told.
     #[serde(default)]
     pub endpoints: Vec<EndpointConfig>,
+    /// Where events wait. Ours.
+    pub queue: QueueConfig,
+}
+
+/// `notifications.queue`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct QueueConfig {
+    /// The directory in which events wait.
+    pub directory: Option<PathBuf>,
+    /// How much may wait for one endpoint.
+    pub maxsize: ByteSize,
 }
 
 /// `notifications.events`.
@@ -53,6 +66,8 @@ pub struct EndpointConfig {
     pub ignoredmediatypes: Vec<String>,
     /// What is not told.
     pub ignore: IgnoreConfig,
+    /// What bodies are signed with. Ours.
+    pub secret: Option<Secret<String>>,
 }
 
 /// `ignore` of an endpoint.

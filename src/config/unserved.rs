@@ -14,11 +14,6 @@ struct Row {
 
 const TABLE: &[Row] = &[
     Row {
-        path: "notifications.endpoints",
-        asks: any_enabled,
-        message: "notifications are not served by this version; remove the endpoints or set `disabled: true`",
-    },
-    Row {
         path: "middleware.registry",
         asks: any_enabled,
         message: "there is no middleware of this kind, here or in Distribution; remove the entries",

@@ -12,7 +12,7 @@ use crate::error::OnMissing;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, RepositoryName};
 use crate::promise::{Hold, Look, Promises, Renewal};
-use crate::{Error, Repository, Result, link};
+use crate::{Error, Happening, Repository, Result, ToldBlob, link};
 
 /// The blobs of one repository.
 #[derive(Clone, Debug)]
@@ -38,6 +38,12 @@ pub enum MountOutcome {
     Mounted(BlobInfo),
     /// It was not found where it was to come from; it has to be uploaded.
     NotFound,
+}
+
+impl From<&BlobInfo> for ToldBlob {
+    fn from(blob: &BlobInfo) -> Self {
+        Self { digest: blob.digest.clone(), size_bytes: blob.size_bytes }
+    }
 }
 
 impl LinkedBlobs {
@@ -136,6 +142,25 @@ impl LinkedBlobs {
         Ok(self.driver().redirect_url(&Entry::Blob(blob.canonical).path(), request).await?)
     }
 
+    /// Whether anybody listens.
+    pub fn has_listener(&self) -> bool {
+        self.repository.has_listener()
+    }
+
+    /// Tells whoever listens that a client was given the blob, or a part of it, or sent to where it is; or told that it is
+    /// here. What a client asked for is not known here, so its side has to say so, once a request.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub async fn tell_pulled(&self, digest: &Digest) -> Result<()> {
+        if self.repository.has_listener() {
+            let found = self.lookup(digest).await?;
+            self.repository.tell(|| Happening::BlobPulled(ToldBlob::from(&found)));
+        }
+        Ok(())
+    }
+
     /// Makes a blob of another repository (any, without `from`) visible in this one, without a byte being sent.
     ///
     /// # Errors
@@ -151,7 +176,13 @@ impl LinkedBlobs {
             return Ok(MountOutcome::NotFound);
         }
         match self.lookup(digest).await {
-            Ok(found) => Ok(MountOutcome::Mounted(found)),
+            Ok(found) => {
+                self.repository.tell(|| {
+                    let (blob, from) = (ToldBlob::from(&found), from.cloned());
+                    Happening::BlobMounted { blob, from }
+                });
+                Ok(MountOutcome::Mounted(found))
+            }
             Err(Error::BlobUnknown(..)) => Ok(MountOutcome::NotFound),
             Err(error) => Err(error),
         }
@@ -171,6 +202,7 @@ impl LinkedBlobs {
         if *digest != canonical {
             self.driver().delete_tree(&layout::layer(&self.repository.name, digest)).await?;
         }
+        self.repository.tell(|| Happening::BlobDeleted(digest.clone()));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::descriptors::CachedDescriptor;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Manifest, Reference, Tag};
 use crate::promise::{Hold, Look, Promises, Renewal};
-use crate::{Error, Repository, Result, link};
+use crate::{Error, Happening, Repository, Result, ToldManifest, link};
 
 /// The manifests of one repository.
 #[derive(Clone, Debug)]
@@ -83,6 +83,13 @@ impl ManifestStore {
     /// `ManifestUnknown`; `Corrupt` when the stored bytes are not what their digest says.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.get", skip_all)]
     pub async fn get(&self, reference: &Reference) -> Result<Stored> {
+        let stored = self.fetch(reference).await?;
+        self.tell_pulled(reference, &stored);
+        Ok(stored)
+    }
+
+    /// What [`get`](Self::get) does, of which nobody is told.
+    pub(crate) async fn fetch(&self, reference: &Reference) -> Result<Stored> {
         let (digest, canonical) = self.resolve(reference).await?;
         let manifest = self.read(reference, &canonical).await?;
         Ok(Stored { digest, media_type: manifest.kind.media_type(), bytes: manifest.bytes })
@@ -101,6 +108,16 @@ impl ManifestStore {
         skip_all
     )]
     pub async fn stat(&self, reference: &Reference) -> Result<StoredInfo> {
+        let info = self.promise(reference).await?;
+        if self.repository.has_listener()
+            && let Ok(stored) = self.fetch(reference).await
+        {
+            self.tell_pulled(reference, &stored);
+        }
+        Ok(info)
+    }
+
+    async fn promise(&self, reference: &Reference) -> Result<StoredInfo> {
         let (digest, canonical) = self.resolve(reference).await?;
         let CachedDescriptor { kind, size_bytes } = self.describe(reference, &canonical).await?;
         let info = StoredInfo { digest, media_type: kind.media_type(), size_bytes };
@@ -142,6 +159,7 @@ impl ManifestStore {
                 actual => return Err(Error::DigestMismatch { expected: expected.clone(), actual }),
             },
         };
+        let told = self.repository.has_listener().then(|| put.bytes.clone());
         let manifest =
             Manifest::parse(&put.bytes, put.media_type.as_deref()).map_err(Error::ManifestInvalid)?;
         self.store(&manifest, &put.bytes, &canonical, &digest).await?;
@@ -154,6 +172,23 @@ impl ManifestStore {
         }
         for tag in &put.tags {
             self.repository.tags().point(tag, &canonical).await?;
+        }
+        if let Some(bytes) = told {
+            let tag = match &put.reference {
+                Reference::Tag(tag) => Some(tag),
+                Reference::Digest(_) => None,
+            };
+            // An event has one tag; a manifest that was stored under several has several.
+            let mut tags: Vec<Option<Tag>> = put.tags.iter().chain(tag).cloned().map(Some).collect();
+            tags.dedup();
+            if tags.is_empty() {
+                tags.push(None);
+            }
+            for tag in tags {
+                let (digest, media_type, bytes) = (digest.clone(), manifest.kind.media_type(), bytes.clone());
+                self.repository
+                    .tell(|| Happening::ManifestPushed(ToldManifest { digest, media_type, bytes, tag }));
+            }
         }
         Ok(PutOutcome { digest, subject: manifest.subject.map(|subject| subject.digest), tags: put.tags })
     }
@@ -175,7 +210,11 @@ impl ManifestStore {
         if let Reference::Tag(tag) = reference {
             let tags = self.repository.tags();
             return match resolved {
-                Ok(_) => tags.remove(tag).await,
+                Ok(_) => {
+                    tags.remove(tag).await?;
+                    self.repository.tell(|| Happening::TagDeleted(tag.clone()));
+                    Ok(())
+                }
                 Err(unknown @ Error::ManifestUnknown(..)) => {
                     tags.clear(tag).await?;
                     Err(unknown)
@@ -191,6 +230,7 @@ impl ManifestStore {
         if digest != canonical {
             self.driver().delete_tree(&layout::revision(name, &digest)).await?;
         }
+        self.repository.tell(|| Happening::ManifestDeleted(digest));
         Ok(())
     }
 
@@ -441,7 +481,11 @@ impl ManifestStore {
                 let tags = &tags;
                 async move {
                     match tags.resolve(&tag).await {
-                        Ok(Some(target)) if target == *canonical => tags.remove(&tag).await,
+                        Ok(Some(target)) if target == *canonical => {
+                            tags.remove(&tag).await?;
+                            self.repository.tell(|| Happening::TagDeleted(tag));
+                            Ok(())
+                        }
                         Ok(_) => Ok(()),
                         // Not readable, so it does not point here for anyone.
                         Err(Error::Corrupt(path, error)) => {
@@ -453,6 +497,17 @@ impl ManifestStore {
                 }
             })
             .await
+    }
+
+    fn tell_pulled(&self, reference: &Reference, stored: &Stored) {
+        self.repository.tell(|| {
+            let Stored { digest, media_type, bytes } = stored.clone();
+            let tag = match reference {
+                Reference::Tag(tag) => Some(tag.clone()),
+                Reference::Digest(_) => None,
+            };
+            Happening::ManifestPulled(ToldManifest { digest, media_type, bytes, tag })
+        });
     }
 
     fn promises(&self) -> &Promises {

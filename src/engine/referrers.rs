@@ -120,7 +120,7 @@ impl Referrers {
         let Ok(tag) = format!("{}-{}", subject.algorithm(), subject.hex()).parse::<Tag>() else {
             return Ok(Vec::new()); // A sha512 digest is too long for a tag.
         };
-        match self.repository.manifests().get(&tag.into()).await {
+        match self.repository.manifests().fetch(&tag.into()).await {
             Ok(stored) => {
                 Ok(Manifest::parse(&stored.bytes, None).map(|index| index.manifests).unwrap_or_default())
             }

@@ -1,18 +1,43 @@
 //! `Repository`: a name bound to a registry.
 
+use std::sync::Arc;
+
 use crate::oci::RepositoryName;
-use crate::{LinkedBlobs, ManifestStore, Referrers, Registry, TagStore, UploadStore};
+use crate::{
+    Event, EventSink, Happening, LinkedBlobs, ManifestStore, Referrers, Registry, TagStore, UploadStore,
+};
 
 /// A repository of a registry. It need not exist: it comes into being with its first manifest.
 #[derive(Clone, Debug)]
 pub struct Repository {
     pub(crate) registry: Registry,
     pub(crate) name: RepositoryName,
+    /// Who listens; mostly nobody.
+    events: Option<Arc<dyn EventSink>>,
 }
 
 impl Repository {
     pub(crate) fn new(registry: Registry, name: RepositoryName) -> Self {
-        Self { registry, name }
+        Self { registry, name, events: None }
+    }
+
+    /// The same, and `sink` is told what happens to it through this handle and those that it hands out.
+    #[must_use]
+    pub fn with_events(mut self, sink: Arc<dyn EventSink>) -> Self {
+        self.events = Some(sink);
+        self
+    }
+
+    /// Whether anybody is told what happens.
+    pub(crate) fn has_listener(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Tells what has happened, if anybody listens; nothing is made for nobody.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> Happening) {
+        if let Some(sink) = &self.events {
+            sink.emit(Event { repository: self.name.clone(), what: what() });
+        }
     }
 
     /// Its name.

@@ -22,7 +22,7 @@ use crate::session::{Claim, Purpose, Remembered, Sessions};
 use crate::staged::Staged;
 use crate::upload_hash::UploadHash;
 use crate::upload_id::UploadId;
-use crate::{BlobInfo, Error, Repository, Result};
+use crate::{BlobInfo, Error, Happening, Repository, Result, ToldBlob};
 
 /// The bytes that a client sends. An error means that it vanished or sent something unreadable.
 pub type Body = BoxStream<'static, Result<Bytes, BoxError>>;
@@ -326,7 +326,9 @@ impl UploadStore {
             blobs.confirm(&canonical, digest).await?;
         }
         self.repository.registry.inner.promises.note_data(&canonical, before);
-        Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes })
+        let blob = BlobInfo { digest: digest.clone(), canonical, size_bytes };
+        self.repository.tell(|| Happening::BlobPushed(ToldBlob::from(&blob)));
+        Ok(blob)
     }
 
     /// The digests of a file, canonical and in `algorithm`.

@@ -41,20 +41,32 @@ impl Locations {
     }
 }
 
+impl Locations {
+    /// Those of a request.
+    pub(super) fn of(parts: &Parts, state: &AppState) -> Self {
+        let peer = parts.extensions.get::<Peer>();
+        let scheme = peer.map_or(Scheme::Http, |peer| peer.scheme);
+        let proxy = Proxy::heard(state.options(), peer, &parts.headers);
+        Self { base: base(state.options(), proxy, &parts.headers, &parts.uri, scheme) }
+    }
+
+    /// Everything before `/v2/`.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+}
+
 impl FromRequestParts<AppState> for Locations {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<Peer>();
-        let scheme = peer.map_or(Scheme::Http, |peer| peer.scheme);
+        let locations = Self::of(parts, state);
         let options = state.options();
-        let proxy = Proxy::heard(options, peer, &parts.headers);
-        let base = base(options, proxy, &parts.headers, &parts.uri, scheme);
         // An upload begins: the client will go where it is sent.
         if parts.method == Method::POST && options.host.is_none() && !options.relative_urls {
-            doubt::tell(&parts.headers, &base);
+            doubt::tell(&parts.headers, &locations.base);
         }
-        Ok(Self { base })
+        Ok(locations)
     }
 }
 

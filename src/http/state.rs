@@ -12,6 +12,7 @@ use super::metrics::HttpMetrics;
 use super::prefix::Prefix;
 use crate::auth::AccessController;
 use crate::health::Board;
+use crate::notify::Notifier;
 
 /// What every request can reach. Cloning is one reference count.
 #[derive(Clone, Debug)]
@@ -77,6 +78,8 @@ pub struct HttpOptions {
     pub access_log: bool,
     /// Who gets a line in Apache's combined format for each request, if anybody does.
     pub combined_log: Option<AccessSink>,
+    /// Who is told what happens, if anybody is.
+    pub notifier: Option<Arc<Notifier>>,
     /// How many uploads one address may have under way; no limit without it.
     pub uploads_per_address: Option<usize>,
     /// The proxies that are believed when they say where a request comes from.
@@ -102,6 +105,7 @@ impl Default for HttpOptions {
             chunk_min_length: None,
             access_log: true,
             combined_log: None,
+            notifier: None,
             uploads_per_address: None,
             trusted_proxies: TrustedProxies::default(),
             health: Board::default(),
@@ -125,6 +129,7 @@ impl fmt::Debug for HttpOptions {
             .field("chunk_min_length", &self.chunk_min_length)
             .field("access_log", &self.access_log)
             .field("combined_log", &self.combined_log.is_some())
+            .field("notifier", &self.notifier)
             .field("uploads_per_address", &self.uploads_per_address)
             .field("trusted_proxies", &self.trusted_proxies)
             .field("health", &self.health)

@@ -116,9 +116,9 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
             "config.yml:3:21: proxy.remoteurl: the pull-through cache is not served by this version; remove `proxy`",
         ),
         (
-            "notifications: { endpoints: [{ name: a, url: https://x }] }",
-            "config.yml:3:29: notifications.endpoints: notifications are not served by this version; remove the endpoints or \
-             set `disabled: true`",
+            "notifications: { endpoints: [{ name: a, url: portal.example.com }] }",
+            "config.yml:3:46: notifications.endpoints[0].url: expected where to post events, such as \
+             `https://portal.example.com/events`, found `portal.example.com`",
         ),
         (
             "validation: { manifests: { urls: { allow: ['^https://('] } } }",

@@ -261,7 +261,11 @@ pub(super) const LIMITS: &[Key] = &[
 pub(super) const NOTIFICATIONS: &[Key] = &[
     Key::new("events", Kind::Section(EVENTS)).field("EVENTCONFIG"),
     Key::new("endpoints", Kind::List(&Kind::Section(ENDPOINT))),
+    Key::new("queue", Kind::Section(QUEUE)),
 ];
+/// Ours; Distribution keeps events in memory, without a bound.
+pub(super) const QUEUE: &[Key] =
+    &[Key::new("directory", PATH), Key::new("maxsize", leaf::<ByteSize>()).or("64MiB")];
 pub(super) const EVENTS: &[Key] = &[Key::new("includereferences", FLAG).or("false")];
 pub(super) const ENDPOINT: &[Key] = &[
     Key::new("name", TEXT),
@@ -273,6 +277,7 @@ pub(super) const ENDPOINT: &[Key] = &[
     Key::new("backoff", Kind::Duration).or("1s"),
     Key::new("ignoredmediatypes", TEXTS),
     Key::new("ignore", Kind::Section(IGNORE)),
+    Key::new("secret", TEXT).secret(),
 ];
 pub(super) const IGNORE: &[Key] = &[Key::new("mediatypes", TEXTS), Key::new("actions", TEXTS)];
 

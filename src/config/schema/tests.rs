@@ -42,6 +42,7 @@ fn each_key_is_a_field_and_each_field_a_key() {
     check::<c::NotificationsConfig>("notifications", &[]);
     check::<c::EventsConfig>("notifications.events", &[]);
     check::<c::EndpointConfig>("notifications.endpoints", &[]);
+    check::<c::QueueConfig>("notifications.queue", &[]);
     check::<c::IgnoreConfig>("notifications.endpoints.ignore", &[]);
     check::<c::RedisConfig>("redis", &[]);
     check::<c::RedisTls>("redis.tls", &[]);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HOST, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::request::Parts;
 use sampan_engine::Repository;
 use sampan_engine::oci::RepositoryName;
@@ -19,8 +19,9 @@ use super::query::Query;
 use crate::auth::{Access, Credentials, Denied};
 use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::location;
+use crate::http::location::{self, Locations};
 use crate::http::state::AppState;
+use crate::notify::{Notifier, RequestRecord, RequestSink};
 
 /// What a handler does to its repository.
 pub(in crate::http) trait Purpose: Send {
@@ -76,8 +77,12 @@ impl<P> Authorized<P> {
         self.repository.name()
     }
 
-    fn new(name: RepositoryName, state: &AppState) -> Self {
-        Self { repository: state.registry().repository(name), purpose: PhantomData }
+    fn new(name: RepositoryName, parts: &Parts, state: &AppState) -> Self {
+        let mut repository = state.registry().repository(name);
+        if let Some(notifier) = &state.options().notifier {
+            repository = repository.with_events(Arc::new(listening(parts, state, Arc::clone(notifier))));
+        }
+        Self { repository, purpose: PhantomData }
     }
 }
 
@@ -87,7 +92,7 @@ impl<P: Purpose> FromRequestParts<AppState> for Authorized<P> {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let name = name(parts)?;
         authorize(parts, state, &P::wanted(&name)).await?;
-        Ok(Self::new(name, state))
+        Ok(Self::new(name, parts, state))
     }
 }
 
@@ -131,7 +136,7 @@ impl FromRequestParts<AppState> for AuthorizedStart {
             }
             (Some(_), Some(Ok(from))) => authorize_mount(parts, state, wanted, from).await?,
         };
-        Ok(Self { target: Authorized::new(name, state), source })
+        Ok(Self { target: Authorized::new(name, parts, state), source })
     }
 }
 
@@ -206,6 +211,24 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
         context.set_user(user);
     }
     Ok(())
+}
+
+/// What adds to events who asked for what.
+fn listening(parts: &Parts, state: &AppState, notifier: Arc<Notifier>) -> RequestSink {
+    let context = parts.extensions.get::<Arc<RequestContext>>();
+    let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let host = header(HOST).or_else(|| parts.uri.host()).unwrap_or_default();
+    let client = context.and_then(|context| context.client());
+    let request = RequestRecord {
+        id: context.map(|context| context.id().to_owned()).unwrap_or_default(),
+        addr: client.map(|client| client.to_string()).unwrap_or_default(),
+        host: host.to_owned(),
+        method: parts.method.to_string(),
+        useragent: header(USER_AGENT).unwrap_or_default().to_owned(),
+    };
+    let user = context.and_then(|context| context.user()).map(str::to_owned);
+    let base = Locations::of(parts, state).base().to_owned();
+    RequestSink { notifier, request, user, base }
 }
 
 /// A refusal in the language of HTTP.

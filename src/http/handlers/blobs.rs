@@ -35,15 +35,31 @@ pub(in crate::http) async fn get(
 ) -> Reply {
     let blobs = at.repository().blobs();
     let files = files.map(|Extension(files)| files);
-    if let Some(response) = redirected(&state, &blobs, &digest, RedirectRequest::Get).await? {
+    // Mostly nobody listens, and then nothing is copied for anybody.
+    let told = blobs.has_listener().then(|| (blobs.clone(), digest.clone()));
+    let response = given(&state, blobs, digest, files, &headers).await?;
+    if let Some((blobs, digest)) = told {
+        blobs.tell_pulled(&digest).await?;
+    }
+    Ok(response)
+}
+
+async fn given(
+    state: &AppState,
+    blobs: LinkedBlobs,
+    digest: Digest,
+    files: Option<FileSender>,
+    headers: &HeaderMap,
+) -> Reply {
+    if let Some(response) = redirected(state, &blobs, &digest, RedirectRequest::Get).await? {
         return Ok(response);
     }
-    if headers.contains_key(IF_NONE_MATCH) && if_none_match(&headers, &etag(&digest)) {
+    if headers.contains_key(IF_NONE_MATCH) && if_none_match(headers, &etag(&digest)) {
         blobs.stat(&digest).await?;
         return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
     }
-    if headers.contains_key(RANGE) && if_range_allows(&headers, &etag(&digest)) {
-        return ranged(blobs, digest, files, &headers).await;
+    if headers.contains_key(RANGE) && if_range_allows(headers, &etag(&digest)) {
+        return ranged(blobs, digest, files, headers).await;
     }
     let reader = blobs.read(&digest, ByteRange::ALL).await?;
     Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader, files))))
@@ -58,9 +74,11 @@ pub(in crate::http) async fn head(
 ) -> Reply {
     let blobs = at.repository().blobs();
     if let Some(response) = redirected(&state, &blobs, &digest, RedirectRequest::Head).await? {
+        blobs.tell_pulled(&digest).await?;
         return Ok(response);
     }
     let blob = blobs.stat(&digest).await?;
+    blobs.tell_pulled(&digest).await?;
     if if_none_match(&headers, &etag(&digest)) {
         return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
     }

@@ -4,6 +4,7 @@ mod dockerd;
 mod image;
 mod nginx;
 mod process;
+mod receiver;
 mod registry;
 mod site;
 mod store;
@@ -15,6 +16,7 @@ pub(crate) use dockerd::Dockerd;
 pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layout, random};
 pub(crate) use nginx::Nginx;
 pub(crate) use process::Process;
+pub(crate) use receiver::{Mood, Receiver};
 pub(crate) use registry::{
     DEBIAN_SECRET, RegistryProcess, debian_registry, debian_registry_with, filesystem_config, registry,
     registry_command, write_config,

@@ -1,0 +1,225 @@
+//! `Backlog`: where a queue keeps its events: in memory, or in files that outlive the process.
+//!
+//! On disk: segments `<number>.events` with one event a line, appended to the last and read from the first; a segment that
+//! was delivered is removed. `position` holds how much of the first one was delivered. Writes are not synced: a killed
+//! process loses nothing, a power failure may lose the last seconds. A line without an end, which a full disk may leave,
+//! is cut off again.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A segment that is longer is followed by the next.
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// Where events wait.
+pub(super) enum Backlog {
+    /// In memory; they are gone with the process.
+    Memory(VecDeque<String>),
+    /// In files.
+    Disk(Disk),
+}
+
+/// Files of events.
+pub(super) struct Disk {
+    folder: PathBuf,
+    segments: VecDeque<Segment>,
+    last: File,
+    /// How much of the first segment was delivered.
+    delivered_bytes: u64,
+    position: File,
+    /// Held so that no other process works on the same files.
+    _lock: File,
+}
+
+#[derive(Clone, Copy)]
+struct Segment {
+    number: u64,
+    len: u64,
+    events: u64,
+}
+
+impl Backlog {
+    /// Adds an event at the end. When this fails, nothing was added.
+    pub(super) fn push(&mut self, line: &str) -> io::Result<()> {
+        match self {
+            Self::Memory(lines) => {
+                lines.push_back(line.to_owned());
+                Ok(())
+            }
+            Self::Disk(disk) => disk.push(line),
+        }
+    }
+
+    /// The first event.
+    pub(super) fn first(&mut self) -> io::Result<Option<String>> {
+        match self {
+            Self::Memory(lines) => Ok(lines.front().cloned()),
+            Self::Disk(disk) => disk.first(),
+        }
+    }
+
+    /// Removes the first event, which is as long as `line`.
+    pub(super) fn remove(&mut self, line: &str) -> io::Result<()> {
+        match self {
+            Self::Memory(lines) => {
+                lines.pop_front();
+                Ok(())
+            }
+            Self::Disk(disk) => disk.remove(line.len() as u64 + 1),
+        }
+    }
+}
+
+impl Disk {
+    /// Opens the files in `folder`, which is made if need be, and counts what is in them: events and bytes.
+    pub(super) fn open(folder: &Path) -> io::Result<(Self, u64, u64)> {
+        fs::create_dir_all(folder)?;
+        let open = |name: &str| {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(name))
+        };
+        let lock = open("lock")?;
+        lock.try_lock()
+            .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another process is using it"))?;
+        let mut numbers: Vec<u64> = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            let number: Option<u64> =
+                name.to_str().and_then(|name| name.strip_suffix(".events")?.parse().ok());
+            numbers.extend(number);
+        }
+        numbers.sort_unstable();
+        let position = open("position")?;
+        let (first, offset) = read_position(&position);
+        let mut segments = VecDeque::new();
+        let (mut events, mut bytes, mut delivered_bytes) = (0, 0, 0);
+        for number in numbers {
+            let path = path_of(folder, number);
+            if number < first {
+                fs::remove_file(path)?;
+                continue;
+            }
+            let skip = if number == first { offset } else { 0 };
+            let (segment, waiting) = Segment::examine(&path, number, skip)?;
+            if segments.is_empty() {
+                delivered_bytes = skip.min(segment.len);
+            }
+            events += waiting;
+            bytes += segment.len - skip.min(segment.len);
+            segments.push_back(Segment { events: waiting, ..segment });
+        }
+        if segments.is_empty() {
+            segments.push_back(Segment { number: first.max(1), len: 0, events: 0 });
+        }
+        let number = segments[segments.len() - 1].number;
+        let last = append_to(&path_of(folder, number))?;
+        let disk = Self { folder: folder.to_owned(), segments, last, delivered_bytes, position, _lock: lock };
+        Ok((disk, events, bytes))
+    }
+
+    fn push(&mut self, line: &str) -> io::Result<()> {
+        let newest = self.segments.len() - 1;
+        if self.segments[newest].len >= SEGMENT_BYTES {
+            let number = self.segments[newest].number + 1;
+            self.last = append_to(&path_of(&self.folder, number))?;
+            self.segments.push_back(Segment { number, len: 0, events: 0 });
+        }
+        let newest = self.segments.len() - 1;
+        let segment = &mut self.segments[newest];
+        let mut text = Vec::with_capacity(line.len() + 1);
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+        if let Err(error) = self.last.write_all(&text) {
+            // A full disk may have taken a part of it.
+            self.last.set_len(segment.len)?;
+            return Err(error);
+        }
+        segment.len += text.len() as u64;
+        segment.events += 1;
+        Ok(())
+    }
+
+    fn first(&mut self) -> io::Result<Option<String>> {
+        while self.segments.len() > 1 && self.segments[0].events == 0 {
+            self.drop_segment()?;
+        }
+        if self.segments[0].events == 0 {
+            return Ok(None);
+        }
+        let mut reader = BufReader::new(File::open(path_of(&self.folder, self.segments[0].number))?);
+        reader.seek(SeekFrom::Start(self.delivered_bytes))?;
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        if line.pop() != Some('\n') {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is shorter than it was"));
+        }
+        Ok(Some(line))
+    }
+
+    fn remove(&mut self, len: u64) -> io::Result<()> {
+        let segment = &mut self.segments[0];
+        segment.events = segment.events.saturating_sub(1);
+        self.delivered_bytes += len;
+        let position = write_position(&self.position, segment.number, self.delivered_bytes);
+        if self.segments.len() > 1 && self.segments[0].events == 0 {
+            self.drop_segment()?;
+        }
+        position
+    }
+
+    fn drop_segment(&mut self) -> io::Result<()> {
+        let Some(segment) = self.segments.pop_front() else { return Ok(()) };
+        self.delivered_bytes = 0;
+        write_position(&self.position, segment.number + 1, 0)?;
+        fs::remove_file(path_of(&self.folder, segment.number))
+    }
+}
+
+impl Segment {
+    /// Counts the events after `skip` bytes, and cuts off a line without an end.
+    fn examine(path: &Path, number: u64, skip: u64) -> io::Result<(Self, u64)> {
+        let mut reader = BufReader::new(File::open(path)?);
+        let (mut len, mut waiting) = (0_u64, 0_u64);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line)? as u64;
+            if read == 0 {
+                break;
+            }
+            if line.last() != Some(&b'\n') {
+                OpenOptions::new().write(true).open(path)?.set_len(len)?;
+                break;
+            }
+            waiting += u64::from(len >= skip);
+            len += read;
+        }
+        Ok((Self { number, len, events: waiting }, waiting))
+    }
+}
+
+fn path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:020}.events"))
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Always as long, so that it is written over in one go.
+fn write_position(file: &File, segment: u64, offset: u64) -> io::Result<()> {
+    file.write_all_at(format!("{segment:020} {offset:020}\n").as_bytes(), 0)
+}
+
+fn read_position(file: &File) -> (u64, u64) {
+    let mut text = [0; 42];
+    let read = file.read_exact_at(&mut text, 0).ok().and_then(|()| {
+        let text = std::str::from_utf8(&text).ok()?;
+        let (segment, offset) = text.trim_end().split_once(' ')?;
+        Some((segment.parse().ok()?, offset.parse().ok()?))
+    });
+    // Without it everything that is there is delivered, perhaps again.
+    read.unwrap_or((0, 0))
+}

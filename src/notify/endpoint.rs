@@ -1,0 +1,169 @@
+//! `Endpoint`: whom events are told, one after the other, each one until it is taken.
+
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use http::{HeaderMap, HeaderValue};
+use reqwest::Client;
+use tokio::time::sleep;
+use url::Url;
+
+use super::envelope::{CONTENT_TYPE, Record, envelope};
+use super::queue::Queue;
+use crate::files::on_blocking_pool;
+use crate::outbound;
+
+/// How soon a failed attempt is repeated before the threshold is reached.
+const SOON: Duration = Duration::from_millis(100);
+
+/// Whom to tell, and how.
+#[derive(Clone)]
+pub struct EndpointSettings {
+    /// A name for the log, the metrics and the queue.
+    pub name: String,
+    /// Where events are posted.
+    pub url: Url,
+    /// Added to the requests.
+    pub headers: HeaderMap,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How many failures in a row make a pause before each further attempt.
+    pub threshold: u32,
+    /// How long the pause is, on the average.
+    pub backoff: Duration,
+    /// What is not told.
+    pub ignored: Ignored,
+    /// What bodies are signed with, if they are.
+    pub secret: Option<String>,
+}
+
+/// What is not told to an endpoint: events of which the media type or the action is listed.
+#[derive(Clone, Debug, Default)]
+pub struct Ignored {
+    /// Media types.
+    pub media_types: Vec<String>,
+    /// Actions, such as `pull`.
+    pub actions: Vec<String>,
+}
+
+/// Whom events are told.
+pub(super) struct Endpoint {
+    settings: EndpointSettings,
+    client: Client,
+    pub(super) queue: Queue,
+}
+
+impl Ignored {
+    pub(super) fn covers(&self, record: &Record<'_>) -> bool {
+        let media_type = record.target.media_type;
+        self.actions.iter().any(|action| action == record.action)
+            || (!media_type.is_empty() && self.media_types.iter().any(|ignored| ignored == media_type))
+    }
+}
+
+impl Endpoint {
+    pub(super) fn new(settings: EndpointSettings, client: Client, queue: Queue) -> Self {
+        Self { settings, client, queue }
+    }
+
+    pub(super) fn settings(&self) -> &EndpointSettings {
+        &self.settings
+    }
+
+    /// Tells what is in the queue, and what comes, for as long as it is polled.
+    pub(super) async fn run(&self) {
+        let mut failures = 0;
+        loop {
+            let queue = self.queue.clone();
+            match on_blocking_pool(move || queue.first()).await {
+                Ok(Some(waiting)) => {
+                    if let Err(trouble) = self.post(&waiting.line).await {
+                        failures += 1;
+                        self.complain(failures, &trouble);
+                        sleep(self.pause(failures)).await;
+                        continue;
+                    }
+                    if failures > 0 {
+                        tracing::info!(
+                            endpoint = self.settings.name,
+                            "notifications for {} are taken again",
+                            self.settings.name
+                        );
+                    }
+                    failures = 0;
+                    let queue = self.queue.clone();
+                    if let Err(error) = on_blocking_pool(move || queue.delivered(&waiting)).await {
+                        self.complain_of_the_queue(&error).await;
+                    }
+                }
+                Ok(None) => self.queue.news().await,
+                Err(error) => self.complain_of_the_queue(&error).await,
+            }
+        }
+    }
+
+    async fn post(&self, line: &str) -> Result<(), String> {
+        let body = envelope(line);
+        let mut request = self.client.post(self.settings.url.clone()).headers(self.settings.headers.clone());
+        if let Some(secret) = &self.settings.secret {
+            request = request.header("x-sampan-signature", signature(secret, body.as_bytes()));
+        }
+        let answer = request.header("content-type", CONTENT_TYPE).body(body).send().await;
+        if let Ok(answer) = &answer {
+            self.queue.counts().answered(answer.status().to_string());
+        }
+        match answer {
+            Err(error) => {
+                self.queue.counts().error();
+                Err(outbound::explain(error))
+            }
+            // As in Distribution, a redirect is as good as having taken it, and is not followed.
+            Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
+                self.queue.counts().success();
+                Ok(())
+            }
+            Ok(answer) => {
+                self.queue.counts().failure();
+                Err(format!("the answer was {}", answer.status()))
+            }
+        }
+    }
+
+    /// A few attempts one after the other, then pauses, of random length so that replicas do not come all at once.
+    fn pause(&self, failures: u32) -> Duration {
+        if failures < self.settings.threshold {
+            return SOON.min(self.settings.backoff);
+        }
+        self.settings.backoff.mul_f64(rand::random_range(0.5..1.5))
+    }
+
+    fn complain(&self, failures: u32, trouble: &str) {
+        let name = &self.settings.name;
+        if failures == 1 {
+            tracing::warn!(
+                endpoint = name,
+                "a notification was not taken by {name}, it is sent again: {trouble}"
+            );
+        } else if failures == self.settings.threshold.max(2) {
+            let (pending, backoff) = (self.queue.counts().pending(), self.settings.backoff);
+            tracing::error!(
+                endpoint = name,
+                pending,
+                "{name} has not taken a notification for {failures} times, the next attempts are {backoff:?} apart: {trouble}"
+            );
+        }
+    }
+
+    async fn complain_of_the_queue(&self, error: &std::io::Error) {
+        let name = &self.settings.name;
+        tracing::error!(endpoint = name, %error, "the queue of notifications for {name} cannot be used: {error}");
+        sleep(Duration::from_secs(5)).await;
+    }
+}
+
+/// `sha256=` and the HMAC of the body in hexadecimal digits.
+fn signature(secret: &str, body: &[u8]) -> HeaderValue {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body);
+    let text = format!("sha256={}", data_encoding::HEXLOWER.encode(tag.as_ref()));
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("sha256="))
+}

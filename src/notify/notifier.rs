@@ -1,0 +1,148 @@
+//! `Notifier`: takes events, and has them told to every endpoint that wants them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use futures::future::join_all;
+use sampan_engine::Event;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::backlog::{Backlog, Disk};
+use super::endpoint::{Endpoint, EndpointSettings};
+use super::envelope::{Record, References, SourceRecord};
+use super::queue::{Counts, Queue};
+use super::request::RequestSink;
+use crate::files::on_blocking_pool;
+use crate::outbound::{self, OutboundError};
+
+/// Whom to tell what.
+#[derive(Clone)]
+pub struct NotifierSettings {
+    /// Whether what a manifest refers to is in its event.
+    pub include_references: bool,
+    /// Who is told; names are told apart.
+    pub endpoints: Vec<EndpointSettings>,
+    /// Where events wait; in memory without it.
+    pub directory: Option<PathBuf>,
+    /// How many bytes may wait for one endpoint.
+    pub most_bytes: u64,
+    /// The host and port of this process, as events name it.
+    pub source: String,
+}
+
+/// Endpoints that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// There is no client for them.
+    #[error("notifications")]
+    Client(#[from] OutboundError),
+}
+
+/// Takes events.
+pub struct Notifier {
+    endpoints: Vec<Endpoint>,
+    references: References,
+    source: SourceRecord,
+}
+
+impl Notifier {
+    /// Opens the queues. One that cannot be opened is replaced by one in memory, and the log says so.
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up.
+    pub async fn open(settings: NotifierSettings) -> Result<Self, NotifyError> {
+        on_blocking_pool(move || Self::open_now(settings)).await
+    }
+
+    fn open_now(settings: NotifierSettings) -> Result<Self, NotifyError> {
+        let NotifierSettings { include_references, endpoints, directory, most_bytes, source } = settings;
+        if directory.is_none() && !endpoints.is_empty() {
+            tracing::warn!(
+                "notifications wait in memory and are lost when the registry stops: set notifications.queue.directory"
+            );
+        }
+        let mut opened = Vec::new();
+        for settings in endpoints {
+            let client = outbound::client(settings.timeout, None)?;
+            let queue = open_queue(&settings, directory.as_deref(), most_bytes);
+            opened.push(Endpoint::new(settings, client, queue));
+        }
+        let references = if include_references { References::Included } else { References::LeftOut };
+        let source = SourceRecord { addr: source, instance_id: Uuid::new_v4().to_string() };
+        Ok(Self { endpoints: opened, references, source })
+    }
+
+    /// Puts an event into the queue of every endpoint that wants it. Returns at once.
+    pub(super) fn emit(&self, event: &Event, sink: &RequestSink) {
+        let record = Record::new(event, sink, &self.source, self.references);
+        let mut line = None;
+        for endpoint in &self.endpoints {
+            if !endpoint.settings().ignored.covers(&record) {
+                endpoint.queue.push(line.get_or_insert_with(|| record.to_line()));
+            }
+        }
+    }
+
+    /// Tells the endpoints what there is to tell, for as long as it is polled.
+    pub async fn run(&self) {
+        join_all(self.endpoints.iter().map(Endpoint::run)).await;
+    }
+
+    /// What each endpoint has been through, by its name.
+    pub fn counts(&self) -> Vec<(String, Counts)> {
+        let count = |endpoint: &Endpoint| (endpoint.settings().name.clone(), endpoint.queue.counts().clone());
+        self.endpoints.iter().map(count).collect()
+    }
+
+    /// Whether nothing waits to be told.
+    pub fn is_done(&self) -> bool {
+        self.endpoints.iter().all(|endpoint| endpoint.queue.counts().pending() == 0)
+    }
+}
+
+fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes: u64) -> Queue {
+    let name = &settings.name;
+    if let Some(directory) = directory {
+        let folder = directory.join(folder_name(name));
+        match Disk::open(&folder) {
+            Ok((disk, events, bytes)) => {
+                if events > 0 {
+                    tracing::info!(
+                        endpoint = name,
+                        events,
+                        "{events} notifications for {name} wait since the last run"
+                    );
+                }
+                return Queue::new(name, most_bytes, Backlog::Disk(disk), events, bytes);
+            }
+            Err(error) => tracing::error!(
+                endpoint = name, %error,
+                "the queue of notifications for {name} in {} cannot be used, so they wait in memory and are lost when the \
+                 registry stops: {error}",
+                folder.display()
+            ),
+        }
+    }
+    Queue::new(name, most_bytes, Backlog::Memory(std::collections::VecDeque::new()), 0, 0)
+}
+
+/// Names may hold what names of folders may not, so a few digits of their hash tell them apart.
+fn folder_name(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .take(40)
+        .map(|letter| if letter.is_ascii_alphanumeric() || "-_".contains(letter) { letter } else { '-' })
+        .collect();
+    let hash = Sha256::digest(name);
+    format!("{plain}-{}", data_encoding::HEXLOWER.encode(&hash[..4]))
+}
+
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> =
+            self.endpoints.iter().map(|endpoint| endpoint.settings().name.as_str()).collect();
+        f.debug_struct("Notifier").field("endpoints", &names).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,229 @@
+//! `Queue`: the events that an endpoint has still to be told, in their order, and how many there were.
+//!
+//! It is bounded: when it is full, the oldest events are dropped, so that an endpoint that comes back after a long time
+//! hears what is newest. What cannot be written is dropped too. Either is said in the log once until it is over.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::backlog::Backlog;
+
+/// The events that an endpoint has still to be told.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Inner>);
+
+struct Inner {
+    endpoint: String,
+    most_bytes: u64,
+    /// A std mutex: held for the writing or reading of one line, never across an await.
+    state: Mutex<State>,
+    news: Notify,
+    counts: Counts,
+}
+
+struct State {
+    backlog: Backlog,
+    /// The bytes that wait.
+    bytes: u64,
+    /// How often the first event was removed, delivered or not: tells whether it is still the one that was sent.
+    removed: u64,
+    is_dropping: bool,
+}
+
+/// What an endpoint has been through. Shared by all clones.
+#[derive(Clone, Debug, Default)]
+pub struct Counts(Arc<Numbers>);
+
+#[derive(Debug, Default)]
+struct Numbers {
+    events: AtomicU64,
+    pending: AtomicU64,
+    successes: AtomicU64,
+    failures: AtomicU64,
+    errors: AtomicU64,
+    dropped: AtomicU64,
+    /// A std mutex: held for short work in memory.
+    statuses: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Counts {
+    /// Events so far.
+    pub fn events(&self) -> u64 {
+        self.0.events.load(Relaxed)
+    }
+
+    /// Events that wait.
+    pub fn pending(&self) -> u64 {
+        self.0.pending.load(Relaxed)
+    }
+
+    /// Events that were delivered.
+    pub fn successes(&self) -> u64 {
+        self.0.successes.load(Relaxed)
+    }
+
+    /// Answers that were not what they should be.
+    pub fn failures(&self) -> u64 {
+        self.0.failures.load(Relaxed)
+    }
+
+    /// Attempts without an answer.
+    pub fn errors(&self) -> u64 {
+        self.0.errors.load(Relaxed)
+    }
+
+    /// Events that were lost, because the queue was full or could not be written.
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Relaxed)
+    }
+
+    /// How often each status was answered, such as `200 OK`.
+    pub fn statuses(&self) -> Vec<(String, u64)> {
+        let statuses = self.0.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        statuses.iter().map(|(status, number)| (status.clone(), *number)).collect()
+    }
+
+    pub(super) fn answered(&self, status: String) {
+        let mut statuses = self.0.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        *statuses.entry(status).or_default() += 1;
+    }
+
+    pub(super) fn success(&self) {
+        self.0.successes.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn failure(&self) {
+        self.0.failures.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn error(&self) {
+        self.0.errors.fetch_add(1, Relaxed);
+    }
+}
+
+/// An event to be sent.
+pub(super) struct Waiting {
+    pub(super) line: String,
+    removed: u64,
+}
+
+impl Queue {
+    pub(super) fn new(endpoint: &str, most_bytes: u64, backlog: Backlog, events: u64, bytes: u64) -> Self {
+        let counts = Counts::default();
+        counts.0.pending.store(events, Relaxed);
+        let state = Mutex::new(State { backlog, bytes, removed: 0, is_dropping: false });
+        let endpoint = endpoint.to_owned();
+        Self(Arc::new(Inner { endpoint, most_bytes, state, news: Notify::new(), counts }))
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// Adds an event, or drops it, or drops older ones for it. Never fails, never waits for the endpoint.
+    pub(super) fn push(&self, line: &str) {
+        let inner = &*self.0;
+        inner.counts.0.events.fetch_add(1, Relaxed);
+        let len = line.len() as u64 + 1;
+        let mut state = self.lock();
+        let (mut dropped, mut trouble) = (0_u64, None);
+        while state.bytes + len > inner.most_bytes {
+            match state.drop_first() {
+                Ok(true) => dropped += 1,
+                Ok(false) => break,
+                Err(error) => {
+                    trouble = Some(error);
+                    break;
+                }
+            }
+        }
+        inner.counts.0.pending.fetch_sub(dropped, Relaxed);
+        let written = if trouble.is_none() { state.backlog.push(line) } else { Ok(()) };
+        match (trouble, written) {
+            (None, Ok(())) => {
+                state.bytes += len;
+                inner.counts.0.pending.fetch_add(1, Relaxed);
+                if dropped > 0 && !state.is_dropping {
+                    tracing::error!(
+                        endpoint = inner.endpoint,
+                        "the queue of notifications for {} is full: the oldest events are dropped until the endpoint takes \
+                         some",
+                        inner.endpoint
+                    );
+                }
+                state.is_dropping = dropped > 0;
+            }
+            (Some(error), _) | (None, Err(error)) => {
+                dropped += 1;
+                if !state.is_dropping {
+                    tracing::error!(
+                        endpoint = inner.endpoint, %error,
+                        "an event for {} cannot be put into its queue and is lost, as will be those that follow until this is \
+                         mended: {error}",
+                        inner.endpoint
+                    );
+                }
+                state.is_dropping = true;
+            }
+        }
+        inner.counts.0.dropped.fetch_add(dropped, Relaxed);
+        drop(state);
+        inner.news.notify_one();
+    }
+
+    /// The first event, if there is one. Blocks for a read.
+    pub(super) fn first(&self) -> io::Result<Option<Waiting>> {
+        let mut state = self.lock();
+        let removed = state.removed;
+        Ok(state.backlog.first()?.map(|line| Waiting { line, removed }))
+    }
+
+    /// Removes an event that was delivered, unless it was dropped meanwhile. Blocks for a write.
+    pub(super) fn delivered(&self, sent: &Waiting) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.removed != sent.removed {
+            return Ok(());
+        }
+        self.0.counts.0.pending.fetch_sub(1, Relaxed);
+        state.remove(&sent.line)
+    }
+
+    /// Waits until something was added.
+    pub(super) async fn news(&self) {
+        self.0.news.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Drops the first event; `false` when there is none.
+    fn drop_first(&mut self) -> io::Result<bool> {
+        let Some(line) = self.backlog.first()? else { return Ok(false) };
+        self.remove(&line)?;
+        Ok(true)
+    }
+
+    fn remove(&mut self, line: &str) -> io::Result<()> {
+        self.removed += 1;
+        self.bytes = self.bytes.saturating_sub(line.len() as u64 + 1);
+        self.backlog.remove(line)
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("endpoint", &self.0.endpoint).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,0 +1,136 @@
+//! Queues in memory and on disk.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::notify::backlog::Disk;
+
+fn memory(most_bytes: u64) -> Queue {
+    Queue::new("test", most_bytes, Backlog::Memory(VecDeque::new()), 0, 0)
+}
+
+fn disk(folder: &Path, most_bytes: u64) -> Queue {
+    let (disk, events, bytes) = Disk::open(folder).unwrap();
+    Queue::new("test", most_bytes, Backlog::Disk(disk), events, bytes)
+}
+
+fn take(queue: &Queue) -> Option<String> {
+    let waiting = queue.first().unwrap()?;
+    queue.delivered(&waiting).unwrap();
+    Some(waiting.line)
+}
+
+fn all(queue: &Queue) -> Vec<String> {
+    std::iter::from_fn(|| take(queue)).collect()
+}
+
+fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+    range.map(|number| format!("event {number:05}")).collect()
+}
+
+#[test]
+fn events_leave_in_the_order_in_which_they_came() {
+    let dir = tempfile::tempdir().unwrap();
+    for queue in [memory(1 << 20), disk(dir.path(), 1 << 20)] {
+        numbers(0..100).iter().for_each(|line| queue.push(line));
+        assert_eq!(queue.counts().pending(), 100);
+        assert_eq!(all(&queue), numbers(0..100));
+        assert_eq!((queue.counts().pending(), queue.counts().dropped()), (0, 0));
+    }
+}
+
+#[test]
+fn a_queue_on_disk_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = disk(dir.path(), 1 << 20);
+    numbers(0..10).iter().for_each(|line| first.push(line));
+    for _ in 0..4 {
+        take(&first).unwrap();
+    }
+    // Sent but not known to be taken: it will be sent again.
+    first.first().unwrap().unwrap();
+    drop(first);
+    let second = disk(dir.path(), 1 << 20);
+    assert_eq!(second.counts().pending(), 6);
+    second.push("event 00010");
+    assert_eq!(all(&second), numbers(4..11));
+    drop(second);
+    assert_eq!(all(&disk(dir.path(), 1 << 20)), Vec::<String>::new());
+}
+
+#[test]
+fn delivered_segments_are_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = disk(dir.path(), 64 << 20);
+    let long = "x".repeat(100_000);
+    for _ in 0..40 {
+        queue.push(&long);
+    }
+    let segments = || {
+        fs::read_dir(dir.path())
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|kind| kind == "events"))
+            .count()
+    };
+    assert!(segments() > 3);
+    assert_eq!(all(&queue).len(), 40);
+    assert_eq!(segments(), 1);
+    queue.push("more");
+    drop(queue);
+    assert_eq!(all(&disk(dir.path(), 64 << 20)), ["more"]);
+}
+
+#[test]
+fn a_full_queue_drops_the_oldest() {
+    let dir = tempfile::tempdir().unwrap();
+    for queue in [memory(120), disk(dir.path(), 120)] {
+        numbers(0..50).iter().for_each(|line| queue.push(line));
+        assert_eq!(queue.counts().dropped(), 40);
+        assert_eq!(queue.counts().pending(), 10);
+        assert_eq!(all(&queue), numbers(40..50));
+    }
+}
+
+#[test]
+fn an_event_that_is_dropped_while_it_is_sent_takes_no_other_with_it() {
+    let queue = memory(24);
+    queue.push("event 00000");
+    let sent = queue.first().unwrap().unwrap();
+    numbers(1..4).iter().for_each(|line| queue.push(line));
+    queue.delivered(&sent).unwrap();
+    assert_eq!(all(&queue), numbers(2..4));
+}
+
+#[test]
+fn a_torn_line_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = disk(dir.path(), 1 << 20);
+    numbers(0..2).iter().for_each(|line| queue.push(line));
+    drop(queue);
+    let segment = dir.path().join(format!("{:020}.events", 1));
+    let whole = fs::read_to_string(&segment).unwrap();
+    fs::write(&segment, format!("{whole}event 000")).unwrap();
+    let queue = disk(dir.path(), 1 << 20);
+    queue.push("event 00002");
+    assert_eq!(all(&queue), numbers(0..3));
+}
+
+#[test]
+fn a_lost_position_repeats_what_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = disk(dir.path(), 1 << 20);
+    numbers(0..3).iter().for_each(|line| queue.push(line));
+    take(&queue).unwrap();
+    drop(queue);
+    fs::write(dir.path().join("position"), "nonsense").unwrap();
+    assert_eq!(all(&disk(dir.path(), 1 << 20)), numbers(0..3));
+}
+
+#[test]
+fn two_processes_do_not_share_a_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = disk(dir.path(), 1 << 20);
+    assert!(Disk::open(dir.path()).is_err());
+}
