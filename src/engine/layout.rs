@@ -147,6 +147,11 @@ pub fn blobs_root() -> DriverPath {
     path(BLOBS.to_owned())
 }
 
+/// Where the directories of all data of one algorithm are, by the beginnings of their digests.
+pub fn blob_shards(algorithm: Algorithm) -> DriverPath {
+    path(format!("{BLOBS}/{algorithm}"))
+}
+
 /// The top of all repositories.
 pub fn repositories_root() -> DriverPath {
     path(REPOSITORIES.to_owned())
@@ -203,6 +208,16 @@ pub fn revision(name: &RepositoryName, digest: &Digest) -> DriverPath {
 /// The directory of a repository's layer links.
 pub fn layers(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_layers"))
+}
+
+/// The directory of a repository's layer links of one algorithm.
+pub fn layers_of(name: &RepositoryName, algorithm: Algorithm) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_layers/{algorithm}"))
+}
+
+/// The repository that a directory below [`repositories_root`] is, if its name may be one.
+pub fn repository_at(path: &DriverPath) -> Option<RepositoryName> {
+    path.below(&repositories_root()).and_then(|name| name.parse().ok())
 }
 
 /// Everything about one blob in a repository.

@@ -11,7 +11,7 @@ use super::ids::Ids;
 use super::inventory::{Data, Inventory, everything};
 use super::last::LastRun;
 use super::lease::Lease;
-use super::library::Library;
+use super::library::{How, Library};
 use super::links::{self, Tagged};
 use super::mark::mark;
 use super::options::Options;
@@ -118,9 +118,8 @@ impl<'a> Collection<'a> {
 
     /// Walks, reads, marks and plans; tells the observer.
     async fn plan(&mut self) -> Result<Plan> {
-        let roots = everything();
-        let mut inventory =
-            Inventory::walk(self.driver(), &roots, self.cutoff, &mut self.ids, &mut self.pulse).await?;
+        let is_survey = self.options.dry_run && !self.driver().capabilities().flat;
+        let mut inventory = if is_survey { self.survey().await? } else { self.walk(&everything()).await? };
         self.data = std::mem::take(&mut inventory.data);
         self.report.files = inventory.files;
         self.report.repositories = inventory.repositories.len() as u64;
@@ -130,16 +129,27 @@ impl<'a> Collection<'a> {
             .map(|file| (file.path, file.size_bytes))
             .collect();
         self.report.unreadable = self.read(&mut inventory).await?;
+        if is_survey {
+            self.look_closer(&mut inventory).await?;
+        }
         self.report.manifests_read = self.library.len() as u64;
 
         let marks = mark(&inventory, &self.data, &self.library, self.options.delete_untagged);
         let before = self.uploads().map(|options| options.older_than);
         let mut plan = plan(&inventory, &self.data, &self.library, &marks, &self.ids, before);
-        plan.repositories.extend(self.bare_repositories(&inventory).await?);
+        plan.repositories.extend(match inventory.bare.take() {
+            Some(bare) => bare,
+            None => self.bare_repositories(&inventory).await?,
+        });
         self.report.young = plan.young;
         plan.repositories.retain(|name| !inventory.has_foreign(name));
         self.announce(&inventory, &marks, &plan);
         Ok(plan)
+    }
+
+    /// Every file below some roots.
+    pub(super) async fn walk(&mut self, roots: &[DriverPath]) -> Result<Inventory> {
+        Inventory::walk(self.driver(), roots, self.cutoff, &mut self.ids, &mut self.pulse).await
     }
 
     /// Reads the links and manifests of an inventory.
@@ -147,8 +157,9 @@ impl<'a> Collection<'a> {
         let (driver, options) = (self.driver(), self.options);
         let unreadable =
             links::read(driver, inventory, &mut self.tagged, &mut self.ids, options, &mut self.pulse).await?;
-        let Self { library, data, ids, pulse, .. } = self;
-        library.read(driver, inventory, data, ids, options.concurrency, pulse).await?;
+        let Self { library, data, ids, pulse, cutoff, .. } = self;
+        let how = How { concurrency: options.concurrency, cutoff: *cutoff };
+        library.read(driver, inventory, data, ids, how, pulse).await?;
         Ok(unreadable)
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Inventory {
     pub(super) temporary: Vec<FileInfo>,
     pub(super) foreign: Vec<DriverPath>,
     pub(super) files: u64,
+    /// Repositories of which there are nothing but directories, if that is known.
+    pub(super) bare: Option<Vec<RepositoryName>>,
 }
 
 /// Everything in one repository.
@@ -46,8 +48,30 @@ pub(super) struct Contents {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
     pub(super) id: Id,
-    /// Younger than the grace period, or to be treated so.
-    pub(super) young: bool,
+    pub(super) age: Age,
+}
+
+/// How old something is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Age {
+    /// Older than the grace period.
+    Old,
+    /// Younger, or to be treated so.
+    Young,
+    /// It was seen in a listing, which tells neither that nor whether it is there.
+    Unknown,
+}
+
+impl Age {
+    pub(super) fn of(file: &FileInfo, cutoff: SystemTime) -> Self {
+        if file.modified > cutoff { Self::Young } else { Self::Old }
+    }
+}
+
+impl Link {
+    pub(super) fn is_young(self) -> bool {
+        self.age == Age::Young
+    }
 }
 
 /// A link from a digest of another algorithm.
@@ -73,24 +97,60 @@ pub(super) struct History {
 /// The data of all blobs and manifests.
 #[derive(Debug, Default)]
 pub(super) struct Data {
-    sizes: Vec<Option<u64>>,
+    /// In the order of ids; lengths, or one of the two below.
+    sizes: Vec<u64>,
     young: IdSet,
 }
 
+/// There are none.
+const ABSENT: u64 = u64::MAX;
+
+/// They were seen in a listing.
+const UNKNOWN: u64 = u64::MAX - 1;
+
 impl Data {
-    pub(super) fn set(&mut self, id: Id, size_bytes: Option<u64>, young: bool) {
-        if id.index() >= self.sizes.len() {
-            self.sizes.resize(id.index() + 1, None);
-        }
-        self.sizes[id.index()] = size_bytes;
-        if young {
+    /// What a look at them has shown.
+    pub(super) fn set(&mut self, id: Id, info: Option<&FileInfo>, cutoff: SystemTime) {
+        self.put(id, info.map_or(ABSENT, |info| info.size_bytes));
+        if info.is_some_and(|info| info.modified > cutoff) {
             self.young.insert(id);
         }
     }
 
-    /// How long they are, if they are there.
+    /// That they stand in a listing.
+    pub(super) fn list(&mut self, id: Id) {
+        self.put(id, UNKNOWN);
+    }
+
+    /// That they were deleted.
+    pub(super) fn remove(&mut self, id: Id) {
+        self.put(id, ABSENT);
+    }
+
+    fn put(&mut self, id: Id, size_bytes: u64) {
+        if id.index() >= self.sizes.len() {
+            self.sizes.resize(id.index() + 1, ABSENT);
+        }
+        self.sizes[id.index()] = size_bytes;
+    }
+
+    fn get(&self, id: Id) -> u64 {
+        self.sizes.get(id.index()).copied().unwrap_or(ABSENT)
+    }
+
+    /// Whether they are there, as far as is known.
+    pub(super) fn is_there(&self, id: Id) -> bool {
+        self.get(id) != ABSENT
+    }
+
+    /// Whether only a listing has shown them.
+    pub(super) fn is_unknown(&self, id: Id) -> bool {
+        self.get(id) == UNKNOWN
+    }
+
+    /// How long they are, if they are there and were looked at.
     pub(super) fn size_bytes(&self, id: Id) -> Option<u64> {
-        self.sizes.get(id.index()).copied().flatten()
+        Some(self.get(id)).filter(|size_bytes| !matches!(*size_bytes, ABSENT | UNKNOWN))
     }
 
     pub(super) fn is_young(&self, id: Id) -> bool {
@@ -113,23 +173,41 @@ impl Inventory {
         let mut inventory = Self::default();
         let mut files = select_all(roots.iter().map(|root| driver.walk(root, None)));
         while let Some(file) = files.try_next().await? {
-            inventory.files += 1;
-            let young = file.modified > cutoff;
-            match Entry::parse(&file.path) {
-                Some(entry) => inventory.take(entry, file, young, ids),
-                None if !layout::is_temporary(&file.path) => inventory.foreign.push(file.path),
-                None if young => {}
-                None => inventory.temporary.push(file),
-            }
+            inventory.take_file(file, cutoff, ids);
             pulse.beat().await?;
         }
         Ok(inventory)
     }
 
-    fn take(&mut self, entry: Entry, file: FileInfo, young: bool, ids: &mut Ids) {
+    pub(super) fn take_file(&mut self, file: FileInfo, cutoff: SystemTime, ids: &mut Ids) {
+        self.files += 1;
+        let young = file.modified > cutoff;
+        match Entry::parse(&file.path) {
+            Some(entry) => self.take(entry, file, cutoff, ids),
+            None if !layout::is_temporary(&file.path) => self.foreign.push(file.path),
+            None if young => {}
+            None => self.temporary.push(file),
+        }
+    }
+
+    /// Takes note of the names in the directory of a repository's layers.
+    pub(super) fn take_layer_names(&mut self, name: &RepositoryName, digests: &[Digest], ids: &mut Ids) {
+        self.files += digests.len() as u64;
+        if digests.is_empty() {
+            return;
+        }
+        let contents = self.contents(name);
+        contents.layers.reserve_exact(digests.len());
+        let links = digests.iter().map(|digest| Link { id: ids.intern(digest), age: Age::Unknown });
+        contents.layers.extend(links);
+    }
+
+    fn take(&mut self, entry: Entry, file: FileInfo, cutoff: SystemTime, ids: &mut Ids) {
+        let age = Age::of(&file, cutoff);
+        let young = age == Age::Young;
         match entry {
             Entry::Blob(digest) if digest.is_canonical() => {
-                self.data.set(ids.intern(&digest), Some(file.size_bytes), young);
+                self.data.set(ids.intern(&digest), Some(&file), cutoff);
             }
             // Content is never stored under another algorithm.
             Entry::Blob(_) => self.foreign.push(file.path),
@@ -140,7 +218,7 @@ impl Inventory {
                 match id.is_alias() {
                     true => contents.aliases.push(Alias { id, of_manifest: false, young, canonical: None }),
                     false => {
-                        contents.layers.push(Link { id, young });
+                        contents.layers.push(Link { id, age });
                         contents.check(file.size_bytes, || Entry::LayerLink(name, digest));
                     }
                 }
@@ -151,7 +229,7 @@ impl Inventory {
                 match id.is_alias() {
                     true => contents.aliases.push(Alias { id, of_manifest: true, young, canonical: None }),
                     false => {
-                        contents.revisions.push(Link { id, young });
+                        contents.revisions.push(Link { id, age });
                         contents.check(file.size_bytes, || Entry::RevisionLink(name, digest));
                     }
                 }
@@ -163,7 +241,7 @@ impl Inventory {
             }
             Entry::TagIndex(name, tag, digest) => {
                 let id = ids.intern(&digest);
-                self.contents(&name).history(&tag).entries.push(Link { id, young });
+                self.contents(&name).history(&tag).entries.push(Link { id, age });
             }
             Entry::UploadData(name, id)
             | Entry::UploadStartedAt(name, id)
@@ -185,6 +263,13 @@ impl Inventory {
             }),
         };
         &mut self.repositories[place]
+    }
+
+    /// Puts the repositories in the order in which a walk meets them.
+    pub(super) fn sort(&mut self) {
+        self.repositories.sort_by_cached_key(|contents| layout::layers(&contents.name));
+        let names = self.repositories.iter().enumerate();
+        self.places = names.map(|(place, contents)| (contents.name.clone(), place)).collect();
     }
 
     /// Whether there are files in the repository that are none of ours.
@@ -223,7 +308,17 @@ impl Contents {
         &mut self.tags[last]
     }
 
-    fn check(&mut self, size_bytes: u64, entry: impl FnOnce() -> Entry) {
+    /// Whether there is nothing in it at all.
+    pub(super) fn is_blank(&self) -> bool {
+        self.layers.is_empty()
+            && self.revisions.is_empty()
+            && self.aliases.is_empty()
+            && self.tags.is_empty()
+            && self.uploads.is_empty()
+    }
+
+    /// Takes note of what is wrong with a link.
+    pub(super) fn check(&mut self, size_bytes: u64, entry: impl FnOnce() -> Entry) {
         if size_bytes != LINK_BYTES {
             self.odd.push(entry());
         }
@@ -245,7 +340,7 @@ impl Contents {
             _ => return,
         };
         let id = ids.intern(digest);
-        links.iter_mut().filter(|link| link.id == id).for_each(|link| link.young = true);
+        links.iter_mut().filter(|link| link.id == id).for_each(|link| link.age = Age::Young);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{StorageDriver, StorageDriverExt};
@@ -19,6 +20,15 @@ pub(super) struct Library {
     readings: HashMap<Id, Reading>,
     /// Children of indexes that say to be manifests.
     children: HashSet<Id>,
+}
+
+/// How manifests are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// So many at a time.
+    pub(super) concurrency: usize,
+    /// Data that were modified later are young.
+    pub(super) cutoff: SystemTime,
 }
 
 /// What a manifest refers to.
@@ -61,9 +71,9 @@ impl Library {
         &mut self,
         driver: &Arc<dyn StorageDriver>,
         inventory: &Inventory,
-        data: &Data,
+        data: &mut Data,
         ids: &mut Ids,
-        concurrency: usize,
+        how: How,
         pulse: &mut Pulse,
     ) -> Result<()> {
         let revisions = inventory.repositories.iter().flat_map(|contents| &contents.revisions);
@@ -72,14 +82,12 @@ impl Library {
             wanted.retain(|id| self.readings.get(id).is_none_or(|reading| reading.state == State::Gone));
             wanted.sort_unstable();
             wanted.dedup();
-            self.read_these(driver, &wanted, data, ids, concurrency, pulse).await?;
+            self.read_these(driver, &wanted, data, ids, how, pulse).await?;
             // Very old registries linked manifests like layers; such a child is met in its index alone.
             let mut children: Vec<Id> = self.children.drain().collect();
             children.sort_unstable();
             wanted = children;
-            wanted.retain(|id| {
-                !id.is_alias() && !self.readings.contains_key(id) && data.size_bytes(*id).is_some()
-            });
+            wanted.retain(|id| !id.is_alias() && !self.readings.contains_key(id) && data.is_there(*id));
         }
         Ok(())
     }
@@ -88,26 +96,35 @@ impl Library {
         &mut self,
         driver: &Arc<dyn StorageDriver>,
         wanted: &[Id],
-        data: &Data,
+        data: &mut Data,
         ids: &mut Ids,
-        concurrency: usize,
+        how: How,
         pulse: &mut Pulse,
     ) -> Result<()> {
-        let paths: Vec<_> =
-            wanted.iter().map(|id| (*id, data_path(ids, *id), data.size_bytes(*id))).collect();
+        let paths: Vec<_> = wanted
+            .iter()
+            .map(|id| (*id, data_path(ids, *id), data.size_bytes(*id), data.is_unknown(*id)))
+            .collect();
         let mut contents = stream::iter(paths)
-            .map(|(id, path, size_bytes)| {
+            .map(|(id, path, size_bytes, is_unknown)| {
                 let driver = driver.clone();
                 async move {
+                    let info = if is_unknown { driver.stat_if_any(&path).await? } else { None };
+                    let seen = is_unknown.then_some(info);
+                    let size_bytes =
+                        seen.as_ref().and_then(Option::as_ref).map(|info| info.size_bytes).or(size_bytes);
                     if let Some(size_bytes) = size_bytes.filter(|size_bytes| *size_bytes > LARGEST_BYTES) {
-                        return Ok((id, Err(size_bytes)));
+                        return Ok((id, seen, Err(size_bytes)));
                     }
-                    Ok::<_, super::Error>((id, Ok(driver.get_content_if_any(&path).await?)))
+                    Ok::<_, super::Error>((id, seen, Ok(driver.get_content_if_any(&path).await?)))
                 }
             })
-            .buffered(concurrency.max(1));
-        while let Some((id, content)) = contents.try_next().await? {
+            .buffered(how.concurrency.max(1));
+        while let Some((id, seen, content)) = contents.try_next().await? {
             pulse.beat().await?;
+            if let Some(info) = seen {
+                data.set(id, info.as_ref(), how.cutoff);
+            }
             let reading = match content {
                 Ok(Some(bytes)) => self.understand(id, &bytes, ids),
                 Ok(None) => Reading::default(),

@@ -90,10 +90,10 @@ impl<'a> Marker<'a> {
             let is_live = is_obscure || needed.contains(&link.id);
             if is_live {
                 live_data.insert(link.id);
-            } else if link.young {
+            } else if link.is_young() {
                 young_data.insert(link.id);
             }
-            is_live || link.young
+            is_live || link.is_young()
         };
         let layers = self.contents.layers.iter().map(&mut keep).collect();
         RepositoryMarks { revisions, layers, is_obscure }
@@ -113,7 +113,7 @@ impl<'a> Marker<'a> {
         let guessed =
             |id| matches!(self.library.get(id), Some(reading) if matches!(reading.state, State::Guessed(_)));
         let stays = revisions
-            .filter(|link| link.young || self.data.is_young(link.id) || guessed(link.id))
+            .filter(|link| link.is_young() || self.data.is_young(link.id) || guessed(link.id))
             .map(|link| link.id);
         let tagged = self.contents.tags.iter().filter_map(|history| history.current);
         stays.chain(tagged.filter(|id| self.places.contains_key(id))).collect()

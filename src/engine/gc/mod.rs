@@ -48,6 +48,7 @@ mod options;
 mod plan;
 mod pulse;
 mod report;
+mod survey;
 mod sweep;
 
 pub use collect::collect;

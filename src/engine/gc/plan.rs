@@ -74,6 +74,9 @@ impl Plan {
         library: &Library,
         uploads_before: Option<SystemTime>,
     ) {
+        if contents.is_blank() {
+            return;
+        }
         let name = &contents.name;
         let lives = |links: &[super::inventory::Link], marks: &[bool]| -> HashSet<Id> {
             links.iter().zip(marks).filter(|(_, live)| **live).map(|(link, _)| link.id).collect()
@@ -115,7 +118,7 @@ impl Plan {
         for history in &contents.tags {
             left += usize::from(history.is_current);
             for entry in &history.entries {
-                if marks.is_obscure || entry.young || live_revisions.contains(&entry.id) {
+                if marks.is_obscure || entry.is_young() || live_revisions.contains(&entry.id) {
                     left += 1;
                 } else {
                     self.tag_entries.push((name.clone(), history.tag.clone(), entry.id));

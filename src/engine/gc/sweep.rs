@@ -8,7 +8,7 @@ use sampan_driver::{DriverPath, StorageDriverExt};
 use super::Result;
 use super::collect::Collection;
 use super::ids::Id;
-use super::inventory::{Inventory, data_path};
+use super::inventory::data_path;
 use super::links::alias_entry;
 use super::mark::mark;
 use super::plan::{Plan, plan};
@@ -118,7 +118,7 @@ impl Collection<'_> {
         self.report.saved += (items.len() - dead_blobs.len() - single) as u64;
         for (id, size_bytes) in dead_blobs {
             self.report.blobs.add(*size_bytes);
-            self.data.set(*id, None, false);
+            self.data.remove(*id);
         }
         self.spare().await
     }
@@ -189,12 +189,9 @@ impl Collection<'_> {
             .buffered(self.options.concurrency.max(1));
         while let Some((id, info)) = infos.try_next().await? {
             self.pulse.beat().await?;
-            let young = info.as_ref().is_some_and(|info| info.modified > self.cutoff);
-            self.data.set(id, info.map(|info| info.size_bytes), young);
+            self.data.set(id, info.as_ref(), self.cutoff);
         }
-        let roots = [layout::repositories_root()];
-        let mut inventory =
-            Inventory::walk(driver, &roots, self.cutoff, &mut self.ids, &mut self.pulse).await?;
+        let mut inventory = self.walk(&[layout::repositories_root()]).await?;
         // What cannot be read was reported the first time.
         self.read(&mut inventory).await?;
         let marks = mark(&inventory, &self.data, &self.library, self.options.delete_untagged);
