@@ -11,6 +11,7 @@ mod deployment;
 mod docker;
 mod exchange;
 mod interrupted;
+mod measured;
 mod notifications;
 mod object_store;
 mod peer;
