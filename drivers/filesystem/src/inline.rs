@@ -46,11 +46,16 @@ pub(crate) fn read(file: &File, offset: u64, len: u64) -> Option<Bytes> {
 /// Fills `buffer` from `offset` on with what is in memory; tells how much that was.
 pub(crate) fn fill(file: &File, offset: u64, buffer: &mut [u8]) -> usize {
     let mut filled = 0;
+    let mut flags = ReadWriteFlags::NOWAIT;
     while filled < buffer.len() {
         let mut rest = [IoSliceMut::new(&mut buffer[filled..])];
-        match rustix::io::preadv2(file, &mut rest, offset + filled as u64, ReadWriteFlags::NOWAIT) {
+        match rustix::io::preadv2(file, &mut rest, offset + filled as u64, flags) {
             Ok(read) if read > 0 => filled += read,
             Err(Errno::INTR) => {}
+            // tmpfs cannot say what is in memory, because all of it is.
+            Err(Errno::OPNOTSUPP) if !flags.is_empty() && is_on_tmpfs(file) => {
+                flags = ReadWriteFlags::empty();
+            }
             // The end, what is on disk alone, or an error, which whoever reads with patience will meet again.
             _ => break,
         }
@@ -64,6 +69,11 @@ pub(crate) fn fill(file: &File, offset: u64, buffer: &mut [u8]) -> usize {
 pub(crate) fn is_cached(file: &File, range: Range<u64>) -> bool {
     let probes = range.clone().step_by(PROBED_BYTES).chain(range.end.checked_sub(1));
     probes.into_iter().all(|offset| fill(file, offset, &mut [0]) == 1)
+}
+
+fn is_on_tmpfs(file: &File) -> bool {
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
 }
 
 #[cfg(test)]
@@ -82,6 +92,17 @@ mod tests {
             && let Some(content) = read(&file, 0, file::size_bytes(&stat))
         {
             assert_eq!(content, "sha256:x");
+        }
+    }
+
+    #[test]
+    fn a_file_on_tmpfs_is_read_without_a_thread() {
+        let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return }; // A machine without one has nothing to test.
+        std::fs::write(dir.path().join("file"), [7; 100_000]).unwrap();
+        let file = File::open(dir.path().join("file")).unwrap();
+        if is_on_tmpfs(&file) {
+            assert_eq!(read(&file, 10, 50_000).unwrap(), [7; 50_000][..]);
+            assert!(is_cached(&file, 0..100_000) && !is_cached(&file, 0..100_001));
         }
     }
 
