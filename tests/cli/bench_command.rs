@@ -152,7 +152,7 @@ fn mistakes_are_explained() {
     check("ftp://localhost", &[], 1, "begins neither with http:// nor with https://");
     check(&url(&registry), &["--pid", "2147483647"], 1, "process 2147483647 cannot be watched");
     check(&url(&registry), &["--work", "pull-lagre"], 2, "pull-large");
-    check(&url(&registry), &["--large", "10"], 1, "a blob has at least 32 bytes");
+    check(&url(&registry), &["--small", "10"], 1, "a blob has at least 32 bytes");
     check(&url(&registry), &["--vs-pid", "1"], 2, "--vs");
     check(&url(&registry), &["--files", ".", "--work", "catalog"], 1, "catalog cannot be asked of");
 }
