@@ -74,10 +74,14 @@ pub(super) fn of_certificate(security: &Security) -> Result<Vec<Box<dyn Collecto
     )?])
 }
 
-/// The cache of manifests, under the names that Distribution has for its cache of descriptors.
-pub(super) fn of_cache(registry: &Registry) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+/// The cache of manifests, under the names that Distribution has for its cache of descriptors; and Redis behind it.
+pub(super) fn of_cache(
+    registry: &Registry,
+    redis: Option<Arc<RedisDescriptors>>,
+) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let (asked, found) = (registry.clone(), registry.clone());
-    Ok(vec![
+    let seconds = redis.as_ref().map(|redis| redis.collector());
+    let cache = [
         Reading::counter(
             "registry_storage_cache_requests_total",
             "The number of cache requests received.",
@@ -90,10 +94,11 @@ pub(super) fn of_cache(registry: &Registry) -> Result<Vec<Box<dyn Collector>>, M
         )?,
         Reading::counter(
             "registry_storage_cache_errors_total",
-            "The number of cache requests that failed; a cache in memory does not fail.",
-            || 0,
+            "The number of cache requests that failed; a cache in memory does not fail, one in Redis may.",
+            move || redis.as_ref().map_or(0, |redis| redis.failures()),
         )?,
-    ])
+    ];
+    Ok(cache.into_iter().chain(seconds).collect())
 }
 
 /// The health checks: how many fail, and whether uploads are taken.
@@ -140,18 +145,6 @@ pub(super) fn of_requests(metrics: &Metrics, http: &HttpConfig) -> Result<Arc<Ht
     let requests = HttpMetrics::new(repositories)?;
     metrics.register(requests.collectors())?;
     Ok(Arc::new(requests))
-}
-
-/// What the descriptor cache knows of its server.
-pub(super) fn of_descriptors(cache: Arc<RedisDescriptors>) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
-    Ok(vec![
-        cache.collector(),
-        Reading::counter(
-            "sampan_redis_failures_total",
-            "Questions that the Redis server did not answer.",
-            move || cache.failures(),
-        )?,
-    ])
 }
 
 /// What a server knows of its connections.

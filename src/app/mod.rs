@@ -83,9 +83,6 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let health = checks.board();
     options.health = health.clone();
     options.metrics = metrics.as_ref().map(|page| metrics::of_requests(page, &config.http)).transpose()?;
-    if let (Some(metrics), Some(descriptors)) = (&metrics, descriptors) {
-        metrics.register(metrics::of_descriptors(descriptors)?)?;
-    }
 
     let notifier = notifications::notifier(config).await?;
     if let (Some(metrics), Some(notifier)) = (&metrics, &notifier) {
@@ -99,7 +96,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         metrics.register(metrics::of_connections(&server.statistics())?)?;
         metrics.register(metrics::of_health(&health)?)?;
         metrics.register(metrics::of_certificate(&security)?)?;
-        metrics.register(metrics::of_cache(&registry)?)?;
+        metrics.register(metrics::of_cache(&registry, descriptors)?)?;
         metrics.register(metrics::of_disk(checks.disk_space())?)?;
     }
     let collector = Arc::new(Collector::new(registry.clone(), collection::settings(&config.storage)));
