@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::Secret;
 use super::values::GoDuration;
 
-/// How a redis server is reached. Keys beyond [`RedisConfig::SERVED`] have no effect, of which a warning tells.
+/// How a redis server is reached. Its other keys have no effect, of which a warning tells.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
