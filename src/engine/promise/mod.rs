@@ -26,7 +26,7 @@
 //! look was written before the mark began.
 //!
 //! The last sight costs requests, and while there is no run nothing vanishes: data that were seen or stored since the look that
-//! is still believed are there ([`has_data`](Promises::has_data)). That is no cache: the answer is as old as that look at most,
+//! is still believed are there (`Promises::has_data`). That is no cache: the answer is as old as that look at most,
 //! and what a user may delete at any time, a link, is asked of the store each time.
 //!
 //! What it takes for granted: from its token to the end of a promise nobody takes longer than half the grace; clocks agree
