@@ -32,7 +32,7 @@ const WRITERS: u64 = 4;
 fn main() {
     let mut args = std::env::args().skip(1);
     let usage = "usage: generate-store DIRECTORY [TIMES]";
-    let root = PathBuf::from(args.next().expect(usage));
+    let root = args.next().filter(|root| !root.starts_with('-')).map(PathBuf::from).expect(usage);
     let times: u64 = args.next().map_or(1, |times| times.parse().expect(usage));
     let store = Store { root, layers: LAYERS * times, files: AtomicU64::new(0) };
     std::thread::scope(|scope| {
