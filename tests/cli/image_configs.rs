@@ -9,73 +9,7 @@ use std::process::Command;
 use super::debug_listener::{debug, get};
 use super::support::binary;
 use crate::clients::support::{Process, RegistryProcess};
-
-/// The image of Distribution's own repository.
-const UPSTREAM: &str = "\
-version: 0.1
-log:
-  level: debug
-  fields:
-    service: registry
-    environment: development
-storage:
-  delete:
-    enabled: true
-  cache:
-    blobdescriptor: inmemory
-  filesystem:
-    rootdirectory: /var/lib/registry
-  maintenance:
-    uploadpurging:
-      enabled: false
-  tag:
-    concurrencylimit: 8
-http:
-  addr: :5000
-  debug:
-    addr: :5001
-    prometheus:
-      enabled: true
-      path: /metrics
-  headers:
-    X-Content-Type-Options: [nosniff]
-health:
-  storagedriver:
-    enabled: true
-    interval: 10s
-    threshold: 3
-";
-
-/// Docker's official image `registry:3`.
-const LIBRARY: &str = "\
-version: 0.1
-log:
-  level: debug
-  fields:
-    service: registry
-    environment: development
-storage:
-  delete:
-    enabled: true
-  cache:
-    blobdescriptor: inmemory
-  filesystem:
-    rootdirectory: /var/lib/registry
-  tag:
-    concurrencylimit: 5
-http:
-  addr: :5000
-  debug:
-    addr: :5001
-    prometheus:
-      enabled: true
-      path: /metrics
-health:
-  storagedriver:
-    enabled: true
-    interval: 10s
-    threshold: 3
-";
+use crate::support::image_configs::{LIBRARY, UPSTREAM};
 
 /// `command`, which has a configuration, on ports and in a directory of its own.
 fn start(command: &mut Command, directory: &Path) -> RegistryProcess {

@@ -8,21 +8,10 @@ use std::process::Command;
 use serde_json::json;
 
 use super::support::{Dockerd, Process, run, tool};
+use crate::support::image_configs::GUIDE;
 
 /// Who the registry is in its container.
 const USER: u32 = 65532;
-
-/// The guide's configuration: no `version`, no `http`.
-const GUIDE: &str = "\
-storage:
-  filesystem:
-    rootdirectory: /var/lib/registry
-  delete:
-    enabled: true
-  maintenance:
-    readonly:
-      enabled: false
-";
 
 #[test]
 #[ignore = "needs docker, skopeo and htpasswd, as root"]
@@ -64,7 +53,8 @@ fn it_serves_without_any_configuration(docker: &Dockerd) {
     // A name, because a binary without shared libraries must be able to look one up.
     let registry = Container::run(docker, &["--env=REGISTRY_HTTP_ADDR=localhost:0"], &[]);
     let image = format!("{}/some/app:1", registry.host());
-    push_and_pull(docker, &image);
+    docker.build(&image, &[b"a layer", b"another"]);
+    docker.push_and_pull(&image);
     let version = docker.run(&["run", "--rm", "--network=none", "sampan", "--version"]);
     assert_eq!(version, format!("registry sampan v{}", env!("CARGO_PKG_VERSION")));
     assert_eq!(registry.stop(), "0");
@@ -131,12 +121,14 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     );
     let host = registry.host();
     docker.run(&["login", "--username=alice", "--password=wonderland", &host]);
-    push_and_pull(docker, &format!("{host}/registry:3"));
+    let image = format!("{host}/registry:3");
+    docker.build(&image, &[b"a layer", b"another"]);
+    docker.push_and_pull(&image);
     assert!(path("data/docker/registry/v2/repositories/registry").is_dir());
 
     // `latest` hides what it pointed at before, and the collection finds it.
-    docker.build(&format!("{host}/registry:3"), &[b"something else"]);
-    docker.run(&["push", &format!("{host}/registry:3")]);
+    docker.build(&image, &[b"something else"]);
+    docker.run(&["push", &image]);
     for binary in ["bin/registry", "registry"] {
         let collect = [
             "garbage-collect",
@@ -159,18 +151,8 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     assert!(users.contains("alice"), "{users}");
     docker.run(&["kill", "--signal=HUP", &registry.id]);
     registry.log.wait_for(|line| line.contains("SIGHUP").then_some(()));
-    docker.run(&["pull", &format!("{host}/registry:3")]);
+    docker.run(&["pull", &image]);
     assert_eq!(registry.stop(), "0");
-}
-
-#[track_caller]
-fn push_and_pull(docker: &Dockerd, image: &str) {
-    docker.build(image, &[b"a layer", b"another"]);
-    let id = docker.run(&["image", "inspect", "--format", "{{.Id}}", image]);
-    docker.run(&["push", image]);
-    docker.run(&["rmi", image]);
-    docker.run(&["pull", image]);
-    assert_eq!(docker.run(&["image", "inspect", "--format", "{{.Id}}", image]), id);
 }
 
 /// A running container, removed at the end.

@@ -92,9 +92,7 @@ fn the_guide_works_step_by_step() {
     let denied = docker.docker().args(["push", &image]).output().unwrap();
     assert!(!denied.status.success(), "pushed without a login");
     docker.run(&["login", "--username", "alice", "--password", "wonderland", &address]);
-    docker.run(&["push", &image]);
-    docker.run(&["rmi", &image]);
-    docker.run(&["pull", &image]);
+    docker.push_and_pull(&image);
     let inspect = |tag: &str| {
         let mut command = tool("skopeo");
         command.args(["inspect", "--creds", "alice:wonderland", "--cert-dir"]).arg(&certs);
@@ -152,9 +150,7 @@ fn without_tls_docker_logs_in_to_an_insecure_registry() {
     let image = format!("{}/app:1", service.host());
     docker.build(&image, &[b"a layer"]);
     docker.run(&["login", "--username", "alice", "--password", "wonderland", &service.host()]);
-    docker.run(&["push", &image]);
-    docker.run(&["rmi", &image]);
-    docker.run(&["pull", &image]);
+    docker.push_and_pull(&image);
 }
 
 fn count_blobs(directory: &Path) -> usize {

@@ -12,11 +12,7 @@ fn docker_pushes_and_pulls_what_it_pushed() {
 
     let big: Vec<u8> = (0..3_000_000).map(|_| rand::random()).collect();
     docker.build(&image, &[b"first", &big, b"third"]);
-    let id = docker.run(&["image", "inspect", "--format", "{{.Id}}", &image]);
-    docker.run(&["push", &image]);
-    docker.run(&["rmi", &image]);
-    docker.run(&["pull", &image]);
-    assert_eq!(docker.run(&["image", "inspect", "--format", "{{.Id}}", &image]), id);
+    docker.push_and_pull(&image);
 
     // The same layers to another repository: mounted, not sent.
     let other = format!("{}/other:1.0", registry.host());
@@ -38,11 +34,8 @@ fn docker_pushes_an_imported_image() {
     let archive = directory.path().join("rootfs.tar");
     run(tool("tar").arg("--create").arg("--file").arg(&archive).args(["--directory", "/etc", "hostname"]));
     let image = format!("{}/imported:latest", registry.host());
-    let id = docker.run(&["import", archive.to_str().unwrap(), &image]);
-    docker.run(&["push", &image]);
-    docker.run(&["rmi", &image]);
-    docker.run(&["pull", &image]);
-    assert_eq!(docker.run(&["image", "inspect", "--format", "{{.Id}}", &image]), id);
+    docker.run(&["import", archive.to_str().unwrap(), &image]);
+    docker.push_and_pull(&image);
 }
 
 #[test]

@@ -70,11 +70,7 @@ fn pushes_and_pulls(blobs: Blobs) {
     let image = format!("{}/team/app:1", nginx.address);
     let big = random(12_000_000);
     docker.build(&image, &[b"first", &big, b"third"]);
-    let id = docker.run(&["image", "inspect", "--format", "{{.Id}}", &image]);
-    docker.run(&["push", &image]);
-    docker.run(&["rmi", &image]);
-    docker.run(&["pull", &image]);
-    assert_eq!(docker.run(&["image", "inspect", "--format", "{{.Id}}", &image]), id);
+    docker.push_and_pull(&image);
     // The same layers to another repository: mounted, by one of the two.
     let other = format!("{}/other:1", nginx.address);
     docker.run(&["tag", &image, &other]);

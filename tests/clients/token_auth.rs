@@ -30,9 +30,7 @@ fn docker_logs_in_pushes_mounts_and_pulls() {
         docker.docker().args(["login", "-u", "anne", "-p", "wrong", &registry.host()]).output().unwrap();
     assert!(!wrong.status.success());
     docker.run(&["login", "-u", "anne", "-p", "secret", &registry.host()]);
-    docker.run(&["push", &image]);
-    docker.run(&["rmi", &image]);
-    docker.run(&["pull", &image]);
+    docker.push_and_pull(&image);
     assert!(registry.process.log().contains("auth.user.name=anne"), "{}", registry.process.log());
 
     // The same layers to another repository: for the mount a token for both is fetched.

@@ -50,9 +50,7 @@ fn docker_trusts_a_private_authority_and_proves_itself_by_password_or_certificat
         assert!(failed.contains("401 Unauthorized"), "{failed}");
     }
     docker.run(&["login", "--username=alice", "--password=wonderland", &host]);
-    docker.run(&["push", &image]);
-    docker.run(&["rmi", &image]);
-    docker.run(&["pull", &image]);
+    docker.push_and_pull(&image);
     docker.run(&["logout", &host]);
     docker.fail(&["pull", &image]);
 
@@ -95,9 +93,7 @@ fn docker_speaks_plain_http_to_whom_it_is_told() {
     let failed = docker.fail(&["push", &image]);
     assert!(failed.contains("no basic auth credentials"), "{failed}");
     docker.run(&["login", "--username=alice", "--password=wonderland", &host]);
-    docker.run(&["push", &image]);
-    docker.run(&["rmi", &image]);
-    docker.run(&["pull", &image]);
+    docker.push_and_pull(&image);
 }
 
 #[test]

@@ -10,58 +10,11 @@ use sampan::config::{
 };
 
 use super::{config, environment, load, warnings};
-
-/// What the image of Distribution's own repository ships, in facts.
-const UPSTREAM_IMAGE: &str = "\
-version: 0.1
-log:
-  level: debug
-  fields:
-    service: registry
-    environment: development
-storage:
-  delete:
-    enabled: true
-  cache:
-    blobdescriptor: inmemory
-  filesystem:
-    rootdirectory: /var/lib/registry
-  maintenance:
-    uploadpurging:
-      enabled: false
-  tag:
-    concurrencylimit: 8
-http:
-  addr: :5000
-  debug:
-    addr: :5001
-    prometheus:
-      enabled: true
-      path: /metrics
-  headers:
-    X-Content-Type-Options: [nosniff]
-health:
-  storagedriver:
-    enabled: true
-    interval: 10s
-    threshold: 3
-";
-
-/// The file of the deployment guide, which lacks a version and an address.
-const GUIDE: &str = "\
-storage:
-  filesystem:
-    rootdirectory: /var/lib/registry
-  delete:
-    enabled: true
-  maintenance:
-    readonly:
-      enabled: false
-";
+use crate::support::image_configs::{GUIDE, UPSTREAM};
 
 #[test]
 fn the_images_file_means_what_it_means_for_distribution() {
-    let config = config(UPSTREAM_IMAGE, &[]);
+    let config = config(UPSTREAM, &[]);
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.log.formatter, LogFormatter::Text);
     assert_eq!(config.log.fields["service"], "registry");

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod image;
+pub(crate) mod image_configs;
 pub(crate) mod odd_driver;
 pub(crate) mod server;
 pub(crate) mod store;

@@ -80,6 +80,17 @@ impl Dockerd {
         fail(self.docker().args(args))
     }
 
+    /// Pushes an image that is here, forgets it, and pulls it again: it must be the same.
+    #[track_caller]
+    pub(crate) fn push_and_pull(&self, image: &str) {
+        let id = || self.run(&["image", "inspect", "--format", "{{.Id}}", image]);
+        let before = id();
+        self.run(&["push", image]);
+        self.run(&["rmi", image]);
+        self.run(&["pull", image]);
+        assert_eq!(id(), before);
+    }
+
     /// Makes an image with one layer for each of `contents`.
     #[track_caller]
     pub(crate) fn build(&self, name: &str, contents: &[&[u8]]) {
