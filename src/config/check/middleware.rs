@@ -1,0 +1,17 @@
+//! `middleware`: whether each entry is one that is served, with options that make sense.
+
+use super::findings::Findings;
+use crate::config::{Config, Finding};
+
+impl Findings<'_> {
+    pub(super) fn middleware(&mut self, config: &Config) {
+        let Some(middleware) = &config.middleware else { return };
+        for (index, entry) in middleware.storage.iter().enumerate() {
+            if let Err(message) = entry.as_storage() {
+                let node = self.tree.at("middleware.storage").and_then(|list| list.items().get(index));
+                let origin = &node.unwrap_or(self.tree).origin;
+                self.mistakes.push(Finding::new(origin, format!("middleware.storage[{index}]"), message));
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `notifications`: whether each endpoint can be posted to.
+
+use super::findings::{Findings, is_header, is_http_url};
+use crate::config::{Config, Finding, Node};
+
+impl Findings<'_> {
+    pub(super) fn notifications(&mut self, config: &Config) {
+        let Some(notifications) = &config.notifications else { return };
+        let nodes = self.tree.at("notifications.endpoints").map(Node::items).unwrap_or_default();
+        for (index, endpoint) in notifications.endpoints.iter().enumerate() {
+            if endpoint.disabled {
+                continue;
+            }
+            let path = format!("notifications.endpoints[{index}]");
+            let node = nodes.get(index).unwrap_or(self.tree);
+            let mistake = |key: &str, message: String| {
+                let origin = &node.at(key).unwrap_or(node).origin;
+                Finding::new(origin, format!("{path}.{key}"), message)
+            };
+            let url = endpoint.url.as_deref().unwrap_or_default();
+            if !is_http_url(url) {
+                let message = format!(
+                    "expected where to post events, such as `https://portal.example.com/events`, found `{url}`"
+                );
+                self.mistakes.push(mistake("url", message));
+            }
+            for (name, values) in &endpoint.headers {
+                if !is_header(name, values.iter().map(|value| value.expose().as_str())) {
+                    self.mistakes.push(mistake("headers", format!("`{name}` is not a valid HTTP header")));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `storage`: what is said about its upkeep. What a driver's parameters mean, the driver says.
+
+use std::time::Duration;
+
+use super::findings::Findings;
+use crate::config::StorageConfig;
+
+impl Findings<'_> {
+    pub(super) fn storage(&mut self, storage: &StorageConfig) {
+        self.purging(storage);
+        self.collection(storage);
+    }
+
+    fn purging(&mut self, storage: &StorageConfig) {
+        let purging = &storage.maintenance.uploadpurging;
+        for (key, value) in [("age", purging.age), ("interval", purging.interval)] {
+            if purging.enabled && value.is_zero() {
+                self.mistake(
+                    &format!("storage.maintenance.uploadpurging.{key}"),
+                    "must be longer than nothing; to stop purging set `enabled: false`".to_owned(),
+                );
+            }
+        }
+    }
+
+    fn collection(&mut self, storage: &StorageConfig) {
+        const SHORT: Duration = Duration::from_secs(10 * 60);
+        let gc = &storage.gc;
+        let chosen = self.tree.at("storage.gc.grace").is_some();
+        if gc.grace().is_zero() {
+            self.mistake(
+                "storage.gc.grace",
+                "must be longer than nothing, since a push may be going on; the default is 24h".to_owned(),
+            );
+        } else if gc.enabled && gc.grace() < SHORT {
+            self.warning(
+                "storage.gc.grace",
+                "is short: a push that pauses for more than half of it may find what it has sent collected",
+            );
+        }
+        if !gc.enabled && !chosen && self.tree.at("storage.gc.window").is_some() {
+            self.warning("storage.gc.window", "has no effect without `enabled: true`");
+        }
+    }
+}
