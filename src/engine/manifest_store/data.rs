@@ -1,0 +1,53 @@
+//! The data of a manifest: bytes under their digest, young enough to be the token of a promise.
+
+use bytes::Bytes;
+use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
+use tokio::time::Instant;
+
+use super::ManifestStore;
+use crate::Result;
+use crate::layout::Entry;
+use crate::oci::Digest;
+use crate::promise::Renewal;
+
+impl ManifestStore {
+    /// Writes the bytes unless they are there, undamaged, and young enough.
+    pub(super) async fn store_data(&self, canonical: &Digest, bytes: &Bytes, renewal: Renewal) -> Result<()> {
+        let path = Entry::Blob(canonical.clone()).path();
+        // Only of a manifest that was here before is it likely, and worth a look; to write it again does no harm.
+        if self.repository.registry.inner.manifests.get(canonical).is_some() {
+            let here = self.driver().get_content_if_any(&path).await?.is_some_and(|stored| stored == bytes);
+            if here && !self.is_due(canonical, renewal).await? {
+                return Ok(());
+            }
+        }
+        let before = Instant::now();
+        self.driver().put_content(&path, bytes.clone(), PutMode::Overwrite).await?;
+        self.promises().note_data(canonical, before);
+        Ok(())
+    }
+
+    /// Makes the token of a manifest young, if need be: tells whether it was written.
+    pub(crate) async fn renew(&self, canonical: &Digest, renewal: Renewal) -> Result<bool> {
+        if !self.is_due(canonical, renewal).await? {
+            return Ok(false);
+        }
+        let path = Entry::Blob(canonical.clone()).path();
+        match self.driver().get_content_if_any(&path).await? {
+            // Damaged data stay as they are, for somebody to find; they are no token of anything.
+            Some(bytes) if Digest::sha256_of(&bytes) == *canonical => {
+                self.driver().put_content(&path, bytes, PutMode::Overwrite).await?;
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    async fn is_due(&self, canonical: &Digest, renewal: Renewal) -> Result<bool> {
+        if renewal == Renewal::Nothing {
+            return Ok(false);
+        }
+        let data = self.driver().stat_if_any(&Entry::Blob(canonical.clone()).path()).await?;
+        Ok(data.is_none_or(|data| renewal.is_due(data.modified)))
+    }
+}

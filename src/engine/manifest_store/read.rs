@@ -1,0 +1,145 @@
+//! Reading: by tag or digest, with the bytes or without.
+
+use bytes::Bytes;
+use sampan_driver::{DriverPath, StorageDriverExt};
+
+use super::ManifestStore;
+use crate::cache::CachedManifest;
+use crate::descriptors::CachedDescriptor;
+use crate::layout::Entry;
+use crate::oci::{Digest, Manifest, Reference};
+use crate::{Error, Happening, Result, ToldManifest};
+
+/// A manifest that is there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stored {
+    /// Its digest: the one asked for, or the canonical one of what a tag points at.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its bytes, as they were pushed; their digest was compared.
+    pub bytes: Bytes,
+}
+
+/// The same without the bytes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoredInfo {
+    /// Its digest: the one asked for, or the canonical one of what a tag points at.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+impl ManifestStore {
+    /// The manifest that a tag points at or a digest names.
+    ///
+    /// # Errors
+    ///
+    /// `ManifestUnknown`; `Corrupt` when the stored bytes are not what their digest says.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.get", skip_all)]
+    pub async fn get(&self, reference: &Reference) -> Result<Stored> {
+        let stored = self.fetch(reference).await?;
+        self.tell_pulled(reference, &stored);
+        Ok(stored)
+    }
+
+    /// What [`get`](Self::get) does, of which nobody is told.
+    pub(crate) async fn fetch(&self, reference: &Reference) -> Result<Stored> {
+        let (digest, canonical) = self.resolve(reference).await?;
+        let manifest = self.read(reference, &canonical).await?;
+        Ok(Stored { digest, media_type: manifest.kind.media_type(), bytes: manifest.bytes })
+    }
+
+    /// The same without the bytes. A manifest that was asked for by digest will be here for half the grace period at least;
+    /// one that was asked for by tag, as long as the tag.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get); `ManifestUnknown` also when it is about to be collected.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.manifest.stat",
+        skip_all
+    )]
+    pub async fn stat(&self, reference: &Reference) -> Result<StoredInfo> {
+        let info = self.promise(reference).await?;
+        if self.repository.has_listener()
+            && let Ok(stored) = self.fetch(reference).await
+        {
+            self.tell_pulled(reference, &stored);
+        }
+        Ok(info)
+    }
+
+    async fn promise(&self, reference: &Reference) -> Result<StoredInfo> {
+        let (digest, canonical) = self.resolve(reference).await?;
+        let CachedDescriptor { kind, size_bytes } = self.describe(reference, &canonical).await?;
+        let info = StoredInfo { digest, media_type: kind.media_type(), size_bytes };
+        if matches!(reference, Reference::Tag(_)) || self.repository.registry.limits().read_only {
+            return Ok(info);
+        }
+        let renewal = self.promises().renewal(self.driver()).await?;
+        if self.renew(&canonical, renewal).await? {
+            let look = self.promises().look(self.driver()).await?;
+            let doomed = look.doomed.has_manifest(&self.repository.name, &canonical);
+            if doomed || !self.contains(&canonical).await? {
+                return Err(Error::ManifestUnknown(reference.clone(), self.repository.name.clone()));
+            }
+        }
+        Ok(info)
+    }
+
+    /// Reads stored bytes as the manifest that they must be.
+    pub(crate) fn verify(path: &DriverPath, canonical: &Digest, bytes: &[u8]) -> Result<Manifest> {
+        let actual = Digest::of(canonical.algorithm(), bytes);
+        if actual != *canonical {
+            return Err(Error::Corrupt(path.clone(), format!("its content hashes to {actual}").into()));
+        }
+        Manifest::parse(bytes, None).map_err(|problem| Error::Corrupt(path.clone(), problem.into()))
+    }
+
+    async fn read(&self, reference: &Reference, canonical: &Digest) -> Result<CachedManifest> {
+        let cache = &self.repository.registry.inner.manifests;
+        if let Some(manifest) = cache.get(canonical) {
+            return Ok(manifest);
+        }
+        let path = Entry::Blob(canonical.clone()).path();
+        let Some(bytes) = self.driver().get_content_if_any(&path).await? else {
+            tracing::error!(repository = %self.repository.name, %reference, %path, "the data of manifest {canonical} are gone");
+            return Err(Error::ManifestUnknown(reference.clone(), self.repository.name.clone()));
+        };
+        let manifest = Self::verify(&path, canonical, &bytes)?;
+        let manifest = CachedManifest { kind: manifest.kind, bytes };
+        cache.insert(canonical, manifest.clone());
+        self.note(canonical, manifest.descriptor()).await;
+        Ok(manifest)
+    }
+
+    /// Kind and size of a manifest that the repository has, without its bytes if they are known.
+    async fn describe(&self, reference: &Reference, canonical: &Digest) -> Result<CachedDescriptor> {
+        let inner = &self.repository.registry.inner;
+        if let (None, Some(descriptors)) = (inner.manifests.get(canonical), &inner.descriptors)
+            && let Some(known) = descriptors.get(canonical).await
+        {
+            return Ok(known);
+        }
+        Ok(self.read(reference, canonical).await?.descriptor())
+    }
+
+    pub(super) async fn note(&self, canonical: &Digest, descriptor: CachedDescriptor) {
+        if let Some(descriptors) = &self.repository.registry.inner.descriptors {
+            descriptors.put(canonical, descriptor).await;
+        }
+    }
+
+    fn tell_pulled(&self, reference: &Reference, stored: &Stored) {
+        self.repository.tell(|| {
+            let Stored { digest, media_type, bytes } = stored.clone();
+            let tag = reference.tag().cloned();
+            Happening::ManifestPulled(ToldManifest { digest, media_type, bytes, tag })
+        });
+    }
+}

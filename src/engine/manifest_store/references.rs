@@ -1,0 +1,88 @@
+//! `References`: what a manifest needs in its repository.
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::ManifestStore;
+use crate::oci::{Digest, Manifest, Reference};
+use crate::promise::{Look, Renewal};
+use crate::{Error, Result, Validation};
+
+/// What must be there for a manifest.
+pub(super) struct References {
+    of_index: bool,
+    /// In order, none twice.
+    digests: Vec<Digest>,
+}
+
+/// How many are looked for at a time.
+const CONCURRENT_LOOKUPS: usize = 8;
+
+impl References {
+    /// What `manifest` refers to, as far as the rules want it to be there.
+    pub(super) fn of(manifest: &Manifest, validation: &Validation) -> Result<Self> {
+        let required = validation.required(manifest)?;
+        let mut digests: Vec<Digest> =
+            required.into_iter().map(|descriptor| descriptor.digest.clone()).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        Ok(Self { of_index: manifest.kind.is_index(), digests })
+    }
+
+    /// Sees that everything is there, makes its tokens young, and tells what it is stored under.
+    pub(super) async fn check(
+        &self,
+        store: &ManifestStore,
+        renewal: Renewal,
+        look: &Look,
+    ) -> Result<Vec<Digest>> {
+        // Owned digests: a stream of borrowed ones makes futures of which the compiler cannot tell that they are `Send`.
+        let found: Vec<(Digest, Option<Digest>)> = stream::iter(self.digests.clone())
+            .map(|digest| async move {
+                let canonical = self.check_one(store, &digest, renewal, look).await?;
+                Ok::<_, Error>((digest, canonical))
+            })
+            .buffered(CONCURRENT_LOOKUPS)
+            .try_collect()
+            .await?;
+        let missing: Vec<Digest> = found
+            .iter()
+            .filter(|(_, canonical)| canonical.is_none())
+            .map(|(digest, _)| digest.clone())
+            .collect();
+        match missing.is_empty() {
+            true => Ok(found.into_iter().filter_map(|(_, canonical)| canonical).collect()),
+            false => Err(Error::ManifestReferencesUnknown(missing)),
+        }
+    }
+
+    async fn check_one(
+        &self,
+        store: &ManifestStore,
+        digest: &Digest,
+        renewal: Renewal,
+        look: &Look,
+    ) -> Result<Option<Digest>> {
+        if self.of_index {
+            match store.resolve(&Reference::Digest(digest.clone())).await {
+                Ok((_, canonical)) => {
+                    store.renew(&canonical, renewal).await?;
+                    let here = store.promises().has_data(store.driver(), &canonical, look).await?;
+                    return Ok(here.then_some(canonical));
+                }
+                Err(Error::ManifestUnknown(..)) => {} // An index of blobs, as build caches are: Distribution takes them.
+                Err(error) => return Err(error),
+            }
+        }
+        let blobs = store.repository.blobs();
+        let renewed = async {
+            let canonical = blobs.find_data(digest, look).await?;
+            blobs.renew(digest, &canonical, renewal).await?;
+            Ok(canonical)
+        };
+        match renewed.await {
+            Ok(canonical) => Ok(Some(canonical)),
+            Err(Error::BlobUnknown(..)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
