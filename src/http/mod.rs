@@ -6,6 +6,8 @@
 use axum::Router;
 use tower::ServiceBuilder;
 
+use layers::Around;
+
 pub mod body;
 mod client_address;
 mod context;
@@ -47,13 +49,13 @@ pub use state::{AccessSink, AppState, HttpOptions, TraceParent};
 /// 7. `LimitUploads` reads the rewritten path.
 pub fn router(state: AppState) -> Router {
     let api = ServiceBuilder::new()
-        .layer(layers::Trace::new(&state))
-        .layer(layers::Observe::new(&state))
-        .layer(layers::Dress::new(&state))
-        .layer(layers::CatchPanic)
-        .layer(layers::GuardHealth::new(&state))
-        .layer(layers::FoldName::new(&state))
-        .layer(layers::LimitUploads::new(&state))
+        .layer(Around(layers::Trace::new(&state)))
+        .layer(Around(layers::Observe::new(&state)))
+        .layer(Around(layers::Dress::new(&state)))
+        .layer(Around(layers::CatchPanic))
+        .layer(Around(layers::GuardHealth::new(&state)))
+        .layer(Around(layers::FoldName::new(&state)))
+        .layer(Around(layers::LimitUploads::new(&state)))
         .service(routes::table().with_state(state));
     Router::new().fallback_service(api)
 }

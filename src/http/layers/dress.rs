@@ -1,19 +1,16 @@
 //! `Dress`: the headers that every answer of the API carries, and the body that no answer to `HEAD` has.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body as _;
-use tower::{Layer, Service};
 
+use super::around::{Answering, Outcome, Wrap};
 use crate::http::headers::{DOCKER_API_VERSION, REGISTRY_2_0};
 use crate::http::state::AppState;
 
@@ -36,38 +33,14 @@ impl Dress {
     }
 }
 
-/// [`Dress`] around a service.
-#[derive(Clone, Debug)]
-pub(in crate::http) struct Dressing<S> {
-    dress: Dress,
-    inner: S,
-}
+impl Wrap for Dress {
+    type Answer<F: Answering> = BoxFuture<'static, Outcome>;
 
-impl<S> Layer<S> for Dress {
-    type Service = Dressing<S>;
-
-    fn layer(&self, inner: S) -> Dressing<S> {
-        Dressing { dress: self.clone(), inner }
-    }
-}
-
-impl<S> Service<Request> for Dressing<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn wrap<F: Answering>(&self, request: Request, inner: impl FnOnce(Request) -> F) -> Self::Answer<F> {
         let is_api = request.uri().path() != "/";
         let is_head = request.method() == Method::HEAD;
-        let dress = self.dress.clone();
-        let answer = self.inner.call(request);
+        let dress = self.clone();
+        let answer = inner(request);
         async move {
             let mut response = answer.await?;
             if is_api {

@@ -1,8 +1,6 @@
 //! `FoldName`: puts the path of a request into the form that the router matches.
 
-use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -10,8 +8,8 @@ use futures::future::Either;
 use http::header::LOCATION;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode, Uri};
-use tower::{Layer, Service};
 
+use super::around::{Answering, Outcome, Wrap};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::fold_name::{Folded, fold};
 use crate::http::handlers::not_found;
@@ -82,36 +80,15 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// [`FoldName`] around a service.
-#[derive(Clone, Debug)]
-pub(in crate::http) struct FoldingName<S> {
-    fold: FoldName,
-    inner: S,
-}
+impl Wrap for FoldName {
+    type Answer<F: Answering> = Either<Ready<Outcome>, F>;
 
-impl<S> Layer<S> for FoldName {
-    type Service = FoldingName<S>;
-
-    fn layer(&self, inner: S) -> FoldingName<S> {
-        FoldingName { fold: self.clone(), inner }
-    }
-}
-
-impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Request> for FoldingName<S> {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<Ready<Result<Response, Infallible>>, S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        match self.fold.rewrite(request.uri()) {
+    fn wrap<F: Answering>(&self, mut request: Request, inner: impl FnOnce(Request) -> F) -> Self::Answer<F> {
+        match self.rewrite(request.uri()) {
             Ok(None) => {}
             Ok(Some(uri)) => *request.uri_mut() = uri,
             Err(unroutable) => return Either::Left(ready(Ok(unroutable.into_response()))),
         }
-        Either::Right(self.inner.call(request))
+        Either::Right(inner(request))
     }
 }

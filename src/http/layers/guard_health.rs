@@ -3,16 +3,14 @@
 //! A failing check takes the API out of service, with Distribution's answer. `/` and `/livez` stay alive all the same: a
 //! process is not to be killed because its store has the hiccups. `/readyz` says whether to send requests here.
 
-use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures::future::Either;
 use http::StatusCode;
-use tower::{Layer, Service};
 
+use super::around::{Answering, Outcome, Wrap};
 use crate::health::Board;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::prefix::Prefix;
@@ -48,34 +46,13 @@ impl GuardHealth {
     }
 }
 
-/// [`GuardHealth`] around a service.
-#[derive(Clone, Debug)]
-pub(in crate::http) struct GuardingHealth<S> {
-    guard: GuardHealth,
-    inner: S,
-}
+impl Wrap for GuardHealth {
+    type Answer<F: Answering> = Either<Ready<Outcome>, F>;
 
-impl<S> Layer<S> for GuardHealth {
-    type Service = GuardingHealth<S>;
-
-    fn layer(&self, inner: S) -> GuardingHealth<S> {
-        GuardingHealth { guard: self.clone(), inner }
-    }
-}
-
-impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Request> for GuardingHealth<S> {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<Ready<Result<Response, Infallible>>, S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        match self.guard.answer(request.uri().path()) {
+    fn wrap<F: Answering>(&self, request: Request, inner: impl FnOnce(Request) -> F) -> Self::Answer<F> {
+        match self.answer(request.uri().path()) {
             Some(response) => Either::Left(ready(Ok(response))),
-            None => Either::Right(self.inner.call(request)),
+            None => Either::Right(inner(request)),
         }
     }
 }

@@ -1,19 +1,17 @@
 //! `LimitUploads`: how many uploads one address may have under way, so that one client cannot take all there is.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method};
-use tower::{Layer, Service};
 
+use super::around::{Answering, Outcome, Wrap};
 use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::state::AppState;
@@ -67,38 +65,14 @@ impl Drop for Slot {
     }
 }
 
-/// [`LimitUploads`] around a service.
-#[derive(Clone, Debug)]
-pub(in crate::http) struct LimitingUploads<S> {
-    slots: Option<Arc<Slots>>,
-    inner: S,
-}
+impl Wrap for LimitUploads {
+    type Answer<F: Answering> = Either<F, BoxFuture<'static, Outcome>>;
 
-impl<S> Layer<S> for LimitUploads {
-    type Service = LimitingUploads<S>;
-
-    fn layer(&self, inner: S) -> LimitingUploads<S> {
-        LimitingUploads { slots: self.0.clone(), inner }
-    }
-}
-
-impl<S> Service<Request> for LimitingUploads<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn wrap<F: Answering>(&self, request: Request, inner: impl FnOnce(Request) -> F) -> Self::Answer<F> {
         let address =
             request.extensions().get::<Arc<RequestContext>>().and_then(|context| context.client()?.ip());
-        let (Some(slots), Some(address), true) = (&self.slots, address, sends_a_blob(&request)) else {
-            return self.inner.call(request).boxed();
+        let (Some(slots), Some(address), true) = (&self.0, address, sends_a_blob(&request)) else {
+            return Either::Left(inner(request));
         };
         let Some(slot) = slots.take(address) else {
             let detail = format!(
@@ -108,15 +82,15 @@ where
             let refusal = ApiError::new(ErrorCode::TooManyRequests)
                 .with_detail(detail)
                 .with_header(RETRY_AFTER, HeaderValue::from_static("1"));
-            return async move { Ok(refusal.into_response()) }.boxed();
+            return Either::Right(async move { Ok(refusal.into_response()) }.boxed());
         };
-        let answer = self.inner.call(request);
-        async move {
+        let answer = inner(request);
+        let answer = async move {
             let answer = answer.await;
             drop(slot);
             answer
-        }
-        .boxed()
+        };
+        Either::Right(answer.boxed())
     }
 }
 

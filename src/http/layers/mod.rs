@@ -1,5 +1,6 @@
 //! What is done to every request, from the outside in. The order and its reasons stand with `router`.
 
+mod around;
 mod catch_panic;
 mod combined;
 mod dress;
@@ -9,6 +10,7 @@ mod limit_uploads;
 mod observe;
 mod trace;
 
+pub(super) use around::Around;
 pub(super) use catch_panic::CatchPanic;
 pub(super) use dress::Dress;
 pub(super) use fold_name::FoldName;

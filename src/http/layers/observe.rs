@@ -3,7 +3,6 @@
 //! A line tells what Distribution's does, under the same names. Of the URI only the path is logged, of the headers only
 //! those that hold no secrets. The cause of a 5xx is logged here once, because here is the id that the client was told.
 
-use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,15 +19,15 @@ use futures::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HOST, REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Uri};
 use http_body::{Body as _, Frame, SizeHint};
-use tower::{Layer, Service};
 
+use super::around::{Answering, Outcome, Wrap};
+use super::combined::{Combined, Ended};
 use crate::chain::chain;
 use crate::http::client_address::TrustedProxies;
 use crate::http::context::RequestContext;
 use crate::http::endpoint::Endpoint;
 use crate::http::error::{ErrorCode, Trouble};
 use crate::http::headers::{X_FORWARDED_FOR, X_REQUEST_ID};
-use crate::http::layers::combined::{Combined, Ended};
 use crate::http::metrics::{Done, HttpMetrics};
 use crate::http::prefix::Prefix;
 use crate::http::state::{AccessSink, AppState, HttpOptions};
@@ -81,36 +80,12 @@ impl Observe {
     }
 }
 
-/// [`Observe`] around a service.
-#[derive(Clone)]
-pub(in crate::http) struct Observing<S> {
-    observe: Observe,
-    inner: S,
-}
+impl Wrap for Observe {
+    type Answer<F: Answering> = BoxFuture<'static, Outcome>;
 
-impl<S> Layer<S> for Observe {
-    type Service = Observing<S>;
-
-    fn layer(&self, inner: S) -> Observing<S> {
-        Observing { observe: self.clone(), inner }
-    }
-}
-
-impl<S> Service<Request> for Observing<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let context = Arc::new(self.observe.context(&request));
-        let mut line = Line::new(&request, Arc::clone(&context), &self.observe);
+    fn wrap<F: Answering>(&self, mut request: Request, inner: impl FnOnce(Request) -> F) -> Self::Answer<F> {
+        let context = Arc::new(self.context(&request));
+        let mut line = Line::new(&request, Arc::clone(&context), self);
         request.extensions_mut().insert(Arc::clone(&context));
         if let Some(counted) = &line.counted
             && !request.body().is_end_stream()
@@ -118,7 +93,7 @@ where
             let received = Arc::clone(&counted.received);
             request = request.map(|inner| Body::new(Received { inner, bytes: received }));
         }
-        let answer = self.inner.call(request);
+        let answer = inner(request);
         async move {
             let mut response = answer.await?;
             response.headers_mut().insert(X_REQUEST_ID, context.id_header());

@@ -1,21 +1,19 @@
 //! `Trace`: a span for every request, from its head to the end of its answer. Without a listener it is not there.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::response::Response;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either};
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http_body::{Frame, SizeHint};
-use tower::{Layer, Service};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use super::around::{Answering, Outcome, Wrap};
 use crate::http::endpoint::Endpoint;
 use crate::http::headers::X_REQUEST_ID;
 use crate::http::prefix::Prefix;
@@ -63,40 +61,14 @@ fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// [`Trace`] around a service.
-#[derive(Clone)]
-pub(in crate::http) struct Tracing<S> {
-    trace: Trace,
-    inner: S,
-}
+impl Wrap for Trace {
+    type Answer<F: Answering> = Either<F, BoxFuture<'static, Outcome>>;
 
-impl<S> Layer<S> for Trace {
-    type Service = Tracing<S>;
-
-    fn layer(&self, inner: S) -> Tracing<S> {
-        Tracing { trace: self.clone(), inner }
-    }
-}
-
-type Answer = BoxFuture<'static, Result<Response, Infallible>>;
-
-impl<S> Service<Request> for Tracing<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible, Future = Answer>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Answer {
-        let Some(continue_from) = self.trace.parent else { return self.inner.call(request) };
-        let span = self.trace.span(&request, continue_from);
-        let answer = span.in_scope(|| self.inner.call(request));
-        async move {
+    fn wrap<F: Answering>(&self, request: Request, inner: impl FnOnce(Request) -> F) -> Self::Answer<F> {
+        let Some(continue_from) = self.parent else { return Either::Left(inner(request)) };
+        let span = self.span(&request, continue_from);
+        let answer = span.in_scope(|| inner(request));
+        let answer = async move {
             let response = answer.instrument(span.clone()).await?;
             span.record("http.response.status_code", response.status().as_u16());
             if response.status().is_server_error() {
@@ -106,8 +78,8 @@ where
                 span.record("registry.request.id", id);
             }
             Ok(response.map(|inner| Body::new(Traced { inner, span })))
-        }
-        .boxed()
+        };
+        Either::Right(answer.boxed())
     }
 }
 
