@@ -6,6 +6,7 @@ use std::io;
 use std::pin::pin;
 
 use axum::body::Body;
+use futures::future::{Either, ready};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,6 +23,7 @@ use tower::{Service, ServiceExt};
 use super::activity::{Activity, Look};
 use super::bodies::{RequestBody, ResponseBody};
 use super::file_sender::FileSender;
+use super::heads;
 use super::listener::Accepted;
 use super::options::ServeOptions;
 use super::peer::{Peer, PeerAddress, Scheme};
@@ -207,7 +209,10 @@ async fn serve_http<IO, S>(
         if let Some(files) = files.as_ref().filter(|_| request.version() < Version::HTTP_2) {
             request.extensions_mut().insert(files.clone());
         }
-        let response = service.clone().oneshot(request);
+        let response = match request.version() < Version::HTTP_2 && heads::is_too_large(&request) {
+            true => Either::Left(ready(Ok(heads::refusal()))),
+            false => Either::Right(service.clone().oneshot(request)),
+        };
         async move { Ok::<_, Infallible>(response.await?.map(|body| ResponseBody::new(body, in_flight))) }
     });
     let builder = builder(versions, tasks);
@@ -277,6 +282,7 @@ fn builder(versions: Versions, tasks: TaskTracker) -> auto::Builder<TrackedExecu
     builder
         .http2()
         .timer(TokioTimer::new())
+        .max_header_list_size(heads::MAX_HEAD_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     builder

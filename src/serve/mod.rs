@@ -13,6 +13,7 @@ mod bodies;
 pub mod certificate;
 mod connection;
 mod file_sender;
+mod heads;
 mod listener;
 mod options;
 mod peer;

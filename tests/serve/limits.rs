@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sampan::serve::ServeOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
@@ -133,4 +137,38 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
     assert_eq!(server.statistics.open(), 1);
     drop(first);
     assert!(read_to_end(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let server = Running::start(ServeOptions::default()).await;
+    let large = |bytes: usize| format!("x: {}\r\n", "x".repeat(bytes));
+    for (headers, status) in [
+        (large(60_000), "200 OK"),
+        (large(66_000), "431 Request Header Fields Too Large"),
+        (large(1_000_000), "431 Request Header Fields Too Large"),
+        ("x: y\r\n".repeat(90), "200 OK"),
+        ("x: y\r\n".repeat(110), "431 Request Header Fields Too Large"),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+        let response = exchange(&mut server.connect().await, request.as_bytes()).await;
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{} bytes: {response}",
+            request.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_in_http2_and_the_connection_goes_on() {
+    let server = Running::start(ServeOptions { h2c: true, ..ServeOptions::default() }).await;
+    let io = TokioIo::new(server.connect().await);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let _connection = tokio::spawn(connection);
+    for (bytes, status) in [(60_000, 200), (66_000, 431), (10, 200)] {
+        let request = http::Request::get("http://test/").header("x", "x".repeat(bytes));
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), status, "{bytes} bytes");
+    }
 }
