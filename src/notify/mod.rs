@@ -7,6 +7,7 @@
 mod backlog;
 mod endpoint;
 mod envelope;
+mod inbox;
 mod notifier;
 mod queue;
 mod request;

@@ -8,7 +8,7 @@ use sampan_engine::Event;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::backlog::{Backlog, Disk};
+use super::backlog::Disk;
 use super::endpoint::{Endpoint, EndpointSettings};
 use super::envelope::{Record, References, SourceRecord};
 use super::queue::{Counts, Queue};
@@ -106,8 +106,11 @@ fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes:
     let name = &settings.name;
     if let Some(directory) = directory {
         let folder = directory.join(folder_name(name));
-        match Disk::open(&folder) {
-            Ok((disk, events, bytes)) => {
+        let opened = Disk::open(&folder).and_then(|(disk, events, bytes)| {
+            Ok((Queue::on_disk(name, most_bytes, disk, events, bytes)?, events))
+        });
+        match opened {
+            Ok((queue, events)) => {
                 if events > 0 {
                     tracing::info!(
                         endpoint = name,
@@ -115,7 +118,7 @@ fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes:
                         "{events} notifications for {name} wait since the last run"
                     );
                 }
-                return Queue::new(name, most_bytes, Backlog::Disk(disk), events, bytes);
+                return queue;
             }
             Err(error) => tracing::error!(
                 endpoint = name, %error,
@@ -125,7 +128,7 @@ fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes:
             ),
         }
     }
-    Queue::new(name, most_bytes, Backlog::Memory(std::collections::VecDeque::new()), 0, 0)
+    Queue::in_memory(name, most_bytes)
 }
 
 /// Names may hold what names of folders may not, so a few digits of their hash tell them apart.

@@ -2,16 +2,19 @@
 //!
 //! It is bounded: when it is full, the oldest events are dropped, so that an endpoint that comes back after a long time
 //! hears what is newest. What cannot be written is dropped too. Either is said in the log once until it is over.
+//! A queue on disk is written by a thread of its own, because a file system over the network can hang for hours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 
 use tokio::sync::Notify;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Disk};
+use super::inbox::{Brought, Inbox};
 
 /// The events that an endpoint has still to be told.
 #[derive(Clone)]
@@ -20,8 +23,11 @@ pub(super) struct Queue(Arc<Inner>);
 struct Inner {
     endpoint: String,
     most_bytes: u64,
-    /// A std mutex: held for the writing or reading of one line, never across an await.
+    /// A std mutex: held for the writing or reading of one line, never across an await. On disk that may take forever, so
+    /// that only the writer and the blocking pool may ask for it.
     state: Mutex<State>,
+    /// Where events for the disk wait for the writer; there is none for a backlog in memory.
+    inbox: Option<Arc<Inbox>>,
     news: Notify,
     counts: Counts,
 }
@@ -113,79 +119,68 @@ pub(super) struct Waiting {
 }
 
 impl Queue {
-    pub(super) fn new(endpoint: &str, most_bytes: u64, backlog: Backlog, events: u64, bytes: u64) -> Self {
-        let counts = Counts::default();
-        counts.0.pending.store(events, Relaxed);
-        let state = Mutex::new(State { backlog, bytes, removed: 0, is_dropping: false });
-        let endpoint = endpoint.to_owned();
-        Self(Arc::new(Inner { endpoint, most_bytes, state, news: Notify::new(), counts }))
+    /// A queue whose events are gone with the process.
+    pub(super) fn in_memory(endpoint: &str, most_bytes: u64) -> Self {
+        Self(Arc::new(Inner::new(endpoint, most_bytes, Backlog::Memory(VecDeque::new()), None)))
+    }
+
+    /// The queue in files, of which so many events and bytes are in them already.
+    ///
+    /// # Errors
+    ///
+    /// When there cannot be another thread.
+    pub(super) fn on_disk(
+        endpoint: &str,
+        most_bytes: u64,
+        disk: Disk,
+        events: u64,
+        bytes: u64,
+    ) -> io::Result<Self> {
+        let inbox = Arc::new(Inbox::new(most_bytes));
+        let mut inner = Inner::new(endpoint, most_bytes, Backlog::Disk(disk), Some(inbox.clone()));
+        inner.counts.0.pending.store(events, Relaxed);
+        inner.state.get_mut().unwrap_or_else(PoisonError::into_inner).bytes = bytes;
+        let inner = Arc::new(inner);
+        let writer = Arc::downgrade(&inner);
+        // Not of the blocking pool, for which the process waits at its end. It ends with the queue, which nobody waits for.
+        thread::Builder::new().name("notifications".to_owned()).spawn(move || write(&inbox, &writer))?;
+        Ok(Self(inner))
     }
 
     pub(super) fn counts(&self) -> &Counts {
         &self.0.counts
     }
 
-    /// Adds an event, or drops it, or drops older ones for it. Never fails, never waits for the endpoint.
+    /// Adds an event, or drops it, or drops older ones for it. Never fails, never waits for the endpoint, and for the disk
+    /// no longer than [`PATIENCE`](super::inbox::PATIENCE).
     pub(super) fn push(&self, line: &str) {
-        let inner = &*self.0;
-        inner.counts.0.events.fetch_add(1, Relaxed);
-        let len = line.len() as u64 + 1;
-        let mut state = self.lock();
-        let (mut dropped, mut trouble) = (0_u64, None);
-        while state.bytes + len > inner.most_bytes {
-            match state.drop_first() {
-                Ok(true) => dropped += 1,
-                Ok(false) => break,
-                Err(error) => {
-                    trouble = Some(error);
-                    break;
-                }
+        let Inner { counts, endpoint, inbox, .. } = &*self.0;
+        counts.0.events.fetch_add(1, Relaxed);
+        counts.0.pending.fetch_add(1, Relaxed);
+        let Some(inbox) = inbox else { return self.0.write(line) };
+        if let Brought::Waits { is_first, dropped } = inbox.bring(line) {
+            counts.0.pending.fetch_sub(dropped, Relaxed);
+            counts.0.dropped.fetch_add(dropped, Relaxed);
+            if is_first {
+                tracing::error!(
+                    endpoint,
+                    "the disk does not take the notifications for {endpoint}: they wait in memory until it does, and are lost \
+                     if the registry stops before; see that notifications.queue.directory is on a disk that answers"
+                );
             }
         }
-        inner.counts.0.pending.fetch_sub(dropped, Relaxed);
-        let written = if trouble.is_none() { state.backlog.push(line) } else { Ok(()) };
-        match (trouble, written) {
-            (None, Ok(())) => {
-                state.bytes += len;
-                inner.counts.0.pending.fetch_add(1, Relaxed);
-                if dropped > 0 && !state.is_dropping {
-                    tracing::error!(
-                        endpoint = inner.endpoint,
-                        "the queue of notifications for {} is full: the oldest events are dropped until the endpoint takes \
-                         some",
-                        inner.endpoint
-                    );
-                }
-                state.is_dropping = dropped > 0;
-            }
-            (Some(error), _) | (None, Err(error)) => {
-                dropped += 1;
-                if !state.is_dropping {
-                    tracing::error!(
-                        endpoint = inner.endpoint, %error,
-                        "an event for {} cannot be put into its queue and is lost, as will be those that follow until this is \
-                         mended: {error}",
-                        inner.endpoint
-                    );
-                }
-                state.is_dropping = true;
-            }
-        }
-        inner.counts.0.dropped.fetch_add(dropped, Relaxed);
-        drop(state);
-        inner.news.notify_one();
     }
 
     /// The first event, if there is one. Blocks for a read.
     pub(super) fn first(&self) -> io::Result<Option<Waiting>> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let removed = state.removed;
         Ok(state.backlog.first()?.map(|line| Waiting { line, removed }))
     }
 
     /// Removes an event that was delivered, unless it was dropped meanwhile. Blocks for a write.
     pub(super) fn delivered(&self, sent: &Waiting) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.removed != sent.removed {
             return Ok(());
         }
@@ -197,10 +192,93 @@ impl Queue {
     pub(super) async fn news(&self) {
         self.0.news.notified().await;
     }
+}
+
+impl Inner {
+    fn new(endpoint: &str, most_bytes: u64, backlog: Backlog, inbox: Option<Arc<Inbox>>) -> Self {
+        let state = Mutex::new(State { backlog, bytes: 0, removed: 0, is_dropping: false });
+        let (news, counts) = (Notify::new(), Counts::default());
+        Self { endpoint: endpoint.to_owned(), most_bytes, state, inbox, news, counts }
+    }
+
+    /// Adds an event to the backlog, if need be in the place of older ones.
+    fn write(&self, line: &str) {
+        let len = line.len() as u64 + 1;
+        let mut state = self.lock();
+        let (mut dropped, mut trouble) = (0_u64, None);
+        while state.bytes + len > self.most_bytes {
+            match state.drop_first() {
+                Ok(true) => dropped += 1,
+                Ok(false) => break,
+                Err(error) => {
+                    trouble = Some(error);
+                    break;
+                }
+            }
+        }
+        self.counts.0.pending.fetch_sub(dropped, Relaxed);
+        let written = if trouble.is_none() { state.backlog.push(line) } else { Ok(()) };
+        match (trouble, written) {
+            (None, Ok(())) => {
+                state.bytes += len;
+                if dropped > 0 && !state.is_dropping {
+                    tracing::error!(
+                        endpoint = self.endpoint,
+                        "the queue of notifications for {} is full: the oldest events are dropped until the endpoint takes \
+                         some",
+                        self.endpoint
+                    );
+                }
+                state.is_dropping = dropped > 0;
+            }
+            (Some(error), _) | (None, Err(error)) => {
+                dropped += 1;
+                self.counts.0.pending.fetch_sub(1, Relaxed);
+                if !state.is_dropping {
+                    tracing::error!(
+                        endpoint = self.endpoint, %error,
+                        "an event for {} cannot be put into its queue and is lost, as will be those that follow until this is \
+                         mended: {error}",
+                        self.endpoint
+                    );
+                }
+                state.is_dropping = true;
+            }
+        }
+        self.counts.0.dropped.fetch_add(dropped, Relaxed);
+        drop(state);
+        self.news.notify_one();
+    }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            inbox.close();
+        }
+    }
+}
+
+/// What the writer does, for as long as there is a queue.
+fn write(inbox: &Inbox, queue: &Weak<Inner>) {
+    // The queue is held for one line at a time: whoever waits for that line may want to be the last that has it.
+    inbox.empty(
+        |line| {
+            if let Some(queue) = queue.upgrade() {
+                queue.write(line);
+            }
+        },
+        || {
+            if let Some(queue) = queue.upgrade() {
+                let endpoint = &queue.endpoint;
+                tracing::info!(endpoint, "the disk takes the notifications for {endpoint} again");
+            }
+        },
+    );
 }
 
 impl State {

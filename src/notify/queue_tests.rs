@@ -1,19 +1,22 @@
 //! Queues in memory and on disk.
 
-use std::collections::VecDeque;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::*;
 use crate::notify::backlog::Disk;
 
 fn memory(most_bytes: u64) -> Queue {
-    Queue::new("test", most_bytes, Backlog::Memory(VecDeque::new()), 0, 0)
+    Queue::in_memory("test", most_bytes)
 }
 
 fn disk(folder: &Path, most_bytes: u64) -> Queue {
     let (disk, events, bytes) = Disk::open(folder).unwrap();
-    Queue::new("test", most_bytes, Backlog::Disk(disk), events, bytes)
+    Queue::on_disk("test", most_bytes, disk, events, bytes).unwrap()
 }
 
 fn take(queue: &Queue) -> Option<String> {
@@ -133,4 +136,43 @@ fn two_processes_do_not_share_a_queue() {
     let dir = tempfile::tempdir().unwrap();
     let _first = disk(dir.path(), 1 << 20);
     assert!(Disk::open(dir.path()).is_err());
+}
+
+/// A pipe stands for the disk that hangs: to open it for writing waits for somebody who reads.
+#[test]
+fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = disk(dir.path(), 64 << 20);
+    // The next event begins another segment.
+    queue.push(&"x".repeat(1 << 20));
+    let pipe = dir.path().join(format!("{:020}.events", 2));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+
+    let (pushed, all_pushed) = mpsc::channel();
+    let brought = queue.clone();
+    std::thread::spawn(move || {
+        numbers(0..1000).iter().for_each(|line| brought.push(line));
+        pushed.send(()).unwrap();
+    });
+    all_pushed.recv_timeout(Duration::from_secs(60)).expect("a push waits for the disk");
+    assert_eq!((queue.counts().pending(), queue.counts().dropped()), (1001, 0));
+
+    let pipe = BufReader::new(fs::File::open(pipe).unwrap());
+    let written: Vec<String> = pipe.lines().take(1000).map(Result::unwrap).collect();
+    assert_eq!(written, numbers(0..1000));
+}
+
+#[test]
+fn what_waits_for_a_disk_that_hangs_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = disk(dir.path(), 2 << 20);
+    queue.push(&"x".repeat(1 << 20));
+    let pipe = dir.path().join(format!("{:020}.events", 2));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let long = "x".repeat(600_000);
+    for _ in 0..10 {
+        queue.push(&long);
+    }
+    // One is being written and two wait, and what is on the disk still is.
+    assert_eq!((queue.counts().pending(), queue.counts().dropped()), (4, 7));
 }

@@ -1,0 +1,122 @@
+//! `Inbox`: events on their way to the disk, so that a disk that hangs holds up its own writer and no request.
+//!
+//! Whoever brings an event waits until it is written, since then not even a killed process loses it. They wait for a bounded
+//! time; from then on nobody does, until everything that came meanwhile is written.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long an event may take to be written while somebody waits for it. It takes microseconds, but on a disk that hangs.
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Events that are not written yet.
+pub(super) struct Inbox {
+    most_bytes: u64,
+    /// Std's, held for short work in memory: waited for by threads, the writer's and those of requests.
+    state: Mutex<State>,
+    came: Condvar,
+    went: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: VecDeque<(u64, String)>,
+    /// The bytes of those, and of the one that is being written.
+    bytes: u64,
+    /// The number of the last that came.
+    last: u64,
+    /// The number of the last that was written.
+    written: u64,
+    /// Somebody has waited in vain.
+    is_late: bool,
+    is_closed: bool,
+}
+
+/// What came of bringing an event.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Brought {
+    /// It is written, or was lost in the attempt.
+    Written,
+    /// It waits in memory.
+    Waits {
+        /// Whether it is the first that does.
+        is_first: bool,
+        /// So many older ones had to be dropped for it.
+        dropped: u64,
+    },
+}
+
+impl Inbox {
+    pub(super) fn new(most_bytes: u64) -> Self {
+        Self { most_bytes, state: Mutex::default(), came: Condvar::new(), went: Condvar::new() }
+    }
+
+    /// Adds an event, and waits for it to be written, for a while.
+    pub(super) fn bring(&self, line: &str) -> Brought {
+        let mut state = self.lock();
+        let mut dropped = 0;
+        while state.bytes + len(line) > self.most_bytes {
+            let Some((_, oldest)) = state.lines.pop_front() else { break };
+            state.bytes -= len(&oldest);
+            dropped += 1;
+        }
+        state.last += 1;
+        state.bytes += len(line);
+        let number = state.last;
+        state.lines.push_back((number, line.to_owned()));
+        self.came.notify_one();
+        if state.is_late {
+            return Brought::Waits { is_first: false, dropped };
+        }
+        let unwritten = |state: &mut State| state.written < number;
+        let waited = self.went.wait_timeout_while(state, PATIENCE, unwritten);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.written >= number {
+            return Brought::Written;
+        }
+        let is_first = !std::mem::replace(&mut state.is_late, true);
+        Brought::Waits { is_first, dropped }
+    }
+
+    /// Hands every event to `write`, in their order, until the inbox is closed. Tells `caught_up` when nothing is late any
+    /// more.
+    pub(super) fn empty(&self, mut write: impl FnMut(&str), mut caught_up: impl FnMut()) {
+        loop {
+            let mut state = self.lock();
+            let (number, line) = loop {
+                match state.lines.pop_front() {
+                    Some(next) => break next,
+                    None if state.is_closed => return,
+                    None => state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            drop(state);
+            write(&line);
+            let mut state = self.lock();
+            state.bytes -= len(&line);
+            state.written = number;
+            let is_over = state.lines.is_empty() && std::mem::take(&mut state.is_late);
+            drop(state);
+            self.went.notify_all();
+            if is_over {
+                caught_up();
+            }
+        }
+    }
+
+    /// Ends [`empty`](Self::empty) once nothing is left.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.came.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// With the end of the line.
+fn len(line: &str) -> u64 {
+    line.len() as u64 + 1
+}
