@@ -1,6 +1,5 @@
 //! `Sabotaged`: the operations of a driver, each with its lies.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -8,11 +7,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    LocalFile, Operation, PutMode, RedirectRequest, Result, StorageDriver, StorageDriverExt, WriteHint,
-    WriteMode,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteHint, WriteMode,
 };
 use url::Url;
 
@@ -94,201 +92,13 @@ impl Sabotaged {
         }
     }
 
-    fn error(&self, kind: ErrorKind, operation: Operation, path: &DriverPath) -> DriverError {
+    pub(super) fn error(&self, kind: ErrorKind, operation: Operation, path: &DriverPath) -> DriverError {
         DriverError::new(kind, self.inner.name(), operation, path)
     }
 
     async fn first_file(&self) -> Result<DriverPath> {
         let first = self.inner.walk(&DriverPath::root(), None).try_next().await?;
         Ok(first.map_or(DriverPath::root(), |info| info.path))
-    }
-
-    async fn replace_parents(&self, path: &DriverPath) -> Result<()> {
-        let mut above = path.parent();
-        while let Some(parent) =
-            above.filter(|parent| self.lie == Lie::WritesReplaceParents && !parent.is_root())
-        {
-            self.inner.delete(&parent).await?;
-            above = parent.parent();
-        }
-        Ok(())
-    }
-
-    async fn lying_put(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
-        let (inner, exists) = (&self.inner, self.inner.exists(path).await?);
-        let creates = mode == PutMode::Create;
-        match self.lie {
-            Lie::HidesDotNames if path.name().is_some_and(|name| name.starts_with('.')) => Ok(()),
-            Lie::CutsLargeContent => {
-                inner.put_content(path, content.slice(..content.len().min(1 << 20)), mode).await
-            }
-            Lie::TextOnly => inner.put_content(path, as_text(&content), mode).await,
-            Lie::IgnoresEmptyContent if content.is_empty() => Ok(()),
-            Lie::OverwriteKeepsTail => {
-                let old = inner.get_content_if_any(path).await?.unwrap_or_default();
-                let tail = &old[content.len().min(old.len())..];
-                inner.put_content(path, [&content, tail].concat().into(), mode).await
-            }
-            Lie::TearsOverwrites if exists => {
-                inner.put_content(path, content.slice(..content.len() / 2), mode).await?;
-                pause().await;
-                inner.put_content(path, content, mode).await
-            }
-            Lie::CreateDoesNothing if creates && !exists => Ok(()),
-            Lie::CreateOverwrites => inner.put_content(path, content, PutMode::Overwrite).await,
-            Lie::CreateRemembersTheDead if creates && self.memory.notes().ever.contains(path) => {
-                Err(self.error(ErrorKind::AlreadyExists, Operation::PutContent, path))
-            }
-            Lie::CreateChecksThenWrites if creates && !exists => {
-                pause().await;
-                inner.put_content(path, content, PutMode::Overwrite).await
-            }
-            _ => inner.put_content(path, content, mode).await,
-        }
-    }
-
-    async fn lying_reader(&self, path: &DriverPath, mut range: ByteRange) -> Result<FileReader> {
-        let Some(info) = self.inner.stat_if_any(path).await? else {
-            return match self.lie {
-                Lie::MissingIsEmpty => Ok(FileReader::new(0, 0..0, stream::empty().boxed())),
-                _ => self.inner.reader(path, range).await,
-            };
-        };
-        let size = info.size_bytes;
-        match self.lie {
-            Lie::BeyondTheEndIsEmpty => range.offset = range.offset.min(size),
-            Lie::OffsetIsOneTooSmall if range.offset < size => range.offset = range.offset.saturating_sub(1),
-            Lie::ReaderIgnoresLength => range.len = None,
-            _ => {}
-        }
-        let reader = self.inner.reader(path, range).await?;
-        let (true_range, path) = (reader.range(), path.clone());
-        match self.lie {
-            Lie::ReaderMisstatesSize => Ok(FileReader::new(size + 1, true_range, reader.into_stream())),
-            Lie::ReadsLate => {
-                let inner = self.inner.clone();
-                let late = async move { inner.reader(&path, range).await.map(FileReader::into_stream) };
-                Ok(FileReader::new(size, true_range, late.into_stream().try_flatten().boxed()))
-            }
-            Lie::OffersAnotherFile => {
-                let file = another_file(size).map_err(|error| {
-                    self.error(ErrorKind::Other, Operation::Reader, &path).with_source(error)
-                })?;
-                let windows = stream::iter([Ok(true_range)]).boxed();
-                Ok(reader.with_file(LocalFile { file: Arc::new(file), windows }))
-            }
-            Lie::ReadersShareAPosition => {
-                let disturbed = self.memory.open_readers.fetch_add(1, Ordering::SeqCst) > 0;
-                let memory = self.memory.clone();
-                let end = async move {
-                    memory.open_readers.fetch_sub(1, Ordering::SeqCst);
-                    None
-                };
-                let spoil =
-                    move |chunk: Bytes| if disturbed { Bytes::from(vec![0; chunk.len()]) } else { chunk };
-                let chunks = reader.into_stream().map_ok(spoil);
-                let chunks = chunks.chain(end.into_stream().filter_map(std::future::ready));
-                Ok(FileReader::new(size, true_range, chunks.boxed()))
-            }
-            _ => Ok(reader),
-        }
-    }
-
-    async fn lying_rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
-        let inner = &self.inner;
-        match self.lie {
-            Lie::RenameLeavesTheSource => {
-                let content = inner.get_content(from).await?;
-                inner.put_content(to, content, PutMode::Overwrite).await
-            }
-            Lie::RenameKeepsTheTarget if inner.exists(from).await? && inner.exists(to).await? => {
-                inner.delete(from).await
-            }
-            Lie::RenameRemovesTheTargetFirst => {
-                inner.delete(to).await?;
-                pause().await;
-                inner.rename(from, to).await
-            }
-            Lie::RenameCopiesThenDeletes if from == to => inner.delete(from).await,
-            Lie::RenamesByStringPrefix => {
-                for neighbour in self.neighbours(from).await? {
-                    let suffix = &neighbour.as_str()[from.as_str().len()..];
-                    if let Ok(target) = format!("{to}{suffix}").parse() {
-                        inner.rename(&neighbour, &target).await?;
-                    }
-                }
-                inner.rename(from, to).await
-            }
-            Lie::RenameKeepsTheTime => {
-                let born = inner.stat(from).await?.modified;
-                inner.rename(from, to).await?;
-                self.memory.notes().times.insert(to.clone(), born);
-                Ok(())
-            }
-            _ => inner.rename(from, to).await,
-        }
-    }
-
-    async fn lying_delete(&self, path: &DriverPath) -> Result<()> {
-        match self.lie {
-            Lie::DeleteDoesNothing => Ok(()),
-            Lie::DeletingNothingIsNotFound if !self.inner.exists(path).await? => {
-                Err(self.error(ErrorKind::NotFound, Operation::Delete, path))
-            }
-            Lie::DeletesByStringPrefix => {
-                for neighbour in self.neighbours(path).await? {
-                    self.inner.delete(&neighbour).await?;
-                }
-                self.inner.delete(path).await
-            }
-            Lie::DeleteIsRecursive => self.inner.delete_tree(path).await,
-            _ => self.inner.delete(path).await,
-        }
-    }
-
-    async fn lying_delete_tree(&self, path: &DriverPath) -> Result<()> {
-        match self.lie {
-            Lie::DeletesTreeByStringPrefix => {
-                for neighbour in self.neighbours(path).await? {
-                    self.inner.delete_tree(&neighbour).await?;
-                }
-                self.inner.delete_tree(path).await
-            }
-            Lie::DeleteTreeDoesNothing => Ok(()),
-            Lie::DeleteTreeMissesStaged | Lie::DeleteTreeKeepsItsTop => {
-                let below: Vec<FileInfo> = self.inner.walk(path, None).try_collect().await?;
-                for info in below {
-                    self.inner.delete(&info.path).await?;
-                }
-                match self.lie {
-                    Lie::DeleteTreeMissesStaged => self.inner.delete(path).await,
-                    _ => Ok(()),
-                }
-            }
-            _ => self.inner.delete_tree(path).await,
-        }
-    }
-
-    async fn lying_writer(&self, path: &DriverPath, mode: WriteMode) -> Result<(Box<dyn FileWriter>, u64)> {
-        let (inner, fresh) = (&self.inner, || WriteMode::Create(WriteHint::default()));
-        let appends = mode == WriteMode::Append;
-        let opened = inner.writer(path, mode).await;
-        match self.lie {
-            Lie::AppendCreates if opened.as_ref().is_err_and(DriverError::is_not_found) => {
-                Ok((inner.writer(path, fresh()).await?, 0))
-            }
-            Lie::AppendStartsOver if appends => {
-                let counted = opened?.size();
-                Ok((inner.writer(path, fresh()).await?, counted))
-            }
-            Lie::AppendCountsWhatWasLost if appends => {
-                let opened = opened?;
-                let counted = self.memory.notes().sizes.get(path).copied().unwrap_or(0);
-                let lost = counted.saturating_sub(opened.size());
-                Ok((opened, lost))
-            }
-            _ => Ok((opened?, 0)),
-        }
     }
 }
 
@@ -444,14 +254,6 @@ pub(super) fn as_text(bytes: &[u8]) -> Bytes {
 }
 
 /// Makes a lie last long enough for others to come upon it. Nothing waits for this to be over.
-async fn pause() {
+pub(super) async fn pause() {
     tokio::time::sleep(Duration::from_millis(2)).await;
-}
-
-/// A file of the right length and of nothing but zeros.
-fn another_file(size_bytes: u64) -> std::io::Result<std::fs::File> {
-    let mut file = tempfile::tempfile()?;
-    file.set_len(size_bytes)?;
-    file.flush()?;
-    Ok(file)
 }
