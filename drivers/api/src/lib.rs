@@ -33,6 +33,7 @@ mod info;
 mod options;
 mod path;
 mod reader;
+mod size;
 mod walk;
 mod writer;
 
@@ -43,5 +44,6 @@ pub use info::{DirEntry, FileInfo};
 pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
 pub use path::{DriverPath, InvalidPath};
 pub use reader::{FileReader, LocalFile};
+pub use size::parse_size;
 pub use walk::walk_fallback;
 pub use writer::FileWriter;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use sampan_driver::parse_size;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A text that is shown to nobody.
@@ -113,7 +114,7 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
         Scalar::Null => Ok(None),
         Scalar::Number(value) => Ok(Some(value)),
         Scalar::Text(value) if value.is_empty() => Ok(None),
-        Scalar::Text(value) => match parse_number(&value) {
+        Scalar::Text(value) => match parse_size(&value) {
             Some(number) => Ok(Some(number)),
             None => Err(de::Error::invalid_value(de::Unexpected::Str(&value), &EXPECTED)),
         },
@@ -131,20 +132,6 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
             &"a duration such as \"100ms\", \"20m\" or \"1h30m\"",
         )),
     }
-}
-
-fn parse_number(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -184,13 +171,6 @@ mod tests {
         for text in ["", "5", "s", "1d", "-1s", "1s2"] {
             assert_eq!(parse_duration(text), None, "{text:?}");
         }
-    }
-
-    #[test]
-    fn numbers_may_have_a_unit() {
-        assert_eq!(parse_number("10485760"), Some(10 << 20));
-        assert_eq!(parse_number("10 MiB"), Some(10 << 20));
-        assert_eq!(parse_number("ten"), None);
     }
 
     #[test]

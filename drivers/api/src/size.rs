@@ -1,0 +1,55 @@
+//! Sizes as people write them in the configuration, of whichever driver.
+
+/// The number of bytes that a text such as `1048576`, `512MiB` or `4 GB` means.
+///
+/// `KiB`, `MiB`, `GiB` and `TiB`, and `K`, `M`, `G` and `T`, are powers of 1024; `KB`, `MB`, `GB` and `TB` powers of 1000.
+/// Upper and lower case mean the same.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("17", 17),
+            ("4194304", 4 << 20),
+            ("512MiB", 512 << 20),
+            ("512 mib", 512 << 20),
+            ("3g", 3 << 30),
+            ("4GB", 4_000_000_000),
+            ("1TiB", 1 << 40),
+            (" 1KiB ", 1024),
+            ("2B", 2),
+        ] {
+            assert_eq!(parse_size(text), Some(bytes), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in ["", "MiB", "-1", "1.5GiB", "4MB2", "1 parsec", "99999999999TiB", "18446744073709551616"]
+        {
+            assert_eq!(parse_size(text), None, "{text:?}");
+        }
+    }
+}
