@@ -63,6 +63,7 @@ fn open(directory: &Path, max_threads: usize) -> Result<Store, BuildError> {
     })?;
     let shown = root.display();
     let user = rustix::process::geteuid().as_raw();
+    let is_new = !root.exists();
     std::fs::create_dir_all(&root).map_err(|error| {
         let remedy = match existing_ancestor(&root) {
             Some(file) if !file.is_dir() => format!("{} is not a directory; name another", file.display()),
@@ -71,6 +72,11 @@ fn open(directory: &Path, max_threads: usize) -> Result<Store, BuildError> {
         };
         refuse(format!("the directory {shown} cannot be made: {remedy}")).with_source(error)
     })?;
+    if is_new {
+        tracing::info!(
+            "{shown} was not there and was made: if it should hold images, see that its disk is mounted"
+        );
+    }
     rustix::fs::accessat(CWD, &root, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
         .map_err(|errno| {
             let remedy = match errno {

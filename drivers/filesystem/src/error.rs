@@ -47,9 +47,11 @@ pub(crate) enum Failure {
 
 /// Where a failure happened, for the person who reads the log.
 #[derive(Debug, thiserror::Error)]
-#[error("at {}", file.display())]
+#[error("at {}{}", file.display(), denied(denied_at.as_deref()))]
 struct Located {
     file: PathBuf,
+    /// The file or directory that the user of this process has no permission to.
+    denied_at: Option<PathBuf>,
     #[source]
     failure: Failure,
 }
@@ -71,7 +73,10 @@ impl Failure {
         if let Self::Missing = self {
             return error.with_source(self); // The commonest answer by far: not worth building a path for.
         }
-        error.with_source(Located { file: root.join(path.as_key()), failure: self })
+        let file = root.join(path.as_key());
+        let is_denied = matches!(self, Self::Os(Errno::ACCESS | Errno::PERM));
+        let denied_at = is_denied.then(|| place_of_denial(operation, &file)).flatten();
+        error.with_source(Located { denied_at: denied_at.map(Path::to_owned), file, failure: self })
     }
 
     fn kind(&self) -> ErrorKind {
@@ -101,11 +106,23 @@ fn kind_of(errno: Errno) -> ErrorKind {
     }
 }
 
+/// What nobody gave this process permission to: a file is replaced, moved and removed by whoever may write its directory.
+fn place_of_denial(operation: Operation, file: &Path) -> Option<&Path> {
+    use Operation::{Commit, Delete, DeleteAll, PutContent, Rename};
+    let is_of_directory = matches!(operation, Commit | Delete | DeleteAll | PutContent | Rename);
+    file.ancestors().skip(usize::from(is_of_directory)).find(|above| above.exists())
+}
+
+fn denied(at: Option<&Path>) -> String {
+    let Some(at) = at else { return String::new() };
+    let user = rustix::process::geteuid().as_raw();
+    format!(" (give the user {user} of this process permission to {})", at.display())
+}
+
 fn advice(errno: Errno) -> &'static str {
     match errno {
         Errno::NOSPC => "; free some space, or collect garbage",
         Errno::DQUOT => "; raise the quota of this user, or collect garbage",
-        Errno::ACCESS | Errno::PERM => "; give the user of this process permission to it",
         Errno::ROFS => "; remount it writable",
         Errno::MFILE | Errno::NFILE => "; raise the limit of open files",
         Errno::NOTDIR => "; a file stands where a directory is needed",

@@ -263,7 +263,8 @@ async fn permissions_are_missing(dir: PathBuf) {
     set(&a, 0o755);
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
-        assert!(causes(&error).contains("give the user of this process permission"), "{}", causes(&error));
+        let remedy = format!("of this process permission to {})", a.display());
+        assert!(causes(&error).contains(&remedy), "{}", causes(&error));
     }
     assert_eq!(driver.get_content(&file).await.unwrap(), "x");
     assert_eq!(walked(&*driver).await, ["/a/file"]);
