@@ -122,13 +122,23 @@ pub enum EditError {
         source: io::Error,
     },
     /// The file could not be written; it is as it was.
-    #[error("cannot write {}", .path.display())]
+    #[error("cannot write {}{}", .path.display(), remedy(.path))]
     Write {
         /// Which file.
         path: PathBuf,
         /// What went wrong.
         source: io::Error,
     },
+}
+
+/// The commonest reason why a new file cannot be written, if it is that.
+fn remedy(path: &Path) -> String {
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() && !above.exists() => {
+            format!(" (make the directory {} first)", above.display())
+        }
+        _ => String::new(),
+    }
 }
 
 /// Adds a user or changes the user's password. A missing file is made, readable by its owner alone.
