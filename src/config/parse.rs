@@ -180,11 +180,23 @@ impl<'a> Builder<'a> {
 
     fn broken(&self, error: &ScanError) -> Finding {
         let origin = self.place(*error.marker());
-        Finding::new(&origin, "", format!("this is not valid YAML: {}", error.info()))
+        let (problem, remedy) = (error.info(), remedy(error.info()));
+        Finding::new(&origin, "", format!("this is not valid YAML: {problem}{remedy}"))
     }
 
     fn place(&self, mark: Marker) -> Origin {
         (self.origin)(mark.line(), mark.col() + 1)
+    }
+}
+
+/// What mends it, of the two mistakes that are made most.
+fn remedy(problem: &str) -> &'static str {
+    match problem {
+        problem if problem.contains("tabs") => "; indent by spaces",
+        problem if problem.contains("did not find expected") => {
+            "; is this line indented as far as the others of its section?"
+        }
+        _ => "",
     }
 }
 

@@ -75,6 +75,18 @@ fn choices(node: &Node, choice: &Choice, path: &str, findings: &mut Vec<Finding>
         let path = finding::child(path, &entry.key);
         match choice.keys().find(|key| key.yaml == entry.key) {
             Some(key) => inspect(&entry.value, &key.kind, &path, findings),
+            None if choice.open && entry.value.as_text().is_some() => {
+                let message = match owner(&entry.key, choice) {
+                    Some(driver) => format!(
+                        "is a parameter of the driver `{driver}`; indent it further than `{driver}:` above it"
+                    ),
+                    None => format!(
+                        "unknown key{}",
+                        spelling::hint(&entry.key, choice.helpers.iter().map(|key| key.yaml))
+                    ),
+                };
+                findings.push(Finding::new(&entry.key_origin, path, message));
+            }
             None if choice.open => inspect(&entry.value, &Kind::Parameters(&[]), &path, findings),
             None => {
                 let message =
@@ -83,6 +95,15 @@ fn choices(node: &Node, choice: &Choice, path: &str, findings: &mut Vec<Finding>
             }
         }
     }
+}
+
+/// The driver that has such a parameter.
+fn owner(parameter: &str, choice: &Choice) -> Option<&'static str> {
+    let has = |key: &&Key| match key.kind {
+        Kind::Parameters(known) => known.iter().any(|known| known.yaml == parameter),
+        _ => false,
+    };
+    choice.known.iter().find(has).map(|key| key.yaml)
 }
 
 fn expected(what: &str, node: &Node, path: &str) -> Finding {

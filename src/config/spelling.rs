@@ -9,12 +9,22 @@ pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a 
         4..=8 => 2,
         _ => 3,
     };
+    let candidates: Vec<&str> = candidates.into_iter().collect();
     candidates
-        .into_iter()
-        .map(|candidate| (strsim::osa_distance(&given, &candidate.to_ascii_lowercase()), candidate))
+        .iter()
+        .map(|&candidate| (strsim::osa_distance(&given, &candidate.to_ascii_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= tolerated)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+        .or_else(|| abbreviated(&given, &candidates))
+}
+
+/// The only candidate that begins like this: `rootdir` is meant for `rootdirectory`.
+fn abbreviated<'a>(given: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let mut longer = candidates
+        .iter()
+        .filter(|candidate| given.len() >= 4 && candidate.to_ascii_lowercase().starts_with(given));
+    longer.next().filter(|_| longer.next().is_none()).copied()
 }
 
 /// The tail of a message about an unknown name: the nearest spelling, or everything that is known.
@@ -38,6 +48,8 @@ mod tests {
         assert_eq!(nearest("Addr", known), Some("addr"));
         assert_eq!(nearest("relativurl", known), Some("relativeurls"));
         assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("rela", known), Some("relativeurls"));
+        assert_eq!(nearest("rel", known), None);
         assert_eq!(hint("colour", known), "; known here: addr, headers, relativeurls");
         assert_eq!(hint("header", known), "; did you mean `headers`?");
     }

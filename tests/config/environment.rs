@@ -246,7 +246,7 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
         (
             "REGISTRY_STORAGE_FILESYSTEM_ROOTDIR",
             "environment variable REGISTRY_STORAGE_FILESYSTEM_ROOTDIR: matches no key of the configuration and has no \
-             effect",
+             effect; did you mean `REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY`?",
         ),
         (
             "REGISTRY_PORT_5000_TCP_ADDR",

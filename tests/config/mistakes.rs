@@ -184,6 +184,15 @@ fn mistakes_about_the_storage_are_named() {
             "config.yml:2:24: storage.filesystem: expected a map of the driver's parameters, found a single value",
         ),
         (
+            "storage:\n  filesystem:\n  rootdirectory: /data",
+            "config.yml:4:3: storage.rootdirectory: is a parameter of the driver `filesystem`; indent it further than \
+             `filesystem:` above it",
+        ),
+        (
+            "storage: { inmemory: {}, redirct: disable }",
+            "config.yml:2:26: storage.redirct: unknown key; did you mean `redirect`?",
+        ),
+        (
             "storage: { inmemory: {}, delete: { enabled: \"true\" } }",
             "config.yml:2:45: storage.delete.enabled: expected a boolean, found the text `true`",
         ),
@@ -228,6 +237,19 @@ fn all_mistakes_of_a_file_are_told_at_once() {
 fn broken_yaml_is_named_with_its_line() {
     let error = mistakes("version: 0.1\nstorage:\n  filesystem: {rootdirectory: /x\nhttp:\n", &[]);
     assert!(error.starts_with("config.yml:") && error.contains("this is not valid YAML"), "{error}");
+    for (text, expected) in [
+        (
+            "storage:\n  filesystem:\n    rootdirectory: /x\n   delete:\n",
+            "config.yml:4:4: this is not valid YAML: while parsing a block mapping, did not find expected key; is this line \
+             indented as far as the others of its section?",
+        ),
+        (
+            "storage:\n\tfilesystem:\n",
+            "config.yml:2:2: this is not valid YAML: tabs disallowed within this context (block indentation); indent by spaces",
+        ),
+    ] {
+        assert_eq!(mistakes(text, &[]), expected);
+    }
     assert!(mistakes("just a text", &[]).contains("expected a section of keys"));
 }
 
