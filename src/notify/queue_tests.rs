@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -138,6 +137,11 @@ fn two_processes_do_not_share_a_queue() {
     assert!(Disk::open(dir.path()).is_err());
 }
 
+fn make_pipe(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+}
+
 /// A pipe stands for the disk that hangs: to open it for writing waits for somebody who reads.
 #[test]
 fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
@@ -146,7 +150,7 @@ fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
     // The next event begins another segment.
     queue.push(&"x".repeat(1 << 20));
     let pipe = dir.path().join(format!("{:020}.events", 2));
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    make_pipe(&pipe);
 
     let (pushed, all_pushed) = mpsc::channel();
     let brought = queue.clone();
@@ -168,7 +172,7 @@ fn what_waits_for_a_disk_that_hangs_is_bounded() {
     let queue = disk(dir.path(), 2 << 20);
     queue.push(&"x".repeat(1 << 20));
     let pipe = dir.path().join(format!("{:020}.events", 2));
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    make_pipe(&pipe);
     let long = "x".repeat(600_000);
     for _ in 0..10 {
         queue.push(&long);
