@@ -159,6 +159,20 @@ fn explain_busy(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{remedy} ({error})"))
 }
 
+/// What helps when a file that the configuration names cannot be read.
+pub fn how_to_make_readable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            "it is a directory and must be a file; docker makes one where a mounted file is missing on the host".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            format!("let the user {user} of this process read it and enter its directories")
+        }
+        _ => "check the path".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;

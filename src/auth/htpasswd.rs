@@ -26,7 +26,7 @@ use super::password_list::{BcryptHash, MalformedLine, PasswordList};
 use super::provision::provision;
 use super::success_cache::{FingerprintKey, SuccessCache};
 use super::throttle::{Throttle, ThrottleOptions};
-use crate::files::{FileStamp, on_blocking_pool};
+use crate::files::{FileStamp, how_to_make_readable, on_blocking_pool};
 
 /// How often a login looks whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ pub enum HtpasswdError {
     #[error("auth.htpasswd.realm")]
     Realm(#[from] InvalidParameter),
     /// The file cannot be read.
-    #[error("cannot read the htpasswd file {}: check auth.htpasswd.path and that we may read it", .path.display())]
+    #[error("cannot read auth.htpasswd.path {}: {}", .path.display(), how_to_make_readable(.source))]
     Read {
         /// Which file.
         path: PathBuf,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::auth::InvalidParameter;
+use crate::files::how_to_make_readable;
 use crate::outbound::OutboundError;
 
 /// Keys, or an address, that cannot be used.
@@ -13,7 +14,7 @@ pub enum TokenError {
     #[error(transparent)]
     Parameter(#[from] InvalidParameter),
     /// A file cannot be read.
-    #[error("cannot read auth.token.{key}, {}: check the path and that we may read it", .path.display())]
+    #[error("cannot read auth.token.{key} {}: {}", .path.display(), how_to_make_readable(.source))]
     Read {
         /// The key of the configuration.
         key: &'static str,

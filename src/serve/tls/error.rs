@@ -3,11 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::files::how_to_make_readable;
+
 /// A TLS section that cannot be served. Each message names the key, the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {key} {}: check the path, and that we may read the file", .path.display())]
+    #[error("cannot read {key} {}: {}", .path.display(), how_to_make_readable(.source))]
     Read {
         /// The key of the configuration.
         key: &'static str,
