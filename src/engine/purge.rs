@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use futures::TryStreamExt;
-use sampan_driver::StorageDriverExt;
+use sampan_driver::{ErrorKind, PutMode, StorageDriverExt, WriteMode};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
 use crate::session::Purpose;
+use crate::upload::started_now;
 use crate::upload_id::UploadId;
 use crate::{Registry, Result};
 
@@ -46,7 +47,8 @@ impl Registry {
     /// Purges uploads that were given up, in all repositories. One that makes trouble does not keep the others from it.
     ///
     /// An upload's age is that of the last sign of life: its beginning (`startedat`) or its youngest file.
-    /// Leftovers without a beginning are purged alike, which Distribution never does.
+    /// Leftovers without a beginning are purged alike, which Distribution never does; those that a walk does not show are given
+    /// one, and purged when that is old.
     ///
     /// # Errors
     ///
@@ -94,8 +96,12 @@ impl Registry {
             bytes += file.size_bytes;
             youngest = youngest.max(Some(file.modified));
         }
-        // Nothing at all: an empty directory, which may be about to be filled.
-        let Some(youngest) = youngest else { return Ok(None) };
+        let Some(youngest) = youngest else {
+            if !options.dry_run {
+                self.date_hidden(name, id).await?;
+            }
+            return Ok(None);
+        };
         if youngest >= options.older_than {
             claim.remembered = remembered;
             return Ok(None);
@@ -106,6 +112,24 @@ impl Registry {
             self.driver().delete_tree(&directory).await?;
         }
         Ok(Some(bytes))
+    }
+
+    /// Gives an upload a beginning, now, of which nothing is to be seen. Nothing is known of its age; in time it is purged.
+    ///
+    /// It may have been cancelled by one process while another wrote its first bytes, and in some stores staged bytes are
+    /// shown by no walk. Where nothing is staged, it is an empty directory, which may be about to be filled.
+    async fn date_hidden(&self, name: &RepositoryName, id: &UploadId) -> Result<()> {
+        let staged = Entry::UploadData(name.clone(), id.clone()).path();
+        match self.driver().writer(&staged, WriteMode::Append).await {
+            Ok(writer) => drop(writer.close().await?),
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let started = Entry::UploadStartedAt(name.clone(), id.clone()).path();
+        match self.driver().put_content(&started, started_now(), PutMode::Create).await {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     async fn started_at(&self, name: &RepositoryName, id: &UploadId) -> Result<Option<SystemTime>> {

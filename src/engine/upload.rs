@@ -421,7 +421,7 @@ fn target(digest: &Digest) -> Option<DriverPath> {
 }
 
 /// RFC 3339 in whole seconds of UTC, as Distribution writes and reads it.
-fn started_now() -> Bytes {
+pub(crate) fn started_now() -> Bytes {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     Bytes::from(now.format(&Rfc3339).unwrap_or_default())
 }

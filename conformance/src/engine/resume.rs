@@ -1,9 +1,12 @@
 //! Uploads that are interrupted, by clients, by crashes and by each other.
 
+use std::time::{Duration, SystemTime};
+
+use futures::TryStreamExt;
 use futures::future::join_all;
-use sampan_engine::layout;
+use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::{Algorithm, Digest};
-use sampan_engine::{Error, StartUpload, UploadId};
+use sampan_engine::{Error, PurgeOptions, StartUpload, UploadId};
 
 use super::client::{Client, body, broken_body, name, range};
 use super::store::{has_no_uploads, is_valid};
@@ -154,6 +157,51 @@ async fn cancel_leaves_nothing(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Whatever is left of them. An upload that one process gives up and another writes, unknowing, is left without the time of
+/// its beginning, and in some stores nothing that a walk shows is left of it either.
+async fn uploads_that_were_given_up_are_purged(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let uploads = client.repository("image").uploads();
+    let mut left = Vec::new();
+    for (size, has_beginning) in [(0, true), (100, true), (100, false), (3 << 20, false)] {
+        let id = uploads.start(StartUpload::default()).await?.id;
+        if size > 0 {
+            uploads.append(&id, None, body([bytes(1, size)])).await?;
+        }
+        if !has_beginning {
+            ctx.driver().delete(&Entry::UploadStartedAt(name("image"), id.clone()).path()).await?;
+        }
+        left.push((id, size));
+    }
+    // A store may show nothing at all of staged files; that is its own affair then.
+    let entries = ctx.driver().list(&layout::uploads(&name("image")), None);
+    let shown: Vec<String> = entries.map_ok(|entry| entry.name().to_owned()).try_collect().await?;
+    left.retain(|(id, _)| shown.iter().any(|name| name == id.as_str()));
+    ensure(left.len() >= 3, format_args!("of four uploads {left:?} are listed"))?;
+    let all = left.len() as u64;
+    let another = Client::of_another_process(&ctx).await?;
+    let purge = async |older_than: SystemTime| {
+        another.registry.purge_uploads(&PurgeOptions { older_than, dry_run: false }).await
+    };
+    let report = purge(SystemTime::now() - HOUR).await?;
+    equal((report.examined, report.purged, report.failed), (all, 0, 0), "what was seen and purged at once")?;
+    for (id, size) in &left {
+        let found = another.repository("image").uploads().status(id).await?.size_bytes;
+        equal(found, *size as u64, "the size of an upload that was not purged")?;
+    }
+    let report = purge(SystemTime::now() + HOUR).await?;
+    equal(
+        (report.examined, report.purged, report.failed),
+        (all, all, 0),
+        "what was seen and purged in time",
+    )?;
+    for (id, _) in &left {
+        is_unknown(&another, id).await?;
+    }
+    let mut entries = ctx.driver().list(&layout::uploads(&name("image")), None);
+    equal(entries.try_next().await?, None, "what is left of the uploads")
+}
+
 async fn an_upload_is_over_when_it_is_finished(ctx: Context) -> Result<(), Failed> {
     let (client, content) = (Client::new(ctx.driver()), bytes(1, 10_000));
     let uploads = client.repository("image").uploads();
@@ -183,6 +231,8 @@ async fn is_unknown(client: &Client, id: &UploadId) -> Result<(), Failed> {
     Ok(())
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::resume":
     an_upload_goes_on_in_a_new_process,
     an_upload_goes_on_without_its_hash_state,
@@ -191,5 +241,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::resume":
     a_chunk_out_of_order_changes_nothing,
     of_concurrent_chunks_one_is_taken,
     cancel_leaves_nothing,
+    uploads_that_were_given_up_are_purged,
     an_upload_is_over_when_it_is_finished,
 };

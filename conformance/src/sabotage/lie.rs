@@ -424,6 +424,7 @@ const ENGINE: Bitten = &[
             "delete::an_alias_goes_with_what_it_stands_for",
             "crash::deleting_a_blob",
             "crash::cancelling_an_upload",
+            "resume::uploads_that_were_given_up_are_purged",
         ],
     ),
 ];
