@@ -3,6 +3,7 @@
 //! Each test is ignored unless asked for (`cargo test --test it -- --ignored clients`), since it needs programs that a
 //! developer's machine may not have. `.ci/run` installs them and runs all; there, a missing one is a failure.
 
+mod azure_copies;
 mod big_blob;
 mod chaos;
 mod collectors;
@@ -23,6 +24,7 @@ mod replicas;
 mod request_budget;
 mod same;
 mod skopeo;
+mod store_faults;
 pub(crate) mod support;
 mod tls;
 mod token_auth;

@@ -11,7 +11,7 @@ use crate::bucket::patiently;
 use crate::error::Failure;
 use crate::keys::object;
 use crate::parts::put_part;
-use crate::state::is_unknown_upload;
+use crate::state::{is_unknown_upload, lacks_parts};
 use crate::writer::{ObjectWriter, seconds_since_1970};
 
 impl ObjectWriter {
@@ -20,8 +20,13 @@ impl ObjectWriter {
         let mut leftovers = match self.publish_object(to).await {
             Ok(leftovers) => leftovers,
             Err(failure) => {
-                // What was written stays to be appended to; that this is tried is all that a failing store allows.
-                if let Err(error) = self.save().await {
+                // What was written stays to be appended to, unless the store has lost it; that this is tried is all that a
+                // failing store allows.
+                let rest = match failure {
+                    Failure::UploadLost => self.forget_lost().await,
+                    _ => self.save().await.map(drop),
+                };
+                if let Err(error) = rest {
                     tracing::debug!(path = %self.path, %error, "the state of an upload was not saved after a failure");
                 }
                 return Err(failure);
@@ -79,10 +84,8 @@ impl ObjectWriter {
         if let Err(failure) = patiently(size, complete).await {
             // The answer to a request that succeeded may have been lost, and the next one met an upload that had ended.
             if !self.is_there(key, size, is_private, begun).await? {
-                return Err(match failure.is_not_found() || is_unknown_upload(&failure) {
-                    true => Failure::UploadLost,
-                    false => failure,
-                });
+                let is_lost = failure.is_not_found() || is_unknown_upload(&failure) || lacks_parts(&failure);
+                return Err(if is_lost { Failure::UploadLost } else { failure });
             }
         }
         if is_private {

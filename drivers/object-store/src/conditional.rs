@@ -1,15 +1,17 @@
 //! Conditional writes: which ones a store honours, and how they are sent.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, GetOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult,
-    UpdateVersion,
+    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    PutResult, UpdateVersion,
 };
 use tokio::sync::Mutex;
 
 use crate::bucket::{Bucket, patiently};
-use crate::error::{Failure, is_precondition};
+use crate::error::{Failure, chain, is_precondition, was_cut};
 
 /// What a store makes of conditions. Some stores answer 200 and ignore them, hence this is found out by trying.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,7 +65,7 @@ impl Bucket {
         let mut options =
             PutOptions { mode: PutMode::Create, attributes: self.attributes(), ..Default::default() };
         options.attributes.insert(Attribute::Metadata(MARK.into()), mark.clone().into());
-        match self.control.objects().put_opts(key, content.into(), options).await {
+        match put_if(self.control.objects(), key, content.into(), options).await {
             Ok(_) => Ok(()),
             Err(error) if is_precondition(&error) => {
                 let found = self
@@ -113,6 +115,31 @@ impl Bucket {
         attributes
     }
 }
+
+/// A conditional write. When its connection is cut the crate does not send it again, since it may have been carried out; who
+/// bears a mark and asks whose it is that was there first may be sent again.
+pub(crate) async fn put_if(
+    store: &dyn ObjectStore,
+    key: &Path,
+    content: PutPayload,
+    options: PutOptions,
+) -> object_store::Result<PutResult> {
+    let mut tries = 1;
+    loop {
+        match store.put_opts(key, content.clone(), options.clone()).await {
+            Err(error) if tries < TRIES && was_cut(&error) => {
+                tracing::debug!(%key, error = chain(&error), "a conditional write is sent again");
+                tokio::time::sleep(PAUSE * tries).await;
+                tries += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+const TRIES: u32 = 4;
+
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The name of the mark, a piece of the object's metadata.
 const MARK: &str = "sampannonce";

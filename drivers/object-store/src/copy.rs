@@ -48,21 +48,27 @@ impl Bucket {
     async fn copy_whole(&self, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
         patiently(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await?;
         match self.data {
-            Client::Azure(_) => self.await_copy(to).await,
+            Client::Azure(_) => patiently(size, self.await_copy(to, size)).await,
             Client::Gcs(_) | Client::Plain(_) | Client::S3(_) => Ok(()),
         }
     }
 
     /// Azure may answer before it has copied. To delete the source of such a copy would be to lose it.
-    async fn await_copy(&self, to: &Path) -> Result<(), Failure> {
+    async fn await_copy(&self, to: &Path, size: u64) -> Result<(), Failure> {
         let mut pause = Duration::from_millis(100);
         loop {
             let options = GetOptions { head: true, ..Default::default() };
             let answer = self.control.objects().get_opts(to, options).await?;
-            match answer.extensions.get::<CopyStatus>() {
-                Some(CopyStatus(status)) if status == "pending" => {}
-                Some(CopyStatus(status)) if status != "success" => return Err(Failure::Copy(status.clone())),
-                _ => return Ok(()),
+            let status = answer.extensions.get::<CopyStatus>().map_or("success", |CopyStatus(status)| status);
+            match status {
+                "success" if answer.meta.size == size => return Ok(()),
+                "pending" => {}
+                _ => {
+                    // What a copy leaves that came to nothing is an object all the same, and must not be taken for the file.
+                    let ended = format!("{status}, with {} of {size} bytes", answer.meta.size);
+                    self.delete_objects(vec![to.clone()]).await?;
+                    return Err(Failure::Copy(ended));
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(10));

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use object_store::Error as StoreError;
-use object_store::client::HttpError;
+use object_store::client::{HttpError, HttpErrorKind};
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
 
 /// A refusal, by the store or by us.
@@ -45,7 +45,7 @@ pub(crate) enum Failure {
     NoAnswer(Duration),
     #[error("the store answered {status} to {what}: {body}")]
     Answer { what: &'static str, status: u16, body: String },
-    #[error("the copy inside the store ended as {0:?}")]
+    #[error("the copy inside the store ended as {0}")]
     Copy(String),
     #[error("{0}")]
     Shared(String, ErrorKind),
@@ -62,16 +62,13 @@ impl Failure {
             Self::NotFound | Self::UploadLost => ErrorKind::NotFound,
             Self::AlreadyExists => ErrorKind::AlreadyExists,
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
-            Self::Stalled(_) | Self::NoAnswer(_) => ErrorKind::Unavailable,
+            Self::Stalled(_) | Self::NoAnswer(_) | Self::Copy(_) => ErrorKind::Unavailable,
             Self::WrongTarget { .. } | Self::Ended => ErrorKind::Unsupported,
             Self::Answer { status, body, .. } => kind_of_answer(*status, body),
             Self::Shared(_, kind) => *kind,
-            Self::Root
-            | Self::Replaced
-            | Self::Overtaken
-            | Self::TooLong { .. }
-            | Self::State(_)
-            | Self::Copy(_) => ErrorKind::Other,
+            Self::Root | Self::Replaced | Self::Overtaken | Self::TooLong { .. } | Self::State(_) => {
+                ErrorKind::Other
+            }
         }
     }
 
@@ -109,6 +106,19 @@ pub(crate) fn is_precondition(error: &StoreError) -> bool {
         error,
         StoreError::Precondition { .. } | StoreError::AlreadyExists { .. } | StoreError::NotModified { .. }
     )
+}
+
+/// Whether a request was sent and its answer never came whole, so that nobody knows whether it was carried out.
+pub(crate) fn was_cut(error: &StoreError) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<HttpError>() {
+            // The crate itself tries these again.
+            return !matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Request);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What sort of failure an error of the crate is.

@@ -10,6 +10,7 @@ use sampan_driver::DriverPath;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
+use crate::conditional::put_if;
 use crate::error::{Failure, is_precondition};
 use crate::tail::Tail;
 
@@ -128,7 +129,7 @@ impl Bucket {
             },
         };
         let options = PutOptions { mode, ..Default::default() };
-        match self.data.objects().put_opts(&key, payload, options).await {
+        match put_if(self.data.objects(), &key, payload, options).await {
             Ok(put) => {
                 let version = UpdateVersion { e_tag: put.e_tag, version: put.version };
                 Ok(Saved { version, nonce: header.nonce.clone() })
@@ -136,6 +137,8 @@ impl Bucket {
             // It may have been this very request, sent again after its answer was lost.
             Err(error) if is_precondition(&error) => match self.load_state(path).await? {
                 Some(found) if found.header.nonce == header.nonce => Ok(found.version),
+                // Given up by somebody else, or finished.
+                None if before.is_some() => Err(Failure::UploadLost),
                 _ => Err(Failure::Overtaken),
             },
             Err(error) => Err(error.into()),
@@ -144,7 +147,7 @@ impl Bucket {
 
     /// For stores that do not compare: sees whether the state is still the one that was loaded. Not airtight, but two
     /// writers of one upload are not meant to be, and the checksum stands behind this.
-    async fn still(&self, key: &Path, saved: &Saved) -> Result<(), Failure> {
+    pub(crate) async fn still(&self, key: &Path, saved: &Saved) -> Result<(), Failure> {
         match self.load_header(key).await? {
             Some(header) if header.nonce == saved.nonce => Ok(()),
             _ => Err(Failure::Overtaken),
@@ -167,6 +170,13 @@ pub(crate) fn is_unknown_upload(failure: &Failure) -> bool {
     let Failure::Store(error) = failure else { return false };
     let text = crate::error::chain(error);
     text.contains("NoSuchUpload") || text.contains("Upload not found") || text.contains("UploadNotFound")
+}
+
+/// Whether the store says that it does not have the parts that it once said it had.
+pub(crate) fn lacks_parts(failure: &Failure) -> bool {
+    let Failure::Store(error) = failure else { return false };
+    let text = crate::error::chain(error);
+    text.contains("<Code>InvalidPart</Code>") || text.contains("<Code>InvalidBlockList</Code>")
 }
 
 fn encode(header: &Header) -> Result<Bytes, Failure> {

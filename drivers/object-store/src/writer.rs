@@ -164,6 +164,14 @@ impl ObjectWriter {
         Ok(self.len())
     }
 
+    /// Leaves nothing of an upload that the store has lost, unless another writer made something of it.
+    pub(crate) async fn forget_lost(&mut self) -> Result<(), Failure> {
+        if let Some(saved) = &self.saved {
+            self.bucket.still(&self.bucket.keys.state(&self.path), saved).await?;
+        }
+        self.forget().await
+    }
+
     /// Leaves nothing of the upload.
     async fn forget(&mut self) -> Result<(), Failure> {
         self.parts.clear().await;

@@ -1,5 +1,6 @@
 //! What the tests with real clients are made of.
 
+mod bad_line;
 mod dockerd;
 mod image;
 mod nginx;
@@ -12,6 +13,7 @@ mod token_server;
 mod tool;
 mod wire;
 
+pub(crate) use bad_line::{BadLine, Fault, Sort};
 pub(crate) use dockerd::Dockerd;
 pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layout, random};
 pub(crate) use nginx::Nginx;

@@ -56,12 +56,17 @@ impl StoreServer {
     /// A configuration of the registry over this store with keys below `root`, in which everything is allowed, and blobs are
     /// served by the registry itself. The section's keys can be changed by `change` first.
     pub(crate) fn config(&self, root: &str, change: impl FnOnce(&mut Value)) -> String {
+        self.config_as("s3", root, change)
+    }
+
+    /// The same for a section of another name.
+    pub(crate) fn config_as(&self, name: &str, root: &str, change: impl FnOnce(&mut Value)) -> String {
         let mut section = self.section.clone();
         section["rootdirectory"] = root.into();
         change(&mut section);
         // JSON is YAML.
         format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage:\n  s3: {section}\n  delete: {{enabled: true}}\n  redirect: {{disable: true}}\nhttp: {{addr: '127.0.0.1:0'}}\n"
+            "version: 0.1\nlog: {{level: info}}\nstorage:\n  {name}: {section}\n  delete: {{enabled: true}}\n  redirect: {{disable: true}}\nhttp: {{addr: '127.0.0.1:0'}}\n"
         )
     }
 

@@ -1,0 +1,53 @@
+//! Copies that Azure answers before it has made them, over Azurite and a line that says that they are not done yet.
+
+use sampan_engine::oci::Digest;
+
+use super::support::{BadLine, Fault, Sort, StoreServer, random, registry};
+
+#[test]
+#[ignore = "needs azurite"]
+fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = StoreServer::start("azurite");
+    let account = store.text("serviceurl").rsplit_once('/').unwrap();
+    let line = BadLine::to(account.0);
+    let url = format!("http://{}/{}", line.address, account.1);
+    let config = store.config_as("azure", "copies", |section| section["serviceurl"] = url.into());
+    let registry = registry(directory.path(), &config);
+    let send = |method: &str, path: &str, body: &[u8]| registry.wire().send(method, path, &[], body);
+
+    for (status, times) in [("pending", 3), ("failed", 1), ("aborted", 1)] {
+        // More than a part, and without its digest at the beginning, so that it is staged elsewhere and copied.
+        let content = random(11_000_000);
+        let blob = format!("/v2/app/blobs/{}", Digest::sha256_of(&content));
+        let location = send("POST", "/v2/app/blobs/uploads/", b"").location();
+        assert_eq!(send("PATCH", &location, &content).status, 202);
+        line.take_seen();
+        line.fail_at("/v2/blobs/", Sort::Head, Fault::CopyStatus(status), times);
+        let finish = format!("{location}?digest={}", Digest::sha256_of(&content));
+        let finished = send("PUT", &finish, b"");
+        assert!(!line.heal(), "the copy was not looked at");
+        let seen = line.take_seen();
+        let copied = seen.iter().position(|(sort, _)| *sort == Sort::Copy).expect("nothing was copied");
+        if status == "pending" {
+            assert_eq!(finished.status, 201, "{finished:?}");
+            // Three looks at a copy that goes on, one at a copy that is done, and only then is its source removed.
+            let sorts: Vec<Sort> = seen[copied..].iter().map(|(sort, _)| *sort).collect();
+            assert_eq!(
+                sorts[1..6],
+                [Sort::Head, Sort::Head, Sort::Head, Sort::Head, Sort::Delete],
+                "{seen:?}"
+            );
+        } else {
+            assert_eq!(finished.status, 503, "{status}: {finished:?}");
+            assert!(registry.process.log().contains(&format!("ended as {status}")));
+            assert_eq!(send("HEAD", &blob, b"").status, 404, "{status}");
+            let there = send("GET", &location, b"");
+            assert_eq!(there.header("range"), Some("0-10999999"), "{status}: {there:?}");
+            let finished = send("PUT", &finish, b"");
+            assert_eq!(finished.status, 201, "{status}: {finished:?}");
+        }
+        let pulled = send("GET", &blob, b"");
+        assert!(pulled.status == 200 && pulled.body == content, "{status}: {}", pulled.status);
+    }
+}

@@ -1,0 +1,237 @@
+//! `BadLine`: what stands between a registry and its store, and goes wrong when it is told to.
+//!
+//! It hands every request on as it came, so that signatures hold, and every answer back; S3 and Azure are told apart by nothing.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::stream;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// A line to a store.
+pub(crate) struct BadLine {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    _runtime: Runtime,
+}
+
+/// What a request does to the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sort {
+    /// Any of them.
+    Any,
+    /// Begins a multipart upload.
+    Begin,
+    /// Ends one.
+    Complete,
+    Copy,
+    Delete,
+    Get,
+    Head,
+    List,
+    /// Writes a part.
+    Part,
+    /// Writes an object.
+    Put,
+    /// Writes the state of an upload.
+    State,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// The store refuses, with a status and a code of S3.
+    Answer(u16, &'static str),
+    /// The connection is cut as soon as the head of the request is there.
+    CutAtOnce,
+    /// The connection is cut while the body of the request is on its way.
+    CutInRequest,
+    /// The store does what it was asked for, and the connection is cut before its answer.
+    CutBeforeAnswer,
+    /// The connection is cut in the middle of the answer.
+    CutInAnswer,
+    /// The store says yes, and does nothing.
+    Lost,
+    /// The answer comes with this status of a copy, as those of Azure do.
+    CopyStatus(&'static str),
+}
+
+struct Shared {
+    store: String,
+    client: reqwest::Client,
+    troubles: Mutex<Vec<Trouble>>,
+    seen: Mutex<Vec<(Sort, String)>>,
+}
+
+struct Trouble {
+    sort: Sort,
+    key: &'static str,
+    fault: Fault,
+    times: usize,
+}
+
+/// What ends a connection.
+#[derive(Debug)]
+struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the line was cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+type Answer = Result<Response<BoxBody<Bytes, Cut>>, Cut>;
+
+impl BadLine {
+    /// A line to the server at `store`, such as `http://127.0.0.1:9000`, with nothing wrong yet.
+    pub(crate) fn to(store: &str) -> Self {
+        let client = reqwest::Client::builder().http1_only().no_proxy().build().unwrap();
+        let store = store.trim_end_matches('/').to_owned();
+        let shared = Arc::new(Shared { store, client, troubles: Mutex::default(), seen: Mutex::default() });
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let answering = shared.clone();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = answering.clone();
+                let service = service_fn(move |request| shared.clone().hand_on(request));
+                let serving = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(serving.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { address, shared, _runtime: runtime }
+    }
+
+    /// From now on the next `times` requests of a sort go wrong.
+    pub(crate) fn fail(&self, sort: Sort, fault: Fault, times: usize) {
+        self.fail_at("", sort, fault, times);
+    }
+
+    /// The same for those whose key has `key` in it.
+    pub(crate) fn fail_at(&self, key: &'static str, sort: Sort, fault: Fault, times: usize) {
+        self.shared.troubles.lock().unwrap().push(Trouble { sort, key, fault, times });
+    }
+
+    /// Nothing goes wrong any more. Tells whether something still would have.
+    pub(crate) fn heal(&self) -> bool {
+        !std::mem::take(&mut *self.shared.troubles.lock().unwrap()).is_empty()
+    }
+
+    /// The requests since the last call, with their keys.
+    pub(crate) fn take_seen(&self) -> Vec<(Sort, String)> {
+        std::mem::take(&mut self.shared.seen.lock().unwrap())
+    }
+}
+
+impl Shared {
+    async fn hand_on(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        let (sort, is_head) = (sort(&request), request.method() == Method::HEAD);
+        let key = request.uri().path().to_owned();
+        let fault = self.fault(sort, &key);
+        self.seen.lock().unwrap().push((sort, key));
+        if fault == Some(Fault::CutAtOnce) {
+            return Err(Cut);
+        }
+        let (head, mut body) = request.into_parts();
+        if fault == Some(Fault::CutInRequest) {
+            // Some of it was read, if there is any.
+            let _ = body.frame().await;
+            return Err(Cut);
+        }
+        let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+        match fault {
+            Some(Fault::Answer(status, code)) => return Ok(refusal(status, code, is_head)),
+            Some(Fault::Lost) => return Ok(yes()),
+            _ => {}
+        }
+        let url = format!("{}{}", self.store, head.uri);
+        // The name of the host as well: it is signed.
+        let sent = self.client.request(head.method, url).headers(head.headers).body(body);
+        let answer = sent.send().await.map_err(|_| Cut)?;
+        let mut back = Response::builder().status(answer.status());
+        let headers = back.headers_mut().unwrap();
+        *headers = answer.headers().clone();
+        headers.remove(http::header::TRANSFER_ENCODING);
+        headers.remove(http::header::CONNECTION);
+        let body = answer.bytes().await.map_err(|_| Cut)?;
+        match fault {
+            Some(Fault::CutBeforeAnswer) => return Err(Cut),
+            Some(Fault::CutInAnswer) if body.is_empty() => return Err(Cut),
+            Some(Fault::CutInAnswer) => {
+                headers.insert(http::header::CONTENT_LENGTH, body.len().into());
+                let half = body.slice(..body.len() / 2);
+                let frames = stream::iter([Ok(Frame::data(half)), Err(Cut)]);
+                return Ok(back.body(BodyExt::boxed(StreamBody::new(frames))).unwrap());
+            }
+            Some(Fault::CopyStatus(status)) => {
+                let name = HeaderName::from_static("x-ms-copy-status");
+                headers.insert(name, HeaderValue::from_static(status));
+            }
+            _ => {}
+        }
+        Ok(back.body(whole(body)).unwrap())
+    }
+
+    fn fault(&self, sort: Sort, key: &str) -> Option<Fault> {
+        let mut troubles = self.troubles.lock().unwrap();
+        let concerns =
+            |trouble: &Trouble| [Sort::Any, sort].contains(&trouble.sort) && key.contains(trouble.key);
+        let index = troubles.iter().position(concerns)?;
+        let fault = troubles[index].fault;
+        troubles[index].times -= 1;
+        if troubles[index].times == 0 {
+            troubles.remove(index);
+        }
+        Some(fault)
+    }
+}
+
+fn sort(request: &Request<Incoming>) -> Sort {
+    let query = request.uri().query().unwrap_or_default();
+    let asks = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let copies = request.headers().keys().any(|name| name.as_str().ends_with("-copy-source"));
+    match *request.method() {
+        Method::GET if asks("list-type") || asks("comp") || asks("uploads") => Sort::List,
+        Method::GET => Sort::Get,
+        Method::HEAD => Sort::Head,
+        Method::PUT if copies => Sort::Copy,
+        Method::PUT if asks("partNumber") || query.contains("comp=block&") => Sort::Part,
+        Method::PUT if query.contains("comp=blocklist") => Sort::Complete,
+        Method::PUT if request.uri().path().ends_with("%21upload") => Sort::State,
+        Method::PUT => Sort::Put,
+        Method::POST if asks("uploads") => Sort::Begin,
+        Method::POST if asks("uploadId") => Sort::Complete,
+        _ => Sort::Delete,
+    }
+}
+
+fn refusal(status: u16, code: &str, is_head: bool) -> Response<BoxBody<Bytes, Cut>> {
+    let text = format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>It is {code} here.</Message></Error>"
+    );
+    // The answer to HEAD never says why.
+    let body = if is_head { Bytes::new() } else { Bytes::from(text) };
+    Response::builder().status(status).body(whole(body)).unwrap()
+}
+
+fn yes() -> Response<BoxBody<Bytes, Cut>> {
+    let tag = format!("\"{:032x}\"", rand::random::<u128>());
+    Response::builder().status(200).header("ETag", tag).body(whole(Bytes::new())).unwrap()
+}
+
+fn whole(body: Bytes) -> BoxBody<Bytes, Cut> {
+    BodyExt::boxed(Full::new(body).map_err(|never| match never {}))
+}
