@@ -1,7 +1,8 @@
 //! `Inbox`: events on their way to the disk, so that a disk that hangs holds up its own writer and no request.
 //!
-//! Whoever brings an event waits until it is written, since then not even a killed process loses it. They wait for a bounded
-//! time; from then on nobody does, until everything that came meanwhile is written.
+//! Who brings news of a change waits until it is written, since then not even a killed process loses it. They wait for a
+//! bounded time; from then on nobody does, until everything that came meanwhile is written. Of a pull nobody waits: to be
+//! woken by the writer takes as long as the pull itself, and a pull that nobody hears of does no harm.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,14 +34,23 @@ struct State {
     is_closed: bool,
 }
 
+/// Whether whoever brings an event waits until it is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Wait {
+    /// For [`PATIENCE`] at most.
+    UntilWritten,
+    /// Not at all.
+    Not,
+}
+
 /// What came of bringing an event.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Brought {
     /// It is written, or was lost in the attempt.
     Written,
-    /// It waits in memory.
+    /// It is in memory until it is written.
     Waits {
-        /// Whether it is the first that does.
+        /// Whether it is the first that waits too long.
         is_first: bool,
         /// So many older ones had to be dropped for it.
         dropped: u64,
@@ -52,8 +62,8 @@ impl Inbox {
         Self { most_bytes, state: Mutex::default(), came: Condvar::new(), went: Condvar::new() }
     }
 
-    /// Adds an event, and waits for it to be written, for a while.
-    pub(super) fn bring(&self, line: &str) -> Brought {
+    /// Adds an event, in the place of older ones if there is no room.
+    pub(super) fn bring(&self, line: &str, wait: Wait) -> Brought {
         let mut state = self.lock();
         let mut dropped = 0;
         while state.bytes + len(line) > self.most_bytes {
@@ -66,8 +76,9 @@ impl Inbox {
         let number = state.last;
         state.lines.push_back((number, line.to_owned()));
         self.came.notify_one();
-        if state.is_late {
-            return Brought::Waits { is_first: false, dropped };
+        if wait == Wait::Not || state.is_late {
+            let is_first = dropped > 0 && !std::mem::replace(&mut state.is_late, true);
+            return Brought::Waits { is_first, dropped };
         }
         let unwritten = |state: &mut State| state.written < number;
         let waited = self.went.wait_timeout_while(state, PATIENCE, unwritten);

@@ -4,13 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use futures::future::join_all;
-use sampan_engine::Event;
+use sampan_engine::{Event, Happening};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::backlog::Disk;
 use super::endpoint::{Endpoint, EndpointSettings};
 use super::envelope::{Record, References, SourceRecord};
+use super::inbox::Wait;
 use super::queue::{Counts, Queue};
 use super::request::RequestSink;
 use crate::files::on_blocking_pool;
@@ -74,13 +75,22 @@ impl Notifier {
         Ok(Self { endpoints: opened, references, source })
     }
 
-    /// Puts an event into the queue of every endpoint that wants it. Returns at once.
+    /// Puts an event into the queue of every endpoint that wants it. Returns at once, or after the patience that a change is worth.
     pub(super) fn emit(&self, event: &Event, sink: &RequestSink) {
         let record = Record::new(event, sink, &self.source, self.references);
+        let wait = match event.what {
+            Happening::BlobPulled(_) | Happening::ManifestPulled(_) => Wait::Not,
+            Happening::BlobDeleted(_)
+            | Happening::BlobMounted { .. }
+            | Happening::BlobPushed(_)
+            | Happening::ManifestDeleted(_)
+            | Happening::ManifestPushed(_)
+            | Happening::TagDeleted(_) => Wait::UntilWritten,
+        };
         let mut line = None;
         for endpoint in &self.endpoints {
             if !endpoint.settings().ignored.covers(&record) {
-                endpoint.queue.push(line.get_or_insert_with(|| record.to_line()));
+                endpoint.queue.push(line.get_or_insert_with(|| record.to_line()), wait);
             }
         }
     }
@@ -123,7 +133,7 @@ fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes:
             Err(error) => tracing::error!(
                 endpoint = name, %error,
                 "the queue of notifications for {name} in {} cannot be used, so they wait in memory and are lost when the \
-                 registry stops: {error}",
+                 registry stops; see that this process may write to notifications.queue.directory: {error}",
                 folder.display()
             ),
         }

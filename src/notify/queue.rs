@@ -14,7 +14,7 @@ use std::thread;
 use tokio::sync::Notify;
 
 use super::backlog::{Backlog, Disk};
-use super::inbox::{Brought, Inbox};
+use super::inbox::{Brought, Inbox, Wait};
 
 /// The events that an endpoint has still to be told.
 #[derive(Clone)]
@@ -153,12 +153,12 @@ impl Queue {
 
     /// Adds an event, or drops it, or drops older ones for it. Never fails, never waits for the endpoint, and for the disk
     /// no longer than [`PATIENCE`](super::inbox::PATIENCE).
-    pub(super) fn push(&self, line: &str) {
+    pub(super) fn push(&self, line: &str, wait: Wait) {
         let Inner { counts, endpoint, inbox, .. } = &*self.0;
         counts.0.events.fetch_add(1, Relaxed);
         counts.0.pending.fetch_add(1, Relaxed);
         let Some(inbox) = inbox else { return self.0.write(line) };
-        if let Brought::Waits { is_first, dropped } = inbox.bring(line) {
+        if let Brought::Waits { is_first, dropped } = inbox.bring(line, wait) {
             counts.0.pending.fetch_sub(dropped, Relaxed);
             counts.0.dropped.fetch_add(dropped, Relaxed);
             if is_first {

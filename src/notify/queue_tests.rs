@@ -18,6 +18,10 @@ fn disk(folder: &Path, most_bytes: u64) -> Queue {
     Queue::on_disk("test", most_bytes, disk, events, bytes).unwrap()
 }
 
+fn push(queue: &Queue, line: &str) {
+    queue.push(line, Wait::UntilWritten);
+}
+
 fn take(queue: &Queue) -> Option<String> {
     let waiting = queue.first().unwrap()?;
     queue.delivered(&waiting).unwrap();
@@ -36,7 +40,7 @@ fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
 fn events_leave_in_the_order_in_which_they_came() {
     let dir = tempfile::tempdir().unwrap();
     for queue in [memory(1 << 20), disk(dir.path(), 1 << 20)] {
-        numbers(0..100).iter().for_each(|line| queue.push(line));
+        numbers(0..100).iter().for_each(|line| push(&queue, line));
         assert_eq!(queue.counts().pending(), 100);
         assert_eq!(all(&queue), numbers(0..100));
         assert_eq!((queue.counts().pending(), queue.counts().dropped()), (0, 0));
@@ -47,7 +51,7 @@ fn events_leave_in_the_order_in_which_they_came() {
 fn a_queue_on_disk_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let first = disk(dir.path(), 1 << 20);
-    numbers(0..10).iter().for_each(|line| first.push(line));
+    numbers(0..10).iter().for_each(|line| push(&first, line));
     for _ in 0..4 {
         take(&first).unwrap();
     }
@@ -56,7 +60,7 @@ fn a_queue_on_disk_goes_on_where_it_was() {
     drop(first);
     let second = disk(dir.path(), 1 << 20);
     assert_eq!(second.counts().pending(), 6);
-    second.push("event 00010");
+    push(&second, "event 00010");
     assert_eq!(all(&second), numbers(4..11));
     drop(second);
     assert_eq!(all(&disk(dir.path(), 1 << 20)), Vec::<String>::new());
@@ -68,7 +72,7 @@ fn delivered_segments_are_removed() {
     let queue = disk(dir.path(), 64 << 20);
     let long = "x".repeat(100_000);
     for _ in 0..40 {
-        queue.push(&long);
+        push(&queue, &long);
     }
     let segments = || {
         fs::read_dir(dir.path())
@@ -79,7 +83,7 @@ fn delivered_segments_are_removed() {
     assert!(segments() > 3);
     assert_eq!(all(&queue).len(), 40);
     assert_eq!(segments(), 1);
-    queue.push("more");
+    push(&queue, "more");
     drop(queue);
     assert_eq!(all(&disk(dir.path(), 64 << 20)), ["more"]);
 }
@@ -88,7 +92,7 @@ fn delivered_segments_are_removed() {
 fn a_full_queue_drops_the_oldest() {
     let dir = tempfile::tempdir().unwrap();
     for queue in [memory(120), disk(dir.path(), 120)] {
-        numbers(0..50).iter().for_each(|line| queue.push(line));
+        numbers(0..50).iter().for_each(|line| push(&queue, line));
         assert_eq!(queue.counts().dropped(), 40);
         assert_eq!(queue.counts().pending(), 10);
         assert_eq!(all(&queue), numbers(40..50));
@@ -98,9 +102,9 @@ fn a_full_queue_drops_the_oldest() {
 #[test]
 fn an_event_that_is_dropped_while_it_is_sent_takes_no_other_with_it() {
     let queue = memory(24);
-    queue.push("event 00000");
+    push(&queue, "event 00000");
     let sent = queue.first().unwrap().unwrap();
-    numbers(1..4).iter().for_each(|line| queue.push(line));
+    numbers(1..4).iter().for_each(|line| push(&queue, line));
     queue.delivered(&sent).unwrap();
     assert_eq!(all(&queue), numbers(2..4));
 }
@@ -109,13 +113,13 @@ fn an_event_that_is_dropped_while_it_is_sent_takes_no_other_with_it() {
 fn a_torn_line_is_cut_off() {
     let dir = tempfile::tempdir().unwrap();
     let queue = disk(dir.path(), 1 << 20);
-    numbers(0..2).iter().for_each(|line| queue.push(line));
+    numbers(0..2).iter().for_each(|line| push(&queue, line));
     drop(queue);
     let segment = dir.path().join(format!("{:020}.events", 1));
     let whole = fs::read_to_string(&segment).unwrap();
     fs::write(&segment, format!("{whole}event 000")).unwrap();
     let queue = disk(dir.path(), 1 << 20);
-    queue.push("event 00002");
+    push(&queue, "event 00002");
     assert_eq!(all(&queue), numbers(0..3));
 }
 
@@ -123,7 +127,7 @@ fn a_torn_line_is_cut_off() {
 fn a_lost_position_repeats_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let queue = disk(dir.path(), 1 << 20);
-    numbers(0..3).iter().for_each(|line| queue.push(line));
+    numbers(0..3).iter().for_each(|line| push(&queue, line));
     take(&queue).unwrap();
     drop(queue);
     fs::write(dir.path().join("position"), "nonsense").unwrap();
@@ -148,14 +152,14 @@ fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
     let dir = tempfile::tempdir().unwrap();
     let queue = disk(dir.path(), 64 << 20);
     // The next event begins another segment.
-    queue.push(&"x".repeat(1 << 20));
+    push(&queue, &"x".repeat(1 << 20));
     let pipe = dir.path().join(format!("{:020}.events", 2));
     make_pipe(&pipe);
 
     let (pushed, all_pushed) = mpsc::channel();
     let brought = queue.clone();
     std::thread::spawn(move || {
-        numbers(0..1000).iter().for_each(|line| brought.push(line));
+        numbers(0..1000).iter().for_each(|line| push(&brought, line));
         pushed.send(()).unwrap();
     });
     all_pushed.recv_timeout(Duration::from_secs(60)).expect("a push waits for the disk");
@@ -170,13 +174,23 @@ fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
 fn what_waits_for_a_disk_that_hangs_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let queue = disk(dir.path(), 2 << 20);
-    queue.push(&"x".repeat(1 << 20));
+    push(&queue, &"x".repeat(1 << 20));
     let pipe = dir.path().join(format!("{:020}.events", 2));
     make_pipe(&pipe);
     let long = "x".repeat(600_000);
     for _ in 0..10 {
-        queue.push(&long);
+        push(&queue, &long);
     }
     // One is being written and two wait, and what is on the disk still is.
     assert_eq!((queue.counts().pending(), queue.counts().dropped()), (4, 7));
+}
+
+#[test]
+fn of_a_pull_nobody_waits_and_it_is_written_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = disk(dir.path(), 1 << 20);
+    numbers(0..1000).iter().for_each(|line| queue.push(line, Wait::Not));
+    // In their order, so that what comes last is written when all is.
+    push(&queue, "event 01000");
+    assert_eq!(all(&queue), numbers(0..1001));
 }
