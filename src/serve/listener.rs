@@ -164,8 +164,13 @@ fn remedy(address: &ListenAddress, key: &str, error: &io::Error) -> String {
             format!("another process listens there: stop it, or set {key} to another address")
         }
         io::ErrorKind::AddrNotAvailable => {
+            let port = match address {
+                ListenAddress::AllInterfaces(port) | ListenAddress::Named(_, port) => *port,
+                ListenAddress::Tcp(address) => address.port(),
+                ListenAddress::Unix(_) => 0,
+            };
             format!(
-                "no network interface of this machine has that address: set {key} to one that has, or to `:5000`"
+                "no network interface of this machine has that address: set {key} to one that has, or to `:{port}` for all"
             )
         }
         io::ErrorKind::PermissionDenied => match address {
