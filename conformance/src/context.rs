@@ -50,6 +50,11 @@ impl Context {
         self.store.moments(fault)
     }
 
+    /// Whether an operation of the store takes milliseconds.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.store.is_slow()
+    }
+
     /// The driver under test.
     pub fn driver(&self) -> &Arc<dyn StorageDriver> {
         &self.driver

@@ -124,7 +124,12 @@ impl Store {
     /// The operations, counted from 1, that are to fail in one way or another, each in a run of its own.
     pub(crate) fn moments(&self, fault: Fault) -> impl Iterator<Item = u64> + use<> {
         let stride = self.crash_stride;
-        (1 + (fault as usize % stride) as u64..).step_by(stride)
+        (1 + (fault as usize * stride / Fault::ALL.len()) as u64..).step_by(stride)
+    }
+
+    /// Whether it was said of it that each operation takes milliseconds.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.crash_stride > 1
     }
 
     /// Leaves nothing behind.

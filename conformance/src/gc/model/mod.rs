@@ -10,6 +10,7 @@
 
 mod actors;
 mod check;
+mod offloaded;
 mod sabotage;
 mod turns;
 mod world;
@@ -20,6 +21,7 @@ use sampan_driver::StorageDriver;
 
 use crate::Failed;
 
+pub(in crate::gc) use offloaded::Offloaded;
 pub use sabotage::Sabotage;
 
 /// How much is to go on.

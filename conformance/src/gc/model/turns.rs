@@ -25,9 +25,28 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     /// By actor, in the order of their coming.
-    waiting: BTreeMap<usize, Vec<(String, oneshot::Sender<()>)>>,
+    waiting: BTreeMap<usize, Vec<(String, oneshot::Sender<Turn>)>>,
+    /// How many operations are under way, whose turn it was: one, or those that a kill has left behind.
+    under_way: usize,
     done: bool,
     trace: Vec<String>,
+}
+
+/// Somebody's turn, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn(Arc<Shared>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.lock().under_way -= 1;
+        self.0.arrived.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How much of what came before is told of a failure.
@@ -35,17 +54,16 @@ const TRACED: usize = 400;
 
 impl Turns {
     pub(super) fn new() -> Self {
-        let state = State { waiting: BTreeMap::new(), done: false, trace: Vec::new() };
+        let state = State { waiting: BTreeMap::new(), under_way: 0, done: false, trace: Vec::new() };
         Self(Arc::new(Shared { state: Mutex::new(state), arrived: Notify::new() }))
     }
 
-    /// Waits for a turn.
-    pub(super) async fn wait(&self, actor: usize, what: impl FnOnce() -> String) {
+    /// Waits for a turn, which lasts until it is dropped. Without a dealer any more, there is none to wait for.
+    pub(super) async fn wait(&self, actor: usize, what: impl FnOnce() -> String) -> Option<Turn> {
         let (sender, receiver) = oneshot::channel();
         self.lock().waiting.entry(actor).or_default().push((what(), sender));
         self.0.arrived.notify_one();
-        // Without a dealer any more, there is nobody to wait for.
-        let _ = receiver.await;
+        receiver.await.ok()
     }
 
     /// Deals turns until it is over; looks at the store whenever something was deleted.
@@ -55,6 +73,9 @@ impl Turns {
             // Whoever was woken by the last turn comes to his next operation, or to sleep.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
+            }
+            while self.lock().under_way > 0 {
+                self.0.arrived.notified().await;
             }
             if world.deletions() != deletions {
                 deletions = world.deletions();
@@ -69,7 +90,8 @@ impl Turns {
                     if rng.random_bool(0.1) {
                         tokio::time::advance(Duration::from_millis(rng.random_range(0..slowest_ms))).await;
                     }
-                    let _ = sender.send(());
+                    self.lock().under_way += 1;
+                    let _ = sender.send(Turn(self.0.clone()));
                 }
                 // All are asleep: time goes on until somebody wakes.
                 None => self.0.arrived.notified().await,
@@ -94,7 +116,7 @@ impl Turns {
         self.lock().trace.join("\n    ")
     }
 
-    fn draw(&self, rng: &mut StdRng) -> Option<oneshot::Sender<()>> {
+    fn draw(&self, rng: &mut StdRng) -> Option<oneshot::Sender<Turn>> {
         let mut state = self.lock();
         // Who was dropped does not come any more.
         for waiting in state.waiting.values_mut() {
@@ -115,6 +137,6 @@ impl Turns {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

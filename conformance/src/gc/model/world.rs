@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::sabotage::Sabotage;
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 
 /// The store, and what time it is there.
 #[derive(Debug)]
@@ -110,12 +110,12 @@ impl fmt::Debug for Eyes {
 }
 
 impl Eyes {
-    async fn turn(&self, operation: Operation, path: &DriverPath) {
+    async fn turn(&self, operation: Operation, path: &DriverPath) -> Option<Turn> {
         let what = || {
             let text = path.as_str().trim_start_matches("/docker/registry/").to_owned();
             format!("{operation} {text} at {:?}", self.world.begun.elapsed())
         };
-        self.world.turns.wait(self.actor, what).await;
+        self.world.turns.wait(self.actor, what).await
     }
 
     fn breaks(&self, sabotage: Sabotage) -> bool {
@@ -169,7 +169,7 @@ impl StorageDriver for Seen {
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
         let eyes = &self.0;
-        eyes.turn(Operation::GetContent, path).await;
+        let _turn = eyes.turn(Operation::GetContent, path).await;
         let (run, doomed) = (Entry::CollectionRun.path(), Entry::CollectionDoomed.path());
         if eyes.role == Role::Client
             && eyes.breaks(Sabotage::ClientsDoNotLook)
@@ -205,7 +205,7 @@ impl StorageDriver for Seen {
 
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         let eyes = &self.0;
-        eyes.turn(Operation::PutContent, path).await;
+        let _turn = eyes.turn(Operation::PutContent, path).await;
         if eyes.forgets(path).await {
             return Ok(());
         }
@@ -232,18 +232,18 @@ impl StorageDriver for Seen {
     }
 
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
-        self.0.turn(Operation::Reader, path).await;
+        let _turn = self.0.turn(Operation::Reader, path).await;
         self.0.world.inner.reader(path, range).await
     }
 
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
-        self.0.turn(Operation::Writer, path).await;
+        let _turn = self.0.turn(Operation::Writer, path).await;
         let inner = self.0.world.inner.writer(path, mode).await?;
         Ok(Box::new(SeenWriter { inner, eyes: self.0.clone() }))
     }
 
     async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
-        self.0.turn(Operation::Stat, path).await;
+        let _turn = self.0.turn(Operation::Stat, path).await;
         let info = self.0.world.inner.stat(path).await.map(|info| self.0.aged(info));
         if self.0.role == Role::Client && self.0.breaks(Sabotage::ClientsTrustTheirMemory) {
             let mut memory = self.0.memory();
@@ -258,7 +258,7 @@ impl StorageDriver for Seen {
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
         let (eyes, path, after) = (self.0.clone(), path.clone(), after.map(str::to_owned));
         let listing = async move {
-            eyes.turn(Operation::List, &path).await;
+            let _turn = eyes.turn(Operation::List, &path).await;
             eyes.world.inner.list(&path, after.as_deref())
         };
         stream::once(listing).flatten().boxed()
@@ -276,7 +276,7 @@ impl StorageDriver for Seen {
         let next = move |(eyes, after): (Arc<Eyes>, Option<DriverPath>)| {
             let root = root.clone();
             async move {
-                eyes.turn(Operation::Walk, after.as_ref().unwrap_or(&root)).await;
+                let _turn = eyes.turn(Operation::Walk, after.as_ref().unwrap_or(&root)).await;
                 let Some(info) = eyes.world.inner.walk(&root, after.as_ref()).try_next().await? else {
                     return Ok(None);
                 };
@@ -292,20 +292,20 @@ impl StorageDriver for Seen {
     }
 
     async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
-        self.0.turn(Operation::Rename, from).await;
+        let _turn = self.0.turn(Operation::Rename, from).await;
         self.0.world.inner.rename(from, to).await?;
         self.0.world.touch(to);
         Ok(())
     }
 
     async fn delete(&self, path: &DriverPath) -> Result<()> {
-        self.0.turn(Operation::Delete, path).await;
+        let _turn = self.0.turn(Operation::Delete, path).await;
         self.0.world.lock().deletions += 1;
         self.0.world.inner.delete(path).await
     }
 
     async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
-        self.0.turn(Operation::DeleteTree, path).await;
+        let _turn = self.0.turn(Operation::DeleteTree, path).await;
         self.0.world.lock().deletions += 1;
         self.0.world.inner.delete_tree(path).await
     }
@@ -347,19 +347,19 @@ impl FileWriter for SeenWriter {
     }
 
     async fn close(self: Box<Self>) -> Result<u64> {
-        self.eyes.turn(Operation::Close, &DriverPath::root()).await;
+        let _turn = self.eyes.turn(Operation::Close, &DriverPath::root()).await;
         self.inner.close().await
     }
 
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
-        self.eyes.turn(Operation::Commit, to).await;
+        let _turn = self.eyes.turn(Operation::Commit, to).await;
         self.inner.commit(to).await?;
         self.eyes.world.touch(to);
         Ok(())
     }
 
     async fn cancel(self: Box<Self>) -> Result<()> {
-        self.eyes.turn(Operation::Cancel, &DriverPath::root()).await;
+        let _turn = self.eyes.turn(Operation::Cancel, &DriverPath::root()).await;
         self.inner.cancel().await
     }
 }

@@ -1,0 +1,215 @@
+//! `Offloaded`: a driver whose operations run outside of the model, where time goes by.
+//!
+//! The clock of the model stands still, and goes on when everybody waits. To wait for a server is no such waiting: while an
+//! operation runs, as a blocking task, the clock stays where it is.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::{
+    BoxError, ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+};
+use tokio::runtime::Handle;
+use url::Url;
+
+/// A driver that is used on the runtime that it was made on.
+#[derive(Clone, Debug)]
+pub(in crate::gc) struct Offloaded {
+    inner: Arc<dyn StorageDriver>,
+    outside: Handle,
+}
+
+impl Offloaded {
+    pub(in crate::gc) fn new(inner: Arc<dyn StorageDriver>, outside: Handle) -> Self {
+        Self { inner, outside }
+    }
+
+    /// What `operation` gives; an error when it panicked.
+    async fn run<T, F>(
+        &self,
+        operation: impl FnOnce(Arc<dyn StorageDriver>) -> F + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>>,
+    {
+        let inner = self.inner.clone();
+        outside(&self.outside, move || operation(inner)).await
+    }
+
+    /// The whole of a stream, which is read to its end before its first item is given.
+    fn stream<T: Send + 'static>(
+        &self,
+        open: impl FnOnce(Arc<dyn StorageDriver>) -> BoxStream<'static, T> + Send + 'static,
+    ) -> BoxStream<'static, Result<T>> {
+        let driver = self.clone();
+        let read =
+            async move { driver.run(|inner| async { Ok(open(inner).collect::<Vec<T>>().await) }).await };
+        stream::once(read).map_ok(|items| stream::iter(items.into_iter().map(Ok))).try_flatten().boxed()
+    }
+}
+
+async fn outside<T, F>(outside: &Handle, operation: impl FnOnce() -> F + Send + 'static) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>>,
+{
+    let outside = outside.clone();
+    let done = tokio::task::spawn_blocking(move || outside.block_on(operation())).await;
+    done.unwrap_or_else(|error| {
+        let error = DriverError::new(ErrorKind::Other, "model", Operation::Stat, &DriverPath::root())
+            .with_source(BoxError::from(error));
+        Err(error)
+    })
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl StorageDriver for Offloaded {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        let path = path.clone();
+        self.run(|inner| async move { inner.get_content(&path).await }).await
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        let path = path.clone();
+        self.run(move |inner| async move { inner.put_content(&path, content, mode).await }).await
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        let path = path.clone();
+        let read = move |inner: Arc<dyn StorageDriver>| async move {
+            let reader = inner.reader(&path, range).await?;
+            let (size_bytes, range) = (reader.size_bytes(), reader.range());
+            let chunks = reader.into_stream().collect::<Vec<_>>().await;
+            Ok(FileReader::new(size_bytes, range, stream::iter(chunks).boxed()))
+        };
+        self.run(read).await
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        let path = path.clone();
+        let inner = self.run(|inner| async move { inner.writer(&path, mode).await }).await?;
+        Ok(Box::new(OffloadedWriter {
+            size: inner.size(),
+            inner: Some(inner),
+            outside: self.outside.clone(),
+        }))
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        let path = path.clone();
+        self.run(|inner| async move { inner.stat(&path).await }).await
+    }
+
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        let (path, after) = (path.clone(), after.map(str::to_owned));
+        let listed = self.stream(move |inner| inner.list(&path, after.as_deref()));
+        listed.map(|entry| entry.and_then(|entry| entry)).boxed()
+    }
+
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
+        let (path, after) = (path.clone(), after.cloned());
+        let walked = self.stream(move |inner| inner.walk(&path, after.as_ref()));
+        walked.map(|info| info.and_then(|info| info)).boxed()
+    }
+
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
+        let (from, to) = (from.clone(), to.clone());
+        self.run(|inner| async move { inner.rename(&from, &to).await }).await
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        let path = path.clone();
+        self.run(|inner| async move { inner.delete(&path).await }).await
+    }
+
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
+        let path = path.clone();
+        self.run(|inner| async move { inner.delete_tree(&path).await }).await
+    }
+
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+        let driver = self.clone();
+        let delete = move |path: DriverPath| {
+            let driver = driver.clone();
+            async move {
+                let result = driver.delete(&path).await;
+                (path, result)
+            }
+        };
+        paths.then(delete).boxed()
+    }
+
+    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
+        let path = path.clone();
+        self.run(move |inner| async move { inner.redirect_url(&path, request).await }).await
+    }
+}
+
+/// A writer that goes out and comes back with each operation.
+#[derive(Debug)]
+struct OffloadedWriter {
+    inner: Option<Box<dyn FileWriter>>,
+    size: u64,
+    outside: Handle,
+}
+
+impl OffloadedWriter {
+    /// The writer, unless an operation of it was dropped half-way.
+    fn take(&mut self) -> Result<Box<dyn FileWriter>> {
+        self.inner
+            .take()
+            .ok_or_else(|| DriverError::new(ErrorKind::Other, "model", Operation::Write, &DriverPath::root()))
+    }
+}
+
+#[async_trait]
+impl FileWriter for OffloadedWriter {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        let mut inner = self.take()?;
+        let written = async move {
+            inner.write(chunk).await?;
+            Ok(inner)
+        };
+        let inner = outside(&self.outside, || written).await?;
+        self.size = inner.size();
+        self.inner = Some(inner);
+        Ok(())
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<u64> {
+        let inner = self.take()?;
+        outside(&self.outside, || inner.close()).await
+    }
+
+    async fn commit(mut self: Box<Self>, to: &DriverPath) -> Result<()> {
+        let (inner, to) = (self.take()?, to.clone());
+        outside(&self.outside, || async move { inner.commit(&to).await }).await
+    }
+
+    async fn cancel(mut self: Box<Self>) -> Result<()> {
+        let inner = self.take()?;
+        outside(&self.outside, || inner.cancel()).await
+    }
+}
