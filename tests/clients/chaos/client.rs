@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use sampan_engine::oci::Digest;
 
-/// A client, connected or not.
+/// A client that asks each replica in turn, connected or not.
 pub(super) struct Client {
-    address: SocketAddr,
-    stream: Option<BufReader<TcpStream>>,
+    replicas: Vec<(SocketAddr, Option<BufReader<TcpStream>>)>,
+    turn: usize,
 }
 
 /// A whole answer.
@@ -24,8 +24,8 @@ pub(super) struct Answer {
 pub(super) type Result<T> = io::Result<T>;
 
 impl Client {
-    pub(super) fn new(address: SocketAddr) -> Self {
-        Self { address, stream: None }
+    pub(super) fn new(replicas: Vec<SocketAddr>) -> Self {
+        Self { replicas: replicas.into_iter().map(|address| (address, None)).collect(), turn: 0 }
     }
 
     pub(super) fn head(&mut self, path: &str) -> Result<u16> {
@@ -49,37 +49,44 @@ impl Client {
         let Some(location) = begun.location.filter(|_| begun.status == 202) else { return Ok(begun.status) };
         let path = location.find("/v2/").map_or("", |begin| &location[begin..]);
         let separator = if path.contains('?') { '&' } else { '?' };
-        Ok(self.send("PUT", &format!("{path}{separator}digest={digest}"), content)?.status)
+        // What is large goes to two of them.
+        let (first, rest) = content.split_at(if content.len() > 1_000_000 { content.len() / 2 } else { 0 });
+        if !first.is_empty() {
+            let status = self.send("PATCH", path, first)?.status;
+            if status != 202 {
+                return Ok(status);
+            }
+        }
+        Ok(self.send("PUT", &format!("{path}{separator}digest={digest}"), rest)?.status)
     }
 
     /// One request and its answer, over a new connection if the old one has ended.
     pub(super) fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
-        let answer = self.exchange(method, path, body);
-        if answer.is_err() {
-            self.stream = None;
-        }
-        answer
+        self.turn = (self.turn + 1) % self.replicas.len();
+        self.exchange(method, path, body)
     }
 
     fn exchange(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
-        let mut stream = match self.stream.take() {
+        let (address, kept) = &mut self.replicas[self.turn];
+        // Put back when all went well.
+        let mut stream = match kept.take() {
             Some(stream) => stream,
             None => {
-                let stream = TcpStream::connect(self.address)?;
+                let stream = TcpStream::connect(*address)?;
                 stream.set_read_timeout(Some(Duration::from_secs(60)))?;
                 BufReader::new(stream)
             }
         };
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: {MANIFEST}\r\nContent-Type: {MANIFEST}\r\nContent-Length: {}\r\n\r\n",
-            self.address,
+            address,
             body.len()
         )
         .into_bytes();
         request.extend_from_slice(body);
         stream.get_mut().write_all(&request)?;
         let answer = read(&mut stream, method)?;
-        self.stream = Some(stream);
+        *kept = Some(stream);
         Ok(answer)
     }
 }

@@ -1,5 +1,6 @@
-//! Chaos: a registry that collects without pause, with a grace of two seconds, while clients push, move and delete tags and
-//! pull, and while it is killed again and again in the middle of it all.
+//! Chaos: a registry that collects without pause, with a grace of seconds, while clients push, move and delete tags and pull,
+//! and while it is killed again and again in the middle of it all. Once over a directory, and once with two replicas over a
+//! bucket of Ceph's, where clients send each request to the other one than the last, and one of the two is killed.
 //!
 //! ```sh
 //! SAMPAN_CHAOS_SECS=600 cargo test --test it -- --ignored --nocapture chaos
@@ -15,6 +16,7 @@
 
 mod client;
 mod people;
+mod place;
 mod world;
 
 use std::sync::Arc;
@@ -24,21 +26,32 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use self::place::{Bucket, Place};
 use self::world::World;
-
-/// How old what nothing refers to must be to go.
-const GRACE: Duration = Duration::from_secs(2);
+use crate::clients::support::RegistryProcess;
 
 #[test]
 #[ignore = "needs skopeo and umoci"]
 fn nothing_acknowledged_is_lost_while_garbage_is_collected_and_the_registry_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    chaos(World::new(directory.path(), Place::Directory(directory.path().join("data")), 1), 40);
+}
+
+#[test]
+#[ignore = "needs ceph, skopeo and umoci, as root"]
+fn nothing_acknowledged_is_lost_in_a_bucket_while_two_replicas_collect_and_are_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    chaos(World::new(directory.path(), Place::Bucket(Bucket::on_ceph()), 2), 30);
+}
+
+fn chaos(world: World, usual_seconds: u64) {
     let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let seconds = number("SAMPAN_CHAOS_SECS", 40);
+    let seconds = number("SAMPAN_CHAOS_SECS", usual_seconds);
     let seed = number("SAMPAN_CHAOS_SEED", rand::random());
     println!("chaos for {seconds} s; SAMPAN_CHAOS_SEED={seed}");
-    let directory = tempfile::tempdir().unwrap();
-    let world = Arc::new(World::new(directory.path()));
-    let mut server = world.start();
+    let world = Arc::new(world);
+    let mut servers: Vec<RegistryProcess> =
+        (0..world.replicas()).map(|replica| world.start(replica)).collect();
 
     let mut people = Vec::new();
     let mut send = |number: u64, person: fn(&World, u64, StdRng)| {
@@ -54,16 +67,20 @@ fn nothing_acknowledged_is_lost_while_garbage_is_collected_and_the_registry_is_k
     while Instant::now() < end && !world.has_failed() {
         let pause = Duration::from_millis(rng.random_range(3_000..15_000));
         thread::sleep(pause.min(end.saturating_duration_since(Instant::now())));
-        world.kill(&mut server, rng.random_bool(0.8));
-        server = world.start();
+        let replica = rng.random_range(0..servers.len());
+        world.kill(replica, &mut servers[replica], rng.random_bool(0.8));
+        servers[replica] = world.start(replica);
     }
     world.close();
     // The last words of a person that panicked say more than its end.
     let fates: Vec<_> = people.into_iter().map(thread::JoinHandle::join).collect();
     assert!(fates.iter().all(Result::is_ok), "somebody panicked");
     let live = world.pull_all_tags();
-    server.process.terminate();
-    world.note(&server);
+    for server in &mut servers {
+        server.process.terminate();
+        world.note(server);
+    }
+    world.forget_lease();
     world.converge(&live);
     world.judge(seconds);
 }

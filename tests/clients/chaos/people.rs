@@ -7,7 +7,6 @@ use rand::rngs::StdRng;
 use sampan_engine::oci::{Digest, media_type};
 use serde_json::{Value, json};
 
-use super::GRACE;
 use super::client::{Client, Result};
 use super::world::{Key, World, blobs, count};
 use crate::clients::support::{oci_layout, tool};
@@ -47,7 +46,7 @@ fn push(world: &World, client: &mut Client, key: &Key, rng: &mut StdRng) -> Resu
     let (repository, tag) = key;
     let config = format!("{{\"author\":\"{}\"}}", rng.random_range(0..40)).into_bytes();
     let layers: Vec<Vec<u8>> =
-        (0..rng.random_range(1..5)).map(|_| layer(rng.random_range(0..LAYERS))).collect();
+        (0..rng.random_range(1..5)).map(|_| layer(world, rng.random_range(0..LAYERS))).collect();
     let parts: Vec<Value> =
         layers.iter().map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer)).collect();
     let manifest = json!({
@@ -88,7 +87,7 @@ fn push(world: &World, client: &mut Client, key: &Key, rng: &mut StdRng) -> Resu
                 return Ok(());
             }
             // All was promised for half the grace.
-            400 | 404 if begun.elapsed() > GRACE / 2 => count(&world.counts.too_slow),
+            400 | 404 if begun.elapsed() > world.place.grace() / 2 => count(&world.counts.too_slow),
             503 => return Ok(()),
             status => {
                 let (body, after) = (String::from_utf8_lossy(&answer.body), begun.elapsed());
@@ -119,8 +118,13 @@ fn delete(world: &World, client: &mut Client, key: &Key) -> Result<()> {
     Ok(())
 }
 
-fn layer(number: usize) -> Vec<u8> {
-    format!("layer {number}\n").into_bytes().repeat(200 + 100 * number)
+fn layer(world: &World, number: usize) -> Vec<u8> {
+    let line = format!("layer {number}\n").into_bytes();
+    let lines = match number + 1 == LAYERS {
+        true => world.place.largest_layer() / line.len(),
+        false => 200 + 100 * number,
+    };
+    line.repeat(lines)
 }
 
 /// Pulls tagged images.
@@ -174,7 +178,8 @@ fn pull_one(world: &World, client: &mut Client, key: &Key) -> Result<()> {
         let now = world.known(key);
         let is_tagged = now.current.as_ref() == Some(&digest) && !now.perhaps_gone;
         // An image that is tagged no more was given its grace when its tag moved.
-        if is_tagged || (begun.elapsed() < GRACE && now.current.is_some() && !now.perhaps_gone) {
+        if is_tagged || (begun.elapsed() < world.place.grace() && now.current.is_some() && !now.perhaps_gone)
+        {
             world.fail(format!(
                 "{:?} into the pull of {repository}:{tag} ({digest}), {blob} was answered {}; now {now:?}",
                 begun.elapsed(),
@@ -196,7 +201,7 @@ pub(super) fn skopeo(world: &World, number: u64, mut rng: StdRng) {
     let layout = oci_layout(&directory, "i0", 3);
     (1..3).for_each(|image| drop(oci_layout(&directory, &format!("i{image}"), 3)));
     while !world.is_closed() {
-        let Some(address) = world.address() else { continue };
+        let Some(address) = world.address(&mut rng) else { continue };
         let key = ("tools/skopeo".to_owned(), format!("s{number}-{}", rng.random_range(0..2)));
         let remote = format!("docker://{address}/{}:{}", key.0, key.1);
         let image = rng.random_range(0..3);
@@ -204,9 +209,9 @@ pub(super) fn skopeo(world: &World, number: u64, mut rng: StdRng) {
         let digest = digest_of(&local);
         let begun = Instant::now();
         world.learn(&key, |known| known.perhaps.push(digest.clone()));
-        let lives = || world.address() == Some(address);
+        let lives = || world.lives(address);
         if let Err(words) = copy(&local, &remote) {
-            if lives() && begun.elapsed() < GRACE / 2 {
+            if lives() && begun.elapsed() < world.place.grace() / 2 {
                 world.fail(format!("skopeo cannot push: {words}"));
             }
             count(&world.counts.interrupted);

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::thread;
 
+use rand::Rng;
+use rand::rngs::StdRng;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use serde_json::{Value, json};
 
-use super::GRACE;
 use super::client::Client;
-use crate::clients::support::{RegistryProcess, filesystem_config, registry};
-use crate::support::StoreFiles;
+use super::place::Place;
+use crate::clients::support::{RegistryProcess, registry};
 
 /// A tag by its repository and name.
 pub(super) type Key = (String, String);
@@ -61,8 +62,9 @@ pub(super) fn count(counter: &AtomicU64) {
 
 pub(super) struct World {
     pub(super) directory: PathBuf,
-    root: PathBuf,
-    address: RwLock<Option<SocketAddr>>,
+    pub(super) place: Place,
+    /// Of each replica, while it lives.
+    addresses: RwLock<Vec<Option<SocketAddr>>>,
     pub(super) tags: Mutex<BTreeMap<Key, Known>>,
     pub(super) counts: Counts,
     failures: Mutex<Vec<String>>,
@@ -70,11 +72,11 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(directory: &Path) -> Self {
+    pub(super) fn new(directory: &Path, place: Place, replicas: usize) -> Self {
         Self {
             directory: directory.to_owned(),
-            root: directory.join("data"),
-            address: RwLock::new(None),
+            place,
+            addresses: RwLock::new(vec![None; replicas]),
             tags: Mutex::default(),
             counts: Counts::default(),
             failures: Mutex::default(),
@@ -82,31 +84,39 @@ impl World {
         }
     }
 
-    /// Starts the registry.
-    pub(super) fn start(&self) -> RegistryProcess {
+    pub(super) fn replicas(&self) -> usize {
+        self.addresses.read().unwrap().len()
+    }
+
+    /// Starts a replica of the registry.
+    pub(super) fn start(&self, replica: usize) -> RegistryProcess {
         let gc = format!(
             "  gc: {{enabled: true, interval: 0s, grace: {}s, untagged: true}}\n  delete:",
-            GRACE.as_secs()
+            self.place.grace().as_secs()
         );
-        let server = registry(&self.directory, &filesystem_config(&self.root).replace("  delete:", &gc));
-        *self.address.write().unwrap() = Some(server.address);
+        let server = registry(&self.directory, &self.place.config().replace("  delete:", &gc));
+        self.addresses.write().unwrap()[replica] = Some(server.address);
         server
     }
 
-    /// Kills the registry, and lets two minutes pass for its lease if `forget`.
-    pub(super) fn kill(&self, server: &mut RegistryProcess, forget: bool) {
+    /// Kills a replica, and lets two minutes pass for its lease if `forget`.
+    pub(super) fn kill(&self, replica: usize, server: &mut RegistryProcess, forget: bool) {
         // Known before it is done: what fails from now on is nobody's fault.
-        *self.address.write().unwrap() = None;
+        self.addresses.write().unwrap()[replica] = None;
         server.process.kill();
         count(&self.counts.kills);
         self.note(server);
-        let run = StoreFiles::new(&self.root).path(&Entry::CollectionRun);
-        if let Some(mut notice) =
-            fs::read(&run).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
-            && forget
-        {
+        if forget {
+            self.forget_lease();
+        }
+    }
+
+    /// Lets two minutes pass for the lease of whoever collects or has collected.
+    pub(super) fn forget_lease(&self) {
+        let notice = self.place.read(&Entry::CollectionRun);
+        if let Some(mut notice) = notice.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
             notice["expires_ms"] = json!(0);
-            fs::write(run, notice.to_string()).unwrap();
+            self.place.write(&Entry::CollectionRun, notice.to_string());
         }
     }
 
@@ -123,22 +133,30 @@ impl World {
         }
     }
 
-    /// A client of the registry that runs now; waits while none does. `None` when it is time to go home.
+    /// A client of the replicas that run now, which asks them in turn; waits while none does. `None` when it is time to go
+    /// home.
     pub(super) fn client(&self) -> Option<Client> {
         loop {
             if self.is_closed() {
                 return None;
             }
-            if let Some(address) = self.address() {
-                return Some(Client::new(address));
+            let living: Vec<SocketAddr> = self.addresses.read().unwrap().iter().copied().flatten().collect();
+            if !living.is_empty() {
+                return Some(Client::new(living));
             }
             thread::yield_now();
         }
     }
 
-    /// Where the registry is; none while it is down.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        *self.address.read().unwrap()
+    /// Where one of the replicas is, drawn by lot; none while none runs.
+    pub(super) fn address(&self, rng: &mut StdRng) -> Option<SocketAddr> {
+        let addresses = self.addresses.read().unwrap();
+        addresses[rng.random_range(0..addresses.len())]
+    }
+
+    /// Whether the replica at `address` is still there.
+    pub(super) fn lives(&self, address: SocketAddr) -> bool {
+        self.addresses.read().unwrap().contains(&Some(address))
     }
 
     pub(super) fn known(&self, key: &Key) -> Known {
@@ -169,7 +187,7 @@ impl World {
     /// Pulls what every tag points at, and gives the digests of all of it.
     pub(super) fn pull_all_tags(&self) -> BTreeSet<Digest> {
         let mut live = BTreeSet::new();
-        let mut client = Client::new(self.address().unwrap());
+        let mut client = Client::new(self.addresses.read().unwrap().iter().copied().flatten().collect());
         for ((repository, tag), known) in self.tags.lock().unwrap().iter() {
             let answer = client.get(&format!("/v2/{repository}/manifests/{tag}")).unwrap();
             let digest = Digest::sha256_of(&answer.body);
@@ -198,7 +216,7 @@ impl World {
         let config = self.directory.join("converge.yml");
         // Everything is older than that by now.
         let purging = "  maintenance: {readonly: {enabled: true}, uploadpurging: {age: 1ns}}\n  delete:";
-        fs::write(&config, filesystem_config(&self.root).replace("  delete:", purging)).unwrap();
+        fs::write(&config, self.place.config().replace("  delete:", purging)).unwrap();
         for expect_nothing in [false, true] {
             let mut command = Command::new(env!("CARGO_BIN_EXE_registry"));
             let command = command.args(["garbage-collect", "-m", "--format", "json"]).arg(&config);
@@ -212,12 +230,12 @@ impl World {
                 self.fail(format!("the store does not converge: {report}"));
             }
         }
-        let store = StoreFiles::new(&self.root);
-        if store.data() != *live {
-            let (data, lost) = (store.data(), live.difference(&store.data()).count());
+        let data = self.place.data();
+        if data != *live {
+            let lost = live.difference(&data).count();
             self.fail(format!("{} blobs live, {} are there, {lost} are lost", live.len(), data.len()));
         }
-        for path in store.files() {
+        for path in self.place.files() {
             if path.contains("/_uploads/") || path.contains("/gc/doomed") || path.ends_with(".tmp") {
                 self.fail(format!("{path} was left"));
             }

@@ -1,0 +1,125 @@
+//! `Place`: where the registry keeps its files, and a look at them past the registry.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use sampan_driver::{DriverConfig, DriverPath, PutMode, StorageDriver};
+use sampan_driver_object_store::S3Config;
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::Digest;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::clients::support::{StoreServer, filesystem_config};
+use crate::support::StoreFiles;
+
+/// A directory, or a bucket.
+pub(super) enum Place {
+    Directory(PathBuf),
+    Bucket(Bucket),
+}
+
+/// A bucket, and a driver of our own over it.
+pub(super) struct Bucket {
+    config: String,
+    driver: Arc<dyn StorageDriver>,
+    runtime: Runtime,
+    _store: StoreServer,
+}
+
+impl Bucket {
+    /// Keys of Ceph's that nobody else uses.
+    #[track_caller]
+    pub(super) fn on_ceph() -> Self {
+        let store = StoreServer::ceph();
+        let mut section = Value::Null;
+        let config = store.config(&format!("chaos-{:016x}", rand::random::<u64>()), |config| {
+            config["chunksize"] = (5 << 20).into();
+            section = config.clone();
+        });
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let opened = serde_json::from_value::<S3Config>(section).unwrap().build();
+        let driver = runtime.block_on(opened).unwrap();
+        Self { config, driver, runtime, _store: store }
+    }
+}
+
+impl Place {
+    /// How old what nothing refers to must be to go. The times of a bucket are in whole seconds, and all takes longer there.
+    pub(super) fn grace(&self) -> Duration {
+        match self {
+            Self::Directory(_) => Duration::from_secs(2),
+            Self::Bucket(_) => Duration::from_secs(6),
+        }
+    }
+
+    /// How many bytes the largest layer has: in a bucket more than a part.
+    pub(super) fn largest_layer(&self) -> usize {
+        match self {
+            Self::Directory(_) => 30_000,
+            Self::Bucket(_) => 6_000_000,
+        }
+    }
+
+    pub(super) fn config(&self) -> String {
+        match self {
+            Self::Directory(root) => filesystem_config(root),
+            Self::Bucket(bucket) => bucket.config.clone(),
+        }
+    }
+
+    pub(super) fn read(&self, entry: &Entry) -> Option<Vec<u8>> {
+        match self {
+            Self::Directory(root) => fs::read(StoreFiles::new(root).path(entry)).ok(),
+            Self::Bucket(bucket) => {
+                let content = bucket.runtime.block_on(bucket.driver.get_content(&entry.path()));
+                content.ok().map(|content| content.to_vec())
+            }
+        }
+    }
+
+    pub(super) fn write(&self, entry: &Entry, content: String) {
+        match self {
+            Self::Directory(root) => StoreFiles::new(root).write(entry, content),
+            Self::Bucket(bucket) => {
+                let path = entry.path();
+                let put = bucket.driver.put_content(&path, content.into(), PutMode::Overwrite);
+                bucket.runtime.block_on(put).unwrap();
+            }
+        }
+    }
+
+    /// The digests of all data.
+    pub(super) fn data(&self) -> BTreeSet<Digest> {
+        match self {
+            Self::Directory(root) => StoreFiles::new(root).data(),
+            Self::Bucket(bucket) => {
+                let data = |path: DriverPath| match Entry::parse(&path) {
+                    Some(Entry::Blob(digest)) => Some(digest),
+                    _ => None,
+                };
+                bucket.walk().into_iter().filter_map(data).collect()
+            }
+        }
+    }
+
+    /// The paths of all files.
+    pub(super) fn files(&self) -> Vec<String> {
+        match self {
+            Self::Directory(root) => StoreFiles::new(root).files(),
+            Self::Bucket(bucket) => bucket.walk().iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl Bucket {
+    fn walk(&self) -> Vec<DriverPath> {
+        let paths = self.driver.walk(&DriverPath::root(), None).map_ok(|info| info.path);
+        self.runtime.block_on(paths.try_collect()).unwrap()
+    }
+}
