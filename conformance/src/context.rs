@@ -74,6 +74,10 @@ impl Context {
         Ok(self.driver.put_content(&path(at), content.into(), PutMode::Overwrite).await?)
     }
 
+    pub(crate) async fn put_transient(&self, at: &str, content: impl Into<Bytes>) -> Result<(), Failed> {
+        Ok(self.driver.put_content(&path(at), content.into(), PutMode::Transient).await?)
+    }
+
     pub(crate) async fn create(&self, at: &str, content: impl Into<Bytes>) -> sampan_driver::Result<()> {
         self.driver.put_content(&path(at), content.into(), PutMode::Create).await
     }

@@ -89,6 +89,16 @@ async fn overwrite_is_never_torn(ctx: Context) -> Result<(), Failed> {
     change_while_watched(&ctx, look, change).await
 }
 
+async fn transient_content_is_content(ctx: Context) -> Result<(), Failed> {
+    ctx.put_transient("/dir/file", "first").await?;
+    ctx.holds("/dir/file", b"first").await?;
+    ctx.put_transient("/dir/file", "second").await?;
+    ctx.holds("/dir/file", b"second").await?;
+    ctx.put("/dir/file", "third").await?;
+    ctx.holds("/dir/file", b"third").await?;
+    equal(ctx.walk("/", None).await?, ["/dir/file"], "the walk")
+}
+
 async fn create_makes_a_new_file(ctx: Context) -> Result<(), Failed> {
     ctx.create("/dir/new", "first").await?;
     ctx.holds("/dir/new", b"first").await
@@ -148,10 +158,11 @@ async fn content_survives_reopen(ctx: Context) -> Result<(), Failed> {
     ctx.upload("/staged", "/dir/committed", &content, 30_000).await?;
     ctx.put("/dir/old", content.clone()).await?;
     ctx.rename("/dir/old", "/dir/renamed").await?;
+    ctx.put_transient("/dir/transient", content.clone()).await?;
     ctx.put("/dir/gone", content.clone()).await?;
     ctx.delete("/dir/gone").await?;
     let again = ctx.reopen().await?;
-    for file in ["/dir/put", "/dir/created", "/dir/committed", "/dir/renamed"] {
+    for file in ["/dir/put", "/dir/created", "/dir/committed", "/dir/renamed", "/dir/transient"] {
         again.holds(file, &content).await?;
     }
     again.lacks("/dir/old").await?;
@@ -173,6 +184,7 @@ pub(crate) const CLAUSES: &[Clause] = table! { "driver::content":
     missing_is_not_found,
     overwrite_leaves_nothing_of_the_old,
     overwrite_is_never_torn,
+    transient_content_is_content,
     create_makes_a_new_file,
     create_leaves_the_existing_alone,
     create_is_possible_again_after_delete,

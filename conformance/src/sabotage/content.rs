@@ -35,6 +35,7 @@ impl Sabotaged {
                 pause().await;
                 inner.put_content(path, content, mode).await
             }
+            Lie::TransientKeepsTheOld if mode == PutMode::Transient && exists => Ok(()),
             Lie::CreateDoesNothing if creates && !exists => Ok(()),
             Lie::CreateOverwrites => inner.put_content(path, content, PutMode::Overwrite).await,
             Lie::CreateRemembersTheDead if creates && self.memory.notes().ever.contains(path) => {

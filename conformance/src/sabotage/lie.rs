@@ -29,6 +29,8 @@ pub enum Lie {
     OverwriteKeepsTail,
     /// Overwriting shows half of the new for a while.
     TearsOverwrites,
+    /// `PutMode::Transient` keeps what is there.
+    TransientKeepsTheOld,
     /// `PutMode::Create` makes no file.
     CreateDoesNothing,
     /// `PutMode::Create` replaces what is there.
@@ -223,6 +225,7 @@ const DRIVER: Bitten = &[
     (Lie::MissingIsEmpty, &["content::missing_is_not_found", "reader::missing_is_not_found"]),
     (Lie::OverwriteKeepsTail, &["content::overwrite_leaves_nothing_of_the_old"]),
     (Lie::TearsOverwrites, &["content::overwrite_is_never_torn"]),
+    (Lie::TransientKeepsTheOld, &["content::transient_content_is_content"]),
     (Lie::CreateDoesNothing, &["content::create_makes_a_new_file"]),
     (Lie::CreateOverwrites, &["content::create_leaves_the_existing_alone", "errors::carry_context"]),
     (Lie::CreateRemembersTheDead, &["content::create_is_possible_again_after_delete"]),

@@ -27,7 +27,7 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
     /// The whole of a small file. `NotFound` when there is none.
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes>;
 
-    /// Publishes a small file, durably and atomically (C1, C2).
+    /// Publishes a small file atomically (C1, C2) and, unless it is [`PutMode::Transient`], durably.
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()>;
 
     /// Opens a file for reading. `NotFound` when there is none, `RangeInvalid` for an offset beyond its end (C10).
@@ -57,6 +57,9 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
     async fn delete_tree(&self, path: &DriverPath) -> Result<()>;
 
     /// Removes many files, in as few requests as the store allows; each path comes back with its own result.
+    ///
+    /// A power failure may bring some of them back: this is for what nobody needs any more.
+    /// Where there are directories, one that holds nothing then goes, too.
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,

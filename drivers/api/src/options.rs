@@ -22,6 +22,9 @@ pub enum PutMode {
     Create,
     /// The file is created or replaced.
     Overwrite,
+    /// As `Overwrite`, but a power failure may take the file away again, or its content: for what is nothing but work to lose.
+    /// The end of the process takes nothing.
+    Transient,
 }
 
 /// How a writer begins.

@@ -1,9 +1,12 @@
 //! `Directories`: makes the directories on the way to a file, durably.
 //!
-//! The invariant: when [`open_or_create`](Directories::open_or_create) returns, the directory and all above it would survive a
-//! power failure. That needs care when two writers need the same new directory, for the second finds it already there, though
-//! the first has not yet synced its entry. So a directory is noted as unsynced *before* it is made, and everybody who finds one
-//! of the noted directories on the way syncs it too.
+//! The invariant: when [`settle`](Directories::settle) returns, the directory and all above it would survive a power failure.
+//! That needs care when two writers need the same new directory, for the second finds it already there, though the first has not
+//! yet synced its entry. So a directory is noted as unsynced *before* it is made, and everybody who finds one of the noted
+//! directories on the way syncs it too.
+//!
+//! Making and settling are two steps, because what is written in between takes the journal of most file systems to disk, and the
+//! new directories with it: then there is little left to do.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,21 +26,44 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
-    /// Opens the directory `key`, making it and those above it if need be; never the root itself.
+    /// Opens the directory `key`, making it and those above it if need be; never the root itself. They are not settled.
     pub(crate) fn open_or_create(&self, root: &Root, key: &str) -> Result<OwnedFd, Failure> {
-        let directory = match root.directory(key) {
-            Err(failure) if failure.is_absence() => self.create(root, key)?,
-            result => result?,
+        match root.directory(key) {
+            Err(failure) if failure.is_absence() => self.create(root, key),
+            result => result,
+        }
+    }
+
+    /// Makes the directory `key` and those above it durable, as far as they are new.
+    pub(crate) fn settle(&self, root: &Root, key: &str) -> Result<(), Failure> {
+        let new: Vec<&str> = {
+            let noted = self.noted();
+            if noted.is_empty() {
+                return Ok(());
+            }
+            with_ancestors(key).filter(|directory| noted.contains(*directory)).collect()
         };
-        self.sync_new(root, key)?;
-        Ok(directory)
+        for made in new {
+            let (parent, _) = split(made)?;
+            match root.directory(parent) {
+                Ok(parent) => sync(&parent)?,
+                Err(failure) if failure.is_absence() => {} // Deleted since, and with it what was to be synced.
+                Err(failure) => return Err(failure),
+            }
+            self.noted().remove(made);
+        }
+        Ok(())
+    }
+
+    /// Forgets the directory `key`, which is no more, and what was below it.
+    pub(crate) fn forget(&self, key: &str) {
+        self.noted().retain(|noted| !is_within(noted, key));
     }
 
     fn create(&self, root: &Root, key: &str) -> Result<OwnedFd, Failure> {
-        let ends: Vec<usize> = key.match_indices('/').map(|(end, _)| end).chain([key.len()]).collect();
-        let (mut directory, missing) = deepest(root, key, &ends)?;
-        for &end in missing {
-            let made = &key[..end];
+        let way: Vec<&str> = with_ancestors(key).collect();
+        let (mut directory, missing) = deepest(root, &way)?;
+        for &made in missing {
             let (_, name) = split(made)?;
             self.noted().insert(made.to_owned());
             match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
@@ -49,27 +75,6 @@ impl Directories {
             directory = root.directory(made)?;
         }
         Ok(directory)
-    }
-
-    fn sync_new(&self, root: &Root, key: &str) -> Result<(), Failure> {
-        let mut new: Vec<String> = {
-            let noted = self.noted();
-            if noted.is_empty() {
-                return Ok(());
-            }
-            noted.iter().filter(|noted| lies_on_the_way(noted, key)).cloned().collect()
-        };
-        new.sort_unstable();
-        for made in new {
-            let (parent, _) = split(&made)?;
-            match root.directory(parent) {
-                Ok(parent) => sync(&parent)?,
-                Err(failure) if failure.is_absence() => {} // Deleted since, and with it what was to be synced.
-                Err(failure) => return Err(failure),
-            }
-            self.noted().remove(&made);
-        }
-        Ok(())
     }
 
     fn noted(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -87,19 +92,24 @@ pub(crate) fn sync(directory: impl AsFd) -> Result<(), Errno> {
     }
 }
 
-/// The deepest existing directory on the way to `key`, and the ends of the paths that are missing below it.
-fn deepest<'a>(root: &Root, key: &str, ends: &'a [usize]) -> Result<(OwnedFd, &'a [usize]), Failure> {
-    for existing in (1..ends.len()).rev() {
-        match root.directory(&key[..ends[existing - 1]]) {
-            Ok(directory) => return Ok((directory, &ends[existing..])),
+/// The deepest existing directory on a way, and those that are missing below it.
+fn deepest<'a>(root: &Root, way: &'a [&'a str]) -> Result<(OwnedFd, &'a [&'a str]), Failure> {
+    for existing in (1..way.len()).rev() {
+        match root.directory(way[existing - 1]) {
+            Ok(directory) => return Ok((directory, &way[existing..])),
             Err(failure) if failure.is_absence() => {}
             Err(failure) => return Err(failure),
         }
     }
-    Ok((root.directory("")?, ends))
+    Ok((root.directory("")?, way))
 }
 
-fn lies_on_the_way(directory: &str, key: &str) -> bool {
+/// The directory `key` and those above it, the uppermost first; not the root.
+fn with_ancestors(key: &str) -> impl Iterator<Item = &str> {
+    key.match_indices('/').map(|(end, _)| end).chain([key.len()]).map(|end| &key[..end])
+}
+
+fn is_within(key: &str, directory: &str) -> bool {
     key.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -108,26 +118,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_directories_on_the_way_are_made_and_none_stays_unsynced() {
+    fn all_directories_on_the_way_are_made_and_none_stays_unsettled() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path().to_owned()).unwrap();
         let directories = Directories::default();
         for key in ["a/b/c", "a/b/d", "a/b/c", "", "x"] {
             directories.open_or_create(&root, key).unwrap();
             assert!(dir.path().join(key).is_dir());
+            directories.settle(&root, key).unwrap();
             assert!(directories.noted().is_empty());
         }
     }
 
     #[test]
-    fn a_directory_that_another_has_just_made_is_synced_by_whoever_finds_it() {
+    fn a_directory_that_another_has_just_made_is_settled_by_whoever_finds_it() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path().to_owned()).unwrap();
-        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
         let directories = Directories::default();
-        directories.noted().extend(["a".to_owned(), "a/b".to_owned(), "ab".to_owned()]);
-        directories.open_or_create(&root, "a").unwrap();
+        directories.open_or_create(&root, "a/b").unwrap();
+        directories.open_or_create(&root, "ab").unwrap();
+        directories.settle(&root, "a").unwrap();
         assert_eq!(*directories.noted(), HashSet::from(["a/b".to_owned(), "ab".to_owned()]));
+        directories.forget("a");
+        assert_eq!(*directories.noted(), HashSet::from(["ab".to_owned()]));
     }
 
     #[test]

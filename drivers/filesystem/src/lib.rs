@@ -1,14 +1,14 @@
 //! The filesystem storage driver: the driver path `/a/b` is the file `<rootdirectory>/a/b`.
 //!
 //! The directory is the one that Distribution's `filesystem` driver keeps, so either registry can serve it after the other.
-//! Directories are made on demand and, as there, never removed when they become empty; an upload grows in place at its
-//! staging path; a small file is written as `<name>.<uuid>.tmp` beside its place and renamed.
+//! Directories are made on demand; one that a finished upload or the collector has emptied is removed. An upload grows in place at
+//! its staging path; a small file is written as `<name>.<uuid>.tmp` beside its place and renamed.
 //! After a crash such a file may stay behind: it is listed and walked under its own name like any file, and never content.
 //!
 //! What is promised beyond the contract:
 //!
-//! - **Durability.** What `put_content`, `commit`, `rename` or a deletion acknowledged is on disk: the file, its name and every
-//!   directory made on the way (modules `publish` and `directories`).
+//! - **Durability.** What `put_content`, `commit`, `rename`, `delete` or `delete_tree` acknowledged is on disk: the file, its name
+//!   and every directory made on the way (modules `publish` and `directories`). Excepted are `PutMode::Transient` and `delete_all`.
 //! - **Confinement.** The kernel resolves each path beneath the opened root and refuses symbolic links that lead out (module `root`).
 //!   A link inside the root works; the root itself may be one.
 //! - **A vanished root is not an empty store.** If the root is unmounted, moved or replaced, a miss is `Unavailable`, not

@@ -2,6 +2,7 @@
 //!
 //! Each function publishes in this order: content and date to disk, the directories above to disk, the new name, the directory of
 //! the name to disk. A crash in between leaves a temporary or staged file, never a part of a published one.
+//! New directories are made before the content goes to disk, so that a file system with a journal writes them down with it.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync};
@@ -12,7 +13,8 @@ use uuid::Uuid;
 use crate::directories::sync;
 use crate::error::Failure;
 use crate::file;
-use crate::root::{READ, split};
+use crate::remove;
+use crate::root::{READ, parent_of, split};
 use crate::staging::Staged;
 use crate::store::Store;
 
@@ -40,14 +42,13 @@ pub(crate) fn commit(store: &Store, staged: &Staged, to: &str, size_bytes: u64) 
         return Err(Failure::SizeChanged { expected: size_bytes, found });
     }
     file::date_now(staged.file())?;
-    fsync(staged.file())?;
     retry_absence(|| {
         let (parent, source_name) = split(staged.key())?;
         let source = store.root.find_directory(parent)?;
         if !file::is_at(staged.file(), &source, source_name)? {
             return Err(Failure::Missing); // The upload was deleted meanwhile.
         }
-        move_entry(store, &source, source_name, staged.key(), to)
+        move_entry(store, staged.file(), &source, staged.key(), to)
     })
 }
 
@@ -61,9 +62,15 @@ fn put_once(store: &Store, key: &str, content: &[u8], mode: PutMode) -> Result<(
     let temporary = Temporary::create(directory.as_fd(), name)?;
     write_all(&temporary.file, content)?;
     file::date_now(&temporary.file)?;
+    if mode == PutMode::Transient {
+        // Nothing is lost with it, but with the directories above: others will rely on those.
+        store.directories.settle(&store.root, parent_of(parent))?;
+        return Ok(temporary.replace(name)?);
+    }
     fsync(&temporary.file)?;
+    store.directories.settle(&store.root, parent)?;
     match mode {
-        PutMode::Overwrite => temporary.replace(name)?,
+        PutMode::Overwrite | PutMode::Transient => temporary.replace(name)?,
         PutMode::Create => match temporary.take_free(name) {
             Err(Errno::EXIST) => return Err(already_there(&directory)?),
             result => result?,
@@ -85,21 +92,26 @@ fn rename_once(store: &Store, from: &str, to: &str) -> Result<(), Failure> {
         return Err(Failure::Missing);
     }
     file::date_now(&moved)?;
-    fsync(&moved)?;
-    move_entry(store, &source, name, from, to)
+    move_entry(store, &moved, &source, from, to)
 }
 
-/// Renames `name` in the opened directory of `from` to the key `to`, and syncs both directories.
-fn move_entry(store: &Store, source: &OwnedFd, name: &str, from: &str, to: &str) -> Result<(), Failure> {
-    let (target_parent, target_name) = split(to)?;
+/// Renames the opened file `from` in its opened directory to the key `to`, and syncs the file and both directories.
+///
+/// A source directory that becomes empty goes, too: it was that of an upload.
+fn move_entry(store: &Store, file: &OwnedFd, source: &OwnedFd, from: &str, to: &str) -> Result<(), Failure> {
+    let ((source_parent, name), (target_parent, target_name)) = (split(from)?, split(to)?);
     let target = store.directories.open_or_create(&store.root, target_parent)?;
+    fsync(file)?;
+    store.directories.settle(&store.root, target_parent)?;
     match rustix::fs::renameat(source, name, &target, target_name) {
         Err(Errno::XDEV) => return Err(Failure::OtherFileSystem),
         result => result?,
     }
     sync(&target)?;
-    if split(from)?.0 != target_parent {
+    if source_parent != target_parent {
+        // Or the old name could come back, and who appends to it would append to what is published.
         sync(source)?;
+        remove::if_empty(store, source_parent);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use sampan_driver::DriverPath;
 
 use crate::directories::sync;
 use crate::error::Failure;
-use crate::root::{DIRECTORY, split};
+use crate::root::{DIRECTORY, parent_of, split};
 use crate::scan;
 use crate::store::Store;
 
@@ -24,38 +24,29 @@ pub(crate) fn file(store: &Store, key: &str) -> Result<(), Failure> {
     }
 }
 
-/// Removes the files `paths`, and makes it durable for all of them together.
-///
-/// A file system with a journal writes all the removals to disk with the first sync, and the others find nothing to do.
+/// Removes the files `paths`, and the directories that become empty with them. None of it is made durable.
 pub(crate) fn files(store: &Store, paths: Vec<DriverPath>) -> Vec<(DriverPath, Result<(), Failure>)> {
-    let mut results: Vec<_> = paths
+    let results: Vec<_> = paths
         .into_iter()
         .map(|path| {
             let result = unlink(store, path.as_key()).map(drop);
             (path, result)
         })
         .collect();
-    // Neighbours usually share their directory, which is then synced once.
-    let mut synced: Option<(String, Result<(), Errno>)> = None;
-    for (path, result) in &mut results {
-        let Ok((parent, _)) = split(path.as_key()) else { continue };
-        if result.is_err() {
-            continue;
-        }
-        let outcome = match &synced {
-            Some((last, outcome)) if last == parent => *outcome,
-            _ => match sync_key(store, parent) {
-                Ok(outcome) => outcome,
-                Err(failure) => {
-                    *result = Err(failure);
-                    continue;
-                }
-            },
-        };
-        synced = Some((parent.to_owned(), outcome));
-        *result = outcome.map_err(Failure::Os);
-    }
+    // Neighbours usually share their directory, which is then tried once.
+    let mut parents: Vec<&str> = results.iter().map(|(path, _)| parent_of(path.as_key())).collect();
+    parents.dedup();
+    parents.into_iter().for_each(|parent| if_empty(store, parent));
     results
+}
+
+/// Removes the directory `key` if nothing is in it; a directory is nobody's promise, so an error is nothing to anybody.
+pub(crate) fn if_empty(store: &Store, key: &str) {
+    let Ok((parent, name)) = split(key) else { return };
+    let Ok(parent) = store.root.find_directory(parent) else { return };
+    if rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).is_ok() {
+        store.directories.forget(key);
+    }
 }
 
 /// Removes the file or directory `key` with everything below it, durably; of the root only what is below.
@@ -78,6 +69,7 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
         Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => {
             let name = CString::new(name).map_err(|_| Errno::INVAL)?;
             remove_directory(directory.as_fd(), &name, &mut scan::buffer())?;
+            store.directories.forget(key);
         }
         Err(errno) => return Err(errno.into()),
     }
@@ -106,14 +98,6 @@ fn missing(store: &Store) -> Result<(), Failure> {
     match store.root.missing() {
         Failure::Missing => Ok(()),
         failure => Err(failure),
-    }
-}
-
-fn sync_key(store: &Store, key: &str) -> Result<Result<(), Errno>, Failure> {
-    match store.root.find_directory(key) {
-        Ok(directory) => Ok(sync(directory)),
-        Err(Failure::Missing) => Ok(Ok(())),
-        Err(failure) => Err(failure),
     }
 }
 

@@ -163,6 +163,11 @@ pub(crate) fn split(key: &str) -> Result<(&str, &str), Failure> {
     }
 }
 
+/// The key of the directory that `key` lies in; of the root's own, the root.
+pub(crate) fn parent_of(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
 /// Whether `errno` says that there is no file of that path. A socket is no file; a name too long has none.
 pub(crate) fn is_absence(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::NXIO)

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::error::Failure;
 use crate::file;
-use crate::root::{Identity, Root, split};
+use crate::root::{Identity, Root, parent_of, split};
 use crate::store::Store;
 
 /// How often opening is begun again because another has removed or made the file meanwhile.
@@ -171,6 +171,8 @@ fn create(store: &Store, key: &str) -> Result<OwnedFd, Failure> {
     let (parent, name) = split(key)?;
     for _ in 0..RACES_TO_SURVIVE {
         let directory = store.directories.open_or_create(&store.root, parent)?;
+        // Its own directory may be lost with what is staged; those above it, others will rely on.
+        store.directories.settle(&store.root, parent_of(parent))?;
         match rustix::fs::openat(&directory, name, OPEN, Mode::empty()) {
             Ok(old) => {
                 let Some(size_bytes) = lock(&old, &directory, name)? else { continue };

@@ -71,17 +71,14 @@ async fn a_driver_path_is_the_same_path_below_the_root() {
 async fn modes_are_left_to_the_umask_as_in_distribution() {
     let (dir, driver) = store().await;
     driver.put_content(&path("/put/file"), Bytes::new(), PutMode::Create).await.unwrap();
-    driver
-        .writer(&path("/staged/file"), create())
-        .await
-        .unwrap()
-        .commit(&path("/committed/file"))
-        .await
-        .unwrap();
+    let staged = driver.writer(&path("/staged/file"), create()).await.unwrap();
+    let staged_mode = fs::metadata(dir.path().join("staged")).unwrap().permissions().mode();
+    staged.commit(&path("/committed/file")).await.unwrap();
     fs::create_dir(dir.path().join("own")).unwrap();
     fs::write(dir.path().join("own/file"), "").unwrap();
     let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
-    for name in ["put", "staged", "committed"] {
+    assert_eq!(staged_mode, mode("own"));
+    for name in ["put", "committed"] {
         assert_eq!(mode(name), mode("own"), "{name}");
     }
     for name in ["put/file", "committed/file"] {
@@ -374,6 +371,24 @@ async fn a_file_truncated_under_its_reader_is_an_error_and_not_an_early_end() {
     fs::write(dir.path().join("blob"), "short").unwrap();
     let error = reader.into_stream().try_collect::<Vec<_>>().await.unwrap_err();
     assert!(text_of(&error).contains("should have 200000 bytes and has 5"), "{}", text_of(&error));
+}
+
+#[tokio::test]
+async fn a_directory_goes_with_the_last_file_that_is_committed_or_deleted_with_others() {
+    let (dir, driver) = store().await;
+    for file in ["/blobs/a/data", "/blobs/b/data", "/uploads/x/startedat"] {
+        driver.put_content(&path(file), Bytes::new(), PutMode::Overwrite).await.unwrap();
+    }
+    for upload in ["x", "y"] {
+        let staged = driver.writer(&path(&format!("/uploads/{upload}/data")), create()).await.unwrap();
+        staged.commit(&path(&format!("/blobs/{upload}/data"))).await.unwrap();
+    }
+    let all = ["/blobs/a/data", "/blobs/none/data", "/blobs/x/data"].map(path);
+    let results: Vec<_> = driver.delete_all(futures::stream::iter(all).boxed()).collect().await;
+    assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
+    let there = |name: &str| dir.path().join(name).exists();
+    assert!(there("uploads/x/startedat") && !there("uploads/y"));
+    assert!(there("blobs/b/data") && there("blobs/y/data") && !there("blobs/a") && !there("blobs/x"));
 }
 
 #[tokio::test]

@@ -106,7 +106,9 @@ impl StorageDriver for ObjectStoreDriver {
             let key = self.bucket.object(path)?;
             match mode {
                 PutMode::Create => self.bucket.create(&key, content).await,
-                PutMode::Overwrite => self.bucket.put(&key, content.into()).await.map(drop),
+                PutMode::Overwrite | PutMode::Transient => {
+                    self.bucket.put(&key, content.into()).await.map(drop)
+                }
             }
         };
         put.await.map_err(self.fail(Operation::PutContent, path))
