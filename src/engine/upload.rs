@@ -90,7 +90,7 @@ impl UploadStore {
             beside = self.keep_hash(&id, &hash).await?;
         }
         let started = self.started_path(&id);
-        self.driver().put_content(&started, started_now(), PutMode::Create).await?;
+        self.driver().put_content(&started, started_now(), PutMode::Transient).await?;
         beside.push(started);
         let remembered = Remembered { hash, beside: Some(beside) };
         self.sessions().claim(&id, Purpose::Write).await?.remembered = Some(remembered);
@@ -349,7 +349,7 @@ impl UploadStore {
         for (algorithm, state) in hash.states() {
             let name = self.repository.name.clone();
             let path = Entry::UploadHashState(name, id.clone(), algorithm, hash.offset()).path();
-            self.driver().put_content(&path, state.into(), PutMode::Overwrite).await?;
+            self.driver().put_content(&path, state.into(), PutMode::Transient).await?;
             kept.push(path);
         }
         Ok(kept)
@@ -374,12 +374,17 @@ impl UploadStore {
     /// It has served its purpose: a failure costs space until the next purge, nothing else.
     async fn clear(&self, id: &UploadId, beside: Option<Vec<DriverPath>>) {
         let path = layout::upload(&self.repository.name, id);
-        let cleared = match beside.filter(|_| self.driver().capabilities().flat) {
+        let driver = self.driver();
+        // A directory goes with its last file, but one that holds directories needs more.
+        let is_all = |files: &Vec<DriverPath>| {
+            driver.capabilities().flat || files.iter().all(|file| file.parent().as_ref() == Some(&path))
+        };
+        let cleared = match beside.filter(is_all) {
             Some(files) => {
-                let results = self.driver().delete_all(stream::iter(files).boxed());
+                let results = driver.delete_all(stream::iter(files).boxed());
                 results.map(|(_, result)| result).try_collect::<()>().await
             }
-            None => self.driver().delete_tree(&path).await,
+            None => driver.delete_tree(&path).await,
         };
         if let Err(error) = cleared {
             tracing::warn!(%path, %error, "finished upload {id} could not be cleared away; the next purge will do it");
