@@ -9,8 +9,10 @@ use super::{Process, fail, run, tool};
 
 /// A running engine with nothing in it.
 pub(crate) struct Dockerd {
-    directory: TempDir,
     process: Process,
+    /// Behind the process, so that it goes after it: the engine mounts its data over themselves, and takes the mount away at
+    /// its end by what it finds noted here.
+    directory: TempDir,
 }
 
 impl Dockerd {
@@ -49,7 +51,7 @@ impl Dockerd {
             "--storage-driver=vfs",
         ]));
         process.wait_for(|line| line.contains("API listen on").then_some(()));
-        Self { directory, process }
+        Self { process, directory }
     }
 
     /// Reads `/etc/docker/daemon.json` again.
