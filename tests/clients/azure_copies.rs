@@ -47,6 +47,12 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
             let finished = send("PUT", &finish, b"");
             assert_eq!(finished.status, 201, "{status}: {finished:?}");
         }
+        // Another registry over the container would see such a blob before this one knows what became of it.
+        for (method, sort) in [("HEAD", Sort::Head), ("GET", Sort::Get)] {
+            line.fail_at("/v2/blobs/", sort, Fault::CopyStatus(status), 1);
+            assert_eq!(send(method, &blob, b"").status, 404, "{method} of what is {status}");
+            assert!(!line.heal(), "{method} did not look at the blob");
+        }
         let pulled = send("GET", &blob, b"");
         assert!(pulled.status == 200 && pulled.body == content, "{status}: {}", pulled.status);
     }

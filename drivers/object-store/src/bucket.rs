@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use object_store::client::HttpClient;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectMeta};
+use object_store::{GetOptions, GetResult, ObjectMeta};
 use sampan_driver::DriverPath;
 use tokio::sync::Semaphore;
 
@@ -17,6 +17,7 @@ use crate::flights::Flights;
 use crate::keys::Keys;
 use crate::missed::Missed;
 use crate::options::Options;
+use crate::requests::CopyStatus;
 
 /// A bucket or container, and how it is used.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Bucket {
 
     pub(crate) async fn head(&self, key: &Path) -> Result<ObjectMeta, Failure> {
         let options = GetOptions { head: true, ..Default::default() };
-        Ok(self.control.objects().get_opts(key, options).await?.meta)
+        Ok(finished(self.control.objects().get_opts(key, options).await?)?.meta)
     }
 
     pub(crate) async fn page(&self, request: PageRequest<'_>) -> Result<Page, Failure> {
@@ -73,6 +74,15 @@ impl Bucket {
     pub(crate) fn share_of_budget(&self, size: u64) -> u32 {
         let whole = self.options.parts.buffer.div_ceil(1024).max(1);
         u32::try_from(size.div_ceil(1024).clamp(1, whole)).unwrap_or(u32::MAX)
+    }
+}
+
+/// An answer about an object, unless it is what a copy makes of it that goes on or came to nothing. Azure shows that, but it is
+/// no file yet.
+pub(crate) fn finished(answer: GetResult) -> Result<GetResult, Failure> {
+    match answer.extensions.get::<CopyStatus>() {
+        Some(CopyStatus(status)) if status != "success" => Err(Failure::NotFound),
+        _ => Ok(answer),
     }
 }
 

@@ -11,7 +11,7 @@ use sampan_driver::{
 };
 use url::Url;
 
-use crate::bucket::{Bucket, budget};
+use crate::bucket::{Bucket, budget, finished};
 use crate::client::{Client, PlainStore};
 use crate::conditional::Conditional;
 use crate::delete::delete_all;
@@ -96,7 +96,7 @@ impl StorageDriver for ObjectStoreDriver {
         let get = async {
             let key = self.bucket.existing(path)?;
             let answer = self.bucket.control.objects().get_opts(&key, Default::default()).await?;
-            Ok(answer.bytes().await?)
+            Ok(finished(answer)?.bytes().await?)
         };
         get.await.map_err(self.fail(Operation::GetContent, path))
     }

@@ -14,7 +14,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
 use sampan_driver::{ByteRange, DriverPath, FileReader, Operation};
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, finished};
 use crate::error::{Failure, chain, is_precondition};
 
 impl Bucket {
@@ -62,7 +62,7 @@ impl Bucket {
     async fn open(&self, key: &Path, options: GetOptions) -> Result<GetResult, Failure> {
         let patience = self.options.stall;
         match tokio::time::timeout(patience, self.data.objects().get_opts(key, options)).await {
-            Ok(answer) => Ok(answer?),
+            Ok(answer) => finished(answer?),
             Err(_) => Err(Failure::NoAnswer(patience)),
         }
     }
