@@ -1,6 +1,7 @@
 //! `registry serve`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Outcome;
 use crate::app;
@@ -11,5 +12,10 @@ pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>) -> Outcome {
     let environment = Environment::of_process();
     let loaded = Config::load(Source::find(config, &environment), &environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    Ok(runtime.block_on(app::serve(loaded, environment, drivers))?)
+    let served = runtime.block_on(app::serve(loaded, environment, drivers));
+    runtime.shutdown_timeout(LAST_THREADS);
+    Ok(served?)
 }
+
+/// How long threads may go on that nobody waits for any more: one that a hung disk holds would hold the process.
+const LAST_THREADS: Duration = Duration::from_secs(1);

@@ -1,7 +1,11 @@
 //! Notifications: what a receiver gets for what clients do, and what becomes of it when it is not there.
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use sampan_engine::oci::Digest;
 use serde_json::{Value, json};
@@ -161,4 +165,36 @@ fn bodies_are_signed_headers_added_and_what_is_ignored_is_not_told() {
     assert_eq!(headers["content-type"], "application/vnd.docker.distribution.events.v2+json");
     let actions: Vec<Value> = receiver.events(9).iter().map(|event| event["action"].clone()).collect();
     assert_eq!(actions, ["mount", "pull", "pull", "pull", "pull", "pull", "delete", "delete", "delete"]);
+}
+
+/// A pipe stands for the disk that hangs: to open it for writing waits for somebody who reads.
+#[test]
+fn a_disk_that_hangs_below_the_queue_holds_up_neither_pushes_nor_the_end() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    let directory = tempfile::tempdir().unwrap();
+    let queue = directory.path().join("queue/portal-d0960501");
+    fs::create_dir_all(&queue).unwrap();
+    // So long a segment is followed by the next.
+    fs::write(queue.join("00000000000000000001.events"), "x".repeat(1 << 20) + "\n").unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = filesystem_config(&directory.path().join("data"))
+        + &format!(
+            "notifications:\n  queue: {{directory: {}}}\n  endpoints: [{{name: portal, url: 'http://{nobody}/', threshold: 1, \
+             backoff: 50ms}}]\n",
+            directory.path().join("queue").display()
+        );
+    let mut registry = registry(directory.path(), &config);
+    mknodat(CWD, queue.join("00000000000000000002.events"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+        .unwrap();
+
+    let mut wire = registry.wire();
+    put_blob(&mut wire, "team/app", b"one");
+    put_blob(&mut wire, "team/app", b"two");
+    let log = registry.process.log();
+    assert!(log.contains("the disk does not take the notifications for portal"), "{log}");
+
+    let (sender, ended) = channel();
+    thread::spawn(move || sender.send(registry.process.terminate()));
+    assert!(ended.recv_timeout(Duration::from_secs(30)).expect("the process does not end").success());
 }
