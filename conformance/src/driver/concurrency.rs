@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use sampan_driver::{ByteRange, patiently};
+use tokio::runtime::Handle;
 use tokio::sync::Barrier;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::content::join;
 use crate::check::{ensure, equal};
@@ -115,6 +117,21 @@ async fn deletions_race_peacefully(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
+async fn a_patient_thread_is_told_the_same(ctx: Context) -> Result<(), Failed> {
+    ctx.fill(&["/a/b/x", "/a/c", "/d"]).await?;
+    let (patient, runtime) = (ctx.clone(), Handle::current());
+    let seen = spawn_blocking(move || patiently(|| runtime.block_on(looks(patient)))).await?;
+    equal(seen?, looks(ctx).await?, "what a thread that may wait has seen")
+}
+
+/// Changes a little, and looks at everything.
+async fn looks(ctx: Context) -> Result<(Vec<String>, Vec<String>, Vec<u8>), Failed> {
+    ctx.upload("/staged", "/a/e", &bytes(1, 300_000), 100_000).await?;
+    ctx.delete("/d").await?;
+    ctx.holds("/a/c", b"/a/c").await?;
+    Ok((ctx.names("/a", None).await?, ctx.walk("/", None).await?, ctx.read("/a/e", ByteRange::ALL).await?))
+}
+
 /// Runs `task` as many times as told, all beginning together.
 async fn together<F>(
     ctx: &Context,
@@ -143,4 +160,5 @@ pub(crate) const CLAUSES: &[Clause] = table! { "driver::concurrency":
     new_directories_are_shared,
     deleting_never_breaks_a_neighbours_write,
     deletions_race_peacefully,
+    a_patient_thread_is_told_the_same,
 };

@@ -10,7 +10,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteHint, WriteMode,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteHint, WriteMode, is_patient,
 };
 use url::Url;
 
@@ -199,6 +199,9 @@ impl StorageDriver for Sabotaged {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        if self.lie == Lie::FoolsThePatient && is_patient() {
+            return stream::empty().boxed();
+        }
         self.lying_list(self.at(path), after.map(str::to_owned))
     }
 

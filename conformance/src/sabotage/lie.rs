@@ -183,6 +183,8 @@ pub enum Lie {
     WritersShareABuffer,
     /// Two changes at a time are one too many.
     CollidesUnderLoad,
+    /// A thread that may wait is shown an empty directory.
+    FoolsThePatient,
     /// There are URLs though the capability is not declared.
     RedirectsUnasked,
     /// The URL is the same for all files.
@@ -330,6 +332,7 @@ const DRIVER: Bitten = &[
             "concurrency::deletions_race_peacefully",
         ],
     ),
+    (Lie::FoolsThePatient, &["concurrency::a_patient_thread_is_told_the_same"]),
     (Lie::RedirectsUnasked, &["redirect::is_none_without_the_capability"]),
     (Lie::RedirectsToOnePlace, &["redirect::leads_to_the_file"]),
 ];

@@ -25,6 +25,9 @@
 //! be born old, and could be swept between its commit and the manifest that names it.
 //! C6, C7 and C8 differ from Distribution's drivers: directories are a filesystem's private affair, and deletion that can be
 //! repeated is what retries and garbage collection need.
+//!
+//! Whoever polls a future or stream of a driver must not be held up by a disk, unless the thread has said that it may wait:
+//! [`patiently`], whose clause is `concurrency::a_patient_thread_is_told_the_same`.
 
 mod config;
 mod driver;
@@ -32,6 +35,7 @@ mod error;
 mod info;
 mod options;
 mod path;
+mod patience;
 mod reader;
 mod size;
 mod walk;
@@ -43,6 +47,7 @@ pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};
 pub use info::{DirEntry, FileInfo};
 pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
 pub use path::{DriverPath, InvalidPath};
+pub use patience::{is_patient, patiently};
 pub use reader::{FileReader, LocalFile};
 pub use size::parse_size;
 pub use walk::walk_fallback;

@@ -124,7 +124,7 @@ fn check(text: &str) -> Result<(), InvalidPath> {
         match component {
             "" => return Err(problem("it has an empty component")),
             "." | ".." => return Err(problem("it has a `.` or `..` component")),
-            _ if !component.bytes().all(is_allowed) => {
+            _ if !component.bytes().all(|byte| ALLOWED[usize::from(byte)]) => {
                 return Err(problem("a component may only hold letters, digits, `.`, `_` and `-`"));
             }
             _ => {}
@@ -133,9 +133,16 @@ fn check(text: &str) -> Result<(), InvalidPath> {
     Ok(())
 }
 
-fn is_allowed(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
-}
+/// Which bytes a component may have; a table, since every byte of every path is looked up.
+const ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        byte += 1;
+    }
+    allowed
+};
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sampan_driver::is_patient;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -21,10 +22,15 @@ impl Pool {
     }
 
     /// Runs `job` and waits for what it returns. The job ends even if the wait is given up.
+    ///
+    /// On a thread that may wait it runs right there; such a thread is a bound itself.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
+        if is_patient() {
+            return job();
+        }
         self.seat().await?.start(job).outcome().await
     }
 
