@@ -1,5 +1,6 @@
 //! Listing one level.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::vec;
 
@@ -58,7 +59,9 @@ pub(crate) fn list(store: &Store, key: &str, after: Option<&str>) -> Result<List
     let prefix = if key.is_empty() { String::new() } else { format!("{key}/") };
     let mut entries = Vec::new();
     let mut has_links = false;
-    scan::entries(directory.as_fd(), &mut scan::buffer(), |name, file_type| {
+    // Most listings are of a handful of names, where to allocate so much would be half of the work.
+    let mut buffer = [MaybeUninit::uninit(); scan::BUFFER_BYTES];
+    scan::entries_in(directory.as_fd(), &mut buffer, |name, file_type| {
         if !is_settled && after.is_some_and(|after| name.to_bytes() <= after.as_bytes()) {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Reading one directory.
 
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::str;
 
 use rustix::fd::BorrowedFd;
@@ -11,7 +12,7 @@ use crate::error::Failure;
 use crate::root::{LOOK, Root};
 
 /// Room for some 400 entries a call.
-const BUFFER_BYTES: usize = 32 * 1024;
+pub(crate) const BUFFER_BYTES: usize = 32 * 1024;
 
 /// Memory that one reading of a directory after the other can use.
 pub(crate) fn buffer() -> Vec<u8> {
@@ -22,9 +23,18 @@ pub(crate) fn buffer() -> Vec<u8> {
 pub(crate) fn entries(
     directory: BorrowedFd<'_>,
     buffer: &mut Vec<u8>,
+    found: impl FnMut(&CStr, FileType) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    entries_in(directory, buffer.spare_capacity_mut(), found)
+}
+
+/// The same, with memory that is on the stack perhaps.
+pub(crate) fn entries_in(
+    directory: BorrowedFd<'_>,
+    buffer: &mut [MaybeUninit<u8>],
     mut found: impl FnMut(&CStr, FileType) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut raw = RawDir::new(directory, buffer.spare_capacity_mut());
+    let mut raw = RawDir::new(directory, buffer);
     while let Some(entry) = raw.next() {
         let entry = match entry {
             Err(Errno::NOENT) => return Ok(()), // The directory was deleted meanwhile: it has no more entries.
@@ -92,6 +102,16 @@ pub(crate) fn classify<'a>(
 
 fn component(name: &CStr) -> Option<&str> {
     let bytes = name.to_bytes();
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    bytes.iter().all(allowed).then(|| str::from_utf8(bytes).ok())?
+    bytes.iter().all(|byte| ALLOWED[usize::from(*byte)]).then(|| str::from_utf8(bytes).ok())?
 }
+
+/// Which bytes a component of a path may have; a table, since every byte of every name is looked up.
+const ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        byte += 1;
+    }
+    allowed
+};
