@@ -180,6 +180,11 @@ pub fn manifests(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests"))
 }
 
+/// The directory of all of a repository's manifests.
+pub fn all_revisions(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_manifests/revisions"))
+}
+
 /// The directory of a repository's manifests of one algorithm.
 pub fn revisions(name: &RepositoryName, algorithm: Algorithm) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/revisions/{algorithm}"))
@@ -198,6 +203,11 @@ pub fn tag(name: &RepositoryName, tag: &Tag) -> DriverPath {
 /// What one tag has ever pointed at.
 pub fn tag_history(name: &RepositoryName, tag: &Tag) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index"))
+}
+
+/// What one tag has ever pointed at, by digests of one algorithm.
+pub fn tag_history_of(name: &RepositoryName, tag: &Tag, algorithm: Algorithm) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{algorithm}"))
 }
 
 /// Everything about one manifest in a repository.

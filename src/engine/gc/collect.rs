@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DirEntry, DriverPath, StorageDriver};
 use tokio::time::Instant;
 
+use super::hands::Hands;
 use super::ids::Ids;
 use super::inventory::{Data, Inventory, everything};
 use super::last::LastRun;
@@ -116,14 +117,22 @@ impl<'a> Collection<'a> {
         self.registry.driver()
     }
 
+    /// Whether names are looked at, and not files.
+    fn is_survey(&self) -> bool {
+        self.options.dry_run && !self.driver().capabilities().flat
+    }
+
+    pub(super) fn hands(&self) -> Hands {
+        if self.is_survey() { Hands::Many } else { Hands::Own }
+    }
+
     /// Walks, reads, marks and plans; tells the observer.
     async fn plan(&mut self) -> Result<Plan> {
-        let is_survey = self.options.dry_run && !self.driver().capabilities().flat;
+        let is_survey = self.is_survey();
         let mut inventory = if is_survey { self.survey().await? } else { self.walk(&everything()).await? };
         self.data = std::mem::take(&mut inventory.data);
         self.report.files = inventory.files;
         self.report.repositories = inventory.repositories.len() as u64;
-        inventory.foreign.iter().for_each(|path| self.report.add_foreign(path));
         self.temporary = std::mem::take(&mut inventory.temporary)
             .into_iter()
             .map(|file| (file.path, file.size_bytes))
@@ -142,7 +151,11 @@ impl<'a> Collection<'a> {
             None => self.bare_repositories(&inventory).await?,
         });
         self.report.young = plan.young;
+        if is_survey {
+            self.look_for_foreign(&mut inventory, &plan.repositories).await?;
+        }
         plan.repositories.retain(|name| !inventory.has_foreign(name));
+        inventory.foreign.iter().for_each(|path| self.report.add_foreign(path));
         self.announce(&inventory, &marks, &plan);
         Ok(plan)
     }
@@ -157,8 +170,8 @@ impl<'a> Collection<'a> {
         let (driver, options) = (self.driver(), self.options);
         let unreadable =
             links::read(driver, inventory, &mut self.tagged, &mut self.ids, options, &mut self.pulse).await?;
-        let Self { library, data, ids, pulse, cutoff, .. } = self;
-        let how = How { concurrency: options.concurrency, cutoff: *cutoff };
+        let how = How { concurrency: options.concurrency, hands: self.hands() };
+        let Self { library, data, ids, pulse, .. } = self;
         library.read(driver, inventory, data, ids, how, pulse).await?;
         Ok(unreadable)
     }

@@ -1,7 +1,7 @@
 //! `Ids`: a number for every digest that is met, so that everything else about it takes four bytes.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use crate::oci::{Algorithm, Digest};
 
@@ -22,13 +22,29 @@ impl Id {
     }
 }
 
+/// A digest that was met and has no number yet.
+#[derive(Clone, Debug)]
+pub(super) enum Mention {
+    /// A canonical one, by its binary value.
+    Canonical([u8; 32]),
+    /// Any other.
+    Alias(Digest),
+}
+
+impl Mention {
+    pub(super) fn of(digest: &Digest) -> Self {
+        digest.canonical_hash().map_or_else(|| Self::Alias(digest.clone()), Self::Canonical)
+    }
+}
+
 /// All digests and their numbers, in some forty bytes each.
 #[derive(Debug)]
 pub(super) struct Ids {
     hashes: Vec<[u8; 32]>,
     /// An open-addressed table of places in `hashes`, at most half full; its length is a power of two.
     slots: Vec<u32>,
-    hasher: RandomState,
+    /// An odd number by chance. Whoever chooses what is pushed does not know it, so they cannot crowd a part of the table.
+    factor: u64,
     /// There are few of these.
     aliases: Vec<Digest>,
     alias_ids: HashMap<Digest, u32>,
@@ -41,7 +57,7 @@ impl Default for Ids {
         Self {
             hashes: Vec::new(),
             slots: vec![EMPTY; 16],
-            hasher: RandomState::new(),
+            factor: RandomState::new().hash_one(()) | 1,
             aliases: Vec::new(),
             alias_ids: HashMap::new(),
         }
@@ -51,13 +67,28 @@ impl Default for Ids {
 impl Ids {
     /// The number of a digest, a new one if need be.
     pub(super) fn intern(&mut self, digest: &Digest) -> Id {
-        let Some(hash) = digest.canonical_hash() else { return self.intern_alias(digest) };
-        let slot = match self.find_slot(&hash) {
+        match digest.canonical_hash() {
+            Some(hash) => self.intern_hash(&hash),
+            None => self.intern_alias(digest),
+        }
+    }
+
+    /// The number of what was met, a new one if need be.
+    pub(super) fn intern_mention(&mut self, mention: &Mention) -> Id {
+        match mention {
+            Mention::Canonical(hash) => self.intern_hash(hash),
+            Mention::Alias(digest) => self.intern_alias(digest),
+        }
+    }
+
+    /// The number of a canonical digest with that binary value, a new one if need be.
+    pub(super) fn intern_hash(&mut self, hash: &[u8; 32]) -> Id {
+        let slot = match self.find_slot(hash) {
             Ok(found) => return Id(found),
             Err(slot) => slot,
         };
         let id = next(self.hashes.len());
-        self.hashes.push(hash);
+        self.hashes.push(*hash);
         self.slots[slot] = id;
         if self.hashes.len() * 2 > self.slots.len() {
             self.grow();
@@ -95,7 +126,10 @@ impl Ids {
     /// The number of a hash, or the slot where it is to go.
     fn find_slot(&self, hash: &[u8; 32]) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
-        let mut slot = usize::try_from(self.hasher.hash_one(hash) & mask as u64).unwrap_or_default();
+        let [a, b, c, d, e, f, g, h, ..] = *hash;
+        let spread = u64::from_le_bytes([a, b, c, d, e, f, g, h]).wrapping_mul(self.factor);
+        // The highest bits are those that depend on all of the number.
+        let mut slot = (spread >> (64 - self.slots.len().trailing_zeros())) as usize;
         loop {
             match self.slots[slot] {
                 EMPTY => return Err(slot),
@@ -138,6 +172,29 @@ impl IdSet {
 
     pub(super) fn contains(&self, id: Id) -> bool {
         self.0.get(id.index() / 64).is_some_and(|word| word & (1 << (id.index() % 64)) != 0)
+    }
+}
+
+/// A map by numbers, and a set of them.
+pub(super) type IdMap<V> = HashMap<Id, V, BuildHasherDefault<IdHasher>>;
+pub(super) type IdHashSet = HashSet<Id, BuildHasherDefault<IdHasher>>;
+
+/// Numbers are given in turn, by us, so nobody needs to be kept from choosing them; they need only be spread.
+#[derive(Debug, Default)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // The golden ratio; the table wants both its lowest and its highest bits to differ.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) enum Age {
     Young,
     /// It was seen in a listing, which tells neither that nor whether it is there.
     Unknown,
+    /// It stood in a listing, and was not there.
+    Gone,
 }
 
 impl Age {
@@ -180,29 +182,48 @@ impl Inventory {
     }
 
     pub(super) fn take_file(&mut self, file: FileInfo, cutoff: SystemTime, ids: &mut Ids) {
-        self.files += 1;
         let young = file.modified > cutoff;
         match Entry::parse(&file.path) {
-            Some(entry) => self.take(entry, file, cutoff, ids),
+            Some(entry) => return self.take(entry, file, cutoff, ids),
             None if !layout::is_temporary(&file.path) => self.foreign.push(file.path),
             None if young => {}
             None => self.temporary.push(file),
         }
+        self.files += 1;
     }
 
     /// Takes note of the names in the directory of a repository's layers.
-    pub(super) fn take_layer_names(&mut self, name: &RepositoryName, digests: &[Digest], ids: &mut Ids) {
-        self.files += digests.len() as u64;
-        if digests.is_empty() {
+    pub(super) fn take_layer_names(&mut self, name: &RepositoryName, hashes: &[[u8; 32]], ids: &mut Ids) {
+        self.files += hashes.len() as u64;
+        if !hashes.is_empty() {
+            self.contents(name).layers = unknown(hashes, ids);
+        }
+    }
+
+    /// Takes note of a tag, and of the names in the directory of its history.
+    pub(super) fn take_tag(
+        &mut self,
+        name: &RepositoryName,
+        tag: Tag,
+        current: Option<&FileInfo>,
+        hashes: &[[u8; 32]],
+        ids: &mut Ids,
+    ) {
+        self.files += hashes.len() as u64 + u64::from(current.is_some());
+        if current.is_none() && hashes.is_empty() {
             return;
         }
         let contents = self.contents(name);
-        contents.layers.reserve_exact(digests.len());
-        let links = digests.iter().map(|digest| Link { id: ids.intern(digest), age: Age::Unknown });
-        contents.layers.extend(links);
+        let entries = unknown(hashes, ids);
+        contents.tags.push(History { tag, is_current: current.is_some(), current: None, entries });
+        if let (Some(current), Some(history)) = (current, contents.tags.last()) {
+            let tag = history.tag.clone();
+            contents.check(current.size_bytes, || Entry::TagCurrent(name.clone(), tag));
+        }
     }
 
-    fn take(&mut self, entry: Entry, file: FileInfo, cutoff: SystemTime, ids: &mut Ids) {
+    pub(super) fn take(&mut self, entry: Entry, file: FileInfo, cutoff: SystemTime, ids: &mut Ids) {
+        self.files += 1;
         let age = Age::of(&file, cutoff);
         let young = age == Age::Young;
         match entry {
@@ -342,6 +363,11 @@ impl Contents {
         let id = ids.intern(digest);
         links.iter_mut().filter(|link| link.id == id).for_each(|link| link.age = Age::Young);
     }
+}
+
+/// Links of which a listing has shown the names.
+fn unknown(hashes: &[[u8; 32]], ids: &mut Ids) -> Vec<Link> {
+    hashes.iter().map(|hash| Link { id: ids.intern_hash(hash), age: Age::Unknown }).collect()
 }
 
 /// All that a collection walks.

@@ -1,25 +1,26 @@
 //! `Library`: what manifests refer to. Each is read once, whatever the number of repositories and tags that have it.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{StorageDriver, StorageDriverExt};
+use bytes::Bytes;
+use futures::TryStreamExt;
+use sampan_driver::{ByteRange, FileReader, StorageDriver, StorageDriverExt};
 use serde_json::Value;
 
 use super::Result;
-use super::ids::{Id, Ids};
-use super::inventory::{Data, Inventory, data_path};
+use super::hands::Hands;
+use super::ids::{Id, IdHashSet, IdMap, Ids, Mention};
+use super::inventory::{Data, Inventory};
 use super::pulse::Pulse;
-use crate::oci::{Digest, Manifest, ManifestKind};
+use crate::layout::Entry;
+use crate::oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind};
 
 /// All manifests that were read.
 #[derive(Debug, Default)]
 pub(super) struct Library {
-    readings: HashMap<Id, Reading>,
+    readings: IdMap<Reading>,
     /// Children of indexes that say to be manifests.
-    children: HashSet<Id>,
+    children: IdHashSet,
 }
 
 /// How manifests are read.
@@ -27,8 +28,7 @@ pub(super) struct Library {
 pub(super) struct How {
     /// So many at a time.
     pub(super) concurrency: usize,
-    /// Data that were modified later are young.
-    pub(super) cutoff: SystemTime,
+    pub(super) hands: Hands,
 }
 
 /// What a manifest refers to.
@@ -101,86 +101,126 @@ impl Library {
         how: How,
         pulse: &mut Pulse,
     ) -> Result<()> {
-        let paths: Vec<_> = wanted
-            .iter()
-            .map(|id| (*id, data_path(ids, *id), data.size_bytes(*id), data.is_unknown(*id)))
-            .collect();
-        let mut contents = stream::iter(paths)
-            .map(|(id, path, size_bytes, is_unknown)| {
-                let driver = driver.clone();
-                async move {
-                    let info = if is_unknown { driver.stat_if_any(&path).await? } else { None };
-                    let seen = is_unknown.then_some(info);
-                    let size_bytes =
-                        seen.as_ref().and_then(Option::as_ref).map(|info| info.size_bytes).or(size_bytes);
-                    if let Some(size_bytes) = size_bytes.filter(|size_bytes| *size_bytes > LARGEST_BYTES) {
-                        return Ok((id, seen, Err(size_bytes)));
-                    }
-                    Ok::<_, super::Error>((id, seen, Ok(driver.get_content_if_any(&path).await?)))
-                }
-            })
-            .buffered(how.concurrency.max(1));
-        while let Some((id, seen, content)) = contents.try_next().await? {
+        let wanted = wanted.iter().map(|id| (*id, *ids.hash(*id), data.size_bytes(*id))).collect();
+        let read = |piece| read_all(driver.clone(), piece);
+        let mut words = how.hands.share(how.hands.pieces(wanted).map(read), how.concurrency);
+        while let Some(words) = words.try_next().await? {
             pulse.beat().await?;
-            if let Some(info) = seen {
-                data.set(id, info.as_ref(), how.cutoff);
-            }
-            let reading = match content {
-                Ok(Some(bytes)) => self.understand(id, &bytes, ids),
-                Ok(None) => Reading::default(),
-                Err(size_bytes) => {
-                    let reason = format!("it is no manifest: it has {size_bytes} bytes");
-                    Reading { state: State::Obscure(reason.into()), ..Reading::default() }
+            for (id, words) in words {
+                if words.state == State::Gone {
+                    data.remove(id);
                 }
-            };
-            self.readings.insert(id, reading);
+                self.file(id, words, ids);
+            }
         }
         Ok(())
     }
 
-    fn understand(&mut self, id: Id, bytes: &[u8], ids: &mut Ids) -> Reading {
+    fn file(&mut self, id: Id, words: Words, ids: &mut Ids) {
+        self.children.extend(words.children.iter().map(|child| ids.intern_mention(child)));
+        let references = words.references.iter().map(|reference| ids.intern_mention(reference)).collect();
+        let subject = words.subject.map(|subject| ids.intern_mention(&subject));
+        self.readings.insert(id, Reading { references, subject, state: words.state });
+    }
+}
+
+/// What a manifest says, while the digests in it have no numbers.
+#[derive(Debug, Default)]
+struct Words {
+    references: Vec<Mention>,
+    subject: Option<Mention>,
+    /// Those of the references that say to be manifests.
+    children: Vec<Mention>,
+    state: State,
+}
+
+/// Reads some manifests, of which the lengths are known, or not.
+async fn read_all(
+    driver: Arc<dyn StorageDriver>,
+    wanted: Vec<(Id, [u8; 32], Option<u64>)>,
+) -> Result<Vec<(Id, Words)>> {
+    let mut read = Vec::with_capacity(wanted.len());
+    for (id, hash, size_bytes) in wanted {
+        let digest = Digest::from_hash(Algorithm::Sha256, &hash);
+        read.push((id, read_one(&*driver, &digest, size_bytes).await?));
+    }
+    Ok(read)
+}
+
+async fn read_one(driver: &dyn StorageDriver, digest: &Digest, size_bytes: Option<u64>) -> Result<Words> {
+    let path = Entry::Blob(digest.clone()).path();
+    let too_large = |size_bytes| Words::obscure(format!("it is no manifest: it has {size_bytes} bytes"));
+    let content = match size_bytes {
+        Some(size_bytes) if size_bytes > LARGEST_BYTES => return Ok(too_large(size_bytes)),
+        Some(_) => driver.get_content_if_any(&path).await?,
+        // Opened once, to see how long it is and to read it.
+        None => match driver.reader(&path, ByteRange::ALL).await {
+            Ok(reader) if reader.size_bytes() > LARGEST_BYTES => return Ok(too_large(reader.size_bytes())),
+            Ok(reader) => Some(whole(reader).await?),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok(content.map_or_else(Words::default, |bytes| Words::of(&bytes, digest)))
+}
+
+async fn whole(reader: FileReader) -> Result<Bytes> {
+    let mut chunks = reader.into_stream();
+    let first = chunks.try_next().await?.unwrap_or_default();
+    let Some(second) = chunks.try_next().await? else { return Ok(first) };
+    let mut content = Vec::from(first);
+    content.extend_from_slice(&second);
+    while let Some(chunk) = chunks.try_next().await? {
+        content.extend_from_slice(&chunk);
+    }
+    Ok(content.into())
+}
+
+impl Words {
+    fn of(bytes: &[u8], digest: &Digest) -> Self {
         let actual = Digest::sha256_of(bytes);
-        if actual != ids.digest(id) {
-            let reason = format!("its content hashes to {actual}");
-            return Reading { state: State::Obscure(reason.into()), ..Reading::default() };
+        if actual != *digest {
+            return Self::obscure(format!("its content hashes to {actual}"));
         }
         match Manifest::parse(bytes, None) {
             Ok(manifest) => {
-                for child in &manifest.manifests {
-                    let kind = ManifestKind::from_media_type(&child.media_type);
-                    if kind.is_some() || child.media_type.is_empty() {
-                        self.children.insert(ids.intern(&child.digest));
-                    }
+                let may_be_manifest = |child: &&Descriptor| {
+                    ManifestKind::from_media_type(&child.media_type).is_some() || child.media_type.is_empty()
+                };
+                let children = manifest.manifests.iter().filter(may_be_manifest);
+                Self {
+                    references: manifest.references().map(Mention::of).collect(),
+                    subject: manifest.subject.as_ref().map(|subject| Mention::of(&subject.digest)),
+                    children: children.map(|child| Mention::of(&child.digest)).collect(),
+                    state: State::Understood,
                 }
-                let references = manifest.references().map(|digest| ids.intern(digest)).collect();
-                let subject = manifest.subject.as_ref().map(|subject| ids.intern(&subject.digest));
-                Reading { references, subject, state: State::Understood }
             }
             Err(problem) => match serde_json::from_slice::<Value>(bytes) {
                 Ok(json) => {
                     let mut references = Vec::new();
-                    guess(&json, ids, &mut references);
-                    let state = State::Guessed(problem.to_string().into());
-                    Reading { references: references.into(), subject: None, state }
+                    guess(&json, &mut references);
+                    Self { references, state: State::Guessed(problem.to_string().into()), ..Self::default() }
                 }
-                Err(error) => {
-                    let reason = format!("it is no JSON document: {error}");
-                    Reading { state: State::Obscure(reason.into()), ..Reading::default() }
-                }
+                Err(error) => Self::obscure(format!("it is no JSON document: {error}")),
             },
         }
+    }
+
+    fn obscure(reason: String) -> Self {
+        Self { state: State::Obscure(reason.into()), ..Self::default() }
     }
 }
 
 /// Every text in a document that is a digest.
-fn guess(json: &Value, ids: &mut Ids, found: &mut Vec<Id>) {
+fn guess(json: &Value, found: &mut Vec<Mention>) {
+    let mention = |text: &str| text.parse::<Digest>().map(|digest| Mention::of(&digest));
     match json {
-        Value::String(text) => found.extend(text.parse::<Digest>().map(|digest| ids.intern(&digest))),
-        Value::Array(values) => values.iter().for_each(|value| guess(value, ids, found)),
+        Value::String(text) => found.extend(mention(text)),
+        Value::Array(values) => values.iter().for_each(|value| guess(value, found)),
         Value::Object(fields) => {
             for (key, value) in fields {
-                found.extend(key.parse::<Digest>().map(|digest| ids.intern(&digest)));
-                guess(value, ids, found);
+                found.extend(mention(key));
+                guess(value, found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

@@ -1,8 +1,6 @@
 //! Marking: what is live, repository by repository. Pure: all reading was done before.
 
-use std::collections::{HashMap, HashSet};
-
-use super::ids::{Id, IdSet};
+use super::ids::{Id, IdHashSet, IdMap, IdSet};
 use super::inventory::{Contents, Data, Inventory};
 use super::library::{Library, State};
 
@@ -43,16 +41,16 @@ struct Marker<'a> {
     library: &'a Library,
     delete_untagged: bool,
     /// Where in the list of revisions a manifest is.
-    places: HashMap<Id, usize>,
+    places: IdMap<usize>,
     /// Who is attached to whom.
-    referrers: HashMap<Id, Vec<Id>>,
+    referrers: IdMap<Vec<Id>>,
 }
 
 impl<'a> Marker<'a> {
     fn new(contents: &'a Contents, data: &'a Data, library: &'a Library, delete_untagged: bool) -> Self {
         let revisions = contents.revisions.iter().enumerate();
         let places = revisions.map(|(place, link)| (link.id, place)).collect();
-        let mut referrers: HashMap<Id, Vec<Id>> = HashMap::new();
+        let mut referrers: IdMap<Vec<Id>> = IdMap::default();
         for link in &contents.revisions {
             let subject = library.get(link.id).and_then(|reading| reading.subject);
             if let Some(subject) = subject.and_then(|subject| contents.resolve(subject)) {
@@ -65,8 +63,8 @@ impl<'a> Marker<'a> {
     fn mark(&self, live_data: &mut IdSet, young_data: &mut IdSet) -> RepositoryMarks {
         let is_obscure = self.is_obscure();
         let mut revisions = vec![false; self.contents.revisions.len()];
-        let mut needed = HashSet::new();
-        let mut met = HashSet::new();
+        let mut needed = IdHashSet::default();
+        let mut met = IdHashSet::default();
         let mut todo = self.roots(is_obscure);
         while let Some(id) = todo.pop() {
             if !met.insert(id) {

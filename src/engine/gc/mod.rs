@@ -34,9 +34,11 @@
 //! Absent on purpose: schedules and output. The server has the one, the command line the other.
 
 mod announce;
+mod closer;
 mod collect;
 mod error;
 mod event;
+mod hands;
 mod ids;
 mod inventory;
 mod last;

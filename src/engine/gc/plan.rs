@@ -1,9 +1,8 @@
 //! `Plan`: what is to go, as data. Pure.
 
-use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
-use super::ids::{Id, Ids};
+use super::ids::{Id, IdHashSet, IdMap, Ids};
 use super::inventory::{Contents, Data, Inventory};
 use super::library::Library;
 use super::mark::{Marks, RepositoryMarks};
@@ -78,7 +77,7 @@ impl Plan {
             return;
         }
         let name = &contents.name;
-        let lives = |links: &[super::inventory::Link], marks: &[bool]| -> HashSet<Id> {
+        let lives = |links: &[super::inventory::Link], marks: &[bool]| -> IdHashSet {
             links.iter().zip(marks).filter(|(_, live)| **live).map(|(link, _)| link.id).collect()
         };
         let live_revisions = lives(&contents.revisions, &marks.revisions);
@@ -153,8 +152,8 @@ fn referring_first<'a>(
     contents: &'a Contents,
     library: &'a Library,
 ) -> impl Iterator<Item = Id> + use<'a> {
-    let places: HashSet<Id> = dead.iter().copied().collect();
-    let mut below: HashMap<Id, Vec<Id>> = HashMap::new();
+    let places: IdHashSet = dead.iter().copied().collect();
+    let mut below: IdMap<Vec<Id>> = IdMap::default();
     for id in dead {
         let Some(reading) = library.get(*id) else { continue };
         let references = reading.references.iter().filter_map(|reference| contents.resolve(*reference));
@@ -165,7 +164,7 @@ fn referring_first<'a>(
         }
     }
     let mut order = Vec::with_capacity(dead.len());
-    let mut met = HashSet::new();
+    let mut met = IdHashSet::default();
     // Each is written down when all below it are; the reverse of that is the order.
     let mut todo: Vec<(Id, bool)> = dead.iter().map(|id| (*id, false)).collect();
     while let Some((id, is_done)) = todo.pop() {

@@ -92,15 +92,21 @@ impl Digest {
 
     /// The binary value of a canonical digest; `None` for any other.
     pub(crate) fn canonical_hash(&self) -> Option<[u8; 32]> {
+        if self.is_canonical() { Self::canonical_hash_of(&self.hex) } else { None }
+    }
+
+    /// The binary value of the canonical digest with these digits; `None` when they are none.
+    pub(crate) fn canonical_hash_of(hex: &str) -> Option<[u8; 32]> {
+        let digits: &[u8; 64] = hex.as_bytes().try_into().ok()?;
         let mut hash = [0; 32];
-        if !self.is_canonical() {
-            return None;
+        let mut wrong = 0;
+        for (byte, digits) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let (high, low) = (VALUES[usize::from(digits[0])], VALUES[usize::from(digits[1])]);
+            *byte = high << 4 | low;
+            wrong |= high | low;
         }
-        let value = |digit: u8| if digit <= b'9' { digit - b'0' } else { digit - b'a' + 10 };
-        for (byte, digits) in hash.iter_mut().zip(self.hex.as_bytes().chunks_exact(2)) {
-            *byte = value(digits[0]) << 4 | value(digits[1]);
-        }
-        Some(hash)
+        // Looked at once: this is done for every file of a store.
+        (wrong < 16).then_some(hash)
     }
 
     /// The hash function.
@@ -118,6 +124,17 @@ impl Digest {
         self.algorithm == Algorithm::Sha256
     }
 }
+
+/// The values of hexadecimal digits, and 255 for what is none.
+const VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

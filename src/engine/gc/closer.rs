@@ -1,0 +1,193 @@
+//! A closer look at what a [survey](super::survey) knows by name alone and what would go, so that the plan holds of the files.
+//!
+//! Everything is looked at that would go if all of it were old. What turns out to be young keeps more alive, never less, so one
+//! look is enough.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use sampan_driver::{DriverPath, FileInfo, StorageDriver, StorageDriverExt};
+
+use super::Result;
+use super::collect::Collection;
+use super::ids::{Id, IdHashSet};
+use super::inventory::{Age, Contents, Inventory};
+use super::mark::{Marks, RepositoryMarks, mark};
+use crate::layout::{self, Entry};
+use crate::oci::{Algorithm, Digest, RepositoryName};
+
+/// A link whose name is all that is known of it.
+#[derive(Clone, Copy)]
+enum Place {
+    Layer { repository: usize, link: usize },
+    History { repository: usize, tag: usize, link: usize },
+}
+
+/// How many links are looked at before it is written down what was seen of them.
+const BATCH: usize = 4096;
+
+impl Collection<'_> {
+    /// Looks, and forgets what is not there.
+    pub(super) async fn look_closer(&mut self, inventory: &mut Inventory) -> Result<()> {
+        let marks = mark(inventory, &self.data, &self.library, self.options.delete_untagged);
+        let is_odd = self.look_at_links(inventory, &marks).await?;
+        self.look_at_data(inventory, &marks).await?;
+        if is_odd {
+            for unreadable in self.read(inventory).await? {
+                if !self.report.unreadable.contains(&unreadable) {
+                    self.report.unreadable.push(unreadable);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether there are links that are not as long as they must be.
+    async fn look_at_links(&mut self, inventory: &mut Inventory, marks: &Marks) -> Result<bool> {
+        let odd =
+            |inventory: &Inventory| inventory.repositories.iter().map(|all| all.odd.len()).sum::<usize>();
+        let before = odd(inventory);
+        let mut batch = Vec::new();
+        for (repository, marks) in marks.repositories.iter().enumerate() {
+            batch.extend(doubtful(repository, &inventory.repositories[repository], marks));
+            if batch.len() >= BATCH {
+                self.look_at_batch(inventory, std::mem::take(&mut batch)).await?;
+            }
+        }
+        self.look_at_batch(inventory, batch).await?;
+        let mut emptied = Vec::new();
+        for contents in &mut inventory.repositories {
+            contents.layers.retain(|link| link.age != Age::Gone);
+            contents.tags.iter_mut().for_each(|tag| tag.entries.retain(|link| link.age != Age::Gone));
+            contents.tags.retain(|tag| tag.is_current || !tag.entries.is_empty());
+            if contents.is_blank() {
+                emptied.push(contents.name.clone());
+            }
+        }
+        for name in emptied {
+            let has_manifests =
+                self.driver().list(&layout::manifests(&name), None).try_next().await?.is_some();
+            inventory.bare.get_or_insert_default().extend(has_manifests.then_some(name));
+        }
+        Ok(odd(inventory) > before)
+    }
+
+    async fn look_at_batch(&mut self, inventory: &mut Inventory, batch: Vec<Place>) -> Result<()> {
+        let entry = |place: Place| {
+            let (repository, link) = match place {
+                Place::Layer { repository, link } => {
+                    (repository, inventory.repositories[repository].layers[link])
+                }
+                Place::History { repository, tag, link } => {
+                    (repository, inventory.repositories[repository].tags[tag].entries[link])
+                }
+            };
+            let (contents, digest) = (&inventory.repositories[repository], self.ids.digest(link.id));
+            let name = contents.name.clone();
+            match place {
+                Place::Layer { .. } => Entry::LayerLink(name, digest),
+                Place::History { tag, .. } => Entry::TagIndex(name, contents.tags[tag].tag.clone(), digest),
+            }
+        };
+        let wanted = batch.into_iter().map(|place| (place, entry(place))).collect();
+        let (driver, hands) = (self.driver(), self.hands());
+        let look = |piece| look_at(driver.clone(), piece, |(_, entry): &(Place, Entry)| entry.path());
+        let mut found = hands.share(hands.pieces(wanted).map(look), self.options.concurrency);
+        while let Some(found) = found.try_next().await? {
+            self.pulse.beat().await?;
+            for ((place, entry), info) in found {
+                let age = info.as_ref().map_or(Age::Gone, |info| Age::of(info, self.cutoff));
+                match place {
+                    Place::Layer { repository, link } => {
+                        let contents = &mut inventory.repositories[repository];
+                        contents.layers[link].age = age;
+                        if let Some(info) = info {
+                            contents.check(info.size_bytes, || entry);
+                        }
+                    }
+                    Place::History { repository, tag, link } => {
+                        inventory.repositories[repository].tags[tag].entries[link].age = age;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the data of what would go, and of manifests whose links would.
+    async fn look_at_data(&mut self, inventory: &Inventory, marks: &Marks) -> Result<()> {
+        let mut wanted: IdHashSet = self.ids.canonical().filter(|id| !marks.data.contains(*id)).collect();
+        for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
+            let dead = contents.revisions.iter().zip(&marks.revisions).filter(|(_, live)| !**live);
+            wanted.extend(dead.map(|(link, _)| link.id));
+        }
+        let unknown = wanted.into_iter().filter(|id| self.data.is_unknown(*id));
+        let unknown = unknown.map(|id| (id, *self.ids.hash(id))).collect();
+        let (driver, hands) = (self.driver(), self.hands());
+        let path =
+            |(_, hash): &(Id, [u8; 32])| Entry::Blob(Digest::from_hash(Algorithm::Sha256, hash)).path();
+        let look = |piece| look_at(driver.clone(), piece, path);
+        let mut found = hands.share(hands.pieces(unknown).map(look), self.options.concurrency);
+        while let Some(found) = found.try_next().await? {
+            self.pulse.beat().await?;
+            for ((id, _), info) in found {
+                self.data.set(id, info.as_ref(), self.cutoff);
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks repositories that seem to be empty, since files that are none of ours keep them.
+    pub(super) async fn look_for_foreign(
+        &mut self,
+        inventory: &mut Inventory,
+        names: &[RepositoryName],
+    ) -> Result<()> {
+        for name in names {
+            let mut files = Inventory::default();
+            for room in [layout::manifests(name), layout::layers(name)] {
+                let mut found = self.driver().walk(&room, None);
+                while let Some(file) = found.try_next().await? {
+                    self.pulse.beat().await?;
+                    files.take_file(file, self.cutoff, &mut self.ids);
+                }
+            }
+            let new = |path: &DriverPath| !inventory.foreign.contains(path);
+            let foreign: Vec<DriverPath> = files.foreign.into_iter().filter(new).collect();
+            inventory.foreign.extend(foreign);
+        }
+        Ok(())
+    }
+}
+
+/// The links of a repository that would go, of those that are known by name alone.
+fn doubtful(repository: usize, contents: &Contents, marks: &RepositoryMarks) -> Vec<Place> {
+    if marks.is_obscure {
+        return Vec::new(); // Everything stays.
+    }
+    let layers = contents.layers.iter().zip(&marks.layers).enumerate();
+    let layers = layers.filter(|(_, (link, live))| !**live && link.age == Age::Unknown);
+    let mut doubtful: Vec<Place> = layers.map(|(link, _)| Place::Layer { repository, link }).collect();
+    let revisions = contents.revisions.iter().zip(&marks.revisions).filter(|(_, live)| **live);
+    let revisions: IdHashSet = revisions.map(|(link, _)| link.id).collect();
+    for (tag, history) in contents.tags.iter().enumerate() {
+        let entries = history.entries.iter().enumerate();
+        let entries = entries.filter(|(_, link)| link.age == Age::Unknown && !revisions.contains(&link.id));
+        doubtful.extend(entries.map(|(link, _)| Place::History { repository, tag, link }));
+    }
+    doubtful
+}
+
+/// What is at the path of each of some things.
+async fn look_at<T>(
+    driver: Arc<dyn StorageDriver>,
+    things: Vec<T>,
+    path: impl Fn(&T) -> DriverPath,
+) -> Result<Vec<(T, Option<FileInfo>)>> {
+    let mut seen = Vec::with_capacity(things.len());
+    for thing in things {
+        let info = driver.stat_if_any(&path(&thing)).await?;
+        seen.push((thing, info));
+    }
+    Ok(seen)
+}
