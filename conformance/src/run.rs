@@ -71,8 +71,16 @@ fn run_on(fixture: &Fixture, clause: &Clause, large_bytes: Option<u64>) -> Resul
     block_on(async {
         let context = Context::open(fixture.store()?, large_bytes).await?;
         // A guard against hanging, never a means of waiting for something.
-        let outcome = tokio::time::timeout(patience(large_bytes), (clause.run)(context.clone())).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(Failed::new("the clause did not come to an end")));
+        let patience = patience(large_bytes);
+        let outcome = tokio::time::timeout(patience, (clause.run)(context.clone())).await;
+        let outcome = outcome.unwrap_or_else(|_| {
+            Err(Failed::new(format_args!(
+                "{} has not come to an end in {} s: the driver hangs, or each of its operations takes too long \
+                 (Fixture::slow is for such stores), or the machine has too much else to do",
+                clause.name,
+                patience.as_secs()
+            )))
+        });
         let disposed = context.dispose().await;
         outcome.and(disposed)
     })
