@@ -1,6 +1,7 @@
 //! Removing objects: many a request, and with the uploads that are staged among them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -10,7 +11,7 @@ use sampan_driver::{DriverPath, Operation, Result};
 
 use crate::bucket::Bucket;
 use crate::client::{Client, PageRequest};
-use crate::error::Failure;
+use crate::error::{Failure, chain};
 use crate::keys::{Keys, object};
 
 impl Bucket {
@@ -23,7 +24,31 @@ impl Bucket {
     }
 
     /// Deletes `keys`, with a result for each of them.
+    ///
+    /// What a store could not do with one key among many, such as Ceph with one that is being written, it is asked for again:
+    /// that is not an answer to a request, and nobody below us does so.
     async fn delete_each(&self, keys: Vec<Path>) -> Vec<Result<(), Failure>> {
+        let mut results = self.delete_once(keys.clone()).await;
+        for round in 1..=ROUNDS {
+            let failed = |result: &Result<(), Failure>| result.as_ref().is_err_and(concerns_one_key);
+            let again: Vec<usize> = (0..results.len()).filter(|index| failed(&results[*index])).collect();
+            if again.is_empty() {
+                break;
+            }
+            tracing::debug!(
+                count = again.len(),
+                "keys that a store did not delete among others are tried again"
+            );
+            tokio::time::sleep(PAUSE * round).await;
+            let keys = again.iter().map(|index| keys[*index].clone()).collect();
+            for (index, result) in again.into_iter().zip(self.delete_once(keys).await) {
+                results[index] = result;
+            }
+        }
+        results
+    }
+
+    async fn delete_once(&self, keys: Vec<Path>) -> Vec<Result<(), Failure>> {
         if keys.is_empty() {
             return Vec::new();
         }
@@ -119,6 +144,12 @@ impl Bucket {
     }
 }
 
+/// Whether a store carried out the request, but not for this key, and not because that is forbidden.
+fn concerns_one_key(failure: &Failure) -> bool {
+    let text = chain(failure);
+    text.contains("DeleteObjects request failed for key") && !text.contains("AccessDenied")
+}
+
 /// Deletes `paths`, a thousand a request, two requests at a time: more would ask some stores for too much at once.
 pub(crate) fn delete_all(
     bucket: Arc<Bucket>,
@@ -145,3 +176,8 @@ pub(crate) fn delete_all(
 
 /// What S3 takes in one request. Azure's smaller batches are made by the client.
 const BATCH: usize = 1000;
+
+/// How often keys are tried again that a store did not delete among others.
+const ROUNDS: u32 = 4;
+
+const PAUSE: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faulty::{Fault, Faulty, Request, faulty};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, DriverPath, ErrorKind, FileWriter, PutMode, RedirectRequest, StorageDriver, WriteHint,
     WriteMode,
@@ -260,6 +260,26 @@ async fn trouble_is_not_mistaken_for_a_missing_file() {
         assert_eq!(driver.get_content(&path("/blob")).await.unwrap_err().kind(), kind);
         let append = driver.writer(&path("/up/data"), WriteMode::Append).await;
         assert_eq!(append.unwrap_err().kind(), kind, "{fault:?}");
+    }
+}
+
+/// Ceph answers so of a key that is being written at the same time.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_stays_among_others_is_deleted_again() {
+    for (times, stays) in [(1, false), (3, false), (100, true)] {
+        let store = faulty();
+        let driver = open(&store);
+        let files = ["/a", "/b", "/c"].map(path);
+        for file in &files {
+            driver.put_content(file, content(10), PutMode::Overwrite).await.unwrap();
+        }
+        store.fail(Request::Delete, Fault::OneKeyStays, times);
+        let all = futures::stream::iter(files.clone()).boxed();
+        let results: Vec<_> = driver.delete_all(all).collect().await;
+        assert_eq!(results.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>(), files);
+        let failed: Vec<bool> = results.iter().map(|(_, result)| result.is_err()).collect();
+        assert_eq!(failed, [false, false, stays], "{times}");
+        assert_eq!(is_missing(&store, "/c").await, !stays, "{times}");
     }
 }
 

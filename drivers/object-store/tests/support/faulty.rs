@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Expired,
     /// The bucket is gone.
     NoSuchBucket,
+    /// Of the keys of a deletion, the last one stays.
+    OneKeyStays,
 }
 
 /// What a request does.
@@ -109,6 +111,9 @@ fn error(fault: Fault) -> Error {
             generic("Server returned non-2xx status code: 400 Bad Request: <Code>ExpiredToken</Code>")
         }
         Fault::NoSuchBucket => not_found("<Code>NoSuchBucket</Code>"),
+        Fault::OneKeyStays => {
+            generic("DeleteObjects request failed for key a: UnknownError (code: UnknownError)")
+        }
     }
 }
 
@@ -159,6 +164,16 @@ impl ObjectStore for Faulty {
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         match self.fault(Request::Delete) {
             None => self.inner.delete_stream(locations),
+            Some(Fault::OneKeyStays) => {
+                let inner = self.inner.clone();
+                let delete = async move {
+                    let mut keys: Vec<_> = locations.collect().await;
+                    let last = keys.pop();
+                    let deleted = inner.delete_stream(stream::iter(keys).boxed());
+                    deleted.chain(stream::iter(last.map(|_| Err(error(Fault::OneKeyStays)))))
+                };
+                stream::once(delete).flatten().boxed()
+            }
             Some(fault) => stream::iter([Err(error(fault))]).boxed(),
         }
     }
