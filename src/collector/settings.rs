@@ -23,7 +23,7 @@ pub struct Settings {
 const CONCURRENCY: usize = 4;
 
 /// How long it rests for every second of work.
-const REST: f32 = 3.0;
+const REST: f32 = 1.0;
 
 impl Settings {
     pub(super) fn options(&self, stop: &gc::Stop) -> gc::Options {
