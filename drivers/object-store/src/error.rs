@@ -62,13 +62,12 @@ impl Failure {
             Self::NotFound | Self::UploadLost => ErrorKind::NotFound,
             Self::AlreadyExists => ErrorKind::AlreadyExists,
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
-            Self::Stalled(_) | Self::NoAnswer(_) | Self::Copy(_) => ErrorKind::Unavailable,
+            // Of one staged file's two writers the second is asked to come again, as with a file that is locked.
+            Self::Stalled(_) | Self::NoAnswer(_) | Self::Copy(_) | Self::Overtaken => ErrorKind::Unavailable,
             Self::WrongTarget { .. } | Self::Ended => ErrorKind::Unsupported,
             Self::Answer { status, body, .. } => kind_of_answer(*status, body),
             Self::Shared(_, kind) => *kind,
-            Self::Root | Self::Replaced | Self::Overtaken | Self::TooLong { .. } | Self::State(_) => {
-                ErrorKind::Other
-            }
+            Self::Root | Self::Replaced | Self::TooLong { .. } | Self::State(_) => ErrorKind::Other,
         }
     }
 

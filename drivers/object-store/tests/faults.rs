@@ -154,6 +154,7 @@ async fn the_loser_of_two_writers_is_told() {
     assert_eq!(one.close().await.unwrap(), 15);
     let error = two.close().await.unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("another writer"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(go_on(&store).await.size(), 15);
 }
 
