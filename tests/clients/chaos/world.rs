@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -18,6 +19,9 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::place::Place;
 use crate::clients::support::{RegistryProcess, registry};
+
+/// How long a collection may take to begin, find something and end, among all those people.
+const COLLECTION_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A tag by its repository and name.
 pub(super) type Key = (String, String);
@@ -130,6 +134,23 @@ impl World {
         }
         for line in log.lines().filter(|line| line.contains("level=error") || line.contains("panicked")) {
             self.fail(format!("the registry says: {line}"));
+        }
+    }
+
+    /// Whether something was collected, as far as it was noted.
+    pub(super) fn has_collected(&self) -> bool {
+        self.counts.collected.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until one of the replicas has collected something; not for ever, and not after a failure.
+    pub(super) fn wait_for_a_collection(&self, servers: &[RegistryProcess]) {
+        let collected = |line: &str| line.contains("collected garbage") && !line.contains("blobs=0 ");
+        let end = Instant::now() + COLLECTION_PATIENCE;
+        while Instant::now() < end && !self.has_failed() {
+            if servers.iter().any(|server| server.process.log().lines().any(collected)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
         }
     }
 
