@@ -14,6 +14,8 @@ use sampan_driver::{
 };
 use url::Url;
 
+use crate::one_by_one::one_by_one;
+
 /// How an operation fails.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
@@ -193,14 +195,10 @@ impl StorageDriver for Faulty {
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let driver = self.clone();
-        let delete = move |path: DriverPath| {
+        one_by_one(paths, move |path| {
             let driver = driver.clone();
-            async move {
-                let deleted = driver.attempt(Operation::DeleteAll, &path, driver.inner.delete(&path)).await;
-                (path, deleted)
-            }
-        };
-        paths.then(delete).boxed()
+            async move { driver.attempt(Operation::DeleteAll, &path, driver.inner.delete(&path)).await }
+        })
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

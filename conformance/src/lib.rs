@@ -31,6 +31,7 @@ mod failed;
 pub mod faulty;
 mod fixture;
 pub mod gc;
+mod one_by_one;
 mod run;
 pub mod sabotage;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -141,21 +141,21 @@ fn two_processes_do_not_share_a_queue() {
     assert!(Disk::open(dir.path()).is_err());
 }
 
-fn make_pipe(path: &Path) {
+/// A queue whose disk hangs at the next event. A pipe stands for it: to open it for writing waits for somebody who reads.
+fn hanging(folder: &Path, most_bytes: u64) -> (Queue, PathBuf) {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
-    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let queue = disk(folder, most_bytes);
+    // What comes after so long an event begins another segment.
+    push(&queue, &"x".repeat(1 << 20));
+    let pipe = folder.join(format!("{:020}.events", 2));
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    (queue, pipe)
 }
 
-/// A pipe stands for the disk that hangs: to open it for writing waits for somebody who reads.
 #[test]
 fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = disk(dir.path(), 64 << 20);
-    // The next event begins another segment.
-    push(&queue, &"x".repeat(1 << 20));
-    let pipe = dir.path().join(format!("{:020}.events", 2));
-    make_pipe(&pipe);
-
+    let (queue, pipe) = hanging(dir.path(), 64 << 20);
     let (pushed, all_pushed) = mpsc::channel();
     let brought = queue.clone();
     std::thread::spawn(move || {
@@ -173,10 +173,7 @@ fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
 #[test]
 fn what_waits_for_a_disk_that_hangs_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = disk(dir.path(), 2 << 20);
-    push(&queue, &"x".repeat(1 << 20));
-    let pipe = dir.path().join(format!("{:020}.events", 2));
-    make_pipe(&pipe);
+    let (queue, _pipe) = hanging(dir.path(), 2 << 20);
     let long = "x".repeat(600_000);
     for _ in 0..10 {
         push(&queue, &long);

@@ -132,19 +132,25 @@ fn rows() -> Vec<Row> {
 #[test]
 #[ignore = "needs ceph, as root"]
 fn one_failure_of_the_line_or_the_store_is_no_failure_of_a_push_or_a_pull() {
-    let rows = rows();
+    in_four_places(&rows(), |place, (key, sort, fault)| {
+        let content = random(SIZE);
+        place.line.fail_at(key, *sort, *fault, 1);
+        let failures = place.push(&content);
+        assert!(failures.is_empty(), "{fault:?} of {sort:?} {key}: {failures:?}");
+        place.pull(&content);
+        assert!(!place.line.heal(), "{fault:?} of {sort:?} {key} did not come to pass");
+    });
+}
+
+/// Tries a quarter of the `rows` in each of four places at a time.
+#[track_caller]
+fn in_four_places<T: Sync>(rows: &[T], check: impl Fn(&Place, &T) + Sync) {
     let fates = thread::scope(|scope| {
+        let check = &check;
         let places = rows.chunks(rows.len().div_ceil(4)).map(|rows| {
             scope.spawn(move || {
                 let place = Place::new();
-                for (key, sort, fault) in rows {
-                    let content = random(SIZE);
-                    place.line.fail_at(key, *sort, *fault, 1);
-                    let failures = place.push(&content);
-                    assert!(failures.is_empty(), "{fault:?} of {sort:?} {key}: {failures:?}");
-                    place.pull(&content);
-                    assert!(!place.line.heal(), "{fault:?} of {sort:?} {key} did not come to pass");
-                }
+                rows.iter().for_each(|row| check(&place, row));
             })
         });
         let places: Vec<_> = places.collect();
@@ -170,17 +176,7 @@ const REFUSALS: [Refusal; 8] = [
 #[test]
 #[ignore = "needs ceph, as root"]
 fn a_store_that_refuses_for_long_is_told_and_the_upload_goes_on_afterwards() {
-    let fates = thread::scope(|scope| {
-        let places = REFUSALS.chunks(2).map(|refusals| {
-            scope.spawn(move || {
-                let place = Place::new();
-                refusals.iter().for_each(|refusal| refuses_for_long(&place, refusal));
-            })
-        });
-        let places: Vec<_> = places.collect();
-        places.into_iter().map(|place| place.join().is_ok()).collect::<Vec<_>>()
-    });
-    assert_eq!(fates, [true; 4], "see above");
+    in_four_places(&REFUSALS, refuses_for_long);
 }
 
 #[track_caller]

@@ -46,7 +46,7 @@ pub use driver::{StorageDriver, StorageDriverExt};
 pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};
 pub use info::{DirEntry, FileInfo};
 pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
-pub use path::{DriverPath, InvalidPath};
+pub use path::{DriverPath, InvalidPath, as_component};
 pub use patience::{is_patient, patiently};
 pub use reader::{FileReader, LocalFile};
 pub use size::parse_size;

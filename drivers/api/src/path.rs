@@ -124,13 +124,19 @@ fn check(text: &str) -> Result<(), InvalidPath> {
         match component {
             "" => return Err(problem("it has an empty component")),
             "." | ".." => return Err(problem("it has a `.` or `..` component")),
-            _ if !component.bytes().all(|byte| ALLOWED[usize::from(byte)]) => {
+            _ if as_component(component.as_bytes()).is_none() => {
                 return Err(problem("a component may only hold letters, digits, `.`, `_` and `-`"));
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// The name as a component of a path; `None` when no path can have it.
+pub fn as_component(name: &[u8]) -> Option<&str> {
+    let is_name = !matches!(name, b"" | b"." | b"..") && name.iter().all(|byte| ALLOWED[usize::from(*byte)]);
+    is_name.then(|| std::str::from_utf8(name).ok())?
 }
 
 /// Which bytes a component may have; a table, since every byte of every path is looked up.

@@ -8,7 +8,7 @@
 //! Making and settling are two steps, because what is written in between takes the journal of most file systems to disk, and the
 //! new directories with it: then there is little left to do.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fd::{AsFd, OwnedFd};
@@ -21,8 +21,41 @@ use crate::root::{Root, split};
 /// The directories that were made and not yet synced.
 #[derive(Debug, Default)]
 pub(crate) struct Directories {
-    /// Keys of directories whose entry in their parent may not be on disk. A blocking lock, held for look-ups only.
-    unsynced: Mutex<HashSet<String>>,
+    /// A blocking lock, held for look-ups only.
+    unsynced: Mutex<Notes>,
+}
+
+/// Notes of directories whose entry in their parent may not be on disk.
+#[derive(Debug, Default)]
+struct Notes {
+    numbers: HashMap<String, u64>,
+    last: u64,
+}
+
+/// A note, as it was when somebody looked. Whoever crosses it out leaves alone what was noted since: a directory that went in
+/// the meantime, and was made again by somebody else, is another one.
+#[derive(Debug)]
+pub(crate) struct Note {
+    directory: String,
+    number: u64,
+}
+
+impl Notes {
+    fn add(&mut self, directory: &str) {
+        self.last += 1;
+        self.numbers.insert(directory.to_owned(), self.last);
+    }
+
+    fn of(&self, directory: &str) -> Option<Note> {
+        let number = *self.numbers.get(directory)?;
+        Some(Note { directory: directory.to_owned(), number })
+    }
+
+    fn cross_out(&mut self, note: &Note) {
+        if self.numbers.get(&note.directory) == Some(&note.number) {
+            self.numbers.remove(&note.directory);
+        }
+    }
 }
 
 impl Directories {
@@ -36,28 +69,36 @@ impl Directories {
 
     /// Makes the directory `key` and those above it durable, as far as they are new.
     pub(crate) fn settle(&self, root: &Root, key: &str) -> Result<(), Failure> {
-        let new: Vec<&str> = {
+        let new: Vec<Note> = {
             let noted = self.noted();
-            if noted.is_empty() {
+            if noted.numbers.is_empty() {
                 return Ok(());
             }
-            with_ancestors(key).filter(|directory| noted.contains(*directory)).collect()
+            with_ancestors(key).filter_map(|directory| noted.of(directory)).collect()
         };
-        for made in new {
-            let (parent, _) = split(made)?;
+        for note in new {
+            let (parent, _) = split(&note.directory)?;
             match root.directory(parent) {
                 Ok(parent) => sync(&parent)?,
                 Err(failure) if failure.is_absence() => {} // Deleted since, and with it what was to be synced.
                 Err(failure) => return Err(failure),
             }
-            self.noted().remove(made);
+            self.noted().cross_out(&note);
         }
         Ok(())
     }
 
-    /// Forgets the directory `key`, which is no more, and what was below it.
-    pub(crate) fn forget(&self, key: &str) {
-        self.noted().retain(|noted| !is_within(noted, key));
+    /// The notes of the directory `key` and of what is below it, for whoever is about to remove all of that.
+    pub(crate) fn notes_within(&self, key: &str) -> Vec<Note> {
+        let noted = self.noted();
+        let within = noted.numbers.keys().filter(|directory| is_within(directory, key));
+        within.filter_map(|directory| noted.of(directory)).collect()
+    }
+
+    /// Forgets directories that are no more.
+    pub(crate) fn forget(&self, removed: &[Note]) {
+        let mut noted = self.noted();
+        removed.iter().for_each(|note| noted.cross_out(note));
     }
 
     fn create(&self, root: &Root, key: &str) -> Result<OwnedFd, Failure> {
@@ -65,10 +106,10 @@ impl Directories {
         let (mut directory, missing) = deepest(root, &way)?;
         for &made in missing {
             let (_, name) = split(made)?;
-            self.noted().insert(made.to_owned());
+            self.noted().add(made);
             match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
                 // Noted again: since the first note somebody may have synced and deleted a directory of this name.
-                Ok(()) => _ = self.noted().insert(made.to_owned()),
+                Ok(()) => self.noted().add(made),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -77,7 +118,7 @@ impl Directories {
         Ok(directory)
     }
 
-    fn noted(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn noted(&self) -> MutexGuard<'_, Notes> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,6 +158,12 @@ fn is_within(key: &str, directory: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn unsettled(directories: &Directories) -> Vec<String> {
+        let mut keys: Vec<_> = directories.noted().numbers.keys().cloned().collect();
+        keys.sort();
+        keys
+    }
+
     #[test]
     fn all_directories_on_the_way_are_made_and_none_stays_unsettled() {
         let dir = tempfile::tempdir().unwrap();
@@ -126,7 +173,7 @@ mod tests {
             directories.open_or_create(&root, key).unwrap();
             assert!(dir.path().join(key).is_dir());
             directories.settle(&root, key).unwrap();
-            assert!(directories.noted().is_empty());
+            assert!(unsettled(&directories).is_empty());
         }
     }
 
@@ -138,9 +185,23 @@ mod tests {
         directories.open_or_create(&root, "a/b").unwrap();
         directories.open_or_create(&root, "ab").unwrap();
         directories.settle(&root, "a").unwrap();
-        assert_eq!(*directories.noted(), HashSet::from(["a/b".to_owned(), "ab".to_owned()]));
-        directories.forget("a");
-        assert_eq!(*directories.noted(), HashSet::from(["ab".to_owned()]));
+        assert_eq!(unsettled(&directories), ["a/b", "ab"]);
+        directories.forget(&directories.notes_within("a"));
+        assert_eq!(unsettled(&directories), ["ab"]);
+    }
+
+    /// Whoever has just made it anew relies on its note, and has not settled it.
+    #[test]
+    fn a_directory_that_was_made_again_is_not_forgotten_by_who_removed_the_former_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path().to_owned()).unwrap();
+        let directories = Directories::default();
+        directories.open_or_create(&root, "a/b").unwrap();
+        let former = directories.notes_within("a/b");
+        std::fs::remove_dir(dir.path().join("a/b")).unwrap();
+        directories.open_or_create(&root, "a/b").unwrap();
+        directories.forget(&former);
+        assert_eq!(unsettled(&directories), ["a", "a/b"]);
     }
 
     #[test]

@@ -62,13 +62,12 @@ fn put_once(store: &Store, key: &str, content: &[u8], mode: PutMode) -> Result<(
     let temporary = Temporary::create(directory.as_fd(), name)?;
     write_all(&temporary.file, content)?;
     file::date_now(&temporary.file)?;
-    if mode == PutMode::Transient {
-        // Nothing is lost with it, but with the directories above: others will rely on those.
-        store.directories.settle(&store.root, parent_of(parent))?;
-        return Ok(temporary.replace(name)?);
+    let is_durable = mode != PutMode::Transient;
+    if is_durable {
+        fsync(&temporary.file)?;
     }
-    fsync(&temporary.file)?;
-    store.directories.settle(&store.root, parent)?;
+    // A directory may be lost with what is transient in it, but others will rely on those above.
+    store.directories.settle(&store.root, if is_durable { parent } else { parent_of(parent) })?;
     match mode {
         PutMode::Overwrite | PutMode::Transient => temporary.replace(name)?,
         PutMode::Create => match temporary.take_free(name) {
@@ -76,7 +75,9 @@ fn put_once(store: &Store, key: &str, content: &[u8], mode: PutMode) -> Result<(
             result => result?,
         },
     }
-    sync(&directory)?;
+    if is_durable {
+        sync(&directory)?;
+    }
     Ok(())
 }
 

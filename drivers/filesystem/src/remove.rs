@@ -44,8 +44,9 @@ pub(crate) fn files(store: &Store, paths: Vec<DriverPath>) -> Vec<(DriverPath, R
 pub(crate) fn if_empty(store: &Store, key: &str) {
     let Ok((parent, name)) = split(key) else { return };
     let Ok(parent) = store.root.find_directory(parent) else { return };
+    let notes = store.directories.notes_within(key);
     if rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).is_ok() {
-        store.directories.forget(key);
+        store.directories.forget(&notes);
     }
 }
 
@@ -68,8 +69,9 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
         // What POSIX says of directories, and what Linux does.
         Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => {
             let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+            let notes = store.directories.notes_within(key);
             remove_directory(directory.as_fd(), &name, &mut scan::buffer())?;
-            store.directories.forget(key);
+            store.directories.forget(&notes);
         }
         Err(errno) => return Err(errno.into()),
     }

@@ -2,11 +2,11 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::str;
 
 use rustix::fd::BorrowedFd;
 use rustix::fs::{AtFlags, FileType, RawDir};
 use rustix::io::Errno;
+use sampan_driver::as_component;
 
 use crate::error::Failure;
 use crate::root::{LOOK, Root};
@@ -82,7 +82,7 @@ pub(crate) fn classify<'a>(
     name: &'a CStr,
     file_type: FileType,
 ) -> Result<Option<(&'a str, Kind)>, Failure> {
-    let Some(name) = component(name) else { return Ok(None) };
+    let Some(name) = as_component(name.to_bytes()) else { return Ok(None) };
     let kind = match file_type {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Directory,
@@ -99,19 +99,3 @@ pub(crate) fn classify<'a>(
     };
     Ok(Some((name, kind)))
 }
-
-fn component(name: &CStr) -> Option<&str> {
-    let bytes = name.to_bytes();
-    bytes.iter().all(|byte| ALLOWED[usize::from(*byte)]).then(|| str::from_utf8(bytes).ok())?
-}
-
-/// Which bytes a component of a path may have; a table, since every byte of every name is looked up.
-const ALLOWED: [bool; 256] = {
-    let mut allowed = [false; 256];
-    let mut byte: u8 = 0;
-    while byte < 128 {
-        allowed[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        byte += 1;
-    }
-    allowed
-};

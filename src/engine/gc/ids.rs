@@ -43,8 +43,8 @@ pub(super) struct Ids {
     hashes: Vec<[u8; 32]>,
     /// An open-addressed table of places in `hashes`, at most half full; its length is a power of two.
     slots: Vec<u32>,
-    /// An odd number by chance. Whoever chooses what is pushed does not know it, so they cannot crowd a part of the table.
-    factor: u64,
+    /// With a key by chance: whoever chooses what is pushed cannot crowd a part of the table.
+    hasher: RandomState,
     /// There are few of these.
     aliases: Vec<Digest>,
     alias_ids: HashMap<Digest, u32>,
@@ -57,7 +57,7 @@ impl Default for Ids {
         Self {
             hashes: Vec::new(),
             slots: vec![EMPTY; 16],
-            factor: RandomState::new().hash_one(()) | 1,
+            hasher: RandomState::new(),
             aliases: Vec::new(),
             alias_ids: HashMap::new(),
         }
@@ -126,10 +126,7 @@ impl Ids {
     /// The number of a hash, or the slot where it is to go.
     fn find_slot(&self, hash: &[u8; 32]) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
-        let [a, b, c, d, e, f, g, h, ..] = *hash;
-        let spread = u64::from_le_bytes([a, b, c, d, e, f, g, h]).wrapping_mul(self.factor);
-        // The highest bits are those that depend on all of the number.
-        let mut slot = (spread >> (64 - self.slots.len().trailing_zeros())) as usize;
+        let mut slot = usize::try_from(self.hasher.hash_one(hash) & mask as u64).unwrap_or_default();
         loop {
             match self.slots[slot] {
                 EMPTY => return Err(slot),

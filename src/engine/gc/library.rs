@@ -165,15 +165,8 @@ async fn read_one(driver: &dyn StorageDriver, digest: &Digest, size_bytes: Optio
 }
 
 async fn whole(reader: FileReader) -> Result<Bytes> {
-    let mut chunks = reader.into_stream();
-    let first = chunks.try_next().await?.unwrap_or_default();
-    let Some(second) = chunks.try_next().await? else { return Ok(first) };
-    let mut content = Vec::from(first);
-    content.extend_from_slice(&second);
-    while let Some(chunk) = chunks.try_next().await? {
-        content.extend_from_slice(&chunk);
-    }
-    Ok(content.into())
+    let chunks: Vec<Bytes> = reader.into_stream().try_collect().await?;
+    Ok(chunks.concat().into())
 }
 
 impl Words {

@@ -17,6 +17,8 @@ use sampan_driver::{
 use tokio::runtime::Handle;
 use url::Url;
 
+use crate::one_by_one::one_by_one;
+
 /// A driver that is used on the runtime that it was made on.
 #[derive(Clone, Debug)]
 pub(in crate::gc) struct Offloaded {
@@ -147,14 +149,10 @@ impl StorageDriver for Offloaded {
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let driver = self.clone();
-        let delete = move |path: DriverPath| {
+        one_by_one(paths, move |path| {
             let driver = driver.clone();
-            async move {
-                let result = driver.delete(&path).await;
-                (path, result)
-            }
-        };
-        paths.then(delete).boxed()
+            async move { driver.delete(&path).await }
+        })
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

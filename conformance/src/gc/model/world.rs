@@ -19,6 +19,7 @@ use url::Url;
 
 use super::sabotage::Sabotage;
 use super::turns::{Turn, Turns};
+use crate::one_by_one::one_by_one;
 
 /// The store, and what time it is there.
 #[derive(Debug)]
@@ -315,14 +316,10 @@ impl StorageDriver for Seen {
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let driver = self.clone();
-        let delete = move |path: DriverPath| {
+        one_by_one(paths, move |path| {
             let driver = driver.clone();
-            async move {
-                let result = driver.delete(&path).await;
-                (path, result)
-            }
-        };
-        paths.then(delete).boxed()
+            async move { driver.delete(&path).await }
+        })
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
