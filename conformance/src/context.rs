@@ -13,7 +13,7 @@ use crate::Failed;
 use crate::check::{ensure, equal, fails_with, same_bytes};
 use crate::data::path;
 use crate::faulty::Fault;
-use crate::fixture::Store;
+use crate::fixture::{Pace, Store};
 
 /// A store of a clause's own, open. Cloning it gives the same open driver to another task.
 ///
@@ -50,9 +50,9 @@ impl Context {
         self.store.moments(fault)
     }
 
-    /// Whether an operation of the store takes milliseconds.
-    pub(crate) fn is_slow(&self) -> bool {
-        self.store.is_slow()
+    /// How long an operation of the store takes.
+    pub(crate) fn pace(&self) -> Pace {
+        self.store.pace()
     }
 
     /// The driver under test.

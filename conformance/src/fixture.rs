@@ -18,7 +18,30 @@ pub struct Fixture {
     make: Arc<dyn Fn() -> Result<Place, Failed> + Send + Sync>,
     wraps: Vec<Wrap>,
     ignored: Option<String>,
-    crash_stride: usize,
+    pace: Pace,
+}
+
+/// How long an operation of a store takes, by which the suite decides how much of the same it tries there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Pace {
+    /// Microseconds, and everything is tried.
+    #[default]
+    Local,
+    /// Milliseconds, as on a server nearby: flows fail at one in so many operations, and collections are played once.
+    Server,
+    /// Ten milliseconds and more, whoever else asks: fewer failures still, and only the richest scenario of collections.
+    Crawling,
+}
+
+impl Pace {
+    /// What is tried with a failure at every operation is tried with one at every so many of them.
+    fn crash_stride(self) -> usize {
+        match self {
+            Self::Local => 1,
+            Self::Server => 11,
+            Self::Crawling => 47,
+        }
+    }
 }
 
 impl Fixture {
@@ -78,11 +101,10 @@ impl Fixture {
         self
     }
 
-    /// The same stores, of which it is known that each operation takes milliseconds: what is tried with a failure at every
-    /// operation is tried with one at every `stride`-th, beginning elsewhere for each sort of failure.
+    /// The same stores, of which it is known how fast they are.
     #[must_use]
-    pub fn slow(mut self, stride: usize) -> Self {
-        self.crash_stride = stride.max(1);
+    pub fn paced(mut self, pace: Pace) -> Self {
+        self.pace = pace;
         self
     }
 
@@ -93,11 +115,11 @@ impl Fixture {
 
     /// Makes an empty store.
     pub(crate) fn store(&self) -> Result<Store, Failed> {
-        Ok(Store { place: (self.make)()?, wraps: self.wraps.clone(), crash_stride: self.crash_stride })
+        Ok(Store { place: (self.make)()?, wraps: self.wraps.clone(), pace: self.pace })
     }
 
     fn new(make: impl Fn() -> Result<Place, Failed> + Send + Sync + 'static) -> Self {
-        Self { make: Arc::new(make), wraps: Vec::new(), ignored: None, crash_stride: 1 }
+        Self { make: Arc::new(make), wraps: Vec::new(), ignored: None, pace: Pace::default() }
     }
 }
 
@@ -111,7 +133,7 @@ impl fmt::Debug for Fixture {
 pub(crate) struct Store {
     place: Place,
     wraps: Vec<Wrap>,
-    crash_stride: usize,
+    pace: Pace,
 }
 
 impl Store {
@@ -121,15 +143,15 @@ impl Store {
         Ok(self.wraps.iter().fold(driver, |driver, wrap| wrap(driver)))
     }
 
-    /// The operations, counted from 1, that are to fail in one way or another, each in a run of its own.
+    /// The operations, counted from 1, that are to fail in one way or another, each in a run of its own. They begin
+    /// elsewhere for each sort of failure.
     pub(crate) fn moments(&self, fault: Fault) -> impl Iterator<Item = u64> + use<> {
-        let stride = self.crash_stride;
+        let stride = self.pace.crash_stride();
         (1 + (fault as usize * stride / Fault::ALL.len()) as u64..).step_by(stride)
     }
 
-    /// Whether it was said of it that each operation takes milliseconds.
-    pub(crate) fn is_slow(&self) -> bool {
-        self.crash_stride > 1
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// Leaves nothing behind.

@@ -38,7 +38,7 @@ pub mod sabotage;
 pub use clause::{Clause, Need, clauses};
 pub use context::Context;
 pub use failed::Failed;
-pub use fixture::Fixture;
+pub use fixture::{Fixture, Pace};
 pub use run::{run, run_clause, trials};
 
 /// Makes the `main` of a test that runs the whole suite on the stores of a [`Fixture`].

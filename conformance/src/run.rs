@@ -76,7 +76,7 @@ fn run_on(fixture: &Fixture, clause: &Clause, large_bytes: Option<u64>) -> Resul
         let outcome = outcome.unwrap_or_else(|_| {
             Err(Failed::new(format_args!(
                 "{} has not come to an end in {} s: the driver hangs, or each of its operations takes too long \
-                 (Fixture::slow is for such stores), or the machine has too much else to do",
+                 (Fixture::paced is for such stores), or the machine has too much else to do",
                 clause.name,
                 patience.as_secs()
             )))

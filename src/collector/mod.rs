@@ -5,6 +5,7 @@
 //! apart by the engine's lease, and the one that comes too late waits its turn.
 //! Absent on purpose: what is garbage, and why deleting it is safe; the engine knows.
 
+mod background;
 mod history;
 mod runner;
 mod schedule;

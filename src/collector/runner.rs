@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::background::in_background;
 use super::history::as_text;
 use super::{History, Outcome, Run, Schedule, Settings, Totals, Trigger};
 use crate::chain::chain;
@@ -74,6 +76,15 @@ pub enum Refusal {
     /// The registry is shutting down.
     #[error("the registry is shutting down")]
     Ending,
+}
+
+/// Why a collection came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no thread could be started for it")]
+    Thread(#[source] io::Error),
+    #[error(transparent)]
+    Collection(#[from] gc::Error),
 }
 
 /// How long until another try after one that failed.
@@ -204,9 +215,10 @@ impl Collector {
             stop.stop();
             pending::<Infallible>().await
         };
-        let options = settings.options(&stop);
+        let (registry, options) = (self.registry.clone(), settings.options(&stop));
+        let work = in_background(async move { gc::collect(&registry, &options).await });
         let result = tokio::select! {
-            result = gc::collect(&self.registry, &options) => result,
+            result = work => result.map_err(Failure::Thread).and_then(|ended| Ok(ended?)),
             never = watch => match never {},
         };
         let reason = *reason.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,22 +287,22 @@ impl Collector {
 }
 
 /// What to wait for before the schedule is asked again.
-fn rest(result: &Result<gc::Report, gc::Error>, settings: &Settings) -> Duration {
+fn rest(result: &Result<gc::Report, Failure>, settings: &Settings) -> Duration {
     match result {
-        Ok(_) | Err(gc::Error::Stopped) => Duration::ZERO,
+        Ok(_) | Err(Failure::Collection(gc::Error::Stopped)) => Duration::ZERO,
         // The moment at which the other one is dead, if it does not give a sign of life until then.
-        Err(gc::Error::Running { seconds, .. }) => Duration::from_secs(*seconds + 1),
+        Err(Failure::Collection(gc::Error::Running { seconds, .. })) => Duration::from_secs(*seconds + 1),
         Err(_) => {
             settings.schedule.map_or(RETRY, |schedule| schedule.interval.clamp(Duration::from_secs(1), RETRY))
         }
     }
 }
 
-fn outcome(result: Result<gc::Report, gc::Error>, stopped: &str) -> Outcome {
+fn outcome(result: Result<gc::Report, Failure>, stopped: &str) -> Outcome {
     match result {
         Ok(report) => Outcome::Finished { report: Box::new(report) },
-        Err(gc::Error::Stopped) => Outcome::Stopped { reason: stopped.to_owned() },
-        Err(error @ (gc::Error::Running { .. } | gc::Error::Lost)) => {
+        Err(Failure::Collection(gc::Error::Stopped)) => Outcome::Stopped { reason: stopped.to_owned() },
+        Err(Failure::Collection(error @ (gc::Error::Running { .. } | gc::Error::Lost))) => {
             Outcome::Elsewhere { reason: error.to_string() }
         }
         Err(error) => Outcome::Failed { error: chain(&error) },

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # How much pulls suffer from a collection: the 99th percentile of their latency, without one and during one, in turn.
-# Half of the requests are for a manifest by its tag, half for a small blob, each of another repository, by four clients of `wrk`.
+# Half of the requests are for a manifest by its tag, half for a small blob, each of another repository, by four clients of `wrk` who take
+# all they can get; with PAUSE_MS by 16 who pause for so many milliseconds between two requests, as on a server that has a life.
 # Every collection marks the whole store; it deletes nothing, since all is younger than a day.
 # Needs wrk, curl and `cargo build --release`.
-# Usage: tests/benches/pulls_while_collecting.sh STORE [ROUNDS] [SECONDS], where STORE is a directory made by `cargo run --example generate-store`,
-# large enough that a collection takes longer than the seconds: five times is for four seconds.
+# Usage: tests/benches/pulls_while_collecting.sh STORE [ROUNDS] [SECONDS] [PAUSE_MS], where STORE is a directory made by `cargo run --example generate-store`,
+# large enough that a collection takes longer than the seconds: the usual 190,000 files are for four seconds.
 set -euo pipefail
-store=$(realpath "$1") rounds=${2:-7} seconds=${3:-4} binary=${REGISTRY:-$(dirname "$0")/../../target/release/registry}
+store=$(realpath "$1") rounds=${2:-7} seconds=${3:-4} pause_ms=${4:-0} binary=${REGISTRY:-$(dirname "$0")/../../target/release/registry}
 work=$(mktemp -d)
 trap 'kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -29,13 +30,15 @@ done >"$work/paths"
 cat >"$work/pulls.lua" <<L
 local paths, next = {}, 0
 function init() for path in io.lines("$work/paths") do paths[#paths + 1] = path end end
+function delay() return $pause_ms end
 function request() next = next % #paths + 1; return wrk.format("GET", paths[next]) end
 L
+clients=$([ "$pause_ms" = 0 ] && echo 4 || echo 16)
 state() { curl -sf "http://127.0.0.1:$debug/debug/gc"; }
 is_running() { [ "$(state | python3 -c 'import json, sys; print(json.load(sys.stdin)["running"] is not None)')" = True ]; }
 # The 99th percentile in microseconds, and pulls a second.
 pull() {
-    wrk --latency -t 1 -c 4 -d "${seconds}s" -s "$work/pulls.lua" "http://127.0.0.1:$port" >"$work/wrk"
+    wrk --latency -t 1 -c "$clients" -d "${seconds}s" -s "$work/pulls.lua" "http://127.0.0.1:$port" >"$work/wrk"
     if grep -q 'Non-2xx\|Socket errors' "$work/wrk"; then cat "$work/wrk" >&2; exit 1; fi
     awk '/99%/ { time = $2; factor = time ~ /us$/ ? 1 : time ~ /ms$/ ? 1000 : 1000000; sub(/[a-z]+$/, "", time); p99 = time * factor }
          /Requests\/sec/ { print p99, $2 }' "$work/wrk"

@@ -19,6 +19,8 @@ def generation(etag):
 
 class Shim(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are written one after the other, and nobody is to wait 40 ms for an acknowledgement between them.
+    disable_nagle_algorithm = True
 
     def ask(self, method, headers, body=b""):
         connection = http.client.HTTPConnection(moto, timeout=120)

@@ -12,7 +12,7 @@ use futures::stream::{self, BoxStream};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use sampan_driver::{DriverPath, FileInfo, Operation, Result};
+use sampan_driver::{DriverPath, FileInfo, Operation, Result, is_patient};
 
 use crate::error::Failure;
 use crate::file;
@@ -23,7 +23,7 @@ use crate::store::Store;
 /// Files in the first batch, for those who want but a few; later ones grow.
 const FIRST_BATCH: usize = 64;
 
-/// Files in the largest batch: some 300 KiB of paths.
+/// Files in the largest batch: some 300 KiB of paths, worth the way to the pool and back.
 const LARGEST_BATCH: usize = 1024;
 
 /// Everything below `path`, beginning after `after`.
@@ -42,7 +42,9 @@ pub(crate) fn walk(
                 Ok(step) => step,
                 Err(failure) => (vec![Err(store.error(Operation::Walk, &path, failure))], None),
             };
-            Some((stream::iter(batch), (walker, (most * 4).min(LARGEST_BATCH))))
+            // On a thread that may wait there is no such way, and whoever has it wants to look up now and then.
+            let largest = if is_patient() { FIRST_BATCH } else { LARGEST_BATCH };
+            Some((stream::iter(batch), (walker, (most * 4).min(largest))))
         }
     })
     .flatten()

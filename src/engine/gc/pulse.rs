@@ -15,36 +15,31 @@ pub(super) struct Pulse {
     lease: Option<Lease>,
     stop: Stop,
     rest: f32,
-    beats: u32,
     awake_since: Instant,
 }
 
-/// How many small steps go without a look at the clock.
-const STEPS: u32 = 64;
-
-/// How long it works at a stretch: short enough that those it competes with do not notice.
-const STRETCH: Duration = Duration::from_millis(10);
+/// How long it works at a stretch: less than the time slice of a processor, so that who is served meanwhile waits for less than
+/// he does for others who are served.
+const STRETCH: Duration = Duration::from_micros(500);
 
 impl Pulse {
     pub(super) fn new(lease: Option<Lease>, options: &Options) -> Self {
         let rest = if options.rest.is_finite() { options.rest.clamp(0.0, 1000.0) } else { 0.0 };
-        Self { lease, stop: options.stop.clone(), rest, beats: 0, awake_since: Instant::now() }
+        Self { lease, stop: options.stop.clone(), rest, awake_since: Instant::now() }
     }
 
     /// To be called after every small step.
     pub(super) async fn beat(&mut self) -> Result<()> {
-        self.beats = self.beats.wrapping_add(1);
-        if !self.beats.is_multiple_of(STEPS) {
-            return Ok(());
-        }
         if self.stop.is_said() {
             return Err(Error::Stopped);
         }
-        let worked = self.awake_since.elapsed();
-        if self.rest > 0.0 && worked >= STRETCH {
-            // A step that hung (a store that was away) is no work to rest from.
-            tokio::time::sleep(worked.min(10 * STRETCH).mul_f32(self.rest)).await;
-            self.awake_since = Instant::now();
+        if self.rest > 0.0 {
+            let worked = self.awake_since.elapsed();
+            if worked >= STRETCH {
+                // A step that waited for the store is no work to rest from.
+                tokio::time::sleep(worked.min(10 * STRETCH).mul_f32(self.rest)).await;
+                self.awake_since = Instant::now();
+            }
         }
         if let Some(lease) = &mut self.lease {
             lease.keep().await?;

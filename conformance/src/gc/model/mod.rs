@@ -38,7 +38,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// All of them.
+    /// All of them, the richest first.
     pub const ALL: [Self; 3] = [
         Self { configured: true, delete_untagged: true, kills: true, slowest_ms: 300 },
         Self { configured: true, delete_untagged: false, kills: false, slowest_ms: 10 },
