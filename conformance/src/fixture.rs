@@ -34,6 +34,11 @@ pub enum Pace {
 }
 
 impl Pace {
+    /// How often it is tried to open a store.
+    fn tries(self) -> u32 {
+        if self == Self::Local { 1 } else { 5 }
+    }
+
     /// What is tried with a failure at every operation is tried with one at every so many of them.
     fn crash_stride(self) -> usize {
         match self {
@@ -139,8 +144,19 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the store, as a new process would.
     pub(crate) async fn open(&self) -> Result<Arc<dyn StorageDriver>, Failed> {
-        let driver = (self.place.open)().await?;
+        let driver = self.open_place().await?;
         Ok(self.wraps.iter().fold(driver, |driver, wrap| wrap(driver)))
+    }
+
+    /// A server that has its hands full with other clauses may leave the first look of a driver, which waits for seconds only,
+    /// without an answer.
+    async fn open_place(&self) -> Result<Arc<dyn StorageDriver>, Failed> {
+        for _ in 1..self.pace.tries() {
+            if let Ok(driver) = (self.place.open)().await {
+                return Ok(driver);
+            }
+        }
+        (self.place.open)().await
     }
 
     /// The operations, counted from 1, that are to fail in one way or another, each in a run of its own. They begin
@@ -157,7 +173,7 @@ impl Store {
     /// Leaves nothing behind.
     pub(crate) async fn dispose(self) -> Result<(), Failed> {
         if self.place.empty_on_dispose {
-            (self.place.open)().await?.delete_tree(&DriverPath::root()).await?;
+            self.open_place().await?.delete_tree(&DriverPath::root()).await?;
         }
         if let Some(dir) = self.place.dir {
             dir.close()?;
