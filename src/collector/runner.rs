@@ -59,6 +59,8 @@ pub struct State {
     read_only: bool,
     grace_secs: u64,
     delete_untagged: bool,
+    /// Whether somebody has asked for one that has not begun.
+    requested: bool,
     running: Option<Running>,
     /// The newest first.
     last: Vec<Run>,
@@ -144,13 +146,14 @@ impl Collector {
 
     /// What it does and did.
     pub fn state(&self) -> State {
-        let settings = self.wishes.borrow().settings.clone();
+        let Wishes { settings, now: requested, .. } = self.wishes.borrow().clone();
         let memory = self.memory();
         State {
             scheduled: settings.schedule.is_some(),
             read_only: self.registry.limits().read_only,
             grace_secs: settings.grace.as_secs(),
             delete_untagged: settings.delete_untagged,
+            requested,
             running: memory.running,
             last: memory.history.runs().cloned().collect(),
         }
@@ -175,7 +178,6 @@ impl Collector {
                 return None;
             }
             if wish.now {
-                self.wishes.send_modify(|wishes| wishes.now = false);
                 return Some(Trigger::Request);
             }
             let due = async {
@@ -207,6 +209,10 @@ impl Collector {
         let begun = SystemTime::now();
         let clock = Instant::now();
         self.memory().running = Some(Running { trigger, begun });
+        // After that: whoever asks sees the request, or what became of it.
+        if trigger == Trigger::Request {
+            self.wishes.send_modify(|wishes| wishes.now = false);
+        }
         let settings = wishes.borrow().settings.clone();
         let (stop, reason) = (gc::Stop::default(), Mutex::new(""));
         let watch = async {

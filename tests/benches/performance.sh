@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The figures of docs/performance.md: `registry bench` of the release binary against Debian's docker-registry and nginx,
 # without and with TLS, on loopback. Needs docker-registry, nginx, openssl, and `cargo build --release`.
-# Usage: tests/benches/performance.sh [ROUNDS] [DURATION]
+# Usage: [NGINX_WORKERS=1] tests/benches/performance.sh [ROUNDS] [DURATION] [TABLE...]; tables are peer, nginx, peer-tls and nginx-tls.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds=${1:-5} duration=${2:-3s} binary=${REGISTRY:-target/release/registry}
+rounds=${1:-5} duration=${2:-3s} binary=${REGISTRY:-target/release/registry} workers=${NGINX_WORKERS:-auto}
+tables=("${@:3}")
 work=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null; rm -rf "$work"' EXIT
@@ -34,7 +35,7 @@ start_nginx() { # name, tls or nothing
         listen="listen 127.0.0.1:$port ssl; ssl_certificate $work/cert.pem; ssl_certificate_key $work/key.pem;"
     fi
     cat >"$dir/nginx.conf" <<C
-user root; worker_processes 1; daemon off; pid $dir/pid; error_log $dir/errors;
+user root; worker_processes $workers; daemon off; pid $dir/pid; error_log $dir/errors;
 events {}
 http {
     access_log off; sendfile on; keepalive_requests 100000000;
@@ -44,9 +45,9 @@ http {
 C
     nginx -c "$dir/nginx.conf" -p "$dir" 2>/dev/null &
     pids+=($!)
+    # Its workers are counted with it.
     until grep -q . "/proc/$!/task/$!/children"; do sleep 0.1; done
-    # The worker does the work.
-    eval "$1_pid=$(cut -d' ' -f1 "/proc/$!/task/$!/children") $1_port=$port"
+    eval "$1_pid=$! $1_port=$port"
 }
 start_registry ours "$binary"
 start_registry theirs docker-registry
@@ -57,15 +58,16 @@ start_nginx nginx_tls tls
 for port in "$ours_port" "$theirs_port" "$nginx_port"; do until curl -s -o /dev/null "http://localhost:$port/"; do :; done; done
 for port in "$ours_tls_port" "$theirs_tls_port" "$nginx_tls_port"; do until curl -sk -o /dev/null "https://localhost:$port/"; do :; done; done
 
-compare() { # title, scheme, name of ours, name of theirs, more options
-    local title=$1 scheme=$2 a_pid=${3}_pid a_port=${3}_port b_pid=${4}_pid b_port=${4}_port
-    shift 4
+compare() { # table, title, scheme, name of ours, name of theirs, more options
+    local table=$1 title=$2 scheme=$3 a_pid=${4}_pid a_port=${4}_port b_pid=${5}_pid b_port=${5}_port
+    shift 5
+    if [ "${#tables[@]}" != 0 ] && [[ " ${tables[*]} " != *" $table "* ]]; then return; fi
     echo "## $title"
     "$binary" bench "$scheme://localhost:${!a_port}" --pid "${!a_pid}" --vs "$scheme://localhost:${!b_port}" --vs-pid "${!b_pid}" \
         --rounds "$rounds" --duration "$duration" --clients 4 "$@"
 }
-compare 'A: ours, B: docker-registry' http ours theirs \
+compare peer 'A: ours, B: docker-registry' http ours theirs \
     --work pull-large,pull-small,manifest-get-tag,tags-list,push-streamed,push-small
-compare 'A: ours, B: nginx' http ours nginx --vs-files "$work/nginx/www" --work pull-large,pull-small
-compare 'TLS; A: ours, B: docker-registry' https ours_tls theirs_tls --insecure --work pull-large
-compare 'TLS; A: ours, B: nginx' https ours_tls nginx_tls --vs-files "$work/nginx_tls/www" --insecure --work pull-large
+compare nginx 'A: ours, B: nginx' http ours nginx --vs-files "$work/nginx/www" --work pull-large,pull-small
+compare peer-tls 'TLS; A: ours, B: docker-registry' https ours_tls theirs_tls --insecure --work pull-large
+compare nginx-tls 'TLS; A: ours, B: nginx' https ours_tls nginx_tls --vs-files "$work/nginx_tls/www" --insecure --work pull-large
