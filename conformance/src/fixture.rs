@@ -34,11 +34,6 @@ pub enum Pace {
 }
 
 impl Pace {
-    /// How often it is tried to open a store.
-    fn tries(self) -> u32 {
-        if self == Self::Local { 1 } else { 5 }
-    }
-
     /// What is tried with a failure at every operation is tried with one at every so many of them.
     fn crash_stride(self) -> usize {
         match self {
@@ -72,7 +67,10 @@ impl Fixture {
         Self::new(move || {
             let (config, prefix) =
                 (config.clone(), format!("sampan-conformance/{:016x}", rand::random::<u64>()));
-            let open = move || build(config(&prefix));
+            let open = move || {
+                let (config, prefix) = (config.clone(), prefix.clone());
+                reach(move || config(&prefix))
+            };
             Ok(Place { open: Box::new(open), dir: None, empty_on_dispose: true })
         })
     }
@@ -144,19 +142,8 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the store, as a new process would.
     pub(crate) async fn open(&self) -> Result<Arc<dyn StorageDriver>, Failed> {
-        let driver = self.open_place().await?;
+        let driver = (self.place.open)().await?;
         Ok(self.wraps.iter().fold(driver, |driver, wrap| wrap(driver)))
-    }
-
-    /// A server that has its hands full with other clauses may leave the first look of a driver, which waits for seconds only,
-    /// without an answer.
-    async fn open_place(&self) -> Result<Arc<dyn StorageDriver>, Failed> {
-        for _ in 1..self.pace.tries() {
-            if let Ok(driver) = (self.place.open)().await {
-                return Ok(driver);
-            }
-        }
-        (self.place.open)().await
     }
 
     /// The operations, counted from 1, that are to fail in one way or another, each in a run of its own. They begin
@@ -173,7 +160,7 @@ impl Store {
     /// Leaves nothing behind.
     pub(crate) async fn dispose(self) -> Result<(), Failed> {
         if self.place.empty_on_dispose {
-            self.open_place().await?.delete_tree(&DriverPath::root()).await?;
+            (self.place.open)().await?.delete_tree(&DriverPath::root()).await?;
         }
         if let Some(dir) = self.place.dir {
             dir.close()?;
@@ -197,3 +184,22 @@ type Wrap = Arc<dyn Fn(Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> + Send 
 fn build<C: DriverConfig>(config: C) -> Opening {
     async { Ok(config.build().await?) }.boxed()
 }
+
+/// A server that has its hands full with other clauses may not answer within the seconds that a driver waits when it is built.
+/// Whoever reads the output is told of that.
+#[expect(clippy::print_stderr, reason = "what was tried again is to be seen")]
+fn reach<C: DriverConfig>(config: impl Fn() -> C + Send + 'static) -> Opening {
+    async move {
+        for _ in 1..TRIES {
+            match config().build().await {
+                Ok(driver) => return Ok(driver),
+                Err(error) => eprintln!("a store is opened once more, since {error}"),
+            }
+        }
+        Ok(config().build().await?)
+    }
+    .boxed()
+}
+
+/// How often it is tried to open a store on a server.
+const TRIES: u32 = 3;

@@ -46,17 +46,12 @@ where
     }
 }
 
-#[cfg(target_os = "linux")]
+/// On Linux it is said of this thread alone.
 fn stand_back() {
-    // Of this thread alone, on Linux. It may always be done to oneself.
-    let stood_back = rustix::process::nice(NICENESS);
-    if let Err(error) = stood_back {
+    if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "the thread that collects does not stand back behind those that serve");
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn stand_back() {}
 
 #[cfg(test)]
 mod tests {
@@ -79,7 +74,6 @@ mod tests {
         assert_eq!(answer, 42);
     }
 
-    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_thread_stands_back_and_no_other_does() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();

@@ -156,7 +156,15 @@ fn is_within(key: &str, directory: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
+
+    fn empty() -> (TempDir, Root, Directories) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path().to_owned()).unwrap();
+        (dir, root, Directories::default())
+    }
 
     fn unsettled(directories: &Directories) -> Vec<String> {
         let mut keys: Vec<_> = directories.noted().numbers.keys().cloned().collect();
@@ -166,9 +174,7 @@ mod tests {
 
     #[test]
     fn all_directories_on_the_way_are_made_and_none_stays_unsettled() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::open(dir.path().to_owned()).unwrap();
-        let directories = Directories::default();
+        let (dir, root, directories) = empty();
         for key in ["a/b/c", "a/b/d", "a/b/c", "", "x"] {
             directories.open_or_create(&root, key).unwrap();
             assert!(dir.path().join(key).is_dir());
@@ -179,9 +185,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_another_has_just_made_is_settled_by_whoever_finds_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::open(dir.path().to_owned()).unwrap();
-        let directories = Directories::default();
+        let (_dir, root, directories) = empty();
         directories.open_or_create(&root, "a/b").unwrap();
         directories.open_or_create(&root, "ab").unwrap();
         directories.settle(&root, "a").unwrap();
@@ -193,9 +197,7 @@ mod tests {
     /// Whoever has just made it anew relies on its note, and has not settled it.
     #[test]
     fn a_directory_that_was_made_again_is_not_forgotten_by_who_removed_the_former_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::open(dir.path().to_owned()).unwrap();
-        let directories = Directories::default();
+        let (dir, root, directories) = empty();
         directories.open_or_create(&root, "a/b").unwrap();
         let former = directories.notes_within("a/b");
         std::fs::remove_dir(dir.path().join("a/b")).unwrap();

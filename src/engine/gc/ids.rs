@@ -126,7 +126,7 @@ impl Ids {
     /// The number of a hash, or the slot where it is to go.
     fn find_slot(&self, hash: &[u8; 32]) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
-        let mut slot = usize::try_from(self.hasher.hash_one(hash) & mask as u64).unwrap_or_default();
+        let mut slot = self.hasher.hash_one(hash) as usize & mask;
         loop {
             match self.slots[slot] {
                 EMPTY => return Err(slot),
