@@ -29,7 +29,8 @@ pub enum Pace {
     Local,
     /// Milliseconds, as on a server nearby: flows fail at one in so many operations, and collections are played once.
     Server,
-    /// Ten milliseconds and more, whoever else asks: fewer failures still, and only the richest scenario of collections.
+    /// The same on a server that answers one after the other: fewer failures still, and only the richest scenario of
+    /// collections.
     Crawling,
 }
 

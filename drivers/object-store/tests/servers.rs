@@ -63,7 +63,7 @@ fn without_unfit(server: &str, trial: Trial) -> Trial {
     trial.with_kind(format!("{server}: {why}")).with_ignored_flag(true)
 }
 
-/// moto, which is behind the shim of `gcs`, too, answers a hundred requests a second, whoever asks.
+/// moto, which is behind the shim of `gcs`, too, answers some three hundred requests a second, however many ask.
 fn pace(server: &str) -> Pace {
     if matches!(server, "moto" | "gcs") { Pace::Crawling } else { Pace::Server }
 }
