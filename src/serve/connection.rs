@@ -39,6 +39,11 @@ use super::watched::Watched;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 
+/// The most that is read from an HTTP/1 connection at once, and that hyper holds before it writes.
+///
+/// A push holds five such buffers, written or not. hyper's default of some 400 KiB spares no processor time.
+const BUFFER_BYTES: usize = 256 * 1024;
+
 /// The first byte of a TLS handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -275,6 +280,7 @@ fn builder(versions: Versions, tasks: TaskTracker) -> auto::Builder<TrackedExecu
     };
     builder
         .http1()
+        .max_buf_size(BUFFER_BYTES)
         // Slow heads are cut by `Activity`: hyper's own timer would run while a connection is merely idle.
         .header_read_timeout(None)
         // Large buffers go to the socket as they are, instead of being copied together.
