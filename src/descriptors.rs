@@ -75,6 +75,7 @@ pub enum RedisSetupError {
 
 /// Descriptors in a Redis server.
 pub struct RedisDescriptors {
+    address: String,
     connection: ConnectionManager,
     /// When it failed last. A plain mutex: it is held to copy, never across an await.
     resting: Mutex<Option<Instant>>,
@@ -92,7 +93,7 @@ const REST: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl RedisDescriptors {
-    /// A cache in that server, which is connected to when it is first needed.
+    /// A cache in that server, which is connected to when it is first asked.
     ///
     /// # Errors
     ///
@@ -108,6 +109,7 @@ impl RedisDescriptors {
             "The number of seconds that the Redis server takes.",
         );
         Ok(Self {
+            address: settings.address.clone(),
             connection: ConnectionManager::new_lazy_with_config(client, config)?,
             resting: Mutex::new(None),
             seconds: HistogramVec::new(options, &["operation"]).map_err(|error| {
@@ -115,6 +117,13 @@ impl RedisDescriptors {
             })?,
             failures: AtomicU64::new(0),
         })
+    }
+
+    /// Asks whether the server is there, so that one that is not is told before a client needs it.
+    pub async fn greet(&self) {
+        let mut question = redis::pipe();
+        question.cmd("PING").ignore();
+        let _: Option<()> = self.ask("ping", &question).await;
     }
 
     /// How long the server takes, for the page of metrics.
@@ -145,14 +154,18 @@ impl RedisDescriptors {
         match answer {
             Ok(answer) => {
                 if resting.is_some() {
-                    tracing::info!("the Redis server answers again");
+                    tracing::info!(address = self.address, "the Redis server answers again");
                 }
                 Some(answer)
             }
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 if resting.is_none() {
-                    tracing::warn!(%error, "the Redis server cannot be used; the store is asked instead, until it can");
+                    tracing::warn!(
+                        address = self.address,
+                        %error,
+                        "the Redis server cannot be used; the store is asked instead, until it can"
+                    );
                 }
                 None
             }

@@ -12,7 +12,10 @@ pub(super) async fn wanted(config: &Config) -> Result<Option<Arc<RedisDescriptor
         return Ok(None);
     }
     let Some(settings) = config.redis.as_ref().and_then(settings) else { return Ok(None) };
-    Ok(Some(Arc::new(RedisDescriptors::new(&settings).await?)))
+    let descriptors = Arc::new(RedisDescriptors::new(&settings).await?);
+    let greeting = Arc::clone(&descriptors);
+    tokio::spawn(async move { greeting.greet().await });
+    Ok(Some(descriptors))
 }
 
 fn settings(redis: &RedisConfig) -> Option<RedisSettings> {

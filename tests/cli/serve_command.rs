@@ -40,6 +40,20 @@ fn a_bare_configuration_is_served() {
 }
 
 #[test]
+fn a_redis_server_that_is_not_there_is_told_before_anybody_needs_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("none.sock");
+    let cached = filesystem_config(&directory.path().join("data"))
+        .replace("  delete:", "  cache: {blobdescriptor: redis}\n  delete:");
+    let config = format!("{cached}redis: {{addrs: ['{}']}}\n", socket.display());
+    fs::write(directory.path().join("config.yml"), config).unwrap();
+    let process = Process::start(binary(directory.path()).arg("config.yml"));
+    let line =
+        process.wait_for(|line| line.contains("the Redis server cannot be used").then(|| line.to_owned()));
+    assert!(line.contains("none.sock"), "{line}");
+}
+
+#[test]
 fn an_occupied_port_is_named_with_its_key() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
