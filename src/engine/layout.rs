@@ -55,14 +55,14 @@ impl Entry {
     /// Where the file is.
     pub fn path(&self) -> DriverPath {
         path(match self {
-            Self::Blob(digest) => format!("{}/data", blob_directory(digest)),
+            Self::Blob(digest) => blob_directory(digest) + "/data",
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
             Self::CollectionLast => format!("{COLLECTION}/last"),
             Self::CollectionRun => format!("{COLLECTION}/run"),
-            Self::LayerLink(name, digest) => format!("{}/link", layer_directory(name, digest)),
-            Self::RevisionLink(name, digest) => format!("{}/link", revision_directory(name, digest)),
+            Self::LayerLink(name, digest) => layer_directory(name, digest) + "/link",
+            Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::TagCurrent(name, tag) => {
-                format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/current/link")
+                [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), "current/link"].join("/")
             }
             Self::TagIndex(name, tag, digest) => format!(
                 "{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{}/{}/link",
@@ -255,16 +255,18 @@ pub fn hash_states(name: &RepositoryName, id: &UploadId, algorithm: Algorithm) -
     path(format!("{REPOSITORIES}/{name}/_uploads/{id}/hashstates/{algorithm}"))
 }
 
+// Every pull comes through these, so the texts are joined and not formatted.
+
 fn blob_directory(digest: &Digest) -> String {
-    format!("{BLOBS}/{}/{}/{}", digest.algorithm(), &digest.hex()[..2], digest.hex())
+    [BLOBS, digest.algorithm().as_str(), &digest.hex()[..2], digest.hex()].join("/")
 }
 
 fn layer_directory(name: &RepositoryName, digest: &Digest) -> String {
-    format!("{REPOSITORIES}/{name}/_layers/{}/{}", digest.algorithm(), digest.hex())
+    [REPOSITORIES, name.as_str(), "_layers", digest.algorithm().as_str(), digest.hex()].join("/")
 }
 
 fn revision_directory(name: &RepositoryName, digest: &Digest) -> String {
-    format!("{REPOSITORIES}/{name}/_manifests/revisions/{}/{}", digest.algorithm(), digest.hex())
+    [REPOSITORIES, name.as_str(), "_manifests/revisions", digest.algorithm().as_str(), digest.hex()].join("/")
 }
 
 fn digest(algorithm: &str, hex: &str) -> Option<Digest> {

@@ -70,6 +70,11 @@ pub(super) async fn read_limited(headers: &HeaderMap, body: Body, limit: u64) ->
 /// The body of an answer that sends what `reader` reads, with `files` if the connection can send files.
 pub(super) fn from_reader(reader: FileReader, files: Option<FileSender>) -> Body {
     let len = reader.len();
+    let reader = match reader.into_content() {
+        Ok(content) if content.len() as u64 == len => return Body::from(content),
+        Ok(content) => return exact(len, stream::iter([Ok::<_, BoxError>(content)]).boxed()),
+        Err(reader) => reader,
+    };
     let Some(files) = files else { return exact(len, reader.into_stream()) };
     match reader.into_file() {
         Ok(file) => exact(len, stand_ins(file, files)),
@@ -203,8 +208,8 @@ mod tests {
     async fn sent_as_file(len: u64) -> Result<Vec<usize>, String> {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let windows = stream::iter([Ok(5..10), Ok(10..3_000_010)]).boxed();
-        let reader = FileReader::new(9 << 20, 5..5 + len, stream::pending().boxed())
-            .with_file(LocalFile { file, windows });
+        let local = LocalFile { file, windows };
+        let reader = FileReader::of_file(9 << 20, 5..5 + len, stream::pending().boxed(), local);
         let mut body = from_reader(reader, Some(FileSender::default())).into_data_stream();
         let mut frames = Vec::new();
         while let Some(frame) = body.try_next().await.map_err(|error| error.to_string())? {
@@ -219,6 +224,18 @@ mod tests {
         assert_eq!(sent_as_file(3_000_005).await.unwrap(), [5, 1 << 20, 1 << 20, 902_848]);
         assert!(sent_as_file(3_000_006).await.unwrap_err().contains("has 3000005"));
         assert!(sent_as_file(4).await.unwrap_err().contains("4 bytes, but has 5"));
+    }
+
+    #[tokio::test]
+    async fn content_at_hand_is_sent_as_it_is_and_held_to_its_length() {
+        let sent = |range| async move {
+            let reader = FileReader::of_content(9, range, Bytes::from_static(b"abc"));
+            let sent = from_reader(reader, Some(FileSender::default())).collect().await;
+            sent.map(|body| body.to_bytes()).map_err(|error| error.to_string())
+        };
+        assert_eq!(sent(2..5).await.unwrap(), "abc");
+        assert!(sent(2..6).await.unwrap_err().contains("4 bytes, but has 3"));
+        assert!(sent(2..4).await.unwrap_err().contains("2 bytes, but has 3"));
     }
 
     async fn received(len: &'static str, sizes: &'static [usize]) -> Result<usize, String> {

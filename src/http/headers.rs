@@ -1,6 +1,9 @@
 //! The names and constant values of headers that the `http` crate does not know.
 
-use http::{HeaderName, HeaderValue};
+use axum::body::Bytes;
+use http::header::ETAG;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sampan_engine::oci::Digest;
 
 /// The digest of what is sent, or was received, or was mounted.
 pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -42,8 +45,19 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 /// The type of a list of referrers.
 pub(super) const OCI_INDEX: HeaderValue = HeaderValue::from_static(sampan_engine::oci::media_type::OCI_INDEX);
 
+/// Room for the headers of an answer with content, so that their table is made once.
+pub(super) const ANSWER_HEADERS: usize = 12;
+
+/// Says what the content of an answer is: its digest, which is its strong entity tag too.
+pub(super) fn insert_digest(headers: &mut HeaderMap, digest: &Digest) {
+    let tag = Bytes::from(["\"", digest.algorithm().as_str(), ":", digest.hex(), "\""].concat());
+    // One text for both.
+    headers.insert(DOCKER_CONTENT_DIGEST, visible(tag.slice(1..tag.len() - 1)));
+    headers.insert(ETAG, visible(tag));
+}
+
 /// A header of text that the grammars of names, tags, digests, upload ids and URLs keep within visible ASCII.
-pub(super) fn visible(text: impl Into<String>) -> HeaderValue {
+pub(super) fn visible(text: impl Into<Bytes>) -> HeaderValue {
     #[expect(clippy::expect_used, reason = "every grammar that feeds this allows visible ASCII alone")]
-    HeaderValue::try_from(text.into()).expect("invariant: visible ASCII")
+    HeaderValue::from_maybe_shared(text.into()).expect("invariant: visible ASCII")
 }

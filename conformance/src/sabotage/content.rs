@@ -76,8 +76,9 @@ impl Sabotaged {
                 let file = another_file(size).map_err(|error| {
                     self.error(ErrorKind::Other, Operation::Reader, &path).with_source(error)
                 })?;
-                let windows = stream::iter([Ok(true_range)]).boxed();
-                Ok(reader.with_file(LocalFile { file: Arc::new(file), windows }))
+                let windows = stream::iter([Ok(true_range.clone())]).boxed();
+                let other = LocalFile { file: Arc::new(file), windows };
+                Ok(FileReader::of_file(size, true_range, reader.into_stream(), other))
             }
             Lie::ReadersShareAPosition => {
                 let disturbed = self.memory.open_readers.fetch_add(1, Ordering::SeqCst) > 0;

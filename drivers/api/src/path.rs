@@ -124,7 +124,7 @@ fn check(text: &str) -> Result<(), InvalidPath> {
         match component {
             "" => return Err(problem("it has an empty component")),
             "." | ".." => return Err(problem("it has a `.` or `..` component")),
-            _ if as_component(component.as_bytes()).is_none() => {
+            _ if !is_component(component.as_bytes()) => {
                 return Err(problem("a component may only hold letters, digits, `.`, `_` and `-`"));
             }
             _ => {}
@@ -135,8 +135,11 @@ fn check(text: &str) -> Result<(), InvalidPath> {
 
 /// The name as a component of a path; `None` when no path can have it.
 pub fn as_component(name: &[u8]) -> Option<&str> {
-    let is_name = !matches!(name, b"" | b"." | b"..") && name.iter().all(|byte| ALLOWED[usize::from(*byte)]);
-    is_name.then(|| std::str::from_utf8(name).ok())?
+    is_component(name).then(|| std::str::from_utf8(name).ok())?
+}
+
+fn is_component(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && name.iter().all(|byte| ALLOWED[usize::from(*byte)])
 }
 
 /// Which bytes a component may have; a table, since every byte of every path is looked up.

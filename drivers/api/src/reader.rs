@@ -1,4 +1,4 @@
-//! `FileReader`: a file being read, as a stream or as the open file behind it.
+//! `FileReader`: a file being read, as a stream, as the open file behind it, or as its bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 
 use crate::Result;
 
@@ -16,8 +17,13 @@ use crate::Result;
 pub struct FileReader {
     size_bytes: u64,
     range: Range<u64>,
-    file: Option<LocalFile>,
-    stream: BoxStream<'static, Result<Bytes>>,
+    source: Source,
+}
+
+enum Source {
+    Content(Bytes),
+    Stream(BoxStream<'static, Result<Bytes>>),
+    File(LocalFile, BoxStream<'static, Result<Bytes>>),
 }
 
 /// An open file of this machine, and the part of it that is to be read.
@@ -32,17 +38,25 @@ pub struct LocalFile {
 impl FileReader {
     /// A reader of `range` out of a file of `size_bytes`, whose bytes come from `stream`.
     pub fn new(size_bytes: u64, range: Range<u64>, stream: BoxStream<'static, Result<Bytes>>) -> Self {
-        Self { size_bytes, range, file: None, stream }
+        Self { size_bytes, range, source: Source::Stream(stream) }
     }
 
-    /// The same reader, whose range can also be read from `file` at the same offsets.
+    /// A reader of `range` out of a file of `size_bytes`, whose bytes are at hand: they are `content`.
+    pub fn of_content(size_bytes: u64, range: Range<u64>, content: Bytes) -> Self {
+        Self { size_bytes, range, source: Source::Content(content) }
+    }
+
+    /// A reader of `range` out of a file of `size_bytes`, which can be read from `stream` or, at the same offsets, from `file`.
     ///
     /// The HTTP layer sends such a file without copying it through the process.
-    /// Both streams must be lazy then: one of them is dropped unread.
-    #[must_use]
-    pub fn with_file(mut self, file: LocalFile) -> Self {
-        self.file = Some(file);
-        self
+    /// Both streams must be lazy: one of them is dropped unread.
+    pub fn of_file(
+        size_bytes: u64,
+        range: Range<u64>,
+        stream: BoxStream<'static, Result<Bytes>>,
+        file: LocalFile,
+    ) -> Self {
+        Self { size_bytes, range, source: Source::File(file, stream) }
     }
 
     /// The length of the whole file in bytes.
@@ -67,7 +81,10 @@ impl FileReader {
 
     /// The open local file behind the stream, if there is one.
     pub fn file(&self) -> Option<&Arc<File>> {
-        self.file.as_ref().map(|local| &local.file)
+        match &self.source {
+            Source::File(local, _) => Some(&local.file),
+            Source::Content(_) | Source::Stream(_) => None,
+        }
     }
 
     /// The file and its windows, to be read instead of the stream; or the reader again, if there is no file.
@@ -75,13 +92,32 @@ impl FileReader {
     /// # Errors
     ///
     /// The reader itself.
-    pub fn into_file(mut self) -> std::result::Result<LocalFile, Self> {
-        self.file.take().ok_or(self)
+    pub fn into_file(self) -> std::result::Result<LocalFile, Self> {
+        match self.source {
+            Source::File(local, _) => Ok(local),
+            source => Err(Self { source, ..self }),
+        }
+    }
+
+    /// The bytes, if they are at hand; or the reader again.
+    ///
+    /// # Errors
+    ///
+    /// The reader itself.
+    pub fn into_content(self) -> std::result::Result<Bytes, Self> {
+        match self.source {
+            Source::Content(content) => Ok(content),
+            source => Err(Self { source, ..self }),
+        }
     }
 
     /// The bytes, in chunks of the driver's choice.
     pub fn into_stream(self) -> BoxStream<'static, Result<Bytes>> {
-        self.stream
+        match self.source {
+            Source::Content(content) if content.is_empty() => stream::empty().boxed(),
+            Source::Content(content) => stream::iter([Ok(content)]).boxed(),
+            Source::Stream(stream) | Source::File(_, stream) => stream,
+        }
     }
 }
 

@@ -1,15 +1,24 @@
 //! Questions about one open file, and its time of birth.
 
+use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 use sampan_driver::{DriverPath, FileInfo};
 
+use crate::error::Failure;
+
 /// Whether `stat` is of a plain file: directories, pipes and devices are not the store's.
 pub(crate) fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// What was opened, if it is a plain file.
+pub(crate) fn regular(found: OwnedFd) -> Result<(File, Stat), Failure> {
+    let stat = rustix::fs::fstat(&found)?;
+    if is_regular(&stat) { Ok((found.into(), stat)) } else { Err(Failure::Missing) }
 }
 
 /// The length in bytes.

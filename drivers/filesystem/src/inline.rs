@@ -11,6 +11,7 @@ use std::io::IoSliceMut;
 use std::ops::Range;
 
 use bytes::Bytes;
+use rustix::fd::AsFd;
 use rustix::fs::{OFlags, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -24,14 +25,23 @@ pub(crate) const MOST_BYTES: u64 = 64 * 1024;
 /// How far apart the bytes are by which it is told whether a range is in memory.
 const PROBED_BYTES: usize = 64 * 1024;
 
+/// A file with fewer bytes is read without asking for its length first. Every link is one.
+const TINY_BYTES: usize = 256;
+
 /// Opens the file that `key` names.
 pub(crate) fn open(root: &Root, key: &str, flags: OFlags) -> Result<Option<(File, Stat)>, Failure> {
     let Some(found) = root.find_cached(key, flags)? else { return Ok(None) };
-    let stat = rustix::fs::fstat(&found)?;
-    if !file::is_regular(&stat) {
-        return Err(Failure::Missing);
+    file::regular(found).map(Some)
+}
+
+/// The whole of an open file, if it is tiny and not empty.
+pub(crate) fn tiny(file: impl AsFd) -> Option<Bytes> {
+    let mut content = [0; TINY_BYTES];
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut content)], 0, ReadWriteFlags::NOWAIT) {
+        // No page ends so early, so less than was asked for is all there is. What is not a file has no bytes, or errs.
+        Ok(read) if (1..TINY_BYTES).contains(&read) => Some(Bytes::copy_from_slice(&content[..read])),
+        _ => None,
     }
-    Ok(Some((found.into(), stat)))
 }
 
 /// The `len` bytes from `offset` on, if they are few and all there.
@@ -104,6 +114,21 @@ mod tests {
         assert!(is_on_tmpfs(&file));
         assert_eq!(read(&file, 10, 50_000).unwrap(), [7; 50_000][..]);
         assert!(is_cached(&file, 0..100_000) && !is_cached(&file, 0..100_001));
+    }
+
+    #[test]
+    fn what_is_not_tiny_or_not_a_file_is_left_to_a_longer_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |len: usize| {
+            let path = dir.path().join(len.to_string());
+            std::fs::write(&path, vec![b'x'; len]).unwrap();
+            tiny(File::open(path).unwrap())
+        };
+        // Elsewhere than on tmpfs, the page cache has what was just written.
+        assert!(of(71).is_none_or(|content| content == vec![b'x'; 71]));
+        assert_eq!((of(0), of(TINY_BYTES), of(5000)), (None, None, None));
+        assert_eq!(tiny(File::open(dir.path()).unwrap()), None);
+        assert_eq!(tiny(File::open("/dev/null").unwrap()), None);
     }
 
     #[test]

@@ -43,17 +43,12 @@ impl Part {
 
 /// Opens the file that `key` names, waiting for the disk if need be.
 pub(crate) fn open(root: &Root, key: &str, flags: OFlags) -> Result<(File, Stat), Failure> {
-    let found = root.find(key, flags)?;
-    let stat = rustix::fs::fstat(&found)?;
-    if !file::is_regular(&stat) {
-        return Err(Failure::Missing);
-    }
-    Ok((found.into(), stat))
+    file::regular(root.find(key, flags)?)
 }
 
 /// The whole of the file at `path`.
 pub(crate) async fn whole(store: &Arc<Store>, path: &DriverPath) -> Result<Bytes, Failure> {
-    let Some((file, stat)) = inline::open(&store.root, path.as_key(), READ)? else {
+    let Some(found) = store.root.find_cached(path.as_key(), READ)? else {
         let (waiting, path) = (Arc::clone(store), path.clone());
         return store
             .pool
@@ -63,6 +58,10 @@ pub(crate) async fn whole(store: &Arc<Store>, path: &DriverPath) -> Result<Bytes
             })
             .await;
     };
+    if let Some(content) = inline::tiny(&found) {
+        return Ok(content);
+    }
+    let (file, stat) = file::regular(found)?;
     let len = file::size_bytes(&stat);
     match inline::read(&file, 0, len) {
         Some(content) => Ok(content),
@@ -87,6 +86,9 @@ pub(crate) async fn reader(
     let Some(bytes) = range.resolve(size_bytes) else {
         return Err(Failure::RangeInvalid { offset: range.offset, size_bytes });
     };
+    if let Some(content) = inline::read(&file, bytes.start, bytes.end - bytes.start) {
+        return Ok(FileReader::of_content(size_bytes, bytes, content));
+    }
     if bytes.end - bytes.start >= SEQUENTIAL_BYTES {
         // Only advice: a file system that does not take it reads as it did before.
         _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
@@ -98,7 +100,7 @@ pub(crate) async fn reader(
         return Ok(FileReader::new(size_bytes, bytes, chunks(part)));
     }
     let windows = windows(part.clone());
-    Ok(FileReader::new(size_bytes, bytes, chunks(part)).with_file(LocalFile { file, windows }))
+    Ok(FileReader::of_file(size_bytes, bytes, chunks(part), LocalFile { file, windows }))
 }
 
 /// The `len` bytes from `offset` on, which the file must have.

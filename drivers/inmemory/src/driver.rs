@@ -77,6 +77,10 @@ impl StorageDriver for InMemoryDriver {
         let Some(range) = range.resolve(size_bytes) else {
             return Err(Error::RangeInvalid { size_bytes }.at(Operation::Reader, path));
         };
+        let first = file.content.piece(range.clone());
+        if first.len() as u64 == range.end - range.start {
+            return Ok(FileReader::of_content(size_bytes, range, first));
+        }
         Ok(FileReader::new(size_bytes, range.clone(), pieces(file.content, range)))
     }
 

@@ -16,6 +16,6 @@ pub(super) use authorized::{
 pub(super) use conditional::{etag, if_none_match, if_range_allows};
 pub(super) use content_range::chunk;
 pub(super) use page::PageQuery;
-pub(super) use params::{BlobDigest, FromPath, ManifestReference, NewReference};
+pub(super) use params::{BlobDigest, FromPath, Headers, ManifestReference, NewReference};
 pub(super) use query::Query;
 pub(super) use range::{Ranges, ranges};

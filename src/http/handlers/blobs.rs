@@ -6,8 +6,7 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
-    RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RANGE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_driver::{ByteRange, RedirectRequest};
@@ -18,9 +17,12 @@ use super::Reply;
 use crate::http::body::from_reader;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
-    Authorized, BlobDigest, Delete, FromPath, Pull, Ranges, etag, if_none_match, if_range_allows, ranges,
+    Authorized, BlobDigest, Delete, FromPath, Headers, Pull, Ranges, etag, if_none_match, if_range_allows,
+    ranges,
 };
-use crate::http::headers::{BYTES, CACHE_FOR_A_YEAR, DOCKER_CONTENT_DIGEST, OCTET_STREAM, visible};
+use crate::http::headers::{
+    ANSWER_HEADERS, BYTES, CACHE_FOR_A_YEAR, DOCKER_CONTENT_DIGEST, OCTET_STREAM, insert_digest, visible,
+};
 use crate::http::multipart::Multipart;
 use crate::http::state::AppState;
 use crate::serve::FileSender;
@@ -31,7 +33,7 @@ pub(in crate::http) async fn get(
     at: Authorized<Pull>,
     FromPath(digest): BlobDigest,
     files: Option<Extension<FileSender>>,
-    headers: HeaderMap,
+    Headers(headers): Headers,
 ) -> Reply {
     let blobs = at.repository().blobs();
     let files = files.map(|Extension(files)| files);
@@ -70,7 +72,7 @@ pub(in crate::http) async fn head(
     State(state): State<AppState>,
     at: Authorized<Pull>,
     FromPath(digest): BlobDigest,
-    headers: HeaderMap,
+    Headers(headers): Headers,
 ) -> Reply {
     let blobs = at.repository().blobs();
     if let Some(response) = redirected(&state, &blobs, &digest, RedirectRequest::Head).await? {
@@ -104,7 +106,8 @@ async fn redirected(
         return Ok(None);
     }
     let Some(url) = blobs.redirect(digest, request).await? else { return Ok(None) };
-    let headers = [(LOCATION, visible(url)), (DOCKER_CONTENT_DIGEST, visible(digest.to_string()))];
+    let headers =
+        [(LOCATION, visible(String::from(url))), (DOCKER_CONTENT_DIGEST, visible(digest.to_string()))];
     Ok(Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response()))
 }
 
@@ -142,8 +145,8 @@ fn dressed(status: StatusCode, digest: &Digest, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(ETAG, etag(digest));
-    headers.insert(DOCKER_CONTENT_DIGEST, visible(digest.to_string()));
+    headers.reserve(ANSWER_HEADERS);
+    insert_digest(headers, digest);
     headers.insert(CACHE_CONTROL, CACHE_FOR_A_YEAR);
     headers.insert(ACCEPT_RANGES, BYTES);
     response

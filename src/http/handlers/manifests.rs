@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_engine::oci::{Descriptor, Digest, Reference, Tag, media_type};
 use sampan_engine::{Error, ManifestStore, PutManifest, Stored, StoredInfo};
@@ -13,10 +13,12 @@ use super::Reply;
 use crate::http::body::read_limited;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
-    Authorized, Delete, FromPath, ManifestReference, NewReference, Pull, Push, Query, etag, if_none_match,
-    wants_single_manifest,
+    Authorized, Delete, FromPath, Headers, ManifestReference, NewReference, Pull, Push, Query, etag,
+    if_none_match, wants_single_manifest,
 };
-use crate::http::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, visible};
+use crate::http::headers::{
+    ANSWER_HEADERS, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, insert_digest, visible,
+};
 use crate::http::location::Locations;
 use crate::http::state::AppState;
 
@@ -24,7 +26,7 @@ use crate::http::state::AppState;
 pub(in crate::http) async fn get(
     at: Authorized<Pull>,
     FromPath(reference): ManifestReference,
-    headers: HeaderMap,
+    Headers(headers): Headers,
 ) -> Reply {
     let manifests = at.repository().manifests();
     let stored = suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
@@ -38,7 +40,7 @@ pub(in crate::http) async fn get(
 pub(in crate::http) async fn head(
     at: Authorized<Pull>,
     FromPath(reference): ManifestReference,
-    headers: HeaderMap,
+    Headers(headers): Headers,
 ) -> Reply {
     let manifests = at.repository().manifests();
     let mut info = manifests.stat(&reference).await?;
@@ -62,7 +64,7 @@ pub(in crate::http) async fn put(
     NewReference(reference): NewReference,
     locations: Locations,
     query: Query,
-    headers: HeaderMap,
+    Headers(headers): Headers,
     body: Body,
 ) -> Reply {
     let tags = tags(&query)?;
@@ -82,7 +84,7 @@ pub(in crate::http) async fn put(
         response.headers_mut().insert(OCI_SUBJECT, visible(subject.to_string()));
     }
     for tag in outcome.tags {
-        response.headers_mut().append(OCI_TAG, visible(tag.as_str()));
+        response.headers_mut().append(OCI_TAG, visible(tag.to_string()));
     }
     Ok(response)
 }
@@ -109,15 +111,16 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
 fn dressed(digest: &Digest, media_type: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
+    headers.reserve(ANSWER_HEADERS);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(DOCKER_CONTENT_DIGEST, visible(digest.to_string()));
-    headers.insert(ETAG, etag(digest));
+    insert_digest(headers, digest);
     response
 }
 
 fn not_modified(digest: &Digest) -> Response {
-    let headers = [(ETAG, etag(digest)), (DOCKER_CONTENT_DIGEST, visible(digest.to_string()))];
-    (StatusCode::NOT_MODIFIED, headers).into_response()
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    insert_digest(response.headers_mut(), digest);
+    response
 }
 
 /// Whether a Docker list was found under a tag by a client that is older than lists.

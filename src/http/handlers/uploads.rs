@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use http_body::Body as _;
 use sampan_engine::oci::{Algorithm, Digest};
 use sampan_engine::{BlobInfo, Error, MountOutcome, StartUpload, UploadId, UploadStatus};
@@ -15,7 +15,7 @@ use sampan_engine::{BlobInfo, Error, MountOutcome, StartUpload, UploadId, Upload
 use super::Reply;
 use crate::http::body::{announced, incoming};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::extract::{Authorized, AuthorizedStart, FromPath, Push, Query, Source, chunk};
+use crate::http::extract::{Authorized, AuthorizedStart, FromPath, Headers, Push, Query, Source, chunk};
 use crate::http::headers::{DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, visible};
 use crate::http::location::Locations;
 use crate::http::mapping::received;
@@ -27,7 +27,7 @@ pub(in crate::http) async fn start(
     AuthorizedStart { target, source }: AuthorizedStart,
     locations: Locations,
     query: Query,
-    headers: HeaderMap,
+    Headers(headers): Headers,
     body: Body,
 ) -> Reply {
     let answers = Answers { state, at: target, locations };
@@ -64,7 +64,7 @@ pub(in crate::http) async fn append(
     at: Authorized<Push>,
     FromPath(id): FromPath<UploadId>,
     locations: Locations,
-    headers: HeaderMap,
+    Headers(headers): Headers,
     body: Body,
 ) -> Reply {
     let answers = Answers { state, at, locations };
@@ -81,7 +81,7 @@ pub(in crate::http) async fn finish(
     FromPath(id): FromPath<UploadId>,
     locations: Locations,
     query: Query,
-    headers: HeaderMap,
+    Headers(headers): Headers,
     body: Body,
 ) -> Reply {
     let answers = Answers { state, at, locations };

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use axum::extract::Request;
-use http::header::REFERER;
+use http::header::{REFERER, USER_AGENT};
 use http::{HeaderValue, Method, Version};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -20,6 +20,7 @@ pub(super) struct Combined {
     begun: OffsetDateTime,
     version: Version,
     referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
 }
 
 /// What is known of a request at its end.
@@ -28,7 +29,6 @@ pub(super) struct Ended<'a> {
     pub(super) user: Option<&'a str>,
     pub(super) method: &'a Method,
     pub(super) path: &'a str,
-    pub(super) user_agent: Option<&'a str>,
     pub(super) status: u16,
     pub(super) written: u64,
 }
@@ -38,8 +38,14 @@ const TIME: &[BorrowedFormatItem<'_>] =
 
 impl Combined {
     pub(super) fn new(sink: AccessSink, request: &Request) -> Self {
-        let referer = request.headers().get(REFERER).cloned();
-        Self { sink, begun: OffsetDateTime::now_utc(), version: request.version(), referer }
+        let header = |name| request.headers().get(name).cloned();
+        Self {
+            sink,
+            begun: OffsetDateTime::now_utc(),
+            version: request.version(),
+            referer: header(REFERER),
+            user_agent: header(USER_AGENT),
+        }
     }
 
     pub(super) fn write(&self, ended: &Ended<'_>) {
@@ -63,15 +69,16 @@ impl Combined {
             self.version,
             ended.status,
             ended.written,
-            quoted(self.referer.as_ref().and_then(|referer| referer.to_str().ok())),
-            quoted(ended.user_agent),
+            quoted(self.referer.as_ref()),
+            quoted(self.user_agent.as_ref()),
         );
         line
     }
 }
 
 /// What a client says must not end the quotes, or the line.
-fn quoted(text: Option<&str>) -> String {
+fn quoted(header: Option<&HeaderValue>) -> String {
+    let text = header.and_then(|header| header.to_str().ok());
     text.map(|text| text.escape_debug().to_string()).unwrap_or_default()
 }
 
@@ -90,13 +97,13 @@ mod tests {
             begun: datetime!(2026-01-02 03:04:05 UTC),
             version: Version::HTTP_11,
             referer: None,
+            user_agent: Some(HeaderValue::from_static("curl\" 200 \"x")),
         };
         let line = combined.line(&Ended {
             client: Some(PeerAddress::Tcp("192.0.2.1:1234".parse().unwrap())),
             user: Some("alice"),
             method: &Method::GET,
             path: "/v2/a/manifests/1",
-            user_agent: Some("curl\" 200 \"x"),
             status: 404,
             written: 57,
         });

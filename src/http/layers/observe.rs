@@ -17,7 +17,7 @@ use axum::response::Response;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HOST, REFERER, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::around::{Answering, Outcome, Wrap};
@@ -123,18 +123,13 @@ fn size_of(request: &Request) -> u64 {
 /// What the line in the log will say; it is written when this is dropped.
 struct Line {
     context: Arc<RequestContext>,
-    is_wanted: bool,
-    /// What only the combined log tells, if there is one.
+    /// What is told of the headers, if the line is wanted.
+    told: Option<Told>,
+    /// What the combined log tells, if there is one.
     combined: Option<Combined>,
     counted: Option<Counted>,
     method: Method,
     uri: Uri,
-    host: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
-    forwarded_for: Option<HeaderValue>,
-    referer: Option<HeaderValue>,
-    content_type: Option<HeaderValue>,
-    answered_type: Option<HeaderValue>,
     started: Instant,
     /// `None` until there is an answer, and when nobody is there to read it.
     status: Option<u16>,
@@ -145,22 +140,39 @@ struct Line {
     is_over: bool,
 }
 
-impl Line {
-    fn new(request: &Request, context: Arc<RequestContext>, observe: &Observe) -> Self {
-        let header = |name: HeaderName| request.headers().get(name).cloned();
+/// Headers that hold no secrets.
+struct Told {
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    forwarded_for: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    content_type: Option<HeaderValue>,
+    answered_type: Option<HeaderValue>,
+}
+
+impl Told {
+    fn of(headers: &HeaderMap) -> Self {
+        let header = |name: HeaderName| headers.get(name).cloned();
         Self {
-            context,
-            is_wanted: observe.access_log,
-            combined: observe.combined.clone().map(|sink| Combined::new(sink, request)),
-            counted: observe.count(request),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
             host: header(HOST),
             user_agent: header(USER_AGENT),
             forwarded_for: header(X_FORWARDED_FOR),
             referer: header(REFERER),
             content_type: header(CONTENT_TYPE),
             answered_type: None,
+        }
+    }
+}
+
+impl Line {
+    fn new(request: &Request, context: Arc<RequestContext>, observe: &Observe) -> Self {
+        Self {
+            context,
+            told: observe.access_log.then(|| Told::of(request.headers())),
+            combined: observe.combined.clone().map(|sink| Combined::new(sink, request)),
+            counted: observe.count(request),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
             started: Instant::now(),
             status: None,
             code: None,
@@ -172,7 +184,9 @@ impl Line {
 
     fn answered(&mut self, response: &Response) {
         self.status = Some(response.status().as_u16());
-        self.answered_type = response.headers().get(CONTENT_TYPE).cloned();
+        if let Some(told) = &mut self.told {
+            told.answered_type = response.headers().get(CONTENT_TYPE).cloned();
+        }
         self.expected = response.body().size_hint().exact();
         self.is_over = self.method == Method::HEAD || response.body().is_end_stream();
         let Some(trouble) = response.extensions().get::<Trouble>() else { return };
@@ -215,7 +229,6 @@ impl Drop for Line {
                 user: self.context.user(),
                 method: &self.method,
                 path: self.uri.path(),
-                user_agent: text(self.user_agent.as_ref()),
                 status,
                 written: self.written,
             });
@@ -234,20 +247,18 @@ impl Drop for Line {
                 },
             );
         }
-        if !self.is_wanted {
-            return;
-        }
+        let Some(told) = &self.told else { return };
         tracing::info!(
             http.request.id = self.context.id(),
             http.request.method = %self.method,
             http.request.uri = self.uri.path(),
-            http.request.host = text(self.host.as_ref()).or_else(|| self.uri.host()),
+            http.request.host = text(told.host.as_ref()).or_else(|| self.uri.host()),
             http.request.remoteaddr = self.context.client().map(tracing::field::display),
-            http.request.forwardedfor = text(self.forwarded_for.as_ref()),
-            http.request.useragent = text(self.user_agent.as_ref()),
-            http.request.referer = text(self.referer.as_ref()),
-            http.request.contenttype = text(self.content_type.as_ref()),
-            http.response.contenttype = text(self.answered_type.as_ref()),
+            http.request.forwardedfor = text(told.forwarded_for.as_ref()),
+            http.request.useragent = text(told.user_agent.as_ref()),
+            http.request.referer = text(told.referer.as_ref()),
+            http.request.contenttype = text(told.content_type.as_ref()),
+            http.response.contenttype = text(told.answered_type.as_ref()),
             http.response.status = status,
             http.response.written = self.written,
             http.response.duration_ms = self.started.elapsed().as_micros() as f64 / 1000.0,
