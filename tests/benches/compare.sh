@@ -4,29 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-3}
-work=$(mktemp -d)
-pids=()
-trap 'kill "${pids[@]}" 2>/dev/null; rm -rf "$work"' EXIT
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-# The scheduler's own count; utime and stime are sampled and wrong for short bursts. Nanoseconds of all threads.
-cpu() { cat /proc/"$1"/task/*/schedstat | awk '{ s += $1 } END { printf "%.0f", s }'; }
-
-start() { # name, command...
-    local name=$1 port; shift
-    port=$(free_port)
-    cat >"$work/$name.yml" <<C
-version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $work/$name}, delete: {enabled: true}}
-http: {addr: '127.0.0.1:$port', secret: for-measuring}
-C
-    "$@" serve "$work/$name.yml" >/dev/null 2>"$work/$name.log" &
-    pids+=($!)
-    eval "${name}_pid=$! ${name}_url=http://127.0.0.1:$port"
-    until curl -s -o /dev/null "http://127.0.0.1:$port/v2/"; do :; done
-}
-start ours target/release/registry
-start theirs docker-registry
+# shellcheck source=tests/benches/common.sh
+source tests/benches/common.sh
+start_registry ours target/release/registry
+start_registry theirs docker-registry
+ours_url=http://127.0.0.1:$ours_port theirs_url=http://127.0.0.1:$theirs_port
+wait_for "$ours_url" "$theirs_url"
 
 head -c 1073741824 /dev/urandom >"$work/large"
 digest=sha256:$(sha256sum "$work/large" | cut -d' ' -f1)
@@ -35,14 +18,6 @@ config=sha256:$(sha256sum "$work/config" | cut -d' ' -f1)
 cat >"$work/manifest" <<M
 {"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"$config","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"$digest","size":1073741824}]}
 M
-push() { # url, file, digest
-    local location
-    location=$(curl -s -i -X POST "$1/v2/bench/blobs/uploads/" | tr -d '\r' | awk 'tolower($1) == "location:" { print $2 }')
-    location=$(curl -s -i -X PATCH -H 'Content-Type: application/octet-stream' -H 'Expect:' -T "$2" "$location" |
-        tr -d '\r' | awk 'tolower($1) == "location:" { print $2 }')
-    case $location in *\?*) location="$location&digest=$3" ;; *) location="$location?digest=$3" ;; esac
-    test "$(curl -s -o /dev/null -w '%{http_code}' -X PUT "$location")" = 201
-}
 measure() { # what, unit, divisor, function
     local round side before pid_name url_name
     for side in ours theirs; do : >"$work/$side.$1"; done

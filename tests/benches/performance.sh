@@ -4,59 +4,19 @@
 # Usage: [NGINX_WORKERS=1] tests/benches/performance.sh [ROUNDS] [DURATION] [TABLE...]; tables are peer, nginx, peer-tls and nginx-tls.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds=${1:-5} duration=${2:-3s} binary=${REGISTRY:-target/release/registry} workers=${NGINX_WORKERS:-auto}
+rounds=${1:-7} duration=${2:-1s} binary=${REGISTRY:-target/release/registry}
 tables=("${@:3}")
-work=$(mktemp -d)
-pids=()
-trap 'kill "${pids[@]}" 2>/dev/null; rm -rf "$work"' EXIT
-openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/key.pem" -out "$work/cert.pem" -days 2 -subj /CN=localhost 2>/dev/null
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-
-start_registry() { # name, command, tls or nothing
-    local port tls=''
-    port=$(free_port)
-    if [ "${3:-}" = tls ]; then tls=", tls: {certificate: $work/cert.pem, key: $work/key.pem}"; fi
-    cat >"$work/$1.yml" <<C
-version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $work/$1}, delete: {enabled: true}}
-http: {addr: '127.0.0.1:$port', secret: for-measuring$tls}
-C
-    "$2" serve "$work/$1.yml" >/dev/null 2>"$work/$1.log" &
-    pids+=($!)
-    eval "$1_pid=$! $1_port=$port"
-}
-start_nginx() { # name, tls or nothing
-    local port listen dir=$work/$1
-    port=$(free_port)
-    mkdir -p "$dir/www"
-    listen="listen 127.0.0.1:$port;"
-    if [ "${2:-}" = tls ]; then
-        listen="listen 127.0.0.1:$port ssl; ssl_certificate $work/cert.pem; ssl_certificate_key $work/key.pem;"
-    fi
-    cat >"$dir/nginx.conf" <<C
-user root; worker_processes $workers; daemon off; pid $dir/pid; error_log $dir/errors;
-events {}
-http {
-    access_log off; sendfile on; keepalive_requests 100000000;
-    client_body_temp_path $dir/1; proxy_temp_path $dir/2; fastcgi_temp_path $dir/3; uwsgi_temp_path $dir/4; scgi_temp_path $dir/5;
-    server { $listen root $dir/www; }
-}
-C
-    nginx -c "$dir/nginx.conf" -p "$dir" 2>/dev/null &
-    pids+=($!)
-    # Its workers are counted with it.
-    until grep -q . "/proc/$!/task/$!/children"; do sleep 0.1; done
-    eval "$1_pid=$! $1_port=$port"
-}
+# shellcheck source=tests/benches/common.sh
+source tests/benches/common.sh
+certificate
 start_registry ours "$binary"
 start_registry theirs docker-registry
 start_registry ours_tls "$binary" tls
 start_registry theirs_tls docker-registry tls
 start_nginx nginx
-start_nginx nginx_tls tls
-for port in "$ours_port" "$theirs_port" "$nginx_port"; do until curl -s -o /dev/null "http://localhost:$port/"; do :; done; done
-for port in "$ours_tls_port" "$theirs_tls_port" "$nginx_tls_port"; do until curl -sk -o /dev/null "https://localhost:$port/"; do :; done; done
+start_nginx nginx_tls ssl
+wait_for "http://localhost:$ours_port" "http://localhost:$theirs_port" "http://localhost:$nginx_port" \
+    "https://localhost:$ours_tls_port" "https://localhost:$theirs_tls_port" "https://localhost:$nginx_tls_port"
 
 compare() { # table, title, scheme, name of ours, name of theirs, more options
     local table=$1 title=$2 scheme=$3 a_pid=${4}_pid a_port=${4}_port b_pid=${5}_pid b_port=${5}_port

@@ -8,9 +8,8 @@
 # large enough that a collection takes longer than the seconds: the usual 190,000 files are for four seconds.
 set -euo pipefail
 store=$(realpath "$1") rounds=${2:-7} seconds=${3:-4} pause_ms=${4:-0} binary=${REGISTRY:-$(dirname "$0")/../../target/release/registry}
-work=$(mktemp -d)
-trap 'kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# shellcheck source=tests/benches/common.sh
+source "$(dirname "$0")/common.sh"
 port=$(free_port) debug=$(free_port)
 cat >"$work/config.yml" <<C
 version: 0.1
@@ -20,6 +19,7 @@ http: {addr: '127.0.0.1:$port', secret: for-measuring, debug: {addr: '127.0.0.1:
 C
 "$binary" serve "$work/config.yml" >/dev/null 2>"$work/log" &
 server=$!
+pids+=("$server")
 until curl -sf -o /dev/null "http://127.0.0.1:$port/v2/"; do kill -0 "$server"; sleep 0.1; done
 
 cd "$store/docker/registry/v2/repositories"
