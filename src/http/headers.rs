@@ -45,12 +45,14 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 /// The type of a list of referrers.
 pub(super) const OCI_INDEX: HeaderValue = HeaderValue::from_static(sampan_engine::oci::media_type::OCI_INDEX);
 
-/// Room for the headers of an answer with content, so that their table is made once.
-pub(super) const ANSWER_HEADERS: usize = 12;
+/// The strong entity tag of content (RFC 9110, 8.8.3): its digest in quotes.
+pub(super) fn etag(digest: &Digest) -> String {
+    ["\"", digest.algorithm().as_str(), ":", digest.hex(), "\""].concat()
+}
 
-/// Says what the content of an answer is: its digest, which is its strong entity tag too.
+/// Says what the content of an answer is: its digest, which is its entity tag too.
 pub(super) fn insert_digest(headers: &mut HeaderMap, digest: &Digest) {
-    let tag = Bytes::from(["\"", digest.algorithm().as_str(), ":", digest.hex(), "\""].concat());
+    let tag = Bytes::from(etag(digest));
     // One text for both.
     headers.insert(DOCKER_CONTENT_DIGEST, visible(tag.slice(1..tag.len() - 1)));
     headers.insert(ETAG, visible(tag));

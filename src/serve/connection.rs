@@ -41,7 +41,7 @@ const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 
 /// The most that is read from an HTTP/1 connection at once, and that hyper holds before it writes.
 ///
-/// A push holds five such buffers, written or not. hyper's default of some 400 KiB spares no processor time.
+/// A push holds several such buffers, written or not. hyper's default of 408 KiB spares no processor time (`docs/performance.md`).
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// The first byte of a TLS handshake.

@@ -16,8 +16,8 @@ use crate::publish;
 use crate::staging::{self, Claim, Staged};
 use crate::store::Store;
 
-/// As much as comes with one read of a busy connection. Twice as much spares nothing and holds twice the memory; with half of
-/// it, a twelfth more processor time goes into the trips to another thread.
+/// As much as comes with one read of a busy connection. Twice as much spares nothing and holds more memory; with half of it,
+/// read and written, a push takes a tenth more processor time (`docs/performance.md`).
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// As many as one vectored write takes (`IOV_MAX`).

@@ -1,47 +1,41 @@
 //! Conditional requests (RFC 9110, 13), for content whose entity tag is its digest.
 
+use http::HeaderMap;
 use http::header::{IF_NONE_MATCH, IF_RANGE};
-use http::{HeaderMap, HeaderValue};
 use sampan_engine::oci::Digest;
 
-use crate::http::headers::visible;
-
-/// The strong entity tag of content.
-pub(in crate::http) fn etag(digest: &Digest) -> HeaderValue {
-    visible(format!("\"{digest}\""))
-}
+use crate::http::headers::etag;
 
 /// Whether the client says that it has this content already.
 ///
 /// Lists, `*` and weak tags as the RFC has them; a bare digest without quotes too, because Distribution takes it.
-pub(in crate::http) fn if_none_match(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let Ok(etag) = etag.to_str() else { return false };
+pub(in crate::http) fn if_none_match(headers: &HeaderMap, digest: &Digest) -> bool {
+    if !headers.contains_key(IF_NONE_MATCH) {
+        return false;
+    }
+    let (bare, tag) = (digest.to_string(), etag(digest));
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     // No digest has a comma, so neither has a tag that could match.
     values.flat_map(|value| value.split(',')).map(str::trim).any(|candidate| {
         let candidate = candidate.strip_prefix("W/").unwrap_or(candidate);
-        candidate == "*" || candidate == etag || candidate == etag.trim_matches('"')
+        candidate == "*" || candidate == tag || candidate == bare
     })
 }
 
 /// Whether a range may be served: without `If-Range`, or when it names exactly this content.
 /// A date never does, since no modification time is given out.
-pub(in crate::http) fn if_range_allows(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    headers.get(IF_RANGE).is_none_or(|condition| condition == etag)
+pub(in crate::http) fn if_range_allows(headers: &HeaderMap, digest: &Digest) -> bool {
+    headers.get(IF_RANGE).is_none_or(|condition| condition == etag(digest).as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(
-        header: http::HeaderName,
-        value: &str,
-        matches: impl Fn(&HeaderMap, &HeaderValue) -> bool,
-    ) -> bool {
+    fn check(header: http::HeaderName, value: &str, matches: impl Fn(&HeaderMap, &Digest) -> bool) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header, value.parse().unwrap());
-        matches(&headers, &etag(&Digest::sha256_of(b"")))
+        matches(&headers, &Digest::sha256_of(b""))
     }
 
     #[test]
@@ -67,6 +61,6 @@ mod tests {
         assert!(check(IF_RANGE, &format!("\"{digest}\""), if_range_allows));
         assert!(!check(IF_RANGE, &format!("W/\"{digest}\""), if_range_allows));
         assert!(!check(IF_RANGE, "Wed, 21 Oct 2015 07:28:00 GMT", if_range_allows));
-        assert!(if_range_allows(&HeaderMap::new(), &etag(&Digest::sha256_of(b""))));
+        assert!(if_range_allows(&HeaderMap::new(), &Digest::sha256_of(b"")));
     }
 }

@@ -4,6 +4,7 @@ mod accept;
 mod authorized;
 mod conditional;
 mod content_range;
+mod headers;
 mod page;
 mod params;
 mod query;
@@ -13,9 +14,10 @@ pub(super) use accept::wants_single_manifest;
 pub(super) use authorized::{
     Authenticated, Authorized, AuthorizedCatalog, AuthorizedStart, Delete, Pull, Push, Source,
 };
-pub(super) use conditional::{etag, if_none_match, if_range_allows};
+pub(super) use conditional::{if_none_match, if_range_allows};
 pub(super) use content_range::chunk;
+pub(super) use headers::Headers;
 pub(super) use page::PageQuery;
-pub(super) use params::{BlobDigest, FromPath, Headers, ManifestReference, NewReference};
+pub(super) use params::{BlobDigest, FromPath, ManifestReference, NewReference};
 pub(super) use query::Query;
 pub(super) use range::{Ranges, ranges};

@@ -1,10 +1,8 @@
-//! The parameters of the path, parsed into the engine's nouns, and the headers. The name is not among them: see `authorized`.
+//! The parameters of the path, parsed into the engine's nouns. The name is not among them: see `authorized`.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use sampan_engine::UploadId;
@@ -85,18 +83,6 @@ impl<S: Sync> FromRequestParts<S> for FromPath<UploadId> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         last(parts).parse().map(Self).map_err(|_| ApiError::new(ErrorCode::BlobUploadUnknown))
-    }
-}
-
-/// The headers, taken out of the request and not copied: whatever is extracted after them finds none.
-#[derive(Clone, Debug)]
-pub(in crate::http) struct Headers(pub(in crate::http) HeaderMap);
-
-impl<S: Sync> FromRequestParts<S> for Headers {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(std::mem::take(&mut parts.headers)))
     }
 }
 

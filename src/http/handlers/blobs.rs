@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_driver::{ByteRange, RedirectRequest};
@@ -17,11 +17,10 @@ use super::Reply;
 use crate::http::body::from_reader;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
-    Authorized, BlobDigest, Delete, FromPath, Headers, Pull, Ranges, etag, if_none_match, if_range_allows,
-    ranges,
+    Authorized, BlobDigest, Delete, FromPath, Headers, Pull, Ranges, if_none_match, if_range_allows, ranges,
 };
 use crate::http::headers::{
-    ANSWER_HEADERS, BYTES, CACHE_FOR_A_YEAR, DOCKER_CONTENT_DIGEST, OCTET_STREAM, insert_digest, visible,
+    BYTES, CACHE_FOR_A_YEAR, DOCKER_CONTENT_DIGEST, OCTET_STREAM, insert_digest, visible,
 };
 use crate::http::multipart::Multipart;
 use crate::http::state::AppState;
@@ -56,11 +55,11 @@ async fn given(
     if let Some(response) = redirected(state, &blobs, &digest, RedirectRequest::Get).await? {
         return Ok(response);
     }
-    if headers.contains_key(IF_NONE_MATCH) && if_none_match(headers, &etag(&digest)) {
+    if if_none_match(headers, &digest) {
         blobs.stat(&digest).await?;
         return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
     }
-    if headers.contains_key(RANGE) && if_range_allows(headers, &etag(&digest)) {
+    if headers.contains_key(RANGE) && if_range_allows(headers, &digest) {
         return ranged(blobs, digest, files, headers).await;
     }
     let reader = blobs.read(&digest, ByteRange::ALL).await?;
@@ -81,7 +80,7 @@ pub(in crate::http) async fn head(
     }
     let blob = blobs.stat(&digest).await?;
     blobs.tell_pulled(&digest).await?;
-    if if_none_match(&headers, &etag(&digest)) {
+    if if_none_match(&headers, &digest) {
         return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
     }
     let mut response = with_type(dressed(StatusCode::OK, &digest, Body::empty()));
@@ -145,7 +144,6 @@ fn dressed(status: StatusCode, digest: &Digest, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.reserve(ANSWER_HEADERS);
     insert_digest(headers, digest);
     headers.insert(CACHE_CONTROL, CACHE_FOR_A_YEAR);
     headers.insert(ACCEPT_RANGES, BYTES);

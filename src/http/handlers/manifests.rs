@@ -13,12 +13,10 @@ use super::Reply;
 use crate::http::body::read_limited;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
-    Authorized, Delete, FromPath, Headers, ManifestReference, NewReference, Pull, Push, Query, etag,
-    if_none_match, wants_single_manifest,
+    Authorized, Delete, FromPath, Headers, ManifestReference, NewReference, Pull, Push, Query, if_none_match,
+    wants_single_manifest,
 };
-use crate::http::headers::{
-    ANSWER_HEADERS, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, insert_digest, visible,
-};
+use crate::http::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, insert_digest, visible};
 use crate::http::location::Locations;
 use crate::http::state::AppState;
 
@@ -30,7 +28,7 @@ pub(in crate::http) async fn get(
 ) -> Reply {
     let manifests = at.repository().manifests();
     let stored = suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
-    if if_none_match(&headers, &etag(&stored.digest)) {
+    if if_none_match(&headers, &stored.digest) {
         return Ok(not_modified(&stored.digest));
     }
     Ok(dressed(&stored.digest, stored.media_type, stored.bytes.into()))
@@ -49,7 +47,7 @@ pub(in crate::http) async fn head(
             suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
         info = StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 };
     }
-    if if_none_match(&headers, &etag(&info.digest)) {
+    if if_none_match(&headers, &info.digest) {
         return Ok(not_modified(&info.digest));
     }
     let mut response = dressed(&info.digest, info.media_type, Body::empty());
@@ -111,7 +109,6 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
 fn dressed(digest: &Digest, media_type: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.reserve(ANSWER_HEADERS);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     insert_digest(headers, digest);
     response
