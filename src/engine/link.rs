@@ -28,6 +28,9 @@ pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target
 /// What a digest that a client asks for is stored under, in one room of a repository.
 ///
 /// A canonical digest is its own link. Any other is an alias: its link names the canonical digest, whose link counts.
+///
+/// An empty link is what a power failure leaves of one that was never synced, as those of other registries are: it is none.
+/// Whoever is told that it is unknown pushes again, which writes the link, and all is well.
 pub(crate) async fn resolve(
     driver: &Arc<dyn StorageDriver>,
     digest: &Digest,
@@ -36,17 +39,32 @@ pub(crate) async fn resolve(
     let canonical = if digest.is_canonical() {
         digest.clone()
     } else {
-        match read(driver, &entry(digest.clone())).await? {
+        match read_whole(driver, &entry(digest.clone())).await? {
             Some(canonical) => canonical,
             None => return Ok(None),
         }
     };
     let canonical_link = entry(canonical.clone());
-    match read(driver, &canonical_link).await? {
+    match read_whole(driver, &canonical_link).await? {
         Some(target) if target == canonical => Ok(Some(canonical)),
         Some(target) => {
             Err(Error::Corrupt(canonical_link.path(), format!("it names {target} instead").into()))
         }
+        None => Ok(None),
+    }
+}
+
+/// The digest in a link; `None` when there is no link, or nothing in it.
+///
+/// A driver that reads a missing file as an empty one is found out all the same.
+async fn read_whole(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Option<Digest>> {
+    let path = entry.path();
+    match driver.get_content_if_any(&path).await? {
+        Some(content) if content.is_empty() => match driver.stat_if_any(&path).await? {
+            Some(_) => Ok(None),
+            None => Err(Error::Corrupt(path, "it is read as empty, and is not there".into())),
+        },
+        Some(content) => parse(&path, &content).map(Some),
         None => Ok(None),
     }
 }

@@ -1,6 +1,11 @@
 //! end-3, end-9: manifests, read and deleted.
 
+use std::sync::Arc;
+
+use sampan_driver::{PutMode, StorageDriver};
+use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::Limits;
+use sampan_engine::layout::Entry;
 use sampan_engine::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use sampan_engine::oci::{Algorithm, Digest};
 use serde_json::{Value, json};
@@ -36,6 +41,21 @@ async fn what_is_stored_is_served_whatever_accept_says() {
             server.call("GET", "/v2/a/manifests/latest").header("accept", accept).send().await.expect(200);
         assert_eq!(answer.header("content-type"), OCI_MANIFEST);
     }
+}
+
+#[tokio::test]
+async fn an_empty_link_of_a_manifest_is_none_and_a_push_heals_it() {
+    let driver = Arc::new(InMemoryDriver::new());
+    let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
+    let digest = Digest::sha256_of(&server.push_image("a", "latest", "x").await);
+    let link = Entry::RevisionLink("a".parse().unwrap(), digest.clone()).path();
+    driver.put_content(&link, "".into(), PutMode::Overwrite).await.unwrap();
+    let by_digest = format!("/v2/a/manifests/{digest}");
+    server.call("GET", &by_digest).send().await.expect_error(404, "MANIFEST_UNKNOWN");
+    // A tag is a link of its own.
+    server.call("GET", "/v2/a/manifests/latest").send().await.expect(200);
+    server.push_image("a", "latest", "x").await;
+    server.call("GET", &by_digest).send().await.expect(200);
 }
 
 #[tokio::test]
