@@ -23,6 +23,7 @@ pub trait FileWriter: fmt::Debug + Send {
     /// Keeps everything for a later [`WriteMode::Append`](crate::WriteMode::Append), unpublished, and tells its size.
     ///
     /// It survives the end of the process, but need not survive a power failure: the sender is asked for it again.
+    /// After an error the file may be gone.
     async fn close(self: Box<Self>) -> Result<u64>;
 
     /// Publishes the file at `to`, whole, replacing what was there; the staged file is gone afterwards (C3).

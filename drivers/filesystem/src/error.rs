@@ -26,6 +26,8 @@ pub(crate) enum Failure {
     Locked,
     #[error("there is no such file")]
     Missing,
+    #[error("what was written to the file did not reach the disk and is removed: {0}{advice}", advice = advice(*.0))]
+    NotOnDisk(Errno),
     #[error("{0}{advice}", advice = advice(*.0))]
     Os(#[from] Errno),
     #[error("source and target are on different file systems; everything below the root must be on one")]
@@ -87,7 +89,7 @@ impl Failure {
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
             Self::Crowded | Self::Locked | Self::RootGone(_) | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::OtherFileSystem | Self::SizeChanged { .. } | Self::WriterBroken => ErrorKind::Other,
-            Self::Os(errno) => kind_of(*errno),
+            Self::NotOnDisk(errno) | Self::Os(errno) => kind_of(*errno),
         }
     }
 }

@@ -9,14 +9,15 @@
 //!
 //! - **Durability.** What `put_content`, `commit`, `rename`, `delete` or `delete_tree` acknowledged is on disk: the file, its name
 //!   and every directory made on the way (modules `publish` and `directories`). Excepted are `PutMode::Transient` and `delete_all`.
+//! - **Written out early.** A large upload goes to the disk while it comes, so that its commit waits for little (module `write_out`).
 //! - **Confinement.** The kernel resolves each path beneath the opened root and refuses symbolic links that lead out (module `root`).
 //!   A link inside the root works; the root itself may be one.
 //! - **A vanished root is not an empty store.** If the root is unmounted, moved or replaced, a miss is `Unavailable`, not
 //!   `NotFound`, and nothing is written to whatever took its place.
 //! - **One writer a file.** A staged file is locked with `flock` while it is written; a second writer, in this process or another,
 //!   gets `Unavailable` (module `staging`). Distribution does not lock; do not let both append to one upload.
-//! - **Bounded threads.** At most `maxthreads` blocking calls run at once (module `pool`); what the kernel has in memory is read
-//!   without a thread at all (module `inline`).
+//! - **Bounded threads.** At most `maxthreads` blocking calls run at once (module `pool`), and one that writes out; what the kernel
+//!   has in memory is read without a thread at all (module `inline`).
 //! - **Large directories are read once.** Their sorted entries are kept until they change (module `listings`).
 //!
 //! Linux only, for it leans on `openat2`, `renameat2` and `preadv2`; on an old kernel, or under a sandbox without them, slower
@@ -45,6 +46,7 @@ mod stepwise;
 mod store;
 mod walk;
 mod windows;
+mod write_out;
 mod writer;
 
 pub use config::FilesystemConfig;

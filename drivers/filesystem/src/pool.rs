@@ -71,6 +71,10 @@ impl Seat {
 pub(crate) struct Job<T>(JoinHandle<Result<T, Failure>>);
 
 impl<T> Job<T> {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Waits for the end of the job. A wait that was given up may be begun again; one that has ended must not.
     pub(crate) async fn outcome(&mut self) -> Result<T, Failure> {
         match (&mut self.0).await {

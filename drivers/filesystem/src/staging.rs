@@ -143,6 +143,11 @@ impl Staged {
         Ok(())
     }
 
+    /// Waits until what is written is on disk, under whatever name the file has.
+    pub(crate) fn sync(&self) -> Result<(), Errno> {
+        rustix::fs::fdatasync(&self.file)
+    }
+
     /// Removes the file, unless its name belongs to another by now.
     pub(crate) fn remove(&self, store: &Store) -> Result<(), Failure> {
         let (parent, name) = split(&self.key)?;

@@ -18,6 +18,8 @@ pub(crate) struct Store {
     pub(crate) directories: Directories,
     pub(crate) listings: Listings,
     pub(crate) pool: Pool,
+    /// The thread that writes out what is being uploaded: one, so that uploads do not make a disk seek between them.
+    pub(crate) syncs: Pool,
 }
 
 impl Store {
@@ -28,6 +30,7 @@ impl Store {
             directories: Directories::default(),
             listings: Listings::default(),
             pool: Pool::new(max_threads),
+            syncs: Pool::new(1),
         })
     }
 

@@ -15,6 +15,7 @@ use crate::pool::Job;
 use crate::publish;
 use crate::staging::{self, Claim, Staged};
 use crate::store::Store;
+use crate::write_out::WriteOut;
 
 /// As much as comes with one read of a busy connection. Twice as much spares nothing and holds more memory; with half of it,
 /// read and written, a push takes a tenth more processor time (`docs/performance.md`).
@@ -36,6 +37,7 @@ pub(crate) struct FilesystemWriter {
     queue: Vec<Bytes>,
     queued_bytes: usize,
     under_way: Option<Job<()>>,
+    write_out: WriteOut,
     /// A write has failed: the file ends before `size_bytes`.
     broken: bool,
 }
@@ -62,6 +64,7 @@ impl FilesystemWriter {
             queue: Vec::new(),
             queued_bytes: 0,
             under_way: None,
+            write_out: WriteOut::after(size_bytes),
             broken: false,
         })
     }
@@ -82,15 +85,22 @@ impl FilesystemWriter {
         self.settle().await?;
         let seat = self.store.pool.seat().await?;
         let (staged, batch, offset) = self.take_queue();
+        let result = self.write_out.advance(&self.store, &staged, offset).await;
+        self.note(result)?;
         self.under_way = Some(seat.start(move || staged.write(&batch, offset)));
         Ok(())
     }
 
-    /// Waits for the write under way, and keeps in mind when it failed.
+    /// Waits for the write under way.
     async fn settle(&mut self) -> Result<(), Failure> {
         let Some(job) = &mut self.under_way else { return Ok(()) };
         let result = job.outcome().await;
         self.under_way = None;
+        self.note(result)
+    }
+
+    /// Takes nothing more after a failure.
+    fn note(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
         if result.is_err() {
             self.broken = true;
             self.queue.clear();
@@ -108,6 +118,7 @@ impl FilesystemWriter {
 
     async fn flush_and_measure(&mut self) -> Result<u64, Failure> {
         self.settle().await?;
+        self.write_out.check()?;
         if self.queue.is_empty() && !self.broken {
             return Ok(self.size_bytes);
         }
@@ -126,6 +137,7 @@ impl FilesystemWriter {
         if self.broken {
             return Err(Failure::WriterBroken);
         }
+        self.write_out.settle().await?;
         let (store, to, size_bytes) = (Arc::clone(&self.store), to.clone(), self.size_bytes);
         let (staged, batch, offset) = self.take_queue();
         self.store

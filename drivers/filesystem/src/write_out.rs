@@ -1,0 +1,141 @@
+//! `WriteOut`: content that goes to the disk while more of it comes.
+//!
+//! The kernel lets written pages rest for half a minute, so without this all of a large upload would wait for its commit, and its
+//! client with it: longer, maybe, than a proxy in between is patient.
+//!
+//! The kernel tells the holder of an open file once that it could not write a page, and forgets the page. So a sync that failed
+//! takes the file away: nobody can append to what is no longer whole, not even after the writer that began the sync is gone.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::error::Failure;
+use crate::pool::Job;
+use crate::staging::Staged;
+use crate::store::Store;
+
+/// Enough for a disk to be busy with, and little enough to wait for at the end (`docs/performance.md`).
+const STEP_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The syncs of one staged file before its commit, one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct WriteOut {
+    /// The size of the file when the last sync began.
+    synced_bytes: u64,
+    under_way: Option<Job<Result<(), Errno>>>,
+    /// Why the file is gone.
+    failed: Option<Errno>,
+}
+
+impl WriteOut {
+    /// For a file whose first `size_bytes` were written by an earlier writer.
+    pub(crate) fn after(size_bytes: u64) -> Self {
+        Self { synced_bytes: size_bytes, ..Self::default() }
+    }
+
+    /// Starts a sync if enough has been written since the last one began, and the disk is not busy with that of another file.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::settle`], when the last sync has ended.
+    pub(crate) async fn advance(
+        &mut self,
+        store: &Arc<Store>,
+        staged: &Arc<Staged>,
+        written_bytes: u64,
+    ) -> Result<(), Failure> {
+        let is_due = written_bytes - self.synced_bytes >= STEP_BYTES;
+        if !is_due || self.under_way.as_ref().is_some_and(|job| !job.has_ended()) {
+            return Ok(());
+        }
+        self.settle().await?;
+        let Some(seat) = store.syncs.free_seat() else { return Ok(()) };
+        let (store, staged) = (Arc::clone(store), Arc::clone(staged));
+        self.synced_bytes = written_bytes;
+        self.under_way = Some(seat.start(move || Ok(or_remove(&store, &staged, staged.sync()))));
+        Ok(())
+    }
+
+    /// Whether the file is still there, as far as is known without waiting.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.failed.map_or(Ok(()), |errno| Err(Failure::NotOnDisk(errno)))
+    }
+
+    /// Waits for the sync under way.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotOnDisk`] if this or an earlier one has failed, and the file is gone.
+    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+        if let Some(job) = &mut self.under_way {
+            let outcome = job.outcome().await;
+            self.under_way = None;
+            self.failed = outcome?.err();
+        }
+        self.check()
+    }
+}
+
+/// The `outcome` of a sync, and no file any more if that is a failure.
+fn or_remove(store: &Store, staged: &Staged, outcome: Result<(), Errno>) -> Result<(), Errno> {
+    if outcome.is_err() {
+        _ = staged.remove(store); // The first failure says why.
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use sampan_driver::{DriverPath, WriteMode};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::staging;
+
+    async fn staged() -> (TempDir, Arc<Store>, Arc<Staged>) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(dir.path().to_owned(), 25).unwrap());
+        let path: DriverPath = "/u/data".parse().unwrap();
+        let slot = staging::claim(&store.root, &path).await.unwrap().slot();
+        let staged =
+            Staged::open(&store, path.as_key(), &WriteMode::Create(Default::default()), slot).unwrap();
+        staged.write(&[Bytes::from_static(b"content")], 0).unwrap();
+        (dir, store, Arc::new(staged))
+    }
+
+    #[tokio::test]
+    async fn a_sync_is_due_after_so_many_bytes_and_when_the_disk_is_free() {
+        let (_dir, store, staged) = staged().await;
+        let mut write_out = WriteOut::after(7);
+        write_out.advance(&store, &staged, 7 + STEP_BYTES - 1).await.unwrap();
+        assert!(write_out.under_way.is_none());
+
+        let busy = store.syncs.free_seat().unwrap();
+        write_out.advance(&store, &staged, 7 + STEP_BYTES).await.unwrap();
+        assert!(write_out.under_way.is_none());
+        drop(busy);
+
+        write_out.advance(&store, &staged, 8 + STEP_BYTES).await.unwrap();
+        assert!(write_out.under_way.is_some());
+        write_out.settle().await.unwrap();
+        write_out.advance(&store, &staged, 7 + 2 * STEP_BYTES).await.unwrap();
+        assert!(write_out.under_way.is_none(), "one byte less than a step after the last");
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_did_not_take_is_gone_and_its_writer_told() {
+        let (dir, store, staged) = staged().await;
+        let mut write_out = WriteOut::default();
+        let (store, lost) = (Arc::clone(&store), Arc::clone(&staged));
+        let seat = store.syncs.free_seat().unwrap();
+        write_out.under_way = Some(seat.start(move || Ok(or_remove(&store, &lost, Err(Errno::NOSPC)))));
+        write_out.check().unwrap();
+        for _ in 0..2 {
+            assert!(matches!(write_out.settle().await, Err(Failure::NotOnDisk(Errno::NOSPC))));
+        }
+        assert!(matches!(write_out.check(), Err(Failure::NotOnDisk(Errno::NOSPC))));
+        assert!(!dir.path().join("u/data").exists());
+    }
+}
