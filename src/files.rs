@@ -220,8 +220,9 @@ mod tests {
         let path = dir.path().join("file");
         fs::write(&path, "a").unwrap();
         let metadata = fs::metadata(&path).unwrap();
-        let later = SystemTime::now() + Duration::from_secs(10);
-        let fresh = FileStamp::from_metadata(&metadata, SystemTime::now());
+        let written = metadata.modified().unwrap();
+        let later = written + Duration::from_secs(10);
+        let fresh = FileStamp::from_metadata(&metadata, written);
         let settled = FileStamp::from_metadata(&metadata, later);
         assert!(!fresh.is_surely(&fresh));
         assert!(settled.is_surely(&settled));
