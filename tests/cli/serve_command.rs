@@ -144,7 +144,7 @@ fn a_slow_pull_is_finished_before_the_end() {
     }
     assert!(pulled == content);
     assert!(registry.process.wait().success());
-    assert!(registry.process.log().contains("aborted=0"), "{}", registry.process.log());
+    registry.process.wait_to_say("aborted=0");
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn an_exporter_that_there_is_not_is_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let (process, address) = start(directory.path(), &[("OTEL_TRACES_EXPORTER", "zipkin")]);
     push_and_pull(address);
-    assert!(process.log().contains("OTEL_TRACES_EXPORTER is `zipkin`"), "{}", process.log());
+    process.wait_to_say("OTEL_TRACES_EXPORTER is `zipkin`");
 }
 
 #[test]

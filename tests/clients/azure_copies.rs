@@ -40,7 +40,7 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
             );
         } else {
             assert_eq!(finished.status, 503, "{status}: {finished:?}");
-            assert!(registry.process.log().contains(&format!("ended as {status}")));
+            registry.process.wait_to_say(&format!("ended as {status}"));
             assert_eq!(send("HEAD", &blob, b"").status, 404, "{status}");
             let there = send("GET", &location, b"");
             assert_eq!(there.header("range"), Some("0-10999999"), "{status}: {there:?}");

@@ -205,8 +205,7 @@ fn refuses_for_long(place: &Place, (fault, status, told, logged): &Refusal) {
         check("POST", "/v2/app/blobs/uploads/", b"");
         check("PUT", &format!("{location}?digest={digest}"), b"");
     }
-    let log = place.registry.process.log();
-    assert!(log.contains(logged), "{fault:?}: {logged:?} is not in the log:\n{log}");
+    place.registry.process.wait_to_say(logged);
 
     place.line.heal();
     let there = place.send("GET", &location, &[], b"");
@@ -256,7 +255,7 @@ fn a_stale_state_is_not_written_over() {
     place.line.fail(Sort::State, Fault::Answer(412, "PreconditionFailed"), 1);
     let refused = place.send("PATCH", &location, &[], &content[FIRST..]);
     assert_eq!(refused.status, 503, "{refused:?}");
-    assert!(place.registry.process.log().contains("another writer went on with this upload meanwhile"));
+    place.registry.process.wait_to_say("another writer went on with this upload meanwhile");
     let there = place.send("GET", &location, &[], b"");
     assert_eq!(there.header("range"), Some(format!("0-{}", FIRST - 1).as_str()), "{there:?}");
     let url = format!("{location}?digest={}", Digest::sha256_of(&content));

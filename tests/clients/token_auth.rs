@@ -31,7 +31,7 @@ fn docker_logs_in_pushes_mounts_and_pulls() {
     assert!(!wrong.status.success());
     docker.run(&["login", "-u", "anne", "-p", "secret", &registry.host()]);
     docker.push_and_pull(&image);
-    assert!(registry.process.log().contains("auth.user.name=anne"), "{}", registry.process.log());
+    registry.process.wait_to_say("auth.user.name=anne");
 
     // The same layers to another repository: for the mount a token for both is fetched.
     let other = format!("{}/team/other:1.0", registry.host());
@@ -197,5 +197,5 @@ fn keys_come_over_tls_from_a_server_that_the_file_vouches_for() {
     assert_eq!(check(&trusting), 200, "{}", trusting.process.log());
     let suspicious = start("");
     assert_eq!(check(&suspicious), 503, "{}", suspicious.process.log());
-    assert!(suspicious.process.log().contains("certificate"), "{}", suspicious.process.log());
+    suspicious.process.wait_to_say("certificate");
 }

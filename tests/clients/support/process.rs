@@ -53,6 +53,21 @@ impl Process {
         }
     }
 
+    /// Waits until it has said `text`: an answer may be here before the lines about it are.
+    #[track_caller]
+    pub(crate) fn wait_to_say(&self, text: &str) {
+        while !self.log().contains(text) {
+            if let Err(error) = self.lines.recv_timeout(PATIENCE) {
+                // At its end, the last line may have come between the two looks.
+                assert!(
+                    self.log().contains(text),
+                    "{text:?} did not come ({error}); the log has:\n{}",
+                    self.log()
+                );
+            }
+        }
+    }
+
     /// Everything it has said so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
