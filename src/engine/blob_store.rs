@@ -103,10 +103,15 @@ impl LinkedBlobs {
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.read", skip_all)]
     pub async fn read(&self, digest: &Digest, range: ByteRange) -> Result<FileReader> {
         let canonical = self.resolve(digest).await?;
-        let reader = self.driver().reader(&Entry::Blob(canonical.clone()).path(), range).await;
+        let small_blobs = &self.repository.registry.inner.small_blobs;
+        if let Some(reader) = small_blobs.reader(&canonical, range) {
+            return Ok(reader);
+        }
+        let path = Entry::Blob(canonical.clone()).path();
+        let reader = self.driver().reader(&path, range).await;
         let reader = reader.on_missing(|| self.unknown(digest))?;
         self.check_for_ruin(digest, &canonical, reader.size_bytes())?;
-        Ok(reader)
+        small_blobs.keep(&canonical, &path, reader).await
     }
 
     /// An empty file under the digest of something is what a power failure leaves of data that were never synced, as those

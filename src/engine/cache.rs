@@ -1,4 +1,4 @@
-//! `ManifestCache`: manifests that were read and verified, kept by digest.
+//! What was read and compared with its digest, kept in memory: `ManifestCache`, and `ByDigest` for anything.
 //!
 //! What a digest names never changes, so an entry is right for ever; whether a repository has it is asked of the store each time.
 
@@ -12,9 +12,13 @@ use quick_cache::sync::Cache;
 use crate::descriptors::CachedDescriptor;
 use crate::oci::{Digest, ManifestKind};
 
-/// Verified manifests by canonical digest, bounded by bytes.
+/// Contents by canonical digest, bounded by bytes.
+pub(crate) struct ByDigest<T>(Option<Cache<Digest, T, ByBytes>>);
+
+/// Verified manifests.
+#[derive(Debug)]
 pub(crate) struct ManifestCache {
-    entries: Option<Cache<Digest, CachedManifest, ByBytes>>,
+    entries: ByDigest<CachedManifest>,
     requests: AtomicU64,
     hits: AtomicU64,
 }
@@ -41,20 +45,47 @@ impl CachedManifest {
     }
 }
 
+impl<T: AsRef<[u8]> + Clone> ByDigest<T> {
+    /// Room for so many `bytes`; 0 keeps nothing.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let average = 2048;
+        Self((bytes > 0).then(|| {
+            Cache::with_weighter(usize::try_from(bytes / average).unwrap_or(usize::MAX), bytes, ByBytes)
+        }))
+    }
+
+    pub(crate) fn get(&self, digest: &Digest) -> Option<T> {
+        self.0.as_ref()?.get(digest)
+    }
+
+    pub(crate) fn insert(&self, digest: &Digest, content: T) {
+        if let Some(cache) = &self.0 {
+            cache.insert(digest.clone(), content);
+        }
+    }
+
+    /// Whether anything is kept at all.
+    pub(crate) fn has_room(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl<T: AsRef<[u8]> + Clone> fmt::Debug for ByDigest<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ByDigest").field(&self.0.as_ref().map(|cache| cache.weight())).finish()
+    }
+}
+
 impl ManifestCache {
     pub(crate) const DEFAULT_BYTES: u64 = 16 << 20;
 
     pub(crate) fn new(bytes: u64) -> Self {
-        let average = 2048;
-        let entries = (bytes > 0).then(|| {
-            Cache::with_weighter(usize::try_from(bytes / average).unwrap_or(usize::MAX), bytes, ByBytes)
-        });
-        Self { entries, requests: AtomicU64::new(0), hits: AtomicU64::new(0) }
+        Self { entries: ByDigest::new(bytes), requests: AtomicU64::new(0), hits: AtomicU64::new(0) }
     }
 
     pub(crate) fn get(&self, digest: &Digest) -> Option<CachedManifest> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let found = self.entries.as_ref()?.get(digest);
+        let found = self.entries.get(digest);
         if found.is_some() {
             self.hits.fetch_add(1, Ordering::Relaxed);
         }
@@ -68,24 +99,22 @@ impl ManifestCache {
     }
 
     pub(crate) fn insert(&self, digest: &Digest, manifest: CachedManifest) {
-        if let Some(cache) = &self.entries {
-            cache.insert(digest.clone(), manifest);
-        }
+        self.entries.insert(digest, manifest);
     }
 }
 
-impl fmt::Debug for ManifestCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ManifestCache").field(&self.entries.as_ref().map(|cache| cache.weight())).finish()
+impl AsRef<[u8]> for CachedManifest {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Digest, CachedManifest> for ByBytes {
-    fn weight(&self, _: &Digest, manifest: &CachedManifest) -> u64 {
+impl<T: AsRef<[u8]>> Weighter<Digest, T> for ByBytes {
+    fn weight(&self, _: &Digest, content: &T) -> u64 {
         // Key, links of the cache and the like, by estimate.
-        manifest.bytes.len() as u64 + 256
+        content.as_ref().len() as u64 + 256
     }
 }

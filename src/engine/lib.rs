@@ -32,6 +32,7 @@ mod referrers;
 mod registry;
 mod repository;
 mod session;
+mod small_blobs;
 mod staged;
 mod tag_store;
 mod upload;

@@ -13,6 +13,7 @@ use crate::oci::RepositoryName;
 use crate::promise::Promises;
 use crate::referrers::ReferrerCache;
 use crate::session::Sessions;
+use crate::small_blobs::SmallBlobs;
 use crate::{Error, Repository, Result, Validation};
 
 /// A registry over a store. Cloning is cheap and shares everything.
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     pub(crate) validation: Validation,
     pub(crate) sessions: Sessions,
     pub(crate) manifests: ManifestCache,
+    pub(crate) small_blobs: SmallBlobs,
     pub(crate) descriptors: Option<Arc<dyn DescriptorCache>>,
     pub(crate) promises: Promises,
     pub(crate) referrers: ReferrerCache,
@@ -42,6 +44,7 @@ impl Registry {
             limits: Limits::default(),
             validation: Validation::default(),
             manifest_cache_bytes: ManifestCache::DEFAULT_BYTES,
+            blob_cache_bytes: SmallBlobs::DEFAULT_BYTES,
             descriptors: None,
             gc_grace: None,
             clock: Clock::default(),
@@ -95,6 +98,7 @@ pub struct RegistryBuilder {
     limits: Limits,
     validation: Validation,
     manifest_cache_bytes: u64,
+    blob_cache_bytes: u64,
     descriptors: Option<Arc<dyn DescriptorCache>>,
     gc_grace: Option<Duration>,
     clock: Clock,
@@ -119,6 +123,13 @@ impl RegistryBuilder {
     #[must_use]
     pub fn manifest_cache_bytes(mut self, bytes: u64) -> Self {
         self.manifest_cache_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes of small blobs are kept in memory; 0 for none.
+    #[must_use]
+    pub fn blob_cache_bytes(mut self, bytes: u64) -> Self {
+        self.blob_cache_bytes = bytes;
         self
     }
 
@@ -156,6 +167,7 @@ impl RegistryBuilder {
                 validation: self.validation,
                 sessions: Sessions::default(),
                 manifests: ManifestCache::new(self.manifest_cache_bytes),
+                small_blobs: SmallBlobs::new(self.blob_cache_bytes),
                 descriptors: self.descriptors,
                 promises: Promises::new(self.gc_grace, self.clock),
                 referrers: ReferrerCache::default(),

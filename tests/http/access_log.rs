@@ -163,7 +163,7 @@ async fn an_answer_that_nobody_waits_for_is_logged_as_such() {
 async fn a_response_that_breaks_off_is_logged_with_its_cause() {
     let driver = OddDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
-    let digest = server.push_blob("a", "0123456789").await;
+    let digest = server.push_blob("a", vec![b'x'; 100_000]).await;
     driver.be(Oddity::EndsAfter(4));
     let lines = Log::of(async {
         assert!(server.call("GET", format!("/v2/a/blobs/{digest}")).try_send().await.is_err());
@@ -172,7 +172,7 @@ async fn a_response_that_breaks_off_is_logged_with_its_cause() {
     let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
     assert_eq!(errors.len(), 1, "{lines:?}");
     assert!(
-        errors[0]["fields"]["error"].as_str().unwrap().contains("announced with 10 bytes, but has 4"),
+        errors[0]["fields"]["error"].as_str().unwrap().contains("announced with 100000 bytes, but has 4"),
         "{errors:?}"
     );
 }

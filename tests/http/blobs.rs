@@ -47,6 +47,53 @@ async fn an_empty_blob_is_a_blob() {
     server.call("GET", format!("/v2/a/blobs/{EMPTY}")).header("range", "bytes=0-").send().await.expect(200);
 }
 
+#[tokio::test]
+async fn a_small_blob_comes_from_memory_where_there_is_a_link() {
+    let driver = Arc::new(InMemoryDriver::new());
+    let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
+    let digest = server.push_blob("a", "content").await;
+    let url = format!("/v2/a/blobs/{digest}");
+    server.call("GET", &url).send().await.expect(200);
+    let files = server.files().await;
+    let (data, _) = files.iter().find(|(path, _)| path.ends_with("/data")).unwrap();
+    driver.delete(&data.parse().unwrap()).await.unwrap();
+
+    let answer = server.call("GET", &url).send().await.expect(200);
+    assert_eq!((answer.header("content-length"), answer.body.as_ref()), ("7", b"content".as_ref()));
+    // What is in memory is content. Whether a push can do without sending it is asked of the store.
+    server.call("HEAD", &url).send().await.expect(404);
+    server.call("GET", format!("/v2/b/blobs/{digest}")).send().await.expect(404);
+    server.call("DELETE", &url).send().await.expect(202);
+    server.call("GET", &url).send().await.expect(404);
+}
+
+#[tokio::test]
+async fn a_range_of_a_small_blob_is_the_same_from_memory() {
+    let server = Server::new();
+    let digest = server.push_blob("a", "content").await;
+    let url = format!("/v2/a/blobs/{digest}");
+    for _ in 0..2 {
+        let part = server.call("GET", &url).header("range", "bytes=2-4").send().await.expect(206);
+        assert_eq!((part.header("content-range"), part.body.as_ref()), ("bytes 2-4/7", b"nte".as_ref()));
+        server.call("GET", &url).header("range", "bytes=7-").send().await.expect(416);
+        server.call("GET", &url).send().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_small_blob_is_not_kept() {
+    let driver = Arc::new(InMemoryDriver::new());
+    let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
+    let digest = server.push_blob("a", "content").await;
+    let files = server.files().await;
+    let (data, _) = files.iter().find(|(path, _)| path.ends_with("/data")).unwrap();
+    for content in ["con", "content"] {
+        driver.put_content(&data.parse().unwrap(), content.into(), PutMode::Overwrite).await.unwrap();
+        let answer = server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect(200);
+        assert_eq!(answer.body, content);
+    }
+}
+
 /// As a power failure leaves of files that were never synced: the data, or the layer link.
 #[tokio::test]
 async fn an_empty_file_in_the_place_of_a_blob_or_its_link_is_none_and_a_push_heals_it() {

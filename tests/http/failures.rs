@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sampan_driver::ErrorKind;
 
 use crate::support::odd_driver::Oddity;
 use crate::support::{OddDriver, Server, Setup};
 
 async fn with_blob() -> (OddDriver, Server, String) {
+    with_blob_of("0123456789").await
+}
+
+async fn with_blob_of(content: impl Into<Bytes>) -> (OddDriver, Server, String) {
     let driver = OddDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
-    let digest = server.push_blob("a", "0123456789").await;
+    let digest = server.push_blob("a", content).await;
     (driver, server, format!("/v2/a/blobs/{digest}"))
 }
 
@@ -41,12 +46,22 @@ async fn a_failing_store_is_a_5xx_without_its_cause() {
 #[tokio::test]
 async fn a_blob_whose_reading_ends_early_breaks_the_answer() {
     for oddity in [Oddity::EndsAfter(4), Oddity::BreaksAfter(4)] {
-        let (driver, server, blob) = with_blob().await;
+        // Too large to be read before the answer begins.
+        let (driver, server, blob) = with_blob_of(vec![b'x'; 100_000]).await;
         driver.be(oddity.clone());
         for range in ["bytes=0-9", "bytes=0-1,3-4", "none"] {
             let result = server.call("GET", &blob).header("range", range).try_send().await;
             assert!(result.is_err(), "{oddity:?} {range}: {result:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_small_blob_whose_reading_ends_early_is_a_500() {
+    for oddity in [Oddity::EndsAfter(4), Oddity::BreaksAfter(4)] {
+        let (driver, server, blob) = with_blob().await;
+        driver.be(oddity);
+        server.call("GET", &blob).send().await.expect_error(500, "UNKNOWN");
     }
 }
 

@@ -158,7 +158,8 @@ fn registry(world: &Arc<World>, actor: usize, role: Role, grace: Option<Duration
         Clock::new(move || world.now())
     };
     let limits = Limits { delete: true, ..Limits::default() };
-    Registry::builder(world.seen_by(actor, role)).limits(limits).clock(clock).gc_grace(grace).build()
+    let builder = Registry::builder(world.seen_by(actor, role)).limits(limits).clock(clock).gc_grace(grace);
+    builder.blob_cache_bytes(0).build() // What is gone from the store is to be missed.
 }
 
 /// Collects again and again, and is killed now and then.
