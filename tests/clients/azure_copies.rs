@@ -2,7 +2,7 @@
 
 use sampan_engine::oci::Digest;
 
-use super::support::{BadLine, Fault, Sort, StoreServer, random, registry};
+use super::support::{BadLine, Fault, Sort, StoreServer, random, registry, without_purge};
 
 #[test]
 #[ignore = "needs azurite"]
@@ -13,7 +13,7 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
     let line = BadLine::to(account.0);
     let url = format!("http://{}/{}", line.address, account.1);
     let config = store.config_as("azure", "copies", |section| section["serviceurl"] = url.into());
-    let registry = registry(directory.path(), &config);
+    let registry = registry(directory.path(), &without_purge(&config));
     let send = |method: &str, path: &str, body: &[u8]| registry.wire().send(method, path, &[], body);
 
     for (status, times) in [("pending", 3), ("failed", 1), ("aborted", 1)] {

@@ -8,7 +8,9 @@ use std::thread;
 use sampan_engine::oci::Digest;
 use tempfile::TempDir;
 
-use super::support::{Answer, BadLine, Fault, RegistryProcess, Sort, StoreServer, random, registry};
+use super::support::{
+    Answer, BadLine, Fault, RegistryProcess, Sort, StoreServer, random, registry, without_purge,
+};
 
 /// A registry at the end of a line.
 struct Place {
@@ -28,7 +30,7 @@ impl Place {
             section["chunksize"] = (5 << 20).into();
             section["regionendpoint"] = format!("http://{}", line.address).into();
         });
-        let registry = registry(directory.path(), &config);
+        let registry = registry(directory.path(), &without_purge(&config));
         Self { line, registry, _directory: directory, _store: store }
     }
 

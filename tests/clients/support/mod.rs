@@ -24,7 +24,7 @@ pub(crate) use registry::{
     registry_command, write_config,
 };
 pub(crate) use site::Site;
-pub(crate) use store::StoreServer;
+pub(crate) use store::{StoreServer, without_purge};
 pub(crate) use token_server::TokenServer;
 pub(crate) use tool::{fail, run, tool};
 pub(crate) use wire::{Answer, Wire};

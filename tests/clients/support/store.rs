@@ -76,6 +76,12 @@ impl StoreServer {
     }
 }
 
+/// The same configuration without the purge of uploads, whose requests, at a random time, would be among those that are
+/// counted or made to fail.
+pub(crate) fn without_purge(config: &str) -> String {
+    config.replace("  delete:", "  maintenance: {uploadpurging: {enabled: false}}\n  delete:")
+}
+
 impl Drop for StoreServer {
     fn drop(&mut self) {
         let Some(directory) = &self.own else { return };
