@@ -94,7 +94,7 @@ impl LinkedBlobs {
         }
     }
 
-    /// Opens a range of the blob. What is small comes from memory once it was read: its link is looked for then, its data not.
+    /// Opens a range of the blob. What is small and read often comes from memory: its link is looked for then, its data not.
     ///
     /// # Errors
     ///

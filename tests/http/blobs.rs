@@ -53,7 +53,9 @@ async fn a_small_blob_comes_from_memory_where_there_is_a_link() {
     let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
     let digest = server.push_blob("a", "content").await;
     let url = format!("/v2/a/blobs/{digest}");
-    server.call("GET", &url).send().await.expect(200);
+    for _ in 0..2 {
+        server.call("GET", &url).send().await.expect(200);
+    }
     let files = server.files().await;
     let (data, _) = files.iter().find(|(path, _)| path.ends_with("/data")).unwrap();
     driver.delete(&data.parse().unwrap()).await.unwrap();
@@ -72,7 +74,7 @@ async fn a_range_of_a_small_blob_is_the_same_from_memory() {
     let server = Server::new();
     let digest = server.push_blob("a", "content").await;
     let url = format!("/v2/a/blobs/{digest}");
-    for _ in 0..2 {
+    for _ in 0..3 {
         let part = server.call("GET", &url).header("range", "bytes=2-4").send().await.expect(206);
         assert_eq!((part.header("content-range"), part.body.as_ref()), ("bytes 2-4/7", b"nte".as_ref()));
         server.call("GET", &url).header("range", "bytes=7-").send().await.expect(416);
@@ -87,7 +89,7 @@ async fn a_damaged_small_blob_is_not_kept() {
     let digest = server.push_blob("a", "content").await;
     let files = server.files().await;
     let (data, _) = files.iter().find(|(path, _)| path.ends_with("/data")).unwrap();
-    for content in ["con", "content"] {
+    for content in ["con", "con", "content"] {
         driver.put_content(&data.parse().unwrap(), content.into(), PutMode::Overwrite).await.unwrap();
         let answer = server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect(200);
         assert_eq!(answer.body, content);
