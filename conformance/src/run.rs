@@ -120,7 +120,7 @@ fn large_bytes() -> Result<Option<u64>, Failed> {
 }
 
 fn patience(large_bytes: Option<u64>) -> Duration {
-    Duration::from_secs(600 + large_bytes.unwrap_or(0) / (1 << 20))
+    Duration::from_secs(300 + large_bytes.unwrap_or(0) / (1 << 20))
 }
 
 /// Each clause has a runtime of its own, so that what one leaves running cannot disturb another.

@@ -39,13 +39,13 @@ pub(crate) async fn resolve(
     let canonical = if digest.is_canonical() {
         digest.clone()
     } else {
-        match read_whole(driver, &entry(digest.clone())).await? {
+        match read_unless_empty(driver, &entry(digest.clone())).await? {
             Some(canonical) => canonical,
             None => return Ok(None),
         }
     };
     let canonical_link = entry(canonical.clone());
-    match read_whole(driver, &canonical_link).await? {
+    match read_unless_empty(driver, &canonical_link).await? {
         Some(target) if target == canonical => Ok(Some(canonical)),
         Some(target) => {
             Err(Error::Corrupt(canonical_link.path(), format!("it names {target} instead").into()))
@@ -57,7 +57,7 @@ pub(crate) async fn resolve(
 /// The digest in a link; `None` when there is no link, or nothing in it.
 ///
 /// A driver that reads a missing file as an empty one is found out all the same.
-async fn read_whole(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Option<Digest>> {
+async fn read_unless_empty(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Option<Digest>> {
     let path = entry.path();
     match driver.get_content_if_any(&path).await? {
         Some(content) if content.is_empty() => match driver.stat_if_any(&path).await? {

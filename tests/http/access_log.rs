@@ -8,7 +8,9 @@ use http::Request;
 use sampan::auth::Silly;
 use sampan::http::{HttpOptions, TrustedProxies};
 use sampan::serve::{Peer, PeerAddress, Scheme};
-use sampan_driver::ErrorKind;
+use sampan_driver::{ErrorKind, PutMode, StorageDriver};
+use sampan_driver_inmemory::InMemoryDriver;
+use sampan_engine::layout::Entry;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -36,14 +38,20 @@ impl Write for Log {
 impl Log {
     /// The lines of this API that `work` makes appear.
     async fn of(work: impl Future<Output = ()>) -> Vec<Value> {
+        let mut lines = Self::all(work).await;
+        lines.retain(|line| line["target"].as_str().unwrap().starts_with("sampan::http"));
+        lines
+    }
+
+    /// All lines that `work` makes appear.
+    async fn all(work: impl Future<Output = ()>) -> Vec<Value> {
         // One subscriber for all threads: scoped ones would race for what `tracing` remembers of each call.
         static SUBSCRIBED: Once = Once::new();
         SUBSCRIBED.call_once(|| tracing_subscriber::fmt().json().with_writer(|| Log).init());
         LOGGED.take();
         work.await;
         let text = String::from_utf8(LOGGED.take()).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["target"].as_str().unwrap().starts_with("sampan::http")).collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
@@ -175,6 +183,26 @@ async fn a_response_that_breaks_off_is_logged_with_its_cause() {
         errors[0]["fields"]["error"].as_str().unwrap().contains("announced with 100000 bytes, but has 4"),
         "{errors:?}"
     );
+}
+
+#[tokio::test]
+async fn a_small_blob_that_is_damaged_is_told_with_its_place() {
+    let driver = Arc::new(InMemoryDriver::new());
+    let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
+    let digest = server.push_blob("a", "content").await;
+    let data = Entry::Blob(digest.clone()).path();
+    driver.put_content(&data, "damaged".into(), PutMode::Overwrite).await.unwrap();
+    let lines = Log::all(async {
+        for _ in 0..2 {
+            server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect(200);
+        }
+    })
+    .await;
+    let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "{lines:?}");
+    assert_eq!(errors[0]["fields"]["path"], data.to_string());
+    let message = errors[0]["fields"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("the data of blob {digest} are damaged")), "{message}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::staging::Staged;
 use crate::store::Store;
 
 /// Enough for a disk to be busy with, and little enough to wait for at the end (`docs/performance.md`).
-const STEP_BYTES: u64 = 16 * 1024 * 1024;
+pub(crate) const STEP_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The syncs of one staged file before its commit, one at a time.
 #[derive(Debug, Default)]
@@ -60,6 +60,17 @@ impl WriteOut {
     /// Whether the file is still there, as far as is known without waiting.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.failed.map_or(Ok(()), |errno| Err(Failure::NotOnDisk(errno)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_begun(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// That of a file which the disk did not take.
+    #[cfg(test)]
+    pub(crate) fn failed(errno: Errno) -> Self {
+        Self { failed: Some(errno), ..Self::default() }
     }
 
     /// Waits for the sync under way.

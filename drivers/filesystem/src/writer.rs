@@ -191,3 +191,46 @@ impl FileWriter for FilesystemWriter {
         self.remove().await.map_err(|failure| store.error(Operation::Cancel, &path, failure))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::write_out::STEP_BYTES;
+
+    async fn writer() -> (TempDir, FilesystemWriter) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(dir.path().to_owned(), 25).unwrap());
+        let path = "/upload".parse().unwrap();
+        let mode = WriteMode::Create(Default::default());
+        (dir, FilesystemWriter::open(store, &path, mode).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_written_goes_to_the_disk_before_the_end() {
+        let (dir, mut writer) = writer().await;
+        let chunk = Bytes::from(vec![b'x'; BATCH_BYTES]);
+        let chunks = STEP_BYTES / chunk.len() as u64;
+        for _ in 0..chunks {
+            writer.take(chunk.clone()).await.unwrap();
+            assert!(!writer.write_out.has_begun(), "less than a step is in the file");
+        }
+        writer.take(chunk).await.unwrap();
+        assert!(writer.write_out.has_begun());
+        writer.publish(&"/blob".parse().unwrap()).await.unwrap();
+        let published = std::fs::metadata(dir.path().join("blob")).unwrap();
+        assert_eq!(published.len(), STEP_BYTES + BATCH_BYTES as u64);
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_did_not_take_is_neither_published_nor_measured() {
+        let (dir, mut writer) = writer().await;
+        writer.write_out = WriteOut::failed(Errno::IO);
+        assert!(matches!(writer.flush_and_measure().await, Err(Failure::NotOnDisk(Errno::IO))));
+        let published = writer.publish(&"/blob".parse().unwrap()).await;
+        assert!(matches!(published, Err(Failure::NotOnDisk(Errno::IO))));
+        assert!(!dir.path().join("blob").exists());
+    }
+}

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use sampan_driver::DriverConfig;
 use sampan_driver_object_store::S3Config;
 
-/// More than the five seconds within which the store must have answered, for other tests want the processor, too;
-/// and less than the minute that other requests have.
-const SOON: Duration = Duration::from_secs(45);
+/// Some more than the five seconds within which the store must have answered: other tests want the processor, too.
+const SOON: Duration = Duration::from_secs(8);
 
 /// A server that answers each connection with `answer` and closes it.
 fn server(answer: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
