@@ -77,7 +77,10 @@ impl SmallBlobs {
                 self.contents.insert(canonical, content.clone());
             } else {
                 // The client, who can compare it too, is the one to refuse it.
-                tracing::error!(%path, "the data of blob {canonical} are damaged: they hash to {actual}");
+                tracing::error!(
+                    %path,
+                    "the data of blob {canonical} are damaged: they hash to {actual}; remove the file and push the image again"
+                );
             }
         }
         Ok(FileReader::of_content(size_bytes, range, content))
