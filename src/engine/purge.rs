@@ -7,6 +7,7 @@ use sampan_driver::{ErrorKind, PutMode, StorageDriverExt, WriteMode};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::catalog::Content;
 use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
 use crate::session::Purpose;
@@ -55,7 +56,7 @@ impl Registry {
     /// When the repositories cannot be listed.
     pub async fn purge_uploads(&self, options: &PurgeOptions) -> Result<PurgeReport> {
         let mut report = PurgeReport::default();
-        let mut names = self.directories("");
+        let mut names = self.repositories_with(Content::Uploads, "");
         while let Some(name) = names.try_next().await? {
             let mut uploads = self.driver().list(&layout::uploads(&name), None);
             while let Some(entry) = uploads.try_next().await? {

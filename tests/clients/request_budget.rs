@@ -75,6 +75,14 @@ fn pushes_and_pulls_take_few_requests() {
     let sent = store.sent_by(&registry, |registry| get(&mut registry.wire(), &blob));
     check("GET of a small blob that it has given twice", 1, sent);
 
+    let registry = store.registry();
+    (0..120).for_each(|number| put_index(&mut registry.wire(), &format!("catalog/of-{number}")));
+    // The root, `catalog`, a listing for each repository, and those that were read ahead.
+    let page =
+        |n: usize| store.count(|registry| get_path(&mut registry.wire(), &format!("/v2/_catalog?n={n}")));
+    check("a page of 100 of 121 repositories", 2 + 100 + 1 + 16, page(100));
+    check("all of 121 repositories", 2 + 121, page(1000));
+
     assert!(over.is_empty(), "{}", over.join("\n"));
 }
 
@@ -183,11 +191,23 @@ fn put_manifest(wire: &mut Wire, manifest: &str) {
     assert_eq!(put.status, 201, "{}", String::from_utf8_lossy(&put.body));
 }
 
+/// Makes a repository of one index with nothing in it.
+fn put_index(wire: &mut Wire, repository: &str) {
+    let index = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}"#);
+    let path = format!("/v2/{repository}/manifests/latest");
+    assert_eq!(wire.send("PUT", &path, &[("Content-Type", INDEX)], index.as_bytes()).status, 201);
+}
+
 fn get(wire: &mut Wire, path: &str) {
-    assert_eq!(wire.send("GET", &format!("/v2/app/{path}"), &[], b"").status, 200);
+    get_path(wire, &format!("/v2/app/{path}"));
+}
+
+fn get_path(wire: &mut Wire, path: &str) {
+    assert_eq!(wire.send("GET", path, &[], b"").status, 200);
 }
 
 /// How long a registry believes that there is no collection.
 const NOTICE: Duration = Duration::from_secs(2);
 
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

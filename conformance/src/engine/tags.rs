@@ -84,7 +84,22 @@ async fn belong_to_their_repository(ctx: Context) -> Result<(), Failed> {
 
 async fn repositories_are_listed_in_pages(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
-    let names = ["a", "a/b", "a/b/c", "a0", "b/c/d", "library/nginx"];
+    // By components: what lies below `a` comes before `a-b`.
+    let names = [
+        "0",
+        "0/1",
+        "a",
+        "a/0",
+        "a/b",
+        "a/b/c",
+        "a/z",
+        "a-b",
+        "a-b/c",
+        "a.b",
+        "a0",
+        "b/c/d",
+        "library/nginx",
+    ];
     for name in names {
         client.push_image(name, &image, "latest").await?;
     }
