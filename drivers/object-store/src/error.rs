@@ -162,6 +162,7 @@ fn kind_of_answer(status: u16, text: &str) -> ErrorKind {
         401 | 403 => ErrorKind::PermissionDenied,
         400 if says(&["ExpiredToken", "InvalidToken", "InvalidAccessKeyId"]) => ErrorKind::PermissionDenied,
         501 => ErrorKind::Unsupported,
+        400 if says(&["NotImplemented"]) => ErrorKind::Unsupported,
         408 | 429 | 500..=599 => ErrorKind::Unavailable,
         _ if says(&["SlowDown", "InternalError", "RequestTimeout", "ServerBusy"]) => ErrorKind::Unavailable,
         _ => ErrorKind::Other,

@@ -9,6 +9,7 @@ use http::Method;
 use object_store::path::Path;
 use object_store::{Error as StoreError, PutMode, PutOptions, PutPayload, UpdateVersion};
 use sampan_driver::{BuildError, DriverPath, ErrorKind};
+use tokio::time::{Instant, timeout_at};
 
 use crate::bucket::{Bucket, Raw};
 use crate::client::{Client, PageRequest};
@@ -19,33 +20,25 @@ use crate::signed::SignedRequest;
 /// Tries the store through `client`, which gives up soon, and fills in what was found out.
 pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
-    let below = bucket.keys.below(&DriverPath::root());
-    let request = PageRequest { prefix: &below, after: None, delimited: false, limit: 1, token: None };
-    match tokio::time::timeout(PATIENCE, client.page(request)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => return Err(refused(name, &error)),
-        Err(_) => return Err(no_answer(name)),
-    }
-    let key = bucket.keys.private(&format!("probe-{:032x}", rand::random::<u128>()));
-    let found = match tokio::time::timeout(PATIENCE, conditional(client, &key)).await {
-        Ok(found) => found,
-        Err(_) => return Err(no_answer(name)),
-    };
-    match tokio::time::timeout(PATIENCE, bucket.delete_objects(vec![key])).await {
+    look(bucket, client).await?;
+    let mut tried = Vec::new();
+    let found = conditional(bucket, client, &mut tried).await;
+    match tokio::time::timeout(PATIENCE, bucket.delete_objects(tried)).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => tracing::debug!(error = chain(&failure), "the probe object was not removed"),
         Err(_) => tracing::debug!("the probe object was not removed in time"),
     }
     bucket.conditional = match found {
         Ok(found) => found,
-        Err(error) if kind_of(&error) == ErrorKind::PermissionDenied => {
+        Err(Trouble::Lasting(error)) if kind_of(&error) == ErrorKind::PermissionDenied => {
             tracing::warn!(
                 error = chain(&error),
                 "storage.{name}: these credentials may read but not write, so pushes and deletions will fail"
             );
             Conditional::NONE
         }
-        Err(error) => return Err(refused(name, &error)),
+        Err(Trouble::Lasting(error)) => return Err(refused(name, &error)),
+        Err(Trouble::Passing(problem)) => return Err(undecided(name, &problem)),
     };
     warn_of_replicas(name, bucket.conditional);
     if let Some(raw) = &bucket.raw {
@@ -55,10 +48,37 @@ pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), Bu
     Ok(())
 }
 
+/// Lists a little: a mistake in the configuration shows here.
+async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
+    let name = bucket.name;
+    let below = bucket.keys.below(&DriverPath::root());
+    let request = PageRequest { prefix: &below, after: None, delimited: false, limit: 1, token: None };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match timeout_at(end, client.page(request)).await {
+            Ok(Ok(_)) => return Ok(()),
+            // A store that says how busy it is was found, and is what it should be.
+            Ok(Err(error)) if is_busy(&error) && Instant::now() + PAUSE < end => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Ok(Err(error)) => return Err(refused(name, &error)),
+            Err(_) => return Err(no_answer(name)),
+        }
+    }
+}
+
 fn no_answer(name: &str) -> BuildError {
     BuildError::new(format!(
         "storage.{name}: no answer within {} seconds; check the endpoint, the network, and that there are credentials",
         PATIENCE.as_secs()
+    ))
+}
+
+fn undecided(name: &str, problem: &str) -> BuildError {
+    BuildError::new(format!(
+        "storage.{name}: within {} seconds the store did not show whether it honours conditional writes, which registries \
+         over one bucket depend on; start again when the store is well; the last problem: {problem}",
+        PROBING.as_secs()
     ))
 }
 
@@ -72,51 +92,147 @@ fn warn_of_replicas(name: &str, found: Conditional) {
     }
 }
 
-/// Tries conditions that hold and conditions that do not: a store that knows nothing of them says yes to all.
-async fn conditional(client: &Client, key: &Path) -> Result<Conditional, StoreError> {
-    let put = async |content: &'static str, mode: PutMode| {
-        let options = PutOptions { mode, ..Default::default() };
-        client.objects().put_opts(key, PutPayload::from_static(content.as_bytes()), options).await
-    };
-    let first = put("1", PutMode::Overwrite).await?;
-    let version = UpdateVersion { e_tag: first.e_tag, version: first.version };
-    let create = refuses(put("2", PutMode::Create).await)?;
-    let version = match create {
-        true => version,
-        false => {
-            let again = put("1", PutMode::Overwrite).await?;
-            UpdateVersion { e_tag: again.e_tag, version: again.version }
-        }
-    };
-    if version.e_tag.is_none() && version.version.is_none() {
-        return Ok(Conditional { create, update: UpdateMatch::Unsupported });
-    }
-    let stale = UpdateVersion {
-        e_tag: Some(format!("\"{:032x}\"", 0)),
-        version: version.version.as_ref().map(|_| "1".into()),
-    };
-    if !refuses(put("3", PutMode::Update(stale)).await)? {
-        return Ok(Conditional { create, update: UpdateMatch::Unsupported });
-    }
-    for update in [UpdateMatch::Quoted, UpdateMatch::Unquoted] {
-        let Some(mode) = update.mode(&version) else { continue };
-        if put("4", mode).await.is_ok() {
-            return Ok(Conditional { create, update });
-        }
-    }
-    Ok(Conditional { create, update: UpdateMatch::Unsupported })
+/// Why there is no finding.
+enum Trouble {
+    /// The answer would be the same tomorrow: credentials, a wrong bucket.
+    Lasting(StoreError),
+    /// The store is busy, or an answer was lost: this says nothing about conditional writes.
+    Passing(String),
 }
 
-/// Whether the store saw that a condition did not hold. That it cannot look is an answer too, and no error.
-fn refuses<T>(answer: Result<T, StoreError>) -> Result<bool, StoreError> {
-    match answer {
-        Ok(_) => Ok(false),
-        Err(error) if is_precondition(&error) => Ok(true),
-        Err(error) => match kind_of(&error) {
-            ErrorKind::Unsupported | ErrorKind::Unavailable | ErrorKind::Other => Ok(false),
-            _ => Err(error),
-        },
+/// Finds out what the store makes of conditional writes, and begins anew for as long as answers say nothing about that.
+///
+/// Each attempt has a key of its own, so that a request of the attempt before, which may still be carried out, disturbs
+/// nothing. The keys are added to `tried`.
+async fn conditional(
+    bucket: &Bucket,
+    client: &Client,
+    tried: &mut Vec<Path>,
+) -> Result<Conditional, Trouble> {
+    let end = Instant::now() + PROBING;
+    let mut problem = "there was no answer".to_owned();
+    loop {
+        let key = bucket.keys.private(&format!("probe-{:032x}", rand::random::<u128>()));
+        tried.push(key.clone());
+        match timeout_at(end, Attempt { client, key }.run()).await {
+            Ok(Err(Trouble::Passing(passing))) => problem = passing,
+            Ok(answer) => return answer,
+            Err(_) => return Err(Trouble::Passing(problem)),
+        }
+        tracing::debug!(problem, "conditional writes are tried again");
+        tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// One run of the probe, with an object of its own.
+struct Attempt<'a> {
+    client: &'a Client,
+    key: Path,
+}
+
+/// What an answer says about a condition.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Finding {
+    /// The store wrote the object.
+    Wrote,
+    /// The store saw that the condition did not hold.
+    Refused,
+    /// The store says that it cannot look.
+    Unsupported,
+}
+
+impl Attempt<'_> {
+    /// Tries conditions that hold and conditions that do not. A store that ignores them says yes to all.
+    async fn run(&self) -> Result<Conditional, Trouble> {
+        let version = self.write().await?;
+        // There is an object by now, so that to write it is proof, and so is the refusal.
+        let create = match self.put("create", PutMode::Create).await? {
+            Finding::Refused => true,
+            Finding::Wrote | Finding::Unsupported => false,
+        };
+        let version = if create { version } else { self.write().await? };
+        let update = self.update(&version).await?;
+        Ok(Conditional { create, update })
+    }
+
+    async fn update(&self, version: &UpdateVersion) -> Result<UpdateMatch, Trouble> {
+        if version.e_tag.is_none() && version.version.is_none() {
+            return Ok(UpdateMatch::Unsupported);
+        }
+        let stale = UpdateVersion {
+            e_tag: Some(format!("\"{:032x}\"", 0)),
+            version: version.version.as_ref().map(|_| "1".into()),
+        };
+        if self.put("stale", PutMode::Update(stale)).await? != Finding::Refused {
+            return Ok(UpdateMatch::Unsupported);
+        }
+        for (update, content) in [(UpdateMatch::Quoted, "quoted"), (UpdateMatch::Unquoted, "unquoted")] {
+            let Some(mode) = update.mode(version) else { continue };
+            match self.put(content, mode).await? {
+                Finding::Wrote => return Ok(update),
+                Finding::Unsupported => return Ok(UpdateMatch::Unsupported),
+                Finding::Refused => {}
+            }
+            // The client sends a request again whose answer was lost, and that one meets the success of the first.
+            let found = self.read().await?;
+            if found == content {
+                return Ok(update);
+            }
+            if found != FIRST {
+                return Err(Trouble::Passing(format!(
+                    "the probe object is {found:?}, which is not expected"
+                )));
+            }
+        }
+        Ok(UpdateMatch::Unsupported)
+    }
+
+    /// Writes the object, whatever was there.
+    async fn write(&self) -> Result<UpdateVersion, Trouble> {
+        let options = PutOptions { mode: PutMode::Overwrite, ..Default::default() };
+        match self
+            .client
+            .objects()
+            .put_opts(&self.key, PutPayload::from_static(FIRST.as_bytes()), options)
+            .await
+        {
+            Ok(put) => Ok(UpdateVersion { e_tag: put.e_tag, version: put.version }),
+            // An answer to a plain write that is not understood comes from something that is no such store.
+            Err(error) if kind_of(&error) == ErrorKind::Other => Err(Trouble::Lasting(error)),
+            Err(error) => Err(trouble(error)),
+        }
+    }
+
+    async fn put(&self, content: &'static str, mode: PutMode) -> Result<Finding, Trouble> {
+        let options = PutOptions { mode, ..Default::default() };
+        let payload = PutPayload::from_static(content.as_bytes());
+        match self.client.objects().put_opts(&self.key, payload, options).await {
+            Ok(_) => Ok(Finding::Wrote),
+            Err(error) if is_precondition(&error) => Ok(Finding::Refused),
+            Err(error) if kind_of(&error) == ErrorKind::Unsupported => Ok(Finding::Unsupported),
+            Err(error) => Err(trouble(error)),
+        }
+    }
+
+    async fn read(&self) -> Result<String, Trouble> {
+        let answer = self.client.objects().get_opts(&self.key, Default::default()).await.map_err(trouble)?;
+        let content = answer.bytes().await.map_err(trouble)?;
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    }
+}
+
+/// Whether an error goes away by itself. What is not understood may.
+fn trouble(error: StoreError) -> Trouble {
+    match kind_of(&error) {
+        ErrorKind::Unavailable | ErrorKind::Other => Trouble::Passing(chain(&error)),
+        _ => Trouble::Lasting(error),
+    }
+}
+
+/// Whether the store itself said that it is busy or in trouble; no answer at all is another matter.
+fn is_busy(error: &StoreError) -> bool {
+    let text = chain(error);
+    ["code: 429", "code: 500", "code: 502", "code: 503", "code: 504"].iter().any(|code| text.contains(code))
 }
 
 /// Uploads that are never finished cost storage for ever unless the bucket has a rule against them.
@@ -198,5 +314,13 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
     BuildError::new(format!("storage.{name}: {remedy}; the store says: {text}"))
 }
 
-/// For each of the steps; a mistake in the configuration shows in the first.
+/// For each of the other steps; a mistake in the configuration shows in the first.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For conditional writes. A store is busiest when all registries over it start.
+const PROBING: Duration = Duration::from_secs(15);
+
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What the probe object holds at first.
+const FIRST: &str = "first";

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/s3.rs"]
+mod s3;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -111,4 +114,103 @@ async fn no_tls_where_there_is_some_is_told() {
         let _ = stream.write_all(&[21, 3, 1, 0, 2, 2, 70]);
     });
     check(&format!("http://{there}"), &["does not speak plain HTTP", "https://"]).await;
+}
+
+/// What a store makes of conditional writes is found by an answer that proves it; trouble at the start proves nothing.
+mod conditional_writes {
+    use std::sync::Arc;
+
+    use futures::StreamExt;
+    use sampan_driver::{DriverPath, PutMode, StorageDriver, WriteHint, WriteMode};
+
+    use super::*;
+    use crate::s3::{Conditions, Fault, S3, Sort};
+
+    async fn open(store: &S3) -> Result<Arc<dyn StorageDriver>, String> {
+        let config: S3Config = serde_json::from_str(&store.section("")).unwrap();
+        config.build().await.map_err(|error| error.to_string())
+    }
+
+    /// Whether the driver sends conditions with what must not exist, and with what must still be the same.
+    async fn conditions(driver: &Arc<dyn StorageDriver>, store: &S3) -> (bool, bool) {
+        let staged: DriverPath = "/up/data".parse().unwrap();
+        store.take_seen();
+        driver.put_content(&"/lock".parse().unwrap(), "1".into(), PutMode::Create).await.unwrap();
+        let begun = driver.writer(&staged, WriteMode::Create(WriteHint::default())).await.unwrap();
+        begun.close().await.unwrap();
+        let mut again = driver.writer(&staged, WriteMode::Append).await.unwrap();
+        again.write("more".into()).await.unwrap();
+        again.close().await.unwrap();
+        let seen = store.take_seen();
+        let sent = |sort| seen.iter().any(|(seen, _)| *seen == sort);
+        (sent(Sort::Create), sent(Sort::Update))
+    }
+
+    #[tokio::test]
+    async fn are_found_whatever_goes_wrong_for_a_moment() {
+        let (busy, down) = (Fault::Answer(503, "SlowDown"), Fault::Answer(500, "InternalError"));
+        let (mut cases, late) = (Vec::new(), Fault::CutBeforeAnswer);
+        for (sort, fault, after, times) in [
+            (Sort::List, busy, 0, 2),
+            (Sort::Put, busy, 0, 3),
+            (Sort::Put, late, 0, 1),
+            (Sort::Create, busy, 0, 2),
+            (Sort::Create, down, 0, 5),
+            (Sort::Create, late, 0, 1),
+            (Sort::Create, Fault::Answer(400, "RequestTimeout"), 0, 2),
+            (Sort::Update, busy, 0, 2),
+            (Sort::Update, busy, 1, 2),
+            (Sort::Update, late, 0, 1),
+            (Sort::Update, late, 1, 1),
+            (Sort::Update, late, 1, 2),
+            (Sort::Update, Fault::Answer(429, "TooManyRequests"), 1, 2),
+        ] {
+            cases.push((Conditions::Quoted, sort, fault, after, times));
+            cases.push((Conditions::Unquoted, sort, fault, after, times));
+        }
+        // What holds with quotes needs no third one.
+        cases.push((Conditions::Unquoted, Sort::Update, busy, 2, 2));
+        cases.push((Conditions::Unquoted, Sort::Update, late, 2, 1));
+        let checks = cases.into_iter().map(|(conditioned, sort, fault, after, times)| async move {
+            let store = S3::start(conditioned);
+            store.fail(sort, fault, after, times);
+            let driver = open(&store).await.unwrap();
+            let case = format!("{conditioned:?}, {fault:?} of {sort:?} after {after}, {times} times");
+            assert!(store.has_failed(), "{case}: did not come to pass");
+            assert_eq!(store.keys(), [""; 0], "{case}: something is left");
+            assert_eq!(conditions(&driver, &store).await, (true, true), "{case}");
+        });
+        // A few at a time: to make a client takes a while, and the store must answer within seconds.
+        futures::stream::iter(checks).buffer_unordered(4).collect::<Vec<()>>().await;
+    }
+
+    #[tokio::test]
+    async fn are_given_up_only_for_a_store_that_ignores_or_lacks_them() {
+        for conditioned in
+            [Conditions::Ignored, Conditions::NotImplemented(501), Conditions::NotImplemented(400)]
+        {
+            let store = S3::start(conditioned);
+            let driver = open(&store).await.unwrap();
+            assert_eq!(conditions(&driver, &store).await, (false, false), "{conditioned:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn are_not_guessed_at_when_trouble_goes_on() {
+        let cases = [
+            (Sort::Create, Fault::Answer(503, "SlowDown")),
+            (Sort::Update, Fault::Answer(500, "InternalError")),
+            (Sort::Update, Fault::CutBeforeAnswer),
+            (Sort::Create, Fault::Answer(400, "SomethingNew")),
+            (Sort::Update, Fault::Silence),
+        ];
+        let ends = cases.map(|(sort, fault)| async move {
+            let store = S3::start(Conditions::Quoted);
+            store.fail(sort, fault, 0, usize::MAX);
+            let error =
+                open(&store).await.err().unwrap_or_else(|| panic!("{fault:?} of {sort:?}: it started"));
+            assert!(error.contains("storage.s3") && error.contains("conditional writes"), "{error}");
+        });
+        futures::future::join_all(ends).await;
+    }
 }

@@ -1,0 +1,439 @@
+//! `S3`: as much of S3 as the driver asks for, over HTTP in this process, which fails when it is told to.
+//!
+//! `Faulty` is asked below the HTTP client; this one is asked through it, so that its own repetitions count as well.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+
+use percent_encoding::percent_decode_str;
+use time::OffsetDateTime;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sort {
+    /// Any of them.
+    Any,
+    /// Begins a multipart upload.
+    Begin,
+    Complete,
+    Copy,
+    CopyPart,
+    /// Writes an object that must not exist.
+    Create,
+    Delete,
+    Get,
+    Head,
+    List,
+    Other,
+    Part,
+    /// Writes an object, whatever was there.
+    Put,
+    /// Writes an object that must still be the one that is named.
+    Update,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// The store refuses, with a status and a code.
+    Answer(u16, &'static str),
+    /// The store does what it was asked for, and the connection is cut before its answer.
+    CutBeforeAnswer,
+    /// The connection is cut in the body of the answer.
+    CutInAnswer,
+    /// The store does nothing, and says nothing for as long as it lives.
+    Silence,
+}
+
+/// What the store makes of conditions.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Conditions {
+    #[default]
+    Quoted,
+    /// It compares with ETags without their quotes.
+    Unquoted,
+    /// It answers yes and does not look.
+    Ignored,
+    /// It answers that it does not know of them.
+    NotImplemented(u16),
+}
+
+/// A store with one bucket.
+pub(crate) struct S3 {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Never signalled: what waits for it waits for ever.
+    never: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    conditions: Conditions,
+    objects: BTreeMap<String, Object>,
+    uploads: BTreeMap<String, BTreeMap<usize, Vec<u8>>>,
+    plans: Vec<Plan>,
+    seen: Vec<(Sort, String)>,
+}
+
+struct Object {
+    content: Vec<u8>,
+    metadata: Vec<(String, String)>,
+    modified: OffsetDateTime,
+}
+
+struct Plan {
+    sort: Sort,
+    fault: Fault,
+    /// How many requests of the sort are spared first.
+    after: usize,
+    times: usize,
+}
+
+struct Request {
+    method: String,
+    key: String,
+    query: BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    /// What `HEAD` says the body has.
+    len: Option<usize>,
+}
+
+impl S3 {
+    pub(crate) fn start(conditions: Conditions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        shared.state().conditions = conditions;
+        let serving = shared.clone();
+        // These threads end with the process.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = serving.clone();
+                thread::spawn(move || while shared.serve_one(&stream).is_some() {});
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// The section of the configuration file, with `extra` keys in JSON.
+    pub(crate) fn section(&self, extra: &str) -> String {
+        format!(
+            r#"{{"region": "us-east-1", "bucket": "registry", "accesskey": "a", "secretkey": "b", "forcepathstyle": true,
+                "regionendpoint": "http://{}"{extra}}}"#,
+            self.address
+        )
+    }
+
+    /// After `after` requests of the sort, the next `times` go wrong.
+    pub(crate) fn fail(&self, sort: Sort, fault: Fault, after: usize, times: usize) {
+        self.shared.state().plans.push(Plan { sort, fault, after, times });
+    }
+
+    /// Whether all that was planned has gone wrong.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.shared.state().plans.is_empty()
+    }
+
+    /// The requests since the last call, with their keys.
+    pub(crate) fn take_seen(&self) -> Vec<(Sort, String)> {
+        std::mem::take(&mut self.shared.state().seen)
+    }
+
+    /// The keys of all objects.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.shared.state().objects.keys().cloned().collect()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Answers one request; `None` when the connection has ended.
+    fn serve_one(&self, stream: &TcpStream) -> Option<()> {
+        let request = read(&mut BufReader::new(stream))?;
+        let sort = request.sort();
+        let (fault, answer) = {
+            let mut state = self.state();
+            state.seen.push((sort, request.key.clone()));
+            let fault = state.fault(sort);
+            match fault {
+                Some(Fault::Answer(status, code)) => (fault, refusal(status, code)),
+                Some(Fault::Silence) => {
+                    let _state = self.never.wait_while(state, |_| true);
+                    return None;
+                }
+                _ => (fault, state.answer(sort, &request)),
+            }
+        };
+        if fault == Some(Fault::CutBeforeAnswer) {
+            return None;
+        }
+        let mut head = format!("HTTP/1.1 {} X\r\n", answer.status);
+        for (name, value) in &answer.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", answer.len.unwrap_or(answer.body.len())));
+        let (mut stream, is_cut) = (stream, fault == Some(Fault::CutInAnswer));
+        let shown = if is_cut { answer.body.len() / 2 } else { answer.body.len() };
+        stream.write_all(head.as_bytes()).ok()?;
+        if request.method != "HEAD" {
+            stream.write_all(&answer.body[..shown]).ok()?;
+        }
+        (!is_cut).then_some(())
+    }
+}
+
+impl State {
+    fn fault(&mut self, sort: Sort) -> Option<Fault> {
+        let index = self.plans.iter().position(|plan| [Sort::Any, sort].contains(&plan.sort))?;
+        let plan = &mut self.plans[index];
+        if plan.after > 0 {
+            plan.after -= 1;
+            return None;
+        }
+        plan.times -= 1;
+        let fault = plan.fault;
+        if plan.times == 0 {
+            self.plans.remove(index);
+        }
+        Some(fault)
+    }
+
+    fn answer(&mut self, sort: Sort, request: &Request) -> Answer {
+        match sort {
+            Sort::Begin => {
+                let id = format!("{:032x}", rand::random::<u128>());
+                self.uploads.insert(id.clone(), BTreeMap::new());
+                xml(format!(
+                    "<InitiateMultipartUploadResult><Bucket>registry</Bucket><Key>{}</Key><UploadId>{id}</UploadId>\
+                     </InitiateMultipartUploadResult>",
+                    request.key
+                ))
+            }
+            Sort::Part | Sort::CopyPart => self.part(sort, request),
+            Sort::Complete => match self.uploads.remove(&request.query["uploadId"]) {
+                None => refusal(404, "NoSuchUpload"),
+                Some(parts) => {
+                    let tag = self.put(request, parts.into_values().flatten().collect());
+                    xml(format!(
+                        "<CompleteMultipartUploadResult><ETag>{tag}</ETag></CompleteMultipartUploadResult>"
+                    ))
+                }
+            },
+            Sort::Copy => match self.source(request) {
+                None => refusal(404, "NoSuchKey"),
+                Some(content) => {
+                    let tag = self.put(request, content);
+                    xml(format!("<CopyObjectResult><ETag>{tag}</ETag></CopyObjectResult>"))
+                }
+            },
+            Sort::Create | Sort::Update => self.put_if(sort, request),
+            Sort::Put => {
+                let tag = self.put(request, request.body.clone());
+                yes(vec![("ETag".into(), tag)])
+            }
+            Sort::Delete => {
+                let keys = String::from_utf8_lossy(&request.body).into_owned();
+                for rest in keys.split("<Key>").skip(1) {
+                    self.objects.remove(rest.split("</Key>").next().unwrap());
+                }
+                if let Some(id) = request.query.get("uploadId") {
+                    self.uploads.remove(id);
+                }
+                xml("<DeleteResult></DeleteResult>".to_owned())
+            }
+            Sort::Get | Sort::Head => self.get(request),
+            Sort::List => self.list(request),
+            Sort::Any | Sort::Other => refusal(404, "NoSuchLifecycleConfiguration"),
+        }
+    }
+
+    fn part(&mut self, sort: Sort, request: &Request) -> Answer {
+        let content = match sort {
+            Sort::CopyPart => self.source(request).unwrap_or_default(),
+            _ => request.body.clone(),
+        };
+        let content = match request.headers.get("x-amz-copy-source-range") {
+            Some(range) => content[bounds(range, content.len())].to_vec(),
+            None => content,
+        };
+        let number: usize = request.query["partNumber"].parse().unwrap();
+        let Some(parts) = self.uploads.get_mut(&request.query["uploadId"]) else {
+            return refusal(404, "NoSuchUpload");
+        };
+        let tag = tag(&content);
+        parts.insert(number, content);
+        match sort {
+            Sort::CopyPart => xml(format!("<CopyPartResult><ETag>{tag}</ETag></CopyPartResult>")),
+            _ => yes(vec![("ETag".into(), tag)]),
+        }
+    }
+
+    fn put_if(&mut self, sort: Sort, request: &Request) -> Answer {
+        let found = self.objects.get(&request.key).map(|object| tag(&object.content));
+        let holds = match (self.conditions, sort) {
+            (Conditions::NotImplemented(status), _) => return refusal(status, "NotImplemented"),
+            (Conditions::Ignored, _) => true,
+            (_, Sort::Create) => found.is_none(),
+            (Conditions::Quoted, _) => found.as_ref() == request.headers.get("if-match"),
+            (Conditions::Unquoted, _) => {
+                found.as_deref().map(|tag| tag.trim_matches('"'))
+                    == request.headers.get("if-match").map(String::as_str)
+            }
+        };
+        if !holds {
+            return refusal(412, "PreconditionFailed");
+        }
+        let tag = self.put(request, request.body.clone());
+        yes(vec![("ETag".into(), tag)])
+    }
+
+    fn put(&mut self, request: &Request, content: Vec<u8>) -> String {
+        let metadata = request.headers.iter().filter(|(name, _)| name.starts_with("x-amz-meta-"));
+        let metadata = metadata.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let tag = tag(&content);
+        let object = Object { content, metadata, modified: OffsetDateTime::now_utc() };
+        self.objects.insert(request.key.clone(), object);
+        tag
+    }
+
+    fn source(&self, request: &Request) -> Option<Vec<u8>> {
+        let source = percent_decode_str(&request.headers["x-amz-copy-source"]).decode_utf8_lossy();
+        let key = source.trim_start_matches('/').strip_prefix("registry/")?;
+        Some(self.objects.get(key)?.content.clone())
+    }
+
+    fn get(&self, request: &Request) -> Answer {
+        let Some(object) = self.objects.get(&request.key) else { return refusal(404, "NoSuchKey") };
+        let whole = object.content.len();
+        let range = request.headers.get("range").map(|range| bounds(range, whole));
+        let mut headers = vec![
+            ("ETag".to_owned(), tag(&object.content)),
+            ("Last-Modified".to_owned(), object.modified.format(&Rfc2822).unwrap()),
+        ];
+        headers.extend(object.metadata.iter().cloned());
+        let body = match &range {
+            None => object.content.clone(),
+            Some(range) => {
+                let shown = format!("bytes {}-{}/{whole}", range.start, range.end - 1);
+                headers.push(("Content-Range".to_owned(), shown));
+                object.content[range.clone()].to_vec()
+            }
+        };
+        let len = Some(body.len());
+        Answer { status: if range.is_some() { 206 } else { 200 }, headers, body, len }
+    }
+
+    fn list(&self, request: &Request) -> Answer {
+        let asked = |name: &str| request.query.get(name).map_or("", String::as_str);
+        let (prefix, mut entries) = (asked("prefix"), String::new());
+        let mut groups = std::collections::BTreeSet::new();
+        for (key, object) in self.objects.range(asked("start-after").to_owned()..) {
+            let Some(rest) = key.strip_prefix(prefix) else { continue };
+            match rest.find('/').filter(|_| asked("delimiter") == "/") {
+                Some(slash) => _ = groups.insert(&key[..=prefix.len() + slash]),
+                None if key == asked("start-after") => {}
+                None => entries.push_str(&format!(
+                    "<Contents><Key>{key}</Key><LastModified>{}</LastModified><ETag>{}</ETag><Size>{}</Size></Contents>",
+                    object.modified.format(&Rfc3339).unwrap(),
+                    tag(&object.content),
+                    object.content.len()
+                )),
+            }
+        }
+        for group in groups {
+            entries.push_str(&format!("<CommonPrefixes><Prefix>{group}</Prefix></CommonPrefixes>"));
+        }
+        xml(format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"))
+    }
+}
+
+impl Request {
+    fn sort(&self) -> Sort {
+        let asks = |name: &str| self.query.contains_key(name);
+        let copies = self.headers.contains_key("x-amz-copy-source");
+        match self.method.as_str() {
+            "GET" if asks("list-type") => Sort::List,
+            "GET" if asks("lifecycle") || asks("uploads") => Sort::Other,
+            "GET" => Sort::Get,
+            "HEAD" => Sort::Head,
+            "PUT" if copies && asks("partNumber") => Sort::CopyPart,
+            "PUT" if copies => Sort::Copy,
+            "PUT" if asks("partNumber") => Sort::Part,
+            "PUT" if self.headers.contains_key("if-none-match") => Sort::Create,
+            "PUT" if self.headers.contains_key("if-match") => Sort::Update,
+            "PUT" => Sort::Put,
+            "POST" if asks("uploads") => Sort::Begin,
+            "POST" if asks("uploadId") => Sort::Complete,
+            _ => Sort::Delete,
+        }
+    }
+}
+
+fn read(stream: &mut impl BufRead) -> Option<Request> {
+    let mut line = String::new();
+    stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let mut words = line.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = BTreeMap::new();
+    loop {
+        line.clear();
+        stream.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    let mut body = vec![0; headers.get("content-length").map_or(0, |len| len.parse().unwrap())];
+    stream.read_exact(&mut body).ok()?;
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pair = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    };
+    let key = decode(path.trim_start_matches('/').strip_prefix("registry").unwrap_or_default());
+    let key = key.trim_start_matches('/').to_owned();
+    Some(Request { method, key, query: query.split('&').map(pair).collect(), headers, body })
+}
+
+/// The bytes that a header such as `bytes=0-99` means.
+fn bounds(range: &str, len: usize) -> std::ops::Range<usize> {
+    let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap();
+    first.parse().unwrap()..last.parse().map_or(len, |last: usize| (last + 1).min(len))
+}
+
+/// As with S3, the same content has the same tag.
+fn tag(content: &[u8]) -> String {
+    let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    format!("\"{:032x}\"", content.iter().fold(0xcbf2_9ce4_8422_2325, fold))
+}
+
+fn yes(headers: Vec<(String, String)>) -> Answer {
+    Answer { status: 200, headers, body: Vec::new(), len: None }
+}
+
+fn xml(document: String) -> Answer {
+    Answer { body: document.into_bytes(), ..yes(Vec::new()) }
+}
+
+fn refusal(status: u16, code: &str) -> Answer {
+    let document = format!("<Error><Code>{code}</Code><Message>It is {code} here.</Message></Error>");
+    Answer { status, ..xml(document) }
+}
