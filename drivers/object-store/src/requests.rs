@@ -194,9 +194,15 @@ impl HttpService for Watched {
         };
         // Never the query: it may be a signature.
         let what = self.watch.log.then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let is_repeatable = is_repeatable(kind, &request);
         let begun = Instant::now();
         let mut answer = self.inner.execute(request).await;
-        COUNTS[kind as usize][Outcome::of(&answer) as usize].add(begun.elapsed());
+        let duration = begun.elapsed();
+        answer = match answer {
+            Ok(answer) if is_repeatable || !answer.status().is_success() => whole(answer, kind).await,
+            answer => answer,
+        };
+        COUNTS[kind as usize][Outcome::of(&answer) as usize].add(duration);
         if let Some((method, path)) = what {
             let millis = begun.elapsed().as_millis() as u64;
             match &answer {
@@ -215,6 +221,34 @@ impl HttpService for Watched {
             answer.extensions_mut().insert(status);
         }
         answer
+    }
+}
+
+/// Whether the body of an answer that says yes is small, and the request may be sent again when that breaks off. One that says
+/// no is always small, and changed nothing.
+///
+/// Content goes on where it was cut, and the end of a multipart upload is found out by a look at the object.
+fn is_repeatable(kind: RequestKind, request: &HttpRequest) -> bool {
+    match kind {
+        RequestKind::Copy | RequestKind::Delete | RequestKind::List => true,
+        // The beginning. A second one leaves the first to the sweep of stale uploads.
+        RequestKind::Multipart => request
+            .uri()
+            .query()
+            .is_some_and(|query| query.split('&').any(|pair| pair.starts_with("uploads"))),
+        RequestKind::Get | RequestKind::Head | RequestKind::Other | RequestKind::Put => false,
+    }
+}
+
+/// The answer with all of its body, which the `object_store` crate reads only after it has given up sending again.
+async fn whole(answer: HttpResponse, kind: RequestKind) -> Result<HttpResponse, HttpError> {
+    let (head, body) = answer.into_parts();
+    match body.bytes().await {
+        Ok(body) => Ok(HttpResponse::from_parts(head, body.into())),
+        // The crate sends any request again of which it is told that it did not arrive. To delete what is deleted is nothing,
+        // but the crate does not know that of a POST.
+        Err(error) if kind == RequestKind::Delete => Err(HttpError::new(HttpErrorKind::Request, error)),
+        Err(error) => Err(HttpError::new(HttpErrorKind::Interrupted, error)),
     }
 }
 

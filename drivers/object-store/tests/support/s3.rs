@@ -251,14 +251,17 @@ impl State {
                 yes(vec![("ETag".into(), tag)])
             }
             Sort::Delete => {
-                let keys = String::from_utf8_lossy(&request.body).into_owned();
+                let (keys, mut deleted) =
+                    (String::from_utf8_lossy(&request.body).into_owned(), String::new());
                 for rest in keys.split("<Key>").skip(1) {
-                    self.objects.remove(rest.split("</Key>").next().unwrap());
+                    let key = rest.split("</Key>").next().unwrap();
+                    self.objects.remove(key);
+                    deleted.push_str(&format!("<Deleted><Key>{key}</Key></Deleted>"));
                 }
                 if let Some(id) = request.query.get("uploadId") {
                     self.uploads.remove(id);
                 }
-                xml("<DeleteResult></DeleteResult>".to_owned())
+                xml(format!("<DeleteResult>{deleted}</DeleteResult>"))
             }
             Sort::Get | Sort::Head => self.get(request),
             Sort::List => self.list(request),

@@ -1,0 +1,79 @@
+//! Answers that break off in the body, over HTTP: one of them is no failure of anything.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "support/s3.rs"]
+#[allow(dead_code, reason = "each test has faults of its own")]
+mod s3;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use s3::{Conditions, Fault, S3, Sort};
+use sampan_driver::{
+    ByteRange, DirEntry, DriverConfig, DriverPath, FileInfo, PutMode, StorageDriver, WriteHint, WriteMode,
+};
+use sampan_driver_object_store::S3Config;
+
+fn path(text: &str) -> DriverPath {
+    text.parse().unwrap()
+}
+
+async fn open(store: &S3) -> Arc<dyn StorageDriver> {
+    let config: S3Config = serde_json::from_str(&store.section(r#", "chunksize": 5242880"#)).unwrap();
+    config.build().await.unwrap()
+}
+
+/// Everything that a driver does, once.
+async fn everything(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<()> {
+    let content = Bytes::from(vec![7; 6_000_000]);
+    driver.put_content(&path("/dir/small"), "small".into(), PutMode::Overwrite).await?;
+    driver.put_content(&path("/dir/created"), "created".into(), PutMode::Create).await?;
+    let listed: Vec<DirEntry> = driver.list(&path("/dir"), None).try_collect().await?;
+    assert_eq!(listed.len(), 2);
+    let walked: Vec<FileInfo> = driver.walk(&path("/dir"), None).try_collect().await?;
+    assert_eq!(walked.len(), 2);
+    let mut writer = driver.writer(&path("/up/data"), WriteMode::Create(WriteHint::default())).await?;
+    writer.write(content.slice(..5_500_000)).await?;
+    writer.close().await?;
+    let mut writer = driver.writer(&path("/up/data"), WriteMode::Append).await?;
+    assert_eq!(writer.size(), 5_500_000);
+    writer.write(content.slice(5_500_000..)).await?;
+    writer.commit(&path("/blob")).await?;
+    driver.rename(&path("/blob"), &path("/moved")).await?;
+    let read: Vec<Bytes> =
+        driver.reader(&path("/moved"), ByteRange::ALL).await?.into_stream().try_collect().await?;
+    assert!(read.concat() == content);
+    assert_eq!(driver.get_content(&path("/dir/small")).await?, "small");
+    driver.delete(&path("/dir/small")).await?;
+    driver.delete_tree(&path("/")).await
+}
+
+#[tokio::test]
+async fn one_answer_that_breaks_off_is_asked_for_again() {
+    for sort in [Sort::List, Sort::Begin, Sort::Copy, Sort::Delete, Sort::Get, Sort::Complete] {
+        let store = S3::start(Conditions::Quoted);
+        let driver = open(&store).await;
+        store.take_seen();
+        store.fail(sort, Fault::CutInAnswer, 0, 1);
+        everything(&driver).await.unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            panic!("{sort:?}: {error}: {cause:?}")
+        });
+        assert!(store.has_failed(), "{sort:?} was not cut");
+        assert_eq!(store.keys(), [""; 0], "{sort:?}: something is left");
+    }
+}
+
+/// Two in a row, and three, of what is asked for again as often as it takes.
+#[tokio::test]
+async fn some_answers_that_break_off_are_no_failure_either() {
+    for sort in [Sort::List, Sort::Begin, Sort::Copy, Sort::Delete] {
+        let store = S3::start(Conditions::Quoted);
+        let driver = open(&store).await;
+        store.fail(sort, Fault::CutInAnswer, 0, 3);
+        everything(&driver).await.unwrap();
+        assert!(store.has_failed(), "{sort:?} was not cut");
+    }
+}
