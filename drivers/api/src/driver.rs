@@ -45,6 +45,8 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
     /// Every file below, in byte order of the whole paths (`/a.b/x` before `/a/x`), beginning after the path `after` (C6).
     ///
     /// A file that appears or vanishes meanwhile may or may not be yielded.
+    /// A staged file may be yielded, at its path, with the time of the last [`close`](FileWriter::close) or later: the purge of
+    /// uploads takes that for a sign of life.
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>>;
 
     /// Moves one file (C11), durably.

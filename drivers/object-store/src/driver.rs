@@ -28,7 +28,7 @@ use crate::writer::ObjectWriter;
 /// A store of files in a bucket.
 #[derive(Debug)]
 pub struct ObjectStoreDriver {
-    bucket: Arc<Bucket>,
+    pub(crate) bucket: Arc<Bucket>,
     /// Held for its end.
     _sweeper: Option<Sweeper>,
 }

@@ -31,6 +31,11 @@ impl Keys {
         object(&format!("{}{STATE}", self.key(path)))
     }
 
+    /// The path of the upload whose state object `key` is.
+    pub(crate) fn staged(&self, key: &str) -> Option<DriverPath> {
+        self.path(key.strip_suffix(STATE)?)
+    }
+
     /// An object of our own that no path means.
     pub(crate) fn private(&self, name: &str) -> Path {
         object(&format!("{}!{name}", self.prefix))
@@ -107,6 +112,8 @@ mod tests {
         let state = keys.state(&path("/u/data"));
         assert_eq!(state.as_ref(), "root/u/data!upload");
         assert!(Keys::is_state(state.as_ref()));
+        assert_eq!(keys.staged(state.as_ref()), Some(path("/u/data")));
+        assert_eq!(keys.staged("root/u/data"), None);
         for key in [state.as_ref(), "other/x", "root", "root/", "root/a b", keys.private("probe").as_ref()] {
             assert_eq!(keys.path(key), None, "{key}");
         }

@@ -1,4 +1,7 @@
 //! The walk: a flat listing, a thousand files a request, in the order in which the store has them.
+//!
+//! An upload shows at the path at which it is staged, with the time of its state object: this is how the purge of uploads sees
+//! that it was touched. `!` sorts before all that a path may have, so the order is that of the paths.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +28,7 @@ pub(crate) fn walk(
         after: after.cloned(),
         bucket,
         token: None,
+        last: None,
         ready: VecDeque::new(),
         ended: false,
     };
@@ -56,6 +60,8 @@ struct Walker {
     below: String,
     after: Option<DriverPath>,
     token: Option<String>,
+    /// The last path that the store has shown.
+    last: Option<DriverPath>,
     ready: VecDeque<FileInfo>,
     ended: bool,
 }
@@ -85,7 +91,13 @@ impl Walker {
         };
         let page = self.bucket.page(request).await?;
         for object in &page.objects {
-            let Some(path) = self.bucket.keys.path(object.location.as_ref()) else { continue };
+            let (key, keys) = (object.location.as_ref(), &self.bucket.keys);
+            let Some(path) = keys.path(key).or_else(|| keys.staged(key)) else { continue };
+            // A file that was assembled, and the state beside it.
+            if self.last.as_ref() == Some(&path) {
+                continue;
+            }
+            self.last = Some(path.clone());
             // Not every store can begin in the middle.
             if path.below(&self.path).is_some() && self.after.as_ref().is_none_or(|after| path > *after) {
                 self.ready.push_back(info(path, object));
