@@ -28,6 +28,9 @@ pub trait FileWriter: fmt::Debug + Send {
 
     /// Publishes the file at `to`, whole, replacing what was there; the staged file is gone afterwards (C3).
     ///
+    /// Where publishing and removing are two steps and the second fails, the file is published: that is success, and what is
+    /// left costs space until its directory is deleted.
+    ///
     /// When this returns, the file and its name are durable.
     /// A failure leaves `to` as it was or complete, and the staged file where it was unless `to` has it.
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()>;

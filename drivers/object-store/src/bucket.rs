@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::client::{Client, Page, PageRequest};
 use crate::conditional::Conditional;
-use crate::error::Failure;
+use crate::error::{Failure, chain};
 use crate::flights::Flights;
 use crate::keys::Keys;
 use crate::missed::Missed;
@@ -70,6 +70,18 @@ impl Bucket {
         Ok(self.control.page(request).await?)
     }
 
+    /// Removes what is left of an upload whose file is published. A failure costs space, and the purge of uploads finds it.
+    pub(crate) async fn clean(&self, leftovers: Vec<Path>) {
+        let keys = leftovers.iter().map(Path::to_string).collect::<Vec<_>>().join(", ");
+        if let Err(failure) = self.delete_objects(leftovers).await {
+            tracing::warn!(
+                keys,
+                error = chain(&failure),
+                "a file is published, but not all that was staged for it is removed"
+            );
+        }
+    }
+
     /// How many KiB of the budget a part of `size` bytes takes: never more than there is, so that it will be had.
     pub(crate) fn share_of_budget(&self, size: u64) -> u32 {
         let whole = self.options.parts.buffer.div_ceil(1024).max(1);
@@ -92,7 +104,8 @@ pub(crate) fn budget(buffer: u64) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
 }
 
-/// `request`, unless it takes longer than moving `bytes` could possibly take.
+/// `request`, unless it takes longer than moving `bytes` could possibly take. The beginning and the end of a multipart upload
+/// move none.
 ///
 /// The data client has no time limit of its own, and a store that is hung must not hang its callers.
 pub(crate) async fn patiently<T, E>(
@@ -102,11 +115,14 @@ pub(crate) async fn patiently<T, E>(
 where
     Failure: From<E>,
 {
-    let patience = Duration::from_secs(300 + bytes / SLOWEST_BYTES_PER_SEC);
+    let patience = PROMPT + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SEC);
     match tokio::time::timeout(patience, request).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Failure::NoAnswer(patience)),
     }
 }
+
+/// How long a store may take to answer when no bytes are moved.
+const PROMPT: Duration = Duration::from_secs(120);
 
 const SLOWEST_BYTES_PER_SEC: u64 = 50_000;

@@ -35,7 +35,8 @@ impl ObjectWriter {
         if self.saved.is_some() {
             leftovers.push(self.bucket.keys.state(&self.path));
         }
-        self.bucket.delete_objects(leftovers).await
+        self.bucket.clean(leftovers).await;
+        Ok(())
     }
 
     /// Publishes the upload, and tells which object of it is left over.
@@ -81,7 +82,7 @@ impl ObjectWriter {
         }
         let parts = ids.into_iter().map(|content_id| PartId { content_id }).collect();
         let complete = self.bucket.data.multipart().complete_multipart(key, &upload, parts);
-        if let Err(failure) = patiently(size, complete).await {
+        if let Err(failure) = patiently(0, complete).await {
             // The answer to a request that succeeded may have been lost, and the next one met an upload that had ended.
             if !self.is_there(key, size, is_private, begun).await? {
                 let is_lost = failure.is_not_found() || is_unknown_upload(&failure) || lacks_parts(&failure);
@@ -135,7 +136,8 @@ impl ObjectWriter {
         }
         self.bucket.copy(key, spare, size).await?;
         self.bucket.copy(spare, key, size).await?;
-        self.bucket.delete_objects(vec![spare.clone()]).await
+        self.bucket.clean(vec![spare.clone()]).await;
+        Ok(())
     }
 }
 

@@ -86,7 +86,7 @@ impl Bucket {
         let parts = futures::stream::iter(copies).buffered(self.options.copies.concurrency).try_collect();
         let copied = async {
             let parts: Vec<PartId> = parts.await?;
-            patiently(size, self.data.multipart().complete_multipart(to, &upload, parts)).await
+            patiently(0, self.data.multipart().complete_multipart(to, &upload, parts)).await
         };
         if let Err(failure) = copied.await {
             if let Err(error) = self.control.multipart().abort_multipart(to, &upload).await {

@@ -9,7 +9,7 @@ use object_store::{GetOptions, GetRange, ObjectStoreExt, PutMode, PutOptions, Up
 use sampan_driver::DriverPath;
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, patiently};
 use crate::conditional::put_if;
 use crate::error::{Failure, is_precondition};
 use crate::tail::Tail;
@@ -69,16 +69,14 @@ impl Bucket {
     /// The state of the upload staged at `path`, if there is one.
     pub(crate) async fn load_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
         let key = self.keys.state(path);
-        let answer = match self.data.objects().get(&key).await {
+        let answer = match patiently(0, self.data.objects().get(&key)).await {
             Ok(answer) => answer,
-            Err(error) => {
-                let failure = Failure::from(error);
-                return if failure.is_not_found() { Ok(None) } else { Err(failure) };
-            }
+            Err(failure) if failure.is_not_found() => return Ok(None),
+            Err(failure) => return Err(failure),
         };
         let version =
             UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
-        let mut object = answer.bytes().await?;
+        let mut object = patiently(answer.meta.size, answer.bytes()).await?;
         let (header, header_len) = parse(&object)?;
         let tail = object.split_off(header_len);
         let version = Saved { version, nonce: header.nonce.clone() };
@@ -90,7 +88,7 @@ impl Bucket {
         let mut range = GetRange::Bounded(0..GLIMPSE);
         loop {
             let options = GetOptions { range: Some(range), ..Default::default() };
-            let object = match self.data.objects().get_opts(key, options).await {
+            let object = match self.control.objects().get_opts(key, options).await {
                 Ok(answer) => answer.bytes().await?,
                 Err(error) => {
                     let failure = Failure::from(error);
@@ -129,19 +127,20 @@ impl Bucket {
             },
         };
         let options = PutOptions { mode, ..Default::default() };
-        match put_if(self.data.objects(), &key, payload, options).await {
+        let size = payload.content_length() as u64;
+        match patiently(size, put_if(self.data.objects(), &key, payload, options)).await {
             Ok(put) => {
                 let version = UpdateVersion { e_tag: put.e_tag, version: put.version };
                 Ok(Saved { version, nonce: header.nonce.clone() })
             }
             // It may have been this very request, sent again after its answer was lost.
-            Err(error) if is_precondition(&error) => match self.load_state(path).await? {
+            Err(Failure::Store(error)) if is_precondition(&error) => match self.load_state(path).await? {
                 Some(found) if found.header.nonce == header.nonce => Ok(found.version),
                 // Given up by somebody else, or finished.
                 None if before.is_some() => Err(Failure::UploadLost),
                 _ => Err(Failure::Overtaken),
             },
-            Err(error) => Err(error.into()),
+            Err(failure) => Err(failure),
         }
     }
 

@@ -1,13 +1,14 @@
 //! `ObjectWriter`: bytes on their way into an upload. How it is published stands in `commit.rs`.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::PutMultipartOptions;
 use object_store::path::Path;
 use sampan_driver::{DriverPath, FileWriter, Operation, Result, WriteHint, WriteMode};
+use tokio::time::Instant;
 
 use crate::bucket::{Bucket, patiently};
 use crate::error::Failure;
@@ -27,8 +28,12 @@ pub(crate) struct ObjectWriter {
     pub(crate) tail: Tail,
     /// The state object that is in the store.
     pub(crate) saved: Option<Saved>,
+    /// The length that the state object tells, and whether it names a multipart upload.
+    pub(crate) acknowledged: (u64, bool),
     /// Whether there is anything that the state object does not say.
     pub(crate) dirty: bool,
+    /// When the writer was opened, or has last saved its state.
+    pub(crate) touched: Instant,
 }
 
 impl ObjectWriter {
@@ -72,7 +77,9 @@ impl ObjectWriter {
             parts: Parts::new(Vec::new(), lane),
             tail: Tail::default(),
             saved: None,
+            acknowledged: (0, false),
             dirty: true,
+            touched: Instant::now(),
         })
     }
 
@@ -85,7 +92,20 @@ impl ObjectWriter {
         tail.push(found.tail);
         let parts = Parts::new(found.header.parts.clone(), bucket.flights.lane(path));
         let path = path.clone();
-        Ok(Self { bucket, path, header: found.header, parts, tail, saved: Some(found.version), dirty: false })
+        let saved = Some(found.version);
+        let mut writer = Self {
+            bucket,
+            path,
+            header: found.header,
+            parts,
+            tail,
+            saved,
+            acknowledged: (0, false),
+            dirty: false,
+            touched: Instant::now(),
+        };
+        writer.acknowledged = (writer.len(), writer.header.upload.is_some());
+        Ok(writer)
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -111,11 +131,22 @@ impl ObjectWriter {
             // A full tail waits for the byte after it: what fits into one part is never a multipart upload.
             if self.tail.len() == part_size {
                 self.send_tail().await?;
+                self.touch().await?;
             }
             let room = usize::try_from(part_size - self.tail.len()).unwrap_or(usize::MAX);
             self.tail.push(chunk.split_to(room.min(chunk.len())));
         }
         Ok(())
+    }
+
+    /// Saves the state now and then while bytes come for hours: it shows others that the upload is alive, and a crash then
+    /// costs minutes.
+    async fn touch(&mut self) -> Result<(), Failure> {
+        if self.touched.elapsed() < TOUCH {
+            return Ok(());
+        }
+        self.parts.settle().await?;
+        self.save().await.map(drop)
     }
 
     async fn send_tail(&mut self) -> Result<(), Failure> {
@@ -152,14 +183,24 @@ impl ObjectWriter {
             self.tail.take();
             self.parts.truncate();
             self.dirty = true;
+            let (acknowledged, has_upload) = self.acknowledged;
+            if self.len() < acknowledged {
+                // The end of what the state object has went with the lost part. There it still is.
+                if !has_upload && let Err(error) = self.bucket.abort(&self.header).await {
+                    tracing::debug!(path = %self.path, %error, "a multipart upload that came to nothing was not ended");
+                }
+                return Ok(acknowledged);
+            }
         }
         self.header.parts = kept;
         if self.dirty {
             let saved =
                 self.bucket.save_state(&self.path, &mut self.header, &mut self.tail, self.saved.as_ref());
             self.saved = Some(saved.await?);
+            self.acknowledged = (self.len(), self.header.upload.is_some());
             self.bucket.missed.forget(&self.path);
             self.dirty = false;
+            self.touched = Instant::now();
         }
         Ok(self.len())
     }
@@ -209,6 +250,9 @@ impl FileWriter for ObjectWriter {
         forgotten.map_err(|failure| failure.at(self.bucket.name, Operation::Cancel, &self.path))
     }
 }
+
+/// Far less than the age at which any purge takes uploads.
+const TOUCH: Duration = Duration::from_secs(10 * 60);
 
 pub(crate) fn seconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

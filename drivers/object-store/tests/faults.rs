@@ -67,7 +67,7 @@ async fn a_part_that_is_lost_costs_only_what_came_since() {
     }
     let kept = writer.close().await.unwrap();
     assert!(matches!(failed, None | Some(ErrorKind::Unavailable)), "{failed:?}");
-    assert_eq!(kept, 2000, "the parts before the one that was lost are kept");
+    assert_eq!(kept, 2500, "what was acknowledged is kept, whatever became of the part that it went into");
 
     let mut writer = go_on(&store).await;
     assert_eq!(writer.size(), kept);
@@ -92,12 +92,120 @@ async fn a_commit_that_fails_anywhere_can_be_repeated() {
                 go_on(&store).await.commit(&path("/blob")).await.unwrap();
             }
             assert_eq!(read(&store, "/blob").await, whole, "{request:?} {fault:?}");
+            if request == Request::Delete {
+                assert!(
+                    first.is_ok(),
+                    "{fault:?}: what is published is pushed, whatever is left to be cleaned"
+                );
+                // As the registry does afterwards.
+                open(&store).delete_tree(&path("/up")).await.unwrap();
+            }
             let again = open(&store).writer(&path("/up/data"), WriteMode::Append).await;
             assert!(again.unwrap_err().is_not_found(), "{request:?} {fault:?}: something is left staged");
             assert!(is_missing(&store, "/up/data").await, "{request:?} {fault:?}");
         }
     }
 }
+
+/// The purge of uploads looks at what a walk shows, and must see that an upload was touched.
+#[tokio::test]
+async fn an_upload_shows_in_a_walk_with_its_last_sign_of_life() {
+    let store = faulty();
+    let driver = open(&store);
+    driver.put_content(&path("/up/startedat"), "then".into(), PutMode::Overwrite).await.unwrap();
+    for size in [0, 10, 2500] {
+        let mut writer = begin(&store, Some("/blob")).await;
+        writer.write(content(size)).await.unwrap();
+        let before = std::time::SystemTime::now() - std::time::Duration::from_secs(1);
+        writer.close().await.unwrap();
+        let walked: Vec<_> = driver.walk(&path("/up"), None).try_collect().await.unwrap();
+        let paths: Vec<_> = walked.iter().map(|info| info.path.as_str()).collect();
+        assert_eq!(paths, ["/up/data", "/up/startedat"], "{size}");
+        assert!(walked[0].modified >= before, "{size}: {:?}", walked[0]);
+        let after: Vec<_> = driver.walk(&path("/up"), Some(&path("/up/data"))).try_collect().await.unwrap();
+        assert_eq!(after.len(), 1, "{size}");
+    }
+    go_on(&store).await.commit(&path("/blob")).await.unwrap();
+    let walked: Vec<_> = driver.walk(&path("/"), None).try_collect().await.unwrap();
+    assert_eq!(walked.iter().map(|info| info.path.as_str()).collect::<Vec<_>>(), ["/blob", "/up/startedat"]);
+}
+
+/// Bytes that come for hours in one request leave signs of life, and a crash costs minutes of them.
+#[tokio::test(start_paused = true)]
+async fn a_long_write_saves_its_state_now_and_then() {
+    let (store, whole) = (faulty(), content(5000));
+    let mut writer = begin(&store, None).await;
+    for chunk in whole.chunks(500) {
+        writer.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+        tokio::time::advance(std::time::Duration::from_secs(200)).await;
+    }
+    drop(writer);
+    let mut writer = go_on(&store).await;
+    let kept = writer.size() as usize;
+    assert!((3000..5000).contains(&kept), "{kept}");
+    writer.write(whole.slice(kept..)).await.unwrap();
+    writer.commit(&path("/blob")).await.unwrap();
+    assert_eq!(read(&store, "/blob").await, whole);
+}
+
+/// The answer to any one request never comes. Nobody waits longer for it than for the bytes that are moved.
+#[tokio::test(start_paused = true)]
+async fn no_request_is_waited_for_without_end() {
+    for request in
+        [Request::Put, Request::Get, Request::Copy, Request::Begin, Request::Part, Request::Complete]
+    {
+        // From a state on, and to another target, so that every sort of request is made.
+        let (store, whole) = (faulty(), content(3300));
+        let mut writer = begin(&store, None).await;
+        writer.write(whole.slice(..500)).await.unwrap();
+        writer.close().await.unwrap();
+        store.fail(request, Fault::Silence, 1);
+        let push = async {
+            let mut writer = open(&store).writer(&path("/up/data"), WriteMode::Append).await?;
+            writer.write(whole.slice(500..2500)).await?;
+            // What comes after a part that was lost is not kept, and the sender is told.
+            if writer.close().await? < 2500 {
+                return Ok(false);
+            }
+            let mut writer = open(&store).writer(&path("/up/data"), WriteMode::Append).await?;
+            writer.write(whole.slice(2500..)).await?;
+            writer.commit(&path("/blob")).await.map(|()| true)
+        };
+        let begun = tokio::time::Instant::now();
+        match tokio::time::timeout(LONG, push).await.unwrap_or_else(|_| panic!("{request:?} hangs")) {
+            Ok(is_published) => assert!(!is_published, "{request:?}: one request had no answer"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{request:?}: {error}"),
+        }
+        assert!(!store.is_planned(), "{request:?} did not come to pass");
+        assert!(begun.elapsed().as_secs() >= 30, "{request:?}: no answer was waited for");
+        let mut writer = go_on(&store).await;
+        let kept = writer.size();
+        assert!(kept >= 500, "{request:?}: {kept}");
+        if kept < 3300 {
+            writer.write(whole.slice(kept as usize..)).await.unwrap();
+        }
+        writer.commit(&path("/blob")).await.unwrap();
+        assert_eq!(read(&store, "/blob").await, whole, "{request:?}");
+    }
+}
+
+/// A completion moves no bytes, however many the upload has.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_large_upload_is_not_waited_for_longer_than_that_of_a_small_one() {
+    let (store, part) = (faulty(), 5 << 20);
+    let driver = ObjectStoreDriver::over(store.clone(), "root", part).unwrap();
+    let mut writer = driver.writer(&path("/up/data"), WriteMode::Create(WriteHint::default())).await.unwrap();
+    for _ in 0..14 {
+        writer.write(Bytes::from(vec![1; part as usize])).await.unwrap();
+    }
+    store.fail(Request::Complete, Fault::Silence, 1);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(writer.commit(&path("/blob")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(begun.elapsed() <= LONG, "{:?}", begun.elapsed());
+}
+
+/// Two minutes, and a few repetitions of what is small.
+const LONG: std::time::Duration = std::time::Duration::from_secs(200);
 
 #[tokio::test]
 async fn a_small_file_that_could_not_be_published_is_still_staged() {

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     NoSuchBucket,
     /// Of the keys of a deletion, the last one stays.
     OneKeyStays,
+    /// No answer ever comes.
+    Silence,
 }
 
 /// What a request does.
@@ -73,6 +75,11 @@ impl Faulty {
         self.requests.swap(0, Ordering::SeqCst)
     }
 
+    /// Whether a failure is still to come.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.planned.lock().unwrap().is_some()
+    }
+
     fn fault(&self, request: Request) -> Option<Fault> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let mut planned = self.planned.lock().unwrap();
@@ -87,6 +94,7 @@ impl Faulty {
     async fn run<T>(&self, request: Request, action: impl Future<Output = Result<T>>) -> Result<T> {
         match self.fault(request) {
             None => action.await,
+            Some(Fault::Silence) => std::future::pending().await,
             Some(Fault::LostAnswer | Fault::SentAgain) => {
                 action.await?;
                 Err(error(Fault::LostAnswer))
@@ -103,7 +111,7 @@ fn error(fault: Fault) -> Error {
         Fault::SlowDown => {
             generic("Server returned non-2xx status code: 503 Service Unavailable: <Code>SlowDown</Code>")
         }
-        Fault::LostAnswer | Fault::SentAgain => {
+        Fault::LostAnswer | Fault::SentAgain | Fault::Silence => {
             generic("Server returned non-2xx status code: 500 Internal Server Error: ")
         }
         Fault::NoSuchUpload => not_found("<Code>NoSuchUpload</Code>"),
@@ -127,6 +135,9 @@ impl fmt::Display for Faulty {
 impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let fault = self.fault(Request::Put);
+        if fault == Some(Fault::Silence) {
+            return std::future::pending().await;
+        }
         if fault.is_none_or(|fault| matches!(fault, Fault::LostAnswer | Fault::SentAgain)) {
             let first = self.inner.put_opts(location, payload.clone(), options.clone()).await;
             return match fault {
@@ -164,6 +175,7 @@ impl ObjectStore for Faulty {
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         match self.fault(Request::Delete) {
             None => self.inner.delete_stream(locations),
+            Some(Fault::Silence) => stream::pending().boxed(),
             Some(Fault::OneKeyStays) => {
                 let inner = self.inner.clone();
                 let delete = async move {
