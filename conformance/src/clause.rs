@@ -28,8 +28,12 @@ pub enum Need {
     Flat,
     /// Room and patience: `SAMPAN_CONFORMANCE_LARGE` is set.
     Large,
+    /// Linux, which counts how often a thread waits.
+    Linux,
     /// The lack of `Capabilities::redirect`.
     NoRedirect,
+    /// `Capabilities::durable`, in a store that another process can open.
+    Process,
     /// `Capabilities::redirect`.
     Redirect,
 }

@@ -1,19 +1,24 @@
 //! `Context`: the store that a clause runs on, and short ways of using it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, DirEntry, ErrorKind, FileInfo, FileReader, FileWriter, PutMode, StorageDriver, WriteHint,
     WriteMode,
 };
+use tokio::task::spawn_blocking;
 
 use crate::Failed;
 use crate::check::{ensure, equal, fails_with, same_bytes};
 use crate::data::path;
 use crate::faulty::Fault;
 use crate::fixture::{Pace, Store};
+use crate::hooked::Hooked;
+use crate::last_operation::LastOperation;
 
 /// A store of a clause's own, open. Cloning it gives the same open driver to another task.
 ///
@@ -24,25 +29,48 @@ pub struct Context {
     store: Arc<Store>,
     driver: Arc<dyn StorageDriver>,
     large_bytes: Option<u64>,
+    last: Arc<LastOperation>,
 }
 
 impl Context {
-    pub(crate) async fn open(store: Store, large_bytes: Option<u64>) -> Result<Self, Failed> {
-        let driver = store.open().await?;
-        Ok(Self { store: Arc::new(store), driver, large_bytes })
+    pub(crate) async fn open(
+        store: Arc<Store>,
+        large_bytes: Option<u64>,
+        last: Arc<LastOperation>,
+    ) -> Result<Self, Failed> {
+        let driver = Arc::new(Hooked::new(store.open().await?, last.clone()));
+        Ok(Self { store, driver, large_bytes, last })
     }
 
-    /// The store as a new process would find it.
+    /// The store as another process finds it while this one has it open. Where only one can, the same driver goes on.
     pub async fn reopen(&self) -> Result<Self, Failed> {
-        Ok(Self { driver: self.store.open().await?, ..self.clone() })
+        if self.store.is_exclusive() {
+            return Ok(self.clone());
+        }
+        Self::open(self.store.clone(), self.large_bytes, self.last.clone()).await
     }
 
-    pub(crate) async fn dispose(self) -> Result<(), Failed> {
-        drop(self.driver);
-        match Arc::into_inner(self.store) {
-            Some(store) => store.dispose().await,
-            None => Ok(()), // A clause that timed out left a task behind; the failure tells of it.
+    /// The store as a new process finds it. Where only one can have it open, the driver is dropped first.
+    pub async fn restart(self) -> Result<Self, Failed> {
+        let Self { store, driver, large_bytes, last } = self;
+        if !store.is_exclusive() {
+            let next = Self::open(store, large_bytes, last).await;
+            drop(driver);
+            return next;
         }
+        let dropped = Arc::downgrade(&driver);
+        drop(driver);
+        ensure(dropped.strong_count() == 0, "the clause still holds the driver that is to be dropped")?;
+        Self::open(store, large_bytes, last).await
+    }
+
+    /// The store after another process has done `act` and died. The driver is dropped first.
+    pub(crate) async fn after(self, act: &'static str) -> Result<Self, Failed> {
+        let Self { store, driver, large_bytes, last } = self;
+        drop(driver);
+        let elsewhere = store.clone();
+        spawn_blocking(move || elsewhere.act_elsewhere(act)).await??;
+        Self::open(store, large_bytes, last).await
     }
 
     /// The operations, counted from 1, that a flow is to fail at by `fault`, each in a run of its own, until it gets through.
@@ -112,7 +140,11 @@ impl Context {
     }
 
     pub(crate) async fn list(&self, at: &str, after: Option<&str>) -> Result<Vec<DirEntry>, Failed> {
-        Ok(self.driver.list(&path(at), after).try_collect().await?)
+        let name = |entry: &DirEntry| match entry {
+            DirEntry::File(name) => name.clone(),
+            DirEntry::Directory(name) => format!("{name}/"),
+        };
+        collect(self.driver.list(&path(at), after), name, format!("the listing of {at}")).await
     }
 
     /// The names of a listing, those of prefixes with a slash behind.
@@ -125,8 +157,9 @@ impl Context {
     }
 
     pub(crate) async fn walk(&self, at: &str, after: Option<&str>) -> Result<Vec<String>, Failed> {
+        let walk = self.driver.walk(&path(at), after.map(path).as_ref());
         let infos: Vec<FileInfo> =
-            self.driver.walk(&path(at), after.map(path).as_ref()).try_collect().await?;
+            collect(walk, |info| info.path.to_string(), format!("the walk of {at}")).await?;
         Ok(infos.into_iter().map(|info| info.path.to_string()).collect())
     }
 
@@ -211,6 +244,22 @@ impl Context {
         fails_with(appended, ErrorKind::NotFound, format_args!("append to {at}"))?;
         Ok(())
     }
+}
+
+/// Everything that a stream yields, unless it yields the same a second time: it may have no end.
+async fn collect<T>(
+    mut stream: BoxStream<'static, sampan_driver::Result<T>>,
+    name: impl Fn(&T) -> String,
+    what: String,
+) -> Result<Vec<T>, Failed> {
+    let (mut items, mut names) = (Vec::new(), HashSet::new());
+    while let Some(item) = stream.try_next().await? {
+        let name = name(&item);
+        ensure(!names.contains(&name), format_args!("{what} yields `{name}` a second time"))?;
+        names.insert(name);
+        items.push(item);
+    }
+    Ok(items)
 }
 
 /// All bytes of a reader.

@@ -1,7 +1,7 @@
 //! `Fixture`: how to make an empty store, how to open the same store again, how to dispose of it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -11,14 +11,19 @@ use tempfile::TempDir;
 
 use crate::Failed;
 use crate::faulty::Fault;
+use crate::process::{act_elsewhere, next_fixture};
 
 /// How a driver's stores are made, reopened and disposed of.
 #[derive(Clone)]
 pub struct Fixture {
-    make: Arc<dyn Fn() -> Result<Place, Failed> + Send + Sync>,
+    /// Makes a place for an empty store, or tells of the one of that name, which another process has made.
+    make: Arc<dyn Fn(Option<&str>) -> Result<Place, Failed> + Send + Sync>,
+    number: usize,
     wraps: Vec<Wrap>,
     ignored: Option<String>,
     pace: Pace,
+    is_exclusive: bool,
+    is_in_this_process: bool,
 }
 
 /// How long an operation of a store takes, by which the suite decides how much of the same it tries there.
@@ -51,11 +56,13 @@ impl Fixture {
     /// To reopen a store is to build that configuration again.
     pub fn in_dir<C: DriverConfig>(config: impl Fn(&Path) -> C + Send + Sync + 'static) -> Self {
         let config = Arc::new(config);
-        Self::new(move || {
-            let dir = tempfile::tempdir()?;
-            let (config, root) = (config.clone(), dir.path().to_owned());
+        Self::new(move |name| {
+            let dir = if name.is_none() { Some(tempfile::tempdir()?) } else { None };
+            let made = dir.as_ref().map(|dir| dir.path().to_owned());
+            let root: PathBuf = made.unwrap_or_else(|| name.unwrap_or_default().into());
+            let (config, name) = (config.clone(), root.to_str().map(str::to_owned));
             let open = move || build(config(&root));
-            Ok(Place { open: Box::new(open), dir: Some(dir), empty_on_dispose: false })
+            Ok(Place { open: Box::new(open), name, dir, empty_on_dispose: false })
         })
     }
 
@@ -65,23 +72,24 @@ impl Fixture {
     /// Afterwards everything under it is deleted, by the driver itself.
     pub fn in_prefix<C: DriverConfig>(config: impl Fn(&str) -> C + Send + Sync + 'static) -> Self {
         let config = Arc::new(config);
-        Self::new(move || {
-            let (config, prefix) =
-                (config.clone(), format!("sampan-conformance/{:016x}", rand::random::<u64>()));
+        Self::new(move |name| {
+            let made = || format!("sampan-conformance/{:016x}", rand::random::<u64>());
+            let (config, prefix) = (config.clone(), name.map_or_else(made, str::to_owned));
+            let name = Some(prefix.clone());
             let open = move || {
                 let (config, prefix) = (config.clone(), prefix.clone());
                 reach(move || config(&prefix))
             };
-            Ok(Place { open: Box::new(open), dir: None, empty_on_dispose: true })
+            Ok(Place { open: Box::new(open), name, dir: None, empty_on_dispose: true })
         })
     }
 
     /// Stores that die with the process, from `make`; to reopen one is to go on with the same driver.
     pub fn shared(make: impl Fn() -> Arc<dyn StorageDriver> + Send + Sync + 'static) -> Self {
-        Self::new(move || {
+        Self::new(move |_| {
             let driver = make();
             let open = move || std::future::ready(Ok(driver.clone())).boxed();
-            Ok(Place { open: Box::new(open), dir: None, empty_on_dispose: false })
+            Ok(Place { open: Box::new(open), name: None, dir: None, empty_on_dispose: false })
         })
     }
 
@@ -90,7 +98,7 @@ impl Fixture {
         let reason = reason.into();
         let failed = reason.clone();
         let mut fixture =
-            Self::new(move || Err(Failed::new(format_args!("there is no store to run on: {failed}"))));
+            Self::new(move |_| Err(Failed::new(format_args!("there is no store to run on: {failed}"))));
         fixture.ignored = Some(reason);
         fixture
     }
@@ -112,6 +120,39 @@ impl Fixture {
         self
     }
 
+    /// The same stores, each of which only one driver can have open at a time, such as those of an embedded database that locks
+    /// its file.
+    ///
+    /// The suite then drops the first driver before it opens a second, and does not try two beside each other.
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.is_exclusive = true;
+        self
+    }
+
+    /// The same stores, which are in the memory of this process, though their driver is one of durable stores: what outlives
+    /// a process cannot be tried on them, and the clauses about that are shown as ignored.
+    #[must_use]
+    pub fn in_this_process(mut self) -> Self {
+        self.is_in_this_process = true;
+        self
+    }
+
+    /// How fast the stores are.
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Whether no other process can open the stores.
+    pub(crate) fn is_in_this_process(&self) -> bool {
+        self.is_in_this_process
+    }
+
+    /// Which of this program's fixtures it is.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
     /// Why every clause is to be ignored, if it is.
     pub(crate) fn ignored_reason(&self) -> Option<&str> {
         self.ignored.as_deref()
@@ -119,11 +160,29 @@ impl Fixture {
 
     /// Makes an empty store.
     pub(crate) fn store(&self) -> Result<Store, Failed> {
-        Ok(Store { place: (self.make)()?, wraps: self.wraps.clone(), pace: self.pace })
+        self.store_in((self.make)(None)?)
     }
 
-    fn new(make: impl Fn() -> Result<Place, Failed> + Send + Sync + 'static) -> Self {
-        Self { make: Arc::new(make), wraps: Vec::new(), ignored: None, pace: Pace::default() }
+    /// The store that another process has made at `place`.
+    pub(crate) fn store_at(&self, place: &str) -> Result<Store, Failed> {
+        self.store_in((self.make)(Some(place))?)
+    }
+
+    fn store_in(&self, place: Place) -> Result<Store, Failed> {
+        let (fixture, is_exclusive) = (self.number, self.is_exclusive);
+        Ok(Store { place, wraps: self.wraps.clone(), pace: self.pace, fixture, is_exclusive })
+    }
+
+    fn new(make: impl Fn(Option<&str>) -> Result<Place, Failed> + Send + Sync + 'static) -> Self {
+        Self {
+            make: Arc::new(make),
+            number: next_fixture(),
+            wraps: Vec::new(),
+            ignored: None,
+            pace: Pace::default(),
+            is_exclusive: false,
+            is_in_this_process: false,
+        }
     }
 }
 
@@ -138,6 +197,8 @@ pub(crate) struct Store {
     place: Place,
     wraps: Vec<Wrap>,
     pace: Pace,
+    fixture: usize,
+    is_exclusive: bool,
 }
 
 impl Store {
@@ -158,6 +219,22 @@ impl Store {
         self.pace
     }
 
+    /// Whether one driver alone can have it open.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.is_exclusive
+    }
+
+    /// Lets another process do `act` and die. No driver may have the store open.
+    pub(crate) fn act_elsewhere(&self, act: &str) -> Result<(), Failed> {
+        let Some(place) = &self.place.name else {
+            return Err(Failed::new(
+                "the driver says that its stores are durable, but those of Fixture::shared die with the process: use \
+                 Fixture::in_dir or Fixture::in_prefix",
+            ));
+        };
+        act_elsewhere(self.fixture, place, act)
+    }
+
     /// Leaves nothing behind.
     pub(crate) async fn dispose(self) -> Result<(), Failed> {
         if self.place.empty_on_dispose {
@@ -173,6 +250,8 @@ impl Store {
 /// Where the bytes of a store are.
 struct Place {
     open: Box<dyn Fn() -> Opening + Send + Sync>,
+    /// By which another process finds it, if one can.
+    name: Option<String>,
     /// Removed with everything in it when the place is dropped.
     dir: Option<TempDir>,
     empty_on_dispose: bool,

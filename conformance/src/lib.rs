@@ -19,6 +19,7 @@
 //! lie. It never knows the names of drivers, only their `Capabilities`; what a store cannot do is shown as ignored.
 //!
 //! `SAMPAN_CONFORMANCE_LARGE`, a number of MiB, lets the clauses about large content run with that much.
+//! `SAMPAN_CONFORMANCE_PATIENCE`, a number, lets every clause take so many times as long before it is said to hang.
 
 pub mod bench;
 mod check;
@@ -31,7 +32,10 @@ mod failed;
 pub mod faulty;
 mod fixture;
 pub mod gc;
+mod hooked;
+mod last_operation;
 mod one_by_one;
+mod process;
 mod run;
 pub mod sabotage;
 
@@ -39,7 +43,8 @@ pub use clause::{Clause, Need, clauses};
 pub use context::Context;
 pub use failed::Failed;
 pub use fixture::{Fixture, Pace};
-pub use run::{run, run_clause, trials};
+pub use process::do_and_die;
+pub use run::{run, run_clause, run_within, trials};
 
 /// Makes the `main` of a test that runs the whole suite on the stores of a [`Fixture`].
 ///

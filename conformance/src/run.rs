@@ -2,13 +2,19 @@
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
 use sampan_driver::Capabilities;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Clause, Context, Failed, Fixture, Need, clauses};
+use crate::driver::executor;
+use crate::last_operation::LastOperation;
+use crate::process::{do_and_die, is_other};
+use crate::{Clause, Context, Failed, Fixture, Need, Pace, clauses};
 
 /// Runs the suite as the command line asks (`--help` tells); the body of [`main!`](crate::main!).
 pub fn run(fixture: Fixture) -> ExitCode {
@@ -23,6 +29,10 @@ pub fn run(fixture: Fixture) -> ExitCode {
 ///
 /// A store is opened to learn its capabilities. When that fails, every trial does, so that no filter hides it.
 pub fn trials(fixture: &Fixture) -> Vec<Trial> {
+    do_and_die(fixture);
+    if is_other() {
+        return Vec::new();
+    }
     if let Some(reason) = fixture.ignored_reason() {
         let ignored =
             |clause: &Clause| Trial::test(clause.name, || Ok(())).with_kind(reason).with_ignored_flag(true);
@@ -42,7 +52,7 @@ pub fn trials(fixture: &Fixture) -> Vec<Trial> {
         };
     let trial = |clause: &'static Clause| {
         let fixture = fixture.clone();
-        let lacking = lacking(clause.need, capabilities, large_bytes);
+        let lacking = lacking(clause.need, capabilities, fixture.is_in_this_process(), large_bytes);
         let test = move || run_on(&fixture, clause, large_bytes).map_err(|failed| failed.to_string().into());
         Trial::test(clause.name, test)
             .with_kind(lacking.unwrap_or_default())
@@ -68,22 +78,88 @@ pub fn run_clause(fixture: &Fixture, name: &str) -> Result<(), Failed> {
 }
 
 fn run_on(fixture: &Fixture, clause: &Clause, large_bytes: Option<u64>) -> Result<(), Failed> {
-    block_on(async {
-        let context = Context::open(fixture.store()?, large_bytes).await?;
-        // A guard against hanging, never a means of waiting for something.
-        let patience = patience(large_bytes);
-        let outcome = tokio::time::timeout(patience, (clause.run)(context.clone())).await;
-        let outcome = outcome.unwrap_or_else(|_| {
-            Err(Failed::new(format_args!(
-                "{} has not come to an end in {} s: the driver hangs, or each of its operations takes too long \
-                 (Fixture::paced is for such stores), or the machine has too much else to do",
-                clause.name,
-                patience.as_secs()
-            )))
-        });
-        let disposed = context.dispose().await;
-        outcome.and(disposed)
-    })
+    let patience = patience(clause, fixture.pace(), large_bytes)?;
+    run_for(fixture, clause, large_bytes, patience)
+}
+
+/// Runs any clause on a store of `fixture`, and gives it up after `patience`.
+///
+/// # Errors
+///
+/// When the clause does not hold, or does not come to an end.
+pub fn run_within(fixture: &Fixture, clause: &Clause, patience: Duration) -> Result<(), Failed> {
+    run_for(fixture, clause, None, patience)
+}
+
+/// Runs a clause on a thread of its own, so that one whose driver never gives the thread back is told of as well.
+#[expect(clippy::print_stderr, reason = "who waits for a clause that takes long wants to know for which")]
+fn run_for(
+    fixture: &Fixture,
+    clause: &Clause,
+    large_bytes: Option<u64>,
+    patience: Duration,
+) -> Result<(), Failed> {
+    if is_other() {
+        return Err(Failed::new("this process was started for something else, see `do_and_die`"));
+    }
+    let (last, (told, outcome)) = (Arc::<LastOperation>::default(), mpsc::channel());
+    let running = {
+        let (fixture, clause, last) = (fixture.clone(), *clause, last.clone());
+        let run = move || {
+            let _ = told.send(block_on(run_through(&fixture, &clause, large_bytes, patience, &last)));
+        };
+        thread::Builder::new().name(clause.name.to_owned()).spawn(run)?
+    };
+    // Less than this was heard of by then only when the thread does not come back.
+    let (begun, end) = (Instant::now(), Instant::now() + patience + GRACE.min(patience));
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match outcome.recv_timeout(left.min(NOTICE)) {
+            Ok(outcome) => return outcome,
+            Err(RecvTimeoutError::Timeout) if left > NOTICE => {
+                let seconds = begun.elapsed().as_secs();
+                eprintln!("{} has been running for {seconds} s; its last operation: {last}", clause.name);
+            }
+            Err(RecvTimeoutError::Timeout) => return Err(hangs(clause, patience, &last)),
+            // It panicked, which is told as if it had done so here.
+            Err(RecvTimeoutError::Disconnected) => match running.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => return Err(Failed::new("the clause ended without an outcome")),
+            },
+        }
+    }
+}
+
+async fn run_through(
+    fixture: &Fixture,
+    clause: &Clause,
+    large_bytes: Option<u64>,
+    patience: Duration,
+    last: &Arc<LastOperation>,
+) -> Result<(), Failed> {
+    let store = Arc::new(fixture.store()?);
+    let run = async {
+        let context = Context::open(store.clone(), large_bytes, last.clone()).await?;
+        (clause.run)(context).await
+    };
+    // A guard against hanging, never a means of waiting for something.
+    let outcome = tokio::time::timeout(patience, run).await;
+    let outcome = outcome.unwrap_or_else(|_| Err(hangs(clause, patience, last)));
+    let disposed = match Arc::into_inner(store) {
+        Some(store) => store.dispose().await,
+        None => Ok(()), // A clause that timed out left a task behind; the failure tells of it.
+    };
+    outcome.and(disposed)
+}
+
+fn hangs(clause: &Clause, patience: Duration, last: &LastOperation) -> Failed {
+    Failed::new(format_args!(
+        "{} has not come to an end in {} s; its last operation: {last}. The driver hangs, or each of its operations takes too \
+         long (Fixture::paced is for such stores), or the machine has too much else to do (SAMPAN_CONFORMANCE_PATIENCE is for \
+         such machines)",
+        clause.name,
+        patience.as_secs()
+    ))
 }
 
 async fn capabilities(fixture: &Fixture) -> Result<Capabilities, Failed> {
@@ -94,13 +170,21 @@ async fn capabilities(fixture: &Fixture) -> Result<Capabilities, Failed> {
 }
 
 /// What the store or the person lacks, in words.
-fn lacking(need: Need, capabilities: Capabilities, large_bytes: Option<u64>) -> Option<&'static str> {
+fn lacking(
+    need: Need,
+    capabilities: Capabilities,
+    is_in_this_process: bool,
+    large_bytes: Option<u64>,
+) -> Option<&'static str> {
     let (met, lacking) = match need {
         Need::Nothing => (true, ""),
         Need::AtomicRename => (capabilities.atomic_rename, "rename is not atomic"),
         Need::Durable => (capabilities.durable, "not durable"),
         Need::Flat => (capabilities.flat, "it has directories"),
         Need::Large => (large_bytes.is_some(), "set SAMPAN_CONFORMANCE_LARGE to a number of MiB"),
+        Need::Linux => (executor::is_counted(), "Linux alone counts how often a thread waits"),
+        Need::Process if is_in_this_process => (false, "the store is in the memory of this process"),
+        Need::Process => (capabilities.durable, "not durable"),
         Need::NoRedirect => (!capabilities.redirect, "it redirects"),
         Need::Redirect => (capabilities.redirect, "no redirects"),
     };
@@ -119,12 +203,35 @@ fn large_bytes() -> Result<Option<u64>, Failed> {
     }
 }
 
-fn patience(large_bytes: Option<u64>) -> Duration {
-    Duration::from_secs(300 + large_bytes.unwrap_or(0) / (1 << 20))
+/// How long a clause may take. Those of the contract do little each.
+fn patience(clause: &Clause, pace: Pace, large_bytes: Option<u64>) -> Result<Duration, Failed> {
+    let usual = match pace {
+        Pace::Local if clause.name.starts_with("driver::") => 120,
+        Pace::Local | Pace::Server => 300,
+        Pace::Crawling => 600,
+    };
+    let times = match std::env::var_os("SAMPAN_CONFORMANCE_PATIENCE") {
+        None => 1,
+        Some(text) => {
+            let times = text.to_str().and_then(|text| text.parse::<u32>().ok()).filter(|times| *times > 0);
+            times.ok_or_else(|| {
+                Failed::new(format_args!(
+                    "SAMPAN_CONFORMANCE_PATIENCE is {text:?}, but it must be a number, such as 5"
+                ))
+            })?
+        }
+    };
+    Ok(Duration::from_secs(usual + large_bytes.unwrap_or(0) / (1 << 20)) * times)
 }
 
 /// Each clause has a runtime of its own, so that what one leaves running cannot disturb another.
-fn block_on<T>(future: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(future)
 }
+
+/// How long a clause runs before it is told that it does, and how often after that.
+const NOTICE: Duration = Duration::from_secs(60);
+
+/// For the end of a clause that was told to end.
+const GRACE: Duration = Duration::from_secs(15);

@@ -161,7 +161,7 @@ async fn content_survives_reopen(ctx: Context) -> Result<(), Failed> {
     ctx.put_transient("/dir/transient", content.clone()).await?;
     ctx.put("/dir/gone", content.clone()).await?;
     ctx.delete("/dir/gone").await?;
-    let again = ctx.reopen().await?;
+    let again = ctx.restart().await?;
     for file in ["/dir/put", "/dir/created", "/dir/committed", "/dir/renamed", "/dir/transient"] {
         again.holds(file, &content).await?;
     }

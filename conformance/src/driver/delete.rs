@@ -89,7 +89,8 @@ async fn tree_removes_staged_files(ctx: Context) -> Result<(), Failed> {
     ctx.delete_tree("/uploads/one").await?;
     ctx.lacks("/uploads/one/data").await?;
     ctx.lacks_staged("/uploads/one/data").await?;
-    ctx.reopen().await?.lacks_staged("/uploads/one/data").await?;
+    let ctx = ctx.restart().await?;
+    ctx.lacks_staged("/uploads/one/data").await?;
     equal(ctx.appender("/uploads/two/data").await?.size(), 6 << 20, "the size of the other upload")?;
     ctx.delete_tree("/uploads/two/data").await?;
     ctx.lacks_staged("/uploads/two/data").await

@@ -3,7 +3,9 @@
 mod concurrency;
 mod content;
 mod delete;
+pub(crate) mod durability;
 mod errors;
+pub(crate) mod executor;
 mod list;
 mod paths;
 mod reader;
@@ -31,5 +33,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     walk::CLAUSES,
     errors::CLAUSES,
     concurrency::CLAUSES,
+    executor::CLAUSES,
+    durability::CLAUSES,
     redirect::CLAUSES,
 ];

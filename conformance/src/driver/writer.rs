@@ -115,22 +115,23 @@ async fn writes_of_mixed_sizes_keep_their_order(ctx: Context) -> Result<(), Fail
 
 /// C4, three times over, in pieces below and above what stores like to be given at once.
 async fn append_survives_reopen(ctx: Context) -> Result<(), Failed> {
+    let mut ctx = ctx;
     for (seed, piece) in [32, 100_000, (5 << 20) + 1, 10 << 20].into_iter().enumerate() {
         let content = bytes(seed as u64, 4 * piece);
         let mut pieces = content.chunks(piece);
         let mut size =
             ctx.stage("/staged/data", content.slice_ref(pieces.next().unwrap_or_default())).await?;
         equal(size, piece as u64, "the size after the first close")?;
-        let mut store = ctx.clone();
         for more in pieces {
-            store = store.reopen().await?;
-            let mut writer = store.appender("/staged/data").await?;
+            ctx = ctx.restart().await?;
+            let mut writer = ctx.appender("/staged/data").await?;
             equal(writer.size(), size, "the size after reopening")?;
             writer.write(content.slice_ref(more)).await?;
             size += more.len() as u64;
             equal(writer.close().await?, size, "the size after closing again")?;
         }
-        let writer = store.reopen().await?.appender("/staged/data").await?;
+        ctx = ctx.restart().await?;
+        let writer = ctx.appender("/staged/data").await?;
         writer.commit(&path("/blobs/data")).await?;
         ctx.holds("/blobs/data", &content).await?;
     }

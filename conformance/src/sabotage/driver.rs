@@ -15,7 +15,9 @@ use sampan_driver::{
 use url::Url;
 
 use super::Lie;
+use super::late::late;
 use super::memory::{Change, Memory};
+use super::waiting::waiting;
 use super::writer::SabotagedWriter;
 
 /// A good driver that breaks one promise.
@@ -29,6 +31,11 @@ pub struct Sabotaged {
 impl Sabotaged {
     /// Lets `inner` tell `lie`.
     pub fn new(inner: Arc<dyn StorageDriver>, lie: Lie) -> Self {
+        let inner = match lie {
+            Lie::ActsLate => late(inner),
+            Lie::WaitsWherePolled => waiting(inner),
+            _ => inner,
+        };
         Self { inner, lie, memory: Arc::default() }
     }
 

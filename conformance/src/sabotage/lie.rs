@@ -183,6 +183,12 @@ pub enum Lie {
     WritersShareABuffer,
     /// Two changes at a time are one too many.
     CollidesUnderLoad,
+    /// Operations wait on the thread that polls them.
+    WaitsWherePolled,
+    /// What is acknowledged is done before the next operation, and so not at all when the process ends before.
+    ActsLate,
+    /// A listing begins again at its end.
+    ListsForEver,
     /// A thread that may wait is shown an empty directory.
     FoolsThePatient,
     /// There are URLs though the capability is not declared.
@@ -332,6 +338,18 @@ const DRIVER: Bitten = &[
             "concurrency::deletions_race_peacefully",
         ],
     ),
+    (Lie::WaitsWherePolled, &["executor::no_operation_waits_where_it_is_polled"]),
+    (
+        Lie::ActsLate,
+        &[
+            "durability::what_is_put_outlives_the_process",
+            "durability::what_is_committed_outlives_the_process",
+            "durability::what_is_closed_outlives_the_process",
+            "durability::a_renamed_file_outlives_the_process",
+            "durability::what_is_deleted_stays_so_after_the_process",
+        ],
+    ),
+    (Lie::ListsForEver, &["list::names_are_in_byte_order", "list::shows_one_level"]),
     (Lie::FoolsThePatient, &["concurrency::a_patient_thread_is_told_the_same"]),
     (Lie::RedirectsUnasked, &["redirect::is_none_without_the_capability"]),
     (Lie::RedirectsToOnePlace, &["redirect::leads_to_the_file"]),

@@ -5,10 +5,12 @@
 
 mod content;
 mod driver;
+mod late;
 mod lie;
 mod memory;
 mod removal;
 mod streams;
+mod waiting;
 mod writer;
 
 pub use driver::Sabotaged;

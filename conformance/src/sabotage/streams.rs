@@ -15,6 +15,16 @@ impl Sabotaged {
         after: Option<String>,
     ) -> BoxStream<'static, Result<DirEntry>> {
         let driver = self.clone();
+        if driver.lie == Lie::ListsForEver {
+            let again = move |()| {
+                let listed = driver.inner.list(&path, after.as_deref());
+                async move {
+                    tokio::task::yield_now().await;
+                    Some((listed, ()))
+                }
+            };
+            return stream::unfold((), again).flatten().boxed();
+        }
         hand_out(async move { driver.collect_list(&path, after.as_deref()).await })
     }
 

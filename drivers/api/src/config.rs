@@ -17,6 +17,10 @@ pub trait DriverConfig: DeserializeOwned + Send + 'static {
 
     /// Opens the store, checking that it can be used.
     ///
+    /// The store may be open already: in this process, as the conformance suite has it, or in another, such as
+    /// `garbage-collect` beside a server or a second server. A store that one driver alone can have open fails here until that
+    /// one is dropped, and then opens; to drop a driver is to close its store.
+    ///
     /// # Errors
     ///
     /// When a setting makes no sense or the store cannot be used as configured.

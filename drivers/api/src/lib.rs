@@ -26,8 +26,9 @@
 //! C6, C7 and C8 differ from Distribution's drivers: directories are a filesystem's private affair, and deletion that can be
 //! repeated is what retries and garbage collection need.
 //!
-//! Whoever polls a future or stream of a driver must not be held up by a disk, unless the thread has said that it may wait:
-//! [`patiently`], whose clause is `concurrency::a_patient_thread_is_told_the_same`.
+//! Whoever polls a future or stream of a driver must not be held up by a disk (`executor::no_operation_waits_where_it_is_polled`),
+//! unless the thread has said that it may wait: [`patiently`], whose clause is
+//! `concurrency::a_patient_thread_is_told_the_same`.
 
 mod config;
 mod driver;

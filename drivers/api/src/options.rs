@@ -7,7 +7,8 @@ use crate::DriverPath;
 pub struct Capabilities {
     /// `rename` is one step: no reader and no crash ever sees both names, or neither.
     pub atomic_rename: bool,
-    /// What was acknowledged survives the end of the process; a reopened store has it.
+    /// What was acknowledged survives the end of the process, whatever ends it: a store that another process opens then has
+    /// it (`durability::*`).
     pub durable: bool,
     /// Nothing stays of a directory when its last file is deleted, so that to delete its files is to delete the tree.
     pub flat: bool,

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 
 /// One store in the memory of this process; to reopen it is to make another driver over it, which knows nothing of the first.
 fn memory(part_size: u64) -> Fixture {
-    Fixture::in_prefix(move |prefix| Memory { root: prefix.to_owned(), part_size })
+    Fixture::in_prefix(move |prefix| Memory { root: prefix.to_owned(), part_size }).in_this_process()
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,159 @@
+//! `Hooked`: a driver before each of whose operations something happens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::{
+    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation, PutMode,
+    RedirectRequest, Result, StorageDriver, WriteMode,
+};
+use url::Url;
+
+/// What happens before an operation.
+#[async_trait]
+pub(crate) trait Hook: fmt::Debug + Send + Sync + 'static {
+    /// Is awaited before `operation` on `path` begins, in the future or stream that the driver hands out.
+    async fn before(&self, operation: Operation, path: &DriverPath) -> Result<()>;
+}
+
+/// A driver that tells a hook of each operation.
+#[derive(Debug)]
+pub(crate) struct Hooked<H> {
+    inner: Arc<dyn StorageDriver>,
+    hook: Arc<H>,
+}
+
+impl<H: Hook> Hooked<H> {
+    pub(crate) fn new(inner: Arc<dyn StorageDriver>, hook: Arc<H>) -> Self {
+        Self { inner, hook }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<H: Hook> StorageDriver for Hooked<H> {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        self.hook.before(Operation::GetContent, path).await?;
+        self.inner.get_content(path).await
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        self.hook.before(Operation::PutContent, path).await?;
+        self.inner.put_content(path, content, mode).await
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        self.hook.before(Operation::Reader, path).await?;
+        self.inner.reader(path, range).await
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        self.hook.before(Operation::Writer, path).await?;
+        let inner = self.inner.writer(path, mode).await?;
+        Ok(Box::new(HookedWriter { inner, hook: self.hook.clone(), path: path.clone() }))
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        self.hook.before(Operation::Stat, path).await?;
+        self.inner.stat(path).await
+    }
+
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        let (inner, hook, path) = (self.inner.clone(), self.hook.clone(), path.clone());
+        let after = after.map(str::to_owned);
+        let begin = async move {
+            hook.before(Operation::List, &path).await?;
+            Ok(inner.list(&path, after.as_deref()))
+        };
+        stream::once(begin).try_flatten().boxed()
+    }
+
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
+        let (inner, hook, path) = (self.inner.clone(), self.hook.clone(), path.clone());
+        let after = after.cloned();
+        let begin = async move {
+            hook.before(Operation::Walk, &path).await?;
+            Ok(inner.walk(&path, after.as_ref()))
+        };
+        stream::once(begin).try_flatten().boxed()
+    }
+
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
+        self.hook.before(Operation::Rename, from).await?;
+        self.inner.rename(from, to).await
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        self.hook.before(Operation::Delete, path).await?;
+        self.inner.delete(path).await
+    }
+
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
+        self.hook.before(Operation::DeleteTree, path).await?;
+        self.inner.delete_tree(path).await
+    }
+
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+        let (inner, hook) = (self.inner.clone(), self.hook.clone());
+        let begin = async move {
+            // The stream has nothing but paths to tell of a failure, and the next operation tells it as well.
+            let _ = hook.before(Operation::DeleteAll, &DriverPath::root()).await;
+            inner.delete_all(paths)
+        };
+        stream::once(begin).flatten().boxed()
+    }
+
+    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
+        self.hook.before(Operation::RedirectUrl, path).await?;
+        self.inner.redirect_url(path, request).await
+    }
+}
+
+#[derive(Debug)]
+struct HookedWriter<H> {
+    inner: Box<dyn FileWriter>,
+    hook: Arc<H>,
+    path: DriverPath,
+}
+
+#[async_trait]
+impl<H: Hook> FileWriter for HookedWriter<H> {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.hook.before(Operation::Write, &self.path).await?;
+        self.inner.write(chunk).await
+    }
+
+    async fn close(self: Box<Self>) -> Result<u64> {
+        self.hook.before(Operation::Close, &self.path).await?;
+        self.inner.close().await
+    }
+
+    async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
+        self.hook.before(Operation::Commit, &self.path).await?;
+        self.inner.commit(to).await
+    }
+
+    async fn cancel(self: Box<Self>) -> Result<()> {
+        self.hook.before(Operation::Cancel, &self.path).await?;
+        self.inner.cancel().await
+    }
+}

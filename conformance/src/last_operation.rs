@@ -1,0 +1,30 @@
+//! `LastOperation`: which operation of a driver a clause has begun last, for the message about a clause that hangs.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use sampan_driver::{DriverPath, Operation, Result};
+
+use crate::hooked::Hook;
+
+/// The operation that was begun last. A std lock, held for a moment.
+#[derive(Debug, Default)]
+pub(crate) struct LastOperation(Mutex<Option<(Operation, DriverPath)>>);
+
+#[async_trait]
+impl Hook for LastOperation {
+    async fn before(&self, operation: Operation, path: &DriverPath) -> Result<()> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((operation, path.clone()));
+        Ok(())
+    }
+}
+
+impl fmt::Display for LastOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((operation, path)) => write!(f, "{} of {path}", operation.as_str()),
+            None => f.write_str("none; the store is being opened"),
+        }
+    }
+}

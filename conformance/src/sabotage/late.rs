@@ -1,0 +1,164 @@
+//! A driver that acknowledges what it does later: before the next operation, so that this process never sees it, or never, if
+//! the process ends before.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use sampan_driver::{
+    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation, PutMode,
+    RedirectRequest, Result, StorageDriver, WriteMode,
+};
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::hooked::{Hook, Hooked};
+
+/// Lets `inner` do everything that changes the store later.
+pub(super) fn late(inner: Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> {
+    let owed = Arc::new(Owed::default());
+    let late = Late { inner, owed: owed.clone() };
+    Arc::new(Hooked::new(Arc::new(late), owed))
+}
+
+/// What was acknowledged and is still to be done.
+#[derive(Default)]
+struct Owed(Mutex<Vec<BoxFuture<'static, Result<()>>>>);
+
+impl Owed {
+    async fn add(&self, change: impl Future<Output = Result<()>> + Send + 'static) {
+        self.0.lock().await.push(Box::pin(change));
+    }
+}
+
+impl fmt::Debug for Owed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Owed")
+    }
+}
+
+#[async_trait]
+impl Hook for Owed {
+    async fn before(&self, _: Operation, _: &DriverPath) -> Result<()> {
+        // Held while it is done: the next operation waits for all of it.
+        let mut owed = self.0.lock().await;
+        for change in owed.drain(..) {
+            change.await?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Late {
+    inner: Arc<dyn StorageDriver>,
+    owed: Arc<Owed>,
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl StorageDriver for Late {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        self.inner.get_content(path).await
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        let (inner, path) = (self.inner.clone(), path.clone());
+        self.owed.add(async move { inner.put_content(&path, content, mode).await }).await;
+        Ok(())
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        self.inner.reader(path, range).await
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        let inner = self.inner.writer(path, mode).await?;
+        Ok(Box::new(LateWriter { inner, owed: self.owed.clone() }))
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        self.inner.stat(path).await
+    }
+
+    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        self.inner.list(path, after)
+    }
+
+    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
+        self.inner.walk(path, after)
+    }
+
+    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
+        let (inner, from, to) = (self.inner.clone(), from.clone(), to.clone());
+        self.owed.add(async move { inner.rename(&from, &to).await }).await;
+        Ok(())
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        let (inner, path) = (self.inner.clone(), path.clone());
+        self.owed.add(async move { inner.delete(&path).await }).await;
+        Ok(())
+    }
+
+    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
+        let (inner, path) = (self.inner.clone(), path.clone());
+        self.owed.add(async move { inner.delete_tree(&path).await }).await;
+        Ok(())
+    }
+
+    fn delete_all(
+        &self,
+        paths: BoxStream<'static, DriverPath>,
+    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+        self.inner.delete_all(paths)
+    }
+
+    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
+        self.inner.redirect_url(path, request).await
+    }
+}
+
+#[derive(Debug)]
+struct LateWriter {
+    inner: Box<dyn FileWriter>,
+    owed: Arc<Owed>,
+}
+
+#[async_trait]
+impl FileWriter for LateWriter {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.inner.write(chunk).await
+    }
+
+    async fn close(self: Box<Self>) -> Result<u64> {
+        let (size, inner) = (self.inner.size(), self.inner);
+        self.owed.add(async move { inner.close().await.map(drop) }).await;
+        Ok(size)
+    }
+
+    async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
+        let (inner, to) = (self.inner, to.clone());
+        self.owed.add(async move { inner.commit(&to).await }).await;
+        Ok(())
+    }
+
+    async fn cancel(self: Box<Self>) -> Result<()> {
+        self.inner.cancel().await
+    }
+}

@@ -1,0 +1,26 @@
+//! A driver that waits on the thread that polls it.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sampan_driver::{DriverPath, Operation, Result, StorageDriver};
+
+use crate::hooked::{Hook, Hooked};
+
+/// Lets every operation of `inner` wait a little, as if for a disk.
+pub(super) fn waiting(inner: Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> {
+    Arc::new(Hooked::new(inner, Arc::new(Waits)))
+}
+
+#[derive(Debug)]
+struct Waits;
+
+#[async_trait]
+impl Hook for Waits {
+    async fn before(&self, _: Operation, _: &DriverPath) -> Result<()> {
+        thread::sleep(Duration::from_micros(100));
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! The clauses about the end of a process have teeth: a driver that acknowledges first and acts later is found out.
+//!
+//! This program is what these clauses start once more. `drivers/inmemory/tests/teeth` has all other lies.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use sampan_conformance::sabotage::{Lie, Sabotaged};
+use sampan_conformance::{Fixture, clauses, do_and_die, run_clause};
+use sampan_driver_filesystem::FilesystemConfig;
+
+fn main() -> ExitCode {
+    let mut trials = Vec::new();
+    for lie in [Lie::None, Lie::ActsLate] {
+        let fixture = liar(lie);
+        do_and_die(&fixture);
+        // One process alone may have a store open: another way through the suite.
+        let exclusive = liar(lie).exclusive();
+        do_and_die(&exclusive);
+        for (how, fixture) in [("", fixture), (", with its store to itself,", exclusive)] {
+            for clause in clauses().map(|clause| clause.name).filter(|name| name.starts_with(DURABILITY)) {
+                let (name, fixture) = (format!("{lie:?}{how} is seen by {clause}"), fixture.clone());
+                trials.push(Trial::test(name, move || match (run_clause(&fixture, clause), lie) {
+                    (Ok(()), Lie::None) => Ok(()),
+                    (Err(failed), Lie::None) => Err(failed.to_string().into()),
+                    (Err(failed), _) if failed.to_string().contains("was told that it is done") => Ok(()),
+                    (Err(failed), _) => Err(format!("it failed for another reason: {failed}").into()),
+                    (Ok(()), _) => {
+                        Err(format!("{clause} holds for a driver that tells the lie {lie:?}").into())
+                    }
+                }));
+            }
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn liar(lie: Lie) -> Fixture {
+    Fixture::in_dir(|dir| FilesystemConfig { rootdirectory: dir.to_owned(), ..Default::default() })
+        .decorated(move |driver| Arc::new(Sabotaged::new(driver, lie)))
+}
+
+const DURABILITY: &str = "driver::durability::";
