@@ -73,7 +73,7 @@ fn there_and_back(registry: &RegistryProcess, size: u64) -> u64 {
 }
 
 /// A figure of a process's memory in KiB. Of mapped files only what is private counts against us.
-fn memory_kib(pid: u32, key: &str) -> u64 {
+pub(super) fn memory_kib(pid: u32, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(key)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -20,6 +20,7 @@ mod peer_bucket;
 mod podman;
 mod proxy;
 mod redis;
+mod replica_faults;
 mod replicas;
 mod request_budget;
 mod same;

@@ -68,6 +68,8 @@ fn push(world: &World, client: &mut Client, key: &Key, rng: &mut StdRng) -> Resu
             match client.upload(repository, blob, from)? {
                 201 => {}
                 503 => return Ok(()),
+                // The store has lost the upload, or it ended in a request whose answer was lost.
+                404 | 409 | 500 if world.place.is_stormy() => return Ok(count(&world.counts.interrupted)),
                 status => {
                     world.fail(format!("an upload to {repository} was answered {status}"));
                     return Ok(());
@@ -89,6 +91,7 @@ fn push(world: &World, client: &mut Client, key: &Key, rng: &mut StdRng) -> Resu
             // All was promised for half the grace.
             400 | 404 if begun.elapsed() > world.place.grace() / 2 => count(&world.counts.too_slow),
             503 => return Ok(()),
+            500 if world.place.is_stormy() => return Ok(()),
             status => {
                 let (body, after) = (String::from_utf8_lossy(&answer.body), begun.elapsed());
                 world.fail(format!(
@@ -113,6 +116,7 @@ fn delete(world: &World, client: &mut Client, key: &Key) -> Result<()> {
             world.learn(key, |known| (known.current, known.perhaps) = (None, Vec::new()));
             count(&world.counts.deletions);
         }
+        500.. if world.place.is_stormy() => count(&world.counts.interrupted),
         status => world.fail(format!("the deletion of {repository}:{tag} was answered {status}")),
     }
     Ok(())
@@ -158,6 +162,10 @@ fn pull_one(world: &World, client: &mut Client, key: &Key) -> Result<()> {
     let may_be_gone = after.perhaps_gone || after.current.is_none();
     let digest = Digest::sha256_of(&answer.body);
     match answer.status {
+        500.. if world.place.is_stormy() => {
+            count(&world.counts.interrupted);
+            return Ok(());
+        }
         // Deleted, and pushed again meanwhile, perhaps.
         404 if may_be_gone || after.current != before.current => return Ok(()),
         200 if before.allows(&digest) || after.allows(&digest) => {}
@@ -174,6 +182,10 @@ fn pull_one(world: &World, client: &mut Client, key: &Key) -> Result<()> {
         let answer = client.get(&format!("/v2/{repository}/blobs/{blob}"))?;
         if answer.status == 200 && Digest::sha256_of(&answer.body) == blob {
             continue;
+        }
+        if answer.status >= 500 && world.place.is_stormy() {
+            count(&world.counts.interrupted);
+            return Ok(());
         }
         let now = world.known(key);
         let is_tagged = now.current.as_ref() == Some(&digest) && !now.perhaps_gone;
@@ -211,7 +223,7 @@ pub(super) fn skopeo(world: &World, number: u64, mut rng: StdRng) {
         world.learn(&key, |known| known.perhaps.push(digest.clone()));
         let lives = || world.lives(address);
         if let Err(words) = copy(&local, &remote) {
-            if lives() && begun.elapsed() < world.place.grace() / 2 {
+            if lives() && begun.elapsed() < world.place.grace() / 2 && !world.place.is_stormy() {
                 world.fail(format!("skopeo cannot push: {words}"));
             }
             count(&world.counts.interrupted);
@@ -222,7 +234,9 @@ pub(super) fn skopeo(world: &World, number: u64, mut rng: StdRng) {
         let _ = std::fs::remove_dir_all(&copied);
         match copy(&remote, &format!("dir:{}", copied.display())) {
             Ok(()) => count(&world.counts.by_skopeo),
-            Err(words) if lives() => world.fail(format!("skopeo cannot pull: {words}")),
+            Err(words) if lives() && !world.place.is_stormy() => {
+                world.fail(format!("skopeo cannot pull: {words}"))
+            }
             Err(_) => count(&world.counts.interrupted),
         }
     }

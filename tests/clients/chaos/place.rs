@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use sampan_driver::{DriverConfig, DriverPath, PutMode, StorageDriver};
 use sampan_driver_object_store::S3Config;
 use sampan_engine::layout::Entry;
@@ -14,7 +16,7 @@ use sampan_engine::oci::Digest;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::clients::support::{StoreServer, filesystem_config};
+use crate::clients::support::{BadLine, StoreServer, filesystem_config};
 use crate::support::StoreFiles;
 
 /// A directory, or a bucket.
@@ -28,7 +30,9 @@ pub(super) struct Bucket {
     config: String,
     driver: Arc<dyn StorageDriver>,
     runtime: Runtime,
-    _store: StoreServer,
+    /// Between each replica and the store, if anything is.
+    lines: Vec<BadLine>,
+    store: StoreServer,
 }
 
 impl Bucket {
@@ -45,7 +49,19 @@ impl Bucket {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let opened = serde_json::from_value::<S3Config>(section).unwrap().build();
         let driver = runtime.block_on(opened).unwrap();
-        Self { config, driver, runtime, _store: store }
+        Self { config, driver, runtime, lines: Vec::new(), store }
+    }
+
+    /// The same behind a line for each of `replicas`, with a storm on it.
+    #[track_caller]
+    pub(super) fn on_ceph_in_a_storm(replicas: usize, seed: u64, per_mille: u32) -> Self {
+        let mut bucket = Self::on_ceph();
+        for replica in 0..replicas {
+            let line = BadLine::to(bucket.store.text("regionendpoint"));
+            line.storm(StdRng::seed_from_u64(seed.wrapping_add(1000 + replica as u64)), per_mille);
+            bucket.lines.push(line);
+        }
+        bucket
     }
 }
 
@@ -63,6 +79,30 @@ impl Place {
         match self {
             Self::Directory(_) => 30_000,
             Self::Bucket(_) => 6_000_000,
+        }
+    }
+
+    /// Whether requests to the store go wrong.
+    pub(super) fn is_stormy(&self) -> bool {
+        matches!(self, Self::Bucket(bucket) if !bucket.lines.is_empty())
+    }
+
+    /// The storm is over.
+    pub(super) fn calm(&self) {
+        if let Self::Bucket(bucket) = self {
+            bucket.lines.iter().for_each(|line| _ = line.heal());
+        }
+    }
+
+    /// The configuration of a replica, behind its line if there is one.
+    pub(super) fn config_of(&self, replica: usize) -> String {
+        let config = self.config();
+        match self {
+            Self::Bucket(bucket) if !bucket.lines.is_empty() => {
+                let line = format!("http://{}", bucket.lines[replica].address);
+                config.replace(bucket.store.text("regionendpoint"), &line)
+            }
+            _ => config,
         }
     }
 

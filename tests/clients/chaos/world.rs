@@ -56,6 +56,7 @@ pub(super) struct Counts {
     pub(super) too_slow: AtomicU64,
     pub(super) by_skopeo: AtomicU64,
     pub(super) kills: AtomicU64,
+    pub(super) freezes: AtomicU64,
     collections: AtomicU64,
     collected: AtomicU64,
 }
@@ -98,7 +99,7 @@ impl World {
             "  gc: {{enabled: true, interval: 0s, grace: {}s, untagged: true}}\n  delete:",
             self.place.grace().as_secs()
         );
-        let server = registry(&self.directory, &self.place.config().replace("  delete:", &gc));
+        let server = registry(&self.directory, &self.place.config_of(replica).replace("  delete:", &gc));
         self.addresses.write().unwrap()[replica] = Some(server.address);
         server
     }
@@ -124,6 +125,14 @@ impl World {
         }
     }
 
+    /// Holds a replica up for a while, as a machine is whose disk or hypervisor is busy.
+    pub(super) fn freeze(&self, server: &RegistryProcess, pause: Duration) {
+        server.process.signal("STOP");
+        thread::sleep(pause);
+        server.process.signal("CONT");
+        count(&self.counts.freezes);
+    }
+
     /// Takes from the log of a registry what it has collected, and complains of its errors.
     pub(super) fn note(&self, server: &RegistryProcess) {
         let log = server.process.log();
@@ -132,9 +141,18 @@ impl World {
             let blobs = line.split("blobs=").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
             self.counts.collected.fetch_add(blobs.unwrap_or(0), Ordering::Relaxed);
         }
-        for line in log.lines().filter(|line| line.contains("level=error") || line.contains("panicked")) {
+        // What a storm does to a request is an error, rightly told.
+        let is_bad = |line: &&str| {
+            line.contains("panicked") || (line.contains("level=error") && !self.place.is_stormy())
+        };
+        for line in log.lines().filter(is_bad) {
             self.fail(format!("the registry says: {line}"));
         }
+    }
+
+    /// Whether a replica was killed.
+    pub(super) fn has_killed(&self) -> bool {
+        self.counts.kills.load(Ordering::Relaxed) > 0
     }
 
     /// Whether something was collected, as far as it was noted.
@@ -269,7 +287,9 @@ impl World {
         let failures = self.failures.lock().unwrap();
         assert!(failures.is_empty(), "{} failures, the first is: {}", failures.len(), failures[0]);
         let enough = |counter: &AtomicU64, least: u64| counter.load(Ordering::Relaxed) >= least;
-        assert!(enough(&self.counts.pushes, seconds / 4) && enough(&self.counts.pulls, seconds / 4));
+        // In a storm requests are sent again for seconds.
+        let least = if self.place.is_stormy() { seconds / 20 } else { seconds / 4 };
+        assert!(enough(&self.counts.pushes, least) && enough(&self.counts.pulls, least));
         assert!(enough(&self.counts.collections, 1) && enough(&self.counts.collected, 1));
         assert!(enough(&self.counts.kills, 1) && enough(&self.counts.by_skopeo, 1));
     }

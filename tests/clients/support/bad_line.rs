@@ -5,23 +5,28 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt, stream};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rand::Rng;
+use rand::rngs::StdRng;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 /// A line to a store.
 pub(crate) struct BadLine {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 /// What a request does to the store.
@@ -63,13 +68,22 @@ pub(crate) enum Fault {
     Lost,
     /// The answer comes with this status of a copy, as those of Azure do.
     CopyStatus(&'static str),
+    /// The request is carried out when the line is told to let it through, whatever has become of its sender by then.
+    Held,
+    /// It is carried out so much later.
+    Late(Duration),
 }
 
 struct Shared {
     store: String,
     client: reqwest::Client,
     troubles: Mutex<Vec<Trouble>>,
+    weather: Mutex<Option<(StdRng, u32)>>,
     seen: Mutex<Vec<(Sort, String)>>,
+    /// How many requests are held.
+    held: watch::Sender<usize>,
+    /// Changes when they are let through.
+    released: watch::Sender<()>,
 }
 
 struct Trouble {
@@ -98,7 +112,15 @@ impl BadLine {
     pub(crate) fn to(store: &str) -> Self {
         let client = reqwest::Client::builder().http1_only().no_proxy().build().unwrap();
         let store = store.trim_end_matches('/').to_owned();
-        let shared = Arc::new(Shared { store, client, troubles: Mutex::default(), seen: Mutex::default() });
+        let shared = Arc::new(Shared {
+            store,
+            client,
+            troubles: Mutex::default(),
+            weather: Mutex::default(),
+            seen: Mutex::default(),
+            held: watch::channel(0).0,
+            released: watch::channel(()).0,
+        });
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -112,7 +134,7 @@ impl BadLine {
                 tokio::spawn(serving.serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { address, shared, _runtime: runtime }
+        Self { address, shared, runtime }
     }
 
     /// From now on the next `times` requests of a sort go wrong.
@@ -125,8 +147,28 @@ impl BadLine {
         self.shared.troubles.lock().unwrap().push(Trouble { sort, key, fault, times });
     }
 
+    /// From now on `per_mille` of all requests go wrong, each in a way drawn by `rng`.
+    pub(crate) fn storm(&self, rng: StdRng, per_mille: u32) {
+        *self.shared.weather.lock().unwrap() = Some((rng, per_mille));
+    }
+
+    /// Waits until a request is held.
+    pub(crate) fn wait_for_held(&self) {
+        let mut held = self.shared.held.subscribe();
+        let held = async { tokio::time::timeout(PATIENCE, held.wait_for(|held| *held > 0)).await.map(drop) };
+        self.runtime.block_on(held).expect("no request came that was to be held");
+    }
+
+    /// Lets the requests through that are held, and waits until the store has answered them.
+    pub(crate) fn release(&self) {
+        self.shared.released.send_replace(());
+        let mut held = self.shared.held.subscribe();
+        self.runtime.block_on(held.wait_for(|held| *held == 0)).unwrap();
+    }
+
     /// Nothing goes wrong any more. Tells whether something still would have.
     pub(crate) fn heal(&self) -> bool {
+        *self.shared.weather.lock().unwrap() = None;
         !std::mem::take(&mut *self.shared.troubles.lock().unwrap()).is_empty()
     }
 
@@ -157,10 +199,30 @@ impl Shared {
             Some(Fault::Lost) => return Ok(yes()),
             _ => {}
         }
-        let url = format!("{}{}", self.store, head.uri);
-        // The name of the host as well: it is signed.
-        let sent = self.client.request(head.method, url).headers(head.headers).body(body);
-        let answer = sent.send().await.map_err(|_| Cut)?;
+        let sending = match fault {
+            // In tasks of their own: they go on when the sender has gone.
+            Some(Fault::Held) => {
+                let (shared, mut released) = (self.clone(), self.released.subscribe());
+                self.held.send_modify(|held| *held += 1);
+                let held = tokio::spawn(async move {
+                    let _ = released.changed().await;
+                    let sent = shared.carry_out(head, body).await;
+                    shared.held.send_modify(|held| *held -= 1);
+                    sent
+                });
+                held.await.map_err(|_| Cut)?
+            }
+            Some(Fault::Late(delay)) => {
+                let shared = self.clone();
+                let late = tokio::spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    shared.carry_out(head, body).await
+                });
+                late.await.map_err(|_| Cut)?
+            }
+            _ => self.carry_out(head, body).await,
+        };
+        let answer = sending?;
         let mut back = Response::builder().status(answer.status());
         let headers = back.headers_mut().unwrap();
         *headers = answer.headers().clone();
@@ -173,7 +235,12 @@ impl Shared {
             Some(Fault::CutInAnswer) => {
                 headers.insert(http::header::CONTENT_LENGTH, body.len().into());
                 let half = body.slice(..body.len() / 2);
-                let frames = stream::iter([Ok(Frame::data(half)), Err(Cut)]);
+                // The half is on its way before the cut: else nothing of the answer would be seen at all.
+                let cut = async {
+                    tokio::task::yield_now().await;
+                    Err(Cut)
+                };
+                let frames = stream::iter([Ok(Frame::data(half))]).chain(stream::once(cut));
                 return Ok(back.body(BodyExt::boxed(StreamBody::new(frames))).unwrap());
             }
             Some(Fault::CopyStatus(status)) => {
@@ -185,7 +252,19 @@ impl Shared {
         Ok(back.body(whole(body)).unwrap())
     }
 
+    /// Lets the store do it.
+    async fn carry_out(&self, head: Parts, body: Bytes) -> Result<reqwest::Response, Cut> {
+        let url = format!("{}{}", self.store, head.uri);
+        // The name of the host as well: it is signed.
+        let sent = self.client.request(head.method, url).headers(head.headers).body(body);
+        sent.send().await.map_err(|_| Cut)
+    }
+
     fn fault(&self, sort: Sort, key: &str) -> Option<Fault> {
+        if let Some((rng, per_mille)) = &mut *self.weather.lock().unwrap() {
+            let strikes = rng.random_range(0..1000) < *per_mille;
+            return strikes.then(|| WEATHER[rng.random_range(0..WEATHER.len())]);
+        }
         let mut troubles = self.troubles.lock().unwrap();
         let concerns =
             |trouble: &Trouble| [Sort::Any, sort].contains(&trouble.sort) && key.contains(trouble.key);
@@ -198,6 +277,21 @@ impl Shared {
         Some(fault)
     }
 }
+
+/// How long a request that is to be held may take to come.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a storm has.
+const WEATHER: [Fault; 8] = [
+    Fault::Answer(500, "InternalError"),
+    Fault::Answer(503, "SlowDown"),
+    Fault::Answer(429, "TooManyRequests"),
+    Fault::CutAtOnce,
+    Fault::CutInRequest,
+    Fault::CutBeforeAnswer,
+    Fault::CutInAnswer,
+    Fault::Late(Duration::from_secs(2)),
+];
 
 fn sort(request: &Request<Incoming>) -> Sort {
     let query = request.uri().query().unwrap_or_default();
