@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -199,6 +199,15 @@ impl StorageDriver for Faulty {
             let driver = driver.clone();
             async move { driver.attempt(Operation::DeleteAll, &path, driver.inner.delete(&path)).await }
         })
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        let path = paths.first().cloned().unwrap_or_else(DriverPath::root);
+        self.attempt(Operation::SyncDeletions, &path, self.inner.sync_deletions(paths)).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.attempt(Operation::Check, &DriverPath::root(), self.inner.check()).await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
     RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
@@ -149,6 +149,14 @@ impl StorageDriver for Redirecting {
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         self.inner.delete_all(paths)
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        self.inner.sync_deletions(paths).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.inner.check().await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use axum::body::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use sampan_driver_inmemory::InMemoryDriver;
 use url::Url;
@@ -135,6 +135,14 @@ impl StorageDriver for OddDriver {
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         self.inner.delete_all(paths)
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        self.inner.sync_deletions(paths).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.inner.check().await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

@@ -145,6 +145,23 @@ async fn all_of_nothing_is_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/file", b"content").await
 }
 
+/// C15, as far as it can be seen without a power failure: of what is there, was there, and never was.
+async fn syncing_deletions_deletes_nothing(ctx: Context) -> Result<(), Failed> {
+    ctx.fill(&["/dir/a/file", "/dir/b/file", "/other/file"]).await?;
+    ctx.driver().sync_deletions(&[]).await?;
+    let gone = ["/dir/a/file", "/none/of/it"].map(path);
+    for (_, result) in
+        ctx.driver().delete_all(futures::stream::iter(gone.clone()).boxed()).collect::<Vec<_>>().await
+    {
+        result?;
+    }
+    for _ in 0..2 {
+        ctx.driver().sync_deletions(&gone).await?;
+        ctx.driver().sync_deletions(&[path("/other/file"), DriverPath::root()]).await?;
+    }
+    equal(ctx.walk("/", None).await?, ["/dir/b/file", "/other/file"], "what is left")
+}
+
 /// A deleted file is gone for everybody who looks next, a reopened driver included, and can be made anew.
 async fn is_seen_at_once(ctx: Context) -> Result<(), Failed> {
     let reopened = ctx.reopen().await?;
@@ -180,6 +197,7 @@ pub(crate) const CLAUSES: &[Clause] = table! { "driver::delete":
     tree_of_the_root_is_everything,
     all_answers_for_each,
     all_of_nothing_is_nothing,
+    syncing_deletions_deletes_nothing,
     is_seen_at_once,
     nothing_stays_of_a_directory if Flat,
 };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use sampan_driver::ErrorKind;
+use sampan_driver::{Condition, ErrorKind};
 
 use crate::check::{ensure, equal, fails_with};
 use crate::data::{bytes, path};
@@ -95,6 +95,18 @@ async fn modified_is_about_now(ctx: Context) -> Result<(), Failed> {
     )
 }
 
+async fn a_store_that_takes_writes_says_so(ctx: Context) -> Result<(), Failed> {
+    for _ in 0..2 {
+        equal(
+            ctx.driver().check().await?,
+            Condition::Writable,
+            "what an empty store or one with a file says",
+        )?;
+        ctx.put("/file", "content").await?;
+    }
+    Ok(())
+}
+
 /// Stamps may come from a clock that the kernel advances some hundred times a second, others from an exact one.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -110,4 +122,5 @@ pub(crate) const CLAUSES: &[Clause] = table! { "driver::stat":
     prefix_is_not_found,
     publishing_is_a_birth,
     modified_is_about_now,
+    a_store_that_takes_writes_says_so,
 };

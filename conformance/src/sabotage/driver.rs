@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteHint, WriteMode, is_patient,
+    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteHint, WriteMode, is_patient,
 };
 use url::Url;
 
@@ -246,6 +246,23 @@ impl StorageDriver for Sabotaged {
                 answers.chain(stream::once(std::future::ready((DriverPath::root(), Ok(()))))).boxed()
             }
             _ => answers,
+        }
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        let paths: Vec<_> = paths.iter().map(|path| self.at(path)).collect();
+        if self.lie == Lie::SyncOfDeletionsDeletes {
+            for path in &paths {
+                self.inner.delete(path).await?;
+            }
+        }
+        self.inner.sync_deletions(&paths).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        match self.lie {
+            Lie::AlwaysReadOnly => Ok(Condition::ReadOnly("it says so".to_owned())),
+            _ => self.inner.check().await,
         }
     }
 

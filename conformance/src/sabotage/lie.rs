@@ -141,6 +141,10 @@ pub enum Lie {
     DeleteAllForgetsAnswers,
     /// `delete_all` answers once too often.
     DeleteAllInventsAnswers,
+    /// `sync_deletions` deletes what it is told of.
+    SyncOfDeletionsDeletes,
+    /// A store that takes writes says that it takes none.
+    AlwaysReadOnly,
     /// Content that was read once is never asked for again.
     CachesForEver,
     /// `stat` tells a size that is one too large.
@@ -308,6 +312,8 @@ const DRIVER: Bitten = &[
     (Lie::DeleteTreeKeepsItsTop, &["delete::tree_takes_a_file_at_its_top"]),
     (Lie::DeleteAllForgetsAnswers, &["delete::all_answers_for_each"]),
     (Lie::DeleteAllInventsAnswers, &["delete::all_of_nothing_is_nothing"]),
+    (Lie::SyncOfDeletionsDeletes, &["delete::syncing_deletions_deletes_nothing"]),
+    (Lie::AlwaysReadOnly, &["stat::a_store_that_takes_writes_says_so"]),
     (Lie::CachesForEver, &["delete::is_seen_at_once"]),
     (Lie::StatMisstatesSize, &["stat::tells_path_and_size"]),
     (Lie::StatInventsFiles, &["stat::missing_is_not_found"]),

@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use url::Url;
 
 use crate::{
-    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
     RedirectRequest, Result, WriteMode,
 };
 
@@ -40,11 +40,14 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
     async fn stat(&self, path: &DriverPath) -> Result<FileInfo>;
 
     /// One level, in byte order of the names, beginning after the name `after`: a page of tags is `take(n)` (C6).
+    ///
+    /// A name that leads nowhere, such as a link to a disk that is not mounted, is listed as a file, which `stat` does not find.
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>>;
 
     /// Every file below, in byte order of the whole paths (`/a.b/x` before `/a/x`), beginning after the path `after` (C6).
     ///
-    /// A file that appears or vanishes meanwhile may or may not be yielded.
+    /// A file that appears or vanishes meanwhile may or may not be yielded. A place that cannot be seen is an error of the kind
+    /// [`Unseen`](crate::ErrorKind::Unseen) with its path, after which the walk goes on; any other error ends it.
     /// A staged file may be yielded, at its path, with the time of the last [`close`](FileWriter::close) or later: the purge of
     /// uploads takes that for a sign of life.
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>>;
@@ -60,12 +63,23 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
 
     /// Removes many files, in as few requests as the store allows; each path comes back with its own result.
     ///
-    /// A power failure may bring some of them back: this is for what nobody needs any more.
+    /// A power failure may bring some of them back, until [`sync_deletions`](Self::sync_deletions) has been told of them.
     /// Where there are directories, one that holds nothing then goes, too.
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)>;
+
+    /// Makes durable that the files `paths` are gone: no power failure brings them back afterwards (C15).
+    ///
+    /// It is the barrier between deleting what refers and deleting what it refers to. It removes nothing; a path that
+    /// has a file again keeps it.
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()>;
+
+    /// Whether the store answers, is the one that was opened, and takes writes, as far as it knows.
+    ///
+    /// Health checks call it every few seconds, so it costs little. An error means that nothing works.
+    async fn check(&self) -> Result<Condition>;
 
     /// A URL from which a client may fetch the file itself for a while; `None` when the registry is to serve it.
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>>;
@@ -127,6 +141,14 @@ impl<D: StorageDriver + ?Sized> StorageDriver for Arc<D> {
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         (**self).delete_all(paths)
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        (**self).sync_deletions(paths).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        (**self).check().await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

@@ -82,6 +82,9 @@ pub enum ErrorKind {
     StorageFull,
     /// The store cannot be reached or is overloaded; the same call may succeed later.
     Unavailable,
+    /// A walk cannot see what is at or below this place: a directory that it must not read, a link to nothing or out of the
+    /// store. It goes on behind it. What is not seen may be there, so nobody may take it for absent.
+    Unseen,
     /// The driver cannot do this at all.
     Unsupported,
 }
@@ -96,6 +99,7 @@ impl fmt::Display for ErrorKind {
             Self::RangeInvalid => "range begins beyond the end",
             Self::StorageFull => "no space left in the store",
             Self::Unavailable => "store unavailable",
+            Self::Unseen => "what is there cannot be seen",
             Self::Unsupported => "not supported",
         })
     }
@@ -107,6 +111,7 @@ impl fmt::Display for ErrorKind {
 pub enum Operation {
     Build,
     Cancel,
+    Check,
     Close,
     Commit,
     Delete,
@@ -120,6 +125,7 @@ pub enum Operation {
     RedirectUrl,
     Rename,
     Stat,
+    SyncDeletions,
     Walk,
     Write,
     Writer,
@@ -131,6 +137,7 @@ impl Operation {
         match self {
             Self::Build => "build",
             Self::Cancel => "cancel",
+            Self::Check => "check",
             Self::Close => "close",
             Self::Commit => "commit",
             Self::Delete => "delete",
@@ -144,6 +151,7 @@ impl Operation {
             Self::RedirectUrl => "redirect_url",
             Self::Rename => "rename",
             Self::Stat => "stat",
+            Self::SyncDeletions => "sync_deletions",
             Self::Walk => "walk",
             Self::Write => "write",
             Self::Writer => "writer",

@@ -37,3 +37,12 @@ impl DirEntry {
         matches!(self, Self::Directory(_))
     }
 }
+
+/// How a store is, as far as it knows.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Condition {
+    /// It takes writes.
+    Writable,
+    /// It can be read and takes no writes, for this reason: a disk that failed, a file system that became read-only.
+    ReadOnly(String),
+}

@@ -20,11 +20,15 @@
 //! | C12 | what was written is at once readable, listed and walked | `walk::sees_own_writes` |
 //! | C13 | after `put_content`, `commit` or `rename`, [`modified`](FileInfo::modified) is not earlier than that call | `stat::publishing_is_a_birth` |
 //! | C14 | every error carries kind, driver, path and keeps its source | `errors::carry_context` |
+//! | C15 | after [`sync_deletions`](StorageDriver::sync_deletions) no power failure brings the files back that it names; it removes nothing itself | `delete::syncing_deletions_deletes_nothing` |
 //!
 //! C13 is the footing of garbage collection: POSIX `rename` keeps the old timestamp, so an upload that rested for a day would
 //! be born old, and could be swept between its commit and the manifest that names it.
 //! C6, C7 and C8 differ from Distribution's drivers: directories are a filesystem's private affair, and deletion that can be
 //! repeated is what retries and garbage collection need.
+//!
+//! A [`walk`](StorageDriver::walk) never takes a place for empty that it cannot see: it yields an error of the kind
+//! [`Unseen`](ErrorKind::Unseen) that names the place, and goes on behind it. Clients' listings pass such places over.
 //!
 //! Whoever polls a future or stream of a driver must not be held up by a disk (`executor::no_operation_waits_where_it_is_polled`),
 //! unless the thread has said that it may wait: [`patiently`], whose clause is
@@ -45,7 +49,7 @@ mod writer;
 pub use config::{BuildError, DriverConfig};
 pub use driver::{StorageDriver, StorageDriverExt};
 pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};
-pub use info::{DirEntry, FileInfo};
+pub use info::{Condition, DirEntry, FileInfo};
 pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
 pub use path::{DriverPath, InvalidPath, as_component};
 pub use patience::{is_patient, patiently};

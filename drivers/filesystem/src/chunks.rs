@@ -77,7 +77,7 @@ impl Chunks {
     }
 
     fn cold(&self) -> impl FnOnce() -> Result<Bytes, Failure> + Send + 'static {
-        let (file, offset) = (Arc::clone(&self.part.file), self.part.rest.start);
+        let (file, offset) = (self.part.file.clone(), self.part.rest.start);
         let len = COLD_BYTES.min(self.part.len());
         move || exactly(&file, offset, len)
     }

@@ -11,6 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::driver::FilesystemDriver;
 use crate::error::NAME;
+use crate::spelling;
 use crate::store::Store;
 
 /// Fewer would make uploads wait for each other; Distribution has the same floor.
@@ -87,9 +88,17 @@ fn open(directory: &Path, max_threads: usize) -> Result<Store, BuildError> {
             };
             refuse(format!("the directory {shown} is not readable and writable: {remedy}")).with_source(errno)
         })?;
-    Store::open(root.clone(), max_threads).map_err(|errno| {
+    let store = Store::open(root.clone(), max_threads).map_err(|errno| {
         refuse(format!("the directory {} cannot be opened", root.display())).with_source(errno)
-    })
+    })?;
+    if spelling::folds_case(&store.root) {
+        tracing::warn!(
+            "the file system of {} takes upper and lower case for the same: tags such as V1 and v1 will be one; \
+             keep the store on one that tells them apart",
+            root.display()
+        );
+    }
+    Ok(store)
 }
 
 fn existing_ancestor(path: &Path) -> Option<&Path> {

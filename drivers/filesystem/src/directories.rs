@@ -1,6 +1,9 @@
 //! `Directories`: makes the directories on the way to a file, durably.
 //!
-//! The invariant: when [`settle`](Directories::settle) returns, the directory and all above it would survive a power failure.
+//! The invariant: when [`settle`](Directories::settle) returns, the directory and all above it would survive a power failure, or
+//! will with what is synced in it next: it depends on the file system ([`SyncRule`]). Where a directory is durable with its
+//! content, nothing is noted and nothing settled. Where each is synced through its parent:
+//!
 //! That needs care when two writers need the same new directory, for the second finds it already there, though the first has not
 //! yet synced its entry. So a directory is noted as unsynced *before* it is made, and everybody who finds one of the noted
 //! directories on the way syncs it too.
@@ -8,19 +11,22 @@
 //! Making and settling are two steps, because what is written in between takes the journal of most file systems to disk, and the
 //! new directories with it: then there is little left to do.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, fsync};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use crate::disk;
 use crate::error::Failure;
-use crate::root::{Root, split};
+use crate::root::{Root, parent_of, split};
+use crate::sync_rule::SyncRule;
+use crate::trouble::Ends;
 
 /// The directories that were made and not yet synced.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Directories {
+    rule: SyncRule,
     /// A blocking lock, held for look-ups only.
     unsynced: Mutex<Notes>,
 }
@@ -28,9 +34,14 @@ pub(crate) struct Directories {
 /// Notes of directories whose entry in their parent may not be on disk.
 #[derive(Debug, Default)]
 struct Notes {
-    numbers: HashMap<String, u64>,
+    /// In order, so that what is below a directory is found without a look at all others.
+    numbers: BTreeMap<String, u64>,
     last: u64,
 }
+
+/// How many notes are kept for what nobody relies on. An upload that was begun leaves one until it ends or is purged, days later;
+/// beyond this number each is settled at once, which costs a sync.
+const MOST_NOTES: usize = 10_000;
 
 /// A note, as it was when somebody looked. Whoever crosses it out leaves alone what was noted since: a directory that went in
 /// the meantime, and was made again by somebody else, is another one.
@@ -51,6 +62,15 @@ impl Notes {
         Some(Note { directory: directory.to_owned(), number })
     }
 
+    /// Those of the directory `key` and of what is below it.
+    fn within(&self, key: &str) -> Vec<Note> {
+        // The next character after the slash ends the range.
+        let (begin, end) = (format!("{key}/"), format!("{key}0"));
+        let below = self.numbers.range(begin..end);
+        let below = below.map(|(directory, number)| Note { directory: directory.clone(), number: *number });
+        self.of(key).into_iter().chain(below).collect()
+    }
+
     fn cross_out(&mut self, note: &Note) {
         if self.numbers.get(&note.directory) == Some(&note.number) {
             self.numbers.remove(&note.directory);
@@ -59,6 +79,11 @@ impl Notes {
 }
 
 impl Directories {
+    /// None yet, on a file system where `rule` holds.
+    pub(crate) fn new(rule: SyncRule) -> Self {
+        Self { rule, unsynced: Mutex::default() }
+    }
+
     /// Opens the directory `key`, making it and those above it if need be; never the root itself. They are not settled.
     pub(crate) fn open_or_create(&self, root: &Root, key: &str) -> Result<OwnedFd, Failure> {
         match root.directory(key) {
@@ -79,7 +104,8 @@ impl Directories {
         for note in new {
             let (parent, _) = split(&note.directory)?;
             match root.directory(parent) {
-                Ok(parent) => sync(&parent)?,
+                Ok(parent) => disk::sync_directory(&parent)
+                    .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?,
                 Err(failure) if failure.is_absence() => {} // Deleted since, and with it what was to be synced.
                 Err(failure) => return Err(failure),
             }
@@ -88,11 +114,16 @@ impl Directories {
         Ok(())
     }
 
+    /// What a directory needs for something that a power failure may take away, together with the directory.
+    pub(crate) fn settle_for_transient(&self, root: &Root, key: &str) -> Result<(), Failure> {
+        let are_many = self.noted().numbers.len() > MOST_NOTES;
+        // Others will rely on the directories above.
+        self.settle(root, if are_many { key } else { parent_of(key) })
+    }
+
     /// The notes of the directory `key` and of what is below it, for whoever is about to remove all of that.
     pub(crate) fn notes_within(&self, key: &str) -> Vec<Note> {
-        let noted = self.noted();
-        let within = noted.numbers.keys().filter(|directory| is_within(directory, key));
-        within.filter_map(|directory| noted.of(directory)).collect()
+        self.noted().within(key)
     }
 
     /// Forgets directories that are no more.
@@ -104,12 +135,22 @@ impl Directories {
     fn create(&self, root: &Root, key: &str) -> Result<OwnedFd, Failure> {
         let way: Vec<&str> = with_ancestors(key).collect();
         let (mut directory, missing) = deepest(root, &way)?;
+        let is_noted = match self.rule {
+            SyncRule::EachParent => true,
+            // Another file system may be mounted here.
+            SyncRule::WithItsContent(device) => rustix::fs::fstat(&directory)?.st_dev != device,
+        };
+        let note = |directory: &str| {
+            if is_noted {
+                self.noted().add(directory);
+            }
+        };
         for &made in missing {
             let (_, name) = split(made)?;
-            self.noted().add(made);
-            match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
+            note(made);
+            match disk::make_directory(&directory, name) {
                 // Noted again: since the first note somebody may have synced and deleted a directory of this name.
-                Ok(()) => self.noted().add(made),
+                Ok(()) => note(made),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -120,16 +161,6 @@ impl Directories {
 
     fn noted(&self) -> MutexGuard<'_, Notes> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Makes the entries of a directory durable.
-///
-/// A file system that cannot sync directories says `INVAL`; it has nothing to be made durable that way.
-pub(crate) fn sync(directory: impl AsFd) -> Result<(), Errno> {
-    match fsync(directory) {
-        Err(Errno::INVAL) => Ok(()),
-        result => result,
     }
 }
 
@@ -150,10 +181,6 @@ fn with_ancestors(key: &str) -> impl Iterator<Item = &str> {
     key.match_indices('/').map(|(end, _)| end).chain([key.len()]).map(|end| &key[..end])
 }
 
-fn is_within(key: &str, directory: &str) -> bool {
-    key.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
@@ -163,7 +190,7 @@ mod tests {
     fn empty() -> (TempDir, Root, Directories) {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path().to_owned()).unwrap();
-        (dir, root, Directories::default())
+        (dir, root, Directories::new(SyncRule::EachParent))
     }
 
     fn unsettled(directories: &Directories) -> Vec<String> {
@@ -194,6 +221,37 @@ mod tests {
         assert_eq!(unsettled(&directories), ["ab"]);
     }
 
+    #[test]
+    fn what_is_durable_with_its_content_is_not_noted() {
+        let (dir, root, _) = empty();
+        let device = root.identity().0;
+        for (rule, noted) in [
+            (SyncRule::WithItsContent(device), vec![]),
+            (SyncRule::WithItsContent(device + 1), vec!["b", "b/c"]),
+        ] {
+            let directories = Directories::new(rule);
+            directories.open_or_create(&root, "b/c").unwrap();
+            assert_eq!(unsettled(&directories), noted);
+            std::fs::remove_dir_all(dir.path().join("b")).unwrap();
+        }
+    }
+
+    #[test]
+    fn notes_of_what_was_begun_do_not_slow_others_and_have_a_bound() {
+        let (_dir, root, directories) = empty();
+        for number in 0..MOST_NOTES {
+            directories.noted().add(&format!("u/{number:05}"));
+        }
+        let (of_one, of_all) = (directories.notes_within("u/00007"), directories.notes_within("u"));
+        assert_eq!((of_one.len(), of_all.len()), (1, MOST_NOTES));
+        assert!(directories.notes_within("u/0000").is_empty(), "a part of a name is no directory");
+        for key in ["u/a", "u/b"] {
+            directories.open_or_create(&root, key).unwrap();
+            directories.settle_for_transient(&root, key).unwrap();
+        }
+        assert!(directories.notes_within("u/b").is_empty(), "it is settled, since there are too many");
+    }
+
     /// Whoever has just made it anew relies on its note, and has not settled it.
     #[test]
     fn a_directory_that_was_made_again_is_not_forgotten_by_who_removed_the_former_one() {
@@ -211,7 +269,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), "content").unwrap();
         let root = Root::open(dir.path().to_owned()).unwrap();
-        let result = Directories::default().open_or_create(&root, "a/b/c");
+        let result = Directories::new(SyncRule::EachParent).open_or_create(&root, "a/b/c");
         assert!(matches!(result, Err(Failure::Os(Errno::NOTDIR))), "{result:?}");
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"content");
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation, PutMode,
-    RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
+    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -35,6 +35,11 @@ impl FilesystemDriver {
         Self { store: Arc::new(store) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn over(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
     /// Runs `job` on the pool.
     async fn run<T: Send + 'static>(
         &self,
@@ -45,6 +50,20 @@ impl FilesystemDriver {
         let store = Arc::clone(&self.store);
         let result = self.store.pool.run(move || job(&store)).await;
         result.map_err(|failure| self.store.error(operation, path, failure))
+    }
+
+    /// Runs `job`, which writes, if the store may be written to.
+    async fn change<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        path: &DriverPath,
+        job: impl FnOnce(&Store) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        self.run(operation, path, move |store| {
+            store.check_writable()?;
+            job(store)
+        })
+        .await
     }
 }
 
@@ -66,7 +85,7 @@ impl StorageDriver for FilesystemDriver {
 
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         let target = path.clone();
-        self.run(Operation::PutContent, path, move |store| {
+        self.change(Operation::PutContent, path, move |store| {
             publish::put(store, target.as_key(), &content, mode)
         })
         .await
@@ -118,7 +137,7 @@ impl StorageDriver for FilesystemDriver {
 
     async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
         let (source, target) = (from.clone(), to.clone());
-        self.run(Operation::Rename, from, move |store| {
+        self.change(Operation::Rename, from, move |store| {
             publish::rename(store, source.as_key(), target.as_key())
         })
         .await
@@ -126,12 +145,12 @@ impl StorageDriver for FilesystemDriver {
 
     async fn delete(&self, path: &DriverPath) -> Result<()> {
         let target = path.clone();
-        self.run(Operation::Delete, path, move |store| remove::file(store, target.as_key())).await
+        self.change(Operation::Delete, path, move |store| remove::file(store, target.as_key())).await
     }
 
     async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
         let target = path.clone();
-        self.run(Operation::DeleteTree, path, move |store| remove::tree(store, target.as_key())).await
+        self.change(Operation::DeleteTree, path, move |store| remove::tree(store, target.as_key())).await
     }
 
     fn delete_all(
@@ -147,6 +166,24 @@ impl StorageDriver for FilesystemDriver {
             .boxed()
     }
 
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        let Some(first) = paths.first().cloned() else { return Ok(()) };
+        let paths = paths.to_vec();
+        self.change(Operation::SyncDeletions, &first, move |store| remove::sync_deletions(store, &paths))
+            .await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        let reason = self
+            .run(Operation::Check, &DriverPath::root(), |store| {
+                store.root.check()?;
+                store.root.directory("")?;
+                Ok(store.trouble.look(&store.root))
+            })
+            .await?;
+        Ok(reason.map_or(Condition::Writable, Condition::ReadOnly))
+    }
+
     async fn redirect_url(&self, _path: &DriverPath, _request: RedirectRequest) -> Result<Option<Url>> {
         Ok(None)
     }
@@ -154,9 +191,19 @@ impl StorageDriver for FilesystemDriver {
 
 async fn delete_batch(store: Arc<Store>, batch: Vec<DriverPath>) -> Vec<(DriverPath, Result<()>)> {
     let (running, paths) = (Arc::clone(&store), batch.clone());
-    let results = match store.pool.run(move || Ok(remove::files(&running, paths))).await {
+    let removing = move || {
+        running.check_writable()?;
+        Ok(remove::files(&running, paths))
+    };
+    let results = match store.pool.run(removing).await {
         Ok(results) => results,
-        Err(_not_run) => batch.into_iter().map(|path| (path, Err(Failure::ShuttingDown))).collect(),
+        Err(failure) => {
+            let same = || match &failure {
+                Failure::Unwritable(reason) => Failure::Unwritable(reason.clone()),
+                _not_run => Failure::ShuttingDown,
+            };
+            batch.into_iter().map(|path| (path, Err(same()))).collect()
+        }
     };
     results
         .into_iter()

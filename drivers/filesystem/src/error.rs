@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
 
+use crate::trouble::Ends;
+
 /// The name of the driver, as errors and configuration have it.
 pub(crate) const NAME: &str = "filesystem";
 
@@ -13,6 +15,16 @@ pub(crate) const NAME: &str = "filesystem";
 pub(crate) enum Failure {
     #[error("files keep appearing in the directory that is to be removed; try again when they have stopped")]
     Crowded,
+    #[error(
+        "a symbolic link leads nowhere; mount what it should lead to, or remove it if nothing is missing"
+    )]
+    Dangling,
+    #[error("the name of the file did not reach the disk: {errno}{advice}", advice = advice(*errno))]
+    EntryNotOnDisk {
+        errno: Errno,
+        /// How the store recovers: easily where nothing is visible that may not be on disk.
+        ends: Ends,
+    },
     #[error(
         "a symbolic link on the way leads out of the root directory, or cannot be followed safely on this system; \
          replace it by a bind mount"
@@ -43,6 +55,10 @@ pub(crate) enum Failure {
     ShuttingDown,
     #[error("the file should have {expected} bytes and has {found}; something else has changed it")]
     SizeChanged { expected: u64, found: u64 },
+    #[error(transparent)]
+    Unseen(Box<Failure>),
+    #[error("the store takes no writes: {0}")]
+    Unwritable(String),
     #[error("an earlier write to this file failed")]
     WriterBroken,
 }
@@ -64,6 +80,16 @@ impl Failure {
         matches!(self, Self::Os(Errno::NOENT))
     }
 
+    /// This failure of a walk to see what is at a place, if the walk can go on behind it; else the failure that ends it.
+    pub(crate) fn unseen(self) -> Self {
+        match self {
+            Self::Dangling | Self::Escapes | Self::Os(Errno::ACCESS | Errno::LOOP | Errno::PERM) => {
+                Self::Unseen(Box::new(self))
+            }
+            failure => failure,
+        }
+    }
+
     /// The error that the driver returns for `operation` on `path` in the store at `root`.
     pub(crate) fn into_driver_error(
         self,
@@ -76,7 +102,8 @@ impl Failure {
             return error.with_source(self); // The commonest answer by far: not worth building a path for.
         }
         let file = root.join(path.as_key());
-        let is_denied = matches!(self, Self::Os(Errno::ACCESS | Errno::PERM));
+        let cause = if let Self::Unseen(cause) = &self { &**cause } else { &self };
+        let is_denied = matches!(cause, Self::Os(Errno::ACCESS | Errno::PERM));
         let denied_at = is_denied.then(|| place_of_denial(operation, &file)).flatten();
         error.with_source(Located { denied_at: denied_at.map(Path::to_owned), file, failure: self })
     }
@@ -87,9 +114,13 @@ impl Failure {
             Self::Missing => ErrorKind::NotFound,
             Self::Escapes => ErrorKind::PermissionDenied,
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
-            Self::Crowded | Self::Locked | Self::RootGone(_) | Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::Unseen(_) => ErrorKind::Unseen,
+            Self::Crowded | Self::Dangling | Self::Locked | Self::RootGone(_) | Self::ShuttingDown => {
+                ErrorKind::Unavailable
+            }
+            Self::Unwritable(_) => ErrorKind::Unavailable,
             Self::OtherFileSystem | Self::SizeChanged { .. } | Self::WriterBroken => ErrorKind::Other,
-            Self::NotOnDisk(errno) | Self::Os(errno) => kind_of(*errno),
+            Self::EntryNotOnDisk { errno, .. } | Self::NotOnDisk(errno) | Self::Os(errno) => kind_of(*errno),
         }
     }
 }
@@ -99,8 +130,10 @@ impl Failure {
 fn kind_of(errno: Errno) -> ErrorKind {
     match errno {
         Errno::NOSPC | Errno::DQUOT => ErrorKind::StorageFull,
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorKind::PermissionDenied,
+        Errno::ACCESS | Errno::PERM => ErrorKind::PermissionDenied,
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::NOENT => ErrorKind::Unavailable,
+        // Linux makes a file system read-only that has met errors of its disk.
+        Errno::ROFS => ErrorKind::Unavailable,
         Errno::STALE | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::NOTCONN | Errno::NODEV => {
             ErrorKind::Unavailable
         }
@@ -147,7 +180,7 @@ mod tests {
             (Errno::DQUOT, ErrorKind::StorageFull),
             (Errno::ACCESS, ErrorKind::PermissionDenied),
             (Errno::PERM, ErrorKind::PermissionDenied),
-            (Errno::ROFS, ErrorKind::PermissionDenied),
+            (Errno::ROFS, ErrorKind::Unavailable),
             (Errno::MFILE, ErrorKind::Unavailable),
             (Errno::STALE, ErrorKind::Unavailable),
             (Errno::NOTDIR, ErrorKind::Other),

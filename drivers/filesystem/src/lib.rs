@@ -8,7 +8,11 @@
 //! What is promised beyond the contract:
 //!
 //! - **Durability.** What `put_content`, `commit`, `rename`, `delete` or `delete_tree` acknowledged is on disk: the file, its name
-//!   and every directory made on the way (modules `publish` and `directories`). Excepted are `PutMode::Transient` and `delete_all`.
+//!   and every directory made on the way (modules `publish` and `directories`). Excepted are `PutMode::Transient` and `delete_all`,
+//!   whose deletions `sync_deletions` makes durable.
+//! - **A failed sync is final.** What could not be written down is removed and never published from memory, and the store takes
+//!   no writes until the disk has shown that it writes again, or until a restart (module `trouble`).
+//! - **What cannot be seen is not absent.** A walk names a directory that it must not read, and a link that leads nowhere.
 //! - **Written out early.** A large upload goes to the disk while it comes, so that its commit waits for little (module `write_out`).
 //! - **Confinement.** The kernel resolves each path beneath the opened root and refuses symbolic links that lead out (module `root`).
 //!   A link inside the root works; the root itself may be one.
@@ -29,21 +33,30 @@ compile_error!("sampan-driver-filesystem needs Linux");
 mod chunks;
 mod config;
 mod directories;
+mod disk;
 mod driver;
 mod error;
+#[cfg(test)]
+mod failing_disk;
 mod file;
 mod inline;
 mod list;
 mod listings;
+mod opened;
 mod pool;
 mod publish;
 mod read;
 mod remove;
 mod root;
 mod scan;
+mod spelling;
 mod staging;
 mod stepwise;
 mod store;
+#[cfg(test)]
+mod sync_counts;
+mod sync_rule;
+mod trouble;
 mod walk;
 mod windows;
 mod write_out;

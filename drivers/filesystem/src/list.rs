@@ -67,6 +67,8 @@ pub(crate) fn list(store: &Store, key: &str, after: Option<&str>) -> Result<List
         }
         has_links |= file_type == FileType::Symlink;
         if let Some((name, kind)) = scan::classify(&store.root, &prefix, name, file_type)? {
+            // What a link to nothing should be is not known. It is listed as a file, which no client is shown, and which is missed by
+            // who looks for it.
             let name = name.to_owned();
             entries.push(if kind.is_directory() { DirEntry::Directory(name) } else { DirEntry::File(name) });
         }

@@ -3,20 +3,28 @@
 //! Each function publishes in this order: content and date to disk, the directories above to disk, the new name, the directory of
 //! the name to disk. A crash in between leaves a temporary or staged file, never a part of a published one.
 //! New directories are made before the content goes to disk, so that a file system with a journal writes them down with it.
+//!
+//! A sync that failed is final. The kernel tells once that it lost a page or an entry; the next sync says that all is well. So
+//! content that did not reach the disk is removed at once, and a new name that did not is taken back: neither can be published,
+//! or relied upon, from memory. What replaced something is left: before and after a power failure it is the one or the other,
+//! whole, and who wrote it was told of an error.
+
+use std::sync::Arc;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use sampan_driver::PutMode;
 use uuid::Uuid;
 
-use crate::directories::sync;
+use crate::disk;
 use crate::error::Failure;
 use crate::file;
 use crate::remove;
-use crate::root::{READ, parent_of, split};
+use crate::root::{READ, split};
 use crate::staging::Staged;
 use crate::store::Store;
+use crate::trouble::Ends;
 
 /// How often a publication is begun again whose directory is deleted under it.
 const DELETIONS_TO_SURVIVE: usize = 8;
@@ -36,6 +44,7 @@ pub(crate) fn rename(store: &Store, from: &str, to: &str) -> Result<(), Failure>
 
 /// Publishes the staged file at `to`, if it still is what was staged and has `size_bytes`.
 pub(crate) fn commit(store: &Store, staged: &Staged, to: &str, size_bytes: u64) -> Result<(), Failure> {
+    store.check_writable()?;
     store.root.check()?;
     let found = staged.size_bytes()?;
     if found != size_bytes {
@@ -64,19 +73,22 @@ fn put_once(store: &Store, key: &str, content: &[u8], mode: PutMode) -> Result<(
     file::date_now(&temporary.file)?;
     let is_durable = mode != PutMode::Transient;
     if is_durable {
-        fsync(&temporary.file)?;
+        disk::sync_file(&temporary.file).map_err(Failure::NotOnDisk)?;
     }
-    // A directory may be lost with what is transient in it, but others will rely on those above.
-    store.directories.settle(&store.root, if is_durable { parent } else { parent_of(parent) })?;
-    match mode {
+    let replaces = is_durable && mode != PutMode::Create && exists(&directory, name)?;
+    match is_durable {
+        true => store.directories.settle(&store.root, parent)?,
+        false => store.directories.settle_for_transient(&store.root, parent)?,
+    }
+    let published = match mode {
         PutMode::Overwrite | PutMode::Transient => temporary.replace(name)?,
         PutMode::Create => match temporary.take_free(name) {
             Err(Errno::EXIST) => return Err(already_there(&directory)?),
             result => result?,
         },
-    }
+    };
     if is_durable {
-        sync(&directory)?;
+        sync_name(&directory, name, &published, replaces)?;
     }
     Ok(())
 }
@@ -98,28 +110,48 @@ fn rename_once(store: &Store, from: &str, to: &str) -> Result<(), Failure> {
 
 /// Renames the opened file `from` in its opened directory to the key `to`, and syncs the file and both directories.
 ///
-/// A source directory that becomes empty goes, too: it was that of an upload.
+/// A source directory that becomes empty goes, too: it was that of an upload. A file that did not reach the disk goes.
 fn move_entry(store: &Store, file: &OwnedFd, source: &OwnedFd, from: &str, to: &str) -> Result<(), Failure> {
     let ((source_parent, name), (target_parent, target_name)) = (split(from)?, split(to)?);
     let target = store.directories.open_or_create(&store.root, target_parent)?;
-    fsync(file)?;
+    if let Err(errno) = disk::sync_file(file) {
+        if file::is_at(file, source, name)? {
+            disk::unlink(source, name, AtFlags::empty())?;
+        }
+        return Err(Failure::NotOnDisk(errno));
+    }
     store.directories.settle(&store.root, target_parent)?;
-    match rustix::fs::renameat(source, name, &target, target_name) {
+    let replaces = exists(&target, target_name)?;
+    match disk::rename(source, name, &target, target_name, RenameFlags::empty()) {
         Err(Errno::XDEV) => return Err(Failure::OtherFileSystem),
         result => result?,
     }
-    sync(&target)?;
+    sync_name(&target, target_name, file, replaces)?;
     if source_parent != target_parent {
         // Or the old name could come back, and who appends to it would append to what is published.
-        sync(source)?;
+        disk::sync_directory(source)
+            .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?;
         remove::if_empty(store, source_parent);
     }
     Ok(())
 }
 
+/// Waits until the new `name` of `file` is on disk. One that may not be there, and that nobody had before, is taken back.
+fn sync_name(directory: &OwnedFd, name: &str, file: &OwnedFd, replaces: bool) -> Result<(), Failure> {
+    let Err(errno) = disk::sync_directory(directory) else { return Ok(()) };
+    let is_in_doubt = match file::is_at(file, directory, name) {
+        Ok(true) if !replaces => disk::unlink(directory, name, AtFlags::empty()).is_err(),
+        Ok(_) => false,
+        Err(_) => true,
+    };
+    let ends = if is_in_doubt { Ends::ByRestart } else { Ends::ByProbe };
+    Err(Failure::EntryNotOnDisk { errno, ends })
+}
+
 /// The loser's answer, given only when the winner's file is durable: the loser may build on it.
 fn already_there(directory: &OwnedFd) -> Result<Failure, Failure> {
-    sync(directory)?;
+    disk::sync_directory(directory)
+        .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?;
     Ok(Failure::Exists)
 }
 
@@ -144,7 +176,7 @@ fn retry_absence(mut attempt: impl FnMut() -> Result<(), Failure>) -> Result<(),
 
 fn write_all(file: &OwnedFd, mut content: &[u8]) -> Result<(), Errno> {
     while !content.is_empty() {
-        match rustix::io::write(file, content) {
+        match disk::write(file, content) {
             Ok(written) => content = &content[written..],
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
@@ -157,7 +189,7 @@ fn write_all(file: &OwnedFd, mut content: &[u8]) -> Result<(), Errno> {
 struct Temporary<'a> {
     directory: BorrowedFd<'a>,
     name: String,
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     published: bool,
 }
 
@@ -166,30 +198,27 @@ impl<'a> Temporary<'a> {
         let suffix = format!(".{}.tmp", Uuid::new_v4());
         // Names are ASCII, so a long one can be cut anywhere.
         let name = format!("{}{suffix}", &beside[..beside.len().min(NAME_MAX - suffix.len())]);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(directory, &name, flags, Mode::from_raw_mode(0o666))?;
+        let file = Arc::new(disk::create(directory, &name, OFlags::WRONLY)?);
         Ok(Self { directory, name, file, published: false })
     }
 
     /// Takes the place of whatever has `name`.
-    fn replace(mut self, name: &str) -> Result<(), Errno> {
-        rustix::fs::renameat(self.directory, &self.name, self.directory, name)?;
+    fn replace(mut self, name: &str) -> Result<Arc<OwnedFd>, Errno> {
+        disk::rename(self.directory, &self.name, self.directory, name, RenameFlags::empty())?;
         self.published = true;
-        Ok(())
+        Ok(Arc::clone(&self.file))
     }
 
     /// Takes `name` if nobody has it; `EXIST` if somebody has.
-    fn take_free(mut self, name: &str) -> Result<(), Errno> {
+    fn take_free(mut self, name: &str) -> Result<Arc<OwnedFd>, Errno> {
         let directory = self.directory;
-        match rustix::fs::renameat_with(directory, &self.name, directory, name, RenameFlags::NOREPLACE) {
+        match disk::rename(directory, &self.name, directory, name, RenameFlags::NOREPLACE) {
             Ok(()) => self.published = true,
             // Some file systems cannot. A hard link is refused just so, and the drop below removes the first name.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                rustix::fs::linkat(directory, &self.name, directory, name, AtFlags::empty())?;
-            }
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => disk::link(directory, &self.name, name)?,
             Err(errno) => return Err(errno),
         }
-        Ok(())
+        Ok(Arc::clone(&self.file))
     }
 }
 
@@ -198,7 +227,7 @@ impl Drop for Temporary<'_> {
         if self.published {
             return;
         }
-        if let Err(errno) = rustix::fs::unlinkat(self.directory, &self.name, AtFlags::empty())
+        if let Err(errno) = disk::unlink(self.directory, &self.name, AtFlags::empty())
             && errno != Errno::NOENT
         {
             tracing::warn!(name = self.name, error = %errno, "temporary file stays behind: {}: {errno}", self.name);
@@ -264,7 +293,7 @@ mod tests {
         let directory = store.root.directory("").unwrap();
         Temporary::create(directory.as_fd(), "x").unwrap().take_free("x").unwrap();
         let second = Temporary::create(directory.as_fd(), "x").unwrap().take_free("x");
-        assert_eq!(second, Err(Errno::EXIST));
+        assert_eq!(second.err(), Some(Errno::EXIST));
         assert_eq!(names(dir.path()), ["x"]);
     }
 }

@@ -14,6 +14,7 @@ use crate::chunks::chunks;
 use crate::error::Failure;
 use crate::file;
 use crate::inline;
+use crate::opened::Opened;
 use crate::root::{READ, Root};
 use crate::store::Store;
 use crate::windows::windows;
@@ -26,7 +27,7 @@ const SEQUENTIAL_BYTES: u64 = 1024 * 1024;
 pub(crate) struct Part {
     pub(crate) store: Arc<Store>,
     pub(crate) path: DriverPath,
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Opened,
     pub(crate) rest: Range<u64>,
 }
 
@@ -94,8 +95,12 @@ pub(crate) async fn reader(
         _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
     }
     let file = Arc::new(file);
-    let part =
-        Part { store: Arc::clone(store), path: path.clone(), file: Arc::clone(&file), rest: bytes.clone() };
+    let part = Part {
+        store: Arc::clone(store),
+        path: path.clone(),
+        file: Opened::new(Arc::clone(&file)),
+        rest: bytes.clone(),
+    };
     if bytes.end - bytes.start <= inline::MOST_BYTES {
         return Ok(FileReader::new(size_bytes, bytes, chunks(part)));
     }

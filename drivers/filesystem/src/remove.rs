@@ -1,5 +1,6 @@
 //! Deleting files and trees. Links are removed, never followed.
 
+use std::collections::HashSet;
 use std::ffi::CString;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,11 +8,12 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sampan_driver::DriverPath;
 
-use crate::directories::sync;
+use crate::disk;
 use crate::error::Failure;
 use crate::root::{DIRECTORY, parent_of, split};
 use crate::scan;
 use crate::store::Store;
+use crate::trouble::Ends;
 
 /// How often a directory is emptied again in which files appear meanwhile.
 const REFILLS_TO_SURVIVE: usize = 16;
@@ -19,7 +21,7 @@ const REFILLS_TO_SURVIVE: usize = 16;
 /// Removes the file `key`, durably. Nothing, or a directory, is no file and nothing is to be done.
 pub(crate) fn file(store: &Store, key: &str) -> Result<(), Failure> {
     match unlink(store, key)? {
-        Some(directory) => Ok(sync(directory)?),
+        Some(directory) => sync(directory),
         None => Ok(()),
     }
 }
@@ -40,12 +42,43 @@ pub(crate) fn files(store: &Store, paths: Vec<DriverPath>) -> Vec<(DriverPath, R
     results
 }
 
+/// Makes durable that the files `paths` are gone: each directory that may have lost an entry is waited for once.
+pub(crate) fn sync_deletions(store: &Store, paths: &[DriverPath]) -> Result<(), Failure> {
+    store.root.check()?;
+    let mut synced: HashSet<&str> = HashSet::new();
+    let mut absent: HashSet<&str> = HashSet::new();
+    for path in paths {
+        // A directory that went with its last file is an entry that its own directory has lost.
+        let mut key = parent_of(path.as_key());
+        loop {
+            if synced.contains(key) {
+                break;
+            }
+            if !absent.contains(key) {
+                match store.root.directory(key) {
+                    Ok(directory) => {
+                        sync(directory)?;
+                        synced.insert(key);
+                        break;
+                    }
+                    Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) if !key.is_empty() => {
+                        absent.insert(key);
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+            key = parent_of(key);
+        }
+    }
+    Ok(())
+}
+
 /// Removes the directory `key` if nothing is in it; a directory is nobody's promise, so an error is nothing to anybody.
 pub(crate) fn if_empty(store: &Store, key: &str) {
     let Ok((parent, name)) = split(key) else { return };
     let Ok(parent) = store.root.find_directory(parent) else { return };
     let notes = store.directories.notes_within(key);
-    if rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).is_ok() {
+    if disk::unlink(&parent, name, AtFlags::REMOVEDIR).is_ok() {
         store.directories.forget(&notes);
     }
 }
@@ -56,14 +89,14 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
         store.root.check()?;
         let directory = store.root.directory("")?;
         empty(&directory, &mut scan::buffer())?;
-        return Ok(sync(directory)?);
+        return sync(directory);
     }
     let (parent, name) = split(key)?;
     let directory = match store.root.find_directory(parent) {
         Err(Failure::Missing) => return Ok(()),
         result => result?,
     };
-    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+    match disk::unlink(&directory, name, AtFlags::empty()) {
         Ok(()) => {}
         Err(Errno::NOENT) => return missing(store),
         // What POSIX says of directories, and what Linux does.
@@ -75,7 +108,7 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
         }
         Err(errno) => return Err(errno.into()),
     }
-    Ok(sync(directory)?)
+    sync(directory)
 }
 
 /// Removes the name and returns its directory, which is to be synced.
@@ -87,12 +120,18 @@ fn unlink(store: &Store, key: &str) -> Result<Option<OwnedFd>, Failure> {
         Err(Failure::Missing) => return Ok(None),
         result => result?,
     };
-    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+    match disk::unlink(&directory, name, AtFlags::empty()) {
         Ok(()) => Ok(Some(directory)),
         Err(Errno::NOENT) => missing(store).map(|()| Some(directory)),
         Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Waits for what a directory has lost. A deletion that failed to reach the disk cannot be repeated: the next sync would say
+/// that all is well.
+fn sync(directory: OwnedFd) -> Result<(), Failure> {
+    disk::sync_directory(directory).map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })
 }
 
 /// Success for what is not there, unless the root is not there either.
@@ -110,7 +149,7 @@ fn remove_directory(parent: BorrowedFd<'_>, name: &CString, buffer: &mut Vec<u8>
             Err(Errno::NOENT) => return Ok(()),
             Err(errno) => return Err(errno.into()),
         }
-        match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        match disk::unlink_any(parent, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::NOTEMPTY | Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
@@ -127,7 +166,7 @@ fn empty(directory: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Failure> {
             subdirectories.push(name.to_owned());
             return Ok(());
         }
-        match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        match disk::unlink_any(directory, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno.into()),
         }

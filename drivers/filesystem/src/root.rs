@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::Failure;
@@ -118,6 +118,25 @@ impl Root {
     /// Like [`directory`](Self::directory), but tells a missing directory from a missing root.
     pub(crate) fn find_directory(&self, key: &str) -> Result<OwnedFd, Failure> {
         self.find(key, DIRECTORY)
+    }
+
+    /// Whether `key` is not there because a link on the way leads nowhere.
+    pub(crate) fn is_dangling(&self, key: &str) -> Result<bool, Failure> {
+        for (end, _) in key.match_indices('/').chain([(key.len(), "")]) {
+            let link = match self.open_at(&key[..end], LOOK | OFlags::NOFOLLOW) {
+                Ok(found) => FileType::from_raw_mode(rustix::fs::fstat(found)?.st_mode) == FileType::Symlink,
+                Err(Failure::Os(errno)) if is_absence(errno) => return Ok(false),
+                Err(failure) => return Err(failure),
+            };
+            if link {
+                match self.open_at(&key[..end], LOOK) {
+                    Ok(_) => {}
+                    Err(Failure::Os(errno)) if is_absence(errno) => return Ok(true),
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// What to answer when something was not found: that, unless the root itself is gone.

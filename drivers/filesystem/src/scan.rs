@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, FileType, RawDir};
 use rustix::io::Errno;
 use sampan_driver::as_component;
 
+use crate::disk;
 use crate::error::Failure;
 use crate::root::{LOOK, Root};
 
@@ -34,6 +35,7 @@ pub(crate) fn entries_in(
     buffer: &mut [MaybeUninit<u8>],
     mut found: impl FnMut(&CStr, FileType) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    disk::begin_reading(directory)?;
     let mut raw = RawDir::new(directory, buffer);
     while let Some(entry) = raw.next() {
         let entry = match entry {
@@ -64,6 +66,8 @@ pub(crate) enum Kind {
     Directory,
     LinkedFile,
     LinkedDirectory,
+    /// A link whose target is not there.
+    Dangling,
 }
 
 impl Kind {
@@ -74,7 +78,7 @@ impl Kind {
 
 /// What `name` in the directory `prefix` (a key, with a slash at the end unless it is the root's) is to the store.
 ///
-/// `None` for what no driver path can name, for sockets and their like, and for links to nothing.
+/// `None` for what no driver path can name, and for sockets and their like.
 /// A link that leads outside is an error and not passed over: garbage collection would take what it cannot see for garbage.
 pub(crate) fn classify<'a>(
     root: &Root,
@@ -92,7 +96,7 @@ pub(crate) fn classify<'a>(
                 FileType::Directory => Kind::LinkedDirectory,
                 _ => return Ok(None),
             },
-            Err(failure) if failure.is_absence() => return Ok(None),
+            Err(failure) if failure.is_absence() => Kind::Dangling,
             Err(failure) => return Err(failure),
         },
         _ => return Ok(None),

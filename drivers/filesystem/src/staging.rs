@@ -20,9 +20,10 @@ use rustix::io::Errno;
 use sampan_driver::{DriverPath, WriteMode};
 use tokio::sync::watch;
 
+use crate::disk;
 use crate::error::Failure;
 use crate::file;
-use crate::root::{Identity, Root, parent_of, split};
+use crate::root::{Identity, Root, split};
 use crate::store::Store;
 
 /// How often opening is begun again because another has removed or made the file meanwhile.
@@ -102,6 +103,7 @@ pub(crate) struct Staged {
 impl Staged {
     /// Opens and locks the file that `key` names, as `mode` says.
     pub(crate) fn open(store: &Store, key: &str, mode: &WriteMode, slot: Arc<Slot>) -> Result<Self, Failure> {
+        store.check_writable()?;
         store.root.check()?;
         let file = match mode {
             WriteMode::Create(_) => create(store, key)?,
@@ -130,7 +132,7 @@ impl Staged {
         let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
         let mut rest = slices.as_mut_slice();
         while !rest.is_empty() {
-            match rustix::io::pwritev(&self.file, rest, offset) {
+            match disk::write_at(&self.file, rest, offset) {
                 Ok(0) => return Err(Errno::NOSPC.into()), // Chunks are never empty: the file takes no more.
                 Ok(written) => {
                     offset += written as u64;
@@ -145,7 +147,7 @@ impl Staged {
 
     /// Waits until what is written is on disk, under whatever name the file has.
     pub(crate) fn sync(&self) -> Result<(), Errno> {
-        rustix::fs::fdatasync(&self.file)
+        disk::sync_content(&self.file)
     }
 
     /// Removes the file, unless its name belongs to another by now.
@@ -156,7 +158,7 @@ impl Staged {
             result => result?,
         };
         if file::is_at(&self.file, &directory, name)? {
-            rustix::fs::unlinkat(&directory, name, AtFlags::empty())?;
+            disk::unlink(&directory, name, AtFlags::empty())?;
         }
         Ok(())
     }
@@ -176,8 +178,8 @@ fn create(store: &Store, key: &str) -> Result<OwnedFd, Failure> {
     let (parent, name) = split(key)?;
     for _ in 0..RACES_TO_SURVIVE {
         let directory = store.directories.open_or_create(&store.root, parent)?;
-        // Its own directory may be lost with what is staged; those above it, others will rely on.
-        store.directories.settle(&store.root, parent_of(parent))?;
+        // Its own directory may be lost with what is staged.
+        store.directories.settle_for_transient(&store.root, parent)?;
         match rustix::fs::openat(&directory, name, OPEN, Mode::empty()) {
             Ok(old) => {
                 let Some(size_bytes) = lock(&old, &directory, name)? else { continue };
@@ -192,8 +194,7 @@ fn create(store: &Store, key: &str) -> Result<OwnedFd, Failure> {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let flags = OPEN | OFlags::CREATE | OFlags::EXCL;
-        match rustix::fs::openat(&directory, name, flags, Mode::from_raw_mode(0o666)) {
+        match disk::create(&directory, name, OPEN) {
             Ok(new) => {
                 if lock(&new, &directory, name)?.is_some() {
                     return Ok(new);

@@ -2,6 +2,8 @@
 //!
 //! A directory `a` sorts as `a/`, after `a-b` and `a.b`. So each directory is read whole, its names (directories with their
 //! slash) are sorted, and the next one is taken: memory is bounded by the depth times the size of a directory.
+//! What cannot be seen is told, place by place, and the walk goes on behind it: a collection of garbage must not take for absent
+//! what is on a disk that is not mounted.
 //! The walk runs on the pool in batches and keeps the directories on its way open, so that a file costs one `fstatat` of a single
 //! name, and a subdirectory one `openat`.
 
@@ -60,6 +62,8 @@ struct Walker {
     begun: bool,
     /// The path of the deepest directory, with a slash at its end.
     prefix: String,
+    /// Places that could not be seen, and are to be told of.
+    unseen: Vec<(DriverPath, Failure)>,
     buffer: Vec<u8>,
 }
 
@@ -83,6 +87,7 @@ impl Walker {
             frames: Vec::new(),
             begun: false,
             prefix,
+            unseen: Vec::new(),
             buffer: scan::buffer(),
         }
     }
@@ -91,11 +96,15 @@ impl Walker {
     fn batch(mut self, most: usize) -> (Vec<Result<FileInfo>>, Option<Self>) {
         let mut batch = Vec::with_capacity(most);
         while batch.len() < most {
-            match self.next() {
+            let next = self.next();
+            for (place, failure) in self.unseen.drain(..) {
+                batch.push(Err(self.store.error(Operation::Walk, &place, failure)));
+            }
+            match next {
                 Ok(Some(info)) => batch.push(Ok(info)),
                 Ok(None) => return (batch, None),
                 Err(failure) => {
-                    let place = self.prefix.trim_end_matches('/').parse().unwrap_or(self.start);
+                    let place = self.place();
                     batch.push(Err(self.store.error(Operation::Walk, &place, failure)));
                     return (batch, None);
                 }
@@ -107,9 +116,12 @@ impl Walker {
     fn next(&mut self) -> Result<Option<FileInfo>, Failure> {
         if !self.begun {
             self.begun = true;
-            match self.store.root.find_directory(self.start.as_key()) {
+            let key = self.start.as_key();
+            match self.store.root.find_directory(key) {
+                Err(Failure::Missing) if self.store.root.is_dangling(key)? => self.skip(Failure::Dangling)?,
                 Err(Failure::Missing) => return Ok(None),
-                result => self.enter(result?)?,
+                Ok(directory) => self.enter(directory)?,
+                Err(failure) => self.skip(failure)?,
             }
         }
         while let Some(frame) = self.frames.last_mut() {
@@ -120,19 +132,41 @@ impl Walker {
             };
             self.prefix.push_str(&frame.names[begin..end]);
             match kind {
-                Kind::File | Kind::LinkedFile => {
-                    if let Some(info) = self.file(kind)? {
-                        return Ok(Some(info));
-                    }
-                }
+                Kind::File | Kind::LinkedFile => match self.file(kind) {
+                    Ok(Some(info)) => return Ok(Some(info)),
+                    Ok(None) => {}
+                    Err(failure) => self.skip(failure)?,
+                },
                 Kind::Directory | Kind::LinkedDirectory => {
-                    if let Some(directory) = self.open(kind)? {
-                        self.enter(directory)?;
+                    let entered = match self.open(kind) {
+                        Ok(Some(directory)) => self.enter(directory),
+                        Ok(None) => Ok(()),
+                        Err(failure) => Err(failure),
+                    };
+                    if let Err(failure) = entered {
+                        self.skip(failure)?;
                     }
                 }
+                Kind::Dangling => self.skip(Failure::Dangling)?,
             }
         }
         Ok(None)
+    }
+
+    /// Takes note that what is at the prefix cannot be seen; passes on a failure that ends the walk.
+    fn skip(&mut self, failure: Failure) -> Result<(), Failure> {
+        match failure.unseen() {
+            unseen @ Failure::Unseen(_) => {
+                self.unseen.push((self.place(), unseen));
+                Ok(())
+            }
+            failure => Err(failure),
+        }
+    }
+
+    /// The path that the prefix is.
+    fn place(&self) -> DriverPath {
+        self.prefix.trim_end_matches('/').parse().unwrap_or_else(|_| self.start.clone())
     }
 
     /// The file at the prefix, which ends with its name now; `None` when it is gone.
@@ -151,6 +185,10 @@ impl Walker {
                 Ok(path) => Ok(Some(file::info(path, &stat))),
                 Err(_) => Ok(None), // Names are checked when they are read.
             },
+            // Its target was there a moment ago: a disk that was just unmounted, maybe.
+            Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) if kind == Kind::LinkedFile => {
+                Err(Failure::Dangling)
+            }
             Ok(_) | Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -168,6 +206,9 @@ impl Walker {
         };
         match opened {
             Ok(directory) => Ok(Some(directory)),
+            Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) if kind == Kind::LinkedDirectory => {
+                Err(Failure::Dangling)
+            }
             Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -198,7 +239,7 @@ impl Walker {
 
     /// Reads `directory`, which is at the prefix, and goes on there.
     fn enter(&mut self, directory: OwnedFd) -> Result<(), Failure> {
-        let Self { store, after, prefix, buffer, .. } = self;
+        let Self { store, start, after, prefix, unseen, buffer, .. } = self;
         // What of `after` lies in this directory; if nothing does, the directory comes wholly before or after it.
         let rest = match after.as_ref().map(|after| after.as_str()) {
             Some(after) => match after.strip_prefix(prefix.as_str()) {
@@ -209,7 +250,18 @@ impl Walker {
         };
         let (mut names, mut entries) = (String::new(), Vec::new());
         scan::entries(directory.as_fd(), buffer, |name, file_type| {
-            if let Some((name, kind)) = scan::classify(&store.root, &prefix[1..], name, file_type)? {
+            let found = match scan::classify(&store.root, &prefix[1..], name, file_type) {
+                Ok(found) => found,
+                Err(failure) => match failure.unseen() {
+                    failure @ Failure::Unseen(_) => {
+                        let place = format!("{prefix}{}", name.to_string_lossy());
+                        unseen.push((place.parse().unwrap_or_else(|_| start.clone()), failure));
+                        None
+                    }
+                    failure => return Err(failure),
+                },
+            };
+            if let Some((name, kind)) = found {
                 let begin = names.len();
                 names.push_str(name);
                 if kind.is_directory() {

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -72,7 +71,7 @@ impl Windows {
     }
 
     fn warm_up(&self, window: Range<u64>) -> impl FnOnce() -> Result<(), Failure> + Send + 'static {
-        let file = Arc::clone(&self.part.file);
+        let file = self.part.file.clone();
         move || warm_up(&file, window)
     }
 }
@@ -98,10 +97,13 @@ fn warm_up(file: &File, window: Range<u64>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures::TryStreamExt;
     use rustix::fs::Advice;
 
     use super::*;
+    use crate::opened::Opened;
     use crate::store::Store;
 
     #[tokio::test]
@@ -114,8 +116,12 @@ mod tests {
         file.sync_all().unwrap();
         rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         let store = Arc::new(Store::open(dir.path().to_owned(), 25).unwrap());
-        let part =
-            Part { store, path: "/file".parse().unwrap(), file: Arc::clone(&file), rest: 5..3_145_729 };
+        let part = Part {
+            store,
+            path: "/file".parse().unwrap(),
+            file: Opened::new(Arc::clone(&file)),
+            rest: 5..3_145_729,
+        };
         let mut windows = windows(part);
         let (mut end, mut buffer) = (5, [0; 4096]);
         while let Some(window) = windows.try_next().await.unwrap() {

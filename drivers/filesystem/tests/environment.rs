@@ -10,12 +10,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use libtest_mimic::{Arguments, Failed, Trial};
 use sampan_driver::{
-    DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, WriteHint, WriteMode,
+    Condition, DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, WriteHint, WriteMode,
 };
 use sampan_driver_filesystem::FilesystemConfig;
 use tempfile::TempDir;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
             .with_ignored_flag(!can_mount),
         Trial::test("a_writer_on_a_full_disk_keeps_what_fitted", || trial(full_disk_under_a_writer()))
             .with_ignored_flag(!can_mount),
-        Trial::test("a_read_only_store_is_permission_denied", || trial(read_only()))
+        Trial::test("a_read_only_store_takes_no_writes_and_recovers", || trial(read_only()))
             .with_ignored_flag(!can_mount),
         Trial::test("an_unmounted_volume_is_unavailable", || trial(unmounted()))
             .with_ignored_flag(!can_mount),
@@ -49,7 +50,12 @@ fn main() -> ExitCode {
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 /// A panic of the future fails the trial.
@@ -72,8 +78,8 @@ impl Mount {
         self.0.path()
     }
 
-    fn remount_read_only(&self) {
-        command("mount", &["-o", "remount,ro"], self.path()).unwrap();
+    fn remount(&self, how: &str) {
+        command("mount", &["-o", &format!("remount,{how}")], self.path()).unwrap();
     }
 
     fn unmount(&self) {
@@ -163,7 +169,7 @@ async fn read_only() {
     let driver = open(mount.path()).await;
     let file = path("/a/file");
     driver.put_content(&file, Bytes::from_static(b"x"), PutMode::Create).await.unwrap();
-    mount.remount_read_only();
+    mount.remount("ro");
     let errors = [
         driver.put_content(&file, Bytes::new(), PutMode::Overwrite).await.unwrap_err(),
         driver.put_content(&path("/b/c/d"), Bytes::new(), PutMode::Create).await.unwrap_err(),
@@ -173,13 +179,21 @@ async fn read_only() {
         driver.delete_tree(&path("/a")).await.unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         assert!(causes(&error).contains("remount it writable"), "{}", causes(&error));
     }
     assert_eq!(driver.get_content(&file).await.unwrap(), "x");
+    let Condition::ReadOnly(reason) = driver.check().await.unwrap() else { panic!("it takes no writes") };
+    assert!(reason.contains("mounted read-only"), "{reason}");
     let built =
         FilesystemConfig { rootdirectory: mount.path().to_owned(), ..Default::default() }.build().await;
     assert!(built.unwrap_err().to_string().contains("mounted read-only"));
+    mount.remount("rw");
+    // It is probed a few seconds after it failed last.
+    while driver.check().await.unwrap() != Condition::Writable {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    driver.put_content(&file, Bytes::from_static(b"y"), PutMode::Overwrite).await.unwrap();
 }
 
 async fn unmounted() {
@@ -259,7 +273,9 @@ async fn permissions_are_missing(dir: PathBuf) {
     errors.push(driver.get_content(&file).await.map(drop).unwrap_err());
     errors.push(driver.stat(&file).await.map(drop).unwrap_err());
     errors.push(driver.list(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err());
-    errors.push(driver.walk(&path("/"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err());
+    let unseen = driver.walk(&path("/"), None).try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!((unseen.kind(), unseen.path()), (ErrorKind::Unseen, &path("/a")));
+    assert!(causes(&unseen).contains(&format!("permission to {})", a.display())), "{}", causes(&unseen));
     set(&a, 0o755);
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");

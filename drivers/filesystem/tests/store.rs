@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, StorageDriverExt,
-    WriteHint, WriteMode,
+    ByteRange, DirEntry, DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver,
+    StorageDriverExt, WriteHint, WriteMode,
 };
 use sampan_driver_filesystem::FilesystemConfig;
 use tempfile::TempDir;
@@ -131,7 +131,8 @@ async fn no_operation_follows_a_link_out_of_the_root() {
     driver.put_content(&path("/mine"), Bytes::new(), PutMode::Create).await.unwrap();
     errors.push(driver.rename(&path("/mine"), &new).await.unwrap_err());
     // Not to see what lies behind a link would make it garbage; so enumerations say it too.
-    errors.push(driver.walk(&path("/"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err());
+    let (walked, unseen) = walk(&*driver).await;
+    assert_eq!((walked, unseen), (strings(&["/mine"]), strings(&["/a/out", "/a/secret"])));
     errors.push(driver.list(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err());
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
@@ -156,8 +157,57 @@ async fn links_inside_the_root_work_for_walks_too_and_a_circle_is_an_error() {
     assert_eq!(walked, ["/alias/sub/file", "/real/sub/file"]);
 
     symlink("../..", dir.path().join("real/sub/circle")).unwrap();
-    let error = driver.walk(&path("/"), None).try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Other);
+    let (walked, unseen) = walk(&*driver).await;
+    assert_eq!(walked, ["/alias/sub/file", "/real/sub/file"]);
+    assert_eq!(unseen, ["/alias/sub/circle", "/real/sub/circle"]);
+}
+
+/// Such as one to a disk that is not mounted. What is behind it is not gone.
+#[tokio::test]
+async fn a_link_that_leads_nowhere_is_told_by_a_walk_which_goes_on_behind_it() {
+    let (dir, driver) = store().await;
+    fs::create_dir_all(dir.path().join("b/c")).unwrap();
+    for file in ["a", "b/c/file", "z"] {
+        fs::write(dir.path().join(file), "x").unwrap();
+    }
+    symlink("../disk2/team", dir.path().join("b/team")).unwrap();
+    symlink("itself", dir.path().join("itself")).unwrap();
+    let (walked, unseen) = walk(&*driver).await;
+    assert_eq!(walked, ["/a", "/b/c/file", "/z"]);
+    assert_eq!(unseen, ["/b/team", "/itself"]);
+    // What begins at or below it is not empty either.
+    for start in ["/b/team", "/b/team/app"] {
+        let error = driver.walk(&path(start), None).try_collect::<Vec<_>>().await.unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Unseen, &path(start)));
+        assert!(text_of(&error).contains("mount what it should lead to"), "{}", text_of(&error));
+    }
+    assert_eq!(driver.walk(&path("/b/none"), None).count().await, 0);
+    // Clients are shown what is a directory, and this is none.
+    let listed: Vec<_> = driver.list(&path("/b"), None).try_collect().await.unwrap();
+    assert_eq!(listed, [DirEntry::Directory("c".to_owned()), DirEntry::File("team".to_owned())]);
+    assert!(driver.stat(&path("/b/team")).await.unwrap_err().is_not_found());
+}
+
+/// What a walk finds, and the places that it says it cannot see.
+async fn walk(driver: &dyn StorageDriver) -> (Vec<String>, Vec<String>) {
+    let (mut found, mut unseen) = (Vec::new(), Vec::new());
+    let mut walk = driver.walk(&path("/"), None);
+    while let Some(next) = walk.next().await {
+        match next {
+            Ok(info) => found.push(info.path.to_string()),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unseen, "{error:?}");
+                assert!(text_of(&error).contains("symbolic link"), "{}", text_of(&error));
+                unseen.push(error.path().to_string());
+            }
+        }
+    }
+    unseen.sort();
+    (found, unseen)
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 #[tokio::test]
@@ -182,6 +232,8 @@ async fn a_vanished_root_is_unavailable_and_is_not_made_again() {
             driver.rename(&file, &path("/c")).await.unwrap_err(),
             driver.delete(&file).await.unwrap_err(),
             driver.delete_tree(&file).await.unwrap_err(),
+            driver.sync_deletions(std::slice::from_ref(&file)).await.unwrap_err(),
+            driver.check().await.map(drop).unwrap_err(),
             driver.list(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err(),
             driver.walk(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err(),
         ];

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation, PutMode,
-    RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
+    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 
 use crate::content::Content;
@@ -144,6 +144,15 @@ impl StorageDriver for InMemoryDriver {
             (path, Ok(()))
         };
         paths.map(delete).boxed()
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        _ = paths; // There is no power failure that memory survives.
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        Ok(Condition::Writable)
     }
 
     async fn redirect_url(&self, _path: &DriverPath, _request: RedirectRequest) -> Result<Option<url::Url>> {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    BuildError, ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    BuildError, ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -157,6 +157,19 @@ impl StorageDriver for ObjectStoreDriver {
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         delete_all(self.bucket.clone(), paths)
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        _ = paths; // A store acknowledges a deletion when it is durable.
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        match self.stat(&DriverPath::root()).await {
+            // A store that says so has answered: a root is no file.
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(Condition::Writable),
+        }
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
     RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
@@ -98,6 +98,14 @@ impl<D: StorageDriver> StorageDriver for Metered<D> {
         paths: BoxStream<'static, DriverPath>,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         Waited::new(Action::Delete, self.inner.delete_all(paths), Arc::clone(&self.metrics)).boxed()
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        self.time(Action::Delete, self.inner.sync_deletions(paths)).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.time(Action::Stat, self.inner.check()).await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

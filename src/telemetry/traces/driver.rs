@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
     RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use tracing::{Instrument, Span};
@@ -114,6 +114,14 @@ impl StorageDriver for Traced {
         let span = span!("driver.delete_all", self, "");
         let stream = span.in_scope(|| self.inner.delete_all(paths));
         during(span, stream)
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        within(&span!("driver.sync_deletions", self, ""), self.inner.sync_deletions(paths)).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        within(&span!("driver.check", self, ""), self.inner.check()).await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

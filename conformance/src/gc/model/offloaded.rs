@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    BoxError, ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    BoxError, ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
+    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use tokio::runtime::Handle;
 use url::Url;
@@ -153,6 +153,15 @@ impl StorageDriver for Offloaded {
             let driver = driver.clone();
             async move { driver.delete(&path).await }
         })
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        let paths = paths.to_vec();
+        self.run(move |inner| async move { inner.sync_deletions(&paths).await }).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.run(|inner| async move { inner.check().await }).await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

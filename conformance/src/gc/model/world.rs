@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use sampan_engine::layout::Entry;
 use tokio::time::Instant;
@@ -320,6 +320,14 @@ impl StorageDriver for Seen {
             let driver = driver.clone();
             async move { driver.delete(&path).await }
         })
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        self.0.world.inner.sync_deletions(paths).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.0.world.inner.check().await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

@@ -108,6 +108,14 @@ impl StorageDriver for Redirecting {
         self.inner.delete_all(paths)
     }
 
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        self.inner.sync_deletions(paths).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.inner.check().await
+    }
+
     async fn redirect_url(&self, path: &DriverPath, _: RedirectRequest) -> Result<Option<Url>> {
         Ok(format!("http://{}{path}", self.address).parse().ok())
     }

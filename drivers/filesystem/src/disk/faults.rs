@@ -1,0 +1,104 @@
+//! Calls that fail, and how many were made: for the tests of this crate.
+//!
+//! A call is known by its kind and by the path that the kernel knows its file under, so that tests which run beside each other
+//! in directories of their own do not meet.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::io::Errno;
+
+use super::Call;
+
+/// What was planned and counted below the directories that tests watch.
+static WATCHED: LazyLock<Mutex<HashMap<PathBuf, Watched>>> = LazyLock::new(Mutex::default);
+
+#[derive(Debug, Default)]
+struct Watched {
+    faults: Vec<Fault>,
+    calls: HashMap<Call, usize>,
+}
+
+#[derive(Debug)]
+struct Fault {
+    call: Call,
+    part: String,
+    errno: Errno,
+    /// How many such calls succeed before.
+    spared: usize,
+    times: usize,
+}
+
+/// Watches the calls below a directory until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watch(PathBuf);
+
+impl Watch {
+    pub(crate) fn over(directory: &Path) -> Self {
+        let directory = directory.canonicalize().unwrap();
+        watched().insert(directory.clone(), Watched::default());
+        Self(directory)
+    }
+
+    /// Lets the next `times` calls of that kind fail whose path below the directory has `part` in it.
+    pub(crate) fn fail(&self, call: Call, part: &str, errno: Errno, times: usize) {
+        let fault = Fault { call, part: part.to_owned(), errno, spared: 0, times };
+        self.with(|watched| watched.faults.push(fault));
+    }
+
+    /// Lets one call of that kind fail, after `spared` of them.
+    pub(crate) fn fail_after(&self, call: Call, spared: usize, errno: Errno) {
+        let fault = Fault { call, part: String::new(), errno, spared, times: 1 };
+        self.with(|watched| watched.faults.push(fault));
+    }
+
+    /// Whether every planned fault has come to pass.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.with(|watched| watched.faults.iter().all(|fault| fault.times == 0))
+    }
+
+    /// How many files and directories were waited for since the last time this was asked.
+    pub(crate) fn syncs(&self) -> usize {
+        let counts = self.with(|watched| std::mem::take(&mut watched.calls));
+        let of = |call| counts.get(&call).copied().unwrap_or_default();
+        of(Call::SyncFile) + of(Call::SyncDirectory)
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Watched) -> T) -> T {
+        look(watched().get_mut(&self.0).unwrap())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        watched().remove(&self.0);
+    }
+}
+
+pub(super) fn begin(call: Call, at: impl AsFd, name: &str) -> Result<(), Errno> {
+    let link = format!("/proc/self/fd/{}", at.as_fd().as_raw_fd());
+    let Ok(path) = std::fs::read_link(link) else { return Ok(()) };
+    let path = if name.is_empty() { path } else { path.join(name) };
+    let mut watched = watched();
+    for (directory, watched) in watched.iter_mut() {
+        let Ok(below) = path.strip_prefix(directory) else { continue };
+        *watched.calls.entry(call).or_default() += 1;
+        let below = below.to_string_lossy();
+        let mut due = watched.faults.iter_mut().filter(|fault| fault.times > 0 && fault.call == call);
+        if let Some(fault) = due.find(|fault| below.contains(&fault.part)) {
+            if fault.spared > 0 {
+                fault.spared -= 1;
+                continue;
+            }
+            fault.times -= 1;
+            return Err(fault.errno);
+        }
+    }
+    Ok(())
+}
+
+fn watched() -> MutexGuard<'static, HashMap<PathBuf, Watched>> {
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
+}

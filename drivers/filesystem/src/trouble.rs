@@ -1,0 +1,148 @@
+//! `Trouble`: why the store takes no writes at the moment, if that is so.
+//!
+//! A disk that could not write something down is not believed again at once. The kernel reports a lost page or directory entry
+//! once; the next sync of the same file says that all is well. So after a failed sync nothing is written any more, until
+//!
+//! - a *probe* has shown that the disk writes again: enough where all that was lost is discarded and was never acknowledged;
+//! - the registry is *restarted*, where names may be visible that are not on disk and could not be taken back.
+//!
+//! Reading goes on all the time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::disk;
+use crate::error::Failure;
+use crate::root::Root;
+
+/// How long a failed disk is left alone before it is probed again.
+const REST: Duration = Duration::from_secs(5);
+
+/// As much as a probe writes: a page.
+const PROBE: [u8; 4096] = [0x53; 4096];
+
+/// What is wrong, shared by all operations of a driver.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    /// Whether there is any: asked before every write.
+    is_there: AtomicBool,
+    /// A blocking lock, held for look-ups only.
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    reason: String,
+    ends: Ends,
+    /// When the store was last found to be so.
+    seen: Instant,
+}
+
+/// How trouble ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ends {
+    /// When a probe succeeds.
+    ByProbe,
+    /// With this process.
+    ByRestart,
+}
+
+impl Trouble {
+    /// Takes note that the store must not be written to. What only a restart ends is not forgotten for what is less.
+    pub(crate) fn note(&self, reason: String, ends: Ends) {
+        let mut known = self.known();
+        if known.as_ref().is_some_and(|known| known.ends == Ends::ByRestart) {
+            return;
+        }
+        match &mut *known {
+            Some(known) if known.ends == ends && known.reason == reason => known.seen = Instant::now(),
+            known => {
+                tracing::error!("the store takes no writes any more: {reason}");
+                *known = Some(Known { reason, ends, seen: Instant::now() });
+            }
+        }
+        self.is_there.store(true, Ordering::Release);
+    }
+
+    /// Passes when the store may be written to; probes it now and then if it was in trouble.
+    pub(crate) fn check(&self, root: &Root) -> Result<(), Failure> {
+        if !self.is_there.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match self.is_due() {
+            None => Ok(()),
+            Some((reason, false)) => Err(Failure::Unwritable(reason)),
+            Some((reason, true)) => match probe(root) {
+                Ok(()) => {
+                    self.end();
+                    Ok(())
+                }
+                Err(_) => Err(Failure::Unwritable(reason)),
+            },
+        }
+    }
+
+    /// Why the store takes no writes, after a probe if one is worth it.
+    pub(crate) fn look(&self, root: &Root) -> Option<String> {
+        match self.check(root) {
+            Err(Failure::Unwritable(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The reason, and whether a probe is due, which then is the caller's.
+    fn is_due(&self) -> Option<(String, bool)> {
+        let mut known = self.known();
+        let known = known.as_mut()?;
+        let is_due = known.ends == Ends::ByProbe && known.seen.elapsed() >= REST;
+        if is_due {
+            known.seen = Instant::now();
+        }
+        Some((known.reason.clone(), is_due))
+    }
+
+    fn end(&self) {
+        let mut known = self.known();
+        // Another may have found more meanwhile.
+        if known.as_ref().is_none_or(|known| known.ends == Ends::ByProbe) {
+            *known = None;
+            self.is_there.store(false, Ordering::Release);
+            tracing::info!("the store takes writes again");
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn let_rest(&self) {
+        if let Some(known) = &mut *self.known() {
+            known.seen = known.seen.checked_sub(REST).unwrap();
+        }
+    }
+}
+
+/// Writes a file without a name and waits for it; nothing stays of it.
+fn probe(root: &Root) -> Result<(), Failure> {
+    root.check()?;
+    let directory = root.directory("")?;
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::openat(&directory, ".", flags, Mode::from_raw_mode(0o600)) {
+        Ok(file) => {
+            disk::write(&file, &PROBE)?;
+            disk::sync_file(&file)?;
+        }
+        // Not every file system has such files. What it says of its directory is what there is to know, then.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+            rustix::fs::accessat(&directory, ".", Access::WRITE_OK, AtFlags::empty())?;
+        }
+        Err(errno) => return Err(errno.into()),
+    }
+    disk::sync_directory(&directory)?;
+    Ok(())
+}
