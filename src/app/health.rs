@@ -38,10 +38,7 @@ impl Checks {
         directory: Option<PathBuf>,
     ) -> Result<Self, AppError> {
         let watches = match &config.health {
-            Some(health) => {
-                let check = StorageCheck { driver, directory: directory.clone() };
-                watches(health, config.storage.driver.name(), check)?
-            }
+            Some(health) => watches(health, config.storage.driver.name(), StorageCheck(driver))?,
             None => Vec::new(),
         };
         let floor = config.health.as_ref().map(|health| &health.diskspace).filter(|floor| floor.enabled);

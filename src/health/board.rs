@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::disk_space::NAME as DISK_SPACE;
+
 /// What is not well at the moment, each with its reason. Cheap to clone; all clones are the same board.
 ///
 /// Asking it costs a load: it is asked at each request.
@@ -45,6 +47,14 @@ impl Board {
     /// Why no upload should be begun, if that is so.
     pub fn write_objection(&self) -> Option<String> {
         self.inner.unwritable.0.load().values().next().cloned()
+    }
+
+    /// The checks that fail, and those that say that the store takes no writes, with their reasons. A lack of room is none.
+    pub fn ailing(&self) -> BTreeMap<String, String> {
+        let mut ailing = BTreeMap::clone(&self.inner.unwritable.0.load());
+        ailing.remove(DISK_SPACE);
+        ailing.extend(BTreeMap::clone(&self.failing()));
+        ailing
     }
 
     /// Notes that no upload should be begun, and why. Tells whether that is new.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sampan_driver::{DriverPath, ErrorKind, StorageDriver};
+use sampan_driver::{Condition, StorageDriver};
 use tokio::net::TcpStream;
 
 /// Something that is looked at regularly, and is well or not.
@@ -17,33 +17,29 @@ pub trait Check: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// When it is not well; the text is for the person who reads `/debug/health`.
-    async fn look(&self) -> Result<(), String>;
+    async fn look(&self) -> Result<Seen, String>;
 }
 
-/// `health.storagedriver`: whether the store answers.
-#[derive(Debug)]
-pub struct StorageCheck {
-    /// The store.
-    pub driver: Arc<dyn StorageDriver>,
-    /// Where it is, if that is on this machine. To the driver, a directory that has gone is an empty store.
-    pub directory: Option<PathBuf>,
+/// What a check has seen of something that works.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Seen {
+    /// It is well.
+    Well,
+    /// It can be read and not written to, for this reason.
+    ReadOnly(String),
 }
+
+/// `health.storagedriver`: whether the store answers, is the one that was opened, and takes writes.
+#[derive(Debug)]
+pub struct StorageCheck(pub Arc<dyn StorageDriver>);
 
 #[async_trait]
 impl Check for StorageCheck {
-    async fn look(&self) -> Result<(), String> {
-        match self.driver.stat(&DriverPath::root()).await {
-            Ok(_) => {}
-            // A store that says so has answered: a root is no file.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(chain(&error)),
-        }
-        let Some(directory) = &self.directory else { return Ok(()) };
-        let unusable = |why: &dyn fmt::Display| Err(format!("{}: {why}", directory.display()));
-        match tokio::fs::metadata(directory).await {
-            Ok(metadata) if metadata.is_dir() => Ok(()),
-            Ok(_) => unusable(&"not a directory"),
-            Err(error) => unusable(&error),
+    async fn look(&self) -> Result<Seen, String> {
+        match self.0.check().await {
+            Ok(Condition::Writable) => Ok(Seen::Well),
+            Ok(Condition::ReadOnly(reason)) => Ok(Seen::ReadOnly(reason)),
+            Err(error) => Err(chain(&error)),
         }
     }
 }
@@ -54,10 +50,10 @@ pub struct FileCheck(pub PathBuf);
 
 #[async_trait]
 impl Check for FileCheck {
-    async fn look(&self) -> Result<(), String> {
+    async fn look(&self) -> Result<Seen, String> {
         match tokio::fs::symlink_metadata(&self.0).await {
             Ok(_) => Err("file exists".to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Seen::Well),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -74,7 +70,7 @@ pub struct TcpCheck {
 
 #[async_trait]
 impl Check for TcpCheck {
-    async fn look(&self) -> Result<(), String> {
+    async fn look(&self) -> Result<Seen, String> {
         let failed = |why: &dyn fmt::Display| format!("connection to {} failed: {why}", self.address);
         let connecting = TcpStream::connect(&self.address);
         let connected = match self.timeout {
@@ -83,7 +79,7 @@ impl Check for TcpCheck {
                 .map_err(|_| failed(&format_args!("no answer within {timeout:?}")))?,
             None => connecting.await,
         };
-        connected.map(drop).map_err(|error| failed(&error))
+        connected.map(|_| Seen::Well).map_err(|error| failed(&error))
     }
 }
 
@@ -121,7 +117,7 @@ impl fmt::Debug for HttpRequest {
 
 #[async_trait]
 impl Check for HttpCheck {
-    async fn look(&self) -> Result<(), String> {
+    async fn look(&self) -> Result<Seen, String> {
         let HttpRequest { url, headers, timeout } = self.request.clone();
         let mut request = self.client.head(url.clone()).headers(headers);
         if let Some(timeout) = timeout {
@@ -130,7 +126,7 @@ impl Check for HttpCheck {
         let answer = request.send().await.map_err(|error| chain(&error))?;
         let status = answer.status().as_u16();
         if status == self.status {
-            Ok(())
+            Ok(Seen::Well)
         } else {
             Err(format!("downstream service returned unexpected status: {status}"))
         }

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Board;
 
 /// The name under which a lack of room stands on the board.
-const NAME: &str = "diskspace";
+pub(super) const NAME: &str = "diskspace";
 
 /// Looks at a file system again and again. Cheap to clone; all clones are the same.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Whether the registry can do its work: what is looked at, and what was seen.
 //!
 //! Two things are told apart. A failing check takes the registry out of service; a lack of room, or a disk that cannot be
-//! written to, only keeps clients from beginning uploads, and reads go on.
+//! written to, only keeps clients from beginning uploads, and reads go on; probes say why and stay well.
 //! Absent on purpose: what an unhealthy registry answers (`http`, `debug`), and starting the checks (`app`).
 
 mod board;
@@ -10,6 +10,6 @@ mod disk_space;
 mod watch;
 
 pub use self::board::Board;
-pub use self::check::{Check, FileCheck, HttpCheck, HttpRequest, StorageCheck, TcpCheck};
+pub use self::check::{Check, FileCheck, HttpCheck, HttpRequest, Seen, StorageCheck, TcpCheck};
 pub use self::disk_space::{DiskSpace, Room};
 pub use self::watch::Watch;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Board, Check};
+use super::{Board, Check, Seen};
 
 /// A check that is made again and again, with its result on a [`Board`].
 #[derive(Clone, Debug)]
@@ -30,7 +30,8 @@ impl Watch {
         loop {
             ticks.tick().await;
             match self.look().await {
-                Ok(()) => {
+                Ok(seen) => {
+                    self.note_writes(&board, seen);
                     if failures > 0 {
                         tracing::info!(check = self.name, "health check {} is well again", self.name);
                     }
@@ -57,7 +58,23 @@ impl Watch {
         }
     }
 
-    async fn look(&self) -> Result<(), String> {
+    /// Writes are refused from the first time on: whoever begins one would fail.
+    fn note_writes(&self, board: &Board, seen: Seen) {
+        match seen {
+            Seen::ReadOnly(reason) => {
+                if board.refuse_writes(&self.name, &reason) {
+                    tracing::error!(check = self.name, "new uploads are refused: {reason}");
+                }
+            }
+            Seen::Well => {
+                if board.allow_writes(&self.name) {
+                    tracing::info!(check = self.name, "new uploads are taken again");
+                }
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Seen, String> {
         match timeout(self.interval, self.check.look()).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {:?}", self.interval)),
@@ -76,11 +93,11 @@ mod tests {
 
     /// Does what it is told, and hangs when it has been told nothing more.
     #[derive(Debug)]
-    struct Script(Mutex<VecDeque<Result<(), String>>>);
+    struct Script(Mutex<VecDeque<Result<Seen, String>>>);
 
     #[async_trait]
     impl Check for Script {
-        async fn look(&self) -> Result<(), String> {
+        async fn look(&self) -> Result<Seen, String> {
             let next = self.0.lock().unwrap().pop_front();
             match next {
                 Some(result) => result,
@@ -90,8 +107,8 @@ mod tests {
     }
 
     /// The reasons on the board after each of the looks, 10 seconds apart, and after one that hangs.
-    async fn looks(threshold: u32, script: &[Result<(), &str>]) -> Vec<Option<String>> {
-        let script: VecDeque<_> = script.iter().map(|look| look.map_err(str::to_owned)).collect();
+    async fn looks(threshold: u32, script: &[Result<Seen, &str>]) -> Vec<Option<String>> {
+        let script: VecDeque<_> = script.iter().map(|look| look.clone().map_err(str::to_owned)).collect();
         let count = script.len();
         let (board, interval) = (Board::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::new(script)));
@@ -110,14 +127,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_threshold_the_first_failure_counts() {
         for threshold in [0, 1] {
-            let seen = looks(threshold, &[Err("gone"), Ok(())]).await;
+            let seen = looks(threshold, &[Err("gone"), Ok(Seen::Well)]).await;
             assert_eq!(seen, [Some("gone".to_owned()), None, None]);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn with_a_threshold_only_so_many_in_a_row_count() {
-        let seen = looks(3, &[Err("a"), Err("b"), Ok(()), Err("c"), Err("d"), Err("e"), Ok(())]).await;
+        let seen =
+            looks(3, &[Err("a"), Err("b"), Ok(Seen::Well), Err("c"), Err("d"), Err("e"), Ok(Seen::Well)])
+                .await;
         assert_eq!(seen, [None, None, None, None, None, Some("e".to_owned()), None, None]);
     }
 
@@ -129,6 +148,22 @@ mod tests {
         let running = tokio::spawn(watch.run(board.clone()));
         tokio::time::sleep(Duration::from_secs(11)).await;
         assert_eq!(board.failing()["it"], "no answer within 10s");
+        running.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_only_be_read_is_healthy_and_refuses_writes_until_it_is_well() {
+        let script = [Ok(Seen::ReadOnly("the disk failed".to_owned())), Ok(Seen::Well)];
+        let (board, interval) = (Board::default(), Duration::from_secs(10));
+        let check = Arc::new(Script(Mutex::new(script.into())));
+        let watch = Watch { name: "store".to_owned(), check, interval, threshold: 3 };
+        let running = tokio::spawn(watch.run(board.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(board.write_objection().as_deref(), Some("the disk failed"));
+        assert!(board.is_healthy() && board.unready().is_none());
+        assert_eq!(board.ailing()["store"], "the disk failed");
+        tokio::time::sleep(interval).await;
+        assert_eq!(board.write_objection(), None);
         running.abort();
     }
 }

@@ -54,8 +54,26 @@ fn a_store_that_has_gone_is_noticed_and_so_is_its_return() {
     let (data, away) = (directory.path().join("data"), directory.path().join("away"));
     fs::rename(&data, &away).unwrap();
     wait_for(&registry, 503, |body| {
-        body.starts_with("{\"storagedriver_filesystem\":") && body.contains("No such file")
+        body.starts_with("{\"storagedriver_filesystem\":") && body.contains("is gone or is not the one")
     });
+    fs::rename(&away, &data).unwrap();
+    wait_for(&registry, 200, |body| body == "{}");
+}
+
+/// Such as the mount point of a disk that is not mounted: nothing is written there, so all is not well.
+#[test]
+fn a_store_in_whose_place_is_another_takes_the_registry_out_of_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let health = "{storagedriver: {enabled: true, interval: 200ms, threshold: 3}}";
+    let registry = registry(directory.path(), &config(directory.path(), health));
+    wait_for(&registry, 200, |body| body == "{}");
+    let (data, away) = (directory.path().join("data"), directory.path().join("away"));
+    fs::rename(&data, &away).unwrap();
+    fs::create_dir(&data).unwrap();
+    wait_for(&registry, 503, |body| body.contains("is not the one that was opened"));
+    assert_eq!(registry.wire().send("GET", "/readyz", &[], b"").status, 503);
+    assert_eq!(registry.wire().send("GET", "/v2/", &[], b"").status, 503);
+    fs::remove_dir(&data).unwrap();
     fs::rename(&away, &data).unwrap();
     wait_for(&registry, 200, |body| body == "{}");
 }

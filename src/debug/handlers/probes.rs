@@ -14,7 +14,10 @@ pub(in crate::debug) async fn livez() -> &'static str {
 /// 200, or 503 and the first reason; 503 as well from the moment at which the registry begins to stop.
 pub(in crate::debug) async fn readyz(State(board): State<Board>) -> Response {
     match board.unready() {
-        None => "ok\n".into_response(),
+        None => match board.write_objection() {
+            None => "ok\n".into_response(),
+            Some(reason) => format!("ok, but uploads are refused: {reason}\n").into_response(),
+        },
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
