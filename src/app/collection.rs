@@ -10,6 +10,7 @@ pub(super) fn settings(storage: &StorageConfig) -> Settings {
         schedule: gc.enabled.then_some(Schedule { interval: gc.interval, window: gc.window }),
         grace: gc.grace(),
         delete_untagged: gc.untagged,
+        max_delete_percent: gc.max_delete_percent(),
         // A dry run of the purging is a wish to keep them.
         upload_age: (uploads.enabled && !uploads.dryrun).then_some(uploads.age),
     }

@@ -86,6 +86,10 @@ pub(super) struct CollectOptions {
     #[arg(long, value_name = "DURATION")]
     pub(super) grace: Option<GoDuration>,
 
+    /// Delete also when most of the store would go, or when repositories have vanished: look with --dry-run first
+    #[arg(short = 'y', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub(super) yes: bool,
+
     /// The configuration; else the one that `serve` would take
     pub(super) config: Option<PathBuf>,
 }

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sampan_engine::gc::{Event, Observer, Options, Report};
+use sampan_engine::gc::{self, Event, Observer, Options, Report, TooMuch};
 
 use super::args::{CollectOptions, ReportFormat};
 use super::terminal::{say, warn};
-use crate::app;
+use crate::app::{self, AppError};
 use crate::config::{Config, Environment, GoDuration, Source};
 use crate::drivers::Drivers;
 
@@ -33,14 +33,23 @@ pub(super) fn run(
         dry_run: command.dry_run,
         delete_untagged: command.delete_untagged,
         grace,
+        max_delete_percent: config.storage.gc.max_delete_percent(),
+        confirmed: command.yes,
         upload_age: uploads.enabled.then_some(uploads.age),
         observer: observer.as_ref().map(|(observer, _)| observer.clone()),
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(app::collect(&config, drivers, &options))?;
+    let report = match runtime.block_on(app::collect(&config, drivers, &options)) {
+        // Said in the words of this command.
+        Err(AppError::Collect(gc::Error::TooMuch(too_much))) => return Err(refusal(too_much).into()),
+        report => report?,
+    };
     if let Some((_, output)) = observer {
         output.lock().unwrap_or_else(PoisonError::into_inner).flush()?;
+    }
+    if let Some(too_much) = report.too_much {
+        warn(format!("without --dry-run {}", refusal(too_much)));
     }
     if json {
         say(serde_json::to_string_pretty(&report)?);
@@ -48,6 +57,13 @@ pub(super) fn run(
         print_summary(&report);
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}
+
+fn refusal(TooMuch { bytes, percent }: TooMuch) -> String {
+    format!(
+        "nothing is deleted, because {bytes} bytes of blobs would go, more than {percent} % of all: \
+         see with --dry-run whether that is right, and give `--yes` if it is (storage.gc.maxdeletepercent sets the share)"
+    )
 }
 
 /// A read-only registry is not written to, so nothing in it is too young. Otherwise a push may be going on at this moment.
@@ -90,10 +106,23 @@ fn print_summary(report: &Report) {
         report.empty_repositories,
         report.duration_secs
     ));
-    if !report.is_complete() {
+    if report.unseen > 0 {
+        warn(format!(
+            "{} places of the store cannot be seen, or have lost all their repositories: \
+             no blob, manifest or repository was deleted",
+            report.unseen
+        ));
+    } else if !report.is_complete() {
         warn(format!(
             "{} files could not be read; they and all they may refer to were kept",
             report.unreadable.len()
+        ));
+    }
+    if let Some(first) = report.future_paths.first() {
+        warn(format!(
+            "{} files are dated in the future, the first is {first}: until then they are too young to be collected; \
+             correct them (`touch`), or collect with `--grace 0` while no registry serves the store",
+            report.future
         ));
     }
 }

@@ -134,6 +134,16 @@ impl Run {
     /// One line.
     pub(super) fn log(&self) {
         let seconds = self.duration_secs;
+        if let Outcome::Finished { report } = &self.outcome
+            && let Some(first) = report.future_paths.first()
+        {
+            tracing::warn!(
+                future = report.future,
+                "{} files are dated in the future and too young to be collected until then, the first is {first}: \
+                 correct their dates (`touch`)",
+                report.future
+            );
+        }
         match &self.outcome {
             Outcome::Finished { report } if report.is_complete() => {
                 tracing::info!(
@@ -149,6 +159,7 @@ impl Run {
             Outcome::Finished { report } => {
                 let first = report.unreadable.first();
                 tracing::warn!(
+                    unseen = report.unseen,
                     blobs = report.blobs.count,
                     bytes = report.bytes(),
                     manifests = report.manifests,

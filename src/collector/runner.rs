@@ -298,6 +298,10 @@ fn rest(result: &Result<gc::Report, Failure>, settings: &Settings) -> Duration {
         Ok(_) | Err(Failure::Collection(gc::Error::Stopped)) => Duration::ZERO,
         // The moment at which the other one is dead, if it does not give a sign of life until then.
         Err(Failure::Collection(gc::Error::Running { seconds, .. })) => Duration::from_secs(*seconds + 1),
+        // Nothing changes by itself that was not confirmed.
+        Err(Failure::Collection(gc::Error::TooMuch(_))) => {
+            settings.schedule.map_or(RETRY, |schedule| schedule.interval.max(RETRY))
+        }
         Err(_) => {
             settings.schedule.map_or(RETRY, |schedule| schedule.interval.clamp(Duration::from_secs(1), RETRY))
         }
@@ -310,6 +314,10 @@ fn outcome(result: Result<gc::Report, Failure>, stopped: &str) -> Outcome {
         Err(Failure::Collection(gc::Error::Stopped)) => Outcome::Stopped { reason: stopped.to_owned() },
         Err(Failure::Collection(error @ (gc::Error::Running { .. } | gc::Error::Lost))) => {
             Outcome::Elsewhere { reason: error.to_string() }
+        }
+        Err(error @ Failure::Collection(gc::Error::TooMuch(_))) => {
+            let how = "with `registry garbage-collect --yes`, or set storage.gc.maxdeletepercent";
+            Outcome::Failed { error: format!("{} {how}", chain(&error)) }
         }
         Err(error) => Outcome::Failed { error: chain(&error) },
     }

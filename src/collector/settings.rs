@@ -15,6 +15,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Whether untagged manifests go.
     pub delete_untagged: bool,
+    /// How much of all bytes of blobs goes unasked, in per cent.
+    pub max_delete_percent: u8,
     /// Uploads go that nobody has touched for so long; none without it.
     pub upload_age: Option<Duration>,
 }
@@ -30,6 +32,7 @@ impl Settings {
         gc::Options {
             delete_untagged: self.delete_untagged,
             grace: self.grace,
+            max_delete_percent: self.max_delete_percent,
             upload_age: self.upload_age,
             concurrency: CONCURRENCY,
             rest: REST,

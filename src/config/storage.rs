@@ -176,9 +176,16 @@ pub struct GcConfig {
     grace: Option<GoDuration>,
     /// Whether manifests go that no tag, index or subject reaches.
     pub untagged: bool,
+    /// How much of all bytes of blobs a collection deletes unasked, in per cent.
+    pub maxdeletepercent: u32,
 }
 
 impl GcConfig {
+    /// How much of all bytes of blobs a collection deletes unasked, in per cent.
+    pub fn max_delete_percent(&self) -> u8 {
+        u8::try_from(self.maxdeletepercent).map_or(100, |percent| percent.min(100))
+    }
+
     /// What is younger stays.
     pub fn grace(&self) -> Duration {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);

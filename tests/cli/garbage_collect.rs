@@ -1,8 +1,11 @@
 //! `registry garbage-collect`, and the registry that collects by itself.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
+use sampan_engine::gc::UNASKED_BYTES;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use serde_json::Value;
@@ -106,6 +109,136 @@ fn what_cannot_be_read_is_kept_and_told_and_the_rest_goes() {
     assert!(ended.stdout.contains(&format!("kept with all it may refer to: {path}")), "{ended:?}");
     assert!(ended.stderr.contains("1 files could not be read"), "{ended:?}");
     assert!(store.has(&Entry::Blob(kept)) && !store.has(&Entry::Blob(garbage)));
+}
+
+/// A repository on another disk, which is reached by a link, and is not mounted.
+#[test]
+fn what_may_be_behind_a_link_to_nothing_is_kept_and_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, garbage) = store(directory.path(), READ_ONLY);
+    let image = store.image("team/app", "two", &["other".to_owned()]);
+    store.tag("team/app", "v1", &image);
+    let data = directory.path().join("data");
+    let (team, disk) = (data.join("docker/registry/v2/repositories/team"), data.join("disk2"));
+    fs::create_dir(&disk).unwrap();
+    fs::rename(&team, disk.join("team")).unwrap();
+    symlink("../../../../disk2/team", &team).unwrap();
+    let all = store.data();
+    fs::rename(&disk, data.join("not-mounted")).unwrap();
+    for args in [&["--dry-run"][..], &[], &["--yes"]] {
+        let ended = collect(directory.path(), args);
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let place = "kept with all it may refer to: /docker/registry/v2/repositories/team";
+        assert!(ended.stdout.contains(place), "{ended:?}");
+        assert!(ended.stdout.contains("0 blobs and 0 manifests eligible"), "{ended:?}");
+        assert!(ended.stderr.contains("1 places of the store cannot be seen"), "{ended:?}");
+        assert_eq!(store.data(), all);
+    }
+    fs::rename(data.join("not-mounted"), &disk).unwrap();
+    let ended = collect(directory.path(), &[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!store.has(&Entry::Blob(garbage)) && store.has(&Entry::Blob(image)));
+}
+
+/// The same for data: a manifest that is not seen refers to something all the same.
+#[test]
+fn what_a_manifest_behind_a_link_to_nothing_refers_to_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = store(directory.path(), READ_ONLY);
+    let shards = directory.path().join("data/docker/registry/v2/blobs/sha256");
+    fs::rename(&shards, directory.path().join("data/disk2")).unwrap();
+    symlink("../../../../not-mounted", &shards).unwrap();
+    let links = store.entries();
+    for args in [&["--dry-run"][..], &[]] {
+        let ended = collect(directory.path(), args);
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let after: Vec<Entry> = store.entries();
+        assert!(links.iter().all(|entry| after.contains(entry)), "{ended:?}");
+    }
+}
+
+/// As a mount point is without its disk.
+#[test]
+fn repositories_that_vanished_are_not_taken_for_deleted_until_that_is_confirmed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = store(directory.path(), READ_ONLY);
+    let image = store.image("team/app", "two", &["other".to_owned()]);
+    assert_eq!(collect(directory.path(), &[]).code, Some(0));
+    let all = store.data();
+    let team = directory.path().join("data/docker/registry/v2/repositories/team");
+    let away = directory.path().join("away");
+    fs::rename(&team, &away).unwrap();
+    for is_mount_point in [false, true] {
+        if is_mount_point {
+            fs::create_dir(&team).unwrap();
+        }
+        for args in [&["--dry-run"][..], &[], &[]] {
+            let ended = collect(directory.path(), args);
+            assert_eq!(ended.code, Some(3), "{ended:?}");
+            let reason = "repositories/team: the last collection found 1 repositories here";
+            assert!(ended.stdout.contains(reason), "{ended:?}");
+            assert_eq!(store.data(), all);
+        }
+    }
+    fs::remove_dir(&team).unwrap();
+    fs::rename(&away, &team).unwrap();
+    assert_eq!(collect(directory.path(), &[]).code, Some(0));
+    fs::remove_dir_all(&team).unwrap();
+    assert_eq!(collect(directory.path(), &["--yes"]).code, Some(0));
+    assert!(!store.has(&Entry::Blob(image)));
+    assert_eq!(collect(directory.path(), &[]).code, Some(0), "it is known to be gone");
+}
+
+#[test]
+fn most_of_a_store_goes_only_when_that_is_confirmed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = store(directory.path(), READ_ONLY);
+    let large = |letter: &str| letter.repeat(usize::try_from(UNASKED_BYTES).unwrap());
+    let garbage = store.blob(large("x"));
+    let ended = collect(directory.path(), &["--dry-run"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("without --dry-run nothing is deleted"), "{ended:?}");
+    let all = store.entries();
+    let ended = collect(directory.path(), &[]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("more than 50 % of all") && ended.stderr.contains("--yes"), "{ended:?}");
+    assert_eq!(store.entries(), all, "neither data nor a lease");
+
+    // As much again that stays makes it half.
+    let image = store.image("app", "two", &[large("y")]);
+    assert_eq!(collect(directory.path(), &[]).code, Some(0));
+    assert!(!store.has(&Entry::Blob(garbage)) && store.has(&Entry::Blob(image)));
+
+    for (args, setting) in [(&["--yes"][..], "  gc: {grace: 1h}\n"), (&[], "  gc: {maxdeletepercent: 100}\n")]
+    {
+        let garbage = store.blob(large("z").repeat(2));
+        assert_eq!(collect(directory.path(), &[]).code, Some(1));
+        let config = fs::read_to_string(directory.path().join("config.yml")).unwrap();
+        let changed = config.replace("  delete:", &format!("{setting}  delete:"));
+        fs::write(directory.path().join("config.yml"), changed).unwrap();
+        assert_eq!(collect(directory.path(), args).code, Some(0));
+        assert!(!store.has(&Entry::Blob(garbage)));
+        fs::write(directory.path().join("config.yml"), config).unwrap();
+    }
+}
+
+#[test]
+fn a_date_in_the_future_is_told_and_keeps_nothing_without_a_grace() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, garbage) = store(directory.path(), "  gc: {grace: 30m}\n");
+    let path = store.path(&Entry::Blob(garbage.clone()));
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(10 * 365 * 24 * 3600)).unwrap();
+    for args in [&["--dry-run"][..], &[]] {
+        let ended = collect(directory.path(), args);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let told =
+            format!("1 files are dated in the future, the first is {}", Entry::Blob(garbage.clone()).path());
+        assert!(ended.stderr.contains(&told), "{ended:?}");
+        assert!(path.exists());
+    }
+    let ended = collect(directory.path(), &["--grace", "0"]);
+    assert_eq!((ended.code, path.exists()), (Some(0), false), "{ended:?}");
 }
 
 #[test]

@@ -38,6 +38,9 @@ impl Findings<'_> {
                 "is short: a push that pauses for more than half of it may find what it has sent collected",
             );
         }
+        if gc.maxdeletepercent > 100 {
+            self.mistake("storage.gc.maxdeletepercent", "is a share of the store: 100 at most".to_owned());
+        }
         if !gc.enabled && !chosen && self.tree.at("storage.gc.window").is_some() {
             self.warning("storage.gc.window", "has no effect without `enabled: true`");
         }

@@ -114,6 +114,7 @@ pub(super) const GC: &[Key] = &[
     Key::new("window", leaf::<DailyWindow>()),
     Key::new("grace", Kind::Duration),
     Key::new("untagged", FLAG).or("false"),
+    Key::new("maxdeletepercent", leaf::<u32>()).or("50"),
 ];
 
 const fn parameter(name: &'static str) -> Key {

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{DriverPath, FileInfo, StorageDriver, StorageDriverExt};
 
 use super::Result;
+use super::caution::unseen;
 use super::collect::Collection;
 use super::ids::{Id, IdHashSet};
 use super::inventory::{Age, Contents, Inventory};
@@ -96,6 +97,9 @@ impl Collection<'_> {
         while let Some(found) = found.try_next().await? {
             self.pulse.beat().await?;
             for ((place, entry), info) in found {
+                if let Some(info) = info.as_ref().filter(|info| self.cutoff.is_future(info.modified)) {
+                    inventory.future.push(info.path.clone());
+                }
                 let age = info.as_ref().map_or(Age::Gone, |info| Age::of(info, self.cutoff));
                 match place {
                     Place::Layer { repository, link } => {
@@ -115,7 +119,7 @@ impl Collection<'_> {
     }
 
     /// Looks at the data of what would go, and of manifests whose links would.
-    async fn look_at_data(&mut self, inventory: &Inventory, marks: &Marks) -> Result<()> {
+    async fn look_at_data(&mut self, inventory: &mut Inventory, marks: &Marks) -> Result<()> {
         let mut wanted: IdHashSet = self.ids.canonical().filter(|id| !marks.data.contains(*id)).collect();
         for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
             let dead = contents.revisions.iter().zip(&marks.revisions).filter(|(_, live)| !**live);
@@ -131,6 +135,9 @@ impl Collection<'_> {
         while let Some(found) = found.try_next().await? {
             self.pulse.beat().await?;
             for ((id, _), info) in found {
+                if let Some(info) = info.as_ref().filter(|info| self.cutoff.is_future(info.modified)) {
+                    inventory.future.push(info.path.clone());
+                }
                 self.data.set(id, info.as_ref(), self.cutoff);
             }
         }
@@ -147,9 +154,12 @@ impl Collection<'_> {
             let mut files = Inventory::default();
             for room in [layout::manifests(name), layout::layers(name)] {
                 let mut found = self.driver().walk(&room, None);
-                while let Some(file) = found.try_next().await? {
+                while let Some(file) = found.next().await {
                     self.pulse.beat().await?;
-                    files.take_file(file, self.cutoff, &mut self.ids);
+                    match file {
+                        Ok(file) => files.take_file(file, self.cutoff, &mut self.ids),
+                        Err(error) => inventory.unseen.push(unseen(error)?),
+                    }
                 }
             }
             let new = |path: &DriverPath| !inventory.foreign.contains(path);

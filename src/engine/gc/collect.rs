@@ -1,12 +1,13 @@
 //! `collect`: one collection from beginning to end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DirEntry, DriverPath, StorageDriver};
 use tokio::time::Instant;
 
+use super::cutoff::Cutoff;
 use super::hands::Hands;
 use super::ids::Ids;
 use super::inventory::{Data, Inventory, everything};
@@ -35,7 +36,7 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     let begun = Instant::now();
     let last = LastRun::beginning(registry.clock().now(), options);
     // Before the lease: a promise that knows of the run is younger than this by half the grace at least.
-    let cutoff = registry.clock().ago(options.grace);
+    let cutoff = Cutoff::new(registry.clock(), options.grace);
     let lease = match options.dry_run {
         true => None,
         false => {
@@ -48,10 +49,10 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     let planned = collection.plan().await;
     let swept = match planned {
         Ok(plan) if options.dry_run => collection.tell(&plan).await,
-        Ok(plan) => collection.sweep(plan).await,
+        Ok(plan) => collection.sweep_unless_too_much(plan).await,
         Err(error) => Err(error),
     };
-    let Collection { mut report, pulse, is_doomed, .. } = collection;
+    let Collection { mut report, pulse, is_doomed, names, .. } = collection;
     if let Some(lease) = pulse.into_lease() {
         match &swept {
             // A deletion may be under way although its answer is an error: what was doomed stays so until the lease runs out.
@@ -62,7 +63,7 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
                 }
             }
             Ok(()) => {
-                last.write(registry.driver()).await?;
+                last.leaving(names).write(registry.driver()).await?;
                 lease.release().await?;
             }
         }
@@ -77,8 +78,7 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
 pub(super) struct Collection<'a> {
     pub(super) registry: &'a Registry,
     pub(super) options: &'a Options,
-    /// What was modified later is young.
-    pub(super) cutoff: SystemTime,
+    pub(super) cutoff: Cutoff,
     pub(super) pulse: Pulse,
     pub(super) ids: Ids,
     pub(super) data: Data,
@@ -86,12 +86,14 @@ pub(super) struct Collection<'a> {
     pub(super) tagged: Tagged,
     pub(super) temporary: Vec<(DriverPath, u64)>,
     pub(super) report: Report,
+    /// What the store is to remember of it, see [`LastRun`].
+    pub(super) names: BTreeMap<String, u64>,
     /// Whether there is a batch that is not gone.
     pub(super) is_doomed: bool,
 }
 
 impl<'a> Collection<'a> {
-    fn new(registry: &'a Registry, options: &'a Options, cutoff: SystemTime, pulse: Pulse) -> Self {
+    fn new(registry: &'a Registry, options: &'a Options, cutoff: Cutoff, pulse: Pulse) -> Self {
         let report = Report {
             dry_run: options.dry_run,
             delete_untagged: options.delete_untagged,
@@ -109,6 +111,7 @@ impl<'a> Collection<'a> {
             tagged: Tagged::default(),
             temporary: Vec::new(),
             report,
+            names: BTreeMap::new(),
             is_doomed: false,
         }
     }
@@ -155,6 +158,9 @@ impl<'a> Collection<'a> {
             self.look_for_foreign(&mut inventory, &plan.repositories).await?;
         }
         plan.repositories.retain(|name| !inventory.has_foreign(name));
+        let last = LastRun::of(self.registry).await?;
+        self.keep_what_may_be_needed(&mut inventory, &mut plan, last.as_ref());
+        inventory.future.iter().for_each(|path| self.report.add_future(path));
         inventory.foreign.iter().for_each(|path| self.report.add_foreign(path));
         self.announce(&inventory, &marks, &plan);
         Ok(plan)
@@ -215,8 +221,16 @@ impl<'a> Collection<'a> {
         Ok(bare)
     }
 
+    async fn sweep_unless_too_much(&mut self, plan: Plan) -> Result<()> {
+        match self.too_much(&plan).await? {
+            Some(too_much) => Err(Error::TooMuch(too_much)),
+            None => self.sweep(plan).await,
+        }
+    }
+
     /// Reports what would go.
     async fn tell(&mut self, plan: &Plan) -> Result<()> {
+        self.report.too_much = self.too_much(plan).await?;
         self.report.tag_entries = plan.tag_entries.len() as u64;
         self.report.manifests = plan.revisions.len() as u64;
         self.report.layer_links = plan.layers.len() as u64;

@@ -27,6 +27,20 @@ pub enum Error {
         /// How long it is to be believed.
         seconds: u64,
     },
+    /// Most of the store would go, and nobody has confirmed that.
+    #[error(
+        "nothing was deleted, because {} bytes of blobs would go, more than {} % of all; look with a dry run whether that is \
+         right, and confirm it", .0.bytes, .0.percent
+    )]
+    TooMuch(super::TooMuch),
+    /// A part of the store has become invisible while it was being collected.
+    #[error("{path} cannot be seen any more, so nothing more is deleted: {reason}")]
+    Unseen {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// It was told to stop.
     #[error("the collection was stopped; what it has deleted was garbage, the rest is left to the next one")]
     Stopped,

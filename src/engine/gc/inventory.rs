@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use futures::stream::select_all;
 use sampan_driver::{DriverPath, FileInfo, StorageDriver};
 
-use super::Result;
+use super::caution::unseen;
+use super::cutoff::Cutoff;
 use super::ids::{Id, IdSet, Ids};
 use super::pulse::Pulse;
+use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::upload_id::UploadId;
@@ -23,6 +25,10 @@ pub(super) struct Inventory {
     pub(super) data: Data,
     pub(super) temporary: Vec<FileInfo>,
     pub(super) foreign: Vec<DriverPath>,
+    /// Places that cannot be seen.
+    pub(super) unseen: Vec<Unreadable>,
+    /// Files with the date of a clock that was wrong.
+    pub(super) future: Vec<DriverPath>,
     pub(super) files: u64,
     /// Repositories of which there are nothing but directories, if that is known.
     pub(super) bare: Option<Vec<RepositoryName>>,
@@ -65,8 +71,8 @@ pub(super) enum Age {
 }
 
 impl Age {
-    pub(super) fn of(file: &FileInfo, cutoff: SystemTime) -> Self {
-        if file.modified > cutoff { Self::Young } else { Self::Old }
+    pub(super) fn of(file: &FileInfo, cutoff: Cutoff) -> Self {
+        if cutoff.is_young(file.modified) { Self::Young } else { Self::Old }
     }
 }
 
@@ -112,9 +118,9 @@ const UNKNOWN: u64 = u64::MAX - 1;
 
 impl Data {
     /// What a look at them has shown.
-    pub(super) fn set(&mut self, id: Id, info: Option<&FileInfo>, cutoff: SystemTime) {
+    pub(super) fn set(&mut self, id: Id, info: Option<&FileInfo>, cutoff: Cutoff) {
         self.put(id, info.map_or(ABSENT, |info| info.size_bytes));
-        if info.is_some_and(|info| info.modified > cutoff) {
+        if info.is_some_and(|info| cutoff.is_young(info.modified)) {
             self.young.insert(id);
         }
     }
@@ -164,25 +170,31 @@ impl Data {
 const LINK_BYTES: u64 = 71;
 
 impl Inventory {
-    /// Walks everything below `roots`. Young is what was modified after `cutoff`.
+    /// Walks everything below `roots`.
     pub(super) async fn walk(
         driver: &Arc<dyn StorageDriver>,
         roots: &[DriverPath],
-        cutoff: SystemTime,
+        cutoff: Cutoff,
         ids: &mut Ids,
         pulse: &mut Pulse,
     ) -> Result<Self> {
         let mut inventory = Self::default();
         let mut files = select_all(roots.iter().map(|root| driver.walk(root, None)));
-        while let Some(file) = files.try_next().await? {
-            inventory.take_file(file, cutoff, ids);
+        while let Some(file) = files.next().await {
+            match file {
+                Ok(file) => inventory.take_file(file, cutoff, ids),
+                Err(error) => inventory.unseen.push(unseen(error)?),
+            }
             pulse.beat().await?;
         }
         Ok(inventory)
     }
 
-    pub(super) fn take_file(&mut self, file: FileInfo, cutoff: SystemTime, ids: &mut Ids) {
-        let young = file.modified > cutoff;
+    pub(super) fn take_file(&mut self, file: FileInfo, cutoff: Cutoff, ids: &mut Ids) {
+        if cutoff.is_future(file.modified) {
+            self.future.push(file.path.clone());
+        }
+        let young = cutoff.is_young(file.modified);
         match Entry::parse(&file.path) {
             Some(entry) => return self.take(entry, file, cutoff, ids),
             None if !layout::is_temporary(&file.path) => self.foreign.push(file.path),
@@ -222,7 +234,7 @@ impl Inventory {
         }
     }
 
-    pub(super) fn take(&mut self, entry: Entry, file: FileInfo, cutoff: SystemTime, ids: &mut Ids) {
+    pub(super) fn take(&mut self, entry: Entry, file: FileInfo, cutoff: Cutoff, ids: &mut Ids) {
         self.files += 1;
         let age = Age::of(&file, cutoff);
         let young = age == Age::Young;

@@ -1,5 +1,6 @@
 //! `LastRun`: when the store was last collected, for all who share it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,17 +9,21 @@ use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
+use super::caution::bounded;
 use super::options::Options;
 use crate::Registry;
 use crate::layout::Entry;
 use crate::promise::millis;
 
 /// The last collection of a store that came to its end, whoever ran it.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LastRun {
     begun_ms: u64,
     /// Whether untagged manifests went.
     pub delete_untagged: bool,
+    /// The first parts of the names of the repositories that it left, with how many begin so.
+    #[serde(default)]
+    pub(super) names: BTreeMap<String, u64>,
 }
 
 impl LastRun {
@@ -38,7 +43,11 @@ impl LastRun {
     }
 
     pub(super) fn beginning(now: SystemTime, options: &Options) -> Self {
-        Self { begun_ms: millis(now), delete_untagged: options.delete_untagged }
+        Self { begun_ms: millis(now), delete_untagged: options.delete_untagged, names: BTreeMap::new() }
+    }
+
+    pub(super) fn leaving(self, names: BTreeMap<String, u64>) -> Self {
+        Self { names: bounded(names), ..self }
     }
 
     pub(super) async fn write(self, driver: &Arc<dyn StorageDriver>) -> Result<()> {

@@ -20,6 +20,9 @@
 //! cannot be read, and a tag or alias that cannot, keep their whole repository. All are reported. A manifest whose data are
 //! gone keeps nothing: nobody can pull it. Files that are none of ours are reported and left alone.
 //!
+//! What cannot be seen is not absent, and what was there when the last collection ended has not gone by itself: then everything
+//! stays. A collection that would delete most of the store asks first (module `caution`).
+//!
 //! # Why it is safe
 //!
 //! - Until the marking is over, nothing is deleted: whatever the driver fails with ends the run before.
@@ -34,8 +37,10 @@
 //! Absent on purpose: schedules and output. The server has the one, the command line the other.
 
 mod announce;
+mod caution;
 mod closer;
 mod collect;
+mod cutoff;
 mod error;
 mod event;
 mod hands;
@@ -53,6 +58,7 @@ mod report;
 mod survey;
 mod sweep;
 
+pub use caution::{TooMuch, UNASKED_BYTES};
 pub use collect::collect;
 pub use error::{Error, Result};
 pub use event::Event;

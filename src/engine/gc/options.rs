@@ -29,6 +29,12 @@ pub struct Options {
     pub batch: usize,
     /// How long to rest for every second of work: 0 for not at all.
     pub rest: f32,
+    /// How much of all bytes of blobs may go unasked, in per cent. Beyond that nothing goes, and the collection fails with
+    /// [`TooMuch`](super::Error::TooMuch); 100 asks never. Little is deleted unasked in any case
+    /// ([`UNASKED_BYTES`](super::UNASKED_BYTES)).
+    pub max_delete_percent: u8,
+    /// Somebody has seen what would go, and wants it to: neither the amount nor repositories that vanished stop the collection.
+    pub confirmed: bool,
     /// Who is told what is found.
     pub observer: Option<Observer>,
     /// Ends the collection at the next good moment.
@@ -45,6 +51,8 @@ impl Default for Options {
             concurrency: 32,
             batch: 5000,
             rest: 0.0,
+            max_delete_percent: 50,
+            confirmed: false,
             observer: None,
             stop: Stop::default(),
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use sampan_driver::DriverPath;
 use serde::Serialize;
 
+use super::TooMuch;
+
 /// What a collection has found and, unless it was a dry run, deleted.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -44,6 +46,15 @@ pub struct Report {
     pub saved: u64,
     /// What is kept because it cannot be read, with all it may refer to.
     pub unreadable: Vec<Unreadable>,
+    /// How many of those are places that cannot be seen, or where repositories were that are no more. With any, nothing was
+    /// deleted but uploads and leftovers.
+    pub unseen: u64,
+    /// What a dry run has found to be more than is deleted unasked.
+    pub too_much: Option<TooMuch>,
+    /// How many files are dated in the future, by a clock that was wrong. With a grace period they are young until then.
+    pub future: u64,
+    /// The first of them.
+    pub future_paths: Vec<String>,
     /// How many files are none of ours.
     pub foreign: u64,
     /// The first of them.
@@ -68,7 +79,7 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// How many foreign files are named.
+/// How many foreign files, and files with a date in the future, are named.
 const NAMED: usize = 100;
 
 impl Report {
@@ -86,6 +97,13 @@ impl Report {
         self.foreign += 1;
         if self.foreign_paths.len() < NAMED {
             self.foreign_paths.push(path.to_string());
+        }
+    }
+
+    pub(super) fn add_future(&mut self, path: &DriverPath) {
+        self.future += 1;
+        if self.future_paths.len() < NAMED {
+            self.future_paths.push(path.to_string());
         }
     }
 

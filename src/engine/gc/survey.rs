@@ -4,17 +4,21 @@
 //! of those directories is most of the time that a walk takes, and tells nothing about what is live. So the names are taken from
 //! the directories above, and only what would go is [looked at](super::closer): whether it is there, how long and how old it is.
 //!
+//! A listing passes over what cannot be seen, or shows it as a file that is not there. So every file that stands where a
+//! directory should be is looked for: see [`caution`](super::caution).
+//!
 //! What is seen that way is what a walk sees, but for leftovers and foreign files in those directories, which a dry run does
 //! not look for. What is to be deleted is found by walking.
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{DirEntry, DriverPath, FileInfo, StorageDriver, StorageDriverExt};
 
-use super::Result;
+use super::caution::unseen;
 use super::collect::Collection;
 use super::inventory::Inventory;
+use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 
@@ -27,10 +31,18 @@ struct Room {
     layers: Vec<[u8; 32]>,
     revisions: Vec<(Digest, FileInfo)>,
     tags: Vec<SeenTag>,
-    /// Everything else, file by file.
-    files: Vec<FileInfo>,
+    rest: Rest,
     /// Directories of other repositories.
     below: Vec<DriverPath>,
+}
+
+/// What is beside the names.
+#[derive(Default)]
+struct Rest {
+    /// Everything else, file by file.
+    files: Vec<FileInfo>,
+    /// Places that cannot be seen.
+    unseen: Vec<Unreadable>,
 }
 
 /// What is in the directory of a tag.
@@ -44,6 +56,12 @@ impl Collection<'_> {
     /// Everything in the store.
     pub(super) async fn survey(&mut self) -> Result<Inventory> {
         let mut inventory = self.walk(&[layout::collection_root()]).await?;
+        for root in [layout::repositories_root(), layout::blobs_root()] {
+            // A listing cannot tell a root that is not there from one that leads nowhere.
+            if let Some(Err(error)) = self.driver().walk(&root, None).next().await {
+                inventory.unseen.push(unseen(error)?);
+            }
+        }
         let (driver, hands, concurrency) = (self.driver(), self.hands(), self.options.concurrency);
         let mut bare = Vec::new();
         let mut level = vec![layout::repositories_root()];
@@ -69,7 +87,8 @@ impl Collection<'_> {
 
     fn take_room(&mut self, inventory: &mut Inventory, room: Room) {
         let (cutoff, ids) = (self.cutoff, &mut self.ids);
-        for file in room.files {
+        inventory.unseen.extend(room.rest.unseen);
+        for file in room.rest.files {
             inventory.take_file(file, cutoff, ids);
         }
         let Some(name) = room.name else { return };
@@ -84,18 +103,85 @@ impl Collection<'_> {
 
     async fn survey_data(&mut self, inventory: &mut Inventory) -> Result<()> {
         let driver = self.driver();
-        let shards: Vec<DirEntry> =
-            driver.list(&layout::blob_shards(Algorithm::Sha256), None).try_collect().await?;
-        let listing = shards.into_iter().filter(DirEntry::is_directory).filter_map(|shard| {
-            let path = layout::blob_shards(Algorithm::Sha256).join(shard.name()).ok()?;
-            Some(listed(driver.clone(), path, shard.name().to_owned()))
+        let root = layout::blob_shards(Algorithm::Sha256);
+        let mut rest = Rest::default();
+        let shards = rest.directories(&**driver, &root).await?;
+        let listing = shards.into_iter().filter_map(|shard| {
+            Some(listed(driver.clone(), root.join(shard.name()).ok()?, shard.name().to_owned()))
         });
         let mut listings = self.hands().share(listing, self.options.concurrency);
-        while let Some(hashes) = listings.try_next().await? {
+        while let Some((hashes, rest)) = listings.try_next().await? {
             self.pulse.beat().await?;
+            inventory.unseen.extend(rest.unseen);
             inventory.files += hashes.len() as u64;
             for hash in hashes {
                 inventory.data.list(self.ids.intern_hash(&hash));
+            }
+        }
+        drop(listings);
+        inventory.unseen.append(&mut rest.unseen);
+        Ok(())
+    }
+}
+
+impl Rest {
+    /// What is in a directory; nothing, with a note, if that cannot be seen. Files are there, or noted as not to be seen.
+    async fn listed(&mut self, driver: &dyn StorageDriver, path: &DriverPath) -> Result<Vec<DirEntry>> {
+        let mut listed = Vec::new();
+        let mut entries = driver.list(path, None);
+        while let Some(entry) = entries.next().await {
+            match entry {
+                Ok(entry) => listed.push(entry),
+                Err(error) => {
+                    self.unseen.push(unseen(error)?);
+                    break;
+                }
+            }
+        }
+        for entry in listed.iter().filter(|entry| !entry.is_directory()) {
+            self.look_for(driver, path, entry.name()).await?;
+        }
+        Ok(listed)
+    }
+
+    /// The directories in a directory. Files there are nothing that a dry run looks for.
+    async fn directories(&mut self, driver: &dyn StorageDriver, path: &DriverPath) -> Result<Vec<DirEntry>> {
+        let mut here = Self::default();
+        let mut entries = here.listed(driver, path).await?;
+        self.unseen.append(&mut here.unseen);
+        entries.retain(DirEntry::is_directory);
+        Ok(entries)
+    }
+
+    /// Takes note of a file that is listed. One that is not there although it is still listed leads to what cannot be seen.
+    async fn look_for(
+        &mut self,
+        driver: &dyn StorageDriver,
+        directory: &DriverPath,
+        name: &str,
+    ) -> Result<()> {
+        let Ok(path) = directory.join(name) else { return Ok(()) };
+        if let Some(file) = driver.stat_if_any(&path).await? {
+            self.files.push(file);
+            return Ok(());
+        }
+        let mut again = driver.list(directory, None);
+        while let Some(entry) = again.try_next().await? {
+            if entry == DirEntry::File(name.to_owned()) {
+                let reason = "it is listed and not there, such as a link to a disk that is not mounted";
+                self.unseen.push(Unreadable { path: path.to_string(), reason: reason.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything below a directory.
+    async fn walked(&mut self, driver: &dyn StorageDriver, path: &DriverPath) -> Result<()> {
+        let mut found = driver.walk(path, None);
+        while let Some(file) = found.next().await {
+            match file {
+                Ok(file) => self.files.push(file),
+                Err(error) => self.unseen.push(unseen(error)?),
             }
         }
         Ok(())
@@ -105,49 +191,41 @@ impl Collection<'_> {
 async fn room(driver: Arc<dyn StorageDriver>, path: DriverPath) -> Result<Room> {
     let driver = &*driver;
     let mut room = Room { name: layout::repository_at(&path), ..Room::default() };
-    let mut entries = driver.list(&path, None);
-    while let Some(entry) = entries.try_next().await? {
+    let rest = &mut room.rest;
+    for entry in rest.listed(driver, &path).await?.into_iter().filter(DirEntry::is_directory) {
         let Ok(below) = path.join(entry.name()) else { continue };
-        if !entry.is_directory() {
-            room.files.extend(driver.stat_if_any(&below).await?);
-            continue;
-        }
         match &room.name {
             Some(name) if below == layout::layers(name) => {
-                room.layers = layers(driver, name, &mut room.files).await?;
+                room.layers = layers(driver, name, rest).await?;
             }
             Some(name) if below == layout::manifests(name) => {
                 room.has_manifests = true;
-                room.revisions = revisions(driver, name, &mut room.files).await?;
-                room.tags = tags(driver, name).await?;
+                room.revisions = revisions(driver, name, rest).await?;
+                room.tags = tags(driver, name, rest).await?;
             }
             _ if layout::repository_at(&below).is_some() => room.below.push(below),
             // Uploads, and what is none of ours.
-            _ => walk(driver, &below, &mut room.files).await?,
+            _ => rest.walked(driver, &below).await?,
         }
     }
     Ok(room)
 }
 
 /// The names of a repository's layers; aliases, whose content counts, as files.
-async fn layers(
-    driver: &dyn StorageDriver,
-    name: &RepositoryName,
-    files: &mut Vec<FileInfo>,
-) -> Result<Vec<[u8; 32]>> {
-    by_algorithm(driver, &layout::layers(name), &layout::layers_of(name, Algorithm::Sha256), files).await
+async fn layers(driver: &dyn StorageDriver, name: &RepositoryName, rest: &mut Rest) -> Result<Vec<[u8; 32]>> {
+    by_algorithm(driver, &layout::layers(name), &layout::layers_of(name, Algorithm::Sha256), rest).await
 }
 
 /// The links of a repository's manifests. Distribution leaves the directory when it deletes a link, so names are not enough.
 async fn revisions(
     driver: &dyn StorageDriver,
     name: &RepositoryName,
-    files: &mut Vec<FileInfo>,
+    rest: &mut Rest,
 ) -> Result<Vec<(Digest, FileInfo)>> {
     let canonical = layout::revisions(name, Algorithm::Sha256);
     let all = layout::all_revisions(name);
     let mut revisions = Vec::new();
-    for hash in by_algorithm(driver, &all, &canonical, files).await? {
+    for hash in by_algorithm(driver, &all, &canonical, rest).await? {
         let digest = Digest::from_hash(Algorithm::Sha256, &hash);
         let link = Entry::RevisionLink(name.clone(), digest.clone()).path();
         revisions.extend(driver.stat_if_any(&link).await?.map(|file| (digest, file)));
@@ -156,14 +234,15 @@ async fn revisions(
 }
 
 /// A repository's tags, in the order in which a walk meets them.
-async fn tags(driver: &dyn StorageDriver, name: &RepositoryName) -> Result<Vec<SeenTag>> {
-    let mut entries: Vec<DirEntry> = driver.list(&layout::tags(name), None).try_collect().await?;
+async fn tags(driver: &dyn StorageDriver, name: &RepositoryName, rest: &mut Rest) -> Result<Vec<SeenTag>> {
+    let mut entries = rest.directories(driver, &layout::tags(name)).await?;
     entries.sort_by(|a, b| a.name().bytes().chain([b'/']).cmp(b.name().bytes().chain([b'/'])));
     let mut tags = Vec::new();
-    for entry in entries.into_iter().filter(DirEntry::is_directory) {
+    for entry in entries {
         let Ok(tag) = entry.name().parse::<Tag>() else { continue };
         let current = driver.stat_if_any(&Entry::TagCurrent(name.clone(), tag.clone()).path()).await?;
-        let history = digests(driver, &layout::tag_history_of(name, &tag, Algorithm::Sha256), "").await?;
+        let history = layout::tag_history_of(name, &tag, Algorithm::Sha256);
+        let history = digests(driver, &history, "", rest).await?;
         tags.push(SeenTag { tag, current, history });
     }
     Ok(tags)
@@ -174,42 +253,39 @@ async fn by_algorithm(
     driver: &dyn StorageDriver,
     all: &DriverPath,
     canonical: &DriverPath,
-    files: &mut Vec<FileInfo>,
+    rest: &mut Rest,
 ) -> Result<Vec<[u8; 32]>> {
     let mut found = Vec::new();
-    let mut algorithms = driver.list(all, None);
-    while let Some(entry) = algorithms.try_next().await? {
+    for entry in rest.directories(driver, all).await? {
         let Ok(path) = all.join(entry.name()) else { continue };
-        if path == *canonical && entry.is_directory() {
-            found = digests(driver, &path, "").await?;
+        if path == *canonical {
+            found = digests(driver, &path, "", rest).await?;
         } else {
-            walk(driver, &path, files).await?;
+            rest.walked(driver, &path).await?;
         }
     }
     Ok(found)
 }
 
-async fn walk(driver: &dyn StorageDriver, path: &DriverPath, files: &mut Vec<FileInfo>) -> Result<()> {
-    let mut found = driver.walk(path, None);
-    while let Some(file) = found.try_next().await? {
-        files.push(file);
-    }
-    Ok(())
-}
-
-async fn listed(driver: Arc<dyn StorageDriver>, path: DriverPath, prefix: String) -> Result<Vec<[u8; 32]>> {
-    digests(&*driver, &path, &prefix).await
+async fn listed(
+    driver: Arc<dyn StorageDriver>,
+    path: DriverPath,
+    prefix: String,
+) -> Result<(Vec<[u8; 32]>, Rest)> {
+    let mut rest = Rest::default();
+    let digests = digests(&*driver, &path, &prefix, &mut rest).await?;
+    Ok((digests, rest))
 }
 
 /// The canonical digests that directories in a directory are named after, of those that begin with `prefix`.
-async fn digests(driver: &dyn StorageDriver, path: &DriverPath, prefix: &str) -> Result<Vec<[u8; 32]>> {
-    let mut digests = Vec::new();
-    let mut entries = driver.list(path, None);
-    while let Some(entry) = entries.try_next().await? {
-        // A digest in a directory that is not its own is no data of ours.
-        if entry.is_directory() && entry.name().starts_with(prefix) {
-            digests.extend(Digest::canonical_hash_of(entry.name()));
-        }
-    }
-    Ok(digests)
+async fn digests(
+    driver: &dyn StorageDriver,
+    path: &DriverPath,
+    prefix: &str,
+    rest: &mut Rest,
+) -> Result<Vec<[u8; 32]>> {
+    let entries = rest.directories(driver, path).await?;
+    // A digest in a directory that is not its own is no data of ours.
+    let digests = entries.iter().filter(|entry| entry.name().starts_with(prefix));
+    Ok(digests.filter_map(|entry| Digest::canonical_hash_of(entry.name())).collect())
 }

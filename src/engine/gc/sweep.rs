@@ -44,7 +44,7 @@ impl Collection<'_> {
             Entry::TagIndex(name.clone(), Clone::clone(tag), self.ids.digest(*id)).path()
         };
         let paths: Vec<DriverPath> = plan.tag_entries.iter().map(path).collect();
-        self.delete(&paths).await?;
+        self.delete_durably(&paths).await?;
         self.report.tag_entries += paths.len() as u64;
         Ok(())
     }
@@ -66,7 +66,7 @@ impl Collection<'_> {
                 paths.push(alias_entry(&alias.name, self.ids.digest(alias.id), true).path());
             }
         }
-        self.delete(&paths).await?;
+        self.delete_durably(&paths).await?;
         self.report.manifests += dead.len() as u64;
         self.report.saved += (revisions.len() - dead.len()) as u64;
         self.spare().await
@@ -110,7 +110,7 @@ impl Collection<'_> {
                 paths.push(alias_entry(&alias.name, self.ids.digest(alias.id), false).path());
             }
         }
-        self.delete(&paths).await?;
+        self.delete_durably(&paths).await?;
         let data: Vec<DriverPath> = dead_blobs.iter().map(|(id, _)| data_path(&self.ids, *id)).collect();
         self.delete(&data).await?;
 
@@ -192,10 +192,18 @@ impl Collection<'_> {
             self.data.set(id, info.as_ref(), self.cutoff);
         }
         let mut inventory = self.walk(&[layout::repositories_root()]).await?;
+        Self::check_sight(&inventory)?;
         // What cannot be read was reported the first time.
         self.read(&mut inventory).await?;
         let marks = mark(&inventory, &self.data, &self.library, self.options.delete_untagged);
         Ok(plan(&inventory, &self.data, &self.library, &marks, &self.ids, None))
+    }
+
+    /// Deletes what refers to something that may go next. A power failure that brought it back alone would make it dangle.
+    async fn delete_durably(&mut self, paths: &[DriverPath]) -> Result<()> {
+        self.delete(paths).await?;
+        self.pulse.beat().await?;
+        Ok(self.driver().sync_deletions(paths).await?)
     }
 
     async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {

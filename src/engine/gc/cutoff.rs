@@ -1,0 +1,58 @@
+//! `Cutoff`: what is young, and what is dated in a time to come.
+
+use std::time::{Duration, SystemTime};
+
+use crate::Clock;
+
+/// Divides what a collection finds by its date.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutoff {
+    /// What was modified later is young.
+    young: SystemTime,
+    /// What was modified later has a wrong date.
+    future: SystemTime,
+    /// Whether there is a grace period. Without one nobody writes to the store, so a wrong date is no reason to keep anything.
+    has_grace: bool,
+}
+
+/// How far a date may be ahead: further than clocks that are kept right ever are.
+const AHEAD: Duration = Duration::from_secs(60 * 60);
+
+impl Cutoff {
+    pub(super) fn new(clock: &Clock, grace: Duration) -> Self {
+        let now = clock.now();
+        let future = now.checked_add(AHEAD).unwrap_or(now);
+        Self { young: clock.ago(grace), future, has_grace: !grace.is_zero() }
+    }
+
+    /// Whether something of that date is too young to go.
+    pub(super) fn is_young(self, modified: SystemTime) -> bool {
+        modified > self.young && (self.has_grace || !self.is_future(modified))
+    }
+
+    /// Whether something has the date of a clock that was wrong.
+    pub(super) fn is_future(self, modified: SystemTime) -> bool {
+        modified > self.future
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dated_in_the_future_is_young_unless_there_is_no_grace() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let clock = Clock::new(move || now);
+        let hour = Duration::from_secs(3600);
+        for (grace, years_ahead, just_now, hours_ago) in
+            [(Duration::ZERO, false, true, false), (2 * hour, true, true, true), (hour, true, true, false)]
+        {
+            let cutoff = Cutoff::new(&clock, grace);
+            assert_eq!(cutoff.is_young(now + 10_000 * hour), years_ahead, "{grace:?}");
+            assert_eq!(cutoff.is_young(now + hour / 2), just_now, "{grace:?}");
+            assert_eq!(cutoff.is_young(now - hour), hours_ago, "{grace:?}");
+            assert!(cutoff.is_future(now + 10_000 * hour) && !cutoff.is_future(now + hour / 2));
+        }
+    }
+}
