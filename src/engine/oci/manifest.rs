@@ -100,6 +100,21 @@ impl Manifest {
         })
     }
 
+    /// Reads a manifest that is pushed. It must say the same to every client, so more is asked of it than of a stored one.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse); and when a key equals a known one but for the case of its letters.
+    pub fn parse_pushed(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestProblem> {
+        let manifest = Self::parse(bytes, content_type);
+        // What is misspelled may be why it was not understood.
+        match (&manifest, super::spelling::check(bytes)) {
+            (_, Err(problem @ ManifestProblem::KeyMisspelled { .. })) => Err(problem),
+            (Ok(_), Err(problem)) => Err(problem),
+            _ => manifest,
+        }
+    }
+
     /// The digests of everything that must be there for a pull: configuration and layers, or children.
     pub fn references(&self) -> impl Iterator<Item = &Digest> {
         self.config.iter().chain(&self.layers).chain(&self.manifests).map(|descriptor| &descriptor.digest)
@@ -200,6 +215,13 @@ pub enum ManifestProblem {
     TypeMissing(String),
     /// Readable as two kinds.
     Ambiguous(&'static str),
+    /// A key that some clients take for another one.
+    KeyMisspelled {
+        /// The key.
+        found: String,
+        /// The one that it is taken for.
+        expected: &'static str,
+    },
     /// A required field is not there.
     FieldMissing(&'static str),
     /// A layer points to a place that is not allowed.
@@ -230,6 +252,10 @@ impl fmt::Display for ManifestProblem {
                 write!(f, "a manifest of type {outside:?} must have a `mediaType` field")
             }
             Self::Ambiguous(what) => write!(f, "it is {what}, and could be read as two different kinds"),
+            Self::KeyMisspelled { found, expected } => write!(
+                f,
+                "its key {found:?} means `{expected}` to some clients and nothing to others; write `{expected}`"
+            ),
             Self::FieldMissing(field) => write!(f, "`{field}` is missing"),
             Self::UrlNotAllowed(url) => write!(
                 f,

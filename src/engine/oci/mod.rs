@@ -8,6 +8,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod name;
 pub mod reference;
+mod spelling;
 pub mod tag;
 
 pub use descriptor::Descriptor;

@@ -1,0 +1,196 @@
+//! Keys that are read differently by different clients: `Layers` is nothing to us, and `layers` to whatever is written in Go.
+//!
+//! Go's `encoding/json` takes a key for a field also when they differ in case, and of several such keys the last one wins. So a
+//! document with such a key says one thing to this registry and another to docker, containerd and scanners. None is taken in.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::ManifestProblem;
+use super::digest::shorten;
+
+/// The objects of a manifest whose keys have a meaning.
+#[derive(Clone, Copy)]
+enum Object {
+    Manifest,
+    Descriptor,
+    Platform,
+}
+
+impl Object {
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Manifest => &[
+                "annotations",
+                "artifactType",
+                "blobs",
+                "config",
+                "fsLayers",
+                "layers",
+                "manifests",
+                "mediaType",
+                "schemaVersion",
+                "signatures",
+                "subject",
+            ],
+            Self::Descriptor => {
+                &["annotations", "artifactType", "data", "digest", "mediaType", "platform", "size", "urls"]
+            }
+            Self::Platform => &["architecture", "features", "os", "os.features", "os.version", "variant"],
+        }
+    }
+
+    /// The known key that Go takes `key` for, if that is another one.
+    fn meant(self, key: &str) -> Option<&'static str> {
+        let folded = key.chars().map(fold);
+        self.keys().iter().copied().find(|known| {
+            *known != key && folded.clone().eq(known.chars().map(|letter| letter.to_ascii_lowercase()))
+        })
+    }
+
+    /// What is behind a key.
+    fn below(self, key: &str) -> Option<Self> {
+        match (self, key) {
+            (Self::Manifest, "blobs" | "config" | "layers" | "manifests" | "subject") => {
+                Some(Self::Descriptor)
+            }
+            (Self::Descriptor, "platform") => Some(Self::Platform),
+            _ => None,
+        }
+    }
+}
+
+/// Unicode's simple folding, as far as it leads to the letters of known keys.
+fn fold(letter: char) -> char {
+    match letter {
+        'ſ' => 's',
+        '\u{212a}' => 'k', // The sign for kelvin.
+        letter => letter.to_ascii_lowercase(),
+    }
+}
+
+/// Sees whether a manifest has no key that equals a known one but for the case of its letters.
+///
+/// # Errors
+///
+/// When it has one, or is no JSON.
+pub(super) fn check(manifest: &[u8]) -> Result<(), ManifestProblem> {
+    let mut found = None;
+    let mut json = serde_json::Deserializer::from_slice(manifest);
+    let checked = Keys { object: Object::Manifest, found: &mut found }.deserialize(&mut json);
+    match (found, checked) {
+        (Some(problem), _) => Err(problem),
+        (None, Err(error)) => Err(ManifestProblem::Json(error.to_string())),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+/// Looks at the keys of an object, or of every object in an array; at nothing in anything else.
+struct Keys<'a> {
+    object: Object,
+    found: &'a mut Option<ManifestProblem>,
+}
+
+impl<'de> DeserializeSeed<'de> for Keys<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Keys<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { object, found } = self;
+        while let Some(key) = map.next_key::<String>()? {
+            if let Some(expected) = object.meant(&key) {
+                *found = Some(ManifestProblem::KeyMisspelled { found: shorten(&key), expected });
+                return Err(A::Error::custom("a key is misspelled"));
+            }
+            match object.below(&key) {
+                Some(object) => map.next_value_seed(Keys { object, found: &mut *found })?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self { object, found } = self;
+        while seq.next_element_seed(Keys { object, found: &mut *found })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_go_takes_for_known_ones_are_found_at_every_level() {
+        for (json, found, expected) in [
+            (r#"{"layers":[],"Layers":[]}"#, "Layers", "layers"),
+            (r#"{"LAYERS":null}"#, "LAYERS", "layers"),
+            (r#"{"Manifests":[]}"#, "Manifests", "manifests"),
+            (r#"{"MediaType":"a/b"}"#, "MediaType", "mediaType"),
+            (r#"{"schemaversion":2}"#, "schemaversion", "schemaVersion"),
+            (r#"{"Subject":{}}"#, "Subject", "subject"),
+            (r#"{"layerſ":[]}"#, "layerſ", "layers"),
+            (r#"{"manife\u017Fts":[]}"#, "manifeſts", "manifests"),
+            (r#"{"config":{"Digest":1}}"#, "Digest", "digest"),
+            (r#"{"layers":[{},{"digest":1,"URLs":[]}]}"#, "URLs", "urls"),
+            (r#"{"manifests":[{"Platform":{}}]}"#, "Platform", "platform"),
+            (r#"{"manifests":[{"platform":{"OS":"linux"}}]}"#, "OS", "os"),
+            (r#"{"manifests":[{"platform":{"oS.Verſion":"1"}}]}"#, "oS.Verſion", "os.version"),
+            (r#"{"subject":{"ſize":1}}"#, "ſize", "size"),
+            (r#"{"blobs":[{"DIGEST":1}]}"#, "DIGEST", "digest"),
+        ] {
+            let problem = ManifestProblem::KeyMisspelled { found: found.to_owned(), expected };
+            assert_eq!(check(json.as_bytes()), Err(problem), "{json}");
+        }
+    }
+
+    #[test]
+    fn other_keys_are_nobodys_business() {
+        for json in [
+            r#"{"schemaVersion":2,"layers":[{"digest":"a","annotations":{"Digest":"x","LAYERS":"y"}}]}"#,
+            r#"{"annotations":{"Layers":"x"},"custom":{"Layers":[{"Digest":1}]},"layer":[],"layers2":[]}"#,
+            r#"{"config":null,"layers":3,"subject":"x","manifests":[null,1.5,-1,true,"y",[]]}"#,
+            r#"{"manifests":[{"platform":{"os":"linux","os.version":"1","extra":{"OS":1}}}],"Laÿers":1}"#,
+        ] {
+            assert_eq!(check(json.as_bytes()), Ok(()), "{json}");
+        }
+        assert!(matches!(check(b"{"), Err(ManifestProblem::Json(_))));
+    }
+}
