@@ -9,6 +9,7 @@
 //!     _manifests/tags/<tag>/current/link                     what the tag points at
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
+//!     _sampan/untag/<tag>/<uuid>                             a deletion is about to remove the tag; Distribution does not look here
 //! /docker/registry/sampan/gc/{run,doomed,last}               collections of garbage; Distribution does not look here
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! alias whose content is the sha256 digest, as Distribution has it.
 
 use sampan_driver::DriverPath;
+use uuid::Uuid;
 
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::upload_id::UploadId;
@@ -43,6 +45,8 @@ pub enum Entry {
     TagCurrent(RepositoryName, Tag),
     /// One of the manifests that a tag has pointed at.
     TagIndex(RepositoryName, Tag, Digest),
+    /// That a deletion is about to remove a tag, unless it has moved.
+    TagRemoval(RepositoryName, Tag, Uuid),
     /// The bytes received by an upload.
     UploadData(RepositoryName, UploadId),
     /// When an upload began.
@@ -69,6 +73,7 @@ impl Entry {
                 digest.algorithm(),
                 digest.hex()
             ),
+            Self::TagRemoval(name, tag, id) => format!("{REPOSITORIES}/{name}/_sampan/untag/{tag}/{id}"),
             Self::UploadData(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/data"),
             Self::UploadStartedAt(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/startedat"),
             Self::UploadHashState(name, id, algorithm, offset) => {
@@ -125,6 +130,10 @@ impl Entry {
             }
             ("_manifests", ["tags", tag, "index", algorithm, hex, "link"]) => {
                 Some(Self::TagIndex(name, tag.parse().ok()?, digest(algorithm, hex)?))
+            }
+            ("_sampan", ["untag", tag, id]) => {
+                let uuid = Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string() == **id)?;
+                Some(Self::TagRemoval(name, tag.parse().ok()?, uuid))
             }
             ("_uploads", [id, "data"]) => Some(Self::UploadData(name, id.parse().ok()?)),
             ("_uploads", [id, "startedat"]) => Some(Self::UploadStartedAt(name, id.parse().ok()?)),
@@ -208,6 +217,11 @@ pub fn tag_history(name: &RepositoryName, tag: &Tag) -> DriverPath {
 /// What one tag has ever pointed at, by digests of one algorithm.
 pub fn tag_history_of(name: &RepositoryName, tag: &Tag, algorithm: Algorithm) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{algorithm}"))
+}
+
+/// The deletions that are about to remove one tag.
+pub fn tag_removals(name: &RepositoryName, tag: &Tag) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_sampan/untag/{tag}"))
 }
 
 /// Everything about one manifest in a repository.
@@ -297,7 +311,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..11_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..12_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -309,6 +323,7 @@ mod tests {
                 7 => Entry::CollectionRun,
                 8 => Entry::CollectionDoomed,
                 9 => Entry::CollectionLast,
+                10 => Entry::TagRemoval(name, tag, Uuid::from_u128(offset.into())),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )

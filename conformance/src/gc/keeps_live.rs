@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sampan_driver::DriverPath;
 use sampan_engine::gc::Report;
 use sampan_engine::layout::Entry;
+use sampan_engine::oci::{Algorithm, Digest};
 use serde_json::json;
 
 use super::collector::{collect_at, collect_later, expect_gone, options, paths};
@@ -140,6 +141,65 @@ async fn the_repository_of_an_unreadable_tag(ctx: Context) -> Result<(), Failed>
     expect_kept(&ctx, &garbage_elsewhere.files("b"), current).await
 }
 
+/// It points at something that it has pointed at before, and at nothing else.
+async fn what_an_unreadable_tag_has_pointed_at(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    for content in ["sha256:rubbish", ""] {
+        let kept = seed.image("a", 1).await?;
+        let garbage = seed.image("a", 2).await?;
+        let current = Entry::TagCurrent(name("a"), tag("latest")).path();
+        seed.history("a", "latest", &kept.manifest).await?;
+        seed.put(&current, content).await?;
+        expect_kept(&ctx, &garbage.files("a"), current).await?;
+    }
+    Ok(())
+}
+
+/// A deletion was interrupted, or a push beside it was. Nobody can pull it, and it may be mended.
+async fn what_a_tag_without_a_revision_link_points_at(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let tagged = seed.image("a", 1).await?;
+    seed.tag("a", "latest", &tagged.manifest).await?;
+    ctx.driver().delete(&Entry::RevisionLink(name("a"), tagged.manifest.clone()).path()).await?;
+    let current = Entry::TagCurrent(name("a"), tag("latest")).path();
+    for delete_untagged in [false, true] {
+        let report = keeps(&ctx, delete_untagged).await?;
+        let reported: Vec<&str> =
+            report.unreadable.iter().map(|unreadable| unreadable.path.as_str()).collect();
+        equal(reported, [current.as_str()], "what is reported")?;
+    }
+    Ok(())
+}
+
+/// To clients that are written in Go, `Layers` is `layers`; CNCF Distribution took such manifests.
+async fn what_keys_in_other_letters_refer_to(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let [config, layer] = [seed.blob(&bytes(1, 10)).await?, seed.blob(&bytes(2, 10)).await?];
+    seed.layer("a", &config).await?;
+    seed.layer("a", &layer).await?;
+    let text = String::from_utf8(image(&config, &[layer], None).to_vec())?;
+    let manifest = seed.manifest("a", &text.replacen("\"layers\"", "\"Layers\"", 1).into()).await?;
+    seed.tag("a", "latest", &manifest).await?;
+    keeps_everything(&ctx, true).await?;
+    keeps_everything(&ctx, false).await
+}
+
+/// An alias that nobody knows the meaning of is kept, and nothing else, unless a manifest refers to it.
+async fn an_unreadable_alias(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let garbage = seed.image("a", 1).await?;
+    let alias = Digest::of(Algorithm::Sha512, &garbage.bytes);
+    let link = Entry::RevisionLink(name("a"), alias.clone()).path();
+    seed.put(&link, "sha256:rubbish").await?;
+    expect_kept(&ctx, &garbage.files("a"), link.clone()).await?;
+    let kept = seed.image("a", 1).await?;
+    let index = seed.manifest("a", &index(&[alias])).await?;
+    seed.tag("a", "latest", &index).await?;
+    let report = keeps(&ctx, true).await?;
+    equal(report.unreadable.len(), 1, "the number of links that cannot be read")?;
+    ensure(report.marked > kept.blobs.len() as u64, "what the index may refer to is not live")
+}
+
 async fn what_an_unreadable_link_is_about(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let blob = seed.blob(&bytes(1, 10)).await?;
@@ -208,6 +268,10 @@ pub(crate) const CLAUSES: &[Clause] = table!["gc::keeps_live":
     the_repository_of_an_unreadable_manifest,
     the_repository_of_a_damaged_manifest,
     the_repository_of_an_unreadable_tag,
+    what_an_unreadable_tag_has_pointed_at,
+    what_a_tag_without_a_revision_link_points_at,
+    what_keys_in_other_letters_refer_to,
+    an_unreadable_alias,
     what_an_unreadable_link_is_about,
     everything_that_a_manifest_of_schema_1_names,
     files_that_are_none_of_ours,

@@ -298,7 +298,11 @@ impl Generated {
                     gone.insert(entry(Entry::LayerLink(name(repository), alias.clone())));
                 }
             }
-            for (text, digest) in room.histories.iter().filter(|(_, digest)| !live.contains(digest)) {
+            let is_told = |text: &String, digest: &Digest| match room.revisions.contains(digest) {
+                true => live.contains(digest),
+                false => room.tags.get(text) == Some(digest) && self.data.contains(digest),
+            };
+            for (text, digest) in room.histories.iter().filter(|(text, digest)| !is_told(text, digest)) {
                 gone.insert(entry(Entry::TagIndex(name(repository), tag(text), digest.clone())));
             }
             live_data.extend(live);
@@ -310,11 +314,15 @@ impl Generated {
 
     /// The live manifests of a repository: begins with the roots, and adds what they reach until nothing is new.
     fn live(&self, room: &Room, delete_untagged: bool) -> BTreeSet<Digest> {
+        // What a tag points at lives also without a link.
+        let is_known = |digest: &&Digest| room.revisions.contains(*digest) || self.data.contains(*digest);
+        let mut live: BTreeSet<Digest> = room.tags.values().filter(is_known).cloned().collect();
         if !delete_untagged {
-            return room.revisions.clone();
+            // A link without data is about nothing, unless a tag has ever pointed there.
+            let is_told = |digest: &Digest| room.histories.iter().any(|(_, told)| told == digest);
+            let stays = |digest: &&Digest| self.data.contains(*digest) || is_told(digest);
+            live.extend(room.revisions.iter().filter(stays).cloned());
         }
-        let tagged = room.tags.values().filter(|digest| room.revisions.contains(digest));
-        let mut live: BTreeSet<Digest> = tagged.cloned().collect();
         loop {
             let children = live.iter().flat_map(|digest| self.references(room, digest));
             let mut more: BTreeSet<Digest> =

@@ -9,7 +9,7 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 
 use super::collector::{collect_later, expect_gone, options, paths};
-use super::seed::{Generated, Seed, name};
+use super::seed::{Generated, Image, Seed, name};
 use crate::check::{ensure, equal};
 use crate::data::{bytes, path};
 use crate::{Clause, Context, Failed, clause::table};
@@ -52,6 +52,38 @@ async fn generated(ctx: Context, delete_untagged: bool) -> Result<(), Failed> {
             (0, 0, 0),
             "what a second collection finds",
         )?;
+        ctx.driver().delete_tree(&path("/docker")).await?;
+    }
+    Ok(())
+}
+
+/// Nobody can pull such a manifest. Those that a tag points at stay, and are reported; and all do when no manifest at all can be
+/// read, since then it is the store that is not whole.
+async fn links_to_manifests_whose_data_are_gone(ctx: Context) -> Result<(), Failed> {
+    for delete_untagged in [false, true] {
+        let seed = Seed::new(ctx.driver());
+        let (lost, tagged) = (seed.image("a", 1).await?, seed.image("a", 2).await?);
+        seed.tag("a", "tagged", &tagged.manifest).await?;
+        for image in [&lost, &tagged] {
+            ctx.driver().delete(&Entry::Blob(image.manifest.clone()).path()).await?;
+        }
+        let link = |image: &Image| Entry::RevisionLink(name("a"), image.manifest.clone()).path();
+        if !delete_untagged {
+            collect_later(ctx.driver(), &options(delete_untagged)).await?;
+            ensure(
+                paths(ctx.driver()).await?.contains(&link(&lost)),
+                "a link is gone though no manifest was read",
+            )?;
+        }
+        let whole = seed.image("b", 3).await?;
+        seed.tag("b", "latest", &whole.manifest).await?;
+        let report = collect_later(ctx.driver(), &options(delete_untagged)).await?;
+        let left = paths(ctx.driver()).await?;
+        ensure(!left.contains(&link(&lost)), "a link without data is left")?;
+        ensure(left.contains(&link(&tagged)), "the link of a tagged manifest is gone")?;
+        equal(report.manifests, 1, "the number of manifests that went")?;
+        let reported: Vec<_> = report.unreadable.iter().map(|unreadable| unreadable.path.clone()).collect();
+        equal(reported, [link(&tagged).to_string()], "what is reported")?;
         ctx.driver().delete_tree(&path("/docker")).await?;
     }
     Ok(())
@@ -114,6 +146,7 @@ async fn empty_repositories(ctx: Context) -> Result<(), Failed> {
 pub(crate) const CLAUSES: &[Clause] = table!["gc::sweeps_dead":
     exactly_what_nothing_refers_to,
     exactly_what_no_tag_reaches,
+    links_to_manifests_whose_data_are_gone,
     links_to_data_that_never_came,
     uploads_that_were_given_up,
     leftovers_of_interrupted_writes,

@@ -53,6 +53,16 @@ impl Collection<'_> {
                 let unreadable = Unreadable { path: entry.to_string(), reason: reason.to_owned() };
                 self.report.unreadable.push(unreadable);
             }
+            for place in &marks.dangling {
+                let history = &contents.tags[*place];
+                let Some(target) = history.current else { continue };
+                let entry = Entry::TagCurrent(name.clone(), history.tag.clone());
+                let reason = format!(
+                    "it points at {}, to which the repository has no link: push that again or delete the tag",
+                    self.ids.digest(target)
+                );
+                self.report.unreadable.push(Unreadable { path: entry.path().to_string(), reason });
+            }
             let is_untagged = contents.tags.is_empty() && !contents.revisions.is_empty();
             if self.options.delete_untagged && is_untagged {
                 self.emit(|| Event::NoTags(name));

@@ -90,6 +90,14 @@ pub(super) struct Alias {
     pub(super) young: bool,
     /// What it stands for, once it is read.
     pub(super) canonical: Option<Id>,
+    /// It was read, and nobody knows what it stands for.
+    pub(super) unreadable: bool,
+}
+
+impl Alias {
+    fn new(id: Id, of_manifest: bool, young: bool) -> Self {
+        Self { id, of_manifest, young, canonical: None, unreadable: false }
+    }
 }
 
 /// A tag, and what it ever pointed at.
@@ -99,7 +107,21 @@ pub(super) struct History {
     pub(super) is_current: bool,
     /// What it points at, once it is read.
     pub(super) current: Option<Id>,
+    /// It was read, and points at something that it has pointed at before.
+    pub(super) unreadable: bool,
     pub(super) entries: Vec<Link>,
+}
+
+impl History {
+    fn new(tag: Tag) -> Self {
+        Self { tag, is_current: false, current: None, unreadable: false, entries: Vec::new() }
+    }
+
+    /// What it points at, as far as that is known; all that it may point at when its link cannot be read.
+    pub(super) fn targets(&self) -> impl Iterator<Item = Id> {
+        let possible = self.entries.iter().filter(|_| self.unreadable).map(|entry| entry.id);
+        self.current.into_iter().chain(possible)
+    }
 }
 
 /// The data of all blobs and manifests.
@@ -227,7 +249,7 @@ impl Inventory {
         }
         let contents = self.contents(name);
         let entries = unknown(hashes, ids);
-        contents.tags.push(History { tag, is_current: current.is_some(), current: None, entries });
+        contents.tags.push(History { is_current: current.is_some(), entries, ..History::new(tag) });
         if let (Some(current), Some(history)) = (current, contents.tags.last()) {
             let tag = history.tag.clone();
             contents.check(current.size_bytes, || Entry::TagCurrent(name.clone(), tag));
@@ -249,7 +271,7 @@ impl Inventory {
                 let id = ids.intern(&digest);
                 let contents = self.contents(&name);
                 match id.is_alias() {
-                    true => contents.aliases.push(Alias { id, of_manifest: false, young, canonical: None }),
+                    true => contents.aliases.push(Alias::new(id, false, young)),
                     false => {
                         contents.layers.push(Link { id, age });
                         contents.check(file.size_bytes, || Entry::LayerLink(name, digest));
@@ -260,7 +282,7 @@ impl Inventory {
                 let id = ids.intern(&digest);
                 let contents = self.contents(&name);
                 match id.is_alias() {
-                    true => contents.aliases.push(Alias { id, of_manifest: true, young, canonical: None }),
+                    true => contents.aliases.push(Alias::new(id, true, young)),
                     false => {
                         contents.revisions.push(Link { id, age });
                         contents.check(file.size_bytes, || Entry::RevisionLink(name, digest));
@@ -276,6 +298,9 @@ impl Inventory {
                 let id = ids.intern(&digest);
                 self.contents(&name).history(&tag).entries.push(Link { id, age });
             }
+            // What a deletion leaves that was interrupted.
+            Entry::TagRemoval(..) if young => {}
+            Entry::TagRemoval(..) => self.temporary.push(file),
             Entry::UploadData(name, id)
             | Entry::UploadStartedAt(name, id)
             | Entry::UploadHashState(name, id, _, _) => {
@@ -334,8 +359,7 @@ impl Contents {
     fn history(&mut self, tag: &Tag) -> &mut History {
         // The files of a tag come together.
         if self.tags.last().is_none_or(|last| last.tag != *tag) {
-            let history = History { tag: tag.clone(), is_current: false, current: None, entries: Vec::new() };
-            self.tags.push(history);
+            self.tags.push(History::new(tag.clone()));
         }
         let last = self.tags.len() - 1;
         &mut self.tags[last]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use sampan_driver::{ByteRange, FileReader, StorageDriver, StorageDriverExt};
-use serde_json::Value;
 
 use super::Result;
 use super::hands::Hands;
 use super::ids::{Id, IdHashSet, IdMap, Ids, Mention};
-use super::inventory::{Data, Inventory};
+use super::inventory::{Data, History, Inventory};
+use super::mentions::{self, Scope};
 use super::pulse::Pulse;
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind};
@@ -34,7 +34,7 @@ pub(super) struct How {
 /// What a manifest refers to.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// Everything but its subject, as it is written: aliases, too.
+    /// Every digest in it but its subject and what annotations tell, as it is written: aliases, too. None twice.
     pub(super) references: Box<[Id]>,
     pub(super) subject: Option<Id>,
     pub(super) state: State,
@@ -62,6 +62,11 @@ impl Library {
         self.readings.get(&id)
     }
 
+    /// Whether not one manifest could be read.
+    pub(super) fn is_blank(&self) -> bool {
+        self.readings.values().all(|reading| reading.state == State::Gone)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.readings.values().filter(|reading| reading.state != State::Gone).count()
     }
@@ -78,6 +83,9 @@ impl Library {
     ) -> Result<()> {
         let revisions = inventory.repositories.iter().flat_map(|contents| &contents.revisions);
         let mut wanted: Vec<Id> = revisions.map(|link| link.id).collect();
+        let tags = inventory.repositories.iter().flat_map(|contents| &contents.tags);
+        // What a tag points at lives also without a link.
+        wanted.extend(tags.flat_map(History::targets).filter(|id| !id.is_alias() && data.is_there(*id)));
         while !wanted.is_empty() {
             wanted.retain(|id| self.readings.get(id).is_none_or(|reading| reading.state == State::Gone));
             wanted.sort_unstable();
@@ -118,7 +126,9 @@ impl Library {
 
     fn file(&mut self, id: Id, words: Words, ids: &mut Ids) {
         self.children.extend(words.children.iter().map(|child| ids.intern_mention(child)));
-        let references = words.references.iter().map(|reference| ids.intern_mention(reference)).collect();
+        let references = words.references.iter().map(|reference| ids.intern_mention(reference));
+        let mut met = IdHashSet::default();
+        let references = references.filter(|id| met.insert(*id)).collect();
         let subject = words.subject.map(|subject| ids.intern_mention(&subject));
         self.readings.insert(id, Reading { references, subject, state: words.state });
     }
@@ -181,41 +191,25 @@ impl Words {
                     ManifestKind::from_media_type(&child.media_type).is_some() || child.media_type.is_empty()
                 };
                 let children = manifest.manifests.iter().filter(may_be_manifest);
+                // What is nested more deeply than can be read here, no client reads as a reference.
+                let (mentions, _) = mentions::find(bytes, Scope::Manifest);
                 Self {
-                    references: manifest.references().map(Mention::of).collect(),
+                    references: manifest.references().map(Mention::of).chain(mentions).collect(),
                     subject: manifest.subject.as_ref().map(|subject| Mention::of(&subject.digest)),
                     children: children.map(|child| Mention::of(&child.digest)).collect(),
                     state: State::Understood,
                 }
             }
-            Err(problem) => match serde_json::from_slice::<Value>(bytes) {
-                Ok(json) => {
-                    let mut references = Vec::new();
-                    guess(&json, &mut references);
+            Err(problem) => match mentions::find(bytes, Scope::Document) {
+                (references, Ok(())) => {
                     Self { references, state: State::Guessed(problem.to_string().into()), ..Self::default() }
                 }
-                Err(error) => Self::obscure(format!("it is no JSON document: {error}")),
+                (_, Err(error)) => Self::obscure(format!("it is no JSON document: {error}")),
             },
         }
     }
 
     fn obscure(reason: String) -> Self {
         Self { state: State::Obscure(reason.into()), ..Self::default() }
-    }
-}
-
-/// Every text in a document that is a digest.
-fn guess(json: &Value, found: &mut Vec<Mention>) {
-    let mention = |text: &str| text.parse::<Digest>().map(|digest| Mention::of(&digest));
-    match json {
-        Value::String(text) => found.extend(mention(text)),
-        Value::Array(values) => values.iter().for_each(|value| guess(value, found)),
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                found.extend(mention(key));
-                guess(value, found);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -9,8 +9,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use super::Result;
-use super::ids::{Id, Ids};
-use super::inventory::{Contents, Inventory};
+use super::ids::{Id, IdHashSet, Ids};
+use super::inventory::{Contents, History, Inventory};
 use super::options::Options;
 use super::pulse::Pulse;
 use super::report::Unreadable;
@@ -28,7 +28,7 @@ enum Place {
     Tag(usize, usize),
 }
 
-/// Reads them, and marks as obscure what cannot be known.
+/// Reads them, and marks what cannot be known.
 pub(super) async fn read(
     driver: &Arc<dyn StorageDriver>,
     inventory: &mut Inventory,
@@ -41,10 +41,16 @@ pub(super) async fn read(
     for (place, contents) in inventory.repositories.iter_mut().enumerate() {
         wanted.extend((0..contents.aliases.len()).map(|alias| Place::Alias(place, alias)));
         wanted.extend((0..contents.odd.len()).map(|odd| Place::Odd(place, odd)));
-        if !options.delete_untagged {
-            continue; // Every manifest lives, whatever tags say.
-        }
-        for (tag, history) in contents.tags.iter_mut().enumerate().filter(|(_, history)| history.is_current) {
+        // Else every manifest lives that has a link, whatever tags say, and a tag matters that points at one without.
+        let linked: Option<IdHashSet> =
+            (!options.delete_untagged).then(|| contents.revisions.iter().map(|link| link.id).collect());
+        let matters = |history: &History| {
+            let is_linked = |linked: &IdHashSet| {
+                !history.entries.is_empty() && history.entries.iter().all(|entry| linked.contains(&entry.id))
+            };
+            history.is_current && !linked.as_ref().is_some_and(is_linked)
+        };
+        for (tag, history) in contents.tags.iter_mut().enumerate().filter(|(_, history)| matters(history)) {
             match tagged.get(&(contents.name.clone(), history.tag.clone())) {
                 Some(current) => history.current = *current,
                 None => wanted.push(Place::Tag(place, tag)),
@@ -67,7 +73,7 @@ pub(super) async fn read(
         pulse.beat().await?;
         // One that is gone was deleted since, with all that it kept alive.
         let Some(content) = content else { continue };
-        if let Err(reason) = settle(inventory, tagged, ids, place, &entry, &content) {
+        if let Err(reason) = settle(inventory, tagged, ids, place, &entry, &content, options) {
             unreadable.push(Unreadable { path: entry.path().to_string(), reason });
         }
     }
@@ -103,6 +109,7 @@ fn settle(
     place: Place,
     entry: &Entry,
     content: &Bytes,
+    options: &Options,
 ) -> Result<(), String> {
     let target = parse(content);
     match place {
@@ -110,7 +117,7 @@ fn settle(
             let contents = &mut inventory.repositories[place];
             match target {
                 Ok(canonical) => contents.aliases[alias].canonical = Some(ids.intern(&canonical)),
-                Err(_) => contents.obscure = true,
+                Err(_) => contents.aliases[alias].unreadable = true,
             }
         }
         Place::Odd(place, _) => {
@@ -138,7 +145,9 @@ fn settle(
                     tagged.insert((contents.name.clone(), contents.tags[tag].tag.clone()), Some(id));
                 }
                 Err(_) => {
-                    contents.obscure = true;
+                    contents.tags[tag].unreadable = true;
+                    // It points at something that it has pointed at before; else at anything.
+                    contents.obscure |= options.delete_untagged && contents.tags[tag].entries.is_empty();
                     // Said once: an odd length was noticed already.
                     let odd = contents.odd.contains(entry);
                     return if odd { Ok(()) } else { target.map(drop) };

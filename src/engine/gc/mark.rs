@@ -1,7 +1,7 @@
 //! Marking: what is live, repository by repository. Pure: all reading was done before.
 
 use super::ids::{Id, IdHashSet, IdMap, IdSet};
-use super::inventory::{Contents, Data, Inventory};
+use super::inventory::{Contents, Data, History, Inventory};
 use super::library::{Library, State};
 
 /// What is live in the whole store.
@@ -22,6 +22,8 @@ pub(super) struct RepositoryMarks {
     pub(super) layers: Vec<bool>,
     /// Everything stays, because something cannot be read.
     pub(super) is_obscure: bool,
+    /// The places of tags that point at a manifest which is there and has no link.
+    pub(super) dangling: Vec<usize>,
 }
 
 /// Marks everything.
@@ -44,6 +46,8 @@ struct Marker<'a> {
     places: IdMap<usize>,
     /// Who is attached to whom.
     referrers: IdMap<Vec<Id>>,
+    /// Whether no manifest at all could be read, so that it is the store that is not whole.
+    is_store_blank: bool,
 }
 
 impl<'a> Marker<'a> {
@@ -57,7 +61,8 @@ impl<'a> Marker<'a> {
                 referrers.entry(subject).or_default().push(link.id);
             }
         }
-        Self { contents, data, library, delete_untagged, places, referrers }
+        let is_store_blank = library.is_blank();
+        Self { contents, data, library, delete_untagged, places, referrers, is_store_blank }
     }
 
     fn mark(&self, live_data: &mut IdSet, young_data: &mut IdSet) -> RepositoryMarks {
@@ -94,27 +99,83 @@ impl<'a> Marker<'a> {
             is_live || link.is_young()
         };
         let layers = self.contents.layers.iter().map(&mut keep).collect();
-        RepositoryMarks { revisions, layers, is_obscure }
+        RepositoryMarks { revisions, layers, is_obscure, dangling: self.dangling() }
     }
 
     fn is_obscure(&self) -> bool {
         let obscure =
             |id| matches!(self.library.get(id), Some(reading) if matches!(reading.state, State::Obscure(_)));
-        self.contents.obscure || self.contents.revisions.iter().any(|link| obscure(link.id))
+        self.contents.obscure
+            || self.contents.revisions.iter().any(|link| obscure(link.id))
+            || self.has_obscure_reference()
+    }
+
+    /// Whether a manifest refers to something by an alias that cannot be read.
+    fn has_obscure_reference(&self) -> bool {
+        let unreadable = self.contents.aliases.iter().filter(|alias| alias.unreadable);
+        let unreadable: IdHashSet = unreadable.map(|alias| alias.id).collect();
+        let refers = |id| {
+            let reading = self.library.get(id);
+            reading.is_some_and(|reading| {
+                reading.references.iter().chain(&reading.subject).any(|id| unreadable.contains(id))
+            })
+        };
+        !unreadable.is_empty() && self.contents.revisions.iter().any(|link| refers(link.id))
     }
 
     fn roots(&self, is_obscure: bool) -> Vec<Id> {
         let revisions = self.contents.revisions.iter();
-        if !self.delete_untagged || is_obscure {
-            return revisions.map(|link| link.id).collect();
+        if is_obscure {
+            return revisions.map(|link| link.id).chain(self.tagged()).collect();
         }
         let guessed =
             |id| matches!(self.library.get(id), Some(reading) if matches!(reading.state, State::Guessed(_)));
+        let named = self.named_if_any_is_gone();
+        let is_empty = |id| self.is_gone(id) && !named.contains(&id);
         let stays = revisions
-            .filter(|link| link.is_young() || self.data.is_young(link.id) || guessed(link.id))
+            .filter(|link| {
+                link.is_young()
+                    || self.data.is_young(link.id)
+                    || guessed(link.id)
+                    || !(self.delete_untagged || is_empty(link.id))
+            })
             .map(|link| link.id);
-        let tagged = self.contents.tags.iter().filter_map(|history| history.current);
-        stays.chain(tagged.filter(|id| self.places.contains_key(id))).collect()
+        stays.chain(self.tagged()).collect()
+    }
+
+    /// What tags point at, also without a link: that is an accident, and may be mended.
+    fn tagged(&self) -> impl Iterator<Item = Id> {
+        self.contents
+            .tags
+            .iter()
+            .flat_map(History::targets)
+            .filter(|id| self.data.is_there(*id) || self.is_linked(*id))
+    }
+
+    /// Whether the data of a manifest are gone for good.
+    fn is_gone(&self, id: Id) -> bool {
+        !self.is_store_blank && self.library.get(id).is_some_and(|reading| reading.state == State::Gone)
+    }
+
+    /// What tags ever pointed at, if it matters.
+    fn named_if_any_is_gone(&self) -> IdHashSet {
+        if self.delete_untagged || !self.contents.revisions.iter().any(|link| self.is_gone(link.id)) {
+            return IdHashSet::default();
+        }
+        self.contents.tags.iter().flat_map(|history| &history.entries).map(|entry| entry.id).collect()
+    }
+
+    fn dangling(&self) -> Vec<usize> {
+        let is_dangling = |history: &History| {
+            history.current.is_some_and(|id| !self.is_linked(id) && self.data.is_there(id))
+        };
+        let tags = self.contents.tags.iter().enumerate();
+        tags.filter(|(_, history)| is_dangling(history)).map(|(place, _)| place).collect()
+    }
+
+    /// Whether there is a link to the manifest, of either kind.
+    fn is_linked(&self, id: Id) -> bool {
+        self.places.contains_key(&id) || self.contents.layers.iter().any(|link| link.id == id)
     }
 
     /// Whether something that is referred to is a manifest of this repository, and refers to more.

@@ -9,16 +9,18 @@
 //!
 //! - A *manifest* of a repository: every one; or, when the untagged are to go, those that a tag points at, that are children of
 //!   a live index or attached (`subject`) to a live manifest of the same repository, and those whose link or data are younger
-//!   than the grace period.
+//!   than the grace period. In either case not those whose data are gone and whose link is old, unless a tag ever named them.
 //! - A *layer link* of a repository: when a live manifest of that repository refers to it, or it is young itself.
 //! - *Data*: of live manifests, of what they refer to, behind live layer links, and young ones.
 //!
 //! What refers to what is asked of each repository on its own, so an index that is sparse in one repository hides nothing from
 //! another that has all of it.
 //!
-//! Doubt keeps: a manifest of an unknown kind (Docker's schema 1) keeps everything that looks like a digest in it; one that
-//! cannot be read, and a tag or alias that cannot, keep their whole repository. All are reported. A manifest whose data are
-//! gone keeps nothing: nobody can pull it. Files that are none of ours are reported and left alone.
+//! Doubt keeps: a manifest keeps everything that looks like a digest in it, also in fields that are not known here; one that
+//! cannot be read keeps its whole repository. A tag that cannot be read keeps what its history names, and an alias that cannot
+//! be read keeps the repository if something refers to it. A tag that points at a manifest without a link keeps that. All are
+//! reported. A manifest whose data are gone keeps nothing: nobody can pull it. Files that are none of ours are reported and left
+//! alone.
 //!
 //! What cannot be seen is not absent, and what was there when the last collection ended has not gone by itself: then everything
 //! stays. A collection that would delete most of the store asks first (module `caution`).
@@ -51,6 +53,7 @@ mod lease;
 mod library;
 mod links;
 mod mark;
+mod mentions;
 mod options;
 mod plan;
 mod pulse;

@@ -114,10 +114,14 @@ impl Plan {
                 dead.push(entry);
             }
         }
-        for history in &contents.tags {
+        for (place, history) in contents.tags.iter().enumerate() {
             left += usize::from(history.is_current);
+            // A tag that points at a manifest without a link keeps what it tells of that.
+            let kept = history.current.filter(|_| marks.dangling.contains(&place));
+            let stays = marks.is_obscure || history.unreadable;
             for entry in &history.entries {
-                if marks.is_obscure || entry.is_young() || live_revisions.contains(&entry.id) {
+                let is_live = live_revisions.contains(&entry.id) || kept == Some(entry.id);
+                if stays || entry.is_young() || is_live {
                     left += 1;
                 } else {
                     self.tag_entries.push((name.clone(), history.tag.clone(), entry.id));

@@ -1,0 +1,135 @@
+//! Every digest that stands in a JSON document.
+//!
+//! A manifest is kept whole for every client, so what it refers to is not only what this registry understands: to clients that
+//! are written in Go, `Layers` is `layers`, and a manifest that CNCF Distribution took may have fields of which nobody here has
+//! heard.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::ids::Mention;
+use crate::oci::Digest;
+
+/// Which digests are of interest.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Scope {
+    /// All.
+    Document,
+    /// Those that may be needed to pull a manifest: not its `subject`, nor what `annotations` tell of it, such as the digest of
+    /// the image that it was built on.
+    Manifest,
+}
+
+/// The digests in `json`, in their order.
+///
+/// # Errors
+///
+/// When it is no JSON; and when it is nested too deeply, with the digests before that place.
+pub(super) fn find(json: &[u8], scope: Scope) -> (Vec<Mention>, Result<(), serde_json::Error>) {
+    let mut found = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let top = Mentions { scope, is_top: true, found: &mut found };
+    let read = top.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    (found, read)
+}
+
+struct Mentions<'a> {
+    scope: Scope,
+    is_top: bool,
+    found: &'a mut Vec<Mention>,
+}
+
+impl Mentions<'_> {
+    fn take(&mut self, text: &str) {
+        // To refuse a text costs more than to see that it is none.
+        if text.starts_with("sha")
+            && let Ok(digest) = text.parse::<Digest>()
+        {
+            self.found.push(Mention::of(&digest));
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Mentions<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Mentions<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            self.take(&key);
+            let is_aside = key == "annotations" || (self.is_top && key == "subject");
+            if is_aside && self.scope == Scope::Manifest {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                map.next_value_seed(Mentions { scope: self.scope, is_top: false, found: &mut *self.found })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self { scope, found, .. } = self;
+        while seq.next_element_seed(Mentions { scope, is_top: false, found: &mut *found })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_str<E>(mut self, text: &str) -> Result<(), E> {
+        self.take(text);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_found_wherever_they_stand() {
+        let digests = [0_u8, 1, 2, 3, 4, 5].map(|number| Digest::sha256_of(&[number]).to_string());
+        let [a, b, c, d, e, f] = &digests;
+        let json = format!(
+            r#"{{"Layers":[{{"Digest":"{a}"}}],"x":{{"{b}":[null,true,1,-1,1.5,"sha256:no","{c}"]}},
+                "subject":{{"digest":"{d}"}},"annotations":{{"base":"{e}"}},"y":{{"subject":"{f}"}}}}"#
+        );
+        let found = |scope| {
+            let (found, read) = find(json.as_bytes(), scope);
+            assert!(read.is_ok());
+            found.len()
+        };
+        assert_eq!(found(Scope::Document), 6);
+        assert_eq!(found(Scope::Manifest), 4);
+        assert!(find(b"{} {", Scope::Document).1.is_err());
+    }
+}
