@@ -38,6 +38,7 @@ mod one_by_one;
 mod process;
 mod run;
 pub mod sabotage;
+mod slow;
 
 pub use clause::{Clause, Need, clauses};
 pub use context::Context;

@@ -34,6 +34,7 @@ mod repository;
 mod session;
 mod small_blobs;
 mod staged;
+mod tag_removal;
 mod tag_store;
 mod upload;
 mod upload_hash;

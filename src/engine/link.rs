@@ -9,15 +9,6 @@ use crate::layout::Entry;
 use crate::oci::Digest;
 use crate::{Error, Result};
 
-/// The digest in a link; `None` when there is no link.
-pub(crate) async fn read(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Option<Digest>> {
-    let path = entry.path();
-    match driver.get_content_if_any(&path).await? {
-        Some(content) => parse(&path, &content).map(Some),
-        None => Ok(None),
-    }
-}
-
 /// Writes a link, or renews it.
 pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target: &Digest) -> Result<()> {
     // No newline: Distribution parses the whole content.
@@ -29,8 +20,6 @@ pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target
 ///
 /// A canonical digest is its own link. Any other is an alias: its link names the canonical digest, whose link counts.
 ///
-/// An empty link is what a power failure leaves of one that was never synced, as those of other registries are: it is none.
-/// Whoever is told that it is unknown pushes again, which writes the link, and all is well.
 pub(crate) async fn resolve(
     driver: &Arc<dyn StorageDriver>,
     digest: &Digest,
@@ -39,13 +28,13 @@ pub(crate) async fn resolve(
     let canonical = if digest.is_canonical() {
         digest.clone()
     } else {
-        match read_unless_empty(driver, &entry(digest.clone())).await? {
+        match read(driver, &entry(digest.clone())).await? {
             Some(canonical) => canonical,
             None => return Ok(None),
         }
     };
     let canonical_link = entry(canonical.clone());
-    match read_unless_empty(driver, &canonical_link).await? {
+    match read(driver, &canonical_link).await? {
         Some(target) if target == canonical => Ok(Some(canonical)),
         Some(target) => {
             Err(Error::Corrupt(canonical_link.path(), format!("it names {target} instead").into()))
@@ -56,8 +45,11 @@ pub(crate) async fn resolve(
 
 /// The digest in a link; `None` when there is no link, or nothing in it.
 ///
+/// An empty link is what a power failure leaves of one that was never synced, as those of other registries are. A client that
+/// is answered "unknown" pushes again, which writes the link.
+///
 /// A driver that reads a missing file as an empty one is found out all the same.
-async fn read_unless_empty(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Option<Digest>> {
+pub(crate) async fn read(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Option<Digest>> {
     let path = entry.path();
     match driver.get_content_if_any(&path).await? {
         Some(content) if content.is_empty() => match driver.stat_if_any(&path).await? {

@@ -37,6 +37,39 @@ impl Default for ReferrerCache {
     }
 }
 
+/// The digests of one manifest, of several algorithms, as far as the repository knows them.
+struct Names {
+    asked: Digest,
+    canonical: Option<Digest>,
+    /// Those that were looked up, and whether they are of it. There are few of them.
+    aliases: BTreeMap<Digest, bool>,
+}
+
+impl Names {
+    async fn of(referrers: &Referrers, asked: &Digest) -> Result<Self> {
+        let canonical = match asked.is_canonical() {
+            true => Some(asked.clone()),
+            false => referrers.canonical(asked).await?,
+        };
+        Ok(Self { asked: asked.clone(), canonical, aliases: BTreeMap::new() })
+    }
+
+    async fn contain(&mut self, referrers: &Referrers, subject: &Digest) -> Result<bool> {
+        if *subject == self.asked || Some(subject) == self.canonical.as_ref() {
+            return Ok(true);
+        }
+        if subject.is_canonical() || self.canonical.is_none() {
+            return Ok(false);
+        }
+        if let Some(known) = self.aliases.get(subject) {
+            return Ok(*known);
+        }
+        let is_same = referrers.canonical(subject).await? == self.canonical;
+        self.aliases.insert(subject.clone(), is_same);
+        Ok(is_same)
+    }
+}
+
 /// How many manifests are read at a time.
 const CONCURRENT_READS: usize = 16;
 
@@ -61,6 +94,7 @@ impl Referrers {
     )]
     pub async fn list(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
         let mut found = BTreeMap::new();
+        let mut names = Names::of(self, subject).await?;
         let revisions =
             self.driver().list(&layout::revisions(&self.repository.name, Algorithm::Sha256), None);
         let known = revisions
@@ -71,11 +105,15 @@ impl Referrers {
         let mut known = pin!(known);
         while let Some((known, digest)) = known.try_next().await? {
             let Some(known) = known else { continue };
-            if known.0 == *subject && self.is_linked(&digest).await? {
+            if names.contain(self, &known.0).await? && self.is_linked(&digest).await? {
                 found.insert(digest, known.1.clone());
             }
         }
-        for descriptor in self.in_fallback_tag(subject).await? {
+        let mut in_fallback_tags = self.in_fallback_tag(subject).await?;
+        if let Some(canonical) = names.canonical.filter(|canonical| canonical != subject) {
+            in_fallback_tags.extend(self.in_fallback_tag(&canonical).await?);
+        }
+        for descriptor in in_fallback_tags {
             if !found.contains_key(&descriptor.digest) && self.is_linked(&descriptor.digest).await? {
                 found.insert(descriptor.digest.clone(), descriptor);
             }
@@ -130,10 +168,13 @@ impl Referrers {
     }
 
     async fn is_linked(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.canonical(digest).await?.is_some())
+    }
+
+    /// What a manifest of the repository is stored under.
+    async fn canonical(&self, digest: &Digest) -> Result<Option<Digest>> {
         let name = &self.repository.name;
-        let link =
-            link::resolve(self.driver(), digest, |digest| Entry::RevisionLink(name.clone(), digest)).await?;
-        Ok(link.is_some())
+        link::resolve(self.driver(), digest, |digest| Entry::RevisionLink(name.clone(), digest)).await
     }
 
     fn cache(&self) -> &Cache<Digest, Known> {

@@ -1,6 +1,7 @@
 //! `TagStore`: the tags of a repository.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::TryStreamExt;
 use sampan_driver::{DirEntry, StorageDriver};
@@ -12,7 +13,7 @@ use crate::{Error, Page, Repository, Result, link};
 /// The tags of one repository.
 #[derive(Clone, Debug)]
 pub struct TagStore {
-    repository: Repository,
+    pub(crate) repository: Repository,
 }
 
 impl TagStore {
@@ -48,7 +49,7 @@ impl TagStore {
         Ok(Page { items, more })
     }
 
-    /// What the tag points at; `None` when there is no such tag.
+    /// What the tag points at; `None` when there is no such tag, or nothing in its link.
     pub(crate) async fn resolve(&self, tag: &Tag) -> Result<Option<Digest>> {
         link::read(self.driver(), &Entry::TagCurrent(self.repository.name.clone(), tag.clone())).await
     }
@@ -57,27 +58,43 @@ impl TagStore {
     pub(crate) async fn point(&self, tag: &Tag, canonical: &Digest) -> Result<()> {
         self.keep_for_pullers(tag, Some(canonical)).await?;
         let name = &self.repository.name;
+        // Not the history first, as Distribution has it: the tag would be listed before it can be pulled, for ever after a crash.
+        link::write(self.driver(), &Entry::TagCurrent(name.clone(), tag.clone()), canonical).await?;
         let index = Entry::TagIndex(name.clone(), tag.clone(), canonical.clone());
-        link::write(self.driver(), &index, canonical).await?;
-        link::write(self.driver(), &Entry::TagCurrent(name.clone(), tag.clone()), canonical).await
+        link::write(self.driver(), &index, canonical).await
     }
 
-    /// Removes the tag and its history.
+    /// Removes the tag and its history, whatever it points at.
     pub(crate) async fn remove(&self, tag: &Tag) -> Result<()> {
         self.keep_for_pullers(tag, None).await?;
         let name = &self.repository.name;
         // The history first: a crash in between leaves a tag without it, which can be removed again; not a name without a tag.
         self.driver().delete_tree(&layout::tag_history(name, tag)).await?;
-        self.clear(tag).await
+        Ok(self.driver().delete_tree(&layout::tag(name, tag)).await?)
     }
 
-    /// Removes everything about a tag, such as what a crash has left of one.
-    pub(crate) async fn clear(&self, tag: &Tag) -> Result<()> {
-        Ok(self.driver().delete_tree(&layout::tag(&self.repository.name, tag)).await?)
+    /// Whether anything is left of the tag, with which it would be listed.
+    pub(crate) async fn has_remains(&self, tag: &Tag) -> Result<bool> {
+        let mut entries = self.driver().list(&layout::tag(&self.repository.name, tag), None);
+        Ok(entries.try_next().await?.is_some())
+    }
+
+    /// The tags that were written after `since`, by the store's clock.
+    pub(crate) async fn changed_since(&self, since: SystemTime) -> Result<Vec<Tag>> {
+        let mut files = self.driver().walk(&layout::tags(&self.repository.name), None);
+        let mut changed = Vec::new();
+        while let Some(file) = files.try_next().await? {
+            if file.modified >= since
+                && let Some(Entry::TagCurrent(_, tag)) = Entry::parse(&file.path)
+            {
+                changed.push(tag);
+            }
+        }
+        Ok(changed)
     }
 
     /// Gives the manifest that the tag leaves its grace: somebody may be in the midst of pulling it.
-    async fn keep_for_pullers(&self, tag: &Tag, next: Option<&Digest>) -> Result<()> {
+    pub(crate) async fn keep_for_pullers(&self, tag: &Tag, next: Option<&Digest>) -> Result<()> {
         let registry = &self.repository.registry;
         if !registry.inner.promises.is_configured() {
             return Ok(());
@@ -97,7 +114,7 @@ impl TagStore {
         Ok(self.driver().list(&layout::manifests(&self.repository.name), None).try_next().await?.is_some())
     }
 
-    fn driver(&self) -> &Arc<dyn StorageDriver> {
+    pub(crate) fn driver(&self) -> &Arc<dyn StorageDriver> {
         self.repository.registry.driver()
     }
 }

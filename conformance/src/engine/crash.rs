@@ -279,6 +279,7 @@ where
     let interrupted = run(Client::new(&driver)).await;
     let reopened = ctx.reopen().await?;
     is_valid(reopened.driver()).await?;
+    listed_tags_can_be_pulled(&Client::new(reopened.driver())).await?;
     if interrupted.is_err() {
         ensure(faulty.has_failed(), "the flow fails though the driver does not")?;
         run(Client::new(reopened.driver())).await?;
@@ -286,6 +287,19 @@ where
     // What is acknowledged holds, also when something failed that did not matter.
     after(Client::of_another_process(ctx).await?).await?;
     is_valid(reopened.driver()).await
+}
+
+async fn listed_tags_can_be_pulled(client: &Client) -> Result<(), Failed> {
+    let tags = match client.repository("image").tags().list(None, None).await {
+        Ok(page) => page.items,
+        Err(Error::RepositoryUnknown(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for name in tags {
+        let got = client.repository("image").manifests().get(&tag(&name).into()).await;
+        ensure(got.is_ok(), format_args!("the tag {name} is listed, but reading it gives {got:?}"))?;
+    }
+    Ok(())
 }
 
 async fn nothing() -> Result<(), Error> {

@@ -2,7 +2,9 @@
 
 mod client;
 mod crash;
+mod damaged;
 mod delete;
+mod linearizable;
 mod mount;
 mod push_pull;
 mod referrers;
@@ -20,5 +22,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     tags::CLAUSES,
     referrers::CLAUSES,
     delete::CLAUSES,
+    damaged::CLAUSES,
     crash::CLAUSES,
+    linearizable::CLAUSES,
 ];

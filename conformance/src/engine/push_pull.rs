@@ -6,7 +6,7 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_engine::{Error, StartUpload};
 
-use super::client::{Client, Image, MANIFEST, body, broken_body, index, name, tag, walk};
+use super::client::{Client, INDEX, Image, MANIFEST, body, broken_body, index, name, tag, walk};
 use super::store::{has_no_uploads, is_valid};
 use crate::check::{ensure, equal, same_bytes};
 use crate::data::bytes;
@@ -222,6 +222,37 @@ async fn a_manifest_must_be_what_its_digest_says(ctx: Context) -> Result<(), Fai
     equal(walk(ctx.driver()).await?, before, "the files of the store")
 }
 
+/// To clients that are written in Go such a key is the other one, so the manifest would say something else to them.
+async fn keys_in_other_letters_are_refused(ctx: Context) -> Result<(), Failed> {
+    let (client, image, other) = (Client::new(ctx.driver()), Image::new(1), Image::new(2));
+    client.put_blobs("image", &image).await?;
+    let text = std::str::from_utf8(&image.manifest)?;
+    let index = index(&[&other]);
+    let index = std::str::from_utf8(&index)?;
+    let missing = format!(r#"{{"digest":"{}","size":1}}"#, Digest::sha256_of(b"nobody has this"));
+    for manifest in [
+        text.replacen('{', &format!(r#"{{"Layers":[{missing}],"#), 1),
+        text.replacen('{', &format!(r#"{{"layer\u017f":[{missing}],"#), 1),
+        text.replacen('{', r#"{"Manifests":[],"#, 1),
+        text.replacen('{', &format!(r#"{{"MediaType":"{INDEX}","#), 1),
+        text.replacen("[{", r#"[{"URLs":["http://169.254.169.254/"],"#, 1),
+        text.replacen("\"digest\"", "\"Digest\"", 1),
+        index.replacen("[{", r#"[{"platform":{"OS":"linux"},"#, 1),
+    ] {
+        let manifest = Bytes::from(manifest);
+        let put = client.push_manifest("image", &manifest, tag("latest"), &[]).await;
+        let told = match put {
+            Err(Error::ManifestInvalid(problem)) => problem.to_string(),
+            put => return Err(Failed::new(format_args!("{manifest:?} was answered by {put:?}"))),
+        };
+        ensure(told.contains("to some clients"), format_args!("{manifest:?} is refused since {told}"))?;
+        let got = client.repository("image").manifests().get(&Digest::sha256_of(&manifest).into()).await;
+        ensure(matches!(got, Err(Error::ManifestUnknown(..))), format_args!("it was answered by {got:?}"))?;
+    }
+    client.push_manifest("image", &image.manifest, tag("latest"), &[]).await?;
+    client.pulls("image", &image, tag("latest")).await
+}
+
 /// The files are those of Distribution, to the letter.
 async fn the_layout_is_that_of_distribution(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
@@ -276,6 +307,7 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::push_pull":
     an_index_needs_its_children,
     another_algorithm_is_an_alias,
     a_manifest_must_be_what_its_digest_says,
+    keys_in_other_letters_are_refused,
     the_layout_is_that_of_distribution,
     nothing_is_known_of_what_was_never_pushed,
 };

@@ -1,7 +1,7 @@
 //! What is attached to manifests.
 
 use bytes::Bytes;
-use sampan_engine::oci::Digest;
+use sampan_engine::oci::{Algorithm, Digest};
 
 use super::client::{Client, EMPTY_JSON, Image, artifact};
 use super::store::is_valid;
@@ -49,6 +49,22 @@ async fn a_deleted_artifact_is_not_listed(ctx: Context) -> Result<(), Failed> {
     lists(&ctx, &client, &image, &[&first, &second]).await
 }
 
+/// A subject may be named by another algorithm than it is asked for by, where the repository knows both.
+async fn a_subject_is_found_under_each_of_its_digests(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    let alias = Digest::of(Algorithm::Sha512, &image.manifest);
+    let by_canonical = attach(&client, "application/vnd.example.signature", &image).await?;
+    let text = String::from_utf8(by_canonical.to_vec())?;
+    let by_alias = Bytes::from(text.replacen(&image.digest().to_string(), &alias.to_string(), 1));
+    client.push_manifest("image", &by_alias, Digest::sha256_of(&by_alias), &[]).await?;
+    lists(&ctx, &client, &image, &[&by_canonical]).await?;
+    client.push_image("image", &image, "latest").await?;
+    client.push_manifest("image", &image.manifest, alias.clone(), &[]).await?;
+    lists(&ctx, &client, &image, &[&by_canonical, &by_alias]).await?;
+    let found = client.repository("image").referrers().list(&alias).await?;
+    equal(found.len(), 2, "the number of referrers by the other digest")
+}
+
 async fn belong_to_their_repository(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     attach(&client, "application/vnd.example.signature", &image).await?;
@@ -81,5 +97,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::referrers":
     an_attached_artifact_is_listed,
     the_subject_may_come_later_or_never,
     a_deleted_artifact_is_not_listed,
+    a_subject_is_found_under_each_of_its_digests,
     belong_to_their_repository,
 };

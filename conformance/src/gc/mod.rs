@@ -10,10 +10,17 @@ mod dry_run;
 mod keeps_live;
 pub mod model;
 mod seed;
+mod slow_link;
 mod sweeps_dead;
 
 use crate::Clause;
 
 /// The tables of this suite.
-pub(crate) const TOPICS: &[&[Clause]] =
-    &[keeps_live::CLAUSES, sweeps_dead::CLAUSES, dry_run::CLAUSES, crash::CLAUSES, concurrent::CLAUSES];
+pub(crate) const TOPICS: &[&[Clause]] = &[
+    keeps_live::CLAUSES,
+    sweeps_dead::CLAUSES,
+    dry_run::CLAUSES,
+    crash::CLAUSES,
+    concurrent::CLAUSES,
+    slow_link::CLAUSES,
+];

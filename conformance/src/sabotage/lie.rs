@@ -365,6 +365,7 @@ const DRIVER: Bitten = &[
 const ENGINE: Bitten = &[
     (Lie::ReaderIgnoresLength, &["push_pull::a_blob_comes_back_as_it_was_pushed"]),
     (Lie::CommitSkipsEmpty, &["push_pull::a_blob_may_come_in_one_request"]),
+    (Lie::IgnoresEmptyContent, &["damaged::an_empty_file_is_no_content"]),
     (
         Lie::PublishesBeforeCommit,
         &["push_pull::a_wrong_digest_publishes_nothing", "push_pull::a_broken_body_publishes_nothing"],
@@ -378,6 +379,7 @@ const ENGINE: Bitten = &[
         &[
             "push_pull::a_blob_is_seen_in_its_repository_alone",
             "push_pull::everything_missing_is_listed",
+            "push_pull::keys_in_other_letters_are_refused",
             "push_pull::an_index_needs_its_children",
             "push_pull::nothing_is_known_of_what_was_never_pushed",
             "mount::what_is_not_there_is_not_mounted",
@@ -393,6 +395,7 @@ const ENGINE: Bitten = &[
             "mount::a_blob_is_mounted_from_the_repository_named",
             "referrers::an_attached_artifact_is_listed",
             "referrers::the_subject_may_come_later_or_never",
+            "referrers::a_subject_is_found_under_each_of_its_digests",
             "crash::pushing_a_blob",
             "crash::pushing_a_blob_by_an_alias",
             "crash::mounting_a_blob",
@@ -439,6 +442,9 @@ const ENGINE: Bitten = &[
             "delete::a_deleted_tag_is_gone",
             "delete::what_was_deleted_can_be_pushed_again",
             "delete::an_index_outlives_its_children",
+            "damaged::a_tag_without_its_manifest_is_unknown",
+            "linearizable::with_delays_by_lot",
+            "linearizable::at_full_speed",
         ],
     ),
     (Lie::ListAfterIsInclusive, &["tags::repositories_are_listed_in_pages"]),
@@ -451,6 +457,7 @@ const ENGINE: Bitten = &[
         Lie::DeleteTreeDoesNothing,
         &[
             "delete::a_deleted_blob_is_gone_from_its_repository",
+            "damaged::links_can_be_deleted_and_replaced",
             "delete::an_alias_goes_with_what_it_stands_for",
             "crash::deleting_a_blob",
             "crash::cancelling_an_upload",

@@ -1,14 +1,28 @@
 //! Deleting: references go before what they refer to.
+//!
+//! A manifest is deleted with the link that makes it visible: a tag without it is served to nobody. A push that sets a tag sees
+//! afterwards whether that link is still there, and a deletion looks afterwards for tags that were set meanwhile. So one of the
+//! two notices, and what is left is what one after the other would have left.
 
-use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::StorageDriver;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use super::ManifestStore;
+use crate::layout::Entry;
 use crate::oci::{Digest, Reference, Tag};
+use crate::tag_removal::Stale;
 use crate::{Error, Happening, Result, layout};
+
+/// By how much the clocks of registries and store may differ, and then some.
+const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
 impl ManifestStore {
     /// Removes a tag; or a manifest and every tag that points at it.
+    ///
+    /// What is damaged is removed as well. Until a deletion by digest is answered, some of the tags may be gone and others not.
     ///
     /// # Errors
     ///
@@ -21,64 +35,101 @@ impl ManifestStore {
     )]
     pub async fn delete(&self, reference: &Reference) -> Result<()> {
         self.repository.registry.check_deletable()?;
-        let resolved = self.resolve(reference).await;
-        if let Reference::Tag(tag) = reference {
-            let tags = self.repository.tags();
-            return match resolved {
-                Ok(_) => {
-                    tags.remove(tag).await?;
-                    self.repository.tell(|| Happening::TagDeleted(tag.clone()));
-                    Ok(())
-                }
-                Err(unknown @ Error::ManifestUnknown(..)) => {
-                    tags.clear(tag).await?;
-                    Err(unknown)
-                }
-                Err(error) => Err(error),
-            };
+        match reference {
+            Reference::Tag(tag) => self.delete_tag(reference, tag).await,
+            Reference::Digest(digest) => self.delete_manifest(reference, digest).await,
         }
-        let (digest, canonical) = resolved?;
-        // References go before what they refer to.
-        self.untag(&canonical).await?;
-        let name = &self.repository.name;
-        self.driver().delete_tree(&layout::revision(name, &canonical)).await?;
-        if digest != canonical {
-            self.driver().delete_tree(&layout::revision(name, &digest)).await?;
+    }
+
+    async fn delete_tag(&self, reference: &Reference, tag: &Tag) -> Result<()> {
+        let tags = self.repository.tags();
+        match self.resolve(reference).await {
+            Ok(_) => {}
+            Err(unknown @ Error::ManifestUnknown(..)) => {
+                // It would be listed, and it would be there again with the manifest that it points at.
+                if tags.has_remains(tag).await? {
+                    tags.remove_if(tag, Stale::Dangling).await?;
+                }
+                return Err(unknown);
+            }
+            Err(Error::Corrupt(path, error)) => {
+                tracing::warn!(%path, %error, "tag {tag} of {} is damaged, and is deleted", self.repository.name);
+            }
+            Err(error) => return Err(error),
         }
-        self.repository.tell(|| Happening::ManifestDeleted(digest));
+        tags.remove(tag).await?;
+        self.repository.tell(|| Happening::TagDeleted(tag.clone()));
         Ok(())
     }
 
-    /// Removes every tag that points at the manifest.
-    async fn untag(&self, canonical: &Digest) -> Result<()> {
-        let tags = self.repository.tags();
-        let names = match tags.list(None, None).await {
-            Ok(page) => page.items,
-            Err(Error::RepositoryUnknown(_)) => return Ok(()),
+    async fn delete_manifest(&self, reference: &Reference, digest: &Digest) -> Result<()> {
+        let name = &self.repository.name;
+        let link = Entry::RevisionLink(name.clone(), digest.clone()).path();
+        let canonical = match self.resolve(reference).await {
+            Ok((_, canonical)) => Some(canonical),
+            Err(Error::Corrupt(path, error)) => {
+                tracing::warn!(%path, %error, "a link to {digest} in {name} is damaged, and is deleted");
+                digest.is_canonical().then(|| digest.clone())
+            }
+            // A link in which there is nothing goes, too.
+            Err(unknown @ Error::ManifestUnknown(..)) => match self.driver().exists(&link).await? {
+                true => digest.is_canonical().then(|| digest.clone()),
+                false => return Err(unknown),
+            },
             Err(error) => return Err(error),
         };
+        if let Some(canonical) = &canonical {
+            let since = self.repository.registry.clock().ago(CLOCK_SKEW);
+            let tags = self.all_tags().await?;
+            self.untag(tags, Stale::PointsAt(canonical)).await?;
+            self.driver().delete_tree(&layout::revision(name, canonical)).await?;
+            // Tags that were set since the list was read.
+            let tags = self.repository.tags().changed_since(since).await?;
+            self.untag(tags, Stale::PointsAtDeleted(canonical)).await?;
+        }
+        if canonical.as_ref() != Some(digest) {
+            self.driver().delete_tree(&layout::revision(name, digest)).await?;
+        }
+        self.repository.tell(|| Happening::ManifestDeleted(digest.clone()));
+        Ok(())
+    }
+
+    async fn all_tags(&self) -> Result<Vec<Tag>> {
+        match self.repository.tags().list(None, None).await {
+            Ok(page) => Ok(page.items.iter().filter_map(|name| name.parse().ok()).collect()),
+            Err(Error::RepositoryUnknown(_)) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes those of `tags` that are stale. What has begun comes to its end, also when something else fails.
+    async fn untag(&self, tags: Vec<Tag>, stale: Stale<'_>) -> Result<()> {
         let lookups = self.repository.registry.limits().tag_lookups.max(1);
-        stream::iter(names.iter().filter_map(|name| name.parse::<Tag>().ok()))
-            .map(Ok)
-            .try_for_each_concurrent(lookups, |tag| {
-                let tags = &tags;
+        let failed = AtomicBool::new(false);
+        let results = stream::iter(tags)
+            .take_while(|_| std::future::ready(!failed.load(Ordering::Relaxed)))
+            .map(|tag| {
+                let failed = &failed;
                 async move {
-                    match tags.resolve(&tag).await {
-                        Ok(Some(target)) if target == *canonical => {
-                            tags.remove(&tag).await?;
-                            self.repository.tell(|| Happening::TagDeleted(tag));
-                            Ok(())
-                        }
-                        Ok(_) => Ok(()),
-                        // Not readable, so it does not point here for anyone.
-                        Err(Error::Corrupt(path, error)) => {
-                            tracing::warn!(%path, %error, "tag {tag} of {} is corrupt", self.repository.name);
-                            Ok(())
-                        }
-                        Err(error) => Err(error),
-                    }
+                    let result = self.untag_one(tag, stale).await;
+                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    result
                 }
             })
-            .await
+            .buffer_unordered(lookups);
+        results.fold(Ok(()), |all, result| std::future::ready(all.and(result))).await
+    }
+
+    async fn untag_one(&self, tag: Tag, stale: Stale<'_>) -> Result<()> {
+        let store = self.repository.tags();
+        // A damaged tag points nowhere.
+        if !store.is_stale(&tag, stale).await? {
+            return Ok(());
+        }
+        store.keep_for_pullers(&tag, None).await?;
+        if store.remove_if(&tag, stale).await? {
+            self.repository.tell(|| Happening::TagDeleted(tag));
+        }
+        Ok(())
     }
 }

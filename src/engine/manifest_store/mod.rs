@@ -2,6 +2,7 @@
 //!
 //! Whoever is told that a manifest is here is made a promise, of which its data are the token: see [`promise`](crate::promise).
 
+mod commit;
 mod data;
 mod delete;
 mod put;

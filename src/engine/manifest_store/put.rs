@@ -3,13 +3,11 @@
 use bytes::Bytes;
 
 use super::ManifestStore;
-use super::references::References;
 use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
-use crate::layout::Entry;
 use crate::oci::{Digest, Manifest, Reference, Tag};
-use crate::promise::{Hold, Renewal};
-use crate::{Error, Happening, Result, ToldManifest, link};
+use crate::tag_removal::Stale;
+use crate::{Error, Happening, Result, ToldManifest};
 
 /// A manifest to be stored.
 #[derive(Clone, Debug)]
@@ -34,6 +32,17 @@ pub struct PutOutcome {
     /// The tags that point at it now because of this call.
     pub tags: Vec<Tag>,
 }
+
+/// What a deletion took away from a push that was under way.
+enum Loss {
+    /// A tag.
+    Tag,
+    /// The link to the manifest.
+    Manifest,
+}
+
+/// A push that deletions undo more often than this is to be tried again later.
+const MOST_ROUNDS: usize = 16;
 
 impl ManifestStore {
     /// Stores a manifest when everything it refers to is there: its bytes, its revision link, its tags, in this order.
@@ -62,15 +71,13 @@ impl ManifestStore {
         };
         let told = self.repository.has_listener().then(|| put.bytes.clone());
         let manifest =
-            Manifest::parse(&put.bytes, put.media_type.as_deref()).map_err(Error::ManifestInvalid)?;
-        self.store(&manifest, &put.bytes, &canonical, &digest).await?;
+            Manifest::parse_pushed(&put.bytes, put.media_type.as_deref()).map_err(Error::ManifestInvalid)?;
+        let tags: Vec<&Tag> = put.reference.tag().into_iter().chain(&put.tags).collect();
+        self.store_and_tag(&manifest, &put.bytes, &canonical, &digest, &tags).await?;
         self.repository.referrers().remember(&canonical, &manifest, size_bytes);
         registry.inner.manifests.insert(&canonical, CachedManifest { kind: manifest.kind, bytes: put.bytes });
         self.note(&canonical, CachedDescriptor { kind: manifest.kind, size_bytes }).await;
 
-        for tag in put.reference.tag().into_iter().chain(&put.tags) {
-            self.repository.tags().point(tag, &canonical).await?;
-        }
         if let Some(bytes) = told {
             let tags = put.tags.iter().chain(put.reference.tag());
             self.tell_pushed(&digest, manifest.kind.media_type(), &bytes, tags);
@@ -78,63 +85,54 @@ impl ManifestStore {
         Ok(PutOutcome { digest, subject: manifest.subject.map(|subject| subject.digest), tags: put.tags })
     }
 
-    /// Writes data and revision links as soon as everything is there, and out of the collector's hands.
-    async fn store(
+    /// Stores the manifest and then sets the tags; again, when a deletion took one of them away meanwhile.
+    async fn store_and_tag(
         &self,
         manifest: &Manifest,
         bytes: &Bytes,
         canonical: &Digest,
         digest: &Digest,
+        tags: &[&Tag],
     ) -> Result<()> {
-        let name = &self.repository.name;
-        let references = References::of(manifest, &self.repository.registry.inner.validation)?;
-        let hold = Hold::new();
-        let mut slow = false;
-        loop {
-            // When it is known that there is no run, and still is not too long ago at the end, nothing can have vanished.
-            let before = self.promises().look(self.driver()).await?;
-            let renewal = match slow {
-                true => Renewal::Everything,
-                false => self.promises().renewal(self.driver()).await?,
-            };
-            // The tokens first, then the look, then the last sight.
-            let canonicals = references.check(self, renewal, &before).await?;
-            self.store_data(canonical, bytes, renewal).await?;
-            if !before.is_fresh() {
-                let look = self.promises().look(self.driver()).await?;
-                let doomed = |digest: &&Digest| {
-                    look.doomed.has_blob(name, digest) || look.doomed.has_manifest(name, digest)
-                };
-                if let Some(doomed) = canonicals.iter().chain([canonical]).find(doomed) {
-                    hold.wait(doomed).await?;
-                    continue;
-                }
-                references.check(self, Renewal::Nothing, &look).await?;
-                if !self.promises().has_data(self.driver(), canonical, &look).await? {
-                    hold.wait(canonical).await?;
-                    continue;
-                }
-                if renewal == Renewal::Nothing && !look.is_fresh() {
-                    // A run may have begun that has not seen any of this.
-                    slow = true;
-                    continue;
-                }
+        self.store(manifest, bytes, canonical, digest).await?;
+        for _ in 0..MOST_ROUNDS {
+            for tag in tags {
+                self.repository.tags().point(tag, canonical).await?;
             }
-            if digest != canonical {
-                let alias = Entry::RevisionLink(name.clone(), digest.clone());
-                link::write(self.driver(), &alias, canonical).await?;
+            match self.find_loss(digest, tags).await? {
+                None => return Ok(()),
+                Some(Loss::Tag) => {}
+                Some(Loss::Manifest) => match self.store(manifest, bytes, canonical, digest).await {
+                    Ok(()) => {}
+                    // What it refers to was deleted after it: that is as if all of this had come after the push.
+                    Err(Error::ManifestReferencesUnknown(_)) => {
+                        for tag in tags {
+                            self.repository.tags().remove_if(tag, Stale::PointsAtDeleted(canonical)).await?;
+                        }
+                        return Ok(());
+                    }
+                    Err(error) => return Err(error),
+                },
             }
-            let revision = Entry::RevisionLink(name.clone(), canonical.clone());
-            link::write(self.driver(), &revision, canonical).await?;
-            if before.is_fresh() {
-                return Ok(());
+        }
+        Err(Error::Collecting(digest.clone()))
+    }
+
+    /// Looks whether tags and link are still there, now that both were written.
+    async fn find_loss(&self, digest: &Digest, tags: &[&Tag]) -> Result<Option<Loss>> {
+        if tags.is_empty() {
+            return Ok(None);
+        }
+        let mut loss = None;
+        for tag in tags {
+            if !self.repository.tags().is_kept(tag).await? {
+                loss = Some(Loss::Tag);
             }
-            // The collector may have doomed the very link, of a manifest that nothing referred to.
-            let look = self.promises().look(self.driver()).await?;
-            if !look.doomed.has_manifest(name, canonical) && self.contains(digest).await? {
-                return Ok(());
-            }
-            hold.wait(canonical).await?;
+        }
+        match self.resolve(&Reference::Digest(digest.clone())).await {
+            Ok(_) => Ok(loss),
+            Err(Error::ManifestUnknown(..)) => Ok(Some(Loss::Manifest)),
+            Err(error) => Err(error),
         }
     }
 

@@ -107,7 +107,9 @@ impl ManifestStore {
             return Ok(manifest);
         }
         let path = Entry::Blob(canonical.clone()).path();
-        let Some(bytes) = self.driver().get_content_if_any(&path).await? else {
+        // An empty file is what a power failure leaves of data that were never synced.
+        let bytes = self.driver().get_content_if_any(&path).await?.filter(|bytes| !bytes.is_empty());
+        let Some(bytes) = bytes else {
             tracing::error!(repository = %self.repository.name, %reference, %path, "the data of manifest {canonical} are gone");
             return Err(Error::ManifestUnknown(reference.clone(), self.repository.name.clone()));
         };

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use crate::layout::Entry;
-use crate::oci::{Digest, Reference};
+use crate::oci::{Digest, Reference, Tag};
 use crate::promise::Promises;
 use crate::{Error, Repository, Result, link};
+
+/// A tag that moves more often than this while it is read is unknown.
+const MOST_MOVES: usize = 8;
 
 /// The manifests of one repository.
 #[derive(Clone, Debug)]
@@ -25,8 +28,7 @@ impl ManifestStore {
         let unknown = || Error::ManifestUnknown(reference.clone(), self.repository.name.clone());
         match reference {
             Reference::Tag(tag) => {
-                // A tag is removed before its manifest, so what it points at is here.
-                let canonical = self.repository.tags().resolve(tag).await?.ok_or_else(unknown)?;
+                let canonical = self.resolve_tag(tag).await?.ok_or_else(unknown)?;
                 Ok((canonical.clone(), canonical))
             }
             Reference::Digest(digest) => {
@@ -38,9 +40,45 @@ impl ManifestStore {
         }
     }
 
+    /// What a tag points at, if that is in the repository.
+    ///
+    /// A tag without a link to its manifest is what is left of a deletion, here as in CNCF Distribution.
+    async fn resolve_tag(&self, tag: &Tag) -> Result<Option<Digest>> {
+        let mut before = None;
+        for _ in 0..MOST_MOVES {
+            let target = self.repository.tags().resolve(tag).await?;
+            // A tag that moved away from a manifest which was then deleted is not gone.
+            if target.is_none() || target == before {
+                return Ok(None);
+            }
+            if let Some(target) = &target
+                && self.is_linked(target).await?
+            {
+                return Ok(Some(target.clone()));
+            }
+            before = target;
+        }
+        Ok(None)
+    }
+
+    /// Whether the repository has a link to the manifest.
+    pub(crate) async fn is_linked(&self, canonical: &Digest) -> Result<bool> {
+        let name = &self.repository.name;
+        let revision = |digest| Entry::RevisionLink(name.clone(), digest);
+        if link::resolve(self.driver(), canonical, revision).await?.is_some() {
+            return Ok(true);
+        }
+        // Distribution 2.1.0 linked manifests like layers, and every later one finds them.
+        let layer = |digest| Entry::LayerLink(name.clone(), digest);
+        Ok(link::resolve(self.driver(), canonical, layer).await?.is_some())
+    }
+
     pub(super) async fn contains(&self, digest: &Digest) -> Result<bool> {
         match self.resolve(&Reference::Digest(digest.clone())).await {
-            Ok((_, canonical)) => Ok(self.driver().exists(&Entry::Blob(canonical).path()).await?),
+            Ok((_, canonical)) => {
+                let data = self.driver().stat_if_any(&Entry::Blob(canonical).path()).await?;
+                Ok(data.is_some_and(|data| data.size_bytes > 0))
+            }
             Err(Error::ManifestUnknown(..)) => Ok(false),
             Err(error) => Err(error),
         }

@@ -32,7 +32,7 @@
 //! What it takes for granted: from its token to the end of a promise nobody takes longer than half the grace; clocks agree
 //! better than that. A registry that is not told its grace (no collection configured) renews nothing until it sees a run, and
 //! what it said before a run began is no promise; its manifests are safe all the same, because it looks again when the last
-//! look is too old, and makes every token young when that does not help.
+//! look is too old, also after the link was written, and makes every token young when that does not help.
 //!
 //! Pulls never look and never write: what a live manifest needs is never doomed.
 //! Absent on purpose: anything about what is garbage (see [`gc`](crate::gc)).

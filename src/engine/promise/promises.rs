@@ -132,7 +132,9 @@ impl Promises {
             return Ok(true);
         }
         let at = Instant::now();
-        let here = driver.exists(&Entry::Blob(canonical.clone()).path()).await?;
+        let data = driver.stat_if_any(&Entry::Blob(canonical.clone()).path()).await?;
+        // An empty file is what a power failure leaves of data that were never synced.
+        let here = data.is_some_and(|data| data.size_bytes > 0 || *canonical == Digest::sha256_of(b""));
         if here {
             self.note_data(canonical, at);
         }

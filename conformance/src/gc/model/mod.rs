@@ -21,7 +21,7 @@ use sampan_driver::StorageDriver;
 
 use crate::Failed;
 
-pub(in crate::gc) use offloaded::Offloaded;
+pub(crate) use offloaded::Offloaded;
 pub use sabotage::Sabotage;
 
 /// How much is to go on.

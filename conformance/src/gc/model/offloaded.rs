@@ -21,13 +21,13 @@ use crate::one_by_one::one_by_one;
 
 /// A driver that is used on the runtime that it was made on.
 #[derive(Clone, Debug)]
-pub(in crate::gc) struct Offloaded {
+pub(crate) struct Offloaded {
     inner: Arc<dyn StorageDriver>,
     outside: Handle,
 }
 
 impl Offloaded {
-    pub(in crate::gc) fn new(inner: Arc<dyn StorageDriver>, outside: Handle) -> Self {
+    pub(crate) fn new(inner: Arc<dyn StorageDriver>, outside: Handle) -> Self {
         Self { inner, outside }
     }
 

@@ -1,0 +1,121 @@
+//! What power failures, bugs and deletions that were interrupted leave behind: it is seen through, and can be got rid of.
+
+use sampan_driver::{DriverPath, StorageDriver};
+use sampan_engine::Error;
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::{Algorithm, Digest, Reference};
+
+use super::client::{Client, Image, name, tag};
+use super::store::is_valid;
+use crate::check::{ensure, equal};
+use crate::{Clause, Context, Failed, clause::table};
+
+/// An empty link is none. A link that names nothing is an error to those who pull; who pushes or deletes need not care.
+async fn links_can_be_deleted_and_replaced(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    let alias = Digest::of(Algorithm::Sha512, &image.manifest);
+    let links = [
+        (Entry::TagCurrent(name("image"), tag("latest")), Reference::Tag(tag("latest"))),
+        (Entry::RevisionLink(name("image"), image.digest()), image.digest().into()),
+        (Entry::RevisionLink(name("image"), alias.clone()), alias.clone().into()),
+    ];
+    for content in ["", "sha256:rubbish"] {
+        for (entry, reference) in &links {
+            let what = format_args!("{reference} with the link {content:?}").to_string();
+            for is_replaced in [true, false] {
+                client.push_image("image", &image, "latest").await?;
+                client.push_manifest("image", &image.manifest, alias.clone(), &[]).await?;
+                ctx.put(entry.path().as_str(), content).await?;
+                let got = client.repository("image").manifests().get(reference).await;
+                let is_right = match content {
+                    "" => matches!(got, Err(Error::ManifestUnknown(..))),
+                    _ => matches!(got, Err(Error::Corrupt(..))),
+                };
+                ensure(is_right, format_args!("{what} was answered by {got:?}"))?;
+                if is_replaced {
+                    client.push_manifest("image", &image.manifest, reference.clone(), &[]).await?;
+                    client.pulls("image", &image, reference.clone()).await?;
+                    continue;
+                }
+                match client.repository("image").manifests().delete(reference).await {
+                    Ok(()) | Err(Error::ManifestUnknown(..)) => {}
+                    Err(error) => return Err(Failed::new(format_args!("{what} cannot be deleted: {error}"))),
+                }
+                lacks(&client, reference, &what).await?;
+                ensure(!exists(&ctx, &entry.path()).await?, format_args!("{what} is still there"))?;
+            }
+        }
+    }
+    is_valid(ctx.driver()).await
+}
+
+/// As in CNCF Distribution, where such a tag is what a deletion leaves that was interrupted.
+async fn a_tag_without_its_manifest_is_unknown(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    let other = Image::new(2);
+    client.push_image("image", &image, "latest").await?;
+    client.push_image("image", &other, "other").await?;
+    client.pulls("image", &image, tag("latest")).await?;
+    ctx.delete(Entry::RevisionLink(name("image"), image.digest()).path().as_str()).await?;
+    lacks(&client, &tag("latest").into(), "a tag without its manifest").await?;
+    let stat = client.repository("image").manifests().stat(&tag("latest").into()).await;
+    ensure(matches!(stat, Err(Error::ManifestUnknown(..))), format_args!("it was answered by {stat:?}"))?;
+    // It can be set anew, and it can be cleared away.
+    client.push_manifest("image", &other.manifest, tag("latest"), &[]).await?;
+    client.pulls("image", &other, tag("latest")).await?;
+    ctx.delete(Entry::RevisionLink(name("image"), other.digest()).path().as_str()).await?;
+    for name in ["latest", "other"] {
+        let deleted = client.repository("image").manifests().delete(&tag(name).into()).await;
+        ensure(
+            matches!(deleted, Err(Error::ManifestUnknown(..))),
+            format_args!("its deletion was answered by {deleted:?}"),
+        )?;
+    }
+    match client.repository("image").tags().list(None, None).await {
+        Ok(page) => equal(page.items.len(), 0, "the number of tags that are left")?,
+        Err(Error::RepositoryUnknown(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// An empty file under the digest of something else is what a power failure leaves of data that were never synced.
+async fn an_empty_file_is_no_content(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    client.put_blobs("image", &image).await?;
+    let layer = Digest::sha256_of(&image.layers[0]);
+    ctx.put(Entry::Blob(layer.clone()).path().as_str(), "").await?;
+    // Another process, which has not seen the data.
+    let client = Client::of_another_process(&ctx).await?;
+    let put = client.push_manifest("image", &image.manifest, tag("latest"), &[]).await;
+    let is_right = matches!(&put, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [layer]);
+    ensure(is_right, format_args!("a manifest of an empty layer was answered by {put:?}"))?;
+    client.push_image("image", &image, "latest").await?;
+    ctx.put(Entry::Blob(image.digest()).path().as_str(), "").await?;
+    let client = Client::of_another_process(&ctx).await?;
+    lacks(&client, &image.digest().into(), "a manifest whose data are empty").await?;
+    client.push_manifest("image", &image.manifest, tag("latest"), &[]).await?;
+    client.pulls("image", &image, tag("latest")).await
+}
+
+async fn lacks(client: &Client, reference: &Reference, what: &str) -> Result<(), Failed> {
+    let got = client.repository("image").manifests().get(reference).await;
+    ensure(
+        matches!(got, Err(Error::ManifestUnknown(..))),
+        format_args!("{what} should be unknown, but it was answered by {got:?}"),
+    )
+}
+
+async fn exists(ctx: &Context, path: &DriverPath) -> Result<bool, Failed> {
+    match ctx.driver().stat(path).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) const CLAUSES: &[Clause] = table! { "engine::damaged":
+    links_can_be_deleted_and_replaced,
+    a_tag_without_its_manifest_is_unknown,
+    an_empty_file_is_no_content,
+};

@@ -1,0 +1,218 @@
+//! Whether there is an order of steps that explains a history: all possible worlds, followed event by event
+//! (after Wing and Gong, "Testing and Verifying Concurrent Objects", and Lowe, "Testing for Linearizability").
+//!
+//! A world is a state of the repository and how far each request under way is. Before an answer, every world is joined by those
+//! to which steps lead from it; then only those are left in which the answer is right. When none is left, there is no order.
+
+use std::collections::BTreeSet;
+
+use super::history::{Event, History};
+use super::spec::{Pending, State, Step, steps};
+use crate::Failed;
+
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct World {
+    state: State,
+    /// In the order of their calls.
+    pending: Vec<Pending>,
+}
+
+/// A history with so many possible worlds at once says nothing: too many requests in it have no answer.
+const MOST_WORLDS: usize = 500_000;
+
+/// Sees whether `history` is linearizable, beginning with an empty repository.
+pub(super) fn check(history: &History) -> Result<(), Failed> {
+    let mut worlds = BTreeSet::from([World { state: State::EMPTY, pending: Vec::new() }]);
+    for event in &history.events {
+        worlds = match event {
+            Event::Called(call) => worlds.into_iter().map(|world| world.with(*call)).collect(),
+            Event::Answered(call) => {
+                let all = close(history, worlds)?;
+                let answered: BTreeSet<World> =
+                    all.into_iter().filter_map(|world| world.without(history, *call)).collect();
+                if answered.is_empty() {
+                    return Err(Failed::new(format_args!(
+                        "no order of the requests explains the answer to number {call}:{history}"
+                    )));
+                }
+                answered
+            }
+        };
+    }
+    Ok(())
+}
+
+/// Adds every world that steps of requests under way lead to.
+fn close(history: &History, worlds: BTreeSet<World>) -> Result<BTreeSet<World>, Failed> {
+    let mut todo: Vec<World> = worlds.iter().cloned().collect();
+    let mut all = worlds;
+    while let Some(world) = todo.pop() {
+        for next in world.next(history) {
+            if all.insert(next.clone()) {
+                todo.push(next);
+            }
+        }
+        if all.len() > MOST_WORLDS {
+            return Err(Failed::new(format_args!(
+                "the history has too many requests without an answer:{history}"
+            )));
+        }
+    }
+    Ok(all)
+}
+
+impl World {
+    fn with(mut self, call: u16) -> Self {
+        self.pending.push(Pending::new(call));
+        self
+    }
+
+    /// The world in which the request was answered; `None` when it is not as far as that.
+    fn without(mut self, history: &History, call: u16) -> Option<Self> {
+        let place = self.pending.iter().position(|pending| pending.call == call)?;
+        let done = self.pending[place].is_done(history.calls[usize::from(call)].request);
+        self.pending.remove(place);
+        done.then_some(self)
+    }
+
+    fn next(&self, history: &History) -> Vec<Self> {
+        let request = |pending: &Pending| history.calls[usize::from(pending.call)].request;
+        let is_touched = |tag| self.pending.iter().any(|pending| request(pending).may_change(tag));
+        let mut next = Vec::new();
+        for (place, pending) in self.pending.iter().enumerate() {
+            let call = history.calls[usize::from(pending.call)];
+            for Step { state, pending, removed } in
+                steps(self.state, *pending, call.request, call.outcome, is_touched)
+            {
+                let mut world = Self { state, pending: self.pending.clone() };
+                for other in &mut world.pending {
+                    removed.tell(other, request(other));
+                }
+                world.pending[place] = pending;
+                next.push(world);
+            }
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::{Outcome, Request, TagSet};
+    use super::*;
+
+    /// Who is called and answered in this order: a request with its answer, by number.
+    fn is_explained(order: &[(u16, bool)], calls: &[(Request, Option<Outcome>)]) -> bool {
+        let mut history = History::default();
+        for (number, (request, _)) in calls.iter().enumerate() {
+            history.call(number, *request);
+        }
+        history.events.clear();
+        for (number, is_answer) in order {
+            match (is_answer, calls[usize::from(*number)].1) {
+                (false, _) => history.events.push(Event::Called(*number)),
+                (true, Some(outcome)) => history.answer(*number, outcome),
+                (true, None) => {}
+            }
+        }
+        check(&history).is_ok()
+    }
+
+    /// One after the other.
+    fn in_turn(calls: &[(Request, Outcome)]) -> bool {
+        let mut history = History::default();
+        for (request, outcome) in calls {
+            let call = history.call(0, *request);
+            history.answer(call, *outcome);
+        }
+        check(&history).is_ok()
+    }
+
+    const PUSH_A: Request = Request::Push { manifest: 0, tag: Some(0) };
+    const PUSH_B: Request = Request::Push { manifest: 1, tag: Some(0) };
+    const PUSH_INDEX: Request = Request::Push { manifest: 2, tag: None };
+
+    #[test]
+    fn one_after_the_other_there_is_one_answer() {
+        assert!(in_turn(&[
+            (Request::ReadTag(0), Outcome::Unknown),
+            (PUSH_INDEX, Outcome::Incomplete),
+            (PUSH_A, Outcome::Done),
+            (PUSH_INDEX, Outcome::Done),
+            (Request::ReadTag(0), Outcome::Found(0)),
+            (PUSH_B, Outcome::Done),
+            (Request::ReadTag(0), Outcome::Found(1)),
+            (Request::List, Outcome::Listed(TagSet(1))),
+            (Request::Delete(1), Outcome::Done),
+            (Request::ReadTag(0), Outcome::Unknown),
+            (Request::List, Outcome::Listed(TagSet(0))),
+            (Request::DeleteTag(0), Outcome::Unknown),
+            (Request::Read(0), Outcome::Found(0)),
+            (Request::Delete(0), Outcome::Done),
+            (Request::Read(2), Outcome::Found(2)),
+        ]));
+        for wrong in [
+            [(PUSH_A, Outcome::Done), (Request::ReadTag(0), Outcome::Unknown)],
+            [(PUSH_A, Outcome::Done), (Request::Read(0), Outcome::Unknown)],
+            [(PUSH_A, Outcome::Done), (Request::List, Outcome::Listed(TagSet(0)))],
+            [(PUSH_A, Outcome::Done), (Request::DeleteTag(0), Outcome::Unknown)],
+            [(PUSH_A, Outcome::Done), (PUSH_INDEX, Outcome::Incomplete)],
+            [(PUSH_B, Outcome::Done), (PUSH_INDEX, Outcome::Done)],
+        ] {
+            assert!(!in_turn(&wrong), "{wrong:?}");
+        }
+    }
+
+    /// A push by tag beside the deletion of its manifest; both are answered, then all is read.
+    #[test]
+    fn a_tag_without_its_manifest_is_found_out() {
+        let order =
+            [(0, false), (1, false), (0, true), (1, true), (2, false), (2, true), (3, false), (3, true)];
+        let reads = |by_tag, by_digest| {
+            let calls = [
+                (Request::Push { manifest: 0, tag: Some(1) }, Some(Outcome::Done)),
+                (Request::Delete(0), Some(Outcome::Done)),
+                (Request::ReadTag(1), Some(by_tag)),
+                (Request::Read(0), Some(by_digest)),
+            ];
+            is_explained(&order, &calls)
+        };
+        assert!(reads(Outcome::Unknown, Outcome::Unknown));
+        assert!(!reads(Outcome::Found(0), Outcome::Unknown));
+        assert!(!reads(Outcome::Unknown, Outcome::Found(0)));
+        // The deletion came between the two writes of the push, which then wrote the manifest once more.
+        assert!(reads(Outcome::Found(0), Outcome::Found(0)));
+    }
+
+    /// A tag moves away while the manifest that it pointed at is deleted.
+    #[test]
+    fn a_moved_tag_that_is_lost_is_found_out() {
+        let order =
+            [(0, false), (0, true), (1, false), (2, false), (1, true), (2, true), (3, false), (3, true)];
+        let read = |by_tag| {
+            let calls = [
+                (PUSH_A, Some(Outcome::Done)),
+                (PUSH_B, Some(Outcome::Done)),
+                (Request::Delete(0), Some(Outcome::Done)),
+                (Request::ReadTag(0), Some(by_tag)),
+            ];
+            is_explained(&order, &calls)
+        };
+        assert!(read(Outcome::Found(1)));
+        assert!(!read(Outcome::Unknown));
+    }
+
+    #[test]
+    fn what_was_never_answered_may_have_happened_or_not() {
+        let order = [(0, false), (1, false), (1, true), (2, false), (2, true)];
+        let reads = |first, second| {
+            let calls =
+                [(PUSH_A, None), (Request::ReadTag(0), Some(first)), (Request::ReadTag(0), Some(second))];
+            is_explained(&order, &calls)
+        };
+        assert!(reads(Outcome::Unknown, Outcome::Unknown));
+        assert!(reads(Outcome::Unknown, Outcome::Found(0)));
+        assert!(reads(Outcome::Found(0), Outcome::Found(0)));
+        assert!(!reads(Outcome::Found(0), Outcome::Unknown));
+    }
+}

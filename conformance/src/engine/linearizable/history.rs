@@ -1,0 +1,132 @@
+//! `History`: who asked what, in which order calls and answers came.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How many tags there are.
+pub(super) const TAGS: usize = 2;
+/// How many manifests there are: two images, and an index of the first.
+pub(super) const MANIFESTS: usize = 3;
+/// The index.
+pub(super) const INDEX: u8 = 2;
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Request {
+    Push { manifest: u8, tag: Option<u8> },
+    DeleteTag(u8),
+    Delete(u8),
+    ReadTag(u8),
+    Read(u8),
+    List,
+}
+
+impl Request {
+    /// Whether it may change what the tag points at.
+    pub(super) fn may_change(self, of: u8) -> bool {
+        match self {
+            Self::Push { tag, .. } => tag == Some(of),
+            Self::DeleteTag(tag) => tag == of,
+            Self::Delete(_) => true,
+            Self::ReadTag(_) | Self::Read(_) | Self::List => false,
+        }
+    }
+}
+
+/// What it is answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outcome {
+    /// 201 or 202.
+    Done,
+    /// 404.
+    Unknown,
+    /// 400: something that the manifest refers to is not there.
+    Incomplete,
+    /// 200, and this manifest.
+    Found(u8),
+    /// 200, and these tags.
+    Listed(TagSet),
+}
+
+/// A bit for each tag.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct TagSet(pub(super) u8);
+
+/// A request and its answer, if it had one that says what became of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) client: usize,
+    pub(super) request: Request,
+    pub(super) outcome: Option<Outcome>,
+}
+
+/// A call, or the answer to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Event {
+    Called(u16),
+    Answered(u16),
+}
+
+/// Everything that was asked of a repository.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    pub(super) calls: Vec<Call>,
+    pub(super) events: Vec<Event>,
+}
+
+impl History {
+    pub(super) fn call(&mut self, client: usize, request: Request) -> u16 {
+        let number = u16::try_from(self.calls.len()).unwrap_or(u16::MAX);
+        self.calls.push(Call { client, request, outcome: None });
+        self.events.push(Event::Called(number));
+        number
+    }
+
+    pub(super) fn answer(&mut self, call: u16, outcome: Outcome) {
+        self.calls[usize::from(call)].outcome = Some(outcome);
+        self.events.push(Event::Answered(call));
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for event in &self.events {
+            match event {
+                Event::Called(number) => {
+                    let Call { client, request, outcome } = self.calls[usize::from(*number)];
+                    let open = if outcome.is_none() { " (never answered)" } else { "" };
+                    write!(f, "\n    {number:3} client {client} asks {request:?}{open}")?;
+                }
+                Event::Answered(number) => {
+                    let Call { client, outcome, .. } = self.calls[usize::from(*number)];
+                    let outcome = outcome.map(|outcome| format!("{outcome:?}")).unwrap_or_default();
+                    write!(f, "\n    {number:3} client {client} is answered {outcome}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A history that several clients write.
+#[derive(Debug, Default)]
+pub(super) struct Recorder(Mutex<History>);
+
+impl Recorder {
+    pub(super) fn call(&self, client: usize, request: Request) -> u16 {
+        self.lock().call(client, request)
+    }
+
+    pub(super) fn answer(&self, call: u16, outcome: Outcome) {
+        self.lock().answer(call, outcome);
+    }
+
+    pub(super) fn history(&self) -> History {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, History> {
+        // Held to write one line.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,270 @@
+//! `State`, `Request` and `Pending`: what a repository does when it does one thing at a time.
+//!
+//! A request is a few atomic steps, taken at any time between its call and its answer. Most are one step. These are not:
+//!
+//! - a push by tag stores the manifest, and then sets the tag; what a concurrent deletion takes away it may write once more;
+//! - a deletion by digest removes the tags of the manifest one by one, and then the manifest with all tags that are left;
+//! - a deletion sees what it deletes, and then removes whatever is there;
+//! - a listing reads each tag by itself; a tag that a request under way changes may be listed or not.
+//!
+//! A request without an answer (it failed in a way that leaves open what became of it) may still take its steps at any time.
+//! It may also stop between the two halves of a step that are two writes: a tag is then left that points at no manifest. Such
+//! a tag is unknown to everybody, until the manifest is pushed again.
+
+use super::history::{INDEX, MANIFESTS, Outcome, Request, TAGS, TagSet};
+
+/// What a tag points at that is not there.
+const ABSENT: u8 = u8::MAX;
+
+/// What is in the repository.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct State {
+    /// A bit for each manifest.
+    stored: u8,
+    tags: [u8; TAGS],
+}
+
+/// A request that was called, and how far it is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct Pending {
+    /// Its number in the history.
+    pub(super) call: u16,
+    progress: u8,
+}
+
+/// Bits of `Pending::progress`. A listing has one for each tag instead.
+mod progress {
+    /// Everything that the answer says has happened.
+    pub(super) const DONE: u8 = 1;
+    /// A deletion has seen what it deletes; a push has seen what its manifest refers to.
+    pub(super) const SEEN: u8 = 2;
+    /// The manifest was stored.
+    pub(super) const STORED: u8 = 4;
+    /// The manifest was taken away after it was stored, or the tag after it was set.
+    pub(super) const LOST: u8 = 8;
+}
+use progress::{DONE, LOST, SEEN, STORED};
+
+impl State {
+    pub(super) const EMPTY: Self = Self { stored: 0, tags: [ABSENT; TAGS] };
+
+    fn has(self, manifest: u8) -> bool {
+        self.stored & (1 << manifest) != 0
+    }
+
+    fn store(&mut self, manifest: u8) {
+        self.stored |= 1 << manifest;
+    }
+
+    /// What a client sees under the tag.
+    fn resolve(self, tag: u8) -> Option<u8> {
+        Some(self.tags[usize::from(tag)]).filter(|manifest| *manifest != ABSENT && self.has(*manifest))
+    }
+}
+
+impl Pending {
+    pub(super) fn new(call: u16) -> Self {
+        Self { call, progress: 0 }
+    }
+
+    /// Whether the answer may be given.
+    pub(super) fn is_done(self, request: Request) -> bool {
+        match request {
+            Request::List => self.progress == (1 << TAGS) - 1,
+            _ => self.progress & DONE != 0,
+        }
+    }
+}
+
+/// One more step of one request.
+pub(super) struct Step {
+    pub(super) state: State,
+    pub(super) pending: Pending,
+    /// Whether something was taken away from requests that had put it there.
+    pub(super) removed: Removed,
+}
+
+/// What a step has taken away.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Removed {
+    /// A bit for each manifest.
+    manifests: u8,
+    /// A bit for each tag.
+    tags: u8,
+}
+
+impl Removed {
+    /// Lets a push that is under way know that what it wrote is gone.
+    pub(super) fn tell(self, pending: &mut Pending, request: Request) {
+        let (manifest, tag) = match request {
+            Request::Push { manifest, tag } => (manifest, tag),
+            _ => return,
+        };
+        let lost =
+            self.manifests & (1 << manifest) != 0 || tag.is_some_and(|tag| self.tags & (1 << tag) != 0);
+        if lost && pending.progress & (STORED | DONE) != 0 {
+            pending.progress |= LOST;
+        }
+    }
+}
+
+/// Every step that `pending` may take now. `is_touched` tells whether a request under way may change a tag.
+pub(super) fn steps(
+    state: State,
+    pending: Pending,
+    request: Request,
+    outcome: Option<Outcome>,
+    is_touched: impl Fn(u8) -> bool,
+) -> Vec<Step> {
+    let mut steps = Steps { state, pending, found: Vec::new() };
+    let answers = |expected: Outcome| outcome.is_none_or(|outcome| outcome == expected);
+    match request {
+        Request::Push { manifest, tag } => steps.push(manifest, tag, outcome),
+        // What is deleted is deleted once; tags that a deletion has left behind go while their manifest is not there.
+        Request::DeleteTag(_) if pending.progress & DONE != 0 => {}
+        Request::Delete(manifest) if pending.progress & DONE != 0 => {
+            if outcome.is_none() && !state.has(manifest) {
+                steps.untag_any(manifest);
+            }
+        }
+        Request::DeleteTag(tag) => {
+            let is_there = state.tags[usize::from(tag)] != ABSENT;
+            if answers(Outcome::Unknown) && state.resolve(tag).is_none() {
+                steps.progress(DONE);
+            }
+            if answers(Outcome::Done) && is_there {
+                steps.progress(SEEN);
+            }
+            if answers(Outcome::Done) && pending.progress & SEEN != 0 {
+                steps.untag(tag, DONE);
+            }
+        }
+        Request::Delete(manifest) => {
+            if answers(Outcome::Unknown) && !state.has(manifest) {
+                steps.progress(DONE);
+            }
+            if answers(Outcome::Done) && state.has(manifest) {
+                steps.progress(SEEN);
+            }
+            if answers(Outcome::Done) && pending.progress & SEEN != 0 {
+                steps.untag_any(manifest);
+                steps.delete(manifest, outcome.is_none());
+            }
+        }
+        Request::ReadTag(tag) => {
+            let seen = state.resolve(tag).map_or(Outcome::Unknown, Outcome::Found);
+            if answers(seen) {
+                steps.progress(DONE);
+            }
+        }
+        Request::Read(manifest) => {
+            let seen = if state.has(manifest) { Outcome::Found(manifest) } else { Outcome::Unknown };
+            if answers(seen) {
+                steps.progress(DONE);
+            }
+        }
+        Request::List => {
+            let Some(Outcome::Listed(TagSet(listed))) = outcome else { return Vec::new() };
+            for tag in 0..TAGS as u8 {
+                let is_listed = listed & (1 << tag) != 0;
+                if state.resolve(tag).is_some() == is_listed || is_touched(tag) {
+                    steps.progress(1 << tag);
+                }
+            }
+        }
+    }
+    steps.found
+}
+
+struct Steps {
+    state: State,
+    pending: Pending,
+    found: Vec<Step>,
+}
+
+impl Steps {
+    fn add(&mut self, state: State, progress: u8, removed: Removed) {
+        let pending = Pending { progress, ..self.pending };
+        if state != self.state || pending != self.pending {
+            self.found.push(Step { state, pending, removed });
+        }
+    }
+
+    fn progress(&mut self, bits: u8) {
+        self.add(self.state, self.pending.progress | bits, Removed::default());
+    }
+
+    fn push(&mut self, manifest: u8, tag: Option<u8>, outcome: Option<Outcome>) {
+        let (state, progress) = (self.state, self.pending.progress);
+        let needs = if manifest == INDEX { Some(0) } else { None };
+        if outcome.is_none_or(|outcome| outcome == Outcome::Incomplete) {
+            if needs.is_some_and(|child| !state.has(child)) {
+                self.progress(DONE);
+            }
+            if outcome.is_some() {
+                return;
+            }
+        }
+        if needs.is_none_or(|child| state.has(child)) {
+            self.progress(SEEN);
+        }
+        if progress & SEEN == 0 {
+            return;
+        }
+        let again = progress & LOST != 0;
+        let mut with = state;
+        with.store(manifest);
+        match tag {
+            None if progress & DONE == 0 || again => {
+                self.add(with, (progress | STORED | DONE) & !LOST, Removed::default());
+            }
+            None => {}
+            Some(tag) => {
+                if progress & STORED == 0 || again {
+                    // After a loss it has to set the tag again, too.
+                    let kept = if again { progress & !DONE } else { progress };
+                    self.add(with, kept | STORED, Removed::default());
+                }
+                if progress & DONE == 0 || again {
+                    let mut tagged = with;
+                    tagged.tags[usize::from(tag)] = manifest;
+                    self.add(tagged, (progress | STORED | DONE) & !LOST, Removed::default());
+                    if outcome.is_none() {
+                        // The manifest was taken away before the tag was set, and the push failed before it noticed.
+                        let mut tagged = state;
+                        tagged.tags[usize::from(tag)] = manifest;
+                        self.add(tagged, (progress | STORED | DONE) & !LOST, Removed::default());
+                    }
+                }
+            }
+        }
+    }
+
+    /// One of the tags that point at the manifest, whichever.
+    fn untag_any(&mut self, manifest: u8) {
+        let tags = self.state.tags;
+        for tag in (0..TAGS as u8).filter(|tag| tags[usize::from(*tag)] == manifest) {
+            self.untag(tag, 0);
+        }
+    }
+
+    fn untag(&mut self, tag: u8, bits: u8) {
+        let mut without = self.state;
+        without.tags[usize::from(tag)] = ABSENT;
+        let removed = Removed { tags: 1 << tag, manifests: 0 };
+        self.add(without, self.pending.progress | bits, removed);
+    }
+
+    fn delete(&mut self, manifest: u8, may_stop: bool) {
+        let mut without = self.state;
+        without.stored &= !(1 << manifest);
+        let removed = Removed { manifests: 1 << manifest, tags: 0 };
+        if may_stop {
+            self.add(without, self.pending.progress | DONE, removed);
+        }
+        without.tags.iter_mut().filter(|target| **target == manifest).for_each(|target| *target = ABSENT);
+        self.add(without, self.pending.progress | DONE, removed);
+    }
+}
+
+const _: () = assert!(MANIFESTS <= 8 && TAGS <= 8, "sets are bytes");
