@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation, PutMode,
-    RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
+    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -116,6 +116,16 @@ impl<H: Hook> StorageDriver for Hooked<H> {
             inner.delete_all(paths)
         };
         stream::once(begin).flatten().boxed()
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        self.hook.before(Operation::SyncDeletions, paths.first().unwrap_or(&DriverPath::root())).await?;
+        self.inner.sync_deletions(paths).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.hook.before(Operation::Check, &DriverPath::root()).await?;
+        self.inner.check().await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

@@ -12,8 +12,8 @@ use futures::{StreamExt, TryStreamExt};
 use rand::Rng;
 use rand::rngs::StdRng;
 use sampan_driver::{
-    ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use sampan_engine::layout::Entry;
 use url::Url;
@@ -219,6 +219,15 @@ impl StorageDriver for Slow {
                 driver.attempt(Operation::DeleteAll, &path, deleting).await
             }
         })
+    }
+
+    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
+        let path = paths.first().cloned().unwrap_or_else(DriverPath::root);
+        self.attempt(Operation::SyncDeletions, &path, self.inner.sync_deletions(paths)).await
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        self.inner.check().await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
