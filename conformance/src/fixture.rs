@@ -17,7 +17,7 @@ use crate::process::{act_elsewhere, next_fixture};
 #[derive(Clone)]
 pub struct Fixture {
     /// Makes a place for an empty store, or tells of the one of that name, which another process has made.
-    make: Arc<dyn Fn(Option<&str>) -> Result<Place, Failed> + Send + Sync>,
+    make: Make,
     number: usize,
     wraps: Vec<Wrap>,
     ignored: Option<String>,
@@ -256,6 +256,8 @@ struct Place {
     dir: Option<TempDir>,
     empty_on_dispose: bool,
 }
+
+type Make = Arc<dyn Fn(Option<&str>) -> Result<Place, Failed> + Send + Sync>;
 
 type Opening = BoxFuture<'static, Result<Arc<dyn StorageDriver>, Failed>>;
 

@@ -8,10 +8,11 @@
 
 use std::fs;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context as TaskContext, Poll};
 
 use futures::TryStreamExt;
+use futures::future::LocalBoxFuture;
 use sampan_driver::{ByteRange, WriteHint, WriteMode};
 
 use crate::check::ensure;
@@ -25,7 +26,7 @@ async fn no_operation_waits_where_it_is_polled(ctx: Context) -> Result<(), Faile
     for round in 0..ROUNDS {
         let (file, moved) = (format!("/dir/{round}/file"), format!("/moved/{round}/file"));
         let (staged, blob) = (format!("/staged/{round}/data"), format!("/blobs/{round}/data"));
-        let mut operations: Vec<Pin<Box<dyn Future<Output = Result<(), Failed>>>>> = vec![
+        let mut operations: Vec<LocalBoxFuture<'_, Result<(), Failed>>> = vec![
             Box::pin(ctx.put(&file, content.clone())),
             Box::pin(async { Ok(ctx.create(&format!("/created/{round}"), "content").await?) }),
             Box::pin(async { ctx.get(&file).await.map(drop) }),
