@@ -136,7 +136,7 @@ fn rows() -> Vec<Row> {
 fn one_failure_of_the_line_or_the_store_is_no_failure_of_a_push_or_a_pull() {
     in_four_places(&rows(), |place, (key, sort, fault)| {
         let content = random(SIZE);
-        place.line.fail_at(key, *sort, *fault, 1);
+        place.line.fail_at(*key, *sort, *fault, 1);
         let failures = place.push(&content);
         assert!(failures.is_empty(), "{fault:?} of {sort:?} {key}: {failures:?}");
         place.pull(&content);

@@ -88,7 +88,7 @@ struct Shared {
 
 struct Trouble {
     sort: Sort,
-    key: &'static str,
+    key: String,
     fault: Fault,
     times: usize,
 }
@@ -142,9 +142,9 @@ impl BadLine {
         self.fail_at("", sort, fault, times);
     }
 
-    /// The same for those whose key has `key` in it.
-    pub(crate) fn fail_at(&self, key: &'static str, sort: Sort, fault: Fault, times: usize) {
-        self.shared.troubles.lock().unwrap().push(Trouble { sort, key, fault, times });
+    /// The same for those whose key has `key` in it; for deletions of many, one of whose keys has.
+    pub(crate) fn fail_at(&self, key: impl Into<String>, sort: Sort, fault: Fault, times: usize) {
+        self.shared.troubles.lock().unwrap().push(Trouble { sort, key: key.into(), fault, times });
     }
 
     /// From now on `per_mille` of all requests go wrong, each in a way drawn by `rng`.
@@ -182,12 +182,19 @@ impl Shared {
     async fn hand_on(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let (sort, is_head) = (sort(&request), request.method() == Method::HEAD);
         let key = request.uri().path().to_owned();
-        let fault = self.fault(sort, &key);
+        let (head, body) = request.into_parts();
+        let (mut body, mut keys) = (body.boxed_unsync(), key.clone());
+        if sort == Sort::Delete {
+            // The keys of a deletion of many are in its body.
+            let listed = body.collect().await.map_err(|_| Cut)?.to_bytes();
+            keys.push_str(&String::from_utf8_lossy(&listed));
+            body = Full::new(listed).map_err(|never| match never {}).boxed_unsync();
+        }
+        let fault = self.fault(sort, &keys);
         self.seen.lock().unwrap().push((sort, key));
         if fault == Some(Fault::CutAtOnce) {
             return Err(Cut);
         }
-        let (head, mut body) = request.into_parts();
         if fault == Some(Fault::CutInRequest) {
             // Some of it was read, if there is any.
             let _ = body.frame().await;
@@ -267,7 +274,7 @@ impl Shared {
         }
         let mut troubles = self.troubles.lock().unwrap();
         let concerns =
-            |trouble: &Trouble| [Sort::Any, sort].contains(&trouble.sort) && key.contains(trouble.key);
+            |trouble: &Trouble| [Sort::Any, sort].contains(&trouble.sort) && key.contains(&trouble.key);
         let index = troubles.iter().position(concerns)?;
         let fault = troubles[index].fault;
         troubles[index].times -= 1;
