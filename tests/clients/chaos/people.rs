@@ -69,7 +69,10 @@ fn push(world: &World, client: &mut Client, key: &Key, rng: &mut StdRng) -> Resu
                 201 => {}
                 503 => return Ok(()),
                 // The store has lost the upload, or it ended in a request whose answer was lost.
-                404 | 409 | 500 if world.place.is_stormy() => return Ok(count(&world.counts.interrupted)),
+                404 | 409 | 500 if world.place.is_stormy() => {
+                    count(&world.counts.interrupted);
+                    return Ok(());
+                }
                 status => {
                     world.fail(format!("an upload to {repository} was answered {status}"));
                     return Ok(());
@@ -235,7 +238,7 @@ pub(super) fn skopeo(world: &World, number: u64, mut rng: StdRng) {
         match copy(&remote, &format!("dir:{}", copied.display())) {
             Ok(()) => count(&world.counts.by_skopeo),
             Err(words) if lives() && !world.place.is_stormy() => {
-                world.fail(format!("skopeo cannot pull: {words}"))
+                world.fail(format!("skopeo cannot pull: {words}"));
             }
             Err(_) => count(&world.counts.interrupted),
         }
