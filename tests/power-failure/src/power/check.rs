@@ -1,0 +1,310 @@
+//! The checks of one disk as a power failure left it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::ledger::{Expectation, Key, Ledger};
+use crate::client::{Client, Way, blob_path, manifest_path};
+use crate::content::{Library, digest};
+use crate::registry::{Setup, Subject};
+
+/// Uploads that are resumed at each point, and images that are pushed again.
+const MOST_RESUMED: usize = 8;
+const MOST_PUSHED_AGAIN: usize = 4;
+
+/// What was wrong, and how much was looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// A short name of the kind, and what was seen.
+    pub(crate) violations: Vec<(&'static str, String)>,
+    /// Blobs, manifests and tags that had to be there.
+    pub(crate) required: usize,
+    pub(crate) resumed: usize,
+    pub(crate) refused: usize,
+}
+
+impl Findings {
+    fn add(&mut self, kind: &'static str, what: String) {
+        self.violations.push((kind, what));
+    }
+}
+
+/// Starts the registry over `root`, which a power failure at `position` has left, and asks it for everything.
+pub(crate) fn check(
+    subject: &Subject,
+    root: &Path,
+    scratch: &Path,
+    ledger: &Ledger,
+    position: u64,
+) -> Result<Findings> {
+    let expected = ledger.expectation(position);
+    let mut findings = Findings::default();
+    expire_lease(root)?;
+    if !subject.is_peer {
+        collect(subject, root, scratch, true, &mut findings)?;
+    }
+
+    let registry = match subject.start(root, scratch, Setup::default()) {
+        Ok(registry) => registry,
+        Err(error) => {
+            findings.add("start", format!("{error:#}"));
+            return Ok(findings);
+        }
+    };
+    let mut look = Look {
+        client: &registry.client,
+        library: &ledger.library,
+        served: BTreeMap::new(),
+        findings: &mut findings,
+    };
+    look.at_everything(&expected, ledger.is_collected);
+    for upload in expected.uploads.values().take(MOST_RESUMED) {
+        look.resume(upload);
+    }
+    let mut pushed = Vec::new();
+    for (repository, image) in expected.in_flight.iter().take(MOST_PUSHED_AGAIN) {
+        look.heal(repository, image);
+        pushed.push((repository.clone(), image.clone()));
+    }
+    registry.kill()?;
+    if subject.is_peer {
+        return Ok(findings);
+    }
+
+    collect(subject, root, scratch, false, &mut findings)?;
+    let registry = subject.start(root, scratch, Setup::default()).context("after the collection")?;
+    let mut look = Look {
+        client: &registry.client,
+        library: &ledger.library,
+        served: BTreeMap::new(),
+        findings: &mut findings,
+    };
+    look.at_tags(&expected, "collected");
+    for key in &pushed {
+        look.at_image(key, "collected");
+    }
+    registry.kill()?;
+    Ok(findings)
+}
+
+/// A collector that the power failure has killed counts as alive for two minutes; here they have passed.
+pub(crate) fn expire_lease(root: &Path) -> Result<()> {
+    let path = root.join("docker/registry/sampan/gc/run");
+    let Ok(content) = fs::read(&path) else { return Ok(()) };
+    match serde_json::from_slice::<serde_json::Value>(&content) {
+        Ok(mut notice) if notice.get("expires_ms").is_some() => {
+            notice["expires_ms"] = 0.into();
+            fs::write(&path, notice.to_string())?;
+        }
+        _ => fs::remove_file(&path)?,
+    }
+    Ok(())
+}
+
+fn collect(
+    subject: &Subject,
+    root: &Path,
+    scratch: &Path,
+    is_dry: bool,
+    findings: &mut Findings,
+) -> Result<()> {
+    let (code, output) = subject.collect(root, scratch, is_dry)?;
+    if code != 0 {
+        let lines: Vec<&str> = output.lines().filter(|line| !line.is_empty()).collect();
+        let tail = lines[lines.len().saturating_sub(6)..].join(" | ");
+        let kind = if is_dry { "garbage-collect --dry-run fails" } else { "garbage-collect fails" };
+        findings.add(kind, format!("code {code}: {tail}"));
+    }
+    Ok(())
+}
+
+/// A look at what a registry serves.
+pub(crate) struct Look<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) library: &'a Library,
+    /// What was asked for already, and whether it is there.
+    pub(crate) served: BTreeMap<Key, bool>,
+    pub(crate) findings: &'a mut Findings,
+}
+
+impl Look<'_> {
+    fn at_everything(&mut self, expected: &Expectation, is_collected: bool) {
+        for key in &expected.known {
+            let is_required = expected.blobs.contains(key) || expected.manifests.contains(key);
+            self.findings.required += usize::from(is_required);
+            let is_there = self.serves(key);
+            if is_required && !is_there {
+                let kind = if self.library.manifest(&key.1).is_some() { "lost manifest" } else { "lost blob" };
+                self.findings.add(kind, format!("{}@{}", key.0, key.1));
+            }
+        }
+        for key in &expected.known {
+            if self.library.manifest(&key.1).is_some() && self.serves(key) {
+                let kind = if is_collected { "incomplete manifest (may be untagged)" } else { "incomplete manifest" };
+                self.is_complete(key, kind);
+            }
+        }
+        self.at_tags(expected, "power failure");
+        self.at_lists(expected);
+    }
+
+    /// Whether content is served; wrong bytes and errors are findings.
+    pub(crate) fn serves(&mut self, key: &Key) -> bool {
+        if let Some(known) = self.served.get(key) {
+            return *known;
+        }
+        let (repository, digest) = key;
+        let path = match self.library.manifest(digest) {
+            Some(_) => manifest_path(repository, digest),
+            None => blob_path(repository, digest),
+        };
+        let is_there = match self.client.get(&path) {
+            Ok(answer) if answer.status == 200 => {
+                if answer.body != self.library.bytes(digest) {
+                    self.findings.add("wrong bytes", path);
+                }
+                true
+            }
+            Ok(answer) if answer.status == 404 => false,
+            Ok(answer) => {
+                self.findings.add("error", format!("{path}: {}", answer.status));
+                false
+            }
+            Err(error) => {
+                self.findings.add("error", format!("{path}: {error:#}"));
+                false
+            }
+        };
+        self.served.insert(key.clone(), is_there);
+        is_there
+    }
+
+    /// Whether everything below a manifest is served.
+    fn is_complete(&mut self, (repository, image): &Key, kind: &'static str) -> bool {
+        let (manifests, blobs) = self.library.closure(image);
+        for digest in manifests.into_iter().chain(blobs) {
+            if !self.serves(&(repository.clone(), digest.clone())) {
+                self.findings.add(kind, format!("{repository}@{image} lacks {digest}"));
+                return false;
+            }
+        }
+        true
+    }
+
+    pub(crate) fn at_image(&mut self, key: &Key, when: &'static str) {
+        self.is_complete(key, if when == "collected" { "collected a live image" } else { "incomplete image" });
+    }
+
+    /// Every tag points where it may, and what it points at is complete.
+    fn at_tags(&mut self, expected: &Expectation, when: &'static str) {
+        for ((repository, tag), states) in &expected.tags {
+            if states.is_excused {
+                continue;
+            }
+            self.findings.required += usize::from(!states.may_be_absent);
+            match self.client.get(&manifest_path(repository, tag)) {
+                Ok(answer) if answer.status == 200 => {
+                    let found = digest(&answer.body);
+                    if states.digests.contains(&found) {
+                        self.at_image(&(repository.clone(), found), when);
+                    } else {
+                        self.findings.add("tag points elsewhere", format!("{repository}:{tag} at {found}"));
+                    }
+                }
+                Ok(answer) if answer.status == 404 && states.may_be_absent => {}
+                Ok(answer) if answer.status == 404 => {
+                    self.findings.add("lost tag", format!("{repository}:{tag} ({when})"));
+                }
+                Ok(answer) => {
+                    self.findings.add("error", format!("{repository}:{tag}: {}", answer.status));
+                }
+                Err(error) => self.findings.add("error", format!("{repository}:{tag}: {error:#}")),
+            }
+        }
+    }
+
+    /// What is listed is there.
+    fn at_lists(&mut self, expected: &Expectation) {
+        let repositories: std::collections::BTreeSet<&str> =
+            expected.known.iter().map(|(repository, _)| repository.as_str()).collect();
+        for repository in repositories {
+            let Ok(answer) = self.client.get(&format!("/v2/{repository}/tags/list")) else { continue };
+            let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            for tag in list["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str()) {
+                if self.client.get(&manifest_path(repository, tag)).is_ok_and(|answer| answer.status == 404) {
+                    self.findings.add("listed tag is 404", format!("{repository}:{tag}"));
+                }
+            }
+        }
+    }
+
+    /// Goes on with an upload as its client does. It ends right, or the client learns that it has to begin again.
+    fn resume(&mut self, upload: &super::ledger::Upload) {
+        let super::ledger::Upload { location, repository, digest } = upload;
+        let bytes = self.library.bytes(digest);
+        let key = (repository.clone(), digest.clone());
+        match self.client.get(location) {
+            Ok(status) if status.is_success() => {
+                let offset = status.offset();
+                let location = status.location.as_ref().unwrap_or(location);
+                let rest = bytes.get(offset..).unwrap_or_default();
+                match self.client.finish(location, digest, rest) {
+                    Ok(answer) if answer.status == 201 => {
+                        self.findings.resumed += 1;
+                        self.served.remove(&key);
+                        match self.client.get(&blob_path(repository, digest)) {
+                            Ok(answer) if answer.status == 200 && answer.body == bytes => {}
+                            Ok(answer) => self.findings.add(
+                                "resumed upload is 201 for wrong bytes",
+                                format!("{location} from {offset}: GET is {}", answer.status),
+                            ),
+                            Err(error) => self.findings.add("error", format!("{location}: {error:#}")),
+                        }
+                    }
+                    Ok(answer) if answer.status < 500 => self.findings.refused += 1,
+                    Ok(answer) => {
+                        let text = String::from_utf8_lossy(&answer.body).into_owned();
+                        self.findings.add("error", format!("{location}: PUT is {} {text}", answer.status));
+                    }
+                    Err(error) => self.findings.add("error", format!("{location}: {error:#}")),
+                }
+            }
+            Ok(answer) if answer.status < 500 => {}
+            Ok(answer) => self.findings.add("error", format!("{location}: GET is {}", answer.status)),
+            Err(error) => self.findings.add("error", format!("{location}: {error:#}")),
+        }
+        // Whatever came of it, the next push makes it right.
+        self.push_blob(&key, &bytes);
+    }
+
+    fn push_blob(&mut self, key: &Key, bytes: &[u8]) {
+        let (repository, digest) = key;
+        if !self.client.has_blob(repository, digest).unwrap_or(false) {
+            match self.client.push_blob(repository, digest, bytes, Way::Put) {
+                Ok(answer) if answer.is_success() => {}
+                Ok(answer) => {
+                    self.findings.add("a push does not heal", format!("{repository}@{digest}: {}", answer.status));
+                }
+                Err(error) => self.findings.add("a push does not heal", format!("{error:#}")),
+            }
+        }
+        self.served.remove(key);
+        if !self.serves(key) {
+            self.findings.add("a push does not heal", format!("{repository}@{digest} is not there"));
+        }
+    }
+
+    /// Pushes an image again whose push the failure interrupted.
+    fn heal(&mut self, repository: &str, image: &str) {
+        // The tag is none that anything is expected of.
+        if let Err(error) = self.client.push_image(self.library, repository, image, "healed") {
+            self.findings.add("a push does not heal", format!("{error:#}"));
+            return;
+        }
+        self.served.clear();
+        self.at_image(&(repository.to_owned(), image.to_owned()), "pushed again");
+    }
+}

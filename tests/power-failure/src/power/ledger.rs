@@ -1,0 +1,222 @@
+//! What the clients did and were told, and what must be there after a power failure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::Library;
+
+/// Everything that happened during a recording.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Ledger {
+    pub(crate) library: Library,
+    pub(crate) events: Vec<Event>,
+    /// A collector was running: only what a tag holds must be there.
+    pub(crate) is_collected: bool,
+    /// The position at which the clients ended.
+    pub(crate) end: u64,
+}
+
+/// One request, or one push of several.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Event {
+    /// Positions of the disk before the request and after its answer.
+    pub(crate) before: u64,
+    pub(crate) after: u64,
+    /// The same on a clock that orders all requests.
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+    /// Whether the answer was a success; anything else may have had its effect or not.
+    pub(crate) is_acknowledged: bool,
+    /// It took longer than what a collector that runs grants to a client.
+    pub(crate) is_slow: bool,
+    pub(crate) deed: Deed,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) enum Deed {
+    /// A blob was uploaded or mounted.
+    AddBlob { repository: String, digest: String },
+    DeleteBlob { repository: String, digest: String },
+    /// A manifest was put under its digest, or under a tag.
+    AddManifest { repository: String, digest: String, tag: Option<String> },
+    /// A manifest was deleted, and with it the tags that point at it.
+    DeleteManifest { repository: String, digest: String },
+    DeleteTag { repository: String, tag: String },
+    /// An upload has so many bytes.
+    Chunk { repository: String, location: String, digest: String, len: usize },
+    /// An upload was ended.
+    Finish { repository: String, location: String },
+}
+
+/// A repository and what is in it.
+pub(crate) type Key = (String, String);
+
+/// What must and what may be there.
+#[derive(Debug, Default)]
+pub(crate) struct Expectation {
+    pub(crate) blobs: BTreeSet<Key>,
+    pub(crate) manifests: BTreeSet<Key>,
+    pub(crate) tags: BTreeMap<Key, TagStates>,
+    /// Everything that a client has ever tried to add.
+    pub(crate) known: BTreeSet<Key>,
+    /// Uploads under way, by the path of their location.
+    pub(crate) uploads: BTreeMap<String, Upload>,
+    /// Images that were being pushed: repository, digest.
+    pub(crate) in_flight: BTreeSet<Key>,
+}
+
+/// An upload that was not ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    pub(crate) location: String,
+    pub(crate) repository: String,
+    pub(crate) digest: String,
+}
+
+/// Where a tag may point.
+#[derive(Debug, Default)]
+pub(crate) struct TagStates {
+    pub(crate) digests: BTreeSet<String>,
+    pub(crate) may_be_absent: bool,
+    /// The collector may have taken what a client was slow to refer to.
+    pub(crate) is_excused: bool,
+}
+
+impl Event {
+    fn is_acknowledged_at(&self, position: u64) -> bool {
+        self.is_acknowledged && self.after <= position
+    }
+
+    fn has_begun_at(&self, position: u64) -> bool {
+        self.before <= position
+    }
+
+    /// Whether it was over when the other began.
+    fn precedes(&self, other: &Self) -> bool {
+        self.ended < other.began
+    }
+}
+
+impl Ledger {
+    /// What a power failure at `position` must have left.
+    pub(crate) fn expectation(&self, position: u64) -> Expectation {
+        let mut expected = Expectation::default();
+        let begun: Vec<&Event> = self.events.iter().filter(|event| event.has_begun_at(position)).collect();
+        for event in &begun {
+            self.note(event, position, &begun, &mut expected);
+        }
+        for (key, tag) in tag_events(&begun) {
+            let states = tag_states(&tag, position);
+            expected.tags.insert(key, states);
+        }
+        for event in &begun {
+            match &event.deed {
+                Deed::Finish { location, .. } => {
+                    expected.uploads.remove(path_of(location));
+                }
+                Deed::AddManifest { repository, digest, .. } if event.after > position => {
+                    expected.in_flight.insert((repository.clone(), digest.clone()));
+                }
+                _ => {}
+            }
+        }
+        expected
+    }
+
+    fn note(&self, event: &Event, position: u64, begun: &[&Event], expected: &mut Expectation) {
+        match &event.deed {
+            Deed::AddBlob { repository, digest } => {
+                let key = (repository.clone(), digest.clone());
+                expected.known.insert(key.clone());
+                let deleted = |other: &&Event| matches!(&other.deed, Deed::DeleteBlob { repository: r, digest: d } if r == repository && d == digest);
+                let is_deleted = begun.iter().any(|other| deleted(other) && !other.precedes(event));
+                if event.is_acknowledged_at(position) && !is_deleted && !self.is_collected {
+                    expected.blobs.insert(key);
+                }
+            }
+            Deed::AddManifest { repository, digest, .. } => {
+                let key = (repository.clone(), digest.clone());
+                expected.known.insert(key.clone());
+                let deleted = |other: &&Event| matches!(&other.deed, Deed::DeleteManifest { repository: r, digest: d } if r == repository && d == digest);
+                let is_deleted = begun.iter().any(|other| deleted(other) && !other.precedes(event));
+                if event.is_acknowledged_at(position) && !is_deleted && !self.is_collected {
+                    expected.manifests.insert(key);
+                }
+            }
+            Deed::Chunk { repository, location, digest, .. } => {
+                let (location, repository, digest) = (location.clone(), repository.clone(), digest.clone());
+                let path = path_of(&location).to_owned();
+                expected.uploads.insert(path, Upload { location, repository, digest });
+            }
+            Deed::DeleteBlob { .. }
+            | Deed::DeleteManifest { .. }
+            | Deed::DeleteTag { .. }
+            | Deed::Finish { .. } => {}
+        }
+    }
+}
+
+/// The events that concern each tag: those that set it, and those that may have removed it.
+fn tag_events<'a>(begun: &[&'a Event]) -> BTreeMap<Key, Vec<(&'a Event, Option<&'a str>)>> {
+    let mut tags: BTreeMap<Key, Vec<(&Event, Option<&str>)>> = BTreeMap::new();
+    for event in begun {
+        if let Deed::AddManifest { repository, digest, tag: Some(tag) } = &event.deed {
+            tags.entry((repository.clone(), tag.clone())).or_default().push((event, Some(digest)));
+        }
+    }
+    for ((repository, tag), events) in &mut tags {
+        let mut removals = Vec::new();
+        for event in begun {
+            let removes = match &event.deed {
+                Deed::DeleteTag { repository: r, tag: t } => r == repository && t == tag,
+                Deed::DeleteManifest { repository: r, digest } => {
+                    r == repository && may_show(events, digest, event)
+                }
+                _ => false,
+            };
+            if removes {
+                removals.push((*event, None));
+            }
+        }
+        events.extend(removals);
+    }
+    tags
+}
+
+/// Whether a tag may have pointed at `digest` when `removal` looked.
+fn may_show(sets: &[(&Event, Option<&str>)], digest: &str, removal: &Event) -> bool {
+    let is_replaced = |set: &Event| {
+        let between = |other: &Event| other.is_acknowledged && set.precedes(other) && other.precedes(removal);
+        sets.iter().any(|(other, _)| between(other))
+    };
+    sets.iter().any(|(set, shown)| *shown == Some(digest) && !removal.precedes(set) && !is_replaced(set))
+}
+
+fn path_of(location: &str) -> &str {
+    location.split('?').next().unwrap_or(location)
+}
+
+/// A tag shows what was done last; of what was done at once, any may be the last.
+fn tag_states(events: &[(&Event, Option<&str>)], position: u64) -> TagStates {
+    let superseded = |event: &Event, by_any: bool| {
+        events.iter().any(|(other, set)| {
+            (by_any || set.is_some()) && other.is_acknowledged_at(position) && event.precedes(other)
+        })
+    };
+    let mut states = TagStates::default();
+    let is_set = events.iter().any(|(event, set)| set.is_some() && event.is_acknowledged_at(position));
+    states.may_be_absent = !is_set;
+    for (event, set) in events {
+        match set {
+            // What was deleted may come back, what was replaced may not.
+            Some(digest) if !superseded(event, false) => {
+                states.digests.insert((*digest).to_owned());
+                states.is_excused |= event.is_slow;
+            }
+            None if !superseded(event, true) => states.may_be_absent = true,
+            Some(_) | None => {}
+        }
+    }
+    states
+}

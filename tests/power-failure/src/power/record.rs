@@ -1,0 +1,137 @@
+//! Recording what a registry writes to its disk while clients use it.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rand::Rng;
+use rustix::fs::Advice;
+
+use super::device::FileSystem;
+use super::disk::{Disk, FILE};
+use super::recording::{Recording, copy_sparsely};
+use super::workload::{Worker, World};
+use crate::registry::{Setup, Subject};
+
+/// How a recording is made. One client shows syncs that are missing: of several, each syncs for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Variant {
+    pub(crate) name: &'static str,
+    workers: u64,
+    grace: Option<Duration>,
+    duration: Duration,
+}
+
+const GRACE: Option<Duration> = Some(Duration::from_secs(3));
+
+pub(crate) const VARIANTS: [Variant; 4] = [
+    Variant { name: "one client", workers: 1, grace: None, duration: Duration::from_secs(5) },
+    Variant {
+        name: "three clients and a collector",
+        workers: 3,
+        grace: GRACE,
+        duration: Duration::from_secs(24),
+    },
+    Variant { name: "three clients", workers: 3, grace: None, duration: Duration::from_secs(6) },
+    Variant {
+        name: "one client and a collector",
+        workers: 1,
+        grace: GRACE,
+        duration: Duration::from_secs(24),
+    },
+];
+
+/// Makes a new file system below `scratch` and records a registry on it.
+pub(crate) fn record(
+    file_system: FileSystem,
+    subject: &Subject,
+    variant: Variant,
+    seed: u64,
+    scratch: &Path,
+) -> Result<Recording> {
+    let (base, live) = (scratch.join("base.img"), scratch.join("live.img"));
+    file_system.make(&base)?;
+    copy_sparsely(&base, &live)?;
+    let below = scratch.join("disk");
+    fs::create_dir_all(&below)?;
+    let disk = Disk::mount(OpenOptions::new().read(true).write(true).open(&live)?, &below)?;
+    let mount = file_system.mount(&below.join(FILE), &scratch.join("mnt"))?;
+    mount.use_direct_io()?;
+
+    let root = mount.directory.join("registry");
+    // In a process of its own, as everything that may wait for the recording disk, which is served here.
+    let made = Command::new("mkdir").arg(&root).status()?;
+    anyhow::ensure!(made.success(), "{} cannot be made", root.display());
+    let registry = subject.start(&root, scratch, Setup { grace: variant.grace, mutated: true })?;
+    let write_out = WriteOut::start(&root)?;
+    let world = World::new(registry.client.clone(), disk.position(), variant.grace);
+    let deadline = Instant::now() + variant.duration;
+    thread::scope(|scope| {
+        for number in 0..variant.workers {
+            let mut worker = Worker::new(&world, seed.wrapping_mul(31).wrapping_add(number));
+            scope.spawn(move || worker.run(deadline));
+        }
+    });
+    let ledger = world.into_ledger();
+    drop(write_out);
+    registry.kill()?;
+    mount.unmount()?;
+    let log = disk.unmount()?;
+    fs::remove_file(&live)?;
+    Ok(Recording { base, file_system: file_system.name.to_owned(), log, ledger })
+}
+
+/// A process that has uploads written out early, as the kernel does after half a minute or when memory is short.
+struct WriteOut(Child);
+
+impl WriteOut {
+    fn start(root: &Path) -> Result<Self> {
+        let child = Command::new(std::env::current_exe()?)
+            .arg("write-out")
+            .arg(root)
+            .stdin(Stdio::null())
+            .spawn()
+            .context("the process that writes out cannot be started")?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for WriteOut {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// Starts to write out some of the staged files below `root`, again and again.
+pub(crate) fn write_out(root: &Path) -> ! {
+    let mut rng = rand::rng();
+    loop {
+        let mut todo = vec![root.to_owned()];
+        while let Some(directory) = todo.pop() {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    todo.push(path);
+                } else if is_staged(&path) && rng.random_bool(0.5) {
+                    start_writing(&path);
+                }
+            }
+        }
+        thread::sleep(Duration::from_millis(25));
+    }
+}
+
+fn is_staged(path: &PathBuf) -> bool {
+    path.file_name().is_some_and(|name| name == "data")
+        && path.components().any(|component| component.as_os_str() == "_uploads")
+}
+
+fn start_writing(path: &Path) {
+    let Ok(file) = fs::File::open(path) else { return };
+    // The kernel starts to write dirty pages that it is told to drop, and waits for none of them.
+    _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+}

@@ -1,0 +1,261 @@
+//! What a disk was asked for, and the disk as a power failure leaves it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::disk::zero;
+use super::ledger::Ledger;
+
+/// One request that the disk has completed.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    /// How many requests were complete when this one came. What a flush found complete is on the platter when it ends.
+    pub(crate) submitted: u64,
+    pub(crate) offset: u64,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Write(Vec<u8>),
+    Zero(u64),
+    Flush,
+}
+
+/// Everything that is needed to make the disk of any moment.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    /// The disk before the first request.
+    pub(crate) base: PathBuf,
+    pub(crate) file_system: String,
+    pub(crate) log: Vec<Record>,
+    pub(crate) ledger: Ledger,
+}
+
+impl Recording {
+    /// Saves everything into `directory`.
+    pub(crate) fn keep(&self, directory: &Path) -> Result<()> {
+        fs::create_dir_all(directory)?;
+        copy_sparsely(&self.base, &directory.join("base.img"))?;
+        fs::write(directory.join("ledger.json"), serde_json::to_vec(&self.ledger)?)?;
+        fs::write(directory.join("file-system"), &self.file_system)?;
+        let mut file = BufWriter::new(File::create(directory.join("log"))?);
+        for record in &self.log {
+            let (code, len, data): (u8, u64, &[u8]) = match &record.kind {
+                Kind::Write(data) => (0, data.len() as u64, data),
+                Kind::Zero(len) => (1, *len, &[]),
+                Kind::Flush => (2, 0, &[]),
+            };
+            file.write_all(&[code])?;
+            for number in [record.submitted, record.offset, len] {
+                file.write_all(&number.to_le_bytes())?;
+            }
+            file.write_all(data)?;
+        }
+        Ok(file.flush()?)
+    }
+
+    /// Reads what [`Self::keep`] has saved.
+    pub(crate) fn load(directory: &Path) -> Result<Self> {
+        let path = directory.join("log");
+        let mut file = BufReader::new(File::open(&path).with_context(|| path.display().to_string())?);
+        let mut log = Vec::new();
+        loop {
+            let mut code = [0; 1];
+            if file.read(&mut code)? == 0 {
+                break;
+            }
+            let mut numbers = [0; 3];
+            for number in &mut numbers {
+                let mut bytes = [0; 8];
+                file.read_exact(&mut bytes)?;
+                *number = u64::from_le_bytes(bytes);
+            }
+            let [submitted, offset, len] = numbers;
+            let kind = match code[0] {
+                0 => {
+                    let mut data = vec![0; usize::try_from(len)?];
+                    file.read_exact(&mut data)?;
+                    Kind::Write(data)
+                }
+                1 => Kind::Zero(len),
+                2 => Kind::Flush,
+                other => bail!("{}: {other} is no kind of record", path.display()),
+            };
+            log.push(Record { submitted, offset, kind });
+        }
+        Ok(Self {
+            base: directory.join("base.img"),
+            file_system: fs::read_to_string(directory.join("file-system"))?,
+            log,
+            ledger: serde_json::from_slice(&fs::read(directory.join("ledger.json"))?)?,
+        })
+    }
+}
+
+/// Which of the writes that no flush has covered are on the platter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mode {
+    None,
+    All,
+    /// The first of them.
+    Prefix,
+    /// Each or not.
+    Random,
+    /// Each piece of 4 KiB or not.
+    Torn,
+}
+
+pub(crate) const MODES: [(&str, Mode); 5] = [
+    ("none", Mode::None),
+    ("all", Mode::All),
+    ("prefix", Mode::Prefix),
+    ("random", Mode::Random),
+    ("torn", Mode::Torn),
+];
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        MODES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// A power failure: when, and what of the unflushed writes is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// So many requests were complete.
+    pub(crate) position: u64,
+    pub(crate) mode: Mode,
+    pub(crate) seed: u64,
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.position, self.mode.name(), self.seed)
+    }
+}
+
+impl std::str::FromStr for Cut {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let [position, mode, seed] = parts[..] else { bail!("a cut is POSITION:MODE:SEED, not {text}") };
+        let Some((_, mode)) = MODES.iter().find(|(name, _)| *name == mode) else {
+            bail!("{mode} is none of the modes none, all, prefix, random and torn");
+        };
+        Ok(Self { position: position.parse()?, mode: *mode, seed: seed.parse()? })
+    }
+}
+
+/// Makes disks of one recording, in ascending order.
+#[derive(Debug)]
+pub(crate) struct Rebuilder<'a> {
+    recording: &'a Recording,
+    durable: PathBuf,
+    file: File,
+    applied: u64,
+}
+
+impl<'a> Rebuilder<'a> {
+    pub(crate) fn new(recording: &'a Recording, scratch: &Path) -> Result<Self> {
+        let durable = scratch.join("durable.img");
+        copy_sparsely(&recording.base, &durable)?;
+        let file = OpenOptions::new().write(true).open(&durable)?;
+        Ok(Self { recording, durable, file, applied: 0 })
+    }
+
+    /// Writes the disk as `cut` leaves it; returns how many unflushed writes there were.
+    pub(crate) fn rebuild(&mut self, cut: Cut, image: &Path) -> Result<usize> {
+        let log = &self.recording.log;
+        let at = cut.position.min(log.len() as u64);
+        let before = &log[..usize::try_from(at)?];
+        let flushed = before
+            .iter()
+            .filter(|record| matches!(record.kind, Kind::Flush))
+            .map(|flush| flush.submitted)
+            .max()
+            .unwrap_or(0);
+        if flushed < self.applied {
+            bail!("the cut {cut} is before the one that was made last");
+        }
+        for record in &log[usize::try_from(self.applied)?..usize::try_from(flushed)?] {
+            apply(&self.file, record)?;
+        }
+        self.applied = flushed;
+        copy_sparsely(&self.durable, image)?;
+        let image = OpenOptions::new().write(true).open(image)?;
+        let under_way = log[usize::try_from(at)?..].iter().take(512).filter(|record| record.submitted <= at);
+        let unflushed: Vec<&Record> = before[usize::try_from(flushed)?..]
+            .iter()
+            .chain(under_way)
+            .filter(|record| !matches!(record.kind, Kind::Flush))
+            .collect();
+        keep_some(&image, &unflushed, cut)?;
+        Ok(unflushed.len())
+    }
+}
+
+/// For each position, how many writes are complete and not flushed; `only_large` counts those of 64 KiB and more.
+pub(crate) fn unflushed_counts(log: &[Record]) -> BTreeMap<u64, usize> {
+    let (mut flushed, mut counts) = (0, BTreeMap::new());
+    for (index, record) in log.iter().enumerate() {
+        let position = index as u64 + 1;
+        if matches!(record.kind, Kind::Flush) {
+            flushed = flushed.max(record.submitted);
+        }
+        counts.insert(position, usize::try_from(position - flushed).unwrap_or(0));
+    }
+    counts
+}
+
+fn keep_some(image: &File, unflushed: &[&Record], cut: Cut) -> Result<()> {
+    let mut rng = StdRng::seed_from_u64(cut.seed);
+    let odds = rng.random_range(0.1..0.9);
+    let prefix = rng.random_range(0..=unflushed.len());
+    for (index, record) in unflushed.iter().enumerate() {
+        match cut.mode {
+            Mode::None => {}
+            Mode::All => apply(image, record)?,
+            Mode::Prefix if index < prefix => apply(image, record)?,
+            Mode::Random if rng.random_bool(odds) => apply(image, record)?,
+            Mode::Prefix | Mode::Random => {}
+            Mode::Torn => match &record.kind {
+                Kind::Write(data) => {
+                    for (number, piece) in data.chunks(4096).enumerate() {
+                        if rng.random_bool(odds) {
+                            image.write_all_at(piece, record.offset + number as u64 * 4096)?;
+                        }
+                    }
+                }
+                _ => apply(image, record)?,
+            },
+        }
+    }
+    Ok(())
+}
+
+fn apply(image: &File, record: &Record) -> Result<()> {
+    match &record.kind {
+        Kind::Write(data) => image.write_all_at(data, record.offset)?,
+        Kind::Zero(len) => zero(image, record.offset, *len)?,
+        Kind::Flush => {}
+    }
+    Ok(())
+}
+
+pub(crate) fn copy_sparsely(from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cp").args(["--sparse=always", "--"]).arg(from).arg(to).status()?;
+    if !status.success() {
+        bail!("{} cannot be copied to {}", from.display(), to.display());
+    }
+    Ok(())
+}

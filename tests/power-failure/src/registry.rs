@@ -1,0 +1,155 @@
+//! The registry under test: its configuration, its process, its collector.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::client::Client;
+
+/// Which program is tested, and how it is hindered.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) binary: PathBuf,
+    /// Debian's `docker-registry`: other options, no collector of its own.
+    pub(crate) is_peer: bool,
+    /// What `strace -e inject=` does to the registry that is recorded.
+    pub(crate) mutant: Option<String>,
+}
+
+/// A registry that runs; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    child: Child,
+    pub(crate) client: Client,
+    pub(crate) log: PathBuf,
+}
+
+/// How the registry is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Setup {
+    /// The grace of the collector that runs inside; none runs without.
+    pub(crate) grace: Option<Duration>,
+    pub(crate) mutated: bool,
+}
+
+impl Subject {
+    /// Starts the registry over `root`; its configuration and log go to `scratch`.
+    pub(crate) fn start(&self, root: &Path, scratch: &Path, setup: Setup) -> Result<Registry> {
+        // Another process may take the port between here and there.
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.try_start(root, scratch, setup) {
+                Err(error) if attempt >= 3 => return Err(error),
+                Err(_) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_start(&self, root: &Path, scratch: &Path, setup: Setup) -> Result<Registry> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let config = write_config(root, scratch, port, setup)?;
+        let log = scratch.join(format!("registry-{}.log", next_number()));
+        let output = File::create(&log)?;
+        let mut command = match (&self.mutant, setup.mutated) {
+            (Some(injection), true) => {
+                let mut command = Command::new("strace");
+                // With -D the registry is our child, and strace ends when it does.
+                command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("inject={injection}"));
+                command.arg(&self.binary);
+                command
+            }
+            _ => Command::new(&self.binary),
+        };
+        command.arg("serve").arg(&config);
+        let child = command
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .current_dir(scratch)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", self.binary.display()))?;
+        let mut registry = Registry { child, client: Client::new(port), log };
+        let begun = Instant::now();
+        loop {
+            if registry.client.get("/v2/").is_ok_and(|answer| answer.status == 200) {
+                return Ok(registry);
+            }
+            if let Some(status) = registry.child.try_wait()? {
+                bail!("the registry ended ({status}): {}", registry.last_words());
+            }
+            if begun.elapsed() > Duration::from_secs(60) {
+                bail!("the registry does not answer: {}", registry.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Collects garbage with a grace of nothing, as nobody uses the store; returns the exit code and the output.
+    pub(crate) fn collect(&self, root: &Path, scratch: &Path, is_dry: bool) -> Result<(i32, String)> {
+        let config = write_config(root, scratch, 1, Setup::default())?;
+        let mut command = Command::new(&self.binary);
+        command.arg("garbage-collect");
+        if is_dry {
+            command.arg("--dry-run");
+        } else {
+            command.arg("--delete-untagged");
+        }
+        if !self.is_peer {
+            command.args(["--grace", "0s"]);
+        }
+        let output = command.arg(&config).current_dir(scratch).stdin(Stdio::null()).output()?;
+        let text = [output.stdout, output.stderr].concat();
+        let code = output.status.code().unwrap_or(-1);
+        Ok((code, String::from_utf8_lossy(&text).into_owned()))
+    }
+}
+
+impl Registry {
+    /// Ends the process at once, as a power failure does.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    pub(crate) fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join(" | ")
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn write_config(root: &Path, scratch: &Path, port: u16, setup: Setup) -> Result<PathBuf> {
+    let gc = setup.grace.map_or_else(String::new, |grace| {
+        let grace = grace.as_millis();
+        format!("  gc: {{enabled: true, interval: 500ms, grace: {grace}ms, untagged: true}}\n")
+    });
+    let config = format!(
+        "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n{gc}  \
+         maintenance: {{uploadpurging: {{enabled: false}}}}\nhttp: {{addr: '127.0.0.1:{port}', secret: power-failure}}\n",
+        root.display()
+    );
+    let path = scratch.join(format!("config-{}.yml", next_number()));
+    fs::write(&path, config).with_context(|| path.display().to_string())?;
+    Ok(path)
+}
+
+fn next_number() -> usize {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
+}
