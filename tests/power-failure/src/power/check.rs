@@ -66,7 +66,7 @@ pub(crate) fn check(
     }
     let mut pushed = Vec::new();
     for (repository, image) in expected.in_flight.iter().take(MOST_PUSHED_AGAIN) {
-        look.heal(repository, image);
+        look.heal(repository, image, &format!("healed-{}", pushed.len()));
         pushed.push((repository.clone(), image.clone()));
     }
     registry.kill()?;
@@ -137,13 +137,18 @@ impl Look<'_> {
             self.findings.required += usize::from(is_required);
             let is_there = self.serves(key);
             if is_required && !is_there {
-                let kind = if self.library.manifest(&key.1).is_some() { "lost manifest" } else { "lost blob" };
+                let kind =
+                    if self.library.manifest(&key.1).is_some() { "lost manifest" } else { "lost blob" };
                 self.findings.add(kind, format!("{}@{}", key.0, key.1));
             }
         }
         for key in &expected.known {
             if self.library.manifest(&key.1).is_some() && self.serves(key) {
-                let kind = if is_collected { "incomplete manifest (may be untagged)" } else { "incomplete manifest" };
+                let kind = if is_collected {
+                    "incomplete manifest (may be untagged)"
+                } else {
+                    "incomplete manifest"
+                };
                 self.is_complete(key, kind);
             }
         }
@@ -195,7 +200,10 @@ impl Look<'_> {
     }
 
     pub(crate) fn at_image(&mut self, key: &Key, when: &'static str) {
-        self.is_complete(key, if when == "collected" { "collected a live image" } else { "incomplete image" });
+        self.is_complete(
+            key,
+            if when == "collected" { "collected a live image" } else { "incomplete image" },
+        );
     }
 
     /// Every tag points where it may, and what it points at is complete.
@@ -286,7 +294,8 @@ impl Look<'_> {
             match self.client.push_blob(repository, digest, bytes, Way::Put) {
                 Ok(answer) if answer.is_success() => {}
                 Ok(answer) => {
-                    self.findings.add("a push does not heal", format!("{repository}@{digest}: {}", answer.status));
+                    self.findings
+                        .add("a push does not heal", format!("{repository}@{digest}: {}", answer.status));
                 }
                 Err(error) => self.findings.add("a push does not heal", format!("{error:#}")),
             }
@@ -298,9 +307,9 @@ impl Look<'_> {
     }
 
     /// Pushes an image again whose push the failure interrupted.
-    fn heal(&mut self, repository: &str, image: &str) {
-        // The tag is none that anything is expected of.
-        if let Err(error) = self.client.push_image(self.library, repository, image, "healed") {
+    /// The tag is none that anything is expected of.
+    fn heal(&mut self, repository: &str, image: &str, tag: &str) {
+        if let Err(error) = self.client.push_image(self.library, repository, image, tag) {
             self.findings.add("a push does not heal", format!("{error:#}"));
             return;
         }

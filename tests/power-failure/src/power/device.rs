@@ -34,12 +34,7 @@ pub(crate) const FILE_SYSTEMS: [FileSystem; 4] = [
         // An image and its copies have the same identity.
         options: "loop,nouuid",
     },
-    FileSystem {
-        name: "btrfs",
-        kind: "btrfs",
-        make: &["mkfs.btrfs", "-q", "-f", "-K"],
-        options: "loop",
-    },
+    FileSystem { name: "btrfs", kind: "btrfs", make: &["mkfs.btrfs", "-q", "-f", "-K"], options: "loop" },
     FileSystem {
         name: "ext4-writeback",
         kind: "ext4",

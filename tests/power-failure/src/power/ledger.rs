@@ -36,17 +36,41 @@ pub(crate) struct Event {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) enum Deed {
     /// A blob was uploaded or mounted.
-    AddBlob { repository: String, digest: String },
-    DeleteBlob { repository: String, digest: String },
+    AddBlob {
+        repository: String,
+        digest: String,
+    },
+    DeleteBlob {
+        repository: String,
+        digest: String,
+    },
     /// A manifest was put under its digest, or under a tag.
-    AddManifest { repository: String, digest: String, tag: Option<String> },
+    AddManifest {
+        repository: String,
+        digest: String,
+        tag: Option<String>,
+    },
     /// A manifest was deleted, and with it the tags that point at it.
-    DeleteManifest { repository: String, digest: String },
-    DeleteTag { repository: String, tag: String },
+    DeleteManifest {
+        repository: String,
+        digest: String,
+    },
+    DeleteTag {
+        repository: String,
+        tag: String,
+    },
     /// An upload has so many bytes.
-    Chunk { repository: String, location: String, digest: String, len: usize },
+    Chunk {
+        repository: String,
+        location: String,
+        digest: String,
+        len: usize,
+    },
     /// An upload was ended.
-    Finish { repository: String, location: String },
+    Finish {
+        repository: String,
+        location: String,
+    },
 }
 
 /// A repository and what is in it.

@@ -1,7 +1,7 @@
 //! Recording what a registry writes to its disk while clients use it.
 
 use std::fs::{self, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -106,7 +106,7 @@ impl Drop for WriteOut {
     }
 }
 
-/// Starts to write out some of the staged files below `root`, again and again.
+/// Starts to write out some of the files of uploads below `root`, again and again.
 pub(crate) fn write_out(root: &Path) -> ! {
     let mut rng = rand::rng();
     loop {
@@ -116,7 +116,7 @@ pub(crate) fn write_out(root: &Path) -> ! {
                 let path = entry.path();
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     todo.push(path);
-                } else if is_staged(&path) && rng.random_bool(0.5) {
+                } else if is_of_upload(&path) && rng.random_bool(0.5) {
                     start_writing(&path);
                 }
             }
@@ -125,9 +125,9 @@ pub(crate) fn write_out(root: &Path) -> ! {
     }
 }
 
-fn is_staged(path: &PathBuf) -> bool {
-    path.file_name().is_some_and(|name| name == "data")
-        && path.components().any(|component| component.as_os_str() == "_uploads")
+/// Staged data, and the running hash beside them.
+fn is_of_upload(path: &Path) -> bool {
+    path.components().any(|component| component.as_os_str() == "_uploads")
 }
 
 fn start_writing(path: &Path) {

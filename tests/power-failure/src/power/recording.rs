@@ -1,6 +1,5 @@
 //! What a disk was asked for, and the disk as a power failure leaves it.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -193,7 +192,8 @@ impl<'a> Rebuilder<'a> {
         self.applied = flushed;
         copy_sparsely(&self.durable, image)?;
         let image = OpenOptions::new().write(true).open(image)?;
-        let under_way = log[usize::try_from(at)?..].iter().take(512).filter(|record| record.submitted <= at);
+        let under_way =
+            log[usize::try_from(at)?..].iter().take(UNDER_WAY).filter(|record| record.submitted <= at);
         let unflushed: Vec<&Record> = before[usize::try_from(flushed)?..]
             .iter()
             .chain(under_way)
@@ -204,18 +204,37 @@ impl<'a> Rebuilder<'a> {
     }
 }
 
-/// For each position, how many writes are complete and not flushed; `only_large` counts those of 64 KiB and more.
-pub(crate) fn unflushed_counts(log: &[Record]) -> BTreeMap<u64, usize> {
-    let (mut flushed, mut counts) = (0, BTreeMap::new());
+/// Positions at which a power failure hurts most: those with many unflushed writes, and those right after a flush that a
+/// large write has not waited for.
+pub(crate) fn sore_positions(log: &[Record], from: u64, to: u64) -> (Vec<u64>, Vec<u64>) {
+    let (mut flushed, mut unflushed, mut overtaken) = (0, Vec::new(), Vec::new());
     for (index, record) in log.iter().enumerate() {
         let position = index as u64 + 1;
-        if matches!(record.kind, Kind::Flush) {
+        let is_flush = matches!(record.kind, Kind::Flush);
+        if is_flush {
             flushed = flushed.max(record.submitted);
         }
-        counts.insert(position, usize::try_from(position - flushed).unwrap_or(0));
+        if !(from..=to).contains(&position) {
+            continue;
+        }
+        unflushed.push((position - flushed, position));
+        let is_under_way = |later: &&Record| {
+            later.submitted < record.submitted
+                && matches!(&later.kind, Kind::Write(data) if data.len() >= LARGE)
+        };
+        if is_flush && log[index..].iter().take(UNDER_WAY).any(|later| is_under_way(&later)) {
+            overtaken.push(position);
+        }
     }
-    counts
+    unflushed.sort_unstable();
+    let fullest = unflushed.split_off(unflushed.len() - unflushed.len() / 10);
+    (fullest.into_iter().map(|(_, position)| position).collect(), overtaken)
 }
+
+/// More requests than this are never under way at once.
+const UNDER_WAY: usize = 512;
+
+const LARGE: usize = 64 * 1024;
 
 fn keep_some(image: &File, unflushed: &[&Record], cut: Cut) -> Result<()> {
     let mut rng = StdRng::seed_from_u64(cut.seed);

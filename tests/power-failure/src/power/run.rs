@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 use super::check::{Findings, check};
 use super::device::FileSystem;
 use super::record::{VARIANTS, record};
-use super::recording::{Cut, MODES, Mode, Rebuilder, Recording, unflushed_counts};
+use super::recording::{Cut, MODES, Mode, Rebuilder, Recording, sore_positions};
 use crate::isolation::WORK;
 use crate::registry::Subject;
 
@@ -110,9 +110,10 @@ fn run_file_system(file_system: FileSystem, subject: &Subject, options: &Options
         check_cuts(subject, &recording, &cuts, &scratch, &label, &mut summary)?;
         let has_findings = summary.violations() > before;
         if options.keep.is_some() || has_findings {
-            let kept = options.keep.clone().unwrap_or_else(|| {
-                std::env::temp_dir().join(format!("power-failure-{}", options.seed))
-            });
+            let kept = options
+                .keep
+                .clone()
+                .unwrap_or_else(|| std::env::temp_dir().join(format!("power-failure-{}", options.seed)));
             let kept = kept.join(format!("{}-{number}", file_system.name));
             recording.keep(&kept).with_context(|| kept.display().to_string())?;
             println!("{}: the recording is kept in {}", file_system.name, kept.display());
@@ -122,24 +123,19 @@ fn run_file_system(file_system: FileSystem, subject: &Subject, options: &Options
     Ok(summary)
 }
 
-/// Half of the cuts come right after an answer, the others anywhere and where much is unflushed.
+/// Many cuts come right after an answer; the others where it hurts, and anywhere.
 fn choose_cuts(recording: &Recording, points: usize, rng: &mut StdRng) -> Vec<Cut> {
     let ledger = &recording.ledger;
     let first = ledger.events.iter().map(|event| event.before).min().unwrap_or(0);
     let answers: Vec<u64> =
         ledger.events.iter().filter(|event| event.is_acknowledged).map(|event| event.after).collect();
-    let mut counts: Vec<(usize, u64)> = unflushed_counts(&recording.log)
-        .into_iter()
-        .filter(|(position, _)| (first..=ledger.end).contains(position))
-        .map(|(position, count)| (count, position))
-        .collect();
-    counts.sort_unstable();
-    let fullest = &counts[counts.len() - counts.len() / 10..];
+    let (fullest, overtaken) = sore_positions(&recording.log, first, ledger.end);
     let mut cuts: Vec<Cut> = (0..points)
         .map(|_| {
             let position = match rng.random_range(0..10) {
-                0..5 => answers.choose(rng).copied(),
-                5..8 => fullest.choose(rng).map(|(_, position)| *position),
+                0..4 => answers.choose(rng).copied(),
+                4..6 => fullest.choose(rng).copied(),
+                6..9 => overtaken.choose(rng).copied(),
                 _ => None,
             };
             let position = position.unwrap_or_else(|| rng.random_range(first..=ledger.end.max(first)));
