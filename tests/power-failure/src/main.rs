@@ -2,7 +2,9 @@
 
 mod client;
 mod content;
+mod fault;
 mod isolation;
+mod look;
 mod power;
 mod registry;
 
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
+use crate::fault::Case;
 use crate::power::Cut;
 use crate::registry::Subject;
 
@@ -54,6 +57,22 @@ enum Command {
         cuts: Vec<Cut>,
         #[arg(long, default_value_t = 30)]
         points: usize,
+    },
+    /// Let operations of the operating system fail under a registry, one at a time
+    Faults {
+        #[command(flatten)]
+        common: Common,
+        /// Cases, as they are printed with each finding (SCENARIO/FAULT/SEED); else they are chosen
+        only: Vec<Case>,
+        /// How many cases are run, chosen by the seed; all without it
+        #[arg(long)]
+        cases: Option<usize>,
+        /// Only these scenarios
+        #[arg(long, value_delimiter = ',')]
+        scenarios: Vec<String>,
+        /// Cases at a time
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
     },
     /// Have staged files written out early (used by `power`)
     #[command(hide = true)]
@@ -107,6 +126,10 @@ fn try_main() -> Result<ExitCode> {
                 keep: None,
             };
             (power::replay(&common.subject(None)?, &directory, &cuts, &options)?, common.must_bite)
+        }
+        Command::Faults { common, only, cases, scenarios, jobs } => {
+            let options = fault::Options { cases, only, scenarios, seed: common.seed, jobs };
+            (fault::run(&common.subject(None)?, &options)?, common.must_bite)
         }
         Command::WriteOut { .. } => unreachable!("handled above"),
     };

@@ -6,31 +6,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::ledger::{Expectation, Key, Ledger};
-use crate::client::{Client, Way, blob_path, manifest_path};
-use crate::content::{Library, digest};
+use super::ledger::{Expectation, Ledger};
+use crate::client::{Way, blob_path, manifest_path};
+use crate::content::digest;
+use crate::look::{Findings, Key, Look};
 use crate::registry::{Setup, Subject};
 
 /// Uploads that are resumed at each point, and images that are pushed again.
 const MOST_RESUMED: usize = 8;
 const MOST_PUSHED_AGAIN: usize = 4;
-
-/// What was wrong, and how much was looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    /// A short name of the kind, and what was seen.
-    pub(crate) violations: Vec<(&'static str, String)>,
-    /// Blobs, manifests and tags that had to be there.
-    pub(crate) required: usize,
-    pub(crate) resumed: usize,
-    pub(crate) refused: usize,
-}
-
-impl Findings {
-    fn add(&mut self, kind: &'static str, what: String) {
-        self.violations.push((kind, what));
-    }
-}
 
 /// Starts the registry over `root`, which a power failure at `position` has left, and asks it for everything.
 pub(crate) fn check(
@@ -91,7 +75,7 @@ pub(crate) fn check(
 }
 
 /// A collector that the power failure has killed counts as alive for two minutes; here they have passed.
-pub(crate) fn expire_lease(root: &Path) -> Result<()> {
+fn expire_lease(root: &Path) -> Result<()> {
     let path = root.join("docker/registry/sampan/gc/run");
     let Ok(content) = fs::read(&path) else { return Ok(()) };
     match serde_json::from_slice::<serde_json::Value>(&content) {
@@ -121,15 +105,6 @@ fn collect(
     Ok(())
 }
 
-/// A look at what a registry serves.
-pub(crate) struct Look<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) library: &'a Library,
-    /// What was asked for already, and whether it is there.
-    pub(crate) served: BTreeMap<Key, bool>,
-    pub(crate) findings: &'a mut Findings,
-}
-
 impl Look<'_> {
     fn at_everything(&mut self, expected: &Expectation, is_collected: bool) {
         for key in &expected.known {
@@ -156,50 +131,7 @@ impl Look<'_> {
         self.at_lists(expected);
     }
 
-    /// Whether content is served; wrong bytes and errors are findings.
-    pub(crate) fn serves(&mut self, key: &Key) -> bool {
-        if let Some(known) = self.served.get(key) {
-            return *known;
-        }
-        let (repository, digest) = key;
-        let path = match self.library.manifest(digest) {
-            Some(_) => manifest_path(repository, digest),
-            None => blob_path(repository, digest),
-        };
-        let is_there = match self.client.get(&path) {
-            Ok(answer) if answer.status == 200 => {
-                if answer.body != self.library.bytes(digest) {
-                    self.findings.add("wrong bytes", path);
-                }
-                true
-            }
-            Ok(answer) if answer.status == 404 => false,
-            Ok(answer) => {
-                self.findings.add("error", format!("{path}: {}", answer.status));
-                false
-            }
-            Err(error) => {
-                self.findings.add("error", format!("{path}: {error:#}"));
-                false
-            }
-        };
-        self.served.insert(key.clone(), is_there);
-        is_there
-    }
-
-    /// Whether everything below a manifest is served.
-    fn is_complete(&mut self, (repository, image): &Key, kind: &'static str) -> bool {
-        let (manifests, blobs) = self.library.closure(image);
-        for digest in manifests.into_iter().chain(blobs) {
-            if !self.serves(&(repository.clone(), digest.clone())) {
-                self.findings.add(kind, format!("{repository}@{image} lacks {digest}"));
-                return false;
-            }
-        }
-        true
-    }
-
-    pub(crate) fn at_image(&mut self, key: &Key, when: &'static str) {
+    fn at_image(&mut self, key: &Key, when: &'static str) {
         self.is_complete(
             key,
             if when == "collected" { "collected a live image" } else { "incomplete image" },

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::content::Library;
+use crate::look::Key;
 
 /// Everything that happened during a recording.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -72,9 +73,6 @@ pub(crate) enum Deed {
         location: String,
     },
 }
-
-/// A repository and what is in it.
-pub(crate) type Key = (String, String);
 
 /// What must and what may be there.
 #[derive(Debug, Default)]

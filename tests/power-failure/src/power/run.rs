@@ -11,11 +11,12 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::check::{Findings, check};
+use super::check::check;
 use super::device::FileSystem;
 use super::record::{VARIANTS, record};
 use super::recording::{Cut, MODES, Mode, Rebuilder, Recording, sore_positions};
 use crate::isolation::WORK;
+use crate::look::Findings;
 use crate::registry::Subject;
 
 /// What is asked for.

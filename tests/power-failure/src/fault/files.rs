@@ -1,0 +1,318 @@
+//! Files in memory, which know what of them a disk would have.
+//!
+//! Nothing is on the disk but what was synced: the content of a file when the file was, a name when its directory was. This is
+//! less than any file system of the kernel keeps, and all that POSIX promises.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::time::SystemTime;
+
+use fuser::Errno;
+use rand::Rng;
+use rand::rngs::StdRng;
+
+const PAGE: usize = 4096;
+
+/// The inode of the root, as FUSE has it.
+pub(crate) const ROOT: u64 = 1;
+
+/// A tree of files and directories.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    nodes: BTreeMap<u64, Node>,
+    next: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u16,
+    pub(crate) modified: SystemTime,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    File(Content),
+    Directory(Names),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    /// What is read: the page cache.
+    pub(crate) cached: Vec<u8>,
+    durable: Vec<u8>,
+    /// Pages of the cache that the disk does not have and that a sync will write.
+    dirty: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) cached: BTreeMap<OsString, u64>,
+    durable: BTreeMap<OsString, u64>,
+}
+
+pub(crate) type Outcome<T> = Result<T, Errno>;
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        let mut files = Self { nodes: BTreeMap::new(), next: ROOT };
+        files.add(Kind::Directory(Names::default()), 0o755);
+        files
+    }
+
+    fn add(&mut self, kind: Kind, mode: u16) -> u64 {
+        let inode = self.next;
+        self.next += 1;
+        self.nodes.insert(inode, Node { kind, mode, modified: SystemTime::now() });
+        inode
+    }
+
+    pub(crate) fn node(&self, inode: u64) -> Outcome<&Node> {
+        self.nodes.get(&inode).ok_or(Errno::ENOENT)
+    }
+
+    pub(crate) fn node_mut(&mut self, inode: u64) -> Outcome<&mut Node> {
+        self.nodes.get_mut(&inode).ok_or(Errno::ENOENT)
+    }
+
+    fn content(&mut self, inode: u64) -> Outcome<&mut Content> {
+        match &mut self.node_mut(inode)?.kind {
+            Kind::File(content) => Ok(content),
+            Kind::Directory(_) => Err(Errno::EISDIR),
+        }
+    }
+
+    fn names(&self, inode: u64) -> Outcome<&BTreeMap<OsString, u64>> {
+        match &self.node(inode)?.kind {
+            Kind::Directory(names) => Ok(&names.cached),
+            Kind::File(_) => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn names_mut(&mut self, inode: u64) -> Outcome<&mut BTreeMap<OsString, u64>> {
+        let node = self.node_mut(inode)?;
+        node.modified = SystemTime::now();
+        match &mut node.kind {
+            Kind::Directory(names) => Ok(&mut names.cached),
+            Kind::File(_) => Err(Errno::ENOTDIR),
+        }
+    }
+
+    pub(crate) fn list(&self, inode: u64) -> Outcome<Vec<(OsString, u64)>> {
+        Ok(self.names(inode)?.iter().map(|(name, inode)| (name.clone(), *inode)).collect())
+    }
+
+    pub(crate) fn lookup(&self, parent: u64, name: &OsStr) -> Outcome<u64> {
+        self.names(parent)?.get(name).copied().ok_or(Errno::ENOENT)
+    }
+
+    pub(crate) fn make(&mut self, parent: u64, name: &OsStr, is_directory: bool, mode: u16) -> Outcome<u64> {
+        if self.names(parent)?.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        let kind =
+            if is_directory { Kind::Directory(Names::default()) } else { Kind::File(Content::default()) };
+        let inode = self.add(kind, mode);
+        self.names_mut(parent)?.insert(name.to_owned(), inode);
+        Ok(inode)
+    }
+
+    pub(crate) fn remove(&mut self, parent: u64, name: &OsStr, is_directory: bool) -> Outcome<()> {
+        let inode = self.lookup(parent, name)?;
+        match (&self.node(inode)?.kind, is_directory) {
+            (Kind::Directory(names), true) if !names.cached.is_empty() => return Err(Errno::ENOTEMPTY),
+            (Kind::Directory(_), false) => return Err(Errno::EISDIR),
+            (Kind::File(_), true) => return Err(Errno::ENOTDIR),
+            _ => {}
+        }
+        self.names_mut(parent)?.remove(name);
+        Ok(())
+    }
+
+    pub(crate) fn rename(
+        &mut self,
+        (parent, name): (u64, &OsStr),
+        (new_parent, new_name): (u64, &OsStr),
+        may_replace: bool,
+    ) -> Outcome<()> {
+        let inode = self.lookup(parent, name)?;
+        if self.names(new_parent)?.contains_key(new_name) && !may_replace {
+            return Err(Errno::EEXIST);
+        }
+        self.names_mut(parent)?.remove(name);
+        self.names_mut(new_parent)?.insert(new_name.to_owned(), inode);
+        Ok(())
+    }
+
+    pub(crate) fn write(&mut self, inode: u64, offset: usize, data: &[u8]) -> Outcome<()> {
+        let end = offset + data.len();
+        let content = self.content(inode)?;
+        let first = offset.min(content.cached.len());
+        if content.cached.len() < end {
+            content.cached.resize(end, 0);
+        }
+        content.cached[offset..end].copy_from_slice(data);
+        content.dirty.extend(first / PAGE..end.div_ceil(PAGE));
+        self.node_mut(inode)?.modified = SystemTime::now();
+        Ok(())
+    }
+
+    pub(crate) fn truncate(&mut self, inode: u64, size: usize) -> Outcome<()> {
+        let content = self.content(inode)?;
+        content.cached.resize(size, 0);
+        content.dirty.insert(size / PAGE);
+        Ok(())
+    }
+
+    /// Brings a file or the names of a directory to the disk.
+    pub(crate) fn sync(&mut self, inode: u64) -> Outcome<()> {
+        match &mut self.node_mut(inode)?.kind {
+            Kind::File(content) => content.sync(),
+            Kind::Directory(names) => names.durable = names.cached.clone(),
+        }
+        Ok(())
+    }
+
+    /// A sync that fails. As in the kernel, the pages stay in the cache and count as clean: no later sync writes them.
+    pub(crate) fn fail_sync(&mut self, inode: u64) -> Outcome<()> {
+        if let Kind::File(content) = &mut self.node_mut(inode)?.kind {
+            // The new size comes with the journal; the pages read as zeros.
+            content.durable.resize(content.cached.len(), 0);
+            content.dirty.clear();
+        }
+        Ok(())
+    }
+
+    /// What is there after an unmount and a mount: everything is written that can be, and read from the disk again.
+    pub(crate) fn remount(&mut self) {
+        for node in self.nodes.values_mut() {
+            match &mut node.kind {
+                Kind::File(content) => {
+                    if !content.dirty.is_empty() {
+                        content.sync();
+                    }
+                    content.cached = content.durable.clone();
+                }
+                Kind::Directory(names) => names.durable = names.cached.clone(),
+            }
+        }
+    }
+
+    /// What is there after a power failure; with `luck`, also some of what was not synced, in no order.
+    pub(crate) fn cut_power(&mut self, mut luck: Option<&mut StdRng>) {
+        for node in self.nodes.values_mut() {
+            match &mut node.kind {
+                Kind::File(content) => {
+                    if let Some(rng) = luck.as_deref_mut() {
+                        content.keep_some(rng);
+                    }
+                    content.dirty.clear();
+                    content.cached = content.durable.clone();
+                }
+                Kind::Directory(names) => {
+                    if let Some(rng) = luck.as_deref_mut() {
+                        names.keep_some(rng);
+                    }
+                    names.cached = names.durable.clone();
+                }
+            }
+        }
+    }
+
+    /// The content of the file at `path`, to be looked at or changed past the registry.
+    pub(crate) fn content_at(&mut self, path: &str) -> Option<&mut Vec<u8>> {
+        let mut inode = ROOT;
+        for name in path.split('/') {
+            inode = self.lookup(inode, OsStr::new(name)).ok()?;
+        }
+        Some(&mut self.content(inode).ok()?.cached)
+    }
+}
+
+impl Content {
+    fn sync(&mut self) {
+        self.durable.resize(self.cached.len(), 0);
+        for page in std::mem::take(&mut self.dirty) {
+            self.write_page(page);
+        }
+    }
+
+    fn write_page(&mut self, page: usize) {
+        let start = (page * PAGE).min(self.cached.len()).min(self.durable.len());
+        let end = ((page + 1) * PAGE).min(self.cached.len()).min(self.durable.len());
+        self.durable[start..end].copy_from_slice(&self.cached[start..end]);
+    }
+
+    fn keep_some(&mut self, rng: &mut StdRng) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        if rng.random_bool(0.5) {
+            self.durable.resize(self.cached.len(), 0);
+        }
+        for page in self.dirty.clone() {
+            if rng.random_bool(0.5) {
+                self.write_page(page);
+            }
+        }
+    }
+}
+
+impl Names {
+    fn keep_some(&mut self, rng: &mut StdRng) {
+        let names: BTreeSet<OsString> = self.cached.keys().chain(self.durable.keys()).cloned().collect();
+        for name in names {
+            if self.cached.get(&name) == self.durable.get(&name) || rng.random_bool(0.5) {
+                continue;
+            }
+            match self.cached.get(&name) {
+                Some(inode) => self.durable.insert(name, *inode),
+                None => self.durable.remove(&name),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> (Files, u64) {
+        let mut files = Files::new();
+        let inode = files.make(ROOT, OsStr::new("a"), false, 0o644).unwrap();
+        files.write(inode, 0, &[7; 10_000]).unwrap();
+        (files, inode)
+    }
+
+    #[test]
+    fn a_power_failure_leaves_what_was_synced() {
+        let (mut files, inode) = file();
+        files.sync(inode).unwrap();
+        let mut without_name = files.clone();
+        without_name.cut_power(None);
+        assert!(without_name.content_at("a").is_none());
+
+        files.sync(ROOT).unwrap();
+        files.write(inode, 9_999, &[8; 2]).unwrap();
+        files.cut_power(None);
+        assert_eq!(files.content_at("a").unwrap(), &[7; 10_000]);
+    }
+
+    #[test]
+    fn what_a_failed_sync_dropped_is_read_until_the_cache_is_gone_and_never_written() {
+        let (mut files, inode) = file();
+        files.fail_sync(inode).unwrap();
+        files.sync(inode).unwrap();
+        assert_eq!(files.content_at("a").unwrap(), &[7; 10_000]);
+        files.remount();
+        assert_eq!(files.content_at("a").unwrap(), &[0; 10_000]);
+    }
+
+    #[test]
+    fn a_remount_loses_nothing_else() {
+        let (mut files, _) = file();
+        files.remount();
+        files.cut_power(None);
+        assert_eq!(files.content_at("a").unwrap(), &[7; 10_000]);
+    }
+}

@@ -1,0 +1,10 @@
+//! Faults of the operating system, below a registry that runs.
+
+mod actor;
+mod files;
+mod plan;
+mod run;
+mod scenario;
+mod service;
+
+pub(crate) use run::{Case, Options, run};

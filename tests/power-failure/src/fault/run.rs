@@ -1,0 +1,314 @@
+//! Running scenarios under faults, and the checks after each.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, bail};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+use super::actor::{Actor, Expected, verify};
+use super::files::{Files, ROOT};
+use super::plan::{Counts, Plan};
+use super::scenario::{Act, SCENARIOS, World};
+use super::service::Mounted;
+use crate::isolation::WORK;
+use crate::look::Findings;
+use crate::registry::{Setup, Subject};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// How many cases are run, chosen by the seed; without it all.
+    pub(crate) cases: Option<usize>,
+    /// These instead.
+    pub(crate) only: Vec<Case>,
+    pub(crate) scenarios: Vec<String>,
+    pub(crate) seed: u64,
+    pub(crate) jobs: usize,
+}
+
+/// A scenario under a fault.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    scenario: String,
+    plan: Plan,
+    /// Of what a power failure keeps.
+    seed: u64,
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.scenario, self.plan, self.seed)
+    }
+}
+
+impl std::str::FromStr for Case {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let [scenario, plan, seed] = parts[..] else { bail!("a case is SCENARIO/FAULT/SEED, not {text}") };
+        Ok(Self { scenario: scenario.to_owned(), plan: plan.parse()?, seed: seed.parse()? })
+    }
+}
+
+/// Runs cases; returns how many violations there were.
+pub(crate) fn run(subject: &Subject, options: &Options) -> Result<usize> {
+    let bench = Bench::new(subject, &Path::new(WORK).join("faults"))?;
+    let cases = match &options.only[..] {
+        [] => choose(&bench, options)?,
+        only => only.to_vec(),
+    };
+    println!("faults: {} cases", cases.len());
+    let queue = Mutex::new(cases.iter());
+    let next = || queue.lock().ok().and_then(|mut queue| queue.next());
+    let kinds: Mutex<BTreeMap<&str, (usize, usize)>> = Mutex::default();
+    let outcomes: Vec<Result<()>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..options.jobs.max(1))
+            .map(|number| {
+                let (bench, next, kinds) = (&bench, &next, &kinds);
+                scope.spawn(move || {
+                    let desk = bench.desk(number)?;
+                    while let Some(case) = next() {
+                        let findings = desk.run(case).with_context(|| case.to_string())?;
+                        report(case, &findings, kinds);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a thread has panicked"))))
+            .collect()
+    });
+    outcomes.into_iter().collect::<Result<Vec<()>>>()?;
+    let kinds = kinds.into_inner().map_err(|_| anyhow!("a thread has panicked"))?;
+    for (kind, (number, cases)) in &kinds {
+        println!("  {kind}: {number} in {cases} cases");
+    }
+    if kinds.is_empty() {
+        println!("faults: no findings");
+    }
+    Ok(kinds.values().map(|(number, _)| number).sum())
+}
+
+fn report(case: &Case, findings: &Findings, kinds: &Mutex<BTreeMap<&'static str, (usize, usize)>>) {
+    let mut here = BTreeMap::new();
+    for (kind, what) in &findings.violations {
+        println!("{case}: {kind}: {what}");
+        *here.entry(*kind).or_insert(0) += 1;
+    }
+    let Ok(mut kinds) = kinds.lock() else { return };
+    for (kind, number) in here {
+        let (all, cases) = kinds.entry(kind).or_default();
+        *all += number;
+        *cases += 1;
+    }
+}
+
+/// Counts the operations of each scenario, and makes cases of them.
+fn choose(bench: &Bench<'_>, options: &Options) -> Result<Vec<Case>> {
+    let mut rng = StdRng::seed_from_u64(options.seed);
+    let desk = bench.desk(usize::MAX)?;
+    let mut cases = Vec::new();
+    for (name, act) in SCENARIOS {
+        if !options.scenarios.is_empty() && !options.scenarios.iter().any(|scenario| scenario == name) {
+            continue;
+        }
+        let counts = desk.count(act).with_context(|| format!("{name} without any fault"))?;
+        let plans = Plan::all(&counts).into_iter();
+        cases.extend(plans.map(|plan| Case { scenario: name.to_owned(), plan, seed: rng.random() }));
+    }
+    if let Some(most) = options.cases {
+        cases.shuffle(&mut rng);
+        cases.truncate(most);
+    }
+    Ok(cases)
+}
+
+/// What all cases begin with.
+struct Bench<'a> {
+    subject: &'a Subject,
+    scratch: PathBuf,
+    files: Files,
+    world: World,
+}
+
+impl<'a> Bench<'a> {
+    fn new(subject: &'a Subject, scratch: &Path) -> Result<Self> {
+        let directory = scratch.join("build");
+        fs::create_dir_all(&directory)?;
+        let mounted = Mounted::new(empty()?, &directory)?;
+        let registry = subject.start(&root(&mounted), scratch, Setup::default())?;
+        let world = World::build(&registry.client)?;
+        registry.kill()?;
+        let mut files = mounted.files();
+        files.remount(); // All of it is on the disk.
+        Ok(Self { subject, scratch: scratch.to_owned(), files, world })
+    }
+
+    fn desk(&self, number: usize) -> Result<Desk<'_>> {
+        let scratch = self.scratch.join(format!("desk-{number}"));
+        let directory = scratch.join("mnt");
+        fs::create_dir_all(&directory)?;
+        Ok(Desk { bench: self, scratch, directory })
+    }
+}
+
+fn empty() -> Result<Files> {
+    let mut files = Files::new();
+    let made = files.make(ROOT, std::ffi::OsStr::new("registry"), true, 0o755);
+    made.map_err(|errno| anyhow!("{errno:?}"))?;
+    files.remount();
+    Ok(files)
+}
+
+/// The registry's directory. This process must not look into it, as it serves it.
+fn root(mounted: &Mounted) -> PathBuf {
+    mounted.directory.join("registry")
+}
+
+/// Where one thread works.
+struct Desk<'a> {
+    bench: &'a Bench<'a>,
+    scratch: PathBuf,
+    directory: PathBuf,
+}
+
+impl Desk<'_> {
+    fn mount(&self, mut files: Files) -> Result<Mounted> {
+        expire_lease(&mut files);
+        Mounted::new(files, &self.directory)
+    }
+
+    fn count(&self, act: Act) -> Result<Counts> {
+        let mounted = self.mount(self.bench.files.clone())?;
+        let mut expected = self.bench.world.expected.clone();
+        self.act(&mounted, act, None, &mut expected)?.map_err(|text| anyhow!(text))?;
+        let counts = mounted.state().faults.counts();
+        Ok(counts)
+    }
+
+    /// Does what is to be done, under a fault if there is one; the inner error is a refusal.
+    fn act(
+        &self,
+        mounted: &Mounted,
+        act: Act,
+        plan: Option<Plan>,
+        expected: &mut Expected,
+    ) -> Result<Result<(), String>> {
+        let (subject, world) = (self.bench.subject, &self.bench.world);
+        match act {
+            Act::Client(act) => {
+                let registry = subject.start(&root(mounted), &self.scratch, Setup::default())?;
+                mounted.state().faults.arm(plan);
+                let mut actor = Actor { client: &registry.client, library: &world.library, expected };
+                let outcome = act(world, &mut actor).map_err(|refused| refused.0);
+                let counts = mounted.state().faults.counts();
+                mounted.state().faults.lift(counts);
+                registry.kill()?;
+                Ok(outcome)
+            }
+            Act::Collect => {
+                mounted.state().faults.arm(plan);
+                let (code, output) = subject.collect(&root(mounted), &self.scratch, false)?;
+                *expected = world.without_garbage(expected);
+                Ok(if code == 0 { Ok(()) } else { Err(format!("code {code}: {output}")) })
+            }
+        }
+    }
+
+    fn run(&self, case: &Case) -> Result<Findings> {
+        let (_, act) = SCENARIOS
+            .into_iter()
+            .find(|(name, _)| *name == case.scenario)
+            .with_context(|| format!("{} is no scenario", case.scenario))?;
+        let world = &self.bench.world;
+        let mut findings = Findings::default();
+        let mut expected = world.expected.clone();
+        let mounted = self.mount(self.bench.files.clone())?;
+        let outcome = self.act(&mounted, act, Some(case.plan), &mut expected)?;
+        if !mounted.state().faults.has_struck() {
+            findings.add("the fault did not strike", String::new());
+        }
+        let left = mounted.files();
+        drop(mounted);
+
+        let uncertain = expected.after_power_failure(&world.expected);
+        let mut cut = left.clone();
+        cut.cut_power(None);
+        self.look(cut, &uncertain, "after a power failure", &mut findings)?;
+        let mut lucky = left.clone();
+        lucky.cut_power(Some(&mut StdRng::seed_from_u64(case.seed)));
+        self.look(lucky, &uncertain, "after a power failure that kept some", &mut findings)?;
+
+        let mut again = left;
+        again.remount();
+        let mut files = self.look(again, &expected, "after a restart", &mut findings)?;
+        // Without the fault everything works, also what it has refused.
+        if outcome.is_err() {
+            let mounted = self.mount(files)?;
+            if let Err(text) = self.act(&mounted, act, None, &mut expected)? {
+                findings.add("does not work without the fault", text);
+            }
+            files = mounted.files();
+            drop(mounted);
+            let mut cut = files.clone();
+            cut.cut_power(None);
+            let uncertain = expected.after_power_failure(&world.expected);
+            self.look(cut, &uncertain, "done again, after a power failure", &mut findings)?;
+            files.remount();
+        }
+        self.collect(files, &expected, &mut findings)?;
+        Ok(findings)
+    }
+
+    /// Starts a registry over `files` and compares; returns the files as it leaves them.
+    fn look(&self, files: Files, expected: &Expected, when: &str, findings: &mut Findings) -> Result<Files> {
+        let mounted = self.mount(files)?;
+        let before = findings.violations.len();
+        match self.bench.subject.start(&root(&mounted), &self.scratch, Setup::default()) {
+            Ok(registry) => {
+                verify(&registry.client, &self.bench.world.library, expected, findings);
+                registry.kill()?;
+            }
+            Err(error) => findings.add("the registry does not start", format!("{error:#}")),
+        }
+        for (_, what) in &mut findings.violations[before..] {
+            *what = format!("{when}: {what}");
+        }
+        Ok(mounted.files())
+    }
+
+    /// A collection finds nothing wrong, and takes nothing that a tag holds.
+    fn collect(&self, files: Files, expected: &Expected, findings: &mut Findings) -> Result<()> {
+        let mounted = self.mount(files)?;
+        for is_dry in [true, false] {
+            let (code, output) = self.bench.subject.collect(&root(&mounted), &self.scratch, is_dry)?;
+            if code != 0 {
+                findings.add("garbage-collect fails", format!("dry: {is_dry}, code {code}: {output}"));
+            }
+        }
+        let files = mounted.files();
+        drop(mounted);
+        self.look(files, &self.bench.world.without_garbage(expected), "after a collection", findings)?;
+        Ok(())
+    }
+}
+
+/// A collector that failed may count as alive for two minutes; here they have passed.
+fn expire_lease(files: &mut Files) {
+    let Some(content) = files.content_at("registry/docker/registry/sampan/gc/run") else { return };
+    if let Ok(mut notice) = serde_json::from_slice::<serde_json::Value>(content)
+        && notice.get("expires_ms").is_some()
+    {
+        notice["expires_ms"] = 0.into();
+        *content = notice.to_string().into_bytes();
+    }
+}
