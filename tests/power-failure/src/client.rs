@@ -51,7 +51,8 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(60)))
-            .max_idle_connections_per_host(4)
+            // The registry closes a connection whose body it did not want; no request is to meet that.
+            .max_idle_connections(0)
             .build();
         Self { agent: config.into(), base: format!("http://127.0.0.1:{port}") }
     }

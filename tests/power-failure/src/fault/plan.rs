@@ -108,6 +108,12 @@ impl Plan {
     }
 }
 
+impl Plan {
+    pub(crate) fn is_failed_sync(&self) -> bool {
+        self.operation == Sync && self.fault == Fault::Io && !self.lasts
+    }
+}
+
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let operation = OPERATIONS.iter().find(|(_, operation, _)| *operation == self.operation);

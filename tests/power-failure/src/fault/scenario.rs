@@ -160,13 +160,24 @@ fn resumed(world: &World, actor: &mut Actor<'_>) -> Result<(), Refused> {
     let (location, digest, len) = &world.upload;
     let bytes = world.library.bytes(digest);
     let effect = Effect::Add(key(REPOSITORY, digest));
-    let mut current = location.clone();
-    let has_upload = actor.client.get(location).is_ok_and(|answer| answer.is_success());
-    if has_upload {
-        actor.chunk(&mut current, &bytes, *len..1_500_000)?;
-        return finish(actor, effect, &current, digest, &bytes, &bytes[1_500_000..]);
-    }
-    actor.step(&[effect], |client| client.push_blob(REPOSITORY, digest, &bytes, Way::Put)).map(drop)
+    let resumed = resume(actor, location, &bytes, *len, digest, effect.clone());
+    // A client that cannot go on with an upload begins another.
+    resumed.or_else(|_| {
+        actor.step(&[effect], |client| client.push_blob(REPOSITORY, digest, &bytes, Way::Put)).map(drop)
+    })
+}
+
+fn resume(
+    actor: &mut Actor<'_>,
+    location: &str,
+    bytes: &[u8],
+    len: usize,
+    digest: &str,
+    effect: Effect,
+) -> Result<(), Refused> {
+    let mut location = location.to_owned();
+    actor.chunk(&mut location, bytes, len..1_500_000)?;
+    finish(actor, effect, &location, digest, bytes, &bytes[1_500_000..])
 }
 
 fn cancelled(world: &World, actor: &mut Actor<'_>) -> Result<(), Refused> {
