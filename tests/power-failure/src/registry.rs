@@ -92,7 +92,7 @@ impl Subject {
         }
     }
 
-    /// Collects garbage with a grace of nothing, as nobody uses the store; returns the exit code and the output.
+    /// Collects garbage of a store that has no users, so that nothing is too young; returns the exit code and the output.
     pub(crate) fn collect(&self, root: &Path, scratch: &Path, is_dry: bool) -> Result<(i32, String)> {
         let config = write_config(root, scratch, 1, Setup::default())?;
         let mut command = Command::new(&self.binary);

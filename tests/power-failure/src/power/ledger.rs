@@ -242,3 +242,69 @@ fn tag_states(events: &[(&Event, Option<&str>)], position: u64) -> TagStates {
     }
     states
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger of requests that came one after the other, a position and an acknowledgement each.
+    fn ledger(deeds: Vec<Deed>) -> Ledger {
+        let event = |(number, deed)| {
+            let number = number as u64;
+            Event {
+                before: number,
+                after: number + 1,
+                began: number * 2,
+                ended: number * 2 + 1,
+                is_acknowledged: true,
+                is_slow: false,
+                deed,
+            }
+        };
+        Ledger { events: deeds.into_iter().enumerate().map(event).collect(), ..Ledger::default() }
+    }
+
+    fn set(digest: &str) -> Deed {
+        let digest = digest.to_owned();
+        Deed::AddManifest { repository: "r".to_owned(), digest, tag: Some("t".to_owned()) }
+    }
+
+    fn delete(digest: &str) -> Deed {
+        Deed::DeleteManifest { repository: "r".to_owned(), digest: digest.to_owned() }
+    }
+
+    fn check_tag(deeds: Vec<Deed>, position: u64, digests: &[&str], may_be_absent: bool) {
+        let expected = ledger(deeds).expectation(position);
+        let states = &expected.tags[&("r".to_owned(), "t".to_owned())];
+        assert_eq!(states.digests.iter().collect::<Vec<_>>(), digests);
+        assert_eq!(states.may_be_absent, may_be_absent);
+    }
+
+    #[test]
+    fn a_tag_has_its_last_digest_or_the_one_under_way() {
+        check_tag(vec![set("a"), set("b")], 0, &["a"], true);
+        check_tag(vec![set("a"), set("b")], 1, &["a", "b"], false);
+        check_tag(vec![set("a"), set("b")], 2, &["b"], false);
+    }
+
+    #[test]
+    fn a_deleted_tag_may_come_back_until_it_is_set_again() {
+        let gone = Deed::DeleteTag { repository: "r".to_owned(), tag: "t".to_owned() };
+        check_tag(vec![set("a"), gone.clone()], 2, &["a"], true);
+        check_tag(vec![set("a"), gone, set("b")], 3, &["b"], false);
+    }
+
+    #[test]
+    fn the_deletion_of_a_manifest_concerns_the_tags_that_point_at_it() {
+        check_tag(vec![set("a"), delete("a")], 2, &["a"], true);
+        check_tag(vec![set("a"), set("b"), delete("a")], 3, &["b"], false);
+    }
+
+    #[test]
+    fn what_was_deleted_and_added_again_must_be_there() {
+        let key = ("r".to_owned(), "a".to_owned());
+        let deeds = vec![set("a"), delete("a"), set("a")];
+        let has = |position| ledger(deeds.clone()).expectation(position).manifests.contains(&key);
+        assert_eq!([0, 1, 2, 3].map(has), [false, false, false, true]);
+    }
+}
