@@ -70,6 +70,9 @@ enum Command {
         /// Only these scenarios
         #[arg(long, value_delimiter = ',')]
         scenarios: Vec<String>,
+        /// Leave each sync out instead, and say for each whether a check has noticed
+        #[arg(long)]
+        lies: bool,
         /// Cases at a time
         #[arg(long, default_value_t = 2)]
         jobs: usize,
@@ -127,8 +130,8 @@ fn try_main() -> Result<ExitCode> {
             };
             (power::replay(&common.subject(None)?, &directory, &cuts, &options)?, common.must_bite)
         }
-        Command::Faults { common, only, cases, scenarios, jobs } => {
-            let options = fault::Options { cases, only, scenarios, seed: common.seed, jobs };
+        Command::Faults { common, only, cases, scenarios, lies, jobs } => {
+            let options = fault::Options { cases, only, scenarios, lies, seed: common.seed, jobs };
             (fault::run(&common.subject(None)?, &options)?, common.must_bite)
         }
         Command::WriteOut { .. } => unreachable!("handled above"),

@@ -53,15 +53,23 @@ pub(crate) enum Fault {
     NoSpace,
     Quota,
     ReadOnly,
+    /// Success, though nothing was done: what a sync that is left out is like.
+    Lie,
 }
 
-const FAULTS: [(&str, Fault); 4] =
-    [("EIO", Fault::Io), ("ENOSPC", Fault::NoSpace), ("EDQUOT", Fault::Quota), ("EROFS", Fault::ReadOnly)];
+const FAULTS: [(&str, Fault); 5] = [
+    ("EIO", Fault::Io),
+    ("ENOSPC", Fault::NoSpace),
+    ("EDQUOT", Fault::Quota),
+    ("EROFS", Fault::ReadOnly),
+    ("lie", Fault::Lie),
+];
 
 impl Fault {
-    fn errno(self) -> Errno {
+    pub(crate) fn errno(self) -> Errno {
         match self {
-            Self::Io => Errno::EIO,
+            // Only a sync lies, and no error is asked for then.
+            Self::Io | Self::Lie => Errno::EIO,
             Self::NoSpace => Errno::ENOSPC,
             Self::Quota => Errno::EDQUOT,
             Self::ReadOnly => Errno::EROFS,
@@ -71,7 +79,7 @@ impl Fault {
     /// What fails beside the operation itself while the fault lasts.
     fn spreads_to(self, operation: Operation) -> bool {
         match self {
-            Self::Io => false,
+            Self::Io | Self::Lie => false,
             Self::NoSpace | Self::Quota => {
                 matches!(operation, Create | Write | Sync | SyncDirectory | Mkdir)
             }
@@ -109,6 +117,16 @@ impl Plan {
 }
 
 impl Plan {
+    /// Every sync that can be left out.
+    pub(crate) fn lies(counts: &Counts) -> Vec<Self> {
+        let numbers = |operation| 1..=counts.0.get(&operation).copied().unwrap_or(0);
+        [Sync, SyncDirectory]
+            .into_iter()
+            .flat_map(|operation| numbers(operation).map(move |number| (operation, number)))
+            .map(|(operation, number)| Self { operation, number, fault: Fault::Lie, lasts: false })
+            .collect()
+    }
+
     pub(crate) fn is_failed_sync(&self) -> bool {
         self.operation == Sync && self.fault == Fault::Io && !self.lasts
     }
@@ -172,8 +190,8 @@ impl Faults {
         self.has_begun
     }
 
-    /// Counts an operation; an error if it fails.
-    pub(crate) fn check(&mut self, operation: Operation) -> Result<(), Errno> {
+    /// Counts an operation; an error is how it fails.
+    pub(crate) fn check(&mut self, operation: Operation) -> Result<(), Fault> {
         let count = self.counts.0.entry(operation).or_default();
         *count += 1;
         let Some(plan) = self.plan else { return Ok(()) };
@@ -184,6 +202,6 @@ impl Faults {
         } else {
             is_it
         };
-        if fails { Err(plan.fault.errno()) } else { Ok(()) }
+        if fails { Err(plan.fault) } else { Ok(()) }
     }
 }

@@ -15,7 +15,7 @@ use fuser::{
 };
 
 use super::files::{Files, Kind, Outcome, ROOT};
-use super::plan::{Faults, Operation};
+use super::plan::{Fault, Faults, Operation};
 
 /// The kernel asks every time, so that every operation is counted.
 const TTL: Duration = Duration::ZERO;
@@ -99,9 +99,10 @@ impl State {
     fn sync(&mut self, inode: u64, operation: Operation) -> Outcome<()> {
         match self.faults.check(operation) {
             Ok(()) => self.files.sync(inode),
-            Err(errno) => {
+            Err(Fault::Lie) => Ok(()),
+            Err(fault) => {
                 self.files.fail_sync(inode)?;
-                Err(errno)
+                Err(fault.errno())
             }
         }
     }
@@ -118,7 +119,7 @@ impl Service {
     /// Does one operation, unless it is to fail.
     fn with<T>(&self, operation: Operation, work: impl FnOnce(&mut State) -> Outcome<T>) -> Outcome<T> {
         let mut state = self.state();
-        state.faults.check(operation)?;
+        state.faults.check(operation).map_err(Fault::errno)?;
         work(&mut state)
     }
 }
@@ -356,8 +357,8 @@ impl Filesystem for Service {
         mut reply: ReplyDirectory,
     ) {
         let mut state = self.state();
-        if let Err(errno) = state.faults.check(Operation::Readdir) {
-            return reply.error(errno);
+        if let Err(fault) = state.faults.check(Operation::Readdir) {
+            return reply.error(fault.errno());
         }
         let listing = state.listings.get(&file.0).map(Vec::as_slice).unwrap_or_default();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(listing.len());
