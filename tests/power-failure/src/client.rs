@@ -125,15 +125,22 @@ impl Client {
         self.send("PUT", &path, &[("content-type", OCTETS.to_owned())], rest.to_vec())
     }
 
-    /// Pushes a blob in one of several ways; `true` if the registry took it.
+    /// Pushes a blob in one of several ways.
     pub(crate) fn push_blob(&self, repository: &str, digest: &str, bytes: &[u8], way: Way) -> Result<Answer> {
         match way {
-            Way::Whole => self.send(
-                "POST",
-                &format!("/v2/{repository}/blobs/uploads/?digest={digest}"),
-                &[("content-type", OCTETS.to_owned())],
-                bytes.to_vec(),
-            ),
+            Way::Whole => {
+                let answer = self.send(
+                    "POST",
+                    &format!("/v2/{repository}/blobs/uploads/?digest={digest}"),
+                    &[("content-type", OCTETS.to_owned())],
+                    bytes.to_vec(),
+                )?;
+                match &answer.location {
+                    // A registry may begin an upload instead, as Distribution does.
+                    Some(location) if answer.status == 202 => self.finish(location, digest, bytes),
+                    _ => Ok(answer),
+                }
+            }
             Way::Put => {
                 let begun = self.begin(repository)?;
                 let Some(location) = &begun.location else { return Ok(begun) };
