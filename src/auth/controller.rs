@@ -80,6 +80,12 @@ pub enum Denied {
         /// When the next attempt is looked at; whole seconds, for `Retry-After`.
         retry_after: Duration,
     },
+    /// Too many logins from here are waiting already: 429.
+    #[error("too many logins at once from this address, try again in {} seconds", .retry_after.as_secs())]
+    TooManyAtOnce {
+        /// When to come back; whole seconds, for `Retry-After`.
+        retry_after: Duration,
+    },
     /// The credentials cannot be judged at the moment: 503. The reason is in the log.
     #[error("authentication is not available at the moment")]
     Unavailable,

@@ -2,11 +2,12 @@
 //!
 //! Every user of the file may do everything, as in Distribution. What is ours: the file is looked at again while
 //! we run and the last good list survives a broken one; hashes are compared on the blocking pool, a few at a
-//! time; a password that matched is not compared again for a minute; an unknown user takes as long as a known
+//! time and in an order that is fair to every address; a password that matched is not compared again for a minute; an unknown user takes as long as a known
 //! one; failed logins are delayed, counted and in the end refused.
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,16 +16,17 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::access::Access;
 use super::basic::BasicCredentials;
 use super::challenge::{Challenge, InvalidParameter};
 use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
+use super::login_line::{LoginLine, NoTurn, Part};
 use super::password_list::{BcryptHash, MalformedLine, PasswordList};
 use super::provision::provision;
-use super::success_cache::{FingerprintKey, SuccessCache};
+use super::shown::Shown;
+use super::success_cache::{Fingerprint, FingerprintKey, SuccessCache};
 use super::throttle::{Throttle, ThrottleOptions};
 use crate::files::{FileStamp, how_to_make_readable, on_blocking_pool};
 
@@ -34,15 +36,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a login waits for its turn to be compared before it is told to come back.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
+/// When a login that finds its line too long may come back: by then the line has moved on.
+const COME_BACK_AFTER: Duration = Duration::from_secs(2);
+
 /// An access controller over an htpasswd file.
 pub struct Htpasswd {
     file: Arc<PasswordFile>,
     challenge: HeaderValue,
     throttle: Throttle,
     fingerprints: FingerprintKey,
-    /// As many comparisons at a time as there are cores; the pulls of others need the cores too, but a login
-    /// takes a fraction of a second and happens once a minute.
-    comparisons: Arc<Semaphore>,
+    line: LoginLine,
     next_look: Mutex<Instant>,
 }
 
@@ -109,7 +112,7 @@ impl Htpasswd {
             challenge,
             throttle: Throttle::new(throttle),
             fingerprints: FingerprintKey::random(),
-            comparisons: Arc::new(Semaphore::new(cores)),
+            line: LoginLine::new(cores),
             next_look: Mutex::new(Instant::now() + LOOK_EVERY),
         })
     }
@@ -154,7 +157,7 @@ impl Htpasswd {
         due
     }
 
-    /// Whether the password is right; `Err` when nobody could look at it in time.
+    /// Whether the password is right; `Err` when it is not, or it could not be compared in time.
     async fn compare(
         &self,
         credentials: &Credentials<'_>,
@@ -162,43 +165,62 @@ impl Htpasswd {
         loaded: &Loaded,
     ) -> Result<(), Denied> {
         let stored = loaded.list.hash_of(&basic.user).cloned();
-        let fingerprint = stored.as_ref().map(|stored| self.fingerprints.fingerprint(&basic, stored));
-        let known = || fingerprint.as_ref().is_some_and(|fingerprint| loaded.successes.contains(fingerprint));
-        if known() {
-            return Ok(());
-        }
-        self.refuse_if_throttled(credentials, &basic.user)?;
-        let acquired = timeout(LONGEST_WAIT, Arc::clone(&self.comparisons).acquire_owned()).await;
-        let Ok(Ok(permit)) = acquired else {
-            tracing::warn!("too many logins at once: one waited for {LONGEST_WAIT:?} and was turned away");
-            return Err(Denied::Unavailable);
-        };
-        // The same password may have been compared, or refused, while this request waited for its turn.
-        if known() {
-            return Ok(());
-        }
-        self.refuse_if_throttled(credentials, &basic.user)?;
-
         let is_known_user = stored.is_some();
-        let hash: BcryptHash = stored.unwrap_or_else(|| loaded.list.dummy().clone());
+        let hash = stored.unwrap_or_else(|| loaded.list.dummy().clone());
+        let fingerprint = self.fingerprints.fingerprint(&basic, &hash);
+        let is_known = || is_known_user && loaded.successes.contains(&fingerprint);
+        if is_known() {
+            return Ok(());
+        }
         let BasicCredentials { user, password } = basic;
-        let matched = on_blocking_pool(move || {
-            // The permit goes along: a client that hangs up does not free the core its comparison still uses.
-            let _permit = permit;
-            hash.matches(&password)
-        })
-        .await;
-        if let (true, true, Some(fingerprint)) = (matched, is_known_user, fingerprint) {
+        let refuse = || self.refuse_if_throttled(credentials, &user);
+        refuse()?;
+        let matched = self.matches(credentials.client, fingerprint, hash, password, refuse).await?;
+        if matched && is_known_user {
             loaded.successes.insert(fingerprint);
             self.throttle.succeeded(credentials.client, &user);
             return Ok(());
         }
         let delay = self.throttle.failed(credentials.client, &user);
-        let user = String::from_utf8_lossy(&user);
+        let shown = Shown::new(&String::from_utf8_lossy(&user));
         let client = credentials.client.map(|client| client.to_canonical().to_string());
-        tracing::warn!(?user, client, "failed login");
+        tracing::warn!(user = %shown.as_str(), client, "failed login");
         sleep(delay).await;
         Err(self.challenge(ChallengeReason::Wrong))
+    }
+
+    /// Whether `password` is that of `hash`: compared when it is its turn, or by another login that wants the same.
+    async fn matches(
+        &self,
+        client: Option<IpAddr>,
+        fingerprint: Fingerprint,
+        hash: BcryptHash,
+        password: Vec<u8>,
+        refuse: impl Fn() -> Result<(), Denied>,
+    ) -> Result<bool, Denied> {
+        let until = Instant::now() + LONGEST_WAIT;
+        let comparison = loop {
+            match self.line.part(fingerprint) {
+                Part::Compare(comparison) => break comparison,
+                Part::Await(mut result) => match timeout_at(until, result.wait_for(Option::is_some)).await {
+                    Ok(Ok(matched)) => return Ok(*matched == Some(true)),
+                    // The other one has given up.
+                    Ok(Err(_)) => {}
+                    Err(_) => return Err(turned_away(NoTurn::TooLate)),
+                },
+            }
+        };
+        let turn = self.line.turn(client, until).await.map_err(turned_away)?;
+        // The same address or user may have been refused while this request waited for its turn.
+        refuse()?;
+        Ok(on_blocking_pool(move || {
+            // The turn goes along: a client that hangs up does not free the core its comparison still uses.
+            let _turn = turn;
+            let matched = hash.matches(&password);
+            comparison.matched(matched);
+            matched
+        })
+        .await)
     }
 
     fn refuse_if_throttled(&self, credentials: &Credentials<'_>, user: &[u8]) -> Result<(), Denied> {
@@ -293,6 +315,17 @@ impl Loaded {
             tracing::warn!(file = %path.display(), line = remark.line, "htpasswd file: {}", remark.message);
         }
         Ok(Self { stamp, digest, list: Arc::new(list), successes: Arc::default() })
+    }
+}
+
+/// The answer to a login that gets no turn.
+fn turned_away(why: NoTurn) -> Denied {
+    match why {
+        NoTurn::Crowded => Denied::TooManyAtOnce { retry_after: COME_BACK_AFTER },
+        NoTurn::TooLate => {
+            tracing::warn!("too many logins at once: one waited for {LONGEST_WAIT:?} and was turned away");
+            Denied::Unavailable
+        }
     }
 }
 

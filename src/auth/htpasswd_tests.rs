@@ -113,7 +113,7 @@ async fn a_password_that_matched_is_neither_compared_again_nor_refused() {
         // The client would hang up before its delay is over.
         tokio::time::timeout(Duration::from_millis(100), fixture.login("alice", "wrong")).await.unwrap_err();
     }
-    fixture.htpasswd.comparisons.close();
+    fixture.htpasswd.line.comparisons.close();
     fixture.login("alice", "wonderland").await.unwrap();
     assert_eq!(fixture.login("bob", "x").await, Err(Denied::Unavailable), "nothing can be compared");
 }
@@ -121,8 +121,8 @@ async fn a_password_that_matched_is_neither_compared_again_nor_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_login_that_finds_no_turn_is_told_to_come_back() {
     let fixture = Fixture::new(ALICE).await;
-    let cores = fixture.htpasswd.comparisons.available_permits() as u32;
-    let _all = fixture.htpasswd.comparisons.acquire_many(cores).await.unwrap();
+    let cores = fixture.htpasswd.line.comparisons.available_permits() as u32;
+    let _all = fixture.htpasswd.line.comparisons.acquire_many(cores).await.unwrap();
     assert_eq!(fixture.login("alice", "wonderland").await, Err(Denied::Unavailable));
 }
 
@@ -178,6 +178,20 @@ async fn every_look_at_a_broken_file_is_an_error_in_the_log() {
     let text = log.text();
     assert_eq!(text.matches("keeping the last good list of 1 users").count(), 3, "{text}");
     assert!(text.contains("line 1 has no `:`"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_name_of_a_failed_login_is_cut_in_the_log() {
+    let fixture = Fixture::new(ALICE).await;
+    let log = TestLog::default();
+    let _guard = log.capture();
+    fixture.login("alice", "wrong").await.unwrap_err();
+    fixture.login(&"x\n".repeat(20_000), "wrong").await.unwrap_err();
+    let text = log.text();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("failed login")).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].contains("user=alice "), "{text}");
+    assert!(lines[1].len() < 500, "{} bytes", lines[1].len());
 }
 
 #[tokio::test(start_paused = true)]

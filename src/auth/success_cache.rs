@@ -48,6 +48,14 @@ impl FingerprintKey {
     }
 }
 
+#[cfg(test)]
+impl Fingerprint {
+    /// One that is like no other number's.
+    pub(super) fn for_test(number: u8) -> Self {
+        Self([number; 32])
+    }
+}
+
 impl SuccessCache {
     /// How long a password need not be compared again. A changed password file ends it at once.
     pub(super) const LIFETIME: Duration = Duration::from_secs(60);

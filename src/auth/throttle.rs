@@ -1,8 +1,9 @@
 //! Failed logins, counted: each one is answered later than the one before, and after enough of them none is looked at.
 //!
-//! Failures are counted for an address and a user together, and, with a higher limit, for an address alone.
-//! So one machine with a wrong password does not lock out the others behind the same proxy, and trying many
-//! users from one place is stopped all the same. A success forgets the failures of its address and user only.
+//! Failures are counted for an address and a user together, and, with a higher limit, for an address alone. Of one user
+//! only the first few count for the address: one machine with a wrong password, which may try it for days, does not lock
+//! out the others behind the same proxy, and trying many users from one place is stopped all the same. A success forgets
+//! the failures of its address and user, and takes off as many of the address as one user can add.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -24,6 +25,8 @@ pub struct ThrottleOptions {
     pub failures_per_user: u32,
     /// The same for an address with whatever users.
     pub failures_per_address: u32,
+    /// How many failures of one user count for the address as well.
+    pub counted_for_address: u32,
     /// How long they are refused the first time; doubled for each further failure.
     pub first_refusal: Duration,
     /// The longest refusal.
@@ -41,6 +44,7 @@ impl Default for ThrottleOptions {
             longest_delay: Duration::from_secs(4),
             failures_per_user: 10,
             failures_per_address: 100,
+            counted_for_address: 3,
             first_refusal: Duration::from_secs(60),
             longest_refusal: Duration::from_secs(15 * 60),
             forgotten_after: Duration::from_secs(30 * 60),
@@ -99,15 +103,21 @@ impl Throttle {
         let now = Instant::now();
         let [of_user, of_address] = self.origins(client, user);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        self.count(&mut failures, of_address, self.options.failures_per_address, now);
         let count = self.count(&mut failures, of_user, self.options.failures_per_user, now);
+        if count <= self.options.counted_for_address {
+            self.count(&mut failures, of_address, self.options.failures_per_address, now);
+        }
         doubled(self.options.first_delay, count - 1, self.options.longest_delay)
     }
 
-    /// Forgets the failures of `user` from `client`.
+    /// Forgets the failures of `user` from `client`, and some of the address.
     pub(super) fn succeeded(&self, client: Option<IpAddr>, user: &[u8]) {
-        let [of_user, _] = self.origins(client, user);
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&of_user);
+        let [of_user, of_address] = self.origins(client, user);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.remove(&of_user);
+        if let Some(of_address) = failures.get_mut(&of_address) {
+            of_address.count = of_address.count.saturating_sub(self.options.counted_for_address);
+        }
     }
 
     fn origins(&self, client: Option<IpAddr>, user: &[u8]) -> [Origin; 2] {
@@ -148,7 +158,7 @@ fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
 }
 
 /// A single customer has 2^64 addresses of IPv6, so the network is counted.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -207,6 +217,23 @@ mod tests {
         assert_eq!(throttle.refused_for(THERE, b"a"), None);
     }
 
+    /// A job with an old password that asks again and again, for three days.
+    #[tokio::test(start_paused = true)]
+    async fn one_client_with_a_wrong_password_never_locks_out_the_others_at_its_address() {
+        const DAYS: Duration = Duration::from_secs(3 * 24 * 3600);
+        for seconds in [10, 60, 300, 600, 900, 1700, 2000] {
+            let (throttle, begun) = (throttle(), Instant::now());
+            while begun.elapsed() < DAYS {
+                if throttle.refused_for(HERE, b"job").is_none() {
+                    throttle.failed(HERE, b"job");
+                }
+                let hours = begun.elapsed().as_secs() / 3600;
+                assert_eq!(throttle.refused_for(HERE, b"honest"), None, "every {seconds} s, after {hours} h");
+                tokio::time::advance(Duration::from_secs(seconds)).await;
+            }
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn trying_many_users_closes_the_whole_address() {
         let throttle = throttle();
@@ -215,6 +242,34 @@ mod tests {
         }
         assert_eq!(throttle.refused_for(HERE, b"never tried"), Some(Duration::from_secs(60)));
         assert_eq!(throttle.refused_for(THERE, b"never tried"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_takes_off_what_one_user_has_added() {
+        let throttle = throttle();
+        for number in 0..99_u32 {
+            throttle.failed(HERE, &number.to_le_bytes());
+        }
+        throttle.succeeded(HERE, b"honest");
+        for number in 0..3_u32 {
+            assert_eq!(throttle.refused_for(HERE, b"honest"), None);
+            throttle.failed(HERE, &[b"new", &number.to_le_bytes()[..]].concat());
+        }
+        assert_eq!(throttle.refused_for(HERE, b"honest"), None);
+        throttle.failed(HERE, b"one more");
+        assert!(throttle.refused_for(HERE, b"honest").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_table_is_small() {
+        let throttle = throttle();
+        for number in 0..5_200_u32 {
+            throttle.failed(Some(IpAddr::from(number.to_be_bytes())), &[b'x'; 10_000]);
+        }
+        let failures = throttle.failures.lock().unwrap();
+        assert!(failures.len() <= 10_000);
+        let bytes = failures.capacity() * (size_of::<(Origin, Failures)>() + 1);
+        assert!(bytes < 2 << 20, "{bytes} bytes");
     }
 
     #[tokio::test(start_paused = true)]

@@ -177,7 +177,7 @@ impl HttpMetrics {
             Denied::Challenge { reason: ChallengeReason::Unreadable, .. } => "unreadable",
             Denied::Challenge { .. } => "wrong",
             Denied::Forbidden { .. } => "forbidden",
-            Denied::TooManyAttempts { .. } => "throttled",
+            Denied::TooManyAttempts { .. } | Denied::TooManyAtOnce { .. } => "throttled",
             Denied::Unavailable => "unavailable",
         };
         self.refusals.with_label_values(&[reason]).inc();

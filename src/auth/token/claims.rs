@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::refusal::{Refusal, Shown};
+use super::refusal::Refusal;
 use crate::auth::Access;
+use crate::auth::shown::Shown;
 
 /// How far the clocks of a token server and ours may differ.
 const LEEWAY_SECS: i64 = 60;

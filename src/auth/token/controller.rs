@@ -13,10 +13,11 @@ use super::claims::Claims;
 use super::error::TokenError;
 use super::jws::{Jws, LONGEST};
 use super::keys::{KeySettings, Keys};
-use super::refusal::{Refusal, Shown};
+use super::refusal::Refusal;
 use crate::auth::access::{Access, Action, Resource};
 use crate::auth::challenge::Challenge;
 use crate::auth::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
+use crate::auth::shown::Shown;
 
 /// What tokens must be like.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::algorithm::Algorithm;
-use super::refusal::{Refusal, Shown};
+use super::refusal::Refusal;
+use crate::auth::shown::Shown;
 
 /// More would be no token for a registry, and work for nothing. A chain of certificates and some hundred scopes fit.
 pub(super) const LONGEST: usize = 128 << 10;

@@ -10,8 +10,9 @@ use super::cached::VerifiedTokens;
 use super::chain;
 use super::jws::{Jws, KeyHint};
 use super::key::Key;
-use super::refusal::{Refusal, Shown};
+use super::refusal::Refusal;
 use super::root::Root;
+use crate::auth::shown::Shown;
 
 /// A key that may sign tokens.
 #[derive(Clone)]

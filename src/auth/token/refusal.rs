@@ -1,6 +1,6 @@
 //! `Refusal`: why a token was not believed, for the log. Clients hear `invalid_token` and no more.
 
-use std::fmt;
+use crate::auth::shown::Shown;
 
 /// Why a token was not believed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -38,25 +38,4 @@ pub(super) enum Refusal {
     /// Not the token's fault.
     #[error("the keys of auth.token.jwks have not been fetched yet")]
     NoKeysYet,
-}
-
-/// Somebody's words in our log: escaped and cut.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Shown(String);
-
-impl Shown {
-    pub(super) fn new(text: &str) -> Self {
-        const LONGEST: usize = 100;
-        let mut shown: String = text.chars().take(LONGEST).collect();
-        if shown.len() < text.len() {
-            shown.push('…');
-        }
-        Self(shown.escape_debug().to_string())
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.0)
-    }
 }

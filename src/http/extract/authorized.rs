@@ -239,9 +239,11 @@ fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
             challenges.iter().fold(error, |error, value| error.with_header(WWW_AUTHENTICATE, value.clone()))
         }
         Denied::Forbidden { .. } => ApiError::new(ErrorCode::Denied).with_detail(scopes(wanted)),
-        Denied::TooManyAttempts { retry_after } => ApiError::new(ErrorCode::TooManyRequests)
-            .with_detail(denied.to_string())
-            .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1))),
+        Denied::TooManyAttempts { retry_after } | Denied::TooManyAtOnce { retry_after } => {
+            ApiError::new(ErrorCode::TooManyRequests)
+                .with_detail(denied.to_string())
+                .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)))
+        }
         Denied::Unavailable => ApiError::new(ErrorCode::Unavailable)
             .with_detail(denied.to_string())
             .with_header(RETRY_AFTER, HeaderValue::from_static("5")),

@@ -1,0 +1,247 @@
+//! `LoginLine`: which login is compared next.
+//!
+//! A comparison takes a core for a good part of a second, on purpose, so logins queue. With one queue for all, a crowd at
+//! one address would delay all other addresses. So each address has a line of its own, and only the first few of it wait in
+//! the common line; a line that is full refuses more. One core is left for other work.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::success_cache::Fingerprint;
+use super::throttle::network_of;
+
+/// How many logins of one address may wait, those at their turn included.
+const LONGEST_LINE: usize = 32;
+
+/// The logins that wait for their turn, or have it.
+#[derive(Debug)]
+pub(super) struct LoginLine {
+    /// The common line.
+    pub(super) comparisons: Arc<Semaphore>,
+    /// How many of one address wait in it.
+    per_address: usize,
+    lines: Lines,
+    same: Same,
+}
+
+/// The line of each address that has one. A std mutex: held for a count, never across an await.
+type Lines = Arc<Mutex<HashMap<Option<IpAddr>, Line>>>;
+
+/// What is being compared, by what it is, and what came of it. A std mutex, as above.
+type Same = Arc<Mutex<HashMap<Fingerprint, watch::Receiver<Option<bool>>>>>;
+
+#[derive(Debug)]
+struct Line {
+    turns: Arc<Semaphore>,
+    waiting: usize,
+}
+
+/// Why a login gets no turn.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NoTurn {
+    /// Too many others of its address wait.
+    Crowded,
+    /// It has waited for too long.
+    TooLate,
+}
+
+/// A login's turn to be compared, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _comparison: OwnedSemaphorePermit,
+    _of_address: OwnedSemaphorePermit,
+    _waiting: Waiting,
+}
+
+/// A login that is counted in the line of its address.
+#[derive(Debug)]
+struct Waiting {
+    lines: Lines,
+    address: Option<IpAddr>,
+}
+
+/// The part of a login in a comparison that others may want as well.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// It is the first, and compares.
+    Compare(Comparison),
+    /// Another one compares the same.
+    Await(watch::Receiver<Option<bool>>),
+}
+
+/// A comparison that others may wait for; when it is dropped without a result, one of them makes it.
+#[derive(Debug)]
+pub(super) struct Comparison {
+    same: Same,
+    fingerprint: Fingerprint,
+    result: watch::Sender<Option<bool>>,
+}
+
+impl LoginLine {
+    /// A line of a machine with so many cores.
+    pub(super) fn new(cores: usize) -> Self {
+        let comparisons = cores.saturating_sub(1).max(1);
+        Self {
+            comparisons: Arc::new(Semaphore::new(comparisons)),
+            per_address: comparisons.div_ceil(2),
+            lines: Lines::default(),
+            same: Same::default(),
+        }
+    }
+
+    /// Waits until a login from `client` may be compared, but no longer than `until`.
+    pub(super) async fn turn(&self, client: Option<IpAddr>, until: Instant) -> Result<Turn, NoTurn> {
+        let (turns, waiting) = self.join(client)?;
+        let turn = async {
+            let of_address = turns.acquire_owned().await.ok()?;
+            let comparison = Arc::clone(&self.comparisons).acquire_owned().await.ok()?;
+            Some(Turn { _comparison: comparison, _of_address: of_address, _waiting: waiting })
+        };
+        timeout_at(until, turn).await.ok().flatten().ok_or(NoTurn::TooLate)
+    }
+
+    /// The part of this login when others want the same compared: of many clients with one password, one is enough.
+    pub(super) fn part(&self, fingerprint: Fingerprint) -> Part {
+        let mut same = self.same.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(receiver) = same.get(&fingerprint) {
+            return Part::Await(receiver.clone());
+        }
+        let (result, receiver) = watch::channel(None);
+        same.insert(fingerprint, receiver);
+        Part::Compare(Comparison { same: Arc::clone(&self.same), fingerprint, result })
+    }
+
+    fn join(&self, client: Option<IpAddr>) -> Result<(Arc<Semaphore>, Waiting), NoTurn> {
+        let address = client.map(network_of);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines
+            .entry(address)
+            .or_insert_with(|| Line { turns: Arc::new(Semaphore::new(self.per_address)), waiting: 0 });
+        if line.waiting >= LONGEST_LINE {
+            return Err(NoTurn::Crowded);
+        }
+        line.waiting += 1;
+        Ok((Arc::clone(&line.turns), Waiting { lines: Arc::clone(&self.lines), address }))
+    }
+}
+
+impl Comparison {
+    /// Tells the others what came of it.
+    pub(super) fn matched(self, matched: bool) {
+        self.result.send_replace(Some(matched));
+    }
+}
+
+impl Drop for Comparison {
+    fn drop(&mut self) {
+        self.same.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.fingerprint);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get_mut(&self.address) {
+            line.waiting -= 1;
+            if line.waiting == 0 {
+                lines.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use futures::stream::{FuturesUnordered, StreamExt};
+    use tokio::task::unconstrained;
+
+    use super::*;
+
+    fn address(number: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, number]))
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
+    /// After how many turns of the others an honest login has its own, behind `crowd` at each of four addresses.
+    async fn turns_before_an_honest_login(cores: usize, crowd: usize) -> usize {
+        let line = LoginLine::new(cores);
+        let mut others = FuturesUnordered::new();
+        for number in 1..=4 {
+            others.extend((0..crowd).map(|_| line.turn(address(number), soon())));
+        }
+        // The whole crowd is in line first.
+        let mut held = Vec::new();
+        while let Some(Some(turn)) = others.next().now_or_never() {
+            held.extend(turn.ok());
+        }
+        let mut honest = Box::pin(line.turn(address(9), soon()));
+        let mut turns = 0;
+        loop {
+            if let Some(turn) = (&mut honest).now_or_never() {
+                turn.unwrap();
+                return turns;
+            }
+            drop(held.pop());
+            turns += 1;
+            while let Some(Some(turn)) = others.next().now_or_never() {
+                held.extend(turn.ok());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crowd_does_not_delay_other_addresses() {
+        assert!(unconstrained(turns_before_an_honest_login(2, 50)).await <= 4);
+        assert!(unconstrained(turns_before_an_honest_login(8, 50)).await <= 16);
+    }
+
+    #[tokio::test]
+    async fn a_full_line_refuses_more() {
+        let line = LoginLine::new(2);
+        let first = line.turn(address(1), soon()).await.unwrap();
+        let mut others: Vec<_> = (1..LONGEST_LINE).map(|_| Box::pin(line.turn(address(1), soon()))).collect();
+        for other in &mut others {
+            assert!(other.now_or_never().is_none());
+        }
+        assert_eq!(line.turn(address(1), soon()).await.unwrap_err(), NoTurn::Crowded);
+        assert!(line.turn(address(2), soon()).now_or_never().is_none(), "another address waits for its turn");
+        drop(first);
+        drop(others);
+        assert!(line.turn(address(1), soon()).now_or_never().is_some());
+        assert!(line.lines.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_has_an_end() {
+        let line = LoginLine::new(1);
+        let _turn = line.turn(address(1), soon()).await.unwrap();
+        assert_eq!(line.turn(address(2), Instant::now()).await.unwrap_err(), NoTurn::TooLate);
+    }
+
+    #[tokio::test]
+    async fn of_many_who_want_the_same_one_compares() {
+        let line = LoginLine::new(1);
+        let fingerprint = Fingerprint::for_test(1);
+        let Part::Compare(comparison) = line.part(fingerprint) else { panic!("the first does not compare") };
+        let Part::Await(mut result) = line.part(fingerprint) else { panic!("the second does not wait") };
+        assert!(matches!(line.part(Fingerprint::for_test(2)), Part::Compare(_)));
+        comparison.matched(true);
+        assert_eq!(*result.wait_for(Option::is_some).await.unwrap(), Some(true));
+
+        let Part::Compare(given_up) = line.part(fingerprint) else { panic!("the first is over") };
+        let Part::Await(mut result) = line.part(fingerprint) else { panic!("it is under way") };
+        drop(given_up);
+        assert!(result.wait_for(Option::is_some).await.is_err());
+        assert!(matches!(line.part(fingerprint), Part::Compare(_)));
+    }
+}
