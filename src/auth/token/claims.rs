@@ -83,6 +83,21 @@ impl Claims {
         Ok(())
     }
 
+    /// About how many bytes of memory they take.
+    pub(super) fn size_bytes(&self) -> usize {
+        let text = |text: &String| size_of::<String>() + text.len();
+        let audience = match &self.aud {
+            Audience::One(one) => one.len(),
+            Audience::Several(several) => several.iter().map(text).sum(),
+        };
+        let granted = |granted: &Granted| {
+            let actions: usize = granted.actions.iter().flatten().map(text).sum();
+            size_of::<Granted>() + granted.kind.len() + granted.name.len() + actions
+        };
+        let access: usize = self.access.iter().flatten().map(granted).sum();
+        size_of::<Self>() + self.iss.len() + self.sub.as_ref().map_or(0, String::len) + audience + access
+    }
+
     /// The user's name; `None` for nobody in particular.
     pub(super) fn user(&self) -> Option<&str> {
         self.sub.as_deref().filter(|user| !user.is_empty())
