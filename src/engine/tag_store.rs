@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures::TryStreamExt;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{DirEntry, StorageDriver};
 
 use crate::layout::{self, Entry};
@@ -28,25 +29,36 @@ impl TagStore {
     /// `RepositoryUnknown` when no manifest is in the repository.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.tags.list", skip_all)]
     pub async fn list(&self, last: Option<&str>, limit: Option<usize>) -> Result<Page<String>> {
-        let mut entries = self.driver().list(&layout::tags(&self.repository.name), last);
+        let mut tags = self.stream(last).await?;
         let mut items = Vec::new();
-        let mut more = false;
-        while let Some(entry) = entries.try_next().await? {
-            // Anything else is no tag: a stray file, a leftover of a crash.
-            let DirEntry::Directory(name) = entry else { continue };
-            if name.parse::<Tag>().is_err() {
-                continue;
-            }
+        while let Some(tag) = tags.try_next().await? {
             if limit.is_some_and(|limit| items.len() == limit) {
-                more = true;
-                break;
+                return Ok(Page { items, more: true });
             }
-            items.push(name);
+            items.push(tag);
         }
-        if items.is_empty() && !more && !self.repository_exists().await? {
+        Ok(Page { items, more: false })
+    }
+
+    /// All tags after `last`, in byte order, as the driver lists them. Nothing of the list is kept in memory here.
+    ///
+    /// # Errors
+    ///
+    /// `RepositoryUnknown` when no manifest is in the repository, and what comes of looking for the first tag. Later
+    /// errors are in the stream.
+    pub async fn stream(&self, last: Option<&str>) -> Result<BoxStream<'static, Result<String>>> {
+        let entries = self.driver().list(&layout::tags(&self.repository.name), last);
+        let tags = entries.map_err(Error::from).try_filter_map(|entry| async move {
+            // Anything else is no tag: a stray file, a leftover of a crash.
+            let DirEntry::Directory(name) = entry else { return Ok(None) };
+            Ok(name.parse::<Tag>().is_ok().then_some(name))
+        });
+        let mut tags = Box::pin(tags).fuse();
+        let first = tags.try_next().await?;
+        if first.is_none() && !self.repository_exists().await? {
             return Err(Error::RepositoryUnknown(self.repository.name.clone()));
         }
-        Ok(Page { items, more })
+        Ok(stream::iter(first.map(Ok)).chain(tags).boxed())
     }
 
     /// What the tag points at; `None` when there is no such tag, or nothing in its link.

@@ -1,9 +1,14 @@
 //! end-8: tags.
 
-use sampan::http::HttpOptions;
-use serde_json::json;
+use std::sync::Arc;
 
-use crate::support::Server;
+use sampan::http::HttpOptions;
+use sampan_engine::oci::Digest;
+use sampan_engine::oci::media_type::OCI_MANIFEST;
+use serde_json::{Value, json};
+
+use crate::support::odd_driver::Oddity;
+use crate::support::{OddDriver, Server, Setup};
 
 async fn with_tags(tags_max: usize, tags: &[&str]) -> Server {
     let server = Server::with_options(HttpOptions { tags_max, ..HttpOptions::default() });
@@ -91,4 +96,41 @@ async fn a_deleted_tag_is_gone_at_once() {
     server.call("DELETE", "/v2/a/b/manifests/a").send().await.expect(202);
     let answer = server.call("GET", "/v2/a/b/tags/list").send().await.expect(200);
     assert_eq!(answer.json()["tags"], json!(["b"]));
+}
+
+/// A store with 2000 tags, whose list has more than one chunk.
+async fn with_many_tags() -> (Server, OddDriver, Vec<String>) {
+    let driver = OddDriver::new();
+    let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
+    let manifest = server.push_image("a/b", "0000", "x").await;
+    let path = format!("/v2/a/b/manifests/{}", Digest::sha256_of(&manifest));
+    let tags: Vec<String> = (1..2001).map(|number| format!("{number:04}{}", "x".repeat(40))).collect();
+    for some in tags.chunks(100) {
+        let query: Vec<String> = some.iter().map(|tag| format!("tag={tag}")).collect();
+        let put = server.call("PUT", format!("{path}?{}", query.join("&")));
+        let put = put.header("content-type", OCI_MANIFEST).body(manifest.clone());
+        put.send().await.expect(201);
+    }
+    let tags = std::iter::once("0000".to_owned()).chain(tags).collect();
+    (server, driver, tags)
+}
+
+#[tokio::test]
+async fn a_list_that_is_long_is_sent_while_it_is_read() {
+    let (server, driver, tags) = with_many_tags().await;
+    let answer = server.call("GET", "/v2/a/b/tags/list").send().await.expect(200);
+    assert_eq!(answer.json(), json!({ "name": "a/b", "tags": tags }));
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert!(!answer.has_header("content-length") && !answer.has_header("link"), "{answer:?}");
+    let answer = server.call("GET", format!("/v2/a/b/tags/list?last={}", tags[4])).send().await.expect(200);
+    assert_eq!(answer.json()["tags"], Value::from(tags[5..].to_vec()));
+    assert!(server.call("HEAD", "/v2/a/b/tags/list").send().await.expect(200).body.is_empty());
+
+    // Before the first byte it is an answer, afterwards the connection breaks.
+    for entries in [0, 1, 10] {
+        driver.be(Oddity::ListsBreakAfter(entries));
+        server.call("GET", "/v2/a/b/tags/list").send().await.expect_error(503, "UNAVAILABLE");
+    }
+    driver.be(Oddity::ListsBreakAfter(1900));
+    server.call("GET", "/v2/a/b/tags/list").try_send().await.unwrap_err();
 }

@@ -21,6 +21,8 @@ pub(crate) enum Oddity {
     EndsAfter(usize),
     /// Reading fails after this many bytes.
     BreaksAfter(usize),
+    /// Listing fails after this many entries.
+    ListsBreakAfter(usize),
     /// Clients are sent here for files.
     Redirects(Url),
     /// Looking at a file panics.
@@ -108,6 +110,10 @@ impl StorageDriver for OddDriver {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
+        if let Some(Oddity::ListsBreakAfter(entries)) = self.oddity() {
+            let error = DriverError::new(ErrorKind::Unavailable, "odd", Operation::List, path);
+            return self.inner.list(path, after).take(entries).chain(stream::iter([Err(error)])).boxed();
+        }
         match self.check(Operation::List, path) {
             Ok(()) => self.inner.list(path, after),
             Err(error) => stream::iter([Err(error)]).boxed(),

@@ -1,8 +1,12 @@
 //! `/v2/<name>/tags/list`.
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
+use futures::future::ready;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use http::header::{CONTENT_TYPE, LINK};
+use sampan_engine::oci::RepositoryName;
 use serde_json::json;
 
 use super::{Reply, link};
@@ -10,19 +14,79 @@ use crate::http::extract::{Authorized, PageQuery, Pull};
 use crate::http::headers::JSON;
 use crate::http::state::AppState;
 
+/// How much of a list is written at once. A list that is longer is sent while it is read.
+const CHUNK_BYTES: usize = 64 * 1024;
+
 /// The tags of a repository: all of them, unless a page is asked for.
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
     at: Authorized<Pull>,
     query: PageQuery,
 ) -> Reply {
-    let limit = query.n.map(|n| n.min(state.options().tags_max));
-    let page = at.repository().tags().list(query.last.as_deref(), limit).await?;
+    let tags = at.repository().tags();
+    let Some(n) = query.n else {
+        return all(at.name(), tags.stream(query.last.as_deref()).await?).await;
+    };
+    let limit = n.min(state.options().tags_max);
+    let page = tags.list(query.last.as_deref(), Some(limit)).await?;
     let body = json!({ "name": at.name().as_str(), "tags": &page.items }).to_string();
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
     if let (true, Some(last)) = (page.more, page.items.last()) {
         let path = format!("/v2/{}/tags/list", at.name());
-        response.headers_mut().insert(LINK, link::next(&state.options().prefix, &path, last, limit, &[]));
+        let link = link::next(&state.options().prefix, &path, last, Some(limit), &[]);
+        response.headers_mut().insert(LINK, link);
     }
     Ok(response)
+}
+
+/// A list of all tags. What goes wrong before its first chunk is full is an answer of its own; later it breaks the body.
+async fn all(name: &RepositoryName, tags: BoxStream<'static, sampan_engine::Result<String>>) -> Reply {
+    let mut list = TagList::new(name, tags);
+    let first = list.next_chunk().await?.unwrap_or_default();
+    let body = match list.is_over {
+        true => Body::from(first),
+        false => {
+            let rest = stream::try_unfold(list, |mut list| async move {
+                Ok::<_, sampan_engine::Error>(list.next_chunk().await?.map(|chunk| (chunk, list)))
+            });
+            Body::from_stream(stream::once(ready(Ok(first))).chain(rest))
+        }
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    Ok(response)
+}
+
+/// A list of tags that is written out while it is read.
+struct TagList {
+    tags: BoxStream<'static, sampan_engine::Result<String>>,
+    /// What is written, and not sent yet.
+    text: String,
+    separator: &'static str,
+    is_over: bool,
+}
+
+impl TagList {
+    fn new(name: &RepositoryName, tags: BoxStream<'static, sampan_engine::Result<String>>) -> Self {
+        let text = format!(r#"{{"name":"{name}","tags":["#);
+        Self { tags, text, separator: "", is_over: false }
+    }
+
+    /// The next part of the text; `None` after the last.
+    async fn next_chunk(&mut self) -> sampan_engine::Result<Option<String>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        while self.text.len() < CHUNK_BYTES {
+            let Some(tag) = self.tags.try_next().await? else {
+                self.is_over = true;
+                self.text.push_str("]}");
+                break;
+            };
+            // The grammar of tags has nothing that JSON would escape.
+            self.text.extend([self.separator, "\"", &tag, "\""]);
+            self.separator = ",";
+        }
+        Ok(Some(std::mem::take(&mut self.text)))
+    }
 }
