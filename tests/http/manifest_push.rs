@@ -173,6 +173,22 @@ async fn references_outside_the_grammar_are_refused() {
 }
 
 #[tokio::test]
+async fn more_than_a_hundred_tags_are_refused_before_anything_is_written() {
+    let server = with_blobs().await;
+    let body = manifest(b"{}", b"layer").to_string();
+    let path = |tags: usize| {
+        let tags: Vec<String> = (0..tags).map(|number| format!("tag=t{number}")).collect();
+        format!("/v2/a/b/manifests/{}?{}", Digest::sha256_of(body.as_bytes()), tags.join("&"))
+    };
+    for tags in [101, 6000] {
+        refused(&server, &path(tags), Some(OCI_MANIFEST), body.clone(), 414, "TAG_INVALID").await;
+    }
+    let put = server.call("PUT", path(100)).header("content-type", OCI_MANIFEST).body(body.clone());
+    let answer = put.send().await.expect(201);
+    assert_eq!(answer.headers.get_all("oci-tag").iter().count(), 100);
+}
+
+#[tokio::test]
 async fn a_manifest_that_is_too_large_is_refused_without_being_read() {
     let limits = Limits { manifest_size_bytes: 1000, ..Limits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() });

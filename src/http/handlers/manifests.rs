@@ -20,6 +20,9 @@ use crate::http::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, insert_d
 use crate::http::location::Locations;
 use crate::http::state::AppState;
 
+/// The most tags that one push may set: each is a few files that wait for the disk.
+const MOST_TAGS: usize = 100;
+
 /// A manifest, byte for byte as it was pushed.
 pub(in crate::http) async fn get(
     at: Authorized<Pull>,
@@ -94,6 +97,12 @@ pub(in crate::http) async fn delete(at: Authorized<Delete>, FromPath(reference):
 }
 
 fn tags(query: &Query) -> Result<Vec<Tag>, ApiError> {
+    let count = query.all("tag").count();
+    if count > MOST_TAGS {
+        return Err(ApiError::new(ErrorCode::TagInvalid)
+            .with_status(StatusCode::URI_TOO_LONG)
+            .with_detail(format!("{count} tags are more than the {MOST_TAGS} that one push may set")));
+    }
     let tag = |text: &str| text.parse::<Tag>();
     let tags: Result<_, _> = query.all("tag").map(tag).collect();
     tags.map_err(|error| ApiError::new(ErrorCode::TagInvalid).with_detail(error.to_string()))
