@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What is known of a connection without asking the client; an extension of every request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +39,17 @@ impl PeerAddress {
             Self::Tcp(address) => Some(address.ip()),
             Self::Unix => None,
         }
+    }
+
+    /// What limits count by: the address, or of IPv6 the network (/64), of which a single customer has all addresses.
+    pub fn network(&self) -> Option<IpAddr> {
+        Some(match self.ip()?.to_canonical() {
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
     }
 }
 

@@ -13,5 +13,6 @@ mod manifests;
 mod names;
 mod referrers;
 mod tags;
+mod upload_limits;
 mod upload_session;
 mod upload_start;

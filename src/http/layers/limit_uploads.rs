@@ -16,7 +16,7 @@ use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::state::AppState;
 
-/// Refuses requests that send bytes of a blob while their address has too many of them under way.
+/// Refuses requests that send a blob or a manifest while their address has too many of them under way.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct LimitUploads(Option<Arc<Slots>>);
 
@@ -27,7 +27,7 @@ impl LimitUploads {
     }
 }
 
-/// The uploads under way, by address.
+/// The uploads under way, by address, or by network of IPv6. An entry lives no longer than a request.
 #[derive(Debug)]
 struct Slots {
     limit: usize,
@@ -70,8 +70,8 @@ impl Wrap for LimitUploads {
 
     fn wrap<F: Answering>(&self, request: Request, inner: impl FnOnce(Request) -> F) -> Self::Answer<F> {
         let address =
-            request.extensions().get::<Arc<RequestContext>>().and_then(|context| context.client()?.ip());
-        let (Some(slots), Some(address), true) = (&self.0, address, sends_a_blob(&request)) else {
+            request.extensions().get::<Arc<RequestContext>>().and_then(|context| context.client()?.network());
+        let (Some(slots), Some(address), true) = (&self.0, address, is_an_upload(&request)) else {
             return Either::Left(inner(request));
         };
         let Some(slot) = slots.take(address) else {
@@ -95,9 +95,11 @@ impl Wrap for LimitUploads {
 }
 
 /// Names come folded, so the third segment is always the room.
-fn sends_a_blob(request: &Request) -> bool {
+fn is_an_upload(request: &Request) -> bool {
     let mut segments = request.uri().path().split('/').skip(3);
-    matches!(*request.method(), Method::PATCH | Method::POST | Method::PUT)
-        && segments.next() == Some("blobs")
-        && segments.next() == Some("uploads")
+    match (request.method(), segments.next()) {
+        (&Method::PATCH | &Method::POST | &Method::PUT, Some("blobs")) => segments.next() == Some("uploads"),
+        (&Method::PUT, Some("manifests")) => true,
+        _ => false,
+    }
 }
