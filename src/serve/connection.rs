@@ -214,9 +214,10 @@ async fn serve_http<IO, S>(
         if let Some(files) = files.as_ref().filter(|_| request.version() < Version::HTTP_2) {
             request.extensions_mut().insert(files.clone());
         }
-        let response = match request.version() < Version::HTTP_2 && heads::is_too_large(&request) {
-            true => Either::Left(ready(Ok(heads::refusal()))),
-            false => Either::Right(service.clone().oneshot(request)),
+        let version = request.version();
+        let response = match heads::objection(&request) {
+            Some(objection) => Either::Left(ready(Ok(objection.refusal(version)))),
+            None => Either::Right(service.clone().oneshot(request)),
         };
         async move { Ok::<_, Infallible>(response.await?.map(|body| ResponseBody::new(body, in_flight))) }
     });

@@ -1,17 +1,53 @@
-//! How large the head of a request may be. HTTP/2 counts by itself; for HTTP/1, hyper counts the headers, and we the bytes.
+//! What the head of a request must be. A head that two servers read differently can smuggle a request past one of them,
+//! so a doubtful head is refused before anything acts on it.
+//!
+//! hyper refuses by itself what it cannot read, and a length that is not one. HTTP/2 counts the bytes of a head by itself;
+//! for HTTP/1, hyper counts the headers, and we the bytes.
 
 use axum::body::Body;
-use http::header::{CONNECTION, CONTENT_TYPE};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 
 /// The most bytes in the head of a request. The largest that clients need are tokens for many repositories, some 10 KiB.
 pub(super) const MAX_HEAD_BYTES: u32 = 64 * 1024;
 
-/// Said to whoever sends more.
-const REFUSED: &str = "The head of the request has more than 64 KiB.\n";
+/// What is wrong with the head of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Objection {
+    /// It is larger than it may be.
+    TooLarge,
+    /// It names no host, or several (RFC 9112, 3.2).
+    Hosts,
+    /// It names a user before the host (RFC 9110, 4.2.4); the URLs in our answers would have the user too.
+    User,
+    /// Its body is coded in a way that is not understood (RFC 9112, 6.1).
+    Coding,
+}
 
-/// Whether the head of an HTTP/1 request is larger than it may be.
-pub(super) fn is_too_large(request: &Request<Body>) -> bool {
+/// What is wrong with the head of a request, if anything is.
+pub(super) fn objection(request: &Request<Body>) -> Option<Objection> {
+    if request.uri().authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Some(Objection::User);
+    }
+    if request.version() >= Version::HTTP_2 {
+        return None;
+    }
+    if is_too_large(request) {
+        return Some(Objection::TooLarge);
+    }
+    if request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1 {
+        return Some(Objection::Hosts);
+    }
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let is_understood = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    };
+    (!is_understood).then_some(Objection::Coding)
+}
+
+fn is_too_large(request: &Request<Body>) -> bool {
     let uri = request.uri();
     let line = uri.path().len() + uri.query().map_or(0, str::len);
     let headers =
@@ -19,12 +55,29 @@ pub(super) fn is_too_large(request: &Request<Body>) -> bool {
     line + headers.sum::<usize>() > MAX_HEAD_BYTES as usize
 }
 
-/// The answer to such a request, the last of its connection.
-pub(super) fn refusal() -> Response<Body> {
-    let mut response = Response::new(Body::from(REFUSED));
-    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+impl Objection {
+    /// The answer to such a request; in HTTP/1 the last of its connection.
+    pub(super) fn refusal(self, version: Version) -> Response<Body> {
+        let (status, text) = match self {
+            Self::TooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The head of the request has more than 64 KiB.\n",
+            ),
+            Self::Hosts => {
+                (StatusCode::BAD_REQUEST, "A request of HTTP/1.1 must have one Host header, and only one.\n")
+            }
+            Self::User => (StatusCode::BAD_REQUEST, "The request names a user before the host.\n"),
+            Self::Coding => {
+                (StatusCode::NOT_IMPLEMENTED, "No transfer coding but `chunked` is understood.\n")
+            }
+        };
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
 }

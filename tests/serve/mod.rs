@@ -3,6 +3,8 @@
 mod blobs;
 mod limits;
 mod plain;
+mod raw_http2;
 mod shutdown;
+mod strict;
 mod support;
 mod tls;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
@@ -23,6 +24,8 @@ pub(super) struct Running {
     pub(super) statistics: Statistics,
     /// Lets the handler of `/gated` finish.
     pub(super) gate: Arc<Notify>,
+    /// How many bytes `/upload` has received.
+    pub(super) received: Arc<AtomicUsize>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Drained>,
 }
@@ -33,17 +36,16 @@ impl Running {
     }
 
     pub(super) async fn start_with(options: ServeOptions, security: Security) -> Self {
-        let gate = Arc::new(Notify::new());
-        let service = service(Arc::clone(&gate));
-        Self::serving(service, gate, options, security).await
+        let state = Handles::default();
+        Self::serving(service(state.clone()), state, options, security).await
     }
 
     /// A server of something else than the service below.
     pub(super) async fn of(service: Router, options: ServeOptions, security: Security) -> Self {
-        Self::serving(service, Arc::default(), options, security).await
+        Self::serving(service, Handles::default(), options, security).await
     }
 
-    async fn serving(service: Router, gate: Arc<Notify>, options: ServeOptions, security: Security) -> Self {
+    async fn serving(service: Router, handles: Handles, options: ServeOptions, security: Security) -> Self {
         let listener =
             Listener::bind(&ListenAddress::tcp("127.0.0.1:0").unwrap(), "http.addr").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -53,7 +55,8 @@ impl Running {
         let ended = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { address, statistics, gate, stop, ended }
+        let Handles { gate, received } = handles;
+        Self { address, statistics, gate, received, stop, ended }
     }
 
     pub(super) async fn connect(&self) -> TcpStream {
@@ -73,8 +76,15 @@ impl Running {
     }
 }
 
+/// What a test and the service below have in common.
+#[derive(Clone, Default)]
+struct Handles {
+    gate: Arc<Notify>,
+    received: Arc<AtomicUsize>,
+}
+
 /// What is served: something small, something endless, something that waits, and something that listens.
-fn service(gate: Arc<Notify>) -> Router {
+fn service(handles: Handles) -> Router {
     Router::new()
         .route("/", get(|| async { "hello" }))
         .route("/peer", get(|Extension(peer): Extension<Peer>| async move { format!("{peer:?}") }))
@@ -82,7 +92,7 @@ fn service(gate: Arc<Notify>) -> Router {
         .route("/gated", get(gated))
         .route("/upload", post(upload))
         .route("/refuse", post(|| async { (StatusCode::UNAUTHORIZED, "no") }))
-        .with_state(gate)
+        .with_state(handles)
 }
 
 fn chunk() -> Result<Bytes, Error> {
@@ -90,7 +100,7 @@ fn chunk() -> Result<Bytes, Error> {
 }
 
 /// Sends `begun`, and `ended` after the gate has opened.
-async fn gated(State(gate): State<Arc<Notify>>) -> Body {
+async fn gated(State(Handles { gate, .. }): State<Handles>) -> Body {
     let begun = futures::stream::once(async { Ok::<_, Error>("begun,") });
     let ended = futures::stream::once(async move {
         gate.notified().await;
@@ -99,12 +109,15 @@ async fn gated(State(gate): State<Arc<Notify>>) -> Body {
     Body::from_stream(begun.chain(ended))
 }
 
-async fn upload(body: Body) -> (StatusCode, String) {
+async fn upload(State(Handles { received, .. }): State<Handles>, body: Body) -> (StatusCode, String) {
     let mut length = 0;
     let mut stream = body.into_data_stream();
     while let Some(chunk) = stream.next().await {
         match chunk {
-            Ok(chunk) => length += chunk.len(),
+            Ok(chunk) => {
+                length += chunk.len();
+                received.store(length, Ordering::Relaxed);
+            }
             Err(error) => {
                 let cause = error.into_inner();
                 assert!(cause.is::<BodyStalled>() || cause.is::<hyper::Error>(), "{cause:?}");
@@ -153,4 +166,15 @@ pub(super) async fn read_to_end<IO: AsyncRead + Unpin>(io: &mut IO) -> String {
     // A client that is cut may see a reset instead of an end; what matters is that nothing more comes.
     let _ = io.read_to_end(&mut received).await;
     String::from_utf8_lossy(&received).into_owned()
+}
+
+/// Does `work` while a paused clock does not move. Otherwise the clock jumps ahead whenever no task is ready, which on a busy
+/// machine can be before the kernel has delivered what was sent.
+pub(super) async fn in_no_time<T>(work: impl Future<Output = T>) -> T {
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    let holding = tokio::task::spawn_blocking(move || is_over.recv().is_err());
+    let result = work.await;
+    drop(over);
+    holding.await.unwrap();
+    result
 }
