@@ -91,7 +91,8 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     options.notifier = notifier.clone();
 
     let state = AppState::new(registry.clone(), access.controller(), options);
-    let server = Server::new(router(state), network::options(config)).listen(listener, security.clone());
+    let limits = network::options(config, network::file_limit());
+    let server = Server::new(router(state), limits).listen(listener, security.clone());
     if let Some(metrics) = &metrics {
         metrics.register(metrics::of_connections(&server.statistics())?)?;
         metrics.register(metrics::of_health(&health)?)?;

@@ -7,20 +7,53 @@ use super::AppError;
 use crate::config::{self, Config, DebugConfig, HttpConfig, ProxyNetwork, TlsConfig};
 use crate::http::TrustedProxies;
 use crate::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
-use crate::serve::{ListenAddress, Listener, Security, ServeOptions};
+use crate::serve::{
+    ListenAddress, Listener, Security, ServeOptions, connections_within, files_for, raise_file_limit,
+    soft_file_limit,
+};
 
-/// The limits of the server that `config` describes.
-pub(super) fn options(config: &Config) -> ServeOptions {
+/// The limits of the server that `config` describes, where this process may open so many `files`.
+pub(super) fn options(config: &Config, files: Option<u64>) -> ServeOptions {
     let HttpConfig { limits, draintimeout, h2c, .. } = &config.http;
     ServeOptions {
         h2c: h2c.enabled,
         header_timeout: limits.headertimeout,
         idle_timeout: limits.idletimeout,
         stall_timeout: limits.readtimeout,
-        max_connections: if limits.maxconnections == 0 { usize::MAX } else { limits.maxconnections },
+        min_body_speed: limits.minbodyspeed.0,
+        max_connections: max_connections(limits.maxconnections, files),
+        max_connections_per_network: limits.connectionsperaddress,
+        trusted_proxies: trusted_proxies(&config.http).networks,
         drain_timeout: *draintimeout,
         ..ServeOptions::default()
     }
+}
+
+/// How many files this process may open, `None` for any number: as many as it may allow itself.
+pub(super) fn file_limit() -> Option<u64> {
+    raise_file_limit().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+        soft_file_limit()
+    })
+}
+
+/// `http.limits.maxconnections`, or as many as the limit of open files has room for.
+fn max_connections(configured: usize, files: Option<u64>) -> usize {
+    let fitting = connections_within(files);
+    if configured == 0 {
+        return fitting;
+    }
+    if configured > fitting {
+        let files = files.unwrap_or(u64::MAX);
+        tracing::warn!(
+            files,
+            "this process may open {files} files, which is enough for {fitting} connections and not for the \
+             {configured} of http.limits.maxconnections: raise the limit (ulimit -Hn, LimitNOFILE, docker run --ulimit \
+             nofile) to {} or more, or lower http.limits.maxconnections",
+            files_for(configured)
+        );
+    }
+    configured.min(fitting)
 }
 
 /// Binds `http.addr`.
@@ -117,6 +150,22 @@ fn tls_settings(tls: &TlsConfig, http: &HttpConfig) -> TlsSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_log::TestLog;
+
+    #[test]
+    fn connections_fit_below_the_limit_of_files() {
+        let log = TestLog::default();
+        let guard = log.capture();
+        assert_eq!(max_connections(4096, None), 4096);
+        assert_eq!(max_connections(4096, Some(20_000)), 4096);
+        assert_eq!(max_connections(0, Some(20_000)), 9950);
+        assert_eq!(log.text(), "");
+        assert_eq!(max_connections(4096, Some(1024)), 462);
+        drop(guard);
+        let text = log.text();
+        assert!(text.contains("may open 1024 files") && text.contains("LimitNOFILE"), "{text}");
+        assert!(text.contains("to 8292 or more"), "{text}");
+    }
 
     #[test]
     fn a_host_that_is_elsewhere_gets_a_hint() {

@@ -157,7 +157,7 @@ pub struct PrometheusConfig {
 
 /// `http.limits`, which Distribution does not have: what one client may ask for.
 ///
-/// None of them limits how long a transfer may take as long as it moves.
+/// None of them limits how long a transfer may take as long as it is not slower than `minbodyspeed`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
@@ -170,8 +170,12 @@ pub struct LimitsConfig {
     /// How long a body may stand still.
     #[serde(deserialize_with = "duration")]
     pub readtimeout: Duration,
-    /// How many connections are open at once; 0 means no limit.
+    /// How many bytes a second a body must move; 0 means that any will do.
+    pub minbodyspeed: ByteSize,
+    /// How many connections are open at once; 0 means as many as files may be open for.
     pub maxconnections: usize,
+    /// How many of them one address may have; 0 means no limit.
+    pub connectionsperaddress: usize,
     /// How large a manifest may be.
     pub maxmanifestsize: ByteSize,
     /// How many uploads one address may have under way; 0 means no limit.

@@ -11,12 +11,12 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use sampan_driver::{BoxError, FileReader, LocalFile};
 use sampan_engine::Error;
 
 use super::error::ApiError;
-use crate::serve::FileSender;
+use crate::serve::{FileSender, ReaderPermit};
 
 /// A body of announced length that had another one.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -105,6 +105,36 @@ pub(super) fn exact<E: Into<BoxError> + 'static>(
     stream: BoxStream<'static, Result<Bytes, E>>,
 ) -> Body {
     Body::new(ExactBody { stream, announced: len, remaining: len })
+}
+
+/// The body with the permission to have its content open, which ends with it.
+pub(super) fn permitted(inner: Body, permit: ReaderPermit) -> Body {
+    if inner.is_end_stream() { inner } else { Body::new(Permitted { inner, _permit: permit }) }
+}
+
+struct Permitted {
+    inner: Body,
+    _permit: ReaderPermit,
+}
+
+impl http_body::Body for Permitted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 struct Announced {

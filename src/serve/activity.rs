@@ -6,10 +6,12 @@
 //! |---|---|---|
 //! | the first request, or the rest of a head (HTTP/1) | `header_timeout` | `Watched` reads while no request is in flight |
 //! | the next request | `idle_timeout` | the end of the last request, or of what is still being sent |
-//! | the client to take bytes | `stall_timeout` without a byte written | `Watched` writes that are pending |
-//! | an HTTP/2 client to open its window | `stall_timeout` without a byte written | a response frame handed over, and none asked for since |
-//! | more of a request's body | `stall_timeout` without a byte | `RequestBody`, which has its own timer |
+//! | the client to take bytes | `stall_timeout` behind the least speed | `Watched` writes that are pending |
+//! | an HTTP/2 client to open its window | the same; the stream is reset | `Stream`, whose task has its own timer |
+//! | more of a request's body | the same | `RequestBody`, which has its own timer |
 //! | a handler or the store | nothing | |
+//!
+//! How far a client is behind the least speed is reckoned in [`Pace`].
 //!
 //! The connection's task looks at the deadlines now and then (see [`Activity::look`]), so a client may be given
 //! up to half the shortest of the three timeouts too much; in return no timer is touched per read or write.
@@ -21,9 +23,18 @@ use http::Version;
 use tokio::time::Instant;
 
 use super::options::ServeOptions;
+use super::pace::{Pace, time_for};
 
 /// How long a connection that is being closed may take once nothing is in flight.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// What is written of a connection without a request counts as the end of an answer at no less than this many bytes a
+/// second: what answers pings is slower.
+const SLOWEST_ENDING: u64 = 64;
+
+/// How long an HTTP/2 connection must be without a request to be resting: what of the last answer waits for the client's
+/// window is not seen otherwise.
+const RESTING: Duration = Duration::from_secs(1);
 
 /// The state of one connection, shared by its socket, its requests and its task.
 #[derive(Clone, Debug)]
@@ -42,12 +53,15 @@ struct State {
     idle_since: Instant,
     /// When the first byte of a head came that is not complete yet.
     head_since: Option<Instant>,
-    /// When a write first found that the client takes nothing.
+    least_speed: u64,
+    /// How far the client is behind in taking what is written.
+    taking: Pace,
+    /// Since when writes find that the client takes nothing.
     blocked_since: Option<Instant>,
-    last_written: Instant,
-    /// Response bodies whose last frame was taken from them and that were not asked for another since.
-    handed_over: usize,
-    last_handover: Instant,
+    /// For how long that was so before.
+    blocked_before: Duration,
+    /// Until when the client was busy with what was written, at the least speed.
+    busy_until: Instant,
     /// When the connection was told to finish.
     closing_since: Option<Instant>,
 }
@@ -70,7 +84,7 @@ pub(super) enum Reason {
     NoRequest,
     #[error("the head of a request took too long")]
     SlowHead,
-    #[error("the client takes no bytes")]
+    #[error("the client takes too few bytes")]
     Stalled,
     #[error("the client does not close")]
     Lingering,
@@ -81,7 +95,7 @@ pub(super) enum Reason {
 pub(super) struct InFlight(Activity);
 
 impl Activity {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(least_speed: u64) -> Self {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(State {
             in_flight: 0,
@@ -90,10 +104,11 @@ impl Activity {
             multiplexed: false,
             idle_since: now,
             head_since: None,
+            least_speed,
+            taking: Pace::new(least_speed),
             blocked_since: None,
-            last_written: now,
-            handed_over: 0,
-            last_handover: now,
+            blocked_before: Duration::ZERO,
+            busy_until: now,
             closing_since: None,
         })))
     }
@@ -120,15 +135,30 @@ impl Activity {
         self.state().first_byte == Some(byte)
     }
 
-    pub(super) fn wrote_some(&self) {
+    pub(super) fn wrote_some(&self, bytes: usize) {
+        let now = Instant::now();
         let mut state = self.state();
-        state.last_written = Instant::now();
-        state.blocked_since = None;
+        state.taking.moved(bytes, now);
+        if let Some(since) = state.blocked_since.take() {
+            state.blocked_before += now - since;
+        }
+        let busy = time_for(bytes, state.least_speed.max(SLOWEST_ENDING)).unwrap_or_default();
+        state.busy_until = now.min(state.busy_until.max(state.idle_since) + busy);
     }
 
     pub(super) fn write_blocked(&self) {
+        let now = Instant::now();
         let mut state = self.state();
-        state.blocked_since.get_or_insert_with(Instant::now);
+        state.taking.wait(now);
+        state.blocked_since.get_or_insert(now);
+    }
+
+    /// The time on a clock that stops while the socket cannot be written to.
+    pub(super) fn time_unblocked(&self) -> Instant {
+        let now = Instant::now();
+        let state = self.state();
+        let blocked = state.blocked_since.map_or(Duration::ZERO, |since| now - since);
+        now.checked_sub(state.blocked_before + blocked).unwrap_or(now)
     }
 
     pub(super) fn request_began(&self, version: Version) -> InFlight {
@@ -140,16 +170,6 @@ impl Activity {
         InFlight(self.clone())
     }
 
-    pub(super) fn frame_handed_over(&self) {
-        let mut state = self.state();
-        state.handed_over += 1;
-        state.last_handover = Instant::now();
-    }
-
-    pub(super) fn frame_taken(&self) {
-        self.state().handed_over -= 1;
-    }
-
     /// The connection was told to finish.
     pub(super) fn closing(&self) {
         self.state().closing_since.get_or_insert_with(Instant::now);
@@ -159,6 +179,22 @@ impl Activity {
     pub(super) fn is_unused(&self) -> bool {
         let state = self.state();
         !state.any_request && state.head_since.is_none()
+    }
+
+    /// Whether no request is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().in_flight == 0
+    }
+
+    /// Since when the connection rests between two requests, or is there without one; `None` while it is at work.
+    pub(super) fn resting_since(&self) -> Option<Instant> {
+        let state = self.state();
+        if state.in_flight > 0 || state.blocked_since.is_some() {
+            return None;
+        }
+        let since = state.idle_since.max(state.busy_until);
+        let is_surely = !state.multiplexed || !state.any_request || since.elapsed() >= RESTING;
+        is_surely.then_some(since)
     }
 
     /// Decides what is to be done about the connection, and when to look again.
@@ -182,35 +218,25 @@ impl Activity {
 
 impl State {
     fn deadline(&self, options: &ServeOptions) -> Option<(Instant, Look)> {
-        if let Some(since) = self.blocked_since {
-            return Some((since + options.stall_timeout, Look::Cut(Reason::Stalled)));
-        }
-        if self.multiplexed && self.handed_over > 0 {
-            let since = self.last_written.max(self.last_handover);
-            return Some((since + options.stall_timeout, Look::Cut(Reason::Stalled)));
+        if let Some(deadline) = self.taking.deadline(options.stall_timeout) {
+            return Some((deadline, Look::Cut(Reason::Stalled)));
         }
         if self.in_flight > 0 {
             return None;
         }
         // What hyper still holds of the last response counts as progress for as long as it is written.
-        let since = self.idle_since.max(self.last_written);
+        let since = self.idle_since.max(self.busy_until);
         if let Some(closing_since) = self.closing_since {
             return Some((since.max(closing_since) + CLOSING, Look::Cut(Reason::Lingering)));
         }
         if let Some(head_since) = self.head_since {
-            let since = head_since.max(self.last_written);
+            let since = head_since.max(self.busy_until);
             return Some((since + options.header_timeout, Look::Cut(Reason::SlowHead)));
         }
         if !self.any_request {
             return Some((self.idle_since + options.header_timeout, Look::Cut(Reason::NoRequest)));
         }
         Some((since + options.idle_timeout, Look::Idle))
-    }
-}
-
-impl InFlight {
-    pub(super) fn activity(&self) -> &Activity {
-        &self.0
     }
 }
 

@@ -4,6 +4,8 @@ use tokio::time::advance;
 
 use super::*;
 
+const LEAST_SPEED: u64 = 1024;
+
 fn options() -> ServeOptions {
     ServeOptions {
         header_timeout: Duration::from_secs(20),
@@ -23,12 +25,12 @@ async fn after(activity: &Activity, seconds: u64) -> Look {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_is_cut() {
-    assert_eq!(after(&Activity::new(), 20).await, Look::Cut(Reason::NoRequest));
+    assert_eq!(after(&Activity::new(LEAST_SPEED), 20).await, Look::Cut(Reason::NoRequest));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_drips_is_cut_from_its_first_byte_on() {
-    let activity = Activity::new();
+    let activity = Activity::new(LEAST_SPEED);
     advance(Duration::from_secs(15)).await;
     activity.read_some(b'G');
     advance(Duration::from_secs(10)).await;
@@ -38,7 +40,7 @@ async fn a_head_that_drips_is_cut_from_its_first_byte_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_head_that_drips_is_cut_too() {
-    let activity = Activity::new();
+    let activity = Activity::new(LEAST_SPEED);
     activity.read_some(b'G');
     drop(activity.request_began(Version::HTTP_11));
     advance(Duration::from_secs(100)).await;
@@ -48,39 +50,72 @@ async fn a_second_head_that_drips_is_cut_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_kept_connection_is_closed_after_the_idle_timeout() {
-    let activity = Activity::new();
+    let activity = Activity::new(LEAST_SPEED);
     activity.read_some(b'G');
     drop(activity.request_began(Version::HTTP_11));
     assert_eq!(after(&activity, 120).await, Look::Idle);
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_of_an_idle_http2_connection_are_no_head() {
-    let activity = Activity::new();
+async fn pings_of_an_idle_http2_connection_are_no_head_and_no_answer() {
+    let activity = Activity::new(LEAST_SPEED);
     activity.handshake_done(Version::HTTP_2);
     drop(activity.request_began(Version::HTTP_2));
-    advance(Duration::from_secs(60)).await;
-    activity.read_some(b'G');
-    assert_eq!(after(&activity, 60).await, Look::Idle);
+    for _ in 0..119 {
+        advance(Duration::from_secs(1)).await;
+        activity.read_some(b'G');
+        activity.wrote_some(17);
+    }
+    advance(Duration::from_secs(4)).await;
+    assert_eq!(activity.look(&options()), Look::Idle);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_has_all_the_time_it_wants() {
-    let activity = Activity::new();
+    let activity = Activity::new(LEAST_SPEED);
     let _request = activity.request_began(Version::HTTP_11);
     advance(Duration::from_secs(24 * 3600)).await;
     assert!(matches!(activity.look(&options()), Look::Again(_)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_takes_nothing_is_cut_and_one_that_takes_little_is_not() {
-    let activity = Activity::new();
+/// A client that takes `bytes` every `seconds`, for an hour at most: when it is cut.
+async fn taking(bytes: usize, seconds: u64) -> Option<u64> {
+    let (activity, begun) = (Activity::new(LEAST_SPEED), Instant::now());
     let _request = activity.request_began(Version::HTTP_11);
-    for _ in 0..100 {
+    while begun.elapsed() < Duration::from_secs(3600) {
         activity.write_blocked();
-        advance(Duration::from_secs(59)).await;
+        for _ in 0..seconds {
+            advance(Duration::from_secs(1)).await;
+            activity.write_blocked();
+            if activity.look(&options()) == Look::Cut(Reason::Stalled) {
+                return Some(begun.elapsed().as_secs());
+            }
+        }
+        activity.wrote_some(bytes);
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_too_little_is_cut_and_one_over_a_slow_link_is_not() {
+    assert_eq!(taking(0, 1).await, Some(60));
+    assert!(matches!(taking(1, 1).await, Some(60..=61)), "a byte at a time");
+    assert!(matches!(taking(1, 59).await, Some(60..=61)), "a byte a minute");
+    assert!(matches!(taking(512, 1).await, Some(118..=121)), "half of what it must");
+    assert_eq!(taking(1100, 1).await, None);
+    assert_eq!(taking(55 * 1100, 55).await, None, "in lumps");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_between_two_writes_does_not_count_against_the_client() {
+    let activity = Activity::new(LEAST_SPEED);
+    let _request = activity.request_began(Version::HTTP_11);
+    for _ in 0..10 {
+        activity.write_blocked();
+        advance(Duration::from_secs(20)).await;
+        activity.wrote_some(20 * 1024);
+        advance(Duration::from_secs(3600)).await;
         assert!(matches!(activity.look(&options()), Look::Again(_)));
-        activity.wrote_some();
     }
     activity.write_blocked();
     activity.write_blocked();
@@ -89,32 +124,51 @@ async fn a_client_that_takes_nothing_is_cut_and_one_that_takes_little_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_that_is_still_being_sent_is_not_idle() {
-    let activity = Activity::new();
+    let activity = Activity::new(LEAST_SPEED);
     drop(activity.request_began(Version::HTTP_11));
     for _ in 0..100 {
         advance(Duration::from_secs(59)).await;
-        activity.wrote_some();
+        activity.wrote_some(59 * 1024);
         assert!(matches!(activity.look(&options()), Look::Again(_)));
+        assert_eq!(activity.resting_since(), Some(Instant::now()));
     }
     assert_eq!(after(&activity, 120).await, Look::Idle);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_that_opens_no_window_is_cut() {
-    let activity = Activity::new();
-    let _request = activity.request_began(Version::HTTP_2);
-    activity.frame_handed_over();
-    advance(Duration::from_secs(59)).await;
-    activity.frame_taken();
-    advance(Duration::from_secs(1000)).await;
-    assert!(matches!(activity.look(&options()), Look::Again(_)), "the handler is waited for");
-    activity.frame_handed_over();
-    assert_eq!(after(&activity, 60).await, Look::Cut(Reason::Stalled));
+async fn only_what_nothing_is_owed_to_is_resting() {
+    let activity = Activity::new(LEAST_SPEED);
+    let begun = Instant::now();
+    advance(Duration::from_secs(5)).await;
+    assert_eq!(activity.resting_since(), Some(begun), "without a request");
+    let request = activity.request_began(Version::HTTP_2);
+    assert_eq!(activity.resting_since(), None);
+    drop(request);
+    assert_eq!(activity.resting_since(), None, "the end of the answer may wait in HTTP/2");
+    let ended = Instant::now();
+    activity.write_blocked();
+    advance(Duration::from_secs(5)).await;
+    assert_eq!(activity.resting_since(), None, "there is something to write");
+    activity.wrote_some(1024);
+    assert_eq!(activity.resting_since(), Some(ended + Duration::from_secs(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_streams_stops_while_nothing_can_be_written() {
+    let activity = Activity::new(LEAST_SPEED);
+    let begun = activity.time_unblocked();
+    advance(Duration::from_secs(5)).await;
+    activity.write_blocked();
+    advance(Duration::from_secs(7)).await;
+    assert_eq!(activity.time_unblocked() - begun, Duration::from_secs(5));
+    activity.wrote_some(1);
+    advance(Duration::from_secs(3)).await;
+    assert_eq!(activity.time_unblocked() - begun, Duration::from_secs(8));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_closing_connection_with_nothing_in_flight_is_cut_soon() {
-    let activity = Activity::new();
+    let activity = Activity::new(LEAST_SPEED);
     let request = activity.request_began(Version::HTTP_11);
     activity.closing();
     advance(Duration::from_secs(1000)).await;
@@ -125,7 +179,7 @@ async fn a_closing_connection_with_nothing_in_flight_is_cut_soon() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handshake_is_not_a_head() {
-    let activity = Activity::new();
+    let activity = Activity::new(LEAST_SPEED);
     activity.read_some(b'G');
     advance(Duration::from_secs(9)).await;
     assert!(!activity.is_unused());

@@ -1,7 +1,7 @@
 //! The bodies of requests and responses, under watch.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,49 +10,68 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::InFlight;
+use super::options::ServeOptions;
+use super::pace::Pace;
+use super::stream::Stream;
 
-/// The client sent nothing more of a request's body for too long. The source of the error a handler reads.
+/// The most bytes of an answer that HTTP/2 gets at once: what is asked for next shows how far the client has come.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// The client sent nothing more of a request's body for too long, or too little. The source of the error a handler reads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the client sent nothing more of the request's body for {} seconds", .after.as_secs())]
-pub struct BodyStalled {
-    after: Duration,
+pub enum BodyStalled {
+    /// Nothing.
+    #[error("the client sent nothing more of the request's body for {} seconds", .0.as_secs())]
+    Stopped(Duration),
+    /// Too little.
+    #[error("the client sent the request's body slower than {0} bytes a second")]
+    TooSlow(u64),
 }
 
-/// The body of a request, which errs when the client sends nothing for too long while somebody waits for it.
+/// The body of a request, which errs when the client sends too little for too long while it is waited for.
 pub(super) struct RequestBody {
     inner: Incoming,
     stall_timeout: Duration,
+    least_speed: u64,
+    pace: Pace,
+    waiting_since: Option<Instant>,
     /// Made when it is first needed: most requests have no body.
     timer: Option<Pin<Box<Sleep>>>,
-    is_waiting: bool,
 }
 
 /// The body of a response, which knows when the request is done with, and whether the client is waited for.
 pub(super) struct ResponseBody {
     inner: axum::body::Body,
-    in_flight: InFlight,
-    is_handed_over: bool,
+    /// Held until the answer is complete.
+    _in_flight: InFlight,
+    /// Of HTTP/2, where what the client takes is not seen at the socket.
+    stream: Option<Stream>,
+    /// What is left of a frame that is handed over in pieces.
+    rest: Bytes,
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, stall_timeout: Duration) -> Self {
-        Self { inner, stall_timeout, timer: None, is_waiting: false }
+    pub(super) fn new(inner: Incoming, options: &ServeOptions) -> Self {
+        let (stall_timeout, least_speed) = (options.stall_timeout, options.min_body_speed);
+        let pace = Pace::new(least_speed);
+        Self { inner, stall_timeout, least_speed, pace, waiting_since: None, timer: None }
     }
 
     /// Ready when the client has been waited for too long.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_waiting {
-            self.is_waiting = true;
-            let deadline = Instant::now() + self.stall_timeout;
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(deadline),
-                None => self.timer = Some(Box::pin(sleep_until(deadline))),
-            }
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<BodyStalled> {
+        let now = Instant::now();
+        let since = *self.waiting_since.get_or_insert(now);
+        self.pace.wait(now);
+        let Some(deadline) = self.pace.deadline(self.stall_timeout) else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
         }
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(match since + self.stall_timeout <= deadline {
+            true => BodyStalled::Stopped(self.stall_timeout),
+            false => BodyStalled::TooSlow(self.least_speed),
+        })
     }
 }
 
@@ -66,10 +85,14 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
-            this.is_waiting = false;
+            this.waiting_since = None;
+            if this.pace.counts() {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                this.pace.moved(data.map_or(0, Bytes::len), Instant::now());
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        this.poll_stalled(cx).map(|()| Some(Err(BodyStalled { after: this.stall_timeout }.into())))
+        this.poll_stalled(cx).map(|stalled| Some(Err(stalled.into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -82,14 +105,27 @@ impl Body for RequestBody {
 }
 
 impl ResponseBody {
-    pub(super) fn new(inner: axum::body::Body, in_flight: InFlight) -> Self {
-        Self { inner, in_flight, is_handed_over: false }
+    pub(super) fn new(inner: axum::body::Body, in_flight: InFlight, stream: Option<Stream>) -> Self {
+        Self { inner, _in_flight: in_flight, stream, rest: Bytes::new() }
     }
 
-    fn taken(&mut self) {
-        if std::mem::take(&mut self.is_handed_over) {
-            self.in_flight.activity().frame_taken();
+    /// The next of the frames, which HTTP/2 gets in pieces.
+    fn poll_piece(
+        inner: &mut axum::body::Body,
+        rest: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if rest.is_empty() {
+            match ready!(Pin::new(inner).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => *rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                end => return Poll::Ready(end),
+            }
         }
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
 
@@ -102,27 +138,27 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        // Whoever asks for more has passed on what it was given.
-        this.taken();
-        let frame = Pin::new(&mut this.inner).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(_))) = &frame {
-            this.is_handed_over = true;
-            this.in_flight.activity().frame_handed_over();
+        let Some(stream) = &this.stream else { return Pin::new(&mut this.inner).poll_frame(cx) };
+        // hyper asks for more when it has handed on what it had.
+        stream.taken();
+        let piece = ready!(Self::poll_piece(&mut this.inner, &mut this.rest, cx));
+        if let Some(Ok(frame)) = &piece {
+            stream.handed_over(frame.data_ref().map_or(0, Bytes::len));
         }
-        frame
+        Poll::Ready(piece)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        self.taken();
+        let (inner, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(rest));
+        if let Some(upper) = inner.upper().and_then(|upper| upper.checked_add(rest)) {
+            hint.set_upper(upper);
+        }
+        hint
     }
 }

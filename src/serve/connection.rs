@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
 use axum::body::Body;
 use futures::future::{Either, ready};
@@ -22,14 +23,17 @@ use tower::{Service, ServiceExt};
 
 use super::activity::{Activity, Look};
 use super::bodies::{RequestBody, ResponseBody};
+use super::connections::Place;
 use super::file_sender::FileSender;
 use super::heads;
 use super::listener::Accepted;
 use super::options::ServeOptions;
 use super::peer::{Peer, PeerAddress, Scheme};
 use super::plain_stream::PlainStream;
+use super::reader_limit::ReaderLimit;
 use super::server::Phase;
 use super::statistics::Statistics;
+use super::stream::{Stream, watched};
 use super::tls::TlsReloader;
 use super::watched::Watched;
 
@@ -43,6 +47,21 @@ const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 ///
 /// A push holds several such buffers, written or not. hyper's default of 408 KiB spares no processor time (`docs/performance.md`).
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// How many requests of one HTTP/2 connection may be under way. Each holds some 300 KiB if its client takes nothing.
+const MOST_STREAMS: u32 = 64;
+
+/// How many blobs one HTTP/2 connection may have open, unless it is a proxy's. More than clients pull at a time.
+const MOST_BLOBS: usize = 32;
+
+/// How many manifests and lists, which are in memory as a whole and soon taken.
+const MOST_DOCUMENTS: usize = 8;
+
+/// How much of an answer HTTP/2 holds for a client that takes nothing: hyper's default of 400 KiB makes it no faster.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long a connection that rests may take to say that it closes, when another one needs its place.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// The first byte of a TLS handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -106,39 +125,42 @@ impl Socket for UnixStream {
     }
 }
 
-/// Serves a connection until it ends, is cut, or the server stops.
+/// Serves a connection until it ends, is cut, loses its place to another, or the server stops.
 pub(super) async fn serve<S: Handler>(
     accepted: Accepted,
     address: PeerAddress,
+    place: &Place,
     tls: Option<&TlsReloader>,
     shared: Shared<S>,
 ) {
     match accepted {
-        Accepted::Tcp(socket) => serve_socket(PlainStream::new(socket), address, tls, shared).await,
-        Accepted::Unix(socket) => serve_socket(socket, address, tls, shared).await,
+        Accepted::Tcp(socket) => serve_socket(PlainStream::new(socket), address, place, tls, shared).await,
+        Accepted::Unix(socket) => serve_socket(socket, address, place, tls, shared).await,
     }
 }
 
 async fn serve_socket<IO: Socket, S: Handler>(
     socket: IO,
     address: PeerAddress,
+    place: &Place,
     tls: Option<&TlsReloader>,
     shared: Shared<S>,
 ) {
-    let activity = Activity::new();
+    let activity = place.activity();
     let Some(tls) = tls else {
         let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
         let versions = if shared.options.h2c { Versions::Any } else { Versions::Http1 };
         let files = socket.files();
         let socket = Watched::new(socket, activity.clone());
-        return serve_http(socket, files, activity, peer, versions, shared).await;
+        return serve_http(socket, files, place, peer, versions, shared).await;
     };
     let mut phase = shared.phase.clone();
-    let handshake = timeout(shared.options.handshake_timeout, shake_hands(socket, tls, &activity));
+    let handshake = timeout(shared.options.handshake_timeout, shake_hands(socket, tls, activity));
     let handshake = tokio::select! {
         handshake = handshake => handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         // Nothing was promised to this client yet.
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+        () = place.needed() => return,
     };
     let stream = match handshake {
         Ok(Some(stream)) => stream,
@@ -157,7 +179,7 @@ async fn serve_socket<IO: Socket, S: Handler>(
     };
     activity.handshake_done(if versions == Versions::Http2 { Version::HTTP_2 } else { Version::HTTP_11 });
     let peer = Peer { address, scheme: Scheme::Https, client_certificate };
-    serve_http(stream, None, activity, peer, versions, shared).await;
+    serve_http(stream, None, place, peer, versions, shared).await;
 }
 
 /// Brings up TLS with the configuration of this moment; `None` for a client that did not want TLS.
@@ -195,7 +217,7 @@ enum Versions {
 async fn serve_http<IO, S>(
     io: IO,
     files: Option<FileSender>,
-    activity: Activity,
+    place: &Place,
     peer: Peer,
     versions: Versions,
     shared: Shared<S>,
@@ -204,24 +226,33 @@ async fn serve_http<IO, S>(
     S: Handler,
 {
     let Shared { service, options, statistics, mut phase, tasks } = shared;
-    let stall_timeout = options.stall_timeout;
+    let activity = place.activity();
+    let executor = StreamExecutor { tasks, activity: activity.clone(), options: options.clone() };
+    let readers = ReaderLimit::new(MOST_BLOBS, MOST_DOCUMENTS);
+    let readers = (!options.trusts(peer.address)).then_some(readers);
     let requests = activity.clone();
+    let of_requests = options.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let in_flight = requests.request_began(request.version());
-        let mut request = request.map(|body| Body::new(RequestBody::new(body, stall_timeout)));
+        let version = request.version();
+        let in_flight = requests.request_began(version);
+        let mut request = request.map(|body| Body::new(RequestBody::new(body, &of_requests)));
         request.extensions_mut().insert(peer);
         // Frames of HTTP/2 are cut and copied on their way.
-        if let Some(files) = files.as_ref().filter(|_| request.version() < Version::HTTP_2) {
-            request.extensions_mut().insert(files.clone());
+        match (version >= Version::HTTP_2, &readers, &files) {
+            (true, Some(readers), _) => _ = request.extensions_mut().insert(readers.clone()),
+            (false, _, Some(files)) => _ = request.extensions_mut().insert(files.clone()),
+            _ => {}
         }
-        let version = request.version();
         let response = match heads::objection(&request) {
             Some(objection) => Either::Left(ready(Ok(objection.refusal(version)))),
             None => Either::Right(service.clone().oneshot(request)),
         };
-        async move { Ok::<_, Infallible>(response.await?.map(|body| ResponseBody::new(body, in_flight))) }
+        async move {
+            let response = response.await?;
+            Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, in_flight, Stream::current())))
+        }
     });
-    let builder = builder(versions, tasks);
+    let builder = builder(versions, executor);
     // The task may have begun when the server was ending already.
     phase.mark_changed();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
@@ -267,13 +298,27 @@ async fn serve_http<IO, S>(
                 activity.closing();
                 connection.as_mut().graceful_shutdown();
             }
+            () = place.needed() => {
+                if activity.is_unused() {
+                    return;
+                }
+                if !activity.is_idle() {
+                    place.stay();
+                    continue;
+                }
+                activity.closing();
+                connection.as_mut().graceful_shutdown();
+                // Whether it ends in time or not, this is its end.
+                let _ = timeout(FAREWELL, connection).await;
+                return;
+            }
             () = sleep_until(look_again) => {}
         }
     }
 }
 
-fn builder(versions: Versions, tasks: TaskTracker) -> auto::Builder<TrackedExecutor> {
-    let mut builder = auto::Builder::new(TrackedExecutor(tasks));
+fn builder(versions: Versions, executor: StreamExecutor) -> auto::Builder<StreamExecutor> {
+    let mut builder = auto::Builder::new(executor);
     builder = match versions {
         Versions::Http1 => builder.http1_only(),
         Versions::Http2 => builder.http2_only(),
@@ -290,20 +335,29 @@ fn builder(versions: Versions, tasks: TaskTracker) -> auto::Builder<TrackedExecu
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(heads::MAX_HEAD_BYTES)
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     builder
 }
 
-/// Starts the tasks of HTTP/2 requests where the server waits for them at its end.
+/// Starts the tasks of HTTP/2 requests where the server waits for them at its end, and each as a [`Stream`].
 #[derive(Clone, Debug)]
-struct TrackedExecutor(TaskTracker);
+struct StreamExecutor {
+    tasks: TaskTracker,
+    activity: Activity,
+    options: ServeOptions,
+}
 
-impl<F> hyper::rt::Executor<F> for TrackedExecutor
+impl<F> hyper::rt::Executor<F> for StreamExecutor
 where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn(future);
+        let stream = Stream::new(self.activity.clone(), self.options.min_body_speed);
+        self.tasks.spawn(watched(stream, self.options.stall_timeout, async move {
+            future.await;
+        }));
     }
 }

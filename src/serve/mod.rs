@@ -4,22 +4,27 @@
 //! none is left. It knows nothing of the registry: it hands requests to one `tower` service, with a [`Peer`]
 //! among their extensions, and takes responses back.
 //!
-//! What bounds a connection (slow heads, idle and stalled peers) is written down once, in `activity.rs`.
-//! Nothing bounds the length of a transfer that makes progress.
+//! What bounds a connection (slow heads, idle and stalled peers) is written down once, in `activity.rs`, and how many
+//! there may be in `connections.rs`. Nothing bounds the length of a transfer that is not slower than the least speed.
 
 mod activity;
 mod address;
 mod bodies;
 pub mod certificate;
 mod connection;
+mod connections;
+mod file_limit;
 mod file_sender;
 mod heads;
 mod listener;
 mod options;
+mod pace;
 mod peer;
 mod plain_stream;
+mod reader_limit;
 mod server;
 mod statistics;
+mod stream;
 pub mod tls;
 mod unix_socket;
 mod watched;
@@ -27,10 +32,12 @@ mod watched;
 pub use self::address::{InvalidAddress, ListenAddress};
 pub use self::bodies::BodyStalled;
 pub use self::connection::Handler;
+pub use self::file_limit::{connections_within, files_for, raise_file_limit, soft_file_limit};
 pub use self::file_sender::FileSender;
 pub use self::listener::{BindError, Listener};
 pub use self::options::ServeOptions;
 pub use self::peer::{Peer, PeerAddress, Scheme};
 pub use self::plain_stream::PlainStream;
+pub use self::reader_limit::{ReaderLimit, ReaderPermit};
 pub use self::server::{Drained, Security, Server};
 pub use self::statistics::Statistics;

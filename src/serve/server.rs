@@ -2,14 +2,15 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Handler, Shared};
+use super::connections::{Connections, Occasionally};
 use super::listener::Listener;
 use super::options::ServeOptions;
 use super::statistics::Statistics;
@@ -17,9 +18,6 @@ use super::tls::TlsReloader;
 
 /// How long an accept loop rests after an error that will not go away by itself, such as no file left to open.
 const REST: Duration = Duration::from_millis(250);
-
-/// How often a condition that lasts is logged.
-const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// How long cut connections may take to end; they only have to be dropped.
 const LAST_CALL: Duration = Duration::from_secs(5);
@@ -98,15 +96,15 @@ impl<S: Handler> Server<S> {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Drained {
         let Self { service, options, doors, statistics, greeting } = self;
         let (phase, phase_seen) = watch::channel(Phase::Serving);
-        let connections = TaskTracker::new();
+        let tasks = TaskTracker::new();
         let shared = Shared {
             service,
             statistics,
             phase: phase_seen.clone(),
-            tasks: connections.clone(),
+            tasks: tasks.clone(),
             options: options.clone(),
         };
-        let limit = Arc::new(Limit::new(options.max_connections));
+        let connections = Arc::new(Connections::new(options.clone()));
         let helpers = TaskTracker::new();
         for (listener, security) in doors {
             let tls = match security {
@@ -118,7 +116,7 @@ impl<S: Handler> Server<S> {
             if let Some(reloader) = tls.clone() {
                 helpers.spawn(until_draining(phase_seen.clone(), async move { reloader.watch().await }));
             }
-            let accepting = accept(listener, tls, Arc::clone(&limit), shared.clone());
+            let accepting = accept(listener, tls, Arc::clone(&connections), shared.clone());
             helpers.spawn(until_draining(phase_seen.clone(), accepting));
         }
         drop(shared);
@@ -128,8 +126,8 @@ impl<S: Handler> Server<S> {
         // The listeners close here, before anything is waited for: a successor can bind at once.
         helpers.close();
         helpers.wait().await;
-        connections.close();
-        let open = limit.open();
+        tasks.close();
+        let open = connections.open();
         if open > 0 {
             tracing::info!(
                 open,
@@ -137,10 +135,10 @@ impl<S: Handler> Server<S> {
                 options.drain_timeout
             );
         }
-        if timeout(options.drain_timeout, connections.wait()).await.is_ok() {
+        if timeout(options.drain_timeout, tasks.wait()).await.is_ok() {
             return Drained { aborted: 0 };
         }
-        let aborted = limit.open();
+        let aborted = connections.open();
         if aborted > 0 {
             tracing::warn!(
                 aborted,
@@ -148,8 +146,8 @@ impl<S: Handler> Server<S> {
             );
         }
         phase.send_replace(Phase::Stopping);
-        if timeout(LAST_CALL, connections.wait()).await.is_err() {
-            tracing::error!(tasks = connections.len(), "tasks of cut connections do not end");
+        if timeout(LAST_CALL, tasks.wait()).await.is_err() {
+            tracing::error!(tasks = tasks.len(), "tasks of cut connections do not end");
         }
         Drained { aborted }
     }
@@ -165,7 +163,7 @@ async fn until_draining(mut phase: watch::Receiver<Phase>, work: impl Future<Out
 async fn accept<S: Handler>(
     listener: Listener,
     tls: Option<Arc<TlsReloader>>,
-    limit: Arc<Limit>,
+    connections: Arc<Connections>,
     shared: Shared<S>,
 ) {
     let mut error_log = Occasionally::default();
@@ -185,12 +183,13 @@ async fn accept<S: Handler>(
                 continue;
             }
         };
-        let permit = limit.admit().await;
+        // One listener cannot starve another: it asks only for a connection it has.
+        let Some(place) = connections.admit(address).await else { continue };
         let (tls, shared, tasks) = (tls.clone(), shared.clone(), shared.tasks.clone());
         let open = shared.statistics.opened();
         tasks.spawn(async move {
-            let _held_until_the_end = (permit, open);
-            connection::serve(accepted, address, tls.as_deref(), shared).await;
+            let _held_until_the_end = open;
+            connection::serve(accepted, address, &place, tls.as_deref(), shared).await;
         });
     }
 }
@@ -203,60 +202,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
     )
-}
-
-/// The bound on connections, shared by the listeners of a server.
-#[derive(Debug)]
-struct Limit {
-    permits: Arc<Semaphore>,
-    max: usize,
-    log: Mutex<Occasionally>,
-}
-
-impl Limit {
-    fn new(max: usize) -> Self {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(max)), max, log: Mutex::default() }
-    }
-
-    /// Waits until there may be another connection. While it waits the listener accepts nothing more, and clients
-    /// queue in the kernel. One listener cannot starve another: it asks only for a connection it has.
-    async fn admit(&self) -> OwnedSemaphorePermit {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return permit;
-        }
-        if self.log.lock().unwrap_or_else(PoisonError::into_inner).is_due() {
-            let max = self.max;
-            tracing::warn!(
-                max,
-                "all {max} connections are in use, further clients wait: raise http.limits.maxconnections if they are honest"
-            );
-        }
-        match Arc::clone(&self.permits).acquire_owned().await {
-            Ok(permit) => permit,
-            // The semaphore is never closed.
-            Err(_) => std::future::pending().await,
-        }
-    }
-
-    fn open(&self) -> usize {
-        self.max - self.permits.available_permits()
-    }
-}
-
-/// Something that is said again only after a while.
-#[derive(Debug, Default)]
-struct Occasionally {
-    last: Option<Instant>,
-}
-
-impl Occasionally {
-    fn is_due(&mut self) -> bool {
-        let now = Instant::now();
-        let is_due = self.last.is_none_or(|last| now - last >= LOG_EVERY);
-        if is_due {
-            self.last = Some(now);
-        }
-        is_due
-    }
 }

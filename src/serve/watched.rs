@@ -16,6 +16,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// What is read and thrown away at a time while lingering.
 const DISCARDED_AT_ONCE: usize = 4096;
 
+/// How much is read and thrown away in all. Beyond it nothing is read, and the client can send no more than the kernel
+/// takes; it still has its time to see the answer.
+const MOST_DISCARDED: usize = 1024 * 1024;
+
 /// A socket under watch. It lies below TLS, so that it sees what really goes over the wire.
 #[derive(Debug)]
 pub(super) struct Watched<IO> {
@@ -29,7 +33,10 @@ pub(super) struct Watched<IO> {
 enum Closing {
     No,
     /// We have said that nothing more comes, and wait until the client says so too.
-    Lingering(Pin<Box<Sleep>>),
+    Lingering {
+        until: Pin<Box<Sleep>>,
+        discarded: usize,
+    },
     Done,
 }
 
@@ -42,7 +49,7 @@ impl<IO> Watched<IO> {
 impl<IO> Watched<IO> {
     fn saw_write(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Ready(Ok(_)) => self.activity.wrote_some(),
+            Poll::Ready(Ok(bytes)) => self.activity.wrote_some(*bytes),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.activity.write_blocked(),
         }
@@ -50,13 +57,16 @@ impl<IO> Watched<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> Watched<IO> {
-    /// Reads and throws away until the client ends or errs.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads and throws away until the client ends or errs; `discarded` is how much that was.
+    fn poll_discard(&mut self, discarded: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [0; DISCARDED_AT_ONCE];
         while !self.has_ended {
+            if *discarded >= MOST_DISCARDED {
+                return Poll::Pending;
+            }
             let mut buf = ReadBuf::new(&mut space);
             match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => *discarded += buf.filled().len(),
                 Poll::Ready(_) => self.has_ended = true,
                 Poll::Pending => return Poll::Pending,
             }
@@ -116,19 +126,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            match &mut this.closing {
+            match std::mem::replace(&mut this.closing, Closing::Done) {
                 Closing::No => {
-                    match Pin::new(&mut this.inner).poll_shutdown(cx) {
-                        Poll::Ready(Ok(())) => {}
-                        other => return other,
+                    let shutdown = Pin::new(&mut this.inner).poll_shutdown(cx);
+                    if !matches!(shutdown, Poll::Ready(Ok(()))) {
+                        this.closing = Closing::No;
+                        return shutdown;
                     }
-                    this.closing = Closing::Lingering(Box::pin(sleep(LINGER)));
+                    this.closing = Closing::Lingering { until: Box::pin(sleep(LINGER)), discarded: 0 };
                 }
-                Closing::Lingering(until) => {
-                    if until.as_mut().poll(cx).is_pending() && this.poll_discard(cx).is_pending() {
+                Closing::Lingering { mut until, mut discarded } => {
+                    if until.as_mut().poll(cx).is_pending()
+                        && this.poll_discard(&mut discarded, cx).is_pending()
+                    {
+                        this.closing = Closing::Lingering { until, discarded };
                         return Poll::Pending;
                     }
-                    this.closing = Closing::Done;
                 }
                 Closing::Done => return Poll::Ready(Ok(())),
             }

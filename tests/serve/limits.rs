@@ -1,5 +1,6 @@
 //! Slow clients are cut, and nobody else. The clock is paused, so that waiting takes no time.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -8,9 +9,10 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sampan::serve::ServeOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, advance, sleep, timeout};
 
-use super::support::{Running, exchange, get_kept, read_to_end};
+use super::support::{Running, exchange, get_kept, in_no_time, read_to_end};
 
 /// Whether so many seconds have passed, or half the shortest timeout more (see `serve/activity.rs`).
 fn check_elapsed(begun: Instant, seconds: u64) {
@@ -79,18 +81,47 @@ async fn a_body_that_stalls_is_told_to_the_handler_and_answered() {
     check_elapsed(begun, 60);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_body_that_is_slow_but_comes_may_take_all_day() {
+/// Sends a body of `bytes` every `pause`, at most a hundred times; what it is answered, if it is before the end.
+async fn slow_body(bytes: usize, pause: Duration) -> Option<String> {
     let server = Running::start(ServeOptions::default()).await;
-    let mut client = server.connect().await;
-    let head = "POST /upload HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 1000\r\n\r\n";
-    client.write_all(head.as_bytes()).await.unwrap();
-    for _ in 0..1000 {
-        sleep(Duration::from_secs(55)).await;
-        client.write_all(b"x").await.unwrap();
+    let (mut read, mut write) = server.connect().await.into_split();
+    let length = 100 * bytes;
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    write.write_all(head.as_bytes()).await.unwrap();
+    let response = tokio::spawn(async move { read_to_end(&mut read).await });
+    for number in 1..=100 {
+        in_no_time(async {
+            let _ = write.write_all(&vec![b'x'; bytes]).await;
+            while server.received.load(Ordering::Relaxed) < number * bytes && !response.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        if number < 100 && response.is_finished() {
+            return Some(response.await.unwrap());
+        }
+        advance(pause).await;
     }
-    let response = read_to_end(&mut client).await;
-    assert!(response.ends_with("\r\n\r\n1000 bytes"), "{response}");
+    let response = response.await.unwrap();
+    assert!(response.ends_with(&format!("\r\n\r\n{length} bytes")), "{response}");
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_over_a_slow_link_may_take_all_day() {
+    assert_eq!(slow_body(55 * 1100, Duration::from_secs(55)).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_told_to_the_handler_and_answered() {
+    let response = slow_body(1, Duration::from_millis(1500)).await.expect("it may drip for ever");
+    assert!(response.starts_with("HTTP/1.1 408"), "{response}");
+    assert!(
+        response.ends_with("the client sent the request's body slower than 1024 bytes a second"),
+        "{response}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,21 +153,68 @@ async fn a_slow_handler_is_nobodys_fault() {
     assert!(response.contains("begun,") && response.contains("ended"), "{response}");
 }
 
+/// A client whose request is being answered until the gate opens.
+async fn working(server: &Running) -> TcpStream {
+    let mut client = server.connect().await;
+    client.write_all(b"GET /gated HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    let mut received = Vec::new();
+    while !received.ends_with(b"begun,\r\n") {
+        received.push(client.read_u8().await.unwrap());
+    }
+    client
+}
+
+const LAST: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_their_turn() {
+async fn connections_beyond_the_limit_wait_for_those_at_work() {
     let server = Running::start(ServeOptions { max_connections: 1, ..ServeOptions::default() }).await;
-    let mut first = server.connect().await;
-    assert_eq!(get_kept(&mut first, "/").await, "hello");
+    let first = working(&server).await;
     let mut second = server.connect().await;
-    second.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await.unwrap();
-    // The server has had every chance to answer the second by the time it has answered the first again.
-    for _ in 0..10 {
-        assert_eq!(get_kept(&mut first, "/").await, "hello");
+    second.write_all(LAST).await.unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
     }
     assert_eq!(second.try_read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(server.statistics.open(), 1);
-    drop(first);
+    // The first rests from then on, and makes room.
+    server.gate.notify_one();
     assert!(read_to_end(&mut second).await.ends_with("hello"));
+    drop(first);
+}
+
+#[tokio::test]
+async fn connections_that_rest_make_room_for_new_ones() {
+    let server = Running::start(ServeOptions { max_connections: 2, ..ServeOptions::default() }).await;
+    let mut unused = server.connect().await;
+    while server.statistics.accepted() < 1 {
+        tokio::task::yield_now().await;
+    }
+    let mut kept = server.connect().await;
+    assert_eq!(get_kept(&mut kept, "/").await, "hello");
+    let mut third = server.connect().await;
+    assert_eq!(get_kept(&mut third, "/").await, "hello");
+    assert_eq!(read_to_end(&mut unused).await, "", "it was there first");
+    assert_eq!(get_kept(&mut kept, "/").await, "hello", "the others are left alone");
+    let mut fourth = server.connect().await;
+    assert_eq!(get_kept(&mut fourth, "/").await, "hello");
+    assert_eq!(read_to_end(&mut third).await, "", "it has rested for longer");
+    assert_eq!(server.statistics.cut(), 0);
+}
+
+#[tokio::test]
+async fn one_address_has_only_its_share_of_the_connections() {
+    let options = ServeOptions { max_connections_per_network: 1, ..ServeOptions::default() };
+    let server = Running::start(options.clone()).await;
+    let _first = working(&server).await;
+    assert_eq!(read_to_end(&mut server.connect().await).await, "", "closed without an answer");
+    server.gate.notify_one();
+
+    let proxies = ServeOptions { trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..options };
+    let server = Running::start(proxies).await;
+    let _first = working(&server).await;
+    assert!(exchange(&mut server.connect().await, LAST).await.ends_with("hello"));
+    server.gate.notify_one();
 }
 
 #[tokio::test]

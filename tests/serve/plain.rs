@@ -4,9 +4,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sampan::serve::{ListenAddress, Listener, Security, ServeOptions, Server};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
-use super::support::{Running, exchange, get_kept};
+use super::support::{Running, get_kept, read_to_end};
 
 #[tokio::test]
 async fn a_connection_serves_many_requests_and_tells_who_is_there() {
@@ -20,13 +21,27 @@ async fn a_connection_serves_many_requests_and_tells_who_is_there() {
 }
 
 #[tokio::test]
-async fn an_upload_refused_unread_still_shows_the_refusal() {
+async fn an_upload_refused_unread_still_shows_the_refusal_and_little_of_it_is_read() {
+    const ANNOUNCED: usize = 256 << 20;
     let server = Running::start(ServeOptions::default()).await;
-    let mut client = server.connect().await;
-    let mut request = b"POST /refuse HTTP/1.1\r\nhost: test\r\ncontent-length: 16000000\r\n\r\n".to_vec();
-    request.resize(request.len() + 16_000_000, b'x');
-    let response = exchange(&mut client, &request).await;
+    let (mut read, mut write) = server.connect().await.into_split();
+    let head = format!("POST /refuse HTTP/1.1\r\nhost: test\r\ncontent-length: {ANNOUNCED}\r\n\r\n");
+    let sending = tokio::spawn(async move {
+        write.write_all(head.as_bytes()).await.unwrap();
+        let (chunk, mut sent) = ([b'x'; 64 * 1024], 0);
+        while sent < ANNOUNCED {
+            match write.write(&chunk).await {
+                Ok(written) => sent += written,
+                Err(_) => break,
+            }
+        }
+        sent
+    });
+    let response = read_to_end(&mut read).await;
     assert!(response.starts_with("HTTP/1.1 401 Unauthorized"), "{response}");
+    // A megabyte, what was read before the answer, and what the kernel keeps at both ends.
+    let sent = sending.await.unwrap();
+    assert!(sent < ANNOUNCED / 4, "{sent} bytes were taken");
 }
 
 /// The status and body of `/peer`, asked in HTTP/2 from the first byte on.

@@ -254,7 +254,9 @@ pub(super) const LIMITS: &[Key] = &[
     Key::new("headertimeout", Kind::Duration).or("30s"),
     Key::new("idletimeout", Kind::Duration).or("2m"),
     Key::new("readtimeout", Kind::Duration).or("1m"),
+    Key::new("minbodyspeed", leaf::<ByteSize>()).or("1KiB"),
     Key::new("maxconnections", COUNT).or("4096"),
+    Key::new("connectionsperaddress", COUNT).or("1024"),
     Key::new("maxmanifestsize", leaf::<ByteSize>()).or("4MiB"),
     Key::new("uploadsperaddress", COUNT).or("100"),
 ];

@@ -9,6 +9,7 @@ mod page;
 mod params;
 mod query;
 mod range;
+mod readers;
 
 pub(super) use accept::wants_single_manifest;
 pub(super) use authorized::{
@@ -21,3 +22,4 @@ pub(super) use page::PageQuery;
 pub(super) use params::{BlobDigest, FromPath, ManifestReference, NewReference};
 pub(super) use query::Query;
 pub(super) use range::{Ranges, ranges};
+pub(super) use readers::Readers;

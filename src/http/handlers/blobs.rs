@@ -17,7 +17,8 @@ use super::Reply;
 use crate::http::body::from_reader;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
-    Authorized, BlobDigest, Delete, FromPath, Headers, Pull, Ranges, if_none_match, if_range_allows, ranges,
+    Authorized, BlobDigest, Delete, FromPath, Headers, Pull, Ranges, Readers, if_none_match, if_range_allows,
+    ranges,
 };
 use crate::http::headers::{
     BYTES, CACHE_FOR_A_YEAR, DOCKER_CONTENT_DIGEST, OCTET_STREAM, insert_digest, visible,
@@ -32,8 +33,10 @@ pub(in crate::http) async fn get(
     at: Authorized<Pull>,
     FromPath(digest): BlobDigest,
     files: Option<Extension<FileSender>>,
+    readers: Readers,
     Headers(headers): Headers,
 ) -> Reply {
+    let permit = readers.blob().await;
     let blobs = at.repository().blobs();
     let files = files.map(|Extension(files)| files);
     // Mostly nobody listens, and then nothing is copied for anybody.
@@ -42,7 +45,7 @@ pub(in crate::http) async fn get(
     if let Some((blobs, digest)) = told {
         blobs.tell_pulled(&digest).await?;
     }
-    Ok(response)
+    Ok(permit.hold(response))
 }
 
 async fn given(

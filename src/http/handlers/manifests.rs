@@ -13,8 +13,8 @@ use super::Reply;
 use crate::http::body::read_limited;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
-    Authorized, Delete, FromPath, Headers, ManifestReference, NewReference, Pull, Push, Query, if_none_match,
-    wants_single_manifest,
+    Authorized, Delete, FromPath, Headers, ManifestReference, NewReference, Pull, Push, Query, Readers,
+    if_none_match, wants_single_manifest,
 };
 use crate::http::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, insert_digest, visible};
 use crate::http::location::Locations;
@@ -27,14 +27,16 @@ const MOST_TAGS: usize = 100;
 pub(in crate::http) async fn get(
     at: Authorized<Pull>,
     FromPath(reference): ManifestReference,
+    readers: Readers,
     Headers(headers): Headers,
 ) -> Reply {
+    let permit = readers.document().await;
     let manifests = at.repository().manifests();
     let stored = suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
     if if_none_match(&headers, &stored.digest) {
         return Ok(not_modified(&stored.digest));
     }
-    Ok(dressed(&stored.digest, stored.media_type, stored.bytes.into()))
+    Ok(permit.hold(dressed(&stored.digest, stored.media_type, stored.bytes.into())))
 }
 
 /// The same without the bytes.

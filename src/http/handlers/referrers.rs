@@ -8,7 +8,7 @@ use sampan_engine::oci::{Descriptor, Digest, media_type};
 
 use super::{Reply, link};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::extract::{Authorized, BlobDigest, PageQuery, Pull, Query};
+use crate::http::extract::{Authorized, BlobDigest, PageQuery, Pull, Query, Readers};
 use crate::http::headers::{OCI_FILTERS_APPLIED, OCI_INDEX};
 use crate::http::state::AppState;
 
@@ -22,7 +22,9 @@ pub(in crate::http) async fn list(
     digest: BlobDigest,
     query: Query,
     page: PageQuery,
+    readers: Readers,
 ) -> Reply {
+    let permit = readers.document().await;
     // A `+` that a client forgot to encode reads as a blank, which no media type has.
     let artifact_type = query.non_empty("artifactType").map(|text| text.replace(' ', "+"));
     let last = page.last.as_deref().map(after).transpose()?;
@@ -41,7 +43,7 @@ pub(in crate::http) async fn list(
         let link = link::next(&state.options().prefix, &path, &last.to_string(), page.n, filter.as_slice());
         response.headers_mut().insert(LINK, link);
     }
-    Ok(response)
+    Ok(permit.hold(response))
 }
 
 fn after(last: &str) -> Result<Digest, ApiError> {
