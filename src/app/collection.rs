@@ -1,11 +1,11 @@
 //! From the configuration to the collector of garbage.
 
 use crate::collector::{Schedule, Settings};
-use crate::config::StorageConfig;
+use crate::config::Config;
 
-/// How the running registry that `storage` describes collects.
-pub(super) fn settings(storage: &StorageConfig) -> Settings {
-    let (gc, uploads) = (&storage.gc, &storage.maintenance.uploadpurging);
+/// How the running registry that `config` describes collects.
+pub(super) fn settings(config: &Config) -> Settings {
+    let (gc, uploads) = (&config.gc, &config.storage.maintenance.uploadpurging);
     Settings {
         schedule: gc.enabled.then_some(Schedule { interval: gc.interval, window: gc.window }),
         grace: gc.grace(),

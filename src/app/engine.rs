@@ -30,7 +30,7 @@ pub(super) fn registry(
         ..validation(&config.validation)
     };
     let builder =
-        Registry::builder(driver).limits(limits).validation(validation).gc_grace(storage.gc.promised_grace());
+        Registry::builder(driver).limits(limits).validation(validation).gc_grace(config.gc.promised_grace());
     let builder = builder.descriptors(descriptors);
     match manifest_cache_bytes(&storage.cache) {
         Some(bytes) => builder.manifest_cache_bytes(bytes).build(),

@@ -100,7 +100,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         metrics.register(metrics::of_cache(&registry, descriptors)?)?;
         metrics.register(metrics::of_disk(checks.disk_space())?)?;
     }
-    let collector = Arc::new(Collector::new(registry.clone(), collection::settings(&config.storage)));
+    let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
     if let Some(metrics) = &metrics {
         metrics.register(metrics::of_collections(&collector)?)?;
     }

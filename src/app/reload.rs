@@ -111,12 +111,12 @@ impl Reload {
 
     /// Everything but the grace, by which this process has made promises.
     fn take_collection(&mut self, new: &Config) {
-        let (old, new) = (&mut self.config.storage.gc, &new.storage.gc);
+        let (old, new) = (&mut self.config.gc, &new.gc);
         if *old != *new && old.promised_grace() == new.promised_grace() {
             *old = new.clone();
-            tracing::info!("storage.gc was taken over");
+            tracing::info!("gc was taken over");
         }
-        self.running.collector.reconsider(collection::settings(&self.config.storage));
+        self.running.collector.reconsider(collection::settings(&self.config));
     }
 }
 
@@ -131,7 +131,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("storage.redirect", old_storage.redirect != new_storage.redirect),
         ("storage.cache", old_storage.cache != new_storage.cache),
         ("storage.tag", old_storage.tag != new_storage.tag),
-        ("storage.gc", old_storage.gc != new_storage.gc),
+        ("gc", old.gc != new.gc),
         ("storage.maintenance", old_storage.maintenance != new_storage.maintenance),
         ("auth", old.auth != new.auth),
         ("http.addr", old.http.addr != new.http.addr || old.http.net != new.http.net),

@@ -82,7 +82,7 @@ pub(super) struct CollectOptions {
     pub(super) format: ReportFormat,
 
     /// Keep what is younger, such as 30m or 24h; 0 only when no registry serves the store meanwhile.
-    /// Without it: 0 if the configuration says read-only, else its storage.gc.grace, which is 24h by default
+    /// Without it: 0 if the configuration says read-only, else its gc.grace, which is 24h by default
     #[arg(long, value_name = "DURATION")]
     pub(super) grace: Option<GoDuration>,
 

@@ -33,7 +33,7 @@ pub(super) fn run(
         dry_run: command.dry_run,
         delete_untagged: command.delete_untagged,
         grace,
-        max_delete_percent: config.storage.gc.max_delete_percent(),
+        max_delete_percent: config.gc.max_delete_percent(),
         confirmed: command.yes,
         upload_age: uploads.enabled.then_some(uploads.age),
         observer: observer.as_ref().map(|(observer, _)| observer.clone()),
@@ -62,7 +62,7 @@ pub(super) fn run(
 fn refusal(TooMuch { bytes, percent }: TooMuch) -> String {
     format!(
         "nothing is deleted, because {bytes} bytes of blobs would go, more than {percent} % of all: \
-         see with --dry-run whether that is right, and give `--yes` if it is (storage.gc.maxdeletepercent sets the share)"
+         see with --dry-run whether that is right, and give `--yes` if it is (gc.maxdeletepercent sets the share)"
     )
 }
 
@@ -71,7 +71,7 @@ fn default_grace(config: &Config) -> Duration {
     if config.storage.maintenance.readonly.enabled {
         return Duration::ZERO;
     }
-    let grace = config.storage.gc.grace();
+    let grace = config.gc.grace();
     warn(format!(
         "nothing younger than {} is collected, since the registry may be in use: \
          give `--grace 0` if no registry serves this store, or set storage.maintenance.readonly",

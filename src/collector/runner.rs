@@ -282,7 +282,7 @@ impl Collector {
             }
         };
         tokio::select! {
-            () = window => "its window has closed; if it never comes to an end, make storage.gc.window longer",
+            () = window => "its window has closed; if it never comes to an end, make gc.window longer",
             why = changed => why,
         }
     }
@@ -316,7 +316,7 @@ fn outcome(result: Result<gc::Report, Failure>, stopped: &str) -> Outcome {
             Outcome::Elsewhere { reason: error.to_string() }
         }
         Err(error @ Failure::Collection(gc::Error::TooMuch(_))) => {
-            let how = "with `registry garbage-collect --yes`, or set storage.gc.maxdeletepercent";
+            let how = "with `registry garbage-collect --yes`, or set gc.maxdeletepercent";
             Outcome::Failed { error: format!("{} {how}", chain(&error)) }
         }
         Err(error) => Outcome::Failed { error: chain(&error) },

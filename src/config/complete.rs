@@ -1,59 +1,29 @@
-//! The merged tree made whole: old spellings renewed, short forms written out, defaults filled in.
+//! The merged tree made whole: old spellings renewed, short forms written out, defaults filled in, and sections noticed that
+//! are there and say nothing although the registry's safety hangs on them.
 //!
 //! Afterwards every key of the table that has a value is in the tree, with its origin, and none is null.
 
 use super::node::{Content, Entry};
 use super::parse::parse;
+use super::renew::renew;
 use super::schema::{Choice, Key, Kind};
 use super::{Finding, Node, Origin, finding};
 
-/// Makes the tree whole and says what is odd about it.
-pub(crate) fn complete(root: &mut Node, kind: &Kind) -> Vec<Finding> {
-    let mut completion = Completion { warnings: Vec::new() };
-    completion.renew(root);
-    completion.node(root, kind, "");
-    completion.warnings
+/// Makes the tree whole and says what is odd or wrong about it.
+pub(super) fn complete(root: &mut Node, kind: &Kind) -> Completed {
+    let mut completed = renew(root);
+    completed.node(root, kind, "");
+    completed
 }
 
-struct Completion {
-    warnings: Vec<Finding>,
+/// What making the tree whole has found.
+#[derive(Default)]
+pub(super) struct Completed {
+    pub(super) warnings: Vec<Finding>,
+    pub(super) mistakes: Vec<Finding>,
 }
 
-impl Completion {
-    /// Old spellings that Distribution still reads.
-    fn renew(&mut self, root: &mut Node) {
-        if !matches!(root.content, Content::Map(_) | Content::Null) {
-            return;
-        }
-        if root.at("version").is_none() {
-            let origin = root.origin.clone();
-            self.warn(
-                &origin,
-                "version",
-                "is missing; 0.1 is assumed, and Distribution would insist on `version: 0.1`",
-            );
-        }
-        if let Some(old) = root.remove("loglevel").filter(|old| !old.value.is_null()) {
-            self.warn(&old.key_origin, "loglevel", "is deprecated; write `log: { level: … }`");
-            if root.at("log.level").is_none()
-                && matches!(root.at("log").map(|log| &log.content), None | Some(Content::Map(_)))
-            {
-                let log = slot(root, "log");
-                let level = slot(log, "level");
-                *level = old.value;
-            }
-        }
-        let Some(storage) = root.make_map().iter_mut().find(|entry| entry.key == "storage") else { return };
-        let Content::Map(helpers) = &mut storage.value.content else { return };
-        let Some(cache) = helpers.iter_mut().find(|entry| entry.key == "cache") else { return };
-        if let Some(old) = cache.value.remove("layerinfo").filter(|old| !old.value.is_null()) {
-            self.warn(&old.key_origin, "storage.cache.layerinfo", "is deprecated; write `blobdescriptor`");
-            if cache.value.at("blobdescriptor").is_none() {
-                *slot(&mut cache.value, "blobdescriptor") = old.value;
-            }
-        }
-    }
-
+impl Completed {
     fn node(&mut self, node: &mut Node, kind: &Kind, path: &str) {
         match kind {
             Kind::Leaf(_) | Kind::Duration => {
@@ -93,6 +63,11 @@ impl Completion {
     }
 
     fn key(&mut self, node: &mut Node, key: &Key, path: &str) {
+        if let (Some(remedy), Some(entry)) = (key.never_blank, node.entry(key.yaml))
+            && self.refuse_blank(entry, &key.kind, path, remedy)
+        {
+            node.remove(key.yaml);
+        }
         if matches!(key.kind, Kind::Optional(_))
             && node.entry(key.yaml).is_none_or(|entry| is_blank(&entry.value))
         {
@@ -157,6 +132,29 @@ impl Completion {
         self.section(node, choice.helpers, path);
     }
 
+    /// A section on which the registry's safety hangs never means "off" by being empty: the variable or the template that
+    /// should have filled it may have been misspelt. Tells whether it is empty.
+    fn refuse_blank(&mut self, entry: &Entry, kind: &Kind, path: &str, remedy: &str) -> bool {
+        let is_empty = match kind {
+            Kind::Choice(_) => chooses_nothing(&entry.value),
+            _ => is_blank(&entry.value),
+        };
+        if !is_empty {
+            return false;
+        }
+        let emptied = variables_of(&entry.value);
+        let origin = emptied.first().copied().unwrap_or(&entry.key_origin);
+        let what = match emptied.as_slice() {
+            [_, others @ ..] if !others.is_empty() => {
+                let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+                format!("is there and empty, as is {}", others.join(" and "))
+            }
+            _ => "is there and empty".to_owned(),
+        };
+        self.mistakes.push(Finding::new(origin, path, format!("{what}; {remedy}")));
+        true
+    }
+
     fn warn_of_bare_number(&mut self, node: &Node, path: &str) {
         if let Some(text) = node.as_text()
             && text != "0"
@@ -167,13 +165,13 @@ impl Completion {
         }
     }
 
-    fn warn(&mut self, origin: &Origin, path: &str, message: &str) {
+    pub(super) fn warn(&mut self, origin: &Origin, path: &str, message: &str) {
         self.warnings.push(Finding::new(origin, path, message));
     }
 }
 
 /// The value of `key`, which is made if it is not there.
-fn slot<'a>(node: &'a mut Node, key: &str) -> &'a mut Node {
+pub(super) fn slot<'a>(node: &'a mut Node, key: &str) -> &'a mut Node {
     let entries = node.make_map();
     let index = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
         let (key, key_origin) = (key.to_owned(), Origin::Default);
@@ -188,11 +186,33 @@ fn default(yaml: &str) -> Option<Node> {
 }
 
 /// Whether nothing at all is said: an optional section that is blank is not there.
-fn is_blank(node: &Node) -> bool {
+pub(super) fn is_blank(node: &Node) -> bool {
     match &node.content {
         Content::Null => true,
         Content::Scalar(scalar) => scalar.text.is_empty(),
         Content::List(_) => false,
         Content::Map(entries) => entries.iter().all(|entry| is_blank(&entry.value)),
     }
+}
+
+/// Whether a section that is a choice makes none.
+pub(super) fn chooses_nothing(node: &Node) -> bool {
+    match &node.content {
+        Content::Null => true,
+        Content::Scalar(scalar) => scalar.text.is_empty(),
+        Content::List(items) => items.is_empty(),
+        Content::Map(entries) => entries.is_empty(),
+    }
+}
+
+/// The variables that set a node and what is below it, each once.
+fn variables_of(node: &Node) -> Vec<&Origin> {
+    let mut found = Vec::new();
+    let below = node.entries().iter().flat_map(|entry| variables_of(&entry.value));
+    for origin in below.chain(std::iter::once(&node.origin)) {
+        if matches!(origin, Origin::Environment(_)) && !found.contains(&origin) {
+            found.push(origin);
+        }
+    }
+    found
 }

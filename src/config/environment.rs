@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use super::complete::chooses_nothing;
 use super::node::{Content, Entry};
 use super::parse::parse;
 use super::schema::{Choice, Key, Kind};
@@ -233,7 +234,7 @@ impl Assignment<'_> {
                 parsed.map_err(|findings| not_yaml(&findings))
             }
             Kind::Choice(choice) => {
-                if text.trim().is_empty() {
+                if parsed.as_ref().is_ok_and(chooses_nothing) {
                     return Err(Refusal::Wrong(
                         "is empty, which would drop the whole section; unset it or give it a value"
                             .to_owned(),

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::complete::complete;
 use super::parse::parse;
+use super::weaker::weaker;
 use super::{
     Config, ConfigError, Environment, Finding, Node, Origin, Source, StorageConfig, check, choose, schema,
     shape, unserved,
@@ -33,11 +34,17 @@ impl Config {
     /// this version; each finding names the key and its file and line or variable.
     pub fn load(source: Source, environment: &Environment) -> Result<Loaded, ConfigError> {
         let (mut tree, mut warnings) = text_to_tree(&source)?;
+        let file = tree.clone();
         let overlay = environment.apply(&mut tree, &schema::ROOT);
         warnings.extend(overlay.warnings);
-        warnings.extend(complete(&mut tree, &schema::ROOT));
-
+        let weaker = weaker(&file, &tree);
+        warnings.extend(weaker.warnings);
         let mut mistakes = overlay.mistakes;
+        mistakes.extend(weaker.mistakes);
+        let completed = complete(&mut tree, &schema::ROOT);
+        warnings.extend(completed.warnings);
+        mistakes.extend(completed.mistakes);
+
         mistakes.extend(shape::mistakes(&tree, &schema::ROOT));
         mistakes.extend(unserved::unserved(&tree));
         match tree_to_config(&tree) {
@@ -106,6 +113,7 @@ impl Reader<'_> {
         let version = self.section("version");
         let log = self.section("log");
         let storage = self.storage();
+        let gc = self.section("gc");
         let auth = choose::auth(&self.value("auth")).map_err(|finding| self.findings.push(finding)).ok();
         let http = self.section("http");
         let notifications = self.section("notifications");
@@ -121,6 +129,7 @@ impl Reader<'_> {
             version: version?,
             log: log?,
             storage: storage?,
+            gc: gc?,
             auth: auth?,
             http: http?,
             notifications: notifications?,

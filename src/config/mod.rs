@@ -13,6 +13,7 @@ mod de;
 mod environment;
 mod error;
 mod finding;
+mod gc;
 mod health;
 mod http;
 mod load;
@@ -25,6 +26,7 @@ mod parse;
 mod policy;
 mod proxy;
 mod redis;
+mod renew;
 mod scalar;
 mod schema;
 mod secret;
@@ -36,11 +38,13 @@ mod storage;
 mod unserved;
 mod values;
 mod version;
+mod weaker;
 
 pub use auth::{AuthConfig, HtpasswdConfig, KeySetPlace, SigningAlgorithm, SillyConfig, TokenConfig};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use finding::Finding;
+pub use gc::GcConfig;
 pub use health::{DiskSpaceCheck, FileCheck, HealthConfig, HttpCheck, StorageDriverCheck, TcpCheck};
 pub use http::{
     ClientAuth, DebugConfig, H2cConfig, Http2Config, HttpConfig, LetsEncryptConfig, LimitsConfig, Net,
@@ -62,8 +66,8 @@ pub use secret::Secret;
 pub use show::show;
 pub use source::Source;
 pub use storage::{
-    CacheConfig, DeleteConfig, DescriptorCacheKind, GcConfig, MaintenanceConfig, ReadOnlyConfig,
-    RedirectConfig, Selected, StorageConfig, TagConfig, UploadPurgingConfig,
+    CacheConfig, DeleteConfig, DescriptorCacheKind, MaintenanceConfig, ReadOnlyConfig, RedirectConfig,
+    Selected, StorageConfig, TagConfig, UploadPurgingConfig,
 };
 pub(crate) use values::GoDuration;
 pub use values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern, ProxyNetwork};
@@ -80,6 +84,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Where content is kept.
     pub storage: StorageConfig,
+    /// The collection of garbage while the registry runs.
+    pub gc: GcConfig,
     /// How clients are known.
     pub auth: AuthConfig,
     /// How the registry is reached.

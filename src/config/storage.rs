@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{DailyWindow, duration, words};
-use super::{GoDuration, Node, Origin};
+use super::values::{duration, words};
+use super::{Node, Origin};
 
 /// Where content is kept, and by which rules.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -25,8 +25,6 @@ pub struct StorageConfig {
     pub tag: TagConfig,
     /// Read-only mode and the purging of abandoned uploads.
     pub maintenance: MaintenanceConfig,
-    /// The collection of garbage while the registry runs.
-    pub gc: GcConfig,
 }
 
 /// A driver's section, not yet understood: only the driver knows its parameters.
@@ -160,41 +158,4 @@ pub struct UploadPurgingConfig {
     pub interval: Duration,
     /// Whether to log only what would be removed.
     pub dryrun: bool,
-}
-
-/// `storage.gc`. Ours; Distribution cannot collect while it runs.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct GcConfig {
-    /// Whether the running registry collects.
-    pub enabled: bool,
-    /// From the beginning of one collection to that of the next.
-    #[serde(deserialize_with = "duration")]
-    pub interval: Duration,
-    /// When in the day a collection may run; none means at any time.
-    pub window: Option<DailyWindow>,
-    grace: Option<GoDuration>,
-    /// Whether manifests go that no tag, index or subject reaches.
-    pub untagged: bool,
-    /// How much of all bytes of blobs a collection deletes unasked, in per cent.
-    pub maxdeletepercent: u32,
-}
-
-impl GcConfig {
-    /// How much of all bytes of blobs a collection deletes unasked, in per cent.
-    pub fn max_delete_percent(&self) -> u8 {
-        u8::try_from(self.maxdeletepercent).map_or(100, |percent| percent.min(100))
-    }
-
-    /// What is younger stays.
-    pub fn grace(&self) -> Duration {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        self.grace.map_or(DAY, |grace| grace.0)
-    }
-
-    /// What a running registry has to promise by: the grace, if somebody collects here, be it the registry itself or, as a
-    /// grace that is set says, somebody else.
-    pub fn promised_grace(&self) -> Option<Duration> {
-        (self.enabled || self.grace.is_some()).then(|| self.grace())
-    }
 }

@@ -14,7 +14,8 @@ port=$(free_port) debug=$(free_port)
 cat >"$work/config.yml" <<C
 version: 0.1
 log: {level: info, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $store}, delete: {enabled: true}, gc: {grace: 24h}}
+storage: {filesystem: {rootdirectory: $store}, delete: {enabled: true}}
+gc: {grace: 24h}
 http: {addr: '127.0.0.1:$port', secret: for-measuring, debug: {addr: '127.0.0.1:$debug'}}
 C
 "$binary" serve "$work/config.yml" >/dev/null 2>"$work/log" &

@@ -96,7 +96,7 @@ fn garbage_is_collected_when_somebody_asks_for_it() {
     store.blob("garbage");
     let registry = registry(
         directory.path(),
-        &config(directory.path()).replace("  delete:", "  gc: {grace: 1m}\n  delete:"),
+        &config(directory.path()).replace("storage:", "gc: {grace: 1m}\nstorage:"),
     );
     let debug = debug(&registry);
     let state = || serde_json::from_str::<serde_json::Value>(&get(debug, "/debug/gc")).unwrap();

@@ -82,7 +82,7 @@ fn what_is_young_stays_unless_the_registry_is_read_only_or_told_otherwise() {
     assert!(store.has(&Entry::Blob(garbage.clone())));
 
     let configured = fs::read_to_string(directory.path().join("config.yml")).unwrap();
-    let configured = configured.replace("  delete:", "  gc: {grace: 30m}\n  delete:");
+    let configured = configured.replace("storage:", "gc: {grace: 30m}\nstorage:");
     fs::write(directory.path().join("config.yml"), configured).unwrap();
     let ended = collect(directory.path(), &[]);
     assert!(ended.stderr.contains("nothing younger than 30m is collected"), "{ended:?}");
@@ -259,8 +259,8 @@ fn a_running_registry_collects_by_itself_and_stops_when_it_is_told() {
     let root = directory.path().join("data");
     let store = StoreFiles::new(&root);
     let garbage = store.blob("garbage");
-    let gc = "  gc: {enabled: true, interval: 0s, grace: 1m}\n  delete:";
-    let mut served = registry(directory.path(), &filesystem_config(&root).replace("  delete:", gc));
+    let gc = "gc: {enabled: true, interval: 0s, grace: 1m}\nstorage:";
+    let mut served = registry(directory.path(), &filesystem_config(&root).replace("storage:", gc));
     let line = served.process.wait_for(|line| line.contains("collected garbage").then(|| line.to_owned()));
     assert!(line.contains("1 blobs, 0 manifests") && line.contains("bytes=7"), "{line}");
     assert!(!store.has(&Entry::Blob(garbage)));
@@ -278,8 +278,9 @@ fn a_read_only_registry_collects_nothing_until_it_is_one_no_more() {
     let root = directory.path().join("data");
     let store = StoreFiles::new(&root);
     store.blob("garbage");
-    let gc = "  gc: {enabled: true, interval: 0s, grace: 1m}\n  maintenance: {readonly: {enabled: true}}\n  delete:";
-    let config = filesystem_config(&root).replace("  delete:", gc);
+    let gc =
+        "gc: {enabled: true, interval: 0s, grace: 1m}\nstorage:\n  maintenance: {readonly: {enabled: true}}";
+    let config = filesystem_config(&root).replace("storage:", gc);
     let served = registry(directory.path(), &config);
     assert!(!store.has(&Entry::CollectionRun));
     fs::write(

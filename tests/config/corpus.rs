@@ -197,7 +197,6 @@ redis:
 health: { storagedriver: { enabled: false } }
 http:
   debug: { prometheus: { enabled: true } }
-  tls: { certificate: '', key: '' }
 middleware: { storage: [{ name: redirect, disabled: true }] }
 ";
     assert_eq!(warnings(text, &[]), "");

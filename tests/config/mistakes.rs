@@ -202,12 +202,12 @@ fn mistakes_about_the_storage_are_named() {
              `enabled: false`",
         ),
         (
-            "storage: { inmemory: {}, gc: { grace: 0s } }",
-            "config.yml:2:39: storage.gc.grace: must be longer than nothing, since a push may be going on; the default is 24h",
+            "storage: inmemory\ngc: { grace: 0s }",
+            "config.yml:3:14: gc.grace: must be longer than nothing, since a push may be going on; the default is 24h",
         ),
         (
             "storage: { inmemory: {}, gc: { enabled: true, window: 2-5 } }",
-            "config.yml:2:55: storage.gc.window: expected two times of the day (UTC) such as 02:00-05:00, found `2-5`",
+            "config.yml:2:55: gc.window: expected two times of the day (UTC) such as 02:00-05:00, found `2-5`",
         ),
         (
             "storage: { inmemory: {}, cache: { blobdescriptor: memcached } }",

@@ -1,8 +1,10 @@
 //! The configuration: files that people have, variables that they set, mistakes that they make.
 
+mod collection;
 mod corpus;
 mod drivers;
 mod environment;
+mod fail_closed;
 mod mistakes;
 mod show;
 

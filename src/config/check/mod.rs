@@ -21,6 +21,7 @@ pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>
     findings.health(config);
     findings.notifications(config);
     findings.storage(&config.storage);
+    findings.collection(&config.gc);
     findings.middleware(config);
     findings.redis(config);
     findings.listings(config);

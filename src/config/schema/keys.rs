@@ -30,7 +30,11 @@ pub(crate) const ROOT: Kind = Kind::Section(&[
     Key::new("log", Kind::Section(LOG)),
     Key::new("loglevel", leaf::<LogLevel>()),
     Key::new("storage", Kind::Choice(&STORAGE)),
-    Key::new("auth", Kind::Choice(&AUTH)),
+    Key::new("gc", Kind::Section(GC)),
+    Key::new("auth", Kind::Choice(&AUTH)).never_blank(
+        "name the way in which clients log in, such as `htpasswd`, or write `auth: none` (REGISTRY_AUTH=none) to let everybody \
+         in",
+    ),
     Key::new("middleware", Kind::Optional(MIDDLEWARE)),
     Key::new("http", Kind::Section(HTTP)),
     Key::new("notifications", Kind::Optional(NOTIFICATIONS)),
@@ -86,7 +90,8 @@ pub(super) const STORAGE_HELPERS: &[Key] = &[
     Key::new("cache", Kind::Section(CACHE)),
     Key::new("tag", Kind::Section(TAG)),
     Key::new("maintenance", Kind::Section(MAINTENANCE)),
-    Key::new("gc", Kind::Section(GC)),
+    // The old place of the section `gc`, which is moved there before anything else is done with it.
+    Key::new("gc", Kind::Optional(GC)),
 ];
 pub(super) const DELETE: &[Key] = &[Key::new("enabled", FLAG).or("false")];
 pub(super) const REDIRECT: &[Key] = &[Key::new("disable", FLAG).or("false")];
@@ -107,7 +112,7 @@ pub(super) const UPLOAD_PURGING: &[Key] = &[
     Key::new("dryrun", FLAG).or("false"),
 ];
 pub(super) const READ_ONLY: &[Key] = &[Key::new("enabled", FLAG).or("false")];
-/// Ours; Distribution has none.
+/// Ours, and at the top, since Distribution refuses a key of `storage` that it does not know.
 pub(super) const GC: &[Key] = &[
     Key::new("enabled", FLAG).or("false"),
     Key::new("interval", Kind::Duration).or("24h"),
@@ -217,7 +222,9 @@ pub(super) const HTTP: &[Key] = &[
     Key::new("secret", TEXT).secret(),
     Key::new("relativeurls", FLAG).or("false"),
     Key::new("draintimeout", Kind::Duration).or("0s"),
-    Key::new("tls", Kind::Optional(TLS)),
+    Key::new("tls", Kind::Optional(TLS)).never_blank(
+        "give `certificate` and `key`, or remove the section and its variables to serve without TLS",
+    ),
     Key::new("headers", HEADERS),
     Key::new("trustedproxies", PROXIES),
     Key::new("http2", Kind::Section(HTTP2)),
@@ -317,7 +324,9 @@ pub(super) const REDIS: &[Key] = &[
     Key::new("disableidentity", FLAG),
     Key::new("identitysuffix", TEXT),
     Key::new("unstableresp3", FLAG),
-    Key::new("tls", Kind::Optional(REDIS_TLS)),
+    Key::new("tls", Kind::Optional(REDIS_TLS)).never_blank(
+        "give `rootcas`, the authorities of the server, or remove the section and its variables to connect without TLS",
+    ),
 ];
 pub(super) const REDIS_TLS: &[Key] =
     &[Key::new("certificate", PATH), Key::new("key", PATH), Key::new("rootcas", PATHS)];

@@ -25,6 +25,8 @@ pub(crate) struct Key {
     pub(crate) default: Option<&'static str>,
     /// Whether the value is never shown.
     pub(crate) secret: bool,
+    /// What to do when the section is there and empty, where that must not mean that it is not there.
+    pub(crate) never_blank: Option<&'static str>,
 }
 
 /// What may stand under a key.
@@ -75,7 +77,7 @@ impl Choice {
 
 impl Key {
     const fn new(yaml: &'static str, kind: Kind) -> Self {
-        Self { yaml, field: None, kind, default: None, secret: false }
+        Self { yaml, field: None, kind, default: None, secret: false, never_blank: None }
     }
 
     /// Names Go's field, where Distribution's variable is called after it.
@@ -91,6 +93,12 @@ impl Key {
 
     const fn secret(mut self) -> Self {
         self.secret = true;
+        self
+    }
+
+    /// Makes an empty section a mistake with this remedy.
+    const fn never_blank(mut self, remedy: &'static str) -> Self {
+        self.never_blank = Some(remedy);
         self
     }
 

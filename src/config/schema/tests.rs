@@ -17,7 +17,7 @@ fn each_key_is_a_field_and_each_field_a_key() {
     check::<c::LogHook>("log.hooks", &[]);
     check::<c::MailOptions>("log.hooks.options", &[]);
     check::<c::SmtpConfig>("log.hooks.options.smtp", &[]);
-    check::<c::StorageConfig>("storage", &["filesystem", "inmemory", "s3", "s3aws", "azure", "gcs"]);
+    check::<c::StorageConfig>("storage", &["filesystem", "inmemory", "s3", "s3aws", "azure", "gcs", "gc"]);
     check::<c::DeleteConfig>("storage.delete", &[]);
     check::<c::RedirectConfig>("storage.redirect", &[]);
     check::<c::CacheConfig>("storage.cache", &["layerinfo"]);
@@ -25,7 +25,7 @@ fn each_key_is_a_field_and_each_field_a_key() {
     check::<c::MaintenanceConfig>("storage.maintenance", &[]);
     check::<c::ReadOnlyConfig>("storage.maintenance.readonly", &[]);
     check::<c::UploadPurgingConfig>("storage.maintenance.uploadpurging", &[]);
-    check::<c::GcConfig>("storage.gc", &[]);
+    check::<c::GcConfig>("gc", &[]);
     check::<c::SillyConfig>("auth.silly", &[]);
     check::<c::HtpasswdConfig>("auth.htpasswd", &[]);
     check::<c::TokenConfig>("auth.token", &[]);

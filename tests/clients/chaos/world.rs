@@ -96,10 +96,10 @@ impl World {
     /// Starts a replica of the registry.
     pub(super) fn start(&self, replica: usize) -> RegistryProcess {
         let gc = format!(
-            "  gc: {{enabled: true, interval: 0s, grace: {}s, untagged: true}}\n  delete:",
+            "gc: {{enabled: true, interval: 0s, grace: {}s, untagged: true}}\nstorage:",
             self.place.grace().as_secs()
         );
-        let server = registry(&self.directory, &self.place.config_of(replica).replace("  delete:", &gc));
+        let server = registry(&self.directory, &self.place.config_of(replica).replacen("storage:", &gc, 1));
         self.addresses.write().unwrap()[replica] = Some(server.address);
         server
     }

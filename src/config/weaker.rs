@@ -1,0 +1,114 @@
+//! Variables that make the file's protection weaker: allowed, since variables beat the file, and always said.
+
+use super::complete::is_blank;
+use super::node::Entry;
+use super::{Finding, Node};
+
+/// What of the file's protection the variables have taken away.
+#[derive(Default)]
+pub(super) struct Weaker {
+    pub(super) warnings: Vec<Finding>,
+    pub(super) mistakes: Vec<Finding>,
+}
+
+/// Compares the file with what it is after the variables, both as they were written.
+pub(super) fn weaker(file: &Node, merged: &Node) -> Weaker {
+    let mut found = Weaker::default();
+    found.auth(file, merged);
+    found.tls(file, merged);
+    found
+}
+
+impl Weaker {
+    fn auth(&mut self, file: &Node, merged: &Node) {
+        let (Some(before), Some(after)) = (Choice::of(file), Choice::of(merged)) else { return };
+        if after.strength() >= before.strength() {
+            return;
+        }
+        let effect = match after.strength() {
+            0 => "everybody may do everything, without a password",
+            _ => "any `Authorization` header will do",
+        };
+        let message = format!(
+            "`{}` takes the place of the file's `{}` ({}): {effect}",
+            after.name, before.name, before.entry.key_origin
+        );
+        self.warnings.push(Finding::new(&after.entry.value.origin, "auth", message));
+    }
+
+    fn tls(&mut self, file: &Node, merged: &Node) {
+        let Some(before) = file.at("http.tls").filter(|tls| !is_blank(tls)) else { return };
+        let Some(http) = merged.entry("http") else { return };
+        let Some(after) = http.value.entry("tls").map(|entry| &entry.value) else {
+            let message = format!(
+                "replaces the whole section, so that the file's `tls` ({}) no longer applies and the registry speaks without \
+                 TLS; set `tls` by variables as well",
+                before.origin
+            );
+            let finding = Finding::new(&http.value.origin, "http", message);
+            match is_blank(&http.value) {
+                true => self.mistakes.push(finding),
+                false => self.warnings.push(finding),
+            }
+            return;
+        };
+        // An empty section is a mistake of its own.
+        if is_blank(after) {
+            return;
+        }
+        let mut warn = |key: &str, message: &str| {
+            let origin = &after.at(key).unwrap_or(after).origin;
+            let message = format!("{message} (the file says otherwise, {})", before.origin);
+            self.warnings.push(Finding::new(origin, format!("http.tls.{key}"), message));
+        };
+        if asks_for_certificates(before) && !asks_for_certificates(after) {
+            let key = if has_authorities(after) { "clientauth" } else { "clientcas" };
+            warn(key, "clients are no longer asked for a certificate that verifies");
+        }
+        if is_strict(before) && !is_strict(after) {
+            warn("minimumtls", "TLS 1.2 is spoken again");
+        }
+    }
+}
+
+/// How clients are known, as it was written.
+struct Choice<'a> {
+    name: String,
+    entry: &'a Entry,
+}
+
+impl<'a> Choice<'a> {
+    fn of(root: &'a Node) -> Option<Self> {
+        let entry = root.entry("auth")?;
+        if let Some(name) = entry.value.as_text() {
+            return Some(Self { name: name.to_lowercase(), entry });
+        }
+        match entry.value.entries() {
+            [only] => Some(Self { name: only.key.to_lowercase(), entry }),
+            _ => None,
+        }
+    }
+
+    fn strength(&self) -> u8 {
+        match self.name.as_str() {
+            "none" => 0,
+            "silly" => 1,
+            _ => 2,
+        }
+    }
+}
+
+fn has_authorities(tls: &Node) -> bool {
+    tls.at("clientcas")
+        .is_some_and(|list| !list.items().is_empty() || list.as_text().is_some_and(|one| !one.is_empty()))
+}
+
+fn asks_for_certificates(tls: &Node) -> bool {
+    const STRICT: &str = "require-and-verify-client-cert";
+    let mode = tls.at("clientauth").and_then(Node::as_text).filter(|mode| !mode.is_empty());
+    has_authorities(tls) && mode.is_none_or(|mode| mode.eq_ignore_ascii_case(STRICT))
+}
+
+fn is_strict(tls: &Node) -> bool {
+    tls.at("minimumtls").and_then(Node::as_text).is_some_and(|version| version.eq_ignore_ascii_case("tls1.3"))
+}
