@@ -19,6 +19,7 @@ pub mod collector;
 pub mod files;
 pub mod notify;
 pub mod outbound;
+pub mod shown_url;
 pub mod telemetry;
 #[cfg(test)]
 mod test_log;

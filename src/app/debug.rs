@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{AppError, network};
 use crate::collector::Collector;
-use crate::config::{self, Loaded};
+use crate::config::{self, DebugConfig, HttpConfig, ListenAddress, Loaded};
 use crate::debug::{MetricsPage, Parts, router};
 use crate::health::Board;
 use crate::serve::{Drained, Security, ServeOptions, Server};
@@ -25,7 +25,8 @@ pub(super) async fn server(
     let Some(listener) = network::debug_listener(debug).await? else { return Ok(None) };
     let path = debug.prometheus.path.clone();
     let metrics = metrics.map(|metrics| MetricsPage { path, metrics });
-    let parts = Parts { health, metrics, config: config::show(loaded), collector };
+    let hosts = hosts(&loaded.config.http, debug);
+    let parts = Parts { health, metrics, config: config::show(loaded), collector, hosts };
     // Its pages are small; what takes longer at the end is not waited for.
     let options = ServeOptions {
         max_connections: 64,
@@ -34,6 +35,18 @@ pub(super) async fn server(
     };
     let server = Server::new(router(parts), options).greeting("debug server listening");
     Ok(Some(server.listen(listener, Security::Plain)))
+}
+
+/// The names by which those who run the registry may call the listener: those of the configuration, and this machine's.
+fn hosts(http: &HttpConfig, debug: &DebugConfig) -> Vec<String> {
+    let system = rustix::system::uname();
+    let mut hosts = debug.hosts.clone();
+    hosts.push(system.nodename().to_string_lossy().into_owned());
+    hosts.extend(http.host.as_ref().and_then(|host| host.as_url().host_str()).map(str::to_owned));
+    if let Some(ListenAddress::Tcp { host: Some(host), .. }) = &debug.addr {
+        hosts.push(host.clone());
+    }
+    hosts
 }
 
 /// Serves until the registry is over, and gives how that ended.

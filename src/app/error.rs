@@ -51,12 +51,12 @@ pub enum AppError {
     Middleware(#[from] crate::middleware::InvalidRule),
     /// No HTTP client.
     #[error("health.http: no client can be made")]
-    HealthClient(#[source] reqwest::Error),
+    HealthClient(#[from] crate::outbound::OutboundError),
     /// A request that cannot be sent.
     #[error("health.http: {uri}: {what}")]
     HealthRequest {
         /// Where to.
-        uri: String,
+        uri: crate::shown_url::ShownUrl,
         /// What is wrong with it.
         what: String,
     },

@@ -13,6 +13,8 @@ use crate::config::{self, Config, HealthConfig};
 use crate::health::{
     Board, Check, DiskSpace, FileCheck, HttpCheck, HttpRequest, StorageCheck, TcpCheck, Watch,
 };
+use crate::outbound;
+use crate::shown_url::ShownUrl;
 
 /// How often to look when the configuration says 0, as in Distribution, and at the disk when it says nothing.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -102,9 +104,15 @@ fn watches(health: &HealthConfig, kind: &str, store: StorageCheck) -> Result<Vec
     if health.http.is_empty() {
         return Ok(watches);
     }
-    let client = reqwest::Client::builder().build().map_err(AppError::HealthClient)?;
+    // A look that takes longer than its interval has failed anyway.
+    let longest = health.http.iter().map(|http| or_default(http.interval)).max().unwrap_or(INTERVAL);
+    let client = outbound::client(longest, None)?;
     for http in &health.http {
-        let name = http.uri.clone().unwrap_or_default();
+        let shown = ShownUrl::new(http.uri.as_deref().unwrap_or_default()).to_string();
+        // URLs that differ only in what is not shown are different checks.
+        let others = |name: &String| watches.iter().any(|watch| watch.name == *name);
+        let mut names = std::iter::once(shown.clone()).chain((2..).map(|number| format!("{shown}#{number}")));
+        let name = names.find(|name| !others(name)).unwrap_or(shown);
         let check = HttpCheck { client: client.clone(), request: request(http)?, status: http.statuscode };
         watches.push(watch(&name, Arc::new(check), http.interval, http.threshold));
     }
@@ -113,7 +121,7 @@ fn watches(health: &HealthConfig, kind: &str, store: StorageCheck) -> Result<Vec
 
 fn request(http: &config::HttpCheck) -> Result<HttpRequest, AppError> {
     let uri = http.uri.clone().unwrap_or_default();
-    let invalid = |what: String| AppError::HealthRequest { uri: uri.clone(), what };
+    let invalid = |what: String| AppError::HealthRequest { uri: ShownUrl::new(&uri), what };
     let url = uri.parse().map_err(|error| invalid(format!("{error}")))?;
     let mut headers = HeaderMap::new();
     for (name, values) in &http.headers {

@@ -5,6 +5,7 @@ mod debug;
 mod descriptors;
 mod engine;
 mod error;
+mod exposure;
 mod health;
 mod housekeeping;
 mod metrics;
@@ -30,7 +31,7 @@ use self::reload::{Reload, Running};
 use crate::auth::token::Token;
 use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
 use crate::collector::Collector;
-use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
+use crate::config::{AuthConfig, Config, Environment, Finding, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
 use crate::http::{AppState, HttpOptions, TraceParent, router};
 use crate::serve::Server;
@@ -47,7 +48,8 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let (traces, doubt) = traces::wanted();
     let log_level = logging::install(&log_options(config), traces.as_ref().map(Traces::layer));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
-    for warning in loaded.warnings.iter().map(ToString::to_string).chain(doubt) {
+    let exposed = exposure::warnings(&loaded);
+    for warning in loaded.warnings.iter().chain(&exposed).map(ToString::to_string).chain(doubt) {
         tracing::warn!("{warning}");
     }
 
@@ -174,14 +176,15 @@ pub async fn collect(
     Ok(gc::collect(&registry, options).await?)
 }
 
-/// Checks what can be checked of a configuration without opening anything.
+/// Checks what can be checked of a configuration without opening anything, and gives what it leaves open to strangers.
 ///
 /// # Errors
 ///
 /// When the registry would not start with it.
-pub fn check(config: &Config) -> Result<(), AppError> {
-    middleware::rules(config)?;
-    http_options(config).map(drop)
+pub fn check(loaded: &Loaded) -> Result<Vec<Finding>, AppError> {
+    middleware::rules(&loaded.config)?;
+    http_options(&loaded.config)?;
+    Ok(exposure::warnings(loaded))
 }
 
 /// Who guards the registry, and what of it can be exchanged while running.

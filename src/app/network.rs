@@ -11,6 +11,7 @@ use crate::serve::{
     ListenAddress, Listener, Security, ServeOptions, connections_within, files_for, raise_file_limit,
     soft_file_limit,
 };
+use crate::shown_url::ShownUrl;
 
 /// The limits of the server that `config` describes, where this process may open so many `files`.
 pub(super) fn options(config: &Config, files: Option<u64>) -> ServeOptions {
@@ -109,8 +110,9 @@ pub(super) fn hint(http: &HttpConfig) -> Option<String> {
     let same_port = ours.is_none() || ours == host.port_or_known_default();
     (host.scheme() != scheme || !same_port).then(|| {
         format!(
-            "clients are sent to {host} (http.host), while this registry speaks {scheme} at {}: \
+            "clients are sent to {} (http.host), while this registry speaks {scheme} at {}: \
              something between them must take uploads there in",
+            ShownUrl::from(host),
             address(&http.addr)
         )
     })

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::AppError;
 use crate::config::{Config, EndpointConfig, Node};
 use crate::notify::{EndpointSettings, Ignored, Notifier, NotifierSettings};
+use crate::shown_url::ShownUrl;
 use crate::telemetry::{MetricsError, Reading, Sample};
 
 /// How long a registry that stops still tries to tell what it knows. What waits on disk can wait.
@@ -127,7 +128,8 @@ pub(super) fn metrics(notifier: &Notifier) -> Result<Vec<Box<dyn Collector>>, Me
 /// The configuration's own check has refused what is missing here.
 fn settings(config: &EndpointConfig, others: &[EndpointSettings]) -> Option<EndpointSettings> {
     let url = config.url.as_ref()?.parse().ok()?;
-    let wanted = config.name.clone().or_else(|| config.url.clone())?;
+    let wanted =
+        config.name.clone().or_else(|| config.url.as_deref().map(|url| ShownUrl::new(url).to_string()))?;
     let mut name = wanted.clone();
     // Distribution lets several endpoints have one name; queues and metrics are told apart.
     for number in 2.. {

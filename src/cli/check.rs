@@ -6,7 +6,7 @@ use super::Outcome;
 use super::args::ConfigCommand;
 use super::terminal::{say, warn};
 use crate::app;
-use crate::config::{Config, Environment, Loaded, Source, show};
+use crate::config::{Config, Environment, Finding, Loaded, Source, show};
 use crate::drivers::Drivers;
 
 pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
@@ -14,7 +14,7 @@ pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
         ConfigCommand::Check { config } => check(drivers, config),
         ConfigCommand::Show { config } => {
             let loaded = load(config)?;
-            print_warnings(&loaded);
+            print_warnings(&loaded.warnings);
             say(show(&loaded).trim_end());
             Ok(())
         }
@@ -23,9 +23,9 @@ pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
 
 fn check(drivers: &Drivers, config: Option<PathBuf>) -> Outcome {
     let loaded = load(config)?;
-    print_warnings(&loaded);
+    print_warnings(&loaded.warnings);
     drivers.check(&loaded.config.storage.driver)?;
-    app::check(&loaded.config)?;
+    print_warnings(&app::check(&loaded)?);
     say(format!("{} would be served", loaded.source));
     Ok(())
 }
@@ -35,8 +35,8 @@ fn load(config: Option<PathBuf>) -> Result<Loaded, crate::config::ConfigError> {
     Config::load(Source::find(config, &environment), &environment)
 }
 
-fn print_warnings(loaded: &Loaded) {
-    for warning in &loaded.warnings {
+fn print_warnings(warnings: &[Finding]) {
+    for warning in warnings {
         warn(format!("warning: {warning}"));
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::values::{deserialize_from_text, duration, words};
+use crate::shown_url::ShownUrl;
 
 /// How clients are known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,13 +88,14 @@ impl FromStr for KeySetPlace {
         if !text.contains("://") {
             return Ok(Self::File(PathBuf::from(text)));
         }
-        let expected = || format!("expected a path or an `https` URL, found `{text}`");
+        let found = ShownUrl::new(text);
+        let expected = || format!("expected a path or an `https` URL, found `{found}`");
         let url = Url::parse(text).map_err(|_| expected())?;
         match url.scheme() {
             "https" => Ok(Self::Url(url)),
             // Whoever can change the keys on their way can sign tokens.
             "http" if is_this_machine(&url) => Ok(Self::Url(url)),
-            "http" => Err(format!("keys cannot be fetched safely over `http`: use `https`, found `{text}`")),
+            "http" => Err(format!("keys cannot be fetched safely over `http`: use `https`, found `{found}`")),
             _ => Err(expected()),
         }
     }

@@ -139,6 +139,9 @@ pub struct H2cConfig {
 pub struct DebugConfig {
     /// Where the debug server listens.
     pub addr: Option<ListenAddress>,
+    /// Names that lead to it, besides addresses and those that are known anyway. Ours.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// Metrics.
     pub prometheus: PrometheusConfig,
 }

@@ -30,6 +30,7 @@ mod renew;
 mod scalar;
 mod schema;
 mod secret;
+mod secrets;
 mod shape;
 mod show;
 mod source;

@@ -2,14 +2,15 @@
 
 use super::node::{Content, Entry, Scalar};
 use super::scalar::{self, Plain};
-use super::schema::{self, Choice, Key, Kind};
+use super::schema::{self, Choice, Key, Kind, Showing};
 use super::secret::{REDACTED, is_secret_name};
 use super::{Loaded, Node};
+use crate::shown_url::ShownUrl;
 
 /// The effective configuration as YAML: defaults filled in, secrets as `***`, and the origin of each value as a comment.
 pub fn show(loaded: &Loaded) -> String {
     let mut page = Page { text: format!("# {}\n", loaded.source) };
-    page.map(&loaded.tree, &schema::ROOT, 0, false);
+    page.map(&loaded.tree, &schema::ROOT, 0, Showing::Usual);
     page.text
 }
 
@@ -18,7 +19,7 @@ struct Page {
 }
 
 impl Page {
-    fn map(&mut self, node: &Node, kind: &Kind, indent: usize, secret: bool) {
+    fn map(&mut self, node: &Node, kind: &Kind, indent: usize, showing: Showing) {
         let keys = keys_of(kind);
         for entry in in_order(node.entries(), &keys) {
             let key = keys.iter().find(|key| key.yaml == entry.key);
@@ -26,40 +27,43 @@ impl Page {
             if says_nothing(&entry.value, &child) {
                 continue;
             }
-            let secret = secret || key.is_some_and(|key| key.secret) || is_secret_scalar(entry);
+            let showing = showing_below(showing, key, is_secret_scalar(entry));
             self.indent(indent);
             self.text.push_str(&quote_key(&entry.key));
             self.text.push(':');
-            self.value(&entry.value, &child, indent, secret);
+            self.value(&entry.value, &child, indent, showing);
         }
     }
 
     /// What follows `key:` or `-`.
-    fn value(&mut self, node: &Node, kind: &Kind, indent: usize, secret: bool) {
+    fn value(&mut self, node: &Node, kind: &Kind, indent: usize, showing: Showing) {
         let note = node.origin.note();
         match &node.content {
             Content::Map(entries) if !entries.is_empty() => {
                 self.text.push('\n');
-                self.map(node, kind, indent + 1, secret);
+                self.map(node, kind, indent + 1, showing);
             }
             Content::List(items) if !items.is_empty() => {
                 self.text.push('\n');
                 for item in items {
-                    self.item(item, &child_kind(kind), indent + 1, secret);
+                    self.item(item, &child_kind(kind), indent + 1, showing);
                 }
             }
             Content::Map(_) => self.leaf("{}", &note),
             Content::List(_) => self.leaf("[]", &note),
             Content::Null => self.leaf("~", &note),
-            Content::Scalar(_) if secret => self.leaf(&format!("{REDACTED:?}"), &note),
-            Content::Scalar(scalar) => self.leaf(&quote(scalar), &note),
+            Content::Scalar(_) if showing == Showing::Never => self.leaf(&format!("{REDACTED:?}"), &note),
+            Content::Scalar(scalar) => match shortened(scalar, showing) {
+                Some(url) => self.leaf(&quote(&url), &format!("{note}, without user info and query")),
+                None => self.leaf(&quote(scalar), &note),
+            },
         }
     }
 
-    fn item(&mut self, item: &Node, kind: &Kind, indent: usize, secret: bool) {
+    fn item(&mut self, item: &Node, kind: &Kind, indent: usize, showing: Showing) {
         let start = self.text.len();
         if !item.entries().is_empty() {
-            self.map(item, kind, indent + 1, secret);
+            self.map(item, kind, indent + 1, showing);
         }
         // The first key of a map stands beside the dash, which takes the place of a blank.
         let dash = start + 2 * indent;
@@ -69,7 +73,7 @@ impl Page {
         }
         self.indent(indent);
         self.text.push('-');
-        self.value(item, kind, indent, secret);
+        self.value(item, kind, indent, showing);
     }
 
     fn leaf(&mut self, value: &str, note: &str) {
@@ -81,6 +85,15 @@ impl Page {
     }
 }
 
+/// What is shown of a URL that holds what may be secret.
+fn shortened(scalar: &Scalar, showing: Showing) -> Option<Scalar> {
+    if showing == Showing::Verbatim || !ShownUrl::looks_like_one(&scalar.text) {
+        return None;
+    }
+    let url = ShownUrl::new(&scalar.text);
+    url.is_shortened().then(|| Scalar { text: url.to_string(), quoted: scalar.quoted })
+}
+
 /// A section that is there only so that its keys could be given.
 fn says_nothing(node: &Node, kind: &Kind) -> bool {
     let Kind::Section(keys) = kind else { return false };
@@ -89,7 +102,17 @@ fn says_nothing(node: &Node, kind: &Kind) -> bool {
     node.entries().iter().all(|entry| says_nothing(&entry.value, &kind_of(entry)))
 }
 
-fn keys_of(kind: &Kind) -> Vec<Key> {
+/// How what is under a key is shown, when what it is in is shown so.
+pub(super) fn showing_below(above: Showing, key: Option<&Key>, is_secret: bool) -> Showing {
+    match key.map(|key| key.showing) {
+        _ if above != Showing::Usual => above,
+        _ if is_secret => Showing::Never,
+        Some(showing) => showing,
+        None => Showing::Usual,
+    }
+}
+
+pub(super) fn keys_of(kind: &Kind) -> Vec<Key> {
     match kind {
         Kind::Section(keys) | Kind::Optional(keys) | Kind::Parameters(keys) => keys.to_vec(),
         Kind::Choice(Choice { known, helpers, .. }) => known.iter().chain(*helpers).copied().collect(),
@@ -97,7 +120,7 @@ fn keys_of(kind: &Kind) -> Vec<Key> {
     }
 }
 
-fn child_kind(kind: &Kind) -> Kind {
+pub(super) fn child_kind(kind: &Kind) -> Kind {
     match kind {
         Kind::List(child) | Kind::Map(child) => **child,
         _ => Kind::Any,
@@ -112,7 +135,7 @@ fn in_order<'a>(entries: &'a [Entry], keys: &[Key]) -> Vec<&'a Entry> {
     sorted
 }
 
-fn is_secret_scalar(entry: &Entry) -> bool {
+pub(super) fn is_secret_scalar(entry: &Entry) -> bool {
     matches!(entry.value.content, Content::Scalar(_)) && is_secret_name(&entry.key)
 }
 

@@ -4,6 +4,7 @@
 //! registry would not do by itself. `app` hands it its parts; it opens no sockets and builds nothing.
 //! Absent on purpose: Go's `/debug/vars` and `/debug/pprof`, of which the first tells Distribution's secrets.
 
+mod guard;
 mod handlers;
 mod routes;
 
@@ -26,6 +27,8 @@ pub struct Parts {
     pub config: String,
     /// The collection of garbage.
     pub collector: Arc<Collector>,
+    /// The names that lead to this listener, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// The page of metrics, and where it is.

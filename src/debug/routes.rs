@@ -1,14 +1,16 @@
 //! The pages of the debug listener: the place to add one.
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 
 use super::Parts;
+use super::guard::{self, Guard};
 use super::handlers::{config, gc, health, index, metrics, probes};
 
 /// Every page; the handlers are in one file each.
 pub(super) fn table(parts: Parts) -> Router {
-    let Parts { health, metrics, config, collector } = parts;
+    let Parts { health, metrics, config, collector, hosts } = parts;
     let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc", "/livez", "/readyz"];
     let mut router = Router::new()
         .route("/debug/health", get(health::show).with_state(health.clone()))
@@ -20,9 +22,14 @@ pub(super) fn table(parts: Parts) -> Router {
         pages.push(&page.path);
         router = router.route(&page.path, get(metrics::show).with_state(page.metrics.clone()));
     }
+    let open = ["/debug/health", "/livez", "/readyz"]
+        .into_iter()
+        .chain(metrics.as_ref().map(|page| page.path.as_str()));
+    let guard = Guard::new(hosts, open.map(str::to_owned).collect());
     let index = index::text(&pages);
     if !pages.contains(&"/") {
         router = router.route("/", get(index::show).with_state(index.clone()));
     }
-    router.fallback(index::not_found).with_state(index)
+    let router = router.fallback(index::not_found).with_state(index);
+    router.layer(from_fn_with_state(guard, guard::guard))
 }

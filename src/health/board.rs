@@ -72,7 +72,16 @@ impl Board {
         self.inner.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Why no requests should be sent here, if that is so.
+    /// Why no requests should be sent here, if that is so, in words for strangers: the reasons of checks hold addresses and
+    /// paths.
+    pub fn unready_to_strangers(&self) -> Option<&'static str> {
+        if self.inner.is_stopping.load(Ordering::Relaxed) {
+            return Some("stopping");
+        }
+        (!self.is_healthy()).then_some("a health check fails")
+    }
+
+    /// Why no requests should be sent here, if that is so, for those who run the registry.
     pub fn unready(&self) -> Option<String> {
         if self.inner.is_stopping.load(Ordering::Relaxed) {
             return Some("the registry is stopping".to_owned());
@@ -124,6 +133,7 @@ mod tests {
         board.pass("network");
         assert_eq!(*board.failing(), BTreeMap::from([("disk".to_owned(), "fuller".to_owned())]));
         assert_eq!(board.unready().unwrap(), "disk: fuller");
+        assert_eq!(board.unready_to_strangers().unwrap(), "a health check fails");
         board.pass("disk");
         assert!(board.is_healthy() && board.unready().is_none());
     }
@@ -144,5 +154,6 @@ mod tests {
         let board = Board::default();
         board.stop();
         assert!(board.is_healthy() && board.unready().is_some());
+        assert_eq!(board.unready_to_strangers().unwrap(), "stopping");
     }
 }

@@ -9,6 +9,9 @@ use async_trait::async_trait;
 use sampan_driver::{Condition, StorageDriver};
 use tokio::net::TcpStream;
 
+use crate::outbound;
+use crate::shown_url::ShownUrl;
+
 /// Something that is looked at regularly, and is well or not.
 #[async_trait]
 pub trait Check: fmt::Debug + Send + Sync + 'static {
@@ -108,7 +111,7 @@ pub struct HttpRequest {
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpRequest")
-            .field("url", &self.url.as_str())
+            .field("url", &format_args!("{}", ShownUrl::from(&self.url)))
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("timeout", &self.timeout)
             .finish()
@@ -123,13 +126,20 @@ impl Check for HttpCheck {
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
-        let answer = request.send().await.map_err(|error| chain(&error))?;
+        let answer = request.send().await.map_err(outbound::explain)?;
         let status = answer.status().as_u16();
         if status == self.status {
-            Ok(Seen::Well)
-        } else {
-            Err(format!("downstream service returned unexpected status: {status}"))
+            return Ok(Seen::Well);
         }
+        let mut problem = format!("downstream service returned unexpected status: {status}");
+        let location =
+            answer.headers().get(http::header::LOCATION).filter(|_| answer.status().is_redirection());
+        if let Some(location) = location.and_then(|location| location.to_str().ok()) {
+            let location = ShownUrl::new(location);
+            problem
+                .push_str(&format!(" to {location}, and redirects are not followed: give that URL as `uri`"));
+        }
+        Err(problem)
     }
 }
 

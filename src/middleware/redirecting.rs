@@ -11,6 +11,8 @@ use sampan_driver::{
 };
 use url::Url;
 
+use crate::shown_url::ShownUrl;
+
 /// Where clients are sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Rule {
@@ -31,7 +33,7 @@ pub enum Rule {
 #[derive(Debug, thiserror::Error)]
 #[error("the rewritten URL would be `{url}`, which is none: see the options `scheme` and `host`")]
 pub struct InvalidRule {
-    url: String,
+    url: ShownUrl,
     source: url::ParseError,
 }
 
@@ -75,7 +77,7 @@ impl Rule {
 }
 
 fn parse(url: String) -> std::result::Result<Url, InvalidRule> {
-    Url::parse(&url).map_err(|source| InvalidRule { url, source })
+    Url::parse(&url).map_err(|source| InvalidRule { url: ShownUrl::new(&url), source })
 }
 
 /// A driver under a [`Rule`].

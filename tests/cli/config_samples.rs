@@ -19,7 +19,7 @@ fn samples(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_sample_would_be_served_without_a_warning() {
+fn every_sample_would_be_served_without_a_warning_but_of_who_may_read_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config-samples");
     let mut found = Vec::new();
     samples(&root, &mut found);
@@ -28,6 +28,12 @@ fn every_sample_would_be_served_without_a_warning() {
     for path in found {
         let ended = end(binary(directory.path()).args(["config", "check"]).arg(&path), "");
         assert_eq!(ended.code, Some(0), "{}: {ended:?}", path.display());
-        assert!(!ended.stderr.contains("warning"), "{}: {ended:?}", path.display());
+        // That a sample without users is open to everybody, and that a file with a place for a secret is one that everybody
+        // may read, is right to be told.
+        let other =
+            |line: &str| !line.contains("from other machines") && !line.contains("this file holds a secret");
+        let warnings: Vec<&str> =
+            ended.stderr.lines().filter(|line| line.contains("warning") && other(line)).collect();
+        assert!(warnings.is_empty(), "{}: {warnings:#?}", path.display());
     }
 }

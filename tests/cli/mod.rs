@@ -13,6 +13,7 @@ mod image_configs;
 mod metrics;
 mod middleware;
 mod serve_command;
+mod strangers;
 pub(crate) mod support;
 mod systemd;
 mod traces;

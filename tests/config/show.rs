@@ -61,3 +61,45 @@ fn what_is_shown_can_be_loaded_again_and_means_the_same() {
         assert_eq!(again.config, loaded.config);
     }
 }
+
+#[test]
+fn urls_are_shown_without_what_is_secret_in_them() {
+    let text = r#"
+version: 0.1
+storage: { s3: { bucket: b, regionendpoint: "https://key:pa55@s3.example:9000", region: r } }
+http: { host: "https://me:pa55@registry.example/" }
+auth: { token: { realm: "https://auth.example/token?key=pa55", service: s, issuer: i, jwks: "https://u:pa55@auth.example/jwks" } }
+health: { http: [{ uri: "http://svc:pa55@10.0.0.1/health?token=pa55" }] }
+notifications: { endpoints: [{ name: n, url: "http://hook:pa55@10.0.0.2/events?key=pa55" }] }
+middleware: { storage: [{ name: redirect, options: { baseurl: "https://cdn.example/?sig=pa55" } }] }
+validation: { manifests: { urls: { allow: ["https://[a-z]+@?example.com/"] } } }
+"#;
+    let shown = show(&load(text.trim_start(), &[]).unwrap());
+    assert!(!shown.contains("pa55"), "{shown}");
+    for line in [
+        "    regionendpoint: https://s3.example:9000  # config.yml:2, without user info and query",
+        "  host: https://registry.example/  # config.yml:3, without user info and query",
+        "    realm: https://auth.example/token  # config.yml:4, without user info and query",
+        "    - uri: http://10.0.0.1/health  # config.yml:5, without user info and query",
+        "      url: http://10.0.0.2/events  # config.yml:6, without user info and query",
+        "        - \"https://[a-z]+@?example.com/\"  # config.yml:8",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn mistakes_show_no_secrets_of_urls() {
+    for text in [
+        "health: { http: [{ uri: 'ftp://svc:pa55@host/x?token=pa55' }] }",
+        "health: { http: [{ uri: 'svc:pa55@host/x?token=pa55' }] }",
+        "health: { http: [{ uri: 'http://s:pa55@h/' }, { uri: 'http://s:pa55@h/' }] }",
+        "notifications: { endpoints: [{ url: 'svc:pa55@host' }] }",
+        "http: { host: 'registry:pa55@example.com' }",
+        "auth: { token: { realm: 'u:pa55@auth', service: s, issuer: i, jwks: j } }",
+        "auth: { token: { realm: 'https://a', service: s, issuer: i, jwks: 'http://u:pa55@auth.example/' } }",
+    ] {
+        let error = super::mistakes(&format!("{MINIMAL}{text}\n"), &[]);
+        assert!(!error.contains("pa55"), "{error}");
+    }
+}

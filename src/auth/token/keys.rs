@@ -142,7 +142,7 @@ impl Keys {
         let fetched = fetcher.fetch().await;
         // Also when it failed: a token server in trouble is not helped by being asked more often.
         *fetching = Some(Instant::now());
-        let place = fetcher.remote.url.to_string();
+        let place = crate::shown_url::ShownUrl::from(&fetcher.remote.url).to_string();
         let (text, mut sources) = (fetched?, self.lock());
         let read = Source::of_jwks(&text, &place, Secrets::Refused)?;
         self.0.take(&mut sources, |sources| &mut sources.jwks, read, &place);

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::error::TokenError;
 use crate::outbound;
+use crate::shown_url::ShownUrl;
 
 /// How long a fetch may take. A request with a token by an unknown key waits for one.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +43,10 @@ impl Fetcher {
 
     /// The set as it is at the moment.
     pub(super) async fn fetch(&self) -> Result<Vec<u8>, TokenError> {
-        let failed = |problem: String| TokenError::Fetch { url: self.remote.url.to_string(), problem };
+        let failed = |problem: String| TokenError::Fetch {
+            url: ShownUrl::from(&self.remote.url).to_string(),
+            problem,
+        };
         let request = self.client.get(self.remote.url.clone()).header("accept", "application/json");
         let mut response = request.send().await.map_err(|error| failed(outbound::explain(error)))?;
         if response.status() != 200 {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::findings::{Findings, is_http_url};
 use crate::config::{AuthConfig, KeySetPlace, TokenConfig};
+use crate::shown_url::ShownUrl;
 
 impl Findings<'_> {
     pub(super) fn auth(&mut self, auth: &AuthConfig) {
@@ -14,7 +15,7 @@ impl Findings<'_> {
 
     fn token(&mut self, token: &TokenConfig) {
         if !is_http_url(&token.realm) && !token.autoredirect {
-            let found = &token.realm;
+            let found = ShownUrl::new(&token.realm);
             let message = format!(
                 "expected the URL of the token server, such as `https://auth.example.com/token`, found `{found}`"
             );

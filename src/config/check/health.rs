@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::findings::{Findings, is_http_url};
 use crate::config::Config;
+use crate::shown_url::ShownUrl;
 
 impl Findings<'_> {
     /// Each check needs something to look at, and a name of its own, under which its result stands.
@@ -30,7 +31,10 @@ impl Findings<'_> {
             if let Some(first) = seen.insert(name.clone(), path.clone()) {
                 self.mistake(
                     &path,
-                    format!("`{name}` is looked at already, by {first}; keep one of the two"),
+                    format!(
+                        "`{}` is looked at already, by {first}; keep one of the two",
+                        ShownUrl::new(&name)
+                    ),
                 );
             }
         }
@@ -38,7 +42,11 @@ impl Findings<'_> {
             let path = at("http", "uri", index);
             let uri = check.uri.as_deref().unwrap_or_default();
             if !uri.is_empty() && !is_http_url(uri) {
-                self.mistake(&path, format!("expected a URL such as `https://example.com/`, found `{uri}`"));
+                let found = ShownUrl::new(uri);
+                self.mistake(
+                    &path,
+                    format!("expected a URL such as `https://example.com/`, found `{found}`"),
+                );
             }
         }
         for (index, check) in health.tcp.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::findings::{Findings, is_header, is_http_url};
 use crate::config::{Config, Finding, Node};
+use crate::shown_url::ShownUrl;
 
 impl Findings<'_> {
     pub(super) fn notifications(&mut self, config: &Config) {
@@ -19,8 +20,9 @@ impl Findings<'_> {
             };
             let url = endpoint.url.as_deref().unwrap_or_default();
             if !is_http_url(url) {
+                let found = ShownUrl::new(url);
                 let message = format!(
-                    "expected where to post events, such as `https://portal.example.com/events`, found `{url}`"
+                    "expected where to post events, such as `https://portal.example.com/events`, found `{found}`"
                 );
                 self.mistakes.push(mistake("url", message));
             }

@@ -249,8 +249,11 @@ pub(super) const LETS_ENCRYPT: &[Key] = &[
 ];
 pub(super) const HTTP2: &[Key] = &[Key::new("disabled", FLAG).or("false")];
 pub(super) const H2C: &[Key] = &[Key::new("enabled", FLAG).or("false")];
-pub(super) const DEBUG: &[Key] =
-    &[Key::new("addr", leaf::<ListenAddress>()), Key::new("prometheus", Kind::Section(PROMETHEUS))];
+pub(super) const DEBUG: &[Key] = &[
+    Key::new("addr", leaf::<ListenAddress>()),
+    Key::new("hosts", TEXTS),
+    Key::new("prometheus", Kind::Section(PROMETHEUS)),
+];
 pub(super) const PROMETHEUS: &[Key] = &[
     Key::new("enabled", FLAG).or("false"),
     Key::new("path", TEXT).or("/metrics"),
@@ -376,7 +379,8 @@ pub(super) const VALIDATION: &[Key] = &[
 ];
 pub(super) const MANIFESTS: &[Key] =
     &[Key::new("urls", Kind::Section(URLS)), Key::new("indexes", Kind::Section(INDEXES))];
-pub(super) const URLS: &[Key] = &[Key::new("allow", PATTERNS), Key::new("deny", PATTERNS)];
+pub(super) const URLS: &[Key] =
+    &[Key::new("allow", PATTERNS).verbatim(), Key::new("deny", PATTERNS).verbatim()];
 pub(super) const INDEXES: &[Key] = &[
     Key::new("platforms", leaf::<PlatformRule>()).or("all"),
     Key::new("platformlist", Kind::List(&Kind::Section(PLATFORM))),

@@ -23,8 +23,8 @@ pub(crate) struct Key {
     pub(crate) kind: Kind,
     /// The default, in YAML.
     pub(crate) default: Option<&'static str>,
-    /// Whether the value is never shown.
-    pub(crate) secret: bool,
+    /// How the value is shown, and what is below it.
+    pub(crate) showing: Showing,
     /// What to do when the section is there and empty, where that must not mean that it is not there.
     pub(crate) never_blank: Option<&'static str>,
 }
@@ -52,6 +52,17 @@ pub(crate) enum Kind {
     Any,
 }
 
+/// How a value is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Showing {
+    /// As it is, but for what is secret in a URL.
+    Usual,
+    /// As it is.
+    Verbatim,
+    /// As `***`.
+    Never,
+}
+
 /// `storage` and `auth`: one key names the kind, and its value holds the parameters.
 #[derive(Debug)]
 pub(crate) struct Choice {
@@ -77,7 +88,7 @@ impl Choice {
 
 impl Key {
     const fn new(yaml: &'static str, kind: Kind) -> Self {
-        Self { yaml, field: None, kind, default: None, secret: false, never_blank: None }
+        Self { yaml, field: None, kind, default: None, showing: Showing::Usual, never_blank: None }
     }
 
     /// Names Go's field, where Distribution's variable is called after it.
@@ -92,7 +103,13 @@ impl Key {
     }
 
     const fn secret(mut self) -> Self {
-        self.secret = true;
+        self.showing = Showing::Never;
+        self
+    }
+
+    /// Keeps a regular expression from being taken for a URL.
+    const fn verbatim(mut self) -> Self {
+        self.showing = Showing::Verbatim;
         self
     }
 

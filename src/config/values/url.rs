@@ -5,6 +5,7 @@ use std::str::FromStr;
 use url::Url;
 
 use super::deserialize_from_text;
+use crate::shown_url::ShownUrl;
 
 /// A fully qualified `http` or `https` URL with a host, such as `https://registry.example.com`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,7 +24,10 @@ impl FromStr for ExternalUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self(url)),
-            _ => Err(format!("expected a full URL such as `https://registry.example.com`, found `{text}`")),
+            _ => {
+                let found = ShownUrl::new(text);
+                Err(format!("expected a full URL such as `https://registry.example.com`, found `{found}`"))
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ impl GuardHealth {
     fn answer(&self, path: &str) -> Option<Response> {
         match self.prefix.strip(path) {
             Some("/livez") => Some("ok\n".into_response()),
-            Some("/readyz") => Some(match self.board.unready() {
+            Some("/readyz") => Some(match self.board.unready_to_strangers() {
                 None => "ok\n".into_response(),
                 Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
             }),

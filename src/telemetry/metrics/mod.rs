@@ -13,6 +13,7 @@
 //! Names that Distribution has are Distribution's, to the letter, and begin with `registry_`; ours begin with `sampan_`.
 //! A label has few values, known beforehand: never a repository, a user or an address, unless their number is bounded.
 
+mod process;
 mod reading;
 
 use prometheus::core::Collector;
@@ -61,8 +62,7 @@ impl Metrics {
     ///
     /// When they are on it already.
     pub fn register_process(&self) -> Result<(), MetricsError> {
-        let process = prometheus::process_collector::ProcessCollector::for_self();
-        self.register([Box::new(process) as Box<dyn Collector>])
+        self.register(process::collectors()?)
     }
 
     /// The page as it is now.
@@ -122,7 +122,15 @@ mod tests {
         let metrics = Metrics::new();
         metrics.register_process().unwrap();
         let page = metrics.text().unwrap();
-        for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"] {
+        for name in [
+            "process_cpu_seconds_total",
+            "process_max_fds",
+            "process_open_fds",
+            "process_resident_memory_bytes",
+            "process_start_time_seconds",
+            "process_threads",
+            "process_virtual_memory_bytes",
+        ] {
             assert!(page.contains(&format!("\n{name} ")), "{page}");
         }
     }

@@ -1,0 +1,234 @@
+//! What of a configuration leaves the registry open: allowed, and said at the start and by `config check`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::config::{AuthConfig, Finding, HttpConfig, KeySetPlace, ListenAddress, Loaded, Node, Origin};
+
+/// Each way in which strangers come in or learn a secret, with its remedy.
+pub(super) fn warnings(loaded: &Loaded) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(strangers(loaded));
+    found.extend(secret_files(loaded).into_iter().filter_map(readable_by_everybody));
+    found
+}
+
+/// Who gets in from other machines, if that is everybody or needs a password that everybody may hear.
+fn strangers(loaded: &Loaded) -> Option<Finding> {
+    let (http, storage) = (&loaded.config.http, &loaded.config.storage);
+    if is_local(&http.addr) {
+        return None;
+    }
+    let auth = loaded.tree.entry("auth").map(|entry| &entry.value);
+    let origin = auth.map_or(&loaded.tree.origin, |auth| &auth.origin);
+    let open = format!("{} can be reached from other machines", http.addr);
+    let message = match &loaded.config.auth {
+        // Who writes it down means it.
+        AuthConfig::None if auth.is_some_and(is_chosen) => return None,
+        AuthConfig::None => {
+            let may = match (storage.maintenance.readonly.enabled, storage.delete.enabled) {
+                (true, _) => "pull everything",
+                (false, true) => "push to everything and delete it",
+                (false, false) => "push to everything",
+            };
+            format!(
+                "is not set, and {open}, whose users may {may} without a password: choose `htpasswd` or `token`, listen at \
+                 127.0.0.1, or write `auth: none` if that is meant"
+            )
+        }
+        AuthConfig::Silly(_) => format!(
+            "lets in whoever sends any `Authorization` header, and {open}: it is for tests; choose `htpasswd` or `token`, or \
+             listen at 127.0.0.1"
+        ),
+        AuthConfig::Htpasswd(_) if http.tls.is_none() && !is_behind_a_proxy(http) => format!(
+            "passwords cross the network in the clear, since {open} without TLS: set `http.tls`; or, behind a proxy that \
+             speaks it, `http.host: https://…` or `http.trustedproxies`"
+        ),
+        AuthConfig::Htpasswd(_) | AuthConfig::Token(_) => return None,
+    };
+    Some(Finding { origin: place(origin, loaded), path: "auth".to_owned(), message })
+}
+
+/// A default stands nowhere, so the place to tell is the file.
+fn place(origin: &Origin, loaded: &Loaded) -> Origin {
+    match origin {
+        Origin::Default => loaded.tree.origin.clone(),
+        written => written.clone(),
+    }
+}
+
+fn is_chosen(auth: &Node) -> bool {
+    auth.entry("none").is_some_and(|none| none.key_origin != Origin::Default)
+}
+
+fn is_local(address: &ListenAddress) -> bool {
+    match address {
+        ListenAddress::Unix(_) => true,
+        ListenAddress::Tcp { host: None, .. } => false,
+        ListenAddress::Tcp { host: Some(host), .. } => match host.parse::<std::net::IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        },
+    }
+}
+
+fn is_behind_a_proxy(http: &HttpConfig) -> bool {
+    !http.trustedproxies.is_empty()
+        || http.host.as_ref().is_some_and(|host| host.as_url().scheme() == "https")
+}
+
+/// A file that is nobody's business, and what names it.
+struct SecretFile<'a> {
+    named_by: Finding,
+    path: &'a Path,
+}
+
+fn secret_files(loaded: &Loaded) -> Vec<SecretFile<'_>> {
+    let config = &loaded.config;
+    let mut files = Vec::new();
+    let mut add = |key: &str, path| {
+        let node = loaded.tree.at(key);
+        let origin = node.map_or(&loaded.tree.origin, |node| &node.origin);
+        let named_by =
+            Finding { origin: origin.clone(), path: key.to_owned(), message: "the file".to_owned() };
+        files.push(SecretFile { named_by, path });
+    };
+    if let Some(tls) = &config.http.tls {
+        add("http.tls.key", tls.key.as_path());
+    }
+    if let Some(key) = config.redis.as_ref().and_then(|redis| redis.tls.as_ref()?.key.as_deref()) {
+        add("redis.tls.key", key);
+    }
+    match &config.auth {
+        AuthConfig::Htpasswd(htpasswd) => add("auth.htpasswd.path", &htpasswd.path),
+        AuthConfig::Token(token) => {
+            // Other sets hold public keys only.
+            let has_secrets = token.signingalgorithms.iter().any(|algorithm| algorithm.is_symmetric());
+            if let (Some(KeySetPlace::File(path)), true) = (&token.jwks, has_secrets) {
+                add("auth.token.jwks", path);
+            }
+        }
+        AuthConfig::None | AuthConfig::Silly(_) => {}
+    }
+    if let Some(path) = loaded.tree.at("storage.gcs.keyfile").and_then(Node::as_text) {
+        add("storage.gcs.keyfile", Path::new(path));
+    }
+    if let (Some(path), Some(secret)) = (loaded.source.path(), loaded.secret_in_file()) {
+        let named_by = Finding { message: "this file holds a secret and".to_owned(), ..secret };
+        files.push(SecretFile { named_by, path });
+    }
+    files
+}
+
+/// What cannot be looked at is told where it is used.
+fn readable_by_everybody(file: SecretFile<'_>) -> Option<Finding> {
+    const OTHERS_READ: u32 = 0o004;
+    let metadata = fs::metadata(file.path).ok()?;
+    if !metadata.is_file() || metadata.permissions().mode() & OTHERS_READ == 0 {
+        return None;
+    }
+    let path = file.path.display();
+    let message = format!(
+        "{} can be read by every user of this machine: chmod o-r {path}, and give it to the user of the registry",
+        file.named_by.message
+    );
+    Some(Finding { message, ..file.named_by })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Environment, Source};
+
+    fn texts(text: &str) -> Vec<String> {
+        let source = Source::Text { name: "config.yml".to_owned(), text: format!("version: 0.1\n{text}\n") };
+        let loaded = Config::load(source, &Environment::default()).unwrap();
+        warnings(&loaded).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_leaves_the_registry_open_to_other_machines_is_told() {
+        let silly = "auth: { silly: { realm: r, service: s } }";
+        let htpasswd = "auth: { htpasswd: { realm: r, path: /nowhere } }";
+        for (text, expected) in [
+            ("storage: inmemory", "config.yml:1:1: auth: is not set, and :5000 can be reached"),
+            (
+                "storage: { inmemory: {}, delete: { enabled: true } }",
+                "may push to everything and delete it without a password",
+            ),
+            (
+                "storage: { inmemory: {}, maintenance: { readonly: { enabled: true } } }",
+                "may pull everything without",
+            ),
+            (
+                &format!("storage: inmemory\n{silly}"),
+                "config.yml:3:7: auth: lets in whoever sends any `Authorization` header, and :5000",
+            ),
+            (
+                &format!("storage: inmemory\n{htpasswd}\nhttp: {{ addr: '0.0.0.0:80' }}"),
+                "config.yml:3:7: auth: passwords cross the network in the clear, since 0.0.0.0:80 can be reached",
+            ),
+        ] {
+            let found = texts(text);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].contains(expected), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_closed_or_meant_to_be_open_needs_no_word() {
+        let htpasswd = "storage: inmemory\nauth: { htpasswd: { realm: r, path: /nowhere } }";
+        for text in [
+            "storage: inmemory\nauth: none",
+            "storage: inmemory\nhttp: { addr: 'localhost:5000' }",
+            "storage: inmemory\nhttp: { addr: '[::1]:5000' }",
+            "storage: inmemory\nhttp: { net: unix, addr: /run/registry.sock }",
+            &format!("{htpasswd}\nhttp: {{ tls: {{ certificate: /c, key: /nowhere }} }}"),
+            &format!("{htpasswd}\nhttp: {{ host: 'https://registry.example.com' }}"),
+            &format!("{htpasswd}\nhttp: {{ trustedproxies: [10.0.0.0/8] }}"),
+        ] {
+            assert_eq!(texts(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_of_secrets_that_everybody_may_read_are_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let set_mode = |mode: u32| {
+            for name in ["domain.key", "htpasswd", "config.yml"] {
+                fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+            }
+        };
+        let text = format!(
+            "version: 0.1\nstorage: {{ s3: {{ bucket: b, secretkey: hush }} }}\nauth: {{ htpasswd: {{ realm: r, path: {} }} }}\n\
+             http: {{ tls: {{ certificate: /c, key: {} }} }}\n",
+            path("htpasswd").display(),
+            path("domain.key").display()
+        );
+        for name in ["domain.key", "htpasswd"] {
+            fs::write(path(name), "").unwrap();
+        }
+        fs::write(path("config.yml"), &text).unwrap();
+        let load = || Config::load(Source::Argument(path("config.yml")), &Environment::default()).unwrap();
+        set_mode(0o644);
+        let found: Vec<String> = warnings(&load()).iter().map(ToString::to_string).collect();
+        let expected = [
+            ("http.tls.key: the file can be read", "domain.key"),
+            ("auth.htpasswd.path: the file can be read", "htpasswd"),
+            ("config.yml:2:39: storage.s3.secretkey: this file holds a secret and can be read", "config.yml"),
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (finding, (what, file)) in found.iter().zip(expected) {
+            let remedy = format!("chmod o-r {}", path(file).display());
+            assert!(finding.contains(what) && finding.contains(&remedy), "{finding}");
+        }
+        set_mode(0o640);
+        assert!(warnings(&load()).is_empty());
+        // Without the secret, everybody may read the file.
+        fs::write(path("config.yml"), text.replace(", secretkey: hush", "")).unwrap();
+        fs::set_permissions(path("config.yml"), fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(warnings(&load()).is_empty());
+    }
+}
