@@ -10,6 +10,7 @@ mod garbage_collect;
 mod health;
 mod htpasswd_command;
 mod image_configs;
+mod image_script;
 mod metrics;
 mod middleware;
 mod serve_command;

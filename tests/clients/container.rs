@@ -1,7 +1,7 @@
 //! The image that `Dockerfile` makes, run as people run `registry:3`.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,24 +10,27 @@ use serde_json::json;
 use super::support::{Dockerd, Process, run, tool};
 use crate::support::image_configs::GUIDE;
 
-/// Who the registry is in its container.
-const USER: u32 = 65532;
+/// The other image, in which the registry is not root.
+const NONROOT: &str = "sampan-nonroot";
 
 #[test]
 #[ignore = "needs docker, skopeo and htpasswd, as root"]
 fn the_image_takes_the_place_of_registry_3() {
     let docker = Dockerd::start();
-    build_image(&docker);
+    build_images(&docker);
     it_has_the_registry_in_it_and_nothing_else(&docker);
     it_serves_without_any_configuration(&docker);
-    it_names_the_directory_that_it_may_not_write(&docker);
+    the_other_image_names_the_directory_that_it_may_not_write(&docker);
     it_is_served_as_in_the_guide(&docker);
+    it_comes_back_after_a_reload_and_a_crash(&docker);
+    a_binary_that_it_cannot_run_ends_the_build(&docker);
 }
 
 fn it_has_the_registry_in_it_and_nothing_else(docker: &Dockerd) {
     let config = docker.run(&["image", "inspect", "--format", "{{json .Config}}", "sampan"]);
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
-    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["User"], "");
+    assert_eq!(config["StopSignal"], "SIGTERM");
     assert_eq!(config["Entrypoint"], json!(["/bin/registry"]));
     assert_eq!(config["Cmd"], json!(["serve", "/etc/distribution/config.yml"]));
     assert_eq!(config["ExposedPorts"], json!({"5000/tcp": {}}));
@@ -41,7 +44,13 @@ fn it_has_the_registry_in_it_and_nothing_else(docker: &Dockerd) {
     let files = run(tool("tar").arg("-tf").arg(&archive));
     // Docker adds some of its own: empty files to mount things over.
     for file in files.lines().filter(|file| !file.ends_with('/')) {
-        let known = ["bin/registry", "etc/distribution/config.yml", "tmp/.keep", "var/lib/registry/.keep"];
+        let known = [
+            "bin/registry",
+            "etc/distribution/config.yml",
+            "etc/ssl/certs/ca-certificates.crt",
+            "tmp/.keep",
+            "var/lib/registry/.keep",
+        ];
         let dockers =
             [".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf"];
         assert!(known.contains(&file) || dockers.contains(&file), "{files}");
@@ -60,26 +69,21 @@ fn it_serves_without_any_configuration(docker: &Dockerd) {
     assert_eq!(registry.stop(), "0");
 }
 
-/// What everybody meets who comes from `registry:3`, which is root in its container.
-fn it_names_the_directory_that_it_may_not_write(docker: &Dockerd) {
+/// What a data directory of `registry:3`, which is root in its container, is met with by the image that is not.
+fn the_other_image_names_the_directory_that_it_may_not_write(docker: &Dockerd) {
+    let user = docker.run(&["image", "inspect", "--format", "{{.Config.User}}", NONROOT]);
+    assert_eq!(user, "65532:65532");
     let directory = tempfile::tempdir().unwrap();
     let volume = format!("--volume={}:/var/lib/registry", directory.path().display());
     let mut command = docker.docker();
-    command.args([
-        "run",
-        "--rm",
-        "--network=host",
-        "--env=REGISTRY_HTTP_ADDR=localhost:0",
-        &volume,
-        "sampan",
-    ]);
+    command.args(["run", "--rm", "--network=host", "--env=REGISTRY_HTTP_ADDR=localhost:0", &volume, NONROOT]);
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("/var/lib/registry") && error.contains("65532"), "{error}");
 }
 
-/// Certificates, passwords, configuration and data where the guide's compose file mounts them.
+/// Certificates, passwords, configuration and data where the guide's compose file mounts them, root's and for root alone.
 fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     let site = tempfile::tempdir().unwrap();
     let path = |name: &str| site.path().join(name);
@@ -90,7 +94,6 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     docker.run(&[
         "run",
         "--rm",
-        "--user=0:0",
         "--network=none",
         &format!("--volume={}:/certs", path("certs").display()),
         "sampan",
@@ -99,8 +102,11 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
         "127.0.0.1",
     ]);
     run(tool("htpasswd").arg("-Bbc").arg(path("auth/htpasswd")).args(["alice", "wonderland"]));
-    for name in ["auth", "auth/htpasswd", "certs/domain.key", "data"] {
-        chown(path(name), Some(USER), Some(USER)).unwrap();
+    for (name, mode) in
+        [("auth", 0o700), ("auth/htpasswd", 0o600), ("certs/domain.key", 0o600), ("data", 0o700)]
+    {
+        assert_eq!(fs::metadata(path(name)).unwrap().uid(), 0, "{name}");
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     let volume = |from: &str, to: &str| format!("--volume={}:{to}", path(from).display());
     let registry = Container::run(
@@ -201,22 +207,65 @@ impl Drop for Container<'_> {
     }
 }
 
-/// Builds the image by the Dockerfile's own words, but for the profile.
-#[track_caller]
-fn build_image(docker: &Dockerd) {
+/// `docker kill --signal=HUP` is how a registry in a container reads its configuration again.
+fn it_comes_back_after_a_reload_and_a_crash(docker: &Dockerd) {
+    let registry = Container::run(docker, &["--restart=always", "--env=REGISTRY_HTTP_ADDR=localhost:0"], &[]);
+    registry.host();
+    docker.run(&["kill", "--signal=HUP", &registry.id]);
+    registry.log.wait_for(|line| line.contains("SIGHUP").then_some(()));
+    let inspect = |format: &str| docker.run(&["inspect", "--format", format, &registry.id]);
+    let pid = inspect("{{.State.Pid}}");
+    run(tool("kill").args(["-KILL", &pid]));
+    // The engine needs a moment to notice, and another to start it.
+    while inspect("{{.State.Pid}} {{.State.Status}}") == format!("{pid} running") {}
+    let mut status = inspect("{{.State.Status}}");
+    while status == "restarting" {
+        status = inspect("{{.State.Status}}");
+    }
+    assert_eq!((status.as_str(), inspect("{{.RestartCount}}").as_str()), ("running", "1"));
+    docker.run(&["stop", &registry.id]);
+}
+
+/// The Dockerfile on its own, with a binary that the script would have refused.
+fn a_binary_that_it_cannot_run_ends_the_build(docker: &Dockerd) {
     let directory = tempfile::tempdir().unwrap();
-    let context = directory.path().join("context");
-    fs::create_dir_all(context.join("target/release")).unwrap();
+    let context = context(directory.path());
+    fs::create_dir_all(context.join("target/image")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_registry"), context.join("target/image/registry")).unwrap();
+    fs::write(context.join("target/image/ca-certificates.crt"), "").unwrap();
+    let error = docker.fail(&["build", "--tag", "broken", context.to_str().unwrap()]);
+    assert!(error.contains("needs a static binary for this architecture: ./image.sh builds it"), "{error}");
+}
+
+/// Builds both images by the script, but for the profile.
+#[track_caller]
+fn build_images(docker: &Dockerd) {
+    let directory = tempfile::tempdir().unwrap();
+    let context = context(directory.path());
+    let binary = static_binary(directory.path());
+    // The script calls the client by name, so it is given one that knows the engine.
+    let client = directory.path().join("docker");
+    let options: Vec<String> =
+        docker.docker().get_args().map(|argument| format!("'{}'", argument.to_str().unwrap())).collect();
+    fs::write(&client, format!("#!/bin/sh\nexec docker {} \"$@\"\n", options.join(" "))).unwrap();
+    fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+    for options in [&[][..], &["--nonroot"]] {
+        let mut script = tool(context.join("image.sh").to_str().unwrap());
+        script.env("DOCKER", &client).env("DOCKER_BUILDKIT", "0").arg("--binary").arg(&binary);
+        let said = run(script.args(options).arg("sampan"));
+        let version = format!("registry sampan v{}", env!("CARGO_PKG_VERSION"));
+        assert!(said.trim_end().ends_with(&format!("is built: {version}")), "{said}");
+    }
+}
+
+/// A copy of what an image is built from.
+fn context(directory: &Path) -> PathBuf {
+    let context = directory.join("context");
+    fs::create_dir_all(&context).unwrap();
     let mut copy = tool("cp");
-    copy.current_dir(env!("CARGO_MANIFEST_DIR")).args([
-        "-r",
-        ".dockerignore",
-        "Dockerfile",
-        "config-samples",
-    ]);
-    run(copy.arg(&context));
-    fs::copy(static_binary(directory.path()), context.join("target/release/registry")).unwrap();
-    docker.run(&["build", "--quiet", "--tag", "sampan", context.to_str().unwrap()]);
+    copy.current_dir(env!("CARGO_MANIFEST_DIR"));
+    run(copy.args(["-r", ".dockerignore", "Dockerfile", "image.sh", "config-samples"]).arg(&context));
+    context
 }
 
 /// Links the binary once more, without a need for shared libraries. What was compiled for the tests is used again, but the

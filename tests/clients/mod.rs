@@ -9,6 +9,7 @@ mod chaos;
 mod collectors;
 mod container;
 mod deployment;
+mod distribution_config;
 mod docker;
 mod exchange;
 mod interrupted;

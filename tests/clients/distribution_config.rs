@@ -1,0 +1,124 @@
+//! The way back: Debian's package of Distribution starts with every sample whose driver it knows, and with what `config show`
+//! prints of it.
+//!
+//! Version 2.8 is what is packaged. It does not know `storage.tag` and `azure.credentials`, which version 3 does; no sample whose
+//! driver it knows has them.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use super::support::{Process, Site, run, tool};
+use crate::cli::support::binary;
+
+/// Samples whose driver is not built into the package, or has keys of version 3 alone.
+const UNKNOWN: [&str; 2] = ["azure.yml", "gcs.yml"];
+
+fn samples() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config-samples");
+    let listing =
+        run(tool("find").arg(&root).args(["-name", "*.yml", "-not", "-name", "docker-compose.yml"]));
+    let mut found: Vec<PathBuf> = listing.lines().map(PathBuf::from).collect();
+    found.sort();
+    found.retain(|path| !UNKNOWN.iter().any(|name| path.ends_with(name)));
+    assert!(found.len() >= 10, "{found:?}");
+    found
+}
+
+/// The variables that give a configuration places of this test, where it has any.
+fn places(site: &Site, config: &str) -> Vec<(&'static str, String)> {
+    let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut variables = vec![("REGISTRY_HTTP_ADDR", port())];
+    let mut set = |key: &str, name: &'static str, value: String| {
+        if config.contains(key) {
+            variables.push((name, value));
+        }
+    };
+    set("filesystem:", "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", site.text("data"));
+    set("  debug:", "REGISTRY_HTTP_DEBUG_ADDR", port());
+    set("  tls:", "REGISTRY_HTTP_TLS_CERTIFICATE", site.text("certs/domain.crt"));
+    set("  tls:", "REGISTRY_HTTP_TLS_KEY", site.text("certs/domain.key"));
+    set("htpasswd:", "REGISTRY_AUTH_HTPASSWD_PATH", site.text("auth/htpasswd"));
+    set("rootcertbundle:", "REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE", site.text("certs/domain.crt"));
+    variables
+}
+
+fn starts_distribution(site: &Site, config: &Path) {
+    let text = fs::read_to_string(config).unwrap();
+    let mut command = tool("docker-registry");
+    command.env_remove("AWS_CA_BUNDLE").envs(places(site, &text)).arg("serve").arg(config);
+    let mut process = Process::start(&mut command);
+    // A configuration that is refused ends the process, and the log says why.
+    process.wait_for(|line| line.contains("listening on").then_some(()));
+    process.terminate();
+}
+
+fn site() -> Site {
+    let site = Site::new("127.0.0.1");
+    site.set_password("alice", "wonderland");
+    site
+}
+
+#[test]
+#[ignore = "needs docker-registry"]
+fn distribution_starts_with_every_sample() {
+    let site = site();
+    for sample in samples() {
+        starts_distribution(&site, &sample);
+    }
+}
+
+#[test]
+#[ignore = "needs docker-registry"]
+fn distribution_starts_with_what_config_show_prints() {
+    let site = site();
+    for sample in samples() {
+        let shown = run(binary(&site.path("")).args(["config", "show"]).arg(&sample));
+        let path = site.path("shown.yml");
+        fs::write(&path, shown).unwrap();
+        starts_distribution(&site, &path);
+    }
+}
+
+/// Every key that is ours, wherever it stands.
+#[test]
+#[ignore = "needs docker-registry"]
+fn distribution_starts_with_every_key_of_ours() {
+    let site = site();
+    let config = format!(
+        "\
+version: 0.1
+storage:
+  filesystem: {{ rootdirectory: {data} }}
+gc: {{ enabled: true, interval: 24h, window: 02:00-05:00, grace: 24h, untagged: true }}
+auth:
+  token:
+    realm: https://auth.example.com/token
+    service: registry.example.com
+    issuer: auth.example.com
+    rootcertbundle: {certificate}
+    jwksca: {certificate}
+    jwksrefresh: 5m
+http:
+  addr: 127.0.0.1:0
+  trustedproxies: [10.0.0.0/8, unix]
+  debug: {{ addr: '127.0.0.1:0', hosts: [ops.example], prometheus: {{ enabled: true, repositories: 10 }} }}
+  limits: {{ headertimeout: 30s, idletimeout: 2m, readtimeout: 1m, maxconnections: 4096, maxmanifestsize: 4MiB, uploadsperaddress: 100 }}
+health:
+  diskspace: {{ enabled: true, floor: 1, interval: 10s }}
+notifications:
+  endpoints: [{{ name: portal, url: 'http://127.0.0.1:9/', secret: hush }}]
+  queue: {{ directory: {data}/notifications, maxsize: 64MiB }}
+",
+        data = site.text("data"),
+        certificate = site.text("certs/domain.crt"),
+    );
+    let path = site.path("ours.yml");
+    fs::write(&path, &config).unwrap();
+    // Ours takes it: it is no list of misspellings.
+    run(binary(&site.path("")).args(["config", "check"]).arg(&path));
+    starts_distribution(&site, &path);
+    let inmemory = "version: 0.1\nstorage: { inmemory: { maxsize: 1GiB } }\nhttp: { addr: '127.0.0.1:0' }\n";
+    fs::write(&path, inmemory).unwrap();
+    starts_distribution(&site, &path);
+}
