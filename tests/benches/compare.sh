@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# CPU seconds of the release binary, Debian's docker-registry and nginx for the same work, in turn, over loopback.
-# Needs docker-registry, nginx, openssl, curl and wrk, and `cargo build --release`. Usage: tests/benches/compare.sh [ROUNDS]
+# CPU seconds of the binary of the profile `dist`, Debian's docker-registry and nginx for the same work, in turn, over loopback.
+# Needs docker-registry, nginx, openssl, curl and wrk, and `cargo build --profile dist`. Usage: tests/benches/compare.sh [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-3}
 # shellcheck source=tests/benches/common.sh
 source tests/benches/common.sh
-start_registry ours target/release/registry
+start_registry ours target/dist/registry
 start_registry theirs docker-registry
 certificate
 start_nginx nginx

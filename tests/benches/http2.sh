@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# CPU of the release binary, nginx and Debian's docker-registry for pulls over HTTP/2 with TLS, in turn, on loopback.
-# Needs docker-registry, nginx, openssl, curl and h2load (nghttp2-client), and `cargo build --release`.
+# CPU of the binary of the profile `dist`, nginx and Debian's docker-registry for pulls over HTTP/2 with TLS, in turn, on loopback.
+# Needs docker-registry, nginx, openssl, curl and h2load (nghttp2-client), and `cargo build --profile dist`.
 # Usage: tests/benches/http2.sh [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds=${1:-5} binary=${REGISTRY:-target/release/registry}
+rounds=${1:-5} binary=${REGISTRY:-target/dist/registry}
 # shellcheck source=tests/benches/common.sh
 source tests/benches/common.sh
 certificate

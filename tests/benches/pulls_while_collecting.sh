@@ -3,11 +3,11 @@
 # Half of the requests are for a manifest by its tag, half for a small blob, each of another repository, by four clients of `wrk` who take
 # all they can get; with PAUSE_MS by 16 who pause for so many milliseconds between two requests, as on a server that has a life.
 # Every collection marks the whole store; it deletes nothing, since all is younger than a day.
-# Needs wrk, curl and `cargo build --release`.
+# Needs wrk, curl and `cargo build --profile dist`.
 # Usage: tests/benches/pulls_while_collecting.sh STORE [ROUNDS] [SECONDS] [PAUSE_MS], where STORE is a directory made by `cargo run --example generate-store`,
 # large enough that a collection takes longer than the seconds: the usual 190,000 files are for four seconds.
 set -euo pipefail
-store=$(realpath "$1") rounds=${2:-7} seconds=${3:-4} pause_ms=${4:-0} binary=${REGISTRY:-$(dirname "$0")/../../target/release/registry}
+store=$(realpath "$1") rounds=${2:-7} seconds=${3:-4} pause_ms=${4:-0} binary=${REGISTRY:-$(dirname "$0")/../../target/dist/registry}
 # shellcheck source=tests/benches/common.sh
 source "$(dirname "$0")/common.sh"
 port=$(free_port) debug=$(free_port)
