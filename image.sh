@@ -6,7 +6,7 @@
 #   --binary FILE   takes a binary that is there already
 #   TAG             sampan, if none is given
 #
-# Needs Rust, a C compiler with binutils, and docker (or another: DOCKER=podman ./image.sh).
+# Needs Rust, a C compiler with binutils, and docker (DOCKER names another client).
 set -euo pipefail
 cd "$(dirname "$0")"
 

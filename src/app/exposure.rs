@@ -217,7 +217,7 @@ mod tests {
         let expected = [
             ("http.tls.key: the file can be read", "domain.key"),
             ("auth.htpasswd.path: the file can be read", "htpasswd"),
-            ("config.yml:2:39: storage.s3.secretkey: this file holds a secret and can be read", "config.yml"),
+            ("config.yml:2:40: storage.s3.secretkey: this file holds a secret and can be read", "config.yml"),
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (finding, (what, file)) in found.iter().zip(expected) {

@@ -118,6 +118,11 @@ notifications:
     // Ours takes it: it is no list of misspellings.
     run(binary(&site.path("")).args(["config", "check"]).arg(&path));
     starts_distribution(&site, &path);
+    // No store answers there; version 2.8 asks for none at the start.
+    let s3 = "version: 0.1\nhttp: { addr: '127.0.0.1:0' }\nstorage: { s3: { bucket: b, region: us-east-1, regionendpoint: \
+              'http://127.0.0.1:9', accesskey: a, secretkey: b, cafile: /ca.pem, redirectexpiry: 20m, uploadbuffer: 1 } }\n";
+    fs::write(&path, s3).unwrap();
+    starts_distribution(&site, &path);
     let inmemory = "version: 0.1\nstorage: { inmemory: { maxsize: 1GiB } }\nhttp: { addr: '127.0.0.1:0' }\n";
     fs::write(&path, inmemory).unwrap();
     starts_distribution(&site, &path);

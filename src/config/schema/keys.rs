@@ -153,6 +153,9 @@ const S3: &[Key] = &[
     parameter("accelerate"),
     parameter("usefipsendpoint"),
     parameter("loglevel"),
+    parameter("cafile"),
+    parameter("redirectexpiry"),
+    parameter("uploadbuffer"),
 ];
 const AZURE: &[Key] = &[
     parameter("accountname"),
@@ -166,6 +169,9 @@ const AZURE: &[Key] = &[
     parameter("max_retries"),
     parameter("retry_delay"),
     parameter("skipverify"),
+    parameter("cafile"),
+    parameter("redirectexpiry"),
+    parameter("uploadbuffer"),
 ];
 const AZURE_CREDENTIALS: &[Key] =
     &[parameter("type"), parameter("clientid"), parameter("tenantid"), parameter("secret")];
@@ -178,6 +184,9 @@ const GCS: &[Key] = &[
     parameter("chunksize"),
     parameter("maxconcurrency"),
     parameter("useragent"),
+    parameter("cafile"),
+    parameter("redirectexpiry"),
+    parameter("uploadbuffer"),
 ];
 
 const AUTH: Choice = Choice {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_driver_inmemory::InMemoryConfig;
+use sampan_driver_object_store::{AzureConfig, GcsConfig, S3Config};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
 use super::*;
@@ -70,6 +71,9 @@ fn each_key_is_a_field_and_each_field_a_key() {
 fn the_parameters_of_our_drivers_are_in_the_table() {
     check::<FilesystemConfig>("storage.filesystem", &[]);
     check::<InMemoryConfig>("storage.inmemory", &[]);
+    check::<S3Config>("storage.s3", &[]);
+    check::<AzureConfig>("storage.azure", &[]);
+    check::<GcsConfig>("storage.gcs", &[]);
 }
 
 #[test]
