@@ -134,10 +134,15 @@ impl StorageDriver for TinyDriver {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let driver = self.clone();
         paths
             .map(move |path| {
+                if until.has_passed() {
+                    let late = DriverError::new(ErrorKind::TooLate, "tiny", Operation::DeleteAll, &path);
+                    return (path, Err(late));
+                }
                 driver.files(|files| (files.0.remove(&path), files.1.remove(&path)));
                 (path, Ok(()))
             })

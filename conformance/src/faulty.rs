@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
+    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -193,9 +193,10 @@ impl StorageDriver for Faulty {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let driver = self.clone();
-        one_by_one(paths, move |path| {
+        one_by_one(self.name(), paths, until, move |path| {
             let driver = driver.clone();
             async move { driver.attempt(Operation::DeleteAll, &path, driver.inner.delete(&path)).await }
         })

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -108,12 +108,13 @@ impl<H: Hook> StorageDriver for Hooked<H> {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let (inner, hook) = (self.inner.clone(), self.hook.clone());
         let begin = async move {
             // The stream has nothing but paths to tell of a failure, and the next operation tells it as well.
             let _ = hook.before(Operation::DeleteAll, &DriverPath::root()).await;
-            inner.delete_all(paths)
+            inner.delete_all(paths, until)
         };
         stream::once(begin).flatten().boxed()
     }

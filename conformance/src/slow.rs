@@ -12,8 +12,8 @@ use futures::{StreamExt, TryStreamExt};
 use rand::Rng;
 use rand::rngs::StdRng;
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
+    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use sampan_engine::layout::Entry;
 use url::Url;
@@ -209,12 +209,13 @@ impl StorageDriver for Slow {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let driver = self.clone();
-        one_by_one(paths, move |path| {
+        one_by_one(self.name(), paths, until, move |path| {
             let driver = driver.clone();
             async move {
-                let mut done = driver.inner.delete_all(stream::iter([path.clone()]).boxed());
+                let mut done = driver.inner.delete_all(stream::iter([path.clone()]).boxed(), Deadline::NONE);
                 let deleting = async move { done.next().await.map_or(Ok(()), |(_, result)| result) };
                 driver.attempt(Operation::DeleteAll, &path, deleting).await
             }

@@ -1,6 +1,5 @@
 //! `Collector`: one collection after the other.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -89,6 +88,9 @@ enum Failure {
     Collection(#[from] gc::Error),
 }
 
+/// How long a collection is waited for at the end of the process. What comes then is as if it were killed, see [`gc`].
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// How long until another try after one that failed.
 const RETRY: Duration = Duration::from_secs(10 * 60);
 
@@ -139,7 +141,7 @@ impl Collector {
         self.wishes.send_modify(|wishes| wishes.settings = settings);
     }
 
-    /// Ends it all; a collection that is going on is stopped, which takes as long as its step.
+    /// Ends it all; a collection that is going on is stopped, which takes as long as its step, and no longer than some seconds.
     pub fn end(&self) {
         self.wishes.send_modify(|wishes| wishes.end = true);
     }
@@ -219,13 +221,18 @@ impl Collector {
             let why = self.unwanted(trigger, &settings, wishes).await;
             *reason.lock().unwrap_or_else(PoisonError::into_inner) = why;
             stop.stop();
-            pending::<Infallible>().await
+            if !wishes.borrow().end {
+                return pending().await;
+            }
+            // It ends at its next step; a store that does not answer must not keep the process from ending.
+            sleep(FAREWELL).await;
+            gc::Error::Stopped
         };
         let (registry, options) = (self.registry.clone(), settings.options(&stop));
         let work = in_background(async move { gc::collect(&registry, &options).await });
         let result = tokio::select! {
             result = work => result.map_err(Failure::Thread).and_then(|ended| Ok(ended?)),
-            never = watch => match never {},
+            given_up = watch => Err(given_up.into()),
         };
         let reason = *reason.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = rest(&result, &settings);
@@ -322,3 +329,7 @@ fn outcome(result: Result<gc::Report, Failure>, stopped: &str) -> Outcome {
         Err(error) => Outcome::Failed { error: chain(&error) },
     }
 }
+
+#[cfg(test)]
+#[path = "runner_tests.rs"]
+mod tests;

@@ -63,7 +63,9 @@ impl LinkedBlobs {
             return Ok(found); // Nothing that is pushed could need it.
         }
         let renewal = self.promises().renewal(self.driver()).await?;
-        if self.renew(digest, &found.canonical, renewal).await? {
+        let renewed = self.renew(digest, &found.canonical, renewal).await?;
+        // A young link alone says little: an upload that waits for the collector has written it.
+        if renewed || self.promises().is_collecting(self.driver()).await? {
             let look = self.promises().look(self.driver()).await?;
             if look.doomed.has_blob(&self.repository.name, &found.canonical) {
                 return Err(self.unknown(digest));
@@ -223,13 +225,27 @@ impl LinkedBlobs {
     /// Makes data visible that are about to be stored, when the collector has let go of what was there before.
     pub(crate) async fn announce(&self, canonical: &Digest, digest: &Digest) -> Result<Look> {
         let hold = Hold::new();
+        let is_doomed = |look: &Look| look.doomed.has_blob(&self.repository.name, canonical);
         loop {
-            self.link(canonical, digest).await?;
-            let look = self.promises().look(self.driver()).await?;
-            if !look.doomed.has_blob(&self.repository.name, canonical) {
-                return Ok(look);
+            let before = self.promises().look(self.driver()).await?;
+            if !is_doomed(&before) {
+                self.link(canonical, digest).await?;
+                let look = self.promises().look(self.driver()).await?;
+                // If a run was at work when the link was written, it may have deleted it before the look.
+                let is_linked = before.is_fresh() || self.is_linked(canonical).await?;
+                if !is_doomed(&look) && is_linked {
+                    return Ok(look);
+                }
             }
             hold.wait(canonical).await?;
+        }
+    }
+
+    async fn is_linked(&self, canonical: &Digest) -> Result<bool> {
+        match self.resolve(canonical).await {
+            Ok(_) => Ok(true),
+            Err(Error::BlobUnknown(..)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -10,7 +10,8 @@
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
 //!     _sampan/untag/<tag>/<uuid>                             a deletion is about to remove the tag; Distribution does not look here
-//! /docker/registry/sampan/gc/{run,doomed,last}               collections of garbage; Distribution does not look here
+//! /docker/registry/sampan/gc/last                            collections of garbage; Distribution does not look here
+//! /docker/registry/sampan/gc/{run,doomed}-<run>-<number>     the collection in progress, and what it is about to delete
 //! ```
 //!
 //! No other module writes or reads a path. Content is stored under its sha256 digest; a link of another algorithm is an
@@ -20,6 +21,7 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
+use crate::run_id::RunId;
 use crate::upload_id::UploadId;
 
 const BLOBS: &str = "/docker/registry/v2/blobs";
@@ -31,11 +33,15 @@ const COLLECTION: &str = "/docker/registry/sampan/gc";
 pub enum Entry {
     /// The bytes of a blob or manifest.
     Blob(Digest),
-    /// What the collection in progress is about to delete.
+    /// What the collection in progress is about to delete, where the collector is of an earlier version.
     CollectionDoomed,
     /// When the last collection began that came to its end.
     CollectionLast,
-    /// That a collection is in progress.
+    /// That a run of the collector is in progress; it writes them one after the other, as signs of life.
+    CollectionNotice(RunId, u64),
+    /// One of the batches that a run is about to delete.
+    CollectionPending(RunId, u64),
+    /// That a collection is in progress, where the collector is of an earlier version.
     CollectionRun,
     /// Makes a blob visible in a repository.
     LayerLink(RepositoryName, Digest),
@@ -62,6 +68,8 @@ impl Entry {
             Self::Blob(digest) => blob_directory(digest) + "/data",
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
             Self::CollectionLast => format!("{COLLECTION}/last"),
+            Self::CollectionNotice(run, number) => format!("{COLLECTION}/run-{run}-{number}"),
+            Self::CollectionPending(run, number) => format!("{COLLECTION}/doomed-{run}-{number}"),
             Self::CollectionRun => format!("{COLLECTION}/run"),
             Self::LayerLink(name, digest) => layer_directory(name, digest) + "/link",
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
@@ -88,7 +96,8 @@ impl Entry {
             Some("doomed") => return Some(Self::CollectionDoomed),
             Some("last") => return Some(Self::CollectionLast),
             Some("run") => return Some(Self::CollectionRun),
-            _ => {}
+            Some(name) => return Self::parse_of_run(name),
+            None => {}
         }
         let mut parts = path.as_str().strip_prefix("/docker/registry/v2/")?.split('/');
         match parts.next()? {
@@ -102,6 +111,18 @@ impl Entry {
                     .then_some(Self::Blob(digest))
             }
             "repositories" => Self::parse_in_repository(parts),
+            _ => None,
+        }
+    }
+
+    fn parse_of_run(name: &str) -> Option<Self> {
+        let (what, rest) = name.split_once('-')?;
+        let (run, number) = rest.rsplit_once('-')?;
+        let run = run.parse().ok()?;
+        let number = number.parse().ok().filter(|parsed: &u64| parsed.to_string() == number)?;
+        match what {
+            "run" => Some(Self::CollectionNotice(run, number)),
+            "doomed" => Some(Self::CollectionPending(run, number)),
             _ => None,
         }
     }
@@ -311,7 +332,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..12_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..14_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -323,7 +344,9 @@ mod tests {
                 7 => Entry::CollectionRun,
                 8 => Entry::CollectionDoomed,
                 9 => Entry::CollectionLast,
-                10 => Entry::TagRemoval(name, tag, Uuid::from_u128(offset.into())),
+                10 => Entry::CollectionNotice(RunId::random(), offset),
+                11 => Entry::CollectionPending(RunId::random(), offset),
+                12 => Entry::TagRemoval(name, tag, Uuid::from_u128(offset.into())),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{
-    DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver, StorageDriverExt,
+    Deadline, DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver, StorageDriverExt,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -137,7 +137,7 @@ impl TagStore {
 
     /// With the directory, where there are directories.
     async fn delete_notices(&self, notices: Vec<DriverPath>) -> Result<()> {
-        let mut deleted = self.driver().delete_all(stream::iter(notices).boxed());
+        let mut deleted = self.driver().delete_all(stream::iter(notices).boxed(), Deadline::NONE);
         while let Some((_, result)) = deleted.next().await {
             result?;
         }

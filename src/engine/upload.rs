@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    BoxError, ByteRange, DriverPath, ErrorKind, FileWriter, PutMode, StorageDriver, StorageDriverExt,
-    WriteHint, WriteMode,
+    BoxError, ByteRange, Deadline, DriverPath, ErrorKind, FileWriter, PutMode, StorageDriver,
+    StorageDriverExt, WriteHint, WriteMode,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -381,7 +381,7 @@ impl UploadStore {
         };
         let cleared = match beside.filter(is_all) {
             Some(files) => {
-                let results = driver.delete_all(stream::iter(files).boxed());
+                let results = driver.delete_all(stream::iter(files).boxed(), Deadline::NONE);
                 results.map(|(_, result)| result).try_collect::<()>().await
             }
             None => driver.delete_tree(&path).await,

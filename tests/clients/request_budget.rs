@@ -54,7 +54,7 @@ fn pushes_and_pulls_take_few_requests() {
             blobs.iter().for_each(|blob| blob.push(&mut registry.wire(), &[blob.bytes.len()]));
             let sent = store.sent_by(&registry, |registry| put_manifest(&mut registry.wire(), &manifest));
             // The look may be older than the first blob.
-            let is_known = begin.elapsed() < NOTICE && !sent.iter().any(|sent| sent.contains("gc/run"));
+            let is_known = begin.elapsed() < NOTICE && !sent.iter().any(|sent| sent.contains("sampan"));
             is_known.then_some((blobs, sent))
         })
         .expect("a machine that pushes three small things within two seconds");

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use axum::body::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
+    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use sampan_driver_inmemory::InMemoryDriver;
 use url::Url;
@@ -139,8 +139,9 @@ impl StorageDriver for OddDriver {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        self.inner.delete_all(paths)
+        self.inner.delete_all(paths, until)
     }
 
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {

@@ -1,11 +1,14 @@
 //! Removing one file, many, or a tree.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures::StreamExt;
-use sampan_driver::DriverPath;
+use sampan_driver::{Deadline, DriverPath, ErrorKind};
 
-use crate::check::{ensure, equal};
+use crate::check::{ensure, equal, fails_with};
 use crate::data::{bytes, path};
 use crate::{Clause, Context, Failed, clause::table};
 
@@ -123,7 +126,7 @@ async fn all_answers_for_each(ctx: Context) -> Result<(), Failed> {
     .await?;
     ctx.fill(&spared).await?;
     let paths: Vec<DriverPath> = doomed.iter().map(|file| path(file)).collect();
-    let mut answers = ctx.driver().delete_all(futures::stream::iter(paths.clone()).boxed());
+    let mut answers = ctx.driver().delete_all(futures::stream::iter(paths.clone()).boxed(), Deadline::NONE);
     let mut answered: BTreeMap<DriverPath, u32> = BTreeMap::new();
     while let Some((path, result)) = answers.next().await {
         result?;
@@ -140,7 +143,7 @@ async fn all_answers_for_each(ctx: Context) -> Result<(), Failed> {
 
 async fn all_of_nothing_is_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.put("/file", "content").await?;
-    let answers = ctx.driver().delete_all(futures::stream::empty().boxed()).count().await;
+    let answers = ctx.driver().delete_all(futures::stream::empty().boxed(), Deadline::NONE).count().await;
     equal(answers, 0, "the number of answers for no paths")?;
     ctx.holds("/file", b"content").await
 }
@@ -150,8 +153,11 @@ async fn syncing_deletions_deletes_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.fill(&["/dir/a/file", "/dir/b/file", "/other/file"]).await?;
     ctx.driver().sync_deletions(&[]).await?;
     let gone = ["/dir/a/file", "/none/of/it"].map(path);
-    for (_, result) in
-        ctx.driver().delete_all(futures::stream::iter(gone.clone()).boxed()).collect::<Vec<_>>().await
+    for (_, result) in ctx
+        .driver()
+        .delete_all(futures::stream::iter(gone.clone()).boxed(), Deadline::NONE)
+        .collect::<Vec<_>>()
+        .await
     {
         result?;
     }
@@ -160,6 +166,47 @@ async fn syncing_deletions_deletes_nothing(ctx: Context) -> Result<(), Failed> {
         ctx.driver().sync_deletions(&[path("/other/file"), DriverPath::root()]).await?;
     }
     equal(ctx.walk("/", None).await?, ["/dir/b/file", "/other/file"], "what is left")
+}
+
+/// C16.
+async fn all_begins_nothing_too_late(ctx: Context) -> Result<(), Failed> {
+    let files = ["/d/one", "/d/two", "/e/three"];
+    ctx.fill(&files).await?;
+    let paths = futures::stream::iter(files.map(path)).boxed();
+    let answers: Vec<_> = ctx.driver().delete_all(paths, Deadline::new(|| Duration::ZERO)).collect().await;
+    equal(answers.len(), files.len(), "the number of answers")?;
+    for (path, result) in answers {
+        fails_with(result, ErrorKind::TooLate, format_args!("the deletion of {path} after its deadline"))?;
+    }
+    for file in files {
+        ctx.holds(file, file.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// C16. More files than any store takes in one request, and a deadline that passes when it was asked for the first time.
+async fn all_asks_for_the_deadline_again(ctx: Context) -> Result<(), Failed> {
+    let files: Vec<String> = (0..2_400).map(|index| format!("/d/{}/{index}", index % 7)).collect();
+    ctx.fill(&files).await?;
+    let asked = Arc::new(AtomicU32::new(0));
+    let until = Deadline::new(move || match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Duration::from_secs(60),
+        _ => Duration::ZERO,
+    });
+    let paths: Vec<DriverPath> = files.iter().map(|file| path(file)).collect();
+    let answers: Vec<_> =
+        ctx.driver().delete_all(futures::stream::iter(paths).boxed(), until).collect().await;
+    equal(answers.len(), files.len(), "the number of answers")?;
+    let mut left = Vec::new();
+    for (path, result) in answers {
+        if result.is_err() {
+            fails_with(result, ErrorKind::TooLate, format_args!("the deletion of {path}"))?;
+            left.push(path.to_string());
+        }
+    }
+    ensure(!left.is_empty(), "everything was deleted, although the deadline passed meanwhile")?;
+    left.sort_unstable();
+    equal(ctx.walk("/", None).await?, left, "what is left: that for which it was too late")
 }
 
 /// A deleted file is gone for everybody who looks next, a reopened driver included, and can be made anew.
@@ -180,7 +227,7 @@ async fn nothing_stays_of_a_directory(ctx: Context) -> Result<(), Failed> {
     ctx.delete("/dir/a/file").await?;
     equal(ctx.names("/dir", None).await?, ["b/"], "the listing after the last file of `a` was deleted")?;
     let paths = futures::stream::iter([path("/dir/b/deep/file")]).boxed();
-    for (_, result) in ctx.driver().delete_all(paths).collect::<Vec<_>>().await {
+    for (_, result) in ctx.driver().delete_all(paths, Deadline::NONE).collect::<Vec<_>>().await {
         result?;
     }
     equal(ctx.names("/", None).await?, ["other/"], "the listing after the last file of `dir` was deleted")
@@ -198,6 +245,8 @@ pub(crate) const CLAUSES: &[Clause] = table! { "driver::delete":
     all_answers_for_each,
     all_of_nothing_is_nothing,
     syncing_deletions_deletes_nothing,
+    all_begins_nothing_too_late,
+    all_asks_for_the_deadline_again,
     is_seen_at_once,
     nothing_stays_of_a_directory if Flat,
 };

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::{try_join, try_join3};
 use sampan_driver::StorageDriver;
 use sampan_engine::gc::{self, LEASE};
-use sampan_engine::layout::Entry;
+use sampan_engine::layout::{self, Entry};
 
 use super::collector::{collect_at, expect_gone, options, paths, whole_manifests};
 use super::seed::{Seed, index};
@@ -57,6 +57,8 @@ async fn everywhere(ctx: &Context, fault: Fault) -> Result<(), Failed> {
             )
             .map_err(at)?;
         }
+        // Nothing comes of a run that is dead, once its time is over.
+        driver.delete_tree(&layout::collection_root()).await?;
         // What it leaves is what the next moment begins with, so only what is gone needs to be written again.
         collect_at(driver, &options, now + LEASE).await?;
         let gone = before.difference(&live).cloned().collect();

@@ -10,6 +10,7 @@ mod dry_run;
 mod keeps_live;
 pub mod model;
 mod seed;
+mod silence;
 mod slow_link;
 mod sweeps_dead;
 
@@ -21,6 +22,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     sweeps_dead::CLAUSES,
     dry_run::CLAUSES,
     crash::CLAUSES,
+    silence::CLAUSES,
     concurrent::CLAUSES,
     slow_link::CLAUSES,
 ];

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteHint, WriteMode, is_patient,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
+    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteHint, WriteMode,
+    is_patient,
 };
 use url::Url;
 
@@ -238,8 +239,14 @@ impl StorageDriver for Sabotaged {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        let answers = self.inner.delete_all(paths);
+        let until = match self.lie {
+            Lie::DeleteAllIgnoresTheDeadline => Deadline::NONE,
+            Lie::DeleteAllAsksOnce if !until.has_passed() => Deadline::NONE,
+            _ => until,
+        };
+        let answers = self.inner.delete_all(paths, until);
         match self.lie {
             Lie::DeleteAllForgetsAnswers => answers.take(1000).boxed(),
             Lie::DeleteAllInventsAnswers => {

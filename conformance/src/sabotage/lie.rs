@@ -145,6 +145,10 @@ pub enum Lie {
     SyncOfDeletionsDeletes,
     /// A store that takes writes says that it takes none.
     AlwaysReadOnly,
+    /// `delete_all` goes on after its deadline.
+    DeleteAllIgnoresTheDeadline,
+    /// `delete_all` asks for its deadline at the beginning only.
+    DeleteAllAsksOnce,
     /// Content that was read once is never asked for again.
     CachesForEver,
     /// `stat` tells a size that is one too large.
@@ -314,6 +318,11 @@ const DRIVER: Bitten = &[
     (Lie::DeleteAllInventsAnswers, &["delete::all_of_nothing_is_nothing"]),
     (Lie::SyncOfDeletionsDeletes, &["delete::syncing_deletions_deletes_nothing"]),
     (Lie::AlwaysReadOnly, &["stat::a_store_that_takes_writes_says_so"]),
+    (
+        Lie::DeleteAllIgnoresTheDeadline,
+        &["delete::all_begins_nothing_too_late", "delete::all_asks_for_the_deadline_again"],
+    ),
+    (Lie::DeleteAllAsksOnce, &["delete::all_asks_for_the_deadline_again"]),
     (Lie::CachesForEver, &["delete::is_seen_at_once"]),
     (Lie::StatMisstatesSize, &["stat::tells_path_and_size"]),
     (Lie::StatInventsFiles, &["stat::missing_is_not_found"]),

@@ -9,8 +9,8 @@ use futures::stream::BoxStream;
 use url::Url;
 
 use crate::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
-    RedirectRequest, Result, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
+    PutMode, RedirectRequest, Result, WriteMode,
 };
 
 /// A place to keep bytes under paths. Object-safe; shared as `Arc<dyn StorageDriver>`.
@@ -63,11 +63,16 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
 
     /// Removes many files, in as few requests as the store allows; each path comes back with its own result.
     ///
+    /// Nothing is removed that begins after `until`: such a path gets `TooLate`. A file that comes back with `Ok` is gone, and no
+    /// request for it is under way any more; after an error that is not [settled](crate::DriverError::is_settled) the store may
+    /// still remove it, at any later moment (C16).
+    ///
     /// A power failure may bring some of them back, until [`sync_deletions`](Self::sync_deletions) has been told of them.
     /// Where there are directories, one that holds nothing then goes, too.
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)>;
 
     /// Makes durable that the files `paths` are gone: no power failure brings them back afterwards (C15).
@@ -139,8 +144,9 @@ impl<D: StorageDriver + ?Sized> StorageDriver for Arc<D> {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        (**self).delete_all(paths)
+        (**self).delete_all(paths, until)
     }
 
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {

@@ -58,6 +58,21 @@ impl DriverError {
         &self.path
     }
 
+    /// Whether it is certain that the operation has had all the effect that it will ever have. After any other error the store may
+    /// still carry it out, for instance because a request was sent and its answer did not come.
+    pub fn is_settled(&self) -> bool {
+        match self.kind {
+            ErrorKind::AlreadyExists
+            | ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::RangeInvalid
+            | ErrorKind::TooLate
+            | ErrorKind::Unseen
+            | ErrorKind::Unsupported => true,
+            ErrorKind::Other | ErrorKind::StorageFull | ErrorKind::Unavailable => false,
+        }
+    }
+
     /// Whether the file is not there.
     pub fn is_not_found(&self) -> bool {
         self.kind == ErrorKind::NotFound
@@ -80,6 +95,8 @@ pub enum ErrorKind {
     RangeInvalid,
     /// The store has no room left; nothing was published.
     StorageFull,
+    /// The deadline had passed before the operation began. Nothing was done.
+    TooLate,
     /// The store cannot be reached or is overloaded; the same call may succeed later.
     Unavailable,
     /// A walk cannot see what is at or below this place: a directory that it must not read, a link to nothing or out of the
@@ -98,6 +115,7 @@ impl fmt::Display for ErrorKind {
             Self::PermissionDenied => "permission denied",
             Self::RangeInvalid => "range begins beyond the end",
             Self::StorageFull => "no space left in the store",
+            Self::TooLate => "too late",
             Self::Unavailable => "store unavailable",
             Self::Unseen => "what is there cannot be seen",
             Self::Unsupported => "not supported",
@@ -168,6 +186,13 @@ impl fmt::Display for Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_without_an_answer_is_not_settled() {
+        let error = |kind| DriverError::new(kind, "test", Operation::DeleteAll, &DriverPath::root());
+        assert!(error(ErrorKind::TooLate).is_settled());
+        assert!(!error(ErrorKind::Unavailable).is_settled());
+    }
 
     #[test]
     fn an_error_says_who_did_what_where_and_keeps_why() {

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -156,11 +156,12 @@ impl StorageDriver for FilesystemDriver {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let store = Arc::clone(&self.store);
         paths
             .ready_chunks(DELETE_BATCH)
-            .map(move |batch| delete_batch(Arc::clone(&store), batch))
+            .map(move |batch| delete_batch(Arc::clone(&store), batch, until.clone()))
             .buffered(DELETE_CALLS)
             .flat_map(stream::iter)
             .boxed()
@@ -189,11 +190,15 @@ impl StorageDriver for FilesystemDriver {
     }
 }
 
-async fn delete_batch(store: Arc<Store>, batch: Vec<DriverPath>) -> Vec<(DriverPath, Result<()>)> {
+async fn delete_batch(
+    store: Arc<Store>,
+    batch: Vec<DriverPath>,
+    until: Deadline,
+) -> Vec<(DriverPath, Result<()>)> {
     let (running, paths) = (Arc::clone(&store), batch.clone());
     let removing = move || {
         running.check_writable()?;
-        Ok(remove::files(&running, paths))
+        Ok(remove::files(&running, paths, &until))
     };
     let results = match store.pool.run(removing).await {
         Ok(results) => results,

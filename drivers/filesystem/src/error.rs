@@ -59,6 +59,8 @@ pub(crate) enum Failure {
     Unseen(Box<Failure>),
     #[error("the store takes no writes: {0}")]
     Unwritable(String),
+    #[error("the deadline had passed")]
+    TooLate,
     #[error("an earlier write to this file failed")]
     WriterBroken,
 }
@@ -112,6 +114,7 @@ impl Failure {
         match self {
             Self::Exists => ErrorKind::AlreadyExists,
             Self::Missing => ErrorKind::NotFound,
+            Self::TooLate => ErrorKind::TooLate,
             Self::Escapes => ErrorKind::PermissionDenied,
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
             Self::Unseen(_) => ErrorKind::Unseen,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use rustix::io::Errno;
 use sampan_driver::{
-    Condition, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, StorageDriverExt, WriteHint,
-    WriteMode,
+    Condition, Deadline, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, StorageDriverExt,
+    WriteHint, WriteMode,
 };
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ impl Place {
             self.driver.rename(&path(file), &path("/moved")).await.unwrap_err(),
             self.driver.delete(&path(file)).await.unwrap_err(),
             self.driver.delete_tree(&path(file)).await.unwrap_err(),
-            self.driver.delete_all(paths).next().await.unwrap().1.unwrap_err(),
+            self.driver.delete_all(paths, Deadline::NONE).next().await.unwrap().1.unwrap_err(),
             self.driver.sync_deletions(&[path(file)]).await.unwrap_err(),
         ];
         for error in errors {
@@ -317,7 +317,8 @@ async fn deletions_are_synced_once_for_each_directory_that_lost_something() {
     for file in &files {
         place.driver.put_content(file, Bytes::new(), PutMode::Transient).await.unwrap();
     }
-    let results: Vec<_> = place.driver.delete_all(stream::iter(files.clone()).boxed()).collect().await;
+    let results: Vec<_> =
+        place.driver.delete_all(stream::iter(files.clone()).boxed(), Deadline::NONE).collect().await;
     assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
     place.watch.syncs();
     place.driver.sync_deletions(&files).await.unwrap();

@@ -6,7 +6,7 @@ use std::ffi::CString;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use sampan_driver::DriverPath;
+use sampan_driver::{Deadline, DriverPath};
 
 use crate::disk;
 use crate::error::Failure;
@@ -20,18 +20,23 @@ const REFILLS_TO_SURVIVE: usize = 16;
 
 /// Removes the file `key`, durably. Nothing, or a directory, is no file and nothing is to be done.
 pub(crate) fn file(store: &Store, key: &str) -> Result<(), Failure> {
-    match unlink(store, key)? {
+    match unlink(store, key, &Deadline::NONE)? {
         Some(directory) => sync(directory),
         None => Ok(()),
     }
 }
 
-/// Removes the files `paths`, and the directories that become empty with them. None of it is made durable.
-pub(crate) fn files(store: &Store, paths: Vec<DriverPath>) -> Vec<(DriverPath, Result<(), Failure>)> {
+/// Removes the files `paths` for as long as `until` allows, and the directories that become empty with them. None of it is made
+/// durable.
+pub(crate) fn files(
+    store: &Store,
+    paths: Vec<DriverPath>,
+    until: &Deadline,
+) -> Vec<(DriverPath, Result<(), Failure>)> {
     let results: Vec<_> = paths
         .into_iter()
         .map(|path| {
-            let result = unlink(store, path.as_key()).map(drop);
+            let result = unlink(store, path.as_key(), until).map(drop);
             (path, result)
         })
         .collect();
@@ -114,12 +119,16 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
 /// Removes the name and returns its directory, which is to be synced.
 ///
 /// The directory is returned also when the name was gone: who removed it may have failed before it was durable.
-fn unlink(store: &Store, key: &str) -> Result<Option<OwnedFd>, Failure> {
+fn unlink(store: &Store, key: &str, until: &Deadline) -> Result<Option<OwnedFd>, Failure> {
     let Ok((parent, name)) = split(key) else { return Ok(None) };
     let directory = match store.root.find_directory(parent) {
         Err(Failure::Missing) => return Ok(None),
         result => result?,
     };
+    // Right before the call: the process may have been stopped for any time since it was told to remove the file.
+    if until.has_passed() {
+        return Err(Failure::TooLate);
+    }
     match disk::unlink(&directory, name, AtFlags::empty()) {
         Ok(()) => Ok(Some(directory)),
         Err(Errno::NOENT) => missing(store).map(|()| Some(directory)),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, DirEntry, DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver,
+    ByteRange, Deadline, DirEntry, DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver,
     StorageDriverExt, WriteHint, WriteMode,
 };
 use sampan_driver_filesystem::FilesystemConfig;
@@ -436,7 +436,8 @@ async fn a_directory_goes_with_the_last_file_that_is_committed_or_deleted_with_o
         staged.commit(&path(&format!("/blobs/{upload}/data"))).await.unwrap();
     }
     let all = ["/blobs/a/data", "/blobs/none/data", "/blobs/x/data"].map(path);
-    let results: Vec<_> = driver.delete_all(futures::stream::iter(all).boxed()).collect().await;
+    let results: Vec<_> =
+        driver.delete_all(futures::stream::iter(all).boxed(), Deadline::NONE).collect().await;
     assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
     let there = |name: &str| dir.path().join(name).exists();
     assert!(there("uploads/x/startedat") && !there("uploads/y"));
@@ -455,7 +456,8 @@ async fn many_files_are_deleted_and_each_comes_back_with_its_own_result() {
     symlink("/", dir.path().join("out")).unwrap();
     let bad = path("/out/etc/hostname");
     let all: Vec<_> = paths.iter().cloned().chain([bad.clone(), path("/none/x")]).collect();
-    let results: Vec<_> = driver.delete_all(futures::stream::iter(all.clone()).boxed()).collect().await;
+    let results: Vec<_> =
+        driver.delete_all(futures::stream::iter(all.clone()).boxed(), Deadline::NONE).collect().await;
     assert_eq!(results.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>(), all);
     for (path, result) in results {
         assert_eq!(result.is_err(), path == bad, "{path}");

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 
 use crate::content::Content;
@@ -137,9 +137,14 @@ impl StorageDriver for InMemoryDriver {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let store = self.store.clone();
         let delete = move |path| {
+            if until.has_passed() {
+                let late = Error::TooLate.at(Operation::DeleteAll, &path);
+                return (path, Err(late));
+            }
             store.write().delete(&path);
             (path, Ok(()))
         };

@@ -21,6 +21,8 @@ pub(crate) enum Error {
     BelowFile(DriverPath),
     #[error("there are files below it, so it cannot be a file")]
     AboveFiles,
+    #[error("the deadline had passed")]
+    TooLate,
     #[error("the staged file was closed by another writer meanwhile")]
     Overtaken,
 }
@@ -32,6 +34,7 @@ impl Error {
             Self::AlreadyExists => ErrorKind::AlreadyExists,
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
             Self::Full { .. } => ErrorKind::StorageFull,
+            Self::TooLate => ErrorKind::TooLate,
             Self::BelowFile(_) | Self::AboveFiles | Self::Overtaken => ErrorKind::Other,
         };
         DriverError::new(kind, NAME, operation, path).with_source(self)

@@ -26,6 +26,9 @@ pub(crate) struct Bucket {
     pub(crate) name: &'static str,
     /// For small requests, which are given a minute.
     pub(crate) control: Client,
+    /// For what the collector deletes: a request is given seconds and is sent once, since one whose answer did not come may still
+    /// be carried out.
+    pub(crate) deletion: Client,
     /// For content, copies and the ends of multipart uploads, which take as long as they take.
     pub(crate) data: Client,
     /// Signs the URLs that clients are sent to, when they know the store by another name.

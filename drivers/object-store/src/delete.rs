@@ -7,7 +7,8 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::Error as StoreError;
 use object_store::path::Path;
-use sampan_driver::{DriverPath, Operation, Result};
+use sampan_driver::{Deadline, DriverPath, Operation, Result};
+use tokio::time::timeout;
 
 use crate::bucket::Bucket;
 use crate::client::{Client, PageRequest};
@@ -17,43 +18,38 @@ use crate::keys::{Keys, object};
 impl Bucket {
     /// Deletes `keys`; those that are not there are no failure.
     pub(crate) async fn delete_objects(&self, keys: Vec<Path>) -> Result<(), Failure> {
-        for result in self.delete_each(keys).await {
+        let once = |keys| self.delete_once(&self.control, keys);
+        for result in in_rounds(keys, once, concerns_one_key).await {
             result?;
         }
         Ok(())
     }
 
-    /// Deletes `keys`, with a result for each of them.
+    /// Deletes `keys`, with a result for each of them; nothing that begins after `until`.
     ///
-    /// What a store could not do with one key among many, such as Ceph with one that is being written, it is asked for again:
-    /// that is not an answer to a request, and nobody below us does so.
-    async fn delete_each(&self, keys: Vec<Path>) -> Vec<Result<(), Failure>> {
-        let mut results = self.delete_once(keys.clone()).await;
-        for round in 1..=ROUNDS {
-            let failed = |result: &Result<(), Failure>| result.as_ref().is_err_and(concerns_one_key);
-            let again: Vec<usize> = (0..results.len()).filter(|index| failed(&results[*index])).collect();
-            if again.is_empty() {
-                break;
+    /// A request that is not answered in time is not sent again: it may still be carried out, and whoever reads `Ok` relies on
+    /// there being no such request.
+    async fn delete_until(&self, keys: Vec<Path>, until: &Deadline) -> Vec<Result<(), Failure>> {
+        let once = |keys: Vec<Path>| async move {
+            let count = keys.len();
+            let limit = until.left().map_or(DELETION_LIMIT, |left| left.min(DELETION_LIMIT));
+            if limit.is_zero() {
+                return (0..count).map(|_| Err(Failure::TooLate)).collect();
             }
-            tracing::debug!(
-                count = again.len(),
-                "keys that a store did not delete among others are tried again"
-            );
-            tokio::time::sleep(PAUSE * round).await;
-            let keys = again.iter().map(|index| keys[*index].clone()).collect();
-            for (index, result) in again.into_iter().zip(self.delete_once(keys).await) {
-                results[index] = result;
+            match timeout(limit, self.delete_once(&self.deletion, keys)).await {
+                Ok(results) => results,
+                Err(_) => (0..count).map(|_| Err(Failure::NoAnswer(limit))).collect(),
             }
-        }
-        results
+        };
+        in_rounds(keys, once, |failure| concerns_one_key(failure) || was_refused(failure)).await
     }
 
-    async fn delete_once(&self, keys: Vec<Path>) -> Vec<Result<(), Failure>> {
+    async fn delete_once(&self, client: &Client, keys: Vec<Path>) -> Vec<Result<(), Failure>> {
         if keys.is_empty() {
             return Vec::new();
         }
         let count = keys.len();
-        let answers = self.data.objects().delete_stream(stream::iter(keys.into_iter().map(Ok)).boxed());
+        let answers = client.objects().delete_stream(stream::iter(keys.into_iter().map(Ok)).boxed());
         let results: Vec<_> = answers
             .map(|answer| match answer {
                 Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
@@ -144,6 +140,44 @@ impl Bucket {
     }
 }
 
+/// Deletes `keys` by `once`, and again what failed in a way that `is_passing`.
+///
+/// What a store could not do with one key among many, such as Ceph with one that is being written, it is asked for again: that
+/// is not an answer to a request, and nobody below us does so.
+async fn in_rounds<F>(
+    keys: Vec<Path>,
+    once: impl Fn(Vec<Path>) -> F,
+    is_passing: impl Fn(&Failure) -> bool,
+) -> Vec<Result<(), Failure>>
+where
+    F: Future<Output = Vec<Result<(), Failure>>>,
+{
+    let mut results = once(keys.clone()).await;
+    for round in 1..=ROUNDS {
+        let failed = |result: &Result<(), Failure>| result.as_ref().is_err_and(&is_passing);
+        let again: Vec<usize> = (0..results.len()).filter(|index| failed(&results[*index])).collect();
+        if again.is_empty() {
+            break;
+        }
+        tracing::debug!(count = again.len(), "keys that a store did not delete among others are tried again");
+        tokio::time::sleep(PAUSE * round).await;
+        let keys = again.iter().map(|index| keys[*index].clone()).collect();
+        for (index, result) in again.into_iter().zip(once(keys).await) {
+            // What it is too late for has failed as before.
+            if !matches!(result, Err(Failure::TooLate)) {
+                results[index] = result;
+            }
+        }
+    }
+    results
+}
+
+/// Whether a store refused the request without doing anything, because it has too much to do.
+fn was_refused(failure: &Failure) -> bool {
+    let text = chain(failure);
+    ["status code: 429", "status code: 503", "SlowDown"].iter().any(|sign| text.contains(sign))
+}
+
 /// Whether a store carried out the request, but not for this key, and not because that is forbidden.
 fn concerns_one_key(failure: &Failure) -> bool {
     let text = chain(failure);
@@ -154,14 +188,15 @@ fn concerns_one_key(failure: &Failure) -> bool {
 pub(crate) fn delete_all(
     bucket: Arc<Bucket>,
     paths: BoxStream<'static, DriverPath>,
+    until: Deadline,
 ) -> BoxStream<'static, (DriverPath, Result<()>)> {
     let batch = move |paths: Vec<DriverPath>| {
-        let bucket = bucket.clone();
+        let (bucket, until) = (bucket.clone(), until.clone());
         async move {
             // `/` is no file, so deleting it is to delete nothing.
             let (files, root): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| !path.is_root());
             let keys = files.iter().filter_map(|path| bucket.keys.object(path)).collect();
-            let results = bucket.delete_each(keys).await;
+            let results = bucket.delete_until(keys, &until).await;
             let answer = |(path, result): (DriverPath, Result<(), Failure>)| {
                 let result = result.map_err(|failure| failure.at(bucket.name, Operation::DeleteAll, &path));
                 (path, result)
@@ -176,6 +211,9 @@ pub(crate) fn delete_all(
 
 /// What S3 takes in one request. Azure's smaller batches are made by the client.
 const BATCH: usize = 1000;
+
+/// How long a request of the collector's may take.
+pub(crate) const DELETION_LIMIT: Duration = Duration::from_secs(20);
 
 /// How often keys are tried again that a store did not delete among others.
 const ROUNDS: u32 = 4;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    BuildError, ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    BuildError, ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -59,7 +59,8 @@ impl ObjectStoreDriver {
         Ok(Self::new(Bucket {
             name: "objectstore",
             control: client.clone(),
-            data: client,
+            data: client.clone(),
+            deletion: client,
             public: None,
             raw: None,
             keys,
@@ -155,8 +156,9 @@ impl StorageDriver for ObjectStoreDriver {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        delete_all(self.bucket.clone(), paths)
+        delete_all(self.bucket.clone(), paths, until)
     }
 
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {

@@ -39,6 +39,8 @@ pub(crate) enum Failure {
     TooLong { part_size: u64, max_parts: u64 },
     #[error("the state of the upload cannot be read: {0}")]
     State(String),
+    #[error("the deadline had passed")]
+    TooLate,
     #[error("no byte came for {0:?}")]
     Stalled(Duration),
     #[error("no answer within {0:?}")]
@@ -64,6 +66,7 @@ impl Failure {
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
             // Of one staged file's two writers the second is asked to come again, as with a file that is locked.
             Self::Stalled(_) | Self::NoAnswer(_) | Self::Copy(_) | Self::Overtaken => ErrorKind::Unavailable,
+            Self::TooLate => ErrorKind::TooLate,
             Self::WrongTarget { .. } | Self::Ended => ErrorKind::Unsupported,
             Self::Answer { status, body, .. } => kind_of_answer(*status, body),
             Self::Shared(_, kind) => *kind,

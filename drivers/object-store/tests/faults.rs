@@ -12,8 +12,8 @@ use bytes::Bytes;
 use faulty::{Fault, Faulty, Request, faulty};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, DriverPath, ErrorKind, FileWriter, PutMode, RedirectRequest, StorageDriver, WriteHint,
-    WriteMode,
+    ByteRange, Deadline, DriverPath, ErrorKind, FileWriter, PutMode, RedirectRequest, StorageDriver,
+    WriteHint, WriteMode,
 };
 use sampan_driver_object_store::ObjectStoreDriver;
 
@@ -384,11 +384,33 @@ async fn a_key_that_stays_among_others_is_deleted_again() {
         }
         store.fail(Request::Delete, Fault::OneKeyStays, times);
         let all = futures::stream::iter(files.clone()).boxed();
-        let results: Vec<_> = driver.delete_all(all).collect().await;
+        let results: Vec<_> = driver.delete_all(all, Deadline::NONE).collect().await;
         assert_eq!(results.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>(), files);
         let failed: Vec<bool> = results.iter().map(|(_, result)| result.is_err()).collect();
         assert_eq!(failed, [false, false, stays], "{times}");
         assert_eq!(is_missing(&store, "/c").await, !stays, "{times}");
+    }
+}
+
+/// One that is not answered may still be carried out, so it is not sent again, and it is said that it may be.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_is_sent_again_only_if_the_store_has_refused_it() {
+    for (fault, times, requests, outcome) in [
+        (Fault::SlowDown, 2, 3, Ok(())),
+        (Fault::SlowDown, 100, 5, Err(false)),
+        (Fault::LostAnswer, 1, 1, Err(false)),
+        (Fault::Expired, 1, 1, Err(true)),
+    ] {
+        let store = faulty();
+        let driver = open(&store);
+        driver.put_content(&path("/a"), content(10), PutMode::Overwrite).await.unwrap();
+        store.fail(Request::Delete, fault, times);
+        store.take_requests();
+        let all = futures::stream::iter([path("/a")]).boxed();
+        let results: Vec<_> = driver.delete_all(all, Deadline::NONE).collect().await;
+        let result = results.into_iter().map(|(_, result)| result).next().unwrap();
+        assert_eq!(result.map_err(|error| error.is_settled()), outcome, "{fault:?} {times}");
+        assert_eq!(store.take_requests(), requests, "{fault:?} {times}");
     }
 }
 

@@ -52,11 +52,12 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
         Ok(plan) => collection.sweep_unless_too_much(plan).await,
         Err(error) => Err(error),
     };
-    let Collection { mut report, pulse, is_doomed, names, .. } = collection;
+    let Collection { mut report, pulse, is_under_way, names, .. } = collection;
     if let Some(lease) = pulse.into_lease() {
         match &swept {
-            // A deletion may be under way although its answer is an error: what was doomed stays so until the lease runs out.
-            Err(_) if is_doomed => {}
+            // What this run was about to delete stays pending until nothing of it can be carried out any more.
+            Err(_) if is_under_way => {}
+            Err(Error::Lost) => {}
             Err(error) => {
                 if let Err(again) = lease.release().await {
                     tracing::warn!(%error, %again, "the lease of a collection that failed could not be given back");
@@ -88,8 +89,8 @@ pub(super) struct Collection<'a> {
     pub(super) report: Report,
     /// What the store is to remember of it, see [`LastRun`].
     pub(super) names: BTreeMap<String, u64>,
-    /// Whether there is a batch that is not gone.
-    pub(super) is_doomed: bool,
+    /// Whether the store may still carry out a deletion whose answer did not come.
+    pub(super) is_under_way: bool,
 }
 
 impl<'a> Collection<'a> {
@@ -112,7 +113,7 @@ impl<'a> Collection<'a> {
             temporary: Vec::new(),
             report,
             names: BTreeMap::new(),
-            is_doomed: false,
+            is_under_way: false,
         }
     }
 

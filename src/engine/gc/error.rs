@@ -11,8 +11,11 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// The lease ran out or was taken over, as happens to a process that was stopped for a while. Nothing is deleted after that.
-    #[error("another collection has taken over this store, because this one was silent for too long")]
+    /// The lease ran out, as happens to a process that was stopped for a while. Nothing is deleted after that.
+    #[error(
+        "the collection was silent for too long, because its process was stopped or the store did not answer, so it is over; \
+         the next one goes on with the rest"
+    )]
     Lost,
     /// The registry failed to purge an upload.
     #[error(transparent)]

@@ -266,7 +266,11 @@ impl Inventory {
             }
             // Content is never stored under another algorithm.
             Entry::Blob(_) => self.foreign.push(file.path),
-            Entry::CollectionDoomed | Entry::CollectionLast | Entry::CollectionRun => {}
+            Entry::CollectionDoomed
+            | Entry::CollectionLast
+            | Entry::CollectionNotice(..)
+            | Entry::CollectionPending(..)
+            | Entry::CollectionRun => {}
             Entry::LayerLink(name, digest) => {
                 let id = ids.intern(&digest);
                 let contents = self.contents(&name);

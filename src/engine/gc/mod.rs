@@ -31,9 +31,11 @@
 //! - What refers goes before what it refers to: tag histories; manifests, indexes before their children; layer links; data;
 //!   then abandoned uploads and empty repositories. A run that is killed leaves garbage and no dangling reference, and the next
 //!   one finds that garbage.
-//! - One collector a store: `gc/run` is a lease of two minutes. Whoever lost it (a process that was stopped for longer) notices
-//!   before its next deletion. Dropping the future of [`collect`] is like killing it: until the lease has run out, pushes of
-//!   what was in the batch at that moment are told to try again.
+//! - A run that was silent for longer than its lock allows is over, whatever stopped it: it notices before its next deletion, and
+//!   deletions have a deadline. Usually one run goes on at a time, but nothing depends on that: see the pauses in
+//!   [`promise`](crate::promise).
+//! - Dropping the future of [`collect`] is like killing it: for a quarter of an hour beyond the lock, pushes of what was in the
+//!   batch at that moment are told to try again. So it is when the store did not answer to a deletion.
 //!
 //! A store to which Distribution itself is writing at the same time cannot be collected safely by anybody.
 //! Absent on purpose: schedules and output. The server has the one, the command line the other.

@@ -1,14 +1,17 @@
 //! Sweeping: executing a plan, batch by batch, in an order whose every prefix is safe.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{DriverPath, StorageDriverExt};
+use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, StorageDriverExt};
+use tokio::time::sleep;
 
 use super::Result;
 use super::collect::Collection;
 use super::ids::Id;
 use super::inventory::data_path;
+use super::lease::RENEWAL;
 use super::links::alias_entry;
 use super::mark::mark;
 use super::plan::{Plan, plan};
@@ -18,6 +21,9 @@ use crate::promise::Key;
 
 /// How many files are deleted without a look at the lease: a request to an object store.
 const AT_ONCE: usize = 1000;
+
+/// How long an answer to a deletion is waited for. It has a deadline of its own well before.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Collection<'_> {
     /// Deletes what is planned and, at a second look, still garbage.
@@ -157,27 +163,48 @@ impl Collection<'_> {
             if !is_empty {
                 continue;
             }
-            self.pulse.lease()?.hold().await?;
             // Not the uploads: one may begin at this moment, and nobody who begins one looks.
-            for room in &rooms {
-                self.driver().delete_tree(room).await?;
+            for room in rooms {
+                self.remove_directories(room).await?;
             }
             self.report.empty_repositories += 1;
         }
         self.spare().await
     }
 
+    /// Removes the directory `top` and those below it, but no file, even if one is written at this moment: each goes as the
+    /// directory of a file that was deleted, since the file that is asked for is not there.
+    async fn remove_directories(&mut self, top: DriverPath) -> Result<()> {
+        let mut levels = vec![vec![top]];
+        while let Some(level) = levels.last() {
+            let mut below = Vec::new();
+            for directory in level {
+                let mut entries = self.driver().list(directory, None);
+                while let Some(entry) = entries.try_next().await? {
+                    self.pulse.beat().await?;
+                    below.extend(directory.join(entry.name()).ok().filter(|_| entry.is_directory()));
+                }
+            }
+            match below.is_empty() {
+                true => break,
+                false => levels.push(below),
+            }
+        }
+        for level in levels.into_iter().rev() {
+            let files: Vec<_> = level.iter().filter_map(|directory| directory.join("link").ok()).collect();
+            self.delete(&files).await?;
+        }
+        Ok(())
+    }
+
     /// Publishes a batch.
     async fn doom(&mut self, keys: Vec<Key>) -> Result<()> {
-        self.is_doomed = true;
         self.pulse.lease()?.publish(&keys).await
     }
 
     /// Says that the batch is gone.
     async fn spare(&mut self) -> Result<()> {
-        self.pulse.lease()?.clear().await?;
-        self.is_doomed = false;
-        Ok(())
+        self.pulse.lease()?.clear().await
     }
 
     /// Walks and marks anew, now that the batch is published; `doubtful` are those whose data may have been written since.
@@ -206,16 +233,63 @@ impl Collection<'_> {
         Ok(self.driver().sync_deletions(paths).await?)
     }
 
+    /// Deletes files, while the lease holds. After an error it is known whether something may still be under way.
     async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {
         for paths in paths.chunks(AT_ONCE) {
-            self.pulse.beat().await?;
-            self.pulse.lease()?.hold().await?;
-            let mut results = self.driver().delete_all(stream::iter(paths.to_vec()).boxed());
-            while let Some((_, result)) = results.next().await {
-                result?;
+            let mut left = paths.to_vec();
+            while !left.is_empty() {
+                self.pulse.beat().await?;
+                left = self.delete_in_time(left).await?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes files until the lease has to be looked at again; tells which are left.
+    async fn delete_in_time(&mut self, paths: Vec<DriverPath>) -> Result<Vec<DriverPath>> {
+        let driver = self.driver();
+        let lease = self.pulse.lease()?;
+        let until = lease.hold().await?;
+        let count = paths.len();
+        let (first, mut late) = (paths.first().cloned(), Vec::new());
+        let mut failed = None;
+        // As long as nothing else is known.
+        self.is_under_way = true;
+        let mut is_under_way = false;
+        let mut results = driver.delete_all(stream::iter(paths).boxed(), until);
+        let unanswered = sleep(PATIENCE);
+        tokio::pin!(unanswered);
+        loop {
+            tokio::select! {
+                biased;
+                result = results.next() => match result {
+                    None => break,
+                    Some((_, Ok(()))) => {}
+                    Some((path, Err(error))) if error.kind() == ErrorKind::TooLate => late.push((path, error)),
+                    Some((_, Err(error))) => {
+                        is_under_way |= !error.is_settled();
+                        failed.get_or_insert(error);
+                    }
+                },
+                () = sleep(RENEWAL) => lease.keep().await?,
+                () = &mut unanswered => {
+                    let path = first.unwrap_or_else(DriverPath::root);
+                    let error = DriverError::new(ErrorKind::Unavailable, driver.name(), Operation::DeleteAll, &path);
+                    return Err(error.with_source("the store does not answer").into());
+                }
+            }
+        }
+        // What was done in time by this process may have been done late by the store all the same.
+        lease.check()?;
+        self.is_under_way = is_under_way;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        // A store that did nothing in all that time would keep the run at it for ever.
+        match late.len() == count {
+            true => late.pop().map_or(Ok(Vec::new()), |(_, error)| Err(error.into())),
+            false => Ok(late.into_iter().map(|(path, _)| path).collect()),
+        }
     }
 }
 

@@ -82,7 +82,8 @@ impl ManifestStore {
             return Ok(info);
         }
         let renewal = self.promises().renewal(self.driver()).await?;
-        if self.renew(&canonical, renewal).await? {
+        let renewed = self.renew(&canonical, renewal).await?;
+        if renewed || self.promises().is_collecting(self.driver()).await? {
             let look = self.promises().look(self.driver()).await?;
             let doomed = look.doomed.has_manifest(&self.repository.name, &canonical);
             if doomed || !self.contains(&canonical).await? {

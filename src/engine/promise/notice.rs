@@ -1,7 +1,8 @@
-//! The two files by which collector and promisers know of one another: `gc/run` and `gc/doomed`.
+//! The files by which collector and promisers know of one another: notices of runs, and batches of pending deletions.
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -9,26 +10,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::oci::{Digest, RepositoryName};
 
-/// The content of `gc/run`: that a collection is going on.
+/// The content of a notice: that a collection is going on. Until when is not for it to say: the clock that would be asked may be
+/// a day ahead.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct RunNotice {
-    /// Which one.
-    pub(crate) id: String,
-    /// Until when, in milliseconds since 1970, unless it is renewed.
-    pub(crate) expires_ms: u64,
     /// What the collector takes for young, in milliseconds.
     pub(crate) grace_ms: u64,
+    /// The id of its process, for people who look for it.
+    #[serde(default)]
+    pub(crate) process: u32,
 }
 
 impl RunNotice {
     /// What stands in the file; `None` when it cannot be read.
     pub(crate) fn parse(content: &[u8]) -> Option<Self> {
         serde_json::from_slice(content).ok()
-    }
-
-    /// A run of which nothing is known but that it is there.
-    pub(crate) fn unknown() -> Self {
-        Self { id: String::new(), expires_ms: u64::MAX, grace_ms: 0 }
     }
 
     pub(crate) fn to_bytes(&self) -> Bytes {
@@ -38,11 +34,6 @@ impl RunNotice {
     pub(crate) fn grace(&self) -> Duration {
         Duration::from_millis(self.grace_ms)
     }
-
-    /// Whether it was given up, or its collector died.
-    pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
-        millis(now) >= self.expires_ms
-    }
 }
 
 /// Milliseconds since 1970.
@@ -51,7 +42,7 @@ pub(crate) fn millis(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One line of `gc/doomed`: something that is about to be deleted.
+/// One line of a batch: something that is about to be deleted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Key {
     /// Data, and every layer link to them.
@@ -75,11 +66,11 @@ impl fmt::Display for Key {
     }
 }
 
-/// The content of `gc/doomed`.
+/// The content of a batch.
 #[derive(Debug, Default)]
-pub(crate) struct Doomed(HashSet<Box<str>>);
+pub(crate) struct Batch(HashSet<Box<str>>);
 
-impl Doomed {
+impl Batch {
     pub(crate) fn parse(content: &[u8]) -> Self {
         Self(String::from_utf8_lossy(content).lines().map(Box::from).collect())
     }
@@ -87,6 +78,16 @@ impl Doomed {
     /// The content that says so.
     pub(crate) fn content(keys: &[Key]) -> Bytes {
         keys.iter().map(|key| format!("{key}\n")).collect::<String>().into()
+    }
+}
+
+/// Everything that is about to be deleted, by whatever run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doomed(Vec<Arc<Batch>>);
+
+impl Doomed {
+    pub(crate) fn add(&mut self, batch: Arc<Batch>) {
+        self.0.push(batch);
     }
 
     /// Whether the blob is about to vanish from the repository.
@@ -104,7 +105,11 @@ impl Doomed {
     }
 
     fn has(&self, key: &Key) -> bool {
-        !self.0.is_empty() && self.0.contains(key.to_string().as_str())
+        if self.0.is_empty() {
+            return false;
+        }
+        let key = key.to_string();
+        self.0.iter().any(|batch| batch.0.contains(key.as_str()))
     }
 }
 
@@ -117,12 +122,15 @@ mod tests {
         let name = |text: &str| text.parse::<RepositoryName>().unwrap();
         let [blob, layer, revision] =
             ["blob", "layer", "revision"].map(|text| Digest::sha256_of(text.as_bytes()));
-        let doomed = Doomed::parse(&Doomed::content(&[
+        let batch = Batch::parse(&Batch::content(&[
             Key::Blob(blob.clone()),
             Key::Layer(name("a"), layer.clone()),
             Key::Revision(name("a"), revision.clone()),
             Key::Repository(name("empty")),
         ]));
+        let mut doomed = Doomed::default();
+        doomed.add(Arc::default());
+        doomed.add(Arc::new(batch));
         assert!(doomed.has_blob(&name("b"), &blob) && doomed.has_manifest(&name("b"), &blob));
         assert!(doomed.has_blob(&name("a"), &layer) && !doomed.has_blob(&name("b"), &layer));
         assert!(!doomed.has_manifest(&name("a"), &layer));
@@ -131,14 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_cannot_be_read_is_still_a_run() {
+    fn a_notice_says_what_is_young() {
         assert_eq!(RunNotice::parse(b"rubbish"), None);
-        let notice = RunNotice::unknown();
-        assert!(!notice.has_expired(SystemTime::now()));
-        assert_eq!(notice.grace(), Duration::ZERO);
-        let notice = RunNotice { id: "x".to_owned(), expires_ms: 1000, grace_ms: 500 };
+        let notice = RunNotice { grace_ms: 500, process: 7 };
         assert_eq!(RunNotice::parse(&notice.to_bytes()), Some(notice.clone()));
-        assert!(notice.has_expired(SystemTime::UNIX_EPOCH + Duration::from_secs(1)));
-        assert!(!notice.has_expired(SystemTime::UNIX_EPOCH));
+        // As earlier versions wrote it.
+        let earlier = br#"{"id":"x","expires_ms":1000,"grace_ms":500}"#;
+        assert_eq!(RunNotice::parse(earlier), Some(RunNotice { process: 0, ..notice.clone() }));
+        assert_eq!(notice.grace(), Duration::from_millis(500));
     }
 }

@@ -1,15 +1,18 @@
 //! `Promises`: the side of the registry: whether tokens must be renewed, and the look at what is doomed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use futures::TryStreamExt;
 use sampan_driver::{StorageDriver, StorageDriverExt};
 use tokio::time::Instant;
 
-use super::{Doomed, NOTICE, RunNotice};
-use crate::clock::Clock;
-use crate::layout::Entry;
+use super::notice::{Batch, RunNotice};
+use super::runs::{Runs, Sign, Unread};
+use super::{Doomed, NOTICE};
+use crate::clock::{Clock, Moment};
+use crate::layout::{Entry, collection_root};
 use crate::oci::Digest;
 use crate::{Error, Result};
 
@@ -21,14 +24,19 @@ pub(crate) struct Promises {
     clock: Clock,
     /// A plain mutex: it is held to copy, never across an await.
     seen: Mutex<Option<Seen>>,
+    /// A plain mutex: it is held to take a listing over, never across an await.
+    runs: Mutex<Runs>,
     /// When data were last known to be there. A plain mutex: it is held for a look-up.
     data: Mutex<HashMap<Digest, Instant>>,
 }
 
+/// What was seen at a look at the store.
 #[derive(Clone, Debug)]
 struct Seen {
-    at: Instant,
-    run: Option<RunNotice>,
+    at: Moment,
+    /// The grace of the run that is going on, or may still delete something; `None` when there is none.
+    grace: Option<Duration>,
+    doomed: Doomed,
 }
 
 /// Which tokens are to be renewed before a promise.
@@ -56,21 +64,22 @@ impl Renewal {
 /// What was seen at a look.
 #[derive(Debug)]
 pub(crate) struct Look {
+    clock: Clock,
     /// When it was seen that there is no run.
-    free_at: Option<Instant>,
+    free_at: Option<Moment>,
     pub(crate) doomed: Doomed,
 }
 
 impl Look {
     /// Whether no run can have marked since: what stands in the store now, every collector will see.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.free_at.is_some_and(|at| at.elapsed() <= NOTICE)
+        self.free_at.is_some_and(|at| self.clock.since(&at) <= NOTICE)
     }
 }
 
 impl Promises {
     pub(crate) fn new(grace: Option<Duration>, clock: Clock) -> Self {
-        Self { grace, clock, seen: Mutex::default(), data: Mutex::default() }
+        Self { grace, clock, seen: Mutex::default(), runs: Mutex::default(), data: Mutex::default() }
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -79,8 +88,7 @@ impl Promises {
 
     /// Which tokens are to be renewed, as things stand.
     pub(crate) async fn renewal(&self, driver: &Arc<dyn StorageDriver>) -> Result<Renewal> {
-        let run = self.run(driver).await?.run;
-        let grace = match (self.grace, run.map(|run| run.grace())) {
+        let grace = match (self.grace, self.seen(driver).await?.grace) {
             (None, None) => return Ok(Renewal::Nothing),
             (Some(grace), None) | (None, Some(grace)) => grace,
             (Some(configured), Some(of_run)) => configured.min(of_run),
@@ -96,15 +104,20 @@ impl Promises {
         self.grace.is_some_and(|grace| !grace.is_zero())
     }
 
+    /// Whether a collection is going on, or something may still be deleted by one, by a look no older than [`NOTICE`].
+    pub(crate) async fn is_collecting(&self, driver: &Arc<dyn StorageDriver>) -> Result<bool> {
+        Ok(self.seen(driver).await?.grace.is_some())
+    }
+
     /// Looks at what is doomed. The token is to be written before.
     pub(crate) async fn look(&self, driver: &Arc<dyn StorageDriver>) -> Result<Look> {
-        let seen = self.run(driver).await?;
-        if seen.run.is_none() {
-            return Ok(Look { free_at: Some(seen.at), doomed: Doomed::default() });
-        }
-        let content = driver.get_content_if_any(&Entry::CollectionDoomed.path()).await?;
-        let doomed = content.map(|content| Doomed::parse(&content)).unwrap_or_default();
-        Ok(Look { free_at: None, doomed })
+        let remembered = self.remembered().filter(|seen| seen.grace.is_none());
+        let seen = match remembered {
+            Some(seen) => seen,
+            None => self.see(driver).await?,
+        };
+        let free_at = seen.grace.is_none().then_some(seen.at);
+        Ok(Look { clock: self.clock.clone(), free_at, doomed: seen.doomed })
     }
 
     /// Notes that the data of a blob or manifest were there at some time after `at`.
@@ -127,7 +140,7 @@ impl Promises {
     ) -> Result<bool> {
         let noted = self.data.lock().unwrap_or_else(PoisonError::into_inner).get(canonical).copied();
         if let (Some(noted), Some(free_at)) = (noted, look.free_at)
-            && noted >= free_at
+            && noted >= free_at.instant
         {
             return Ok(true);
         }
@@ -141,20 +154,64 @@ impl Promises {
         Ok(here)
     }
 
-    /// The run that is going on, by a look no older than [`NOTICE`].
-    async fn run(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(seen) = seen.filter(|seen| seen.at.elapsed() <= NOTICE) {
-            return Ok(seen);
+    /// What there is in the store, by a look no older than [`NOTICE`].
+    async fn seen(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
+        match self.remembered() {
+            Some(seen) => Ok(seen),
+            None => self.see(driver).await,
         }
+    }
+
+    fn remembered(&self) -> Option<Seen> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        seen.filter(|seen| self.clock.since(&seen.at) <= NOTICE)
+    }
+
+    /// Looks into the store.
+    async fn see(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
         // The moment before the call: what is written during it may be missed by it.
-        let at = Instant::now();
-        let content = driver.get_content_if_any(&Entry::CollectionRun.path()).await?;
-        let run = content.map(|content| RunNotice::parse(&content).unwrap_or_else(RunNotice::unknown));
-        let seen = Seen { at, run: run.filter(|run| !run.has_expired(self.clock.now())) };
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
+        let at = self.clock.moment();
+        let signs = signs(driver).await?;
+        let mut view = self.runs().see(signs, self.clock.now());
+        for file in std::mem::take(&mut view.unread) {
+            match file {
+                Unread::Notice(sign) => {
+                    let content = driver.get_content_if_any(&sign.0.path()).await?;
+                    let notice = content.and_then(|content| RunNotice::parse(&content));
+                    // One that is gone is renewed or over; one that cannot be read says nothing, so that everything is renewed.
+                    view.add_grace(notice.as_ref().map(RunNotice::grace).unwrap_or_default());
+                    if let Some(notice) = notice {
+                        self.runs().note_grace(&sign, notice.grace());
+                    }
+                }
+                Unread::Batch(sign) => {
+                    // One that is gone is done with.
+                    if let Some(content) = driver.get_content_if_any(&sign.0.path()).await? {
+                        let batch = Arc::new(Batch::parse(&content));
+                        view.doomed.add(batch.clone());
+                        self.runs().note_batch(sign, batch);
+                    }
+                }
+            }
+        }
+        let seen = Seen { at, grace: view.grace, doomed: view.doomed };
+        let mut last = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|last| last.at.instant <= at.instant) {
+            *last = Some(seen.clone());
+        }
         Ok(seen)
     }
+
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What collectors have written down in the store.
+pub(crate) async fn signs(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<Vec<Sign>> {
+    let files = driver.walk(&collection_root(), None);
+    let files: Vec<_> = files.try_collect().await?;
+    Ok(files.into_iter().filter_map(|file| Some((Entry::parse(&file.path)?, file.modified))).collect())
 }
 
 /// How many sights of data are remembered: as many as one process stores and sees while a look is believed, and more.

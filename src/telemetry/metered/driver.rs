@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
-    RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
+    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -96,8 +96,9 @@ impl<D: StorageDriver> StorageDriver for Metered<D> {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        Waited::new(Action::Delete, self.inner.delete_all(paths), Arc::clone(&self.metrics)).boxed()
+        Waited::new(Action::Delete, self.inner.delete_all(paths, until), Arc::clone(&self.metrics)).boxed()
     }
 
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {

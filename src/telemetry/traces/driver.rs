@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
-    RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
+    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use tracing::{Instrument, Span};
 use url::Url;
@@ -110,9 +110,10 @@ impl StorageDriver for Traced {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let span = span!("driver.delete_all", self, "");
-        let stream = span.in_scope(|| self.inner.delete_all(paths));
+        let stream = span.in_scope(|| self.inner.delete_all(paths, until));
         during(span, stream)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sampan_driver::{DriverConfig, DriverPath, PutMode, StorageDriver};
+use sampan_driver::{DriverConfig, DriverPath, StorageDriver};
 use sampan_driver_object_store::S3Config;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
@@ -123,14 +123,11 @@ impl Place {
         }
     }
 
-    pub(super) fn write(&self, entry: &Entry, content: String) {
+    pub(super) fn remove(&self, entry: &Entry) {
         match self {
-            Self::Directory(root) => StoreFiles::new(root).write(entry, content),
-            Self::Bucket(bucket) => {
-                let path = entry.path();
-                let put = bucket.driver.put_content(&path, content.into(), PutMode::Overwrite);
-                bucket.runtime.block_on(put).unwrap();
-            }
+            // Its collector may remove it as well.
+            Self::Directory(root) => drop(fs::remove_file(StoreFiles::new(root).path(entry))),
+            Self::Bucket(bucket) => bucket.runtime.block_on(bucket.driver.delete(&entry.path())).unwrap(),
         }
     }
 

@@ -14,7 +14,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::Client;
 use super::place::Place;
@@ -104,7 +104,7 @@ impl World {
         server
     }
 
-    /// Kills a replica, and lets two minutes pass for its lease if `forget`.
+    /// Kills a replica, and lets the time pass for which its collection counts if `forget`.
     pub(super) fn kill(&self, replica: usize, server: &mut RegistryProcess, forget: bool) {
         // Known before it is done: what fails from now on is nobody's fault.
         self.addresses.write().unwrap()[replica] = None;
@@ -112,16 +112,32 @@ impl World {
         count(&self.counts.kills);
         self.note(server);
         if forget {
-            self.forget_lease();
+            self.forget_runs(server);
         }
     }
 
-    /// Lets two minutes pass for the lease of whoever collects or has collected.
-    pub(super) fn forget_lease(&self) {
-        let notice = self.place.read(&Entry::CollectionRun);
-        if let Some(mut notice) = notice.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
-            notice["expires_ms"] = json!(0);
-            self.place.write(&Entry::CollectionRun, notice.to_string());
+    /// Lets the time pass for which the collections of a process count that is dead: nothing can come of them any more.
+    pub(super) fn forget_runs(&self, server: &RegistryProcess) {
+        let files = self.place.files();
+        let signs: Vec<Entry> = files.iter().filter_map(|file| Entry::parse(&file.parse().ok()?)).collect();
+        let is_its_own = |entry: &Entry| {
+            let notice =
+                self.place.read(entry).and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+            notice.is_some_and(|notice| notice["process"] == server.process.pid())
+        };
+        let runs: Vec<_> = signs
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::CollectionNotice(run, _) if is_its_own(entry) => Some(*run),
+                _ => None,
+            })
+            .collect();
+        for entry in &signs {
+            if let Entry::CollectionNotice(run, _) | Entry::CollectionPending(run, _) = entry
+                && runs.contains(run)
+            {
+                self.place.remove(entry);
+            }
         }
     }
 

@@ -15,15 +15,26 @@ use sampan_engine::{Clock, Error, Limits, MountOutcome, PutManifest, Registry, R
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Scenario;
-use super::check::{Deleted, is_whole};
+use super::check::Deleted;
+use super::machine::Machine;
 use super::sabotage::Sabotage;
 use super::turns::Turns;
 use super::world::{Role, World};
 use crate::gc::seed::{Seed, image, index, name, tag};
 use crate::{Failed, data};
 
-/// The grace period of everybody.
-const GRACE: Duration = Duration::from_secs(60);
+impl Scenario {
+    /// The grace period of everybody. Where processes stop and clocks jump it is longer than that, by as much as is asked of
+    /// those who configure one.
+    fn grace(self) -> Duration {
+        Duration::from_secs(if self.rough { 2 * 60 * 60 } else { 60 })
+    }
+
+    /// The longest stop of a client: it is to come to the end of a push within half the grace. A collector stops for any time.
+    fn longest_stop(self, role: Role) -> Duration {
+        self.grace() * if role == Role::Client { 1 } else { 16 } / 8
+    }
+}
 
 /// What is pushed: small, and much of it shared.
 struct Wares {
@@ -99,27 +110,36 @@ pub(super) async fn play(
 ) -> Result<(), Failed> {
     let mut rng = data::rng(seed);
     let turns = Turns::new();
-    let world = World::new(driver.clone(), turns.clone(), sabotage);
+    let world = World::new(driver.clone(), turns.clone(), scenario.rough, sabotage);
     let wares = Arc::new(Wares::new());
     wares.lay_out(&driver, &mut rng).await?;
+    world.acknowledge_all().await?;
     let deleted = Deleted::default();
 
     let mut clients = Vec::new();
     for actor in 0..3 {
-        let registry = registry(&world, actor, Role::Client, scenario.configured.then_some(GRACE));
+        let registry = registry(&world, seed, scenario, actor, Role::Client);
         let client = Client {
             registry,
             wares: wares.clone(),
             deleted: deleted.clone(),
-            configured: scenario.configured,
+            world: world.clone(),
+            scenario,
             rng: data::rng(seed * 10 + actor as u64),
         };
         clients.push(tokio::task::spawn_local(client.work()));
     }
-    let collectors = if sabotage == Sabotage::CollectorsDoNotWait || seed.is_multiple_of(4) { 2 } else { 1 };
+    let collectors = if sabotage == Sabotage::CollectorsClearForOthers
+        || seed.is_multiple_of(4)
+        || scenario.rough && seed.is_multiple_of(2)
+    {
+        2
+    } else {
+        1
+    };
     let mut collecting = Vec::new();
     for actor in 10..10 + collectors {
-        let registry = registry(&world, actor, Role::Collector, None);
+        let registry = registry(&world, seed, scenario, actor, Role::Collector);
         let rng = data::rng(seed * 10 + actor as u64);
         collecting.push(tokio::task::spawn_local(keep_collecting(registry, scenario, rng)));
     }
@@ -147,40 +167,87 @@ pub(super) async fn play(
             collector.abort();
         }
     }
-    result
-        .and(is_whole(&driver).await)
-        .map_err(|failed| Failed::new(format_args!("{failed}\n    {}", trace())))
+    world.catch_up().await?;
+    result.and(world.check().await).map_err(|failed| Failed::new(format_args!("{failed}\n    {}", trace())))
 }
 
-fn registry(world: &Arc<World>, actor: usize, role: Role, grace: Option<Duration>) -> Registry {
+fn registry(world: &Arc<World>, seed: u64, scenario: Scenario, actor: usize, role: Role) -> Registry {
+    let grace = (role == Role::Client && scenario.configured).then(|| scenario.grace());
+    let seed = seed * 1000 + actor as u64;
+    let machine = Machine::new(seed, scenario.rough, scenario.longest_stop(role), world.epoch());
     let clock = {
-        let world = world.clone();
-        Clock::new(move || world.now())
+        let machine = machine.clone();
+        let steady = machine.clone();
+        match role == Role::Collector && world.breaks(Sabotage::CollectorDoesNotNoticeItsSilence) {
+            true => {
+                let wall = machine.wall();
+                Clock::with_steady(move || wall, || Duration::ZERO)
+            }
+            false => Clock::with_steady(move || machine.wall(), move || steady.steady()),
+        }
     };
     let limits = Limits { delete: true, ..Limits::default() };
-    let builder = Registry::builder(world.seen_by(actor, role)).limits(limits).clock(clock).gc_grace(grace);
+    let builder =
+        Registry::builder(world.seen_by(actor, role, machine, scenario.rough && seed.is_multiple_of(3)))
+            .limits(limits)
+            .clock(clock)
+            .gc_grace(grace);
     builder.blob_cache_bytes(0).build() // What is gone from the store is to be missed.
 }
 
 /// Collects again and again, and is killed now and then.
 async fn keep_collecting(registry: Registry, scenario: Scenario, mut rng: StdRng) -> Result<(), Failed> {
+    let grace = scenario.grace();
     loop {
-        sleep(GRACE.mul_f32(rng.random_range(0.0..0.4))).await;
+        sleep(grace.mul_f32(rng.random_range(0.0..0.4))).await;
         let options = Options {
             delete_untagged: scenario.delete_untagged && rng.random_bool(0.7),
-            grace: GRACE,
+            grace,
             batch: rng.random_range(1..5),
             concurrency: rng.random_range(1..5),
             ..Options::default()
         };
         let patience = match scenario.kills && rng.random_bool(0.3) {
-            true => SETTLE + Duration::from_millis(rng.random_range(0..3000)),
-            false => GRACE * 100,
+            true => {
+                SETTLE
+                    + Duration::from_millis(rng.random_range(0..if scenario.rough { 120_000 } else { 3000 }))
+            }
+            false => grace * 100,
         };
         match timeout(patience, collect(&registry, &options)).await {
             Err(_) | Ok(Ok(_) | Err(gc::Error::Running { .. } | gc::Error::Lost)) => {}
+            Ok(Err(gc::Error::Driver(_) | gc::Error::Registry(_))) if scenario.rough => {}
             Ok(Err(error)) => return Err(error.into()),
         }
+    }
+}
+
+/// Why a client comes to no end.
+enum Trouble {
+    /// A promise was broken.
+    Broken(Failed),
+    /// The store failed, and the client was told so.
+    Store(Error),
+}
+
+impl Trouble {
+    fn broken(what: impl std::fmt::Display) -> Self {
+        Self::Broken(Failed::new(what))
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Driver(_) => Self::Store(error),
+            error => Self::Broken(error.into()),
+        }
+    }
+}
+
+impl From<Failed> for Trouble {
+    fn from(failed: Failed) -> Self {
+        Self::Broken(failed)
     }
 }
 
@@ -188,15 +255,30 @@ struct Client {
     registry: Registry,
     wares: Arc<Wares>,
     deleted: Deleted,
-    configured: bool,
+    world: Arc<World>,
+    scenario: Scenario,
     rng: StdRng,
 }
 
 impl Client {
     async fn work(mut self) -> Result<(), Failed> {
         for _ in 0..5 {
+            match self.do_something().await {
+                // The client gives up; it was told nothing.
+                Err(Trouble::Store(_)) if self.scenario.rough => {}
+                Err(Trouble::Store(error)) => return Err(error.into()),
+                Err(Trouble::Broken(failed)) => return Err(failed),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn do_something(&mut self) -> Result<(), Trouble> {
+        {
             let pause = if self.rng.random_bool(0.3) { 1.2 } else { 0.1 };
-            sleep(GRACE.mul_f32(self.rng.random_range(0.0..pause))).await;
+            let grace = self.scenario.grace();
+            sleep(grace.mul_f32(self.rng.random_range(0.0..pause))).await;
             let repository = REPOSITORIES[self.rng.random_range(0..2)];
             let number = self.rng.random_range(0..self.wares.images.len());
             match self.rng.random_range(0..10) {
@@ -228,29 +310,29 @@ impl Client {
         }
     }
 
-    /// Pushes an image: asks for every blob, mounts or uploads what is not there, and then the manifest.
-    async fn push(&mut self, repository: &str, number: usize, reference: Reference) -> Result<(), Failed> {
+    /// Pushes an image, and tells whether it was taken: asks for every blob, mounts or uploads what is not there, and then the manifest.
+    async fn push(&mut self, repository: &str, number: usize, reference: Reference) -> Result<bool, Trouble> {
         let (wares, ware) = (self.wares.clone(), self.wares.images[number].clone());
         let began = Instant::now();
         let mut blobs = ware.blobs.clone();
         blobs.shuffle(&mut self.rng);
         for blob in blobs {
             if !self.push_blob(repository, &wares.blobs[blob]).await? {
-                return Ok(());
+                return Ok(false);
             }
             if self.rng.random_bool(0.3) {
                 sleep(Duration::from_millis(self.rng.random_range(0..800))).await;
             }
         }
         if self.rng.random_bool(0.3) {
-            sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.3))).await;
+            let grace = self.scenario.grace();
+            sleep(grace.mul_f32(self.rng.random_range(0.0..0.3))).await;
         }
-        self.put(repository, &ware.bytes, reference, began).await?;
-        Ok(())
+        self.put(repository, &ware.bytes, reference, began).await
     }
 
     /// Tells whether the blob is there now, by the registry's word.
-    async fn push_blob(&mut self, repository: &str, content: &Bytes) -> Result<bool, Failed> {
+    async fn push_blob(&mut self, repository: &str, content: &Bytes) -> Result<bool, Trouble> {
         let (here, digest) = (self.repository(repository), Digest::sha256_of(content));
         if self.rng.random_bool(0.8) {
             match here.blobs().stat(&digest).await {
@@ -287,56 +369,70 @@ impl Client {
         bytes: &Bytes,
         reference: Reference,
         began: Instant,
-    ) -> Result<bool, Failed> {
+    ) -> Result<bool, Trouble> {
         let put = PutManifest { bytes: bytes.clone(), media_type: None, reference, tags: Vec::new() };
         let manifests = self.repository(repository).manifests();
         let asked = Instant::now();
         match manifests.put(put).await {
             Ok(_) => {}
             Err(Error::Collecting(_)) => return Ok(false),
-            Err(Error::ManifestReferencesUnknown(_)) if !self.configured || began.elapsed() > GRACE / 2 => {
+            Err(error @ Error::Driver(_)) => return Err(error.into()),
+            Err(Error::ManifestReferencesUnknown(_))
+                if !self.scenario.configured || began.elapsed() > self.scenario.grace() / 2 =>
+            {
                 return Ok(false);
             }
             Err(error) => {
-                return Err(Failed::new(format_args!(
+                return Err(Trouble::broken(format_args!(
                     "everything was promised {:?} ago, but the manifest is refused: {error}",
                     asked - began
                 )));
             }
         }
+        self.world.acknowledge(&name(repository), &Digest::sha256_of(bytes));
         // What was acknowledged is there, unless somebody deletes it.
         let digest = Digest::sha256_of(bytes);
         if self.rng.random_bool(0.5) {
-            sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.4))).await;
+            let grace = self.scenario.grace();
+            sleep(grace.mul_f32(self.rng.random_range(0.0..0.4))).await;
         }
         let acknowledged = manifests.get(&digest.clone().into()).await;
+        if let Err(error @ Error::Driver(_)) = acknowledged {
+            return Err(error.into());
+        }
         if acknowledged.is_err() && !self.deleted.has(&name(repository), &digest) {
-            return Err(Failed::new(format_args!(
+            return Err(Trouble::broken(format_args!(
                 "the manifest {digest} of {repository} was acknowledged and is gone"
             )));
         }
         Ok(true)
     }
 
-    async fn push_index(&mut self, repository: &str) -> Result<(), Failed> {
+    async fn push_index(&mut self, repository: &str) -> Result<(), Trouble> {
         let wares = self.wares.clone();
         let began = Instant::now();
         for number in [0, 2] {
             let digest = wares.images[number].digest();
             match self.repository(repository).manifests().stat(&digest.clone().into()).await {
                 Ok(_) => {}
-                Err(Error::ManifestUnknown(..)) => self.push(repository, number, digest.into()).await?,
+                // A child that could not be pushed is no broken promise.
+                Err(Error::ManifestUnknown(..)) => {
+                    if !self.push(repository, number, digest.into()).await? {
+                        return Ok(());
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
         }
         if self.rng.random_bool(0.3) {
-            sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.3))).await;
+            let grace = self.scenario.grace();
+            sleep(grace.mul_f32(self.rng.random_range(0.0..0.3))).await;
         }
-        // A child that could not be pushed is no broken promise.
+        // Nor is one that took too long.
         for number in [0, 2] {
             let digest = wares.images[number].digest();
             if self.repository(repository).manifests().stat(&digest.into()).await.is_err()
-                && began.elapsed() > GRACE / 2
+                && began.elapsed() > self.scenario.grace() / 2
             {
                 return Ok(());
             }
@@ -347,7 +443,7 @@ impl Client {
     }
 
     /// Pulls what a tag points at, slowly.
-    async fn pull(&mut self, repository: &str) -> Result<(), Failed> {
+    async fn pull(&mut self, repository: &str) -> Result<(), Trouble> {
         let here = self.repository(repository);
         let reference = tag(TAGS[self.rng.random_range(0..2)]).into();
         let stored = match here.manifests().get(&reference).await {
@@ -359,12 +455,16 @@ impl Client {
             return Ok(());
         };
         for blob in ware.blobs {
-            sleep(GRACE.mul_f32(self.rng.random_range(0.0..0.1))).await;
+            let grace = self.scenario.grace();
+            sleep(grace.mul_f32(self.rng.random_range(0.0..0.1))).await;
             let digest = Digest::sha256_of(&self.wares.blobs[blob]);
             let read = here.blobs().read(&digest, ByteRange::ALL).await;
-            let excused = !self.configured || self.deleted.has(here.name(), &stored.digest);
+            if let Err(error @ Error::Driver(_)) = read {
+                return Err(error.into());
+            }
+            let excused = !self.scenario.configured || self.deleted.has(here.name(), &stored.digest);
             if let (Err(error), false) = (&read, excused) {
-                return Err(Failed::new(format_args!(
+                return Err(Trouble::broken(format_args!(
                     "a pull of {} failed half-way: {error}",
                     stored.digest
                 )));
@@ -373,7 +473,7 @@ impl Client {
         Ok(())
     }
 
-    async fn delete(&self, repository: &str, reference: Reference) -> Result<(), Failed> {
+    async fn delete(&self, repository: &str, reference: Reference) -> Result<(), Trouble> {
         match self.repository(repository).manifests().delete(&reference).await {
             Ok(()) | Err(Error::ManifestUnknown(..)) => Ok(()),
             Err(error) => Err(error.into()),

@@ -10,10 +10,16 @@ use sampan_engine::oci::{Digest, RepositoryName};
 use crate::Failed;
 use crate::gc::collector::{lacking, paths};
 
-/// Sees whether every linked manifest can be pulled whole (I1).
-pub(super) async fn is_whole(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
+/// Sees whether every linked manifest that `concerns` can be pulled whole (I1).
+pub(super) async fn is_whole(
+    driver: &Arc<dyn StorageDriver>,
+    concerns: impl Fn(&RepositoryName, &Digest) -> bool,
+) -> Result<(), Failed> {
     for path in paths(driver).await? {
         let Some(Entry::RevisionLink(name, digest)) = Entry::parse(&path) else { continue };
+        if !concerns(&name, &digest) {
+            continue;
+        }
         if let Some(lacking) = lacking(driver, &name, &digest).await? {
             return Err(Failed::new(format_args!(
                 "the manifest {digest} of {name} is linked, but lacks {lacking}"

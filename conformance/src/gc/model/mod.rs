@@ -10,6 +10,7 @@
 
 mod actors;
 mod check;
+mod machine;
 mod offloaded;
 mod sabotage;
 mod turns;
@@ -33,16 +34,21 @@ pub struct Scenario {
     pub delete_untagged: bool,
     /// Whether collections are killed now and then.
     pub kills: bool,
-    /// How long an operation of the driver may take: in some stores a collection takes minutes, in others no time at all.
+    /// How long an operation of the driver usually takes: in some stores a collection takes minutes, in others no time at all.
     pub slowest_ms: u64,
+    /// Whether processes stop for a while before any operation, clocks jump or stand still, the store takes any time, answers
+    /// get lost, and deletions are carried out late.
+    pub rough: bool,
 }
 
 impl Scenario {
     /// All of them, the richest first.
-    pub const ALL: [Self; 3] = [
-        Self { configured: true, delete_untagged: true, kills: true, slowest_ms: 300 },
-        Self { configured: true, delete_untagged: false, kills: false, slowest_ms: 10 },
-        Self { configured: false, delete_untagged: true, kills: false, slowest_ms: 60 },
+    pub const ALL: [Self; 5] = [
+        Self { configured: true, delete_untagged: true, kills: true, slowest_ms: 300, rough: false },
+        Self { configured: true, delete_untagged: false, kills: false, slowest_ms: 10, rough: false },
+        Self { configured: false, delete_untagged: true, kills: false, slowest_ms: 60, rough: false },
+        Self { configured: true, delete_untagged: true, kills: true, slowest_ms: 60, rough: true },
+        Self { configured: false, delete_untagged: true, kills: true, slowest_ms: 60, rough: true },
     ];
 }
 

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    BoxError, ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
-    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    BoxError, ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind,
+    FileInfo, FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use tokio::runtime::Handle;
 use url::Url;
@@ -147,9 +147,10 @@ impl StorageDriver for Offloaded {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let driver = self.clone();
-        one_by_one(paths, move |path| {
+        one_by_one(self.name(), paths, until, move |path| {
             let driver = driver.clone();
             async move { driver.delete(&path).await }
         })

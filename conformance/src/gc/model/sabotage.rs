@@ -21,13 +21,21 @@ pub enum Sabotage {
     CollectorIgnoresLinks,
     /// The collector takes all data for old.
     CollectorIgnoresData,
-    /// Collectors do not respect one another's lease.
-    CollectorsDoNotWait,
+    /// A collector that was stopped for any time goes on as if it had not been.
+    CollectorDoesNotNoticeItsSilence,
+    /// A deletion goes to the store although the process was stopped until long after its deadline.
+    DeletionsIgnoreTheDeadline,
+    /// A driver says that a file is deleted while a request for it may still be under way.
+    DeletionsUnderWayAreDone,
+    /// Clients forget what a run was about to delete as soon as it is over.
+    ClientsForgetDeadRuns,
+    /// A collector that clears its batch clears those of all others.
+    CollectorsClearForOthers,
 }
 
 impl Sabotage {
     /// Every rule that can be broken.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::ClientsDoNotLook,
         Self::ClientsDoNotRenew,
         Self::ClientsTrustTheirMemory,
@@ -36,6 +44,10 @@ impl Sabotage {
         Self::CollectorDoesNotLookAgain,
         Self::CollectorIgnoresLinks,
         Self::CollectorIgnoresData,
-        Self::CollectorsDoNotWait,
+        Self::CollectorDoesNotNoticeItsSilence,
+        Self::DeletionsIgnoreTheDeadline,
+        Self::DeletionsUnderWayAreDone,
+        Self::ClientsForgetDeadRuns,
+        Self::CollectorsClearForOthers,
     ];
 }

@@ -1,6 +1,6 @@
 //! `World`: the store that all share, with times of its own; and `Seen`, the store as one actor sees it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -10,16 +10,22 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
+    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
-use sampan_engine::layout::Entry;
+use sampan_engine::RunId;
+use sampan_engine::gc;
+use sampan_engine::layout::{self, Entry};
+use sampan_engine::oci::{Digest, RepositoryName};
 use tokio::time::Instant;
 use url::Url;
 
+use super::check::is_whole;
+use super::machine::{Fate, Machine};
 use super::sabotage::Sabotage;
 use super::turns::{Turn, Turns};
-use crate::one_by_one::one_by_one;
+use crate::Failed;
+use crate::gc::collector::paths;
 
 /// The store, and what time it is there.
 #[derive(Debug)]
@@ -27,6 +33,7 @@ pub(super) struct World {
     pub(super) inner: Arc<dyn StorageDriver>,
     pub(super) turns: Turns,
     sabotage: Sabotage,
+    rough: bool,
     epoch: SystemTime,
     begun: Instant,
     state: Mutex<State>,
@@ -37,19 +44,53 @@ struct State {
     /// When files were published; those from before the beginning are old.
     times: HashMap<DriverPath, SystemTime>,
     /// A notice that is yet to come up.
-    late_notice: Option<(usize, Bytes)>,
+    late_notice: Option<(usize, DriverPath, Bytes)>,
     /// How often something was deleted.
     deletions: u64,
+    /// What the store was asked to delete and has not yet: it does so late.
+    late: Vec<DriverPath>,
+    /// Manifests that were acknowledged, or here from the beginning, and not collected since.
+    acknowledged: HashSet<(RepositoryName, Digest)>,
 }
 
 impl World {
-    pub(super) fn new(inner: Arc<dyn StorageDriver>, turns: Turns, sabotage: Sabotage) -> Arc<Self> {
+    pub(super) fn new(
+        inner: Arc<dyn StorageDriver>,
+        turns: Turns,
+        rough: bool,
+        sabotage: Sabotage,
+    ) -> Arc<Self> {
         let (epoch, begun) = (SystemTime::now(), Instant::now());
-        Arc::new(Self { inner, turns, sabotage, epoch, begun, state: Mutex::default() })
+        Arc::new(Self { inner, turns, sabotage, rough, epoch, begun, state: Mutex::default() })
     }
 
     pub(super) fn now(&self) -> SystemTime {
         self.epoch + self.begun.elapsed()
+    }
+
+    pub(super) fn breaks(&self, sabotage: Sabotage) -> bool {
+        self.sabotage == sabotage
+    }
+
+    pub(super) fn epoch(&self) -> SystemTime {
+        self.epoch
+    }
+
+    /// Sees whether everything that is to be whole is so (I1). Where an operation takes any time, a manifest that is being
+    /// pushed may be linked for a moment before the registry sees that it must begin again.
+    pub(super) async fn check(&self) -> Result<(), Failed> {
+        let rough = self.rough;
+        is_whole(&self.inner, |name, digest| !rough || self.is_acknowledged(name, digest)).await
+    }
+
+    /// Notes that every manifest of the store is promised to stay whole.
+    pub(super) async fn acknowledge_all(&self) -> Result<(), Failed> {
+        for path in paths(&self.inner).await? {
+            if let Some(Entry::RevisionLink(name, digest)) = Entry::parse(&path) {
+                self.acknowledge(&name, &digest);
+            }
+        }
+        Ok(())
     }
 
     /// How often something was deleted.
@@ -58,8 +99,54 @@ impl World {
     }
 
     /// The store as an actor sees it.
-    pub(super) fn seen_by(self: &Arc<Self>, actor: usize, role: Role) -> Arc<dyn StorageDriver> {
-        Arc::new(Seen(Arc::new(Eyes { world: self.clone(), actor, role, memory: Mutex::default() })))
+    pub(super) fn seen_by(
+        self: &Arc<Self>,
+        actor: usize,
+        role: Role,
+        machine: Machine,
+        is_blind: bool,
+    ) -> Arc<dyn StorageDriver> {
+        let memory = Mutex::default();
+        Arc::new(Seen(Arc::new(Eyes { world: self.clone(), actor, role, machine, is_blind, memory })))
+    }
+
+    /// Notes that a manifest is promised to stay whole while it is linked.
+    pub(super) fn acknowledge(&self, name: &RepositoryName, digest: &Digest) {
+        self.lock().acknowledged.insert((name.clone(), digest.clone()));
+    }
+
+    pub(super) fn is_acknowledged(&self, name: &RepositoryName, digest: &Digest) -> bool {
+        self.lock().acknowledged.contains(&(name.clone(), digest.clone()))
+    }
+
+    /// Carries out what the store is still to delete.
+    pub(super) async fn catch_up(&self) -> Result<()> {
+        let late = std::mem::take(&mut self.lock().late);
+        for path in late {
+            self.inner.delete(&path).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes `path` late, if that was not done since.
+    async fn delete_late(&self, path: DriverPath) -> Result<()> {
+        let position = self.lock().late.iter().position(|late| *late == path);
+        if let Some(position) = position {
+            self.lock().late.swap_remove(position);
+            self.delete(&path).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, path: &DriverPath) -> Result<()> {
+        {
+            let mut state = self.lock();
+            state.deletions += 1;
+            if let Some(Entry::RevisionLink(name, digest)) = Entry::parse(path) {
+                state.acknowledged.remove(&(name, digest));
+            }
+        }
+        self.inner.delete(path).await
     }
 
     fn touch(&self, path: &DriverPath) {
@@ -92,6 +179,9 @@ struct Eyes {
     world: Arc<World>,
     actor: usize,
     role: Role,
+    machine: Machine,
+    /// Whether a collector sees no other.
+    is_blind: bool,
     memory: Mutex<Memory>,
 }
 
@@ -101,7 +191,8 @@ struct Memory {
     links: HashMap<DriverPath, Bytes>,
     files: HashMap<DriverPath, FileInfo>,
     walked: HashMap<DriverPath, Vec<FileInfo>>,
-    run: Option<Bytes>,
+    /// The run of a collector.
+    own: Option<RunId>,
 }
 
 impl fmt::Debug for Eyes {
@@ -111,6 +202,40 @@ impl fmt::Debug for Eyes {
 }
 
 impl Eyes {
+    /// Does an operation in its turn. The process may be stopped before, the store may take its time, and nobody may hear of it.
+    async fn act<T>(
+        &self,
+        operation: Operation,
+        path: &DriverPath,
+        doing: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let fate = self.machine.arrive().await;
+        fate.until_done().await;
+        let turn = self.turn(operation, path).await;
+        let done = doing.await;
+        drop(turn);
+        self.answer(fate, operation, path, done).await
+    }
+
+    async fn answer<T>(
+        &self,
+        fate: Fate,
+        operation: Operation,
+        path: &DriverPath,
+        done: Result<T>,
+    ) -> Result<T> {
+        fate.until_answered().await;
+        if fate.is_answered {
+            return done;
+        }
+        self.world.turns.note(format!("{}: not answered: {operation} {path}", self.actor));
+        Err(self.unanswered(operation, path))
+    }
+
+    fn unanswered(&self, operation: Operation, path: &DriverPath) -> DriverError {
+        DriverError::new(ErrorKind::Unavailable, "model", operation, path).with_source("no answer came")
+    }
+
     async fn turn(&self, operation: Operation, path: &DriverPath) -> Option<Turn> {
         let what = || {
             let text = path.as_str().trim_start_matches("/docker/registry/").to_owned();
@@ -125,10 +250,6 @@ impl Eyes {
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn missing<T>(&self, operation: Operation, path: &DriverPath) -> Result<T> {
-        Err(DriverError::new(ErrorKind::NotFound, "model", operation, path))
     }
 
     /// The ages that this actor sees.
@@ -157,36 +278,9 @@ impl Eyes {
     }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl StorageDriver for Seen {
-    fn name(&self) -> &'static str {
-        "model"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.0.world.inner.capabilities()
-    }
-
-    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+impl Seen {
+    async fn get(&self, path: &DriverPath) -> Result<Bytes> {
         let eyes = &self.0;
-        let _turn = eyes.turn(Operation::GetContent, path).await;
-        let (run, doomed) = (Entry::CollectionRun.path(), Entry::CollectionDoomed.path());
-        if eyes.role == Role::Client
-            && eyes.breaks(Sabotage::ClientsDoNotLook)
-            && (*path == run || *path == doomed)
-        {
-            return eyes.missing(Operation::GetContent, path);
-        }
-        if eyes.role == Role::Collector && *path == run {
-            let late = eyes.world.lock().late_notice.take_if(|(actor, _)| *actor == eyes.actor);
-            if let Some((_, notice)) = late {
-                eyes.world.inner.put_content(path, notice, PutMode::Overwrite).await?;
-            }
-            if let Some(own) = eyes.memory().run.clone() {
-                return Ok(own);
-            }
-        }
         let content = eyes.world.inner.get_content(path).await;
         if eyes.role == Role::Client
             && eyes.breaks(Sabotage::ClientsTrustTheirMemory)
@@ -204,27 +298,23 @@ impl StorageDriver for Seen {
         content
     }
 
-    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+    async fn put(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         let eyes = &self.0;
-        let _turn = eyes.turn(Operation::PutContent, path).await;
         if eyes.forgets(path).await {
             return Ok(());
         }
         if eyes.role == Role::Collector {
-            let entry = Entry::parse(path);
-            if entry == Some(Entry::CollectionDoomed) && eyes.breaks(Sabotage::CollectorDoesNotPublish) {
-                return Ok(());
-            }
-            if entry == Some(Entry::CollectionRun) && mode == PutMode::Create {
-                if eyes.breaks(Sabotage::CollectorIsNotNoticed) && eyes.world.inner.stat(path).await.is_err()
-                {
-                    eyes.world.lock().late_notice = Some((eyes.actor, content));
+            if let Some(Entry::CollectionNotice(run, 0)) = Entry::parse(path) {
+                eyes.memory().own = Some(run);
+                if eyes.breaks(Sabotage::CollectorIsNotNoticed) {
+                    eyes.world.lock().late_notice = Some((eyes.actor, path.clone(), content));
                     return Ok(());
                 }
-                if eyes.breaks(Sabotage::CollectorsDoNotWait) {
-                    eyes.memory().run = Some(content.clone());
-                    return eyes.world.inner.put_content(path, content, PutMode::Overwrite).await;
-                }
+            }
+            if matches!(Entry::parse(path), Some(Entry::CollectionPending(..)))
+                && eyes.breaks(Sabotage::CollectorDoesNotPublish)
+            {
+                return Ok(());
             }
         }
         eyes.world.inner.put_content(path, content, mode).await?;
@@ -232,19 +322,14 @@ impl StorageDriver for Seen {
         Ok(())
     }
 
-    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
-        let _turn = self.0.turn(Operation::Reader, path).await;
-        self.0.world.inner.reader(path, range).await
-    }
-
-    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
-        let _turn = self.0.turn(Operation::Writer, path).await;
-        let inner = self.0.world.inner.writer(path, mode).await?;
-        Ok(Box::new(SeenWriter { inner, eyes: self.0.clone() }))
-    }
-
-    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
-        let _turn = self.0.turn(Operation::Stat, path).await;
+    async fn info(&self, path: &DriverPath) -> Result<FileInfo> {
+        if self.0.role == Role::Collector && matches!(Entry::parse(path), Some(Entry::CollectionNotice(..))) {
+            let is_late = self.0.world.lock().late_notice.as_ref().is_some_and(|(_, late, _)| late == path);
+            let ignored = self.0.breaks(Sabotage::CollectorDoesNotNoticeItsSilence);
+            if is_late || ignored {
+                return Ok(FileInfo { path: path.clone(), size_bytes: 0, modified: self.0.world.epoch });
+            }
+        }
         let info = self.0.world.inner.stat(path).await.map(|info| self.0.aged(info));
         if self.0.role == Role::Client && self.0.breaks(Sabotage::ClientsTrustTheirMemory) {
             let mut memory = self.0.memory();
@@ -256,13 +341,114 @@ impl StorageDriver for Seen {
         info
     }
 
+    /// A deletion, of which the store may make something long after nobody waits any more, if it is the collector's.
+    async fn delete_by_and_by(&self, path: &DriverPath, until: Deadline) -> Result<()> {
+        let eyes = &self.0;
+        let fate = eyes.machine.arrive().await;
+        if until.has_passed() && !eyes.breaks(Sabotage::DeletionsIgnoreTheDeadline) {
+            return Err(DriverError::new(ErrorKind::TooLate, "model", Operation::DeleteAll, path));
+        }
+        let Some(delay) = eyes.machine.lateness().filter(|_| eyes.role == Role::Collector) else {
+            fate.until_done().await;
+            let turn = eyes.turn(Operation::Delete, path).await;
+            let done = eyes.world.delete(path).await;
+            drop(turn);
+            return eyes.answer(fate, Operation::Delete, path, done).await;
+        };
+        eyes.world.turns.note(format!("{}: late by {delay:?}: delete {path}", eyes.actor));
+        eyes.world.lock().late.push(path.clone());
+        let (later, late) = (eyes.clone(), path.clone());
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(delay).await;
+            if let Some(_turn) = later.turn(Operation::Delete, &late).await {
+                // It is in memory: it does not fail.
+                let _ = later.world.delete_late(late).await;
+            }
+        });
+        if eyes.breaks(Sabotage::DeletionsUnderWayAreDone) {
+            return Ok(());
+        }
+        tokio::time::sleep(PATIENCE).await;
+        Err(eyes.unanswered(Operation::Delete, path))
+    }
+
+    /// What an actor sees of the files of collections: all of them at one moment.
+    async fn signs(&self, path: &DriverPath) -> Result<Vec<FileInfo>> {
+        let eyes = &self.0;
+        let late = eyes.world.lock().late_notice.take_if(|(actor, ..)| *actor == eyes.actor);
+        if let Some((_, path, notice)) = late {
+            eyes.world.inner.put_content(&path, notice, PutMode::Create).await?;
+            eyes.world.touch(&path);
+        }
+        let files = eyes.world.inner.walk(path, None).map_ok(|info| eyes.aged(info));
+        let files: Vec<_> = files.try_collect().await?;
+        let run = |path: &DriverPath| match Entry::parse(path) {
+            Some(Entry::CollectionNotice(run, _) | Entry::CollectionPending(run, _)) => Some(run),
+            _ => None,
+        };
+        let now = eyes.world.now();
+        let is_dead = |info: &FileInfo| {
+            let of_run = files.iter().filter(|other| run(&other.path) == run(&info.path));
+            of_run.map(|file| file.modified).max().is_some_and(|newest| newest + gc::LEASE < now)
+        };
+        let sees = |info: &FileInfo| match eyes.role {
+            Role::Client if eyes.breaks(Sabotage::ClientsDoNotLook) => false,
+            Role::Client if eyes.breaks(Sabotage::ClientsForgetDeadRuns) => !is_dead(info),
+            // Some see no other collector, and must do no harm all the same.
+            Role::Collector if eyes.is_blind => {
+                let own = eyes.memory().own;
+                own.is_some_and(|own| run(&info.path).is_none_or(|run| run == own))
+            }
+            Role::Client | Role::Collector => true,
+        };
+        Ok(files.iter().filter(|info| sees(info)).cloned().collect())
+    }
+}
+
+/// How long a driver waits for the answer to a deletion.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl StorageDriver for Seen {
+    fn name(&self) -> &'static str {
+        "model"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.world.inner.capabilities()
+    }
+
+    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
+        self.0.act(Operation::GetContent, path, self.get(path)).await
+    }
+
+    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
+        self.0.act(Operation::PutContent, path, self.put(path, content, mode)).await
+    }
+
+    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
+        self.0.act(Operation::Reader, path, self.0.world.inner.reader(path, range)).await
+    }
+
+    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
+        let inner = self.0.act(Operation::Writer, path, self.0.world.inner.writer(path, mode)).await?;
+        Ok(Box::new(SeenWriter { inner, eyes: self.0.clone() }))
+    }
+
+    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
+        self.0.act(Operation::Stat, path, self.info(path)).await
+    }
+
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
         let (eyes, path, after) = (self.0.clone(), path.clone(), after.map(str::to_owned));
         let listing = async move {
-            let _turn = eyes.turn(Operation::List, &path).await;
-            eyes.world.inner.list(&path, after.as_deref())
+            let inner = eyes.world.inner.list(&path, after.as_deref());
+            let entries = inner.try_collect::<Vec<_>>();
+            let entries = eyes.act(Operation::List, &path, entries).await?;
+            Ok(stream::iter(entries.into_iter().map(Ok)))
         };
-        stream::once(listing).flatten().boxed()
+        stream::once(listing).try_flatten().boxed()
     }
 
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
@@ -272,15 +458,22 @@ impl StorageDriver for Seen {
         if let Some(old) = old {
             return stream::iter(old.into_iter().map(Ok)).boxed();
         }
+        if *path == layout::collection_root() {
+            let (driver, path) = (self.clone(), path.clone());
+            let listing = async move {
+                let signs = driver.0.act(Operation::Walk, &path, driver.signs(&path)).await?;
+                Ok(stream::iter(signs.into_iter().map(Ok)))
+            };
+            return stream::once(listing).try_flatten().boxed();
+        }
         let root = path.clone();
         // Each file is asked for by itself, after the one before it: what is written meanwhile may be missed or not.
         let next = move |(eyes, after): (Arc<Eyes>, Option<DriverPath>)| {
             let root = root.clone();
             async move {
-                let _turn = eyes.turn(Operation::Walk, after.as_ref().unwrap_or(&root)).await;
-                let Some(info) = eyes.world.inner.walk(&root, after.as_ref()).try_next().await? else {
-                    return Ok(None);
-                };
+                let at = after.as_ref().unwrap_or(&root);
+                let next = async { eyes.world.inner.walk(&root, after.as_ref()).try_next().await };
+                let Some(info) = eyes.act(Operation::Walk, at, next).await? else { return Ok(None) };
                 let info = eyes.aged(info);
                 if remembers {
                     eyes.memory().walked.entry(root).or_default().push(info.clone());
@@ -293,33 +486,43 @@ impl StorageDriver for Seen {
     }
 
     async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
-        let _turn = self.0.turn(Operation::Rename, from).await;
-        self.0.world.inner.rename(from, to).await?;
-        self.0.world.touch(to);
-        Ok(())
+        let rename = async {
+            self.0.world.inner.rename(from, to).await?;
+            self.0.world.touch(to);
+            Ok(())
+        };
+        self.0.act(Operation::Rename, from, rename).await
     }
 
     async fn delete(&self, path: &DriverPath) -> Result<()> {
-        let _turn = self.0.turn(Operation::Delete, path).await;
-        self.0.world.lock().deletions += 1;
-        self.0.world.inner.delete(path).await
+        if self.0.role == Role::Collector
+            && self.0.breaks(Sabotage::CollectorsClearForOthers)
+            && matches!(Entry::parse(path), Some(Entry::CollectionPending(..)))
+        {
+            self.0.world.inner.delete_tree(&layout::collection_root()).await?;
+        }
+        self.delete_by_and_by(path, Deadline::NONE).await
     }
 
     async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
-        let _turn = self.0.turn(Operation::DeleteTree, path).await;
         self.0.world.lock().deletions += 1;
-        self.0.world.inner.delete_tree(path).await
+        self.0.act(Operation::DeleteTree, path, self.0.world.inner.delete_tree(path)).await
     }
 
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let driver = self.clone();
-        one_by_one(paths, move |path| {
-            let driver = driver.clone();
-            async move { driver.delete(&path).await }
-        })
+        let delete = move |path: DriverPath| {
+            let (driver, until) = (driver.clone(), until.clone());
+            async move {
+                let result = driver.delete_by_and_by(&path, until).await;
+                (path, result)
+            }
+        };
+        paths.then(delete).boxed()
     }
 
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
@@ -352,19 +555,20 @@ impl FileWriter for SeenWriter {
     }
 
     async fn close(self: Box<Self>) -> Result<u64> {
-        let _turn = self.eyes.turn(Operation::Close, &DriverPath::root()).await;
-        self.inner.close().await
+        self.eyes.act(Operation::Close, &DriverPath::root(), self.inner.close()).await
     }
 
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
-        let _turn = self.eyes.turn(Operation::Commit, to).await;
-        self.inner.commit(to).await?;
-        self.eyes.world.touch(to);
-        Ok(())
+        let Self { inner, eyes } = *self;
+        let commit = async {
+            inner.commit(to).await?;
+            eyes.world.touch(to);
+            Ok(())
+        };
+        eyes.act(Operation::Commit, to, commit).await
     }
 
     async fn cancel(self: Box<Self>) -> Result<()> {
-        let _turn = self.eyes.turn(Operation::Cancel, &DriverPath::root()).await;
-        self.inner.cancel().await
+        self.eyes.act(Operation::Cancel, &DriverPath::root(), self.inner.cancel()).await
     }
 }

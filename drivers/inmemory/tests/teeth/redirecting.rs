@@ -104,8 +104,9 @@ impl StorageDriver for Redirecting {
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
+        until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        self.inner.delete_all(paths)
+        self.inner.delete_all(paths, until)
     }
 
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {

@@ -6,6 +6,8 @@ use http::HeaderValue;
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 use sampan_driver::BuildError;
 
+use crate::delete::DELETION_LIMIT;
+
 /// What a client is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purpose {
@@ -13,6 +15,8 @@ pub(crate) enum Purpose {
     Control,
     /// Content: no time limit, since a pull takes as long as the client does.
     Data,
+    /// What the collector deletes: each request is sent once.
+    Deletion,
     /// The look at the start, which gives up soon.
     Probe,
 }
@@ -39,6 +43,7 @@ impl Connection {
         options = match purpose {
             Purpose::Control => options.with_timeout(Duration::from_secs(60)),
             Purpose::Data => options.with_timeout_disabled(),
+            Purpose::Deletion => options.with_timeout(DELETION_LIMIT),
             Purpose::Probe => options.with_timeout(Duration::from_secs(4)),
         };
         if let Some(agent) = &self.user_agent {
@@ -63,6 +68,7 @@ impl Connection {
         };
         let asked = self.max_retries.map(|retries| usize::try_from(retries).unwrap_or(usize::MAX));
         match purpose {
+            Purpose::Deletion => RetryConfig { backoff, max_retries: 0, retry_timeout: DELETION_LIMIT },
             Purpose::Probe => RetryConfig { backoff, max_retries: 1, retry_timeout: Duration::from_secs(3) },
             Purpose::Control | Purpose::Data => RetryConfig {
                 backoff,

@@ -23,8 +23,8 @@ pub(crate) struct Plan {
     pub(crate) keys: Keys,
     pub(crate) options: Options,
     pub(crate) redirect: bool,
-    /// The clients for control, data and probe.
-    pub(crate) clients: [Client; 3],
+    /// The clients for control, data, deletions and probe.
+    pub(crate) clients: [Client; 4],
     /// The client that signs for the outside, when that is another.
     pub(crate) public: Option<Client>,
     pub(crate) raw: Option<Raw>,
@@ -33,11 +33,12 @@ pub(crate) struct Plan {
 impl Plan {
     /// Opens the store.
     pub(crate) async fn open(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        let [control, data, probing] = self.clients;
+        let [control, data, deletion, probing] = self.clients;
         let mut bucket = Bucket {
             name: self.section,
             control,
             data,
+            deletion,
             public: self.public,
             raw: self.raw,
             keys: self.keys,
@@ -66,8 +67,8 @@ pub(crate) fn keys(section: &str, root: Option<&str>) -> Result<Keys, BuildError
 /// One client for each purpose.
 pub(crate) fn clients(
     mut build: impl FnMut(Purpose) -> Result<Client, BuildError>,
-) -> Result<[Client; 3], BuildError> {
-    Ok([build(Purpose::Control)?, build(Purpose::Data)?, build(Purpose::Probe)?])
+) -> Result<[Client; 4], BuildError> {
+    Ok([build(Purpose::Control)?, build(Purpose::Data)?, build(Purpose::Deletion)?, build(Purpose::Probe)?])
 }
 
 /// An HTTP client for requests that are signed here.

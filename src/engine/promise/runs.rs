@@ -1,0 +1,234 @@
+//! `Runs`: what one process has seen of the runs of collectors in its store.
+//!
+//! A run is believed to go on for [`LOCK`] after its last sign of life was *first seen here*, by the clock that never jumps: that
+//! asks nothing of the clocks of different machines. Each file has a name of its own and is written once, so every new name is a
+//! sign of life. What a run was about to delete is pending for [`AFTERLIFE`] longer.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::notice::{Batch, Doomed};
+use crate::layout::Entry;
+use crate::run_id::RunId;
+
+/// How long a collector is believed to be alive without a sign of life.
+pub(crate) const LOCK: Duration = Duration::from_secs(120);
+
+/// How long after that a deletion may still be carried out which the collector has sent: TCP delivers bytes up to so late.
+pub(crate) const AFTERLIFE: Duration = Duration::from_secs(15 * 60);
+
+/// By how much the clock of this machine may be ahead of the store's, when files are forgotten that were here before the process.
+const TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A file that a collector has written down, and when.
+pub(crate) type Sign = (Entry, SystemTime);
+
+/// What is known of the runs whose files were in the store at the last look.
+#[derive(Debug, Default)]
+pub(super) struct Runs(HashMap<Option<RunId>, Run>);
+
+#[derive(Debug)]
+struct Run {
+    signs: HashSet<Sign>,
+    /// When the newest sign was first seen.
+    heard: Instant,
+    /// What it takes for young; unknown until its notice was read.
+    grace: Option<Duration>,
+    /// Those of its batches that were read.
+    batches: HashMap<Sign, Arc<Batch>>,
+}
+
+/// What a registry must reckon with, as one listing shows it.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    /// The shortest grace of the runs that matter, as far as it is known; `None` when no run matters.
+    pub(super) grace: Option<Duration>,
+    pub(super) doomed: Doomed,
+    /// What is to be read for the rest of it.
+    pub(super) unread: Vec<Unread>,
+}
+
+/// A file that is to be read.
+#[derive(Clone, Debug)]
+pub(super) enum Unread {
+    Notice(Sign),
+    Batch(Sign),
+}
+
+impl View {
+    /// Takes in that a run takes so much for young.
+    pub(super) fn add_grace(&mut self, grace: Duration) {
+        self.grace = Some(self.grace.map_or(grace, |other| other.min(grace)));
+    }
+}
+
+/// Which run a file is of; none where the collector is of an earlier version, of which one runs at a time. `None` for files that
+/// are no signs.
+fn run_of(entry: &Entry) -> Option<Option<RunId>> {
+    match entry {
+        Entry::CollectionNotice(run, _) | Entry::CollectionPending(run, _) => Some(Some(*run)),
+        Entry::CollectionDoomed | Entry::CollectionRun => Some(None),
+        _ => None,
+    }
+}
+
+fn is_batch(entry: &Entry) -> bool {
+    matches!(entry, Entry::CollectionDoomed | Entry::CollectionPending(..))
+}
+
+impl Run {
+    fn goes_on(&self) -> bool {
+        self.heard.elapsed() < LOCK
+    }
+
+    fn is_remembered(&self) -> bool {
+        self.heard.elapsed() < LOCK + AFTERLIFE
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &Sign> {
+        self.signs.iter().filter(|(entry, _)| self.is_remembered() && is_batch(entry))
+    }
+
+    /// Whether a registry must reckon with it.
+    fn matters(&self) -> bool {
+        self.goes_on() || self.pending().next().is_some()
+    }
+}
+
+impl Runs {
+    /// Takes over what is in the store now, and tells what it means.
+    ///
+    /// Everything in the answer is of this one listing, since one that began earlier may be taken over later.
+    pub(super) fn see(&mut self, signs: Vec<Sign>, now: SystemTime) -> View {
+        let mut seen: HashMap<Option<RunId>, HashSet<Sign>> = HashMap::new();
+        for sign in signs {
+            if let Some(run) = run_of(&sign.0) {
+                seen.entry(run).or_default().insert(sign);
+            }
+        }
+        // Left by a run of long ago. The newest file counts: a batch may be published for as long as a walk takes.
+        let forgotten = now.checked_sub(LOCK + AFTERLIFE + TOLERANCE).unwrap_or(SystemTime::UNIX_EPOCH);
+        seen.retain(|_, signs| signs.iter().any(|(_, modified)| *modified > forgotten));
+        self.0.retain(|run, _| seen.contains_key(run));
+        for (id, signs) in seen {
+            let run = self.0.entry(id).or_insert_with(|| Run {
+                signs: HashSet::new(),
+                heard: Instant::now(),
+                grace: None,
+                batches: HashMap::new(),
+            });
+            if signs.iter().any(|sign| !run.signs.contains(sign)) {
+                run.heard = Instant::now();
+            }
+            run.batches.retain(|sign, _| signs.contains(sign));
+            run.signs = signs;
+        }
+        self.view()
+    }
+
+    fn view(&self) -> View {
+        let mut view = View::default();
+        for run in self.0.values().filter(|run| run.matters()) {
+            for sign in run.pending() {
+                match run.batches.get(sign) {
+                    Some(batch) => view.doomed.add(batch.clone()),
+                    None => view.unread.push(Unread::Batch(sign.clone())),
+                }
+            }
+            let notices = run.signs.iter().filter(|(entry, _)| !is_batch(entry));
+            match (run.grace, notices.max_by_key(|sign| sign.1)) {
+                (Some(grace), _) => view.add_grace(grace),
+                (None, Some(notice)) => view.unread.push(Unread::Notice(notice.clone())),
+                // A run of which nothing is left but what it was about to delete.
+                (None, None) => view.add_grace(Duration::ZERO),
+            }
+        }
+        view
+    }
+
+    /// Notes what a run takes for young.
+    pub(super) fn note_grace(&mut self, sign: &Sign, grace: Duration) {
+        if let Some(run) = run_of(&sign.0).and_then(|run| self.0.get_mut(&run)) {
+            run.grace = Some(grace);
+        }
+    }
+
+    /// Notes what a run is about to delete.
+    pub(super) fn note_batch(&mut self, sign: Sign, batch: Arc<Batch>) {
+        // A name that is used again, as by earlier versions, is read again.
+        if sign.0 == Entry::CollectionDoomed {
+            return;
+        }
+        if let Some(run) = run_of(&sign.0).and_then(|run| self.0.get_mut(&run)) {
+            run.batches.insert(sign, batch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(run: RunId, number: u64) -> Sign {
+        (Entry::CollectionNotice(run, number), SystemTime::now())
+    }
+
+    async fn after(time: Duration) {
+        tokio::time::advance(time).await;
+    }
+
+    /// Whether anything matters of what is in the store.
+    fn matters(runs: &mut Runs, signs: &[Sign], now: SystemTime) -> bool {
+        let view = runs.see(signs.to_vec(), now);
+        view.grace.is_some() || !view.unread.is_empty()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_goes_on_while_there_are_new_signs_of_it() {
+        let (mut runs, run, now) = (Runs::default(), RunId::random(), SystemTime::now());
+        let (first, second) = (notice(run, 0), notice(run, 1));
+        assert!(matters(&mut runs, std::slice::from_ref(&first), now));
+        after(LOCK - Duration::from_secs(1)).await;
+        assert!(matters(&mut runs, &[first, second.clone()], now));
+        after(LOCK - Duration::from_secs(1)).await;
+        assert!(matters(&mut runs, std::slice::from_ref(&second), now));
+        after(Duration::from_secs(1)).await;
+        assert!(!matters(&mut runs, &[second], now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_dead_run_was_about_to_delete_is_pending_for_longer() {
+        let (mut runs, run, now) = (Runs::default(), RunId::random(), SystemTime::now());
+        let signs = [notice(run, 0), (Entry::CollectionPending(run, 7), now)];
+        assert_eq!(runs.see(signs.to_vec(), now).unread.len(), 2);
+        runs.note_batch(signs[1].clone(), Arc::default());
+        runs.note_grace(&signs[0], Duration::from_secs(5));
+        after(LOCK + AFTERLIFE - Duration::from_secs(1)).await;
+        let view = runs.see(signs.to_vec(), now);
+        assert_eq!((view.grace, view.unread.len()), (Some(Duration::from_secs(5)), 0));
+        after(Duration::from_secs(1)).await;
+        assert!(!matters(&mut runs, &signs, now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_of_long_ago_mean_nothing() {
+        let (mut runs, run, now) = (Runs::default(), RunId::random(), SystemTime::now());
+        let signs = [notice(run, 0), (Entry::CollectionRun, now)];
+        assert!(!matters(&mut runs, &signs, now + 2 * TOLERANCE));
+        // A clock that is an hour ahead is no reason to forget.
+        assert!(matters(&mut runs, &signs, now + Duration::from_secs(3600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_earlier_versions_use_again_is_read_each_time() {
+        let (mut runs, now) = (Runs::default(), SystemTime::now());
+        let doomed = (Entry::CollectionDoomed, now);
+        for _ in 0..2 {
+            assert_eq!(runs.see(vec![doomed.clone()], now).unread.len(), 1);
+            runs.note_batch(doomed.clone(), Arc::default());
+        }
+    }
+}
