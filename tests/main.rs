@@ -13,3 +13,4 @@ mod http;
 mod serve;
 mod support;
 mod tidy;
+mod uploads;

@@ -21,9 +21,9 @@ fn main() -> ExitCode {
 #[derive(Clone, Debug, Default)]
 struct TinyDriver(Arc<Mutex<Files>>);
 
-/// What is published, and what is staged.
+/// What is published, and what is staged, with what is noted of it.
 #[derive(Debug, Default)]
-struct Files(BTreeMap<DriverPath, (Bytes, SystemTime)>, BTreeMap<DriverPath, Vec<u8>>);
+struct Files(BTreeMap<DriverPath, (Bytes, SystemTime)>, BTreeMap<DriverPath, (Vec<u8>, Bytes)>);
 
 impl TinyDriver {
     fn files<T>(&self, look: impl FnOnce(&mut Files) -> T) -> T {
@@ -72,16 +72,13 @@ impl StorageDriver for TinyDriver {
         let staged = self.files(|files| match mode {
             WriteMode::Create(_) => {
                 files.1.remove(path);
-                Some(Vec::new())
+                Some((Vec::new(), Bytes::new()))
             }
             WriteMode::Append => files.1.get(path).cloned(),
         });
         let missing = || DriverError::new(ErrorKind::NotFound, self.name(), Operation::Writer, path);
-        Ok(Box::new(TinyWriter {
-            driver: self.clone(),
-            path: path.clone(),
-            bytes: staged.ok_or_else(missing)?,
-        }))
+        let (bytes, note) = staged.ok_or_else(missing)?;
+        Ok(Box::new(TinyWriter { driver: self.clone(), path: path.clone(), bytes, note }))
     }
 
     async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
@@ -168,6 +165,7 @@ struct TinyWriter {
     driver: TinyDriver,
     path: DriverPath,
     bytes: Vec<u8>,
+    note: Bytes,
 }
 
 #[async_trait]
@@ -176,15 +174,19 @@ impl FileWriter for TinyWriter {
         self.bytes.len() as u64
     }
 
+    fn note(&self) -> Option<Bytes> {
+        (!self.note.is_empty()).then(|| self.note.clone())
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         self.bytes.extend_from_slice(&chunk);
         Ok(())
     }
 
-    async fn close(self: Box<Self>) -> Result<u64> {
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
         let size = self.size();
-        let Self { driver, path, bytes } = *self;
-        driver.files(|files| files.1.insert(path, bytes));
+        let Self { driver, path, bytes, .. } = *self;
+        driver.files(|files| files.1.insert(path, (bytes, note)));
         Ok(size)
     }
 
@@ -197,5 +199,9 @@ impl FileWriter for TinyWriter {
     async fn cancel(self: Box<Self>) -> Result<()> {
         self.driver.files(|files| files.1.remove(&self.path));
         Ok(())
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        Ok(()) // What was written is with the writer until it is closed.
     }
 }

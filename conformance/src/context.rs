@@ -175,7 +175,7 @@ impl Context {
     pub(crate) async fn stage(&self, at: &str, content: impl Into<Bytes>) -> Result<u64, Failed> {
         let mut writer = self.writer(at).await?;
         writer.write(content.into()).await?;
-        Ok(writer.close().await?)
+        Ok(writer.close(Bytes::new()).await?)
     }
 
     /// Writes `content` through a writer at `at`, in pieces of `piece` bytes, and commits it to `to`.

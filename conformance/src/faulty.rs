@@ -233,8 +233,12 @@ impl FileWriter for FaultyWriter {
         self.plan.attempt(self.driver, Operation::Write, &self.path, self.inner.write(chunk)).await
     }
 
-    async fn close(self: Box<Self>) -> Result<u64> {
-        self.plan.attempt(self.driver, Operation::Close, &self.path, self.inner.close()).await
+    fn note(&self) -> Option<Bytes> {
+        self.inner.note()
+    }
+
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
+        self.plan.attempt(self.driver, Operation::Close, &self.path, self.inner.close(note)).await
     }
 
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
@@ -243,6 +247,10 @@ impl FileWriter for FaultyWriter {
 
     async fn cancel(self: Box<Self>) -> Result<()> {
         self.plan.attempt(self.driver, Operation::Cancel, &self.path, self.inner.cancel()).await
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        self.plan.attempt(self.driver, Operation::Revert, &self.path, self.inner.revert()).await
     }
 }
 

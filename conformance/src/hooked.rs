@@ -153,9 +153,13 @@ impl<H: Hook> FileWriter for HookedWriter<H> {
         self.inner.write(chunk).await
     }
 
-    async fn close(self: Box<Self>) -> Result<u64> {
+    fn note(&self) -> Option<Bytes> {
+        self.inner.note()
+    }
+
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
         self.hook.before(Operation::Close, &self.path).await?;
-        self.inner.close().await
+        self.inner.close(note).await
     }
 
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
@@ -166,5 +170,10 @@ impl<H: Hook> FileWriter for HookedWriter<H> {
     async fn cancel(self: Box<Self>) -> Result<()> {
         self.hook.before(Operation::Cancel, &self.path).await?;
         self.inner.cancel().await
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        self.hook.before(Operation::Revert, &self.path).await?;
+        self.inner.revert().await
     }
 }

@@ -237,7 +237,11 @@ impl LinkedBlobs {
                     return Ok(look);
                 }
             }
-            hold.wait(canonical).await?;
+            // The link goes with the batch. Only when that is gone is there a point in writing it again.
+            while self.promises().look(self.driver()).await?.doomed.has_blob(&self.repository.name, canonical)
+            {
+                hold.wait(canonical).await?;
+            }
         }
     }
 

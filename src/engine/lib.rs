@@ -38,8 +38,10 @@ mod staged;
 mod tag_removal;
 mod tag_store;
 mod upload;
+mod upload_end;
 mod upload_hash;
 mod upload_id;
+mod upload_note;
 mod validation;
 
 pub use blob_store::{BlobInfo, LinkedBlobs, MountOutcome};

@@ -88,7 +88,6 @@ impl Registry {
     ) -> Result<Option<u64>> {
         // While it is held here, no request of this process can take it up again.
         let Ok(mut claim) = self.inner.sessions.claim(id, Purpose::Look).await else { return Ok(None) };
-        let remembered = claim.remembered.take();
         let directory = layout::upload(name, id);
         let started = self.started_at(name, id).await?;
         let (mut bytes, mut youngest) = (0, started);
@@ -104,12 +103,10 @@ impl Registry {
             return Ok(None);
         };
         if youngest >= options.older_than {
-            claim.remembered = remembered;
             return Ok(None);
         }
-        if options.dry_run {
-            claim.remembered = remembered;
-        } else {
+        if !options.dry_run {
+            claim.forget_begun();
             self.driver().delete_tree(&directory).await?;
         }
         Ok(Some(bytes))
@@ -122,7 +119,10 @@ impl Registry {
     async fn date_hidden(&self, name: &RepositoryName, id: &UploadId) -> Result<()> {
         let staged = Entry::UploadData(name.clone(), id.clone()).path();
         match self.driver().writer(&staged, WriteMode::Append).await {
-            Ok(writer) => drop(writer.close().await?),
+            Ok(writer) => {
+                let note = writer.note().unwrap_or_default();
+                writer.close(note).await?;
+            }
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error.into()),
         }

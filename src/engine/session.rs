@@ -1,15 +1,16 @@
-//! `Sessions`: what this process remembers of uploads between their requests.
+//! `Sessions`: which uploads this process is at, and which it has begun a moment ago.
 //!
-//! It is a convenience and a turnstile, never the truth: a running hash that is not here is found in the store or made anew,
-//! and the lock keeps two requests of this process apart (drivers keep processes apart).
+//! It is a turnstile and a convenience, never the truth: the lock keeps two requests of this process apart (drivers keep
+//! processes apart), and what an upload is, is asked of the store.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use sampan_driver::DriverPath;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::upload_hash::UploadHash;
 use crate::upload_id::UploadId;
 use crate::{Error, Result};
 
@@ -31,23 +32,26 @@ pub(crate) enum Purpose {
     Write,
 }
 
-/// What is remembered of an upload at rest.
-#[derive(Debug)]
-pub(crate) struct Remembered {
-    /// The running hash.
-    pub(crate) hash: UploadHash,
-    /// The files that lie beside the staged one; `None` when another process may have written some.
-    pub(crate) beside: Option<Vec<DriverPath>>,
-}
-
 #[derive(Debug)]
 enum Slot {
     Held(Purpose),
-    Resting(Box<Remembered>),
+    /// At rest since it was begun.
+    Begun(Begun),
 }
 
-/// More uploads at rest than this, and their hashes are left to the store.
-const MAX_RESTING: usize = 10_000;
+/// When and where an upload was begun.
+#[derive(Debug)]
+struct Begun {
+    at: Instant,
+    /// The file that tells so: an upload belongs to its repository.
+    started: DriverPath,
+}
+
+/// More uploads that have just begun than this, and the store is asked whether they have.
+const MAX_BEGUN: usize = 10_000;
+
+/// For so long it is believed that an upload which this process has begun is there. Another process may end or lose it.
+const FRESH: Duration = Duration::from_secs(5);
 
 impl Sessions {
     /// Takes hold of an upload for one request.
@@ -62,10 +66,10 @@ impl Sessions {
         }
     }
 
-    /// `None` while somebody looks at the upload.
+    /// `None` while another request looks at the upload.
     fn try_claim(&self, id: &UploadId, purpose: Purpose) -> Result<Option<Claim<'_>>> {
         let mut slots = self.lock();
-        let remembered = match slots.remove(id) {
+        let begun = match slots.remove(id) {
             Some(Slot::Held(held)) => {
                 slots.insert(id.clone(), Slot::Held(held));
                 return match held {
@@ -73,11 +77,11 @@ impl Sessions {
                     Purpose::Write => Err(Error::UploadBusy(id.clone())),
                 };
             }
-            Some(Slot::Resting(remembered)) => Some(*remembered),
+            Some(Slot::Begun(begun)) => Some(begun),
             None => None,
         };
         slots.insert(id.clone(), Slot::Held(purpose));
-        Ok(Some(Claim { sessions: self, id: id.clone(), remembered, purpose }))
+        Ok(Some(Claim { sessions: self, id: id.clone(), begun, purpose }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Slot>> {
@@ -90,20 +94,37 @@ impl Sessions {
 pub(crate) struct Claim<'a> {
     sessions: &'a Sessions,
     id: UploadId,
-    /// What is known of the upload. What stands here at the end is remembered.
-    pub(crate) remembered: Option<Remembered>,
+    /// When this process began the upload, if it has no bytes yet. What is here at the end is remembered for a moment.
+    begun: Option<Begun>,
     purpose: Purpose,
+}
+
+impl Claim<'_> {
+    /// Notes that the upload was begun now, by writing `started`.
+    pub(crate) fn note_begun(&mut self, started: DriverPath) {
+        self.begun = Some(Begun { at: Instant::now(), started });
+    }
+
+    /// Whether this process wrote `started` a moment ago.
+    pub(crate) fn is_fresh(&self, started: &DriverPath) -> bool {
+        self.begun.as_ref().is_some_and(|begun| begun.at.elapsed() < FRESH && begun.started == *started)
+    }
+
+    /// Forgets that this process began the upload: there are bytes now, or it is over.
+    pub(crate) fn forget_begun(&mut self) {
+        self.begun = None;
+    }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut slots = self.sessions.lock();
-        match self.remembered.take() {
-            Some(remembered) => {
-                if slots.len() >= MAX_RESTING {
+        match self.begun.take().filter(|begun| begun.at.elapsed() < FRESH) {
+            Some(begun) => {
+                if slots.len() >= MAX_BEGUN {
                     slots.retain(|_, slot| matches!(slot, Slot::Held(_)));
                 }
-                slots.insert(self.id.clone(), Slot::Resting(Box::new(remembered)));
+                slots.insert(self.id.clone(), Slot::Begun(begun));
             }
             None => {
                 slots.remove(&self.id);

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use futures::StreamExt;
-use sampan_driver::{DriverPath, FileWriter};
+use sampan_driver::FileWriter;
 
 use crate::upload_hash::UploadHash;
+use crate::upload_note::UploadNote;
 use crate::{Body, ChunkRange, Error, Result};
 
 /// The open file of an upload, and its running hash unless that was lost.
@@ -12,17 +13,25 @@ use crate::{Body, ChunkRange, Error, Result};
 pub(crate) struct Staged {
     pub(crate) writer: Box<dyn FileWriter>,
     pub(crate) hash: Option<UploadHash>,
-    /// The files that lie beside it; `None` when they are not known.
-    pub(crate) beside: Option<Vec<DriverPath>>,
+    /// Whether it is known that only the time of its beginning lies beside it.
+    pub(crate) is_alone: bool,
+    /// How many bytes were there before this request.
+    pub(crate) opened_bytes: u64,
 }
 
 impl Staged {
-    pub(crate) fn new(
-        writer: Box<dyn FileWriter>,
-        hash: Option<UploadHash>,
-        beside: Option<Vec<DriverPath>>,
-    ) -> Self {
-        Self { writer, hash, beside }
+    pub(crate) fn new(writer: Box<dyn FileWriter>, hash: Option<UploadHash>, is_alone: bool) -> Self {
+        let opened_bytes = writer.size();
+        Self { writer, hash, is_alone, opened_bytes }
+    }
+
+    /// Keeps the bytes until the next request, with their running hash. Tells how many there are.
+    pub(crate) async fn close(self) -> sampan_driver::Result<u64> {
+        let Self { writer, hash, is_alone, .. } = self;
+        let size = writer.size();
+        let hash = hash.filter(|hash| hash.offset() == size);
+        let note = hash.map(|hash| UploadNote { hash, is_alone }.to_bytes());
+        writer.close(note.unwrap_or_default()).await
     }
 
     /// Takes in a body. After an error the file has what came before it.

@@ -27,6 +27,8 @@ pub(crate) enum Oddity {
     Redirects(Url),
     /// Looking at a file panics.
     Panics,
+    /// Every end of a writer but `close` fails, and what was staged is gone: the disk did not take it.
+    LosesStaged,
 }
 
 /// A store in memory that misbehaves once it is told to.
@@ -44,6 +46,11 @@ impl OddDriver {
     /// From now on.
     pub(crate) fn be(&self, oddity: Oddity) {
         *self.oddity.lock().unwrap() = Some(oddity);
+    }
+
+    /// From now on it is a good one.
+    pub(crate) fn behave(&self) {
+        *self.oddity.lock().unwrap() = None;
     }
 
     fn oddity(&self) -> Option<Oddity> {
@@ -101,7 +108,11 @@ impl StorageDriver for OddDriver {
 
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
         self.check(Operation::Writer, path)?;
-        self.inner.writer(path, mode).await
+        let inner = self.inner.writer(path, mode).await?;
+        match self.oddity() {
+            Some(Oddity::LosesStaged) => Ok(Box::new(LosingWriter(inner))),
+            _ => Ok(inner),
+        }
     }
 
     async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
@@ -157,5 +168,41 @@ impl StorageDriver for OddDriver {
             Some(Oddity::Redirects(url)) => Ok(Some(url)),
             _ => self.inner.redirect_url(path, request).await,
         }
+    }
+}
+
+#[derive(Debug)]
+struct LosingWriter(Box<dyn FileWriter>);
+
+#[async_trait]
+impl FileWriter for LosingWriter {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn note(&self) -> Option<Bytes> {
+        self.0.note()
+    }
+
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.0.write(chunk).await
+    }
+
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
+        self.0.close(note).await
+    }
+
+    async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
+        self.0.cancel().await?;
+        Err(DriverError::new(ErrorKind::Other, "odd", Operation::Commit, to))
+    }
+
+    async fn cancel(self: Box<Self>) -> Result<()> {
+        self.0.cancel().await?;
+        Err(DriverError::new(ErrorKind::Other, "odd", Operation::Cancel, &DriverPath::root()))
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        self.cancel().await
     }
 }

@@ -148,7 +148,7 @@ async fn all_of_nothing_is_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/file", b"content").await
 }
 
-/// C15, as far as it can be seen without a power failure: of what is there, was there, and never was.
+/// C17, as far as it can be seen without a power failure: of what is there, was there, and never was.
 async fn syncing_deletions_deletes_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.fill(&["/dir/a/file", "/dir/b/file", "/other/file"]).await?;
     ctx.driver().sync_deletions(&[]).await?;
@@ -168,7 +168,7 @@ async fn syncing_deletions_deletes_nothing(ctx: Context) -> Result<(), Failed> {
     equal(ctx.walk("/", None).await?, ["/dir/b/file", "/other/file"], "what is left")
 }
 
-/// C16.
+/// C18.
 async fn all_begins_nothing_too_late(ctx: Context) -> Result<(), Failed> {
     let files = ["/d/one", "/d/two", "/e/three"];
     ctx.fill(&files).await?;
@@ -184,7 +184,7 @@ async fn all_begins_nothing_too_late(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// C16. More files than any store takes in one request, and a deadline that passes when it was asked for the first time.
+/// C18. More files than any store takes in one request, and a deadline that passes when it was asked for the first time.
 async fn all_asks_for_the_deadline_again(ctx: Context) -> Result<(), Failed> {
     let files: Vec<String> = (0..2_400).map(|index| format!("/d/{}/{index}", index % 7)).collect();
     ctx.fill(&files).await?;

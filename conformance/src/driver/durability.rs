@@ -3,6 +3,7 @@
 //! Each act happens in another process, which dies by `abort` right behind the acknowledgement: nothing is dropped and nothing
 //! flushed at its end. A power failure is another matter, which no test of this kind can see.
 
+use bytes::Bytes;
 use sampan_driver::PutMode;
 
 use crate::data::{bytes, path};
@@ -29,7 +30,7 @@ pub(crate) async fn act(name: &str, ctx: &Context) -> Result<(), Failed> {
             ctx.stage("/staged/data", bytes(1, 300_000).slice(..1000)).await?;
             let mut writer = ctx.appender("/staged/data").await?;
             writer.write(bytes(1, 300_000).slice(1000..)).await?;
-            writer.close().await?;
+            writer.close(Bytes::new()).await?;
             Ok(())
         }
         "rename" => {

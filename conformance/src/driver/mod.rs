@@ -16,6 +16,7 @@ mod walk;
 mod watch;
 mod writer;
 mod writer_loss;
+mod writer_note;
 
 use crate::Clause;
 
@@ -26,6 +27,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     reader::CLAUSES,
     writer::CLAUSES,
     writer_loss::CLAUSES,
+    writer_note::CLAUSES,
     list::CLAUSES,
     rename::CLAUSES,
     delete::CLAUSES,

@@ -37,7 +37,7 @@ async fn nothing_appears_before_commit(ctx: Context) -> Result<(), Failed> {
             writer.write(content.slice_ref(piece)).await?;
             ctx.lacks(&target).await?;
         }
-        writer.close().await?;
+        writer.close(Bytes::new()).await?;
         ctx.lacks(&target).await?;
         let mut writer = ctx.appender("/staged/data").await?;
         writer.write(content.clone()).await?;
@@ -84,10 +84,14 @@ async fn zero_bytes_are_a_file(ctx: Context) -> Result<(), Failed> {
 }
 
 async fn zero_bytes_can_be_appended_to(ctx: Context) -> Result<(), Failed> {
-    equal(ctx.writer("/staged/data").await?.close().await?, 0, "the size of a file closed at once")?;
+    equal(
+        ctx.writer("/staged/data").await?.close(Bytes::new()).await?,
+        0,
+        "the size of a file closed at once",
+    )?;
     let writer = ctx.appender("/staged/data").await?;
     equal(writer.size(), 0, "the size when appending to nothing")?;
-    equal(writer.close().await?, 0, "the size of a file closed at once again")?;
+    equal(writer.close(Bytes::new()).await?, 0, "the size of a file closed at once again")?;
     let mut writer = ctx.appender("/staged/data").await?;
     let content = bytes(1, 32);
     writer.write(content.clone()).await?;
@@ -128,7 +132,7 @@ async fn append_survives_reopen(ctx: Context) -> Result<(), Failed> {
             equal(writer.size(), size, "the size after reopening")?;
             writer.write(content.slice_ref(more)).await?;
             size += more.len() as u64;
-            equal(writer.close().await?, size, "the size after closing again")?;
+            equal(writer.close(Bytes::new()).await?, size, "the size after closing again")?;
         }
         ctx = ctx.restart().await?;
         let writer = ctx.appender("/staged/data").await?;
@@ -155,7 +159,7 @@ async fn create_drops_what_was_staged(ctx: Context) -> Result<(), Failed> {
     equal(writer.size(), 0, "the size of a new beginning")?;
     let content = bytes(2, 10);
     writer.write(content.clone()).await?;
-    equal(writer.close().await?, 10, "the size of what was begun anew")?;
+    equal(writer.close(Bytes::new()).await?, 10, "the size of what was begun anew")?;
     ctx.appender("/staged/data").await?.commit(&path("/blobs/data")).await?;
     ctx.holds("/blobs/data", &content).await
 }

@@ -35,11 +35,36 @@ async fn pushing_a_blob_by_an_alias(ctx: Context) -> Result<(), Failed> {
     crash_everywhere(&ctx, |_| nothing(), run, |client| holds_blob(client, content.clone())).await
 }
 
-/// The upload was begun by a process that is no more, with and without a hash state.
+/// The client sends its last request again as it was. It may be told that the upload is unknown, but not that it is wrong.
+async fn ending_an_upload_twice(ctx: Context) -> Result<(), Failed> {
+    for (sent, size) in
+        [(30_000, 30_000), (SIZE_WITH_PARTS, SIZE_WITH_PARTS), (0, 30_000), (0, SIZE_WITH_PARTS)]
+    {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let (id, content) = (UploadId::random(), bytes(1, size));
+            let before = |client| begin_upload(client, id.clone(), content.slice(..sent));
+            let digest = Digest::of(algorithm, &content);
+            let run = |client: Client| {
+                let (id, content, digest) = (id.clone(), content.clone(), digest.clone());
+                async move {
+                    let last = body([content.slice(sent..)]);
+                    match client.repository("image").uploads().finish(&id, None, last, &digest).await {
+                        Err(Error::UploadUnknown(_)) => client.push_blob("image", &content).await.map(drop),
+                        finished => finished.map(drop),
+                    }
+                }
+            };
+            crash_everywhere(&ctx, before, run, |client| holds_blob(client, content.clone())).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The upload was begun by a process that is no more, small and large.
 async fn resuming_an_upload(ctx: Context) -> Result<(), Failed> {
-    for size in [30_000, SIZE_WITH_HASH_STATE] {
+    for size in [30_000, SIZE_WITH_PARTS] {
         let (id, content) = (UploadId::random(), bytes(1, size));
-        let before = |client| begin_upload(client, id.clone(), content.clone());
+        let before = |client| begin_upload(client, id.clone(), content.slice(..content.len() / 2));
         let run = |client: Client| {
             let (id, content) = (id.clone(), content.clone());
             async move { client.resume("image", &id, &content).await.map(drop) }
@@ -51,8 +76,8 @@ async fn resuming_an_upload(ctx: Context) -> Result<(), Failed> {
 
 /// Each chunk is asked for and sent by itself.
 async fn sending_chunks(ctx: Context) -> Result<(), Failed> {
-    let (id, content) = (UploadId::random(), bytes(1, SIZE_WITH_HASH_STATE));
-    let before = |client| begin_upload(client, id.clone(), content.clone());
+    let (id, content) = (UploadId::random(), bytes(1, SIZE_WITH_PARTS));
+    let before = |client| begin_upload(client, id.clone(), content.slice(..content.len() / 2));
     let run = |client: Client| {
         let (id, content) = (id.clone(), content.clone());
         async move {
@@ -71,8 +96,8 @@ async fn sending_chunks(ctx: Context) -> Result<(), Failed> {
 }
 
 async fn cancelling_an_upload(ctx: Context) -> Result<(), Failed> {
-    let (id, content) = (UploadId::random(), bytes(1, SIZE_WITH_HASH_STATE));
-    let before = |client| begin_upload(client, id.clone(), content.clone());
+    let (id, content) = (UploadId::random(), bytes(1, SIZE_WITH_PARTS));
+    let before = |client| begin_upload(client, id.clone(), content.slice(..content.len() / 2));
     let run = |client: Client| {
         let id = id.clone();
         async move { unless_unknown(client.repository("image").uploads().cancel(&id).await) }
@@ -306,8 +331,8 @@ async fn nothing() -> Result<(), Error> {
     Ok(())
 }
 
-/// Begins the upload `id` and sends the first half of `content`.
-async fn begin_upload(client: Client, id: UploadId, content: Bytes) -> Result<(), Error> {
+/// Begins the upload `id` and sends the beginning of its content.
+async fn begin_upload(client: Client, id: UploadId, sent: Bytes) -> Result<(), Error> {
     use sampan_driver::PutMode;
     use sampan_engine::layout::Entry;
     // The name of an upload is the registry's choice; a flow needs it to be always the same.
@@ -319,7 +344,9 @@ async fn begin_upload(client: Client, id: UploadId, content: Bytes) -> Result<()
         .put_content(&Entry::UploadStartedAt(name("image"), id.clone()).path(), started, PutMode::Overwrite)
         .await?;
     uploads.cancel(&chosen).await?;
-    uploads.append(&id, None, body([content.slice(..content.len() / 2)])).await?;
+    if !sent.is_empty() {
+        uploads.append(&id, None, body([sent])).await?;
+    }
     Ok(())
 }
 
@@ -352,13 +379,14 @@ fn unless_unknown(result: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-/// Half of it is worth a hash state in the store.
-const SIZE_WITH_HASH_STATE: usize = (2 << 20) + 200_000;
+/// More than one part where parts are small.
+const SIZE_WITH_PARTS: usize = (2 << 20) + 200_000;
 
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::crash":
     pushing_a_blob,
     pushing_a_blob_by_an_alias,
     resuming_an_upload,
+    ending_an_upload_twice,
     sending_chunks,
     cancelling_an_upload,
     mounting_a_blob,

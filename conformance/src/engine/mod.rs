@@ -11,6 +11,7 @@ mod referrers;
 mod resume;
 mod store;
 mod tags;
+mod two_registries;
 
 use crate::Clause;
 
@@ -23,6 +24,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     referrers::CLAUSES,
     delete::CLAUSES,
     damaged::CLAUSES,
+    two_registries::CLAUSES,
     crash::CLAUSES,
     linearizable::CLAUSES,
 ];

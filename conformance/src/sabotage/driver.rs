@@ -174,6 +174,7 @@ impl StorageDriver for Sabotaged {
         if !self.memory.notes().unfinished.insert(path.clone()) && self.lie == Lie::DroppingLocksForEver {
             return Err(self.error(ErrorKind::Unavailable, Operation::Writer, &path));
         }
+        let appends = mode == WriteMode::Append;
         let (inner, counted) =
             self.lying_writer(&path, mode).await.map_err(|error| self.spoil_error(error))?;
         self.memory.open_writers.fetch_add(1, Ordering::SeqCst);
@@ -186,6 +187,7 @@ impl StorageDriver for Sabotaged {
             held_back,
             counted,
             writes: 0,
+            appends,
         }))
     }
 

@@ -155,9 +155,13 @@ impl FileWriter for LateWriter {
         self.inner.write(chunk).await
     }
 
-    async fn close(self: Box<Self>) -> Result<u64> {
+    fn note(&self) -> Option<Bytes> {
+        self.inner.note()
+    }
+
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
         let (size, inner) = (self.inner.size(), self.inner);
-        self.owed.add(async move { inner.close().await.map(drop) }).await;
+        self.owed.add(async move { inner.close(note).await.map(drop) }).await;
         Ok(size)
     }
 
@@ -169,5 +173,9 @@ impl FileWriter for LateWriter {
 
     async fn cancel(self: Box<Self>) -> Result<()> {
         self.inner.cancel().await
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        self.inner.revert().await
     }
 }

@@ -89,6 +89,12 @@ pub enum Lie {
     AppendCountsWhatWasLost,
     /// A path whose writer was dropped cannot be written to again.
     DroppingLocksForEver,
+    /// No note comes back.
+    ForgetsNotes,
+    /// The last note of a path comes back, whatever is staged there.
+    NotesOutliveTheirBytes,
+    /// `revert` is `close`.
+    RevertKeeps,
     /// `cancel` is `close`.
     CancelKeeps,
     /// `cancel` removes the file that was to be replaced.
@@ -277,6 +283,9 @@ const DRIVER: Bitten = &[
     (Lie::AppendCreates, &["writer::append_to_nothing_is_not_found", "errors::carry_context"]),
     (Lie::AppendCountsWhatWasLost, &["writer::append_reports_true_size"]),
     (Lie::DroppingLocksForEver, &["writer::dropping_does_not_block_the_next"]),
+    (Lie::ForgetsNotes, &["writer::a_note_comes_back_with_its_bytes"]),
+    (Lie::NotesOutliveTheirBytes, &["writer::other_bytes_have_no_note"]),
+    (Lie::RevertKeeps, &["writer::revert_leaves_what_was_closed"]),
     (Lie::CancelKeeps, &["writer::cancel_leaves_nothing"]),
     (Lie::CancelRemovesTheTarget, &["writer::cancel_spares_what_is_published"]),
     (Lie::MissingListIsNotFound, &["list::missing_is_empty"]),
@@ -424,6 +433,9 @@ const ENGINE: Bitten = &[
         &[
             "mount::a_blob_is_mounted_from_anywhere",
             "resume::of_concurrent_chunks_one_is_taken",
+            "two_registries::of_two_ends_each_publishes_what_it_hashed",
+            "crash::resuming_an_upload",
+            "crash::ending_an_upload_twice",
             "mount::an_image_of_mounted_blobs_can_be_pulled",
             "tags::one_push_may_set_many",
             "delete::nothing_is_written_in_read_only_mode",
@@ -434,15 +446,20 @@ const ENGINE: Bitten = &[
         &[
             "resume::an_upload_goes_on_in_a_new_process",
             "resume::a_broken_body_keeps_what_came",
+            "two_registries::a_hash_does_not_outlive_its_bytes",
             "delete::deletion_must_be_allowed",
         ],
     ),
-    (
-        Lie::CommitRemovesItsPath,
-        &["resume::an_upload_goes_on_without_its_hash_state", "crash::resuming_an_upload"],
-    ),
+    (Lie::RenameLeavesTheSource, &["resume::an_upload_goes_on_without_its_hash_state"]),
     (Lie::AppendStartsOver, &["resume::a_chunk_out_of_order_changes_nothing", "crash::sending_chunks"]),
-    (Lie::AppendCreates, &["resume::cancel_leaves_nothing", "resume::an_upload_is_over_when_it_is_finished"]),
+    (
+        Lie::AppendCreates,
+        &[
+            "resume::cancel_leaves_nothing",
+            "resume::an_upload_is_over_when_it_is_finished",
+            "crash::cancelling_an_upload",
+        ],
+    ),
     (Lie::ListsInOrderOfPaths, &["tags::are_listed_in_order_and_in_pages"]),
     (
         Lie::CachesForEver,
@@ -469,8 +486,9 @@ const ENGINE: Bitten = &[
             "damaged::links_can_be_deleted_and_replaced",
             "delete::an_alias_goes_with_what_it_stands_for",
             "crash::deleting_a_blob",
-            "crash::cancelling_an_upload",
             "resume::uploads_that_were_given_up_are_purged",
+            "resume::a_lost_upload_stays_lost",
+            "resume::a_hash_state_that_lies_beside_an_upload_is_not_believed",
         ],
     ),
 ];

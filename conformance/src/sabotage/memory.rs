@@ -32,6 +32,8 @@ pub(super) struct Notes {
     pub(super) begun: HashMap<DriverPath, SystemTime>,
     /// The size that a staged file had in the eyes of its last writer.
     pub(super) sizes: HashMap<DriverPath, u64>,
+    /// What was noted last of the file staged at a path.
+    pub(super) texts: HashMap<DriverPath, Bytes>,
     pub(super) cache: HashMap<DriverPath, Bytes>,
     /// The file that was published last.
     pub(super) newest: Option<DriverPath>,

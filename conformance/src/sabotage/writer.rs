@@ -20,6 +20,7 @@ pub(super) struct SabotagedWriter {
     /// Bytes that are counted, though the inner writer does not have them.
     pub(super) counted: u64,
     pub(super) writes: u64,
+    pub(super) appends: bool,
 }
 
 impl SabotagedWriter {
@@ -84,15 +85,28 @@ impl FileWriter for SabotagedWriter {
         written
     }
 
-    async fn close(mut self: Box<Self>) -> Result<u64> {
+    fn note(&self) -> Option<Bytes> {
+        match self.driver.lie {
+            Lie::ForgetsNotes => None,
+            Lie::NotesOutliveTheirBytes if self.appends => {
+                self.driver.memory.notes().texts.get(&self.path).cloned()
+            }
+            _ => self.inner.note(),
+        }
+    }
+
+    async fn close(mut self: Box<Self>, note: Bytes) -> Result<u64> {
         self.end();
         let size = self.size();
+        if !note.is_empty() {
+            self.driver.memory.notes().texts.insert(self.path.clone(), note.clone());
+        }
         match self.driver.lie {
             Lie::CloseSkipsEmpty if size == 0 => self.inner.cancel().await?,
-            Lie::ForgetsTailOnClose => _ = self.inner.close().await?,
+            Lie::ForgetsTailOnClose => _ = self.inner.close(note).await?,
             _ => {
                 self.give_held_back().await?;
-                self.inner.close().await?;
+                self.inner.close(note).await?;
             }
         }
         Ok(size)
@@ -132,12 +146,23 @@ impl FileWriter for SabotagedWriter {
     async fn cancel(self: Box<Self>) -> Result<()> {
         self.end();
         match (self.driver.lie, &self.hint.target) {
-            (Lie::CancelKeeps, _) => self.inner.close().await.map(drop),
+            (Lie::CancelKeeps, _) => self.inner.close(Bytes::new()).await.map(drop),
             (Lie::CancelRemovesTheTarget, Some(target)) => {
                 self.driver.inner.delete(target).await?;
                 self.inner.cancel().await
             }
             _ => self.inner.cancel().await,
+        }
+    }
+
+    async fn revert(mut self: Box<Self>) -> Result<()> {
+        self.end();
+        match self.driver.lie {
+            Lie::RevertKeeps => {
+                self.give_held_back().await?;
+                self.inner.close(Bytes::new()).await.map(drop)
+            }
+            _ => self.inner.revert().await,
         }
     }
 }

@@ -65,7 +65,7 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
     ///
     /// Nothing is removed that begins after `until`: such a path gets `TooLate`. A file that comes back with `Ok` is gone, and no
     /// request for it is under way any more; after an error that is not [settled](crate::DriverError::is_settled) the store may
-    /// still remove it, at any later moment (C16).
+    /// still remove it, at any later moment (C18).
     ///
     /// A power failure may bring some of them back, until [`sync_deletions`](Self::sync_deletions) has been told of them.
     /// Where there are directories, one that holds nothing then goes, too.
@@ -75,7 +75,7 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
         until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)>;
 
-    /// Makes durable that the files `paths` are gone: no power failure brings them back afterwards (C15).
+    /// Makes durable that the files `paths` are gone: no power failure brings them back afterwards (C17).
     ///
     /// It is the barrier between deleting what refers and deleting what it refers to. It removes nothing; a path that
     /// has a file again keeps it.

@@ -20,12 +20,14 @@
 //! | C12 | what was written is at once readable, listed and walked | `walk::sees_own_writes` |
 //! | C13 | after `put_content`, `commit` or `rename`, [`modified`](FileInfo::modified) is not earlier than that call | `stat::publishing_is_a_birth` |
 //! | C14 | every error carries kind, driver, path and keeps its source | `errors::carry_context` |
-//! | C15 | after [`sync_deletions`](StorageDriver::sync_deletions) no power failure brings the files back that it names; it removes nothing itself | `delete::syncing_deletions_deletes_nothing` |
-//! | C16 | [`delete_all`](StorageDriver::delete_all) begins no deletion after its [`Deadline`]; what it answers with `Ok` is gone, and no request for it can still be carried out | `delete::all_begins_nothing_too_late`, `delete::all_asks_for_the_deadline_again` |
+//! | C15 | the [`note`](FileWriter::note) of an appended writer is what its bytes, and no others, were closed with | `writer::a_note_comes_back_with_its_bytes`, `writer::other_bytes_have_no_note` |
+//! | C16 | [`revert`](FileWriter::revert) leaves what was there before the writer | `writer::revert_leaves_what_was_closed` |
+//! | C17 | after [`sync_deletions`](StorageDriver::sync_deletions) no power failure brings the files back that it names; it removes nothing itself | `delete::syncing_deletions_deletes_nothing` |
+//! | C18 | [`delete_all`](StorageDriver::delete_all) begins no deletion after its [`Deadline`]; what it answers with `Ok` is gone, and no request for it can still be carried out | `delete::all_begins_nothing_too_late`, `delete::all_asks_for_the_deadline_again` |
 //!
 //! C13 is the footing of garbage collection: POSIX `rename` keeps the old timestamp, so an upload that rested for a day would
 //! be born old, and could be swept between its commit and the manifest that names it.
-//! C16 is what lets a collector and a registry share a store without a lock that must hold: a process that was stopped for an
+//! C18 is what lets a collector and a registry share a store without a lock that must hold: a process that was stopped for an
 //! hour deletes nothing of what was pushed meanwhile, and a deletion that may still come is known to be one.
 //! A driver must therefore not send a deletion again while an earlier request for it may be under way, and then say `Ok`.
 //! C6, C7 and C8 differ from Distribution's drivers: directories are a filesystem's private affair, and deletion that can be
@@ -62,4 +64,4 @@ pub use patience::{is_patient, patiently};
 pub use reader::{FileReader, LocalFile};
 pub use size::parse_size;
 pub use walk::walk_fallback;
-pub use writer::FileWriter;
+pub use writer::{FileWriter, MAX_NOTE_BYTES};

@@ -50,7 +50,7 @@ impl Place {
     async fn stage(&self, content: &'static str) {
         let mut writer = self.driver.writer(&path("/u/data"), create()).await.unwrap();
         writer.write(Bytes::from_static(content.as_bytes())).await.unwrap();
-        assert_eq!(writer.close().await.unwrap(), content.len() as u64);
+        assert_eq!(writer.close(bytes::Bytes::new()).await.unwrap(), content.len() as u64);
     }
 
     /// Commits what was staged before, as a request that comes again does.

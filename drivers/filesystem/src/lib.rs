@@ -42,6 +42,7 @@ mod file;
 mod inline;
 mod list;
 mod listings;
+mod notes;
 mod opened;
 mod pool;
 mod publish;

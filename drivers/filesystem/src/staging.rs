@@ -150,6 +150,20 @@ impl Staged {
         disk::sync_content(&self.file)
     }
 
+    /// Whether the file still has the name that it is staged under.
+    pub(crate) fn is_in_place(&self, store: &Store) -> Result<bool, Failure> {
+        let (parent, name) = split(&self.key)?;
+        match store.root.find_directory(parent) {
+            Err(Failure::Missing) => Ok(false),
+            directory => Ok(file::is_at(&self.file, &directory?, name)?),
+        }
+    }
+
+    /// Cuts off what comes after `size_bytes`.
+    pub(crate) fn cut(&self, size_bytes: u64) -> Result<(), Failure> {
+        Ok(rustix::fs::ftruncate(&self.file, size_bytes)?)
+    }
+
     /// Removes the file, unless its name belongs to another by now.
     pub(crate) fn remove(&self, store: &Store) -> Result<(), Failure> {
         let (parent, name) = split(&self.key)?;

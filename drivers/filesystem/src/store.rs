@@ -8,6 +8,7 @@ use sampan_driver::{DriverError, DriverPath, Operation};
 use crate::directories::Directories;
 use crate::error::Failure;
 use crate::listings::Listings;
+use crate::notes::Notes;
 use crate::pool::Pool;
 use crate::root::Root;
 use crate::sync_rule;
@@ -19,6 +20,7 @@ pub(crate) struct Store {
     pub(crate) root: Root,
     pub(crate) directories: Directories,
     pub(crate) listings: Listings,
+    pub(crate) notes: Notes,
     pub(crate) pool: Pool,
     pub(crate) trouble: Trouble,
     /// The thread that writes out what is being uploaded: one, so that uploads do not make a disk seek between them.
@@ -33,6 +35,7 @@ impl Store {
             directories: Directories::new(sync_rule::of(&root)),
             root,
             listings: Listings::default(),
+            notes: Notes::default(),
             pool: Pool::new(max_threads),
             trouble: Trouble::default(),
             syncs: Pool::new(1),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use sampan_driver::{DriverPath, FileWriter, Operation, Result, WriteMode};
 
 use crate::error::Failure;
+use crate::notes::Note;
 use crate::pool::Job;
 use crate::publish;
 use crate::staging::{self, Claim, Staged};
@@ -40,6 +41,16 @@ pub(crate) struct FilesystemWriter {
     write_out: WriteOut,
     /// A write has failed: the file ends before `size_bytes`.
     broken: bool,
+    opened: Opened,
+}
+
+/// The file as it was opened.
+#[derive(Debug)]
+struct Opened {
+    size_bytes: u64,
+    note: Option<Note>,
+    /// Nothing was there.
+    is_new: bool,
 }
 
 impl FilesystemWriter {
@@ -47,14 +58,18 @@ impl FilesystemWriter {
     pub(crate) async fn open(store: Arc<Store>, path: &DriverPath, mode: WriteMode) -> Result<Self, Failure> {
         let claim = staging::claim(&store.root, path).await?;
         let (opening, slot, target) = (Arc::clone(&store), claim.slot(), path.clone());
-        let (staged, size_bytes) = store
+        let (staged, opened) = store
             .pool
             .run(move || {
                 let staged = Staged::open(&opening, target.as_key(), &mode, slot)?;
-                let size_bytes = staged.size_bytes()?;
-                Ok((Arc::new(staged), size_bytes))
+                let note = opening.notes.take(staged.file())?;
+                let is_new = mode != WriteMode::Append;
+                let opened =
+                    Opened { size_bytes: staged.size_bytes()?, note: note.filter(|_| !is_new), is_new };
+                Ok((Arc::new(staged), opened))
             })
             .await?;
+        let size_bytes = opened.size_bytes;
         Ok(Self {
             store,
             path: path.clone(),
@@ -66,6 +81,7 @@ impl FilesystemWriter {
             under_way: None,
             write_out: WriteOut::after(size_bytes),
             broken: false,
+            opened,
         })
     }
 
@@ -116,23 +132,52 @@ impl FilesystemWriter {
         (Arc::clone(&self.staged), std::mem::take(&mut self.queue), offset)
     }
 
-    async fn flush_and_measure(&mut self) -> Result<u64, Failure> {
+    async fn flush_and_measure(&mut self, text: Bytes) -> Result<u64, Failure> {
         self.settle().await?;
         self.write_out.check()?;
-        if self.queue.is_empty() && !self.broken {
+        let is_as_opened = self.size_bytes == self.opened.size_bytes && !self.opened.is_new;
+        if is_as_opened && self.opened.note.as_ref().is_none_or(|note| note.text() == &text) {
+            match self.opened.note.take() {
+                Some(note) => self.store.notes.keep(note),
+                None if text.is_empty() => {}
+                None => return self.write_and_note(text).await,
+            }
             return Ok(self.size_bytes);
         }
+        self.write_and_note(text).await
+    }
+
+    /// Writes what is left, and notes `text` if everything is in the file then.
+    async fn write_and_note(&mut self, text: Bytes) -> Result<u64, Failure> {
+        let (store, expected) = (Arc::clone(&self.store), self.size_bytes);
         let (staged, batch, offset) = self.take_queue();
         self.store
             .pool
             .run(move || {
                 staged.write(&batch, offset)?;
-                staged.size_bytes()
+                let size_bytes = staged.size_bytes()?;
+                if size_bytes == expected
+                    && let Some(note) = Note::of(staged.file(), text)?
+                {
+                    store.notes.keep(note);
+                }
+                Ok(size_bytes)
             })
             .await
     }
 
     async fn publish(&mut self, to: &DriverPath) -> Result<(), Failure> {
+        let published = self.publish_file(to).await;
+        if published.is_err() && *to != self.path {
+            // The failure of the commit is the one to be told. Should this fail, too, the file is longer than it should be.
+            if let Err(failure) = self.restore().await {
+                tracing::debug!(path = %self.path, error = %failure, "a staged file was not cut after a failed commit");
+            }
+        }
+        published
+    }
+
+    async fn publish_file(&mut self, to: &DriverPath) -> Result<(), Failure> {
         self.settle().await?;
         if self.broken {
             return Err(Failure::WriterBroken);
@@ -145,6 +190,41 @@ impl FilesystemWriter {
             .run(move || {
                 staged.write(&batch, offset)?;
                 publish::commit(&store, &staged, to.as_key(), size_bytes)
+            })
+            .await
+    }
+
+    /// Leaves the file as it was opened.
+    async fn restore(&mut self) -> Result<(), Failure> {
+        if let Some(mut job) = self.under_way.take() {
+            _ = job.outcome().await; // What came of it is cut off.
+        }
+        _ = self.write_out.settle().await; // A file that the disk did not take is gone, and stays so.
+        self.queue.clear();
+        self.queued_bytes = 0;
+        let (store, staged) = (Arc::clone(&self.store), Arc::clone(&self.staged));
+        let (written_bytes, note) = (self.size_bytes, self.opened.note.take());
+        let (size_bytes, is_new) = (self.opened.size_bytes, self.opened.is_new);
+        self.store
+            .pool
+            .run(move || {
+                // Under another name it is published, and longer than it was written it is another's, too.
+                if !staged.is_in_place(&store)? || staged.size_bytes()? > written_bytes {
+                    return Ok(());
+                }
+                if is_new {
+                    return staged.remove(&store);
+                }
+                if staged.size_bytes()? > size_bytes {
+                    staged.cut(size_bytes)?;
+                }
+                if let Some(note) = note
+                    && staged.size_bytes()? == size_bytes
+                    && let Some(note) = Note::of(staged.file(), note.text().clone())?
+                {
+                    store.notes.keep(note);
+                }
+                Ok(())
             })
             .await
     }
@@ -171,13 +251,17 @@ impl FileWriter for FilesystemWriter {
         self.size_bytes
     }
 
+    fn note(&self) -> Option<Bytes> {
+        self.opened.note.as_ref().map(|note| note.text().clone())
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         let result = self.take(chunk).await;
         result.map_err(|failure| self.store.error(Operation::Write, &self.path, failure))
     }
 
-    async fn close(mut self: Box<Self>) -> Result<u64> {
-        let result = self.flush_and_measure().await;
+    async fn close(mut self: Box<Self>, note: Bytes) -> Result<u64> {
+        let result = self.flush_and_measure(note).await;
         result.map_err(|failure| self.store.error(Operation::Close, &self.path, failure))
     }
 
@@ -189,6 +273,11 @@ impl FileWriter for FilesystemWriter {
     async fn cancel(self: Box<Self>) -> Result<()> {
         let (store, path) = (Arc::clone(&self.store), self.path.clone());
         self.remove().await.map_err(|failure| store.error(Operation::Cancel, &path, failure))
+    }
+
+    async fn revert(mut self: Box<Self>) -> Result<()> {
+        let result = self.restore().await;
+        result.map_err(|failure| self.store.error(Operation::Revert, &self.path, failure))
     }
 }
 
@@ -228,7 +317,7 @@ mod tests {
     async fn what_the_disk_did_not_take_is_neither_published_nor_measured() {
         let (dir, mut writer) = writer().await;
         writer.write_out = WriteOut::failed(Errno::IO);
-        assert!(matches!(writer.flush_and_measure().await, Err(Failure::NotOnDisk(Errno::IO))));
+        assert!(matches!(writer.flush_and_measure(Bytes::new()).await, Err(Failure::NotOnDisk(Errno::IO))));
         let published = writer.publish(&"/blob".parse().unwrap()).await;
         assert!(matches!(published, Err(Failure::NotOnDisk(Errno::IO))));
         assert!(!dir.path().join("blob").exists());

@@ -149,7 +149,7 @@ async fn full_disk_under_a_writer() {
         }
     }
     assert_eq!(failed.unwrap().kind(), ErrorKind::StorageFull);
-    let kept = writer.close().await.unwrap();
+    let kept = writer.close(Bytes::new()).await.unwrap();
     assert_eq!(kept, driver.stat(&staged).await.unwrap().size_bytes);
     assert!(kept < 300_000, "{kept}");
 
@@ -221,6 +221,8 @@ async fn other_file_system() {
     let driver = open(dir.path()).await;
     let mut writer = driver.writer(&path("/u"), WriteMode::Create(WriteHint::default())).await.unwrap();
     writer.write(Bytes::from_static(b"x")).await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
+    let writer = driver.writer(&path("/u"), WriteMode::Append).await.unwrap();
     let error = writer.commit(&path("/blobs/x")).await.unwrap_err();
     let left = walked(&*driver).await;
     command("umount", &["-l"], &dir.path().join("blobs")).unwrap();

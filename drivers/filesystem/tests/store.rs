@@ -52,7 +52,7 @@ async fn a_driver_path_is_the_same_path_below_the_root() {
     let mut writer =
         driver.writer(&path("/docker/registry/v2/repositories/a/_uploads/u/data"), create()).await.unwrap();
     writer.write(Bytes::from_static(b"blob")).await.unwrap();
-    writer.close().await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
     let repository = dir.path().join("docker/registry/v2/repositories/a");
     assert_eq!(fs::read(repository.join("_manifests/tags/v1/current/link")).unwrap(), b"sha256:x");
     assert_eq!(fs::read(repository.join("_uploads/u/data")).unwrap(), b"blob");
@@ -276,7 +276,7 @@ async fn one_file_has_one_writer_also_across_drivers() {
             assert!(text_of(&error).contains("another writer"), "{}", text_of(&error));
         }
     }
-    assert_eq!(writer.close().await.unwrap(), 3);
+    assert_eq!(writer.close(Bytes::new()).await.unwrap(), 3);
     assert_eq!(other.writer(&file, WriteMode::Append).await.unwrap().size(), 3);
 }
 
@@ -284,7 +284,7 @@ async fn one_file_has_one_writer_also_across_drivers() {
 async fn an_append_after_a_dropped_writer_counts_all_that_it_left() {
     let (dir, driver) = store().await;
     let file = path("/u/data");
-    driver.writer(&file, create()).await.unwrap().close().await.unwrap();
+    driver.writer(&file, create()).await.unwrap().close(Bytes::new()).await.unwrap();
     let mut expected = 0;
     for _ in 0..50 {
         let mut writer = driver.writer(&file, WriteMode::Append).await.unwrap();
@@ -335,7 +335,7 @@ async fn a_writer_dropped_by_a_crash_leaves_nothing_visible_at_its_target() {
 #[tokio::test]
 async fn a_commit_renews_the_date_of_an_upload_that_rested() {
     let (dir, driver) = store().await;
-    driver.writer(&path("/u"), create()).await.unwrap().close().await.unwrap();
+    driver.writer(&path("/u"), create()).await.unwrap().close(Bytes::new()).await.unwrap();
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
     fs::File::options().write(true).open(dir.path().join("u")).unwrap().set_modified(long_ago).unwrap();
     let before = std::time::SystemTime::now();

@@ -86,8 +86,11 @@ impl StorageDriver for InMemoryDriver {
 
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
         let added = Content::empty(&self.store.budget);
-        let (id, staged_bytes) = match mode {
-            WriteMode::Create(_) => (self.store.write().stage(path, Content::empty(&self.store.budget)), 0),
+        let is_new = mode != WriteMode::Append;
+        let (id, staged_bytes, note) = match mode {
+            WriteMode::Create(_) => {
+                (self.store.write().stage(path, Content::empty(&self.store.budget)), 0, None)
+            }
             WriteMode::Append => {
                 let staged = self.store.read().staged(path);
                 staged.map_err(|error| error.at(Operation::Writer, path))?
@@ -98,7 +101,9 @@ impl StorageDriver for InMemoryDriver {
             path: path.clone(),
             id,
             staged_bytes,
+            note,
             added,
+            is_new,
         }))
     }
 

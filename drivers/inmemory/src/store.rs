@@ -8,6 +8,7 @@ use std::ops::Bound;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use sampan_driver::{DirEntry, DriverPath, FileInfo};
 
 use crate::content::{Budget, Content};
@@ -42,6 +43,8 @@ struct Staged {
     /// Tells it from another one that was begun at the same path.
     id: StagedId,
     content: Content,
+    /// What the last writer noted of this content.
+    note: Option<Bytes>,
 }
 
 /// Which of the files staged at a path, one after the other, a writer belongs to.
@@ -106,38 +109,53 @@ impl Files {
     pub(crate) fn stage(&mut self, path: &DriverPath, content: Content) -> StagedId {
         self.last_staged += 1;
         let id = StagedId(self.last_staged);
-        self.staged.insert(path.to_string(), Staged { id, content });
+        self.staged.insert(path.to_string(), Staged { id, content, note: None });
         id
     }
 
-    /// The staged file at `path` and its size.
-    pub(crate) fn staged(&self, path: &DriverPath) -> Result<(StagedId, u64), Error> {
+    /// The staged file at `path`, its size and its note.
+    pub(crate) fn staged(&self, path: &DriverPath) -> Result<(StagedId, u64, Option<Bytes>), Error> {
         let staged = self.staged.get(path.as_str()).ok_or(Error::NotFound)?;
-        Ok((staged.id, staged.content.size_bytes()))
+        Ok((staged.id, staged.content.size_bytes(), staged.note.clone()))
     }
 
-    /// Adds `content` to the staged file `id`, which must have `size_bytes` still.
-    pub(crate) fn append(
+    /// Adds `content` to the staged file `id`, which must have `size_bytes` still, and notes `note` of the whole.
+    pub(crate) fn close(
         &mut self,
         path: &DriverPath,
         id: StagedId,
         size_bytes: u64,
         content: Content,
+        note: Bytes,
     ) -> Result<u64, Error> {
-        let staged =
-            self.staged.get_mut(path.as_str()).filter(|staged| staged.id == id).ok_or(Error::NotFound)?;
-        if staged.content.size_bytes() != size_bytes {
-            return Err(Error::Overtaken);
-        }
+        let staged = self.unchanged(path, id, size_bytes)?;
         staged.content.append(content);
+        staged.note = (!note.is_empty()).then_some(note);
         Ok(staged.content.size_bytes())
     }
 
-    /// Publishes the staged file `id` at `to`.
-    pub(crate) fn commit(&mut self, path: &DriverPath, id: StagedId, to: &DriverPath) -> Result<(), Error> {
+    /// Adds `content` to the staged file `id`, which must have `size_bytes` still, and publishes it at `to`.
+    pub(crate) fn commit(
+        &mut self,
+        path: &DriverPath,
+        id: StagedId,
+        size_bytes: u64,
+        content: Content,
+        to: &DriverPath,
+    ) -> Result<(), Error> {
         self.check_place(to)?;
+        self.unchanged(path, id, size_bytes)?.content.append(content);
         let Some(staged) = self.unstage(path, id) else { return Err(Error::NotFound) };
         self.publish(to, Arc::new(staged))
+    }
+
+    fn unchanged(&mut self, path: &DriverPath, id: StagedId, size_bytes: u64) -> Result<&mut Staged, Error> {
+        let staged =
+            self.staged.get_mut(path.as_str()).filter(|staged| staged.id == id).ok_or(Error::NotFound)?;
+        match staged.content.size_bytes() == size_bytes {
+            true => Ok(staged),
+            false => Err(Error::Overtaken),
+        }
     }
 
     /// Takes the staged file `id` out.

@@ -36,7 +36,7 @@ async fn staged_files_count_and_give_back() {
     let mut writer = driver.writer(&path("/u/staged"), create()).await.unwrap();
     writer.write(Bytes::from(vec![1; 80])).await.unwrap();
     assert_eq!(kind(writer.write(Bytes::from(vec![1; 21])).await), Some(ErrorKind::StorageFull));
-    assert_eq!(writer.close().await.unwrap(), 80);
+    assert_eq!(writer.close(Bytes::new()).await.unwrap(), 80);
     assert_eq!(kind(put(&driver, "/a", 21).await), Some(ErrorKind::StorageFull));
     driver.delete_tree(&path("/u")).await.unwrap();
     put(&driver, "/a", 100).await.unwrap();
@@ -59,8 +59,14 @@ async fn no_path_becomes_a_file_and_a_prefix() {
     assert_eq!(kind(put(&driver, "/a", 1).await), Some(ErrorKind::Other));
     assert_eq!(kind(put(&driver, "/a/b/c/d", 1).await), Some(ErrorKind::Other));
     assert_eq!(kind(driver.rename(&path("/c"), &path("/a/b/c")).await), Some(ErrorKind::Other));
-    let writer = driver.writer(&path("/s"), WriteMode::Create(WriteHint::default())).await.unwrap();
+    stage(&driver, "/s").await;
+    let mut writer = driver.writer(&path("/s"), WriteMode::Append).await.unwrap();
+    writer.write(Bytes::from_static(b"more")).await.unwrap();
     assert_eq!(kind(writer.commit(&path("/a")).await), Some(ErrorKind::Other));
+    assert_eq!(driver.writer(&path("/s"), WriteMode::Append).await.unwrap().size(), 0, "as it was closed");
+    let writer = driver.writer(&path("/t"), WriteMode::Create(WriteHint::default())).await.unwrap();
+    assert_eq!(kind(writer.commit(&path("/a")).await), Some(ErrorKind::Other));
+    assert!(driver.writer(&path("/t"), WriteMode::Append).await.is_err(), "nothing was closed");
     assert!(
         driver.writer(&path("/s"), WriteMode::Append).await.is_ok(),
         "a refused commit lost the staged file"
@@ -70,13 +76,13 @@ async fn no_path_becomes_a_file_and_a_prefix() {
 #[tokio::test]
 async fn of_two_appending_writers_the_second_to_close_is_told() {
     let driver = InMemoryDriver::new();
-    driver.writer(&path("/s"), WriteMode::Create(WriteHint::default())).await.unwrap().close().await.unwrap();
+    stage(&driver, "/s").await;
     let mut first = driver.writer(&path("/s"), WriteMode::Append).await.unwrap();
     let mut second = driver.writer(&path("/s"), WriteMode::Append).await.unwrap();
     first.write(Bytes::from_static(b"first")).await.unwrap();
     second.write(Bytes::from_static(b"second")).await.unwrap();
-    assert_eq!(first.close().await.unwrap(), 5);
-    assert_eq!(kind(second.close().await), Some(ErrorKind::Other));
+    assert_eq!(first.close(Bytes::new()).await.unwrap(), 5);
+    assert_eq!(kind(second.close(Bytes::new()).await), Some(ErrorKind::Other));
     assert_eq!(driver.writer(&path("/s"), WriteMode::Append).await.unwrap().size(), 5);
 }
 
@@ -88,4 +94,10 @@ async fn a_writer_whose_file_was_deleted_cannot_publish_it() {
     driver.delete_tree(&path("/u")).await.unwrap();
     assert_eq!(kind(writer.commit(&path("/a")).await), Some(ErrorKind::NotFound));
     assert_eq!(kind(driver.stat(&path("/a")).await), Some(ErrorKind::NotFound));
+}
+
+/// Closes an empty staged file.
+async fn stage(driver: &InMemoryDriver, at: &str) {
+    let writer = driver.writer(&path(at), WriteMode::Create(WriteHint::default())).await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
 }

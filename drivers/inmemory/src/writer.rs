@@ -19,14 +19,22 @@ pub(crate) struct InMemoryWriter {
     pub(crate) id: StagedId,
     /// The size of the staged file when the writer was opened.
     pub(crate) staged_bytes: u64,
+    /// The note that it was closed with.
+    pub(crate) note: Option<Bytes>,
     /// What was written since.
     pub(crate) added: Content,
+    /// Whether the staged file is this writer's alone, and was nothing before.
+    pub(crate) is_new: bool,
 }
 
 #[async_trait]
 impl FileWriter for InMemoryWriter {
     fn size(&self) -> u64 {
         self.staged_bytes + self.added.size_bytes()
+    }
+
+    fn note(&self) -> Option<Bytes> {
+        self.note.clone()
     }
 
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
@@ -36,17 +44,18 @@ impl FileWriter for InMemoryWriter {
         }
     }
 
-    async fn close(self: Box<Self>) -> Result<u64> {
-        let Self { store, path, id, staged_bytes, added } = *self;
-        let closed = store.write().append(&path, id, staged_bytes, added);
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
+        let Self { store, path, id, staged_bytes, added, .. } = *self;
+        let closed = store.write().close(&path, id, staged_bytes, added, note);
         closed.map_err(|error| error.at(Operation::Close, &path))
     }
 
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
-        let Self { store, path, id, staged_bytes, added } = *self;
-        let mut files = store.write();
-        let committed =
-            files.append(&path, id, staged_bytes, added).and_then(|_| files.commit(&path, id, to));
+        let Self { store, path, id, staged_bytes, added, is_new, .. } = *self;
+        let committed = store.write().commit(&path, id, staged_bytes, added, to);
+        if committed.is_err() && is_new {
+            drop(store.write().unstage(&path, id));
+        }
         committed.map_err(|error| error.at(Operation::Commit, &path))
     }
 
@@ -54,5 +63,10 @@ impl FileWriter for InMemoryWriter {
         let staged = self.store.write().unstage(&self.path, self.id);
         drop(staged); // Outside the lock: large content takes its time to free.
         Ok(())
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        // What was written is with this writer until it is closed.
+        if self.is_new { self.cancel().await } else { Ok(()) }
     }
 }

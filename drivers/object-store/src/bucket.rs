@@ -35,6 +35,8 @@ pub(crate) struct Bucket {
     pub(crate) public: Option<Client>,
     /// For what the `object_store` crate does not do; absent where nothing is missing.
     pub(crate) raw: Option<Raw>,
+    /// Dates objects of Azure's by requests that the crate does not make; absent where it need not or cannot be done.
+    pub(crate) dating: Option<HttpClient>,
     pub(crate) keys: Keys,
     pub(crate) options: Options,
     pub(crate) conditional: Conditional,
@@ -83,6 +85,17 @@ impl Bucket {
                 "a file is published, but not all that was staged for it is removed"
             );
         }
+    }
+
+    /// Whether the parts of an upload become an object once and for all. On Azure a list of blocks may be committed again, over
+    /// the object that another one has become.
+    pub(crate) fn ends_once(&self) -> bool {
+        !matches!(self.data, Client::Azure(_))
+    }
+
+    /// Whether a multipart upload can be given metadata when it begins.
+    pub(crate) fn marks_parts(&self) -> bool {
+        self.ends_once()
     }
 
     /// How many KiB of the budget a part of `size` bytes takes: never more than there is, so that it will be had.

@@ -1,36 +1,50 @@
 //! How an upload is published: by one request when it fits into a part, else by completing its multipart upload, which
 //! either was made at the target or is copied there.
+//!
+//! What becomes visible is what this writer was given, also when others go on with the same upload:
+//!
+//! - What fits into a part is sent from memory.
+//! - Parts are named by what the store calls their content. A store that has others by now refuses.
+//! - Only the writer whose state is in the store ends a multipart upload that others know ([`ObjectWriter::own`]). One that
+//!   comes later is its heir, and the former one is told so.
+//! - An object that is there after an error is taken for the one that was to be made only when it bears the upload's mark
+//!   and no other writer can have made it of other bytes ([`ObjectWriter::is_there`]). Its size says nothing.
+//! - The object that is copied has a key of its own, at which nothing else is ever made.
 
 use std::time::{Duration, SystemTime};
 
+use object_store::GetOptions;
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use sampan_driver::DriverPath;
 
-use crate::bucket::patiently;
+use crate::bucket::{finished, patiently};
 use crate::error::Failure;
 use crate::keys::object;
 use crate::parts::put_part;
-use crate::state::{is_unknown_upload, lacks_parts};
+use crate::state::{Ends, Header, is_unknown_upload, lacks_parts};
+use crate::tail::Tail;
 use crate::writer::{ObjectWriter, seconds_since_1970};
+
+/// How far the end of an upload came, and so what a failure leaves.
+enum Progress {
+    /// Nothing was asked of the store that cannot be asked again.
+    Untouched,
+    /// Owned, with the state that was there before.
+    Owned(Box<Header>, Tail),
+    /// The store was told to make one object of the parts, and did not say that it did.
+    Asked,
+    /// The object is there.
+    Assembled,
+}
 
 impl ObjectWriter {
     /// Publishes the upload at `to` and removes what was staged.
     pub(crate) async fn publish(&mut self, to: &DriverPath) -> Result<(), Failure> {
-        let mut leftovers = match self.publish_object(to).await {
+        let mut progress = Progress::Untouched;
+        let mut leftovers = match self.publish_object(to, &mut progress).await {
             Ok(leftovers) => leftovers,
-            Err(failure) => {
-                // What was written stays to be appended to, unless the store has lost it; that this is tried is all that a
-                // failing store allows.
-                let rest = match failure {
-                    Failure::UploadLost => self.forget_lost().await,
-                    _ => self.save().await.map(drop),
-                };
-                if let Err(error) = rest {
-                    tracing::debug!(path = %self.path, %error, "the state of an upload was not saved after a failure");
-                }
-                return Err(failure);
-            }
+            Err(failure) => return Err(self.step_back(failure, progress).await),
         };
         if self.saved.is_some() {
             leftovers.push(self.bucket.keys.state(&self.path));
@@ -40,103 +54,183 @@ impl ObjectWriter {
     }
 
     /// Publishes the upload, and tells which object of it is left over.
-    async fn publish_object(&mut self, to: &DriverPath) -> Result<Vec<Path>, Failure> {
+    async fn publish_object(
+        &mut self,
+        to: &DriverPath,
+        progress: &mut Progress,
+    ) -> Result<Vec<Path>, Failure> {
         let bucket = self.bucket.clone();
         let target = bucket.object(to)?;
         if self.parts.count() == 0 && self.header.assembled.is_none() {
-            bucket.abort(&self.header).await?;
             bucket.put(&target, self.tail.payload()).await?;
+            bucket.abort(&self.header).await?;
             return Ok(Vec::new());
         }
-        let (key, staged) = (object(&self.header.key), bucket.object(&self.path)?);
-        if key != target && key != staged {
+        self.check_end()?;
+        let key = object(&self.header.key);
+        if key != target && !self.is_assembly() {
             return Err(Failure::WrongTarget { begun_for: self.header.key.clone() });
         }
-        let begun = SystemTime::now();
-        self.assemble(&key, key == staged, begun).await?;
-        let size = self.len();
+        let (size, begun) = (self.len(), SystemTime::now());
+        if self.header.assembled.is_none() {
+            self.assemble(&key, size, progress).await?;
+        }
+        *progress = Progress::Assembled;
         if key == target {
-            self.renew_if_old(&key, &staged, size, begun).await?;
+            self.renew_if_old(&key, size, begun).await?;
             return Ok(Vec::new());
         }
-        bucket.copy(&key, &target, size).await?;
-        Ok(vec![key])
+        match bucket.copy(&key, &target, size).await {
+            Err(failure) if failure.is_not_found() => Err(Failure::UploadLost),
+            copied => copied.map(|()| vec![key]),
+        }
     }
 
-    /// Makes the parts and the tail one object at `key`.
-    async fn assemble(&mut self, key: &Path, is_private: bool, begun: SystemTime) -> Result<(), Failure> {
-        if self.header.assembled.is_some() {
-            return Ok(());
-        }
+    /// Makes the parts and the tail one object of `size` bytes at `key`.
+    async fn assemble(&mut self, key: &Path, size: u64, progress: &mut Progress) -> Result<(), Failure> {
         self.parts.settle().await?;
-        let size = self.len();
         let upload = self.header.upload.clone().ok_or(Failure::UploadLost)?;
+        if self.opened.is_shared {
+            *progress = self.own().await?;
+        }
         let mut ids = self.parts.kept();
         if !self.tail.is_empty() {
-            let last = put_part(&self.bucket, key, &upload, ids.len(), self.tail.payload()).await;
-            match last {
+            match put_part(&self.bucket, key, &upload, ids.len(), self.tail.payload()).await {
                 Ok(id) => ids.push(id),
-                Err(Failure::UploadLost) if self.is_there(key, size, is_private, begun).await? => {}
+                Err(Failure::UploadLost) if self.is_there(key, size).await? => return Ok(()),
                 Err(failure) => return Err(failure),
             }
         }
         let parts = ids.into_iter().map(|content_id| PartId { content_id }).collect();
+        *progress = Progress::Asked;
         let complete = self.bucket.data.multipart().complete_multipart(key, &upload, parts);
-        if let Err(failure) = patiently(0, complete).await {
-            // The answer to a request that succeeded may have been lost, and the next one met an upload that had ended.
-            if !self.is_there(key, size, is_private, begun).await? {
-                let is_lost = failure.is_not_found() || is_unknown_upload(&failure) || lacks_parts(&failure);
-                return Err(if is_lost { Failure::UploadLost } else { failure });
-            }
+        let Err(failure) = patiently(0, complete).await else { return Ok(()) };
+        // The answer to a request that succeeded may have been lost, and the next one met an upload that had ended.
+        if self.is_there(key, size).await? {
+            return Ok(());
         }
-        if is_private {
-            // From here on a failure leaves an object to be copied, and no upload.
-            self.header.assembled = Some(size);
-            self.tail.take();
-            self.dirty = true;
-        }
-        Ok(())
+        let is_lost = failure.is_not_found() || is_unknown_upload(&failure) || lacks_parts(&failure);
+        Err(if is_lost { Failure::UploadLost } else { failure })
     }
 
-    /// Whether the object that this upload was to become is there.
+    /// Makes this writer the only one that may end the upload: by writing the state that it has found once more, with a nonce
+    /// of its own. A writer that found it earlier is told at its next write that it was overtaken.
     ///
-    /// At a key of this upload's own any object of that size is it. At a target it may be another upload's, of the same
-    /// content no doubt, but it counts only when it was published just now (C13).
-    async fn is_there(
-        &self,
-        key: &Path,
-        size: u64,
-        is_private: bool,
-        begun: SystemTime,
-    ) -> Result<bool, Failure> {
-        let found = match self.bucket.head(key).await {
+    /// The bytes that this writer took are not in it, so that a failure leaves the upload as long as it was.
+    async fn own(&mut self) -> Result<Progress, Failure> {
+        let Some(saved) = self.saved.clone() else { return Ok(Progress::Untouched) };
+        let (mut header, mut tail, before) = if self.added == 0 {
+            (self.header.clone(), self.tail.clone(), saved)
+        } else {
+            // The state has what this writer has passed on since.
+            match self.bucket.load_state(&self.path).await? {
+                None => return Err(Failure::UploadLost),
+                Some(found) if found.header.nonce != saved.nonce() => return Err(Failure::Overtaken),
+                Some(found) => (found.header, Tail::from(found.tail), found.version),
+            }
+        };
+        let found = header.clone();
+        header.ends = match (self.opened.ends, self.added) {
+            (Ends::None | Ends::Alike, 0) => Ends::Alike,
+            _ => Ends::Mixed,
+        };
+        let owned = self.bucket.save_state(&self.path, &mut header, &mut tail, Some(&before));
+        self.saved = Some(owned.await?);
+        self.header.ends = header.ends;
+        Ok(Progress::Owned(Box::new(found), tail))
+    }
+
+    /// Leaves the upload as it was found as far as it can be, after `failure`; and tells what that means.
+    async fn step_back(&mut self, failure: Failure, progress: Progress) -> Failure {
+        let (is_lost, size) = (matches!(failure, Failure::UploadLost), self.len());
+        self.parts.clear().await;
+        let left = match progress {
+            _ if matches!(failure, Failure::Overtaken) => return failure,
+            // No other writer knows what this one has begun.
+            _ if !self.opened.is_shared && self.header.assembled.is_none() => match self.header.upload {
+                Some(_) => {
+                    self.header.ends = Ends::Mixed; // The object may be there.
+                    self.bucket.abort(&self.header).await
+                }
+                None => Ok(()),
+            },
+            _ if is_lost => return self.lost().await,
+            Progress::Assembled if self.header.assembled.is_none() && self.added > 0 => {
+                // The bytes from before this request are in the object now, with those of this request behind them.
+                return Failure::UploadLost;
+            }
+            Progress::Assembled if self.header.assembled.is_none() => {
+                self.header.assembled = Some(size);
+                self.tail.take();
+                let state = &mut self.header;
+                self.bucket.save_state(&self.path, state, &mut self.tail, self.saved.as_ref()).await.map(drop)
+            }
+            Progress::Owned(mut found, mut tail) => {
+                let state = &mut *found;
+                let saved = self.saved.as_ref();
+                self.bucket.save_state(&self.path, state, &mut tail, saved).await.map(drop)
+            }
+            Progress::Untouched | Progress::Asked | Progress::Assembled => Ok(()),
+        };
+        if let Err(error) = left {
+            // That this is tried is all that a failing store allows. The next writer finds the state that is there.
+            tracing::debug!(path = %self.path, %error, "the state of an upload was not saved after a failure");
+        }
+        failure
+    }
+
+    /// Whether the object that this upload was to become is at `key`, made of the bytes that this writer has.
+    async fn is_there(&self, key: &Path, size: u64) -> Result<bool, Failure> {
+        let is_known = match self.opened.ends {
+            _ if !self.opened.is_shared => true,
+            Ends::None => true,
+            Ends::Alike => self.added == 0,
+            Ends::Mixed => false,
+        };
+        if !is_known {
+            return Ok(false);
+        }
+        let options = GetOptions { head: true, ..Default::default() };
+        let found = match self.bucket.control.objects().get_opts(key, options).await {
+            Ok(found) => finished(found),
+            Err(error) => Err(Failure::from(error)),
+        };
+        let found = match found {
             Ok(found) => found,
             Err(failure) if failure.is_not_found() => return Ok(false),
             Err(failure) => return Err(failure),
         };
-        let earliest = begun.checked_sub(SKEW).unwrap_or(begun);
-        Ok(found.size == size && (is_private || SystemTime::from(found.last_modified) >= earliest))
+        let is_marked = match self.bucket.marks_parts() {
+            true => self.bucket.bears(&found, &self.header.mark),
+            // Nothing else is ever made at such a key, and there only one writer ends an upload.
+            false => self.is_assembly(),
+        };
+        if !is_marked || found.meta.size != size {
+            return Ok(false);
+        }
+        if self.opened.is_shared
+            && let Some(saved) = &self.saved
+        {
+            // An heir may have made it, of bytes that it was given.
+            self.bucket.still(&self.bucket.keys.state(&self.path), saved).await?;
+        }
+        Ok(true)
     }
 
     /// AWS dates an object by the beginning of its multipart upload. One that was long under way would be born old, and a
     /// garbage collector might take it for abandoned (C13). Copying it away and back gives it a new date.
-    async fn renew_if_old(
-        &self,
-        key: &Path,
-        spare: &Path,
-        size: u64,
-        begun: SystemTime,
-    ) -> Result<(), Failure> {
-        if key == spare || seconds_since_1970().saturating_sub(self.header.begun) < SKEW.as_secs() {
+    async fn renew_if_old(&self, key: &Path, size: u64, begun: SystemTime) -> Result<(), Failure> {
+        if seconds_since_1970().saturating_sub(self.header.begun) < SKEW.as_secs() {
             return Ok(());
         }
         let found = self.bucket.head(key).await?;
         if SystemTime::from(found.last_modified) >= begun.checked_sub(SKEW).unwrap_or(begun) {
             return Ok(());
         }
-        self.bucket.copy(key, spare, size).await?;
-        self.bucket.copy(spare, key, size).await?;
-        self.bucket.clean(vec![spare.clone()]).await;
+        let spare = self.bucket.keys.assembly(&self.path);
+        self.bucket.copy(key, &spare, size).await?;
+        self.bucket.copy(&spare, key, size).await?;
+        self.bucket.clean(vec![spare]).await;
         Ok(())
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    PutResult, UpdateVersion,
+    Attribute, Attributes, GetOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload, PutResult, UpdateVersion,
 };
 use tokio::sync::Mutex;
 
@@ -104,6 +104,21 @@ impl Bucket {
         // The data client: a large tail may take longer than a small request is given.
         let size = content.content_length() as u64;
         patiently(size, self.data.objects().put_opts(key, content, options)).await
+    }
+
+    /// What a multipart upload bears, and the object that it becomes; `mark` where the store keeps such a thing for parts.
+    pub(crate) fn attributes_marked(&self, mark: &str) -> Attributes {
+        let mut attributes = self.attributes();
+        if self.marks_parts() {
+            attributes.insert(Attribute::Metadata(MARK.into()), mark.to_owned().into());
+        }
+        attributes
+    }
+
+    /// Whether the object `found` bears `mark`.
+    pub(crate) fn bears(&self, found: &GetResult, mark: &str) -> bool {
+        let there = found.attributes.get(&Attribute::Metadata(MARK.into()));
+        !mark.is_empty() && there.is_some_and(|there| **there == *mark)
     }
 
     /// What every new object bears.

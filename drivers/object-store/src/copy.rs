@@ -3,16 +3,17 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{CopyOptions, GetOptions, PutMultipartOptions};
+use object_store::{CopyOptions, GetOptions, ObjectStoreExt, PutMultipartOptions};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sampan_driver::DriverPath;
 
-use crate::bucket::{Bucket, Raw, patiently};
+use crate::bucket::{Bucket, Raw, finished, patiently};
 use crate::client::Client;
 use crate::error::Failure;
 use crate::requests::CopyStatus;
@@ -46,14 +47,69 @@ impl Bucket {
     }
 
     async fn copy_whole(&self, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
-        patiently(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await?;
         match self.data {
-            Client::Azure(_) => patiently(size, self.await_copy(to, size)).await,
-            Client::Gcs(_) | Client::Plain(_) | Client::S3(_) => Ok(()),
+            Client::Azure(_) => self.copy_on_azure(from, to, size).await,
+            Client::Gcs(_) | Client::Plain(_) | Client::S3(_) => {
+                patiently(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await
+            }
         }
     }
 
+    /// Azure takes what was at `to` away when a copy begins, and does not bring it back when the copy comes to nothing.
+    /// So what is there already, of the same content, stays and is dated anew.
+    async fn copy_on_azure(&self, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
+        if self.holds_the_same(from, to, size).await? {
+            return self.date_anew(to).await;
+        }
+        patiently(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await?;
+        patiently(size, self.await_copy(to, size)).await
+    }
+
+    /// Whether `to` is an object of the same bytes as `from`, which is there.
+    async fn holds_the_same(&self, from: &Path, to: &Path, size: u64) -> Result<bool, Failure> {
+        match self.head(to).await {
+            Ok(there) if there.size == size => {}
+            Ok(_) => return Ok(false),
+            Err(failure) if failure.is_not_found() => return Ok(false),
+            Err(failure) => return Err(failure),
+        }
+        let compare = async {
+            let (one, other) = (self.data.objects().get(from).await?, self.data.objects().get(to).await?);
+            let (mut one, mut other) = (finished(one)?.into_stream(), finished(other)?.into_stream());
+            let (mut left, mut right) = (Bytes::new(), Bytes::new());
+            loop {
+                if left.is_empty() {
+                    left = one.try_next().await?.unwrap_or_default();
+                }
+                if right.is_empty() {
+                    right = other.try_next().await?.unwrap_or_default();
+                }
+                let len = left.len().min(right.len());
+                if len == 0 {
+                    return Ok::<_, Failure>(left.is_empty() && right.is_empty());
+                }
+                if left.split_to(len) != right.split_to(len) {
+                    return Ok(false);
+                }
+            }
+        };
+        patiently(2 * size, compare).await
+    }
+
+    /// Gives an object of Azure's the date of now, by writing a piece of its metadata (C13).
+    async fn date_anew(&self, key: &Path) -> Result<(), Failure> {
+        let Some(http) = &self.dating else {
+            // A token for one account signs nothing. The link that a push writes protects the blob meanwhile.
+            tracing::debug!(%key, "an object of the same content is there and keeps its date");
+            return Ok(());
+        };
+        self.set_metadata(http, key).await
+    }
+
     /// Azure may answer before it has copied. To delete the source of such a copy would be to lose it.
+    ///
+    /// What a copy leaves that came to nothing stays: reads take it for no file, the next copy replaces it, and to delete it
+    /// could be to delete what another writer has put there in the meantime.
     async fn await_copy(&self, to: &Path, size: u64) -> Result<(), Failure> {
         let mut pause = Duration::from_millis(100);
         loop {
@@ -64,9 +120,7 @@ impl Bucket {
                 "success" if answer.meta.size == size => return Ok(()),
                 "pending" => {}
                 _ => {
-                    // What a copy leaves that came to nothing is an object all the same, and must not be taken for the file.
                     let ended = format!("{status}, with {} of {size} bytes", answer.meta.size);
-                    self.delete_objects(vec![to.clone()]).await?;
                     return Err(Failure::Copy(ended));
                 }
             }

@@ -63,6 +63,7 @@ impl ObjectStoreDriver {
             deletion: client,
             public: None,
             raw: None,
+            dating: None,
             keys,
             budget: budget(options.parts.buffer),
             options,

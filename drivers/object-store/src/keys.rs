@@ -36,6 +36,21 @@ impl Keys {
         self.path(key.strip_suffix(STATE)?)
     }
 
+    /// A new object beside `path` for the parts of an upload that is staged there, different each time.
+    ///
+    /// It is named like the temporary file of a filesystem, so that whoever clears up after a crash knows it for one.
+    pub(crate) fn assembly(&self, path: &DriverPath) -> Path {
+        let hex = format!("{:032x}", rand::random::<u128>());
+        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+        object(&format!("{}.{a}-{b}-{c}-{d}-{e}.tmp", self.key(path)))
+    }
+
+    /// Whether `key` is one that [`assembly`](Self::assembly) makes for `path`. Earlier versions used that of the path itself.
+    pub(crate) fn is_assembly(&self, key: &Path, path: &DriverPath) -> bool {
+        let rest = key.as_ref().strip_prefix(&self.key(path));
+        rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('.') && rest.ends_with(".tmp")))
+    }
+
     /// An object of our own that no path means.
     pub(crate) fn private(&self, name: &str) -> Path {
         object(&format!("{}!{name}", self.prefix))
@@ -117,6 +132,17 @@ mod tests {
         for key in [state.as_ref(), "other/x", "root", "root/", "root/a b", keys.private("probe").as_ref()] {
             assert_eq!(keys.path(key), None, "{key}");
         }
+    }
+
+    #[test]
+    fn an_assembly_is_known_and_never_the_same() {
+        let keys = Keys::new("root").unwrap();
+        let staged = path("/u/data");
+        let key = keys.assembly(&staged);
+        assert!(keys.is_assembly(&key, &staged) && !Keys::is_state(key.as_ref()));
+        assert_ne!(key, keys.assembly(&staged));
+        assert!(!keys.is_assembly(&key, &path("/u/dat")));
+        assert!(!keys.is_assembly(&keys.state(&staged), &staged));
     }
 
     #[test]

@@ -5,12 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use object_store::client::{HttpRequest, HttpRequestBody};
+use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::path::Path;
 use object_store::signer::SignedUrlOptions;
+use url::Url;
 
 use crate::bucket::{Bucket, Raw};
 use crate::error::Failure;
+use crate::writer::seconds_since_1970;
 
 /// A request to be signed.
 #[derive(Debug)]
@@ -27,17 +29,7 @@ pub(crate) struct SignedRequest<'a> {
 impl Bucket {
     /// The body of the answer to `request`, which is tried again when the store is overloaded.
     pub(crate) async fn send_signed(&self, raw: &Raw, request: SignedRequest<'_>) -> Result<Bytes, Failure> {
-        let mut pause = Duration::from_millis(100);
-        loop {
-            let answer = self.send_once(raw, &request).await;
-            let passing =
-                matches!(&answer, Err(failure) if failure.kind() == sampan_driver::ErrorKind::Unavailable);
-            if !passing || pause > LONGEST_PAUSE {
-                return answer;
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 3;
-        }
+        again_when_overloaded(|| self.send_once(raw, &request)).await
     }
 
     async fn send_once(&self, raw: &Raw, request: &SignedRequest<'_>) -> Result<Bytes, Failure> {
@@ -51,40 +43,82 @@ impl Bucket {
             options = options.with_signed_header(name.clone(), value.clone());
         }
         let url = signer.signed_url_opts(request.method.clone(), request.key, VALID, &options).await?;
-        let malformed = |error: http::Error| Failure::Answer {
-            what: request.what,
-            status: 0,
-            body: format!("the request could not be made: {error}"),
-        };
-        let mut sent = http::Request::builder().method(request.method.clone()).uri(url.as_str());
-        for (name, value) in &request.headers {
-            sent = sent.header(name, value);
-        }
-        if request.method == Method::PUT {
-            // Ceph asks for it even when there is no body.
-            sent = sent.header(CONTENT_LENGTH, 0);
-        }
-        let sent: HttpRequest = sent.body(HttpRequestBody::empty()).map_err(malformed)?;
-        let exchange = async {
-            let answer = raw.http.execute(sent).await?;
-            let status = answer.status();
-            Ok::<_, object_store::client::HttpError>((status, answer.into_body().bytes().await?))
-        };
-        let (status, body) = match tokio::time::timeout(PATIENCE, exchange).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                return Err(object_store::Error::Generic { store: "signed", source: error.into() }.into());
-            }
-            Err(_) => return Err(Failure::NoAnswer(PATIENCE)),
-        };
-        // A copy that fails late is answered with 200 and an error in the body.
-        if status.is_success() && !body.windows(7).any(|window| window == b"<Error>") {
-            return Ok(body);
-        }
-        let status = if status.is_success() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
-        let body = String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned();
-        Err(Failure::Answer { what: request.what, status: status.as_u16(), body })
+        exchange(&raw.http, request, &url).await
     }
+
+    /// Puts the time into the metadata of an object of Azure's, in the place of what was there.
+    pub(crate) async fn set_metadata(&self, http: &HttpClient, key: &Path) -> Result<(), Failure> {
+        let Some(signer) = self.data.signer() else { return Ok(()) };
+        // What is signed is the right to write this object; the rest is not part of the signature.
+        let mut url = signer.signed_url(Method::PUT, key, VALID).await?;
+        url.query_pairs_mut().append_pair("comp", "metadata");
+        let request = SignedRequest {
+            what: "dating of an object",
+            method: Method::PUT,
+            key,
+            query: Vec::new(),
+            headers: vec![(
+                HeaderName::from_static("x-ms-meta-sampandated"),
+                HeaderValue::from(seconds_since_1970()),
+            )],
+        };
+        again_when_overloaded(|| exchange(http, &request, &url)).await.map(drop)
+    }
+}
+
+/// Repeats `request` for some seconds while the store says that it is overloaded.
+async fn again_when_overloaded<T, F>(request: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let answer = request().await;
+        let passing =
+            matches!(&answer, Err(failure) if failure.kind() == sampan_driver::ErrorKind::Unavailable);
+        if !passing || pause > LONGEST_PAUSE {
+            return answer;
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 3;
+    }
+}
+
+/// Sends `request` to the signed `url`.
+async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> Result<Bytes, Failure> {
+    let malformed = |error: http::Error| Failure::Answer {
+        what: request.what,
+        status: 0,
+        body: format!("the request could not be made: {error}"),
+    };
+    let mut sent = http::Request::builder().method(request.method.clone()).uri(url.as_str());
+    for (name, value) in &request.headers {
+        sent = sent.header(name, value);
+    }
+    if request.method == Method::PUT {
+        // Ceph asks for it even when there is no body.
+        sent = sent.header(CONTENT_LENGTH, 0);
+    }
+    let sent: HttpRequest = sent.body(HttpRequestBody::empty()).map_err(malformed)?;
+    let exchange = async {
+        let answer = http.execute(sent).await?;
+        let status = answer.status();
+        Ok::<_, object_store::client::HttpError>((status, answer.into_body().bytes().await?))
+    };
+    let (status, body) = match tokio::time::timeout(PATIENCE, exchange).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            return Err(object_store::Error::Generic { store: "signed", source: error.into() }.into());
+        }
+        Err(_) => return Err(Failure::NoAnswer(PATIENCE)),
+    };
+    // A copy that fails late is answered with 200 and an error in the body.
+    if status.is_success() && !body.windows(7).any(|window| window == b"<Error>") {
+        return Ok(body);
+    }
+    let status = if status.is_success() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
+    let body = String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned();
+    Err(Failure::Answer { what: request.what, status: status.as_u16(), body })
 }
 
 /// How long a signature is good.

@@ -204,7 +204,7 @@ mod tests {
         ] {
             let mut writer = driver.writer(&staged, WriteMode::Create(hint)).await.unwrap();
             writer.write(vec![1; 2500].into()).await.unwrap();
-            writer.close().await.unwrap();
+            writer.close(bytes::Bytes::new()).await.unwrap();
             let found = driver.bucket.load_state(&staged).await.unwrap().unwrap();
             named.insert(found.header.upload.unwrap(), Path::from(found.header.key));
         }

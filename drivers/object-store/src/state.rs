@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
-use sampan_driver::DriverPath;
+use sampan_driver::{DriverPath, MAX_NOTE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, patiently};
@@ -33,6 +33,28 @@ pub(crate) struct Header {
     pub(crate) parts: Vec<String>,
     /// Set when the parts have become the object at `key`, which then has this length, but the upload did not end.
     pub(crate) assembled: Option<u64>,
+    /// What the multipart upload bears as a piece of metadata, so that the object that it becomes is known.
+    #[serde(default)]
+    pub(crate) mark: String,
+    /// Who has begun to end the multipart upload, and may still do so.
+    #[serde(default)]
+    pub(crate) ends: Ends,
+    /// The note of the bytes that this state is of, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    note: String,
+}
+
+/// The writers that have begun to make the parts one object, and did not tell what came of it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Ends {
+    /// There was none.
+    #[default]
+    None,
+    /// All of them would make an object of the bytes of this state.
+    Alike,
+    /// Some added bytes of their own.
+    Mixed,
 }
 
 impl Header {
@@ -46,7 +68,27 @@ impl Header {
             part_size,
             parts: Vec::new(),
             assembled: None,
+            mark: format!("{:032x}", rand::random::<u128>()),
+            ends: Ends::None,
+            note: String::new(),
         }
+    }
+
+    /// The note of the bytes, unless there is none.
+    pub(crate) fn note(&self) -> Option<Bytes> {
+        let digits = self.note.as_bytes();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+        bytes.filter(|bytes| !bytes.is_empty()).map(Bytes::from)
+    }
+
+    /// Puts `note` in the place of the one before; tells whether that changed anything.
+    pub(crate) fn set_note(&mut self, note: &[u8]) -> bool {
+        let kept = if note.len() > MAX_NOTE_BYTES { &[] } else { note };
+        let digits: String = kept.iter().map(|byte| format!("{byte:02x}")).collect();
+        let differs = self.note != digits;
+        self.note = digits;
+        differs
     }
 }
 
@@ -63,6 +105,12 @@ pub(crate) struct Found {
 pub(crate) struct Saved {
     version: UpdateVersion,
     nonce: String,
+}
+
+impl Saved {
+    pub(crate) fn nonce(&self) -> &str {
+        &self.nonce
+    }
 }
 
 impl Bucket {
@@ -153,14 +201,22 @@ impl Bucket {
         }
     }
 
-    /// Ends the multipart upload of a state, if it has one that goes on.
+    /// Ends the multipart upload of a state staged at `path`, and removes what it has become, unless that is published.
     pub(crate) async fn abort(&self, header: &Header) -> Result<(), Failure> {
-        let (Some(upload), None) = (&header.upload, header.assembled) else { return Ok(()) };
         let key = Path::parse(&header.key).map_err(|error| Failure::State(error.to_string()))?;
-        match self.control.multipart().abort_multipart(&key, upload).await.map_err(Failure::from) {
-            Err(failure) if !failure.is_not_found() && !is_unknown_upload(&failure) => Err(failure),
-            _ => Ok(()),
+        if let (Some(upload), None) = (&header.upload, header.assembled) {
+            match self.control.multipart().abort_multipart(&key, upload).await.map_err(Failure::from) {
+                Err(failure) if !failure.is_not_found() && !is_unknown_upload(&failure) => {
+                    return Err(failure);
+                }
+                _ => {}
+            }
         }
+        let may_be_there = header.assembled.is_some() || header.ends != Ends::None;
+        if may_be_there && header.key.ends_with(ASSEMBLY) {
+            self.delete_objects(vec![key]).await?;
+        }
+        Ok(())
     }
 }
 
@@ -207,6 +263,9 @@ fn parse(bytes: &[u8]) -> Result<(Header, usize), Failure> {
 
 const VERSION: u32 = 1;
 
+/// What the key of an object that is an upload's own ends with. No path that is published does.
+const ASSEMBLY: &str = ".tmp";
+
 /// How much of a state object is read by whoever needs the header alone.
 const GLIMPSE: u64 = 64 << 10;
 
@@ -218,12 +277,24 @@ mod tests {
     fn a_header_and_a_tail_come_back() {
         let mut header = Header::new(&Path::from("u/data"), 100);
         header.parts = vec!["\"a\"".into(), "b".into()];
+        assert!(header.set_note(b"\0 note") && !header.set_note(b"\0 note"));
         let mut tail = Tail::default();
         tail.push(Bytes::from_static(b"the tail"));
         let object = Bytes::from(tail.payload_after(encode(&header).unwrap()));
         let (parsed, end) = parse(&object).unwrap();
         assert_eq!(parsed, header);
+        assert_eq!(parsed.note().unwrap(), b"\0 note"[..]);
         assert_eq!(&object[end..], b"the tail");
+    }
+
+    /// A registry of an earlier version that is still there ignores the rest, and writes states without it.
+    #[test]
+    fn a_state_of_an_earlier_version_has_no_note() {
+        let json = br#"{"v":1,"nonce":"n","key":"u/data","upload":"U","begun":1,"part_size":9,"parts":["a"],"assembled":null}"#;
+        let object = [&(json.len() as u32).to_be_bytes()[..], json, b"tail"].concat();
+        let (header, end) = parse(&object).unwrap();
+        assert_eq!((header.note(), header.ends, header.mark.as_str()), (None, Ends::None, ""));
+        assert_eq!(&object[end..], b"tail");
     }
 
     #[test]

@@ -60,6 +60,14 @@ impl Tail {
     }
 }
 
+impl From<Bytes> for Tail {
+    fn from(bytes: Bytes) -> Self {
+        let mut tail = Self::default();
+        tail.push(bytes);
+        tail
+    }
+}
+
 /// Below this a chunk is not worth an entry of its own.
 const SMALL: usize = 16 << 10;
 

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::PutMultipartOptions;
-use object_store::path::Path;
 use sampan_driver::{DriverPath, FileWriter, Operation, Result, WriteHint, WriteMode};
 use tokio::time::Instant;
 
@@ -14,7 +13,7 @@ use crate::bucket::{Bucket, patiently};
 use crate::error::Failure;
 use crate::keys::object;
 use crate::parts::Parts;
-use crate::state::{Header, Saved};
+use crate::state::{Ends, Header, Saved};
 use crate::tail::Tail;
 
 /// A writer of the upload staged at `path`.
@@ -34,6 +33,20 @@ pub(crate) struct ObjectWriter {
     pub(crate) dirty: bool,
     /// When the writer was opened, or has last saved its state.
     pub(crate) touched: Instant,
+    /// Whether nothing was staged before this writer.
+    is_new: bool,
+    /// How many bytes this writer has taken.
+    pub(crate) added: u64,
+    /// The multipart upload that was there when this writer was opened, and what had been begun to end it.
+    pub(crate) opened: Opened,
+}
+
+/// What a writer found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opened {
+    /// Other writers know this upload, too. One that this writer began is its own until it is saved.
+    pub(crate) is_shared: bool,
+    pub(crate) ends: Ends,
 }
 
 impl ObjectWriter {
@@ -42,33 +55,28 @@ impl ObjectWriter {
         path: &DriverPath,
         mode: WriteMode,
     ) -> Result<Self, Failure> {
-        let staged = bucket.object(path)?;
+        bucket.object(path)?;
         bucket.flights.clear(path).await;
         match mode {
-            WriteMode::Create(hint) => Self::create(bucket, path, staged, hint).await,
+            WriteMode::Create(hint) => Self::create(bucket, path, hint).await,
             WriteMode::Append => Self::append(bucket, path).await,
         }
     }
 
     /// Begins anew. Where nothing was staged, this sends nothing to the store.
-    async fn create(
-        bucket: Arc<Bucket>,
-        path: &DriverPath,
-        staged: Path,
-        hint: WriteHint,
-    ) -> Result<Self, Failure> {
+    async fn create(bucket: Arc<Bucket>, path: &DriverPath, hint: WriteHint) -> Result<Self, Failure> {
         if !bucket.missed.take(path)
             && let Some(old) = bucket.load_state(path).await?
         {
-            bucket.abort(&old.header).await?;
             bucket.delete_objects(vec![bucket.keys.state(path)]).await?;
+            bucket.abort(&old.header).await?;
         }
         let limits = &bucket.options.parts;
         let Some(part_size) = limits.size_for(hint.len) else {
             return Err(Failure::TooLong { part_size: limits.max_size, max_parts: limits.max_count });
         };
         let target = hint.target.filter(|_| limits.at_target).and_then(|target| bucket.keys.object(&target));
-        let header = Header::new(&target.unwrap_or(staged), part_size);
+        let header = Header::new(&target.unwrap_or_else(|| bucket.keys.assembly(path)), part_size);
         let lane = bucket.flights.lane(path);
         Ok(Self {
             bucket,
@@ -80,6 +88,9 @@ impl ObjectWriter {
             acknowledged: (0, false),
             dirty: true,
             touched: Instant::now(),
+            is_new: true,
+            added: 0,
+            opened: Opened::default(),
         })
     }
 
@@ -88,21 +99,22 @@ impl ObjectWriter {
             bucket.missed.note(path);
             return Err(Failure::NotFound);
         };
-        let mut tail = Tail::default();
-        tail.push(found.tail);
+        let tail = Tail::from(found.tail);
         let parts = Parts::new(found.header.parts.clone(), bucket.flights.lane(path));
-        let path = path.clone();
-        let saved = Some(found.version);
+        let opened = Opened { is_shared: found.header.upload.is_some(), ends: found.header.ends };
         let mut writer = Self {
             bucket,
-            path,
+            path: path.clone(),
             header: found.header,
             parts,
             tail,
-            saved,
+            saved: Some(found.version),
             acknowledged: (0, false),
             dirty: false,
             touched: Instant::now(),
+            is_new: false,
+            added: 0,
+            opened,
         };
         writer.acknowledged = (writer.len(), writer.header.upload.is_some());
         Ok(writer)
@@ -122,11 +134,13 @@ impl ObjectWriter {
         if self.header.assembled.is_some() {
             return Err(Failure::Ended);
         }
+        self.check_end()?;
         let (part_size, max_parts) = (self.header.part_size, self.bucket.options.parts.max_count);
         if self.len().saturating_add(chunk.len() as u64) > part_size.saturating_mul(max_parts) {
             return Err(Failure::TooLong { part_size, max_parts });
         }
         self.dirty = true;
+        self.added += chunk.len() as u64;
         while !chunk.is_empty() {
             // A full tail waits for the byte after it: what fits into one part is never a multipart upload.
             if self.tail.len() == part_size {
@@ -139,23 +153,42 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Saves the state now and then while bytes come for hours: it shows others that the upload is alive, and a crash then
-    /// costs minutes.
+    /// Writes the state once more now and then while bytes come for hours: its date shows others that the upload is alive.
+    ///
+    /// A state that was there stays as it is, so that this writer can still be reverted (C16).
     async fn touch(&mut self) -> Result<(), Failure> {
         if self.touched.elapsed() < TOUCH {
             return Ok(());
         }
-        self.parts.settle().await?;
-        self.save().await.map(drop)
+        self.touched = Instant::now();
+        let Some(saved) = &self.saved else {
+            self.parts.settle().await?;
+            return self.save(&[]).await.map(drop);
+        };
+        match self.bucket.load_state(&self.path).await? {
+            None => Err(Failure::UploadLost),
+            Some(found) if found.header.nonce != saved.nonce() => Err(Failure::Overtaken),
+            Some(mut found) => {
+                let (header, mut tail) = (&mut found.header, Tail::from(found.tail));
+                let again = self.bucket.save_state(&self.path, header, &mut tail, Some(&found.version));
+                self.saved = Some(again.await?);
+                Ok(())
+            }
+        }
     }
 
     async fn send_tail(&mut self) -> Result<(), Failure> {
+        if self.header.upload.is_none() && self.is_assembly() {
+            // Another writer of the same state begins an upload as well, and one must not become the object of the other.
+            self.header.key = self.bucket.keys.assembly(&self.path).to_string();
+            self.header.mark = format!("{:032x}", rand::random::<u128>());
+        }
         let key = object(&self.header.key);
         let upload = match &self.header.upload {
             Some(upload) => upload.clone(),
             None => {
-                let options =
-                    PutMultipartOptions { attributes: self.bucket.attributes(), ..Default::default() };
+                let attributes = self.bucket.attributes_marked(&self.header.mark);
+                let options = PutMultipartOptions { attributes, ..Default::default() };
                 let begin = self.bucket.data.multipart().create_multipart_opts(&key, options);
                 let upload = patiently(0, begin).await?;
                 self.header.begun = seconds_since_1970();
@@ -169,13 +202,22 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Writes down what there is, so that another writer can go on.
-    pub(crate) async fn save(&mut self) -> Result<u64, Failure> {
-        let settled = self.parts.settle().await;
-        if let Err(Failure::UploadLost) = settled {
-            // Nothing of it is left to go on with.
-            self.forget().await?;
-            return Err(Failure::UploadLost);
+    /// Whether the parts become an object of this upload's own, which is then copied.
+    pub(crate) fn is_assembly(&self) -> bool {
+        self.bucket.keys.is_assembly(&object(&self.header.key), &self.path)
+    }
+
+    /// Refuses to go on with blocks that another writer may still commit, over what this one would make of them.
+    pub(crate) fn check_end(&self) -> Result<(), Failure> {
+        let is_open = self.header.assembled.is_none() && self.opened.ends != Ends::None;
+        if is_open && !self.bucket.ends_once() { Err(Failure::UploadLost) } else { Ok(()) }
+    }
+
+    /// Writes down what there is, and `note` if that is all that was taken, so that another writer can go on.
+    pub(crate) async fn save(&mut self, note: &[u8]) -> Result<u64, Failure> {
+        let taken = self.len();
+        if let Err(Failure::UploadLost) = self.parts.settle().await {
+            return Err(self.lost().await);
         }
         let kept = self.parts.kept();
         if kept.len() as u64 != self.parts.count() {
@@ -193,6 +235,10 @@ impl ObjectWriter {
             }
         }
         self.header.parts = kept;
+        self.dirty |= self.header.set_note(if self.len() == taken { note } else { &[] });
+        if self.added > 0 && self.header.ends == Ends::Alike {
+            self.header.ends = Ends::Mixed;
+        }
         if self.dirty {
             let saved =
                 self.bucket.save_state(&self.path, &mut self.header, &mut self.tail, self.saved.as_ref());
@@ -205,22 +251,38 @@ impl ObjectWriter {
         Ok(self.len())
     }
 
-    /// Leaves nothing of an upload that the store has lost, unless another writer made something of it.
-    pub(crate) async fn forget_lost(&mut self) -> Result<(), Failure> {
-        if let Some(saved) = &self.saved {
-            self.bucket.still(&self.bucket.keys.state(&self.path), saved).await?;
+    /// What it means that the store does not know the upload any more: it is lost, unless another writer has ended it or goes
+    /// on with it. The state stays for the caller to clear, after what else makes the upload known.
+    pub(crate) async fn lost(&mut self) -> Failure {
+        self.parts.clear().await;
+        let Some(saved) = &self.saved else { return Failure::UploadLost };
+        match self.bucket.load_header(&self.bucket.keys.state(&self.path)).await {
+            Ok(Some(header)) if header.nonce != saved.nonce() => Failure::Overtaken,
+            Ok(_) => Failure::UploadLost,
+            Err(failure) => failure,
         }
-        self.forget().await
     }
 
-    /// Leaves nothing of the upload.
+    /// Leaves nothing of the upload. The state goes first: without it the rest is unknown, and not the other way round.
     async fn forget(&mut self) -> Result<(), Failure> {
         self.parts.clear().await;
-        self.bucket.abort(&self.header).await?;
         if self.saved.take().is_some() {
             self.bucket.delete_objects(vec![self.bucket.keys.state(&self.path)]).await?;
         }
-        Ok(())
+        self.bucket.abort(&self.header).await
+    }
+
+    /// Gives up what this writer did, which no state tells of.
+    pub(crate) async fn restore(&mut self) -> Result<(), Failure> {
+        if self.is_new && self.saved.is_some() {
+            return self.forget().await; // It was long enough under way to have saved its state.
+        }
+        self.parts.clear().await;
+        match self.opened.is_shared {
+            // Its further parts are replaced by the next writer's.
+            true => Ok(()),
+            false => self.bucket.abort(&self.header).await,
+        }
     }
 }
 
@@ -230,13 +292,18 @@ impl FileWriter for ObjectWriter {
         self.len()
     }
 
+    fn note(&self) -> Option<Bytes> {
+        // The header keeps it until this writer is closed.
+        self.saved.as_ref().and_then(|_| self.header.note())
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         let taken = self.take(chunk).await;
         taken.map_err(|failure| failure.at(self.bucket.name, Operation::Write, &self.path))
     }
 
-    async fn close(mut self: Box<Self>) -> Result<u64> {
-        let saved = self.save().await;
+    async fn close(mut self: Box<Self>, note: Bytes) -> Result<u64> {
+        let saved = self.save(&note).await;
         saved.map_err(|failure| failure.at(self.bucket.name, Operation::Close, &self.path))
     }
 
@@ -248,6 +315,11 @@ impl FileWriter for ObjectWriter {
     async fn cancel(mut self: Box<Self>) -> Result<()> {
         let forgotten = self.forget().await;
         forgotten.map_err(|failure| failure.at(self.bucket.name, Operation::Cancel, &self.path))
+    }
+
+    async fn revert(mut self: Box<Self>) -> Result<()> {
+        let reverted = self.restore().await;
+        reverted.map_err(|failure| failure.at(self.bucket.name, Operation::Revert, &self.path))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The conformance suite, on a store in memory; `servers.rs` has the servers.
 
+#[path = "support/parts_checked.rs"]
+mod parts_checked;
 mod support;
 
 use std::process::ExitCode;
@@ -7,12 +9,12 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use libtest_mimic::Arguments;
-use object_store::memory::InMemory;
 use sampan_conformance::Fixture;
 use sampan_driver::{BuildError, DriverConfig, StorageDriver};
 use sampan_driver_object_store::ObjectStoreDriver;
 use serde::Deserialize;
 
+use parts_checked::PartsChecked;
 use support::of_profile;
 
 fn main() -> ExitCode {
@@ -38,7 +40,7 @@ impl DriverConfig for Memory {
     const NAME: &'static str = "memory";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        static STORE: LazyLock<Arc<InMemory>> = LazyLock::new(Default::default);
+        static STORE: LazyLock<Arc<PartsChecked>> = LazyLock::new(Default::default);
         Ok(Arc::new(ObjectStoreDriver::over(STORE.clone(), &self.root, self.part_size)?))
     }
 }

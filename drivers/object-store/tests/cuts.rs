@@ -36,7 +36,7 @@ async fn everything(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<()
     assert_eq!(walked.len(), 2);
     let mut writer = driver.writer(&path("/up/data"), WriteMode::Create(WriteHint::default())).await?;
     writer.write(content.slice(..5_500_000)).await?;
-    writer.close().await?;
+    writer.close(Bytes::new()).await?;
     let mut writer = driver.writer(&path("/up/data"), WriteMode::Append).await?;
     assert_eq!(writer.size(), 5_500_000);
     writer.write(content.slice(5_500_000..)).await?;

@@ -5,6 +5,8 @@
 
 #[path = "support/faulty.rs"]
 mod faulty;
+#[path = "support/parts_checked.rs"]
+mod parts_checked;
 
 use std::sync::Arc;
 
@@ -54,7 +56,7 @@ async fn a_part_that_is_lost_costs_only_what_came_since() {
     let (store, whole) = (faulty(), content(5500));
     let mut writer = begin(&store, None).await;
     writer.write(whole.slice(..2500)).await.unwrap();
-    assert_eq!(writer.close().await.unwrap(), 2500);
+    assert_eq!(writer.close(Bytes::new()).await.unwrap(), 2500);
 
     let mut writer = go_on(&store).await;
     store.fail(Request::Part, Fault::SlowDown, 1);
@@ -65,7 +67,7 @@ async fn a_part_that_is_lost_costs_only_what_came_since() {
             break;
         }
     }
-    let kept = writer.close().await.unwrap();
+    let kept = writer.close(Bytes::new()).await.unwrap();
     assert!(matches!(failed, None | Some(ErrorKind::Unavailable)), "{failed:?}");
     assert_eq!(kept, 2500, "what was acknowledged is kept, whatever became of the part that it went into");
 
@@ -83,7 +85,7 @@ async fn a_commit_that_fails_anywhere_can_be_repeated() {
             let (store, whole) = (faulty(), content(3300));
             let mut writer = begin(&store, None).await;
             writer.write(whole.clone()).await.unwrap();
-            writer.close().await.unwrap();
+            writer.close(Bytes::new()).await.unwrap();
             let writer = go_on(&store).await;
             store.fail(request, fault, 1);
             let first = writer.commit(&path("/blob")).await;
@@ -117,7 +119,7 @@ async fn an_upload_shows_in_a_walk_with_its_last_sign_of_life() {
         let mut writer = begin(&store, Some("/blob")).await;
         writer.write(content(size)).await.unwrap();
         let before = std::time::SystemTime::now() - std::time::Duration::from_secs(1);
-        writer.close().await.unwrap();
+        writer.close(Bytes::new()).await.unwrap();
         let walked: Vec<_> = driver.walk(&path("/up"), None).try_collect().await.unwrap();
         let paths: Vec<_> = walked.iter().map(|info| info.path.as_str()).collect();
         assert_eq!(paths, ["/up/data", "/up/startedat"], "{size}");
@@ -158,13 +160,13 @@ async fn no_request_is_waited_for_without_end() {
         let (store, whole) = (faulty(), content(3300));
         let mut writer = begin(&store, None).await;
         writer.write(whole.slice(..500)).await.unwrap();
-        writer.close().await.unwrap();
+        writer.close(Bytes::new()).await.unwrap();
         store.fail(request, Fault::Silence, 1);
         let push = async {
             let mut writer = open(&store).writer(&path("/up/data"), WriteMode::Append).await?;
             writer.write(whole.slice(500..2500)).await?;
             // What comes after a part that was lost is not kept, and the sender is told.
-            if writer.close().await? < 2500 {
+            if writer.close(Bytes::new()).await? < 2500 {
                 return Ok(false);
             }
             let mut writer = open(&store).writer(&path("/up/data"), WriteMode::Append).await?;
@@ -211,10 +213,22 @@ const LONG: std::time::Duration = std::time::Duration::from_secs(200);
 async fn a_small_file_that_could_not_be_published_is_still_staged() {
     let (store, whole) = (faulty(), content(100));
     let mut writer = begin(&store, Some("/blob")).await;
-    writer.write(whole.clone()).await.unwrap();
+    writer.write(whole.slice(..60)).await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
+    let mut writer = go_on(&store).await;
+    writer.write(whole.slice(60..)).await.unwrap();
     store.fail(Request::Put, Fault::SlowDown, 1);
     assert_eq!(writer.commit(&path("/blob")).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(is_missing(&store, "/blob").await);
+    let mut writer = go_on(&store).await;
+    assert_eq!(writer.size(), 60, "the request that failed has added nothing");
+    writer.write(whole.slice(60..)).await.unwrap();
+    writer.commit(&path("/blob")).await.unwrap();
+    assert_eq!(read(&store, "/blob").await, whole);
+
+    let mut writer = begin(&store, Some("/blob")).await;
+    writer.write(whole.clone()).await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
     go_on(&store).await.commit(&path("/blob")).await.unwrap();
     assert_eq!(read(&store, "/blob").await, whole);
 }
@@ -236,7 +250,7 @@ async fn an_upload_that_the_store_forgot_is_not_found_and_leaves_nothing() {
     let (store, whole) = (faulty(), content(9000));
     let mut writer = begin(&store, None).await;
     writer.write(whole.slice(..2500)).await.unwrap();
-    writer.close().await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
     let mut writer = go_on(&store).await;
     store.fail(Request::Part, Fault::NoSuchUpload, 1);
     let mut failed = false;
@@ -246,7 +260,7 @@ async fn an_upload_that_the_store_forgot_is_not_found_and_leaves_nothing() {
             break;
         }
     }
-    let closed = writer.close().await;
+    let closed = writer.close(Bytes::new()).await;
     assert!(failed || closed.is_err_and(|error| error.is_not_found()));
 }
 
@@ -255,15 +269,89 @@ async fn the_loser_of_two_writers_is_told() {
     let store = faulty();
     let mut writer = begin(&store, None).await;
     writer.write(content(10)).await.unwrap();
-    writer.close().await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
     let (mut one, mut two) = (go_on(&store).await, go_on(&store).await);
     one.write(content(5)).await.unwrap();
     two.write(content(7)).await.unwrap();
-    assert_eq!(one.close().await.unwrap(), 15);
-    let error = two.close().await.unwrap_err();
+    assert_eq!(one.close(Bytes::new()).await.unwrap(), 15);
+    let error = two.close(Bytes::new()).await.unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("another writer"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(go_on(&store).await.size(), 15);
+}
+
+/// Both add their own last bytes to one upload, and the first is slow: at each of its steps the second comes in between.
+#[tokio::test]
+async fn of_two_ends_of_one_upload_each_publishes_its_own_bytes_or_nothing() {
+    for step in [Request::Part, Request::Complete, Request::Copy] {
+        for lasts in [["a", "b"], ["", ""], ["a", ""], ["", "b"]] {
+            let (store, whole) = (faulty(), content(2500));
+            let mut writer = begin(&store, None).await;
+            writer.write(whole.clone()).await.unwrap();
+            writer.close(Bytes::new()).await.unwrap();
+            let expected =
+                lasts.map(|last| Bytes::from([&whole[..], &last.repeat(300).into_bytes()].concat()));
+            let mut writers = Vec::new();
+            for expected in &expected {
+                let mut writer = go_on(&store).await;
+                writer.write(expected.slice(2500..)).await.unwrap();
+                writers.push(writer);
+            }
+            let (second, first) = (writers.pop().unwrap(), writers.pop().unwrap());
+            let held = store.hold(step);
+            let first = tokio::spawn(async move { first.commit(&path("/first")).await });
+            held.reached().await;
+            let second = second.commit(&path("/second")).await;
+            held.release();
+            let first = first.await.unwrap();
+            let what = format!("{step:?} {lasts:?}: {first:?} {second:?}");
+            for (published, at, expected) in
+                [(&first, "/first", &expected[0]), (&second, "/second", &expected[1])]
+            {
+                match published {
+                    Ok(()) => assert_eq!(read(&store, at).await, expected, "{what}"),
+                    Err(_) => assert!(is_missing(&store, at).await, "{what}"),
+                }
+            }
+            assert!(first.is_ok() || second.is_ok() || step == Request::Part, "{what}");
+        }
+    }
+}
+
+/// The process that ended the upload is gone, after the store had carried out what it was asked for.
+#[tokio::test]
+async fn an_end_that_nobody_heard_of_is_gone_on_with_by_another() {
+    for (step, last) in
+        [(Request::Part, ""), (Request::Complete, ""), (Request::Copy, ""), (Request::Complete, "x")]
+    {
+        let (store, whole) = (faulty(), content(2500));
+        let mut writer = begin(&store, None).await;
+        writer.write(whole.clone()).await.unwrap();
+        writer.close(Bytes::from_static(b"note")).await.unwrap();
+        let mut dying = go_on(&store).await;
+        dying.write(last.into()).await.unwrap();
+        let held = store.hold(step);
+        let dying = tokio::spawn(async move { dying.commit(&path("/blob")).await });
+        held.reached().await;
+        dying.abort();
+        assert!(dying.await.unwrap_err().is_cancelled());
+        let mut heir = go_on(&store).await;
+        assert_eq!((heir.size(), heir.note().as_deref()), (2500, Some(&b"note"[..])), "{step:?}");
+        heir.write(last.into()).await.unwrap();
+        heir.commit(&path("/blob")).await.unwrap();
+        assert_eq!(read(&store, "/blob").await, [&whole[..], last.as_bytes()].concat(), "{step:?} {last:?}");
+    }
+}
+
+/// An object that has only the size is not the one that was to be made.
+#[tokio::test]
+async fn another_object_of_the_same_size_is_not_taken_for_ours() {
+    let (store, whole) = (faulty(), content(3300));
+    open(&store).put_content(&path("/blob"), vec![9; 3300].into(), PutMode::Overwrite).await.unwrap();
+    let mut writer = begin(&store, Some("/blob")).await;
+    writer.write(whole).await.unwrap();
+    store.fail(Request::Complete, Fault::NoSuchUpload, 1);
+    assert!(writer.commit(&path("/blob")).await.unwrap_err().is_not_found());
 }
 
 #[tokio::test]
@@ -282,7 +370,7 @@ async fn our_own_write_is_not_mistaken_for_anothers() {
         };
         writer.write(content(10)).await.unwrap();
         store.fail(Request::Put, Fault::SentAgain, 1);
-        assert_eq!(writer.close().await.unwrap(), 10 * round);
+        assert_eq!(writer.close(Bytes::new()).await.unwrap(), 10 * round);
     }
 }
 
@@ -445,7 +533,7 @@ async fn requests_are_few() {
     assert_eq!(store.take_requests(), 0, "the beginning, where nothing was staged a moment ago");
     writer.write(content(100)).await.unwrap();
     assert_eq!(store.take_requests(), 0, "bytes that do not fill a part");
-    writer.close().await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
     assert_eq!(store.take_requests(), 1, "the state");
     let writer = driver.writer(&staged, WriteMode::Append).await.unwrap();
     assert_eq!(store.take_requests(), 1, "the state again");
@@ -464,11 +552,11 @@ async fn requests_are_few() {
     assert!(driver.writer(&staged, WriteMode::Append).await.is_err());
     let mut writer = driver.writer(&staged, WriteMode::Create(WriteHint::default())).await.unwrap();
     writer.write(content(2500)).await.unwrap();
-    writer.close().await.unwrap();
+    writer.close(Bytes::new()).await.unwrap();
     driver.writer(&staged, WriteMode::Append).await.unwrap().commit(&blob).await.unwrap();
     assert_eq!(
         store.take_requests(),
-        10,
-        "a look, beginning, two parts, state; state, part, end, copy, deletion"
+        11,
+        "a look, beginning, two parts, state; state, state again, part, end, copy, deletion"
     );
 }

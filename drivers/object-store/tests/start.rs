@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "each test has faults of its own")]
 mod s3;
 
+use bytes::Bytes;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -138,10 +139,10 @@ mod conditional_writes {
         store.take_seen();
         driver.put_content(&"/lock".parse().unwrap(), "1".into(), PutMode::Create).await.unwrap();
         let begun = driver.writer(&staged, WriteMode::Create(WriteHint::default())).await.unwrap();
-        begun.close().await.unwrap();
+        begun.close(Bytes::new()).await.unwrap();
         let mut again = driver.writer(&staged, WriteMode::Append).await.unwrap();
         again.write("more".into()).await.unwrap();
-        again.close().await.unwrap();
+        again.close(Bytes::new()).await.unwrap();
         let seen = store.take_seen();
         let sent = |sort| seen.iter().any(|(seen, _)| *seen == sort);
         (sent(Sort::Create), sent(Sort::Update))

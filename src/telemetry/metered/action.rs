@@ -17,11 +17,12 @@ pub(super) enum Action {
     Close,
     Commit,
     Cancel,
+    Revert,
 }
 
 impl Action {
     /// All of them, each at its index.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::GetContent,
         Self::PutContent,
         Self::Stat,
@@ -36,6 +37,7 @@ impl Action {
         Self::Close,
         Self::Commit,
         Self::Cancel,
+        Self::Revert,
     ];
 
     /// The value of the label.
@@ -55,6 +57,7 @@ impl Action {
             Self::Close => "Close",
             Self::Commit => "Commit",
             Self::Cancel => "Cancel",
+            Self::Revert => "Revert",
         }
     }
 }

@@ -38,9 +38,13 @@ impl FileWriter for MeteredWriter {
         result
     }
 
-    async fn close(self: Box<Self>) -> Result<u64> {
+    fn note(&self) -> Option<Bytes> {
+        self.inner.note()
+    }
+
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
         let begun = Instant::now();
-        let result = self.inner.close().await;
+        let result = self.inner.close(note).await;
         self.metrics.took(Action::Close, begun.elapsed(), &result);
         result
     }
@@ -56,6 +60,13 @@ impl FileWriter for MeteredWriter {
         let begun = Instant::now();
         let result = self.inner.cancel().await;
         self.metrics.took(Action::Cancel, begun.elapsed(), &result);
+        result
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        let begun = Instant::now();
+        let result = self.inner.revert().await;
+        self.metrics.took(Action::Revert, begun.elapsed(), &result);
         result
     }
 }

@@ -148,8 +148,12 @@ impl FileWriter for TracedWriter {
         self.inner.write(chunk).await
     }
 
-    async fn close(self: Box<Self>) -> Result<u64> {
-        within(&span!("driver.writer.close", self.driver, self.path), self.inner.close()).await
+    fn note(&self) -> Option<Bytes> {
+        self.inner.note()
+    }
+
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
+        within(&span!("driver.writer.close", self.driver, self.path), self.inner.close(note)).await
     }
 
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
@@ -158,6 +162,10 @@ impl FileWriter for TracedWriter {
 
     async fn cancel(self: Box<Self>) -> Result<()> {
         within(&span!("driver.writer.cancel", self.driver, self.path), self.inner.cancel()).await
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        within(&span!("driver.writer.revert", self.driver, self.path), self.inner.revert()).await
     }
 }
 

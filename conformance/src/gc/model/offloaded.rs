@@ -107,6 +107,7 @@ impl StorageDriver for Offloaded {
         let inner = self.run(|inner| async move { inner.writer(&path, mode).await }).await?;
         Ok(Box::new(OffloadedWriter {
             size: inner.size(),
+            note: inner.note(),
             inner: Some(inner),
             outside: self.outside.clone(),
         }))
@@ -176,6 +177,7 @@ impl StorageDriver for Offloaded {
 struct OffloadedWriter {
     inner: Option<Box<dyn FileWriter>>,
     size: u64,
+    note: Option<Bytes>,
     outside: Handle,
 }
 
@@ -206,9 +208,13 @@ impl FileWriter for OffloadedWriter {
         Ok(())
     }
 
-    async fn close(mut self: Box<Self>) -> Result<u64> {
+    fn note(&self) -> Option<Bytes> {
+        self.note.clone()
+    }
+
+    async fn close(mut self: Box<Self>, note: Bytes) -> Result<u64> {
         let inner = self.take()?;
-        outside(&self.outside, || inner.close()).await
+        outside(&self.outside, || inner.close(note)).await
     }
 
     async fn commit(mut self: Box<Self>, to: &DriverPath) -> Result<()> {
@@ -219,5 +225,10 @@ impl FileWriter for OffloadedWriter {
     async fn cancel(mut self: Box<Self>) -> Result<()> {
         let inner = self.take()?;
         outside(&self.outside, || inner.cancel()).await
+    }
+
+    async fn revert(mut self: Box<Self>) -> Result<()> {
+        let inner = self.take()?;
+        outside(&self.outside, || inner.revert()).await
     }
 }

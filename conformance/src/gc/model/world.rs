@@ -554,8 +554,12 @@ impl FileWriter for SeenWriter {
         self.inner.write(chunk).await
     }
 
-    async fn close(self: Box<Self>) -> Result<u64> {
-        self.eyes.act(Operation::Close, &DriverPath::root(), self.inner.close()).await
+    fn note(&self) -> Option<Bytes> {
+        self.inner.note()
+    }
+
+    async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
+        self.eyes.act(Operation::Close, &DriverPath::root(), self.inner.close(note)).await
     }
 
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
@@ -570,5 +574,9 @@ impl FileWriter for SeenWriter {
 
     async fn cancel(self: Box<Self>) -> Result<()> {
         self.eyes.act(Operation::Cancel, &DriverPath::root(), self.inner.cancel()).await
+    }
+
+    async fn revert(self: Box<Self>) -> Result<()> {
+        self.eyes.act(Operation::Revert, &DriverPath::root(), self.inner.revert()).await
     }
 }

@@ -9,7 +9,7 @@ use sampan_driver::{BuildError, DriverConfig, StorageDriver};
 use serde::Deserialize;
 
 use super::clients::{Connection, Purpose};
-use super::open::{Plan, clients, keys, required, unusable};
+use super::open::{Plan, clients, http_client, keys, required, unusable};
 use super::values::{self, Secret};
 use crate::client::Client;
 use crate::options::{Options, PartOptions};
@@ -135,6 +135,8 @@ impl AzureConfig {
             credentials = Some(store.credentials().clone());
             Ok(Client::Azure(store))
         })?;
+        // A signature cannot sign another.
+        let signs = !matches!(account.access, Access::Sas(_));
         let defaults = Options::default();
         Ok(Plan {
             section: SECTION,
@@ -150,11 +152,11 @@ impl AzureConfig {
                 redirect_expiry: self.redirectexpiry.unwrap_or(defaults.redirect_expiry),
                 ..defaults
             },
-            // A signature cannot sign another.
-            redirect: !matches!(account.access, Access::Sas(_)),
+            redirect: signs,
             clients,
             public: None,
             raw: None,
+            dating: signs.then(|| http_client(&connection, &watch)).transpose()?,
         })
     }
 

@@ -102,6 +102,7 @@ impl GcsConfig {
             clients,
             public: None,
             raw: None,
+            dating: None,
         })
     }
 

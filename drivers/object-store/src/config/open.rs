@@ -28,6 +28,7 @@ pub(crate) struct Plan {
     /// The client that signs for the outside, when that is another.
     pub(crate) public: Option<Client>,
     pub(crate) raw: Option<Raw>,
+    pub(crate) dating: Option<HttpClient>,
 }
 
 impl Plan {
@@ -41,6 +42,7 @@ impl Plan {
             deletion,
             public: self.public,
             raw: self.raw,
+            dating: self.dating,
             keys: self.keys,
             budget: budget(self.options.parts.buffer),
             options: self.options,

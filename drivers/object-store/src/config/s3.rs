@@ -174,6 +174,7 @@ impl S3Config {
             clients,
             public,
             raw: Some(raw),
+            dating: None,
         })
     }
 

@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use object_store::memory::InMemory;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartId, MultipartUpload,
     ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use tokio::sync::Semaphore;
+
+use crate::parts_checked::PartsChecked;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,17 +54,55 @@ pub(crate) enum Request {
 /// A store in memory whose next request of one sort fails.
 #[derive(Debug, Default)]
 pub(crate) struct Faulty {
-    inner: InMemory,
+    inner: Arc<PartsChecked>,
     planned: std::sync::Mutex<Option<(Request, Fault, u64)>>,
     /// How many bytes of the body of an answer come before the connection is cut; 0 for all.
     cut_after: AtomicU64,
     requests: AtomicU64,
+    /// The next request of this sort is held.
+    held: std::sync::Mutex<Option<(Request, Gates)>>,
+}
+
+/// Where a request is met, and where it waits.
+type Gates = (Arc<Semaphore>, Arc<Semaphore>);
+
+/// A request that is held.
+pub(crate) struct Held {
+    reached: Arc<Semaphore>,
+    released: Arc<Semaphore>,
+}
+
+impl Held {
+    /// Waits until the request is there.
+    pub(crate) async fn reached(&self) {
+        self.reached.acquire().await.unwrap().forget();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn release(&self) {
+        self.released.add_permits(1);
+    }
 }
 
 impl Faulty {
     /// The next `times` requests of the sort `request` fail.
     pub(crate) fn fail(&self, request: Request, fault: Fault, times: u64) {
         *self.planned.lock().unwrap() = Some((request, fault, times));
+    }
+
+    /// Holds the next request of the sort `request`.
+    pub(crate) fn hold(&self, request: Request) -> Held {
+        let held = Held { reached: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) };
+        *self.held.lock().unwrap() = Some((request, (held.reached.clone(), held.released.clone())));
+        held
+    }
+
+    async fn wait(&self, request: Request) {
+        let held = self.held.lock().unwrap().take_if(|(sort, ..)| *sort == request);
+        if let Some((_, (reached, released))) = held {
+            reached.add_permits(1);
+            released.acquire().await.unwrap().forget();
+        }
     }
 
     /// Cuts every answer after `bytes` bytes of its body.
@@ -92,6 +132,7 @@ impl Faulty {
     }
 
     async fn run<T>(&self, request: Request, action: impl Future<Output = Result<T>>) -> Result<T> {
+        self.wait(request).await;
         match self.fault(request) {
             None => action.await,
             Some(Fault::Silence) => std::future::pending().await,
@@ -207,7 +248,11 @@ impl ObjectStore for Faulty {
 #[async_trait]
 impl MultipartStore for Faulty {
     async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
-        self.run(Request::Begin, self.inner.create_multipart(path)).await
+        self.create_multipart_opts(path, PutMultipartOptions::default()).await
+    }
+
+    async fn create_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<MultipartId> {
+        self.run(Request::Begin, self.inner.create_multipart_opts(path, options)).await
     }
 
     async fn put_part(

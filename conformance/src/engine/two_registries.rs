@@ -1,0 +1,117 @@
+//! Two registries over one store that are at the same upload, as a load balancer without stickiness makes them.
+//!
+//! Which of them is refused, and how, is the store's affair. What is answered by success must be served as it was pushed.
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+use futures::{FutureExt, StreamExt, stream};
+use sampan_engine::oci::{Algorithm, Digest};
+use sampan_engine::{Body, StartUpload, UploadId};
+
+use super::client::{Client, body, range};
+use super::store::is_valid;
+use crate::check::{ensure, same_bytes};
+use crate::data::bytes;
+use crate::{Clause, Context, Failed, clause::table};
+
+/// One registry knows the hash of an upload that another has lost and begun again with other bytes of the same length.
+async fn a_hash_does_not_outlive_its_bytes(ctx: Context) -> Result<(), Failed> {
+    for restarts in [false, true] {
+        let (good, evil) = (bytes(1, 3 << 20), bytes(2, 3 << 20));
+        let digest = Digest::sha256_of(&good);
+        let (half, len) = (good.len() / 2, good.len());
+        let (mut one, mut two) = (Client::new(ctx.driver()), Client::of_another_process(&ctx).await?);
+        let id = begin(&one).await?;
+        append(&one, &id, 0, good.slice(..half)).await?;
+
+        // The second has opened the upload; while its client is slow the first one goes on.
+        let ((begun, has_begun), (release, held)) = (oneshot::channel(), oneshot::channel());
+        let slow = held_body(begun, evil.slice(half..half + 1000), held, evil.slice(half + 1000..));
+        let uploads = two.repository("image").uploads();
+        let (second, slow_id) = (uploads.clone(), id.clone());
+        let slow = tokio::spawn(async move { second.append(&slow_id, None, slow).await });
+        _ = has_begun.await; // Refused, when it is an error.
+        _ = append(&one, &id, half, good.slice(half..)).await;
+        _ = release.send(());
+        _ = slow.await?;
+        _ = uploads.finish(&id, None, body([]), &digest).await;
+
+        // The second life of the upload, if there is one.
+        _ = append(&two, &id, 0, evil.slice(..500_000)).await;
+        _ = append(&two, &id, 500_000, evil.slice(500_000..)).await;
+        if restarts {
+            one = Client::of_another_process(&ctx).await?;
+            two = Client::of_another_process(&ctx).await?;
+        }
+        for client in [&one, &two] {
+            let finished = client.repository("image").uploads().finish(&id, None, body([]), &digest).await;
+            if finished.is_ok() {
+                same_bytes(&one.pull_blob("image", &digest).await?, &good, "the blob")?;
+            }
+        }
+        ensure(len > half, "the content is cut in two")?;
+        is_valid(ctx.driver()).await?;
+        // Whatever became of it, the blob can be pushed.
+        one.push_blob("image", &good).await?;
+        same_bytes(&two.pull_blob("image", &digest).await?, &good, "the blob that was pushed anew")?;
+        ctx.delete_tree("/").await?;
+    }
+    Ok(())
+}
+
+/// Both end one upload, each with a last chunk of its own, by a digest whose hash was not running.
+async fn of_two_ends_each_publishes_what_it_hashed(ctx: Context) -> Result<(), Failed> {
+    for round in 0..ctx.scale(20, 100) {
+        let size = if round % 4 == 3 { 1 << 20 } else { 200 };
+        for algorithm in [Algorithm::Sha512, Algorithm::Sha256] {
+            let first = bytes(round, size);
+            let lasts = [bytes(1000 + round, 300), bytes(2000 + round, 300)];
+            let clients = [Client::new(ctx.driver()), Client::of_another_process(&ctx).await?];
+            let id = begin(&clients[0]).await?;
+            append(&clients[0], &id, 0, first.clone()).await?;
+            let ends = clients.clone().into_iter().zip(lasts).map(|(client, last)| {
+                let whole = Bytes::from([&first[..], &last].concat());
+                let (id, digest) = (id.clone(), Digest::of(algorithm, &whole));
+                let chunk = range(first.len(), whole.len());
+                tokio::spawn(async move {
+                    let uploads = client.repository("image").uploads();
+                    (uploads.finish(&id, chunk, body([last]), &digest).await, digest, whole)
+                })
+            });
+            let ends: Vec<_> = ends.collect();
+            for end in ends {
+                let (finished, digest, whole) = end.await?;
+                if finished.is_ok() {
+                    same_bytes(&clients[0].pull_blob("image", &digest).await?, &whole, "the blob")?;
+                }
+            }
+            is_valid(ctx.driver()).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn begin(client: &Client) -> Result<UploadId, Failed> {
+    Ok(client.repository("image").uploads().start(StartUpload::default()).await?.id)
+}
+
+async fn append(client: &Client, id: &UploadId, start: usize, chunk: Bytes) -> Result<(), Failed> {
+    let chunk_range = range(start, start + chunk.len());
+    client.repository("image").uploads().append(id, chunk_range, body([chunk])).await?;
+    Ok(())
+}
+
+/// A body of two pieces, of which the second comes when it is let go. It tells when the first is asked for.
+fn held_body(begun: oneshot::Sender<()>, first: Bytes, held: oneshot::Receiver<()>, second: Bytes) -> Body {
+    let first = async move {
+        _ = begun.send(());
+        Ok(first)
+    };
+    let second = held.map(move |_| Ok(second)).into_stream();
+    stream::once(first).chain(second).boxed()
+}
+
+pub(crate) const CLAUSES: &[Clause] = table! { "engine::two_registries":
+    a_hash_does_not_outlive_its_bytes,
+    of_two_ends_each_publishes_what_it_hashed,
+};

@@ -1,0 +1,270 @@
+//! How an upload ends: it becomes a blob, or it is refused.
+//!
+//! The layer link is written first, then the data become visible, and what was staged goes. A request that fails leaves the
+//! upload as long as it was, so that the client may send the request again as it is; or it leaves an upload that is unknown.
+//! The time of its beginning makes an upload without bytes known. So of one that has bytes it goes before they do: a process
+//! that dies in between leaves none that seems to be empty.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{ByteRange, Deadline, DriverPath, StorageDriver, WriteHint, WriteMode};
+use tokio::time::Instant;
+
+use crate::layout::{self, Entry};
+use crate::oci::{Algorithm, Digest};
+use crate::session::Purpose;
+use crate::staged::Staged;
+use crate::upload::{Body, ChunkRange, UploadStore};
+use crate::upload_hash::UploadHash;
+use crate::upload_id::UploadId;
+use crate::{BlobInfo, Error, Happening, Result, ToldBlob};
+
+impl UploadStore {
+    /// Adds the last chunk (or none) to an upload and publishes it as the blob `digest`.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append); `DigestMismatch` when the content is not what its digest says: then the upload is gone;
+    /// `Collecting` when the collector is about to delete what was there under this digest, and takes too long.
+    #[tracing::instrument(
+        level = "trace",
+        target = "sampan::traces",
+        name = "engine.upload.finish",
+        skip_all
+    )]
+    pub async fn finish(
+        &self,
+        id: &UploadId,
+        chunk: Option<ChunkRange>,
+        body: Body,
+        digest: &Digest,
+    ) -> Result<BlobInfo> {
+        self.repository.registry.check_writable()?;
+        let mut claim = self.sessions().claim(id, Purpose::Write).await?;
+        let (mut staged, is_new) = match self.open_staged(&claim, id).await? {
+            Some(writer) => (Self::go_on(writer, digest.algorithm()), false),
+            None => {
+                // Staged apart: of a request that breaks off, or dies, nothing is left that its repetition would be added to.
+                let hint = WriteHint { len: chunk.map(ChunkRange::len), target: target(digest) };
+                let apart = self.data_path(&UploadId::random());
+                let writer = self.driver().writer(&apart, WriteMode::Create(hint)).await?;
+                let hash = UploadHash::new(digest.algorithm());
+                (Staged::new(writer, Some(hash), claim.is_fresh(&self.started_path(id))), true)
+            }
+        };
+        let (is_alone, had_bytes) = (staged.is_alone, staged.opened_bytes > 0);
+        if had_bytes {
+            claim.forget_begun();
+        }
+        if let Err(error) = staged.receive(chunk, body).await {
+            if is_new || staged.writer.size() == staged.opened_bytes {
+                revert(staged).await;
+            } else {
+                claim.forget_begun();
+                if let Err(error) = staged.close().await {
+                    return Err(self.lost(id, error.into()).await);
+                }
+            }
+            return Err(self.lost(id, error).await);
+        }
+        let result = self.publish(id, staged, digest).await;
+        match &result {
+            Ok(_) => {
+                claim.forget_begun();
+                self.clear(id, is_alone, had_bytes).await;
+            }
+            Err(Error::DigestMismatch { .. } | Error::UploadUnknown(_)) => {
+                claim.forget_begun();
+                self.clear(id, false, false).await;
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Stores a whole blob in one request, without a session that a client would know of.
+    ///
+    /// # Errors
+    ///
+    /// `DigestMismatch`; `SizeMismatch` when the body is not `len` bytes; `BodyBroken`; `ReadOnly`; `Collecting` as
+    /// [`finish`](Self::finish). Nothing is left then.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.upload.put", skip_all)]
+    pub async fn put(&self, digest: &Digest, len: Option<u64>, body: Body) -> Result<BlobInfo> {
+        self.repository.registry.check_writable()?;
+        let id = UploadId::random();
+        let hint = WriteHint { len, target: target(digest) };
+        let writer = self.driver().writer(&self.data_path(&id), WriteMode::Create(hint)).await?;
+        let mut staged = Staged::new(writer, Some(UploadHash::new(digest.algorithm())), true);
+        let chunk = len.and_then(|len| Some(ChunkRange { start: 0, end: len.checked_sub(1)? }));
+        let result = match staged.receive(chunk, body).await {
+            Ok(()) => self.publish(&id, staged, digest).await,
+            Err(error) => {
+                revert(staged).await;
+                Err(error)
+            }
+        };
+        if result.is_err() {
+            self.clear(&id, false, false).await;
+        }
+        result
+    }
+
+    /// Publishes an upload as `digest`, if that is what it is: layer link, then data.
+    async fn publish(&self, id: &UploadId, staged: Staged, digest: &Digest) -> Result<BlobInfo> {
+        let size_bytes = staged.writer.size();
+        let known =
+            staged.hash.as_ref().and_then(|hash| Some((hash.canonical(), hash.digest(digest.algorithm())?)));
+        let canonical = match known {
+            Some((_, actual)) if actual != *digest => {
+                return Err(self.refuse(id, staged, digest, actual).await);
+            }
+            Some((canonical, _)) => {
+                self.publish_known(id, staged, &canonical, digest).await?;
+                canonical
+            }
+            None => self.publish_unknown(id, staged, digest).await?,
+        };
+        let blob = BlobInfo { digest: digest.clone(), canonical, size_bytes };
+        self.repository.tell(|| Happening::BlobPushed(ToldBlob::from(&blob)));
+        Ok(blob)
+    }
+
+    /// Gives up what hashes to something else.
+    async fn refuse(&self, id: &UploadId, staged: Staged, digest: &Digest, actual: Digest) -> Error {
+        let is_empty = staged.writer.size() == 0;
+        if let Err(error) = self.driver().delete(&self.started_path(id)).await {
+            tracing::debug!(upload = %id, %error, "the beginning of a refused upload is left");
+        }
+        if let Err(error) = staged.writer.cancel().await {
+            tracing::warn!(upload = %id, %error, "a refused upload is left; the next purge removes it");
+        }
+        match is_empty {
+            // The client has sent something, once: what it sent was lost, and its digest may be right.
+            true => Error::UploadUnknown(id.clone()),
+            false => Error::DigestMismatch { expected: digest.clone(), actual },
+        }
+    }
+
+    /// Publishes the bytes of which the hash is known.
+    async fn publish_known(
+        &self,
+        id: &UploadId,
+        staged: Staged,
+        canonical: &Digest,
+        digest: &Digest,
+    ) -> Result<()> {
+        let blobs = self.repository.blobs();
+        let prepared = async {
+            let look = blobs.announce(canonical, digest).await?;
+            if staged.opened_bytes > 0 {
+                self.driver().delete(&self.started_path(id)).await?;
+            }
+            Ok(look)
+        };
+        let look = match prepared.await {
+            Ok(look) => look,
+            Err(error) => {
+                revert(staged).await;
+                return Err(error);
+            }
+        };
+        let before = Instant::now();
+        if let Err(error) = staged.writer.commit(&Entry::Blob(canonical.clone()).path()).await {
+            return Err(self.lost(id, error.into()).await);
+        }
+        // While no run can have marked since the look, nothing can have been deleted.
+        if !look.is_fresh() {
+            blobs.confirm(canonical, digest).await?;
+        }
+        self.repository.registry.inner.promises.note_data(canonical, before);
+        Ok(())
+    }
+
+    /// Publishes bytes that must be hashed first. Staged bytes cannot be read; committed, they can.
+    ///
+    /// They are committed at a path that no other request knows of, where they stay what was hashed.
+    async fn publish_unknown(&self, id: &UploadId, staged: Staged, digest: &Digest) -> Result<Digest> {
+        let apart = self.data_path(&UploadId::random());
+        if let Err(error) = self.driver().delete(&self.started_path(id)).await {
+            revert(staged).await;
+            return Err(error.into());
+        }
+        if let Err(error) = staged.writer.commit(&apart).await {
+            return Err(self.lost(id, error.into()).await);
+        }
+        let error = match self.publish_apart(&apart, digest).await {
+            Ok(canonical) => return Ok(canonical),
+            Err(error) => error,
+        };
+        if let Err(error) = self.driver().delete(&apart).await {
+            tracing::warn!(path = %apart, %error, "an upload that was not published is left; the next purge removes it");
+        }
+        match error {
+            Error::DigestMismatch { .. } => Err(error),
+            error => {
+                // It cannot be staged again, so the client has to begin anew.
+                tracing::warn!(upload = %id, %error, "upload {id} could not be read and published, and is lost");
+                Err(Error::UploadUnknown(id.clone()))
+            }
+        }
+    }
+
+    /// Hashes and publishes a file that is this request's own.
+    async fn publish_apart(&self, apart: &DriverPath, digest: &Digest) -> Result<Digest> {
+        let (canonical, actual) = self.hash_again(apart, digest.algorithm()).await?;
+        if actual != *digest {
+            return Err(Error::DigestMismatch { expected: digest.clone(), actual });
+        }
+        let blobs = self.repository.blobs();
+        let look = blobs.announce(&canonical, digest).await?;
+        let before = Instant::now();
+        self.driver().rename(apart, &Entry::Blob(canonical.clone()).path()).await?;
+        if !look.is_fresh() {
+            blobs.confirm(&canonical, digest).await?;
+        }
+        self.repository.registry.inner.promises.note_data(&canonical, before);
+        Ok(canonical)
+    }
+
+    /// The digests of a file, canonical and in `algorithm`.
+    async fn hash_again(&self, path: &DriverPath, algorithm: Algorithm) -> Result<(Digest, Digest)> {
+        let mut hash = UploadHash::new(algorithm);
+        let mut bytes = self.driver().reader(path, ByteRange::ALL).await?.into_stream();
+        while let Some(chunk) = bytes.try_next().await? {
+            hash.update(&chunk);
+        }
+        let canonical = hash.canonical();
+        let actual = hash.digest(algorithm).unwrap_or_else(|| canonical.clone());
+        Ok((canonical, actual))
+    }
+
+    /// Removes what is left of an upload: the time of its beginning, unless it `had_bytes` and that is gone; and whatever is
+    /// found where it is not known to be alone.
+    /// It has served its purpose: a failure costs space until the next purge, nothing else.
+    async fn clear(&self, id: &UploadId, is_alone: bool, had_bytes: bool) {
+        let path = layout::upload(&self.repository.name, id);
+        let driver = self.driver();
+        let cleared = match (is_alone, had_bytes) {
+            (true, true) => return,
+            (true, false) => {
+                let started = stream::iter([self.started_path(id)]).boxed();
+                driver.delete_all(started, Deadline::NONE).map(|(_, result)| result).try_collect::<()>().await
+            }
+            (false, _) => driver.delete_tree(&path).await,
+        };
+        if let Err(error) = cleared {
+            tracing::warn!(%path, %error, "finished upload {id} could not be cleared away; the next purge will do it");
+        }
+    }
+}
+
+/// Leaves an upload as it was before the request. The request has failed for a better reason than a failure of this.
+async fn revert(staged: Staged) {
+    if let Err(error) = staged.writer.revert().await {
+        tracing::warn!(%error, "what a failed request has sent could not be taken back");
+    }
+}
+
+/// Where a blob will be, if its digest says so.
+fn target(digest: &Digest) -> Option<DriverPath> {
+    digest.is_canonical().then(|| Entry::Blob(digest.clone()).path())
+}

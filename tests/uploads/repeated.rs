@@ -1,0 +1,112 @@
+//! A request that ends an upload is sent again, as it was, after it was refused for the time being.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Bytes;
+use sampan_driver::{ErrorKind, PutMode};
+use sampan_driver_inmemory::InMemoryDriver;
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::{Algorithm, Digest};
+use sampan_engine::{Error, Registry};
+
+use super::{begin, body, content, over, over_directory, uploads};
+use crate::support::OddDriver;
+use crate::support::odd_driver::Oddity;
+
+/// The collector holds what is pushed for longer than a client is made to wait.
+async fn check_a_held_push(registry: Registry) {
+    // A body of some chunks, one of one, and none; for an upload that has bytes and for one that has none.
+    for (before, last) in [(300_000, 400_000), (2 << 20, 10), (10, 2 << 20), (0, 300_000), (70_000, 0)] {
+        let (before, last) = (content(before), content(last));
+        let digest = Digest::sha256_of(&[&before[..], &last].concat());
+        let id = begin(&registry, &before).await;
+        doom(&registry, &digest).await;
+        for _ in 0..2 {
+            let held = uploads(&registry).finish(&id, None, body(&last), &digest).await;
+            assert!(matches!(held, Err(Error::Collecting(_))), "{held:?}");
+            let status = uploads(&registry).status(&id).await.unwrap();
+            assert_eq!(status.size_bytes, before.len() as u64, "the refused request has added something");
+        }
+        registry.driver().delete(&Entry::CollectionDoomed.path()).await.unwrap();
+        registry.driver().delete(&Entry::CollectionRun.path()).await.unwrap();
+        let pushed = uploads(&registry).finish(&id, None, body(&last), &digest).await.unwrap();
+        assert_eq!(pushed.size_bytes, (before.len() + last.len()) as u64);
+        let blob = registry.driver().get_content(&Entry::Blob(digest.clone()).path()).await.unwrap();
+        assert_eq!(Digest::sha256_of(&blob), digest);
+    }
+}
+
+/// A collection that is about to delete a blob, as its files say.
+async fn doom(registry: &Registry, digest: &Digest) {
+    let expires = SystemTime::now() + Duration::from_secs(3600);
+    let millis = expires.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let run = format!(r#"{{"id":"run","expires_ms":{millis},"grace_ms":1000}}"#);
+    let put = async |entry: Entry, content: String| {
+        registry.driver().put_content(&entry.path(), content.into(), PutMode::Overwrite).await.unwrap();
+    };
+    put(Entry::CollectionDoomed, format!("{digest}\n")).await;
+    put(Entry::CollectionRun, run).await;
+    // For some seconds it is believed that there is none.
+    tokio::time::advance(Duration::from_secs(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_was_held_for_too_long_succeeds_when_it_is_sent_again_in_memory() {
+    check_a_held_push(over(Arc::new(InMemoryDriver::new()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_was_held_for_too_long_succeeds_when_it_is_sent_again_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    check_a_held_push(over_directory(directory.path()).await).await;
+}
+
+/// A sync that fails at the commit takes the staged bytes with it.
+#[tokio::test]
+async fn bytes_that_were_lost_at_the_commit_make_the_upload_unknown() {
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let driver = OddDriver::new();
+        let registry = over(Arc::new(driver.clone()));
+        let sent = content(100_000);
+        let digest = Digest::of(algorithm, &sent);
+        let id = begin(&registry, &sent).await;
+        driver.be(Oddity::LosesStaged);
+        let finished = uploads(&registry).finish(&id, None, body(b""), &digest).await;
+        assert!(
+            matches!(&finished, Err(Error::Driver(error)) if error.kind() == ErrorKind::Other),
+            "{finished:?}"
+        );
+        for _ in 0..2 {
+            let finished = uploads(&registry).finish(&id, None, body(b""), &digest).await;
+            assert!(matches!(finished, Err(Error::UploadUnknown(_))), "{finished:?}");
+            let appended = uploads(&registry).append(&id, None, body(b"more")).await;
+            assert!(matches!(appended, Err(Error::UploadUnknown(_))), "{appended:?}");
+        }
+    }
+}
+
+/// With all of its bytes in the request that failed, the upload is as it was: begun.
+#[tokio::test]
+async fn a_commit_that_fails_can_be_sent_again_with_all_its_bytes() {
+    let driver = OddDriver::new();
+    let registry = over(Arc::new(driver.clone()));
+    let sent = content(100_000);
+    let digest = Digest::sha256_of(&sent);
+    let id = begin(&registry, b"").await;
+    driver.be(Oddity::LosesStaged);
+    assert!(uploads(&registry).finish(&id, None, body(&sent), &digest).await.is_err());
+    driver.behave();
+    uploads(&registry).finish(&id, None, body(&sent), &digest).await.unwrap();
+}
+
+/// The client is told what it did wrong, whatever the store says meanwhile.
+#[tokio::test]
+async fn a_client_that_breaks_off_is_told_so_though_the_store_fails_too() {
+    let driver = OddDriver::new();
+    let registry = over(Arc::new(driver.clone()));
+    driver.be(Oddity::LosesStaged);
+    let broken = futures::stream::once(async { Err::<Bytes, _>("the client is gone".into()) });
+    let put = uploads(&registry).put(&Digest::sha256_of(b"x"), None, Box::pin(broken)).await;
+    assert!(matches!(put, Err(Error::BodyBroken(_))), "{put:?}");
+}
