@@ -123,7 +123,7 @@ fn modules_import_only_what_they_may() {
         ("descriptors", &[]),
         ("drivers", &["config"]),
         ("files", &[]),
-        ("health", &["shown_url"]),
+        ("health", &["outbound", "shown_url"]),
         ("http", &["auth", "chain", "health", "notify", "serve"]),
         ("middleware", &["shown_url"]),
         ("notify", &["files", "outbound", "shown_url"]),
