@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sampan_driver::{DriverPath, PutMode, StorageDriver, StorageDriverExt};
+use futures::{StreamExt, stream};
+use sampan_driver::{Deadline, DriverPath, PutMode, StorageDriver, StorageDriverExt};
 
 use crate::layout::Entry;
 use crate::oci::Digest;
@@ -14,6 +15,16 @@ pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target
     // No newline: Distribution parses the whole content.
     driver.put_content(&entry.path(), Bytes::from(target.to_string()), PutMode::Overwrite).await?;
     Ok(())
+}
+
+/// Removes a link, once: one that is written meanwhile stays. A whole tree is not removed in one step, so that would go, too.
+pub(crate) async fn remove(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<()> {
+    let path = entry.path();
+    let mut removed = driver.delete_all(stream::iter([path.clone()]).boxed(), Deadline::NONE);
+    while let Some((_, result)) = removed.next().await {
+        result?;
+    }
+    Ok(driver.sync_deletions(&[path]).await?)
 }
 
 /// What a digest that a client asks for is stored under, in one room of a repository.

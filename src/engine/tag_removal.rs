@@ -39,6 +39,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Which tags a deletion removes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stale<'a> {
+    /// Whatever it points at.
+    Any,
     /// Those that point at the manifest.
     PointsAt(&'a Digest),
     /// Those that point at the manifest, if that has no link any more.
@@ -81,6 +83,9 @@ impl TagStore {
 
     /// Whether the tag is stale now.
     pub(crate) async fn is_stale(&self, tag: &Tag, stale: Stale<'_>) -> Result<bool> {
+        if matches!(stale, Stale::Any) {
+            return Ok(true);
+        }
         let target = match self.resolve(tag).await {
             Ok(target) => target,
             // It points nowhere.
@@ -95,7 +100,7 @@ impl TagStore {
             }
             (Stale::PointsAtDeleted(_), _) => Ok(false),
             (Stale::Dangling, Some(target)) => Ok(!manifests.is_linked(&target).await?),
-            (Stale::Dangling, None) => Ok(true),
+            (Stale::Any, _) | (Stale::Dangling, None) => Ok(true),
         }
     }
 

@@ -76,15 +76,6 @@ impl TagStore {
         link::write(self.driver(), &index, canonical).await
     }
 
-    /// Removes the tag and its history, whatever it points at.
-    pub(crate) async fn remove(&self, tag: &Tag) -> Result<()> {
-        self.keep_for_pullers(tag, None).await?;
-        let name = &self.repository.name;
-        // The history first: a crash in between leaves a tag without it, which can be removed again; not a name without a tag.
-        self.driver().delete_tree(&layout::tag_history(name, tag)).await?;
-        Ok(self.driver().delete_tree(&layout::tag(name, tag)).await?)
-    }
-
     /// Whether anything is left of the tag, with which it would be listed.
     pub(crate) async fn has_remains(&self, tag: &Tag) -> Result<bool> {
         let mut entries = self.driver().list(&layout::tag(&self.repository.name, tag), None);

@@ -113,8 +113,8 @@ async fn elsewhere_each_new_directory_is_waited_for_once_more() {
         ("PUT manifest, the same again", 6),
         ("PUT manifest, another tag", 11),
         ("mount, first of a repository", 6),
-        ("DELETE tag", 2),
-        ("DELETE manifest with one tag", 5),
+        ("DELETE tag", 4),
+        ("DELETE manifest with one tag", 3),
     ];
     assert_eq!(counts, expected);
 }

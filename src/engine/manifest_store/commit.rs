@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 use futures::future::try_join;
-use sampan_driver::StorageDriver;
 
 use super::ManifestStore;
 use super::references::References;
 use crate::layout::Entry;
 use crate::oci::{Digest, Manifest};
 use crate::promise::{Hold, Look, Renewal};
-use crate::{Error, Result, layout, link};
+use crate::{Error, Result, link};
 
 /// What is to be stored.
 struct NewManifest<'a> {
@@ -59,7 +58,8 @@ impl ManifestStore {
             }
             // What the manifest refers to was collected while its link was written. The last attempt sees whether another
             // push, which has brought all of it back, was acknowledged by the link that is removed here.
-            self.driver().delete_tree(&layout::revision(&self.repository.name, canonical)).await?;
+            let revision = Entry::RevisionLink(self.repository.name.clone(), canonical.clone());
+            link::remove(self.driver(), &revision).await?;
             is_linked_by_us = false;
             renews_everything = true;
         }

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use sampan_driver::{StorageDriver, StorageDriverExt};
+use sampan_driver::StorageDriverExt;
 
 use super::ManifestStore;
 use crate::layout::Entry;
 use crate::oci::{Digest, Reference, Tag};
 use crate::tag_removal::Stale;
-use crate::{Error, Happening, Result, layout};
+use crate::{Error, Happening, Result, link};
 
 /// By how much the clocks of registries and store may differ, and then some.
 const CLOCK_SKEW: Duration = Duration::from_secs(120);
@@ -57,14 +57,15 @@ impl ManifestStore {
             }
             Err(error) => return Err(error),
         }
-        tags.remove(tag).await?;
+        tags.keep_for_pullers(tag, None).await?;
+        tags.remove_if(tag, Stale::Any).await?;
         self.repository.tell(|| Happening::TagDeleted(tag.clone()));
         Ok(())
     }
 
     async fn delete_manifest(&self, reference: &Reference, digest: &Digest) -> Result<()> {
         let name = &self.repository.name;
-        let link = Entry::RevisionLink(name.clone(), digest.clone()).path();
+        let link = Entry::RevisionLink(name.clone(), digest.clone());
         let canonical = match self.resolve(reference).await {
             Ok((_, canonical)) => Some(canonical),
             Err(Error::Corrupt(path, error)) => {
@@ -72,7 +73,7 @@ impl ManifestStore {
                 digest.is_canonical().then(|| digest.clone())
             }
             // A link in which there is nothing goes, too.
-            Err(unknown @ Error::ManifestUnknown(..)) => match self.driver().exists(&link).await? {
+            Err(unknown @ Error::ManifestUnknown(..)) => match self.driver().exists(&link.path()).await? {
                 true => digest.is_canonical().then(|| digest.clone()),
                 false => return Err(unknown),
             },
@@ -82,13 +83,13 @@ impl ManifestStore {
             let since = self.repository.registry.clock().ago(CLOCK_SKEW);
             let tags = self.all_tags().await?;
             self.untag(tags, Stale::PointsAt(canonical)).await?;
-            self.driver().delete_tree(&layout::revision(name, canonical)).await?;
+            link::remove(self.driver(), &Entry::RevisionLink(name.clone(), canonical.clone())).await?;
             // Tags that were set since the list was read.
             let tags = self.repository.tags().changed_since(since).await?;
             self.untag(tags, Stale::PointsAtDeleted(canonical)).await?;
         }
         if canonical.as_ref() != Some(digest) {
-            self.driver().delete_tree(&layout::revision(name, digest)).await?;
+            link::remove(self.driver(), &link).await?;
         }
         self.repository.tell(|| Happening::ManifestDeleted(digest.clone()));
         Ok(())
