@@ -419,7 +419,8 @@ const ENGINE: Bitten = &[
             "crash::mounting_a_blob",
             "crash::pushing_an_image",
             "crash::moving_a_tag",
-            "crash::pushing_an_index_and_an_artifact",
+            "crash::pushing_an_index",
+            "crash::pushing_an_artifact",
             "crash::deleting_a_tag",
         ],
     ),
@@ -477,7 +478,11 @@ const ENGINE: Bitten = &[
     (Lie::MissingListIsNotFound, &["referrers::a_deleted_artifact_is_not_listed"]),
     (
         Lie::ListsDirectoriesAsFiles,
-        &["delete::a_deleted_manifest_is_gone_with_its_tags", "crash::deleting_a_manifest"],
+        &[
+            "delete::a_deleted_manifest_is_gone_with_its_tags",
+            "crash::deleting_a_manifest",
+            "crash::deleting_a_manifest_by_an_alias",
+        ],
     ),
     (
         Lie::DeleteTreeDoesNothing,

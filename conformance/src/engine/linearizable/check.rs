@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::history::{Event, History};
+use super::history::{Event, History, Request};
 use super::spec::{Pending, State, Step, steps};
 use crate::Failed;
 
@@ -18,16 +18,17 @@ struct World {
 }
 
 /// A history with so many possible worlds at once says nothing: too many requests in it have no answer.
-const MOST_WORLDS: usize = 500_000;
+const MOST_WORLDS: usize = 100_000;
 
 /// Sees whether `history` is linearizable, beginning with an empty repository.
 pub(super) fn check(history: &History) -> Result<(), Failed> {
     let mut worlds = BTreeSet::from([World { state: State::EMPTY, pending: Vec::new() }]);
+    let mut failed = Vec::new();
     for event in &history.events {
         worlds = match event {
             Event::Called(call) => worlds.into_iter().map(|world| world.with(*call)).collect(),
             Event::Answered(call) => {
-                let all = close(history, worlds)?;
+                let all = close(history, worlds, &failed)?;
                 let answered: BTreeSet<World> =
                     all.into_iter().filter_map(|world| world.without(history, *call)).collect();
                 if answered.is_empty() {
@@ -37,17 +38,22 @@ pub(super) fn check(history: &History) -> Result<(), Failed> {
                 }
                 answered
             }
+            Event::Failed(call) => {
+                let all = close(history, worlds, &failed)?;
+                failed.push(history.calls[usize::from(*call)].request);
+                all.into_iter().filter_map(|world| world.leave(*call)).map(|(world, _)| world).collect()
+            }
         };
     }
     Ok(())
 }
 
-/// Adds every world that steps of requests under way lead to.
-fn close(history: &History, worlds: BTreeSet<World>) -> Result<BTreeSet<World>, Failed> {
+/// Adds every world that steps of requests under way lead to, after some have `failed`.
+fn close(history: &History, worlds: BTreeSet<World>, failed: &[Request]) -> Result<BTreeSet<World>, Failed> {
     let mut todo: Vec<World> = worlds.iter().cloned().collect();
     let mut all = worlds;
     while let Some(world) = todo.pop() {
-        for next in world.next(history) {
+        for next in world.next(history, failed) {
             if all.insert(next.clone()) {
                 todo.push(next);
             }
@@ -68,21 +74,34 @@ impl World {
     }
 
     /// The world in which the request was answered; `None` when it is not as far as that.
-    fn without(mut self, history: &History, call: u16) -> Option<Self> {
-        let place = self.pending.iter().position(|pending| pending.call == call)?;
-        let done = self.pending[place].is_done(history.calls[usize::from(call)].request);
-        self.pending.remove(place);
-        done.then_some(self)
+    fn without(self, history: &History, call: u16) -> Option<Self> {
+        let (world, pending) = self.leave(call)?;
+        pending.is_done(history.calls[usize::from(call)].request).then_some(world)
     }
 
-    fn next(&self, history: &History) -> Vec<Self> {
+    /// The world that the request has left, and how far it had come.
+    fn leave(mut self, call: u16) -> Option<(Self, Pending)> {
+        let place = self.pending.iter().position(|pending| pending.call == call)?;
+        let pending = self.pending.remove(place);
+        Some((self, pending))
+    }
+
+    fn next(&self, history: &History, failed: &[Request]) -> Vec<Self> {
         let request = |pending: &Pending| history.calls[usize::from(pending.call)].request;
-        let is_touched = |tag| self.pending.iter().any(|pending| request(pending).may_change(tag));
+        // What has failed may have left half a tag, which is listed.
+        let is_touched = |tag| {
+            let mut requests = self.pending.iter().map(request).chain(failed.iter().copied());
+            requests.any(|request| request.may_change(tag))
+        };
+        let is_being_set = |tag| {
+            let sets = |request| matches!(request, Request::Push { tag: set, .. } if set == Some(tag));
+            self.pending.iter().any(|pending| sets(request(pending)))
+        };
         let mut next = Vec::new();
         for (place, pending) in self.pending.iter().enumerate() {
             let call = history.calls[usize::from(pending.call)];
             for Step { state, pending, removed } in
-                steps(self.state, *pending, call.request, call.outcome, is_touched)
+                steps(self.state, *pending, call.request, call.outcome, is_touched, is_being_set)
             {
                 let mut world = Self { state, pending: self.pending.clone() };
                 for other in &mut world.pending {
@@ -98,7 +117,7 @@ impl World {
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::{Outcome, Request, TagSet};
+    use super::super::history::{Outcome, TagSet};
     use super::*;
 
     /// Who is called and answered in this order: a request with its answer, by number.

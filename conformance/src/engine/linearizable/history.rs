@@ -65,6 +65,16 @@ pub(super) struct Call {
 pub(super) enum Event {
     Called(u16),
     Answered(u16),
+    /// The call has failed: nobody knows what became of it, but nothing more will.
+    Failed(u16),
+}
+
+impl Event {
+    pub(super) fn call(self) -> u16 {
+        match self {
+            Self::Called(call) | Self::Answered(call) | Self::Failed(call) => call,
+        }
+    }
 }
 
 /// Everything that was asked of a repository.
@@ -86,22 +96,24 @@ impl History {
         self.calls[usize::from(call)].outcome = Some(outcome);
         self.events.push(Event::Answered(call));
     }
+
+    fn fail(&mut self, call: u16) {
+        self.events.push(Event::Failed(call));
+    }
 }
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for event in &self.events {
+            let Call { client, request, outcome } = self.calls[usize::from(event.call())];
+            write!(f, "\n    {:3} client {client} ", event.call())?;
             match event {
-                Event::Called(number) => {
-                    let Call { client, request, outcome } = self.calls[usize::from(*number)];
-                    let open = if outcome.is_none() { " (never answered)" } else { "" };
-                    write!(f, "\n    {number:3} client {client} asks {request:?}{open}")?;
-                }
-                Event::Answered(number) => {
-                    let Call { client, outcome, .. } = self.calls[usize::from(*number)];
-                    let outcome = outcome.map(|outcome| format!("{outcome:?}")).unwrap_or_default();
-                    write!(f, "\n    {number:3} client {client} is answered {outcome}")?;
-                }
+                Event::Called(_) => write!(f, "asks {request:?}")?,
+                Event::Answered(_) => match outcome {
+                    Some(outcome) => write!(f, "is answered {outcome:?}")?,
+                    None => f.write_str("is answered nothing")?,
+                },
+                Event::Failed(_) => f.write_str("is told of an error")?,
             }
         }
         Ok(())
@@ -119,6 +131,10 @@ impl Recorder {
 
     pub(super) fn answer(&self, call: u16, outcome: Outcome) {
         self.lock().answer(call, outcome);
+    }
+
+    pub(super) fn fail(&self, call: u16) {
+        self.lock().fail(call);
     }
 
     pub(super) fn history(&self) -> History {

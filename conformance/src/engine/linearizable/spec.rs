@@ -7,9 +7,9 @@
 //! - a deletion sees what it deletes, and then removes whatever is there;
 //! - a listing reads each tag by itself; a tag that a request under way changes may be listed or not.
 //!
-//! A request without an answer (it failed in a way that leaves open what became of it) may still take its steps at any time.
-//! It may also stop between the two halves of a step that are two writes: a tag is then left that points at no manifest. Such
-//! a tag is unknown to everybody, until the manifest is pushed again.
+//! A request that failed may have taken some of its steps or all; one without any answer may still take them at any time.
+//! Either may also stop between the two halves of a step that are two writes: a tag is then left that points at no manifest.
+//! Such a tag is unknown to everybody until the manifest is pushed again.
 
 use super::history::{INDEX, MANIFESTS, Outcome, Request, TAGS, TagSet};
 
@@ -108,20 +108,27 @@ impl Removed {
     }
 }
 
-/// Every step that `pending` may take now. `is_touched` tells whether a request under way may change a tag.
+/// Every step that `pending` may take now. `is_touched` tells whether a request under way may change a tag, `is_being_set`
+/// whether a push under way may have set it.
 pub(super) fn steps(
     state: State,
     pending: Pending,
     request: Request,
     outcome: Option<Outcome>,
     is_touched: impl Fn(u8) -> bool,
+    is_being_set: impl Fn(u8) -> bool,
 ) -> Vec<Step> {
     let mut steps = Steps { state, pending, found: Vec::new() };
     let answers = |expected: Outcome| outcome.is_none_or(|outcome| outcome == expected);
     match request {
         Request::Push { manifest, tag } => steps.push(manifest, tag, outcome),
         // What is deleted is deleted once; tags that a deletion has left behind go while their manifest is not there.
-        Request::DeleteTag(_) if pending.progress & DONE != 0 => {}
+        Request::DeleteTag(tag) if pending.progress & DONE != 0 => {
+            // A tag is deleted in several steps, and a push that is under way sets it again.
+            if is_being_set(tag) {
+                steps.untag(tag, 0);
+            }
+        }
         Request::Delete(manifest) if pending.progress & DONE != 0 => {
             if outcome.is_none() && !state.has(manifest) {
                 steps.untag_any(manifest);
