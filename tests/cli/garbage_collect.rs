@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use sampan_engine::UploadId;
 use sampan_engine::gc::UNASKED_BYTES;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
@@ -187,6 +188,23 @@ fn repositories_that_vanished_are_not_taken_for_deleted_until_that_is_confirmed(
     assert_eq!(collect(directory.path(), &["--yes"]).code, Some(0));
     assert!(!store.has(&Entry::Blob(image)));
     assert_eq!(collect(directory.path(), &[]).code, Some(0), "it is known to be gone");
+}
+
+/// A push that has begun stays, and is no repository.
+#[test]
+fn a_repository_that_a_collection_emptied_has_not_vanished() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = store(directory.path(), READ_ONLY);
+    let image = store.image("team/app", "two", &["other".to_owned()]);
+    let id: UploadId = "0190a1b2-0000-4000-8000-000000000000".parse().unwrap();
+    store.write(&Entry::UploadStartedAt("team/app".parse().unwrap(), id), "2030-01-01T00:00:00Z");
+    assert_eq!(collect(directory.path(), &[]).code, Some(0));
+    assert!(store.has(&Entry::Blob(image.clone())));
+    fs::remove_file(store.path(&Entry::RevisionLink("team/app".parse().unwrap(), image.clone()))).unwrap();
+    for _ in 0..2 {
+        let ended = collect(directory.path(), &[]);
+        assert_eq!((ended.code, store.has(&Entry::Blob(image.clone()))), (Some(0), false), "{ended:?}");
+    }
 }
 
 #[test]

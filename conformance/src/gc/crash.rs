@@ -35,6 +35,8 @@ async fn everywhere(ctx: &Context, fault: Fault) -> Result<(), Failed> {
     let live = paths(driver).await?;
     for fails_at in ctx.moments(fault) {
         write_dead(driver).await?;
+        // A collection that keeps them, so that the store remembers the repositories which the next ones empty.
+        collect_at(driver, &options(false), SystemTime::now() + MONTH).await?;
         let (before, whole) = (paths(driver).await?, whole_manifests(driver).await?);
         let (faulty, now) = (Faulty::new(driver.clone(), fault, fails_at), SystemTime::now() + MONTH);
         let as_driver: Arc<dyn StorageDriver> = Arc::new(faulty.clone());

@@ -15,8 +15,8 @@ use sampan_driver::{DriverError, ErrorKind, StorageDriverExt};
 use serde::Serialize;
 
 use super::collect::Collection;
-use super::ids::IdHashSet;
-use super::inventory::{Contents, Inventory, data_path};
+use super::ids::{Id, IdHashSet};
+use super::inventory::{Age, Contents, Inventory, Link, data_path};
 use super::plan::Plan;
 use super::report::Unreadable;
 use super::{Error, LastRun, Result};
@@ -46,10 +46,10 @@ impl Collection<'_> {
         plan: &mut Plan,
         last: Option<&LastRun>,
     ) {
-        let found = || inventory.repositories.iter().filter(|contents| contents.has_links());
-        let emptied: HashSet<&RepositoryName> = plan.repositories.iter().collect();
-        let seen = names(found());
-        self.names = names(found().filter(|contents| !emptied.contains(&contents.name)));
+        let found = inventory.repositories.iter();
+        let seen = names(found.clone().filter(|contents| contents.has_links()));
+        let gone = Gone::of(plan);
+        self.names = names(found.clone().filter(|contents| contents.stays(&gone)));
         let mut unseen = std::mem::take(&mut inventory.unseen);
         if !self.options.confirmed {
             let known = last.into_iter().flat_map(|last| &last.names);
@@ -68,14 +68,25 @@ impl Collection<'_> {
         if !unseen.is_empty() {
             let Plan { uploads, .. } = std::mem::take(plan);
             plan.uploads = uploads;
-            // What stays stays known; what is not seen now may have been.
-            for (name, count) in seen.into_iter().chain(last.into_iter().flat_map(|last| last.names.clone()))
-            {
-                self.names.entry(name).or_insert(count);
+            // Everything stays, and what is not seen now was.
+            self.names = names(found.filter(|contents| contents.stays(&Gone::default())));
+            for (name, count) in last.into_iter().flat_map(|last| &last.names) {
+                self.names.entry(name.clone()).or_insert(*count);
             }
             self.report.unseen = unseen.len() as u64;
             self.report.unreadable.extend(unseen);
         }
+    }
+
+    /// Lets the store forget the names below which this collection leaves nothing, before it begins to delete: it may be stopped.
+    pub(super) async fn forget_names(&mut self, last: Option<LastRun>) -> Result<()> {
+        let Some(mut last) = last else { return Ok(()) };
+        let before = last.names.len();
+        last.names.retain(|name, _| self.names.contains_key(name));
+        if last.names.len() < before {
+            last.write(self.driver()).await?;
+        }
+        Ok(())
     }
 
     /// Whether a plan is more than a collection does unasked.
@@ -121,7 +132,30 @@ impl Collection<'_> {
     }
 }
 
+/// The links that a plan deletes.
+#[derive(Default)]
+struct Gone<'a> {
+    layers: HashSet<(&'a RepositoryName, Id)>,
+    revisions: HashSet<(&'a RepositoryName, Id)>,
+}
+
+impl<'a> Gone<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let links = |links: &'a [(RepositoryName, Id)]| links.iter().map(|(name, id)| (name, *id)).collect();
+        Self { layers: links(&plan.layers), revisions: links(&plan.revisions) }
+    }
+}
+
 impl Contents {
+    /// Whether there will be a link in it that is no longer new: what was pushed a moment ago may not be on disk yet, and a
+    /// power failure that took it away would seem to be a disk that is not mounted.
+    fn stays(&self, gone: &Gone<'_>) -> bool {
+        let stays = |links: &[Link], gone: &HashSet<(&RepositoryName, Id)>| {
+            links.iter().any(|link| link.age == Age::Old && !gone.contains(&(&self.name, link.id)))
+        };
+        stays(&self.layers, &gone.layers) || stays(&self.revisions, &gone.revisions)
+    }
+
     /// Whether there is anything in it but uploads.
     fn has_links(&self) -> bool {
         !(self.layers.is_empty()

@@ -87,6 +87,8 @@ pub(super) struct Collection<'a> {
     pub(super) tagged: Tagged,
     pub(super) temporary: Vec<(DriverPath, u64)>,
     pub(super) report: Report,
+    /// The collection before this one.
+    last: Option<LastRun>,
     /// What the store is to remember of it, see [`LastRun`].
     pub(super) names: BTreeMap<String, u64>,
     /// Whether the store may still carry out a deletion whose answer did not come.
@@ -112,6 +114,7 @@ impl<'a> Collection<'a> {
             tagged: Tagged::default(),
             temporary: Vec::new(),
             report,
+            last: None,
             names: BTreeMap::new(),
             is_under_way: false,
         }
@@ -159,7 +162,8 @@ impl<'a> Collection<'a> {
             self.look_for_foreign(&mut inventory, &plan.repositories).await?;
         }
         plan.repositories.retain(|name| !inventory.has_foreign(name));
-        let last = LastRun::of(self.registry).await?;
+        self.last = LastRun::of(self.registry).await?;
+        let last = self.last.clone();
         self.keep_what_may_be_needed(&mut inventory, &mut plan, last.as_ref());
         inventory.future.iter().for_each(|path| self.report.add_future(path));
         inventory.foreign.iter().for_each(|path| self.report.add_foreign(path));
@@ -225,7 +229,11 @@ impl<'a> Collection<'a> {
     async fn sweep_unless_too_much(&mut self, plan: Plan) -> Result<()> {
         match self.too_much(&plan).await? {
             Some(too_much) => Err(Error::TooMuch(too_much)),
-            None => self.sweep(plan).await,
+            None => {
+                let last = self.last.take();
+                self.forget_names(last).await?;
+                self.sweep(plan).await
+            }
         }
     }
 
