@@ -185,7 +185,7 @@ impl Actor {
             Ok(outcome) => self.recorder.answer(call, outcome),
             // It was done, or not, or half. In the time of a seed nothing comes late; in real time it may.
             Err(Error::Driver(_) | Error::Collecting(_)) if self.nothing_comes_late => {
-                self.recorder.fail(call)
+                self.recorder.fail(call);
             }
             Err(Error::Driver(_) | Error::Collecting(_)) => {}
             Err(error) => return Err(error.into()),
