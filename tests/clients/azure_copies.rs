@@ -16,7 +16,8 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
     let registry = registry(directory.path(), &without_purge(&config));
     let send = |method: &str, path: &str, body: &[u8]| registry.wire().send(method, path, &[], body);
 
-    for (status, times) in [("pending", 3), ("failed", 1), ("aborted", 1)] {
+    // The first look is the one before the copy, which finds nothing whatever the line says.
+    for (status, times) in [("pending", 4), ("failed", 2), ("aborted", 2)] {
         // More than a part, and without its digest at the beginning, so that it is staged elsewhere and copied.
         let content = random(11_000_000);
         let blob = format!("/v2/app/blobs/{}", Digest::sha256_of(&content));
@@ -41,7 +42,9 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
         } else {
             assert_eq!(finished.status, 503, "{status}: {finished:?}");
             registry.process.wait_to_say(&format!("ended as {status}"));
-            assert_eq!(send("HEAD", &blob, b"").status, 404, "{status}");
+            line.fail_at("/v2/blobs/", Sort::Head, Fault::CopyStatus(status), 1);
+            assert_eq!(send("HEAD", &blob, b"").status, 404, "{status}: what is left of a copy is no blob");
+            assert!(!line.heal(), "HEAD did not look at the blob");
             let there = send("GET", &location, b"");
             assert_eq!(there.header("range"), Some("0-10999999"), "{status}: {there:?}");
             let finished = send("PUT", &finish, b"");

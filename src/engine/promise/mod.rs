@@ -34,11 +34,11 @@
 //! - *Each run has files of its own*, each of which is written once and whose names no other run uses. Whatever a run writes or
 //!   removes late concerns nothing but itself, so two runs at once do no harm.
 //! - *A run that was silent for too long is over.* Each sign of life is a further notice; without one a run is believed to go on
-//!   for [`LOCK`]. For half as long it may delete, by whatever clock shows most: monotonic, that which also counts while the
+//!   for `LOCK`. For half as long it may delete, by whatever clock shows most: monotonic, that which also counts while the
 //!   machine sleeps, wall, and that of the store.
-//! - *A deletion has a deadline*, for which the driver asks right before it: rule C16 of the contract.
+//! - *A deletion has a deadline*, for which the driver asks right before it: rule C18 of the contract.
 //! - *What was not answered stays pending.* A batch is removed by its own run alone, and only when every deletion was answered and
-//!   none can be under way. Of a run that came to no end, registries honour the pending deletions for [`AFTERLIFE`] beyond the lock.
+//!   none can be under way. Of a run that came to no end, registries honour the pending deletions for `AFTERLIFE` beyond the lock.
 //! - *Registries measure that themselves*, from the moment at which they first saw the newest file of a run, by a clock that does
 //!   not jump. So nobody's wall clock can make them forget, nor block a store for a day.
 //! - *A promise during a run is made after a look*, even if the token is young: an upload that waits for the collector has written
@@ -49,7 +49,7 @@
 //! is still believed are there (`Promises::has_data`). That is no cache: the answer is as old as that look at most,
 //! and what a user may delete at any time, a link, is asked of the store each time.
 //!
-//! What it takes for granted: a store carries nothing out later than [`AFTERLIFE`] after it was sent; no machine stands still, with
+//! What it takes for granted: a store carries nothing out later than `AFTERLIFE` after it was sent; no machine stands still, with
 //! *all* its clocks, between two steps for longer than that; from its token to the end of a promise nobody takes longer than half the grace; clocks agree
 //! better than that. A registry that is not told its grace (no collection configured) renews nothing until it sees a run, and
 //! what it said before a run began is no promise; its manifests are safe all the same, because it looks again when the last
