@@ -34,8 +34,7 @@ fn every_broken_rule_is_noticed() {
             Sabotage::CollectorDoesNotNoticeItsSilence
             | Sabotage::DeletionsIgnoreTheDeadline
             | Sabotage::DeletionsUnderWayAreDone
-            | Sabotage::ClientsForgetDeadRuns
-            | Sabotage::CollectorsClearForOthers => Scenario::ALL[3],
+            | Sabotage::ClientsForgetDeadRuns => Scenario::ALL[3],
             _ => Scenario::ALL[0],
         };
         play(&store(), seed, scenario, sabotage).is_err()

@@ -103,7 +103,8 @@ impl Subject {
             command.arg("--delete-untagged");
         }
         if !self.is_peer {
-            command.args(["--grace", "0s"]);
+            // Most of a store like this may be garbage.
+            command.args(["--grace", "0s", "--yes"]);
         }
         let output = command.arg(&config).current_dir(scratch).stdin(Stdio::null()).output()?;
         let text = [output.stdout, output.stderr].concat();
@@ -152,4 +153,9 @@ fn write_config(root: &Path, scratch: &Path, port: u16, setup: Setup) -> Result<
 fn next_number() -> usize {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Whether a file of the collector's directory belongs to one collection, by its name.
+pub(crate) fn is_of_a_run(name: &str) -> bool {
+    ["run", "doomed"].iter().any(|kind| name == *kind || name.starts_with(&format!("{kind}-")))
 }

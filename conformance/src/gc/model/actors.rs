@@ -129,14 +129,7 @@ pub(super) async fn play(
         };
         clients.push(tokio::task::spawn_local(client.work()));
     }
-    let collectors = if sabotage == Sabotage::CollectorsClearForOthers
-        || seed.is_multiple_of(4)
-        || scenario.rough && seed.is_multiple_of(2)
-    {
-        2
-    } else {
-        1
-    };
+    let collectors = if seed.is_multiple_of(4) || scenario.rough && seed.is_multiple_of(2) { 2 } else { 1 };
     let mut collecting = Vec::new();
     for actor in 10..10 + collectors {
         let registry = registry(&world, seed, scenario, actor, Role::Collector);

@@ -495,12 +495,6 @@ impl StorageDriver for Seen {
     }
 
     async fn delete(&self, path: &DriverPath) -> Result<()> {
-        if self.0.role == Role::Collector
-            && self.0.breaks(Sabotage::CollectorsClearForOthers)
-            && matches!(Entry::parse(path), Some(Entry::CollectionPending(..)))
-        {
-            self.0.world.inner.delete_tree(&layout::collection_root()).await?;
-        }
         self.delete_by_and_by(path, Deadline::NONE).await
     }
 

@@ -219,8 +219,21 @@ impl Files {
         }
     }
 
+    /// Takes names out of the directory at `path`, past the registry, as if they had never been there.
+    pub(crate) fn forget(&mut self, path: &str, is_forgotten: impl Fn(&OsStr) -> bool) {
+        let found = path.split('/').try_fold(ROOT, |inode, name| self.lookup(inode, OsStr::new(name)).ok());
+        let Some(Node { kind: Kind::Directory(names), .. }) =
+            found.and_then(|inode| self.nodes.get_mut(&inode))
+        else {
+            return;
+        };
+        names.cached.retain(|name, _| !is_forgotten(name));
+        names.durable.retain(|name, _| !is_forgotten(name));
+    }
+
     /// The content of the file at `path`, to be looked at or changed past the registry.
-    pub(crate) fn content_at(&mut self, path: &str) -> Option<&mut Vec<u8>> {
+    #[cfg(test)]
+    fn content_at(&mut self, path: &str) -> Option<&mut Vec<u8>> {
         let mut inode = ROOT;
         for name in path.split('/') {
             inode = self.lookup(inode, OsStr::new(name)).ok()?;

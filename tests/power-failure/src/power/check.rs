@@ -10,7 +10,7 @@ use super::ledger::{Expectation, Ledger};
 use crate::client::{Way, blob_path, manifest_path};
 use crate::content::digest;
 use crate::look::{Findings, Key, Look};
-use crate::registry::{Setup, Subject};
+use crate::registry::{Setup, Subject, is_of_a_run};
 
 /// Uploads that are resumed at each point, and images that are pushed again.
 const MOST_RESUMED: usize = 8;
@@ -74,16 +74,15 @@ pub(crate) fn check(
     Ok(findings)
 }
 
-/// A collector that the power failure has killed counts as alive for two minutes; here they have passed.
+/// A collector that the power failure has killed counts as alive for a while, and so does what it was about to delete; here
+/// that time has passed.
 fn expire_lease(root: &Path) -> Result<()> {
-    let path = root.join("docker/registry/sampan/gc/run");
-    let Ok(content) = fs::read(&path) else { return Ok(()) };
-    match serde_json::from_slice::<serde_json::Value>(&content) {
-        Ok(mut notice) if notice.get("expires_ms").is_some() => {
-            notice["expires_ms"] = 0.into();
-            fs::write(&path, notice.to_string())?;
+    let Ok(entries) = fs::read_dir(root.join("docker/registry/sampan/gc")) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_of_a_run) {
+            fs::remove_file(entry.path())?;
         }
-        _ => fs::remove_file(&path)?,
     }
     Ok(())
 }
@@ -166,7 +165,8 @@ impl Look<'_> {
         }
     }
 
-    /// What is listed is there.
+    /// What is listed is there. A deletion that is cut half-way may leave a directory without a link in it, which the next push
+    /// or deletion of the tag mends.
     fn at_lists(&mut self, expected: &Expectation) {
         let repositories: std::collections::BTreeSet<&str> =
             expected.known.iter().map(|(repository, _)| repository.as_str()).collect();
@@ -174,7 +174,9 @@ impl Look<'_> {
             let Ok(answer) = self.client.get(&format!("/v2/{repository}/tags/list")) else { continue };
             let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             for tag in list["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str()) {
-                if self.client.get(&manifest_path(repository, tag)).is_ok_and(|answer| answer.status == 404) {
+                let may_be_left = expected.removed_tags.contains(&(repository.to_owned(), tag.to_owned()));
+                let answer = self.client.get(&manifest_path(repository, tag));
+                if !may_be_left && answer.is_ok_and(|answer| answer.status == 404) {
                     self.findings.add("listed tag is 404", format!("{repository}:{tag}"));
                 }
             }
