@@ -1,6 +1,6 @@
 //! Two collectors, one store: what ours deletes, compared with Debian's `docker-registry garbage-collect` on a copy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -23,6 +23,7 @@ fn generate(store: &StoreFiles, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     for repository in REPOSITORIES {
         let mut made: Vec<(Digest, usize)> = Vec::new();
+        let mut tags: BTreeMap<String, Digest> = BTreeMap::new();
         let layers = |rng: &mut StdRng| -> Vec<String> {
             (0..rng.random_range(1..5)).map(|_| format!("layer {}", rng.random_range(0..25))).collect()
         };
@@ -43,7 +44,9 @@ fn generate(store: &StoreFiles, seed: u64) {
             }
             let digest = store.manifest(repository, &manifest);
             if rng.random_bool(0.5) {
-                store.tag(repository, &format!("v{}", rng.random_range(0..4)), &digest);
+                let tag = format!("v{}", rng.random_range(0..4));
+                store.tag(repository, &tag, &digest);
+                tags.insert(tag, digest.clone());
             }
             made.push((digest, manifest.to_string().len()));
         }
@@ -51,8 +54,12 @@ fn generate(store: &StoreFiles, seed: u64) {
             store.layer(repository, format!("forgotten {seed} {repository} {number}"));
             store.blob(format!("never linked {seed} {repository} {number}"));
         }
-        // Deleted by the API: the data stay.
+        // Deleted by the API, with the tags that point at it: the data stay.
         let (deleted, _) = &made[rng.random_range(0..made.len())];
+        for (tag, _) in tags.into_iter().filter(|(_, digest)| digest == deleted) {
+            let link = Entry::TagCurrent(repository.parse().unwrap(), tag.parse().unwrap());
+            fs::remove_file(store.path(&link)).unwrap();
+        }
         fs::remove_file(store.path(&Entry::RevisionLink(repository.parse().unwrap(), deleted.clone())))
             .unwrap();
     }

@@ -46,6 +46,9 @@ pub(crate) struct CopyOptions {
 
 impl PartOptions {
     /// The size of parts for a file of `len` bytes, or of unknown length; `None` when it cannot be stored.
+    ///
+    /// A part is held in memory until it is full, and a client claims whatever length it likes: so a claim makes parts of
+    /// [`MAX_CLAIMED`] at most, which is enough for 312 GiB. Larger blobs need a larger `chunksize`.
     pub(crate) fn size_for(&self, len: Option<u64>) -> Option<u64> {
         // A hint beyond all measure is worth nothing, and must not make gigantic parts.
         let needed = len.filter(|len| *len < HINT_LIMIT).unwrap_or(0).div_ceil(self.max_count);
@@ -53,7 +56,7 @@ impl PartOptions {
             true => self.size,
             false => needed.next_multiple_of(1 << 20),
         };
-        (size <= self.max_size).then_some(size)
+        (size <= self.max_size).then_some(size.min(self.size.max(MAX_CLAIMED)))
     }
 }
 
@@ -77,6 +80,9 @@ impl Default for Options {
     }
 }
 
+/// The largest part that the claim of a client makes, in bytes.
+const MAX_CLAIMED: u64 = 32 << 20;
+
 /// The largest object of any store is 48.8 TiB.
 const HINT_LIMIT: u64 = 64 << 40;
 
@@ -90,7 +96,9 @@ mod tests {
         assert_eq!(parts.size_for(None), Some(10 << 20));
         assert_eq!(parts.size_for(Some(100_000 << 20)), Some(10 << 20));
         assert_eq!(parts.size_for(Some((100_000 << 20) + 1)), Some(11 << 20));
-        assert_eq!(parts.size_for(Some(1 << 40)), Some(105 << 20));
+        assert_eq!(parts.size_for(Some(320_000 << 20)), Some(32 << 20));
+        assert_eq!(parts.size_for(Some(1 << 40)), Some(32 << 20), "a claim of a client");
+        assert_eq!(PartOptions { size: 64 << 20, ..parts.clone() }.size_for(Some(1 << 40)), Some(64 << 20));
         assert_eq!(parts.size_for(Some(49 << 40)), None);
         assert_eq!(parts.size_for(Some(u64::MAX)), Some(10 << 20));
     }

@@ -111,8 +111,8 @@ fn chaos(world: World, usual_seconds: u64) {
     for server in &mut servers {
         server.process.terminate();
         world.note(server);
-        world.forget_runs(server);
     }
+    world.forget_all_runs();
     world.converge(&live);
     world.judge(seconds);
 }

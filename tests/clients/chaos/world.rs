@@ -116,6 +116,16 @@ impl World {
         }
     }
 
+    /// Lets the time pass for which any collection counts: no process is left that could go on with one.
+    pub(super) fn forget_all_runs(&self) {
+        for file in self.place.files() {
+            let entry = file.parse().ok().and_then(|path| Entry::parse(&path));
+            if let Some(entry @ (Entry::CollectionNotice(..) | Entry::CollectionPending(..))) = entry {
+                self.place.remove(&entry);
+            }
+        }
+    }
+
     /// Lets the time pass for which the collections of a process count that is dead: nothing can come of them any more.
     pub(super) fn forget_runs(&self, server: &RegistryProcess) {
         let files = self.place.files();

@@ -1,6 +1,6 @@
 //! A client that does just what it is told, one HTTP/1.1 connection, for what tools would never do.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// A connection to a registry.
@@ -60,9 +60,12 @@ impl Wire {
         self.write(head.as_bytes());
     }
 
-    /// Sends a part of a body.
+    /// Sends a part of a body. The registry may have answered already and closed the connection; its answer is still to be read.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).unwrap();
+        match self.stream.get_mut().write_all(bytes) {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            written => written.unwrap(),
+        }
     }
 
     /// Reads the answer.
