@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
 
 use sampan_conformance::gc::model::{Sabotage, Scenario, play};
 use sampan_driver::StorageDriver;
@@ -39,8 +40,13 @@ fn every_broken_rule_is_noticed() {
         };
         play(&store(), seed, scenario, sabotage).is_err()
     };
-    for sabotage in Sabotage::ALL {
-        let seed = (0..SEEDS_TO_NOTICE).find(|seed| notices(sabotage, *seed));
+    // Each takes seconds to minutes.
+    let noticed = thread::scope(|scope| {
+        let notice = |sabotage| (sabotage, (0..SEEDS_TO_NOTICE).find(|seed| notices(sabotage, *seed)));
+        let trials = Sabotage::ALL.map(|sabotage| scope.spawn(move || notice(sabotage)));
+        trials.map(|trial| trial.join().unwrap())
+    });
+    for (sabotage, seed) in noticed {
         println!("{sabotage:?} is noticed by seed {seed:?}");
         assert!(seed.is_some(), "{sabotage:?} is not noticed");
     }
