@@ -161,7 +161,7 @@ impl ObjectWriter {
             return Ok(());
         }
         self.touched = Instant::now();
-        let Some(saved) = &self.saved else {
+        let Some(saved) = self.saved.as_ref().filter(|_| !self.is_new) else {
             self.parts.settle().await?;
             return self.save(&[]).await.map(drop);
         };

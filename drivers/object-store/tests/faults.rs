@@ -176,6 +176,11 @@ async fn no_request_is_waited_for_without_end() {
         let begun = tokio::time::Instant::now();
         match tokio::time::timeout(LONG, push).await.unwrap_or_else(|_| panic!("{request:?} hangs")) {
             Ok(is_published) => assert!(!is_published, "{request:?}: one request had no answer"),
+            // What was assembled has the bytes of this request at its end, so the upload is not as it was, but lost.
+            Err(error) if request == Request::Copy => {
+                assert_eq!(error.kind(), ErrorKind::NotFound, "{request:?}: {error}");
+                continue;
+            }
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{request:?}: {error}"),
         }
         assert!(!store.is_planned(), "{request:?} did not come to pass");

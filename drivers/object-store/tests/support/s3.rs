@@ -80,6 +80,8 @@ struct State {
     conditions: Conditions,
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<String, BTreeMap<usize, Vec<u8>>>,
+    /// What the objects of uploads will have, by the uploads that have begun.
+    upload_metadata: BTreeMap<String, Vec<(String, String)>>,
     plans: Vec<Plan>,
     seen: Vec<(Sort, String)>,
 }
@@ -222,6 +224,7 @@ impl State {
             Sort::Begin => {
                 let id = format!("{:032x}", rand::random::<u128>());
                 self.uploads.insert(id.clone(), BTreeMap::new());
+                self.upload_metadata.insert(id.clone(), metadata(request));
                 xml(format!(
                     "<InitiateMultipartUploadResult><Bucket>registry</Bucket><Key>{}</Key><UploadId>{id}</UploadId>\
                      </InitiateMultipartUploadResult>",
@@ -233,6 +236,10 @@ impl State {
                 None => refusal(404, "NoSuchUpload"),
                 Some(parts) => {
                     let tag = self.put(request, parts.into_values().flatten().collect());
+                    let metadata = self.upload_metadata.remove(&request.query["uploadId"]);
+                    if let Some(object) = self.objects.get_mut(&request.key) {
+                        object.metadata = metadata.unwrap_or_default();
+                    }
                     xml(format!(
                         "<CompleteMultipartUploadResult><ETag>{tag}</ETag></CompleteMultipartUploadResult>"
                     ))
@@ -310,10 +317,8 @@ impl State {
     }
 
     fn put(&mut self, request: &Request, content: Vec<u8>) -> String {
-        let metadata = request.headers.iter().filter(|(name, _)| name.starts_with("x-amz-meta-"));
-        let metadata = metadata.map(|(name, value)| (name.clone(), value.clone())).collect();
         let tag = tag(&content);
-        let object = Object { content, metadata, modified: OffsetDateTime::now_utc() };
+        let object = Object { content, metadata: metadata(request), modified: OffsetDateTime::now_utc() };
         self.objects.insert(request.key.clone(), object);
         tag
     }
@@ -439,4 +444,10 @@ fn xml(document: String) -> Answer {
 fn refusal(status: u16, code: &str) -> Answer {
     let document = format!("<Error><Code>{code}</Code><Message>It is {code} here.</Message></Error>");
     Answer { status, ..xml(document) }
+}
+
+/// The metadata that a request gives an object.
+fn metadata(request: &Request) -> Vec<(String, String)> {
+    let metadata = request.headers.iter().filter(|(name, _)| name.starts_with("x-amz-meta-"));
+    metadata.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
