@@ -173,6 +173,15 @@ impl StorageDriver for Faulty {
         self.attempt_stream(Operation::List, path, self.inner.list(path, after))
     }
 
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        self.attempt_stream(Operation::List, path, self.inner.list_holding(path, after, holding))
+    }
+
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
         self.attempt_stream(Operation::Walk, path, self.inner.walk(path, after))
     }

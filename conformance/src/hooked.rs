@@ -80,6 +80,21 @@ impl<H: Hook> StorageDriver for Hooked<H> {
         stream::once(begin).try_flatten().boxed()
     }
 
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        let (inner, hook, path) = (self.inner.clone(), self.hook.clone(), path.clone());
+        let (after, holding) = (after.map(str::to_owned), holding.to_owned());
+        let begin = async move {
+            hook.before(Operation::List, &path).await?;
+            Ok(inner.list_holding(&path, after.as_deref(), &holding))
+        };
+        stream::once(begin).try_flatten().boxed()
+    }
+
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
         let (inner, hook, path) = (self.inner.clone(), self.hook.clone(), path.clone());
         let after = after.cloned();

@@ -183,6 +183,19 @@ impl StorageDriver for Slow {
         self.stream(Operation::List, path.clone(), list)
     }
 
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        // Asked of the store when it is read.
+        let (inner, at, after) = (self.inner.clone(), path.clone(), after.map(str::to_owned));
+        let holding = holding.to_owned();
+        let list = stream::once(async move { inner.list_holding(&at, after.as_deref(), &holding) });
+        self.stream(Operation::List, path.clone(), list.flatten().boxed())
+    }
+
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
         let (inner, at, after) = (self.inner.clone(), path.clone(), after.cloned());
         let walk = stream::once(async move { inner.walk(&at, after.as_ref()) }).flatten().boxed();

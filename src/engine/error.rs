@@ -2,7 +2,7 @@
 
 use sampan_driver::{BoxError, DriverError, DriverPath};
 
-use crate::oci::{Digest, ManifestProblem, Reference, RepositoryName};
+use crate::oci::{Digest, ManifestProblem, Reference, RepositoryName, Tag};
 use crate::upload_id::UploadId;
 
 /// The result of an engine call.
@@ -17,6 +17,12 @@ pub enum Error {
     /// The content is about to be collected as garbage; the same call will succeed a moment later.
     #[error("{0} is being collected as garbage; try again in a moment")]
     Collecting(Digest),
+    /// A deletion of the tag was cut short in an object store, and may still be carried out for a quarter of an hour; the tag can be
+    /// pushed then.
+    #[error(
+        "a deletion of tag {1} of {0} was cut short, and the store may still carry it out; push the tag again in 15 minutes"
+    )]
+    TagBeingRemoved(RepositoryName, Tag),
     /// The client's body broke off or could not be read.
     #[error("the request's body could not be read")]
     BodyBroken(#[source] BoxError),

@@ -74,7 +74,7 @@ impl Entry {
             Self::LayerLink(name, digest) => layer_directory(name, digest) + "/link",
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::TagCurrent(name, tag) => {
-                [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), "current/link"].join("/")
+                [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), TAG_LINK].join("/")
             }
             Self::TagIndex(name, tag, digest) => format!(
                 "{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{}/{}/link",
@@ -229,6 +229,9 @@ pub fn tags(name: &RepositoryName) -> DriverPath {
 pub fn tag(name: &RepositoryName, tag: &Tag) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}"))
 }
+
+/// What the directory of a tag holds if it is one, and no leftover of a crash.
+pub(crate) const TAG_LINK: &str = "current/link";
 
 /// What one tag has ever pointed at.
 pub fn tag_history(name: &RepositoryName, tag: &Tag) -> DriverPath {

@@ -10,21 +10,24 @@
 //! | 3. removes the tag | 3. reads the tag: is it gone, it begins again |
 //! | 4. removes the notice | |
 //!
-//! Either the deletion sees the new tag, or the push sees the notice. A deletion that was killed leaves its notice behind. It
-//! removes nothing later than [`REMOVAL_LIMIT`] after the notice, so a push that has seen a notice for [`PATIENCE`] deletes it.
+//! Either the deletion sees the new tag, or the push sees the notice. The deletion removes nothing later than [`REMOVAL_LIMIT`]
+//! after it has written its notice, however long the process stops in between: the driver asks right before.
+//!
+//! A deletion that was killed leaves its notice behind. On a file system it can remove nothing any more, so a push waits for
+//! [`PATIENCE`] and deletes the notice. In an object store the killed process may have sent a request that is carried out up to
+//! [`AFTERLIFE`] later; until then the push is refused, and the client tries again.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{
-    Deadline, DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver, StorageDriverExt,
-};
+use sampan_driver::{Deadline, DriverPath, FileInfo, PutMode, StorageDriver, StorageDriverExt};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Tag};
+use crate::promise::AFTERLIFE;
 use crate::{Error, Result, TagStore};
 
 /// How long after its notice a deletion may still begin to remove a tag.
@@ -32,6 +35,9 @@ const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a push waits for a deletion. The difference to [`REMOVAL_LIMIT`] is what one request to the store may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long after its notice nothing comes of a deletion any more. A second is for stores that date in seconds.
+const FORGOTTEN: Duration = Duration::from_secs(REMOVAL_LIMIT.as_secs() + AFTERLIFE.as_secs() + 1);
 
 /// How often a push that waits lists the notices.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -52,33 +58,58 @@ pub(crate) enum Stale<'a> {
 impl TagStore {
     /// Removes the tag if it is stale, and tells whether it was.
     pub(crate) async fn remove_if(&self, tag: &Tag, stale: Stale<'_>) -> Result<bool> {
-        let begun = Instant::now();
+        let (clock, begun) =
+            (self.repository.registry.clock().clone(), self.repository.registry.clock().moment());
+        let until = Deadline::new(move || REMOVAL_LIMIT.saturating_sub(clock.since(&begun)));
         let notice = Entry::TagRemoval(self.repository.name.clone(), tag.clone(), Uuid::new_v4()).path();
         self.driver().put_content(&notice, Bytes::new(), PutMode::Transient).await?;
-        // When a removal fails it may still be under way, so its notice stays.
-        let removed = self.remove_noticed(tag, begun, stale).await?;
-        self.delete_notices(vec![notice]).await?;
-        Ok(removed)
+        let removed = self.remove_noticed(tag, &until, stale).await;
+        // What failed without a clear answer may still be carried out, so its notice stays.
+        if removed.as_ref().err().is_none_or(is_settled) {
+            self.delete_notices(vec![notice]).await?;
+        }
+        removed
     }
 
-    async fn remove_noticed(&self, tag: &Tag, begun: Instant, stale: Stale<'_>) -> Result<bool> {
+    async fn remove_noticed(&self, tag: &Tag, until: &Deadline, stale: Stale<'_>) -> Result<bool> {
         if !self.is_stale(tag, stale).await? {
             return Ok(false);
         }
+        let (name, directory) = (&self.repository.name, layout::tag(&self.repository.name, tag));
         // The history first: a crash in between leaves a tag without it, which can be removed again; not a name without a tag.
-        self.driver().delete_tree(&layout::tag_history(&self.repository.name, tag)).await?;
+        self.driver().delete_tree(&layout::tag_history(name, tag)).await?;
         // Once more: CNCF Distribution, which neither writes notices nor reads them, may have moved the tag.
         if !self.is_stale(tag, stale).await? {
             return Ok(false);
         }
-        let path = layout::tag(&self.repository.name, tag);
-        if begun.elapsed() > REMOVAL_LIMIT {
-            let driver = self.driver().name();
-            let late = DriverError::new(ErrorKind::Unavailable, driver, Operation::DeleteTree, &path);
-            return Err(late.with_source("the store answered too slowly to delete this safely").into());
-        }
-        self.driver().delete_tree(&path).await?;
+        let current = Entry::TagCurrent(name.clone(), tag.clone()).path();
+        self.delete_before(until, vec![current.clone()], &directory).await?;
+        let files: Vec<FileInfo> = self.driver().walk(&directory, None).try_collect().await?;
+        let strays = files.into_iter().map(|file| file.path).filter(|path| *path != current).collect();
+        self.delete_before(until, strays, &directory).await?;
         Ok(true)
+    }
+
+    /// Deletes files of a tag unless it is too late for that, and its directory if nothing is left in it.
+    async fn delete_before(
+        &self,
+        until: &Deadline,
+        files: Vec<DriverPath>,
+        directory: &DriverPath,
+    ) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let mut paths = files.clone();
+        if !self.driver().capabilities().flat {
+            // No file has this name; a directory goes with the last of the files that are deleted together.
+            paths.extend(directory.join("link").ok());
+        }
+        let mut deleted = self.driver().delete_all(stream::iter(paths).boxed(), until.clone());
+        while let Some((_, result)) = deleted.next().await {
+            result?;
+        }
+        Ok(self.driver().sync_deletions(&files).await?)
     }
 
     /// Whether the tag is stale now.
@@ -115,29 +146,51 @@ impl TagStore {
         let mut seen = self.notices(tag).await?;
         let until = Instant::now() + PATIENCE;
         while !seen.is_empty() {
+            seen = self.without_forgotten(tag, seen).await?;
             if Instant::now() >= until {
-                tracing::warn!(
-                    repository = %self.repository.name, %tag,
-                    "a deletion that was to remove tag {tag} of {} has not come to its end: it is taken for dead",
-                    self.repository.name
-                );
-                return self.delete_notices(seen).await;
+                return self.give_up_on(tag, seen).await;
             }
             sleep(POLL_INTERVAL).await;
             // A later notice is of a deletion that sees the tag.
             let left = self.notices(tag).await?;
-            seen.retain(|notice| left.contains(notice));
+            seen.retain(|notice| left.iter().any(|left| left.path == notice.path));
         }
         Ok(())
     }
 
-    async fn notices(&self, tag: &Tag) -> Result<Vec<DriverPath>> {
+    /// Deletes those notices that are so old that nothing comes of their deletions any more, by the clock of the store: it has
+    /// dated the tag since.
+    async fn without_forgotten(&self, tag: &Tag, notices: Vec<FileInfo>) -> Result<Vec<FileInfo>> {
+        let current = Entry::TagCurrent(self.repository.name.clone(), tag.clone()).path();
+        let Some(current) = self.driver().stat_if_any(&current).await? else { return Ok(notices) };
+        let is_forgotten = |notice: &FileInfo| {
+            current.modified.duration_since(notice.modified).is_ok_and(|age| age > FORGOTTEN)
+        };
+        let (forgotten, rest): (Vec<_>, Vec<_>) = notices.into_iter().partition(is_forgotten);
+        self.delete_notices(forgotten.into_iter().map(|notice| notice.path).collect()).await?;
+        Ok(rest)
+    }
+
+    /// Ends the wait for deletions that have not come to their end.
+    async fn give_up_on(&self, tag: &Tag, notices: Vec<FileInfo>) -> Result<()> {
+        let name = &self.repository.name;
+        if self.driver().capabilities().flat && !notices.is_empty() {
+            tracing::warn!(
+                repository = %name, %tag,
+                "a deletion that was to remove tag {tag} of {name} has not come to its end, and the store may still carry it out"
+            );
+            return Err(Error::TagBeingRemoved(name.clone(), tag.clone()));
+        }
+        tracing::warn!(
+            repository = %name, %tag,
+            "a deletion that was to remove tag {tag} of {name} has not come to its end: its process is taken for dead"
+        );
+        self.delete_notices(notices.into_iter().map(|notice| notice.path).collect()).await
+    }
+
+    async fn notices(&self, tag: &Tag) -> Result<Vec<FileInfo>> {
         let directory = layout::tag_removals(&self.repository.name, tag);
-        let entries = self.driver().list(&directory, None);
-        Ok(entries
-            .try_filter_map(|entry| std::future::ready(Ok(directory.join(entry.name()).ok())))
-            .try_collect()
-            .await?)
+        Ok(self.driver().walk(&directory, None).try_collect().await?)
     }
 
     /// With the directory, where there are directories.
@@ -148,4 +201,9 @@ impl TagStore {
         }
         Ok(())
     }
+}
+
+/// Whether nothing of what failed can still happen.
+fn is_settled(error: &Error) -> bool {
+    matches!(error, Error::Driver(error) if error.is_settled())
 }

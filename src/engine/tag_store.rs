@@ -47,7 +47,8 @@ impl TagStore {
     /// `RepositoryUnknown` when no manifest is in the repository, and what comes of looking for the first tag. Later
     /// errors are in the stream.
     pub async fn stream(&self, last: Option<&str>) -> Result<BoxStream<'static, Result<String>>> {
-        let entries = self.driver().list(&layout::tags(&self.repository.name), last);
+        let tags = layout::tags(&self.repository.name);
+        let entries = self.driver().list_holding(&tags, last, layout::TAG_LINK);
         let tags = entries.map_err(Error::from).try_filter_map(|entry| async move {
             // Anything else is no tag: a stray file, a leftover of a crash.
             let DirEntry::Directory(name) = entry else { return Ok(None) };

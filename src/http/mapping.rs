@@ -21,7 +21,7 @@ impl From<Error> for ApiError {
                 Self::new(ErrorCode::BlobUnknown).with_detail(digest.to_string())
             }
             Error::BodyBroken(cause) => body_broken(cause),
-            Error::Collecting(_) => Self::new(ErrorCode::Unavailable)
+            Error::Collecting(_) | Error::TagBeingRemoved(..) => Self::new(ErrorCode::Unavailable)
                 .with_detail(error.to_string())
                 .with_header(RETRY_AFTER, HeaderValue::from_static("2")),
             Error::Corrupt(..) => Self::new(ErrorCode::Unknown).caused_by(error),
@@ -101,7 +101,7 @@ fn manifest_unknown(reference: &Reference, name: &RepositoryName) -> ApiError {
 
 fn driver(error: DriverError) -> ApiError {
     let api_error = match error.kind() {
-        ErrorKind::Unavailable => ApiError::new(ErrorCode::Unavailable)
+        ErrorKind::TooLate | ErrorKind::Unavailable => ApiError::new(ErrorCode::Unavailable)
             .with_detail("the registry's storage cannot be reached at the moment")
             .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
         ErrorKind::StorageFull => {
@@ -156,9 +156,10 @@ mod tests {
             (Error::ManifestReferencesUnknown(vec![digest]), 400, "MANIFEST_BLOB_UNKNOWN"),
             (Error::ManifestUnknown(tag, name.clone()), 404, "MANIFEST_UNKNOWN"),
             (Error::ReadOnly, 405, "UNSUPPORTED"),
-            (Error::RepositoryUnknown(name), 404, "NAME_UNKNOWN"),
+            (Error::RepositoryUnknown(name.clone()), 404, "NAME_UNKNOWN"),
             (Error::SizeMismatch { expected: 2, actual: 1 }, 400, "SIZE_INVALID"),
             (Error::TooLarge { what: "manifest", limit: 4 }, 413, "SIZE_INVALID"),
+            (Error::TagBeingRemoved(name, "v1".parse().unwrap()), 503, "UNAVAILABLE"),
             (Error::UploadBusy(id.clone()), 409, "BLOB_UPLOAD_INVALID"),
             (Error::UploadOutOfOrder { expected: 5, got: 7 }, 416, "RANGE_INVALID"),
             (Error::UploadUnknown(id), 404, "BLOB_UPLOAD_UNKNOWN"),

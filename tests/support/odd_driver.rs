@@ -39,6 +39,21 @@ pub(crate) struct OddDriver {
 }
 
 impl OddDriver {
+    fn odd_list(
+        &self,
+        path: &DriverPath,
+        list: BoxStream<'static, Result<DirEntry>>,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        if let Some(Oddity::ListsBreakAfter(entries)) = self.oddity() {
+            let error = DriverError::new(ErrorKind::Unavailable, "odd", Operation::List, path);
+            return list.take(entries).chain(stream::iter([Err(error)])).boxed();
+        }
+        match self.check(Operation::List, path) {
+            Ok(()) => list,
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
+    }
+
     pub(crate) fn new() -> Self {
         Self { inner: Arc::new(InMemoryDriver::new()), oddity: Arc::default() }
     }
@@ -121,14 +136,16 @@ impl StorageDriver for OddDriver {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        if let Some(Oddity::ListsBreakAfter(entries)) = self.oddity() {
-            let error = DriverError::new(ErrorKind::Unavailable, "odd", Operation::List, path);
-            return self.inner.list(path, after).take(entries).chain(stream::iter([Err(error)])).boxed();
-        }
-        match self.check(Operation::List, path) {
-            Ok(()) => self.inner.list(path, after),
-            Err(error) => stream::iter([Err(error)]).boxed(),
-        }
+        self.odd_list(path, self.inner.list(path, after))
+    }
+
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        self.odd_list(path, self.inner.list_holding(path, after, holding))
     }
 
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {

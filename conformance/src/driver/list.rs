@@ -136,6 +136,32 @@ async fn a_long_listing_is_whole(ctx: Context) -> Result<(), Failed> {
     equal(names, ["child-001999", "child-002000", "child-002001"], "a page from the midst")
 }
 
+/// C19.
+async fn holding_lists_those_with_the_file(ctx: Context) -> Result<(), Failed> {
+    ctx.fill(&["/top/b/in/file", "/top/a/in/file", "/top/a/other", "/top/c/in/file"]).await?;
+    equal(holding(&ctx, None).await?, ["a", "b", "c"], "the directories that hold the file")?;
+    equal(holding(&ctx, Some("a")).await?, ["b", "c"], "those after a")
+}
+
+/// C19. Who has directories is left with one that has lost its file.
+async fn holding_leaves_out_empty_directories(ctx: Context) -> Result<(), Failed> {
+    ctx.fill(&["/top/a/in/file", "/top/b/in/file", "/top/c/in/file"]).await?;
+    for _ in 0..3 {
+        // Listings may be kept.
+        equal(holding(&ctx, None).await?, ["a", "b", "c"], "the directories that hold the file")?;
+        ctx.driver().delete(&path("/top/b/in/file")).await?;
+        equal(holding(&ctx, None).await?, ["a", "c"], "without the one that lost its file")?;
+        ctx.put("/top/b/in/file", "again").await?;
+    }
+    Ok(())
+}
+
+async fn holding(ctx: &Context, after: Option<&str>) -> Result<Vec<String>, Failed> {
+    let listed = ctx.driver().list_holding(&path("/top"), after, "in/file");
+    let listed: Vec<DirEntry> = listed.try_collect().await?;
+    Ok(listed.iter().map(|entry| entry.name().to_owned()).collect())
+}
+
 /// What a listing of every directory must show.
 fn levels(paths: &[String]) -> BTreeMap<String, Vec<DirEntry>> {
     let mut levels: BTreeMap<String, BTreeMap<String, DirEntry>> = BTreeMap::new();
@@ -164,4 +190,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "driver::list":
     after_need_not_exist,
     pages_join,
     a_long_listing_is_whole,
+    holding_lists_those_with_the_file,
+    holding_leaves_out_empty_directories,
 };

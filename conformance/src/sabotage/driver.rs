@@ -215,6 +215,22 @@ impl StorageDriver for Sabotaged {
         self.lying_list(self.at(path), after.map(str::to_owned))
     }
 
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        let list = self.inner.list_holding(&self.at(path), after, holding);
+        match self.lie {
+            Lie::HoldingLosesTheFirst => list.skip(1).boxed(),
+            Lie::HoldingListsMore => {
+                list.chain(stream::iter([Ok(DirEntry::Directory("~".to_owned()))])).boxed()
+            }
+            _ => self.list(path, after),
+        }
+    }
+
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
         self.lying_walk(self.at(path), after.cloned())
     }

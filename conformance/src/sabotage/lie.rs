@@ -105,6 +105,10 @@ pub enum Lie {
     ListOfAFileIsTheFile,
     /// A listing calls everything a file.
     ListsDirectoriesAsFiles,
+    /// Listing what holds a file leaves out the first of it.
+    HoldingLosesTheFirst,
+    /// Listing what holds a file shows one directory more.
+    HoldingListsMore,
     /// Listing `/a` also shows what is in `/ab`.
     ListsByStringPrefix,
     /// A listing sorts directories with a slash behind.
@@ -291,6 +295,8 @@ const DRIVER: Bitten = &[
     (Lie::MissingListIsNotFound, &["list::missing_is_empty"]),
     (Lie::ListOfAFileIsTheFile, &["list::of_a_file_is_empty"]),
     (Lie::ListsDirectoriesAsFiles, &["list::shows_one_level"]),
+    (Lie::HoldingLosesTheFirst, &["list::holding_lists_those_with_the_file"]),
+    (Lie::HoldingListsMore, &["list::holding_leaves_out_empty_directories"]),
     (Lie::ListsByStringPrefix, &["list::stops_at_component"]),
     (Lie::ListsInOrderOfPaths, &["list::names_are_in_byte_order"]),
     (Lie::ListAfterIsInclusive, &["list::after_is_exclusive", "list::pages_join"]),

@@ -44,6 +44,18 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
     /// A name that leads nowhere, such as a link to a disk that is not mounted, is listed as a file, which `stat` does not find.
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>>;
 
+    /// As [`list`](Self::list), but a driver that has directories apart from their files leaves out each in which there is no file
+    /// `holding`, such as `current/link` (C19). A crash leaves such directories.
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        let _ = holding;
+        self.list(path, after)
+    }
+
     /// Every file below, in byte order of the whole paths (`/a.b/x` before `/a/x`), beginning after the path `after` (C6).
     ///
     /// A file that appears or vanishes meanwhile may or may not be yielded. A place that cannot be seen is an error of the kind
@@ -123,6 +135,15 @@ impl<D: StorageDriver + ?Sized> StorageDriver for Arc<D> {
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
         (**self).list(path, after)
+    }
+
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        (**self).list_holding(path, after, holding)
     }
 
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {

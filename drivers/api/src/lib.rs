@@ -24,6 +24,7 @@
 //! | C16 | [`revert`](FileWriter::revert) leaves what was there before the writer | `writer::revert_leaves_what_was_closed` |
 //! | C17 | after [`sync_deletions`](StorageDriver::sync_deletions) no power failure brings the files back that it names; it removes nothing itself | `delete::syncing_deletions_deletes_nothing` |
 //! | C18 | [`delete_all`](StorageDriver::delete_all) begins no deletion after its [`Deadline`]; what it answers with `Ok` is gone, and no request for it can still be carried out | `delete::all_begins_nothing_too_late`, `delete::all_asks_for_the_deadline_again` |
+//! | C19 | [`list_holding`](StorageDriver::list_holding) lists what `list` does, but for directories without the file | `list::holding_lists_those_with_the_file`, `list::holding_leaves_out_empty_directories` |
 //!
 //! C13 is the footing of garbage collection: POSIX `rename` keeps the old timestamp, so an upload that rested for a day would
 //! be born old, and could be swept between its commit and the manifest that names it.

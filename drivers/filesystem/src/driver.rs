@@ -31,6 +31,23 @@ pub struct FilesystemDriver {
 }
 
 impl FilesystemDriver {
+    fn listing(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: Option<String>,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        let (driver, path, after) = (self.clone(), path.clone(), after.map(str::to_owned));
+        let listing = async move {
+            let target = path.clone();
+            let entries = driver.run(Operation::List, &path, move |store| {
+                list::list(store, target.as_key(), after.as_deref(), holding.as_deref())
+            });
+            Ok(stream::iter(entries.await?).map(Ok))
+        };
+        stream::once(listing).try_flatten().boxed()
+    }
+
     pub(crate) fn new(store: Store) -> Self {
         Self { store: Arc::new(store) }
     }
@@ -120,15 +137,16 @@ impl StorageDriver for FilesystemDriver {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        let (driver, path, after) = (self.clone(), path.clone(), after.map(str::to_owned));
-        let listing = async move {
-            let target = path.clone();
-            let entries = driver.run(Operation::List, &path, move |store| {
-                list::list(store, target.as_key(), after.as_deref())
-            });
-            Ok(stream::iter(entries.await?).map(Ok))
-        };
-        stream::once(listing).try_flatten().boxed()
+        self.listing(path, after, None)
+    }
+
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        self.listing(path, after, Some(holding.to_owned()))
     }
 
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {

@@ -151,17 +151,17 @@ mod tests {
         for number in 0..LEAST_ENTRIES + 5 {
             fs::write(dir.path().join(format!("{number:06}")), "").unwrap();
         }
-        let fresh: Vec<_> = list(&store, "", Some("000010")).unwrap().collect();
+        let fresh: Vec<_> = list(&store, "", Some("000010"), None).unwrap().collect();
         assert_eq!(fresh.len(), LEAST_ENTRIES - 6);
 
         // The clock cannot be turned, so the listing is kept as if the directory had rested.
         let directory = store.root.directory("").unwrap();
         let state = State::of(&directory).unwrap();
         store.listings.keep("", state.clone(), entries(LEAST_ENTRIES + 5));
-        let kept = list(&store, "", Some("000010")).unwrap();
+        let kept = list(&store, "", Some("000010"), None).unwrap();
         assert!(matches!(kept, Listing::Kept(..)));
         assert_eq!(kept.collect::<Vec<_>>(), fresh);
-        assert_eq!(list(&store, "", None).unwrap().count(), LEAST_ENTRIES + 5);
+        assert_eq!(list(&store, "", None, None).unwrap().count(), LEAST_ENTRIES + 5);
 
         fs::remove_file(dir.path().join("000020")).unwrap();
         while State::of(&directory).unwrap() == state {
@@ -169,8 +169,35 @@ mod tests {
             fs::write(dir.path().join("x"), "").unwrap();
             fs::remove_file(dir.path().join("x")).unwrap();
         }
-        let changed = list(&store, "", Some("000010")).unwrap();
+        let changed = list(&store, "", Some("000010"), None).unwrap();
         assert!(matches!(changed, Listing::Own(_)));
         assert_eq!(changed.count(), LEAST_ENTRIES - 7);
+    }
+
+    #[test]
+    fn what_leaves_out_unfinished_directories_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_owned(), 25).unwrap();
+        for number in 0..LEAST_ENTRIES {
+            fs::create_dir(dir.path().join(format!("{number:06}"))).unwrap();
+            fs::write(dir.path().join(format!("{number:06}/link")), "").unwrap();
+        }
+        fs::create_dir(dir.path().join("unfinished")).unwrap();
+        let directory = store.root.directory("").unwrap();
+        while !State::of(&directory).unwrap().is_settled() {
+            std::thread::yield_now();
+        }
+        let listed = list(&store, "", None, Some("link")).unwrap();
+        assert!(matches!(listed, Listing::Own(_)));
+        assert_eq!(listed.count(), LEAST_ENTRIES);
+
+        // The directory itself does not change with that.
+        fs::write(dir.path().join("unfinished/link"), "").unwrap();
+        let listed = list(&store, "", None, Some("link")).unwrap();
+        assert!(matches!(listed, Listing::Kept(..)));
+        assert_eq!(listed.count(), LEAST_ENTRIES + 1);
+        // What leaves nothing out is another listing.
+        fs::remove_file(dir.path().join("unfinished/link")).unwrap();
+        assert_eq!(list(&store, "", None, None).unwrap().count(), LEAST_ENTRIES + 1);
     }
 }

@@ -77,6 +77,16 @@ impl<D: StorageDriver> StorageDriver for Metered<D> {
         Waited::new(Action::List, self.inner.list(path, after), Arc::clone(&self.metrics)).boxed()
     }
 
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        let list = self.inner.list_holding(path, after, holding);
+        Waited::new(Action::List, list, Arc::clone(&self.metrics)).boxed()
+    }
+
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
         Waited::new(Action::Walk, self.inner.walk(path, after), Arc::clone(&self.metrics)).boxed()
     }

@@ -89,6 +89,17 @@ impl StorageDriver for Traced {
         during(span, stream)
     }
 
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        let span = span!("driver.list", self, path);
+        let stream = span.in_scope(|| self.inner.list_holding(path, after, holding));
+        during(span, stream)
+    }
+
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
         let span = span!("driver.walk", self, path);
         let stream = span.in_scope(|| self.inner.walk(path, after));

@@ -184,10 +184,12 @@ impl Actor {
         match self.answer(request).await {
             Ok(outcome) => self.recorder.answer(call, outcome),
             // It was done, or not, or half. In the time of a seed nothing comes late; in real time it may.
-            Err(Error::Driver(_) | Error::Collecting(_)) if self.nothing_comes_late => {
+            Err(Error::Driver(_) | Error::Collecting(_) | Error::TagBeingRemoved(..))
+                if self.nothing_comes_late =>
+            {
                 self.recorder.fail(call);
             }
-            Err(Error::Driver(_) | Error::Collecting(_)) => {}
+            Err(Error::Driver(_) | Error::Collecting(_) | Error::TagBeingRemoved(..)) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(())

@@ -15,7 +15,8 @@ use sampan_engine::{Clock, Error, Limits, MountOutcome, PutManifest, Registry, R
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Scenario;
-use super::check::Deleted;
+use super::check::{Deleted, Touch, Touched};
+use super::faults::Faults;
 use super::machine::Machine;
 use super::sabotage::Sabotage;
 use super::turns::Turns;
@@ -27,7 +28,7 @@ impl Scenario {
     /// The grace period of everybody. Where processes stop and clocks jump it is longer than that, by as much as is asked of
     /// those who configure one.
     fn grace(self) -> Duration {
-        Duration::from_secs(if self.rough { 2 * 60 * 60 } else { 60 })
+        Duration::from_secs(if self.faults.any() { 2 * 60 * 60 } else { 60 })
     }
 
     /// The longest stop of a client: it is to come to the end of a push within half the grace. A collector stops for any time.
@@ -110,11 +111,11 @@ pub(super) async fn play(
 ) -> Result<(), Failed> {
     let mut rng = data::rng(seed);
     let turns = Turns::new();
-    let world = World::new(driver.clone(), turns.clone(), scenario.rough, sabotage);
+    let world = World::new(driver.clone(), turns.clone(), scenario.faults, sabotage);
     let wares = Arc::new(Wares::new());
     wares.lay_out(&driver, &mut rng).await?;
     world.acknowledge_all().await?;
-    let deleted = Deleted::default();
+    let (deleted, touched) = (Deleted::default(), Touched::default());
 
     let mut clients = Vec::new();
     for actor in 0..3 {
@@ -123,13 +124,19 @@ pub(super) async fn play(
             registry,
             wares: wares.clone(),
             deleted: deleted.clone(),
+            touched: touched.clone(),
             world: world.clone(),
             scenario,
             rng: data::rng(seed * 10 + actor as u64),
         };
         clients.push(tokio::task::spawn_local(client.work()));
     }
-    let collectors = if seed.is_multiple_of(4) || scenario.rough && seed.is_multiple_of(2) { 2 } else { 1 };
+    let are_two = match scenario.faults {
+        Faults::Nothing => seed.is_multiple_of(4),
+        Faults::Anywhere => seed.is_multiple_of(2),
+        Faults::AtDeletions => true,
+    };
+    let collectors = if are_two { 2 } else { 1 };
     let mut collecting = Vec::new();
     for actor in 10..10 + collectors {
         let registry = registry(&world, seed, scenario, actor, Role::Collector);
@@ -167,7 +174,7 @@ pub(super) async fn play(
 fn registry(world: &Arc<World>, seed: u64, scenario: Scenario, actor: usize, role: Role) -> Registry {
     let grace = (role == Role::Client && scenario.configured).then(|| scenario.grace());
     let seed = seed * 1000 + actor as u64;
-    let machine = Machine::new(seed, scenario.rough, scenario.longest_stop(role), world.epoch());
+    let machine = Machine::new(seed, scenario.faults, scenario.longest_stop(role), world.epoch());
     let clock = {
         let machine = machine.clone();
         let steady = machine.clone();
@@ -180,11 +187,15 @@ fn registry(world: &Arc<World>, seed: u64, scenario: Scenario, actor: usize, rol
         }
     };
     let limits = Limits { delete: true, ..Limits::default() };
-    let builder =
-        Registry::builder(world.seen_by(actor, role, machine, scenario.rough && seed.is_multiple_of(3)))
-            .limits(limits)
-            .clock(clock)
-            .gc_grace(grace);
+    let builder = Registry::builder(world.seen_by(
+        actor,
+        role,
+        machine,
+        scenario.faults.any() && seed.is_multiple_of(3),
+    ))
+    .limits(limits)
+    .clock(clock)
+    .gc_grace(grace);
     builder.blob_cache_bytes(0).build() // What is gone from the store is to be missed.
 }
 
@@ -203,13 +214,15 @@ async fn keep_collecting(registry: Registry, scenario: Scenario, mut rng: StdRng
         let patience = match scenario.kills && rng.random_bool(0.3) {
             true => {
                 SETTLE
-                    + Duration::from_millis(rng.random_range(0..if scenario.rough { 120_000 } else { 3000 }))
+                    + Duration::from_millis(
+                        rng.random_range(0..if scenario.faults.any() { 120_000 } else { 3000 }),
+                    )
             }
             false => grace * 100,
         };
         match timeout(patience, collect(&registry, &options)).await {
             Err(_) | Ok(Ok(_) | Err(gc::Error::Running { .. } | gc::Error::Lost)) => {}
-            Ok(Err(gc::Error::Driver(_) | gc::Error::Registry(_))) if scenario.rough => {}
+            Ok(Err(gc::Error::Driver(_) | gc::Error::Registry(_))) if scenario.faults.any() => {}
             Ok(Err(error)) => return Err(error.into()),
         }
     }
@@ -248,6 +261,7 @@ struct Client {
     registry: Registry,
     wares: Arc<Wares>,
     deleted: Deleted,
+    touched: Touched,
     world: Arc<World>,
     scenario: Scenario,
     rng: StdRng,
@@ -258,7 +272,7 @@ impl Client {
         for _ in 0..5 {
             match self.do_something().await {
                 // The client gives up; it was told nothing.
-                Err(Trouble::Store(_)) if self.scenario.rough => {}
+                Err(Trouble::Store(_)) if self.scenario.faults.any() => {}
                 Err(Trouble::Store(error)) => return Err(error.into()),
                 Err(Trouble::Broken(failed)) => return Err(failed),
                 Ok(()) => {}
@@ -274,7 +288,9 @@ impl Client {
             sleep(grace.mul_f32(self.rng.random_range(0.0..pause))).await;
             let repository = REPOSITORIES[self.rng.random_range(0..2)];
             let number = self.rng.random_range(0..self.wares.images.len());
-            match self.rng.random_range(0..10) {
+            // Where deletions are what matters, there are more of them.
+            let deletes = self.scenario.faults == Faults::AtDeletions && self.rng.random_bool(0.4);
+            match if deletes { 9 } else { self.rng.random_range(0..10) } {
                 0..5 => {
                     let reference = self.reference(number);
                     self.push(repository, number, reference).await?;
@@ -363,12 +379,20 @@ impl Client {
         reference: Reference,
         began: Instant,
     ) -> Result<bool, Trouble> {
+        let digest = Digest::sha256_of(bytes);
+        let place = reference.clone();
+        let touches = match &reference {
+            Reference::Tag(_) => vec![place.clone(), digest.clone().into()],
+            Reference::Digest(_) => Vec::new(),
+        };
+        let touches: Vec<Touch> =
+            touches.iter().map(|one| self.touched.begin(&name(repository), one)).collect();
         let put = PutManifest { bytes: bytes.clone(), media_type: None, reference, tags: Vec::new() };
         let manifests = self.repository(repository).manifests();
         let asked = Instant::now();
         match manifests.put(put).await {
             Ok(_) => {}
-            Err(Error::Collecting(_)) => return Ok(false),
+            Err(Error::Collecting(_) | Error::TagBeingRemoved(..)) => return Ok(false),
             Err(error @ Error::Driver(_)) => return Err(error.into()),
             Err(Error::ManifestReferencesUnknown(_))
                 if !self.scenario.configured || began.elapsed() > self.scenario.grace() / 2 =>
@@ -383,12 +407,13 @@ impl Client {
             }
         }
         self.world.acknowledge(&name(repository), &Digest::sha256_of(bytes));
-        // What was acknowledged is there, unless somebody deletes it.
-        let digest = Digest::sha256_of(bytes);
+        self.find_tag(repository, &place, &digest, &touches).await?;
+        // What was acknowledged is there, unless a client deletes it.
         if self.rng.random_bool(0.5) {
             let grace = self.scenario.grace();
             sleep(grace.mul_f32(self.rng.random_range(0.0..0.4))).await;
         }
+        self.find_tag(repository, &place, &digest, &touches).await?;
         let acknowledged = manifests.get(&digest.clone().into()).await;
         if let Err(error @ Error::Driver(_)) = acknowledged {
             return Err(error.into());
@@ -399,6 +424,28 @@ impl Client {
             )));
         }
         Ok(true)
+    }
+
+    /// Sees that a tag is where it was put, if none of `touches` was met by another.
+    async fn find_tag(
+        &self,
+        repository: &str,
+        reference: &Reference,
+        digest: &Digest,
+        touches: &[Touch],
+    ) -> Result<(), Trouble> {
+        let found = match self.repository(repository).manifests().get(reference).await {
+            Ok(stored) => Some(stored.digest),
+            Err(Error::ManifestUnknown(..)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let is_met = touches.is_empty() || !touches.iter().all(Touch::is_the_last);
+        if found.as_ref() == Some(digest) || is_met {
+            return Ok(());
+        }
+        Err(Trouble::broken(format_args!(
+            "{repository}:{reference} was set to {digest} and is at {found:?} now, though no client did anything to it"
+        )))
     }
 
     async fn push_index(&mut self, repository: &str) -> Result<(), Trouble> {
@@ -467,9 +514,13 @@ impl Client {
     }
 
     async fn delete(&self, repository: &str, reference: Reference) -> Result<(), Trouble> {
+        let touch = self.touched.begin(&name(repository), &reference);
         match self.repository(repository).manifests().delete(&reference).await {
             Ok(()) | Err(Error::ManifestUnknown(..)) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                touch.never_ends();
+                Err(error.into())
+            }
         }
     }
 

@@ -1,11 +1,11 @@
-//! What must be true of the store at every moment, and what the model knows of its clients' own deletions.
+//! What must be true of the store at every moment, and what the model knows of what its clients do themselves.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sampan_driver::StorageDriver;
 use sampan_engine::layout::Entry;
-use sampan_engine::oci::{Digest, RepositoryName};
+use sampan_engine::oci::{Digest, Reference, RepositoryName};
 
 use crate::Failed;
 use crate::gc::collector::{lacking, paths};
@@ -41,5 +41,68 @@ impl Deleted {
     pub(super) fn has(&self, name: &RepositoryName, digest: &Digest) -> bool {
         let deleted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         deleted.contains(&(name.clone(), digest.clone()))
+    }
+}
+
+/// What clients do to tags, so that a tag which a client has set, and no other has touched, must be found where it was set.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Touched(Arc<Mutex<HashMap<Place, Touches>>>);
+
+/// What is touched: a tag that is set or deleted, or a manifest that is deleted.
+type Place = (RepositoryName, Reference);
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Touches {
+    /// How many have begun.
+    begun: u64,
+    /// How many of them go on.
+    under_way: u64,
+}
+
+/// What a client does to a tag or a manifest, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Touch {
+    touched: Touched,
+    place: Place,
+    /// Which one it is; `None` when another was under way.
+    number: Option<u64>,
+}
+
+impl Touched {
+    pub(super) fn begin(&self, name: &RepositoryName, reference: &Reference) -> Touch {
+        let place = (name.clone(), reference.clone());
+        let number = {
+            let mut touches = self.lock();
+            let touches = touches.entry(place.clone()).or_default();
+            touches.begun += 1;
+            touches.under_way += 1;
+            (touches.under_way == 1).then_some(touches.begun)
+        };
+        Touch { touched: self.clone(), place, number }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Touches>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Touch {
+    /// Leaves it under way for ever: what failed may still be carried out.
+    pub(super) fn never_ends(self) {
+        std::mem::forget(self);
+    }
+
+    /// Whether no other began before it and went on, nor since.
+    pub(super) fn is_the_last(&self) -> bool {
+        let touches = self.touched.lock().get(&self.place).copied().unwrap_or_default();
+        Some(touches.begun) == self.number
+    }
+}
+
+impl Drop for Touch {
+    fn drop(&mut self) {
+        if let Some(touches) = self.touched.lock().get_mut(&self.place) {
+            touches.under_way -= 1;
+        }
     }
 }

@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::faults::{Faults, Odds};
 use crate::data;
 
 /// A process on a machine of its own. Clones share it.
@@ -16,8 +17,7 @@ pub(super) struct Machine(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     rng: StdRng,
-    /// Whether anything befalls it at all.
-    rough: bool,
+    odds: Odds,
     /// The longest stop.
     longest_stop: Duration,
     epoch: SystemTime,
@@ -41,27 +41,21 @@ pub(super) struct Fate {
     pub(super) is_answered: bool,
 }
 
-/// Of how many operations one is the occasion of a stop, takes its time, or is not answered.
-const STOPS: u32 = 120;
-const SLOW: u32 = 40;
-const LOST: u32 = 250;
-const LATE: u32 = 30;
-
 /// The longest time that an operation takes on either side of its effect.
 const SLOWEST: Duration = Duration::from_secs(90);
 
 /// How late a deletion may be: as long as TCP delivers.
 const LATEST: Duration = Duration::from_secs(15 * 60);
 
-/// How far a wall clock jumps: less than half the grace of rough scenarios by far, and more than the margins of the lock.
+/// How far a wall clock jumps: less than half the grace of scenarios with faults by far, and more than the margins of the lock.
 const JUMP_MS: i64 = 200_000;
 
 impl Machine {
-    pub(super) fn new(seed: u64, rough: bool, longest_stop: Duration, epoch: SystemTime) -> Self {
+    pub(super) fn new(seed: u64, faults: Faults, longest_stop: Duration, epoch: SystemTime) -> Self {
         let begun = Instant::now();
         Self(Arc::new(Mutex::new(State {
             rng: data::rng(seed),
-            rough,
+            odds: faults.odds(),
             longest_stop,
             epoch,
             begun,
@@ -88,20 +82,40 @@ impl Machine {
     /// Comes to an operation, which may take a while: the process may be stopped before.
     pub(super) async fn arrive(&self) -> Fate {
         let fate = self.lock().roll();
+        self.until_it_runs().await;
+        fate
+    }
+
+    /// Comes to a deletion, before which stops are longer and more frequent.
+    pub(super) async fn arrive_at_deletion(&self) -> Fate {
+        let fate = {
+            let mut state = self.lock();
+            let odds = state.odds.stops_before_deletion;
+            if state.one_in(odds) {
+                let length = state.longest_stop.mul_f64(state.rng.random_range(0.0..1.0));
+                state.stop(length);
+            }
+            state.roll()
+        };
+        self.until_it_runs().await;
+        fate
+    }
+
+    async fn until_it_runs(&self) {
         loop {
             let until = self.lock().stopped_until;
             if until <= Instant::now() {
-                break;
+                return;
             }
             sleep_until(until).await;
         }
-        fate
     }
 
     /// How late the store carries out a deletion that nobody waits for any more; `None` when it is as any other.
     pub(super) fn lateness(&self) -> Option<Duration> {
         let mut state = self.lock();
-        let is_late = state.rough && state.one_in(LATE);
+        let odds = state.odds.late;
+        let is_late = state.one_in(odds);
         is_late.then(|| LATEST.mul_f64(state.rng.random_range(0.0..1.0)))
     }
 
@@ -112,31 +126,32 @@ impl Machine {
 
 impl State {
     fn roll(&mut self) -> Fate {
-        if !self.rough {
-            return Fate { before: Duration::ZERO, after: Duration::ZERO, is_answered: true };
-        }
-        if self.one_in(STOPS) {
+        let odds = self.odds;
+        if self.one_in(odds.stops) {
             let longest = self.longest_stop.as_millis() as f64;
             // Short ones and long ones alike.
-            let length = longest.powf(self.rng.random_range(0.4..1.0));
-            let until = Instant::now() + Duration::from_millis(length as u64);
-            self.stopped_until = self.stopped_until.max(until);
-            match self.rng.random_range(0..3) {
-                // The machine is suspended; its monotonic clock does not count that.
-                0 => self.asleep += Duration::from_millis(length as u64),
-                1 => self.ahead_ms = self.rng.random_range(-JUMP_MS..JUMP_MS),
-                _ => {}
-            }
+            let length_ms = longest.powf(self.rng.random_range(0.4..1.0));
+            self.stop(Duration::from_millis(length_ms as u64));
         }
-        let mut slowly = |odds| match self.one_in(odds) {
+        let mut slowly = || match self.one_in(odds.slow) {
             true => SLOWEST.mul_f64(self.rng.random_range(0.0..1.0)),
             false => Duration::ZERO,
         };
-        Fate { before: slowly(SLOW), after: slowly(SLOW), is_answered: !self.one_in(LOST) }
+        Fate { before: slowly(), after: slowly(), is_answered: !self.one_in(odds.lost) }
+    }
+
+    fn stop(&mut self, length: Duration) {
+        self.stopped_until = self.stopped_until.max(Instant::now() + length);
+        match self.rng.random_range(0..3) {
+            // The machine is suspended; its monotonic clock does not count that.
+            0 => self.asleep += length,
+            1 => self.ahead_ms = self.rng.random_range(-JUMP_MS..JUMP_MS),
+            _ => {}
+        }
     }
 
     fn one_in(&mut self, odds: u32) -> bool {
-        self.rng.random_ratio(1, odds)
+        odds > 0 && self.rng.random_ratio(1, odds)
     }
 }
 

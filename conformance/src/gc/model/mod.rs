@@ -10,6 +10,7 @@
 
 mod actors;
 mod check;
+mod faults;
 mod machine;
 mod offloaded;
 mod sabotage;
@@ -22,6 +23,7 @@ use sampan_driver::StorageDriver;
 
 use crate::Failed;
 
+pub use faults::Faults;
 pub(crate) use offloaded::Offloaded;
 pub use sabotage::Sabotage;
 
@@ -36,19 +38,55 @@ pub struct Scenario {
     pub kills: bool,
     /// How long an operation of the driver usually takes: in some stores a collection takes minutes, in others no time at all.
     pub slowest_ms: u64,
-    /// Whether processes stop for a while before any operation, clocks jump or stand still, the store takes any time, answers
-    /// get lost, and deletions are carried out late.
-    pub rough: bool,
+    /// What befalls processes, clocks and the store.
+    pub faults: Faults,
 }
 
 impl Scenario {
     /// All of them, the richest first.
-    pub const ALL: [Self; 5] = [
-        Self { configured: true, delete_untagged: true, kills: true, slowest_ms: 300, rough: false },
-        Self { configured: true, delete_untagged: false, kills: false, slowest_ms: 10, rough: false },
-        Self { configured: false, delete_untagged: true, kills: false, slowest_ms: 60, rough: false },
-        Self { configured: true, delete_untagged: true, kills: true, slowest_ms: 60, rough: true },
-        Self { configured: false, delete_untagged: true, kills: true, slowest_ms: 60, rough: true },
+    pub const ALL: [Self; 6] = [
+        Self {
+            configured: true,
+            delete_untagged: true,
+            kills: true,
+            slowest_ms: 300,
+            faults: Faults::Nothing,
+        },
+        Self {
+            configured: true,
+            delete_untagged: false,
+            kills: false,
+            slowest_ms: 10,
+            faults: Faults::Nothing,
+        },
+        Self {
+            configured: false,
+            delete_untagged: true,
+            kills: false,
+            slowest_ms: 60,
+            faults: Faults::Nothing,
+        },
+        Self {
+            configured: true,
+            delete_untagged: true,
+            kills: true,
+            slowest_ms: 60,
+            faults: Faults::Anywhere,
+        },
+        Self {
+            configured: false,
+            delete_untagged: true,
+            kills: true,
+            slowest_ms: 60,
+            faults: Faults::Anywhere,
+        },
+        Self {
+            configured: true,
+            delete_untagged: true,
+            kills: true,
+            slowest_ms: 60,
+            faults: Faults::AtDeletions,
+        },
     ];
 }
 

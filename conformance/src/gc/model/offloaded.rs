@@ -124,6 +124,17 @@ impl StorageDriver for Offloaded {
         listed.map(|entry| entry.and_then(|entry| entry)).boxed()
     }
 
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        let (path, after, holding) = (path.clone(), after.map(str::to_owned), holding.to_owned());
+        let listed = self.stream(move |inner| inner.list_holding(&path, after.as_deref(), &holding));
+        listed.map(|entry| entry.and_then(|entry| entry)).boxed()
+    }
+
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
         let (path, after) = (path.clone(), after.cloned());
         let walked = self.stream(move |inner| inner.walk(&path, after.as_ref()));

@@ -29,14 +29,13 @@ pub enum Sabotage {
     DeletionsUnderWayAreDone,
     /// Clients forget what a run was about to delete as soon as it is over.
     ClientsForgetDeadRuns,
+    /// All collectors publish what they are about to delete in one file.
+    RunsShareFiles,
 }
 
 impl Sabotage {
     /// Every rule that can be broken.
-    ///
-    /// That a run has files of its own is not among them: it takes more coincidences to notice that than seeds bring about.
-    /// `tests/models/collector.py` goes through all of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ClientsDoNotLook,
         Self::ClientsDoNotRenew,
         Self::ClientsTrustTheirMemory,
@@ -49,5 +48,6 @@ impl Sabotage {
         Self::DeletionsIgnoreTheDeadline,
         Self::DeletionsUnderWayAreDone,
         Self::ClientsForgetDeadRuns,
+        Self::RunsShareFiles,
     ];
 }

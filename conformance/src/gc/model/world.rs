@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::check::is_whole;
+use super::faults::Faults;
 use super::machine::{Fate, Machine};
 use super::sabotage::Sabotage;
 use super::turns::{Turn, Turns};
@@ -33,9 +34,11 @@ pub(super) struct World {
     pub(super) inner: Arc<dyn StorageDriver>,
     pub(super) turns: Turns,
     sabotage: Sabotage,
-    rough: bool,
+    faults: Faults,
     epoch: SystemTime,
     begun: Instant,
+    /// The run whose files are those of all, if they share them.
+    shared: RunId,
     state: Mutex<State>,
 }
 
@@ -57,11 +60,20 @@ impl World {
     pub(super) fn new(
         inner: Arc<dyn StorageDriver>,
         turns: Turns,
-        rough: bool,
+        faults: Faults,
         sabotage: Sabotage,
     ) -> Arc<Self> {
         let (epoch, begun) = (SystemTime::now(), Instant::now());
-        Arc::new(Self { inner, turns, sabotage, rough, epoch, begun, state: Mutex::default() })
+        Arc::new(Self {
+            inner,
+            turns,
+            sabotage,
+            faults,
+            epoch,
+            begun,
+            shared: RunId::random(),
+            state: Mutex::default(),
+        })
     }
 
     pub(super) fn now(&self) -> SystemTime {
@@ -79,8 +91,8 @@ impl World {
     /// Sees whether everything that is to be whole is so (I1). Where an operation takes any time, a manifest that is being
     /// pushed may be linked for a moment before the registry sees that it must begin again.
     pub(super) async fn check(&self) -> Result<(), Failed> {
-        let rough = self.rough;
-        is_whole(&self.inner, |name, digest| !rough || self.is_acknowledged(name, digest)).await
+        let faults = self.faults;
+        is_whole(&self.inner, |name, digest| !faults.any() || self.is_acknowledged(name, digest)).await
     }
 
     /// Notes that every manifest of the store is promised to stay whole.
@@ -210,6 +222,16 @@ impl Eyes {
         doing: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let fate = self.machine.arrive().await;
+        self.act_by(fate, operation, path, doing).await
+    }
+
+    async fn act_by<T>(
+        &self,
+        fate: Fate,
+        operation: Operation,
+        path: &DriverPath,
+        doing: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         fate.until_done().await;
         let turn = self.turn(operation, path).await;
         let done = doing.await;
@@ -268,6 +290,17 @@ impl Eyes {
         info
     }
 
+    /// The file that all collectors publish in, if they share one.
+    fn shared(&self, path: &DriverPath) -> Option<DriverPath> {
+        let is_shared = self.role == Role::Collector && self.breaks(Sabotage::RunsShareFiles);
+        match Entry::parse(path) {
+            Some(Entry::CollectionPending(..)) if is_shared => {
+                Some(Entry::CollectionPending(self.world.shared, 0).path())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a renewal is to be forgotten: what is written is there already.
     async fn forgets(&self, path: &DriverPath) -> bool {
         let token = matches!(Entry::parse(path), Some(Entry::LayerLink(..) | Entry::Blob(_)));
@@ -300,6 +333,11 @@ impl Seen {
 
     async fn put(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         let eyes = &self.0;
+        if let Some(shared) = eyes.shared(path) {
+            eyes.world.inner.put_content(&shared, content, PutMode::Overwrite).await?;
+            eyes.world.touch(&shared);
+            return Ok(());
+        }
         if eyes.forgets(path).await {
             return Ok(());
         }
@@ -341,19 +379,15 @@ impl Seen {
         info
     }
 
-    /// A deletion, of which the store may make something long after nobody waits any more, if it is the collector's.
+    /// A deletion, which the store may carry out long after the actor has stopped waiting for it.
     async fn delete_by_and_by(&self, path: &DriverPath, until: Deadline) -> Result<()> {
         let eyes = &self.0;
-        let fate = eyes.machine.arrive().await;
+        let fate = eyes.machine.arrive_at_deletion().await;
         if until.has_passed() && !eyes.breaks(Sabotage::DeletionsIgnoreTheDeadline) {
             return Err(DriverError::new(ErrorKind::TooLate, "model", Operation::DeleteAll, path));
         }
-        let Some(delay) = eyes.machine.lateness().filter(|_| eyes.role == Role::Collector) else {
-            fate.until_done().await;
-            let turn = eyes.turn(Operation::Delete, path).await;
-            let done = eyes.world.delete(path).await;
-            drop(turn);
-            return eyes.answer(fate, Operation::Delete, path, done).await;
+        let Some(delay) = eyes.machine.lateness() else {
+            return eyes.act_by(fate, Operation::Delete, path, eyes.world.delete(path)).await;
         };
         eyes.world.turns.note(format!("{}: late by {delay:?}: delete {path}", eyes.actor));
         eyes.world.lock().late.push(path.clone());
@@ -370,6 +404,20 @@ impl Seen {
         }
         tokio::time::sleep(PATIENCE).await;
         Err(eyes.unanswered(Operation::Delete, path))
+    }
+
+    /// A listing, all of it at one moment.
+    fn listed(
+        &self,
+        path: &DriverPath,
+        list: BoxStream<'static, Result<DirEntry>>,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        let (eyes, path) = (self.0.clone(), path.clone());
+        let listing = async move {
+            let entries = eyes.act(Operation::List, &path, list.try_collect::<Vec<_>>()).await?;
+            Ok(stream::iter(entries.into_iter().map(Ok)))
+        };
+        stream::once(listing).try_flatten().boxed()
     }
 
     /// What an actor sees of the files of collections: all of them at one moment.
@@ -395,6 +443,7 @@ impl Seen {
             Role::Client if eyes.breaks(Sabotage::ClientsDoNotLook) => false,
             Role::Client if eyes.breaks(Sabotage::ClientsForgetDeadRuns) => !is_dead(info),
             // Some see no other collector, and must do no harm all the same.
+            Role::Collector if run(&info.path) == Some(eyes.world.shared) => false,
             Role::Collector if eyes.is_blind => {
                 let own = eyes.memory().own;
                 own.is_some_and(|own| run(&info.path).is_none_or(|run| run == own))
@@ -441,14 +490,16 @@ impl StorageDriver for Seen {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        let (eyes, path, after) = (self.0.clone(), path.clone(), after.map(str::to_owned));
-        let listing = async move {
-            let inner = eyes.world.inner.list(&path, after.as_deref());
-            let entries = inner.try_collect::<Vec<_>>();
-            let entries = eyes.act(Operation::List, &path, entries).await?;
-            Ok(stream::iter(entries.into_iter().map(Ok)))
-        };
-        stream::once(listing).try_flatten().boxed()
+        self.listed(path, self.0.world.inner.list(path, after))
+    }
+
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        self.listed(path, self.0.world.inner.list_holding(path, after, holding))
     }
 
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
@@ -495,12 +546,14 @@ impl StorageDriver for Seen {
     }
 
     async fn delete(&self, path: &DriverPath) -> Result<()> {
-        self.delete_by_and_by(path, Deadline::NONE).await
+        let shared = self.0.shared(path);
+        self.delete_by_and_by(shared.as_ref().unwrap_or(path), Deadline::NONE).await
     }
 
     async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
         self.0.world.lock().deletions += 1;
-        self.0.act(Operation::DeleteTree, path, self.0.world.inner.delete_tree(path)).await
+        let fate = self.0.machine.arrive_at_deletion().await;
+        self.0.act_by(fate, Operation::DeleteTree, path, self.0.world.inner.delete_tree(path)).await
     }
 
     fn delete_all(

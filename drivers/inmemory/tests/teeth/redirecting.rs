@@ -85,6 +85,15 @@ impl StorageDriver for Redirecting {
         self.inner.list(path, after)
     }
 
+    fn list_holding(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        holding: &str,
+    ) -> BoxStream<'static, Result<DirEntry>> {
+        self.inner.list_holding(path, after, holding)
+    }
+
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
         self.inner.walk(path, after)
     }

@@ -80,8 +80,6 @@ pub(crate) struct Expectation {
     pub(crate) blobs: BTreeSet<Key>,
     pub(crate) manifests: BTreeSet<Key>,
     pub(crate) tags: BTreeMap<Key, TagStates>,
-    /// Tags whose deletion has begun at some time.
-    pub(crate) removed_tags: BTreeSet<Key>,
     /// Everything that a client has ever tried to add.
     pub(crate) known: BTreeSet<Key>,
     /// Uploads under way, by the path of their location.
@@ -132,9 +130,6 @@ impl Ledger {
         }
         for (key, tag) in tag_events(&begun) {
             let states = tag_states(&tag, position);
-            if tag.iter().any(|(_, digest)| digest.is_none()) {
-                expected.removed_tags.insert(key.clone());
-            }
             expected.tags.insert(key, states);
         }
         for event in &begun {
