@@ -198,14 +198,18 @@ impl UploadStore {
         if let Err(error) = self.driver().delete(&apart).await {
             tracing::warn!(path = %apart, %error, "an upload that was not published is left; the next purge removes it");
         }
-        match error {
-            Error::DigestMismatch { .. } => Err(error),
+        match &error {
+            // Bytes that another process took in may be more than its client knows of: those of a request that was cut by the end
+            // of that process, and is sent again. The client's digest may be right.
+            Error::DigestMismatch { actual, .. } => {
+                tracing::info!(upload = %id, %digest, %actual, "upload {id} is not what its digest says; another process took in its beginning, so the client is to send it anew");
+            }
             error => {
                 // It cannot be staged again, so the client has to begin anew.
                 tracing::warn!(upload = %id, %error, "upload {id} could not be read and published, and is lost");
-                Err(Error::UploadUnknown(id.clone()))
             }
         }
+        Err(Error::UploadUnknown(id.clone()))
     }
 
     /// Hashes and publishes a file that is this request's own.

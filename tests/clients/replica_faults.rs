@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use sampan_engine::oci::{Algorithm, Digest};
 use tempfile::TempDir;
@@ -208,45 +207,6 @@ fn a_tag_that_is_served_has_its_manifest() {
             named.status,
             found.status
         );
-    }
-}
-
-/// By hand: `SAMPAN_LATE_SECS=200 cargo test --test it -- --ignored by_hand`.
-mod by_hand {
-    use super::*;
-
-    /// A collector's deletion of a blob is on its way for minutes, and arrives when the collector's lease has long run out and
-    /// the blob was pushed again.
-    #[test]
-    #[ignore = "by hand: takes minutes; needs ceph, as root"]
-    fn a_deletion_that_arrives_minutes_late_takes_nothing_that_was_acknowledged() {
-        let gc = "  gc: {enabled: true, interval: 0s, grace: 5s}\n";
-        let Pair { a: _, b, line, processes: _processes, _directory, _store } = Pair::start(gc);
-        let content = random(100_000);
-        let blob = push(b, &content);
-        line.fail_at(blob.hex(), Sort::Delete, Fault::Held, usize::MAX);
-        line.wait_for_held();
-        let seconds = std::env::var("SAMPAN_LATE_SECS").map_or(200, |text| text.parse().unwrap());
-        let end = Instant::now() + Duration::from_secs(seconds);
-        let image = manifest(&blob, content.len(), "image");
-        let mut acknowledged = Vec::new();
-        // As a client does that tries again: a registry may refuse for as long as it likes.
-        while Instant::now() < end {
-            let pushed = send(b, "POST", &format!("/v2/app/blobs/uploads/?digest={blob}"), &content);
-            if pushed.status == 201 {
-                acknowledged = vec![format!("/v2/app/blobs/{blob}")];
-                if send(b, "PUT", "/v2/app/manifests/v1", &image).status == 201 {
-                    acknowledged.push("/v2/app/manifests/v1".to_owned());
-                }
-            }
-            thread::sleep(Duration::from_secs(1));
-        }
-        line.heal();
-        line.release();
-        println!("acknowledged: {acknowledged:?}");
-        for path in acknowledged {
-            assert_eq!(send(b, "GET", &path, b"").status, 200, "{path} was acknowledged");
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A request that ends an upload is sent again, as it was, after it was refused for the time being.
 
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -60,6 +62,29 @@ async fn a_push_that_was_held_for_too_long_succeeds_when_it_is_sent_again_in_mem
 async fn a_push_that_was_held_for_too_long_succeeds_when_it_is_sent_again_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     check_a_held_push(over_directory(directory.path()).await).await;
+}
+
+/// A process that dies in the midst of the last request leaves some of its body. The client sends the request again, as it was.
+#[tokio::test]
+async fn a_last_request_that_was_cut_by_the_end_of_the_process_is_no_wrong_digest() {
+    for part in [1, 100_000, 2 << 20] {
+        let directory = tempfile::tempdir().unwrap();
+        let (sent, last) = (content(300_000), content(3 << 20));
+        let digest = Digest::sha256_of(&[&sent[..], &last].concat());
+        let id = begin(&over_directory(directory.path()).await, &sent).await;
+        let staged = Entry::UploadData("app".parse().unwrap(), id.clone()).path();
+        let mut file = File::options().append(true).open(directory.path().join(staged.as_key())).unwrap();
+        file.write_all(&last[..part]).unwrap();
+        drop(file);
+
+        let registry = over_directory(directory.path()).await;
+        for _ in 0..2 {
+            let repeated = uploads(&registry).finish(&id, None, body(&last), &digest).await;
+            assert!(matches!(repeated, Err(Error::UploadUnknown(_))), "{repeated:?}");
+        }
+        let id = begin(&registry, &sent).await;
+        uploads(&registry).finish(&id, None, body(&last), &digest).await.unwrap();
+    }
 }
 
 /// A sync that fails at the commit takes the staged bytes with it.

@@ -494,7 +494,6 @@ const ENGINE: Bitten = &[
         Lie::DeleteTreeDoesNothing,
         &[
             "delete::a_deleted_blob_is_gone_from_its_repository",
-            "damaged::links_can_be_deleted_and_replaced",
             "delete::an_alias_goes_with_what_it_stands_for",
             "crash::deleting_a_blob",
             "resume::uploads_that_were_given_up_are_purged",

@@ -41,7 +41,9 @@ fn noticed(sabotages: Vec<Sabotage>, seeds: u64) -> Vec<thread::Result<(Sabotage
         let scenario = match sabotage {
             // Where collections are configured, tokens are young anyway.
             Sabotage::CollectorIsNotNoticed => Scenario::ALL[2],
-            Sabotage::DeletionsIgnoreTheDeadline | Sabotage::RunsShareFiles => Scenario::ALL[5],
+            Sabotage::DeletionsIgnoreTheDeadline
+            | Sabotage::ClientsDoNotSeeRemovals
+            | Sabotage::RunsShareFiles => Scenario::ALL[5],
             Sabotage::CollectorDoesNotNoticeItsSilence
             | Sabotage::DeletionsUnderWayAreDone
             | Sabotage::ClientsForgetDeadRuns => Scenario::ALL[3],

@@ -43,19 +43,21 @@ impl ManifestStore {
 
     async fn delete_tag(&self, reference: &Reference, tag: &Tag) -> Result<()> {
         let tags = self.repository.tags();
-        match self.resolve(reference).await {
-            Ok(_) => {}
-            Err(unknown @ Error::ManifestUnknown(..)) => {
-                // It would be listed, and it would be there again with the manifest that it points at.
-                if tags.has_remains(tag).await? {
-                    tags.remove_if(tag, Stale::Dangling).await?;
+        loop {
+            match self.resolve(reference).await {
+                Ok(_) => break,
+                Err(unknown @ Error::ManifestUnknown(..)) => {
+                    // It would be there again with the manifest that it points at. If it is by now, it is to be deleted after all.
+                    if !tags.has_remains(tag).await? || tags.remove_if(tag, Stale::Dangling).await? {
+                        return Err(unknown);
+                    }
                 }
-                return Err(unknown);
+                Err(Error::Corrupt(path, error)) => {
+                    tracing::warn!(%path, %error, "tag {tag} of {} is damaged, and is deleted", self.repository.name);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
-            Err(Error::Corrupt(path, error)) => {
-                tracing::warn!(%path, %error, "tag {tag} of {} is damaged, and is deleted", self.repository.name);
-            }
-            Err(error) => return Err(error),
         }
         tags.keep_for_pullers(tag, None).await?;
         tags.remove_if(tag, Stale::Any).await?;

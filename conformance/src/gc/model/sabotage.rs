@@ -29,13 +29,15 @@ pub enum Sabotage {
     DeletionsUnderWayAreDone,
     /// Clients forget what a run was about to delete as soon as it is over.
     ClientsForgetDeadRuns,
+    /// Clients do not see that a deletion is about to remove a tag.
+    ClientsDoNotSeeRemovals,
     /// All collectors publish what they are about to delete in one file.
     RunsShareFiles,
 }
 
 impl Sabotage {
     /// Every rule that can be broken.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ClientsDoNotLook,
         Self::ClientsDoNotRenew,
         Self::ClientsTrustTheirMemory,
@@ -48,6 +50,7 @@ impl Sabotage {
         Self::DeletionsIgnoreTheDeadline,
         Self::DeletionsUnderWayAreDone,
         Self::ClientsForgetDeadRuns,
+        Self::ClientsDoNotSeeRemovals,
         Self::RunsShareFiles,
     ];
 }

@@ -509,6 +509,10 @@ impl StorageDriver for Seen {
         if let Some(old) = old {
             return stream::iter(old.into_iter().map(Ok)).boxed();
         }
+        let is_removal = path.as_str().contains("/_sampan/untag/");
+        if is_removal && eyes.role == Role::Client && eyes.breaks(Sabotage::ClientsDoNotSeeRemovals) {
+            return stream::empty().boxed();
+        }
         if *path == layout::collection_root() {
             let (driver, path) = (self.clone(), path.clone());
             let listing = async move {
