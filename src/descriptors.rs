@@ -20,7 +20,7 @@ use redis::{
     Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
     RedisError, TlsCertificates,
 };
-use sampan_engine::oci::{Digest, ManifestKind};
+use sampan_engine::oci::{Digest, MediaType};
 use sampan_engine::{CachedDescriptor, DescriptorCache};
 use tokio::time::Instant;
 
@@ -191,7 +191,7 @@ impl DescriptorCache for RedisDescriptors {
             .arg(&key)
             .arg(&["digest", &digest.to_string()])
             .arg(&["size", &descriptor.size_bytes.to_string()])
-            .arg(&["mediatype", descriptor.kind.media_type()])
+            .arg(&["mediatype", descriptor.media_type.as_str()])
             .ignore();
         question.cmd("EXPIRE").arg(&key).arg(KEPT.as_secs()).ignore();
         let _: Option<()> = self.ask("put", &question).await;
@@ -216,8 +216,8 @@ fn descriptor(
     if named? != digest.to_string() {
         return None;
     }
-    let kind = ManifestKind::from_media_type(&media_type?)?;
-    Some(CachedDescriptor { kind, size_bytes: size?.parse().ok()? })
+    let media_type = MediaType::named(&media_type?)?;
+    Some(CachedDescriptor { media_type, size_bytes: size?.parse().ok()? })
 }
 
 async fn client(settings: &RedisSettings) -> Result<Client, RedisSetupError> {
@@ -279,11 +279,11 @@ mod tests {
         let entry = |named: &str, size: &str, media_type: &str| {
             descriptor(&digest, (Some(named.to_owned()), Some(size.to_owned()), Some(media_type.to_owned())))
         };
-        let (named, kind) = (digest.to_string(), ManifestKind::OciIndex);
-        let expected = Some(CachedDescriptor { kind, size_bytes: 7 });
-        assert_eq!(entry(&named, "7", kind.media_type()), expected);
-        assert_eq!(entry(&Digest::sha256_of(b"other").to_string(), "7", kind.media_type()), None);
-        assert_eq!(entry(&named, "-7", kind.media_type()), None);
+        let (named, index) = (digest.to_string(), "application/vnd.oci.image.index.v1+json");
+        let media_type = MediaType::named(index).unwrap();
+        assert_eq!(entry(&named, "7", index), Some(CachedDescriptor { media_type, size_bytes: 7 }));
+        assert_eq!(entry(&Digest::sha256_of(b"other").to_string(), "7", index), None);
+        assert_eq!(entry(&named, "-7", index), None);
         assert_eq!(entry(&named, "7", "application/octet-stream"), None);
         assert_eq!(descriptor(&digest, (None, None, None)), None);
     }

@@ -10,7 +10,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::descriptors::CachedDescriptor;
-use crate::oci::{Digest, ManifestKind};
+use crate::oci::{Digest, MediaType};
 
 /// Contents by canonical digest, bounded by bytes.
 pub(crate) struct ByDigest<T>(Option<Cache<Digest, T, ByBytes>>);
@@ -35,13 +35,13 @@ pub struct CacheStatistics {
 /// The bytes of a manifest, whose digest was compared, and what they are.
 #[derive(Clone, Debug)]
 pub(crate) struct CachedManifest {
-    pub(crate) kind: ManifestKind,
+    pub(crate) media_type: MediaType,
     pub(crate) bytes: Bytes,
 }
 
 impl CachedManifest {
     pub(crate) fn descriptor(&self) -> CachedDescriptor {
-        CachedDescriptor { kind: self.kind, size_bytes: self.bytes.len() as u64 }
+        CachedDescriptor { media_type: self.media_type.clone(), size_bytes: self.bytes.len() as u64 }
     }
 }
 

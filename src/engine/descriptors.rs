@@ -8,7 +8,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::oci::{Digest, ManifestKind};
+use crate::oci::{Digest, MediaType};
 
 /// A cache of descriptors of manifests, by canonical digest. Whatever fails in it is its own affair: an answer is a hint.
 #[async_trait]
@@ -21,10 +21,10 @@ pub trait DescriptorCache: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What is known of a manifest besides its digest.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CachedDescriptor {
-    /// What kind it is.
-    pub kind: ManifestKind,
+    /// What it is served as.
+    pub media_type: MediaType,
     /// Its length in bytes.
     pub size_bytes: u64,
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::oci::{Digest, RepositoryName, Tag};
+use crate::oci::{Digest, MediaType, RepositoryName, Tag};
 
 /// Something that happened to the content of a repository.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,7 +49,7 @@ pub struct ToldManifest {
     /// Its digest, in the algorithm of the request.
     pub digest: Digest,
     /// Its media type.
-    pub media_type: &'static str,
+    pub media_type: MediaType,
     /// The whole of it.
     pub bytes: Bytes,
     /// The tag by which it was asked for, or under which it was stored.

@@ -55,7 +55,7 @@ pub(super) struct Endpoint {
 
 impl Ignored {
     pub(super) fn covers(&self, record: &Record<'_>) -> bool {
-        let media_type = record.target.media_type;
+        let media_type = &*record.target.media_type;
         self.actions.iter().any(|action| action == record.action)
             || (!media_type.is_empty() && self.media_types.iter().any(|ignored| ignored == media_type))
     }

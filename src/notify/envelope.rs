@@ -1,5 +1,7 @@
 //! The text that endpoints get: Distribution's, with the same fields in the same order.
 
+use std::borrow::Cow;
+
 use sampan_engine::oci::{Descriptor, Manifest};
 use sampan_engine::{Event, Happening, ToldBlob, ToldManifest};
 use serde::Serialize;
@@ -44,7 +46,7 @@ pub(super) struct Record<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Target {
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) media_type: &'static str,
+    pub(super) media_type: Cow<'static, str>,
     #[serde(skip_serializing_if = "is_zero")]
     size: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -126,7 +128,7 @@ impl Target {
             References::LeftOut => Vec::new(),
         };
         Self {
-            media_type: manifest.media_type,
+            media_type: manifest.media_type.clone().into(),
             size,
             digest: manifest.digest.to_string(),
             length: size,
@@ -139,7 +141,7 @@ impl Target {
 
     fn blob(event: &Event, blob: &ToldBlob, sink: &RequestSink) -> Self {
         Self {
-            media_type: BLOB_MEDIA_TYPE,
+            media_type: BLOB_MEDIA_TYPE.into(),
             size: blob.size_bytes,
             digest: blob.digest.to_string(),
             length: blob.size_bytes,

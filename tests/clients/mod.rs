@@ -27,6 +27,7 @@ mod request_budget;
 mod same;
 mod skopeo;
 mod store_faults;
+mod stored_manifests;
 pub(crate) mod support;
 mod tls;
 mod token_auth;

@@ -12,6 +12,7 @@ mod manifest_push;
 mod manifests;
 mod names;
 mod referrers;
+mod stored_manifests;
 mod tags;
 mod upload_limits;
 mod upload_session;

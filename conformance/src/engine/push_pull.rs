@@ -6,7 +6,7 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_engine::{Error, StartUpload};
 
-use super::client::{Client, INDEX, Image, MANIFEST, body, broken_body, index, name, tag, walk};
+use super::client::{Client, INDEX, Image, body, broken_body, index, name, tag, walk};
 use super::store::{has_no_uploads, is_valid};
 use crate::check::{ensure, equal, same_bytes};
 use crate::data::bytes;
@@ -128,7 +128,11 @@ async fn an_image_comes_back_verbatim(ctx: Context) -> Result<(), Failed> {
             let told = (stat.digest, stat.media_type, stat.size_bytes);
             equal(
                 told,
-                (image.digest(), MANIFEST, image.manifest.len() as u64),
+                (
+                    image.digest(),
+                    sampan_engine::oci::ManifestKind::OciManifest.into(),
+                    image.manifest.len() as u64,
+                ),
                 "what is told of the manifest",
             )?;
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::ManifestStore;
 use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
-use crate::oci::{Digest, Manifest, Reference, Tag};
+use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use crate::tag_removal::Stale;
 use crate::{Error, Happening, Result, ToldManifest};
 
@@ -75,12 +75,14 @@ impl ManifestStore {
         let tags: Vec<&Tag> = put.reference.tag().into_iter().chain(&put.tags).collect();
         self.store_and_tag(&manifest, &put.bytes, &canonical, &digest, &tags).await?;
         self.repository.referrers().remember(&canonical, &manifest, size_bytes);
-        registry.inner.manifests.insert(&canonical, CachedManifest { kind: manifest.kind, bytes: put.bytes });
-        self.note(&canonical, CachedDescriptor { kind: manifest.kind, size_bytes }).await;
+        let media_type = MediaType::from(manifest.kind);
+        let cached = CachedManifest { media_type: media_type.clone(), bytes: put.bytes };
+        registry.inner.manifests.insert(&canonical, cached);
+        self.note(&canonical, CachedDescriptor { media_type: media_type.clone(), size_bytes }).await;
 
         if let Some(bytes) = told {
             let tags = put.tags.iter().chain(put.reference.tag());
-            self.tell_pushed(&digest, manifest.kind.media_type(), &bytes, tags);
+            self.tell_pushed(&digest, &media_type, &bytes, tags);
         }
         Ok(PutOutcome { digest, subject: manifest.subject.map(|subject| subject.digest), tags: put.tags })
     }
@@ -140,7 +142,7 @@ impl ManifestStore {
     fn tell_pushed<'a>(
         &self,
         digest: &Digest,
-        media_type: &'static str,
+        media_type: &MediaType,
         bytes: &Bytes,
         tags: impl Iterator<Item = &'a Tag>,
     ) {
@@ -150,7 +152,7 @@ impl ManifestStore {
             tags.push(None);
         }
         for tag in tags {
-            let (digest, bytes) = (digest.clone(), bytes.clone());
+            let (digest, media_type, bytes) = (digest.clone(), media_type.clone(), bytes.clone());
             self.repository
                 .tell(|| Happening::ManifestPushed(ToldManifest { digest, media_type, bytes, tag }));
         }

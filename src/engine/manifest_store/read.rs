@@ -7,7 +7,7 @@ use super::ManifestStore;
 use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
 use crate::layout::Entry;
-use crate::oci::{Digest, Manifest, Reference};
+use crate::oci::{Digest, Manifest, MediaType, Reference};
 use crate::{Error, Happening, Result, ToldManifest};
 
 /// A manifest that is there.
@@ -16,7 +16,7 @@ pub struct Stored {
     /// Its digest: the one asked for, or the canonical one of what a tag points at.
     pub digest: Digest,
     /// Its media type.
-    pub media_type: &'static str,
+    pub media_type: MediaType,
     /// Its bytes, as they were pushed; their digest was compared.
     pub bytes: Bytes,
 }
@@ -27,7 +27,7 @@ pub struct StoredInfo {
     /// Its digest: the one asked for, or the canonical one of what a tag points at.
     pub digest: Digest,
     /// Its media type.
-    pub media_type: &'static str,
+    pub media_type: MediaType,
     /// Its length in bytes.
     pub size_bytes: u64,
 }
@@ -49,7 +49,7 @@ impl ManifestStore {
     pub(crate) async fn fetch(&self, reference: &Reference) -> Result<Stored> {
         let (digest, canonical) = self.resolve(reference).await?;
         let manifest = self.read(reference, &canonical).await?;
-        Ok(Stored { digest, media_type: manifest.kind.media_type(), bytes: manifest.bytes })
+        Ok(Stored { digest, media_type: manifest.media_type, bytes: manifest.bytes })
     }
 
     /// The same without the bytes. A manifest that was asked for by digest will be here for half the grace period at least;
@@ -76,8 +76,8 @@ impl ManifestStore {
 
     async fn promise(&self, reference: &Reference) -> Result<StoredInfo> {
         let (digest, canonical) = self.resolve(reference).await?;
-        let CachedDescriptor { kind, size_bytes } = self.describe(reference, &canonical).await?;
-        let info = StoredInfo { digest, media_type: kind.media_type(), size_bytes };
+        let CachedDescriptor { media_type, size_bytes } = self.describe(reference, &canonical).await?;
+        let info = StoredInfo { digest, media_type, size_bytes };
         if matches!(reference, Reference::Tag(_)) || self.repository.registry.limits().read_only {
             return Ok(info);
         }
@@ -93,12 +93,9 @@ impl ManifestStore {
         Ok(info)
     }
 
-    /// Reads stored bytes as the manifest that they must be.
+    /// Reads stored bytes as one of the kinds of manifest that can be pushed.
     pub(crate) fn verify(path: &DriverPath, canonical: &Digest, bytes: &[u8]) -> Result<Manifest> {
-        let actual = Digest::of(canonical.algorithm(), bytes);
-        if actual != *canonical {
-            return Err(Error::Corrupt(path.clone(), format!("its content hashes to {actual}").into()));
-        }
+        check_digest(path, canonical, bytes)?;
         Manifest::parse(bytes, None).map_err(|problem| Error::Corrupt(path.clone(), problem.into()))
     }
 
@@ -114,8 +111,8 @@ impl ManifestStore {
             tracing::error!(repository = %self.repository.name, %reference, %path, "the data of manifest {canonical} are gone");
             return Err(Error::ManifestUnknown(reference.clone(), self.repository.name.clone()));
         };
-        let manifest = Self::verify(&path, canonical, &bytes)?;
-        let manifest = CachedManifest { kind: manifest.kind, bytes };
+        check_digest(&path, canonical, &bytes)?;
+        let manifest = CachedManifest { media_type: MediaType::of_manifest(&bytes), bytes };
         cache.insert(canonical, manifest.clone());
         self.note(canonical, manifest.descriptor()).await;
         Ok(manifest)
@@ -144,5 +141,13 @@ impl ManifestStore {
             let tag = reference.tag().cloned();
             Happening::ManifestPulled(ToldManifest { digest, media_type, bytes, tag })
         });
+    }
+}
+
+/// What hashes to its digest is served; whether it is a good manifest was asked when it was pushed, here or elsewhere.
+fn check_digest(path: &DriverPath, canonical: &Digest, bytes: &[u8]) -> Result<()> {
+    match Digest::of(canonical.algorithm(), bytes) {
+        actual if actual == *canonical => Ok(()),
+        actual => Err(Error::Corrupt(path.clone(), format!("its content hashes to {actual}").into())),
     }
 }

@@ -14,6 +14,7 @@ pub mod tag;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, InvalidDigest};
 pub use manifest::{Manifest, ManifestKind, ManifestProblem};
+pub use media_type::MediaType;
 pub use name::{InvalidName, RepositoryName};
 pub use reference::{InvalidReference, Reference};
 pub use tag::{InvalidTag, Tag};

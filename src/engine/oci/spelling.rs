@@ -41,12 +41,17 @@ impl Object {
         }
     }
 
-    /// The known key that Go takes `key` for, if that is another one.
-    fn meant(self, key: &str) -> Option<&'static str> {
+    /// The known key that Go takes `key` for.
+    fn known(self, key: &str) -> Option<&'static str> {
         let folded = key.chars().map(fold);
-        self.keys().iter().copied().find(|known| {
-            *known != key && folded.clone().eq(known.chars().map(|letter| letter.to_ascii_lowercase()))
-        })
+        let is_same =
+            |known: &&str| folded.clone().eq(known.chars().map(|letter| letter.to_ascii_lowercase()));
+        self.keys().iter().copied().find(is_same)
+    }
+
+    /// The same, if that is another one.
+    fn meant(self, key: &str) -> Option<&'static str> {
+        self.known(key).filter(|known| *known != key)
     }
 
     /// What is behind a key.
@@ -68,6 +73,11 @@ fn fold(letter: char) -> char {
         '\u{212a}' => 'k', // The sign for kelvin.
         letter => letter.to_ascii_lowercase(),
     }
+}
+
+/// The key of a manifest that Go takes `key` for.
+pub(super) fn manifest_key(key: &str) -> Option<&'static str> {
+    Object::Manifest.known(key)
 }
 
 /// Sees whether a manifest has no key that equals a known one but for the case of its letters.

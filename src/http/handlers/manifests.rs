@@ -1,13 +1,16 @@
 //! `/v2/<name>/manifests/<reference>`.
 
+use std::borrow::Cow;
+
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use sampan_engine::oci::{Descriptor, Digest, Reference, Tag, media_type};
+use sampan_engine::oci::media_type::DOCKER_LIST;
+use sampan_engine::oci::{Digest, MediaType, Reference, Tag};
 use sampan_engine::{Error, ManifestStore, PutManifest, Stored, StoredInfo};
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::Reply;
 use crate::http::body::read_limited;
@@ -36,7 +39,7 @@ pub(in crate::http) async fn get(
     if if_none_match(&headers, &stored.digest) {
         return Ok(not_modified(&stored.digest));
     }
-    Ok(permit.hold(dressed(&stored.digest, stored.media_type, stored.bytes.into())))
+    Ok(permit.hold(dressed(&stored.digest, &stored.media_type, stored.bytes.into())))
 }
 
 /// The same without the bytes.
@@ -47,7 +50,7 @@ pub(in crate::http) async fn head(
 ) -> Reply {
     let manifests = at.repository().manifests();
     let mut info = manifests.stat(&reference).await?;
-    if is_ill_suited(&reference, info.media_type, &headers) {
+    if is_ill_suited(&reference, &info.media_type, &headers) {
         let Stored { digest, media_type, bytes } =
             suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
         info = StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 };
@@ -55,7 +58,7 @@ pub(in crate::http) async fn head(
     if if_none_match(&headers, &info.digest) {
         return Ok(not_modified(&info.digest));
     }
-    let mut response = dressed(&info.digest, info.media_type, Body::empty());
+    let mut response = dressed(&info.digest, &info.media_type, Body::empty());
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(info.size_bytes));
     Ok(response)
 }
@@ -117,10 +120,16 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     (!media_type.is_empty()).then(|| media_type.to_owned())
 }
 
-fn dressed(digest: &Digest, media_type: &'static str, body: Body) -> Response {
+fn dressed(digest: &Digest, media_type: &MediaType, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(
+        CONTENT_TYPE,
+        match media_type.clone().into() {
+            Cow::Borrowed(text) => HeaderValue::from_static(text),
+            Cow::Owned(text) => visible(text),
+        },
+    );
     insert_digest(headers, digest);
     response
 }
@@ -132,9 +141,9 @@ fn not_modified(digest: &Digest) -> Response {
 }
 
 /// Whether a Docker list was found under a tag by a client that is older than lists.
-fn is_ill_suited(reference: &Reference, media_type: &str, headers: &HeaderMap) -> bool {
+fn is_ill_suited(reference: &Reference, media_type: &MediaType, headers: &HeaderMap) -> bool {
     matches!(reference, Reference::Tag(_))
-        && media_type == media_type::DOCKER_LIST
+        && media_type.as_str() == DOCKER_LIST
         && wants_single_manifest(headers)
 }
 
@@ -145,7 +154,7 @@ async fn suited(
     stored: Stored,
     headers: &HeaderMap,
 ) -> Result<Stored, ApiError> {
-    if !is_ill_suited(reference, stored.media_type, headers) {
+    if !is_ill_suited(reference, &stored.media_type, headers) {
         return Ok(stored);
     }
     let child = child_for_linux_amd64(&stored.bytes).ok_or_else(|| {
@@ -156,17 +165,10 @@ async fn suited(
     Ok(manifests.get(&Reference::Digest(child)).await?)
 }
 
+/// What else is in the list, or missing there, is none of our business.
 fn child_for_linux_amd64(list: &Bytes) -> Option<Digest> {
-    #[derive(Deserialize)]
-    struct List {
-        manifests: Vec<Descriptor>,
-    }
-    let list: List = serde_json::from_slice(list).ok()?;
-    let suits = |child: &Descriptor| {
-        child
-            .platform
-            .as_ref()
-            .is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
-    };
-    list.manifests.into_iter().find(suits).map(|child| child.digest)
+    let list: Value = serde_json::from_slice(list).ok()?;
+    let suits =
+        |child: &&Value| child["platform"]["os"] == "linux" && child["platform"]["architecture"] == "amd64";
+    list["manifests"].as_array()?.iter().find(suits)?["digest"].as_str()?.parse().ok()
 }
