@@ -52,7 +52,7 @@ fn validation(config: &ValidationConfig) -> Validation {
     }
     let (allow, deny) = (config.manifests.urls.allow.clone(), config.manifests.urls.deny.clone());
     let urls = if allow.is_empty() && deny.is_empty() {
-        UrlRules::None
+        UrlRules::Nondistributable
     } else {
         UrlRules::Only(Arc::new(move |url| {
             (allow.is_empty() || allow.iter().any(|pattern| pattern.as_regex().is_match(url)))
@@ -72,4 +72,34 @@ fn validation(config: &ValidationConfig) -> Validation {
         ),
     };
     Validation { urls, index_children, classes: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Environment, Source};
+
+    fn rules(urls: &str) -> UrlRules {
+        let text = format!("version: 0.1\nstorage: inmemory\nvalidation: {{manifests: {{urls: {urls}}}}}\n");
+        let source = Source::Text { name: "config.yml".to_owned(), text };
+        let loaded = Config::load(source, &Environment::default()).unwrap_or_else(|error| panic!("{error}"));
+        validation(&loaded.config.validation).urls
+    }
+
+    #[test]
+    fn the_lists_of_urls_count_when_there_are_any() {
+        for urls in ["{}", "{allow: [], deny: []}"] {
+            assert!(matches!(rules(urls), UrlRules::Nondistributable), "{urls}");
+        }
+        let check = |urls: &str, url: &str, expected: bool| match rules(urls) {
+            UrlRules::Only(allowed) => assert_eq!(allowed(url), expected, "{urls} {url}"),
+            other => panic!("{urls}: {other:?}"),
+        };
+        check("{allow: ['^https://a/']}", "https://a/1", true);
+        check("{allow: ['^https://a/']}", "https://b/1", false);
+        check("{deny: ['^https://a/']}", "https://a/1", false);
+        check("{deny: ['^https://a/']}", "https://b/1", true);
+        check("{allow: ['^https://a/'], deny: ['x']}", "https://a/x", false);
+        check("{deny: ['.*']}", "https://a/1", false);
+    }
 }

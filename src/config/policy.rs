@@ -60,7 +60,7 @@ pub struct ManifestsConfig {
     pub indexes: IndexesConfig,
 }
 
-/// `validation.manifests.urls`; with both lists empty, no layer may name a URL.
+/// `validation.manifests.urls`; with both lists empty, only layers that may not be distributed may name URLs.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct UrlsConfig {

@@ -22,9 +22,10 @@ pub struct Validation {
 /// Which URLs layers may point to.
 #[derive(Clone, Default)]
 pub enum UrlRules {
-    /// None: the default, since clients would fetch from there whatever someone wrote.
+    /// Layers that may not be distributed may point to every `http` or `https` URL without a fragment, others to none: what a
+    /// registry may hold need not be fetched from elsewhere, and clients fetch whatever someone wrote there.
     #[default]
-    None,
+    Nondistributable,
     /// Every `http` or `https` URL without a fragment.
     Any,
     /// Of those, what the function says.
@@ -34,7 +35,7 @@ pub enum UrlRules {
 impl fmt::Debug for UrlRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::None => "None",
+            Self::Nondistributable => "Nondistributable",
             Self::Any => "Any",
             Self::Only(_) => "Only(…)",
         })
@@ -42,11 +43,11 @@ impl fmt::Debug for UrlRules {
 }
 
 impl UrlRules {
-    fn allow(&self, text: &str) -> bool {
+    fn allow(&self, layer: &Descriptor, text: &str) -> bool {
         let Ok(url) = Url::parse(text) else { return false };
         let plain = matches!(url.scheme(), "http" | "https") && url.fragment().is_none() && url.has_host();
         match self {
-            Self::None => false,
+            Self::Nondistributable => plain && media_type::is_nondistributable(&layer.media_type),
             Self::Any => plain,
             Self::Only(allowed) => plain && allowed(text),
         }
@@ -92,7 +93,7 @@ impl Validation {
     }
 
     fn layer_is_required(&self, kind: ManifestKind, layer: &Descriptor) -> Result<bool> {
-        if let Some(url) = layer.urls.iter().find(|url| !self.urls.allow(url)) {
+        if let Some(url) = layer.urls.iter().find(|url| !self.urls.allow(layer, url)) {
             return Err(Error::ManifestInvalid(ManifestProblem::UrlNotAllowed(url.clone())));
         }
         if kind == ManifestKind::DockerManifest && media_type::is_docker_foreign(&layer.media_type) {

@@ -8,6 +8,7 @@ mod blobs;
 mod catalog;
 mod failures;
 mod health;
+mod layer_urls;
 mod manifest_push;
 mod manifests;
 mod names;

@@ -8,7 +8,7 @@ use sampan::auth::{AccessController, Anonymous};
 use sampan::http::{AppState, HttpOptions, router};
 use sampan_driver::{DriverPath, StorageDriver};
 use sampan_driver_inmemory::InMemoryDriver;
-use sampan_engine::{Limits, Registry};
+use sampan_engine::{Limits, Registry, Validation};
 
 use super::client::Call;
 
@@ -18,6 +18,7 @@ pub(crate) struct Setup {
     pub(crate) access: Arc<dyn AccessController>,
     pub(crate) options: HttpOptions,
     pub(crate) limits: Limits,
+    pub(crate) validation: Validation,
 }
 
 impl Default for Setup {
@@ -28,6 +29,7 @@ impl Default for Setup {
             access: Arc::new(Anonymous),
             options: HttpOptions::default(),
             limits: Limits { delete: true, ..Limits::default() },
+            validation: Validation::default(),
         }
     }
 }
@@ -46,8 +48,8 @@ impl Server {
     }
 
     pub(crate) fn with(setup: Setup) -> Self {
-        let Setup { driver, access, options, limits } = setup;
-        let registry = Registry::builder(Arc::clone(&driver)).limits(limits).build();
+        let Setup { driver, access, options, limits, validation } = setup;
+        let registry = Registry::builder(Arc::clone(&driver)).limits(limits).validation(validation).build();
         let router = router(AppState::new(registry.clone(), access, options));
         Self { router, registry, driver }
     }
