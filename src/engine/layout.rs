@@ -9,6 +9,7 @@
 //!     _manifests/tags/<tag>/current/link                     what the tag points at
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
+//!     _sampan/digests/<tag>                                  the digest by which the tag was pushed, if that is no sha256 one
 //!     _sampan/untag/<tag>/<uuid>                             a deletion is about to remove the tag; Distribution does not look here
 //! /docker/registry/sampan/gc/last                            collections of garbage; Distribution does not look here
 //! /docker/registry/sampan/gc/{run,doomed}-<run>-<number>     the collection in progress, and what it is about to delete
@@ -49,6 +50,8 @@ pub enum Entry {
     RevisionLink(RepositoryName, Digest),
     /// What a tag points at.
     TagCurrent(RepositoryName, Tag),
+    /// The digest by which a tag was pushed, if that is not the one that content is stored under.
+    TagDigest(RepositoryName, Tag),
     /// One of the manifests that a tag has pointed at.
     TagIndex(RepositoryName, Tag, Digest),
     /// That a deletion is about to remove a tag, unless it has moved.
@@ -75,6 +78,9 @@ impl Entry {
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::TagCurrent(name, tag) => {
                 [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), TAG_LINK].join("/")
+            }
+            Self::TagDigest(name, tag) => {
+                [REPOSITORIES, name.as_str(), "_sampan/digests", tag.as_str()].join("/")
             }
             Self::TagIndex(name, tag, digest) => format!(
                 "{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{}/{}/link",
@@ -152,6 +158,7 @@ impl Entry {
             ("_manifests", ["tags", tag, "index", algorithm, hex, "link"]) => {
                 Some(Self::TagIndex(name, tag.parse().ok()?, digest(algorithm, hex)?))
             }
+            ("_sampan", ["digests", tag]) => Some(Self::TagDigest(name, tag.parse().ok()?)),
             ("_sampan", ["untag", tag, id]) => {
                 let uuid = Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string() == **id)?;
                 Some(Self::TagRemoval(name, tag.parse().ok()?, uuid))
@@ -335,7 +342,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..14_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..15_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -350,6 +357,7 @@ mod tests {
                 10 => Entry::CollectionNotice(RunId::random(), offset),
                 11 => Entry::CollectionPending(RunId::random(), offset),
                 12 => Entry::TagRemoval(name, tag, Uuid::from_u128(offset.into())),
+                13 => Entry::TagDigest(name, tag),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )

@@ -35,6 +35,7 @@ mod run_id;
 mod session;
 mod small_blobs;
 mod staged;
+mod tag_digest;
 mod tag_removal;
 mod tag_store;
 mod upload;

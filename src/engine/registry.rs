@@ -14,6 +14,7 @@ use crate::promise::Promises;
 use crate::referrers::ReferrerCache;
 use crate::session::Sessions;
 use crate::small_blobs::SmallBlobs;
+use crate::tag_digest::AbsentDigests;
 use crate::{Error, Repository, Result, Validation};
 
 /// A registry over a store. Cloning is cheap and shares everything.
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) descriptors: Option<Arc<dyn DescriptorCache>>,
     pub(crate) promises: Promises,
     pub(crate) referrers: ReferrerCache,
+    pub(crate) absent_digests: AbsentDigests,
 }
 
 impl Registry {
@@ -171,6 +173,7 @@ impl RegistryBuilder {
                 descriptors: self.descriptors,
                 promises: Promises::new(self.gc_grace, self.clock),
                 referrers: ReferrerCache::default(),
+                absent_digests: AbsentDigests::default(),
             }),
         }
     }

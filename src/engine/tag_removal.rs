@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Tag};
 use crate::promise::AFTERLIFE;
-use crate::{Error, Result, TagStore};
+use crate::{Error, Result, TagStore, link};
 
 /// How long after its notice a deletion may still begin to remove a tag.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
@@ -81,6 +81,9 @@ impl TagStore {
         // Once more: CNCF Distribution, which neither writes notices nor reads them, may have moved the tag.
         if !self.is_stale(tag, stale).await? {
             return Ok(false);
+        }
+        if self.pushed_digest(tag).await?.is_some() {
+            link::remove(self.driver(), &Entry::TagDigest(name.clone(), tag.clone())).await?;
         }
         let current = Entry::TagCurrent(name.clone(), tag.clone()).path();
         self.delete_before(until, vec![current.clone()], &directory).await?;

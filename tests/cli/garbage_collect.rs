@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use sampan_engine::UploadId;
 use sampan_engine::gc::UNASKED_BYTES;
 use sampan_engine::layout::Entry;
-use sampan_engine::oci::Digest;
+use sampan_engine::oci::{Algorithm, Digest};
 use serde_json::Value;
 
 use super::support::{Ended, binary, end};
@@ -95,6 +95,23 @@ fn what_is_young_stays_unless_the_registry_is_read_only_or_told_otherwise() {
     assert!(young.exists());
     let ended = collect(directory.path(), &["--grace", "0"]);
     assert_eq!((ended.code, young.exists()), (Some(0), false), "{ended:?}");
+}
+
+#[test]
+fn the_digest_beside_a_tag_goes_when_the_tag_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = store(directory.path(), READ_ONLY);
+    let (name, sha512) = ("app".parse().unwrap(), Digest::of(Algorithm::Sha512, b"of another manifest"));
+    let beside = |tag: &str| Entry::TagDigest(Clone::clone(&name), tag.parse().unwrap());
+    for tag in ["v1", "gone", "v1.gone"] {
+        store.write(&beside(tag), sha512.to_string());
+    }
+    fs::write(store.path(&beside("young")), sha512.to_string()).unwrap();
+    let ended = collect(directory.path(), &["--grace", "30m"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let left = ["v1", "gone", "v1.gone", "young"].map(|tag| store.has(&beside(tag)));
+    assert_eq!(left, [true, false, false, true], "{ended:?}");
+    assert!(ended.stdout.contains("2 temporary files"), "{ended:?}");
 }
 
 #[test]

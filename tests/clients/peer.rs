@@ -4,7 +4,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use hmac::{Hmac, KeyInit, Mac};
 
-use super::support::{DEBIAN_SECRET, debian_registry, filesystem_config, oci_layout, registry, run, tool};
+use sampan_engine::oci::media_type::OCI_MANIFEST;
+use sampan_engine::oci::{Algorithm, Digest};
+
+use super::support::{
+    DEBIAN_SECRET, RegistryProcess, debian_registry, filesystem_config, oci_layout, registry, run, tool,
+    write_config,
+};
 
 #[test]
 #[ignore = "needs docker-registry, skopeo and umoci"]
@@ -77,11 +83,43 @@ fn distribution_resumes_an_upload_that_we_began() {
     let location = format!("/v2/app/blobs/uploads/{id}?_state={}", signed_state(&id, first.len()));
     let patched = theirs.wire().send("PATCH", &location, &[], second);
     assert_eq!(patched.status, 202, "{patched:?}");
-    let digest = sampan_engine::oci::Digest::sha256_of(&content);
+    let digest = Digest::sha256_of(&content);
     let location = patched.location();
     let separator = if location.contains('?') { '&' } else { '?' };
     let finished = theirs.wire().send("PUT", &format!("{location}{separator}digest={digest}"), &[], b"");
     assert_eq!(finished.status, 201, "{finished:?}");
+}
+
+#[test]
+#[ignore = "needs docker-registry"]
+fn distribution_reads_a_tag_that_was_pushed_by_sha512_and_keeps_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("data");
+    let ours = registry(directory.path(), &filesystem_config(&root));
+    let config = Digest::sha256_of(b"{}");
+    let pushed = ours.wire().send("POST", &format!("/v2/app/blobs/uploads/?digest={config}"), &[], b"{}");
+    assert_eq!(pushed.status, 201);
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{{"mediaType":"a/b","digest":"{config}","size":2}},"layers":[]}}"#
+    );
+    let [sha256, sha512] =
+        [Algorithm::Sha256, Algorithm::Sha512].map(|algorithm| Digest::of(algorithm, manifest.as_bytes()));
+    let kind = ("Content-Type", OCI_MANIFEST);
+    let path = format!("/v2/app/manifests/{sha512}?tag=v1");
+    assert_eq!(ours.wire().send("PUT", &path, &[kind], manifest.as_bytes()).status, 201);
+
+    let digest_of = |registry: &RegistryProcess| {
+        let accept = ("Accept", OCI_MANIFEST);
+        let answer = registry.wire().send("GET", "/v2/app/manifests/v1", &[accept], b"");
+        assert_eq!((answer.status, answer.body.as_slice()), (200, manifest.as_bytes()));
+        answer.header("docker-content-digest").unwrap().to_owned()
+    };
+    let theirs = debian_registry(directory.path(), &root);
+    assert_eq!([digest_of(&ours), digest_of(&theirs)], [sha512.to_string(), sha256.to_string()]);
+    // Were the link of the tag the sha512 digest, the manifest would be untagged for it.
+    let yml = write_config(directory.path(), "collect.yml", &filesystem_config(&root));
+    run(tool("docker-registry").args(["garbage-collect", "--delete-untagged"]).arg(yml));
+    assert_eq!([digest_of(&ours), digest_of(&theirs)], [sha512.to_string(), sha256.to_string()]);
 }
 
 /// What Distribution would have put into the URL of the upload, had it begun it: it keeps the offset at the client, signed.

@@ -12,6 +12,7 @@ mod layer_urls;
 mod manifest_push;
 mod manifests;
 mod names;
+mod pushed_digests;
 mod referrers;
 mod stored_manifests;
 mod tags;

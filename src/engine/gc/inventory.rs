@@ -1,6 +1,6 @@
 //! `Inventory`: every file of the store, in a few bytes each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,6 +24,8 @@ pub(super) struct Inventory {
     places: HashMap<RepositoryName, usize>,
     pub(super) data: Data,
     pub(super) temporary: Vec<FileInfo>,
+    /// The digests by which tags were pushed; those of tags that are gone are left over.
+    tag_digests: Vec<(RepositoryName, Tag, FileInfo)>,
     pub(super) foreign: Vec<DriverPath>,
     /// Places that cannot be seen.
     pub(super) unseen: Vec<Unreadable>,
@@ -209,7 +211,26 @@ impl Inventory {
             }
             pulse.beat().await?;
         }
+        inventory.find_left_digests();
         Ok(inventory)
+    }
+
+    /// Counts those digests beside tags as temporary whose tag is gone.
+    fn find_left_digests(&mut self) {
+        let mut current: Option<(RepositoryName, HashSet<Tag>)> = None;
+        for (name, tag, file) in std::mem::take(&mut self.tag_digests) {
+            let (_, tags) = match current.take().filter(|(of, _)| *of == name) {
+                Some(known) => current.insert(known),
+                None => {
+                    let tags = self.find(&name).into_iter().flat_map(|contents| &contents.tags);
+                    let tags = tags.filter(|history| history.is_current).map(|history| history.tag.clone());
+                    current.insert((name, tags.collect()))
+                }
+            };
+            if !tags.contains(&tag) {
+                self.temporary.push(file);
+            }
+        }
     }
 
     pub(super) fn take_file(&mut self, file: FileInfo, cutoff: Cutoff, ids: &mut Ids) {
@@ -302,6 +323,8 @@ impl Inventory {
                 let id = ids.intern(&digest);
                 self.contents(&name).history(&tag).entries.push(Link { id, age });
             }
+            Entry::TagDigest(..) if young => {}
+            Entry::TagDigest(name, tag) => self.tag_digests.push((name, tag, file)),
             // What a deletion leaves that was interrupted.
             Entry::TagRemoval(..) if young => {}
             Entry::TagRemoval(..) => self.temporary.push(file),

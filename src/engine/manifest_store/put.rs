@@ -74,6 +74,7 @@ impl ManifestStore {
             Manifest::parse_pushed(&put.bytes, put.media_type.as_deref()).map_err(Error::ManifestInvalid)?;
         let tags: Vec<&Tag> = put.reference.tag().into_iter().chain(&put.tags).collect();
         self.store_and_tag(&manifest, &put.bytes, &canonical, &digest, &tags).await?;
+        self.repository.tags().note_pushed_digest(&tags, &digest).await?;
         self.repository.referrers().remember(&canonical, &manifest, size_bytes);
         let media_type = MediaType::from(manifest.kind);
         let cached = CachedManifest { media_type: media_type.clone(), bytes: put.bytes };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::try_join;
 use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use crate::layout::Entry;
@@ -28,8 +29,13 @@ impl ManifestStore {
         let unknown = || Error::ManifestUnknown(reference.clone(), self.repository.name.clone());
         match reference {
             Reference::Tag(tag) => {
-                let canonical = self.resolve_tag(tag).await?.ok_or_else(unknown)?;
-                Ok((canonical.clone(), canonical))
+                let (canonical, pushed) =
+                    try_join(self.resolve_tag(tag), self.repository.tags().pushed_digest(tag)).await?;
+                let canonical = canonical.ok_or_else(unknown)?;
+                match pushed {
+                    Some(pushed) if self.is_alias(&pushed, &canonical).await? => Ok((pushed, canonical)),
+                    _ => Ok((canonical.clone(), canonical)),
+                }
             }
             Reference::Digest(digest) => {
                 let name = &self.repository.name;
@@ -37,6 +43,16 @@ impl ManifestStore {
                 let canonical = link::resolve(self.driver(), digest, entry).await?.ok_or_else(unknown)?;
                 Ok((digest.clone(), canonical))
             }
+        }
+    }
+
+    /// Whether the repository has a manifest under both digests.
+    async fn is_alias(&self, digest: &Digest, canonical: &Digest) -> Result<bool> {
+        let name = &self.repository.name;
+        match link::resolve(self.driver(), digest, |digest| Entry::RevisionLink(name.clone(), digest)).await {
+            Ok(resolved) => Ok(resolved.as_ref() == Some(canonical)),
+            Err(Error::Corrupt(..)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
