@@ -17,7 +17,8 @@ mod systemd;
 mod token;
 mod traces;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use sampan_engine::gc;
@@ -124,6 +125,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let running =
         Running { registry: registry.clone(), access, security, log_level, collector: collector.clone() };
     let mut reload = Reload::new(&loaded, environment, running);
+    let stopping = OnceLock::new();
     let shutdown = async {
         tokio::select! {
             signal = signals.until_the_end(&mut reload) => tracing::info!("stopping on {signal}"),
@@ -131,6 +133,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
             () = watched.watch() => {}
             () = checks.run() => {}
         }
+        let _ = stopping.set(Instant::now());
         health.stop();
         systemd::stopping(loaded.config.http.draintimeout);
         collector.end();
@@ -139,6 +142,14 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     let (drained, over) = oneshot::channel();
     let main = async {
         let ended = server.run(shutdown).await;
+        // Deletions whose client has gone have what is left of the time that transfers have.
+        let spent = stopping.get().map_or(Duration::ZERO, Instant::elapsed);
+        let left = loaded.config.http.draintimeout.saturating_sub(spent);
+        if tokio::time::timeout(left, registry.finish_deletions()).await.is_err() {
+            tracing::warn!(
+                "a manifest that was being deleted is left with some of its tags: delete it again"
+            );
+        }
         if let Err(error) = collecting.await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "the collection of garbage has ended before its time");

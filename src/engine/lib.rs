@@ -18,6 +18,7 @@ mod blob_store;
 mod cache;
 mod catalog;
 mod clock;
+mod deletions;
 mod descriptors;
 mod error;
 mod event;

@@ -8,6 +8,7 @@ use sampan_driver::StorageDriver;
 
 use crate::cache::{CacheStatistics, ManifestCache};
 use crate::clock::Clock;
+use crate::deletions::Deletions;
 use crate::descriptors::DescriptorCache;
 use crate::oci::RepositoryName;
 use crate::promise::Promises;
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) promises: Promises,
     pub(crate) referrers: ReferrerCache,
     pub(crate) absent_digests: AbsentDigests,
+    pub(crate) deletions: Arc<Deletions>,
 }
 
 impl Registry {
@@ -76,6 +78,12 @@ impl Registry {
     /// Refuses every write from now on, or allows them again. Requests that have begun go on.
     pub fn set_read_only(&self, read_only: bool) {
         self.inner.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    /// Waits until the deletions of manifests that are running have come to their end, also those that nobody waits for any
+    /// more. To be called when no request is served any more; what is cut instead leaves some of the tags.
+    pub async fn finish_deletions(&self) {
+        self.inner.deletions.finish().await;
     }
 
     /// The clock by which ages are told.
@@ -174,6 +182,7 @@ impl RegistryBuilder {
                 promises: Promises::new(self.gc_grace, self.clock),
                 referrers: ReferrerCache::default(),
                 absent_digests: AbsentDigests::default(),
+                deletions: Arc::default(),
             }),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures::future::ready;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{DirEntry, StorageDriver};
@@ -84,17 +85,16 @@ impl TagStore {
     }
 
     /// The tags that were written after `since`, by the store's clock.
-    pub(crate) async fn changed_since(&self, since: SystemTime) -> Result<Vec<Tag>> {
-        let mut files = self.driver().walk(&layout::tags(&self.repository.name), None);
-        let mut changed = Vec::new();
-        while let Some(file) = files.try_next().await? {
-            if file.modified >= since
-                && let Some(Entry::TagCurrent(_, tag)) = Entry::parse(&file.path)
-            {
-                changed.push(tag);
-            }
-        }
-        Ok(changed)
+    pub(crate) fn changed_since(&self, since: SystemTime) -> BoxStream<'static, Result<Tag>> {
+        let files = self.driver().walk(&layout::tags(&self.repository.name), None).map_err(Error::from);
+        let changed = files.try_filter_map(move |file| {
+            let entry = (file.modified >= since).then(|| Entry::parse(&file.path)).flatten();
+            ready(Ok(match entry {
+                Some(Entry::TagCurrent(_, tag)) => Some(tag),
+                _ => None,
+            }))
+        });
+        changed.boxed()
     }
 
     /// Gives the manifest that the tag leaves its grace: somebody may be in the midst of pulling it.

@@ -6,6 +6,7 @@ mod base;
 mod blob_ranges;
 mod blobs;
 mod catalog;
+mod deletions;
 mod failures;
 mod health;
 mod layer_urls;

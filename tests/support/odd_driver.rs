@@ -1,5 +1,6 @@
 //! `OddDriver`: a store that misbehaves in one chosen way.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use sampan_driver::{
     FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use sampan_driver_inmemory::InMemoryDriver;
+use tokio::sync::Semaphore;
 use url::Url;
 
 /// What is odd about a store.
@@ -25,6 +27,8 @@ pub(crate) enum Oddity {
     ListsBreakAfter(usize),
     /// Clients are sent here for files.
     Redirects(Url),
+    /// Reading the link of a tag waits until there is a permit for it.
+    HoldsTags(Arc<Semaphore>, Arc<AtomicUsize>),
     /// Looking at a file panics.
     Panics,
     /// Every end of a writer but `close` fails, and what was staged is gone: the disk did not take it.
@@ -97,6 +101,12 @@ impl StorageDriver for OddDriver {
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
         self.check(Operation::GetContent, path)?;
+        if let Some(Oddity::HoldsTags(permits, begun)) = self.oddity()
+            && path.as_str().contains("/_manifests/tags/")
+        {
+            begun.fetch_add(1, Ordering::Relaxed);
+            permits.acquire().await.unwrap().forget();
+        }
         self.inner.get_content(path).await
     }
 

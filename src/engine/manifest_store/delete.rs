@@ -7,8 +7,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::future::ready;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::StorageDriverExt;
+use tracing::Instrument;
 
 use super::ManifestStore;
 use crate::layout::Entry;
@@ -16,13 +19,17 @@ use crate::oci::{Digest, Reference, Tag};
 use crate::tag_removal::Stale;
 use crate::{Error, Happening, Result, link};
 
+/// Tags as they are listed, of which no more are held than are looked at together.
+type Tags = BoxStream<'static, Result<Tag>>;
+
 /// By how much the clocks of registries and store may differ, and then some.
 const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
 impl ManifestStore {
     /// Removes a tag; or a manifest and every tag that points at it.
     ///
-    /// What is damaged is removed as well. Until a deletion by digest is answered, some of the tags may be gone and others not.
+    /// What is damaged is removed as well. Until a deletion by digest is answered, some of the tags may be gone and others not. It goes on when
+    /// the call is dropped, and one that is made for the same manifest meanwhile waits for its end.
     ///
     /// # Errors
     ///
@@ -65,62 +72,99 @@ impl ManifestStore {
         Ok(())
     }
 
+    /// Deletes a manifest in a task of its own, which goes on when the request is dropped.
     async fn delete_manifest(&self, reference: &Reference, digest: &Digest) -> Result<()> {
+        let canonical = self.canonical_of_deleted(reference, digest).await?;
+        let deletions = &self.repository.registry.inner.deletions;
+        let running = deletions.begin(&self.repository.name, canonical.as_ref().unwrap_or(digest)).await;
+        let (store, reference, digest) = (self.clone(), reference.clone(), digest.clone());
+        let deletion = async move {
+            let _running = running;
+            let deleted = store.delete_to_the_end(&reference, &digest).await;
+            if let Err(error) = &deleted {
+                // Perhaps nobody waits for the answer.
+                let name = &store.repository.name;
+                tracing::debug!(repository = %name, %digest, %error, "manifest {digest} of {name} was not deleted");
+            }
+            deleted
+        };
+        match tokio::spawn(deletion.in_current_span()).await {
+            Ok(deleted) => deleted,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process is at its end.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// What the manifest is stored under, as far as its links tell.
+    async fn canonical_of_deleted(&self, reference: &Reference, digest: &Digest) -> Result<Option<Digest>> {
         let name = &self.repository.name;
-        let link = Entry::RevisionLink(name.clone(), digest.clone());
-        let canonical = match self.resolve(reference).await {
-            Ok((_, canonical)) => Some(canonical),
+        match self.resolve(reference).await {
+            Ok((_, canonical)) => Ok(Some(canonical)),
             Err(Error::Corrupt(path, error)) => {
                 tracing::warn!(%path, %error, "a link to {digest} in {name} is damaged, and is deleted");
-                digest.is_canonical().then(|| digest.clone())
+                Ok(digest.is_canonical().then(|| digest.clone()))
             }
             // A link in which there is nothing goes, too.
-            Err(unknown @ Error::ManifestUnknown(..)) => match self.driver().exists(&link.path()).await? {
-                true => digest.is_canonical().then(|| digest.clone()),
-                false => return Err(unknown),
-            },
-            Err(error) => return Err(error),
-        };
+            Err(unknown @ Error::ManifestUnknown(..)) => {
+                let link = Entry::RevisionLink(name.clone(), digest.clone());
+                match self.driver().exists(&link.path()).await? {
+                    true => Ok(digest.is_canonical().then(|| digest.clone())),
+                    false => Err(unknown),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete_to_the_end(&self, reference: &Reference, digest: &Digest) -> Result<()> {
+        let name = &self.repository.name;
+        // Once more: another deletion of it may have ended meanwhile.
+        let canonical = self.canonical_of_deleted(reference, digest).await?;
         if let Some(canonical) = &canonical {
             let since = self.repository.registry.clock().ago(CLOCK_SKEW);
-            let tags = self.all_tags().await?;
-            self.untag(tags, Stale::PointsAt(canonical)).await?;
+            self.untag(self.all_tags().await?, Stale::PointsAt(canonical)).await?;
             link::remove(self.driver(), &Entry::RevisionLink(name.clone(), canonical.clone())).await?;
             // Tags that were set since the list was read.
-            let tags = self.repository.tags().changed_since(since).await?;
+            let tags = self.repository.tags().changed_since(since);
             self.untag(tags, Stale::PointsAtDeleted(canonical)).await?;
         }
         if canonical.as_ref() != Some(digest) {
-            link::remove(self.driver(), &link).await?;
+            link::remove(self.driver(), &Entry::RevisionLink(name.clone(), digest.clone())).await?;
         }
         self.repository.tell(|| Happening::ManifestDeleted(digest.clone()));
         Ok(())
     }
 
-    async fn all_tags(&self) -> Result<Vec<Tag>> {
-        match self.repository.tags().list(None, None).await {
-            Ok(page) => Ok(page.items.iter().filter_map(|name| name.parse().ok()).collect()),
-            Err(Error::RepositoryUnknown(_)) => Ok(Vec::new()),
+    async fn all_tags(&self) -> Result<Tags> {
+        match self.repository.tags().stream(None).await {
+            Ok(names) => Ok(names.try_filter_map(|name| ready(Ok(name.parse().ok()))).boxed()),
+            Err(Error::RepositoryUnknown(_)) => Ok(stream::empty().boxed()),
             Err(error) => Err(error),
         }
     }
 
     /// Removes those of `tags` that are stale. What has begun comes to its end, also when something else fails.
-    async fn untag(&self, tags: Vec<Tag>, stale: Stale<'_>) -> Result<()> {
+    async fn untag(&self, tags: Tags, stale: Stale<'_>) -> Result<()> {
         let lookups = self.repository.registry.limits().tag_lookups.max(1);
         let failed = AtomicBool::new(false);
-        let results = stream::iter(tags)
-            .take_while(|_| std::future::ready(!failed.load(Ordering::Relaxed)))
+        let results = tags
+            .take_while(|_| ready(!failed.load(Ordering::Relaxed)))
             .map(|tag| {
                 let failed = &failed;
                 async move {
-                    let result = self.untag_one(tag, stale).await;
+                    let result = match tag {
+                        Ok(tag) => self.untag_one(tag, stale).await,
+                        Err(error) => Err(error),
+                    };
                     failed.fetch_or(result.is_err(), Ordering::Relaxed);
                     result
                 }
             })
             .buffer_unordered(lookups);
-        results.fold(Ok(()), |all, result| std::future::ready(all.and(result))).await
+        results.fold(Ok(()), |all, result| ready(all.and(result))).await
     }
 
     async fn untag_one(&self, tag: Tag, stale: Stale<'_>) -> Result<()> {
