@@ -13,7 +13,39 @@ use crate::descriptors::CachedDescriptor;
 use crate::oci::{Digest, MediaType};
 
 /// Contents by canonical digest, bounded by bytes.
+///
+/// What is kept is a copy. The bytes that a driver or a connection gives may be a small part of a large buffer, which would stay
+/// as a whole for as long as they do.
 pub(crate) struct ByDigest<T>(Option<Cache<Digest, T, ByBytes>>);
+
+/// Something that is kept by its digest.
+pub(crate) trait Content: Clone {
+    /// What it takes in memory, but for a fixed part.
+    fn size_bytes(&self) -> usize;
+
+    /// The same, with bytes that are nothing but its own.
+    fn copied(&self) -> Self;
+}
+
+impl Content for Bytes {
+    fn size_bytes(&self) -> usize {
+        self.len()
+    }
+
+    fn copied(&self) -> Self {
+        Self::copy_from_slice(self)
+    }
+}
+
+impl Content for CachedManifest {
+    fn size_bytes(&self) -> usize {
+        self.bytes.len() + self.media_type.as_str().len()
+    }
+
+    fn copied(&self) -> Self {
+        Self { media_type: self.media_type.clone(), bytes: self.bytes.copied() }
+    }
+}
 
 /// Verified manifests.
 #[derive(Debug)]
@@ -45,7 +77,7 @@ impl CachedManifest {
     }
 }
 
-impl<T: AsRef<[u8]> + Clone> ByDigest<T> {
+impl<T: Content> ByDigest<T> {
     /// Room for so many `bytes`; 0 keeps nothing.
     pub(crate) fn new(bytes: u64) -> Self {
         let average = 2048;
@@ -58,10 +90,15 @@ impl<T: AsRef<[u8]> + Clone> ByDigest<T> {
         self.0.as_ref()?.get(digest)
     }
 
-    pub(crate) fn insert(&self, digest: &Digest, content: T) {
+    pub(crate) fn insert(&self, digest: &Digest, content: &T) {
         if let Some(cache) = &self.0 {
-            cache.insert(digest.clone(), content);
+            cache.insert(digest.clone(), content.copied());
         }
+    }
+
+    /// What all of it takes.
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, Cache::weight)
     }
 
     /// Whether anything is kept at all.
@@ -70,9 +107,9 @@ impl<T: AsRef<[u8]> + Clone> ByDigest<T> {
     }
 }
 
-impl<T: AsRef<[u8]> + Clone> fmt::Debug for ByDigest<T> {
+impl<T: Content> fmt::Debug for ByDigest<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ByDigest").field(&self.0.as_ref().map(|cache| cache.weight())).finish()
+        f.debug_tuple("ByDigest").field(&self.weight_bytes()).finish()
     }
 }
 
@@ -98,23 +135,61 @@ impl ManifestCache {
         CacheStatistics { requests: self.requests.load(Ordering::Relaxed), hits }
     }
 
-    pub(crate) fn insert(&self, digest: &Digest, manifest: CachedManifest) {
+    pub(crate) fn insert(&self, digest: &Digest, manifest: &CachedManifest) {
         self.entries.insert(digest, manifest);
-    }
-}
-
-impl AsRef<[u8]> for CachedManifest {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl<T: AsRef<[u8]>> Weighter<Digest, T> for ByBytes {
+impl<T: Content> Weighter<Digest, T> for ByBytes {
     fn weight(&self, _: &Digest, content: &T) -> u64 {
         // Key, links of the cache and the like, by estimate.
-        content.as_ref().len() as u64 + 256
+        content.size_bytes() as u64 + 256
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::oci::ManifestKind;
+
+    fn manifest(bytes: Bytes) -> CachedManifest {
+        CachedManifest { media_type: ManifestKind::OciManifest.into(), bytes }
+    }
+
+    #[test]
+    fn hundreds_of_the_largest_manifests_take_no_more_than_their_share() {
+        let cache = ManifestCache::new(ManifestCache::DEFAULT_BYTES);
+        let largest = Bytes::from(vec![b' '; 4 << 20]);
+        for number in 0..200_u32 {
+            let digest = Digest::sha256_of(&number.to_be_bytes());
+            cache.insert(&digest, &manifest(largest.clone()));
+            assert!(cache.entries.weight_bytes() <= ManifestCache::DEFAULT_BYTES);
+        }
+        let small = Digest::sha256_of(b"small");
+        cache.insert(&small, &manifest(Bytes::from_static(b"{}")));
+        assert!(cache.get(&small).is_some());
+    }
+
+    #[test]
+    fn what_is_kept_keeps_no_more_than_itself() {
+        /// A buffer of which somebody sees whether it is gone.
+        struct Buffer {
+            _seen: Arc<()>,
+        }
+        impl AsRef<[u8]> for Buffer {
+            fn as_ref(&self) -> &[u8] {
+                &[b'x'; 1 << 16]
+            }
+        }
+        let seen = Arc::new(());
+        let (cache, digest) = (ManifestCache::new(1 << 20), Digest::sha256_of(b"x"));
+        cache.insert(&digest, &manifest(Bytes::from_owner(Buffer { _seen: seen.clone() }).slice(..1)));
+        assert_eq!(Arc::strong_count(&seen), 1, "the whole buffer is kept");
+        assert_eq!(cache.get(&digest).unwrap().bytes, "x");
     }
 }

@@ -136,3 +136,33 @@ impl Drop for Claim<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Entry;
+    use crate::oci::RepositoryName;
+
+    #[tokio::test]
+    async fn uploads_that_were_begun_are_forgotten_before_they_take_much() {
+        let sessions = Sessions::default();
+        let name: RepositoryName = "a".repeat(255).parse().unwrap();
+        for _ in 0..2 * MAX_BEGUN {
+            let id = UploadId::random();
+            let started = Entry::UploadStartedAt(name.clone(), id.clone()).path();
+            sessions.claim(&id, Purpose::Write).await.unwrap().note_begun(started);
+        }
+        let slots = sessions.lock();
+        assert!((1..=MAX_BEGUN).contains(&slots.len()), "{}", slots.len());
+        // A table has a byte more for each place; a text has two counters or what the allocator rounds up.
+        let of_table = slots.capacity() * (size_of::<(UploadId, Slot)>() + 1);
+        let texts: usize = slots
+            .iter()
+            .map(|(id, slot)| match slot {
+                Slot::Begun(begun) => id.as_str().len() + begun.started.as_str().len() + 2 * 32,
+                Slot::Held(_) => id.as_str().len() + 32,
+            })
+            .sum();
+        assert!(of_table + texts <= 8 << 20, "{of_table} and {texts} bytes");
+    }
+}

@@ -74,7 +74,7 @@ impl SmallBlobs {
         if self.seen.again(canonical) {
             let actual = Digest::of(canonical.algorithm(), &content);
             if actual == *canonical {
-                self.contents.insert(canonical, content.clone());
+                self.contents.insert(canonical, &content);
             } else {
                 // The client, who can compare it too, is the one to refuse it.
                 tracing::error!(
@@ -157,5 +157,16 @@ mod tests {
                 assert!(!read(&digest, content));
             }
         }
+    }
+
+    #[test]
+    fn hundreds_of_the_largest_small_blobs_take_no_more_than_their_share() {
+        let blobs = SmallBlobs::new(1 << 20);
+        let largest = Bytes::from(vec![0; 32 * 1024]);
+        for number in 0..200_u32 {
+            blobs.contents.insert(&Digest::sha256_of(&number.to_be_bytes()), &largest);
+            assert!(blobs.contents.weight_bytes() <= 1 << 20);
+        }
+        assert!(blobs.contents.weight_bytes() > 1 << 18);
     }
 }

@@ -3,13 +3,22 @@
 //! A reader that is slow must not slow down the registry: when it does not keep up, lines are dropped, and how many is told.
 
 use std::io::{self, Write};
+use std::iter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-/// How many lines may wait to be written.
+/// How many lines may wait to be written, and of how many bytes: a client chooses how long its line is.
 const QUEUE: usize = 4096;
+const QUEUE_BYTES: usize = 4 << 20;
+
+/// What the writer tells of the lines that wait, and those who bring them.
+#[derive(Default)]
+struct Counts {
+    waiting_bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
 
 /// Starts the thread, and gives the way to it. The thread ends when that is dropped.
 ///
@@ -18,35 +27,58 @@ const QUEUE: usize = 4096;
 /// When the system gives no thread.
 pub fn to_stdout() -> io::Result<impl Fn(String) + Send + Sync> {
     let (sender, lines) = sync_channel(QUEUE);
-    let dropped = Arc::new(AtomicU64::new(0));
-    let told = dropped.clone();
+    let counts = Arc::new(Counts::default());
+    let told = counts.clone();
     thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&lines, &told))?;
-    Ok(sink(sender, dropped))
+    Ok(sink(sender, counts))
 }
 
-fn sink(sender: SyncSender<String>, dropped: Arc<AtomicU64>) -> impl Fn(String) + Send + Sync {
+fn sink(sender: SyncSender<String>, counts: Arc<Counts>) -> impl Fn(String) + Send + Sync {
     move |line| {
-        if sender.try_send(line).is_err() {
-            dropped.fetch_add(1, Ordering::Relaxed);
+        let bytes = line.len();
+        let waiting = counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting + bytes > QUEUE_BYTES || sender.try_send(line).is_err() {
+            counts.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-fn write_all(lines: &Receiver<String>, dropped: &AtomicU64) {
+fn write_all(lines: &Receiver<String>, counts: &Counts) {
     let mut output = io::BufWriter::new(io::stdout());
     while let Ok(first) = lines.recv() {
-        let mut written = writeln!(output, "{first}");
+        let mut written = Ok(());
         // What has gathered meanwhile goes in one write.
-        for line in lines.try_iter().take(QUEUE) {
+        for line in iter::once(first).chain(lines.try_iter().take(QUEUE)) {
+            counts.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
             written = written.and_then(|()| writeln!(output, "{line}"));
         }
         if written.and_then(|()| output.flush()).is_err() {
             tracing::warn!("the access log ends: nobody reads standard output");
             return;
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
+        let lost = counts.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(lost, "{lost} lines of the access log were dropped: its reader does not keep up");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_wait_are_bounded_in_number_and_in_bytes() {
+        // The longest head of a request has 64 KiB, each of them written as an escape.
+        for (len, expected) in [(256 << 10, 16), (100, QUEUE)] {
+            let (sender, lines) = sync_channel(QUEUE);
+            let counts = Arc::new(Counts::default());
+            let sink = sink(sender, counts.clone());
+            (0..2 * QUEUE).for_each(|_| sink("x".repeat(len)));
+            assert_eq!(counts.waiting_bytes.load(Ordering::Relaxed), expected * len);
+            assert_eq!(counts.dropped.load(Ordering::Relaxed), (2 * QUEUE - expected) as u64);
+            assert_eq!(lines.try_iter().count(), expected);
         }
     }
 }

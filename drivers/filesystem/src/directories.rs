@@ -252,6 +252,22 @@ mod tests {
         assert!(directories.notes_within("u/b").is_empty(), "it is settled, since there are too many");
     }
 
+    #[test]
+    fn the_longest_notes_take_no_more_than_their_share() {
+        let (_dir, _root, directories) = empty();
+        let repository = "a".repeat(255);
+        for number in 0..MOST_NOTES {
+            directories
+                .noted()
+                .add(&format!("docker/registry/v2/repositories/{repository}/_uploads/{number:036}"));
+        }
+        let noted = directories.noted();
+        // A tree may be half empty.
+        let texts: usize = noted.numbers.keys().map(|directory| directory.capacity() + 16).sum();
+        let bytes = texts + noted.numbers.len() * 2 * (size_of::<(String, u64)>() + 2);
+        assert!(bytes <= 8 << 20, "{bytes}");
+    }
+
     /// Whoever has just made it anew relies on its note, and has not settled it.
     #[test]
     fn a_directory_that_was_made_again_is_not_forgotten_by_who_removed_the_former_one() {

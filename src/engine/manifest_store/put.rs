@@ -78,7 +78,7 @@ impl ManifestStore {
         self.repository.referrers().remember(&canonical, &manifest, size_bytes);
         let media_type = MediaType::from(manifest.kind);
         let cached = CachedManifest { media_type: media_type.clone(), bytes: put.bytes };
-        registry.inner.manifests.insert(&canonical, cached);
+        registry.inner.manifests.insert(&canonical, &cached);
         self.note(&canonical, CachedDescriptor { media_type: media_type.clone(), size_bytes }).await;
 
         if let Some(bytes) = told {

@@ -113,7 +113,7 @@ impl ManifestStore {
         };
         check_digest(&path, canonical, &bytes)?;
         let manifest = CachedManifest { media_type: MediaType::of_manifest(&bytes), bytes };
-        cache.insert(canonical, manifest.clone());
+        cache.insert(canonical, &manifest);
         self.note(canonical, manifest.descriptor()).await;
         Ok(manifest)
     }

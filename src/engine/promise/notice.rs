@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::oci::{Digest, RepositoryName};
 
@@ -66,13 +67,17 @@ impl fmt::Display for Key {
     }
 }
 
-/// The content of a batch.
+/// The content of a batch: of each line the beginning of its hash, since a line is as long as the name of a repository, and a
+/// registry keeps the batches of a collection that goes on.
 #[derive(Debug, Default)]
-pub(crate) struct Batch(HashSet<Box<str>>);
+pub(crate) struct Batch(HashSet<[u8; 16]>);
 
 impl Batch {
     pub(crate) fn parse(content: &[u8]) -> Self {
-        Self(String::from_utf8_lossy(content).lines().map(Box::from).collect())
+        let mut lines: HashSet<_> =
+            content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(hash).collect();
+        lines.shrink_to_fit();
+        Self(lines)
     }
 
     /// The content that says so.
@@ -108,14 +113,21 @@ impl Doomed {
         if self.0.is_empty() {
             return false;
         }
-        let key = key.to_string();
-        self.0.iter().any(|batch| batch.0.contains(key.as_str()))
+        let key = hash(key.to_string().as_bytes());
+        self.0.iter().any(|batch| batch.0.contains(&key))
     }
+}
+
+fn hash(line: &[u8]) -> [u8; 16] {
+    let mut beginning = [0; 16];
+    beginning.copy_from_slice(&Sha256::digest(line)[..16]);
+    beginning
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Algorithm;
 
     #[test]
     fn a_batch_tells_what_it_dooms_and_where() {
@@ -147,5 +159,23 @@ mod tests {
         let earlier = br#"{"id":"x","expires_ms":1000,"grace_ms":500}"#;
         assert_eq!(RunNotice::parse(earlier), Some(RunNotice { process: 0, ..notice.clone() }));
         assert_eq!(notice.grace(), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn the_largest_batch_takes_little() {
+        let name: RepositoryName = "a".repeat(255).parse().unwrap();
+        let keys: Vec<Key> = (0..5000_u32)
+            .map(|number| Key::Revision(name.clone(), Digest::of(Algorithm::Sha512, &number.to_be_bytes())))
+            .collect();
+        let content = Batch::content(&keys);
+        assert!(content.len() > 1_900_000, "{}", content.len());
+        let batch = Batch::parse(&content);
+        // A table has at most twice the room that it needs, and a byte more for each place.
+        assert!(batch.0.capacity() * 2 * 17 <= 256 << 10, "{}", batch.0.capacity());
+        let mut doomed = Doomed::default();
+        doomed.add(Arc::new(batch));
+        let digest = |number: u32| Digest::of(Algorithm::Sha512, &number.to_be_bytes());
+        assert!((0..5000).all(|number| doomed.has_manifest(&name, &digest(number))));
+        assert!((5000..10_000).all(|number| !doomed.has_manifest(&name, &digest(number))));
     }
 }

@@ -243,3 +243,27 @@ impl Hold {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[tokio::test(start_paused = true)]
+    async fn sights_of_data_are_few_and_new_ones_take_the_place_of_old_ones() {
+        let promises = Promises::new(None, Clock::default());
+        let digest = |number: usize| Digest::of(Algorithm::Sha512, &number.to_be_bytes());
+        let note = |numbers: std::ops::Range<usize>| {
+            numbers.for_each(|number| promises.note_data(&digest(number), Instant::now()));
+        };
+        note(0..2 * NOTED);
+        let count = || promises.data.lock().unwrap().len();
+        assert_eq!(count(), NOTED);
+        let capacity = promises.data.lock().unwrap().capacity();
+        let bytes = 2 * capacity * (size_of::<(Digest, Instant)>() + 1) + NOTED * (128 + 16);
+        assert!(bytes <= 4 << 20, "{bytes}");
+        tokio::time::advance(NOTICE + Duration::from_millis(1)).await;
+        note(0..1);
+        assert_eq!(count(), 1);
+    }
+}

@@ -46,16 +46,24 @@ impl Trace {
             http.request.method = %request.method(),
             http.response.status_code = Empty,
             http.route = route,
-            url.path = path,
-            user_agent.original = text(request.headers(), USER_AGENT),
+            url.path = cut(path),
+            user_agent.original = text(request.headers(), USER_AGENT).map(cut),
             client.address = request.extensions().get::<Peer>().map(|peer| display(peer.address)),
-            registry.repository = endpoint.and_then(|(_, name)| name),
+            registry.repository = endpoint.and_then(|(_, name)| name).map(cut),
             registry.request.id = Empty,
         );
         continue_from(request.headers(), &span);
         span
     }
 }
+
+/// The beginning of what a client chose: spans wait in memory for their collector, two thousand of them.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
+/// A name has 255 letters, a tag 128; more is no path of ours.
+const LONGEST: usize = 512;
 
 fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
@@ -108,5 +116,17 @@ impl http_body::Body for Traced {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_chose_is_cut() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"x".repeat(64 << 10)).len(), LONGEST);
+        assert_eq!(cut(&"é".repeat(400)), "é".repeat(256));
     }
 }
