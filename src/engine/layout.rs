@@ -10,7 +10,8 @@
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
 //!     _sampan/digests/<tag>                                  the digest by which the tag was pushed, if that is no sha256 one
-//!     _sampan/untag/<tag>/<uuid>                             a deletion is about to remove the tag; Distribution does not look here
+//!     _sampan/removals/manifests/<alg>/<hex>/<uuid>          a deletion is about to remove the manifest
+//!     _sampan/removals/tags/<tag>/<uuid>                     a deletion is about to remove the tag; Distribution does not look here
 //! /docker/registry/sampan/gc/last                            collections of garbage; Distribution does not look here
 //! /docker/registry/sampan/gc/{run,doomed}-<run>-<number>     the collection in progress, and what it is about to delete
 //! ```
@@ -46,6 +47,8 @@ pub enum Entry {
     CollectionRun,
     /// Makes a blob visible in a repository.
     LayerLink(RepositoryName, Digest),
+    /// That a deletion is about to remove a manifest with all its tags.
+    ManifestRemoval(RepositoryName, Digest, Uuid),
     /// Makes a manifest visible in a repository.
     RevisionLink(RepositoryName, Digest),
     /// What a tag points at.
@@ -75,6 +78,10 @@ impl Entry {
             Self::CollectionPending(run, number) => format!("{COLLECTION}/doomed-{run}-{number}"),
             Self::CollectionRun => format!("{COLLECTION}/run"),
             Self::LayerLink(name, digest) => layer_directory(name, digest) + "/link",
+            Self::ManifestRemoval(name, digest, id) => {
+                let (algorithm, hex) = (digest.algorithm(), digest.hex());
+                format!("{REPOSITORIES}/{name}/_sampan/removals/manifests/{algorithm}/{hex}/{id}")
+            }
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::TagCurrent(name, tag) => {
                 [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), TAG_LINK].join("/")
@@ -87,7 +94,9 @@ impl Entry {
                 digest.algorithm(),
                 digest.hex()
             ),
-            Self::TagRemoval(name, tag, id) => format!("{REPOSITORIES}/{name}/_sampan/untag/{tag}/{id}"),
+            Self::TagRemoval(name, tag, id) => {
+                format!("{REPOSITORIES}/{name}/_sampan/removals/tags/{tag}/{id}")
+            }
             Self::UploadData(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/data"),
             Self::UploadStartedAt(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/startedat"),
             Self::UploadHashState(name, id, algorithm, offset) => {
@@ -159,9 +168,11 @@ impl Entry {
                 Some(Self::TagIndex(name, tag.parse().ok()?, digest(algorithm, hex)?))
             }
             ("_sampan", ["digests", tag]) => Some(Self::TagDigest(name, tag.parse().ok()?)),
-            ("_sampan", ["untag", tag, id]) => {
-                let uuid = Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string() == **id)?;
-                Some(Self::TagRemoval(name, tag.parse().ok()?, uuid))
+            ("_sampan", ["removals", "manifests", algorithm, hex, id]) => {
+                Some(Self::ManifestRemoval(name, digest(algorithm, hex)?, uuid(id)?))
+            }
+            ("_sampan", ["removals", "tags", tag, id]) => {
+                Some(Self::TagRemoval(name, tag.parse().ok()?, uuid(id)?))
             }
             ("_uploads", [id, "data"]) => Some(Self::UploadData(name, id.parse().ok()?)),
             ("_uploads", [id, "startedat"]) => Some(Self::UploadStartedAt(name, id.parse().ok()?)),
@@ -250,9 +261,9 @@ pub fn tag_history_of(name: &RepositoryName, tag: &Tag, algorithm: Algorithm) ->
     path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{algorithm}"))
 }
 
-/// The deletions that are about to remove one tag.
-pub fn tag_removals(name: &RepositoryName, tag: &Tag) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_sampan/untag/{tag}"))
+/// The deletions that are about to remove something.
+pub fn removals(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_sampan/removals"))
 }
 
 /// Everything about one manifest in a repository.
@@ -314,6 +325,11 @@ fn revision_directory(name: &RepositoryName, digest: &Digest) -> String {
     [REPOSITORIES, name.as_str(), "_manifests/revisions", digest.algorithm().as_str(), digest.hex()].join("/")
 }
 
+/// A UUID as it is written here.
+fn uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
+}
+
 fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     format!("{algorithm}:{hex}").parse().ok()
 }
@@ -342,7 +358,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..15_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..16_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -358,6 +374,7 @@ mod tests {
                 11 => Entry::CollectionPending(RunId::random(), offset),
                 12 => Entry::TagRemoval(name, tag, Uuid::from_u128(offset.into())),
                 13 => Entry::TagDigest(name, tag),
+                14 => Entry::ManifestRemoval(name, digest, Uuid::from_u128(offset.into())),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )

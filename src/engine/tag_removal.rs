@@ -5,17 +5,22 @@
 //!
 //! | deletion | push |
 //! |---|---|
-//! | 1. writes a notice, `_sampan/untag/<tag>/<uuid>` | 1. writes the tag |
+//! | 1. writes a notice, `_sampan/removals/tags/<tag>/<uuid>` | 1. writes the tag |
 //! | 2. reads the tag: has it moved, it stays | 2. lists the notices; waits until those that it sees are gone |
 //! | 3. removes the tag | 3. reads the tag: is it gone, it begins again |
 //! | 4. removes the notice | |
+//!
+//! A deletion by digest does the same with a notice of the manifest, `_sampan/removals/manifests/<digest>/<uuid>`, and every tag
+//! that points at it: else a tag that was set while it looked through the others would be left, and be there again with the next
+//! push of the manifest.
 //!
 //! Either the deletion sees the new tag, or the push sees the notice. The deletion removes nothing later than [`REMOVAL_LIMIT`]
 //! after it has written its notice, however long the process stops in between: the driver asks right before.
 //!
 //! A deletion that was killed leaves its notice behind. On a file system it can remove nothing any more, so a push waits for
 //! [`PATIENCE`] and deletes the notice. In an object store the killed process may have sent a request that is carried out up to
-//! [`AFTERLIFE`] later; until then the push is refused, and the client tries again.
+//! [`AFTERLIFE`] later; until then a push of the tag is refused, and the client tries again. A deletion by digest that was killed
+//! may remove the manifest at any later time: it was asked for, and never answered.
 
 use std::time::Duration;
 
@@ -138,72 +143,112 @@ impl TagStore {
         }
     }
 
-    /// Sees, after the tag was written, that no deletion took it away: one that may have read the tag before is waited for.
-    pub(crate) async fn is_kept(&self, tag: &Tag) -> Result<bool> {
-        self.outwait_removals(tag).await?;
-        let current = Entry::TagCurrent(self.repository.name.clone(), tag.clone()).path();
-        Ok(self.driver().exists(&current).await?)
-    }
-
-    async fn outwait_removals(&self, tag: &Tag) -> Result<()> {
-        let mut seen = self.notices(tag).await?;
+    /// Waits, after the tags were written, until the deletions are over that may have read them before, or are about to remove
+    /// the manifest that they point at.
+    pub(crate) async fn outwait_removals(&self, tags: &[&Tag], canonical: &Digest) -> Result<()> {
+        let mut seen = self.notices(tags, canonical).await?;
         let until = Instant::now() + PATIENCE;
         while !seen.is_empty() {
-            seen = self.without_forgotten(tag, seen).await?;
+            seen = self.without_forgotten(seen).await?;
             if Instant::now() >= until {
-                return self.give_up_on(tag, seen).await;
+                return self.give_up_on(seen).await;
             }
             sleep(POLL_INTERVAL).await;
-            // A later notice is of a deletion that sees the tag.
-            let left = self.notices(tag).await?;
-            seen.retain(|notice| left.iter().any(|left| left.path == notice.path));
+            // A later notice is of a deletion that sees what was written.
+            let left = self.notices(tags, canonical).await?;
+            seen.retain(|notice| left.iter().any(|left| left.file.path == notice.file.path));
         }
         Ok(())
     }
 
-    /// Deletes those notices that are so old that nothing comes of their deletions any more, by the clock of the store: it has
-    /// dated the tag since.
-    async fn without_forgotten(&self, tag: &Tag, notices: Vec<FileInfo>) -> Result<Vec<FileInfo>> {
+    /// Whether the tag is still there.
+    pub(crate) async fn is_there(&self, tag: &Tag) -> Result<bool> {
         let current = Entry::TagCurrent(self.repository.name.clone(), tag.clone()).path();
-        let Some(current) = self.driver().stat_if_any(&current).await? else { return Ok(notices) };
-        let is_forgotten = |notice: &FileInfo| {
-            current.modified.duration_since(notice.modified).is_ok_and(|age| age > FORGOTTEN)
-        };
-        let (forgotten, rest): (Vec<_>, Vec<_>) = notices.into_iter().partition(is_forgotten);
-        self.delete_notices(forgotten.into_iter().map(|notice| notice.path).collect()).await?;
+        Ok(self.driver().exists(&current).await?)
+    }
+
+    /// Announces that a manifest is about to be removed with all its tags, and gives the notice.
+    ///
+    /// A deletion that takes longer than pushes wait is no danger to them: until it is answered, it may remove whatever they set.
+    pub(crate) async fn announce_removal(&self, canonical: &Digest) -> Result<DriverPath> {
+        let name = self.repository.name.clone();
+        let notice = Entry::ManifestRemoval(name, canonical.clone(), Uuid::new_v4()).path();
+        self.driver().put_content(&notice, Bytes::new(), PutMode::Transient).await?;
+        Ok(notice)
+    }
+
+    /// Deletes those notices of tags that are so old that nothing comes of their deletions any more, by the clock of the store:
+    /// it has dated the tag since.
+    async fn without_forgotten(&self, notices: Vec<Notice>) -> Result<Vec<Notice>> {
+        let (mut forgotten, mut rest) = (Vec::new(), Vec::new());
+        for notice in notices {
+            let age = match &notice.tag {
+                Some(tag) => {
+                    let current = Entry::TagCurrent(self.repository.name.clone(), tag.clone()).path();
+                    let current = self.driver().stat_if_any(&current).await?;
+                    current.and_then(|current| current.modified.duration_since(notice.file.modified).ok())
+                }
+                None => None,
+            };
+            match age.is_some_and(|age| age > FORGOTTEN) {
+                true => forgotten.push(notice.file.path),
+                false => rest.push(notice),
+            }
+        }
+        self.delete_notices(forgotten).await?;
         Ok(rest)
     }
 
     /// Ends the wait for deletions that have not come to their end.
-    async fn give_up_on(&self, tag: &Tag, notices: Vec<FileInfo>) -> Result<()> {
-        let name = &self.repository.name;
-        if self.driver().capabilities().flat && !notices.is_empty() {
+    async fn give_up_on(&self, notices: Vec<Notice>) -> Result<()> {
+        let (name, is_flat) = (&self.repository.name, self.driver().capabilities().flat);
+        let in_doubt = notices.iter().find_map(|notice| notice.tag.as_ref().filter(|_| is_flat));
+        if let Some(tag) = in_doubt {
             tracing::warn!(
                 repository = %name, %tag,
                 "a deletion that was to remove tag {tag} of {name} has not come to its end, and the store may still carry it out"
             );
             return Err(Error::TagBeingRemoved(name.clone(), tag.clone()));
         }
-        tracing::warn!(
-            repository = %name, %tag,
-            "a deletion that was to remove tag {tag} of {name} has not come to its end: its process is taken for dead"
-        );
-        self.delete_notices(notices.into_iter().map(|notice| notice.path).collect()).await
+        for notice in &notices {
+            tracing::warn!(
+                repository = %name, path = %notice.file.path,
+                "a deletion in {name} has not come to its end: its process is taken for dead"
+            );
+        }
+        self.delete_notices(notices.into_iter().map(|notice| notice.file.path).collect()).await
     }
 
-    async fn notices(&self, tag: &Tag) -> Result<Vec<FileInfo>> {
-        let directory = layout::tag_removals(&self.repository.name, tag);
-        Ok(self.driver().walk(&directory, None).try_collect().await?)
+    /// The notices of deletions that concern a push of these tags of this manifest.
+    async fn notices(&self, tags: &[&Tag], canonical: &Digest) -> Result<Vec<Notice>> {
+        let files = self.driver().walk(&layout::removals(&self.repository.name), None);
+        let notices = files.try_filter_map(|file| {
+            let tag = match Entry::parse(&file.path) {
+                Some(Entry::TagRemoval(_, tag, _)) if tags.contains(&&tag) => Some(Some(tag)),
+                Some(Entry::ManifestRemoval(_, digest, _)) if digest == *canonical => Some(None),
+                _ => None,
+            };
+            std::future::ready(Ok(tag.map(|tag| Notice { file, tag })))
+        });
+        Ok(notices.try_collect().await?)
     }
 
     /// With the directory, where there are directories.
-    async fn delete_notices(&self, notices: Vec<DriverPath>) -> Result<()> {
+    pub(crate) async fn delete_notices(&self, notices: Vec<DriverPath>) -> Result<()> {
         let mut deleted = self.driver().delete_all(stream::iter(notices).boxed(), Deadline::NONE);
         while let Some((_, result)) = deleted.next().await {
             result?;
         }
         Ok(())
     }
+}
+
+/// That something is about to be removed.
+#[derive(Debug)]
+struct Notice {
+    file: FileInfo,
+    /// The tag; `None` when it is a manifest.
+    tag: Option<Tag>,
 }
 
 /// Whether nothing of what failed can still happen.

@@ -58,11 +58,11 @@ fn pushes_and_pulls_take_few_requests() {
             is_known.then_some((blobs, sent))
         })
         .expect("a machine that pushes three small things within two seconds");
-    check("PUT of a manifest by tag", 10, sent);
+    check("PUT of a manifest by tag", 11, sent);
     let (blobs_of_old, manifest) = image();
     blobs_of_old.iter().for_each(|blob| blob.push(&mut registry.wire(), &[blob.bytes.len()]));
     let sent = store.count(|registry| put_manifest(&mut registry.wire(), &manifest));
-    check("the same by a registry that did not see its two blobs", 14, sent);
+    check("the same by a registry that did not see its two blobs", 15, sent);
     check(
         "GET of a manifest by tag",
         4,

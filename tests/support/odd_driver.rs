@@ -27,12 +27,38 @@ pub(crate) enum Oddity {
     ListsBreakAfter(usize),
     /// Clients are sent here for files.
     Redirects(Url),
-    /// Reading the link of a tag waits until there is a permit for it.
-    HoldsTags(Arc<Semaphore>, Arc<AtomicUsize>),
+    /// Reading the link of a tag whose name begins so waits until there is a permit for it.
+    HoldsTags(&'static str, Arc<Held>),
     /// Looking at a file panics.
     Panics,
     /// Every end of a writer but `close` fails, and what was staged is gone: the disk did not take it.
     LosesStaged,
+}
+
+/// What was asked of a store that waits.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) permits: Semaphore,
+    begun: AtomicUsize,
+}
+
+impl Held {
+    /// Without a permit.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { permits: Semaphore::new(0), begun: AtomicUsize::new(0) })
+    }
+
+    /// How many reads have begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the first one.
+    pub(crate) async fn reached(&self) {
+        while self.begun() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// A store in memory that misbehaves once it is told to.
@@ -101,11 +127,11 @@ impl StorageDriver for OddDriver {
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
         self.check(Operation::GetContent, path)?;
-        if let Some(Oddity::HoldsTags(permits, begun)) = self.oddity()
-            && path.as_str().contains("/_manifests/tags/")
+        if let Some(Oddity::HoldsTags(tags, held)) = self.oddity()
+            && path.as_str().contains(&format!("/_manifests/tags/{tags}"))
         {
-            begun.fetch_add(1, Ordering::Relaxed);
-            permits.acquire().await.unwrap().forget();
+            held.begun.fetch_add(1, Ordering::Relaxed);
+            held.permits.acquire().await.unwrap().forget();
         }
         self.inner.get_content(path).await
     }

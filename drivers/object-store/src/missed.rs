@@ -39,3 +39,24 @@ impl Missed {
 const CAPACITY: usize = 256;
 
 const FRESH: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(number: usize) -> DriverPath {
+        format!("/{}/{number}", "a".repeat(900)).parse().unwrap()
+    }
+
+    #[test]
+    fn a_few_misses_are_noted_and_each_note_is_used_once() {
+        let missed = Missed::default();
+        (0..10 * CAPACITY).for_each(|number| missed.note(&path(number)));
+        assert_eq!(missed.0.lock().unwrap().len(), CAPACITY);
+        let last = path(10 * CAPACITY - 1);
+        assert!(!missed.take(&path(0)) && missed.take(&last) && !missed.take(&last));
+        let other = path(10 * CAPACITY - 2);
+        missed.forget(&other);
+        assert!(!missed.take(&other));
+    }
+}

@@ -326,8 +326,8 @@ impl Inventory {
             Entry::TagDigest(..) if young => {}
             Entry::TagDigest(name, tag) => self.tag_digests.push((name, tag, file)),
             // What a deletion leaves that was interrupted.
-            Entry::TagRemoval(..) if young => {}
-            Entry::TagRemoval(..) => self.temporary.push(file),
+            Entry::ManifestRemoval(..) | Entry::TagRemoval(..) if young => {}
+            Entry::ManifestRemoval(..) | Entry::TagRemoval(..) => self.temporary.push(file),
             Entry::UploadData(name, id)
             | Entry::UploadStartedAt(name, id)
             | Entry::UploadHashState(name, id, _, _) => {

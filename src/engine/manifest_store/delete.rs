@@ -1,8 +1,9 @@
 //! Deleting: references go before what they refer to.
 //!
-//! A manifest is deleted with the link that makes it visible: a tag without it is served to nobody. A push that sets a tag sees
-//! afterwards whether that link is still there, and a deletion looks afterwards for tags that were set meanwhile. So one of the
-//! two notices, and what is left is what one after the other would have left.
+//! A manifest is deleted with the link that makes it visible: a tag without it is served to nobody. A deletion announces that it
+//! is about to remove the link, and looks once more for tags that were set meanwhile; a push that sets a tag sees afterwards
+//! whether a deletion was announced, waits for its end, and looks whether the link is still there. So one of the two notices, and
+//! what is left is what one after the other would have left.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,8 +29,8 @@ const CLOCK_SKEW: Duration = Duration::from_secs(120);
 impl ManifestStore {
     /// Removes a tag; or a manifest and every tag that points at it.
     ///
-    /// What is damaged is removed as well. Until a deletion by digest is answered, some of the tags may be gone and others not. It goes on when
-    /// the call is dropped, and one that is made for the same manifest meanwhile waits for its end.
+    /// What is damaged is removed as well. Until a deletion by digest is answered, some of the tags may be gone and others not.
+    /// It goes on when the call is dropped, and one that is made for the same manifest meanwhile waits for its end.
     ///
     /// # Errors
     ///
@@ -124,18 +125,32 @@ impl ManifestStore {
         // Once more: another deletion of it may have ended meanwhile.
         let canonical = self.canonical_of_deleted(reference, digest).await?;
         if let Some(canonical) = &canonical {
-            let since = self.repository.registry.clock().ago(CLOCK_SKEW);
-            self.untag(self.all_tags().await?, Stale::PointsAt(canonical)).await?;
-            link::remove(self.driver(), &Entry::RevisionLink(name.clone(), canonical.clone())).await?;
-            // Tags that were set since the list was read.
-            let tags = self.repository.tags().changed_since(since);
-            self.untag(tags, Stale::PointsAtDeleted(canonical)).await?;
+            self.delete_linked(canonical).await?;
         }
         if canonical.as_ref() != Some(digest) {
             link::remove(self.driver(), &Entry::RevisionLink(name.clone(), digest.clone())).await?;
         }
         self.repository.tell(|| Happening::ManifestDeleted(digest.clone()));
         Ok(())
+    }
+
+    /// Removes the link to a manifest, after all tags that point at it.
+    async fn delete_linked(&self, canonical: &Digest) -> Result<()> {
+        let tags = self.repository.tags();
+        let link = Entry::RevisionLink(self.repository.name.clone(), canonical.clone());
+        let since = self.repository.registry.clock().ago(CLOCK_SKEW);
+        self.untag(self.all_tags().await?, Stale::PointsAt(canonical)).await?;
+        // From here on a push of the manifest waits before it is answered. So whatever tag was answered for is seen now.
+        let notice = tags.announce_removal(canonical).await?;
+        if let Err(error) = self.untag(tags.changed_since(since), Stale::PointsAt(canonical)).await {
+            tags.delete_notices(vec![notice]).await?;
+            return Err(error);
+        }
+        // When this fails it may still be under way, so the notice stays.
+        link::remove(self.driver(), &link).await?;
+        // Tags that CNCF Distribution, which writes no notices and reads none, has set meanwhile.
+        self.untag(tags.changed_since(since), Stale::PointsAtDeleted(canonical)).await?;
+        tags.delete_notices(vec![notice]).await
     }
 
     async fn all_tags(&self) -> Result<Tags> {

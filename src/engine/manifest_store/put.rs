@@ -102,7 +102,7 @@ impl ManifestStore {
             for tag in tags {
                 self.repository.tags().point(tag, canonical).await?;
             }
-            match self.find_loss(digest, tags).await? {
+            match self.find_loss(canonical, digest, tags).await? {
                 None => return Ok(()),
                 Some(Loss::Tag) => {}
                 Some(Loss::Manifest) => match self.store(manifest, bytes, canonical, digest).await {
@@ -122,13 +122,14 @@ impl ManifestStore {
     }
 
     /// Looks whether tags and link are still there, now that both were written.
-    async fn find_loss(&self, digest: &Digest, tags: &[&Tag]) -> Result<Option<Loss>> {
+    async fn find_loss(&self, canonical: &Digest, digest: &Digest, tags: &[&Tag]) -> Result<Option<Loss>> {
         if tags.is_empty() {
             return Ok(None);
         }
         let mut loss = None;
+        self.repository.tags().outwait_removals(tags, canonical).await?;
         for tag in tags {
-            if !self.repository.tags().is_kept(tag).await? {
+            if !self.repository.tags().is_there(tag).await? {
                 loss = Some(Loss::Tag);
             }
         }

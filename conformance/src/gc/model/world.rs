@@ -509,7 +509,7 @@ impl StorageDriver for Seen {
         if let Some(old) = old {
             return stream::iter(old.into_iter().map(Ok)).boxed();
         }
-        let is_removal = path.as_str().contains("/_sampan/untag/");
+        let is_removal = path.as_str().ends_with("/_sampan/removals");
         if is_removal && eyes.role == Role::Client && eyes.breaks(Sabotage::ClientsDoNotSeeRemovals) {
             return stream::empty().boxed();
         }
