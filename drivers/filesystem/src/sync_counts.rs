@@ -49,7 +49,7 @@ async fn elsewhere_each_new_directory_is_waited_for_once_more() {
         ("PUT manifest, another tag", 11),
         ("mount, first of a repository", 6),
         ("DELETE tag", 4),
-        ("DELETE manifest with one tag", 3),
+        ("DELETE manifest with one tag", 5),
     ];
     assert_eq!(counts, expected);
 }
