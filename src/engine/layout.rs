@@ -10,6 +10,8 @@
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
 //!     _sampan/digests/<tag>                                  the digest by which the tag was pushed, if that is no sha256 one
+//!     _sampan/referrers/<alg>/<hex>/<alg>/<hex>              the second manifest is attached to the first by its `subject`
+//!     _sampan/referrers/complete                             there is such an entry for each attached manifest
 //!     _sampan/removals/manifests/<alg>/<hex>/<uuid>          a deletion is about to remove the manifest
 //!     _sampan/removals/tags/<tag>/<uuid>                     a deletion is about to remove the tag; Distribution does not look here
 //! /docker/registry/sampan/gc/last                            collections of garbage; Distribution does not look here
@@ -30,6 +32,9 @@ const BLOBS: &str = "/docker/registry/v2/blobs";
 const REPOSITORIES: &str = "/docker/registry/v2/repositories";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
 
+/// The name of the marker beside the entries of an index of referrers.
+pub(crate) const COMPLETE: &str = "complete";
+
 /// A file of the layout.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Entry {
@@ -49,6 +54,11 @@ pub enum Entry {
     LayerLink(RepositoryName, Digest),
     /// That a deletion is about to remove a manifest with all its tags.
     ManifestRemoval(RepositoryName, Digest, Uuid),
+    /// The manifest with the second digest is attached to the first by its `subject`: a hint, see
+    /// [`Referrers`](crate::Referrers).
+    Referrer(RepositoryName, Digest, Digest),
+    /// That the index of a repository's referrers lacks none.
+    ReferrersComplete(RepositoryName),
     /// Makes a manifest visible in a repository.
     RevisionLink(RepositoryName, Digest),
     /// What a tag points at.
@@ -82,6 +92,10 @@ impl Entry {
                 let (algorithm, hex) = (digest.algorithm(), digest.hex());
                 format!("{REPOSITORIES}/{name}/_sampan/removals/manifests/{algorithm}/{hex}/{id}")
             }
+            Self::Referrer(name, subject, digest) => {
+                referrer_directory(name, subject, digest.algorithm()) + "/" + digest.hex()
+            }
+            Self::ReferrersComplete(name) => format!("{REPOSITORIES}/{name}/_sampan/referrers/{COMPLETE}"),
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::TagCurrent(name, tag) => {
                 [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), TAG_LINK].join("/")
@@ -168,6 +182,10 @@ impl Entry {
                 Some(Self::TagIndex(name, tag.parse().ok()?, digest(algorithm, hex)?))
             }
             ("_sampan", ["digests", tag]) => Some(Self::TagDigest(name, tag.parse().ok()?)),
+            ("_sampan", ["referrers", COMPLETE]) => Some(Self::ReferrersComplete(name)),
+            ("_sampan", ["referrers", algorithm, hex, of, referrer]) => {
+                Some(Self::Referrer(name, digest(algorithm, hex)?, digest(of, referrer)?))
+            }
             ("_sampan", ["removals", "manifests", algorithm, hex, id]) => {
                 Some(Self::ManifestRemoval(name, digest(algorithm, hex)?, uuid(id)?))
             }
@@ -266,6 +284,16 @@ pub fn removals(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_sampan/removals"))
 }
 
+/// The index of a repository's referrers.
+pub fn referrers(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_sampan/referrers"))
+}
+
+/// The entries of one subject in the index of referrers, by digests of one algorithm.
+pub fn referrers_of(name: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> DriverPath {
+    path(referrer_directory(name, subject, algorithm))
+}
+
 /// Everything about one manifest in a repository.
 pub fn revision(name: &RepositoryName, digest: &Digest) -> DriverPath {
     path(revision_directory(name, digest))
@@ -330,6 +358,11 @@ fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
 }
 
+fn referrer_directory(name: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> String {
+    let (of, hex) = (subject.algorithm().as_str(), subject.hex());
+    [REPOSITORIES, name.as_str(), "_sampan/referrers", of, hex, algorithm.as_str()].join("/")
+}
+
 fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     format!("{algorithm}:{hex}").parse().ok()
 }
@@ -358,7 +391,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..16_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..18_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -375,6 +408,8 @@ mod tests {
                 12 => Entry::TagRemoval(name, tag, Uuid::from_u128(offset.into())),
                 13 => Entry::TagDigest(name, tag),
                 14 => Entry::ManifestRemoval(name, digest, Uuid::from_u128(offset.into())),
+                15 => Entry::Referrer(name, digest, Digest::sha256_of(&offset.to_be_bytes())),
+                16 => Entry::ReferrersComplete(name),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )

@@ -55,7 +55,7 @@ pub use error::{Error, Result};
 pub use event::{Event, EventSink, Happening, ToldBlob, ToldManifest};
 pub use manifest_store::{ManifestStore, PutManifest, PutOutcome, Stored, StoredInfo};
 pub use purge::{PurgeOptions, PurgeReport};
-pub use referrers::Referrers;
+pub use referrers::{MAX_LISTED_BYTES, Referrer, Referrers, ReferrersPage, ReferrersQuery};
 pub use registry::{Limits, Registry, RegistryBuilder};
 pub use repository::Repository;
 pub use run_id::{InvalidRunId, RunId};

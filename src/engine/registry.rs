@@ -12,7 +12,7 @@ use crate::deletions::Deletions;
 use crate::descriptors::DescriptorCache;
 use crate::oci::RepositoryName;
 use crate::promise::Promises;
-use crate::referrers::ReferrerCache;
+use crate::referrers::{Builds, KnownManifests};
 use crate::session::Sessions;
 use crate::small_blobs::SmallBlobs;
 use crate::tag_digest::AbsentDigests;
@@ -35,7 +35,8 @@ pub(crate) struct Inner {
     pub(crate) small_blobs: SmallBlobs,
     pub(crate) descriptors: Option<Arc<dyn DescriptorCache>>,
     pub(crate) promises: Promises,
-    pub(crate) referrers: ReferrerCache,
+    pub(crate) known_manifests: KnownManifests,
+    pub(crate) referrer_builds: Builds,
     pub(crate) absent_digests: AbsentDigests,
     pub(crate) deletions: Arc<Deletions>,
 }
@@ -180,7 +181,8 @@ impl RegistryBuilder {
                 small_blobs: SmallBlobs::new(self.blob_cache_bytes),
                 descriptors: self.descriptors,
                 promises: Promises::new(self.gc_grace, self.clock),
-                referrers: ReferrerCache::default(),
+                known_manifests: KnownManifests::default(),
+                referrer_builds: Builds::default(),
                 absent_digests: AbsentDigests::default(),
                 deletions: Arc::default(),
             }),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{BoxError, ByteRange, StorageDriver};
-use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
+use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{
-    BlobInfo, Body, ChunkRange, Error, Limits, PutManifest, PutOutcome, Registry, Repository, StartUpload,
-    UploadId,
+    BlobInfo, Body, ChunkRange, Error, Limits, PutManifest, PutOutcome, ReferrersQuery, Registry, Repository,
+    StartUpload, UploadId,
 };
 use serde_json::json;
 
@@ -88,6 +88,30 @@ impl Client {
         let put =
             PutManifest { bytes: manifest.clone(), media_type: None, reference: reference.into(), tags };
         self.repository(repository).manifests().put(put).await
+    }
+
+    /// Attaches an artifact to `subject`.
+    pub(super) async fn attach(
+        &self,
+        repository: &str,
+        artifact_type: &str,
+        subject: &Bytes,
+    ) -> Result<Bytes, Error> {
+        let artifact = artifact(artifact_type, subject);
+        let empty = Bytes::from_static(EMPTY_JSON);
+        self.put_blob(repository, &empty, &Digest::sha256_of(&empty)).await?;
+        self.push_manifest(repository, &artifact, Digest::sha256_of(&artifact), &[]).await?;
+        Ok(artifact)
+    }
+
+    /// All that is attached to `subject`.
+    pub(super) async fn referrers(
+        &self,
+        repository: &str,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let page = self.repository(repository).referrers().list(subject, &ReferrersQuery::default()).await?;
+        Ok(page.descriptors.iter().map(sampan_engine::Referrer::descriptor).collect())
     }
 
     /// Pushes an image as docker does: layers, configuration, manifest.

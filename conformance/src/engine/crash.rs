@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sampan_driver::StorageDriver;
+use sampan_engine::layout::referrers;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_engine::{Error, StartUpload, UploadId};
 
 use super::client::{Client, EMPTY_JSON, Image, artifact, body, index, name, tag};
-use super::store::is_valid;
+use super::store::{indexes_are_complete, is_valid};
 use crate::check::ensure;
 use crate::data::bytes;
 use crate::faulty::{Fault, Faulty};
@@ -190,11 +191,58 @@ async fn pushing_an_artifact(ctx: Context) -> Result<(), Failed> {
         move |client| async move {
             let digest = Digest::sha256_of(&attached());
             client.repository("image").manifests().get(&digest.into()).await?;
-            let referrers = client.repository("image").referrers().list(&Image::new(1).digest()).await?;
-            ensure(referrers.len() == 1, "the artifact is not listed")
+            let listed = client.referrers("image", &Image::new(1).digest()).await?;
+            ensure(listed.len() == 1, "the artifact is not listed")
         },
     )
     .await
+}
+
+/// By a client that has never heard of it, so that its bytes are read for its subject.
+async fn deleting_an_artifact(ctx: Context) -> Result<(), Failed> {
+    let attached =
+        || Digest::sha256_of(&artifact("application/vnd.example.signature", &Image::new(1).manifest));
+    crash_everywhere(
+        &ctx,
+        push_attached,
+        move |client| async move {
+            unless_unknown(client.repository("image").manifests().delete(&attached().into()).await)
+        },
+        |client| async move {
+            let subject = &Image::new(1).manifest;
+            let left = client.referrers("image", &Digest::sha256_of(subject)).await?;
+            ensure(left.is_empty(), "a deleted artifact is listed")?;
+            client.attach("image", "application/vnd.example.signature", subject).await?;
+            let again = client.referrers("image", &Digest::sha256_of(subject)).await?;
+            ensure(again.len() == 1, "an artifact that was pushed again is not listed")
+        },
+    )
+    .await
+}
+
+/// The first listing in a store of Distribution, which builds the index. Where that fails it answers all the same.
+async fn listing_for_the_first_time(ctx: Context) -> Result<(), Failed> {
+    crash_everywhere(
+        &ctx,
+        |client| async move {
+            push_attached(client.clone()).await?;
+            client.registry.driver().delete_tree(&referrers(&name("image"))).await.map_err(Error::from)
+        },
+        |client| async move {
+            let listed = client.referrers("image", &Image::new(1).digest()).await?;
+            assert_eq!(listed.len(), 1, "the answer of a listing that was interrupted and did not fail");
+            Ok(())
+        },
+        |client| async move {
+            client.referrers("image", &Image::new(1).digest()).await?;
+            indexes_are_complete(client.registry.driver()).await
+        },
+    )
+    .await
+}
+
+async fn push_attached(client: Client) -> Result<(), Error> {
+    client.attach("image", "application/vnd.example.signature", &Image::new(1).manifest).await.map(drop)
 }
 
 async fn deleting_a_tag(ctx: Context) -> Result<(), Failed> {
@@ -296,7 +344,8 @@ where
             ctx.delete_tree("/").await?;
             before(Client::of_another_process(ctx).await?).await?;
             let faulty = Arc::new(Faulty::new(ctx.driver().clone(), fault, fails_at));
-            let outcome = crash(ctx, &faulty, &run, &after).await;
+            let has_index = indexes_are_complete(ctx.driver()).await.is_ok();
+            let outcome = crash(ctx, &faulty, has_index, &run, &after).await;
             outcome
                 .map_err(|failed| Failed::new(format_args!("{fault:?} at operation {fails_at}: {failed}")))?;
             if !faulty.has_failed() {
@@ -311,6 +360,7 @@ where
 async fn crash<R, A>(
     ctx: &Context,
     faulty: &Arc<Faulty>,
+    has_index: bool,
     run: impl Fn(Client) -> R,
     after: impl Fn(Client) -> A,
 ) -> Result<(), Failed>
@@ -322,6 +372,9 @@ where
     let interrupted = run(Client::new(&driver)).await;
     let reopened = ctx.reopen().await?;
     is_valid(reopened.driver()).await?;
+    if has_index {
+        indexes_are_complete(reopened.driver()).await?;
+    }
     listed_tags_can_be_pulled(&Client::new(reopened.driver())).await?;
     if interrupted.is_err() {
         ensure(faulty.has_failed(), "the flow fails though the driver does not")?;
@@ -412,6 +465,8 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::crash":
     moving_a_tag,
     pushing_an_index,
     pushing_an_artifact,
+    deleting_an_artifact,
+    listing_for_the_first_time,
     deleting_a_tag,
     deleting_a_manifest,
     deleting_a_manifest_by_an_alias,

@@ -4,10 +4,14 @@ mod client;
 mod crash;
 mod damaged;
 mod delete;
+mod hooks;
 mod linearizable;
 mod mount;
 mod push_pull;
 mod referrers;
+mod referrers_cost;
+mod referrers_index;
+mod referrers_races;
 mod resume;
 mod store;
 mod tags;
@@ -22,6 +26,9 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     resume::CLAUSES,
     tags::CLAUSES,
     referrers::CLAUSES,
+    referrers_index::CLAUSES,
+    referrers_cost::CLAUSES,
+    referrers_races::CLAUSES,
     delete::CLAUSES,
     damaged::CLAUSES,
     two_registries::CLAUSES,

@@ -40,6 +40,26 @@ pub(super) async fn is_valid(driver: &Arc<dyn StorageDriver>) -> Result<(), Fail
     Ok(())
 }
 
+/// Sees whether the index of referrers has every manifest with a `subject` whose link is there. Only for stores to which nobody but
+/// this registry has written since the index was built.
+pub(super) async fn indexes_are_complete(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
+    for info in walk(driver).await? {
+        let Some(Entry::RevisionLink(name, digest)) = Entry::parse(&info.path) else { continue };
+        if !digest.is_canonical() {
+            continue;
+        }
+        let Some(bytes) = driver.get_content_if_any(&Entry::Blob(digest.clone()).path()).await? else {
+            continue;
+        };
+        if let Some(subject) = Manifest::parse(&bytes, None)?.subject {
+            let entry = Entry::Referrer(name, subject.digest, digest);
+            let there = driver.exists(&entry.path()).await?;
+            ensure(there, format_args!("{} is not in the index of referrers: {}", info.path, entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Sees whether nothing of an upload is left.
 pub(super) async fn has_no_uploads(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     for info in walk(driver).await? {

@@ -57,8 +57,38 @@ pub(super) async fn expect_gone(
     ensure(lost.is_empty(), format_args!("the collector deleted what lives: {lost:#?}"))?;
     let left: Vec<_> = gone.iter().filter(|path| after.contains(path)).collect();
     ensure(left.is_empty(), format_args!("the collector left garbage: {left:#?}"))?;
-    let new: Vec<_> = after.iter().filter(|path| !before.contains(path)).collect();
-    ensure(new.is_empty(), format_args!("the collector left files of its own: {new:#?}"))
+    let is_of_index = |path: &&DriverPath| {
+        matches!(Entry::parse(path), Some(Entry::Referrer(..) | Entry::ReferrersComplete(_)))
+    };
+    let new: Vec<_> = after.iter().filter(|path| !before.contains(path) && !is_of_index(path)).collect();
+    ensure(new.is_empty(), format_args!("the collector left files of its own: {new:#?}"))?;
+    indexes_are_right(driver).await
+}
+
+/// Sees whether the indexes of referrers are what a collection leaves of a store in which everything is old: complete, with
+/// nothing else in them, and only where there are referrers.
+pub(super) async fn indexes_are_right(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
+    let (mut found, mut expected) = (BTreeSet::new(), BTreeSet::new());
+    for path in paths(driver).await? {
+        match Entry::parse(&path) {
+            Some(Entry::Referrer(..) | Entry::ReferrersComplete(_)) => _ = found.insert(path),
+            Some(Entry::RevisionLink(name, digest)) if digest.is_canonical() => {
+                let data = driver.get_content_if_any(&Entry::Blob(digest.clone()).path()).await?;
+                let manifest = data.and_then(|bytes| Manifest::parse(&bytes, None).ok());
+                if let Some(subject) = manifest.and_then(|manifest| manifest.subject) {
+                    expected.insert(Entry::ReferrersComplete(name.clone()).path());
+                    expected.insert(Entry::Referrer(name, subject.digest, digest).path());
+                }
+            }
+            _ => {}
+        }
+    }
+    // A repository that has no referrers any more may keep its marker.
+    let is_marker = |path: &&DriverPath| matches!(Entry::parse(path), Some(Entry::ReferrersComplete(_)));
+    let stale: Vec<_> = found.difference(&expected).filter(|path| !is_marker(path)).collect();
+    ensure(stale.is_empty(), format_args!("entries of referrers that are none: {stale:#?}"))?;
+    let missing: Vec<_> = expected.difference(&found).collect();
+    ensure(missing.is_empty(), format_args!("missing from the indexes of referrers: {missing:#?}"))
 }
 
 /// The manifests that can be pulled whole: link, data, and everything that they refer to.

@@ -9,6 +9,7 @@ mod crash;
 mod dry_run;
 mod keeps_live;
 pub mod model;
+mod referrers;
 mod seed;
 mod silence;
 mod slow_link;
@@ -20,6 +21,7 @@ use crate::Clause;
 pub(crate) const TOPICS: &[&[Clause]] = &[
     keeps_live::CLAUSES,
     sweeps_dead::CLAUSES,
+    referrers::CLAUSES,
     dry_run::CLAUSES,
     crash::CLAUSES,
     silence::CLAUSES,

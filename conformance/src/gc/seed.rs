@@ -74,6 +74,11 @@ impl Seed {
         Ok(digest)
     }
 
+    /// Deletes a file.
+    pub(super) async fn remove(&self, entry: Entry) -> Result<(), Failed> {
+        Ok(self.driver.delete(&entry.path()).await?)
+    }
+
     /// An image of a configuration and two layers, all of which differ from those of other numbers.
     pub(super) async fn image(&self, repository: &str, number: u64) -> Result<Image, Failed> {
         let mut blobs = Vec::new();

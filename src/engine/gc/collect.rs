@@ -243,6 +243,8 @@ impl<'a> Collection<'a> {
         self.report.tag_entries = plan.tag_entries.len() as u64;
         self.report.manifests = plan.revisions.len() as u64;
         self.report.layer_links = plan.layers.len() as u64;
+        self.report.referrers = (plan.referrers.len() + plan.misplaced_referrers.len()) as u64;
+        self.report.referrers_added = plan.missing_referrers.len() as u64;
         plan.blobs.iter().for_each(|(_, size_bytes)| self.report.blobs.add(*size_bytes));
         self.temporary.iter().for_each(|(_, size_bytes)| self.report.temporary.add(*size_bytes));
         self.report.empty_repositories = plan.repositories.len() as u64;

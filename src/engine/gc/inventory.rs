@@ -44,6 +44,10 @@ pub(super) struct Contents {
     pub(super) revisions: Vec<Link>,
     pub(super) aliases: Vec<Alias>,
     pub(super) tags: Vec<History>,
+    /// The index of referrers.
+    pub(super) referrers: Vec<Attached>,
+    /// Whether that says that it is complete.
+    pub(super) has_index: bool,
     /// With the time of the last sign of life.
     pub(super) uploads: BTreeMap<UploadId, SystemTime>,
     /// Links that are not as long as they must be.
@@ -100,6 +104,14 @@ impl Alias {
     fn new(id: Id, of_manifest: bool, young: bool) -> Self {
         Self { id, of_manifest, young, canonical: None, unreadable: false }
     }
+}
+
+/// An entry of the index of referrers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attached {
+    pub(super) subject: Id,
+    pub(super) manifest: Id,
+    pub(super) young: bool,
 }
 
 /// A tag, and what it ever pointed at.
@@ -303,6 +315,13 @@ impl Inventory {
                     }
                 }
             }
+            Entry::Referrer(name, subject, digest) if digest.is_canonical() => {
+                let (subject, manifest) = (ids.intern(&subject), ids.intern(&digest));
+                self.contents(&name).referrers.push(Attached { subject, manifest, young });
+            }
+            // Manifests are indexed by the digest that they are stored under.
+            Entry::Referrer(..) => self.foreign.push(file.path),
+            Entry::ReferrersComplete(name) => self.contents(&name).has_index = true,
             Entry::RevisionLink(name, digest) => {
                 let id = ids.intern(&digest);
                 let contents = self.contents(&name);
@@ -377,6 +396,8 @@ impl Contents {
             revisions: Vec::new(),
             aliases: Vec::new(),
             tags: Vec::new(),
+            referrers: Vec::new(),
+            has_index: false,
             uploads: BTreeMap::new(),
             odd: Vec::new(),
             obscure: false,
@@ -398,6 +419,8 @@ impl Contents {
             && self.revisions.is_empty()
             && self.aliases.is_empty()
             && self.tags.is_empty()
+            && self.referrers.is_empty()
+            && !self.has_index
             && self.uploads.is_empty()
     }
 

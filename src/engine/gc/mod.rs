@@ -59,6 +59,7 @@ mod mentions;
 mod options;
 mod plan;
 mod pulse;
+mod referrers;
 mod report;
 mod survey;
 mod sweep;

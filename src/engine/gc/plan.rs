@@ -1,10 +1,11 @@
 //! `Plan`: what is to go, as data. Pure.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use super::ids::{Id, IdHashSet, IdMap, Ids};
-use super::inventory::{Contents, Data, Inventory};
-use super::library::Library;
+use super::inventory::{Attached, Contents, Data, Inventory};
+use super::library::{Library, State};
 use super::mark::{Marks, RepositoryMarks};
 use super::report::Amount;
 use crate::oci::{RepositoryName, Tag};
@@ -23,8 +24,30 @@ pub(super) struct Plan {
     /// With their lengths.
     pub(super) blobs: Vec<(Id, u64)>,
     pub(super) uploads: Vec<(RepositoryName, UploadId)>,
+    /// Entries of indexes of referrers whose manifests are no more, or go.
+    pub(super) referrers: Vec<Referrer>,
+    /// Those whose manifests are attached to something else.
+    pub(super) misplaced_referrers: Vec<Referrer>,
+    /// Entries that are missing, and repositories whose indexes are complete with them and do not say so.
+    pub(super) missing_referrers: Vec<Referrer>,
+    pub(super) unmarked_indexes: Vec<RepositoryName>,
     /// Repositories of which nothing would be left.
     pub(super) repositories: Vec<RepositoryName>,
+}
+
+/// The manifests of a repository that have a link.
+#[derive(Clone, Copy)]
+struct Linked<'a> {
+    live: &'a IdHashSet,
+    dead: &'a [Id],
+}
+
+/// An entry of an index of referrers.
+#[derive(Clone, Debug)]
+pub(super) struct Referrer {
+    pub(super) name: RepositoryName,
+    pub(super) subject: Id,
+    pub(super) manifest: Id,
 }
 
 /// An alias that goes with what it stands for.
@@ -35,6 +58,9 @@ pub(super) struct DeadAlias {
     pub(super) canonical: Id,
     pub(super) of_manifest: bool,
 }
+
+/// To look at every manifest of a repository with so many takes a client's first listing of referrers long enough.
+const LARGE_REPOSITORY: usize = 1000;
 
 /// Plans. Uploads go that were last touched before `uploads_before`.
 pub(super) fn plan(
@@ -47,7 +73,7 @@ pub(super) fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
-        plan.add(contents, marks, library, uploads_before);
+        plan.add(contents, marks, data, library, uploads_before);
     }
     for id in ids.canonical() {
         let Some(size_bytes) = data.size_bytes(id) else { continue };
@@ -70,6 +96,7 @@ impl Plan {
         &mut self,
         contents: &Contents,
         marks: &RepositoryMarks,
+        data: &Data,
         library: &Library,
         uploads_before: Option<SystemTime>,
     ) {
@@ -134,11 +161,69 @@ impl Plan {
                 _ => left += 1,
             }
         }
+        let linked = Linked { live: &live_revisions, dead: &dead_revisions };
+        left += self.add_referrers(contents, marks, data, library, linked);
         self.revisions
             .extend(referring_first(&dead_revisions, contents, library).map(|id| (name.clone(), id)));
         if left == 0 {
             self.repositories.push(name.clone());
         }
+    }
+}
+
+impl Plan {
+    /// Compares the index of referrers with the manifests. Tells how many entries stay for a while that mean nothing now.
+    fn add_referrers(
+        &mut self,
+        contents: &Contents,
+        marks: &RepositoryMarks,
+        data: &Data,
+        library: &Library,
+        linked: Linked<'_>,
+    ) -> usize {
+        let Linked { live, dead } = linked;
+        let dead: IdHashSet = dead.iter().copied().collect();
+        let subject_of = |id: Id| library.get(id).and_then(|reading| reading.subject);
+        let is_readable = |id| matches!(library.get(id), Some(reading) if reading.state == State::Understood);
+        let referrer = |subject, manifest| Referrer { name: contents.name.clone(), subject, manifest };
+        let (mut indexed, mut left) = (HashSet::new(), 0);
+        for Attached { subject, manifest, young } in contents.referrers.iter().copied() {
+            let entry = referrer(subject, manifest);
+            if live.contains(&manifest) {
+                match subject_of(manifest) == Some(subject) {
+                    true => _ = indexed.insert((subject, manifest)),
+                    false if is_readable(manifest) => self.misplaced_referrers.push(entry),
+                    // It may be pushed again.
+                    false => {}
+                }
+            } else if dead.contains(&manifest) || !(young || data.is_young(manifest) || marks.is_obscure) {
+                self.referrers.push(entry);
+            } else {
+                // A push writes data and entry before it writes the link.
+                left += 1;
+            }
+        }
+        let attached = contents.revisions.iter().map(|link| link.id).filter(|id| live.contains(id));
+        let attached: Vec<_> = attached.filter_map(|id| Some((subject_of(id)?, id))).collect();
+        let is_wanted = contents.has_index || !attached.is_empty() || live.len() >= LARGE_REPOSITORY;
+        if is_wanted && !live.is_empty() && !library.is_blank() {
+            let missing = attached.into_iter().filter(|entry| !indexed.contains(entry));
+            self.missing_referrers.extend(missing.map(|(subject, manifest)| referrer(subject, manifest)));
+            self.unmarked_indexes.extend((!contents.has_index).then(|| contents.name.clone()));
+        }
+        left
+    }
+
+    /// The manifests whose entries alone are to go: those that are linked go with their links.
+    pub(super) fn unlinked_referrers(&self) -> Vec<(RepositoryName, Id)> {
+        let with_link: HashSet<_> = self.revisions.iter().map(|(name, id)| (name, *id)).collect();
+        let mut met = HashSet::new();
+        self.referrers
+            .iter()
+            .filter(|entry| !with_link.contains(&(&entry.name, entry.manifest)))
+            .filter(|entry| met.insert((&entry.name, entry.manifest)))
+            .map(|entry| (entry.name.clone(), entry.manifest))
+            .collect()
     }
 }
 

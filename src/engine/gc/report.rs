@@ -36,6 +36,10 @@ pub struct Report {
     pub layer_links: u64,
     /// Entries in histories of tags.
     pub tag_entries: u64,
+    /// Entries of indexes of referrers that meant nothing any more.
+    pub referrers: u64,
+    /// Entries that were missing from indexes of referrers, as of what CNCF Distribution has taken.
+    pub referrers_added: u64,
     /// Uploads that were given up.
     pub uploads: Amount,
     /// Leftovers of interrupted writes.

@@ -1,6 +1,8 @@
 //! Sweeping: executing a plan, batch by batch, in an order whose every prefix is safe.
 
 use std::collections::HashSet;
+use std::future::ready;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -28,10 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(90);
 impl Collection<'_> {
     /// Deletes what is planned and, at a second look, still garbage.
     pub(super) async fn sweep(&mut self, plan: Plan) -> Result<()> {
+        self.complete_indexes(&plan).await?;
         self.sweep_tag_entries(&plan).await?;
         let batch = self.options.batch.max(1);
         for revisions in plan.revisions.chunks(batch) {
             self.sweep_revisions(revisions).await?;
+        }
+        self.sweep_misplaced_referrers(&plan).await?;
+        for manifests in plan.unlinked_referrers().chunks(batch) {
+            self.sweep_referrers(manifests).await?;
         }
         for items in items(&plan).chunks(batch) {
             self.sweep_items(items).await?;
@@ -73,6 +80,7 @@ impl Collection<'_> {
             }
         }
         self.delete_durably(&paths).await?;
+        self.delete_referrers(&plan, &gone).await?;
         self.report.manifests += dead.len() as u64;
         self.report.saved += (revisions.len() - dead.len()) as u64;
         self.spare().await
@@ -155,14 +163,18 @@ impl Collection<'_> {
         self.doom(names.iter().cloned().map(Key::Repository).collect()).await?;
         for name in names {
             // Whatever is seen there, a foreign file or a manifest of a moment ago: then it is not empty.
-            let rooms = [layout::manifests(name), layout::layers(name)];
+            let rooms = [layout::manifests(name), layout::layers(name), layout::referrers(name)];
+            let marker = Entry::ReferrersComplete(name.clone()).path();
             let mut is_empty = true;
             for room in &rooms {
-                is_empty &= self.driver().walk(room, None).try_next().await?.is_none();
+                let files = self.driver().walk(room, None);
+                let mut files = pin!(files.try_filter(|file| ready(file.path != marker)));
+                is_empty &= files.try_next().await?.is_none();
             }
             if !is_empty {
                 continue;
             }
+            self.delete(&[marker]).await?;
             // Not the uploads: one may begin at this moment, and nobody who begins one looks.
             for room in rooms {
                 self.remove_directories(room).await?;
@@ -198,17 +210,17 @@ impl Collection<'_> {
     }
 
     /// Publishes a batch.
-    async fn doom(&mut self, keys: Vec<Key>) -> Result<()> {
+    pub(super) async fn doom(&mut self, keys: Vec<Key>) -> Result<()> {
         self.pulse.lease()?.publish(&keys).await
     }
 
     /// Says that the batch is gone.
-    async fn spare(&mut self) -> Result<()> {
+    pub(super) async fn spare(&mut self) -> Result<()> {
         self.pulse.lease()?.clear().await
     }
 
     /// Walks and marks anew, now that the batch is published; `doubtful` are those whose data may have been written since.
-    async fn look_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<Plan> {
+    pub(super) async fn look_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<Plan> {
         let driver = self.driver();
         let paths: Vec<_> = doubtful.into_iter().map(|id| (id, data_path(&self.ids, id))).collect();
         let mut infos = stream::iter(paths)
@@ -234,7 +246,7 @@ impl Collection<'_> {
     }
 
     /// Deletes files, while the lease holds. After an error it is known whether something may still be under way.
-    async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {
+    pub(super) async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {
         for paths in paths.chunks(AT_ONCE) {
             let mut left = paths.to_vec();
             while !left.is_empty() {

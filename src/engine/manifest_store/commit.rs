@@ -16,6 +16,8 @@ struct NewManifest<'a> {
     digest: &'a Digest,
     bytes: &'a Bytes,
     references: &'a References,
+    /// What it is attached to.
+    subject: Option<&'a Digest>,
 }
 
 /// What became of an attempt to store a manifest.
@@ -38,7 +40,8 @@ impl ManifestStore {
         digest: &Digest,
     ) -> Result<()> {
         let references = References::of(manifest, &self.repository.registry.inner.validation)?;
-        let new = NewManifest { canonical, digest, bytes, references: &references };
+        let subject = manifest.subject.as_ref().map(|subject| &subject.digest);
+        let new = NewManifest { canonical, digest, bytes, references: &references, subject };
         let mut hold: Option<Hold> = None;
         let mut renews_everything = false;
         let mut is_linked_by_us = false;
@@ -86,7 +89,7 @@ impl ManifestStore {
         renews_everything: bool,
         is_linked_by_us: &mut bool,
     ) -> Result<Attempt> {
-        let NewManifest { canonical, digest, bytes, references } = *new;
+        let NewManifest { canonical, digest, bytes, references, subject } = *new;
         let name = &self.repository.name;
         let revision = Entry::RevisionLink(name.clone(), canonical.clone());
         // When it is known that there is no run, and still is not too long ago at the end, nothing can have vanished.
@@ -118,7 +121,15 @@ impl ManifestStore {
             let alias = Entry::RevisionLink(name.clone(), digest.clone());
             link::write(self.driver(), &alias, canonical).await?;
         }
+        let referrers = self.repository.referrers();
+        if let Some(subject) = subject {
+            referrers.add(subject, canonical).await?;
+        }
         link::write(self.driver(), &revision, canonical).await?;
+        if let Some(subject) = subject {
+            // A deletion of the same manifest may have taken it away meanwhile.
+            referrers.add_if_missing(subject, canonical).await?;
+        }
         if before.is_fresh() {
             return Ok(Attempt::Stored);
         }

@@ -136,7 +136,8 @@ impl ManifestStore {
 
     /// Removes the link to a manifest, after all tags that point at it.
     async fn delete_linked(&self, canonical: &Digest) -> Result<()> {
-        let tags = self.repository.tags();
+        let (tags, referrers) = (self.repository.tags(), self.repository.referrers());
+        let subject = referrers.subject_of(canonical).await?;
         let link = Entry::RevisionLink(self.repository.name.clone(), canonical.clone());
         let since = self.repository.registry.clock().ago(CLOCK_SKEW);
         self.untag(self.all_tags().await?, Stale::PointsAt(canonical)).await?;
@@ -148,6 +149,9 @@ impl ManifestStore {
         }
         // When this fails it may still be under way, so the notice stays.
         link::remove(self.driver(), &link).await?;
+        if let Some(subject) = subject {
+            referrers.remove(&subject, canonical).await;
+        }
         // Tags that CNCF Distribution, which writes no notices and reads none, has set meanwhile.
         self.untag(tags.changed_since(since), Stale::PointsAtDeleted(canonical)).await?;
         tags.delete_notices(vec![notice]).await

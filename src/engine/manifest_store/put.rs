@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::ManifestStore;
 use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
-use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
+use crate::oci::{Digest, Manifest, ManifestProblem, MediaType, Reference, Tag};
+use crate::referrers::MAX_LISTED_BYTES;
 use crate::tag_removal::Stale;
 use crate::{Error, Happening, Result, ToldManifest};
 
@@ -41,6 +42,17 @@ enum Loss {
     Manifest,
 }
 
+/// Sees that every list of the subject can carry what the manifest says of itself.
+fn check_listed(manifest: &Manifest) -> Result<(), ManifestProblem> {
+    let annotations = manifest.annotations.iter().map(|(key, value)| key.len() + value.len());
+    let artifact_type = manifest.effective_artifact_type().map_or(0, str::len);
+    let size_bytes = annotations.sum::<usize>() + artifact_type;
+    match manifest.subject.is_some() && size_bytes > MAX_LISTED_BYTES {
+        true => Err(ManifestProblem::ListingTooLarge { size_bytes, limit: MAX_LISTED_BYTES }),
+        false => Ok(()),
+    }
+}
+
 /// A push that deletions undo more often than this is to be tried again later.
 const MOST_ROUNDS: usize = 16;
 
@@ -72,10 +84,13 @@ impl ManifestStore {
         let told = self.repository.has_listener().then(|| put.bytes.clone());
         let manifest =
             Manifest::parse_pushed(&put.bytes, put.media_type.as_deref()).map_err(Error::ManifestInvalid)?;
+        check_listed(&manifest).map_err(Error::ManifestInvalid)?;
         let tags: Vec<&Tag> = put.reference.tag().into_iter().chain(&put.tags).collect();
         self.store_and_tag(&manifest, &put.bytes, &canonical, &digest, &tags).await?;
         self.repository.tags().note_pushed_digest(&tags, &digest).await?;
-        self.repository.referrers().remember(&canonical, &manifest, size_bytes);
+        if manifest.subject.is_some() {
+            self.repository.referrers().remember(&canonical, &manifest, size_bytes);
+        }
         let media_type = MediaType::from(manifest.kind);
         let cached = CachedManifest { media_type: media_type.clone(), bytes: put.bytes };
         registry.inner.manifests.insert(&canonical, &cached);

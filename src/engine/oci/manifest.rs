@@ -224,6 +224,13 @@ pub enum ManifestProblem {
     },
     /// A required field is not there.
     FieldMissing(&'static str),
+    /// What each list of referrers would carry of the manifest is too long.
+    ListingTooLarge {
+        /// The length of `artifactType` and annotations, in bytes.
+        size_bytes: usize,
+        /// The most that is taken.
+        limit: usize,
+    },
     /// A layer points to a place that is not allowed.
     UrlNotAllowed(String),
     /// A foreign layer without a URL to fetch it from.
@@ -257,6 +264,11 @@ impl fmt::Display for ManifestProblem {
                 "its key {found:?} means `{expected}` to some clients and nothing to others; write `{expected}`"
             ),
             Self::FieldMissing(field) => write!(f, "`{field}` is missing"),
+            Self::ListingTooLarge { size_bytes, limit } => write!(
+                f,
+                "it has a `subject`, and its `artifactType` and `annotations` have {size_bytes} bytes together; at most \
+                 {limit} are taken, because every list of the subject's referrers carries them: put what is longer into a layer"
+            ),
             Self::UrlNotAllowed(url) => write!(
                 f,
                 "layer URL {url:?} is not allowed; see `validation.manifests.urls` in the registry's configuration"

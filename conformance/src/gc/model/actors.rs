@@ -305,6 +305,7 @@ impl Client {
                 _ => {
                     let digest = self.wares.images[[1, 3][self.rng.random_range(0..2)]].digest();
                     self.deleted.add(&name(repository), &digest);
+                    self.world.give_up(&name(repository), &digest);
                     self.delete(repository, digest.into()).await?;
                 }
             }
@@ -407,6 +408,10 @@ impl Client {
             }
         }
         self.world.acknowledge(&name(repository), &Digest::sha256_of(bytes));
+        let (subject, artifact) = (self.wares.images[0].digest(), self.wares.images[3].digest());
+        if digest == artifact && !self.deleted.has(&name(repository), &artifact) {
+            self.world.acknowledge_attached(&name(repository), &subject, &artifact);
+        }
         self.find_tag(repository, &place, &digest, &touches).await?;
         // What was acknowledged is there, unless a client deletes it.
         if self.rng.random_bool(0.5) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sampan_driver::StorageDriver;
+use sampan_driver::{StorageDriver, StorageDriverExt};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Digest, Reference, RepositoryName};
 
@@ -24,6 +24,21 @@ pub(super) async fn is_whole(
             return Err(Failed::new(format_args!(
                 "the manifest {digest} of {name} is linked, but lacks {lacking}"
             )));
+        }
+    }
+    Ok(())
+}
+
+/// Sees whether each of some linked manifests is in the index of the referrers of what it is attached to (I2).
+pub(super) async fn is_indexed(
+    driver: &Arc<dyn StorageDriver>,
+    attached: impl IntoIterator<Item = (RepositoryName, Digest, Digest)>,
+) -> Result<(), Failed> {
+    for (name, subject, digest) in attached {
+        let link = Entry::RevisionLink(name.clone(), digest.clone()).path();
+        let entry = Entry::Referrer(name.clone(), subject, digest.clone()).path();
+        if driver.exists(&link).await? && !driver.exists(&entry).await? {
+            return Err(Failed::new(format_args!("{digest} of {name} is linked, but {entry} is gone")));
         }
     }
     Ok(())

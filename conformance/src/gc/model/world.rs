@@ -20,7 +20,7 @@ use sampan_engine::oci::{Digest, RepositoryName};
 use tokio::time::Instant;
 use url::Url;
 
-use super::check::is_whole;
+use super::check::{is_indexed, is_whole};
 use super::faults::Faults;
 use super::machine::{Fate, Machine};
 use super::sabotage::Sabotage;
@@ -54,6 +54,8 @@ struct State {
     late: Vec<DriverPath>,
     /// Manifests that were acknowledged, or here from the beginning, and not collected since.
     acknowledged: HashSet<(RepositoryName, Digest)>,
+    /// Repository, subject and digest of manifests that a client has attached, and that no client has deleted.
+    attached: HashSet<(RepositoryName, Digest, Digest)>,
 }
 
 impl World {
@@ -92,7 +94,19 @@ impl World {
     /// pushed may be linked for a moment before the registry sees that it must begin again.
     pub(super) async fn check(&self) -> Result<(), Failed> {
         let faults = self.faults;
-        is_whole(&self.inner, |name, digest| !faults.any() || self.is_acknowledged(name, digest)).await
+        is_whole(&self.inner, |name, digest| !faults.any() || self.is_acknowledged(name, digest)).await?;
+        let attached: Vec<_> = self.lock().attached.iter().cloned().collect();
+        is_indexed(&self.inner, attached).await
+    }
+
+    /// Notes that a manifest is attached to `subject`, and that clients find it there while it is linked.
+    pub(super) fn acknowledge_attached(&self, name: &RepositoryName, subject: &Digest, digest: &Digest) {
+        self.lock().attached.insert((name.clone(), subject.clone(), digest.clone()));
+    }
+
+    /// Notes that a client deletes a manifest. Of a push at the same time it may die between two steps of that.
+    pub(super) fn give_up(&self, name: &RepositoryName, digest: &Digest) {
+        self.lock().attached.retain(|(of, _, attached)| of != name || attached != digest);
     }
 
     /// Notes that every manifest of the store is promised to stay whole.

@@ -1,0 +1,102 @@
+//! Hooks of a driver: one that counts its operations, and one that lets something else happen before one of them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use sampan_driver::{DriverPath, Operation, StorageDriver};
+use tokio::sync::Notify;
+
+use crate::hooked::{Hook, Hooked};
+
+/// Counts the operations of a driver, and may stop after some of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted(Arc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    operations: Mutex<Vec<(Operation, DriverPath)>>,
+    left: Mutex<Option<usize>>,
+    stopped: Notify,
+}
+
+impl Counted {
+    pub(super) fn over(&self, driver: &Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> {
+        Arc::new(Hooked::new(driver.clone(), self.0.clone()))
+    }
+
+    pub(super) fn count(&self, counts: impl Fn(Operation, &DriverPath) -> bool) -> usize {
+        let operations = self.0.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        operations.iter().filter(|(operation, path)| counts(*operation, path)).count()
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.operations.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Lets so many operations through, and no more.
+    pub(super) fn stop_after(&self, operations: usize) {
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(operations);
+    }
+
+    pub(super) async fn stopped(&self) {
+        self.0.stopped.notified().await;
+    }
+}
+
+#[async_trait]
+impl Hook for Count {
+    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
+        let stops = {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            let stops = *left == Some(0);
+            *left = left.map(|left| left.saturating_sub(1));
+            stops
+        };
+        if stops {
+            self.stopped.notify_one();
+            std::future::pending::<()>().await;
+        }
+        self.operations.lock().unwrap_or_else(PoisonError::into_inner).push((operation, path.clone()));
+        Ok(())
+    }
+}
+
+type Interruption = BoxFuture<'static, ()>;
+
+/// Lets something else happen before one operation of a driver.
+pub(super) struct Interrupted {
+    left: Mutex<(usize, Option<Interruption>)>,
+}
+
+impl fmt::Debug for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Interrupted")
+    }
+}
+
+impl Interrupted {
+    pub(super) fn new(moment: usize, interruption: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+        Arc::new(Self { left: Mutex::new((moment, Some(Box::pin(interruption)))) })
+    }
+
+    pub(super) fn has_come(&self) -> bool {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).1.is_none()
+    }
+}
+
+#[async_trait]
+impl Hook for Interrupted {
+    async fn before(&self, _: Operation, _: &DriverPath) -> sampan_driver::Result<()> {
+        let due = {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            left.0 = left.0.saturating_sub(1);
+            if left.0 == 0 { left.1.take() } else { None }
+        };
+        if let Some(interruption) = due {
+            interruption.await;
+        }
+        Ok(())
+    }
+}

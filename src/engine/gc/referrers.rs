@@ -1,0 +1,100 @@
+//! The indexes of referrers: entries that mean nothing go, and those that are missing are written.
+//!
+//! An index is a hint (see [`Referrers`](crate::Referrers)), so nothing that is done here can take anything from a client but
+//! the time of a listing, or a referrer from a list until the next collection.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::DriverPath;
+
+use super::collect::Collection;
+use super::ids::Id;
+use super::plan::{Plan, Referrer};
+use super::{Error, Result};
+use crate::layout::Entry;
+use crate::oci::RepositoryName;
+use crate::promise::Key;
+
+impl Collection<'_> {
+    /// Writes what is missing from indexes, then that they are complete.
+    ///
+    /// An entry whose manifest is deleted meanwhile is one too many. The marker comes last: what a stopped run has not written
+    /// the next one writes. A store that is full must not keep the collection from making room, so errors of the store are logged.
+    pub(super) async fn complete_indexes(&mut self, plan: &Plan) -> Result<()> {
+        match self.write_indexes(plan).await {
+            Err(Error::Registry(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "not every index of referrers could be completed; the next collection goes on with that"
+                );
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    async fn write_indexes(&mut self, plan: &Plan) -> Result<()> {
+        let concurrency = self.options.concurrency.max(1);
+        let missing = plan.missing_referrers.iter().map(|entry| {
+            let referrers = self.registry.repository(entry.name.clone()).referrers();
+            (referrers, self.ids.digest(entry.subject), self.ids.digest(entry.manifest))
+        });
+        let missing: Vec<_> = missing.collect();
+        let mut added = stream::iter(missing)
+            .map(|(referrers, subject, manifest)| async move { referrers.add(&subject, &manifest).await })
+            .buffer_unordered(concurrency);
+        while added.try_next().await?.is_some() {
+            self.pulse.beat().await?;
+            self.report.referrers_added += 1;
+        }
+        let unmarked = plan.unmarked_indexes.iter();
+        let unmarked: Vec<_> =
+            unmarked.map(|name| self.registry.repository(name.clone()).referrers()).collect();
+        let mut marked = stream::iter(unmarked)
+            .map(|referrers| async move { referrers.mark_complete().await })
+            .buffer_unordered(concurrency);
+        while marked.try_next().await?.is_some() {
+            self.pulse.beat().await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes entries that no push writes: what a manifest is attached to never changes.
+    pub(super) async fn sweep_misplaced_referrers(&mut self, plan: &Plan) -> Result<()> {
+        let paths: Vec<DriverPath> = plan.misplaced_referrers.iter().map(|entry| self.path(entry)).collect();
+        self.delete(&paths).await?;
+        self.report.referrers += paths.len() as u64;
+        Ok(())
+    }
+
+    /// Deletes entries of manifests that have no link. A push of such a manifest waits
+    /// meanwhile, so that it does not write its link between the second look and the deletion of its entry.
+    pub(super) async fn sweep_referrers(&mut self, manifests: &[(RepositoryName, Id)]) -> Result<()> {
+        let key = |(name, id): &(RepositoryName, Id)| Key::Revision(name.clone(), self.ids.digest(*id));
+        let keys = manifests.iter().map(key).collect();
+        self.doom(keys).await?;
+        let plan = self.look_again(manifests.iter().map(|(_, id)| *id)).await?;
+        let manifests = manifests.iter().map(|(name, id)| (name, *id)).collect();
+        self.delete_referrers(&plan, &manifests).await?;
+        self.spare().await
+    }
+
+    /// Deletes those entries of a plan that are about `manifests`, which are published as pending deletions.
+    pub(super) async fn delete_referrers(
+        &mut self,
+        plan: &Plan,
+        manifests: &HashSet<(&RepositoryName, Id)>,
+    ) -> Result<()> {
+        let stale = plan.referrers.iter().filter(|entry| manifests.contains(&(&entry.name, entry.manifest)));
+        let paths: Vec<DriverPath> = stale.map(|entry| self.path(entry)).collect();
+        self.delete(&paths).await?;
+        self.report.referrers += paths.len() as u64;
+        Ok(())
+    }
+
+    fn path(&self, entry: &Referrer) -> DriverPath {
+        let (subject, manifest) = (self.ids.digest(entry.subject), self.ids.digest(entry.manifest));
+        Entry::Referrer(entry.name.clone(), subject, manifest).path()
+    }
+}

@@ -1,0 +1,178 @@
+//! Building the index of a repository that has none, and answering without one where nothing may be written.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::StorageDriver;
+
+use super::candidates::{Candidate, Source, hex_after};
+use super::index::Summary;
+use super::known::KnownManifest;
+use super::{CONCURRENT_READS, Referrers};
+use crate::layout;
+use crate::oci::{Algorithm, Digest, RepositoryName};
+use crate::{Error, Result};
+
+/// The builds of this process, one for each repository.
+///
+/// Each is carried on by one of the requests that wait for it, and by the next one when that is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Builds(Mutex<HashMap<RepositoryName, Arc<Build>>>);
+
+/// A lock that is held across awaits, by whoever builds.
+type Build = tokio::sync::Mutex<Progress>;
+
+/// How far a build has come.
+#[derive(Debug)]
+enum Progress {
+    /// The manifests up to this one are in the index.
+    UpTo(Option<Digest>),
+    Complete,
+}
+
+/// More builds than this are not remembered: those that are not under way begin anew.
+const MAX_BUILDS: usize = 64;
+
+/// How many manifests are gone through before other tasks of the thread have their turn.
+const STRETCH: usize = 64;
+
+impl Builds {
+    fn of(&self, name: &RepositoryName) -> Arc<Build> {
+        let mut builds = self.lock();
+        if let Some(build) = builds.get(name) {
+            return build.clone();
+        }
+        if builds.len() >= MAX_BUILDS {
+            builds.retain(|_, build| Arc::strong_count(build) > 1);
+        }
+        let build = Arc::new(Build::new(Progress::UpTo(None)));
+        if builds.len() < MAX_BUILDS {
+            builds.insert(name.clone(), build.clone());
+        }
+        build
+    }
+
+    fn forget(&self, name: &RepositoryName) {
+        self.lock().remove(name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RepositoryName, Arc<Build>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Referrers {
+    /// Of which algorithms an index has subjects that is built if need be; `None` when there is none and none can be built.
+    pub(super) async fn indexed_algorithms(&self, summary: Summary) -> Result<Option<Vec<Algorithm>>> {
+        if summary.is_complete {
+            return Ok(Some(summary.algorithms));
+        }
+        // A question about a repository that does not exist must leave nothing behind.
+        if !self.has_revisions().await? {
+            return Ok(Some(Vec::new()));
+        }
+        if self.repository.registry.limits().read_only {
+            return Ok(None);
+        }
+        match self.build().await {
+            Ok(true) => Ok(Some(self.summary().await?.algorithms)),
+            Ok(false) => Ok(None),
+            Err(error) => {
+                let name = &self.repository.name;
+                tracing::warn!(
+                    repository = %name,
+                    error = &error as &dyn std::error::Error,
+                    "the index of referrers of {name} was not built; each listing reads the manifests of the repository"
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    async fn has_revisions(&self) -> Result<bool> {
+        let directory = layout::revisions(&self.repository.name, Algorithm::Sha256);
+        Ok(self.driver().list(&directory, None).try_next().await?.is_some())
+    }
+
+    /// Tells whether there is an index now. Where not one manifest can be read, it is the store that is not whole, such as where a
+    /// disk is not mounted; then nothing is known of the referrers.
+    async fn build(&self) -> Result<bool> {
+        let builds = &self.repository.registry.inner.referrer_builds;
+        let build = builds.of(&self.repository.name);
+        let mut progress = build.lock().await;
+        let (after, mut is_readable) = match &*progress {
+            Progress::UpTo(after) => (after.clone(), after.is_some()),
+            Progress::Complete => return Ok(true),
+        };
+        let mut manifests = self.manifests(after.as_ref(), Use::Index);
+        while let Some((digest, known)) = manifests.try_next().await? {
+            is_readable |= known.is_some();
+            if is_readable {
+                *progress = Progress::UpTo(Some(digest));
+            }
+        }
+        if is_readable {
+            self.mark_complete().await?;
+            *progress = Progress::Complete;
+        }
+        builds.forget(&self.repository.name);
+        Ok(is_readable)
+    }
+
+    /// The referrers of a subject of these names, by reading every manifest of the repository.
+    pub(super) fn scanned(&self, names: Vec<Digest>, after: Option<&Digest>) -> Source {
+        let found = self.manifests(after, Use::Look).try_filter_map(move |(digest, known)| {
+            let subject = known.as_ref().and_then(KnownManifest::subject);
+            let is_attached = subject.is_some_and(|subject| names.contains(subject));
+            std::future::ready(Ok(is_attached.then_some(Candidate::Indexed(digest))))
+        });
+        found.boxed()
+    }
+
+    /// Every manifest of the repository after `after`, in the order of digests; with `None` where it cannot be read.
+    fn manifests(
+        &self,
+        after: Option<&Digest>,
+        purpose: Use,
+    ) -> BoxStream<'static, Result<(Digest, Option<KnownManifest>)>> {
+        let Some(after) = hex_after(after) else { return stream::empty().boxed() };
+        let directory = layout::revisions(&self.repository.name, Algorithm::Sha256);
+        let referrers = self.clone();
+        let revisions = self.driver().list(&directory, after.as_deref()).map_err(Error::from);
+        let read = revisions
+            .try_filter_map(|entry| {
+                let digest = format!("{}:{}", Algorithm::Sha256, entry.name()).parse::<Digest>();
+                std::future::ready(Ok(digest.ok()))
+            })
+            .map_ok(move |digest| {
+                let referrers = referrers.clone();
+                async move {
+                    let known = referrers.known(&digest).await?;
+                    let subject = known.as_ref().and_then(KnownManifest::subject);
+                    if let (Use::Index, Some(subject)) = (purpose, subject) {
+                        referrers.add_if_missing(subject, &digest).await?;
+                    }
+                    Ok((digest, known))
+                }
+            })
+            .try_buffered(CONCURRENT_READS);
+        // What is in memory is ready at once, and would not let anybody else have the thread.
+        read.enumerate()
+            .then(|(index, read)| async move {
+                if index % STRETCH == STRETCH - 1 {
+                    tokio::task::yield_now().await;
+                }
+                read
+            })
+            .boxed()
+    }
+}
+
+/// What manifests are read for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Use {
+    Index,
+    Look,
+}

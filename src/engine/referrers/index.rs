@@ -1,0 +1,97 @@
+//! The index: its entries and its marker.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{Deadline, DirEntry, PutMode, StorageDriver, StorageDriverExt};
+
+use super::Referrers;
+use crate::Result;
+use crate::layout::{self, Entry};
+use crate::oci::{Algorithm, Digest};
+
+/// What stands at the top of an index.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Summary {
+    /// Whether the marker is there.
+    pub(super) is_complete: bool,
+    /// Of which algorithms there are subjects.
+    pub(super) algorithms: Vec<Algorithm>,
+}
+
+impl Referrers {
+    /// Writes the entry of a manifest that is attached to `subject`. To be called before its revision link is written.
+    ///
+    /// An entry that is there is written anew: its date keeps the collector from it.
+    pub(crate) async fn add(&self, subject: &Digest, canonical: &Digest) -> Result<()> {
+        let content = Bytes::from(canonical.to_string());
+        Ok(self
+            .driver()
+            .put_content(&self.entry(subject, canonical).path(), content, PutMode::Overwrite)
+            .await?)
+    }
+
+    /// Writes the entry unless it is there.
+    pub(crate) async fn add_if_missing(&self, subject: &Digest, canonical: &Digest) -> Result<()> {
+        match self.driver().exists(&self.entry(subject, canonical).path()).await? {
+            true => Ok(()),
+            false => self.add(subject, canonical).await,
+        }
+    }
+
+    /// The subject of a manifest, so that [`remove`](Self::remove) can be called when it is gone.
+    pub(crate) async fn subject_of(&self, canonical: &Digest) -> Result<Option<Digest>> {
+        Ok(self.known(canonical).await?.and_then(|known| known.subject().cloned()))
+    }
+
+    /// Removes the entry of a manifest whose revision link was removed; writes it again if that is back.
+    ///
+    /// Whatever fails is logged: the manifest is deleted, and the entry means nothing without it.
+    pub(crate) async fn remove(&self, subject: &Digest, canonical: &Digest) {
+        let removed = self.delete_entry(subject, canonical).await;
+        let restored = match self.is_linked(canonical).await {
+            Ok(true) => self.add(subject, canonical).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed.and(restored) {
+            let name = &self.repository.name;
+            tracing::warn!(
+                repository = %name, %subject, digest = %canonical, error = &error as &dyn std::error::Error,
+                "the entry of {canonical} in the index of referrers of {name} could not be removed; a collection does it"
+            );
+        }
+    }
+
+    /// Removes an entry, with the directories that held nothing else.
+    async fn delete_entry(&self, subject: &Digest, canonical: &Digest) -> Result<()> {
+        let path = self.entry(subject, canonical).path();
+        let mut deleted = self.driver().delete_all(stream::iter([path]).boxed(), Deadline::NONE);
+        while let Some((_, result)) = deleted.next().await {
+            result?;
+        }
+        Ok(())
+    }
+
+    /// What is at the top of the index: one listing of a directory with a handful of names.
+    pub(super) async fn summary(&self) -> Result<Summary> {
+        let mut summary = Summary::default();
+        let mut entries = self.driver().list(&layout::referrers(&self.repository.name), None);
+        while let Some(entry) = entries.try_next().await? {
+            match entry {
+                DirEntry::File(name) => summary.is_complete |= name == layout::COMPLETE,
+                DirEntry::Directory(name) => summary.algorithms.extend(name.parse::<Algorithm>()),
+            }
+        }
+        Ok(summary)
+    }
+
+    /// Says that the index lacks nothing.
+    pub(crate) async fn mark_complete(&self) -> Result<()> {
+        let marker = Entry::ReferrersComplete(self.repository.name.clone());
+        Ok(self.driver().put_content(&marker.path(), Bytes::from_static(b"1"), PutMode::Overwrite).await?)
+    }
+
+    fn entry(&self, subject: &Digest, canonical: &Digest) -> Entry {
+        Entry::Referrer(self.repository.name.clone(), subject.clone(), canonical.clone())
+    }
+}

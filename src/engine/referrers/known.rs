@@ -1,0 +1,177 @@
+//! `KnownManifest`: what a listing needs of a manifest, kept in memory for as long as there is room.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use sampan_driver::StorageDriverExt;
+use serde::Deserialize;
+
+use super::Referrers;
+use crate::Result;
+use crate::cache::ByDigest;
+use crate::layout::Entry;
+use crate::manifest_store::ManifestStore;
+use crate::oci::{Descriptor, Digest, Manifest};
+
+/// A manifest that is attached to another, as a listing has it. Cloning is cheap.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Referrer {
+    /// Its digest.
+    pub digest: Digest,
+    json: Arc<str>,
+}
+
+/// The subject of a manifest, and how the manifest is listed.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownManifest {
+    subject: Option<Arc<Digest>>,
+    /// The descriptor as JSON; empty without a subject.
+    json: Arc<str>,
+}
+
+/// Known manifests by canonical digest. What a manifest says never changes, so an entry is right for ever.
+#[derive(Debug)]
+pub(crate) struct KnownManifests(ByDigest<KnownManifest>);
+
+/// What all of them may take.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A client chooses how long annotations are. What is longer is read again when it is asked for.
+const MAX_ENTRY_BYTES: usize = 16 << 10;
+
+impl Referrer {
+    pub(super) fn of(descriptor: &Descriptor) -> Self {
+        // Strings, numbers and maps of strings always serialize.
+        let json = serde_json::to_string(descriptor).unwrap_or_default();
+        Self { digest: descriptor.digest.clone(), json: json.into() }
+    }
+
+    /// Its descriptor as JSON.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// Its descriptor.
+    #[expect(clippy::expect_used, reason = "the text was made from a descriptor")]
+    pub fn descriptor(&self) -> Descriptor {
+        serde_json::from_str(&self.json).expect("invariant: a descriptor that was written can be read")
+    }
+
+    pub(super) fn has_type(&self, artifact_type: &str) -> bool {
+        has_type(&self.json, artifact_type)
+    }
+}
+
+impl Default for KnownManifests {
+    fn default() -> Self {
+        Self(ByDigest::new(MAX_BYTES))
+    }
+}
+
+impl KnownManifest {
+    fn of(canonical: &Digest, manifest: &Manifest, size_bytes: u64) -> Self {
+        let Some(subject) = &manifest.subject else {
+            return Self { subject: None, json: "".into() };
+        };
+        let Referrer { json, .. } = Referrer::of(&Descriptor {
+            media_type: manifest.kind.media_type().to_owned(),
+            digest: canonical.clone(),
+            size: size_bytes,
+            artifact_type: manifest.effective_artifact_type().map(str::to_owned),
+            annotations: manifest.annotations.clone(),
+            urls: Vec::new(),
+            platform: None,
+        });
+        Self { subject: Some(Arc::new(subject.digest.clone())), json }
+    }
+
+    pub(super) fn subject(&self) -> Option<&Digest> {
+        self.subject.as_deref()
+    }
+
+    pub(super) fn has_type(&self, artifact_type: &str) -> bool {
+        has_type(&self.json, artifact_type)
+    }
+
+    pub(super) fn into_referrer(self, digest: Digest) -> Referrer {
+        Referrer { digest, json: self.json }
+    }
+}
+
+impl AsRef<[u8]> for KnownManifest {
+    fn as_ref(&self) -> &[u8] {
+        self.json.as_bytes()
+    }
+}
+
+impl Referrers {
+    /// Remembers a manifest that was just read or stored.
+    pub(crate) fn remember(&self, canonical: &Digest, manifest: &Manifest, size_bytes: u64) -> KnownManifest {
+        let known = KnownManifest::of(canonical, manifest, size_bytes);
+        if known.json.len() <= MAX_ENTRY_BYTES {
+            self.cache().0.insert(canonical, known.clone());
+        }
+        known
+    }
+
+    /// What a manifest says of itself, if that is in memory.
+    pub(super) fn remembered(&self, digest: &Digest) -> Option<KnownManifest> {
+        self.cache().0.get(digest)
+    }
+
+    /// What a manifest says of itself; `None` when it is gone or cannot be read.
+    pub(super) async fn known(&self, digest: &Digest) -> Result<Option<KnownManifest>> {
+        if let Some(known) = self.remembered(digest) {
+            return Ok(Some(known));
+        }
+        let path = Entry::Blob(digest.clone()).path();
+        let Some(bytes) = self.driver().get_content_if_any(&path).await? else { return Ok(None) };
+        match ManifestStore::verify(&path, digest, &bytes) {
+            Ok(manifest) => Ok(Some(self.remember(digest, &manifest, bytes.len() as u64))),
+            Err(error) => {
+                tracing::warn!(repository = %self.repository.name, %digest, %error, "{digest} is left out of the referrers");
+                Ok(None)
+            }
+        }
+    }
+
+    fn cache(&self) -> &KnownManifests {
+        &self.repository.registry.inner.known_manifests
+    }
+}
+
+/// Whether a descriptor is of an artifact type. Nothing else of it is read.
+fn has_type(json: &str, artifact_type: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(borrow, rename = "artifactType")]
+        artifact_type: Option<Cow<'a, str>>,
+    }
+    let typed = serde_json::from_str(json);
+    typed.is_ok_and(|Typed { artifact_type: found }| found.as_deref() == Some(artifact_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn referrer(artifact_type: Option<&str>) -> Referrer {
+        let json = format!(r#"{{"mediaType":"a/b","digest":"{}","size":1}}"#, Digest::sha256_of(b""));
+        let descriptor: Descriptor = serde_json::from_str(&json).unwrap();
+        Referrer::of(&Descriptor { artifact_type: artifact_type.map(str::to_owned), ..descriptor })
+    }
+
+    #[test]
+    fn a_type_is_found_however_it_is_written() {
+        for kind in ["application/vnd.a+json", "\"\\\u{1}", "ä"] {
+            assert!(referrer(Some(kind)).has_type(kind), "{kind}");
+            assert!(!referrer(Some(kind)).has_type("x") && !referrer(None).has_type(kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_comes_back_as_it_was() {
+        let referrer = referrer(Some("a/b"));
+        assert_eq!(Referrer::of(&referrer.descriptor()), referrer);
+    }
+}
