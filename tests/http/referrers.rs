@@ -4,8 +4,8 @@ use sampan_engine::oci::Digest;
 use sampan_engine::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
 
-use crate::support::Server;
 use crate::support::image::{descriptor, manifest};
+use crate::support::{Answer, Server};
 
 /// Attaches an artifact to `subject`; gives its digest.
 async fn attach(server: &Server, subject: &[u8], artifact_type: &str, seed: &str) -> Digest {
@@ -28,6 +28,11 @@ fn path(subject: &[u8]) -> String {
 fn digests(index: &Value) -> Vec<String> {
     let manifests = index["manifests"].as_array().unwrap();
     manifests.iter().map(|descriptor| descriptor["digest"].as_str().unwrap().to_owned()).collect()
+}
+
+fn next_page(answer: &Answer) -> String {
+    let link = answer.header("link");
+    link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -93,10 +98,67 @@ async fn pages_follow_each_others_links_to_the_end() {
         if !answer.has_header("link") {
             break;
         }
-        let link = answer.header("link");
-        next = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned();
+        next = next_page(&answer);
     }
     assert_eq!((seen, pages), (expected, 3));
+}
+
+/// Clients must be able to read an answer, whatever is attached.
+#[tokio::test]
+async fn no_page_is_longer_than_clients_can_read() {
+    let server = Server::new();
+    let mut expected = Vec::new();
+    for seed in 0..70 {
+        let seed = format!("{seed:05}").repeat(12_000);
+        expected.push(attach(&server, b"subject", "application/vnd.a", &seed).await.to_string());
+    }
+    expected.sort_unstable();
+    let (mut next, mut seen, mut pages) = (path(b"subject"), Vec::new(), 0);
+    loop {
+        let answer = server.call("GET", &next).send().await.expect(200);
+        assert!(answer.body.len() <= 4 << 20, "a page has {} bytes", answer.body.len());
+        seen.extend(digests(&answer.json()));
+        pages += 1;
+        if !answer.has_header("link") {
+            break;
+        }
+        next = next_page(&answer);
+    }
+    assert_eq!((seen, pages), (expected, 2));
+}
+
+/// Every list of the subject would carry it.
+#[tokio::test]
+async fn annotations_that_lists_cannot_carry_are_refused() {
+    let server = Server::new();
+    server.push_blob("a/b", "{}").await;
+    server.push_blob("a/b", "layer").await;
+    let fixed = "application/vnd.a".len() + "a".len();
+    for (length, subject, is_taken) in [
+        ((64 << 10) - fixed, true, true),
+        ((64 << 10) - fixed + 1, true, false),
+        (1 << 20, true, false),
+        (1 << 20, false, true),
+    ] {
+        let mut artifact = manifest(b"{}", b"layer");
+        artifact["artifactType"] = "application/vnd.a".into();
+        artifact["annotations"] = json!({ "a": "x".repeat(length) });
+        if subject {
+            artifact["subject"] = descriptor(OCI_MANIFEST, b"subject");
+        }
+        let before = server.files().await;
+        let answer = server.put_manifest("a/b", "latest", &artifact).await;
+        if is_taken {
+            answer.expect(201);
+            continue;
+        }
+        let answer = answer.expect_error(400, "MANIFEST_INVALID");
+        let detail = answer.json()["errors"][0].to_string();
+        for word in ["subject", "annotations", "artifactType", "65536", &(length + fixed).to_string()] {
+            assert!(detail.contains(word), "{word} is not in {detail}");
+        }
+        assert_eq!(server.files().await, before);
+    }
 }
 
 #[tokio::test]

@@ -68,6 +68,14 @@ impl Default for KnownManifests {
     }
 }
 
+impl KnownManifests {
+    fn insert(&self, canonical: &Digest, known: &KnownManifest) {
+        if known.json.len() <= MAX_ENTRY_BYTES {
+            self.0.insert(canonical, known.clone());
+        }
+    }
+}
+
 impl KnownManifest {
     fn of(canonical: &Digest, manifest: &Manifest, size_bytes: u64) -> Self {
         let Some(subject) = &manifest.subject else {
@@ -108,9 +116,7 @@ impl Referrers {
     /// Remembers a manifest that was just read or stored.
     pub(crate) fn remember(&self, canonical: &Digest, manifest: &Manifest, size_bytes: u64) -> KnownManifest {
         let known = KnownManifest::of(canonical, manifest, size_bytes);
-        if known.json.len() <= MAX_ENTRY_BYTES {
-            self.cache().0.insert(canonical, known.clone());
-        }
+        self.cache().insert(canonical, &known);
         known
     }
 
@@ -167,6 +173,22 @@ mod tests {
             assert!(referrer(Some(kind)).has_type(kind), "{kind}");
             assert!(!referrer(Some(kind)).has_type("x") && !referrer(None).has_type(kind), "{kind}");
         }
+    }
+
+    /// The largest that are taken, and the largest that are kept.
+    #[test]
+    fn what_clients_push_is_kept_within_a_bound() {
+        let known = KnownManifests::default();
+        let digests: Vec<Digest> = (0..3000_u32).map(|n| Digest::sha256_of(&n.to_be_bytes())).collect();
+        for (number, digest) in digests.iter().enumerate() {
+            let length = if number % 2 == 0 { crate::MAX_LISTED_BYTES } else { MAX_ENTRY_BYTES };
+            known.insert(digest, &KnownManifest { subject: None, json: "x".repeat(length).into() });
+        }
+        let kept: Vec<_> = digests.iter().filter_map(|digest| known.0.get(digest)).collect();
+        let bytes: usize = kept.iter().map(|known| known.json.len()).sum();
+        assert!(bytes as u64 <= MAX_BYTES, "{bytes} bytes are kept");
+        assert!(bytes as u64 > MAX_BYTES / 2, "{bytes} bytes are kept of {MAX_BYTES}");
+        assert!(kept.iter().all(|known| known.json.len() <= MAX_ENTRY_BYTES));
     }
 
     #[test]
