@@ -21,6 +21,7 @@ mod peer_bucket;
 mod podman;
 mod proxy;
 mod redis;
+mod referrers_exchange;
 mod replica_faults;
 mod replicas;
 mod request_budget;
