@@ -31,8 +31,7 @@ fn distribution_leaves_an_index_alone_and_what_it_changes_is_healed() {
         artifact["subject"] = json!({ "mediaType": OCI_MANIFEST, "digest": subject.to_string(), "size": image.to_string().len() });
         artifact
     };
-    let [deleted, kept, tagged, untagged] =
-        ["a/deleted", "a/kept", "a/tagged", "a/untagged"].map(|kind| artifact(kind));
+    let [deleted, kept, tagged, untagged] = ["a/deleted", "a/kept", "a/tagged", "a/untagged"].map(&artifact);
     for early in [&deleted, &kept] {
         store.manifest(REPOSITORY, early);
     }

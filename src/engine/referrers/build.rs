@@ -10,7 +10,7 @@ use sampan_driver::StorageDriver;
 use super::candidates::{Candidate, Source, hex_after};
 use super::index::Summary;
 use super::known::KnownManifest;
-use super::{CONCURRENT_READS, Referrers};
+use super::{CONCURRENT_READS, Referrers, STRETCH};
 use crate::layout;
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::{Error, Result};
@@ -34,9 +34,6 @@ enum Progress {
 
 /// More builds than this are not remembered: those that are not under way begin anew.
 const MAX_BUILDS: usize = 64;
-
-/// How many manifests are gone through before other tasks of the thread have their turn.
-const STRETCH: usize = 64;
 
 impl Builds {
     fn of(&self, name: &RepositoryName) -> Arc<Build> {
@@ -158,7 +155,7 @@ impl Referrers {
                 }
             })
             .try_buffered(CONCURRENT_READS);
-        // What is in memory is ready at once, and would not let anybody else have the thread.
+        // Most of them are no answer to anybody: what is in memory is gone through without a rest.
         read.enumerate()
             .then(|(index, read)| async move {
                 if index % STRETCH == STRETCH - 1 {

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use sampan_driver::StorageDriver;
 
 use super::known::Referrer;
-use super::{Referrers, ReferrersQuery};
+use super::{Referrers, ReferrersQuery, Steps};
 use crate::layout;
 use crate::oci::{Algorithm, Digest, Manifest, Tag};
 use crate::{Error, Result};
@@ -43,7 +43,9 @@ impl Candidates {
     /// The next `len` of them; fewer at the end.
     pub(super) async fn next_chunk(&mut self, len: usize) -> Result<Vec<Candidate>> {
         let mut chunk = Vec::new();
+        let mut steps = Steps::default();
         while chunk.len() < len {
+            steps.step().await;
             let Some(next) = self.next().await? else { break };
             chunk.push(next);
         }

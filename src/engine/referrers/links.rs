@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::StorageDriver;
 
-use super::{CONCURRENT_READS, Referrers};
+use super::{CONCURRENT_READS, Referrers, Steps};
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest};
 use crate::{Error, Result, link};
@@ -31,7 +31,9 @@ impl Referrers {
         let mut answers = stream::iter(left)
             .map(|digest| async move { Ok::<_, Error>((self.is_linked(&digest).await?, digest)) })
             .buffer_unordered(CONCURRENT_READS);
+        let mut steps = Steps::default();
         while let Some((is_linked, digest)) = answers.try_next().await? {
+            steps.step().await;
             if is_linked {
                 linked.insert(digest);
             }

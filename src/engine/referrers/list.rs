@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::candidates::{Candidate, Candidates};
 use super::known::Referrer;
-use super::{CONCURRENT_READS, Referrers};
+use super::{CONCURRENT_READS, Referrers, Steps};
 use crate::oci::{Algorithm, Digest};
 use crate::{Error, Result};
 
@@ -76,7 +76,7 @@ impl Referrers {
 
         let mut candidates = Candidates::of(sources);
         let mut chunk_len = query.limit.saturating_add(CONCURRENT_READS).min(CHUNK);
-        let mut bytes = 0;
+        let (mut bytes, mut steps) = (0, Steps::default());
         loop {
             let mut chunk = candidates.next_chunk(chunk_len).await?;
             if chunk.is_empty() {
@@ -90,6 +90,7 @@ impl Referrers {
                 .map(|candidate| self.describe(candidate, &names))
                 .buffered(CONCURRENT_READS);
             while let Some(referrer) = described.try_next().await? {
+                steps.step().await;
                 let wanted = |referrer: &Referrer| {
                     query.artifact_type.as_deref().is_none_or(|wanted| referrer.has_type(wanted))
                 };

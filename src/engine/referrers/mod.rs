@@ -48,6 +48,22 @@ pub const MAX_LISTED_BYTES: usize = 64 << 10;
 /// How many manifests or links are read at a time.
 const CONCURRENT_READS: usize = 16;
 
+/// How many steps that were ready at once are taken before other tasks of the thread have their turn.
+const STRETCH: usize = 64;
+
+/// Counts such steps.
+#[derive(Debug, Default)]
+struct Steps(usize);
+
+impl Steps {
+    async fn step(&mut self) {
+        self.0 += 1;
+        if self.0.is_multiple_of(STRETCH) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// The manifests of one repository, seen from their subjects.
 #[derive(Clone, Debug)]
 pub struct Referrers {
