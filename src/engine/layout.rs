@@ -284,6 +284,11 @@ pub fn removals(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_sampan/removals"))
 }
 
+/// Everything of a repository that Distribution does not look at.
+pub fn own(name: &RepositoryName) -> DriverPath {
+    path(format!("{REPOSITORIES}/{name}/_sampan"))
+}
+
 /// The index of a repository's referrers.
 pub fn referrers(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_sampan/referrers"))

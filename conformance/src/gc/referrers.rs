@@ -125,8 +125,8 @@ async fn an_index_goes_with_its_repository(ctx: Context) -> Result<(), Failed> {
     ctx.driver().delete_tree(&layout::manifests(&name("b"))).await?;
     let confirmed = Options { confirmed: true, ..options(false) };
     collect_later(ctx.driver(), &confirmed).await?;
-    let left = ctx.names("/docker/registry/v2/repositories", None).await?;
-    equal(left, vec!["a/".to_owned()], "the repositories that are left")
+    let left = ctx.names("/docker/registry/v2/repositories/b", None).await?;
+    equal(left, Vec::<String>::new(), "what is left of the repository that Distribution emptied")
 }
 
 /// Attaches an artifact that differs from those of other numbers.

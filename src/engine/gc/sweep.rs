@@ -176,7 +176,8 @@ impl Collection<'_> {
             }
             self.delete(&[marker]).await?;
             // Not the uploads: one may begin at this moment, and nobody who begins one looks.
-            for room in rooms {
+            let [manifests, layers, _] = rooms;
+            for room in [manifests, layers, layout::own(name)] {
                 self.remove_directories(room).await?;
             }
             self.report.empty_repositories += 1;
