@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Referrers;
 use crate::Result;
-use crate::cache::ByDigest;
+use crate::cache::{ByDigest, Content};
 use crate::layout::Entry;
 use crate::manifest_store::ManifestStore;
 use crate::oci::{Descriptor, Digest, Manifest};
@@ -71,7 +71,7 @@ impl Default for KnownManifests {
 impl KnownManifests {
     fn insert(&self, canonical: &Digest, known: &KnownManifest) {
         if known.json.len() <= MAX_ENTRY_BYTES {
-            self.0.insert(canonical, known.clone());
+            self.0.insert(canonical, known);
         }
     }
 }
@@ -106,9 +106,13 @@ impl KnownManifest {
     }
 }
 
-impl AsRef<[u8]> for KnownManifest {
-    fn as_ref(&self) -> &[u8] {
-        self.json.as_bytes()
+impl Content for KnownManifest {
+    fn size_bytes(&self) -> usize {
+        self.json.len() + self.subject.as_ref().map_or(0, |subject| subject.hex().len())
+    }
+
+    fn copied(&self) -> Self {
+        self.clone()
     }
 }
 
