@@ -11,7 +11,9 @@ use sampan_driver_filesystem::FilesystemConfig;
 use sampan_driver_inmemory::InMemoryConfig;
 use sampan_driver_object_store::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
 
-use crate::config::{Finding, Node, Origin, Selected, hint};
+use crate::config::{
+    Config, ConfigError, Environment, Finding, Loaded, Node, Origin, Selected, Source, hint,
+};
 
 /// The storage drivers that a binary knows.
 ///
@@ -56,13 +58,31 @@ impl Drivers {
         self.recipes.keys().chain(self.aliases.keys()).copied()
     }
 
-    /// Checks that a section can be understood, without opening anything.
+    /// Loads a configuration whose storage section is for one of these drivers.
     ///
     /// # Errors
     ///
-    /// When no driver has the section's name, or its parameters are not the driver's.
-    pub fn check(&self, selected: &Selected) -> Result<(), DriverSetupError> {
-        self.prepare(selected).map(drop)
+    /// As [`Config::load`]; and when no driver has the section's name, or its parameters are not the driver's.
+    pub fn load(&self, source: Source, environment: &Environment) -> Result<Loaded, ConfigError> {
+        Config::load_with(source, environment, &|selected| self.mistakes(selected))
+    }
+
+    /// Everything in a section that cannot be understood, without opening anything.
+    pub fn mistakes(&self, selected: &Selected) -> Vec<Finding> {
+        let mut selected = selected.clone();
+        let mut found = Vec::new();
+        loop {
+            let finding = match self.prepare(&selected) {
+                Ok(_) | Err(DriverSetupError::Build { .. }) => return found,
+                Err(DriverSetupError::Unknown(finding) | DriverSetupError::Parameters(finding)) => finding,
+            };
+            // Without what is wrong with one parameter, it may speak of the next.
+            let is_about_one = selected.remove_parameter(&finding.path);
+            found.push(finding);
+            if !is_about_one {
+                return found;
+            }
+        }
     }
 
     /// Opens the store that a section describes.

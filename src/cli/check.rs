@@ -6,14 +6,14 @@ use super::Outcome;
 use super::args::ConfigCommand;
 use super::terminal::{say, warn};
 use crate::app;
-use crate::config::{Config, Environment, Finding, Loaded, Source, show};
+use crate::config::{ConfigError, Environment, Finding, Loaded, Source, show};
 use crate::drivers::Drivers;
 
 pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
     match command {
         ConfigCommand::Check { config } => check(drivers, config),
         ConfigCommand::Show { config } => {
-            let loaded = load(config)?;
+            let loaded = load(drivers, config)?;
             print_warnings(&loaded.warnings);
             say(show(&loaded).trim_end());
             Ok(())
@@ -22,20 +22,24 @@ pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
 }
 
 fn check(drivers: &Drivers, config: Option<PathBuf>) -> Outcome {
-    let loaded = load(config)?;
+    let loaded = load(drivers, config)?;
     print_warnings(&loaded.warnings);
-    drivers.check(&loaded.config.storage.driver)?;
     print_warnings(&app::check(&loaded)?);
     say(format!("{} would be served", loaded.source));
     Ok(())
 }
 
-fn load(config: Option<PathBuf>) -> Result<Loaded, crate::config::ConfigError> {
+/// Loads a configuration, or prints what is odd about one that cannot be loaded: it may be the cause.
+pub(super) fn load(drivers: &Drivers, config: Option<PathBuf>) -> Result<Loaded, ConfigError> {
     let environment = Environment::of_process();
-    Config::load(Source::find(config, &environment), &environment)
+    let loaded = drivers.load(Source::find(config, &environment), &environment);
+    if let Err(error) = &loaded {
+        print_warnings(error.warnings());
+    }
+    loaded
 }
 
-fn print_warnings(warnings: &[Finding]) {
+pub(super) fn print_warnings(warnings: &[Finding]) {
     for warning in warnings {
         warn(format!("warning: {warning}"));
     }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use sampan_engine::gc::{self, Event, Observer, Options, Report, TooMuch};
 
 use super::args::{CollectOptions, ReportFormat};
+use super::check;
 use super::terminal::{say, warn};
 use crate::app::{self, AppError};
-use crate::config::{Config, Environment, GoDuration, Source};
+use crate::config::{Config, GoDuration};
 use crate::drivers::Drivers;
 
 /// The exit code of a collection that could not read everything, and kept what it could not judge.
@@ -20,8 +21,7 @@ pub(super) fn run(
     drivers: &Drivers,
     command: CollectOptions,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let environment = Environment::of_process();
-    let config = Config::load(Source::find(command.config, &environment), &environment)?.config;
+    let config = check::load(drivers, command.config)?.config;
     let grace = match command.grace {
         Some(grace) => grace.0,
         None => default_grace(&config),

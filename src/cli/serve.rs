@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Outcome;
+use super::{Outcome, check};
 use crate::app;
-use crate::config::{Config, Environment, Source};
+use crate::config::Environment;
 use crate::drivers::Drivers;
 
 pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>) -> Outcome {
+    let loaded = check::load(drivers, config)?;
     let environment = Environment::of_process();
-    let loaded = Config::load(Source::find(config, &environment), &environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(app::serve(loaded, environment, drivers));
     runtime.shutdown_timeout(LAST_THREADS);

@@ -160,6 +160,12 @@ impl Completed {
             && text != "0"
             && text.bytes().all(|b| b.is_ascii_digit())
         {
+            // A key that Distribution has too means there what it means here. Ours need not repeat the trap.
+            if path.starts_with("gc.") {
+                let message = format!("{text} has no unit; write `{text}h` for hours, `{text}m` for minutes");
+                self.mistakes.push(Finding::new(&node.origin, path, message));
+                return;
+            }
             let message = format!("{text} without a unit is {text} nanoseconds; for seconds write `{text}s`");
             self.warn(&node.origin, path, &message);
         }

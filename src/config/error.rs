@@ -31,15 +31,28 @@ pub enum ConfigError {
         chosen_by: &'static str,
     },
     /// The file or the environment says something wrong; every finding is listed.
-    #[error("{}", Listing(.0))]
-    Invalid(Vec<Finding>),
+    #[error("{}", Listing(mistakes))]
+    Invalid {
+        /// What is wrong.
+        mistakes: Vec<Finding>,
+        /// What is odd beside, for the log: a variable that has no effect may be the cause of a mistake.
+        warnings: Vec<Finding>,
+    },
 }
 
 impl ConfigError {
     /// What is wrong, place by place; empty when the file could not even be read.
     pub fn findings(&self) -> &[Finding] {
         match self {
-            Self::Invalid(findings) => findings,
+            Self::Invalid { mistakes, .. } => mistakes,
+            Self::Unreadable { .. } | Self::Directory { .. } => &[],
+        }
+    }
+
+    /// What is odd beside, place by place.
+    pub fn warnings(&self) -> &[Finding] {
+        match self {
+            Self::Invalid { warnings, .. } => warnings,
             Self::Unreadable { .. } | Self::Directory { .. } => &[],
         }
     }

@@ -1,5 +1,6 @@
 //! The four stages, one after the other: text and environment → merged tree → [`Config`] → checked.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -8,8 +9,8 @@ use super::complete::complete;
 use super::parse::parse;
 use super::weaker::weaker;
 use super::{
-    Config, ConfigError, Environment, Finding, Node, Origin, Source, StorageConfig, check, choose, schema,
-    shape, unserved,
+    AuthConfig, Config, ConfigError, Environment, Finding, Node, Origin, Selected, Source, StorageConfig,
+    check, choose, schema, shape, slips, unserved,
 };
 
 /// A configuration that can be used, and how it came about.
@@ -33,40 +34,79 @@ impl Config {
     /// When the file cannot be read, or when it or a variable says something that is wrong, contradictory or not served by
     /// this version; each finding names the key and its file and line or variable.
     pub fn load(source: Source, environment: &Environment) -> Result<Loaded, ConfigError> {
-        let (mut tree, mut warnings) = text_to_tree(&source)?;
+        Self::load_with(source, environment, &|_| Vec::new())
+    }
+
+    /// Like [`load`](Self::load); `driver` finds the mistakes in the parameters of the driver, which only it knows.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with(
+        source: Source,
+        environment: &Environment,
+        driver: &dyn Fn(&Selected) -> Vec<Finding>,
+    ) -> Result<Loaded, ConfigError> {
+        let Text { root: mut tree, mut warnings, mut mistakes } = text_to_tree(&source)?;
         let file = tree.clone();
         let overlay = environment.apply(&mut tree, &schema::ROOT);
         warnings.extend(overlay.warnings);
         let weaker = weaker(&file, &tree);
         warnings.extend(weaker.warnings);
-        let mut mistakes = overlay.mistakes;
+        mistakes.extend(overlay.mistakes);
         mistakes.extend(weaker.mistakes);
         let completed = complete(&mut tree, &schema::ROOT);
         warnings.extend(completed.warnings);
         mistakes.extend(completed.mistakes);
 
+        mistakes.extend(slips::quotes(&tree));
         mistakes.extend(shape::mistakes(&tree, &schema::ROOT));
         mistakes.extend(unserved::unserved(&tree));
-        match tree_to_config(&tree) {
-            Ok(config) => {
-                let (contradictions, oddities) = check::check(&config, &tree);
-                mistakes.extend(contradictions);
-                warnings.extend(oddities);
-                if mistakes.is_empty() {
-                    return Ok(Loaded { config, warnings, tree, source });
-                }
-            }
-            // What is missing or double is told beside the rest; what does not fit its type was told already.
-            Err(findings) => {
-                for finding in findings {
-                    if !mistakes.iter().any(|known| known.path == finding.path) {
-                        mistakes.push(finding);
-                    }
-                }
-            }
+        let known: Vec<String> = mistakes.iter().map(|mistake| mistake.path.clone()).collect();
+        let sound = without(&tree, &known);
+        let Read { config, selected, findings } = tree_to_config(&sound);
+        let (contradictions, oddities) = check::check(&config, &sound);
+        let mut hidden = known;
+        hidden.extend(findings.iter().map(|finding| finding.path.clone()));
+        mistakes.extend(findings.into_iter().filter(|found| !is_below(&hidden, found)));
+        // What follows from a mistake that is told already is none of its own.
+        mistakes.extend(contradictions.into_iter().filter(|found| !is_beside(&hidden, found)));
+        mistakes.extend(selected.iter().flat_map(driver));
+        warnings.extend(oddities.into_iter().filter(|found| !is_beside(&hidden, found)));
+        match mistakes.is_empty() {
+            true => Ok(Loaded { config, warnings, tree, source }),
+            false => Err(ConfigError::Invalid { mistakes, warnings }),
         }
-        Err(ConfigError::Invalid(mistakes))
     }
+}
+
+/// The tree without what is at these paths, made whole again, so that the rest of it can be judged.
+fn without(tree: &Node, paths: &[String]) -> Node {
+    let mut sound = tree.clone();
+    if !paths.is_empty() {
+        paths.iter().for_each(|path| sound.remove_at(path));
+        complete(&mut sound, &schema::ROOT);
+    }
+    sound
+}
+
+/// Whether a section lacks something that a mistake in it may have been meant for.
+fn is_below(mistakes: &[String], found: &Finding) -> bool {
+    mistakes
+        .iter()
+        .any(|path| path.strip_prefix(&*found.path).is_some_and(|rest| rest.starts_with(['.', '['])))
+}
+
+/// Whether a finding is about something in a section with a mistake.
+fn is_beside(mistakes: &[String], found: &Finding) -> bool {
+    let section = found.path.rsplit_once('.').map_or("", |(section, _)| section);
+    mistakes.iter().any(|path| {
+        let same = path.rsplit_once('.').map_or("", |(section, _)| section) == section && !section.is_empty();
+        let around = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        same || around(path, &found.path) || around(&found.path, path)
+    })
 }
 
 /// The built-in default, as a start without file and environment gives it.
@@ -78,70 +118,86 @@ impl Default for Config {
     }
 }
 
-fn text_to_tree(source: &Source) -> Result<(Node, Vec<Finding>), ConfigError> {
+/// What the text of a file comes to.
+struct Text {
+    root: Node,
+    warnings: Vec<Finding>,
+    mistakes: Vec<Finding>,
+}
+
+fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
     let (name, text) = source.read()?;
     let file: Arc<str> = name.into();
     let built_in = *source == Source::BuiltIn;
     let origin = |line, column| {
         if built_in { Origin::Default } else { Origin::File { file: file.clone(), line, column } }
     };
-    let parsed = parse(&text, &origin).map_err(ConfigError::Invalid)?;
+    let invalid = |mistakes| ConfigError::Invalid { mistakes, warnings: Vec::new() };
+    let slips = slips::slips(&text, &origin);
+    let mistakes = slips.mistakes;
+    let parsed = match parse(&slips.mended, &origin) {
+        Ok(parsed) => parsed,
+        // What is left behind the slips may be due to how they were mended.
+        Err(_) if !mistakes.is_empty() => return Err(invalid(mistakes)),
+        Err(findings) => return Err(invalid(findings)),
+    };
+    if let Some(text) = parsed.root.as_text() {
+        let shown: String = text.chars().take(40).collect();
+        let message = format!(
+            "the file is a single text (`{shown}{}`) and not a list of `key: value` lines: were its line breaks lost when it \
+             was pasted?",
+            if shown.len() < text.len() { "…" } else { "" }
+        );
+        return Err(invalid(vec![Finding::new(&parsed.root.origin, "", message)]));
+    }
     let mut warnings = Vec::new();
     if let Some(rest) = &parsed.rest {
         warnings.push(Finding::new(rest, "", "a second document begins here; only the first is read"));
     }
-    Ok((parsed.root, warnings))
+    Ok(Text { root: parsed.root, warnings, mistakes })
 }
 
-fn tree_to_config(tree: &Node) -> Result<Config, Vec<Finding>> {
-    let mut reader = Reader { tree, findings: Vec::new() };
+/// What a tree comes to; where a section cannot be read, its default stands in for it.
+struct Read {
+    config: Config,
+    selected: Option<Selected>,
+    findings: Vec<Finding>,
+}
+
+fn tree_to_config(tree: &Node) -> Read {
+    let mut reader = Reader { tree, findings: Vec::new(), selected: None };
     let config = reader.config();
-    match config {
-        Some(config) if reader.findings.is_empty() => Ok(config),
-        _ => Err(reader.findings),
-    }
+    Read { config, selected: reader.selected, findings: reader.findings }
 }
 
 /// Reads section after section, so that each can have its own mistake.
 struct Reader<'a> {
     tree: &'a Node,
     findings: Vec<Finding>,
+    selected: Option<Selected>,
 }
 
 impl Reader<'_> {
-    fn config(&mut self) -> Option<Config> {
-        let version = self.section("version");
-        let log = self.section("log");
-        let storage = self.storage();
-        let gc = self.section("gc");
+    fn config(&mut self) -> Config {
+        let default = LazyCell::new(Config::default);
         let auth = choose::auth(&self.value("auth")).map_err(|finding| self.findings.push(finding)).ok();
-        let http = self.section("http");
-        let notifications = self.section("notifications");
-        let redis = self.section("redis");
-        let health = self.section("health");
-        let middleware = self.section("middleware");
-        let proxy = self.section("proxy");
-        let catalog = self.section("catalog");
-        let tags = self.section("tags");
-        let validation = self.section("validation");
-        let policy = self.section("policy");
-        Some(Config {
-            version: version?,
-            log: log?,
-            storage: storage?,
-            gc: gc?,
-            auth: auth?,
-            http: http?,
-            notifications: notifications?,
-            redis: redis?,
-            health: health?,
-            middleware: middleware?,
-            proxy: proxy?,
-            catalog: catalog?,
-            tags: tags?,
-            validation: validation?,
-            policy: policy?,
-        })
+        Config {
+            version: self.section("version").unwrap_or_else(|| default.version.clone()),
+            log: self.section("log").unwrap_or_else(|| default.log.clone()),
+            storage: self.storage().unwrap_or_else(|| default.storage.clone()),
+            gc: self.section("gc").unwrap_or_else(|| default.gc.clone()),
+            auth: auth.unwrap_or(AuthConfig::None),
+            http: self.section("http").unwrap_or_else(|| default.http.clone()),
+            notifications: self.section("notifications").unwrap_or_default(),
+            redis: self.section("redis").unwrap_or_default(),
+            health: self.section("health").unwrap_or_default(),
+            middleware: self.section("middleware").unwrap_or_default(),
+            proxy: self.section("proxy").unwrap_or_default(),
+            catalog: self.section("catalog").unwrap_or_else(|| default.catalog.clone()),
+            tags: self.section("tags").unwrap_or_else(|| default.tags.clone()),
+            validation: self.section("validation").unwrap_or_else(|| default.validation.clone()),
+            policy: self.section("policy").unwrap_or_else(|| default.policy.clone()),
+        }
     }
 
     fn section<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
@@ -156,6 +212,7 @@ impl Reader<'_> {
         }
         match choose::driver(&storage, &schema::STORAGE) {
             Ok((driver, helpers)) => {
+                self.selected = Some(driver.clone());
                 let storage: StorageConfig = self.read(&helpers, "storage")?;
                 Some(StorageConfig { driver, ..storage })
             }

@@ -33,6 +33,7 @@ mod secret;
 mod secrets;
 mod shape;
 mod show;
+mod slips;
 mod source;
 mod spelling;
 mod storage;

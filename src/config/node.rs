@@ -128,6 +128,27 @@ impl Node {
         Some(entries.remove(index))
     }
 
+    /// Takes what is at a dotted path, as [`at`](Self::at) has it, out of the tree. An item of a list takes the list along: the
+    /// others would move.
+    pub(crate) fn remove_at(&mut self, path: &str) {
+        let (key, rest) = match path.split_once('.') {
+            Some((key, rest)) => (key, Some(rest)),
+            None => (path, None),
+        };
+        if key.contains('[') {
+            let list = key.split('[').next().unwrap_or_default();
+            self.remove(list);
+            return;
+        }
+        let Content::Map(entries) = &mut self.content else { return };
+        // A key may hold a dot itself.
+        if entries.iter().any(|entry| entry.key == path) || rest.is_none() {
+            self.remove(path);
+        } else if let (Some(entry), Some(rest)) = (entries.iter_mut().find(|entry| entry.key == key), rest) {
+            entry.value.remove_at(rest);
+        }
+    }
+
     /// What this is, in a message.
     pub(crate) fn kind_name(&self) -> &'static str {
         match &self.content {

@@ -193,6 +193,9 @@ impl<'a> Builder<'a> {
 fn remedy(problem: &str) -> &'static str {
     match problem {
         problem if problem.contains("tabs") => "; indent by spaces",
+        problem if problem.contains("mapping values are not allowed") => {
+            "; were line breaks lost when it was pasted? Each `key:` begins a line"
+        }
         problem if problem.contains("did not find expected") => {
             "; is this line indented as far as the others of its section?"
         }

@@ -1,17 +1,67 @@
 //! Tree against table: every unknown key and every unreadable value of a file, all at once.
 
 use super::node::Content;
+use super::scalar::Plain;
 use super::schema::{Choice, Key, Kind};
 use super::{Finding, Node, finding, spelling};
 
 /// Everything in the tree that has no place in the table, or the wrong type.
 pub(crate) fn mistakes(root: &Node, kind: &Kind) -> Vec<Finding> {
     let mut findings = Vec::new();
-    inspect(root, kind, "", &mut findings);
+    inspect(root, kind, &Place { path: "", keys: Keys::None, outer: None }, &mut findings);
     findings
 }
 
-fn inspect(node: &Node, kind: &Kind, path: &str, findings: &mut Vec<Finding>) {
+/// A section on the way to a value, for keys that stand in one and belong to another.
+struct Place<'a> {
+    path: &'a str,
+    keys: Keys,
+    outer: Option<&'a Self>,
+}
+
+#[derive(Clone, Copy)]
+enum Keys {
+    None,
+    Of(&'static [Key]),
+    Choice(&'static Choice),
+}
+
+impl Keys {
+    fn have(self, name: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Of(keys) => keys.iter().any(|key| key.yaml == name && !name.is_empty()),
+            Self::Choice(choice) => choice.helpers.iter().any(|key| key.yaml == name),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Says which of the sections around this one has a key of this name, if one has.
+    fn owner(&self, key: &str) -> Option<String> {
+        let mut next = self.outer;
+        while let Some(place) = next {
+            if place.keys.have(key) {
+                return Some(match place.path {
+                    "" => format!("`{key}` is a section of its own at the top of the file: do not indent it"),
+                    path => format!("`{key}` belongs to `{path}`: indent it as far as the other keys there"),
+                });
+            }
+            next = place.outer;
+        }
+        None
+    }
+
+    fn unknown<'k>(&self, key: &str, known: impl Iterator<Item = &'k str>) -> String {
+        match self.owner(key) {
+            Some(owner) => format!("is in the wrong section; {owner}"),
+            None => format!("unknown key{}", spelling::hint(key, known)),
+        }
+    }
+}
+
+fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, findings: &mut Vec<Finding>) {
+    let path = place.path;
     match kind {
         Kind::Leaf(reads) => {
             if let Err(error) = reads(node) {
@@ -23,14 +73,19 @@ fn inspect(node: &Node, kind: &Kind, path: &str, findings: &mut Vec<Finding>) {
                 findings.push(error.into_finding(path));
             }
         }
-        Kind::Section(keys) | Kind::Optional(keys) => section(node, keys, path, findings),
-        Kind::Choice(choice) => choices(node, choice, path, findings),
+        Kind::Section(keys) | Kind::Optional(keys) => {
+            section(node, keys, &Place { keys: Keys::Of(keys), ..*place }, findings);
+        }
+        Kind::Choice(choice) => {
+            choices(node, choice, &Place { keys: Keys::Choice(choice), ..*place }, findings);
+        }
         Kind::List(item) => {
             if !matches!(node.content, Content::List(_)) {
                 findings.push(expected("a list", node, path));
             }
             for (index, node) in node.items().iter().enumerate() {
-                inspect(node, item, &format!("{path}[{index}]"), findings);
+                let path = format!("{path}[{index}]");
+                inspect(node, item, &Place { path: &path, keys: Keys::None, outer: Some(place) }, findings);
             }
         }
         Kind::Map(value) => {
@@ -38,61 +93,82 @@ fn inspect(node: &Node, kind: &Kind, path: &str, findings: &mut Vec<Finding>) {
                 findings.push(expected("a map", node, path));
             }
             for entry in node.entries().iter().filter(|entry| !entry.value.is_null()) {
-                inspect(&entry.value, value, &finding::child(path, &entry.key), findings);
+                let path = finding::child(path, &entry.key);
+                let place = Place { path: &path, keys: Keys::None, outer: Some(place) };
+                inspect(&entry.value, value, &place, findings);
             }
         }
-        Kind::Parameters(_) => {
-            if !matches!(node.content, Content::Map(_)) {
-                findings.push(expected("a map of the driver's parameters", node, path));
-            }
-        }
+        Kind::Parameters(known) => parameters(node, known, place, findings),
         Kind::Any => {}
     }
 }
 
-fn section(node: &Node, keys: &[Key], path: &str, findings: &mut Vec<Finding>) {
+/// Only the driver judges its parameters; what is none of them and belongs elsewhere is found here.
+fn parameters(node: &Node, known: &[Key], place: &Place<'_>, findings: &mut Vec<Finding>) {
     if !matches!(node.content, Content::Map(_)) {
-        findings.push(expected("a section of keys", node, path));
+        findings.push(expected("a map of the driver's parameters", node, place.path));
+    }
+    for entry in node.entries().iter().filter(|entry| matches!(entry.value.content, Content::Map(_))) {
+        let is_known = known.iter().any(|key| key.yaml == entry.key);
+        if let Some(owner) = place.owner(&entry.key).filter(|_| !is_known && !known.is_empty()) {
+            let path = finding::child(place.path, &entry.key);
+            findings.push(Finding::new(&entry.key_origin, path, format!("is in the wrong section; {owner}")));
+        }
+    }
+}
+
+fn section(node: &Node, keys: &'static [Key], place: &Place<'_>, findings: &mut Vec<Finding>) {
+    if !matches!(node.content, Content::Map(_)) {
+        let mut finding = expected("a section of keys", node, place.path);
+        if let (Some(key), Content::Scalar(scalar)) = (switch(keys), &node.content)
+            && let Plain::Bool(flag) = scalar.meaning()
+        {
+            let name = place.path.rsplit('.').next().unwrap_or_default();
+            finding.message.push_str(&format!("; write `{name}: {{ {key}: {flag} }}`"));
+        }
+        findings.push(finding);
     }
     for entry in node.entries() {
-        let path = finding::child(path, &entry.key);
+        let path = finding::child(place.path, &entry.key);
         match keys.iter().find(|key| key.yaml == entry.key && !key.yaml.is_empty()) {
-            Some(key) => inspect(&entry.value, &key.kind, &path, findings),
+            Some(key) => {
+                let place = Place { path: &path, keys: Keys::None, outer: Some(place) };
+                inspect(&entry.value, &key.kind, &place, findings);
+            }
             None => {
                 let known = keys.iter().map(|key| key.yaml).filter(|name| !name.is_empty());
-                let message = format!("unknown key{}", spelling::hint(&entry.key, known));
-                findings.push(Finding::new(&entry.key_origin, path, message));
+                findings.push(Finding::new(&entry.key_origin, path, place.unknown(&entry.key, known)));
             }
         }
     }
 }
 
-fn choices(node: &Node, choice: &Choice, path: &str, findings: &mut Vec<Finding>) {
+/// The key that switches a section on or off.
+fn switch(keys: &[Key]) -> Option<&'static str> {
+    keys.iter().map(|key| key.yaml).find(|name| matches!(*name, "enabled" | "disable" | "disabled"))
+}
+
+fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, findings: &mut Vec<Finding>) {
     if !matches!(node.content, Content::Map(_)) {
-        findings.push(expected("a section of keys", node, path));
+        findings.push(expected("a section of keys", node, place.path));
     }
     for entry in node.entries() {
-        let path = finding::child(path, &entry.key);
+        let path = finding::child(place.path, &entry.key);
+        let below = Place { path: &path, keys: Keys::None, outer: Some(place) };
+        let mut tell = |message| findings.push(Finding::new(&entry.key_origin, path.clone(), message));
         match choice.keys().find(|key| key.yaml == entry.key) {
-            Some(key) => inspect(&entry.value, &key.kind, &path, findings),
-            None if choice.open && entry.value.as_text().is_some() => {
-                let message = match owner(&entry.key, choice) {
-                    Some(driver) => format!(
-                        "is a parameter of the driver `{driver}`; indent it further than `{driver}:` above it"
-                    ),
-                    None => format!(
-                        "unknown key{}",
-                        spelling::hint(&entry.key, choice.helpers.iter().map(|key| key.yaml))
-                    ),
-                };
-                findings.push(Finding::new(&entry.key_origin, path, message));
+            Some(key) => inspect(&entry.value, &key.kind, &below, findings),
+            None if choice.open && place.owner(&entry.key).is_some() => {
+                tell(place.unknown(&entry.key, std::iter::empty()));
             }
-            None if choice.open => inspect(&entry.value, &Kind::Parameters(&[]), &path, findings),
-            None => {
-                let message =
-                    format!("unknown key{}", spelling::hint(&entry.key, choice.keys().map(|key| key.yaml)));
-                findings.push(Finding::new(&entry.key_origin, path, message));
-            }
+            None if choice.open && entry.value.as_text().is_some() => tell(match owner(&entry.key, choice) {
+                Some(driver) => format!(
+                    "is a parameter of the driver `{driver}`; indent it further than `{driver}:` above it"
+                ),
+                None => place.unknown(&entry.key, choice.helpers.iter().map(|key| key.yaml)),
+            }),
+            None if choice.open => inspect(&entry.value, &Kind::Parameters(&[]), &below, findings),
+            None => tell(place.unknown(&entry.key, choice.keys().map(|key| key.yaml))),
         }
     }
 }

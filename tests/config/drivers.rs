@@ -10,10 +10,9 @@ fn selected(storage: &str) -> Selected {
 }
 
 fn refusal(storage: &str) -> String {
-    match Drivers::builtin().check(&selected(storage)) {
-        Ok(()) => panic!("{storage} was accepted"),
-        Err(error) => error.to_string(),
-    }
+    let mistakes = Drivers::builtin().mistakes(&selected(storage));
+    assert!(!mistakes.is_empty(), "{storage} was accepted");
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
@@ -36,9 +35,8 @@ async fn the_built_in_drivers_are_built() {
 fn checking_opens_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("data");
-    Drivers::builtin()
-        .check(&selected(&format!("filesystem: {{ rootdirectory: '{}' }}", root.display())))
-        .unwrap();
+    let section = format!("filesystem: {{ rootdirectory: '{}' }}", root.display());
+    assert_eq!(Drivers::builtin().mistakes(&selected(&section)), []);
     assert!(!root.exists());
 }
 
@@ -63,6 +61,9 @@ fn a_mistake_in_the_parameters_is_named_with_its_line() {
     );
     let error = refusal("filesystem:\n    maxthreads: many");
     assert!(error.starts_with("config.yml:4:17: storage.filesystem.maxthreads: "), "{error}");
+    let all = refusal("filesystem: { rotdirectory: /x, maxthreads: many, colour: red }");
+    let keys = ["rotdirectory: unknown", "maxthreads: ", "colour: unknown"];
+    assert!(all.lines().count() == 3 && keys.iter().all(|key| all.contains(key)), "{all}");
 }
 
 #[tokio::test]

@@ -1,0 +1,134 @@
+//! Slips of the hand that YAML takes for something else, found in the text before it is parsed: what an input method for Chinese
+//! writes for a colon, a blank or a quotation mark, and a colon without a blank behind it.
+//!
+//! The parser would speak of what follows from them, several lines on. Each is mended for the parser, so that the other
+//! mistakes of the file are found in the same go.
+
+use super::node::Content;
+use super::schema::{self, Key, Kind};
+use super::{Finding, Node, Origin, finding};
+
+/// What was found, and the text without it.
+pub(super) struct Slips {
+    pub(super) mended: String,
+    pub(super) mistakes: Vec<Finding>,
+}
+
+/// Looks for slips, line by line; `origin` says where a line and column are.
+pub(super) fn slips(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Slips {
+    let mut found = Slips { mended: String::with_capacity(text.len()), mistakes: Vec::new() };
+    // A file without line breaks has a greater trouble.
+    if text.lines().filter(|line| !line.trim().is_empty()).nth(1).is_none() {
+        text.clone_into(&mut found.mended);
+        return found;
+    }
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let mut tell = |column, message| {
+            found.mistakes.push(Finding::new(&origin(index + 1, column), "", message));
+        };
+        let mended = indentation(line, &mut tell);
+        found.mended.push_str(&colon(&mended, &mut tell));
+    }
+    found
+}
+
+/// Blanks that YAML does not take for blanks, before the first letter of a line.
+fn indentation(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
+    let content = line.trim_start_matches(|c: char| is_odd_blank(c) || c == ' ' || c == '\t');
+    let blanks = &line[..line.len() - content.len()];
+    let Some((index, odd)) = blanks.chars().enumerate().find(|(_, c)| is_odd_blank(*c)) else {
+        return line.to_owned();
+    };
+    // A byte order mark begins a file, and blanks alone are an empty line.
+    if content.trim().is_empty() || content.starts_with('#') || (odd == '\u{feff}' && index == 0) {
+        return line.to_owned();
+    }
+    let name = match odd {
+        '\u{3000}' => "a full-width blank",
+        '\u{a0}' => "a no-break blank",
+        _ => "a blank that YAML does not know",
+    };
+    tell(index + 1, format!("the line begins with U+{:04X}, {name}: indent by spaces", u32::from(odd)));
+    let mended: String = blanks.chars().map(|c| if c == '\u{3000}' { "  " } else { " " }).collect();
+    mended + content
+}
+
+fn is_odd_blank(c: char) -> bool {
+    (c.is_whitespace() && !c.is_ascii()) || matches!(c, '\u{200b}' | '\u{feff}')
+}
+
+/// A key of ours, with a colon behind it that YAML does not take for one.
+fn colon(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
+    let key_begins = line.len() - line.trim_start_matches([' ', '-']).len();
+    let rest = &line[key_begins..];
+    let key_length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let (key, rest) = rest.split_at(key_length);
+    let column = key_begins + 1;
+    let (value, problem) = if let Some(value) = rest.strip_prefix('：') {
+        (value, "has a full-width colon (：) behind it")
+    } else if let Some(value) = rest.strip_prefix(':') {
+        // A URL, and what ends or goes on as YAML wants it.
+        if value.starts_with("//") || value.starts_with(char::is_whitespace) || value.is_empty() {
+            return line.to_owned();
+        }
+        (value, "has no blank behind its colon")
+    } else {
+        return line.to_owned();
+    };
+    if key.is_empty() || !is_known(key, &schema::ROOT) {
+        return line.to_owned();
+    }
+    let value = value.trim();
+    let shown = if value.is_empty() { format!("{key}:") } else { format!("{key}: {value}") };
+    let shown = match super::secret::is_secret_name(key) {
+        true => format!("{key}: …"),
+        false => shown,
+    };
+    tell(column, format!("`{key}` {problem}; write `{shown}`"));
+    let end = if line.ends_with('\n') { "\n" } else { "" };
+    format!("{}{key}: {value}{end}", &line[..key_begins])
+}
+
+/// Whether a word is a key of the configuration, wherever.
+fn is_known(word: &str, kind: &Kind) -> bool {
+    let among = |keys: &[Key]| keys.iter().any(|key| key.yaml == word || is_known(word, &key.kind));
+    match kind {
+        Kind::Section(keys) | Kind::Optional(keys) | Kind::Parameters(keys) => among(keys),
+        Kind::Choice(choice) => among(choice.helpers) || among(choice.known),
+        Kind::List(item) => is_known(word, item),
+        Kind::Leaf(_) | Kind::Duration | Kind::Map(_) | Kind::Any => false,
+    }
+}
+
+/// Values in quotation marks that are letters to YAML.
+pub(super) fn quotes(root: &Node) -> Vec<Finding> {
+    let mut found = Vec::new();
+    look_for_quotes(root, "", &mut found);
+    found
+}
+
+fn look_for_quotes(node: &Node, path: &str, found: &mut Vec<Finding>) {
+    match &node.content {
+        Content::Null => {}
+        Content::Scalar(scalar) => {
+            let text = scalar.text.as_str();
+            let double = text.starts_with(['“', '”', '＂']) || text.ends_with(['“', '”', '＂']);
+            let single = text.starts_with(['‘', '’', '＇']) && text.ends_with(['‘', '’', '＇']);
+            if !scalar.quoted && (double || single) {
+                let message = "has typographic quotation marks, which are part of the value: write \" or ' in their place, or \
+                               put ' around all of it if they are meant";
+                found.push(Finding::new(&node.origin, path, message));
+            }
+        }
+        Content::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                look_for_quotes(item, &format!("{path}[{index}]"), found);
+            }
+        }
+        Content::Map(entries) => {
+            for entry in entries {
+                look_for_quotes(&entry.value, &finding::child(path, &entry.key), found);
+            }
+        }
+    }
+}
