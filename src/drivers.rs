@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_driver_inmemory::InMemoryConfig;
 use sampan_driver_object_store::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
@@ -90,13 +90,24 @@ impl Drivers {
     /// # Errors
     ///
     /// When no driver has the section's name, when its parameters are not the driver's, or when the store cannot be used.
-    pub async fn build(&self, selected: &Selected) -> Result<Arc<dyn StorageDriver>, DriverSetupError> {
-        let prepared = self.prepare(selected)?;
-        prepared.build().await.map_err(|source| DriverSetupError::Build {
-            name: selected.name().to_owned(),
-            origin: selected.origin().clone(),
-            source,
-        })
+    pub async fn build(
+        &self,
+        selected: &Selected,
+        access: StoreAccess,
+    ) -> Result<Arc<dyn StorageDriver>, DriverSetupError> {
+        let built = self.prepare(selected)?.build(access).await;
+        built.map_err(|source| DriverSetupError::unusable(selected, source))
+    }
+
+    /// Looks whether the store that a section describes could be opened, as far as that can be seen without making or writing
+    /// anything. It may block.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn check(&self, selected: &Selected, access: StoreAccess) -> Result<(), DriverSetupError> {
+        let checked = self.prepare(selected)?.check(access);
+        checked.map_err(|source| DriverSetupError::unusable(selected, source))
     }
 
     /// The directory of this machine that a section's content is in, if it is in one.
@@ -154,18 +165,33 @@ pub enum DriverSetupError {
     },
 }
 
+impl DriverSetupError {
+    fn unusable(selected: &Selected, source: BuildError) -> Self {
+        Self::Build { name: selected.name().to_owned(), origin: selected.origin().clone(), source }
+    }
+}
+
 /// A section that was understood.
 #[async_trait]
 trait Prepared: Send {
-    async fn build(self: Box<Self>) -> Result<Arc<dyn StorageDriver>, BuildError>;
+    async fn build(self: Box<Self>, access: StoreAccess) -> Result<Arc<dyn StorageDriver>, BuildError>;
+
+    fn check(&self, access: StoreAccess) -> Result<(), BuildError>;
 }
 
 struct Section<C>(C);
 
 #[async_trait]
 impl<C: DriverConfig> Prepared for Section<C> {
-    async fn build(self: Box<Self>) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.0.build().await
+    async fn build(self: Box<Self>, access: StoreAccess) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        match access {
+            StoreAccess::ReadWrite => self.0.build().await,
+            StoreAccess::ReadOnly => self.0.build_read_only().await,
+        }
+    }
+
+    fn check(&self, access: StoreAccess) -> Result<(), BuildError> {
+        self.0.check(access)
     }
 }
 

@@ -18,6 +18,16 @@ pub(super) async fn wanted(config: &Config) -> Result<Option<Arc<RedisDescriptor
     Ok(Some(descriptors))
 }
 
+/// Looks whether [`wanted`] would succeed, without asking the server.
+pub(super) async fn check(config: &Config) -> Result<(), AppError> {
+    if config.storage.cache.blobdescriptor == Some(DescriptorCacheKind::Redis)
+        && let Some(settings) = config.redis.as_ref().and_then(settings)
+    {
+        RedisDescriptors::new(&settings).await?;
+    }
+    Ok(())
+}
+
 fn settings(redis: &RedisConfig) -> Option<RedisSettings> {
     let tls = redis.tls.as_ref().map(|tls| RedisTlsSettings {
         client: tls.certificate.clone().zip(tls.key.clone()),

@@ -1,7 +1,10 @@
 //! Why the registry does not start.
 
+use std::fmt;
+
 use crate::auth::token::TokenError;
 use crate::auth::{HtpasswdError, InvalidParameter};
+use crate::chain::chain;
 use crate::drivers::DriverSetupError;
 use crate::notify::NotifyError;
 use crate::serve::BindError;
@@ -13,6 +16,15 @@ pub enum AppError {
     /// The store.
     #[error(transparent)]
     Storage(#[from] DriverSetupError),
+    /// A directory of the store in which this process may not work.
+    #[error("{0}")]
+    NoPermission(String),
+    /// A directory without a store.
+    #[error("{0}")]
+    NoStore(String),
+    /// Several of these at once.
+    #[error("{}", Listing(.0))]
+    Several(Vec<AppError>),
     /// The address.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -72,4 +84,28 @@ pub enum AppError {
     /// The operating system refuses to tell of signals.
     #[error("signals cannot be received")]
     Signals(#[source] std::io::Error),
+}
+
+impl AppError {
+    /// All of `errors` as one, if there is any.
+    pub(super) fn all(errors: Vec<Self>) -> Option<Self> {
+        let mut errors = errors;
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ => Some(Self::Several(errors)),
+        }
+    }
+}
+
+/// Each on a line of its own, with its causes.
+struct Listing<'a>(&'a [AppError]);
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} things cannot be used as configured:", self.0.len())?;
+        for error in self.0 {
+            write!(f, "\n  {}", chain(error))?;
+        }
+        Ok(())
+    }
 }

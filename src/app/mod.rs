@@ -13,6 +13,7 @@ mod middleware;
 mod network;
 mod notifications;
 mod reload;
+mod store;
 mod systemd;
 mod token;
 mod traces;
@@ -21,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
+use sampan_driver::{StorageDriver, StoreAccess};
 use sampan_engine::gc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -34,8 +36,9 @@ use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions}
 use crate::collector::Collector;
 use crate::config::{AuthConfig, Config, Environment, Finding, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
+use crate::files::on_blocking_pool;
 use crate::http::{AppState, HttpOptions, TraceParent, router};
-use crate::serve::Server;
+use crate::serve::{Security, Server};
 use crate::telemetry::traces::{Traced, Traces, continue_from};
 use crate::telemetry::{LogFormat, LogOptions, access_log, logging};
 
@@ -58,7 +61,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     if !config.log.accesslog.disabled {
         options.combined_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
     }
-    let driver = drivers.build(&config.storage.driver).await?;
+    let Opened { driver, access, security } = Opened::open(config, drivers).await?;
     // The checks look at the store itself: a look every ten seconds is no trace, and no call of a client's.
     let checks = Checks::new(config, driver.clone(), drivers.local_directory(&config.storage.driver))?;
     let driver = match traces {
@@ -74,8 +77,6 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     };
     let descriptors = descriptors::wanted(config).await?;
     let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
-    let access = Access::open(&config.auth).await?;
-    let security = network::security(&config.http).await?;
     let listener = match systemd::socket()? {
         Some(socket) => socket,
         None => network::listener(&config.http).await?,
@@ -182,20 +183,94 @@ pub async fn collect(
     options: &gc::Options,
 ) -> Result<gc::Report, AppError> {
     logging::install(&log_options(config), None);
-    let driver = drivers.build(&config.storage.driver).await?;
+    if let Some(directory) = drivers.local_directory(&config.storage.driver) {
+        store::require(&directory)?;
+    }
+    let access = if options.dry_run { StoreAccess::ReadOnly } else { StoreAccess::ReadWrite };
+    let driver = drivers.build(&config.storage.driver, access).await?;
     let registry = engine::registry(config, driver, None);
     Ok(gc::collect(&registry, options).await?)
 }
 
-/// Checks what can be checked of a configuration without opening anything, and gives what it leaves open to strangers.
+/// Opens what [`serve`] opens, but for its addresses and other servers, and gives what the configuration leaves open to strangers.
+/// Nothing is made or written; what is odd goes to the log.
 ///
 /// # Errors
 ///
-/// When the registry would not start with it.
-pub fn check(loaded: &Loaded) -> Result<Vec<Finding>, AppError> {
-    middleware::rules(&loaded.config)?;
-    http_options(&loaded.config)?;
-    Ok(exposure::warnings(loaded))
+/// When the registry would not start with it: everything that would keep it from that.
+pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<Vec<Finding>, AppError> {
+    let config = &loaded.config;
+    let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
+    logging::install(&quiet, None);
+    let mut errors = Vec::new();
+    let mut note = |checked: Result<(), AppError>| errors.extend(checked.err());
+    note(middleware::rules(config).map(drop));
+    note(http_options(config).map(drop));
+    if files == Files::Open {
+        check_files(config, drivers, &mut errors).await;
+    }
+    match AppError::all(errors) {
+        None => Ok(exposure::warnings(loaded)),
+        Some(error) => Err(error),
+    }
+}
+
+/// Whether a check opens the files that the configuration names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Files {
+    /// As the registry would, on the machine that runs it.
+    Open,
+    /// They are on another machine.
+    LeaveAlone,
+}
+
+async fn check_files(config: &Config, drivers: &Drivers, errors: &mut Vec<AppError>) {
+    let mut note = |checked: Result<(), AppError>| errors.extend(checked.err());
+    let (access, selected) = (store::access(config), config.storage.driver.clone());
+    let (directory, drivers) = (drivers.local_directory(&selected), drivers.clone());
+    note(
+        on_blocking_pool(move || {
+            drivers.check(&selected, access)?;
+            directory.map_or(Ok(()), |directory| store::examine(&directory, access))
+        })
+        .await,
+    );
+    note(Access::check(&config.auth).await);
+    note(network::security(&config.http).await.map(drop));
+    note(descriptors::check(config).await);
+}
+
+/// What may be missing or closed to this process: opened together, so that all of it is told at once.
+struct Opened {
+    driver: Arc<dyn StorageDriver>,
+    access: Access,
+    security: Security,
+}
+
+impl Opened {
+    async fn open(config: &Config, drivers: &Drivers) -> Result<Self, AppError> {
+        let (driver, access, security) = (
+            open_store(config, drivers).await,
+            Access::open(&config.auth).await,
+            network::security(&config.http).await,
+        );
+        match (driver, access, security) {
+            (Ok(driver), Ok(access), Ok(security)) => Ok(Self { driver, access, security }),
+            (driver, access, security) => {
+                let errors = [driver.err(), access.err(), security.err()].into_iter().flatten().collect();
+                Err(AppError::all(errors).unwrap_or(AppError::Several(Vec::new())))
+            }
+        }
+    }
+}
+
+async fn open_store(config: &Config, drivers: &Drivers) -> Result<Arc<dyn StorageDriver>, AppError> {
+    let (selected, access) = (&config.storage.driver, store::access(config));
+    let driver = drivers.build(selected, access).await?;
+    if let Some(directory) = drivers.local_directory(selected) {
+        on_blocking_pool(move || store::examine(&directory, access)).await?;
+    }
+    Ok(driver)
 }
 
 /// Who guards the registry, and what of it can be exchanged while running.
@@ -219,6 +294,17 @@ impl Access {
             AuthConfig::Token(token) => Ok(Self::Token(Arc::new(Token::open(token::settings(token)).await?))),
             AuthConfig::None => Ok(Self::Anonymous(Arc::new(Anonymous))),
         }
+    }
+
+    /// Looks whether [`open`](Self::open) would succeed. Nothing is made, and no server is asked.
+    async fn check(config: &AuthConfig) -> Result<(), AppError> {
+        match config {
+            AuthConfig::Silly(silly) => Silly::new(&silly.realm, &silly.service).map(drop)?,
+            AuthConfig::Htpasswd(htpasswd) => Htpasswd::check(&htpasswd.realm, htpasswd.path.clone()).await?,
+            AuthConfig::Token(token) => Token::check(token::settings(token)).await?,
+            AuthConfig::None => {}
+        }
+        Ok(())
     }
 
     fn controller(&self) -> Arc<dyn AccessController> {

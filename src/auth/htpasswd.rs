@@ -98,14 +98,14 @@ pub enum HtpasswdError {
 }
 
 impl Htpasswd {
-    /// Reads the file at `path`; a missing one is made, with the user `docker` and a password that is logged once.
+    /// Reads the file at `path`; a missing one is made, with the user `docker` and a password that is printed once.
     ///
     /// # Errors
     ///
     /// When the file cannot be read, made or understood, or `realm` cannot be sent in a header.
     pub async fn open(realm: &str, path: PathBuf, throttle: ThrottleOptions) -> Result<Self, HtpasswdError> {
         let challenge = Challenge::new("Basic").with("realm", realm)?.into_header();
-        let file = on_blocking_pool(move || PasswordFile::open(path)).await?;
+        let file = on_blocking_pool(move || PasswordFile::open(path, &mut io::stderr().lock())).await?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             file: Arc::new(file),
@@ -115,6 +115,27 @@ impl Htpasswd {
             line: LoginLine::new(cores),
             next_look: Mutex::new(Instant::now() + LOOK_EVERY),
         })
+    }
+
+    /// Looks whether [`open`](Self::open) would succeed, as far as that can be seen without making a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn check(realm: &str, path: PathBuf) -> Result<(), HtpasswdError> {
+        Challenge::new("Basic").with("realm", realm)?;
+        on_blocking_pool(move || match Loaded::read(&path, None) {
+            Err(HtpasswdError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                tracing::warn!(
+                    "auth.htpasswd.path {} is not there: the registry will make it, with the user docker and a random password; \
+                     if you have such a file, correct the path",
+                    path.display()
+                );
+                Ok(())
+            }
+            read => read.map(drop),
+        })
+        .await
     }
 
     /// Reads the file again, changed or not, as on SIGHUP. The caller logs the error.
@@ -265,10 +286,11 @@ enum Unchanged {
 }
 
 impl PasswordFile {
-    fn open(path: PathBuf) -> Result<Self, HtpasswdError> {
+    fn open(path: PathBuf, output: &mut impl io::Write) -> Result<Self, HtpasswdError> {
         let loaded = match Loaded::read(&path, None) {
             Err(HtpasswdError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                provision(&path).map_err(|source| HtpasswdError::Provision { path: path.clone(), source })?;
+                provision(&path, output)
+                    .map_err(|source| HtpasswdError::Provision { path: path.clone(), source })?;
                 Loaded::read(&path, None)?
             }
             other => other?,
@@ -313,6 +335,12 @@ impl Loaded {
             .map_err(|source| HtpasswdError::Malformed { path: path.to_owned(), source })?;
         for remark in remarks {
             tracing::warn!(file = %path.display(), line = remark.line, "htpasswd file: {}", remark.message);
+        }
+        if list.len() == 0 {
+            tracing::warn!(
+                "nobody can log in: {0} has no user with a bcrypt hash; add one with `registry htpasswd add {0} USER`",
+                path.display()
+            );
         }
         Ok(Self { stamp, digest, list: Arc::new(list), successes: Arc::default() })
     }

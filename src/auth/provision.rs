@@ -1,6 +1,6 @@
 //! The password file of somebody who has none yet.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use base64::Engine;
@@ -11,10 +11,10 @@ use crate::files::{Existing, create_private_folder_of, write_atomically};
 /// The cost of hashes we make: bcrypt's own default, some 50 ms on a present machine.
 pub(super) const COST: u32 = 10;
 
-/// Writes a file with the user `docker` and a random password, and logs the password, this once.
+/// Writes a file with the user `docker` and a random password, and tells the password to `output`, this once.
 ///
 /// Several replicas may start over one missing file at the same time: the first one's file stays.
-pub(super) fn provision(path: &Path) -> io::Result<()> {
+pub(super) fn provision(path: &Path, output: &mut impl Write) -> io::Result<()> {
     let secret: [u8; 32] = rand::random();
     let password = URL_SAFE.encode(secret);
     let hash = bcrypt::hash(&password, COST).map_err(io::Error::other)?;
@@ -23,6 +23,13 @@ pub(super) fn provision(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other?,
     }
-    tracing::warn!(user = "docker", %password, "htpasswd is missing, provisioning with default user");
+    tracing::warn!(
+        user = "docker",
+        "htpasswd is missing, provisioning with default user: {} was made, with a password that is told once, on standard error; if you \
+         have such a file, correct auth.htpasswd.path and remove this one",
+        path.display()
+    );
+    // Logs are kept, and read by many. A standard error that is closed is no reason not to start.
+    let _ = writeln!(output, "the password of the user docker in {}: {password}", path.display());
     Ok(())
 }

@@ -106,7 +106,18 @@ pub(super) enum ReportFormat {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Say whether the configuration would be served: exit code 0, or 1 and every problem found
+    ///
+    /// It opens what `serve` opens, as this user: the directory of the store, certificates, password and key files.
+    /// It makes and writes nothing, and asks no other server.
     Check {
+        /// Say as well what another registry would make of it: exit code 1 if it would not start with it
+        #[arg(long = "for", value_name = "REGISTRY", value_enum)]
+        for_registry: Option<OtherRegistry>,
+
+        /// Look at the text alone, as for a file that another machine will serve
+        #[arg(long)]
+        without_files: bool,
+
         /// The configuration; else the one that `serve` would take
         config: Option<PathBuf>,
     },
@@ -115,6 +126,13 @@ pub(super) enum ConfigCommand {
         /// The configuration; else the one that `serve` would take
         config: Option<PathBuf>,
     },
+}
+
+/// A registry that takes the same configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum OtherRegistry {
+    /// CNCF Distribution 3, `registry:3`
+    Distribution,
 }
 
 #[derive(Debug, Subcommand)]

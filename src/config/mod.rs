@@ -10,6 +10,7 @@ mod check;
 mod choose;
 mod complete;
 mod de;
+mod distribution;
 mod environment;
 mod error;
 mod finding;
@@ -43,6 +44,7 @@ mod version;
 mod weaker;
 
 pub use auth::{AuthConfig, HtpasswdConfig, KeySetPlace, SigningAlgorithm, SillyConfig, TokenConfig};
+pub use distribution::{ForDistribution, for_distribution};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use finding::Finding;

@@ -1,8 +1,9 @@
 //! `registry config check` and `registry config show`.
 
 use std::fs;
+use std::path::Path;
 
-use super::support::{binary, end};
+use super::support::{Ended, binary, end};
 
 #[test]
 fn a_mistyped_key_is_found_with_its_line_and_the_key_that_was_meant() {
@@ -41,4 +42,77 @@ fn a_file_that_is_not_there_is_named() {
         assert_eq!(ended.code, Some(1));
         assert!(ended.stderr.contains("nowhere.yml"), "{ended:?}");
     }
+}
+
+fn check(directory: &Path, args: &[&str], config: &str) -> Ended {
+    fs::write(directory.join("config.yml"), format!("version: 0.1\n{config}\n")).unwrap();
+    end(binary(directory).args(["config", "check"]).args(args).arg("config.yml"), "")
+}
+
+#[test]
+fn everything_that_serve_would_open_and_cannot_is_told_at_once_and_nothing_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["file", "htpasswd"] {
+        fs::write(directory.path().join(name), "no colon here\n").unwrap();
+    }
+    let config = "storage: { filesystem: { rootdirectory: file } }\nauth: { htpasswd: { realm: r, path: htpasswd } }\n\
+                  http: { addr: '127.0.0.1:0', tls: { certificate: nowhere.crt, key: nowhere.key } }";
+    let ended = check(directory.path(), &[], config);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for part in
+        ["3 things cannot be used", "rootdirectory", "line 1 has no `:`", "http.tls.certificate nowhere.crt"]
+    {
+        assert!(ended.stderr.contains(part), "{part}: {ended:?}");
+    }
+    assert!(!ended.stdout.contains("would be served"), "{ended:?}");
+    // The start tells them all, too.
+    let served = end(binary(directory.path()).arg("config.yml"), "");
+    assert!(served.code == Some(1) && served.stderr.contains("3 things cannot be used"), "{served:?}");
+
+    let config = "storage: { filesystem: { rootdirectory: new/data } }\nauth: { htpasswd: { realm: r, path: auth/new } }\n\
+                  http: { addr: '127.0.0.1:0' }";
+    let ended = check(directory.path(), &[], config);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("auth.htpasswd.path auth/new is not there"), "{ended:?}");
+    assert!(!directory.path().join("new").exists() && !directory.path().join("auth").exists());
+    // Read-only, there must be something to read.
+    let config =
+        "storage: { filesystem: { rootdirectory: new/data }, maintenance: { readonly: { enabled: true } } }";
+    let ended = check(directory.path(), &[], config);
+    assert!(ended.code == Some(1) && ended.stderr.contains("it is not there"), "{ended:?}");
+}
+
+#[test]
+fn what_distribution_would_make_of_a_file_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let ours = "storage: { inmemory: { maxsize: 1GiB } }\nauth: none\ngc: { enabled: true }\nhttp:\n  addr: 127.0.0.1:0\n  \
+                limits: { maxconnections: 10 }";
+    let ended = check(directory.path(), &["--for", "distribution"], ours);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for part in [
+        "config.yml:2:33: storage.inmemory.maxsize: is ours",
+        "config.yml:4:5: gc: is ours",
+        "http.limits: is ours",
+    ] {
+        assert!(ended.stdout.contains(part), "{part}: {ended:?}");
+    }
+    assert!(ended.stdout.contains("Distribution would start with it"), "{ended:?}");
+    assert_eq!(ended.stdout.matches("is ours").count(), 3, "{ended:?}");
+
+    let purging = "storage: { inmemory: {}, gc: { enabled: true }, maintenance: { uploadpurging: { enabled: true, age: 1h } } }\n\
+                   auth: none";
+    let ended = check(directory.path(), &["--for", "distribution"], purging);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for part in
+        ["config.yml:2:26: storage.gc: has moved", "lacks `interval`, `dryrun`, and Distribution panics"]
+    {
+        assert!(ended.stderr.contains(part), "{part}: {ended:?}");
+    }
+    fs::write(directory.path().join("config.yml"), "storage: inmemory\nauth: none\n").unwrap();
+    let args = ["config", "check", "--for=distribution", "config.yml"];
+    let ended = end(binary(directory.path()).args(args), "");
+    assert!(
+        ended.code == Some(1) && ended.stderr.contains("version: is missing, and Distribution insists"),
+        "{ended:?}"
+    );
 }

@@ -276,6 +276,29 @@ fn a_date_in_the_future_is_told_and_keeps_nothing_without_a_grace() {
     assert_eq!((ended.code, path.exists()), (Some(0), false), "{ended:?}");
 }
 
+/// A volume that is mounted one level off, or not at all, looks like a registry in which nothing is left.
+#[test]
+fn a_directory_without_a_store_is_refused_with_the_right_one() {
+    let directory = tempfile::tempdir().unwrap();
+    store(directory.path(), "");
+    let config = fs::read_to_string(directory.path().join("config.yml")).unwrap();
+    let root = directory.path().join("data");
+    for (wrong, expected) in [
+        ("data/docker", format!("they are in {}: set rootdirectory", root.display())),
+        ("nowhere", "the directory is not there".to_owned()),
+    ] {
+        let changed = config.replace("/data}", &format!("/{wrong}}}"));
+        assert_ne!(changed, config);
+        fs::write(directory.path().join("config.yml"), changed).unwrap();
+        for args in [&["--dry-run"][..], &[]] {
+            let ended = collect(directory.path(), args);
+            assert_eq!(ended.code, Some(1), "{ended:?}");
+            assert!(ended.stderr.contains(&expected), "{ended:?}");
+        }
+        assert!(!directory.path().join("nowhere").exists());
+    }
+}
+
 #[test]
 fn a_store_that_cannot_be_opened_is_an_error() {
     let directory = tempfile::tempdir().unwrap();

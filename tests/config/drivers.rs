@@ -2,6 +2,7 @@
 
 use sampan::config::Selected;
 use sampan::drivers::{DriverSetupError, Drivers};
+use sampan_driver::StoreAccess;
 
 use super::config;
 
@@ -25,7 +26,7 @@ async fn the_built_in_drivers_are_built() {
         ("inmemory:".to_owned(), "inmemory"),
         ("inmemory: { maxsize: 1GiB }".to_owned(), "inmemory"),
     ] {
-        let driver = drivers.build(&selected(&storage)).await.unwrap();
+        let driver = drivers.build(&selected(&storage), StoreAccess::ReadWrite).await.unwrap();
         assert_eq!(driver.name(), name);
     }
     assert!(root.is_dir());
@@ -70,7 +71,7 @@ fn a_mistake_in_the_parameters_is_named_with_its_line() {
 async fn a_store_that_cannot_be_used_is_named_with_its_section_and_cause() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let section = format!("filesystem: {{ rootdirectory: '{}' }}", file.path().display());
-    let error = Drivers::builtin().build(&selected(&section)).await.unwrap_err();
+    let error = Drivers::builtin().build(&selected(&section), StoreAccess::ReadWrite).await.unwrap_err();
     assert_eq!(error.to_string(), "config.yml:3:3: storage.filesystem: the store cannot be used");
     let DriverSetupError::Build { source, .. } = error else { panic!("{error}") };
     assert!(source.to_string().contains(&file.path().display().to_string()), "{source}");
@@ -79,7 +80,10 @@ async fn a_store_that_cannot_be_used_is_named_with_its_section_and_cause() {
 #[tokio::test]
 async fn an_alias_is_another_name_for_a_driver() {
     let drivers = Drivers::builtin().with_alias("memory", "inmemory");
-    assert_eq!(drivers.build(&selected("memory: {}")).await.unwrap().name(), "inmemory");
+    assert_eq!(
+        drivers.build(&selected("memory: {}"), StoreAccess::ReadWrite).await.unwrap().name(),
+        "inmemory"
+    );
     assert_eq!(
         drivers.names().collect::<Vec<_>>(),
         ["azure", "filesystem", "gcs", "inmemory", "s3", "s3aws", "memory"]

@@ -7,6 +7,7 @@ mod environment;
 mod fail_closed;
 mod mistakes;
 mod show;
+mod slips;
 
 use sampan::config::{Config, ConfigError, Environment, Loaded, Source};
 

@@ -25,6 +25,36 @@ pub trait DriverConfig: DeserializeOwned + Send + 'static {
     ///
     /// When a setting makes no sense or the store cannot be used as configured.
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError>;
+
+    /// Opens the store as [`build`](Self::build) does, for a process that writes nothing to it: it makes nothing, writes nothing,
+    /// and asks for no permission to write. Writes through the driver may work all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build), but for what only writing needs.
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.build().await
+    }
+
+    /// Looks whether the store could be opened, as far as that can be seen without making, writing or asking for anything over
+    /// a network. It may block.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`build`](Self::build), or [`build_read_only`](Self::build_read_only).
+    fn check(&self, access: StoreAccess) -> Result<(), BuildError> {
+        let _ = access;
+        Ok(())
+    }
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StoreAccess {
+    /// Reading alone.
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
 }
 
 /// A store that could not be opened.

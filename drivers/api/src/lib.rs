@@ -54,7 +54,7 @@ mod size;
 mod walk;
 mod writer;
 
-pub use config::{BuildError, DriverConfig};
+pub use config::{BuildError, DriverConfig, StoreAccess};
 pub use deadline::Deadline;
 pub use driver::{StorageDriver, StorageDriverExt};
 pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rustix::fs::{Access, AtFlags, CWD};
-use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use rustix::io::Errno;
+use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::driver::FilesystemDriver;
@@ -39,59 +40,49 @@ impl DriverConfig for FilesystemConfig {
     const NAME: &'static str = NAME;
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.open(StoreAccess::ReadWrite).await
+    }
+
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.open(StoreAccess::ReadOnly).await
+    }
+
+    fn check(&self, access: StoreAccess) -> Result<(), BuildError> {
+        let root = absolute(&self.rootdirectory)?;
+        if access == StoreAccess::ReadWrite && !root.exists() {
+            return check_that_it_can_be_made(&root);
+        }
+        check_permissions(&root, access)
+    }
+}
+
+impl FilesystemConfig {
+    async fn open(self, access: StoreAccess) -> Result<Arc<dyn StorageDriver>, BuildError> {
         let max_threads = self.threads();
-        let opened = tokio::task::spawn_blocking(move || open(&self.rootdirectory, max_threads)).await;
+        let opened =
+            tokio::task::spawn_blocking(move || open(&self.rootdirectory, access, max_threads)).await;
         let store = opened.map_err(|error| {
             BuildError::new("storage.filesystem could not be opened").with_source(error)
         })??;
         Ok(Arc::new(FilesystemDriver::new(store)))
     }
-}
 
-impl FilesystemConfig {
     fn threads(&self) -> usize {
         self.maxthreads.max(LEAST_THREADS)
     }
 }
 
-fn open(directory: &Path, max_threads: usize) -> Result<Store, BuildError> {
-    let refuse = |problem: String| BuildError::new(format!("storage.filesystem.rootdirectory: {problem}"));
-    if directory.as_os_str().is_empty() {
-        return Err(refuse("it is empty; name the directory that is to hold the registry's data".to_owned()));
+fn open(directory: &Path, access: StoreAccess, max_threads: usize) -> Result<Store, BuildError> {
+    let root = absolute(directory)?;
+    if access == StoreAccess::ReadWrite {
+        make(&root)?;
     }
-    let root = std::path::absolute(directory).map_err(|error| {
-        refuse(format!("no absolute path can be made of {}", directory.display())).with_source(error)
-    })?;
-    let shown = root.display();
-    let user = rustix::process::geteuid().as_raw();
-    let is_new = !root.exists();
-    std::fs::create_dir_all(&root).map_err(|error| {
-        let remedy = match existing_ancestor(&root) {
-            Some(file) if !file.is_dir() => format!("{} is not a directory; name another", file.display()),
-            Some(above) => format!("make it, or let the user {user} write to {}", above.display()),
-            None => "make it".to_owned(),
-        };
-        refuse(format!("the directory {shown} cannot be made: {remedy}")).with_source(error)
-    })?;
-    if is_new {
-        tracing::info!(
-            "{shown} was not there and was made: if it should hold images, see that its disk is mounted"
-        );
-    }
-    rustix::fs::accessat(CWD, &root, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
-        .map_err(|errno| {
-            let remedy = match errno {
-                rustix::io::Errno::ROFS => {
-                    "its file system is mounted read-only; remount it writable".to_owned()
-                }
-                _ => format!("give it to the user {user} of this process (chown or chmod)"),
-            };
-            refuse(format!("the directory {shown} is not readable and writable: {remedy}")).with_source(errno)
-        })?;
+    check_permissions(&root, access)?;
     let store = Store::open(root.clone(), max_threads).map_err(|errno| {
         refuse(format!("the directory {} cannot be opened", root.display())).with_source(errno)
     })?;
-    if spelling::folds_case(&store.root) {
+    // The look writes a file.
+    if access == StoreAccess::ReadWrite && spelling::folds_case(&store.root) {
         tracing::warn!(
             "the file system of {} takes upper and lower case for the same: tags such as V1 and v1 will be one; \
              keep the store on one that tells them apart",
@@ -99,6 +90,78 @@ fn open(directory: &Path, max_threads: usize) -> Result<Store, BuildError> {
         );
     }
     Ok(store)
+}
+
+fn refuse(problem: String) -> BuildError {
+    BuildError::new(format!("storage.filesystem.rootdirectory: {problem}"))
+}
+
+fn absolute(directory: &Path) -> Result<PathBuf, BuildError> {
+    if directory.as_os_str().is_empty() {
+        return Err(refuse("it is empty; name the directory that is to hold the registry's data".to_owned()));
+    }
+    std::path::absolute(directory).map_err(|error| {
+        refuse(format!("no absolute path can be made of {}", directory.display())).with_source(error)
+    })
+}
+
+fn make(root: &Path) -> Result<(), BuildError> {
+    let is_new = !root.exists();
+    std::fs::create_dir_all(root).map_err(|error| cannot_be_made(root).with_source(error))?;
+    if is_new {
+        tracing::info!(
+            "{} was not there and was made: if it should hold images, see that its disk is mounted",
+            root.display()
+        );
+    }
+    Ok(())
+}
+
+fn check_that_it_can_be_made(root: &Path) -> Result<(), BuildError> {
+    let above = existing_ancestor(root).unwrap_or(root);
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    match rustix::fs::accessat(CWD, above, access, AtFlags::EACCESS) {
+        Ok(()) if above.is_dir() => Ok(()),
+        Ok(()) => Err(cannot_be_made(root)),
+        Err(errno) => Err(cannot_be_made(root).with_source(errno)),
+    }
+}
+
+fn cannot_be_made(root: &Path) -> BuildError {
+    let user = rustix::process::geteuid().as_raw();
+    let remedy = match existing_ancestor(root) {
+        Some(file) if !file.is_dir() => format!("{} is not a directory; name another", file.display()),
+        Some(above) => format!("make it, or let the user {user} write to {}", above.display()),
+        None => "make it".to_owned(),
+    };
+    refuse(format!("the directory {} cannot be made: {remedy}", root.display()))
+}
+
+/// What everybody who runs a container needs to know about a directory of another user.
+fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), BuildError> {
+    let (wanted, how) = match access {
+        StoreAccess::ReadOnly => (Access::READ_OK | Access::EXEC_OK, "readable"),
+        StoreAccess::ReadWrite => {
+            (Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, "readable and writable")
+        }
+    };
+    rustix::fs::accessat(CWD, root, wanted, AtFlags::EACCESS).map_err(|errno| {
+        let remedy = match errno {
+            Errno::ROFS => "its file system is mounted read-only; remount it writable, or set \
+                            storage.maintenance.readonly.enabled to serve what is there"
+                .to_owned(),
+            Errno::NOENT => "it is not there; check the path, and that its disk is mounted".to_owned(),
+            _ => {
+                let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+                format!(
+                    "give it, and what is in it, to the user {user} of this process (chown -R {user}:{group} on the directory; \
+                     in a container, on the one of the host that is mounted there), or run the registry as the user whose it is \
+                     (for root: docker run --user 0:0)"
+                )
+            }
+        };
+        refuse(format!("the directory {} is not {how}: {remedy}", root.display())).with_source(errno)
+    })
 }
 
 fn existing_ancestor(path: &Path) -> Option<&Path> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 
 use crate::{ByteSize, InMemoryDriver};
@@ -21,16 +21,20 @@ impl DriverConfig for InMemoryConfig {
     const NAME: &'static str = "inmemory";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        let driver = match self.maxsize {
+        self.check(StoreAccess::ReadWrite)?;
+        Ok(Arc::new(match self.maxsize {
             None => InMemoryDriver::new(),
-            Some(ByteSize(0)) => {
-                return Err(BuildError::new(
-                    "storage.inmemory.maxsize is 0, so nothing could be stored; remove the key for a store without a limit",
-                ));
-            }
             Some(ByteSize(limit_bytes)) => InMemoryDriver::with_limit(limit_bytes),
-        };
-        Ok(Arc::new(driver))
+        }))
+    }
+
+    fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
+        match self.maxsize {
+            Some(ByteSize(0)) => Err(BuildError::new(
+                "storage.inmemory.maxsize is 0, so nothing could be stored; remove the key for a store without a limit",
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

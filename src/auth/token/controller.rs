@@ -81,6 +81,17 @@ impl Token {
         Ok(Self { realm, service, issuer, algorithms, keys })
     }
 
+    /// Looks whether [`open`](Self::open) would succeed, without asking a server.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn check(settings: TokenSettings) -> Result<(), TokenError> {
+        let (Realm::Fixed(sent) | Realm::OwnHost { path: sent, .. }) = &settings.realm;
+        Challenge::new("Bearer").with("realm", sent)?.with("service", &settings.service)?;
+        Keys::check(settings.keys).await
+    }
+
     /// Reads, and fetches, the keys again at once, as on SIGHUP. The caller logs the error.
     ///
     /// # Errors

@@ -83,6 +83,11 @@ impl Keys {
         Ok(keys)
     }
 
+    /// Reads the files alone.
+    pub(super) async fn check(settings: KeySettings) -> Result<(), TokenError> {
+        on_blocking_pool(move || Inner::open(settings)).await.map(drop)
+    }
+
     pub(super) fn current(&self) -> Arc<Keyring> {
         self.0.current.load_full()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::azure::{AzureCredentialProvider, MicrosoftAzureBuilder, split_sas};
-use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 
 use super::clients::{Connection, Purpose};
@@ -70,6 +70,10 @@ impl DriverConfig for AzureConfig {
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
         self.plan()?.open().await
+    }
+
+    fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
+        self.clone().plan().map(drop)
     }
 }
 

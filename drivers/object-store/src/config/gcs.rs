@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder};
-use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 
 use super::clients::{Connection, Purpose};
@@ -58,6 +58,10 @@ impl DriverConfig for GcsConfig {
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
         self.plan()?.open().await
+    }
+
+    fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
+        self.clone().plan().map(drop)
     }
 }
 

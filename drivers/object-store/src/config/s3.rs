@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
-use sampan_driver::{BuildError, DriverConfig, StorageDriver};
+use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 
 use super::clients::{Connection, Purpose};
@@ -84,7 +84,11 @@ impl DriverConfig for S3Config {
     const NAME: &'static str = "s3";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.plan(Self::NAME, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?.open().await
+        self.plan(Self::NAME, variable)?.open().await
+    }
+
+    fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
+        self.clone().plan(Self::NAME, variable).map(drop)
     }
 }
 
@@ -98,11 +102,17 @@ impl DriverConfig for S3AwsConfig {
     const NAME: &'static str = "s3aws";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.0
-            .plan(Self::NAME, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?
-            .open()
-            .await
+        self.0.plan(Self::NAME, variable)?.open().await
     }
+
+    fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
+        self.0.clone().plan(Self::NAME, variable).map(drop)
+    }
+}
+
+/// A variable of the environment, if it says anything.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl S3Config {

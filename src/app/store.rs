@@ -1,0 +1,235 @@
+//! The directory of a store on this machine, looked at before it is used: whether it is one, and whether this process may work
+//! in it. The driver knows nothing of repositories, and sees its root alone.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD};
+use sampan_driver::{DriverPath, StoreAccess};
+use sampan_engine::layout;
+
+use super::AppError;
+use crate::config::Config;
+
+/// How many directories of one kind are looked at below the root: an owner that is wrong is mostly wrong everywhere.
+const SAMPLES: usize = 3;
+
+/// What the registry that `config` describes does to its store.
+pub(super) fn access(config: &Config) -> StoreAccess {
+    match config.storage.maintenance.readonly.enabled {
+        true => StoreAccess::ReadOnly,
+        false => StoreAccess::ReadWrite,
+    }
+}
+
+/// Warns of a root that is no store though it has something in it, and refuses one in which this process may not work.
+///
+/// # Errors
+///
+/// When what every pull (or, for writing, every push) needs cannot be used.
+pub(super) fn examine(root: &Path, access: StoreAccess) -> Result<(), AppError> {
+    if let Some(warning) = Place::of(root).warning(root) {
+        tracing::warn!("{warning}");
+    }
+    check_permissions(root, access)
+}
+
+/// Refuses a root without a store: a collection there would find nothing, and say that all is well.
+///
+/// # Errors
+///
+/// When there is no store in `root`.
+pub(super) fn require(root: &Path) -> Result<(), AppError> {
+    let place = Place::of(root);
+    let what = match &place {
+        Place::Store => return Ok(()),
+        Place::Empty if !root.exists() => "the directory is not there".to_owned(),
+        Place::Empty => "the directory is empty".to_owned(),
+        place => place.hint(),
+    };
+    Err(AppError::NoStore(format!(
+        "storage.filesystem.rootdirectory: there is no store in {}: {what}",
+        root.display()
+    )))
+}
+
+/// What a directory is.
+#[derive(Debug, Eq, PartialEq)]
+enum Place {
+    Store,
+    /// It is not there, or there is nothing in it.
+    Empty,
+    /// It has something in it that is no store; one is there.
+    Elsewhere(PathBuf),
+    /// It is a part of a store that is not seen from here whole.
+    Inside(PathBuf),
+    Strange,
+}
+
+impl Place {
+    fn of(root: &Path) -> Self {
+        let below = |path: &DriverPath| PathBuf::from(path.as_str().trim_start_matches('/'));
+        let (repositories, blobs) = (below(&layout::repositories_root()), below(&layout::blobs_root()));
+        let is_store = |root: &Path| root.join(&repositories).is_dir() || root.join(&blobs).is_dir();
+        if is_store(root) {
+            return Self::Store;
+        }
+        let children: Vec<PathBuf> = fs::read_dir(root)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| !is_furniture(path))
+            .collect();
+        if children.is_empty() {
+            return Self::Empty;
+        }
+        // Each component of the way to the repositories may be the one that the root ends with.
+        for base in [&repositories, &blobs] {
+            let mut rest = base.as_path();
+            while let Some((_, tail)) = split_first(rest) {
+                rest = tail;
+                if rest.as_os_str().is_empty() || !root.join(rest).is_dir() {
+                    continue;
+                }
+                let levels = base.components().count() - rest.components().count();
+                return match root.ancestors().nth(levels).filter(|above| is_store(above)) {
+                    Some(above) => Self::Elsewhere(above.to_owned()),
+                    None => Self::Inside(rest.to_owned()),
+                };
+            }
+        }
+        match children.into_iter().find(|child| is_store(child)) {
+            Some(child) => Self::Elsewhere(child),
+            None => Self::Strange,
+        }
+    }
+
+    fn warning(&self, root: &Path) -> Option<String> {
+        match self {
+            Self::Store | Self::Empty => None,
+            place => Some(format!(
+                "storage.filesystem.rootdirectory: {} has something in it and no images: {}",
+                root.display(),
+                place.hint()
+            )),
+        }
+    }
+
+    fn hint(&self) -> String {
+        let way = layout::repositories_root();
+        match self {
+            Self::Elsewhere(path) => {
+                format!("they are in {}: set rootdirectory (or the volume) to that", path.display())
+            }
+            Self::Inside(part) => format!(
+                "it has {} in it, as the inside of a store has: set rootdirectory (or the volume) to the directory that has \
+                 {} in it",
+                part.display(),
+                way.as_str().trim_start_matches('/')
+            ),
+            Self::Store | Self::Empty | Self::Strange => {
+                format!(
+                    "a store has {} in it: check rootdirectory, and the volume that is mounted there",
+                    &way.as_str()[1..]
+                )
+            }
+        }
+    }
+}
+
+fn split_first(path: &Path) -> Option<(PathBuf, &Path)> {
+    let mut components = path.components();
+    let first = components.next()?;
+    Some((PathBuf::from(first.as_os_str()), components.as_path()))
+}
+
+/// What is in a directory without anybody having put it there for a registry, and our own queue of notifications.
+fn is_furniture(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || matches!(&*name, "lost+found" | "notifications")
+}
+
+/// Whether this process may work below the root. Where a push of anything would fail, that is an error; where only some
+/// repositories are closed, a warning.
+fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), AppError> {
+    let mut always = Vec::new();
+    let mut samples = Vec::new();
+    for path in [layout::repositories_root(), layout::blobs_root()] {
+        let path = root.join(path.as_str().trim_start_matches('/'));
+        let below_root = path.ancestors().take_while(|above| *above != root).count();
+        always.extend(path.ancestors().take(below_root).map(Path::to_owned));
+        for child in directories(&path) {
+            samples.extend(directories(&child));
+            samples.push(child);
+        }
+    }
+    always.sort();
+    always.dedup();
+    let refused = |paths: Vec<PathBuf>| paths.into_iter().find(|path| is_refused(path, access));
+    if let Some(path) = refused(always) {
+        return Err(AppError::NoPermission(how_to_permit(root, &path, access)));
+    }
+    if let Some(path) = refused(samples) {
+        tracing::warn!("{}", how_to_permit(root, &path, access));
+    }
+    Ok(())
+}
+
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    directories.take(SAMPLES).map(|entry| entry.path()).collect()
+}
+
+fn is_refused(path: &Path, access: StoreAccess) -> bool {
+    let wanted = match access {
+        StoreAccess::ReadOnly => Access::READ_OK | Access::EXEC_OK,
+        StoreAccess::ReadWrite => Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
+    };
+    rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS) == Err(rustix::io::Errno::ACCESS)
+}
+
+fn how_to_permit(root: &Path, path: &Path, access: StoreAccess) -> String {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let owner =
+        fs::metadata(path).map_or(String::new(), |metadata| format!(" of the user {}", metadata.uid()));
+    let may_not = match access {
+        StoreAccess::ReadOnly => "read",
+        StoreAccess::ReadWrite => "read and write to",
+    };
+    format!(
+        "the user {user} of this process may not {may_not} {}{owner}: chown -R {user}:{group} {} (in a container: the \
+         directory of the host that is mounted there), or run the registry as the user whose it is (for root: docker run \
+         --user 0:0)",
+        path.display(),
+        root.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_is_off_by_some_levels_is_told_the_right_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("data");
+        fs::create_dir_all(root.join("docker/registry/v2/repositories/app")).unwrap();
+        let check =
+            |given: &Path, expected: &Place| assert_eq!(Place::of(given), *expected, "{}", given.display());
+        check(&root, &Place::Store);
+        check(&root.join("nowhere"), &Place::Empty);
+        for off in ["docker", "docker/registry", "docker/registry/v2"] {
+            check(&root.join(off), &Place::Elsewhere(root.clone()));
+        }
+        check(directory.path(), &Place::Elsewhere(root.clone()));
+        // As a container sees what was mounted one level too deep.
+        fs::rename(root.join("docker"), directory.path().join("mounted")).unwrap();
+        check(&directory.path().join("mounted"), &Place::Inside("registry/v2/repositories".into()));
+        fs::create_dir_all(root.join("lost+found")).unwrap();
+        check(&root, &Place::Empty);
+        fs::write(root.join("photo.jpg"), "").unwrap();
+        check(&root, &Place::Strange);
+    }
+}
