@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use futures::future::join_all;
-use sampan_driver::StorageDriver;
+use sampan_driver::{StorageDriver, StoreAccess};
 
-use super::AppError;
+use super::{AppError, store};
 use crate::config::{self, Config, HealthConfig};
 use crate::health::{
-    Board, Check, DiskSpace, FileCheck, HttpCheck, HttpRequest, StorageCheck, TcpCheck, Watch,
+    Board, Check, DiskSpace, FileCheck, HttpCheck, HttpRequest, Need, StorageCheck, TcpCheck, Watch,
 };
 use crate::outbound;
 use crate::shown_url::ShownUrl;
@@ -29,7 +29,7 @@ pub(super) struct Checks {
 struct Disk {
     space: DiskSpace,
     interval: Duration,
-    floor_bytes: u64,
+    need: Need,
 }
 
 impl Checks {
@@ -47,7 +47,12 @@ impl Checks {
         let disk = directory.map(|directory| Disk {
             space: DiskSpace::new(directory),
             interval: or_default(floor.map_or(INTERVAL, |floor| floor.interval)),
-            floor_bytes: floor.map_or(0, |floor| floor.floor.0),
+            need: match store::access(config) {
+                StoreAccess::ReadOnly => Need::Nothing,
+                StoreAccess::ReadWrite => {
+                    Need::Writes { floor_bytes: floor.map_or(0, |floor| floor.floor.0) }
+                }
+            },
         });
         Ok(Self { board: Board::default(), watches, disk })
     }
@@ -66,8 +71,8 @@ impl Checks {
     pub(super) async fn run(self) {
         let Self { board, watches, disk } = self;
         let disk = async {
-            if let Some(Disk { space, interval, floor_bytes }) = disk {
-                space.run(interval, floor_bytes, board.clone()).await;
+            if let Some(Disk { space, interval, need }) = disk {
+                space.run(interval, need, board.clone()).await;
             }
         };
         let watches = join_all(watches.into_iter().map(|watch| watch.run(board.clone())));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustix::fs::{StatVfsMountFlags, statvfs};
+use sampan_driver::HumanSize;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Board;
@@ -44,9 +45,9 @@ impl DiskSpace {
         self.seen.load().as_deref().copied()
     }
 
-    /// Looks for ever, at once for the first time, and keeps clients from beginning uploads while there is less than
-    /// `floor_bytes` or no writing at all.
-    pub async fn run(self, every: Duration, floor_bytes: u64, board: Board) {
+    /// Looks for ever, at once for the first time, and keeps clients from beginning uploads while there is less room than
+    /// `need` has, or no writing at all.
+    pub async fn run(self, every: Duration, need: Need, board: Board) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -54,7 +55,7 @@ impl DiskSpace {
             // A file system that does not answer, such as one over a network, is the storage check's business.
             let Some(room) = self.look().await else { continue };
             self.seen.store(Some(Arc::new(room)));
-            match objection(room, floor_bytes) {
+            match need.objection(room) {
                 Some(reason) => {
                     if board.refuse_writes(NAME, &reason) {
                         tracing::error!(free_bytes = room.free_bytes, "new uploads are refused: {reason}");
@@ -88,16 +89,32 @@ impl DiskSpace {
     }
 }
 
-/// Why nothing new should be begun.
-fn objection(room: Room, floor_bytes: u64) -> Option<String> {
-    if room.is_read_only {
-        Some("the file system of the store is mounted read-only".to_owned())
-    } else if room.free_bytes < floor_bytes {
-        Some(format!("{} bytes are free, and health.diskspace.floor is {floor_bytes}", room.free_bytes))
-    } else if floor_bytes > 0 && room.free_files == Some(0) {
-        Some("the file system of the store can hold no more files".to_owned())
-    } else {
-        None
+/// What a registry needs of its file system.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Need {
+    /// Nothing: it was opened for reading alone, perhaps from a medium that is never written to.
+    Nothing,
+    /// To write, and this much free space.
+    Writes {
+        /// `health.diskspace.floor`, or 0.
+        floor_bytes: u64,
+    },
+}
+
+impl Need {
+    /// Why nothing new should be begun.
+    fn objection(self, room: Room) -> Option<String> {
+        let Self::Writes { floor_bytes } = self else { return None };
+        if room.is_read_only {
+            Some("the file system of the store is mounted read-only".to_owned())
+        } else if room.free_bytes < floor_bytes {
+            let (free, floor) = (HumanSize(room.free_bytes), HumanSize(floor_bytes));
+            Some(format!("{free} are free, and health.diskspace.floor is {floor}"))
+        } else if floor_bytes > 0 && room.free_files == Some(0) {
+            Some("the file system of the store can hold no more files".to_owned())
+        } else {
+            None
+        }
     }
 }
 
@@ -109,12 +126,14 @@ mod tests {
 
     #[test]
     fn uploads_are_refused_below_the_floor_only() {
-        assert_eq!(objection(ROOM, 10), None);
-        let refused = objection(ROOM, 11).unwrap();
-        assert_eq!(refused, "10 bytes are free, and health.diskspace.floor is 11");
-        assert!(objection(Room { is_read_only: true, ..ROOM }, 0).unwrap().contains("read-only"));
-        assert!(objection(Room { free_files: Some(0), ..ROOM }, 1).unwrap().contains("no more files"));
-        assert_eq!(objection(Room { free_files: None, ..ROOM }, 1), None);
+        let objection = |floor_bytes, room| Need::Writes { floor_bytes }.objection(room);
+        assert_eq!(objection(10, ROOM), None);
+        assert_eq!(objection(2048, ROOM).unwrap(), "10 B are free, and health.diskspace.floor is 2 KiB");
+        let read_only = Room { is_read_only: true, ..ROOM };
+        assert!(objection(0, read_only).unwrap().contains("read-only"));
+        assert_eq!(Need::Nothing.objection(read_only), None);
+        assert!(objection(1, Room { free_files: Some(0), ..ROOM }).unwrap().contains("no more files"));
+        assert_eq!(objection(1, Room { free_files: None, ..ROOM }), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -122,7 +141,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (space, board) = (DiskSpace::new(directory.path().to_owned()), Board::default());
         assert_eq!(space.room(), None);
-        let running = tokio::spawn(space.clone().run(Duration::from_secs(10), u64::MAX, board.clone()));
+        let running = tokio::spawn(space.clone().run(
+            Duration::from_secs(10),
+            Need::Writes { floor_bytes: u64::MAX },
+            board.clone(),
+        ));
         while board.write_objection().is_none() {
             tokio::task::yield_now().await;
         }

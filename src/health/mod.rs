@@ -11,5 +11,5 @@ mod watch;
 
 pub use self::board::Board;
 pub use self::check::{Check, FileCheck, HttpCheck, HttpRequest, Seen, StorageCheck, TcpCheck};
-pub use self::disk_space::{DiskSpace, Room};
+pub use self::disk_space::{DiskSpace, Need, Room};
 pub use self::watch::Watch;

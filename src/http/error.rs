@@ -3,6 +3,7 @@
 //! Texts for clients and causes for the log never mix: a body says what the specification has for the code and a detail
 //! that the client may know; the cause travels beside the answer to the log, which has the request's id.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -125,6 +126,8 @@ struct Inner {
     status: StatusCode,
     code: ErrorCode,
     details: Vec<Option<Value>>,
+    /// Whether the details are sentences that belong into the message too.
+    explains: bool,
     headers: HeaderMap,
     cause: Option<Cause>,
     vanished: bool,
@@ -140,6 +143,7 @@ impl ApiError {
             status: code.status(),
             code,
             details: vec![None],
+            explains: false,
             headers: HeaderMap::new(),
             cause: None,
             vanished: false,
@@ -153,12 +157,19 @@ impl ApiError {
         self
     }
 
-    /// The same error once for each of `details`; as it is when there are none.
+    /// The same error with the reason as its detail and in its message: docker, containerd and others print the message alone.
     #[must_use]
-    pub fn with_each_detail(mut self, details: impl IntoIterator<Item = Value>) -> Self {
-        let details: Vec<_> = details.into_iter().map(Some).collect();
-        if !details.is_empty() {
-            self.0.details = details;
+    pub fn with_reason(self, reason: impl Into<String>) -> Self {
+        self.with_each_reason([reason.into()])
+    }
+
+    /// The same error once for each of `reasons`; as it is when there are none.
+    #[must_use]
+    pub fn with_each_reason(mut self, reasons: impl IntoIterator<Item = String>) -> Self {
+        let reasons: Vec<_> = reasons.into_iter().map(|reason| Some(reason.into())).collect();
+        if !reasons.is_empty() {
+            self.0.details = reasons;
+            self.0.explains = true;
         }
         self
     }
@@ -223,16 +234,22 @@ struct Body<'a> {
 #[derive(Serialize)]
 struct Entry<'a> {
     code: &'static str,
-    message: &'static str,
+    message: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a Value>,
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Inner { status, code, details, headers, cause, vanished } = *self.0;
-        let entry = |detail| Entry { code: code.as_str(), message: code.message(), detail };
-        let body = Body { errors: details.iter().map(|detail| entry(detail.as_ref())).collect() };
+        let Inner { status, code, details, explains, headers, cause, vanished } = *self.0;
+        let entries = details.iter().map(|detail| {
+            let message = match detail.as_ref().and_then(Value::as_str).filter(|_| explains) {
+                Some(reason) => format!("{}: {reason}", code.message().trim_end_matches('.')).into(),
+                None => code.message().into(),
+            };
+            Entry { code: code.as_str(), message, detail: detail.as_ref() }
+        });
+        let body = Body { errors: entries.collect() };
         // Strings and maps of strings always serialise.
         let mut bytes = serde_json::to_vec(&body).unwrap_or_default();
         bytes.push(b'\n');

@@ -22,36 +22,38 @@ impl From<Error> for ApiError {
             }
             Error::BodyBroken(cause) => body_broken(cause),
             Error::Collecting(_) | Error::TagBeingRemoved(..) => Self::new(ErrorCode::Unavailable)
-                .with_detail(error.to_string())
+                .with_reason(error.to_string())
                 .with_header(RETRY_AFTER, HeaderValue::from_static("2")),
             Error::Corrupt(..) => Self::new(ErrorCode::Unknown).caused_by(error),
-            Error::Denied(reason) => Self::new(ErrorCode::Denied).with_detail(reason),
+            Error::Denied(reason) => Self::new(ErrorCode::Denied).with_reason(reason),
             Error::DigestMismatch { expected, actual } => digest_mismatch(&expected, &actual),
             Error::Disabled(what) => Self::new(ErrorCode::Unsupported)
-                .with_detail(format!("{what} is not enabled in this registry's configuration"))
+                .with_reason(format!("{what} is not enabled in this registry's configuration"))
                 .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
             Error::Driver(error) => driver(error),
             Error::ManifestInvalid(problem) => {
-                Self::new(ErrorCode::ManifestInvalid).with_detail(problem.to_string())
+                Self::new(ErrorCode::ManifestInvalid).with_reason(problem.to_string())
             }
             Error::ManifestReferencesUnknown(missing) => Self::new(ErrorCode::ManifestBlobUnknown)
-                .with_each_detail(missing.iter().map(|digest| digest.to_string().into())),
+                .with_each_reason(missing.iter().map(ToString::to_string)),
             Error::ManifestUnknown(reference, name) => manifest_unknown(&reference, &name),
             Error::ReadOnly => Self::new(ErrorCode::Unsupported)
-                .with_detail("the registry is in read-only mode")
+                .with_reason(
+                    "the registry is read-only at the moment (maintenance); what is there can be pulled",
+                )
                 .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
             Error::RepositoryUnknown(name) => {
                 Self::new(ErrorCode::NameUnknown).with_detail(json!({ "name": name.as_str() }))
             }
-            Error::SizeMismatch { .. } => Self::new(ErrorCode::SizeInvalid).with_detail(error.to_string()),
+            Error::SizeMismatch { .. } => Self::new(ErrorCode::SizeInvalid).with_reason(error.to_string()),
             Error::TooLarge { .. } => Self::new(ErrorCode::SizeInvalid)
                 .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-                .with_detail(error.to_string()),
+                .with_reason(error.to_string()),
             Error::UploadBusy(_) => Self::new(ErrorCode::BlobUploadInvalid)
                 .with_status(StatusCode::CONFLICT)
-                .with_detail(error.to_string()),
+                .with_reason(error.to_string()),
             Error::UploadOutOfOrder { expected, .. } => Self::new(ErrorCode::RangeInvalid)
-                .with_detail(error.to_string())
+                .with_reason(error.to_string())
                 .with_header(RANGE, received(expected)),
             Error::UploadUnknown(id) => Self::new(ErrorCode::BlobUploadUnknown).with_detail(id.to_string()),
         }
@@ -65,12 +67,12 @@ pub(super) fn received(size_bytes: u64) -> HeaderValue {
 
 fn body_broken(cause: BoxError) -> ApiError {
     if let Some(mismatch) = cause.downcast_ref::<LengthMismatch>() {
-        return ApiError::new(ErrorCode::SizeInvalid).with_detail(mismatch.to_string());
+        return ApiError::new(ErrorCode::SizeInvalid).with_reason(mismatch.to_string());
     }
     let error = ApiError::new(ErrorCode::BlobUploadInvalid);
     match find::<BodyStalled>(&*cause) {
-        Some(stalled) => error.with_status(StatusCode::REQUEST_TIMEOUT).with_detail(stalled.to_string()),
-        None => error.with_detail("the request's body ended before its time").read_by_nobody(),
+        Some(stalled) => error.with_status(StatusCode::REQUEST_TIMEOUT).with_reason(stalled.to_string()),
+        None => error.with_reason("the request's body ended before its time").read_by_nobody(),
     }
 }
 
@@ -102,10 +104,10 @@ fn manifest_unknown(reference: &Reference, name: &RepositoryName) -> ApiError {
 fn driver(error: DriverError) -> ApiError {
     let api_error = match error.kind() {
         ErrorKind::TooLate | ErrorKind::Unavailable => ApiError::new(ErrorCode::Unavailable)
-            .with_detail("the registry's storage cannot be reached at the moment")
+            .with_reason("the registry's storage cannot be reached at the moment")
             .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
         ErrorKind::StorageFull => {
-            ApiError::new(ErrorCode::Unavailable).with_detail("the registry's storage is full")
+            ApiError::new(ErrorCode::Unavailable).with_reason("the registry's storage is full")
         }
         _ => ApiError::new(ErrorCode::Unknown),
     };

@@ -13,6 +13,7 @@ mod image_configs;
 mod image_script;
 mod metrics;
 mod middleware;
+mod permissions;
 mod serve_command;
 mod strangers;
 pub(crate) mod support;

@@ -14,6 +14,7 @@ mod docker;
 mod exchange;
 mod interrupted;
 mod measured;
+mod messages;
 mod notifications;
 mod object_store;
 mod peer;

@@ -63,6 +63,6 @@ pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, 
 pub use path::{DriverPath, InvalidPath, as_component};
 pub use patience::{is_patient, patiently};
 pub use reader::{FileReader, LocalFile};
-pub use size::parse_size;
+pub use size::{HumanSize, parse_size};
 pub use walk::walk_fallback;
 pub use writer::{FileWriter, MAX_NOTE_BYTES};

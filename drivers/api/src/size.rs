@@ -1,4 +1,6 @@
-//! Sizes as people write them in the configuration, of whichever driver.
+//! Sizes as people write them in the configuration, of whichever driver, and as they read them.
+
+use std::fmt;
 
 /// The number of bytes that a text such as `1048576`, `512MiB` or `4 GB` means.
 ///
@@ -23,9 +25,47 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// A number of bytes for people: `17 B`, `2.4 KiB`, `1 GiB`.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct HumanSize(pub u64);
+
+impl fmt::Display for HumanSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut tenths = u128::from(self.0) * 10 / 1024;
+        let mut unit = 0;
+        while tenths >= 10_240 && unit + 1 < UNITS.len() {
+            tenths /= 1024;
+            unit += 1;
+        }
+        match tenths % 10 {
+            0 => write!(f, "{} {}", tenths / 10, UNITS[unit]),
+            tenth => write!(f, "{}.{tenth} {}", tenths / 10, UNITS[unit]),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_shown_with_the_unit_that_fits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (2500, "2.4 KiB"),
+            (1 << 30, "1 GiB"),
+            ((1 << 30) - 1, "1023.9 MiB"),
+            (u64::MAX, "16383.9 PiB"),
+        ] {
+            assert_eq!(HumanSize(bytes).to_string(), text);
+        }
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

@@ -186,7 +186,7 @@ impl FromRequestParts<AppState> for Authenticated {
 
 fn name(parts: &Parts) -> Result<RepositoryName, ApiError> {
     let name: Result<RepositoryName, _> = params::name(parts).parse();
-    name.map_err(|error| ApiError::new(ErrorCode::NameInvalid).with_detail(error.to_string()))
+    name.map_err(|error| ApiError::new(ErrorCode::NameInvalid).with_reason(error.to_string()))
 }
 
 async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), ApiError> {
@@ -241,11 +241,11 @@ fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
         Denied::Forbidden { .. } => ApiError::new(ErrorCode::Denied).with_detail(scopes(wanted)),
         Denied::TooManyAttempts { retry_after } | Denied::TooManyAtOnce { retry_after } => {
             ApiError::new(ErrorCode::TooManyRequests)
-                .with_detail(denied.to_string())
+                .with_reason(denied.to_string())
                 .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)))
         }
         Denied::Unavailable => ApiError::new(ErrorCode::Unavailable)
-            .with_detail(denied.to_string())
+            .with_reason(denied.to_string())
             .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
     }
 }

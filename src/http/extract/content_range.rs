@@ -18,13 +18,13 @@ pub(in crate::http) fn chunk(headers: &HeaderMap) -> Result<Option<ChunkRange>, 
     let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(None) };
     let chunk = value.to_str().ok().and_then(parse).ok_or_else(|| {
         let detail = format!("Content-Range {value:?} is not of the form `<start>-<end>`");
-        ApiError::new(ErrorCode::BlobUploadInvalid).with_detail(detail)
+        ApiError::new(ErrorCode::BlobUploadInvalid).with_reason(detail)
     })?;
     let expected = chunk.end - chunk.start + 1;
     match announced(headers) {
         Some(announced) if announced != expected => {
             let detail = format!("Content-Range is of {expected} bytes, but Content-Length is {announced}");
-            Err(ApiError::new(ErrorCode::SizeInvalid).with_detail(detail))
+            Err(ApiError::new(ErrorCode::SizeInvalid).with_reason(detail))
         }
         _ => Ok(Some(chunk)),
     }

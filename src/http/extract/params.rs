@@ -46,7 +46,7 @@ impl<S: Sync> FromRequestParts<S> for FromPath<Digest> {
         let digest: Result<Digest, _> = last(parts).parse();
         digest
             .map(Self)
-            .map_err(|error| ApiError::new(ErrorCode::DigestInvalid).with_detail(error.to_string()))
+            .map_err(|error| ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string()))
     }
 }
 
@@ -56,10 +56,10 @@ impl<S: Sync> FromRequestParts<S> for FromPath<Reference> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         reference(parts).map(Self).map_err(|error| match &error {
             InvalidReference::Digest(_) => {
-                ApiError::new(ErrorCode::DigestInvalid).with_detail(error.to_string())
+                ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string())
             }
             InvalidReference::Tag(_) => {
-                ApiError::new(ErrorCode::ManifestUnknown).with_detail(error.to_string())
+                ApiError::new(ErrorCode::ManifestUnknown).with_reason(error.to_string())
             }
         })
     }
@@ -71,9 +71,9 @@ impl<S: Sync> FromRequestParts<S> for NewReference {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         reference(parts).map(Self).map_err(|error| match &error {
             InvalidReference::Digest(_) => {
-                ApiError::new(ErrorCode::DigestInvalid).with_detail(error.to_string())
+                ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string())
             }
-            InvalidReference::Tag(_) => ApiError::new(ErrorCode::TagInvalid).with_detail(error.to_string()),
+            InvalidReference::Tag(_) => ApiError::new(ErrorCode::TagInvalid).with_reason(error.to_string()),
         })
     }
 }

@@ -122,7 +122,7 @@ async fn ranged(blobs: LinkedBlobs, digest: Digest, files: Option<FileSender>, h
         }
         Ranges::Unsatisfiable => {
             let error =
-                ApiError::new(ErrorCode::RangeInvalid).with_detail(format!("the blob has {size} bytes"));
+                ApiError::new(ErrorCode::RangeInvalid).with_reason(format!("the blob has {size} bytes"));
             return Err(error.with_header(CONTENT_RANGE, visible(format!("bytes */{size}"))));
         }
         Ranges::Parts(parts) => parts,

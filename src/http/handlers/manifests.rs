@@ -106,11 +106,11 @@ fn tags(query: &Query) -> Result<Vec<Tag>, ApiError> {
     if count > MOST_TAGS {
         return Err(ApiError::new(ErrorCode::TagInvalid)
             .with_status(StatusCode::URI_TOO_LONG)
-            .with_detail(format!("{count} tags are more than the {MOST_TAGS} that one push may set")));
+            .with_reason(format!("{count} tags are more than the {MOST_TAGS} that one push may set")));
     }
     let tag = |text: &str| text.parse::<Tag>();
     let tags: Result<_, _> = query.all("tag").map(tag).collect();
-    tags.map_err(|error| ApiError::new(ErrorCode::TagInvalid).with_detail(error.to_string()))
+    tags.map_err(|error| ApiError::new(ErrorCode::TagInvalid).with_reason(error.to_string()))
 }
 
 /// The media type that the client gives the body, without parameters.
@@ -158,7 +158,7 @@ async fn suited(
         return Ok(stored);
     }
     let child = child_for_linux_amd64(&stored.bytes).ok_or_else(|| {
-        ApiError::new(ErrorCode::ManifestUnknown).with_detail(
+        ApiError::new(ErrorCode::ManifestUnknown).with_reason(
             "the tag points at a manifest list without a child for linux/amd64, and Accept allows no list",
         )
     })?;

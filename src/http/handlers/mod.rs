@@ -27,7 +27,7 @@ pub(super) fn not_found() -> Response {
 /// The answer to a method that the endpoint has not.
 pub(super) fn method_not_allowed(allow: HeaderValue) -> Response {
     ApiError::new(ErrorCode::Unsupported)
-        .with_detail("this endpoint has no such method; see the Allow header")
+        .with_reason("this endpoint has no such method; see the Allow header")
         .with_header(ALLOW, allow)
         .into_response()
 }

@@ -52,7 +52,7 @@ pub(in crate::http) async fn list(
 fn after(last: &str) -> Result<Digest, ApiError> {
     last.parse().map_err(|_| {
         ApiError::new(ErrorCode::DigestInvalid)
-            .with_detail("`last` must be taken from the link of the page before")
+            .with_reason("`last` must be taken from the link of the page before")
     })
 }
 

@@ -99,7 +99,7 @@ pub(in crate::http) async fn cancel(at: Authorized<Push>, FromPath(id): FromPath
 }
 
 fn digest(text: &str) -> Result<Digest, ApiError> {
-    let invalid = |detail: String| ApiError::new(ErrorCode::DigestInvalid).with_detail(detail);
+    let invalid = |detail: String| ApiError::new(ErrorCode::DigestInvalid).with_reason(detail);
     if text.is_empty() {
         return Err(invalid(
             "the `digest` parameter is missing; it says what the upload must hash to".to_owned(),
@@ -110,7 +110,7 @@ fn digest(text: &str) -> Result<Digest, ApiError> {
 
 fn algorithm(text: &str) -> Result<Algorithm, ApiError> {
     text.parse::<Algorithm>()
-        .map_err(|error| ApiError::new(ErrorCode::DigestInvalid).with_detail(error.to_string()))
+        .map_err(|error| ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string()))
 }
 
 /// What the answers about an upload are made of.
@@ -141,7 +141,7 @@ impl Answers {
         let Some(reason) = self.state.options().health.write_objection() else { return Ok(()) };
         let detail = format!("the registry takes no new uploads at the moment: {reason}");
         Err(ApiError::new(ErrorCode::Unavailable)
-            .with_detail(detail)
+            .with_reason(detail)
             .with_header(RETRY_AFTER, HeaderValue::from_static("60")))
     }
 

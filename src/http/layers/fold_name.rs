@@ -63,7 +63,7 @@ impl IntoResponse for Unroutable {
             Self::Moved(location) => (StatusCode::MOVED_PERMANENTLY, [(LOCATION, location)]).into_response(),
             Self::NameInvalid(name) => {
                 let detail = format!("invalid repository name {name:?}: a name is never percent-encoded");
-                ApiError::new(ErrorCode::NameInvalid).with_detail(detail).into_response()
+                ApiError::new(ErrorCode::NameInvalid).with_reason(detail).into_response()
             }
             Self::NotFound => not_found(),
         }

@@ -80,7 +80,7 @@ impl Wrap for LimitUploads {
                 slots.limit
             );
             let refusal = ApiError::new(ErrorCode::TooManyRequests)
-                .with_detail(detail)
+                .with_reason(detail)
                 .with_header(RETRY_AFTER, HeaderValue::from_static("1"));
             return Either::Right(async move { Ok(refusal.into_response()) }.boxed());
         };

@@ -1,0 +1,140 @@
+//! A store, a certificate and passwords that belong to another user, and a medium that cannot be written to.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::support::{binary, end};
+use crate::clients::support::{filesystem_config, registry, run, tool};
+use crate::support::StoreFiles;
+
+const NOBODY: u32 = 65534;
+
+/// The binary, started as a user who owns nothing.
+fn as_nobody(directory: &Path) -> Command {
+    let mut command = binary(directory);
+    command.uid(NOBODY).gid(NOBODY);
+    command
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn store(directory: &Path) -> PathBuf {
+    let root = directory.join("data");
+    let store = StoreFiles::new(&root);
+    let image = store.image("team/app", "one", &["layer".to_owned()]);
+    store.tag("team/app", "v1", &image);
+    root
+}
+
+#[test]
+#[ignore = "needs root"]
+fn everything_that_belongs_to_another_user_is_told_at_once_below_the_root_too() {
+    let directory = tempfile::tempdir().unwrap();
+    mode(directory.path(), 0o755);
+    let root = store(directory.path());
+    let path = |name: &str| directory.path().join(name);
+    for name in ["domain.crt", "domain.key", "htpasswd"] {
+        fs::write(path(name), "").unwrap();
+        mode(&path(name), 0o600);
+    }
+    let config = format!(
+        "{}auth: {{htpasswd: {{realm: r, path: {}}}}}\n",
+        filesystem_config(&root).replace(
+            "'127.0.0.1:0'",
+            &format!(
+                "'127.0.0.1:0', tls: {{certificate: {}, key: {}}}",
+                path("domain.crt").display(),
+                path("domain.key").display()
+            )
+        ),
+        path("htpasswd").display()
+    );
+    fs::write(path("config.yml"), config).unwrap();
+    for command in ["serve", "check"] {
+        let args = if command == "serve" {
+            &["serve", "config.yml"][..]
+        } else {
+            &["config", "check", "config.yml"]
+        };
+        let ended = end(as_nobody(directory.path()).args(args), "");
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        for part in [
+            "3 things cannot be used",
+            &format!("chown -R {NOBODY}:{NOBODY}"),
+            "auth.htpasswd.path",
+            "http.tls.certificate",
+            "--user 0:0",
+        ] {
+            assert!(ended.stderr.contains(part), "{part}: {ended:?}");
+        }
+    }
+    // As the remedy was misunderstood once: the root alone was given.
+    chown(&root, Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::write(path("config.yml"), filesystem_config(&root)).unwrap();
+    let ended = end(as_nobody(directory.path()).args(["serve", "config.yml"]), "");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let remedy = format!("chown -R {NOBODY}:{NOBODY} {}", root.display());
+    assert!(
+        ended.stderr.contains("may not read and write to") && ended.stderr.contains(&remedy),
+        "{ended:?}"
+    );
+    // To read is enough for a registry that is read-only.
+    let read_only = filesystem_config(&root)
+        .replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:");
+    fs::write(path("config.yml"), read_only).unwrap();
+    let ended = end(as_nobody(directory.path()).args(["config", "check", "config.yml"]), "");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+struct ReadOnlyMount(PathBuf);
+
+impl ReadOnlyMount {
+    fn of(source: &Path, target: PathBuf) -> Self {
+        fs::create_dir(&target).unwrap();
+        run(tool("mount").arg("--bind").arg(source).arg(&target));
+        run(tool("mount").args(["-o", "remount,bind,ro"]).arg(&target));
+        Self(target)
+    }
+}
+
+impl Drop for ReadOnlyMount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_medium_that_cannot_be_written_to_is_served_in_read_only_mode() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = store(directory.path());
+    let medium = ReadOnlyMount::of(&root, directory.path().join("dvd"));
+    let writable = filesystem_config(&medium.0);
+    fs::write(directory.path().join("sampan.yml"), &writable).unwrap();
+    let ended = end(binary(directory.path()).args(["serve", "sampan.yml"]), "");
+    assert!(
+        ended.code == Some(1) && ended.stderr.contains("storage.maintenance.readonly.enabled"),
+        "{ended:?}"
+    );
+
+    let config = writable
+        .replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:")
+        .replace("http: {", "health: {storagedriver: {enabled: true}, diskspace: {enabled: true}}\nhttp: {");
+    let registry = registry(directory.path(), &config);
+    let ask = |method: &str, path: &str| registry.wire().send(method, path, &[], b"");
+    assert_eq!(ask("GET", "/v2/team/app/manifests/v1").status, 200);
+    assert_eq!(ask("GET", "/readyz").status, 200);
+    let refused = ask("POST", "/v2/team/app/blobs/uploads/");
+    assert_eq!(refused.status, 405, "{refused:?}");
+    let told = String::from_utf8(refused.body).unwrap();
+    assert!(told.contains("read-only at the moment (maintenance)"), "{told}");
+    let log = registry.process.log();
+    assert!(!log.contains("level=error") && !log.contains("refused"), "{log}");
+    let ended = end(binary(directory.path()).args(["garbage-collect", "--dry-run", "sampan.yml"]), "");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
