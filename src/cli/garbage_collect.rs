@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sampan_driver::HumanSize;
 use sampan_engine::gc::{self, Event, Observer, Options, Report, TooMuch};
 
 use super::args::{CollectOptions, ReportFormat};
 use super::check;
-use super::terminal::{say, warn};
+use super::terminal::{count, say, warn};
 use crate::app::{self, AppError};
 use crate::config::{Config, GoDuration};
 use crate::drivers::Drivers;
@@ -22,10 +23,7 @@ pub(super) fn run(
     command: CollectOptions,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let config = check::load(drivers, command.config)?.config;
-    let grace = match command.grace {
-        Some(grace) => grace.0,
-        None => default_grace(&config),
-    };
+    let grace = command.grace.map_or_else(|| default_grace(&config), |grace| grace.0);
     let uploads = &config.storage.maintenance.uploadpurging;
     let json = command.format == ReportFormat::Json;
     let observer = (!command.quiet && !json).then(printer);
@@ -55,14 +53,16 @@ pub(super) fn run(
         say(serde_json::to_string_pretty(&report)?);
     } else if !command.quiet {
         print_summary(&report);
+        print_what_is_young(&report, command.grace.is_none());
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
 fn refusal(TooMuch { bytes, percent }: TooMuch) -> String {
     format!(
-        "nothing is deleted, because {bytes} bytes of blobs would go, more than {percent} % of all: \
-         see with --dry-run whether that is right, and give `--yes` if it is (gc.maxdeletepercent sets the share)"
+        "nothing is deleted, because {} of blobs would go, more than {percent} % of all: \
+         see with --dry-run whether that is right, and give `--yes` if it is (gc.maxdeletepercent sets the share)",
+        HumanSize(bytes)
     )
 }
 
@@ -71,13 +71,25 @@ fn default_grace(config: &Config) -> Duration {
     if config.storage.maintenance.readonly.enabled {
         return Duration::ZERO;
     }
-    let grace = config.gc.grace();
+    config.gc.grace()
+}
+
+fn print_what_is_young(report: &Report, is_default: bool) {
+    if report.grace_secs == 0 || report.young.count == 0 {
+        return;
+    }
+    let grace = GoDuration(Duration::from_secs(report.grace_secs));
+    let (young, size) = (count(report.young.count, "blob"), HumanSize(report.young.bytes));
+    let remedy = match is_default {
+        true => {
+            " now: give `--grace 0` if no registry serves this store, or set storage.maintenance.readonly"
+        }
+        false => " sooner: give a shorter `--grace`, or 0 if no registry serves this store",
+    };
     warn(format!(
-        "nothing younger than {} is collected, since the registry may be in use: \
-         give `--grace 0` if no registry serves this store, or set storage.maintenance.readonly",
-        GoDuration(grace)
+        "{young} ({size}) that nothing refers to stay: nothing younger than {grace} is collected, since the registry may be in \
+         use. A collection in {grace} takes them, if nothing refers to them then. To take them{remedy}"
     ));
-    grace
 }
 
 type Output = Arc<Mutex<BufWriter<io::Stdout>>>;
@@ -95,34 +107,36 @@ fn printer() -> (Observer, Output) {
 
 fn print_summary(report: &Report) {
     let verb = if report.dry_run { "would be freed" } else { "freed" };
+    let amounts = [
+        count(report.blobs.count, "blob"),
+        count(report.manifests, "manifest"),
+        count(report.layer_links, "layer link"),
+        count(report.uploads.count, "upload"),
+        count(report.temporary.count, "temporary file"),
+        count(report.empty_repositories, "empty repository"),
+    ];
     say(format!(
-        "\n{} bytes {verb}: {} blobs, {} manifests, {} layer links, {} uploads, {} temporary files, {} empty repositories, in {:.1} s",
-        report.bytes(),
-        report.blobs.count,
-        report.manifests,
-        report.layer_links,
-        report.uploads.count,
-        report.temporary.count,
-        report.empty_repositories,
+        "\n{} {verb}: {}, in {:.1} s",
+        HumanSize(report.bytes()),
+        amounts.join(", "),
         report.duration_secs
     ));
     if report.unseen > 0 {
         warn(format!(
-            "{} places of the store cannot be seen, or have lost all their repositories: \
-             no blob, manifest or repository was deleted",
-            report.unseen
+            "{} of the store cannot be seen, or lost all repositories: no blob, manifest or repository was deleted",
+            count(report.unseen, "place")
         ));
     } else if !report.is_complete() {
         warn(format!(
-            "{} files could not be read; they and all they may refer to were kept",
-            report.unreadable.len()
+            "{} could not be read and stayed, with all that may be referred to there",
+            count(report.unreadable.len() as u64, "file")
         ));
     }
     if let Some(first) = report.future_paths.first() {
         warn(format!(
-            "{} files are dated in the future, the first is {first}: until then they are too young to be collected; \
-             correct them (`touch`), or collect with `--grace 0` while no registry serves the store",
-            report.future
+            "{} dated in the future, the first is {first}: too young to be collected until then; correct the dates (`touch`), or \
+             collect with `--grace 0` while no registry serves the store",
+            count(report.future, "file")
         ));
     }
 }

@@ -7,6 +7,15 @@ pub(super) fn say(line: impl AsRef<str>) {
     let _ = writeln!(io::stdout().lock(), "{}", line.as_ref());
 }
 
+/// So many of something: `1 blob`, `2 blobs`.
+pub(super) fn count(number: u64, one: &str) -> String {
+    match (number, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {one}s"),
+    }
+}
+
 /// Asks for a password without showing it, twice when it is a new one; or takes the first line of standard input.
 pub(super) fn password(user: &str, is_new: bool) -> io::Result<Vec<u8>> {
     let stdin = io::stdin();

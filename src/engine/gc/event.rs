@@ -76,7 +76,9 @@ impl fmt::Display for Event<'_> {
             }
             Self::UploadEligible(name, id) => write!(f, "{name}: upload eligible for deletion: {id}"),
             Self::TemporaryEligible(path) => write!(f, "temporary file eligible for deletion: {path}"),
-            Self::RepositoryEligible(name) => write!(f, "repository eligible for deletion: {name}"),
+            Self::RepositoryEligible(name) => {
+                write!(f, "repository without content, no longer listed: {name}")
+            }
             Self::Unreadable(path, reason) => {
                 write!(f, "unreadable, kept with all it may refer to: {path}: {reason}")
             }
