@@ -57,6 +57,28 @@ pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, O
     builder.build().map_err(OutboundError::Client)
 }
 
+/// A client for a registry that somebody at a terminal asks, over a Unix socket if one is given. With `is_own` it is the one
+/// of this machine, which is asked by an address that its certificate does not name: any certificate will do, and nothing secret
+/// is sent.
+///
+/// # Errors
+///
+/// When TLS cannot be set up.
+pub fn local_client(timeout: Duration, socket: Option<&Path>, is_own: bool) -> Result<Client, OutboundError> {
+    let mut builder = Client::builder()
+        .timeout(timeout)
+        .redirect(Policy::none())
+        .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
+        .tls_danger_accept_invalid_certs(is_own);
+    if is_own {
+        builder = builder.no_proxy();
+    }
+    if let Some(socket) = socket {
+        builder = builder.unix_socket(socket);
+    }
+    builder.build().map_err(OutboundError::Client)
+}
+
 /// What went wrong with a request, with its causes, in one line. It names no URL: the caller knows which one to show.
 pub fn explain(error: reqwest::Error) -> String {
     let error = error.without_url();

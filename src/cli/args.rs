@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use url::Url;
 
 use super::bench::BenchOptions;
 use crate::config::GoDuration;
@@ -38,6 +39,14 @@ pub(super) enum Command {
 
     /// Remove content that nothing refers to, also while the registry is in use
     GarbageCollect(CollectOptions),
+
+    /// Say whether a running registry is well: exit code 0, or 1 and the reason
+    ///
+    /// For the health check of a container, and wherever there is no curl.
+    Health(HealthOptions),
+
+    /// Say what a running registry's debug listener says: readiness, health checks, collections
+    Status(StatusOptions),
 
     /// Look at a configuration without serving it
     #[command(subcommand)]
@@ -94,12 +103,40 @@ pub(super) struct CollectOptions {
     pub(super) config: Option<PathBuf>,
 }
 
-/// How a collection's outcome is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct HealthOptions {
+    /// Where the registry is, such as https://registry.example:5000; else http.addr of the configuration, on this machine
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub(super) url: Option<Url>,
+
+    /// The configuration; else the one that `serve` would take
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusOptions {
+    /// Where the debug listener is, such as http://localhost:5001; else http.debug.addr of the configuration, on this machine
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub(super) url: Option<Url>,
+
+    /// Ask the registry to collect its garbage now
+    #[arg(long)]
+    pub(super) collect_garbage: bool,
+
+    /// How the state is printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(super) format: ReportFormat,
+
+    /// The configuration; else the one that `serve` would take
+    pub(super) config: Option<PathBuf>,
+}
+
+/// How an outcome is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(super) enum ReportFormat {
-    /// Line by line, as Distribution does, and a summary
+    /// Lines for people
     Text,
-    /// One JSON object at the end
+    /// One JSON document
     Json,
 }
 

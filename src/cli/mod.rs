@@ -9,6 +9,7 @@ mod check;
 mod garbage_collect;
 mod htpasswd;
 mod serve;
+mod status;
 mod terminal;
 
 use std::error::Error;
@@ -36,6 +37,8 @@ pub fn main(drivers: Drivers) -> ExitCode {
             });
         }
         Some(Command::Serve { config }) => serve::run(&drivers, config),
+        Some(Command::Health(options)) => status::health(&drivers, options),
+        Some(Command::Status(options)) => status::status(&drivers, options),
         Some(Command::Config(command)) => check::run(&drivers, command),
         Some(Command::Htpasswd(command)) => htpasswd::run(command),
         Some(Command::Certificate(options)) => certificate::run(options),

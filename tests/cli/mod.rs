@@ -15,6 +15,7 @@ mod metrics;
 mod middleware;
 mod permissions;
 mod serve_command;
+mod status_command;
 mod strangers;
 pub(crate) mod support;
 mod systemd;

@@ -1,0 +1,212 @@
+//! `registry health` and `registry status`: asking a running registry, also where there is no other program to ask with.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::Outcome;
+use super::args::{HealthOptions, ReportFormat, StatusOptions};
+use super::check;
+use super::terminal::{count, say};
+use crate::config::{Config, ListenAddress};
+use crate::drivers::Drivers;
+use crate::outbound;
+
+/// How long an answer may take: less than docker waits for a health check.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
+    let asked = match &options.url {
+        Some(url) => Asked::at(url.clone(), "/readyz")?,
+        None => Asked::of_clients(&check::load(drivers, options.config)?.config)?,
+    };
+    let (status, text) = asked.get("readyz", Method::Get)?;
+    match status {
+        200 => {
+            say(text.trim_end());
+            Ok(())
+        }
+        _ => Err(format!("{}: {} ({status})", asked.shown(), text.trim_end()).into()),
+    }
+}
+
+pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
+    let asked = match &options.url {
+        Some(url) => Asked::at(url.clone(), "")?,
+        None => Asked::of_operators(&check::load(drivers, options.config)?.config)?,
+    };
+    if options.collect_garbage {
+        let (status, text) = asked.get("debug/gc", Method::Post)?;
+        if status != 202 {
+            let reason = serde_json::from_str::<Value>(&text).ok();
+            let reason =
+                reason.as_ref().and_then(|reason| reason["error"].as_str()).unwrap_or(text.trim_end());
+            return Err(format!("no garbage is collected: {reason}").into());
+        }
+    }
+    let (_, ready) = asked.get("readyz", Method::Get)?;
+    let (_, health) = asked.get("debug/health", Method::Get)?;
+    let (status, collection) = asked.get("debug/gc", Method::Get)?;
+    if status != 200 {
+        return Err(format!("{}: {} ({status})", asked.shown(), collection.trim_end()).into());
+    }
+    let (health, collection): (Value, Value) =
+        (serde_json::from_str(&health)?, serde_json::from_str(&collection)?);
+    match options.format {
+        ReportFormat::Json => {
+            let state = json!({ "ready": ready.trim_end(), "health": health, "collection": collection });
+            say(serde_json::to_string_pretty(&state)?);
+        }
+        ReportFormat::Text => {
+            say(format!("ready:      {}", ready.trim_end()));
+            say(format!("health:     {}", health_line(&health)));
+            say(format!("collection: {}", collection_line(&collection)));
+            if let Some(last) = collection["last"].get(0) {
+                say(format!("the last:   {}", run_line(last)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn health_line(health: &Value) -> String {
+    let failing: Vec<String> = health
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(check, reason)| format!("{check}: {}", reason.as_str().unwrap_or_default()))
+        .collect();
+    if failing.is_empty() { "every check is well".to_owned() } else { failing.join("; ") }
+}
+
+fn collection_line(state: &Value) -> String {
+    let is = |key: &str| state[key].as_bool() == Some(true);
+    if let Some(begun) = state["running"]["begun"].as_str() {
+        return format!("going on since {begun}");
+    }
+    match (is("read_only"), is("requested"), is("scheduled")) {
+        (true, ..) => "none, since the registry is read-only".to_owned(),
+        (_, true, _) => "about to begin".to_owned(),
+        (.., true) => "by the schedule of gc".to_owned(),
+        (.., false) => "none by itself (gc.enabled); `--collect-garbage` begins one".to_owned(),
+    }
+}
+
+fn run_line(run: &Value) -> String {
+    let text = |key: &str| run[key].as_str().unwrap_or_default().to_owned();
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let begun = text("begun");
+    match text("outcome").as_str() {
+        "finished" => {
+            let report = &run["report"];
+            format!(
+                "begun {begun}, {} deleted, {} too young to go, in {:.1} s",
+                count(number(&report["blobs"]["count"]), "blob"),
+                count(number(&report["young"]["count"]), "blob"),
+                run["duration_secs"].as_f64().unwrap_or_default()
+            )
+        }
+        "failed" => format!("begun {begun}, failed: {}", text("error")),
+        outcome => format!("begun {begun}, {outcome}: {}", text("reason")),
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    Get,
+    Post,
+}
+
+/// A registry that can be asked.
+struct Asked {
+    base: Url,
+    socket: Option<std::path::PathBuf>,
+    is_own: bool,
+}
+
+impl Asked {
+    /// At a URL, of which `page` may be the end.
+    fn at(mut url: Url, page: &str) -> Result<Self, Box<dyn std::error::Error>> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(
+                format!("{url} is no URL of a registry: expected one such as http://localhost:5000").into()
+            );
+        }
+        if let Some(above) = url.path().strip_suffix(page).map(str::to_owned).filter(|_| !page.is_empty()) {
+            url.set_path(&above);
+        }
+        Ok(Self { base: url, socket: None, is_own: false })
+    }
+
+    /// Where clients of the registry come in; where they need a certificate, where operators do.
+    fn of_clients(config: &Config) -> Result<Self, Box<dyn std::error::Error>> {
+        let http = &config.http;
+        let asks_for_certificates = http.tls.as_ref().is_some_and(|tls| !tls.clientcas.is_empty());
+        if asks_for_certificates && http.debug.as_ref().is_some_and(|debug| debug.addr.is_some()) {
+            return Self::of_operators(config);
+        }
+        let scheme = if http.tls.is_some() { "https" } else { "http" };
+        let asked = Self::own(scheme, &http.addr, "http.addr")?;
+        Ok(Self {
+            base: asked.base.join(&format!("{}/", http.prefix.as_str().trim_end_matches('/')))?,
+            ..asked
+        })
+    }
+
+    /// The debug listener.
+    fn of_operators(config: &Config) -> Result<Self, Box<dyn std::error::Error>> {
+        let debug = config.http.debug.as_ref().and_then(|debug| debug.addr.as_ref());
+        let address = debug.ok_or(
+            "http.debug.addr is not set, so the registry tells nobody of its state: set it, such as 127.0.0.1:5001, or give `--url`",
+        )?;
+        Self::own("http", address, "http.debug.addr")
+    }
+
+    fn own(scheme: &str, address: &ListenAddress, key: &str) -> Result<Self, Box<dyn std::error::Error>> {
+        let (host, port, socket) = match address {
+            ListenAddress::Unix(path) => ("localhost".to_owned(), None, Some(path.clone())),
+            ListenAddress::Tcp { port: 0, .. } => {
+                return Err(format!("{key} leaves the port to the system: give `--url`").into());
+            }
+            ListenAddress::Tcp { host, port } => (own_host(host.as_deref()), Some(*port), None),
+        };
+        let port = port.map_or(String::new(), |port| format!(":{port}"));
+        Ok(Self { base: Url::parse(&format!("{scheme}://{host}{port}/"))?, socket, is_own: true })
+    }
+
+    fn get(&self, page: &str, method: Method) -> Result<(u16, String), Box<dyn std::error::Error>> {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{page}", url.path().trim_end_matches('/')));
+        let client = outbound::local_client(TIMEOUT, self.socket.as_deref(), self.is_own)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answer = runtime.block_on(async {
+            let request = match method {
+                Method::Get => client.get(url),
+                Method::Post => client.post(url),
+            };
+            let response = request.send().await?;
+            let status = response.status().as_u16();
+            Ok::<_, reqwest::Error>((status, response.text().await?))
+        });
+        answer
+            .map_err(|error| format!("{} does not answer: {}", self.shown(), outbound::explain(error)).into())
+    }
+
+    fn shown(&self) -> String {
+        match &self.socket {
+            Some(path) => path.display().to_string(),
+            None => crate::shown_url::ShownUrl::from(&self.base).to_string(),
+        }
+    }
+}
+
+/// The name by which this machine calls the address that it listens at.
+fn own_host(host: Option<&str>) -> String {
+    match host.map(|host| (host, host.parse::<std::net::IpAddr>())) {
+        None => "127.0.0.1".to_owned(),
+        Some((_, Ok(address))) if address.is_unspecified() => "127.0.0.1".to_owned(),
+        Some((host, Ok(std::net::IpAddr::V6(_)))) => format!("[{host}]"),
+        Some((host, _)) => host.to_owned(),
+    }
+}
