@@ -30,5 +30,7 @@ VOLUME ["/var/lib/registry"]
 EXPOSE 5000
 # Without it, docker takes `docker kill --signal=HUP` for a wish that the container stays down when it ends the next time.
 STOPSIGNAL SIGTERM
+# Asks the address of the configuration at its usual place; where another file is served, give the container its own check.
+HEALTHCHECK --interval=30s --timeout=15s --start-period=30s CMD ["/bin/registry", "health"]
 ENTRYPOINT ["/bin/registry"]
 CMD ["serve", "/etc/distribution/config.yml"]

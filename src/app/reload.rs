@@ -1,5 +1,6 @@
 //! What SIGHUP changes in a running registry, and what it only can tell.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use sampan_engine::Registry;
@@ -43,6 +44,9 @@ impl Reload {
         let loaded = match Config::load(self.source.clone(), &self.environment) {
             Ok(loaded) => loaded,
             Err(error) => {
+                for warning in error.warnings() {
+                    tracing::warn!("{warning}");
+                }
                 tracing::error!("{} was not taken over, everything stays as it is: {error}", self.source);
                 return;
             }
@@ -51,12 +55,37 @@ impl Reload {
             tracing::warn!("{warning}");
         }
         let new = loaded.config;
-        self.take_log_level(&new);
-        self.take_read_only(&new);
-        self.take_collection(&new);
-        for key in differences(&self.config, &new) {
+        let mut taken = Vec::new();
+        taken.extend(self.take_log_level(&new));
+        taken.extend(self.take_read_only(&new));
+        taken.extend(self.take_collection(&new));
+        let pending = differences(&self.config, &new);
+        for key in &pending {
             tracing::warn!("{key} has changed in {}; that needs a restart", self.source);
         }
+        tracing::info!("SIGHUP: {}", self.outcome(&taken, &pending));
+    }
+
+    /// What came of it, for those who wonder whether their change has been seen.
+    fn outcome(&self, taken: &[String], pending: &[&str]) -> String {
+        let waits = match pending.len() {
+            0 => String::new(),
+            _ => format!("; {} waits for a restart", pending.join(", ")),
+        };
+        if !taken.is_empty() {
+            return format!("taken over: {}{waits}", taken.join(", "));
+        }
+        if !pending.is_empty() {
+            return format!("nothing was taken over{waits}");
+        }
+        let hint = match self.source.path().is_some_and(is_mounted) {
+            true => {
+                " (it is mounted into this container as a single file, so a file that an editor puts in its place is not seen: \
+                 mount its directory)"
+            }
+            false => "",
+        };
+        format!("nothing has changed in {} since it was read last{hint}", self.source)
     }
 
     async fn take_certificates(&self) {
@@ -92,32 +121,41 @@ impl Reload {
         }
     }
 
-    fn take_log_level(&mut self, new: &Config) {
+    fn take_log_level(&mut self, new: &Config) -> Option<String> {
         let level = new.log.level;
-        if level != self.config.log.level && self.running.log_level.set(level_filter(level)) {
-            tracing::info!("the log's level is {}", level.as_str());
+        let is_new = level != self.config.log.level && self.running.log_level.set(level_filter(level));
+        is_new.then(|| {
             self.config.log.level = level;
-        }
+            format!("the log's level is {}", level.as_str())
+        })
     }
 
-    fn take_read_only(&mut self, new: &Config) {
+    fn take_read_only(&mut self, new: &Config) -> Option<String> {
         let read_only = new.storage.maintenance.readonly.enabled;
-        if self.running.registry.limits().read_only != read_only {
-            self.running.registry.set_read_only(read_only);
-            tracing::info!("read-only mode is {}", if read_only { "on" } else { "off" });
-        }
+        let is_new = self.running.registry.limits().read_only != read_only;
+        self.running.registry.set_read_only(read_only);
         self.config.storage.maintenance.readonly.enabled = read_only;
+        is_new.then(|| format!("read-only mode is {}", if read_only { "on" } else { "off" }))
     }
 
     /// Everything but the grace, by which this process has made promises.
-    fn take_collection(&mut self, new: &Config) {
+    fn take_collection(&mut self, new: &Config) -> Option<String> {
         let (old, new) = (&mut self.config.gc, &new.gc);
-        if *old != *new && old.promised_grace() == new.promised_grace() {
+        let is_new = *old != *new && old.promised_grace() == new.promised_grace();
+        if is_new {
             *old = new.clone();
-            tracing::info!("gc was taken over");
         }
         self.running.collector.reconsider(collection::settings(&self.config));
+        is_new.then(|| "gc".to_owned())
     }
+}
+
+/// Whether a file is a mount of its own, as a container has it.
+fn is_mounted(path: &Path) -> bool {
+    let Ok(path) = std::fs::canonicalize(path) else { return false };
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // The fifth field is the mount point.
+    mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| Path::new(point) == path)
 }
 
 /// The keys whose values differ.

@@ -154,11 +154,15 @@ fn read_only_mode_is_switched_by_sighup() {
     let registry = registry(directory.path(), &config);
     assert_eq!(registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").status, 202);
 
+    // As after an edit that a container does not see.
+    registry.process.signal("HUP");
+    registry.process.wait_for(|line| line.contains("SIGHUP: nothing has changed in").then_some(()));
+
     let path = directory.path().join("sampan.yml");
     let read_only = config.replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:");
     fs::write(&path, &read_only).unwrap();
     registry.process.signal("HUP");
-    registry.process.wait_for(|line| line.contains("read-only mode is on").then_some(()));
+    registry.process.wait_for(|line| line.contains("SIGHUP: taken over: read-only mode is on").then_some(()));
     let refused = registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"");
     assert_eq!(refused.status, 405);
     assert!(String::from_utf8_lossy(&refused.body).contains("read-only"), "{refused:?}");
@@ -167,6 +171,9 @@ fn read_only_mode_is_switched_by_sighup() {
     fs::write(&path, read_only.replace("127.0.0.1:0", "127.0.0.1:1")).unwrap();
     registry.process.signal("HUP");
     registry.process.wait_for(|line| (line.contains("http.addr") && line.contains("restart")).then_some(()));
+    registry.process.wait_for(|line| {
+        line.contains("SIGHUP: nothing was taken over; http.addr waits for a restart").then_some(())
+    });
     fs::write(&path, "version: 0.1\nstorage: {nonsense").unwrap();
     registry.process.signal("HUP");
     registry.process.wait_for(|line| line.contains("level=error").then_some(()));

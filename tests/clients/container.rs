@@ -62,11 +62,16 @@ fn it_has_the_registry_in_it_and_nothing_else(docker: &Dockerd) {
 fn it_serves_without_any_configuration(docker: &Dockerd) {
     // A name, because a binary without shared libraries must be able to look one up.
     let registry = Container::run(docker, &["--env=REGISTRY_HTTP_ADDR=localhost:0"], &[]);
-    let image = format!("{}/some/app:1", registry.host());
+    let host = registry.host();
+    let image = format!("{host}/some/app:1");
     docker.build(&image, &[b"a layer", b"another"]);
     docker.push_and_pull(&image);
     let version = docker.run(&["run", "--rm", "--network=none", "sampan", "--version"]);
     assert_eq!(version, format!("registry sampan v{}", env!("CARGO_PKG_VERSION")));
+    let check = docker.run(&["image", "inspect", "--format", "{{.Config.Healthcheck.Test}}", "sampan"]);
+    assert_eq!(check, "[CMD /bin/registry health]");
+    let url = format!("http://{host}");
+    assert_eq!(registry.exec(&["registry", "health", "--url", &url]), "ok");
     assert_eq!(registry.stop(), "0");
 }
 
@@ -156,8 +161,16 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     ]);
     let users = registry.exec(&["registry", "htpasswd", "list", "/auth/htpasswd"]);
     assert!(users.contains("alice"), "{users}");
+    // The guide mounts the file alone, and an editor puts another in its place.
+    let edited = GUIDE.replace("enabled: false", "enabled: true");
+    assert_ne!(edited, GUIDE);
+    fs::write(path("new.yml"), edited).unwrap();
+    fs::rename(path("new.yml"), path("config.yml")).unwrap();
     docker.run(&["kill", "--signal=HUP", &registry.id]);
-    registry.log.wait_for(|line| line.contains("SIGHUP").then_some(()));
+    registry.log.wait_for(|line| {
+        (line.contains("SIGHUP: nothing has changed in") && line.contains("mount its directory"))
+            .then_some(())
+    });
     docker.run(&["pull", &image]);
     assert_eq!(registry.stop(), "0");
 }
