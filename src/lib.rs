@@ -17,6 +17,7 @@ pub mod serve;
 mod chain;
 pub mod collector;
 pub mod files;
+pub mod inventory;
 pub mod notify;
 pub mod outbound;
 pub mod shown_url;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client};
+use reqwest::{Certificate, Client, ClientBuilder};
 
 /// A client that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +40,7 @@ pub enum OutboundError {
 ///
 /// When the certificates cannot be used.
 pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, OutboundError> {
-    let mut builder = Client::builder()
-        .timeout(timeout)
-        .redirect(Policy::none())
-        .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")));
+    let mut builder = builder(timeout);
     if let Some(path) = authorities {
         let unusable = |source| OutboundError::Certificates { path: path.to_owned(), source };
         let pem =
@@ -57,26 +54,34 @@ pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, O
     builder.build().map_err(OutboundError::Client)
 }
 
-/// A client for a registry that somebody at a terminal asks, over a Unix socket if one is given. With `is_own` it is the one
-/// of this machine, which is asked by an address that its certificate does not name: any certificate will do, and nothing secret
-/// is sent.
+/// A client for the registry of this machine, over a Unix socket if one is given. It is asked by an address that its certificate
+/// does not name: any certificate will do, and nothing secret may be sent.
 ///
 /// # Errors
 ///
 /// When TLS cannot be set up.
-pub fn local_client(timeout: Duration, socket: Option<&Path>, is_own: bool) -> Result<Client, OutboundError> {
-    let mut builder = Client::builder()
-        .timeout(timeout)
-        .redirect(Policy::none())
-        .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
-        .tls_danger_accept_invalid_certs(is_own);
-    if is_own {
-        builder = builder.no_proxy();
-    }
+pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, OutboundError> {
+    let mut builder = builder(timeout).tls_danger_accept_invalid_certs(true).no_proxy();
     if let Some(socket) = socket {
         builder = builder.unix_socket(socket);
     }
     builder.build().map_err(OutboundError::Client)
+}
+
+/// A client that believes any certificate, for somebody at a terminal who says so.
+///
+/// # Errors
+///
+/// When TLS cannot be set up.
+pub fn insecure_client(timeout: Duration) -> Result<Client, OutboundError> {
+    builder(timeout).tls_danger_accept_invalid_certs(true).build().map_err(OutboundError::Client)
+}
+
+fn builder(timeout: Duration) -> ClientBuilder {
+    Client::builder()
+        .timeout(timeout)
+        .redirect(Policy::none())
+        .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
 }
 
 /// What went wrong with a request, with its causes, in one line. It names no URL: the caller knows which one to show.

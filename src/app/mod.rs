@@ -38,6 +38,7 @@ use crate::config::{AuthConfig, Config, Environment, Finding, Loaded, LogFormatt
 use crate::drivers::Drivers;
 use crate::files::on_blocking_pool;
 use crate::http::{AppState, HttpOptions, TraceParent, router};
+use crate::inventory;
 use crate::serve::{Security, Server};
 use crate::telemetry::traces::{Traced, Traces, continue_from};
 use crate::telemetry::{LogFormat, LogOptions, access_log, logging};
@@ -190,6 +191,23 @@ pub async fn collect(
     let driver = drivers.build(&config.storage.driver, access).await?;
     let registry = engine::registry(config, driver, None);
     Ok(gc::collect(&registry, options).await?)
+}
+
+/// The store that `config` describes, for an inventory: it is opened for reading alone.
+///
+/// # Errors
+///
+/// When there is no store, or it cannot be opened.
+pub async fn inventory(config: &Config, drivers: &Drivers) -> Result<inventory::Source, AppError> {
+    let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
+    logging::install(&quiet, None);
+    if let Some(directory) = drivers.local_directory(&config.storage.driver) {
+        store::require(&directory)?;
+    }
+    let driver = drivers.build(&config.storage.driver, StoreAccess::ReadOnly).await?;
+    let registry = engine::registry(config, driver, None);
+    registry.set_read_only(true);
+    Ok(inventory::Source::store(registry))
 }
 
 /// Opens what [`serve`] opens, but for its addresses and other servers, and gives what the configuration leaves open to strangers.

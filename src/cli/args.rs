@@ -48,6 +48,12 @@ pub(super) enum Command {
     /// Say what a running registry's debug listener says: readiness, health checks, collections
     Status(StatusOptions),
 
+    /// List repositories and tags: digest, platforms and size, from the store or by the API of any registry
+    Ls(InventoryOptions),
+
+    /// Say how much room each repository takes, and how much of that no other needs
+    Du(InventoryOptions),
+
     /// Look at a configuration without serving it
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -101,6 +107,41 @@ pub(super) struct CollectOptions {
 
     /// The configuration; else the one that `serve` would take
     pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InventoryOptions {
+    /// The configuration whose store is read, whether a registry runs over it or not; else the one that `serve` would take
+    #[arg(short, long, value_name = "FILE", conflicts_with = "url")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Ask the registry at this URL by its API instead, such as https://registry.example:5000
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<Url>,
+
+    /// Who asks; the password is in --password-file, or is asked for or read from standard input
+    #[arg(long, value_name = "NAME", requires = "url")]
+    pub(super) user: Option<String>,
+
+    /// A file whose first line is the password
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(super) password_file: Option<PathBuf>,
+
+    /// A PEM file with the authority that signed the certificate; else those that this machine trusts
+    #[arg(long, value_name = "FILE", requires = "url", conflicts_with = "insecure")]
+    pub(super) cacert: Option<PathBuf>,
+
+    /// Believe any certificate
+    #[arg(long, requires = "url")]
+    pub(super) insecure: bool,
+
+    /// How the outcome is printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(super) format: ReportFormat,
+
+    /// Only these repositories, and those below them (`team` means `team/app` too)
+    #[arg(value_name = "REPOSITORY")]
+    pub(super) repositories: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

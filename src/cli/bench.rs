@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Outcome;
 use super::args::ReportFormat;
-use super::terminal::{password, progress, say};
+use super::terminal::{first_line, password, progress, say};
 use crate::config::{ByteSize, GoDuration};
 
 /// The password of `--user`, when no file is given.
@@ -190,11 +190,7 @@ fn credentials(
 ) -> Result<Option<Credentials>, Box<dyn std::error::Error>> {
     let Some(user) = user else { return Ok(None) };
     let password = match (file, std::env::var(PASSWORD_VARIABLE)) {
-        (Some(file), _) => {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| format!("the password cannot be read from {}: {error}", file.display()))?;
-            text.lines().next().unwrap_or_default().to_owned()
-        }
+        (Some(file), _) => first_line(file)?,
         (None, Ok(password)) => password,
         (None, Err(_)) => String::from_utf8(password(&user, false)?)?,
     };

@@ -8,6 +8,7 @@ mod certificate;
 mod check;
 mod garbage_collect;
 mod htpasswd;
+mod inventory;
 mod serve;
 mod status;
 mod terminal;
@@ -39,6 +40,8 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Serve { config }) => serve::run(&drivers, config),
         Some(Command::Health(options)) => status::health(&drivers, options),
         Some(Command::Status(options)) => status::status(&drivers, options),
+        Some(Command::Ls(options)) => inventory::ls(&drivers, options),
+        Some(Command::Du(options)) => inventory::du(&drivers, options),
         Some(Command::Config(command)) => check::run(&drivers, command),
         Some(Command::Htpasswd(command)) => htpasswd::run(command),
         Some(Command::Certificate(options)) => certificate::run(options),

@@ -178,7 +178,10 @@ impl Asked {
     fn get(&self, page: &str, method: Method) -> Result<(u16, String), Box<dyn std::error::Error>> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{page}", url.path().trim_end_matches('/')));
-        let client = outbound::local_client(TIMEOUT, self.socket.as_deref(), self.is_own)?;
+        let client = match self.is_own {
+            true => outbound::local_client(TIMEOUT, self.socket.as_deref())?,
+            false => outbound::client(TIMEOUT, None)?,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let answer = runtime.block_on(async {
             let request = match method {

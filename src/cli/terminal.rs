@@ -1,6 +1,7 @@
 //! Printing, and asking for passwords.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 
 /// Prints a line. A reader that has gone away (`| head`) is not an error.
 pub(super) fn say(line: impl AsRef<str>) {
@@ -14,6 +15,13 @@ pub(super) fn count(number: u64, one: &str) -> String {
         (_, Some(stem)) => format!("{number} {stem}ies"),
         (_, None) => format!("{number} {one}s"),
     }
+}
+
+/// The first line of a file with a password.
+pub(super) fn first_line(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the password cannot be read from {}: {error}", path.display()))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Asks for a password without showing it, twice when it is a new one; or takes the first line of standard input.

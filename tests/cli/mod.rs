@@ -11,6 +11,7 @@ mod health;
 mod htpasswd_command;
 mod image_configs;
 mod image_script;
+mod inventory_command;
 mod metrics;
 mod middleware;
 mod permissions;

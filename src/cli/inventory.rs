@@ -1,0 +1,109 @@
+//! `registry ls` and `registry du`.
+
+use std::time::Duration;
+
+use sampan_driver::HumanSize;
+
+use super::args::{InventoryOptions, ReportFormat};
+use super::terminal::{count, first_line, password, say, warn};
+use super::{Outcome, check};
+use crate::app;
+use crate::drivers::Drivers;
+use crate::inventory::{Remote, RemoteOptions, Source, list, measure};
+use crate::outbound;
+
+/// How long one answer of a registry may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let source = source(drivers, &options).await?;
+        let json = options.format == ReportFormat::Json;
+        let mut listings = Vec::new();
+        let any = list(&source, &options.repositories, |listing| match json {
+            true => listings.push(listing),
+            false => {
+                for image in &listing.tags {
+                    let platforms = match image.platforms.is_empty() {
+                        true => "-".to_owned(),
+                        false => image.platforms.join(","),
+                    };
+                    say(format!(
+                        "{}:{}\t{}\t{platforms}\t{}",
+                        listing.repository,
+                        image.tag,
+                        image.digest,
+                        HumanSize(image.size_bytes)
+                    ));
+                }
+                if listing.tags.is_empty() {
+                    say(format!("{}\t(no tags)", listing.repository));
+                }
+            }
+        });
+        if !any.await? && !options.repositories.is_empty() {
+            return Err(format!("there is no repository {}", options.repositories.join(" or ")).into());
+        }
+        if json {
+            say(serde_json::to_string_pretty(&listings)?);
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let source = source(drivers, &options).await?;
+        let usage = measure(&source, &options.repositories).await?;
+        if usage.repositories.is_empty() && !options.repositories.is_empty() {
+            return Err(format!("there is no repository {}", options.repositories.join(" or ")).into());
+        }
+        if options.format == ReportFormat::Json {
+            say(serde_json::to_string_pretty(&usage)?);
+            return Ok(());
+        }
+        say("REPOSITORY\tTAGS\tMANIFESTS\tSIZE\tOWN\tSHARED");
+        for repository in &usage.repositories {
+            say(format!(
+                "{}\t{}\t{}\t{}\t{}\t{}",
+                repository.repository,
+                repository.tags,
+                repository.manifests,
+                HumanSize(repository.size_bytes),
+                HumanSize(repository.own_bytes),
+                HumanSize(repository.shared_bytes)
+            ));
+        }
+        say(format!("all repositories together: {}", HumanSize(usage.size_bytes)));
+        if let Some(bytes) = usage.unreferenced_bytes {
+            let size = HumanSize(bytes);
+            say(format!("referred to by no manifest: {size}, which a collection of garbage frees when it is old enough"));
+        }
+        if usage.unreadable > 0 {
+            warn(format!("{} could not be read; what belongs to it is not counted", count(usage.unreadable, "manifest")));
+        }
+        Ok(())
+    })
+}
+
+async fn source(drivers: &Drivers, options: &InventoryOptions) -> Result<Source, Box<dyn std::error::Error>> {
+    let Some(url) = &options.url else {
+        let config = check::load(drivers, options.config.clone())?.config;
+        return Ok(app::inventory(&config, drivers).await?);
+    };
+    let credentials = match (&options.user, &options.password_file) {
+        (None, _) => None,
+        (Some(user), Some(path)) => Some((user.clone(), first_line(path)?)),
+        (Some(user), None) => {
+            let password = String::from_utf8(password(user, false)?);
+            Some((user.clone(), password.map_err(|_| "the password is not valid UTF-8")?))
+        }
+    };
+    let client = match options.insecure {
+        true => outbound::insecure_client(TIMEOUT)?,
+        false => outbound::client(TIMEOUT, options.cacert.as_deref())?,
+    };
+    Ok(Source::Remote(Remote::new(RemoteOptions { url: url.clone(), credentials, client })))
+}

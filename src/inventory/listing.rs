@@ -1,0 +1,152 @@
+//! What each tag of a repository is.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_engine::oci::{Descriptor, Digest};
+use serde::{Deserialize, Serialize};
+
+use super::source::{Found, Source, SourceError};
+
+/// A repository and its tags.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listing {
+    /// Its name.
+    pub repository: String,
+    /// Its tags, in order.
+    pub tags: Vec<TaggedImage>,
+}
+
+/// What a tag points at.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaggedImage {
+    /// The tag.
+    pub tag: String,
+    /// The digest of the manifest.
+    pub digest: String,
+    /// The media type of the manifest.
+    pub media_type: String,
+    /// What it runs on, such as `linux/amd64`; none for what is no image.
+    pub platforms: Vec<String>,
+    /// What all of it takes in the store: manifests, configurations and layers, each counted once.
+    pub size_bytes: u64,
+}
+
+/// How many manifests are asked for at a time.
+const AT_ONCE: usize = 8;
+
+/// Lists the repositories of these names, and those whose names begin with one and a slash; all without names. Each is given to
+/// `tell` when it is complete. Tells whether there was any.
+///
+/// # Errors
+///
+/// When the source cannot be read.
+pub async fn list(
+    source: &Source,
+    names: &[String],
+    mut tell: impl FnMut(Listing),
+) -> Result<bool, SourceError> {
+    let mut any = false;
+    for repository in source.repositories().await? {
+        if !is_among(&repository, names) {
+            continue;
+        }
+        any = true;
+        let tags = source.tags(&repository).await?;
+        let images = stream::iter(tags).map(|tag| describe(source, &repository, tag)).buffered(AT_ONCE);
+        let tags = images.try_filter_map(|image| async { Ok(image) }).try_collect().await?;
+        tell(Listing { repository, tags });
+    }
+    Ok(any)
+}
+
+pub(super) fn is_among(repository: &str, names: &[String]) -> bool {
+    let matches = |name: &String| {
+        let name = name.trim_end_matches('/');
+        repository.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    names.is_empty() || names.iter().any(matches)
+}
+
+/// `None` for a tag that went meanwhile, or leads to nothing that can be understood.
+async fn describe(
+    source: &Source,
+    repository: &str,
+    tag: String,
+) -> Result<Option<TaggedImage>, SourceError> {
+    let Some(found) = source.manifest(repository, &tag).await? else { return Ok(None) };
+    let mut platforms = Vec::new();
+    let mut counted = HashSet::new();
+    let mut size_bytes = count(&mut counted, &found);
+    for child in found.manifest.manifests.iter().take(MOST_CHILDREN) {
+        platforms.extend(platform(child));
+        if let Some(child) = source.manifest(repository, &child.digest.to_string()).await? {
+            size_bytes = size_bytes.saturating_add(count(&mut counted, &child));
+        }
+    }
+    if let Some(config) = found.manifest.config.as_ref().filter(|config| is_image(config)) {
+        let content = source.small_blob(repository, &config.digest).await?;
+        platforms.extend(content.and_then(|content| platform_of_config(&content)));
+    }
+    Ok(Some(TaggedImage {
+        tag,
+        digest: found.digest.to_string(),
+        media_type: found.manifest.kind.media_type().to_owned(),
+        platforms,
+        size_bytes,
+    }))
+}
+
+/// No index of an image has more; a hostile one would make work without end.
+const MOST_CHILDREN: usize = 1000;
+
+/// What a manifest adds to what is counted already.
+fn count(counted: &mut HashSet<Digest>, found: &Found) -> u64 {
+    let own = std::iter::once((&found.digest, found.size_bytes));
+    let parts =
+        found.manifest.config.iter().chain(found.manifest.layers.iter().filter(|layer| is_stored(layer)));
+    own.chain(parts.map(|part| (&part.digest, part.size)))
+        .filter(|(digest, _)| counted.insert((*digest).clone()))
+        .fold(0, |sum: u64, (_, size)| sum.saturating_add(size))
+}
+
+/// Layers with URLs are fetched from there.
+pub(super) fn is_stored(layer: &Descriptor) -> bool {
+    layer.urls.is_empty()
+}
+
+fn is_image(config: &Descriptor) -> bool {
+    matches!(
+        config.media_type.as_str(),
+        "application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json"
+    )
+}
+
+fn platform(child: &Descriptor) -> Option<String> {
+    let platform = child.platform.as_ref()?;
+    // What buildkit writes for attestations.
+    if platform.os == "unknown" {
+        return None;
+    }
+    let variant = platform.rest.get("variant").and_then(|variant| variant.as_str());
+    joined(&platform.os, &platform.architecture, variant)
+}
+
+fn platform_of_config(content: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Config {
+        architecture: String,
+        os: String,
+        variant: Option<String>,
+    }
+    let config: Config = serde_json::from_slice(content).ok()?;
+    joined(&config.os, &config.architecture, config.variant.as_deref())
+}
+
+fn joined(os: &str, architecture: &str, variant: Option<&str>) -> Option<String> {
+    if os.is_empty() || architecture.is_empty() {
+        return None;
+    }
+    let parts = [Some(os), Some(architecture), variant.filter(|variant| !variant.is_empty())];
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join("/"))
+}

@@ -1,0 +1,156 @@
+//! How much room each repository takes, and how much of it the others need too.
+
+use std::collections::{HashMap, HashSet};
+
+use sampan_engine::oci::{Descriptor, Digest};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::listing::{is_among, is_stored};
+use super::source::{Found, Source, SourceError};
+
+/// How much room a registry takes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Usage {
+    /// Repository by repository, in order.
+    pub repositories: Vec<RepositoryUsage>,
+    /// What the repositories take together, each content counted once.
+    pub size_bytes: u64,
+    /// What is in the store and no manifest refers to it, so that a collection of garbage may free it; unknown by the API.
+    pub unreferenced_bytes: Option<u64>,
+    /// Manifests that could not be read or understood, and whose content is therefore not counted.
+    pub unreadable: u64,
+}
+
+/// How much room a repository takes.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepositoryUsage {
+    /// Its name.
+    pub repository: String,
+    /// How many tags it has.
+    pub tags: u64,
+    /// How many manifests it has; by the API, those that its tags lead to.
+    pub manifests: u64,
+    /// All that it needs.
+    pub size_bytes: u64,
+    /// What no other repository needs.
+    pub own_bytes: u64,
+    /// What others need too.
+    pub shared_bytes: u64,
+}
+
+/// A digest in 32 bytes, whatever its algorithm: a large store has millions of them.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Key([u8; 32]);
+
+impl Key {
+    pub(super) fn of(digest: &Digest) -> Self {
+        Self(Sha256::digest(digest.to_string()).into())
+    }
+}
+
+/// A content, and the repository that needs it, if it is only one.
+struct Content {
+    size_bytes: u64,
+    owner: Option<usize>,
+}
+
+/// Measures every repository, and gives those of these names, or whose names begin with one and a slash; all without names.
+///
+/// # Errors
+///
+/// When the source cannot be read.
+pub async fn measure(source: &Source, names: &[String]) -> Result<Usage, SourceError> {
+    let blobs = match source {
+        Source::Store(store) => Some(store.blobs().await?),
+        Source::Remote(_) => None,
+    };
+    let mut usage = Usage::default();
+    let mut contents: HashMap<Key, Content> = HashMap::new();
+    for (index, repository) in source.repositories().await?.into_iter().enumerate() {
+        let tags = source.tags(&repository).await?;
+        let mut room = Room { blobs: blobs.as_ref(), seen: HashSet::new(), parts: Vec::new() };
+        let mut manifests = 0;
+        let roots = match source {
+            Source::Store(store) => store.revisions(&repository).await?,
+            Source::Remote(_) => tags.clone(),
+        };
+        let mut pending: Vec<String> = roots;
+        let mut read = HashSet::new();
+        while let Some(reference) = pending.pop() {
+            let Some(found) = source.manifest(&repository, &reference).await? else {
+                usage.unreadable += 1;
+                continue;
+            };
+            if !read.insert(Key::of(&found.digest)) {
+                continue;
+            }
+            manifests += 1;
+            room.add(&found);
+            // In the store, each child has a link of its own.
+            if blobs.is_none() {
+                pending.extend(found.manifest.manifests.iter().map(|child| child.digest.to_string()));
+            }
+        }
+        let size_bytes = room.parts.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));
+        for (key, size_bytes) in room.parts {
+            contents
+                .entry(key)
+                .and_modify(|content| content.owner = None)
+                .or_insert(Content { size_bytes, owner: Some(index) });
+        }
+        let tags = tags.len() as u64;
+        usage.repositories.push(RepositoryUsage {
+            repository,
+            tags,
+            manifests,
+            size_bytes,
+            own_bytes: 0,
+            shared_bytes: 0,
+        });
+    }
+    for content in contents.values() {
+        usage.size_bytes = usage.size_bytes.saturating_add(content.size_bytes);
+        if let Some(owner) = content.owner {
+            let own_bytes = &mut usage.repositories[owner].own_bytes;
+            *own_bytes = own_bytes.saturating_add(content.size_bytes);
+        }
+    }
+    for repository in &mut usage.repositories {
+        repository.shared_bytes = repository.size_bytes.saturating_sub(repository.own_bytes);
+    }
+    usage.unreferenced_bytes = blobs
+        .map(|blobs| blobs.iter().filter(|(key, _)| !contents.contains_key(key)).map(|(_, size)| size).sum());
+    usage.repositories.retain(|usage| is_among(&usage.repository, names));
+    Ok(usage)
+}
+
+/// The contents of one repository.
+struct Room<'a> {
+    blobs: Option<&'a HashMap<Key, u64>>,
+    seen: HashSet<Key>,
+    parts: Vec<(Key, u64)>,
+}
+
+impl Room<'_> {
+    fn add(&mut self, found: &Found) {
+        self.part(&found.digest, found.size_bytes);
+        let layers = found.manifest.layers.iter().filter(|layer| is_stored(layer) || self.blobs.is_some());
+        let parts: Vec<&Descriptor> = found.manifest.config.iter().chain(layers).collect();
+        for part in parts {
+            self.part(&part.digest, part.size);
+        }
+    }
+
+    /// What the store says of a size counts; by the API there is only what the manifest says.
+    fn part(&mut self, digest: &Digest, said_bytes: u64) {
+        let key = Key::of(digest);
+        let size_bytes = match self.blobs {
+            None => Some(said_bytes),
+            Some(blobs) => blobs.get(&key).copied(),
+        };
+        if let Some(size_bytes) = size_bytes.filter(|_| self.seen.insert(key)) {
+            self.parts.push((key, size_bytes));
+        }
+    }
+}
