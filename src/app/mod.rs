@@ -1,5 +1,6 @@
 //! The composition root: from a configuration to a running registry. Nothing else builds things.
 
+mod check;
 mod collection;
 mod debug;
 mod descriptors;
@@ -28,13 +29,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
+pub use self::check::{Files, check};
 pub use self::error::AppError;
 use self::health::Checks;
 use self::reload::{Reload, Running};
 use crate::auth::token::Token;
 use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
 use crate::collector::Collector;
-use crate::config::{AuthConfig, Config, Environment, Finding, Loaded, LogFormatter, LogLevel};
+use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
 use crate::files::on_blocking_pool;
 use crate::http::{AppState, HttpOptions, TraceParent, router};
@@ -208,54 +210,6 @@ pub async fn inventory(config: &Config, drivers: &Drivers) -> Result<inventory::
     let registry = engine::registry(config, driver, None);
     registry.set_read_only(true);
     Ok(inventory::Source::store(registry))
-}
-
-/// Opens what [`serve`] opens, but for its addresses and other servers, and gives what the configuration leaves open to strangers.
-/// Nothing is made or written; what is odd goes to the log.
-///
-/// # Errors
-///
-/// When the registry would not start with it: everything that would keep it from that.
-pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<Vec<Finding>, AppError> {
-    let config = &loaded.config;
-    let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
-    logging::install(&quiet, None);
-    let mut errors = Vec::new();
-    let mut note = |checked: Result<(), AppError>| errors.extend(checked.err());
-    note(middleware::rules(config).map(drop));
-    note(http_options(config).map(drop));
-    if files == Files::Open {
-        check_files(config, drivers, &mut errors).await;
-    }
-    match AppError::all(errors) {
-        None => Ok(exposure::warnings(loaded)),
-        Some(error) => Err(error),
-    }
-}
-
-/// Whether a check opens the files that the configuration names.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Files {
-    /// As the registry would, on the machine that runs it.
-    Open,
-    /// They are on another machine.
-    LeaveAlone,
-}
-
-async fn check_files(config: &Config, drivers: &Drivers, errors: &mut Vec<AppError>) {
-    let mut note = |checked: Result<(), AppError>| errors.extend(checked.err());
-    let (access, selected) = (store::access(config), config.storage.driver.clone());
-    let (directory, drivers) = (drivers.local_directory(&selected), drivers.clone());
-    note(
-        on_blocking_pool(move || {
-            drivers.check(&selected, access)?;
-            directory.map_or(Ok(()), |directory| store::examine(&directory, access))
-        })
-        .await,
-    );
-    note(Access::check(&config.auth).await);
-    note(network::security(&config.http).await.map(drop));
-    note(descriptors::check(config).await);
 }
 
 /// What may be missing or closed to this process: opened together, so that all of it is told at once.

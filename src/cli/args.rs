@@ -253,7 +253,7 @@ pub(super) struct CertificateOptions {
     #[arg(long, default_value_t = DEFAULT_DAYS)]
     pub(super) days: u32,
 
-    /// Exchange a certificate that is there already; the authority stays
+    /// Make a certificate in the place of one that is there already; the authority stays
     #[arg(long)]
     pub(super) replace: bool,
 

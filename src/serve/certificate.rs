@@ -65,7 +65,7 @@ pub enum CertificateError {
     )]
     Name(String),
     /// There is a certificate.
-    #[error("{} is there already: say so if it is to be exchanged, or choose another folder", .0.display())]
+    #[error("{} is there already: give `--replace` to make another in its place, or choose another directory", .0.display())]
     Exists(PathBuf),
     /// Half of an authority is there.
     #[error(

@@ -26,6 +26,7 @@ use super::bodies::{RequestBody, ResponseBody};
 use super::connections::Place;
 use super::file_sender::FileSender;
 use super::heads;
+use super::hints;
 use super::listener::Accepted;
 use super::options::ServeOptions;
 use super::peer::{Peer, PeerAddress, Scheme};
@@ -167,7 +168,7 @@ async fn serve_socket<IO: Socket, S: Handler>(
         Ok(None) => return,
         Err(error) => {
             shared.statistics.handshake_failed();
-            tracing::info!(%address, %error, "TLS handshake failed");
+            tracing::info!(%address, "TLS handshake failed: {error}{}", hints::remedy(&error));
             return;
         }
     };
@@ -274,11 +275,9 @@ async fn serve_http<IO, S>(
             biased;
             ended = connection.as_mut() => {
                 match ended {
-                    Err(_) if peer.scheme == Scheme::Http && activity.began_with(TLS_HANDSHAKE) => tracing::info!(
-                        address = %peer.address,
-                        "a client speaks TLS to this plain port: set http.tls, or list the registry among the \
-                         client's insecure-registries"
-                    ),
+                    Err(_) if peer.scheme == Scheme::Http && activity.began_with(TLS_HANDSHAKE) => {
+                        hints::tls_to_a_plain_port(peer.address);
+                    }
                     Err(error) => {
                         tracing::debug!(address = %peer.address, %error, "connection broken");
                     }

@@ -16,6 +16,7 @@ mod connections;
 mod file_limit;
 mod file_sender;
 mod heads;
+mod hints;
 mod listener;
 mod options;
 mod pace;

@@ -70,7 +70,12 @@ impl LineFormat {
             write_pair(&mut line, name, value)?;
         }
         for (name, value) in &event.fields {
-            write_pair(&mut line, name, value)?;
+            // For machines the error is a field of its own; people need it once.
+            let is_said =
+                *name == "error" && value.as_str().is_some_and(|error| event.message.contains(error));
+            if !is_said {
+                write_pair(&mut line, name, value)?;
+            }
         }
         Ok(line)
     }
@@ -199,6 +204,17 @@ mod tests {
             ),
             r#"time="2026-01-02T03:04:05Z" level=warning msg="listening on [::]:5000" service=registry size=5 path="/a b\n" tag=v1.2"#
         );
+    }
+
+    #[test]
+    fn an_error_is_told_once_to_people_and_as_a_field_to_machines() {
+        let fields = || vec![("error", "[::]:5000".into())];
+        let text = line(LogFormat::Text, fields());
+        assert!(!text.contains("error="), "{text}");
+        let json = line(LogFormat::Json, fields());
+        assert!(json.contains(r#""error":"[::]:5000""#), "{json}");
+        let text = line(LogFormat::Text, vec![("error", "another".into())]);
+        assert!(text.ends_with("error=another"), "{text}");
     }
 
     #[test]

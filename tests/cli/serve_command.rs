@@ -194,6 +194,11 @@ fn the_level_of_the_log_is_switched_by_sighup() {
     fs::write(directory.path().join("sampan.yml"), debug).unwrap();
     registry.process.signal("HUP");
     registry.process.wait_for(|line| line.contains("level is debug").then_some(()));
+    assert_eq!(registry.wire().send("GET", "/v2/app/tags/list", &[], b"").status, 404);
+    registry.process.wait_for(|line| {
+        (line.contains("authorization: granted to everybody") && line.contains("repository:app:pull"))
+            .then_some(())
+    });
     registry.wire().write(b"nonsense\r\n\r\n");
     registry.process.wait_for(|line| line.contains("level=debug").then_some(()));
     assert!(!registry.process.log().contains("restart"), "{}", registry.process.log());

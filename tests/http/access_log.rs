@@ -85,6 +85,21 @@ async fn one_line_tells_of_a_request_without_its_secrets() {
     assert!(!lines[0].to_string().contains("hidden"), "{lines:?}");
 }
 
+/// Who pushed what is in one line; who pulled what is in the path.
+#[tokio::test]
+async fn the_line_of_a_push_has_the_digest() {
+    let server = Server::new();
+    let digest = sampan_engine::oci::Digest::sha256_of(b"x");
+    let lines = Log::of(async {
+        let path = format!("/v2/a/blobs/uploads/?digest={digest}");
+        server.call("POST", path).body("x").send().await.expect(201);
+        server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect(200);
+    })
+    .await;
+    assert_eq!(lines[0]["fields"]["vars.digest"], digest.to_string(), "{lines:?}");
+    assert!(lines[1]["fields"].get("vars.digest").is_none(), "{lines:?}");
+}
+
 #[tokio::test]
 async fn only_trusted_proxies_say_where_a_request_comes_from() {
     let trusted_proxies = TrustedProxies { networks: vec!["192.0.2.0/24".parse().unwrap()], unix: false };

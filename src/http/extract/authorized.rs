@@ -3,6 +3,7 @@
 //! A handler cannot get at a repository without it: the name in the path is parsed here and nowhere else, and only handed
 //! out once the access controller has granted what the handler's signature asks for.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -206,11 +207,33 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
     if let (Err(denied), Some(metrics)) = (&answer, &state.options().metrics) {
         metrics.refused(denied);
     }
+    tracing::debug!(
+        http.request.id = context.map(|context| context.id()),
+        wanted = %Wanted(wanted),
+        has_credentials = credentials.authorization.is_some(),
+        "authorization: {}",
+        match &answer {
+            Ok(grant) => format!("granted to {}", grant.user.as_deref().unwrap_or("everybody")),
+            Err(denied) => format!("refused: {denied}"),
+        }
+    );
     let grant = answer?;
     if let (Some(user), Some(context)) = (grant.user, context) {
         context.set_user(user);
     }
     Ok(())
+}
+
+/// Scopes, as a token server knows them.
+struct Wanted<'a>(&'a [Access]);
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, access) in self.0.iter().enumerate() {
+            write!(f, "{}{access}", if index == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
 }
 
 /// What adds to events who asked for what.

@@ -26,6 +26,7 @@ use crate::http::headers::{
 use crate::http::multipart::Multipart;
 use crate::http::state::AppState;
 use crate::serve::FileSender;
+use crate::shown_url::ShownUrl;
 
 /// The bytes of a blob, or a part of them, or where else they can be had.
 pub(in crate::http) async fn get(
@@ -108,6 +109,8 @@ async fn redirected(
         return Ok(None);
     }
     let Some(url) = blobs.redirect(digest, request).await? else { return Ok(None) };
+    // Without its query, which is what lets the client in.
+    tracing::debug!("redirect: {digest} is to be had at {}", ShownUrl::from(&url));
     let headers =
         [(LOCATION, visible(String::from(url))), (DOCKER_CONTENT_DIGEST, visible(digest.to_string()))];
     Ok(Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response()))

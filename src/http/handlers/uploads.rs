@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use http_body::Body as _;
-use sampan_engine::oci::{Algorithm, Digest};
+use sampan_engine::oci::{Algorithm, Digest, RepositoryName};
 use sampan_engine::{BlobInfo, Error, MountOutcome, StartUpload, UploadId, UploadStatus};
 
 use super::Reply;
@@ -130,9 +130,17 @@ impl Answers {
             Source::Anywhere => None,
             Source::Repository(name) => Some(name),
         };
-        match self.at.repository().blobs().mount(&digest, from).await? {
-            MountOutcome::Mounted(blob) => Ok(Some(blob)),
-            MountOutcome::NotFound => Ok(None),
+        let outcome = self.at.repository().blobs().mount(&digest, from).await?;
+        let from = from.map_or("anywhere", RepositoryName::as_str);
+        match outcome {
+            MountOutcome::Mounted(blob) => {
+                tracing::debug!("mount: {digest} was mounted into {} from {from}", self.at.name());
+                Ok(Some(blob))
+            }
+            MountOutcome::NotFound => {
+                tracing::debug!("mount: {digest} is not in {from}, so an upload begins");
+                Ok(None)
+            }
         }
     }
 

@@ -27,7 +27,7 @@ use crate::http::client_address::TrustedProxies;
 use crate::http::context::RequestContext;
 use crate::http::endpoint::Endpoint;
 use crate::http::error::{ErrorCode, Trouble};
-use crate::http::headers::{X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::http::headers::{DOCKER_CONTENT_DIGEST, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::http::metrics::{Done, HttpMetrics};
 use crate::http::prefix::Prefix;
 use crate::http::state::{AccessSink, AppState, HttpOptions};
@@ -148,6 +148,8 @@ struct Told {
     referer: Option<HeaderValue>,
     content_type: Option<HeaderValue>,
     answered_type: Option<HeaderValue>,
+    /// What was stored or deleted.
+    digest: Option<HeaderValue>,
 }
 
 impl Told {
@@ -160,6 +162,7 @@ impl Told {
             referer: header(REFERER),
             content_type: header(CONTENT_TYPE),
             answered_type: None,
+            digest: None,
         }
     }
 }
@@ -186,6 +189,9 @@ impl Line {
         self.status = Some(response.status().as_u16());
         if let Some(told) = &mut self.told {
             told.answered_type = response.headers().get(CONTENT_TYPE).cloned();
+            if !self.method.is_safe() {
+                told.digest = response.headers().get(DOCKER_CONTENT_DIGEST).cloned();
+            }
         }
         self.expected = response.body().size_hint().exact();
         self.is_over = self.method == Method::HEAD || response.body().is_end_stream();
@@ -263,6 +269,7 @@ impl Drop for Line {
             http.response.written = self.written,
             http.response.duration_ms = self.started.elapsed().as_micros() as f64 / 1000.0,
             auth.user.name = self.context.user(),
+            vars.digest = text(told.digest.as_ref()),
             err.code = self.code.map(ErrorCode::as_str),
             "{message}"
         );

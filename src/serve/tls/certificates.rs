@@ -8,7 +8,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::error::TlsError;
@@ -23,6 +24,14 @@ pub(super) const CLIENT_CAS: &str = "http.tls.clientcas";
 pub(super) struct Identity {
     pub(super) certified_key: Arc<CertifiedKey>,
     pub(super) validity: Validity,
+}
+
+/// How long before its end a certificate is warned of.
+const SOON: Duration = Duration::days(14);
+
+/// A time in the log.
+pub(super) fn date(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 
 /// When a certificate may be used.
@@ -94,12 +103,23 @@ impl Validity {
     pub(super) fn warn(&self, path: &Path, now: OffsetDateTime) {
         let Self { not_before, not_after } = *self;
         let path = path.display();
+        let (begins, ends) = (date(not_before), date(not_after));
         if now > not_after {
-            tracing::warn!(%not_after, "the certificate in {path} has expired, clients will refuse it: renew it");
+            tracing::warn!(
+                not_after = ends,
+                "the certificate in {path} has expired, clients will refuse it: renew it"
+            );
         } else if now < not_before {
             tracing::warn!(
-                %not_before,
+                not_before = begins,
                 "the certificate in {path} is not valid yet, clients will refuse it: check the clock of this machine"
+            );
+        } else if not_after - now < SOON {
+            tracing::warn!(
+                not_after = ends,
+                "the certificate in {path} expires in {} days, and clients will refuse it then: renew it; the new file is taken \
+                 over without a restart",
+                (not_after - now).whole_days()
             );
         }
     }

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use super::certificates::{Files, Identity, Validity};
+use super::certificates::{Files, Identity, Validity, date};
 use super::cipher_suites;
 use super::client_auth;
 use super::error::TlsError;
@@ -31,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long files that cannot be used are taken for files that are being exchanged.
 const EXCHANGE: Duration = Duration::from_secs(6);
+
+/// How often a certificate that ends soon is warned of.
+const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Protocols offered by ALPN, best first.
 const HTTP2_AND_HTTP1: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -74,6 +77,8 @@ impl TlsReloader {
     pub async fn load(settings: TlsSettings) -> Result<Arc<Self>, TlsError> {
         on_blocking_pool(move || {
             let loaded = Loaded::load(&settings)?;
+            let not_after = date(loaded.validity.not_after);
+            tracing::info!(not_after, "the certificate in {} was read", settings.certificate.display());
             loaded.validity.warn(&settings.certificate, OffsetDateTime::now_utc());
             let current = ArcSwap::from_pointee(loaded);
             Ok(Arc::new(Self(Arc::new(Inner { settings, current, watch: Mutex::default() }))))
@@ -103,10 +108,16 @@ impl TlsReloader {
 
     /// Follows the files for as long as it is polled. `Server::run` does so.
     pub async fn watch(&self) {
+        let mut warned = Instant::now();
         loop {
             sleep(LOOK_EVERY).await;
             let inner = Arc::clone(&self.0);
             on_blocking_pool(move || inner.look()).await;
+            if warned.elapsed() >= WARN_EVERY {
+                warned = Instant::now();
+                let validity = self.0.current.load().validity;
+                validity.warn(&self.0.settings.certificate, OffsetDateTime::now_utc());
+            }
         }
     }
 }
@@ -154,12 +165,12 @@ impl Inner {
         };
         let broken_since = *watch.broken_since.get_or_insert_with(Instant::now);
         if broken_since.elapsed() >= EXCHANGE {
-            let not_after = self.expires_at();
+            let not_after = date(self.expires_at());
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             // Stamps of files just written are never sure, so the same state may come here twice.
             if watch.logged.as_ref().is_none_or(|logged| !look_alike(&stamps, logged)) {
                 tracing::error!(
-                    %error, cause, %not_after,
+                    %error, cause, not_after,
                     "the new TLS files cannot be used, the old certificate stays in force"
                 );
             }
@@ -175,8 +186,8 @@ impl Inner {
             self.current.store(Arc::new(Loaded { config, validity, ..loaded }));
             return;
         }
-        let not_after = loaded.validity.not_after;
-        tracing::info!(%not_after, "TLS files changed, new connections get the new certificate");
+        let not_after = date(loaded.validity.not_after);
+        tracing::info!(not_after, "TLS files changed, new connections get the new certificate");
         loaded.validity.warn(&self.settings.certificate, OffsetDateTime::now_utc());
         self.current.store(Arc::new(loaded));
     }

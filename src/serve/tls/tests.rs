@@ -81,6 +81,9 @@ fn a_certificate_out_of_its_time_is_warned_of() {
     };
     check(datetime!(2019-12-31 0:00 UTC), "/certs/domain.crt is not valid yet");
     check(datetime!(2020-06-01 0:00 UTC), "");
+    check(datetime!(2020-12-17 0:00 UTC), "");
+    check(datetime!(2020-12-29 0:00 UTC), "/certs/domain.crt expires in 3 days");
+    check(datetime!(2020-12-29 0:00 UTC), "2021-01-01T00:00:00Z");
     check(datetime!(2021-01-02 0:00 UTC), "/certs/domain.crt has expired");
 }
 

@@ -1,0 +1,57 @@
+//! What `config check` looks at: everything that the start opens, without making or writing anything.
+
+use tracing::level_filters::LevelFilter;
+
+use super::{Access, AppError, descriptors, exposure, http_options, log_options, middleware, network, store};
+use crate::config::{Config, Finding, Loaded};
+use crate::drivers::Drivers;
+use crate::files::on_blocking_pool;
+use crate::telemetry::{LogOptions, logging};
+
+/// Opens what [`serve`](super::serve) opens, but for its addresses and other servers, and gives what the configuration leaves open to strangers.
+/// Nothing is made or written; what is odd goes to the log.
+///
+/// # Errors
+///
+/// When the registry would not start with it: everything that would keep it from that.
+pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<Vec<Finding>, AppError> {
+    let config = &loaded.config;
+    let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
+    logging::install(&quiet, None);
+    let mut errors = Vec::new();
+    let mut note = |checked: Result<(), AppError>| errors.extend(checked.err());
+    note(middleware::rules(config).map(drop));
+    note(http_options(config).map(drop));
+    if files == Files::Open {
+        check_files(config, drivers, &mut errors).await;
+    }
+    match AppError::all(errors) {
+        None => Ok(exposure::warnings(loaded)),
+        Some(error) => Err(error),
+    }
+}
+
+/// Whether a check opens the files that the configuration names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Files {
+    /// As the registry would, on the machine that runs it.
+    Open,
+    /// They are on another machine.
+    LeaveAlone,
+}
+
+async fn check_files(config: &Config, drivers: &Drivers, errors: &mut Vec<AppError>) {
+    let mut note = |checked: Result<(), AppError>| errors.extend(checked.err());
+    let (access, selected) = (store::access(config), config.storage.driver.clone());
+    let (directory, drivers) = (drivers.local_directory(&selected), drivers.clone());
+    note(
+        on_blocking_pool(move || {
+            drivers.check(&selected, access)?;
+            directory.map_or(Ok(()), |directory| store::examine(&directory, access))
+        })
+        .await,
+    );
+    note(Access::check(&config.auth).await);
+    note(network::security(&config.http).await.map(drop));
+    note(descriptors::check(config).await);
+}
