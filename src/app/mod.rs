@@ -260,7 +260,9 @@ impl Access {
             AuthConfig::Silly(silly) => Ok(Self::Silly(Arc::new(Silly::new(&silly.realm, &silly.service)?))),
             AuthConfig::Htpasswd(htpasswd) => {
                 let throttle = ThrottleOptions::default();
+                let path = htpasswd.path.display();
                 let htpasswd = Htpasswd::open(&htpasswd.realm, htpasswd.path.clone(), throttle).await?;
+                tracing::info!(users = htpasswd.users(), "users and passwords were read from {path}");
                 Ok(Self::Htpasswd(Arc::new(htpasswd)))
             }
             AuthConfig::Token(token) => Ok(Self::Token(Arc::new(Token::open(token::settings(token)).await?))),

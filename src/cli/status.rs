@@ -190,7 +190,10 @@ impl Asked {
             };
             let response = request.send().await?;
             let status = response.status().as_u16();
-            Ok::<_, reqwest::Error>((status, response.text().await?))
+            let text = response.text().await?;
+            // It is shown on a terminal.
+            let text = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+            Ok::<_, reqwest::Error>((status, text))
         });
         answer
             .map_err(|error| format!("{} does not answer: {}", self.shown(), outbound::explain(error)).into())

@@ -67,8 +67,9 @@ fn colon(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
     let (value, problem) = if let Some(value) = rest.strip_prefix('：') {
         (value, "has a full-width colon (：) behind it")
     } else if let Some(value) = rest.strip_prefix(':') {
-        // A URL, and what ends or goes on as YAML wants it.
-        if value.starts_with("//") || value.starts_with(char::is_whitespace) || value.is_empty() {
+        // A URL, what ends or goes on as YAML wants it, and an item such as `- redis:6379`.
+        let is_item = line[..key_begins].contains('-');
+        if value.starts_with("//") || value.starts_with(char::is_whitespace) || value.is_empty() || is_item {
             return line.to_owned();
         }
         (value, "has no blank behind its colon")

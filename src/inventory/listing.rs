@@ -144,7 +144,12 @@ fn platform_of_config(content: &[u8]) -> Option<String> {
 }
 
 fn joined(os: &str, architecture: &str, variant: Option<&str>) -> Option<String> {
-    if os.is_empty() || architecture.is_empty() {
+    // Whoever pushed it wrote this, and it is shown on a terminal.
+    let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    if os.is_empty()
+        || architecture.is_empty()
+        || ![os, architecture, variant.unwrap_or_default()].into_iter().all(is_word)
+    {
         return None;
     }
     let parts = [Some(os), Some(architecture), variant.filter(|variant| !variant.is_empty())];

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use reqwest::{Client, Response};
-use sampan_engine::oci::{Digest, Manifest, ManifestKind};
+use sampan_engine::oci::{Digest, Manifest, ManifestKind, RepositoryName, Tag};
 use serde::Deserialize;
 use url::Url;
 
@@ -56,6 +56,8 @@ impl Remote {
         let pages = self.pages("_catalog?n=1000", "registry:catalog:*").await?;
         let mut found: Vec<String> =
             pages.into_iter().filter_map(|page| page.repositories).flatten().collect();
+        // What is no name may be meant for the terminal that it is shown on.
+        found.retain(|name| name.parse::<RepositoryName>().is_ok());
         found.sort();
         found.dedup();
         Ok(found)
@@ -64,7 +66,8 @@ impl Remote {
     pub(super) async fn tags(&self, repository: &str) -> Result<Vec<String>, SourceError> {
         let path = format!("{repository}/tags/list?n=1000");
         let pages = self.pages(&path, &pull(repository)).await?;
-        Ok(pages.into_iter().filter_map(|page| page.tags).flatten().collect())
+        let tags = pages.into_iter().filter_map(|page| page.tags).flatten();
+        Ok(tags.filter(|tag| tag.parse::<Tag>().is_ok()).collect())
     }
 
     pub(super) async fn manifest(

@@ -54,6 +54,17 @@ fn a_redis_server_that_is_not_there_is_told_before_anybody_needs_it() {
 }
 
 #[test]
+fn a_root_that_is_off_by_a_level_is_told_the_right_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("data");
+    fs::create_dir_all(root.join("docker/registry/v2/repositories/app")).unwrap();
+    let served = registry(directory.path(), &filesystem_config(&root.join("docker/registry")));
+    let log = served.process.log();
+    let told = format!("has something in it and no images: they are in {}", root.display());
+    assert!(log.contains(&told), "{log}");
+}
+
+#[test]
 fn an_occupied_port_is_named_with_its_key() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

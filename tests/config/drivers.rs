@@ -77,6 +77,17 @@ async fn a_store_that_cannot_be_used_is_named_with_its_section_and_cause() {
     assert!(source.to_string().contains(&file.path().display().to_string()), "{source}");
 }
 
+/// Of a store that is reached over a network, a check sees what the section says, and asks nobody.
+#[test]
+fn a_section_that_makes_no_sense_is_refused_without_asking_the_store() {
+    let check = |storage: &str| Drivers::builtin().check(&selected(storage), StoreAccess::ReadWrite);
+    let Err(DriverSetupError::Build { source, .. }) = check("s3: { region: r }") else { panic!("accepted") };
+    assert_eq!(source.to_string(), "storage.s3.bucket is missing");
+    let closed = "s3: { region: r, bucket: b, forcepathstyle: true, regionendpoint: 'http://127.0.0.1:9', accesskey: a, secretkey: b }";
+    check(closed).unwrap_or_else(|error| panic!("{error:?}"));
+    assert!(check("inmemory: { maxsize: 0 }").is_err());
+}
+
 #[tokio::test]
 async fn an_alias_is_another_name_for_a_driver() {
     let drivers = Drivers::builtin().with_alias("memory", "inmemory");

@@ -51,6 +51,7 @@ fn slips_of_the_hand_are_named_for_what_they_are() {
     // What looks alike and is meant.
     for text in [
         "auth: { silly: { realm: '“x”', service: s } }",
+        "redis:\n  addrs:\n    - redis:6379\nhealth:\n  tcp:\n    - addr: redis:6379",
         "http:\n  host: https://registry.example\n# \u{3000}addr：5000",
         "auth:\n  silly:\n    realm: the users’\n    service: s",
         "notifications:\n  endpoints:\n    - name: a\n      url: http://localhost:5000\n      headers: {Key: ['a:b']}",

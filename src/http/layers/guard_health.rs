@@ -39,7 +39,7 @@ impl GuardHealth {
             _ if path == "/" || self.board.is_healthy() => None,
             _ => Some(
                 ApiError::new(ErrorCode::Unavailable)
-                    .with_reason("health check failed: please see /debug/health")
+                    .with_detail("health check failed: please see /debug/health")
                     .into_response(),
             ),
         }

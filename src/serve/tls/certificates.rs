@@ -141,7 +141,9 @@ pub(super) fn certificates(
         })?);
     }
     if found.is_empty() {
-        let hint = if contains(pem, b"PRIVATE KEY-----") {
+        let hint = if pem.trim_ascii().is_empty() {
+            ": it is empty"
+        } else if contains(pem, b"PRIVATE KEY-----") {
             ": it has a private key, perhaps the two files are exchanged"
         } else if pem.starts_with(&[0x30]) {
             ": it seems to be in DER form, convert it with `openssl x509 -inform der`"
@@ -159,7 +161,9 @@ fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsErr
         return Err(TlsError::EncryptedKey { path: path_owned() });
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
-        let hint = if contains(pem, b"PRIVATE KEY-----") {
+        let hint = if pem.trim_ascii().is_empty() {
+            ": it is empty"
+        } else if contains(pem, b"PRIVATE KEY-----") {
             ": there is the beginning of one, but it is damaged"
         } else if contains(pem, b"BEGIN CERTIFICATE-----") {
             ": it has a certificate, perhaps the two files are exchanged"
