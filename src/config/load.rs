@@ -182,7 +182,7 @@ impl Reader<'_> {
         let default = LazyCell::new(Config::default);
         let auth = choose::auth(&self.value("auth")).map_err(|finding| self.findings.push(finding)).ok();
         Config {
-            version: self.section("version").unwrap_or_else(|| default.version.clone()),
+            version: self.section("version").unwrap_or_else(|| default.version),
             log: self.section("log").unwrap_or_else(|| default.log.clone()),
             storage: self.storage().unwrap_or_else(|| default.storage.clone()),
             gc: self.section("gc").unwrap_or_else(|| default.gc.clone()),

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::HeaderValue;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
 use reqwest::{Client, Response};
 use sampan_engine::oci::{Digest, Manifest, ManifestKind, RepositoryName, Tag};
 use serde::Deserialize;
@@ -98,8 +98,8 @@ impl Remote {
             let place = url.join(place).map_err(|error| problem(&url, format!("leads nowhere: {error}")))?;
             response = self.send(&place, None).await?;
         }
-        match response.status() {
-            StatusCode::OK => self.read(response, &url, SMALL_BYTES).await.map(Some),
+        match response.status().as_u16() {
+            200 => self.read(response, &url, SMALL_BYTES).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -133,15 +133,15 @@ impl Remote {
     async fn get(&self, url: &Url, scope: &str) -> Result<Option<Response>, SourceError> {
         let known = self.known().get(scope).cloned();
         let mut response = self.send(url, known).await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
+        if response.status().as_u16() == 401 {
             let authorization = self.authorization(url, &response, scope).await?;
             self.known().insert(scope.to_owned(), authorization.clone());
             response = self.send(url, Some(authorization)).await?;
         }
         match response.status() {
             status if status.is_success() || status.is_redirection() => Ok(Some(response)),
-            StatusCode::NOT_FOUND => Ok(None),
-            StatusCode::UNAUTHORIZED => Err(problem(
+            status if status.as_u16() == 404 => Ok(None),
+            status if status.as_u16() == 401 => Err(problem(
                 url,
                 "the user or the password is wrong, or the user may not read this".to_owned(),
             )),
