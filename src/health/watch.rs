@@ -40,6 +40,10 @@ impl Watch {
                 }
                 Err(reason) => {
                     failures = failures.saturating_add(1);
+                    // Before it is said: who reads it may ask at once.
+                    if failures >= self.threshold {
+                        board.fail(&self.name, &reason);
+                    }
                     // Said when it begins, when it begins to count, and not every ten seconds after that.
                     if failures == 1 || failures == self.threshold {
                         tracing::error!(
@@ -49,9 +53,6 @@ impl Watch {
                             "health check {} failed: {reason}",
                             self.name
                         );
-                    }
-                    if failures >= self.threshold {
-                        board.fail(&self.name, &reason);
                     }
                 }
             }

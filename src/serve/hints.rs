@@ -26,15 +26,14 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Says once for each address that a client speaks TLS where there is none. Not for those of this machine: clients try TLS
-/// first, and take localhost in the clear.
+/// Says once for each address that a client speaks TLS where there is none: clients that may do without try it first, each time.
 pub(super) fn tls_to_a_plain_port(address: PeerAddress) {
     static TOLD: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
     /// There is no need to tell a scanner's addresses apart.
     const MOST: usize = 1024;
     if let Some(ip) = address.ip() {
         let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-        if ip.to_canonical().is_loopback() || told.len() == MOST || !told.insert(ip) {
+        if told.len() == MOST || !told.insert(ip) {
             return;
         }
     }
@@ -62,10 +61,10 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_tries_tls_is_told_of_once_and_never_when_it_is_local() {
+    fn a_client_that_tries_tls_again_and_again_is_told_of_once() {
         let log = TestLog::default();
         let guard = log.capture();
-        for address in ["198.51.100.7:1", "198.51.100.7:2", "127.0.0.1:1", "[::1]:1"] {
+        for address in ["198.51.100.7:1", "198.51.100.7:2"] {
             tls_to_a_plain_port(PeerAddress::Tcp(address.parse().unwrap()));
         }
         drop(guard);
