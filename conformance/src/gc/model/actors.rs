@@ -19,8 +19,9 @@ use super::check::{Deleted, Touch, Touched};
 use super::faults::Faults;
 use super::machine::Machine;
 use super::sabotage::Sabotage;
+use super::seen::Role;
 use super::turns::Turns;
-use super::world::{Role, World};
+use super::world::World;
 use crate::gc::seed::{Seed, image, index, name, tag};
 use crate::{Failed, data};
 

@@ -14,6 +14,7 @@ mod faults;
 mod machine;
 mod offloaded;
 mod sabotage;
+mod seen;
 mod turns;
 mod world;
 
