@@ -473,6 +473,7 @@ const ENGINE: Bitten = &[
     (
         Lie::CachesForEver,
         &[
+            "damaged::links_can_be_deleted_and_replaced",
             "tags::a_tag_moves",
             "delete::a_deleted_tag_is_gone",
             "delete::what_was_deleted_can_be_pushed_again",
@@ -500,14 +501,19 @@ const ENGINE: Bitten = &[
             "referrers_index::a_fallback_tag_is_cut_and_may_be_damaged",
             "referrers_index::of_a_question_nothing_is_left",
             "referrers_index::nothing_is_written_in_read_only_mode",
-            "referrers_cost::a_listing_costs_what_it_answers",
             "referrers_races::a_build_that_is_dropped_is_carried_on",
             "crash::deleting_an_artifact",
             "crash::listing_for_the_first_time",
         ],
     ),
     (Lie::MissesAreFailures, &["referrers_races::a_push_beside_a_deletion_is_listed"]),
-    (Lie::MissingWalkIsNotFound, &["referrers_cost::a_manifest_without_a_subject_costs_nothing"]),
+    (
+        Lie::MissingWalkIsNotFound,
+        &[
+            "referrers_cost::a_manifest_without_a_subject_costs_nothing",
+            "referrers_cost::a_listing_costs_what_it_answers",
+        ],
+    ),
     (
         Lie::DeleteDoesNothing,
         &["referrers_index::an_entry_is_a_hint", "referrers_cost::a_long_list_is_not_asked_for_link_by_link"],
@@ -517,8 +523,6 @@ const ENGINE: Bitten = &[
         &[
             "referrers_index::is_built_where_there_is_none",
             "delete::a_deleted_manifest_is_gone_with_its_tags",
-            "crash::deleting_a_manifest",
-            "crash::deleting_a_manifest_by_an_alias",
         ],
     ),
     (
@@ -528,6 +532,8 @@ const ENGINE: Bitten = &[
             "referrers_index::is_not_built_of_half_a_store",
             "delete::an_alias_goes_with_what_it_stands_for",
             "crash::deleting_a_blob",
+            "crash::deleting_a_manifest",
+            "crash::deleting_a_manifest_by_an_alias",
             "resume::uploads_that_were_given_up_are_purged",
             "resume::a_lost_upload_stays_lost",
             "resume::a_hash_state_that_lies_beside_an_upload_is_not_believed",

@@ -48,7 +48,7 @@ async fn elsewhere_each_new_directory_is_waited_for_once_more() {
         ("PUT manifest, the same again", 6),
         ("PUT manifest, another tag", 11),
         ("mount, first of a repository", 6),
-        ("DELETE tag", 4),
+        ("DELETE tag", 5),
         ("DELETE manifest with one tag", 5),
     ];
     assert_eq!(counts, expected);

@@ -246,7 +246,7 @@ impl Seen {
         eyes.world.turns.note(format!("{}: late by {delay:?}: delete {path}", eyes.actor));
         eyes.world.lock().late.push(path.clone());
         let (later, late) = (eyes.clone(), path.clone());
-        tokio::task::spawn_local(async move {
+        tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             if let Some(_turn) = later.turn(Operation::Delete, &late).await {
                 // It is in memory: it does not fail.
