@@ -221,36 +221,6 @@ mod tests {
         assert!(!read(Outcome::Unknown));
     }
 
-    /// A manifest is pushed again while it is deleted: the tag that the deletion had not come to is there, and stays.
-    #[test]
-    fn a_tag_stays_if_its_manifest_is_pushed_again_meanwhile() {
-        let order = [
-            (0, false),
-            (0, true),
-            (1, false),
-            (2, false),
-            (2, true),
-            (3, false),
-            (3, true),
-            (1, true),
-            (4, false),
-            (4, true),
-        ];
-        let read = |by_tag| {
-            let calls = [
-                (PUSH_A, Some(Outcome::Done)),
-                (Request::Delete(0), Some(Outcome::Done)),
-                (Request::Read(0), Some(Outcome::Unknown)),
-                (Request::Push { manifest: 0, tag: None }, Some(Outcome::Done)),
-                (Request::ReadTag(0), Some(by_tag)),
-            ];
-            is_explained(&order, &calls)
-        };
-        assert!(read(Outcome::Found(0)));
-        assert!(read(Outcome::Unknown));
-        assert!(!read(Outcome::Found(1)));
-    }
-
     #[test]
     fn what_was_never_answered_may_have_happened_or_not() {
         let order = [(0, false), (1, false), (1, true), (2, false), (2, true)];

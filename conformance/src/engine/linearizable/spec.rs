@@ -3,8 +3,7 @@
 //! A request is a few atomic steps, taken at any time between its call and its answer. Most are one step. These are not:
 //!
 //! - a push by tag stores the manifest, and then sets the tag; what a concurrent deletion takes away it may write once more;
-//! - a deletion by digest removes the tags of the manifest one by one, then the manifest, and then the tags that were set since;
-//!   if the manifest is pushed again before its end, those that are left are tags of it again;
+//! - a deletion by digest removes the tags of the manifest one by one, and then the manifest with all tags that are left;
 //! - a deletion sees what it deletes, and then removes whatever is there;
 //! - a listing reads each tag by itself; a tag that a request under way changes may be listed or not.
 //!
@@ -41,12 +40,10 @@ mod progress {
     pub(super) const SEEN: u8 = 2;
     /// The manifest was stored.
     pub(super) const STORED: u8 = 4;
-    /// A deletion has removed the manifest.
-    pub(super) const DELETED: u8 = 16;
     /// The manifest was taken away after it was stored, or the tag after it was set.
     pub(super) const LOST: u8 = 8;
 }
-use progress::{DELETED, DONE, LOST, SEEN, STORED};
+use progress::{DONE, LOST, SEEN, STORED};
 
 impl State {
     pub(super) const EMPTY: Self = Self { stored: 0, tags: [ABSENT; TAGS] };
@@ -132,7 +129,11 @@ pub(super) fn steps(
                 steps.untag(tag, 0);
             }
         }
-        Request::Delete(_) if pending.progress & DONE != 0 => {}
+        Request::Delete(manifest) if pending.progress & DONE != 0 => {
+            if outcome.is_none() && !state.has(manifest) {
+                steps.untag_any(manifest);
+            }
+        }
         Request::DeleteTag(tag) => {
             let is_there = state.tags[usize::from(tag)] != ABSENT;
             if answers(Outcome::Unknown) && state.resolve(tag).is_none() {
@@ -145,13 +146,6 @@ pub(super) fn steps(
                 steps.untag(tag, DONE);
             }
         }
-        Request::Delete(manifest) if pending.progress & DELETED != 0 => {
-            if state.has(manifest) || !state.tags.contains(&manifest) {
-                steps.progress(DONE);
-            } else {
-                steps.untag_any(manifest);
-            }
-        }
         Request::Delete(manifest) => {
             if answers(Outcome::Unknown) && !state.has(manifest) {
                 steps.progress(DONE);
@@ -161,7 +155,7 @@ pub(super) fn steps(
             }
             if answers(Outcome::Done) && pending.progress & SEEN != 0 {
                 steps.untag_any(manifest);
-                steps.delete(manifest);
+                steps.delete(manifest, outcome.is_none());
             }
         }
         Request::ReadTag(tag) => {
@@ -268,10 +262,15 @@ impl Steps {
         self.add(without, self.pending.progress | bits, removed);
     }
 
-    fn delete(&mut self, manifest: u8) {
+    fn delete(&mut self, manifest: u8, may_stop: bool) {
         let mut without = self.state;
         without.stored &= !(1 << manifest);
-        self.add(without, self.pending.progress | DELETED, Removed { manifests: 1 << manifest, tags: 0 });
+        let removed = Removed { manifests: 1 << manifest, tags: 0 };
+        if may_stop {
+            self.add(without, self.pending.progress | DONE, removed);
+        }
+        without.tags.iter_mut().filter(|target| **target == manifest).for_each(|target| *target = ABSENT);
+        self.add(without, self.pending.progress | DONE, removed);
     }
 }
 
