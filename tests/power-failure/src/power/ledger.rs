@@ -80,6 +80,8 @@ pub(crate) struct Expectation {
     pub(crate) blobs: BTreeSet<Key>,
     pub(crate) manifests: BTreeSet<Key>,
     pub(crate) tags: BTreeMap<Key, TagStates>,
+    /// Tags that were being set to a manifest while that was being deleted: such a tag may be left without its manifest.
+    pub(crate) torn_tags: BTreeSet<Key>,
     /// Everything that a client has ever tried to add.
     pub(crate) known: BTreeSet<Key>,
     /// Uploads under way, by the path of their location.
@@ -132,6 +134,7 @@ impl Ledger {
             let states = tag_states(&tag, position);
             expected.tags.insert(key, states);
         }
+        expected.torn_tags = torn_tags(&begun, position);
         for event in &begun {
             match &event.deed {
                 Deed::Finish { location, .. } => {
@@ -177,6 +180,23 @@ impl Ledger {
             | Deed::Finish { .. } => {}
         }
     }
+}
+
+/// The tags that a push under way sets to what a deletion under way removes.
+fn torn_tags(begun: &[&Event], position: u64) -> BTreeSet<Key> {
+    let is_being_deleted = |repository: &str, digest: &str| {
+        begun.iter().filter(|event| event.after > position).any(|event| {
+            matches!(&event.deed, Deed::DeleteManifest { repository: r, digest: d } if r == repository && d == digest)
+        })
+    };
+    let pushes = begun.iter().filter(|event| event.after > position).filter_map(|event| match &event.deed {
+        Deed::AddManifest { repository, digest, tag: Some(tag) } => Some((repository, digest, tag)),
+        _ => None,
+    });
+    pushes
+        .filter(|(repository, digest, _)| is_being_deleted(repository, digest))
+        .map(|(repository, _, tag)| (repository.clone(), tag.clone()))
+        .collect()
 }
 
 /// The events that concern each tag: those that set it, and those that may have removed it.
