@@ -184,6 +184,8 @@ impl UploadStore {
     /// They are committed at a path that no other request knows of, where they stay what was hashed.
     async fn publish_unknown(&self, id: &UploadId, staged: Staged, digest: &Digest) -> Result<Digest> {
         let apart = self.data_path(&UploadId::random());
+        // By another algorithm.
+        let is_hashed = staged.hash.is_some();
         if let Err(error) = self.driver().delete(&self.started_path(id)).await {
             revert(staged).await;
             return Err(error.into());
@@ -198,11 +200,15 @@ impl UploadStore {
         if let Err(error) = self.driver().delete(&apart).await {
             tracing::warn!(path = %apart, %error, "an upload that was not published is left; the next purge removes it");
         }
-        match &error {
+        match error {
+            error @ Error::DigestMismatch { .. } if is_hashed => return Err(error),
             // Bytes that another process took in may be more than its client knows of: those of a request that was cut by the end
             // of that process, and is sent again. The client's digest may be right.
             Error::DigestMismatch { actual, .. } => {
-                tracing::info!(upload = %id, %digest, %actual, "upload {id} is not what its digest says; another process took in its beginning, so the client is to send it anew");
+                tracing::info!(
+                    upload = %id, %digest, %actual,
+                    "upload {id} is not what its digest says; another process took in its beginning, so the client is to send it anew"
+                );
             }
             error => {
                 // It cannot be staged again, so the client has to begin anew.

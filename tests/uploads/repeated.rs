@@ -87,6 +87,22 @@ async fn a_last_request_that_was_cut_by_the_end_of_the_process_is_no_wrong_diges
     }
 }
 
+/// Within one process a wrong digest is the client's, by whatever algorithm.
+#[tokio::test]
+async fn a_wrong_digest_of_a_chunked_upload_is_refused_as_such() {
+    let directory = tempfile::tempdir().unwrap();
+    for registry in [over_directory(directory.path()).await, over(Arc::new(InMemoryDriver::new()))] {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            for last in [&b""[..], b"last"] {
+                let id = begin(&registry, b"first").await;
+                let finished =
+                    uploads(&registry).finish(&id, None, body(last), &Digest::of(algorithm, b"else")).await;
+                assert!(matches!(finished, Err(Error::DigestMismatch { .. })), "{algorithm}: {finished:?}");
+            }
+        }
+    }
+}
+
 /// A sync that fails at the commit takes the staged bytes with it.
 #[tokio::test]
 async fn bytes_that_were_lost_at_the_commit_make_the_upload_unknown() {
