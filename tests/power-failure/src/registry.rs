@@ -94,6 +94,10 @@ impl Subject {
 
     /// Collects garbage of a store that has no users, so that nothing is too young; returns the exit code and the output.
     pub(crate) fn collect(&self, root: &Path, scratch: &Path, is_dry: bool) -> Result<(i32, String)> {
+        // Of a directory that nothing has reached yet, the collector says that it is no store.
+        if !root.join("docker").exists() {
+            return Ok((0, String::new()));
+        }
         let config = write_config(root, scratch, 1, Setup::default())?;
         let mut command = Command::new(&self.binary);
         command.arg("garbage-collect");
