@@ -1,39 +1,15 @@
-//! Where everything is in the store: `Entry` ⇄ `DriverPath`, both directions, for every file of Distribution's layout.
-//!
-//! ```text
-//! /docker/registry/v2/
-//!   blobs/<alg>/<hex[0:2]>/<hex>/data                        a blob or manifest, verbatim
-//!   repositories/<name…>/
-//!     _layers/<alg>/<hex>/link                               the blob can be pulled from this repository
-//!     _manifests/revisions/<alg>/<hex>/link                  the manifest can be pulled from this repository
-//!     _manifests/tags/<tag>/current/link                     what the tag points at
-//!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
-//!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
-//!     _sampan/digests/<tag>                                  the digest by which the tag was pushed, if that is no sha256 one
-//!     _sampan/referrers/<alg>/<hex>/<alg>/<hex>              the second manifest is attached to the first by its `subject`
-//!     _sampan/referrers/complete                             there is such an entry for each attached manifest
-//!     _sampan/removals/manifests/<alg>/<hex>/<uuid>          a deletion is about to remove the manifest
-//!     _sampan/removals/tags/<tag>/<uuid>                     a deletion is about to remove the tag; Distribution does not look here
-//! /docker/registry/sampan/gc/last                            collections of garbage; Distribution does not look here
-//! /docker/registry/sampan/gc/{run,doomed}-<run>-<number>     the collection in progress, and what it is about to delete
-//! ```
-//!
-//! No other module writes or reads a path. Content is stored under its sha256 digest; a link of another algorithm is an
-//! alias whose content is the sha256 digest, as Distribution has it.
+//! `Entry`: a file of the layout, and its path.
 
 use sampan_driver::DriverPath;
 use uuid::Uuid;
 
+use super::{
+    COLLECTION, COMPLETE, REPOSITORIES, TAG_LINK, blob_directory, collection_root, layer_directory, path,
+    referrer_directory, revision_directory,
+};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::run_id::RunId;
 use crate::upload_id::UploadId;
-
-const BLOBS: &str = "/docker/registry/v2/blobs";
-const REPOSITORIES: &str = "/docker/registry/v2/repositories";
-const COLLECTION: &str = "/docker/registry/sampan/gc";
-
-/// The name of the marker beside the entries of an index of referrers.
-pub(crate) const COMPLETE: &str = "complete";
 
 /// A file of the layout.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -208,182 +184,20 @@ impl Entry {
     }
 }
 
-/// The top of everything that is content.
-pub fn blobs_root() -> DriverPath {
-    path(BLOBS.to_owned())
-}
-
-/// Where the directories of all data of one algorithm are, by the beginnings of their digests.
-pub fn blob_shards(algorithm: Algorithm) -> DriverPath {
-    path(format!("{BLOBS}/{algorithm}"))
-}
-
-/// The top of all repositories.
-pub fn repositories_root() -> DriverPath {
-    path(REPOSITORIES.to_owned())
-}
-
-/// The top of what collections of garbage write down for one another and for those who push.
-pub fn collection_root() -> DriverPath {
-    path(COLLECTION.to_owned())
-}
-
-/// Whether the file is what a filesystem leaves behind that was interrupted while it wrote a small file: `<name>.<uuid>.tmp`,
-/// as both Distribution and we name it.
-pub fn is_temporary(path: &DriverPath) -> bool {
-    let stem = path.name().and_then(|name| name.strip_suffix(".tmp"));
-    stem.and_then(|stem| stem.rsplit_once('.'))
-        .is_some_and(|(name, id)| !name.is_empty() && id.len() == 36 && uuid::Uuid::try_parse(id).is_ok())
-}
-
-/// Everything of one repository, and of those whose names lie below it.
-pub fn repository(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}"))
-}
-
-/// Everything about a repository's manifests. A repository exists when something is in it.
-pub fn manifests(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_manifests"))
-}
-
-/// The directory of all of a repository's manifests.
-pub fn all_revisions(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_manifests/revisions"))
-}
-
-/// The directory of a repository's manifests of one algorithm.
-pub fn revisions(name: &RepositoryName, algorithm: Algorithm) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_manifests/revisions/{algorithm}"))
-}
-
-/// The directory of a repository's tags.
-pub fn tags(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_manifests/tags"))
-}
-
-/// Everything about one tag.
-pub fn tag(name: &RepositoryName, tag: &Tag) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}"))
-}
-
-/// What the directory of a tag holds if it is one, and no leftover of a crash.
-pub(crate) const TAG_LINK: &str = "current/link";
-
-/// What one tag has ever pointed at.
-pub fn tag_history(name: &RepositoryName, tag: &Tag) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index"))
-}
-
-/// What one tag has ever pointed at, by digests of one algorithm.
-pub fn tag_history_of(name: &RepositoryName, tag: &Tag, algorithm: Algorithm) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{algorithm}"))
-}
-
-/// The deletions that are about to remove something.
-pub fn removals(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_sampan/removals"))
-}
-
-/// Everything of a repository that Distribution does not look at.
-pub fn own(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_sampan"))
-}
-
-/// The index of a repository's referrers.
-pub fn referrers(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_sampan/referrers"))
-}
-
-/// The entries of one subject in the index of referrers, by digests of one algorithm.
-pub fn referrers_of(name: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> DriverPath {
-    path(referrer_directory(name, subject, algorithm))
-}
-
-/// Everything about one manifest in a repository.
-pub fn revision(name: &RepositoryName, digest: &Digest) -> DriverPath {
-    path(revision_directory(name, digest))
-}
-
-/// The directory of a repository's layer links.
-pub fn layers(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_layers"))
-}
-
-/// The directory of a repository's layer links of one algorithm.
-pub fn layers_of(name: &RepositoryName, algorithm: Algorithm) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_layers/{algorithm}"))
-}
-
-/// The repository that a directory below [`repositories_root`] is, if its name may be one.
-pub fn repository_at(path: &DriverPath) -> Option<RepositoryName> {
-    path.below(&repositories_root()).and_then(|name| name.parse().ok())
-}
-
-/// Everything about one blob in a repository.
-pub fn layer(name: &RepositoryName, digest: &Digest) -> DriverPath {
-    path(layer_directory(name, digest))
-}
-
-/// The directory of a blob's data.
-pub fn blob(digest: &Digest) -> DriverPath {
-    path(blob_directory(digest))
-}
-
-/// The directory of a repository's uploads.
-pub fn uploads(name: &RepositoryName) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_uploads"))
-}
-
-/// Everything about one upload.
-pub fn upload(name: &RepositoryName, id: &UploadId) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_uploads/{id}"))
-}
-
-/// Where the running hashes of an upload are.
-pub fn hash_states(name: &RepositoryName, id: &UploadId, algorithm: Algorithm) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_uploads/{id}/hashstates/{algorithm}"))
-}
-
-// Every pull comes through these, so the texts are joined and not formatted.
-
-fn blob_directory(digest: &Digest) -> String {
-    [BLOBS, digest.algorithm().as_str(), &digest.hex()[..2], digest.hex()].join("/")
-}
-
-fn layer_directory(name: &RepositoryName, digest: &Digest) -> String {
-    [REPOSITORIES, name.as_str(), "_layers", digest.algorithm().as_str(), digest.hex()].join("/")
-}
-
-fn revision_directory(name: &RepositoryName, digest: &Digest) -> String {
-    [REPOSITORIES, name.as_str(), "_manifests/revisions", digest.algorithm().as_str(), digest.hex()].join("/")
-}
-
 /// A UUID as it is written here.
 fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
-}
-
-fn referrer_directory(name: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> String {
-    let (of, hex) = (subject.algorithm().as_str(), subject.hex());
-    [REPOSITORIES, name.as_str(), "_sampan/referrers", of, hex, algorithm.as_str()].join("/")
 }
 
 fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     format!("{algorithm}:{hex}").parse().ok()
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "names, tags, digests and ids are made of characters that a path may have"
-)]
-fn path(text: String) -> DriverPath {
-    text.parse().expect("invariant: every noun of the layout is made of valid path components")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn digests() -> impl Strategy<Value = Digest> {
         (prop::sample::select(&Algorithm::ALL[..]), any::<[u8; 8]>())
@@ -424,22 +238,6 @@ mod tests {
         #[test]
         fn an_entry_is_found_again_from_its_path(entry in entries()) {
             prop_assert_eq!(Entry::parse(&entry.path()), Some(entry));
-        }
-    }
-
-    #[test]
-    fn leftovers_of_interrupted_writes_are_told_from_other_files() {
-        let directory = "/docker/registry/v2/repositories/a/_manifests/tags/1/current";
-        for (name, temporary) in [
-            ("link.0b1c7f0e-8a52-4a3c-9d0e-2f1f5f3b6a77.tmp", true),
-            ("link", false),
-            ("link.tmp", false),
-            ("link.1234.tmp", false),
-            (".0b1c7f0e-8a52-4a3c-9d0e-2f1f5f3b6a77.tmp", false),
-            ("link.0b1c7f0e-8a52-4a3c-9d0e-2f1f5f3b6a77", false),
-        ] {
-            let path: DriverPath = format!("{directory}/{name}").parse().unwrap();
-            assert_eq!(is_temporary(&path), temporary, "{name}");
         }
     }
 
