@@ -42,7 +42,7 @@ const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long after its notice nothing comes of a deletion any more. A second is for stores that date in seconds.
-const FORGOTTEN: Duration = Duration::from_secs(REMOVAL_LIMIT.as_secs() + AFTERLIFE.as_secs() + 1);
+pub(crate) const FORGOTTEN: Duration = Duration::from_secs(REMOVAL_LIMIT.as_secs() + AFTERLIFE.as_secs() + 1);
 
 /// How often a push that waits lists the notices.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

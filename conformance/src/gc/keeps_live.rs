@@ -1,12 +1,12 @@
 //! What lives stays, and what might live stays, too.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use sampan_driver::DriverPath;
 use sampan_engine::gc::Report;
-use sampan_engine::layout::Entry;
+use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::{Algorithm, Digest};
 use serde_json::json;
 
@@ -250,6 +250,27 @@ async fn keeps_everything(ctx: &Context, delete_untagged: bool) -> Result<(), Fa
     ensure(report.is_complete(), format_args!("something could not be read: {:?}", report.unreadable))
 }
 
+/// A deletion that is announced, or was cut a minute ago, may still be carried out: a push is to see it, whatever the grace is.
+async fn an_announced_deletion(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let image = seed.image("a", 1).await?;
+    seed.tag("a", "latest", &image.manifest).await?;
+    let (removals, uuid) = (layout::removals(&name("a")), "0b1c7f0e-8a52-4a3c-9d0e-2f1f5f3b6a77");
+    let digest = &image.manifest;
+    let of_manifest = format!("{removals}/manifests/{}/{}/{uuid}", digest.algorithm(), digest.hex());
+    let notices = [format!("{removals}/tags/latest/{uuid}"), of_manifest].map(|notice| path(&notice));
+    for notice in &notices {
+        ensure(Entry::parse(notice).is_some(), format_args!("{notice} is no notice"))?;
+        seed.put(notice, "").await?;
+    }
+    let before = paths(ctx.driver()).await?;
+    let minute = SystemTime::now() + Duration::from_secs(60);
+    collect_at(ctx.driver(), &options(true), minute).await?;
+    expect_gone(ctx.driver(), &before, &BTreeSet::new()).await?;
+    collect_later(ctx.driver(), &options(true)).await?;
+    expect_gone(ctx.driver(), &before, &notices.into()).await
+}
+
 /// Collects what is untagged, and sees that `gone` is all that goes, and that `unreadable` is reported.
 async fn expect_kept(ctx: &Context, gone: &[DriverPath], unreadable: DriverPath) -> Result<(), Failed> {
     let before = paths(ctx.driver()).await?;
@@ -265,6 +286,7 @@ pub(crate) const CLAUSES: &[Clause] = table!["gc::keeps_live":
     blobs_that_an_index_lists,
     children_that_are_linked_like_layers,
     what_is_young,
+    an_announced_deletion,
     the_repository_of_an_unreadable_manifest,
     the_repository_of_a_damaged_manifest,
     the_repository_of_an_unreadable_tag,

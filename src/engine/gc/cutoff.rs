@@ -3,12 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use crate::Clock;
+use crate::tag_removal::FORGOTTEN;
 
 /// Divides what a collection finds by its date.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cutoff {
     /// What was modified later is young.
     young: SystemTime,
+    /// A deletion that was announced later may still be carried out.
+    pending: SystemTime,
     /// What was modified later has a wrong date.
     future: SystemTime,
     /// Whether there is a grace period. Without one nobody writes to the store, so a wrong date is no reason to keep anything.
@@ -22,12 +25,18 @@ impl Cutoff {
     pub(super) fn new(clock: &Clock, grace: Duration) -> Self {
         let now = clock.now();
         let future = now.checked_add(AHEAD).unwrap_or(now);
-        Self { young: clock.ago(grace), future, has_grace: !grace.is_zero() }
+        let pending = clock.ago(grace.max(FORGOTTEN));
+        Self { young: clock.ago(grace), pending, future, has_grace: !grace.is_zero() }
     }
 
     /// Whether something of that date is too young to go.
     pub(super) fn is_young(self, modified: SystemTime) -> bool {
         modified > self.young && (self.has_grace || !self.is_future(modified))
+    }
+
+    /// Whether a deletion that was announced then may still be carried out, however short the grace period is.
+    pub(super) fn is_pending(self, announced: SystemTime) -> bool {
+        announced > self.pending && !self.is_future(announced)
     }
 
     /// Whether something has the date of a clock that was wrong.
@@ -53,6 +62,22 @@ mod tests {
             assert_eq!(cutoff.is_young(now + hour / 2), just_now, "{grace:?}");
             assert_eq!(cutoff.is_young(now - hour), hours_ago, "{grace:?}");
             assert!(cutoff.is_future(now + 10_000 * hour) && !cutoff.is_future(now + hour / 2));
+        }
+    }
+
+    #[test]
+    fn an_announced_deletion_is_pending_for_a_quarter_of_an_hour_at_least() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let clock = Clock::new(move || now);
+        let minute = Duration::from_secs(60);
+        for (grace, fifteen, sixteen, hour) in
+            [(0, true, false, false), (1, true, false, false), (2 * 60, true, true, true)]
+        {
+            let cutoff = Cutoff::new(&clock, grace * minute);
+            for (age, pending) in [(15, fifteen), (16, sixteen), (60, hour)] {
+                assert_eq!(cutoff.is_pending(now - age * minute), pending, "{grace} {age}");
+            }
+            assert!(!cutoff.is_pending(now + 1000 * minute));
         }
     }
 }

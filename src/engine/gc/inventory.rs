@@ -345,7 +345,7 @@ impl Inventory {
             Entry::TagDigest(..) if young => {}
             Entry::TagDigest(name, tag) => self.tag_digests.push((name, tag, file)),
             // What a deletion leaves that was interrupted.
-            Entry::ManifestRemoval(..) | Entry::TagRemoval(..) if young => {}
+            Entry::ManifestRemoval(..) | Entry::TagRemoval(..) if cutoff.is_pending(file.modified) => {}
             Entry::ManifestRemoval(..) | Entry::TagRemoval(..) => self.temporary.push(file),
             Entry::UploadData(name, id)
             | Entry::UploadStartedAt(name, id)
