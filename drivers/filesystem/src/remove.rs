@@ -69,6 +69,10 @@ pub(crate) fn sync_deletions(store: &Store, paths: &[DriverPath]) -> Result<(), 
                     Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) if !key.is_empty() => {
                         absent.insert(key);
                     }
+                    // What is deleted cannot be deleted again, so this failure is as final as that of a sync.
+                    Err(Failure::Os(errno)) => {
+                        return Err(Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart });
+                    }
                     Err(failure) => return Err(failure),
                 }
             }
@@ -227,5 +231,16 @@ mod tests {
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
         tree(&store, "a").unwrap();
         assert!(!dir.path().join("a").exists());
+    }
+
+    /// The file is gone, so its deletion would not be tried again; whether it reaches the disk cannot be seen.
+    #[test]
+    fn a_directory_that_cannot_be_synced_because_it_is_not_found_is_a_final_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_owned(), 25).unwrap();
+        symlink("loop", dir.path().join("loop")).unwrap();
+        let paths = ["/loop/a/file".parse().unwrap()];
+        let failure = sync_deletions(&store, &paths).unwrap_err();
+        assert!(matches!(failure, Failure::EntryNotOnDisk { ends: Ends::ByRestart, .. }), "{failure:?}");
     }
 }
