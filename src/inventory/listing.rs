@@ -144,7 +144,7 @@ fn platform_of_config(content: &[u8]) -> Option<String> {
 }
 
 fn joined(os: &str, architecture: &str, variant: Option<&str>) -> Option<String> {
-    // Whoever pushed it wrote this, and it is shown on a terminal.
+    // The client that pushed it wrote this, and it is shown on a terminal.
     let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     if os.is_empty()
         || architecture.is_empty()

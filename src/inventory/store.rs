@@ -92,11 +92,11 @@ impl Store {
     pub(super) async fn revisions(&self, repository: &str) -> Result<Vec<String>, SourceError> {
         let Some(name) = repository.parse::<RepositoryName>().ok() else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let mut entries = self.driver().list(&layout::revisions(&name, algorithm), None);
-            while let Some(entry) = entries.try_next().await.map_err(Error::from)? {
-                found.push(format!("{algorithm}:{}", entry.name()));
-            }
+        // A manifest that was pushed by another digest has a link under this one, too.
+        let algorithm = Algorithm::Sha256;
+        let mut entries = self.driver().list(&layout::revisions(&name, algorithm), None);
+        while let Some(entry) = entries.try_next().await.map_err(Error::from)? {
+            found.push(format!("{algorithm}:{}", entry.name()));
         }
         Ok(found)
     }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use sampan_engine::oci::Digest;
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::{Algorithm, Digest};
 use serde_json::Value;
 
 use super::support::{Ended, binary, end};
@@ -20,9 +21,14 @@ fn store(directory: &Path) -> (StoreFiles, Digest) {
     let layer = |name: &str, size: usize| format!("{name:x<size$}");
     let one = store.image("team/app", "one", &[layer(SHARED, 2000), layer("own", 3000)]);
     store.tag("team/app", "v1", &one);
-    let size = fs::metadata(store.path(&sampan_engine::layout::Entry::Blob(one.clone()))).unwrap().len();
-    let index =
-        store.manifest("team/app", &crate::support::store::index(&[(&one, usize::try_from(size).unwrap())]));
+    let manifest = fs::read(store.path(&Entry::Blob(one.clone()))).unwrap();
+    let size = manifest.len();
+    // It is no second manifest under its other digest.
+    let alias = Digest::of(Algorithm::Sha512, &manifest);
+    let alias = store.path(&Entry::RevisionLink("team/app".parse().unwrap(), alias));
+    fs::create_dir_all(alias.parent().unwrap()).unwrap();
+    fs::write(alias, one.to_string()).unwrap();
+    let index = store.manifest("team/app", &crate::support::store::index(&[(&one, size)]));
     store.tag("team/app", "multi", &index);
     store.image("team/app", "untagged", &[layer("untagged", 500)]);
     let two = store.image("other", "two", &[layer(SHARED, 2000)]);
@@ -84,7 +90,7 @@ fn the_store_and_the_registry_over_it_list_the_same_and_nothing_is_written() {
         number(&app["size_bytes"]) + number(&other["size_bytes"])
     );
     assert_eq!(usage["unreferenced_bytes"], 1500);
-    // By the API nobody sees what has no tag.
+    // The API does not list what has no tag.
     assert_eq!(
         (&remote["unreferenced_bytes"], &remote["repositories"][1]["manifests"]),
         (&Value::Null, &2.into())
