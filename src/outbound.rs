@@ -68,7 +68,7 @@ pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, 
     builder.build().map_err(OutboundError::Client)
 }
 
-/// A client that believes any certificate, for somebody at a terminal who says so.
+/// A client that believes any certificate, for a user at a terminal who asks for it.
 ///
 /// # Errors
 ///

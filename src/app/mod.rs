@@ -212,7 +212,7 @@ pub async fn inventory(config: &Config, drivers: &Drivers) -> Result<inventory::
     Ok(inventory::Source::store(registry))
 }
 
-/// What may be missing or closed to this process: opened together, so that all of it is told at once.
+/// What may be missing or closed to this process: opened together, so that one error names all of it.
 struct Opened {
     driver: Arc<dyn StorageDriver>,
     access: Access,

@@ -338,7 +338,7 @@ impl Loaded {
         }
         if list.len() == 0 {
             tracing::warn!(
-                "nobody can log in: {0} has no user with a bcrypt hash; add one with `registry htpasswd add {0} USER`",
+                "no user can log in: {0} has no user with a bcrypt hash; add one with `registry htpasswd add {0} USER`",
                 path.display()
             );
         }

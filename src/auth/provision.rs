@@ -25,7 +25,7 @@ pub(super) fn provision(path: &Path, output: &mut impl Write) -> io::Result<()> 
     }
     tracing::warn!(
         user = "docker",
-        "htpasswd is missing, provisioning with default user: {} was made, with a password that is told once, on standard error; if you \
+        "htpasswd is missing, provisioning with default user: {} was made, with a password that is printed once, on standard error; if you \
          have such a file, correct auth.htpasswd.path and remove this one",
         path.display()
     );

@@ -158,7 +158,7 @@ impl Asked {
     fn of_operators(config: &Config) -> Result<Self, Box<dyn std::error::Error>> {
         let debug = config.http.debug.as_ref().and_then(|debug| debug.addr.as_ref());
         let address = debug.ok_or(
-            "http.debug.addr is not set, so the registry tells nobody of its state: set it, such as 127.0.0.1:5001, or give `--url`",
+            "http.debug.addr is not set, and the registry reports its state there alone: set it, such as 127.0.0.1:5001, or give `--url`",
         )?;
         Self::own("http", address, "http.debug.addr")
     }

@@ -1,4 +1,4 @@
-//! What Distribution (`registry:3`) would make of a configuration: for whoever wants to be able to go back.
+//! What Distribution (`registry:3`) would make of a configuration: for operators who may go back to it.
 
 use super::node::Content;
 use super::{Finding, Loaded, Node, Origin};
@@ -80,7 +80,7 @@ fn ignored(node: &Node, path: &str, above: &str, found: &mut Vec<Finding>) {
     }
 }
 
-/// Whether somebody wrote it, or something below it, rather than the table of defaults.
+/// Whether it, or something below it, was written and is no default.
 fn is_written(node: &Node) -> bool {
     match &node.content {
         Content::Map(entries) => entries.iter().any(|entry| is_written(&entry.value)),

@@ -69,7 +69,7 @@ impl Config {
         let mut hidden = known;
         hidden.extend(findings.iter().map(|finding| finding.path.clone()));
         mistakes.extend(findings.into_iter().filter(|found| !is_below(&hidden, found)));
-        // What follows from a mistake that is told already is none of its own.
+        // What follows from a mistake that is reported already is none of its own.
         mistakes.extend(contradictions.into_iter().filter(|found| !is_beside(&hidden, found)));
         mistakes.extend(selected.iter().flat_map(driver));
         warnings.extend(oddities.into_iter().filter(|found| !is_beside(&hidden, found)));

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_keeps_no_more_than_itself() {
-        /// A buffer of which somebody sees whether it is gone.
+        /// A buffer that tells its test when it is dropped.
         struct Buffer {
             _seen: Arc<()>,
         }

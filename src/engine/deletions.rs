@@ -1,4 +1,4 @@
-//! `Deletions`: deletions of manifests, which come to their end also when nobody waits for them any more.
+//! `Deletions`: deletions of manifests, which finish also when their request is dropped.
 //!
 //! A deletion by digest looks at every tag of the repository, which takes minutes in a large one on an object store; longer than
 //! many clients wait. Were it dropped with its request, each attempt would begin anew, and none would ever come to the end. So it

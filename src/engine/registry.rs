@@ -81,8 +81,8 @@ impl Registry {
         self.inner.read_only.store(read_only, Ordering::Relaxed);
     }
 
-    /// Waits until the deletions of manifests that are running have come to their end, also those that nobody waits for any
-    /// more. To be called when no request is served any more; what is cut instead leaves some of the tags.
+    /// Waits until the deletions of manifests that are running have finished, also those whose requests were dropped. To be
+    /// called when no request is served any more; a deletion that is cut leaves some of the tags.
     pub async fn finish_deletions(&self) {
         self.inner.deletions.finish().await;
     }

@@ -197,7 +197,7 @@ impl ApiError {
 
     /// The same error, noting that the client has gone and will not read it.
     #[must_use]
-    pub(super) fn read_by_nobody(mut self) -> Self {
+    pub(super) fn unread(mut self) -> Self {
         self.0.vanished = true;
         self
     }

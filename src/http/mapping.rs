@@ -72,7 +72,7 @@ fn body_broken(cause: BoxError) -> ApiError {
     let error = ApiError::new(ErrorCode::BlobUploadInvalid);
     match find::<BodyStalled>(&*cause) {
         Some(stalled) => error.with_status(StatusCode::REQUEST_TIMEOUT).with_reason(stalled.to_string()),
-        None => error.with_reason("the request's body ended before its time").read_by_nobody(),
+        None => error.with_reason("the request's body ended before its time").unread(),
     }
 }
 

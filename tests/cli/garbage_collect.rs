@@ -88,7 +88,7 @@ fn what_is_young_stays_unless_the_registry_is_read_only_or_told_otherwise() {
     let configured = configured.replace("storage:", "gc: {grace: 30m}\nstorage:");
     fs::write(directory.path().join("config.yml"), configured).unwrap();
     let ended = collect(directory.path(), &[]);
-    assert!(!ended.stderr.contains("younger"), "what stays is told, and there is nothing: {ended:?}");
+    assert!(!ended.stderr.contains("younger"), "the report names what is young, and nothing is: {ended:?}");
     assert!(!store.has(&Entry::Blob(garbage)));
 
     let young = store.path(&Entry::Blob(store.blob("young")));

@@ -56,7 +56,7 @@ fn a_registry_is_found_by_its_configuration() {
     let _registry = registry(&site.path(""), &config);
     let ended = ask(&site.path(""), &["health", "sampan.yml"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "ok\n"), "{ended:?}");
-    // Somebody else's certificate is looked at.
+    // The certificate of another name is looked at.
     let ended = ask(&site.path(""), &["health", "--url", &format!("https://localhost:{port}/images")]);
     assert!(ended.code == Some(1) && ended.stderr.contains("certificate"), "{ended:?}");
 

@@ -77,7 +77,7 @@ async fn a_store_that_cannot_be_used_is_named_with_its_section_and_cause() {
     assert!(source.to_string().contains(&file.path().display().to_string()), "{source}");
 }
 
-/// Of a store that is reached over a network, a check sees what the section says, and asks nobody.
+/// Of a store that is reached over a network, a check reads the section, and sends no request.
 #[test]
 fn a_section_that_makes_no_sense_is_refused_without_asking_the_store() {
     let check = |storage: &str| Drivers::builtin().check(&selected(storage), StoreAccess::ReadWrite);

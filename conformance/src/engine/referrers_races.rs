@@ -64,7 +64,7 @@ async fn a_push_beside_a_deletion_is_listed(ctx: Context) -> Result<(), Failed> 
             let client = Client::new(ctx.driver());
             client.push_blob("image", &Bytes::from_static(EMPTY_JSON)).await?;
             client.push_manifest("image", &bytes, digest.clone(), &[]).await?;
-            // The index is complete, so that nobody builds it afterwards.
+            // The index is complete, so no listing builds it afterwards.
             equal(listed(&client, &image).await?.len(), 1, "the referrers at the beginning")?;
             let other = client.clone();
             let (reference, pushed) = (digest.clone(), bytes.clone());

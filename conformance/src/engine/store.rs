@@ -40,8 +40,8 @@ pub(super) async fn is_valid(driver: &Arc<dyn StorageDriver>) -> Result<(), Fail
     Ok(())
 }
 
-/// Sees whether the index of referrers has every manifest with a `subject` whose link is there. Only for stores to which nobody but
-/// this registry has written since the index was built.
+/// Sees whether the index of referrers has every manifest with a `subject` whose link is there. Only for stores that no
+/// other registry has written to since the index was built.
 pub(super) async fn indexes_are_complete(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     for info in walk(driver).await? {
         let Some(Entry::RevisionLink(name, digest)) = Entry::parse(&info.path) else { continue };

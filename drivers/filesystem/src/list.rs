@@ -102,7 +102,7 @@ pub(crate) fn list(
     Ok(Listing::of_kept(store.listings.keep(&kept_key, state, entries), after))
 }
 
-/// Whether the file `holding` is in the directory `name`. What cannot be told is taken for a yes, and whoever opens it learns why.
+/// Whether the file `holding` is in the directory `name`. An error other than absence counts as a yes: opening the file gives the reason.
 fn holds(directory: impl AsFd, name: &str, holding: &str) -> bool {
     let found = rustix::fs::statat(directory, format!("{name}/{holding}"), AtFlags::empty());
     !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))

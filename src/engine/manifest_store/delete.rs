@@ -1,6 +1,6 @@
 //! Deleting: references go before what they refer to.
 //!
-//! A manifest is deleted with the link that makes it visible: a tag without it is served to nobody. A deletion announces that it
+//! A manifest is deleted with the link that makes it visible: a tag without it is unknown. A deletion announces that it
 //! is about to remove the link, and looks once more for tags that were set meanwhile; a push that sets a tag sees afterwards
 //! whether a deletion was announced, waits for its end, and looks whether the link is still there. So one of the two notices, and
 //! what is left is what one after the other would have left.
@@ -83,7 +83,7 @@ impl ManifestStore {
             let _running = running;
             let deleted = store.delete_to_the_end(&reference, &digest).await;
             if let Err(error) = &deleted {
-                // Perhaps nobody waits for the answer.
+                // The request may be gone.
                 let name = &store.repository.name;
                 tracing::debug!(repository = %name, %digest, %error, "manifest {digest} of {name} was not deleted");
             }

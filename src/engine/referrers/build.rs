@@ -21,7 +21,7 @@ use crate::{Error, Result};
 #[derive(Debug, Default)]
 pub(crate) struct Builds(Mutex<HashMap<RepositoryName, Arc<Build>>>);
 
-/// A lock that is held across awaits, by whoever builds.
+/// A lock that the request which builds holds across awaits.
 type Build = tokio::sync::Mutex<Progress>;
 
 /// How far a build has come.

@@ -64,7 +64,7 @@ impl Eyes {
         Self { world, actor, role, machine, is_blind, memory: Mutex::default() }
     }
 
-    /// Does an operation in its turn. The process may be stopped before, the store may take its time, and nobody may hear of it.
+    /// Does an operation in its turn. The process may be stopped before, the store may take its time, and the answer may be lost.
     async fn act<T>(
         &self,
         operation: Operation,
