@@ -203,7 +203,7 @@ impl Activity {
         let shortest = options.header_timeout.min(options.idle_timeout).min(options.stall_timeout);
         // An event may bring an earlier deadline than the one slept towards, so none is slept towards for long.
         let soon = now + shortest / 2;
-        match self.state().deadline(options) {
+        match self.state().deadline(options, now) {
             Some((deadline, verdict)) if deadline <= now => verdict,
             Some((deadline, _)) => Look::Again(deadline.min(soon)),
             None => Look::Again(soon),
@@ -217,8 +217,8 @@ impl Activity {
 }
 
 impl State {
-    fn deadline(&self, options: &ServeOptions) -> Option<(Instant, Look)> {
-        if let Some(deadline) = self.taking.deadline(options.stall_timeout) {
+    fn deadline(&mut self, options: &ServeOptions, now: Instant) -> Option<(Instant, Look)> {
+        if let Some(deadline) = self.taking.deadline(options.stall_timeout, now) {
             return Some((deadline, Look::Cut(Reason::Stalled)));
         }
         if self.in_flight > 0 {

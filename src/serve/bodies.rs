@@ -62,7 +62,7 @@ impl RequestBody {
         let now = Instant::now();
         let since = *self.waiting_since.get_or_insert(now);
         self.pace.wait(now);
-        let Some(deadline) = self.pace.deadline(self.stall_timeout) else { return Poll::Pending };
+        let Some(deadline) = self.pace.deadline(self.stall_timeout, now) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);

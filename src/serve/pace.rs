@@ -19,6 +19,9 @@ pub(super) struct Pace {
     waiting_since: Option<Instant>,
 }
 
+/// A process that looks at a deadline so late was stopped. Connections are looked at every 10 seconds at least (see `Activity`).
+const STOPPED: Duration = Duration::from_secs(15);
+
 impl Pace {
     pub(super) fn new(least_speed: u64) -> Self {
         Self { least_speed, behind: Duration::ZERO, waiting_since: None }
@@ -52,8 +55,17 @@ impl Pace {
     }
 
     /// When the client is out of `patience`; `None` while it is not waited for.
-    pub(super) fn deadline(&self, patience: Duration) -> Option<Instant> {
-        Some(self.waiting_since? + patience.saturating_sub(self.behind))
+    ///
+    /// A deadline that passed long before `now` was missed by this process, which was stopped or whose machine was suspended:
+    /// what the client sent meanwhile was not read yet, so the wait begins anew.
+    pub(super) fn deadline(&mut self, patience: Duration, now: Instant) -> Option<Instant> {
+        let left = patience.saturating_sub(self.behind);
+        let deadline = self.waiting_since? + left;
+        if now.saturating_duration_since(deadline) < STOPPED {
+            return Some(deadline);
+        }
+        self.waiting_since = Some(now);
+        Some(now + left)
     }
 }
 
@@ -74,7 +86,7 @@ mod tests {
         let (mut pace, mut now) = (Pace::new(least_speed), begun);
         while now - begun < Duration::from_secs(24 * 3600) {
             pace.wait(now);
-            let deadline = pace.deadline(PATIENCE).unwrap();
+            let deadline = pace.deadline(PATIENCE, now).unwrap();
             if deadline <= now + Duration::from_secs(seconds) {
                 return Some((deadline - begun).as_secs());
             }
@@ -109,10 +121,22 @@ mod tests {
             pace.wait(now);
             now += Duration::from_secs(10);
             pace.pause(now);
-            assert_eq!(pace.deadline(PATIENCE), None);
+            assert_eq!(pace.deadline(PATIENCE, now), None);
             now += Duration::from_secs(3600);
         }
         pace.wait(now);
-        assert_eq!(pace.deadline(PATIENCE), Some(now + Duration::from_secs(10)));
+        assert_eq!(pace.deadline(PATIENCE, now), Some(now + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_waits_anew() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(1024);
+        pace.wait(begun);
+        let late = begun + PATIENCE + STOPPED - Duration::from_millis(1);
+        assert_eq!(pace.deadline(PATIENCE, late), Some(begun + PATIENCE), "the process was busy");
+        let resumed = begun + Duration::from_secs(180);
+        assert_eq!(pace.deadline(PATIENCE, resumed), Some(resumed + PATIENCE));
+        assert_eq!(pace.deadline(PATIENCE, resumed + PATIENCE), Some(resumed + PATIENCE), "once");
     }
 }

@@ -69,8 +69,9 @@ impl Stream {
 
     /// When the client is out of `patience`, if it is waited for.
     fn deadline(&self, patience: Duration) -> Option<Instant> {
-        let deadline = self.state().pace.deadline(patience)?;
-        Some(Instant::now() + deadline.saturating_duration_since(self.now()))
+        let now = self.now();
+        let deadline = self.state().pace.deadline(patience, now)?;
+        Some(Instant::now() + deadline.saturating_duration_since(now))
     }
 
     /// The time on a clock that stops while the connection cannot be written to.

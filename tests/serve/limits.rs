@@ -81,6 +81,28 @@ async fn a_body_that_stalls_is_told_to_the_handler_and_answered() {
     check_elapsed(begun, 60);
 }
 
+/// The client has sent the rest, which lies at the socket when the process goes on: it is not to blame.
+#[tokio::test(start_paused = true)]
+async fn a_body_is_read_on_after_the_process_was_stopped_for_minutes() {
+    let server = Running::start(ServeOptions::default()).await;
+    let (mut read, mut write) = server.connect().await.into_split();
+    let request = b"POST /upload HTTP/1.1\r\nhost: test\r\ncontent-length: 6\r\n\r\nabc";
+    write.write_all(request).await.unwrap();
+    in_no_time(async {
+        while server.received.load(Ordering::Relaxed) < 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Time goes by for all at once, and no task runs meanwhile.
+    advance(Duration::from_secs(180)).await;
+    write.write_all(b"def").await.unwrap();
+    let mut response = [0; 64];
+    let length = in_no_time(async { read.read(&mut response).await.unwrap() }).await;
+    let response = String::from_utf8_lossy(&response[..length]);
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+}
+
 /// Sends a body of `bytes` every `pause`, at most a hundred times; what it is answered, if it is before the end.
 async fn slow_body(bytes: usize, pause: Duration) -> Option<String> {
     let server = Running::start(ServeOptions::default()).await;
