@@ -3,6 +3,7 @@
 //! [`Sabotaged`] wraps a good driver and breaks one promise of the contract, the [`Lie`]. Each lie names the clauses that
 //! must find it out, and every clause must be named by some lie; a clause that no lie can break tests nothing.
 
+mod bitten;
 mod content;
 mod driver;
 mod late;

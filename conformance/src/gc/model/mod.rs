@@ -10,12 +10,14 @@
 
 mod actors;
 mod check;
+mod client;
 mod faults;
 mod machine;
 mod offloaded;
 mod sabotage;
 mod seen;
 mod turns;
+mod wares;
 mod world;
 
 use std::sync::Arc;

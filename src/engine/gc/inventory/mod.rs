@@ -1,8 +1,13 @@
 //! `Inventory`: every file of the store, in a few bytes each.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod contents;
+mod data;
+
+pub(super) use contents::{Age, Alias, Attached, Contents, History, Link};
+pub(super) use data::Data;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -10,12 +15,11 @@ use sampan_driver::{DriverPath, FileInfo, StorageDriver};
 
 use super::caution::unseen;
 use super::cutoff::Cutoff;
-use super::ids::{Id, IdSet, Ids};
+use super::ids::{Id, Ids};
 use super::pulse::Pulse;
 use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
-use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
-use crate::upload_id::UploadId;
+use crate::oci::{Algorithm, RepositoryName, Tag};
 
 /// Everything below some roots.
 #[derive(Debug, Default)]
@@ -34,172 +38,6 @@ pub(super) struct Inventory {
     pub(super) files: u64,
     /// Repositories of which there are nothing but directories, if that is known.
     pub(super) bare: Option<Vec<RepositoryName>>,
-}
-
-/// Everything in one repository.
-#[derive(Debug)]
-pub(super) struct Contents {
-    pub(super) name: RepositoryName,
-    pub(super) layers: Vec<Link>,
-    pub(super) revisions: Vec<Link>,
-    pub(super) aliases: Vec<Alias>,
-    pub(super) tags: Vec<History>,
-    /// The index of referrers.
-    pub(super) referrers: Vec<Attached>,
-    /// Whether that says that it is complete.
-    pub(super) has_index: bool,
-    /// With the time of the last sign of life.
-    pub(super) uploads: BTreeMap<UploadId, SystemTime>,
-    /// Links that are not as long as they must be.
-    pub(super) odd: Vec<Entry>,
-    /// Something cannot be read that may refer to anything in here.
-    pub(super) obscure: bool,
-}
-
-/// A link to a canonical digest.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
-    pub(super) id: Id,
-    pub(super) age: Age,
-}
-
-/// How old something is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Age {
-    /// Older than the grace period.
-    Old,
-    /// Younger, or to be treated so.
-    Young,
-    /// It was seen in a listing, which tells neither that nor whether it is there.
-    Unknown,
-    /// It stood in a listing, and was not there.
-    Gone,
-}
-
-impl Age {
-    pub(super) fn of(file: &FileInfo, cutoff: Cutoff) -> Self {
-        if cutoff.is_young(file.modified) { Self::Young } else { Self::Old }
-    }
-}
-
-impl Link {
-    pub(super) fn is_young(self) -> bool {
-        self.age == Age::Young
-    }
-}
-
-/// A link from a digest of another algorithm.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Alias {
-    pub(super) id: Id,
-    pub(super) of_manifest: bool,
-    pub(super) young: bool,
-    /// What it stands for, once it is read.
-    pub(super) canonical: Option<Id>,
-    /// It was read, and nobody knows what it stands for.
-    pub(super) unreadable: bool,
-}
-
-impl Alias {
-    fn new(id: Id, of_manifest: bool, young: bool) -> Self {
-        Self { id, of_manifest, young, canonical: None, unreadable: false }
-    }
-}
-
-/// An entry of the index of referrers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Attached {
-    pub(super) subject: Id,
-    pub(super) manifest: Id,
-    pub(super) young: bool,
-}
-
-/// A tag, and what it ever pointed at.
-#[derive(Debug)]
-pub(super) struct History {
-    pub(super) tag: Tag,
-    pub(super) is_current: bool,
-    /// What it points at, once it is read.
-    pub(super) current: Option<Id>,
-    /// It was read, and points at something that it has pointed at before.
-    pub(super) unreadable: bool,
-    pub(super) entries: Vec<Link>,
-}
-
-impl History {
-    fn new(tag: Tag) -> Self {
-        Self { tag, is_current: false, current: None, unreadable: false, entries: Vec::new() }
-    }
-
-    /// What it points at, as far as that is known; all that it may point at when its link cannot be read.
-    pub(super) fn targets(&self) -> impl Iterator<Item = Id> {
-        let possible = self.entries.iter().filter(|_| self.unreadable).map(|entry| entry.id);
-        self.current.into_iter().chain(possible)
-    }
-}
-
-/// The data of all blobs and manifests.
-#[derive(Debug, Default)]
-pub(super) struct Data {
-    /// In the order of ids; lengths, or one of the two below.
-    sizes: Vec<u64>,
-    young: IdSet,
-}
-
-/// There are none.
-const ABSENT: u64 = u64::MAX;
-
-/// They were seen in a listing.
-const UNKNOWN: u64 = u64::MAX - 1;
-
-impl Data {
-    /// What a look at them has shown.
-    pub(super) fn set(&mut self, id: Id, info: Option<&FileInfo>, cutoff: Cutoff) {
-        self.put(id, info.map_or(ABSENT, |info| info.size_bytes));
-        if info.is_some_and(|info| cutoff.is_young(info.modified)) {
-            self.young.insert(id);
-        }
-    }
-
-    /// That they stand in a listing.
-    pub(super) fn list(&mut self, id: Id) {
-        self.put(id, UNKNOWN);
-    }
-
-    /// That they were deleted.
-    pub(super) fn remove(&mut self, id: Id) {
-        self.put(id, ABSENT);
-    }
-
-    fn put(&mut self, id: Id, size_bytes: u64) {
-        if id.index() >= self.sizes.len() {
-            self.sizes.resize(id.index() + 1, ABSENT);
-        }
-        self.sizes[id.index()] = size_bytes;
-    }
-
-    fn get(&self, id: Id) -> u64 {
-        self.sizes.get(id.index()).copied().unwrap_or(ABSENT)
-    }
-
-    /// Whether they are there, as far as is known.
-    pub(super) fn is_there(&self, id: Id) -> bool {
-        self.get(id) != ABSENT
-    }
-
-    /// Whether only a listing has shown them.
-    pub(super) fn is_unknown(&self, id: Id) -> bool {
-        self.get(id) == UNKNOWN
-    }
-
-    /// How long they are, if they are there and were looked at.
-    pub(super) fn size_bytes(&self, id: Id) -> Option<u64> {
-        Some(self.get(id)).filter(|size_bytes| !matches!(*size_bytes, ABSENT | UNKNOWN))
-    }
-
-    pub(super) fn is_young(&self, id: Id) -> bool {
-        self.young.contains(id)
-    }
 }
 
 /// The length of every link: `sha256:` and 64 digits.
@@ -385,69 +223,6 @@ impl Inventory {
     /// The repository of that name, if there is anything in it.
     pub(super) fn find(&self, name: &RepositoryName) -> Option<&Contents> {
         self.places.get(name).map(|place| &self.repositories[*place])
-    }
-}
-
-impl Contents {
-    fn new(name: RepositoryName) -> Self {
-        Self {
-            name,
-            layers: Vec::new(),
-            revisions: Vec::new(),
-            aliases: Vec::new(),
-            tags: Vec::new(),
-            referrers: Vec::new(),
-            has_index: false,
-            uploads: BTreeMap::new(),
-            odd: Vec::new(),
-            obscure: false,
-        }
-    }
-
-    fn history(&mut self, tag: &Tag) -> &mut History {
-        // The files of a tag come together.
-        if self.tags.last().is_none_or(|last| last.tag != *tag) {
-            self.tags.push(History::new(tag.clone()));
-        }
-        let last = self.tags.len() - 1;
-        &mut self.tags[last]
-    }
-
-    /// Whether there is nothing in it at all.
-    pub(super) fn is_blank(&self) -> bool {
-        self.layers.is_empty()
-            && self.revisions.is_empty()
-            && self.aliases.is_empty()
-            && self.tags.is_empty()
-            && self.referrers.is_empty()
-            && !self.has_index
-            && self.uploads.is_empty()
-    }
-
-    /// Takes note of what is wrong with a link.
-    pub(super) fn check(&mut self, size_bytes: u64, entry: impl FnOnce() -> Entry) {
-        if size_bytes != LINK_BYTES {
-            self.odd.push(entry());
-        }
-    }
-
-    /// What a digest that is met in a manifest of this repository is stored under.
-    pub(super) fn resolve(&self, id: Id) -> Option<Id> {
-        if !id.is_alias() {
-            return Some(id);
-        }
-        self.aliases.iter().find(|alias| alias.id == id)?.canonical
-    }
-
-    /// Treats a link as young, so that it stays and what it is about stays.
-    pub(super) fn keep(&mut self, entry: &Entry, ids: &mut Ids) {
-        let (links, digest): (&mut Vec<Link>, &Digest) = match entry {
-            Entry::LayerLink(_, digest) => (&mut self.layers, digest),
-            Entry::RevisionLink(_, digest) => (&mut self.revisions, digest),
-            _ => return,
-        };
-        let id = ids.intern(digest);
-        links.iter_mut().filter(|link| link.id == id).for_each(|link| link.age = Age::Young);
     }
 }
 

@@ -1,0 +1,82 @@
+//! `Wares`: what is pushed, and where to.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand::Rng;
+use rand::rngs::StdRng;
+use sampan_driver::StorageDriver;
+use sampan_engine::oci::Digest;
+
+use crate::gc::seed::{Seed, image, index};
+use crate::{Failed, data};
+
+pub(super) const REPOSITORIES: [&str; 2] = ["a", "b"];
+pub(super) const TAGS: [&str; 2] = ["1", "2"];
+
+/// What is pushed: small, and much of it shared.
+pub(super) struct Wares {
+    pub(super) blobs: Vec<Bytes>,
+    /// Two images that share a layer, another one, and an artifact of the first.
+    pub(super) images: Vec<Ware>,
+    /// Of the first and the third image.
+    pub(super) index: Bytes,
+}
+
+#[derive(Clone)]
+pub(super) struct Ware {
+    pub(super) bytes: Bytes,
+    pub(super) blobs: Vec<usize>,
+}
+
+impl Ware {
+    pub(super) fn digest(&self) -> Digest {
+        Digest::sha256_of(&self.bytes)
+    }
+}
+
+impl Wares {
+    pub(super) fn new() -> Self {
+        let blobs: Vec<Bytes> = (0..4).map(|number| data::bytes(number, 20)).collect();
+        let digest = |number: usize| Digest::sha256_of(&blobs[number]);
+        let ware = |layers: &[usize], subject: Option<&Digest>| {
+            let digests: Vec<Digest> = layers.iter().map(|layer| digest(*layer)).collect();
+            let bytes = image(&digest(0), &digests, subject);
+            Ware { bytes, blobs: [&[0], layers].concat() }
+        };
+        let first = ware(&[1, 2], None);
+        let images =
+            vec![first.clone(), ware(&[2, 3], None), ware(&[3], None), ware(&[1], Some(&first.digest()))];
+        let index = index(&[images[0].digest(), images[2].digest()]);
+        Self { blobs, images, index }
+    }
+
+    /// Something that was there long before.
+    pub(super) async fn lay_out(
+        &self,
+        driver: &Arc<dyn StorageDriver>,
+        rng: &mut StdRng,
+    ) -> Result<(), Failed> {
+        let seed = Seed::new(driver);
+        for repository in REPOSITORIES {
+            for blob in self.blobs.iter().filter(|_| rng.random_bool(0.6)) {
+                let digest = seed.blob(blob).await?;
+                seed.layer(repository, &digest).await?;
+            }
+            for ware in &self.images {
+                if rng.random_bool(0.7) {
+                    continue;
+                }
+                for blob in &ware.blobs {
+                    let digest = seed.blob(&self.blobs[*blob]).await?;
+                    seed.layer(repository, &digest).await?;
+                }
+                let digest = seed.manifest(repository, &ware.bytes).await?;
+                if rng.random_bool(0.5) {
+                    seed.tag(repository, TAGS[rng.random_range(0..TAGS.len())], &digest).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

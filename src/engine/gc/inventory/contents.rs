@@ -1,0 +1,178 @@
+//! `Contents`: everything in one repository, in a few bytes each.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use sampan_driver::FileInfo;
+
+use super::super::cutoff::Cutoff;
+use super::super::ids::{Id, Ids};
+use super::LINK_BYTES;
+use crate::layout::Entry;
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::upload_id::UploadId;
+
+/// Everything in one repository.
+#[derive(Debug)]
+pub(in crate::gc) struct Contents {
+    pub(in crate::gc) name: RepositoryName,
+    pub(in crate::gc) layers: Vec<Link>,
+    pub(in crate::gc) revisions: Vec<Link>,
+    pub(in crate::gc) aliases: Vec<Alias>,
+    pub(in crate::gc) tags: Vec<History>,
+    /// The index of referrers.
+    pub(in crate::gc) referrers: Vec<Attached>,
+    /// Whether that says that it is complete.
+    pub(in crate::gc) has_index: bool,
+    /// With the time of the last sign of life.
+    pub(in crate::gc) uploads: BTreeMap<UploadId, SystemTime>,
+    /// Links that are not as long as they must be.
+    pub(in crate::gc) odd: Vec<Entry>,
+    /// Something cannot be read that may refer to anything in here.
+    pub(in crate::gc) obscure: bool,
+}
+
+/// A link to a canonical digest.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gc) struct Link {
+    pub(in crate::gc) id: Id,
+    pub(in crate::gc) age: Age,
+}
+
+/// How old something is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::gc) enum Age {
+    /// Older than the grace period.
+    Old,
+    /// Younger, or to be treated so.
+    Young,
+    /// It was seen in a listing, which tells neither that nor whether it is there.
+    Unknown,
+    /// It stood in a listing, and was not there.
+    Gone,
+}
+
+impl Age {
+    pub(in crate::gc) fn of(file: &FileInfo, cutoff: Cutoff) -> Self {
+        if cutoff.is_young(file.modified) { Self::Young } else { Self::Old }
+    }
+}
+
+impl Link {
+    pub(in crate::gc) fn is_young(self) -> bool {
+        self.age == Age::Young
+    }
+}
+
+/// A link from a digest of another algorithm.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gc) struct Alias {
+    pub(in crate::gc) id: Id,
+    pub(in crate::gc) of_manifest: bool,
+    pub(in crate::gc) young: bool,
+    /// What it stands for, once it is read.
+    pub(in crate::gc) canonical: Option<Id>,
+    /// It was read, and does not say what it stands for.
+    pub(in crate::gc) unreadable: bool,
+}
+
+impl Alias {
+    pub(super) fn new(id: Id, of_manifest: bool, young: bool) -> Self {
+        Self { id, of_manifest, young, canonical: None, unreadable: false }
+    }
+}
+
+/// An entry of the index of referrers.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gc) struct Attached {
+    pub(in crate::gc) subject: Id,
+    pub(in crate::gc) manifest: Id,
+    pub(in crate::gc) young: bool,
+}
+
+/// A tag, and what it ever pointed at.
+#[derive(Debug)]
+pub(in crate::gc) struct History {
+    pub(in crate::gc) tag: Tag,
+    pub(in crate::gc) is_current: bool,
+    /// What it points at, once it is read.
+    pub(in crate::gc) current: Option<Id>,
+    /// It was read, and points at something that it has pointed at before.
+    pub(in crate::gc) unreadable: bool,
+    pub(in crate::gc) entries: Vec<Link>,
+}
+
+impl History {
+    pub(super) fn new(tag: Tag) -> Self {
+        Self { tag, is_current: false, current: None, unreadable: false, entries: Vec::new() }
+    }
+
+    /// What it points at, as far as that is known; all that it may point at when its link cannot be read.
+    pub(in crate::gc) fn targets(&self) -> impl Iterator<Item = Id> {
+        let possible = self.entries.iter().filter(|_| self.unreadable).map(|entry| entry.id);
+        self.current.into_iter().chain(possible)
+    }
+}
+
+impl Contents {
+    pub(super) fn new(name: RepositoryName) -> Self {
+        Self {
+            name,
+            layers: Vec::new(),
+            revisions: Vec::new(),
+            aliases: Vec::new(),
+            tags: Vec::new(),
+            referrers: Vec::new(),
+            has_index: false,
+            uploads: BTreeMap::new(),
+            odd: Vec::new(),
+            obscure: false,
+        }
+    }
+
+    pub(super) fn history(&mut self, tag: &Tag) -> &mut History {
+        // The files of a tag come together.
+        if self.tags.last().is_none_or(|last| last.tag != *tag) {
+            self.tags.push(History::new(tag.clone()));
+        }
+        let last = self.tags.len() - 1;
+        &mut self.tags[last]
+    }
+
+    /// Whether there is nothing in it at all.
+    pub(in crate::gc) fn is_blank(&self) -> bool {
+        self.layers.is_empty()
+            && self.revisions.is_empty()
+            && self.aliases.is_empty()
+            && self.tags.is_empty()
+            && self.referrers.is_empty()
+            && !self.has_index
+            && self.uploads.is_empty()
+    }
+
+    /// Takes note of what is wrong with a link.
+    pub(in crate::gc) fn check(&mut self, size_bytes: u64, entry: impl FnOnce() -> Entry) {
+        if size_bytes != LINK_BYTES {
+            self.odd.push(entry());
+        }
+    }
+
+    /// What a digest that is met in a manifest of this repository is stored under.
+    pub(in crate::gc) fn resolve(&self, id: Id) -> Option<Id> {
+        if !id.is_alias() {
+            return Some(id);
+        }
+        self.aliases.iter().find(|alias| alias.id == id)?.canonical
+    }
+
+    /// Treats a link as young, so that it stays and what it is about stays.
+    pub(in crate::gc) fn keep(&mut self, entry: &Entry, ids: &mut Ids) {
+        let (links, digest): (&mut Vec<Link>, &Digest) = match entry {
+            Entry::LayerLink(_, digest) => (&mut self.layers, digest),
+            Entry::RevisionLink(_, digest) => (&mut self.revisions, digest),
+            _ => return,
+        };
+        let id = ids.intern(digest);
+        links.iter_mut().filter(|link| link.id == id).for_each(|link| link.age = Age::Young);
+    }
+}
