@@ -39,7 +39,7 @@ use crate::collector::Collector;
 use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
 use crate::files::on_blocking_pool;
-use crate::http::{AppState, HttpOptions, TraceParent, router};
+use crate::http::{Api, AppState, HttpOptions, TraceParent};
 use crate::inventory;
 use crate::serve::{Security, Server};
 use crate::telemetry::traces::{Traced, Traces, continue_from};
@@ -99,7 +99,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
 
     let state = AppState::new(registry.clone(), access.controller(), options);
     let limits = network::options(config, network::file_limit());
-    let server = Server::new(router(state), limits).listen(listener, security.clone());
+    let server = Server::new(Api::new(state), limits).listen(listener, security.clone());
     if let Some(metrics) = &metrics {
         metrics.register(metrics::of_connections(&server.statistics())?)?;
         metrics.register(metrics::of_health(&health)?)?;

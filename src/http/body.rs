@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, BodyDataStream};
+use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use http::HeaderMap;
@@ -34,9 +35,10 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A request's body as the engine takes it, held to its `Content-Length`.
-pub(super) fn incoming(headers: &HeaderMap, body: Body) -> sampan_engine::Body {
-    let stream = body.into_data_stream();
-    match announced(headers) {
+pub(super) fn incoming(request: Request) -> sampan_engine::Body {
+    let announced = announced(request.headers());
+    let stream = request.into_body().into_data_stream();
+    match announced {
         Some(announced) => Announced { stream, announced, received: 0 }.boxed(),
         None => stream.map_err(BoxError::from).boxed(),
     }
@@ -46,13 +48,13 @@ pub(super) fn incoming(headers: &HeaderMap, body: Body) -> sampan_engine::Body {
 ///
 /// Of a larger one no more is kept, and no more than as much again is read: a client that is only a little beyond the
 /// limit can still read the answer, and the others are cut off.
-pub(super) async fn read_limited(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, ApiError> {
+pub(super) async fn read_limited(request: Request, limit: u64) -> Result<Bytes, ApiError> {
     let too_large = || ApiError::from(Error::TooLarge { what: "manifest", limit });
-    let announced = announced(headers);
+    let announced = announced(request.headers());
     if announced.is_some_and(|announced| announced > limit.saturating_mul(2)) {
         return Err(too_large());
     }
-    let mut stream = incoming(headers, body);
+    let mut stream = incoming(request);
     let mut kept = BytesMut::with_capacity(usize::try_from(announced.unwrap_or(0).min(limit)).unwrap_or(0));
     let mut received = 0_u64;
     while let Some(chunk) = stream.try_next().await.map_err(Error::BodyBroken)? {
@@ -269,9 +271,9 @@ mod tests {
     }
 
     async fn received(len: &'static str, sizes: &'static [usize]) -> Result<usize, String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_LENGTH, len.parse().unwrap());
-        let body = incoming(&headers, Body::from_stream(chunks(sizes)));
+        let mut request = Request::new(Body::from_stream(chunks(sizes)));
+        request.headers_mut().insert(CONTENT_LENGTH, len.parse().unwrap());
+        let body = incoming(request);
         let chunks: Vec<Bytes> = body.try_collect().await.map_err(|error| error.to_string())?;
         Ok(chunks.iter().map(Bytes::len).sum())
     }
@@ -289,12 +291,12 @@ mod tests {
         assert_eq!(read(&[4, 6]).await, Ok(10));
         assert_eq!(read(&[4, 7]).await, Err(413));
         let endless = stream::repeat_with(|| Ok::<_, BoxError>(Bytes::from_static(b"abc")));
-        let error = read_limited(&HeaderMap::new(), Body::from_stream(endless), 10).await.unwrap_err();
+        let error = read_limited(Request::new(Body::from_stream(endless)), 10).await.unwrap_err();
         assert_eq!(error.status(), 413);
     }
 
     async fn read_limited_of(sizes: &'static [usize], limit: u64) -> Result<usize, u16> {
-        let read = read_limited(&HeaderMap::new(), Body::from_stream(chunks(sizes)), limit).await;
+        let read = read_limited(Request::new(Body::from_stream(chunks(sizes))), limit).await;
         read.map(|bytes| bytes.len()).map_err(|error| error.status().as_u16())
     }
 }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::headers::X_REQUEST_ID;
+use super::route::{Endpoint, Route};
 use crate::serve::PeerAddress;
 
 /// What is known about a request besides itself; an extension of it, shared as `Arc<RequestContext>`.
@@ -14,19 +15,30 @@ use crate::serve::PeerAddress;
 pub struct RequestContext {
     id: HeaderValue,
     client: Option<PeerAddress>,
+    route: Option<Route>,
     user: OnceLock<String>,
 }
 
 impl RequestContext {
     /// The context of a request with these headers: it keeps the id that a proxy gave it, or gets one.
-    pub(super) fn new(headers: &HeaderMap, client: Option<PeerAddress>) -> Self {
+    pub(super) fn new(headers: &HeaderMap, client: Option<PeerAddress>, route: Option<Route>) -> Self {
         let id = headers.get(X_REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(next_id);
-        Self { id, client, user: OnceLock::new() }
+        Self { id, client, route, user: OnceLock::new() }
     }
 
     /// Where the request comes from, as far as that can be believed.
     pub fn client(&self) -> Option<PeerAddress> {
         self.client
+    }
+
+    /// Where the request goes, if its path has a route.
+    pub fn route(&self) -> Option<&Route> {
+        self.route.as_ref()
+    }
+
+    /// Whether the request goes to `endpoint`.
+    pub(super) fn is_at(&self, endpoint: Endpoint) -> bool {
+        self.route().is_some_and(|route| route.endpoint() == endpoint)
     }
 
     /// The request's id, as it stands in the log and in `X-Request-Id`.
@@ -74,7 +86,7 @@ mod tests {
     fn id_for(incoming: &'static [u8]) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(incoming).unwrap());
-        RequestContext::new(&headers, None).id().to_owned()
+        RequestContext::new(&headers, None, None).id().to_owned()
     }
 
     #[test]
@@ -88,6 +100,9 @@ mod tests {
     #[test]
     fn ids_differ() {
         let headers = HeaderMap::new();
-        assert_ne!(RequestContext::new(&headers, None).id(), RequestContext::new(&headers, None).id());
+        assert_ne!(
+            RequestContext::new(&headers, None, None).id(),
+            RequestContext::new(&headers, None, None).id()
+        );
     }
 }

@@ -17,6 +17,7 @@ use sampan_engine::oci::{Digest, RepositoryName};
 
 use super::doubt;
 use super::headers::{X_FORWARDED_HOST, X_FORWARDED_PROTO, visible};
+use super::route::Endpoint;
 use super::state::{AppState, HttpOptions};
 use crate::serve::{Peer, Scheme};
 
@@ -29,15 +30,19 @@ pub(super) struct Locations {
 
 impl Locations {
     pub(super) fn blob(&self, name: &RepositoryName, digest: &Digest) -> HeaderValue {
-        visible(format!("{}/v2/{name}/blobs/{digest}", self.base))
+        self.url(Endpoint::Blob, name, &digest.to_string())
     }
 
     pub(super) fn manifest(&self, name: &RepositoryName, digest: &Digest) -> HeaderValue {
-        visible(format!("{}/v2/{name}/manifests/{digest}", self.base))
+        self.url(Endpoint::Manifest, name, &digest.to_string())
     }
 
     pub(super) fn upload(&self, name: &RepositoryName, id: &UploadId) -> HeaderValue {
-        visible(format!("{}/v2/{name}/blobs/uploads/{id}", self.base))
+        self.url(Endpoint::BlobUploadChunk, name, &id.to_string())
+    }
+
+    fn url(&self, endpoint: Endpoint, name: &RepositoryName, rest: &str) -> HeaderValue {
+        visible(format!("{}{}", self.base, endpoint.path(name.as_str(), rest)))
     }
 }
 

@@ -9,8 +9,8 @@ use prometheus::{
     exponential_buckets,
 };
 
-use super::endpoint::Endpoint;
 use super::repository_metrics::RepositoryMetrics;
+use super::route::Endpoint;
 use crate::auth::{ChallengeReason, Denied};
 
 /// Counters of requests, for one server.
@@ -27,7 +27,7 @@ pub struct HttpMetrics {
     sent: IntCounterVec,
     refusals: IntCounterVec,
     repositories: Option<RepositoryMetrics>,
-    endpoints: [OfEndpoint; Endpoint::ALL.len()],
+    endpoints: [OfEndpoint; Endpoint::API.len()],
 }
 
 /// What an endpoint counts, looked up.
@@ -125,7 +125,7 @@ impl HttpMetrics {
             &["reason"],
         )?;
         let repositories = (repositories > 0).then(|| RepositoryMetrics::new(repositories)).transpose()?;
-        let endpoints = Endpoint::ALL.map(|endpoint| {
+        let endpoints = Endpoint::API.map(|endpoint| {
             let handler = &[endpoint.as_str()];
             OfEndpoint {
                 in_flight: in_flight.with_label_values(handler),

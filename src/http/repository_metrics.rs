@@ -7,8 +7,8 @@ use http::Method;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, Opts};
 
-use super::endpoint::Endpoint;
 use super::metrics::Done;
+use super::route::Endpoint;
 
 /// What stands for all repositories beyond the limit; no repository can have this name.
 const OTHERS: &str = "_others";

@@ -172,7 +172,7 @@ async fn an_answer_that_nobody_waits_for_is_logged_as_such() {
     let digest = server.push_blob("a", crate::support::image::noise(1000)).await;
     let lines = Log::of(async {
         let request = Request::get(format!("/v2/a/blobs/{digest}")).body(axum::body::Body::empty()).unwrap();
-        let response = server.router.clone().oneshot(request).await.unwrap();
+        let response = server.api.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         drop(response);
     })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use sampan::auth::Anonymous;
-use sampan::http::{AppState, HttpOptions, router};
+use sampan::http::{Api, AppState, HttpOptions};
 use sampan_driver::{DriverPath, PutMode, StorageDriver};
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::oci::{Algorithm, Digest};
@@ -247,7 +247,7 @@ async fn a_head_that_is_redirected_renews_the_layer_link() {
     let clock =
         Clock::new(move || clock.now() + if seen.load(Ordering::Relaxed) { HOUR } else { Duration::ZERO });
     let registry = Registry::builder(Arc::new(driver.clone())).gc_grace(Some(HOUR)).clock(clock).build();
-    let router = router(AppState::new(registry.clone(), Arc::new(Anonymous), HttpOptions::default()));
+    let api = Api::new(AppState::new(registry.clone(), Arc::new(Anonymous), HttpOptions::default()));
     let blobs = registry.repository("a".parse().unwrap());
     let digest = Digest::sha256_of(b"content");
     let body = futures::stream::iter([Ok(axum::body::Bytes::from("content"))]).boxed();
@@ -258,11 +258,11 @@ async fn a_head_that_is_redirected_renews_the_layer_link() {
         format!("/docker/registry/v2/repositories/a/_layers/sha256/{}/link", digest.hex()).parse().unwrap();
     let written = driver.stat(&link).await.unwrap().modified;
     let path = format!("/v2/a/blobs/{digest}");
-    Call::new(router.clone(), "HEAD", &path).send().await.expect(307);
+    Call::new(api.clone(), "HEAD", &path).send().await.expect(307);
     assert_eq!(driver.stat(&link).await.unwrap().modified, written, "it is young");
     ahead.store(true, Ordering::Relaxed);
-    Call::new(router.clone(), "GET", &path).send().await.expect(307);
+    Call::new(api.clone(), "GET", &path).send().await.expect(307);
     assert_eq!(driver.stat(&link).await.unwrap().modified, written, "pulls write nothing");
-    Call::new(router, "HEAD", &path).send().await.expect(307);
+    Call::new(api, "HEAD", &path).send().await.expect(307);
     assert!(driver.stat(&link).await.unwrap().modified > written);
 }

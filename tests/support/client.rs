@@ -2,25 +2,25 @@
 
 use std::fmt;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use futures::stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
+use sampan::http::Api;
 use serde_json::Value;
 use tower::ServiceExt;
 
 /// A request in the making.
 pub(crate) struct Call {
-    router: Router,
+    api: Api,
     request: Request<Body>,
 }
 
 impl Call {
-    pub(crate) fn new(router: Router, method: &str, path: &str) -> Self {
+    pub(crate) fn new(api: Api, method: &str, path: &str) -> Self {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        Self { router, request }
+        Self { api, request }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -66,7 +66,7 @@ impl Call {
 
     /// The same; an error when the body of the answer breaks off.
     pub(crate) async fn try_send(self) -> Result<Answer, axum::Error> {
-        let response = self.router.oneshot(self.request).await.unwrap();
+        let response = self.api.oneshot(self.request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
         let answer = Answer { status: parts.status, headers: parts.headers, body };

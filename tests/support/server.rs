@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use futures::TryStreamExt;
 use sampan::auth::{AccessController, Anonymous};
-use sampan::http::{AppState, HttpOptions, router};
+use sampan::http::{Api, AppState, HttpOptions};
 use sampan_driver::{DriverPath, StorageDriver};
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::{Limits, Registry, Validation};
@@ -36,7 +35,7 @@ impl Default for Setup {
 
 /// A whole registry in this process.
 pub(crate) struct Server {
-    pub(crate) router: Router,
+    pub(crate) api: Api,
     pub(crate) registry: Registry,
     driver: Arc<dyn StorageDriver>,
 }
@@ -50,8 +49,8 @@ impl Server {
     pub(crate) fn with(setup: Setup) -> Self {
         let Setup { driver, access, options, limits, validation } = setup;
         let registry = Registry::builder(Arc::clone(&driver)).limits(limits).validation(validation).build();
-        let router = router(AppState::new(registry.clone(), access, options));
-        Self { router, registry, driver }
+        let api = Api::new(AppState::new(registry.clone(), access, options));
+        Self { api, registry, driver }
     }
 
     /// A server with other options.
@@ -61,7 +60,7 @@ impl Server {
 
     /// A request to be made; `path` with its query.
     pub(crate) fn call(&self, method: &str, path: impl AsRef<str>) -> Call {
-        Call::new(self.router.clone(), method, path.as_ref())
+        Call::new(self.api.clone(), method, path.as_ref())
     }
 
     /// Every file in the store with its size, to see that nothing has changed.

@@ -12,7 +12,7 @@ use http::HeaderValue;
 use http::header::{AUTHORIZATION, HOST, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::request::Parts;
 use sampan_engine::Repository;
-use sampan_engine::oci::RepositoryName;
+use sampan_engine::oci::{InvalidName, RepositoryName};
 use serde_json::{Value, json};
 
 use super::params;
@@ -21,6 +21,7 @@ use crate::auth::{Access, Credentials, Denied};
 use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::location::{self, Locations};
+use crate::http::route::Route;
 use crate::http::state::AppState;
 use crate::notify::{Notifier, RequestRecord, RequestSink};
 
@@ -186,8 +187,12 @@ impl FromRequestParts<AppState> for Authenticated {
 }
 
 fn name(parts: &Parts) -> Result<RepositoryName, ApiError> {
-    let name: Result<RepositoryName, _> = params::name(parts).parse();
-    name.map_err(|error| ApiError::new(ErrorCode::NameInvalid).with_reason(error.to_string()))
+    let name = params::route(parts).and_then(Route::repository).unwrap_or_default();
+    let invalid = |reason| ApiError::new(ErrorCode::NameInvalid).with_reason(reason);
+    if name.contains('%') {
+        return Err(invalid(format!("invalid repository name {name:?}: a name is never percent-encoded")));
+    }
+    name.parse().map_err(|error: InvalidName| invalid(error.to_string()))
 }
 
 async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), ApiError> {

@@ -4,7 +4,6 @@ mod accept;
 mod authorized;
 mod conditional;
 mod content_range;
-mod headers;
 mod page;
 mod params;
 mod query;
@@ -17,7 +16,6 @@ pub(super) use authorized::{
 };
 pub(super) use conditional::{if_none_match, if_range_allows};
 pub(super) use content_range::chunk;
-pub(super) use headers::Headers;
 pub(super) use page::PageQuery;
 pub(super) use params::{BlobDigest, FromPath, ManifestReference, NewReference};
 pub(super) use query::Query;

@@ -1,6 +1,7 @@
 //! The parameters of the path, parsed into the engine's nouns. The name is not among them: see `authorized`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -8,19 +9,18 @@ use percent_encoding::percent_decode_str;
 use sampan_engine::UploadId;
 use sampan_engine::oci::{Digest, InvalidReference, Reference};
 
+use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
+use crate::http::route::Route;
 
-/// `{name}`, unfolded: the segment after `/v2/`.
-///
-/// The parameters are taken from the path itself. axum's own extractors refuse the whole path when any part of it does
-/// not decode to UTF-8, and then nobody can tell which parameter was wrong.
-pub(super) fn name(parts: &Parts) -> String {
-    parts.uri.path().split('/').nth(2).unwrap_or_default().replace("%2F", "/")
+/// The route of a request, parsed before everything else.
+pub(super) fn route(parts: &Parts) -> Option<&Route> {
+    parts.extensions.get::<Arc<RequestContext>>()?.route()
 }
 
-/// The parameter that ends the path, decoded. What is no UTF-8 becomes something that no grammar allows.
+/// What follows the name, decoded. What is no UTF-8 becomes something that no grammar allows.
 fn last(parts: &Parts) -> Cow<'_, str> {
-    percent_decode_str(parts.uri.path().rsplit('/').next().unwrap_or_default()).decode_utf8_lossy()
+    percent_decode_str(route(parts).map_or("", Route::rest)).decode_utf8_lossy()
 }
 
 /// Something of the engine's that stands in the path.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE,
@@ -17,8 +17,7 @@ use super::Reply;
 use crate::http::body::from_reader;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
-    Authorized, BlobDigest, Delete, FromPath, Headers, Pull, Ranges, Readers, if_none_match, if_range_allows,
-    ranges,
+    Authorized, BlobDigest, Delete, FromPath, Pull, Ranges, Readers, if_none_match, if_range_allows, ranges,
 };
 use crate::http::headers::{
     BYTES, CACHE_FOR_A_YEAR, DOCKER_CONTENT_DIGEST, OCTET_STREAM, insert_digest, visible,
@@ -35,14 +34,14 @@ pub(in crate::http) async fn get(
     FromPath(digest): BlobDigest,
     files: Option<Extension<FileSender>>,
     readers: Readers,
-    Headers(headers): Headers,
+    request: Request,
 ) -> Reply {
     let permit = readers.blob().await;
     let blobs = at.repository().blobs();
     let files = files.map(|Extension(files)| files);
     // Mostly nobody listens, and then nothing is copied for anybody.
     let told = blobs.has_listener().then(|| (blobs.clone(), digest.clone()));
-    let response = given(&state, blobs, digest, files, &headers).await?;
+    let response = given(&state, blobs, digest, files, request.headers()).await?;
     if let Some((blobs, digest)) = told {
         blobs.tell_pulled(&digest).await?;
     }
@@ -75,7 +74,7 @@ pub(in crate::http) async fn head(
     State(state): State<AppState>,
     at: Authorized<Pull>,
     FromPath(digest): BlobDigest,
-    Headers(headers): Headers,
+    request: Request,
 ) -> Reply {
     let blobs = at.repository().blobs();
     if let Some(response) = redirected(&state, &blobs, &digest, RedirectRequest::Head).await? {
@@ -84,7 +83,7 @@ pub(in crate::http) async fn head(
     }
     let blob = blobs.stat(&digest).await?;
     blobs.tell_pulled(&digest).await?;
-    if if_none_match(&headers, &digest) {
+    if if_none_match(request.headers(), &digest) {
         return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
     }
     let mut response = with_type(dressed(StatusCode::OK, &digest, Body::empty()));

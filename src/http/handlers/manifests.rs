@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -16,8 +16,8 @@ use super::Reply;
 use crate::http::body::read_limited;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
-    Authorized, Delete, FromPath, Headers, ManifestReference, NewReference, Pull, Push, Query, Readers,
-    if_none_match, wants_single_manifest,
+    Authorized, Delete, FromPath, ManifestReference, NewReference, Pull, Push, Query, Readers, if_none_match,
+    wants_single_manifest,
 };
 use crate::http::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, insert_digest, visible};
 use crate::http::location::Locations;
@@ -31,12 +31,13 @@ pub(in crate::http) async fn get(
     at: Authorized<Pull>,
     FromPath(reference): ManifestReference,
     readers: Readers,
-    Headers(headers): Headers,
+    request: Request,
 ) -> Reply {
     let permit = readers.document().await;
+    let headers = request.headers();
     let manifests = at.repository().manifests();
-    let stored = suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
-    if if_none_match(&headers, &stored.digest) {
+    let stored = suited(&manifests, &reference, manifests.get(&reference).await?, headers).await?;
+    if if_none_match(headers, &stored.digest) {
         return Ok(not_modified(&stored.digest));
     }
     Ok(permit.hold(dressed(&stored.digest, &stored.media_type, stored.bytes.into())))
@@ -46,16 +47,17 @@ pub(in crate::http) async fn get(
 pub(in crate::http) async fn head(
     at: Authorized<Pull>,
     FromPath(reference): ManifestReference,
-    Headers(headers): Headers,
+    request: Request,
 ) -> Reply {
+    let headers = request.headers();
     let manifests = at.repository().manifests();
     let mut info = manifests.stat(&reference).await?;
-    if is_ill_suited(&reference, &info.media_type, &headers) {
+    if is_ill_suited(&reference, &info.media_type, headers) {
         let Stored { digest, media_type, bytes } =
-            suited(&manifests, &reference, manifests.get(&reference).await?, &headers).await?;
+            suited(&manifests, &reference, manifests.get(&reference).await?, headers).await?;
         info = StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 };
     }
-    if if_none_match(&headers, &info.digest) {
+    if if_none_match(headers, &info.digest) {
         return Ok(not_modified(&info.digest));
     }
     let mut response = dressed(&info.digest, &info.media_type, Body::empty());
@@ -70,16 +72,16 @@ pub(in crate::http) async fn put(
     NewReference(reference): NewReference,
     locations: Locations,
     query: Query,
-    Headers(headers): Headers,
-    body: Body,
+    request: Request,
 ) -> Reply {
     let tags = tags(&query)?;
     let limits = state.registry().limits();
     if limits.read_only {
         return Err(Error::ReadOnly.into());
     }
-    let bytes = read_limited(&headers, body, limits.manifest_size_bytes).await?;
-    let put = PutManifest { bytes, media_type: content_type(&headers), reference, tags };
+    let media_type = content_type(request.headers());
+    let bytes = read_limited(request, limits.manifest_size_bytes).await?;
+    let put = PutManifest { bytes, media_type, reference, tags };
     let outcome = at.repository().manifests().put(put).await?;
 
     let location = locations.manifest(at.name(), &outcome.digest);

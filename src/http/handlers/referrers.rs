@@ -11,6 +11,7 @@ use super::{Reply, link};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{Authorized, BlobDigest, PageQuery, Pull, Query, Readers};
 use crate::http::headers::{OCI_FILTERS_APPLIED, OCI_INDEX};
+use crate::http::route::Endpoint;
 use crate::http::state::AppState;
 
 /// The most bytes of descriptors in one answer: clients must be able to read an index of 4 MiB.
@@ -40,7 +41,7 @@ pub(in crate::http) async fn list(
         response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
     if let Some(last) = found.descriptors.last().filter(|_| found.more) {
-        let path = format!("/v2/{}/referrers/{}", at.name(), digest.0);
+        let path = Endpoint::Referrers.path(at.name().as_str(), &digest.0.to_string());
         let filter = query.artifact_type.as_deref().map(|text| ("artifactType", text));
         let last = last.digest.to_string();
         let link = link::next(&state.options().prefix, &path, &last, page.n, filter.as_slice());

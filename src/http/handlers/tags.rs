@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{Reply, link};
 use crate::http::extract::{Authorized, PageQuery, Pull};
 use crate::http::headers::JSON;
+use crate::http::route::Endpoint;
 use crate::http::state::AppState;
 
 /// How much of a list is written at once. A list that is longer is sent while it is read.
@@ -32,7 +33,7 @@ pub(in crate::http) async fn list(
     let body = json!({ "name": at.name().as_str(), "tags": &page.items }).to_string();
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
     if let (true, Some(last)) = (page.more, page.items.last()) {
-        let path = format!("/v2/{}/tags/list", at.name());
+        let path = Endpoint::Tags.path(at.name().as_str(), "");
         let link = link::next(&state.options().prefix, &path, last, Some(limit), &[]);
         response.headers_mut().insert(LINK, link);
     }

@@ -3,8 +3,7 @@
 //! The session's id is the whole state that a client holds: it cannot be guessed, and how far an upload has got is asked
 //! of the store. Parameters that other registries put into the URL, such as `_state`, are ignored.
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
@@ -15,7 +14,7 @@ use sampan_engine::{BlobInfo, Error, MountOutcome, StartUpload, UploadId, Upload
 use super::Reply;
 use crate::http::body::{announced, incoming};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::extract::{Authorized, AuthorizedStart, FromPath, Headers, Push, Query, Source, chunk};
+use crate::http::extract::{Authorized, AuthorizedStart, FromPath, Push, Query, Source, chunk};
 use crate::http::headers::{DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, visible};
 use crate::http::location::Locations;
 use crate::http::mapping::received;
@@ -27,8 +26,7 @@ pub(in crate::http) async fn start(
     AuthorizedStart { target, source }: AuthorizedStart,
     locations: Locations,
     query: Query,
-    Headers(headers): Headers,
-    body: Body,
+    request: Request,
 ) -> Reply {
     let answers = Answers { state, at: target, locations };
     if let Some(blob) = answers.mount(&query, source).await? {
@@ -38,9 +36,9 @@ pub(in crate::http) async fn start(
     let algorithm = query.non_empty("digest-algorithm").map(algorithm).transpose()?;
     let uploads = answers.at.repository().uploads();
     if let Some(digest) = query.non_empty("digest").map(digest).transpose()?
-        && (!body.is_end_stream() || digest == Digest::of(digest.algorithm(), b""))
+        && (!request.body().is_end_stream() || digest == Digest::of(digest.algorithm(), b""))
     {
-        let blob = uploads.put(&digest, announced(&headers), incoming(&headers, body)).await?;
+        let blob = uploads.put(&digest, announced(request.headers()), incoming(request)).await?;
         return Ok(answers.created(&blob));
     }
     let status = uploads.start(StartUpload { algorithm }).await?;
@@ -64,12 +62,11 @@ pub(in crate::http) async fn append(
     at: Authorized<Push>,
     FromPath(id): FromPath<UploadId>,
     locations: Locations,
-    Headers(headers): Headers,
-    body: Body,
+    request: Request,
 ) -> Reply {
     let answers = Answers { state, at, locations };
     let uploads = answers.at.repository().uploads();
-    let appended = uploads.append(&id, chunk(&headers)?, incoming(&headers, body)).await;
+    let appended = uploads.append(&id, chunk(request.headers())?, incoming(request)).await;
     let status = appended.map_err(|error| answers.refusal(error, &id))?;
     Ok(answers.progress(StatusCode::ACCEPTED, &status))
 }
@@ -81,13 +78,12 @@ pub(in crate::http) async fn finish(
     FromPath(id): FromPath<UploadId>,
     locations: Locations,
     query: Query,
-    Headers(headers): Headers,
-    body: Body,
+    request: Request,
 ) -> Reply {
     let answers = Answers { state, at, locations };
     let digest = digest(query.first("digest").unwrap_or_default())?;
     let uploads = answers.at.repository().uploads();
-    let finished = uploads.finish(&id, chunk(&headers)?, incoming(&headers, body), &digest).await;
+    let finished = uploads.finish(&id, chunk(request.headers())?, incoming(request), &digest).await;
     let blob = finished.map_err(|error| answers.refusal(error, &id))?;
     Ok(answers.created(&blob))
 }

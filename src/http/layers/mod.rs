@@ -1,20 +1,13 @@
-//! What is done to every request, from the outside in. The order and its reasons stand with `router`.
+//! What is done around every request, one job a file; `service` has their order.
 
-mod around;
+mod access_log;
 mod catch_panic;
-mod combined;
-mod dress;
-mod fold_name;
-mod guard_health;
+mod exchange;
 mod limit_uploads;
-mod observe;
-mod trace;
+mod request_count;
+pub(super) mod response_headers;
+pub(super) mod trace;
 
-pub(super) use around::Around;
-pub(super) use catch_panic::CatchPanic;
-pub(super) use dress::Dress;
-pub(super) use fold_name::FoldName;
-pub(super) use guard_health::GuardHealth;
-pub(super) use limit_uploads::LimitUploads;
-pub(super) use observe::Observe;
-pub(super) use trace::Trace;
+pub(super) use catch_panic::catch_panic;
+pub(super) use exchange::Exchange;
+pub(super) use limit_uploads::{UploadSlots, limit_uploads};

@@ -1,60 +1,63 @@
-//! `Trace`: a span for every request, from its head to the end of its answer. Without a listener it is not there.
+//! A span for every request, from its headers to the end of its answer. Without a collector of traces it is not there.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use futures::FutureExt;
-use futures::future::{BoxFuture, Either};
+use axum::response::Response;
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http_body::{Frame, SizeHint};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::around::{Answering, Outcome, Wrap};
-use crate::http::endpoint::Endpoint;
 use crate::http::headers::X_REQUEST_ID;
-use crate::http::prefix::Prefix;
-use crate::http::state::{AppState, TraceParent};
+use crate::http::route::Route;
+use crate::http::state::AppState;
 use crate::serve::Peer;
 
-/// Makes spans of requests, if somebody wants them.
-#[derive(Clone)]
-pub(in crate::http) struct Trace {
-    parent: Option<TraceParent>,
-    prefix: Prefix,
+/// The span of a request, if requests are traced.
+pub(in crate::http) fn span(state: &AppState, route: Option<&Route>, request: &Request) -> Option<Span> {
+    let continue_from = state.options().trace_parent?;
+    let path = request.uri().path();
+    let route = route.filter(|route| route.endpoint().is_api());
+    let endpoint = route.map_or("other", |route| route.endpoint().as_str());
+    let span = tracing::trace_span!(
+        target: "sampan::traces",
+        "request",
+        otel.name = format!("{} {endpoint}", request.method()),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = %request.method(),
+        http.response.status_code = Empty,
+        http.route = endpoint,
+        url.path = cut(path),
+        user_agent.original = text(request.headers(), USER_AGENT).map(cut),
+        client.address = request.extensions().get::<Peer>().map(|peer| display(peer.address)),
+        registry.repository = route.and_then(Route::repository).map(cut),
+        registry.request.id = Empty,
+    );
+    continue_from(request.headers(), &span);
+    Some(span)
 }
 
-impl Trace {
-    pub(in crate::http) fn new(state: &AppState) -> Self {
-        let options = state.options();
-        Self { parent: options.trace_parent, prefix: options.prefix.clone() }
+/// Answers a request within its span, which ends with the body of the answer.
+pub(in crate::http) async fn traced<F: Future<Output = Response>>(
+    span: Span,
+    answer: impl FnOnce(Request) -> F,
+    request: Request,
+) -> Response {
+    let answer = span.in_scope(|| answer(request));
+    let response = answer.instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
     }
-
-    fn span(&self, request: &Request, continue_from: TraceParent) -> Span {
-        let path = request.uri().path();
-        let endpoint = self.prefix.strip(path).and_then(Endpoint::of);
-        let route = endpoint.map_or("other", |(endpoint, _)| endpoint.as_str());
-        let span = tracing::trace_span!(
-            target: "sampan::traces",
-            "request",
-            otel.name = format!("{} {route}", request.method()),
-            otel.kind = "server",
-            otel.status_code = Empty,
-            http.request.method = %request.method(),
-            http.response.status_code = Empty,
-            http.route = route,
-            url.path = cut(path),
-            user_agent.original = text(request.headers(), USER_AGENT).map(cut),
-            client.address = request.extensions().get::<Peer>().map(|peer| display(peer.address)),
-            registry.repository = endpoint.and_then(|(_, name)| name).map(cut),
-            registry.request.id = Empty,
-        );
-        continue_from(request.headers(), &span);
-        span
+    if let Some(id) = text(response.headers(), X_REQUEST_ID) {
+        span.record("registry.request.id", id);
     }
+    response.map(|inner| Body::new(Traced { inner, span }))
 }
 
 /// The beginning of what a client chose: spans wait in memory for their collector, two thousand of them.
@@ -67,28 +70,6 @@ const LONGEST: usize = 512;
 
 fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
-}
-
-impl Wrap for Trace {
-    type Answer<F: Answering> = Either<F, BoxFuture<'static, Outcome>>;
-
-    fn wrap<F: Answering>(&self, request: Request, inner: impl FnOnce(Request) -> F) -> Self::Answer<F> {
-        let Some(continue_from) = self.parent else { return Either::Left(inner(request)) };
-        let span = self.span(&request, continue_from);
-        let answer = span.in_scope(|| inner(request));
-        let answer = async move {
-            let response = answer.instrument(span.clone()).await?;
-            span.record("http.response.status_code", response.status().as_u16());
-            if response.status().is_server_error() {
-                span.record("otel.status_code", "ERROR");
-            }
-            if let Some(id) = text(response.headers(), X_REQUEST_ID) {
-                span.record("registry.request.id", id);
-            }
-            Ok(response.map(|inner| Body::new(Traced { inner, span })))
-        };
-        Either::Right(answer.boxed())
-    }
 }
 
 /// A body that is part of the span; its end is the end of the span.

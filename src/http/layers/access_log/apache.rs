@@ -6,16 +6,18 @@ use std::fmt::Write as _;
 
 use axum::extract::Request;
 use http::header::{REFERER, USER_AGENT};
-use http::{HeaderValue, Method, Version};
+use http::{HeaderValue, Version};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+use super::super::exchange::Outcome;
+use crate::http::context::RequestContext;
 use crate::http::state::AccessSink;
 use crate::serve::PeerAddress;
 
 /// A line to be, from the beginning of its request.
-pub(super) struct Combined {
+pub(super) struct ApacheLine {
     sink: AccessSink,
     begun: OffsetDateTime,
     version: Version,
@@ -23,20 +25,10 @@ pub(super) struct Combined {
     user_agent: Option<HeaderValue>,
 }
 
-/// What is known of a request at its end.
-pub(super) struct Ended<'a> {
-    pub(super) client: Option<PeerAddress>,
-    pub(super) user: Option<&'a str>,
-    pub(super) method: &'a Method,
-    pub(super) path: &'a str,
-    pub(super) status: u16,
-    pub(super) written: u64,
-}
-
 const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
 
-impl Combined {
+impl ApacheLine {
     pub(super) fn new(sink: AccessSink, request: &Request) -> Self {
         let header = |name| request.headers().get(name).cloned();
         Self {
@@ -48,27 +40,28 @@ impl Combined {
         }
     }
 
-    pub(super) fn write(&self, ended: &Ended<'_>) {
-        (self.sink)(self.line(ended));
+    /// Hands the line to its sink.
+    pub(super) fn write(&self, context: &RequestContext, outcome: &Outcome<'_>) {
+        (self.sink)(self.line(context.client(), context.user(), outcome));
     }
 
-    fn line(&self, ended: &Ended<'_>) -> String {
+    fn line(&self, client: Option<PeerAddress>, user: Option<&str>, outcome: &Outcome<'_>) -> String {
         let mut line = String::with_capacity(192);
-        match ended.client {
+        match client {
             Some(PeerAddress::Tcp(address)) => _ = write!(line, "{}", address.ip()),
             Some(PeerAddress::Unix) | None => line.push('-'),
         }
         let time = self.begun.format(TIME).unwrap_or_default();
-        let user = ended.user.map_or_else(|| "-".to_owned(), |user| user.replace(' ', "+"));
+        let user = user.map_or_else(|| "-".to_owned(), |user| user.replace(' ', "+"));
         let _ = write!(
             line,
             " - {} [{time}] \"{} {} {:?}\" {} {} \"{}\" \"{}\"",
             user.escape_debug(),
-            ended.method,
-            ended.path.escape_debug(),
+            outcome.method,
+            outcome.uri.path().escape_debug(),
             self.version,
-            ended.status,
-            ended.written,
+            outcome.status,
+            outcome.written,
             quoted(self.referer.as_ref()),
             quoted(self.user_agent.as_ref()),
         );
@@ -85,28 +78,33 @@ fn quoted(header: Option<&HeaderValue>) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
+    use http::{Method, Uri};
     use time::macros::datetime;
 
     use super::*;
 
     #[test]
-    fn a_line_is_that_of_apache_and_nobody_can_break_out_of_it() {
-        let combined = Combined {
+    fn a_line_is_that_of_apache_and_no_client_can_break_out_of_it() {
+        let line = ApacheLine {
             sink: Arc::new(|_| {}),
             begun: datetime!(2026-01-02 03:04:05 UTC),
             version: Version::HTTP_11,
             referer: None,
             user_agent: Some(HeaderValue::from_static("curl\" 200 \"x")),
         };
-        let line = combined.line(&Ended {
-            client: Some(PeerAddress::Tcp("192.0.2.1:1234".parse().unwrap())),
-            user: Some("alice"),
+        let client = PeerAddress::Tcp("192.0.2.1:1234".parse().unwrap());
+        let outcome = Outcome {
             method: &Method::GET,
-            path: "/v2/a/manifests/1",
+            uri: &Uri::from_static("/v2/a/manifests/1?secret=x"),
             status: 404,
+            code: None,
             written: 57,
-        });
+            elapsed: Duration::ZERO,
+            is_complete: true,
+        };
+        let line = line.line(Some(client), Some("alice"), &outcome);
         assert_eq!(
             line,
             "192.0.2.1 - alice [02/Jan/2026:03:04:05 +0000] \"GET /v2/a/manifests/1 HTTP/1.1\" 404 57 \"\" \"curl\\\" 200 \\\"x\""

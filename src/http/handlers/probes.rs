@@ -1,0 +1,28 @@
+//! `/`, `/livez` and `/readyz`: what load balancers and supervisors ask. Any method will do.
+//!
+//! `/` and `/livez` answer while a health check fails: restarting the process does not mend its store. `/readyz` says
+//! whether to send requests here.
+
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, StatusCode};
+
+use crate::http::state::AppState;
+
+/// `/`, as Distribution answers it.
+pub(in crate::http) fn root() -> Response {
+    [(CACHE_CONTROL, HeaderValue::from_static("no-cache"))].into_response()
+}
+
+/// `/livez`: the process answers.
+pub(in crate::http) fn livez() -> Response {
+    "ok\n".into_response()
+}
+
+/// `/readyz`: 200 while the registry takes requests, else 503.
+pub(in crate::http) fn readyz(state: &AppState) -> Response {
+    match state.options().health.unready_to_strangers() {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}

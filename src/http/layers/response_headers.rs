@@ -1,0 +1,27 @@
+//! The headers that answers carry whatever their handler says, and the body that no answer to `HEAD` has.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue};
+use http_body::Body as _;
+
+use crate::http::headers::{DOCKER_API_VERSION, REGISTRY_2_0};
+
+/// Adds `Docker-Distribution-Api-Version` and the headers of `http.headers`.
+pub(in crate::http) fn add(configured: &HeaderMap, answer: &mut HeaderMap) {
+    answer.insert(DOCKER_API_VERSION, REGISTRY_2_0);
+    for (name, value) in configured {
+        answer.append(name, value.clone());
+    }
+}
+
+/// Adds the length of the body where it is known, and takes the body of an answer to `HEAD` away.
+pub(in crate::http) fn settle_body(response: &mut Response, is_head: bool) {
+    if let Some(len) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(len));
+    }
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
+}

@@ -1,0 +1,107 @@
+//! `Api`: what happens to a request, in order.
+//!
+//! The steps are plain functions, called one after the other: the order is read from one function, nothing is boxed but the
+//! whole, and each step sees the route that was parsed before the first.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::Method;
+use tower::Service;
+
+use super::context::RequestContext;
+use super::dispatch::dispatch;
+use super::error::{ApiError, ErrorCode};
+use super::layers::{self, Exchange, UploadSlots};
+use super::route::{Endpoint, Route, Unroutable};
+use super::state::AppState;
+use crate::serve::Peer;
+
+/// The HTTP API as a service. Cloning is a few reference counts.
+#[derive(Clone, Debug)]
+pub struct Api {
+    state: AppState,
+    upload_slots: Option<Arc<UploadSlots>>,
+}
+
+impl Api {
+    /// Everything that a client can reach, ready to be served.
+    pub fn new(state: AppState) -> Self {
+        let upload_slots = state.options().uploads_per_address.map(UploadSlots::new).map(Arc::new);
+        Self { state, upload_slots }
+    }
+
+    /// Parses the path, traces the rest if traces are wanted, and hands it on.
+    async fn answer(self, request: Request) -> Response {
+        let route = Route::parse(&self.state.options().prefix, request.uri());
+        match layers::trace::span(&self.state, route.as_ref().ok(), &request) {
+            Some(span) => layers::trace::traced(span, |request| self.observed(route, request), request).await,
+            None => self.observed(route, request).await,
+        }
+    }
+
+    /// Gives the request its id, and counts and logs it however it ends: with an answer, with a panic, or without a client.
+    async fn observed(self, route: Result<Route, Unroutable>, mut request: Request) -> Response {
+        let options = self.state.options();
+        let peer = request.extensions().get::<Peer>();
+        let client = peer.map(|peer| options.trusted_proxies.client(peer.address, request.headers()));
+        let context = Arc::new(RequestContext::new(request.headers(), client, route.as_ref().ok().cloned()));
+        request.extensions_mut().insert(Arc::clone(&context));
+        let (exchange, request) = Exchange::begin(options, Arc::clone(&context), request);
+        let (is_root, is_head) = (context.is_at(Endpoint::Root), request.method() == Method::HEAD);
+
+        let answer = Self::unless_unwell(&self.state, self.upload_slots.as_ref(), &context, route, request);
+        let mut response = layers::catch_panic(answer).await;
+
+        if !is_root {
+            layers::response_headers::add(&options.headers, response.headers_mut());
+        }
+        layers::response_headers::settle_body(&mut response, is_head);
+        exchange.answered(response)
+    }
+
+    /// Refuses what cannot be served now, and lets its handler answer the rest.
+    async fn unless_unwell(
+        state: &AppState,
+        upload_slots: Option<&Arc<UploadSlots>>,
+        context: &RequestContext,
+        route: Result<Route, Unroutable>,
+        request: Request,
+    ) -> Response {
+        let is_probe = route.as_ref().is_ok_and(|route| !route.endpoint().is_api());
+        if !is_probe && !state.options().health.is_healthy() {
+            // Distribution's answer.
+            return ApiError::new(ErrorCode::Unavailable)
+                .with_detail("health check failed: please see /debug/health")
+                .into_response();
+        }
+        let endpoint = match route {
+            Ok(route) => route.endpoint(),
+            Err(unroutable) => return unroutable.into_response(),
+        };
+        let _slot = match layers::limit_uploads(upload_slots, context, endpoint, request.method()) {
+            Ok(slot) => slot,
+            Err(refusal) => return refusal.into_response(),
+        };
+        dispatch(state.clone(), endpoint, request).await
+    }
+}
+
+impl Service<Request> for Api {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        self.clone().answer(request).map(Ok).boxed()
+    }
+}
