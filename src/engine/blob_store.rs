@@ -96,24 +96,32 @@ impl LinkedBlobs {
         }
     }
 
-    /// Opens a range of the blob. What is small and read often comes from memory: its link is looked for then, its data not.
+    /// Opens a range of the blob, and says what it is. A small blob that is read often comes from memory: its link is looked
+    /// for then, its data are not.
     ///
     /// # Errors
     ///
     /// `BlobUnknown` when it cannot be pulled from here; a driver error of kind `RangeInvalid` when the range begins
     /// beyond its end.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.read", skip_all)]
-    pub async fn read(&self, digest: &Digest, range: ByteRange) -> Result<FileReader> {
+    pub async fn read(&self, digest: &Digest, range: ByteRange) -> Result<(BlobInfo, FileReader)> {
         let canonical = self.resolve(digest).await?;
         let small_blobs = &self.repository.registry.inner.small_blobs;
-        if let Some(reader) = small_blobs.reader(&canonical, range) {
-            return Ok(reader);
-        }
+        let reader = match small_blobs.reader(&canonical, range) {
+            Some(reader) => reader,
+            None => self.read_data(digest, &canonical, range).await?,
+        };
+        let info = BlobInfo { digest: digest.clone(), canonical, size_bytes: reader.size_bytes() };
+        Ok((info, reader))
+    }
+
+    async fn read_data(&self, digest: &Digest, canonical: &Digest, range: ByteRange) -> Result<FileReader> {
+        let small_blobs = &self.repository.registry.inner.small_blobs;
         let path = Entry::Blob(canonical.clone()).path();
         let reader = self.driver().reader(&path, range).await;
         let reader = reader.on_missing(|| self.unknown(digest))?;
-        self.check_for_ruin(digest, &canonical, reader.size_bytes())?;
-        small_blobs.keep(&canonical, &path, reader).await
+        self.check_for_ruin(digest, canonical, reader.size_bytes())?;
+        small_blobs.keep(canonical, &path, reader).await
     }
 
     /// An empty file under the digest of something is what a power failure leaves of data that were never synced, as those
@@ -138,7 +146,11 @@ impl LinkedBlobs {
         name = "engine.blob.redirect",
         skip_all
     )]
-    pub async fn redirect(&self, digest: &Digest, request: RedirectRequest) -> Result<Option<Url>> {
+    pub async fn redirect(
+        &self,
+        digest: &Digest,
+        request: RedirectRequest,
+    ) -> Result<Option<(BlobInfo, Url)>> {
         if !self.driver().capabilities().redirect {
             return Ok(None);
         }
@@ -146,26 +158,14 @@ impl LinkedBlobs {
             RedirectRequest::Head => self.stat(digest).await?,
             RedirectRequest::Get => self.lookup(digest).await?,
         };
-        Ok(self.driver().redirect_url(&Entry::Blob(blob.canonical).path(), request).await?)
+        let url = self.driver().redirect_url(&Entry::Blob(blob.canonical.clone()).path(), request).await?;
+        Ok(url.map(|url| (blob, url)))
     }
 
-    /// Whether anybody listens.
-    pub fn has_listener(&self) -> bool {
-        self.repository.has_listener()
-    }
-
-    /// Tells whoever listens that a client was given the blob, or a part of it, or sent to where it is; or told that it is
-    /// here. What a client asked for is not known here, so its side has to say so, once a request.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
-    pub async fn tell_pulled(&self, digest: &Digest) -> Result<()> {
-        if self.repository.has_listener() {
-            let found = self.lookup(digest).await?;
-            self.repository.tell(|| Happening::BlobPulled(ToldBlob::from(&found)));
-        }
-        Ok(())
+    /// Emits `BlobPulled`. The HTTP layer calls this once for each request that served the blob or a part of it, redirected to
+    /// it, or confirmed it.
+    pub fn emit_pulled(&self, blob: &BlobInfo) {
+        self.repository.tell(|| Happening::BlobPulled(ToldBlob::from(blob)));
     }
 
     /// Makes a blob of another repository (any, without `from`) visible in this one, without a byte being sent.

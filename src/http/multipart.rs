@@ -49,7 +49,8 @@ impl Multipart {
             let (blobs, digest) = (blobs.clone(), digest.clone());
             async move {
                 let range = ByteRange::new(range.start, range.end - range.start);
-                let content = blobs.read(&digest, range).await?.into_stream().map_err(BoxError::from);
+                let (_, reader) = blobs.read(&digest, range).await?;
+                let content = reader.into_stream().map_err(BoxError::from);
                 Ok::<_, BoxError>(stream::iter([Ok(head)]).chain(content))
             }
         });

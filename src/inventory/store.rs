@@ -76,7 +76,7 @@ impl Store {
     ) -> Result<Option<Bytes>, SourceError> {
         let Some(repository) = self.repository(repository) else { return Ok(None) };
         let reader = match repository.blobs().read(digest, ByteRange::from(0)).await {
-            Ok(reader) if reader.size_bytes() <= SMALL_BYTES => reader,
+            Ok((blob, reader)) if blob.size_bytes <= SMALL_BYTES => reader,
             Ok(_) | Err(Error::BlobUnknown(..)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };

@@ -144,7 +144,7 @@ impl Client {
     }
 
     pub(super) async fn pull_blob(&self, repository: &str, digest: &Digest) -> Result<Vec<u8>, Failed> {
-        let reader = self.repository(repository).blobs().read(digest, ByteRange::ALL).await?;
+        let (_, reader) = self.repository(repository).blobs().read(digest, ByteRange::ALL).await?;
         crate::context::drain(reader).await
     }
 

@@ -10,8 +10,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_driver::{ByteRange, RedirectRequest};
-use sampan_engine::LinkedBlobs;
 use sampan_engine::oci::Digest;
+use sampan_engine::{BlobInfo, LinkedBlobs};
 
 use super::Reply;
 use crate::http::body::from_reader;
@@ -39,34 +39,29 @@ pub(in crate::http) async fn get(
     let permit = readers.blob().await;
     let blobs = at.repository().blobs();
     let files = files.map(|Extension(files)| files);
-    // Mostly nobody listens, and then nothing is copied for anybody.
-    let told = blobs.has_listener().then(|| (blobs.clone(), digest.clone()));
-    let response = given(&state, blobs, digest, files, request.headers()).await?;
-    if let Some((blobs, digest)) = told {
-        blobs.tell_pulled(&digest).await?;
-    }
+    let (blob, response) = respond(&state, &blobs, &digest, files, request.headers()).await?;
+    blobs.emit_pulled(&blob);
     Ok(permit.hold(response))
 }
 
-async fn given(
+async fn respond(
     state: &AppState,
-    blobs: LinkedBlobs,
-    digest: Digest,
+    blobs: &LinkedBlobs,
+    digest: &Digest,
     files: Option<FileSender>,
     headers: &HeaderMap,
-) -> Reply {
-    if let Some(response) = redirected(state, &blobs, &digest, RedirectRequest::Get).await? {
-        return Ok(response);
+) -> Result<(BlobInfo, Response), ApiError> {
+    if let Some(redirected) = redirected(state, blobs, digest, RedirectRequest::Get).await? {
+        return Ok(redirected);
     }
-    if if_none_match(headers, &digest) {
-        blobs.stat(&digest).await?;
-        return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
+    if if_none_match(headers, digest) {
+        let blob = blobs.stat(digest).await?;
+        return Ok((blob, blob_response(StatusCode::NOT_MODIFIED, digest, Body::empty())));
     }
-    if headers.contains_key(RANGE) && if_range_allows(headers, &digest) {
+    if headers.contains_key(RANGE) && if_range_allows(headers, digest) {
         return ranged(blobs, digest, files, headers).await;
     }
-    let reader = blobs.read(&digest, ByteRange::ALL).await?;
-    Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader, files))))
+    whole(blobs, digest, files).await
 }
 
 /// Whether a blob is here, and its size.
@@ -77,16 +72,16 @@ pub(in crate::http) async fn head(
     request: Request,
 ) -> Reply {
     let blobs = at.repository().blobs();
-    if let Some(response) = redirected(&state, &blobs, &digest, RedirectRequest::Head).await? {
-        blobs.tell_pulled(&digest).await?;
+    if let Some((blob, response)) = redirected(&state, &blobs, &digest, RedirectRequest::Head).await? {
+        blobs.emit_pulled(&blob);
         return Ok(response);
     }
     let blob = blobs.stat(&digest).await?;
-    blobs.tell_pulled(&digest).await?;
+    blobs.emit_pulled(&blob);
     if if_none_match(request.headers(), &digest) {
-        return Ok(dressed(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
+        return Ok(blob_response(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
     }
-    let mut response = with_type(dressed(StatusCode::OK, &digest, Body::empty()));
+    let mut response = with_type(blob_response(StatusCode::OK, &digest, Body::empty()));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(blob.size_bytes));
     Ok(response)
 }
@@ -103,25 +98,38 @@ async fn redirected(
     blobs: &LinkedBlobs,
     digest: &Digest,
     request: RedirectRequest,
-) -> Result<Option<Response>, ApiError> {
+) -> Result<Option<(BlobInfo, Response)>, ApiError> {
     if !state.options().redirect {
         return Ok(None);
     }
-    let Some(url) = blobs.redirect(digest, request).await? else { return Ok(None) };
+    let Some((blob, url)) = blobs.redirect(digest, request).await? else { return Ok(None) };
     // Without its query, which is what lets the client in.
     tracing::debug!("redirect: {digest} is to be had at {}", ShownUrl::from(&url));
     let headers =
         [(LOCATION, visible(String::from(url))), (DOCKER_CONTENT_DIGEST, visible(digest.to_string()))];
-    Ok(Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response()))
+    Ok(Some((blob, (StatusCode::TEMPORARY_REDIRECT, headers).into_response())))
 }
 
-async fn ranged(blobs: LinkedBlobs, digest: Digest, files: Option<FileSender>, headers: &HeaderMap) -> Reply {
-    let size = blobs.stat(&digest).await?.size_bytes;
+async fn whole(
+    blobs: &LinkedBlobs,
+    digest: &Digest,
+    files: Option<FileSender>,
+) -> Result<(BlobInfo, Response), ApiError> {
+    let (blob, reader) = blobs.read(digest, ByteRange::ALL).await?;
+    let response = with_type(blob_response(StatusCode::OK, digest, from_reader(reader, files)));
+    Ok((blob, response))
+}
+
+async fn ranged(
+    blobs: &LinkedBlobs,
+    digest: &Digest,
+    files: Option<FileSender>,
+    headers: &HeaderMap,
+) -> Result<(BlobInfo, Response), ApiError> {
+    let blob = blobs.stat(digest).await?;
+    let size = blob.size_bytes;
     let mut parts = match ranges(headers, size) {
-        Ranges::Whole => {
-            let reader = blobs.read(&digest, ByteRange::ALL).await?;
-            return Ok(with_type(dressed(StatusCode::OK, &digest, from_reader(reader, files))));
-        }
+        Ranges::Whole => return whole(blobs, digest, files).await,
         Ranges::Unsatisfiable => {
             let error =
                 ApiError::new(ErrorCode::RangeInvalid).with_reason(format!("the blob has {size} bytes"));
@@ -132,20 +140,21 @@ async fn ranged(blobs: LinkedBlobs, digest: Digest, files: Option<FileSender>, h
     if parts.len() > 1 {
         let multipart = Multipart::new(parts, size);
         let content_type = multipart.content_type();
-        let mut response =
-            dressed(StatusCode::PARTIAL_CONTENT, &digest.clone(), multipart.into_body(blobs, digest));
+        let body = multipart.into_body(blobs.clone(), digest.clone());
+        let mut response = blob_response(StatusCode::PARTIAL_CONTENT, digest, body);
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        return Ok(response);
+        return Ok((blob, response));
     }
     let Range { start, end } = parts.remove(0);
-    let reader = blobs.read(&digest, ByteRange::new(start, end - start)).await?;
-    let mut response = with_type(dressed(StatusCode::PARTIAL_CONTENT, &digest, from_reader(reader, files)));
+    let (blob, reader) = blobs.read(digest, ByteRange::new(start, end - start)).await?;
+    let body = from_reader(reader, files);
+    let mut response = with_type(blob_response(StatusCode::PARTIAL_CONTENT, digest, body));
     response.headers_mut().insert(CONTENT_RANGE, visible(format!("bytes {start}-{}/{size}", end - 1)));
-    Ok(response)
+    Ok((blob, response))
 }
 
 /// What every answer says about a blob that is here.
-fn dressed(status: StatusCode, digest: &Digest, body: Body) -> Response {
+fn blob_response(status: StatusCode, digest: &Digest, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
