@@ -4,8 +4,8 @@ pub mod cli;
 
 pub mod app;
 pub mod config;
-pub mod descriptors;
 pub mod drivers;
+pub mod redis_cache;
 
 pub mod auth;
 pub mod debug;
@@ -14,12 +14,12 @@ pub mod http;
 pub mod middleware;
 pub mod serve;
 
-mod chain;
 pub mod collector;
+mod error_chain;
 pub mod files;
+pub mod http_client;
 pub mod inventory;
 pub mod notify;
-pub mod outbound;
 pub mod shown_url;
 pub mod telemetry;
 #[cfg(test)]

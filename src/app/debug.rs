@@ -10,14 +10,14 @@ use super::{AppError, network};
 use crate::collector::Collector;
 use crate::config::{self, DebugConfig, HttpConfig, ListenAddress, Loaded};
 use crate::debug::{MetricsPage, Parts, router};
-use crate::health::Board;
+use crate::health::HealthStatus;
 use crate::serve::{Drained, Security, ServeOptions, Server};
 use crate::telemetry::Metrics;
 
 /// The server at `http.debug.addr`, if there is to be one.
 pub(super) async fn server(
     loaded: &Loaded,
-    health: Board,
+    health: HealthStatus,
     metrics: Option<Metrics>,
     collector: Arc<Collector>,
 ) -> Result<Option<Server<Router>>, AppError> {
@@ -33,7 +33,7 @@ pub(super) async fn server(
         drain_timeout: Duration::from_secs(1),
         ..ServeOptions::default()
     };
-    let server = Server::new(router(parts), options).greeting("debug server listening");
+    let server = Server::new(router(parts), options).log_prefix("debug server listening");
     Ok(Some(server.listen(listener, Security::Plain)))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::AppError;
 use crate::config::{Config, DescriptorCacheKind, RedisConfig};
-use crate::descriptors::{RedisDescriptors, RedisSettings, RedisTlsSettings};
+use crate::redis_cache::{RedisDescriptors, RedisSettings, RedisTlsSettings};
 
 /// The cache that the configuration asks for, if it is one in a Redis server.
 pub(super) async fn wanted(config: &Config) -> Result<Option<Arc<RedisDescriptors>>, AppError> {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::auth::token::TokenError;
 use crate::auth::{HtpasswdError, InvalidParameter};
-use crate::chain::chain;
 use crate::drivers::DriverSetupError;
+use crate::error_chain::chain;
 use crate::notify::NotifyError;
 use crate::serve::BindError;
 use crate::serve::tls::TlsError;
@@ -63,7 +63,7 @@ pub enum AppError {
     Middleware(#[from] crate::middleware::InvalidRule),
     /// No HTTP client.
     #[error("health.http: no client can be made")]
-    HealthClient(#[from] crate::outbound::OutboundError),
+    HealthClient(#[from] crate::http_client::HttpClientError),
     /// A request that cannot be sent.
     #[error("health.http: {uri}: {what}")]
     HealthRequest {
@@ -77,7 +77,7 @@ pub enum AppError {
     InheritedSocket(#[source] std::io::Error),
     /// The Redis server of the descriptor cache.
     #[error(transparent)]
-    Redis(#[from] crate::descriptors::RedisSetupError),
+    Redis(#[from] crate::redis_cache::RedisSetupError),
     /// No thread for the access log.
     #[error("log.accesslog")]
     AccessLog(#[source] std::io::Error),

@@ -11,9 +11,10 @@ use sampan_driver::{StorageDriver, StoreAccess};
 use super::{AppError, store};
 use crate::config::{self, Config, HealthConfig};
 use crate::health::{
-    Board, Check, DiskSpace, FileCheck, HttpCheck, HttpRequest, Need, StorageCheck, TcpCheck, Watch,
+    Check, DiskSpace, FileCheck, HealthStatus, HttpCheck, HttpRequest, Need, PeriodicCheck, StorageCheck,
+    TcpCheck,
 };
-use crate::outbound;
+use crate::http_client;
 use crate::shown_url::ShownUrl;
 
 /// How often to look when the configuration says 0, as in Distribution, and at the disk when it says nothing.
@@ -21,8 +22,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Everything that is looked at.
 pub(super) struct Checks {
-    board: Board,
-    watches: Vec<Watch>,
+    board: HealthStatus,
+    watches: Vec<PeriodicCheck>,
     disk: Option<Disk>,
 }
 
@@ -54,11 +55,11 @@ impl Checks {
                 }
             },
         });
-        Ok(Self { board: Board::default(), watches, disk })
+        Ok(Self { board: HealthStatus::default(), watches, disk })
     }
 
     /// Where their results are.
-    pub(super) fn board(&self) -> Board {
+    pub(super) fn board(&self) -> HealthStatus {
         self.board.clone()
     }
 
@@ -82,8 +83,8 @@ impl Checks {
     }
 }
 
-fn watches(health: &HealthConfig, kind: &str, store: StorageCheck) -> Result<Vec<Watch>, AppError> {
-    let watch = |name: &str, check: Arc<dyn Check>, interval: Duration, threshold: i64| Watch {
+fn watches(health: &HealthConfig, kind: &str, store: StorageCheck) -> Result<Vec<PeriodicCheck>, AppError> {
+    let watch = |name: &str, check: Arc<dyn Check>, interval: Duration, threshold: i64| PeriodicCheck {
         name: name.to_owned(),
         check,
         interval: or_default(interval),
@@ -111,7 +112,7 @@ fn watches(health: &HealthConfig, kind: &str, store: StorageCheck) -> Result<Vec
     }
     // A look that takes longer than its interval has failed anyway.
     let longest = health.http.iter().map(|http| or_default(http.interval)).max().unwrap_or(INTERVAL);
-    let client = outbound::client(longest, None)?;
+    let client = http_client::client(longest, None)?;
     for http in &health.http {
         let shown = ShownUrl::new(http.uri.as_deref().unwrap_or_default()).to_string();
         // URLs that differ only in what is not shown are different checks.

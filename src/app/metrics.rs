@@ -12,12 +12,12 @@ use sampan_engine::Registry;
 
 use crate::collector::{self, Totals};
 use crate::config::HttpConfig;
-use crate::descriptors::RedisDescriptors;
-use crate::health::{Board, DiskSpace, Room};
+use crate::health::{DiskSpace, HealthStatus, Room};
 use crate::http::HttpMetrics;
+use crate::redis_cache::RedisDescriptors;
 use crate::serve::{Security, Statistics};
 use crate::telemetry::metrics::Sample;
-use crate::telemetry::{DriverMetrics, Metered, Metrics, MetricsError, Reading};
+use crate::telemetry::{CallbackMetric, DriverMetrics, Metered, Metrics, MetricsError};
 
 /// The page, with what every program has on it; `None` when nobody asked for one.
 pub(super) fn wanted(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {
@@ -35,7 +35,7 @@ pub(super) fn wanted(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {
 fn of_object_stores() -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let counter = |name, help, value: fn(&RequestCount) -> f64| {
         let labels = |count: &RequestCount| [count.kind.as_str(), count.outcome.as_str()];
-        Reading::counters(name, help, &["request", "outcome"], move || {
+        CallbackMetric::counters(name, help, &["request", "outcome"], move || {
             request_counts().map(|count| Sample::new(labels(&count), value(&count))).collect()
         })
     };
@@ -67,7 +67,7 @@ pub(super) fn of_driver(
 pub(super) fn of_certificate(security: &Security) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let Security::Tls(tls) = security else { return Ok(Vec::new()) };
     let tls = Arc::clone(tls);
-    Ok(vec![Reading::gauge(
+    Ok(vec![CallbackMetric::gauge(
         "sampan_tls_certificate_expiry_timestamp_seconds",
         "When the certificate that is served expires, in seconds since 1970.",
         move || tls.expires_at().unix_timestamp() as f64,
@@ -82,17 +82,17 @@ pub(super) fn of_cache(
     let (asked, found) = (registry.clone(), registry.clone());
     let seconds = redis.as_ref().map(|redis| redis.collector());
     let cache = [
-        Reading::counter(
+        CallbackMetric::counter(
             "registry_storage_cache_requests_total",
             "The number of cache requests received.",
             move || asked.cache_statistics().requests,
         )?,
-        Reading::counter(
+        CallbackMetric::counter(
             "registry_storage_cache_hits_total",
             "The number of cache requests that found what they asked for.",
             move || found.cache_statistics().hits,
         )?,
-        Reading::counter(
+        CallbackMetric::counter(
             "registry_storage_cache_errors_total",
             "The number of cache requests that failed; a cache in memory does not fail, one in Redis may.",
             move || redis.as_ref().map_or(0, |redis| redis.failures()),
@@ -102,16 +102,16 @@ pub(super) fn of_cache(
 }
 
 /// The health checks: how many fail, and whether uploads are taken.
-pub(super) fn of_health(board: &Board) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+pub(super) fn of_health(board: &HealthStatus) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let (failing, unwritable) = (board.clone(), board.clone());
     Ok(vec![
-        Reading::gauge("sampan_health_failing_checks", "Health checks that fail.", move || {
+        CallbackMetric::gauge("sampan_health_failing_checks", "Health checks that fail.", move || {
             failing.failing().len() as f64
         })?,
-        Reading::gauge(
+        CallbackMetric::gauge(
             "sampan_health_uploads_refused",
             "1 while no upload can be begun because the store has no room or cannot be written to.",
-            move || f64::from(u8::from(unwritable.write_objection().is_some())),
+            move || f64::from(u8::from(unwritable.writes_blocked_by().is_some())),
         )?,
     ])
 }
@@ -121,7 +121,7 @@ pub(super) fn of_disk(space: Option<DiskSpace>) -> Result<Vec<Box<dyn Collector>
     let Some(space) = space else { return Ok(Vec::new()) };
     let gauge = |name, help, read: fn(Room) -> Option<u64>| {
         let space = space.clone();
-        Reading::gauges(name, help, &[], move || {
+        CallbackMetric::gauges(name, help, &[], move || {
             let seen = space.room().and_then(read);
             seen.map(|value| Sample::new([""; 0], value as f64)).into_iter().collect()
         })
@@ -151,13 +151,15 @@ pub(super) fn of_requests(metrics: &Metrics, http: &HttpConfig) -> Result<Arc<Ht
 pub(super) fn of_connections(statistics: &Statistics) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let counter = |name, help, read: fn(&Statistics) -> u64| {
         let statistics = statistics.clone();
-        Reading::counter(name, help, move || read(&statistics))
+        CallbackMetric::counter(name, help, move || read(&statistics))
     };
     let open = statistics.clone();
     Ok(vec![
-        Reading::gauge("sampan_connections_open", "Connections of clients that are open.", move || {
-            open.open() as f64
-        })?,
+        CallbackMetric::gauge(
+            "sampan_connections_open",
+            "Connections of clients that are open.",
+            move || open.open() as f64,
+        )?,
         counter("sampan_connections_total", "Connections of clients so far.", Statistics::accepted)?,
         counter(
             "sampan_connections_cut_total",
@@ -178,18 +180,18 @@ pub(super) fn of_collections(
 ) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let counter = |name, help, read: fn(Totals) -> u64| {
         let collector = collector.clone();
-        Reading::counter(name, help, move || read(collector.totals()))
+        CallbackMetric::counter(name, help, move || read(collector.totals()))
     };
     let gauge = |name, help, read: fn(Totals) -> Option<f64>| {
         let collector = collector.clone();
-        Reading::gauges(name, help, &[], move || {
+        CallbackMetric::gauges(name, help, &[], move || {
             read(collector.totals()).map(|value| Sample::new([""; 0], value)).into_iter().collect()
         })
     };
     let runs = collector.clone();
     let running = collector.clone();
     Ok(vec![
-        Reading::counters(
+        CallbackMetric::counters(
             "sampan_gc_runs_total",
             "Collections of garbage, by what came of them.",
             &["outcome"],
@@ -203,7 +205,7 @@ pub(super) fn of_collections(
                 ]
             },
         )?,
-        Reading::gauge("sampan_gc_running", "Whether this process is collecting.", move || {
+        CallbackMetric::gauge("sampan_gc_running", "Whether this process is collecting.", move || {
             f64::from(u8::from(running.is_running()))
         })?,
         counter("sampan_gc_candidates_total", "Blobs that were found to be garbage.", |totals| {

@@ -14,7 +14,7 @@ use super::AppError;
 use crate::config::{Config, EndpointConfig, Node};
 use crate::notify::{EndpointSettings, Ignored, Notifier, NotifierSettings};
 use crate::shown_url::ShownUrl;
-use crate::telemetry::{MetricsError, Reading, Sample};
+use crate::telemetry::{CallbackMetric, MetricsError, Sample};
 
 /// How long a registry that stops still tries to tell what it knows. What waits on disk can wait.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -70,7 +70,7 @@ pub(super) fn metrics(notifier: &Notifier) -> Result<Vec<Box<dyn Collector>>, Me
     let (events, pending, status, dropped) =
         (notifier.counts(), notifier.counts(), notifier.counts(), notifier.counts());
     Ok(vec![
-        Reading::counters(
+        CallbackMetric::counters(
             "registry_notifications_events_total",
             "The number of total events",
             &["type", "endpoint"],
@@ -87,7 +87,7 @@ pub(super) fn metrics(notifier: &Notifier) -> Result<Vec<Box<dyn Collector>>, Me
                 events.iter().flat_map(kinds).collect()
             },
         )?,
-        Reading::gauges(
+        CallbackMetric::gauges(
             "registry_notifications_pending_total",
             "The gauge of pending events in queue",
             &["endpoint"],
@@ -98,7 +98,7 @@ pub(super) fn metrics(notifier: &Notifier) -> Result<Vec<Box<dyn Collector>>, Me
                     .collect()
             },
         )?,
-        Reading::counters(
+        CallbackMetric::counters(
             "registry_notifications_status_total",
             "The number of status code",
             &["code", "endpoint"],
@@ -111,7 +111,7 @@ pub(super) fn metrics(notifier: &Notifier) -> Result<Vec<Box<dyn Collector>>, Me
                 status.iter().flat_map(codes).collect()
             },
         )?,
-        Reading::counters(
+        CallbackMetric::counters(
             "sampan_notifications_dropped_total",
             "Events that were lost because the queue was full or could not be written.",
             &["endpoint"],

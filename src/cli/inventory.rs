@@ -9,8 +9,8 @@ use super::terminal::{count, first_line, password, say, warn};
 use super::{Outcome, check};
 use crate::app;
 use crate::drivers::Drivers;
+use crate::http_client;
 use crate::inventory::{Remote, RemoteOptions, Source, list, measure};
-use crate::outbound;
 
 /// How long one answer of a registry may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -102,8 +102,8 @@ async fn source(drivers: &Drivers, options: &InventoryOptions) -> Result<Source,
         }
     };
     let client = match options.insecure {
-        true => outbound::insecure_client(TIMEOUT)?,
-        false => outbound::client(TIMEOUT, options.cacert.as_deref())?,
+        true => http_client::insecure_client(TIMEOUT)?,
+        false => http_client::client(TIMEOUT, options.cacert.as_deref())?,
     };
     Ok(Source::Remote(Remote::new(RemoteOptions { url: url.clone(), credentials, client })))
 }

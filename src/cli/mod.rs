@@ -20,8 +20,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command};
-use crate::chain::chain;
 use crate::drivers::Drivers;
+use crate::error_chain::chain;
 
 /// Runs the command that the process was started with, over these drivers, and tells how it ended.
 pub fn main(drivers: Drivers) -> ExitCode {

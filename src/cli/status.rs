@@ -11,7 +11,7 @@ use super::check;
 use super::terminal::{count, say};
 use crate::config::{Config, ListenAddress};
 use crate::drivers::Drivers;
-use crate::outbound;
+use crate::http_client;
 
 /// How long an answer may take: less than docker waits for a health check.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -179,8 +179,8 @@ impl Asked {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{page}", url.path().trim_end_matches('/')));
         let client = match self.is_own {
-            true => outbound::local_client(TIMEOUT, self.socket.as_deref())?,
-            false => outbound::client(TIMEOUT, None)?,
+            true => http_client::local_client(TIMEOUT, self.socket.as_deref())?,
+            false => http_client::client(TIMEOUT, None)?,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let answer = runtime.block_on(async {
@@ -195,8 +195,9 @@ impl Asked {
             let text = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
             Ok::<_, reqwest::Error>((status, text))
         });
-        answer
-            .map_err(|error| format!("{} does not answer: {}", self.shown(), outbound::explain(error)).into())
+        answer.map_err(|error| {
+            format!("{} does not answer: {}", self.shown(), http_client::explain(error)).into()
+        })
     }
 
     fn shown(&self) -> String {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::panic::resume_unwind;
 
-use sampan_driver::patiently;
+use sampan_driver::allow_blocking;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -27,7 +27,7 @@ where
     let (mut done, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("collector".to_owned()).spawn(move || {
         stand_back();
-        patiently(|| {
+        allow_blocking(|| {
             runtime.block_on(async {
                 tokio::select! {
                     biased;
@@ -62,15 +62,15 @@ mod tests {
     #[tokio::test]
     async fn work_has_a_thread_of_its_own_that_may_wait() {
         let here = std::thread::current().id();
-        let (there, is_patient, answer) = in_background(async move {
+        let (there, may_block, answer) = in_background(async move {
             // A timer of the runtime that serves.
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            (std::thread::current().id(), sampan_driver::is_patient(), 42)
+            (std::thread::current().id(), sampan_driver::may_block(), 42)
         })
         .await
         .unwrap();
         assert_ne!(there, here);
-        assert!(is_patient);
+        assert!(may_block);
         assert_eq!(answer, 42);
     }
 

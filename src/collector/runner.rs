@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::background::in_background;
 use super::history::as_text;
 use super::{History, Outcome, Run, Schedule, Settings, Totals, Trigger};
-use crate::chain::chain;
+use crate::error_chain::chain;
 
 /// Collects the garbage of a registry's store, while it serves.
 #[derive(Debug)]

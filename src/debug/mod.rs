@@ -13,14 +13,14 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::collector::Collector;
-use crate::health::Board;
+use crate::health::HealthStatus;
 use crate::telemetry::Metrics;
 
 /// What the debug listener shows.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The health checks.
-    pub health: Board,
+    pub health: HealthStatus,
     /// The metrics, if they are wanted.
     pub metrics: Option<MetricsPage>,
     /// The effective configuration as YAML, without its secrets.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use sampan_driver::{Condition, StorageDriver};
 use tokio::net::TcpStream;
 
-use crate::outbound;
+use crate::http_client;
 use crate::shown_url::ShownUrl;
 
 /// Something that is looked at regularly, and is well or not.
@@ -126,7 +126,7 @@ impl Check for HttpCheck {
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
-        let answer = request.send().await.map_err(outbound::explain)?;
+        let answer = request.send().await.map_err(http_client::explain)?;
         let status = answer.status().as_u16();
         if status == self.status {
             return Ok(Seen::Well);

@@ -9,7 +9,7 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use sampan_driver::HumanSize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Board;
+use super::HealthStatus;
 
 /// The name under which a lack of room stands on the board.
 pub(super) const NAME: &str = "diskspace";
@@ -47,7 +47,7 @@ impl DiskSpace {
 
     /// Looks for ever, at once for the first time, and keeps clients from beginning uploads while there is less room than
     /// `need` has, or no writing at all.
-    pub async fn run(self, every: Duration, need: Need, board: Board) {
+    pub async fn run(self, every: Duration, need: Need, board: HealthStatus) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -139,14 +139,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_seen_is_told() {
         let directory = tempfile::tempdir().unwrap();
-        let (space, board) = (DiskSpace::new(directory.path().to_owned()), Board::default());
+        let (space, board) = (DiskSpace::new(directory.path().to_owned()), HealthStatus::default());
         assert_eq!(space.room(), None);
         let running = tokio::spawn(space.clone().run(
             Duration::from_secs(10),
             Need::Writes { floor_bytes: u64::MAX },
             board.clone(),
         ));
-        while board.write_objection().is_none() {
+        while board.writes_blocked_by().is_none() {
             tokio::task::yield_now().await;
         }
         let room = space.room().unwrap();

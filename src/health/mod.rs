@@ -4,12 +4,12 @@
 //! written to, only keeps clients from beginning uploads, and reads go on; probes say why and stay well.
 //! Absent on purpose: what an unhealthy registry answers (`http`, `debug`), and starting the checks (`app`).
 
-mod board;
 mod check;
 mod disk_space;
-mod watch;
+mod periodic_check;
+mod status;
 
-pub use self::board::Board;
 pub use self::check::{Check, FileCheck, HttpCheck, HttpRequest, Seen, StorageCheck, TcpCheck};
 pub use self::disk_space::{DiskSpace, Need, Room};
-pub use self::watch::Watch;
+pub use self::periodic_check::PeriodicCheck;
+pub use self::status::HealthStatus;

@@ -30,13 +30,13 @@ pub struct LengthMismatch {
 }
 
 /// The length that a request announces; `None` when it is chunked or says nothing.
-pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// A request's body as the engine takes it, held to its `Content-Length`.
-pub(super) fn incoming(request: Request) -> sampan_engine::Body {
-    let announced = announced(request.headers());
+pub(super) fn request_stream(request: Request) -> sampan_engine::Body {
+    let announced = content_length(request.headers());
     let stream = request.into_body().into_data_stream();
     match announced {
         Some(announced) => Announced { stream, announced, received: 0 }.boxed(),
@@ -50,11 +50,11 @@ pub(super) fn incoming(request: Request) -> sampan_engine::Body {
 /// limit can still read the answer, and the others are cut off.
 pub(super) async fn read_limited(request: Request, limit: u64) -> Result<Bytes, ApiError> {
     let too_large = || ApiError::from(Error::TooLarge { what: "manifest", limit });
-    let announced = announced(request.headers());
+    let announced = content_length(request.headers());
     if announced.is_some_and(|announced| announced > limit.saturating_mul(2)) {
         return Err(too_large());
     }
-    let mut stream = incoming(request);
+    let mut stream = request_stream(request);
     let mut kept = BytesMut::with_capacity(usize::try_from(announced.unwrap_or(0).min(limit)).unwrap_or(0));
     let mut received = 0_u64;
     while let Some(chunk) = stream.try_next().await.map_err(Error::BodyBroken)? {
@@ -79,13 +79,13 @@ pub(super) fn from_reader(reader: FileReader, files: Option<FileSender>) -> Body
     };
     let Some(files) = files else { return exact(len, reader.into_stream()) };
     match reader.into_file() {
-        Ok(file) => exact(len, stand_ins(file, files)),
+        Ok(file) => exact(len, placeholders(file, files)),
         Err(reader) => exact(len, reader.into_stream()),
     }
 }
 
 /// What stands for the windows of a file that the connection will send.
-fn stand_ins(local: LocalFile, files: FileSender) -> BoxStream<'static, sampan_driver::Result<Bytes>> {
+fn placeholders(local: LocalFile, files: FileSender) -> BoxStream<'static, sampan_driver::Result<Bytes>> {
     let LocalFile { file, mut windows } = local;
     let mut rest = 0..0;
     stream::poll_fn(move |cx| {
@@ -273,7 +273,7 @@ mod tests {
     async fn received(len: &'static str, sizes: &'static [usize]) -> Result<usize, String> {
         let mut request = Request::new(Body::from_stream(chunks(sizes)));
         request.headers_mut().insert(CONTENT_LENGTH, len.parse().unwrap());
-        let body = incoming(request);
+        let body = request_stream(request);
         let chunks: Vec<Bytes> = body.try_collect().await.map_err(|error| error.to_string())?;
         Ok(chunks.iter().map(Bytes::len).sum())
     }

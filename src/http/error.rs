@@ -130,7 +130,7 @@ struct Inner {
     explains: bool,
     headers: HeaderMap,
     cause: Option<Cause>,
-    vanished: bool,
+    client_disconnected: bool,
 }
 
 /// What made a request fail, for the log.
@@ -146,7 +146,7 @@ impl ApiError {
             explains: false,
             headers: HeaderMap::new(),
             cause: None,
-            vanished: false,
+            client_disconnected: false,
         }))
     }
 
@@ -198,7 +198,7 @@ impl ApiError {
     /// The same error, noting that the client has gone and will not read it.
     #[must_use]
     pub(super) fn unread(mut self) -> Self {
-        self.0.vanished = true;
+        self.0.client_disconnected = true;
         self
     }
 
@@ -220,10 +220,10 @@ impl ApiError {
 
 /// What the log is to know about an error; an extension of the answer.
 #[derive(Clone, Debug)]
-pub(super) struct Trouble {
+pub(super) struct ErrorContext {
     pub(super) code: ErrorCode,
     pub(super) cause: Option<Cause>,
-    pub(super) vanished: bool,
+    pub(super) client_disconnected: bool,
 }
 
 #[derive(Serialize)]
@@ -241,7 +241,7 @@ struct Entry<'a> {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Inner { status, code, details, explains, headers, cause, vanished } = *self.0;
+        let Inner { status, code, details, explains, headers, cause, client_disconnected } = *self.0;
         let entries = details.iter().map(|detail| {
             let message = match detail.as_ref().and_then(Value::as_str).filter(|_| explains) {
                 Some(reason) => format!("{}: {reason}", code.message().trim_end_matches('.')).into(),
@@ -256,7 +256,7 @@ impl IntoResponse for ApiError {
         let mut response = (status, bytes).into_response();
         response.headers_mut().insert(CONTENT_TYPE, JSON);
         response.headers_mut().extend(headers);
-        response.extensions_mut().insert(Trouble { code, cause, vanished });
+        response.extensions_mut().insert(ErrorContext { code, cause, client_disconnected });
         response
     }
 }

@@ -11,7 +11,7 @@ use super::client_address::TrustedProxies;
 use super::metrics::HttpMetrics;
 use super::prefix::Prefix;
 use crate::auth::AccessController;
-use crate::health::Board;
+use crate::health::HealthStatus;
 use crate::notify::Notifier;
 
 /// What every request can reach. Cloning is one reference count.
@@ -85,7 +85,7 @@ pub struct HttpOptions {
     /// The proxies that are believed when they say where a request comes from.
     pub trusted_proxies: TrustedProxies,
     /// What is not well at the moment.
-    pub health: Board,
+    pub health: HealthStatus,
     /// What counts the requests, if they are counted.
     pub metrics: Option<Arc<HttpMetrics>>,
     /// What joins traces, if requests are traced.
@@ -108,7 +108,7 @@ impl Default for HttpOptions {
             notifier: None,
             uploads_per_address: None,
             trusted_proxies: TrustedProxies::default(),
-            health: Board::default(),
+            health: HealthStatus::default(),
             metrics: None,
             trace_parent: None,
         }

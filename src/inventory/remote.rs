@@ -16,7 +16,7 @@ use url::Url;
 
 use super::source::{Found, SourceError};
 use super::store::SMALL_BYTES;
-use crate::outbound;
+use crate::http_client;
 use crate::shown_url::ShownUrl;
 
 /// Which registry, and who asks.
@@ -161,7 +161,7 @@ impl Remote {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        request.send().await.map_err(|error| problem(url, outbound::explain(error)))
+        request.send().await.map_err(|error| problem(url, http_client::explain(error)))
     }
 
     /// What the registry wants to be shown.
@@ -217,7 +217,7 @@ impl Remote {
     async fn read(&self, mut response: Response, url: &Url, most: u64) -> Result<Bytes, SourceError> {
         let mut content = Vec::new();
         while let Some(chunk) =
-            response.chunk().await.map_err(|error| problem(url, outbound::explain(error)))?
+            response.chunk().await.map_err(|error| problem(url, http_client::explain(error)))?
         {
             if (content.len() + chunk.len()) as u64 > most {
                 return Err(problem(url, format!("the answer is longer than {most} bytes")));

@@ -11,7 +11,7 @@ use url::Url;
 use super::envelope::{CONTENT_TYPE, Record, envelope};
 use super::queue::Queue;
 use crate::files::on_blocking_pool;
-use crate::outbound;
+use crate::http_client;
 
 /// How soon a failed attempt is repeated before the threshold is reached.
 const SOON: Duration = Duration::from_millis(100);
@@ -79,7 +79,7 @@ impl Endpoint {
                 Ok(Some(waiting)) => {
                     if let Err(trouble) = self.post(&waiting.line).await {
                         failures += 1;
-                        self.complain(failures, &trouble);
+                        self.log_failure(failures, &trouble);
                         sleep(self.pause(failures)).await;
                         continue;
                     }
@@ -115,7 +115,7 @@ impl Endpoint {
         match answer {
             Err(error) => {
                 self.queue.counts().error();
-                Err(outbound::explain(error))
+                Err(http_client::explain(error))
             }
             // As in Distribution, a redirect is as good as having taken it, and is not followed.
             Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
@@ -137,7 +137,7 @@ impl Endpoint {
         self.settings.backoff.mul_f64(rand::random_range(0.5..1.5))
     }
 
-    fn complain(&self, failures: u32, trouble: &str) {
+    fn log_failure(&self, failures: u32, trouble: &str) {
         let name = &self.settings.name;
         if failures == 1 {
             tracing::warn!(

@@ -7,10 +7,10 @@
 mod backlog;
 mod endpoint;
 mod envelope;
-mod inbox;
 mod notifier;
 mod queue;
 mod request;
+mod write_buffer;
 
 pub use self::endpoint::{EndpointSettings, Ignored};
 pub use self::notifier::{Notifier, NotifierSettings, NotifyError};

@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::backlog::Disk;
 use super::endpoint::{Endpoint, EndpointSettings};
 use super::envelope::{Record, References, SourceRecord};
-use super::inbox::Wait;
 use super::queue::{Counts, Queue};
 use super::request::RequestSink;
+use super::write_buffer::Wait;
 use crate::files::on_blocking_pool;
-use crate::outbound::{self, OutboundError};
+use crate::http_client::{self, HttpClientError};
 
 /// Whom to tell what.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ pub struct NotifierSettings {
 pub enum NotifyError {
     /// There is no client for them.
     #[error("notifications")]
-    Client(#[from] OutboundError),
+    Client(#[from] HttpClientError),
 }
 
 /// Takes events.
@@ -66,7 +66,7 @@ impl Notifier {
         }
         let mut opened = Vec::new();
         for settings in endpoints {
-            let client = outbound::client(settings.timeout, None)?;
+            let client = http_client::client(settings.timeout, None)?;
             let queue = open_queue(&settings, directory.as_deref(), most_bytes);
             opened.push(Endpoint::new(settings, client, queue));
         }

@@ -14,7 +14,7 @@ use std::thread;
 use tokio::sync::Notify;
 
 use super::backlog::{Backlog, Disk};
-use super::inbox::{Brought, Inbox, Wait};
+use super::write_buffer::{Enqueued, Wait, WriteBuffer};
 
 /// The events that an endpoint has still to be told.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ struct Inner {
     /// that only the writer and the blocking pool may ask for it.
     state: Mutex<State>,
     /// Where events for the disk wait for the writer; there is none for a backlog in memory.
-    inbox: Option<Arc<Inbox>>,
+    buffer: Option<Arc<WriteBuffer>>,
     news: Notify,
     counts: Counts,
 }
@@ -136,14 +136,14 @@ impl Queue {
         events: u64,
         bytes: u64,
     ) -> io::Result<Self> {
-        let inbox = Arc::new(Inbox::new(most_bytes));
-        let mut inner = Inner::new(endpoint, most_bytes, Backlog::Disk(disk), Some(inbox.clone()));
+        let buffer = Arc::new(WriteBuffer::new(most_bytes));
+        let mut inner = Inner::new(endpoint, most_bytes, Backlog::Disk(disk), Some(buffer.clone()));
         inner.counts.0.pending.store(events, Relaxed);
         inner.state.get_mut().unwrap_or_else(PoisonError::into_inner).bytes = bytes;
         let inner = Arc::new(inner);
         let writer = Arc::downgrade(&inner);
         // Not of the blocking pool, for which the process waits at its end. It ends with the queue, which nobody waits for.
-        thread::Builder::new().name("notifications".to_owned()).spawn(move || write(&inbox, &writer))?;
+        thread::Builder::new().name("notifications".to_owned()).spawn(move || write(&buffer, &writer))?;
         Ok(Self(inner))
     }
 
@@ -152,13 +152,13 @@ impl Queue {
     }
 
     /// Adds an event, or drops it, or drops older ones for it. Never fails, never waits for the endpoint, and for the disk
-    /// no longer than [`PATIENCE`](super::inbox::PATIENCE).
+    /// no longer than [`PATIENCE`](super::write_buffer::PATIENCE).
     pub(super) fn push(&self, line: &str, wait: Wait) {
-        let Inner { counts, endpoint, inbox, .. } = &*self.0;
+        let Inner { counts, endpoint, buffer, .. } = &*self.0;
         counts.0.events.fetch_add(1, Relaxed);
         counts.0.pending.fetch_add(1, Relaxed);
-        let Some(inbox) = inbox else { return self.0.write(line) };
-        if let Brought::Waits { is_first, dropped } = inbox.bring(line, wait) {
+        let Some(buffer) = buffer else { return self.0.write(line) };
+        if let Enqueued::Waits { is_first, dropped } = buffer.enqueue(line, wait) {
             counts.0.pending.fetch_sub(dropped, Relaxed);
             counts.0.dropped.fetch_add(dropped, Relaxed);
             if is_first {
@@ -195,10 +195,10 @@ impl Queue {
 }
 
 impl Inner {
-    fn new(endpoint: &str, most_bytes: u64, backlog: Backlog, inbox: Option<Arc<Inbox>>) -> Self {
+    fn new(endpoint: &str, most_bytes: u64, backlog: Backlog, buffer: Option<Arc<WriteBuffer>>) -> Self {
         let state = Mutex::new(State { backlog, bytes: 0, removed: 0, is_dropping: false });
         let (news, counts) = (Notify::new(), Counts::default());
-        Self { endpoint: endpoint.to_owned(), most_bytes, state, inbox, news, counts }
+        Self { endpoint: endpoint.to_owned(), most_bytes, state, buffer, news, counts }
     }
 
     /// Adds an event to the backlog, if need be in the place of older ones.
@@ -257,16 +257,16 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(inbox) = &self.inbox {
-            inbox.close();
+        if let Some(buffer) = &self.buffer {
+            buffer.close();
         }
     }
 }
 
 /// What the writer does, for as long as there is a queue.
-fn write(inbox: &Inbox, queue: &Weak<Inner>) {
+fn write(buffer: &WriteBuffer, queue: &Weak<Inner>) {
     // The queue is held for one line at a time: whoever waits for that line may want to be the last that has it.
-    inbox.empty(
+    buffer.empty(
         |line| {
             if let Some(queue) = queue.upgrade() {
                 queue.write(line);

@@ -25,9 +25,10 @@ use super::activity::{Activity, Look};
 use super::bodies::{RequestBody, ResponseBody};
 use super::connections::Place;
 use super::file_sender::FileSender;
-use super::heads;
+use super::header_limit;
 use super::hints;
 use super::listener::Accepted;
+use super::monitored_io::Watched;
 use super::options::ServeOptions;
 use super::peer::{Peer, PeerAddress, Scheme};
 use super::plain_stream::PlainStream;
@@ -36,7 +37,6 @@ use super::server::Phase;
 use super::statistics::Statistics;
 use super::stream::{Stream, watched};
 use super::tls::TlsReloader;
-use super::watched::Watched;
 
 /// What an HTTP/2 client may send of one body, and of all together, before we have taken it.
 ///
@@ -244,7 +244,7 @@ async fn serve_http<IO, S>(
             (false, _, Some(files)) => _ = request.extensions_mut().insert(files.clone()),
             _ => {}
         }
-        let response = match heads::objection(&request) {
+        let response = match header_limit::objection(&request) {
             Some(objection) => Either::Left(ready(Ok(objection.refusal(version)))),
             None => Either::Right(service.clone().oneshot(request)),
         };
@@ -333,7 +333,7 @@ fn builder(versions: Versions, executor: StreamExecutor) -> auto::Builder<Stream
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(heads::MAX_HEAD_BYTES)
+        .max_header_list_size(header_limit::MAX_HEAD_BYTES)
         .max_concurrent_streams(MOST_STREAMS)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)

@@ -17,19 +17,19 @@ use super::statistics::Statistics;
 use super::tls::TlsReloader;
 
 /// How long an accept loop rests after an error that will not go away by itself, such as no file left to open.
-const REST: Duration = Duration::from_millis(250);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
 
 /// How long cut connections may take to end; they only have to be dropped.
-const LAST_CALL: Duration = Duration::from_secs(5);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A server being put together, and then [run](Self::run).
 #[derive(Debug)]
 pub struct Server<S> {
     service: S,
     options: ServeOptions,
-    doors: Vec<(Listener, Security)>,
+    listeners: Vec<(Listener, Security)>,
     statistics: Statistics,
-    greeting: &'static str,
+    log_prefix: &'static str,
 }
 
 /// Whether a listener speaks TLS. One that does never speaks anything else.
@@ -64,23 +64,23 @@ impl<S: Handler> Server<S> {
         Self {
             service,
             options,
-            doors: Vec::new(),
+            listeners: Vec::new(),
             statistics: Statistics::default(),
-            greeting: "listening on",
+            log_prefix: "listening on",
         }
     }
 
     /// The same server, saying something else than `listening on` before its address in the log.
     #[must_use]
-    pub fn greeting(mut self, greeting: &'static str) -> Self {
-        self.greeting = greeting;
+    pub fn log_prefix(mut self, log_prefix: &'static str) -> Self {
+        self.log_prefix = log_prefix;
         self
     }
 
     /// Adds a listener.
     #[must_use]
     pub fn listen(mut self, listener: Listener, security: Security) -> Self {
-        self.doors.push((listener, security));
+        self.listeners.push((listener, security));
         self
     }
 
@@ -94,7 +94,7 @@ impl<S: Handler> Server<S> {
     ///
     /// Dropping the future instead cuts everything at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Drained {
-        let Self { service, options, doors, statistics, greeting } = self;
+        let Self { service, options, listeners, statistics, log_prefix } = self;
         let (phase, phase_seen) = watch::channel(Phase::Serving);
         let tasks = TaskTracker::new();
         let shared = Shared {
@@ -106,13 +106,13 @@ impl<S: Handler> Server<S> {
         };
         let connections = Arc::new(Connections::new(options.clone()));
         let helpers = TaskTracker::new();
-        for (listener, security) in doors {
+        for (listener, security) in listeners {
             let tls = match security {
                 Security::Plain => None,
                 Security::Tls(reloader) => Some(reloader),
             };
             let kind = if tls.is_some() { ", tls" } else { "" };
-            tracing::info!("{greeting} {listener}{kind}");
+            tracing::info!("{log_prefix} {listener}{kind}");
             if let Some(reloader) = tls.clone() {
                 helpers.spawn(until_draining(phase_seen.clone(), async move { reloader.watch().await }));
             }
@@ -146,7 +146,7 @@ impl<S: Handler> Server<S> {
             );
         }
         phase.send_replace(Phase::Stopping);
-        if timeout(LAST_CALL, tasks.wait()).await.is_err() {
+        if timeout(ABORT_TIMEOUT, tasks.wait()).await.is_err() {
             tracing::error!(tasks = tasks.len(), "tasks of cut connections do not end");
         }
         Drained { aborted }
@@ -179,7 +179,7 @@ async fn accept<S: Handler>(
                          (ulimit -n, LimitNOFILE) or lower http.limits.maxconnections"
                     );
                 }
-                sleep(REST).await;
+                sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };

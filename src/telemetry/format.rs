@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LogFormat;
-use crate::chain::chain;
+use crate::error_chain::chain;
 
 /// Writes events as lines.
 #[derive(Clone, Debug)]

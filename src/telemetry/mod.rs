@@ -9,4 +9,4 @@ pub mod traces;
 
 pub use logging::{LevelSwitch, LogFormat, LogOptions};
 pub use metered::{DriverMetrics, Metered};
-pub use metrics::{Metrics, MetricsError, Reading, Sample};
+pub use metrics::{CallbackMetric, Metrics, MetricsError, Sample};

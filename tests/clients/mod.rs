@@ -4,20 +4,22 @@
 //! developer's machine may not have. `.ci/run` installs them and runs all; there, a missing one is a failure.
 
 mod azure_copies;
+mod bench_others;
 mod big_blob;
 mod chaos;
+mod client_tls;
 mod collectors;
 mod container;
 mod deployment;
 mod distribution_config;
+mod distribution_parity;
+mod distribution_roundtrip;
 mod docker;
-mod exchange;
 mod interrupted;
-mod measured;
+mod live_reload;
 mod messages;
 mod notifications;
 mod object_store;
-mod peer;
 mod peer_bucket;
 mod podman;
 mod proxy;
@@ -26,11 +28,9 @@ mod referrers_exchange;
 mod replica_faults;
 mod replicas;
 mod request_budget;
-mod same;
 mod skopeo;
 mod store_faults;
 mod stored_manifests;
 pub(crate) mod support;
 mod tls;
 mod token_auth;
-mod trust;

@@ -14,7 +14,7 @@ use sampan_engine::layout::Entry;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::support::odd_driver::Oddity;
+use crate::support::failing_driver::Oddity;
 use crate::support::{OddDriver, Server, Setup};
 
 thread_local! {

@@ -13,7 +13,7 @@ use sampan_engine::oci::{Algorithm, Digest};
 use sampan_engine::{Clock, Limits, Registry};
 
 use crate::support::client::Call;
-use crate::support::odd_driver::Oddity;
+use crate::support::failing_driver::Oddity;
 use crate::support::{OddDriver, Server, Setup};
 
 const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

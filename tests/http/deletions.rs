@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sampan_engine::oci::Digest;
 use tokio::task::yield_now;
 
-use crate::support::odd_driver::{Held, Oddity};
+use crate::support::failing_driver::{Held, Oddity};
 use crate::support::{OddDriver, Server, Setup};
 
 const TAGS: usize = 300;

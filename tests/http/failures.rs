@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sampan_driver::ErrorKind;
 
-use crate::support::odd_driver::Oddity;
+use crate::support::failing_driver::Oddity;
 use crate::support::{OddDriver, Server, Setup};
 
 async fn with_blob() -> (OddDriver, Server, String) {

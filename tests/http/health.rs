@@ -1,17 +1,17 @@
 //! What clients see while something is not well.
 
-use sampan::health::Board;
+use sampan::health::HealthStatus;
 use sampan::http::HttpOptions;
 
 use crate::support::Server;
 
-fn server(board: &Board) -> Server {
+fn server(board: &HealthStatus) -> Server {
     Server::with_options(HttpOptions { health: board.clone(), ..HttpOptions::default() })
 }
 
 #[tokio::test]
 async fn a_failing_check_takes_the_api_out_of_service_and_leaves_the_process_alive() {
-    let board = Board::default();
+    let board = HealthStatus::default();
     let server = server(&board);
     server.call("GET", "/readyz").send().await.expect(200);
     board.fail("storagedriver_filesystem", "gone");
@@ -34,7 +34,7 @@ async fn a_failing_check_takes_the_api_out_of_service_and_leaves_the_process_ali
 
 #[tokio::test]
 async fn without_room_only_what_is_begun_is_finished() {
-    let board = Board::default();
+    let board = HealthStatus::default();
     let server = server(&board);
     let digest = server.push_blob("a", "0123456789").await;
     let begun = server.call("POST", "/v2/a/blobs/uploads/").send().await.expect(202);

@@ -7,7 +7,7 @@ use sampan_engine::oci::Digest;
 use sampan_engine::oci::media_type::OCI_MANIFEST;
 use serde_json::{Value, json};
 
-use crate::support::odd_driver::Oddity;
+use crate::support::failing_driver::Oddity;
 use crate::support::{OddDriver, Server, Setup};
 
 async fn with_tags(tags_max: usize, tags: &[&str]) -> Server {

@@ -1,13 +1,13 @@
 //! What the tests share: a registry in this process, a client for it, things to push, and stores that misbehave.
 
 pub(crate) mod client;
+pub(crate) mod failing_driver;
 pub(crate) mod image;
 pub(crate) mod image_configs;
-pub(crate) mod odd_driver;
 pub(crate) mod server;
 pub(crate) mod store;
 
 pub(crate) use client::Answer;
-pub(crate) use odd_driver::OddDriver;
+pub(crate) use failing_driver::OddDriver;
 pub(crate) use server::{Server, Setup};
 pub(crate) use store::StoreFiles;

@@ -14,7 +14,7 @@ use sampan_engine::{Error, Registry};
 
 use super::{begin, body, content, over, over_directory, uploads};
 use crate::support::OddDriver;
-use crate::support::odd_driver::Oddity;
+use crate::support::failing_driver::Oddity;
 
 /// The collector holds what is pushed for longer than a client is made to wait.
 async fn check_a_held_push(registry: Registry) {

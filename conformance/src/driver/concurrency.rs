@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use sampan_driver::{ByteRange, patiently};
+use sampan_driver::{ByteRange, allow_blocking};
 use tokio::runtime::Handle;
 use tokio::sync::Barrier;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -120,7 +120,7 @@ async fn deletions_race_peacefully(ctx: Context) -> Result<(), Failed> {
 async fn a_patient_thread_is_told_the_same(ctx: Context) -> Result<(), Failed> {
     ctx.fill(&["/a/b/x", "/a/c", "/d"]).await?;
     let (patient, runtime) = (ctx.clone(), Handle::current());
-    let seen = spawn_blocking(move || patiently(|| runtime.block_on(looks(patient)))).await?;
+    let seen = spawn_blocking(move || allow_blocking(|| runtime.block_on(looks(patient)))).await?;
     equal(seen?, looks(ctx).await?, "what a thread that may wait has seen")
 }
 

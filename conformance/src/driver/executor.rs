@@ -61,7 +61,7 @@ async fn no_operation_waits_where_it_is_polled(ctx: Context) -> Result<(), Faile
         told.is_empty(),
         format_args!(
             "the thread that polls a future of the driver has to wait in it, and with it everything else that it runs: {}. \
-             Wait on another thread, such as by tokio's spawn_blocking, unless sampan_driver::is_patient() says that this \
+             Wait on another thread, such as by tokio's spawn_blocking, unless sampan_driver::may_block() says that this \
              one may",
             told.join(", ")
         ),

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
     FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteHint, WriteMode,
-    is_patient,
+    may_block,
 };
 use url::Url;
 
@@ -209,7 +209,7 @@ impl StorageDriver for Sabotaged {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        if self.lie == Lie::FoolsThePatient && is_patient() {
+        if self.lie == Lie::FoolsThePatient && may_block() {
             return stream::empty().boxed();
         }
         self.lying_list(self.at(path), after.map(str::to_owned))

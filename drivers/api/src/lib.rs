@@ -38,9 +38,10 @@
 //! [`Unseen`](ErrorKind::Unseen) that names the place, and goes on behind it. Clients' listings pass such places over.
 //!
 //! Whoever polls a future or stream of a driver must not be held up by a disk (`executor::no_operation_waits_where_it_is_polled`),
-//! unless the thread has said that it may wait: [`patiently`], whose clause is
+//! unless the thread has said that it may wait: [`allow_blocking`], whose clause is
 //! `concurrency::a_patient_thread_is_told_the_same`.
 
+mod blocking;
 mod config;
 mod deadline;
 mod driver;
@@ -48,12 +49,12 @@ mod error;
 mod info;
 mod options;
 mod path;
-mod patience;
 mod reader;
 mod size;
 mod walk;
 mod writer;
 
+pub use blocking::{allow_blocking, may_block};
 pub use config::{BuildError, DriverConfig, StoreAccess};
 pub use deadline::Deadline;
 pub use driver::{StorageDriver, StorageDriverExt};
@@ -61,7 +62,6 @@ pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};
 pub use info::{Condition, DirEntry, FileInfo};
 pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
 pub use path::{DriverPath, InvalidPath, as_component};
-pub use patience::{is_patient, patiently};
 pub use reader::{FileReader, LocalFile};
 pub use size::{HumanSize, parse_size};
 pub use walk::walk_fallback;

@@ -11,7 +11,7 @@ use futures::stream::{self, BoxStream};
 use sampan_driver::Result;
 
 use crate::error::Failure;
-use crate::inline;
+use crate::page_cache;
 use crate::pool::Job;
 use crate::read::{Part, exactly};
 
@@ -61,9 +61,9 @@ impl Chunks {
     fn passed_on(&mut self, chunk: Bytes) -> Result<Bytes, Failure> {
         self.part.rest.start += chunk.len() as u64;
         let next = self.part.rest.start..self.part.rest.end.min(self.part.rest.start + COLD_BYTES);
-        if !next.is_empty() && !inline::is_cached(&self.part.file, next) {
-            // Reading ahead is a kindness that waits for nobody: without a free seat the next call reads for itself.
-            self.ahead = self.part.store.pool.free_seat().map(|seat| seat.start(self.cold()));
+        if !next.is_empty() && !page_cache::is_cached(&self.part.file, next) {
+            // Reading ahead is best effort: without a free permit the next call reads for itself.
+            self.ahead = self.part.store.pool.try_permit().map(|permit| permit.start(self.cold()));
         }
         Ok(chunk)
     }
@@ -72,7 +72,7 @@ impl Chunks {
     fn warm(&self) -> Option<Bytes> {
         let len = usize::try_from(WARM_BYTES.min(self.part.len())).ok()?;
         let mut lent = Lent::take(&self.home, len);
-        lent.len = inline::fill(&self.part.file, self.part.rest.start, &mut lent.buffer[..len]);
+        lent.len = page_cache::fill(&self.part.file, self.part.rest.start, &mut lent.buffer[..len]);
         (lent.len > 0).then(|| Bytes::from_owner(lent))
     }
 

@@ -28,12 +28,12 @@ use crate::trouble::Ends;
 pub(crate) struct Directories {
     rule: SyncRule,
     /// A blocking lock, held for look-ups only.
-    unsynced: Mutex<Notes>,
+    unsynced: Mutex<UnsyncedSet>,
 }
 
-/// Notes of directories whose entry in their parent may not be on disk.
+/// UnsyncedSet of directories whose entry in their parent may not be on disk.
 #[derive(Debug, Default)]
-struct Notes {
+struct UnsyncedSet {
     /// In order, so that what is below a directory is found without a look at all others.
     numbers: BTreeMap<String, u64>,
     last: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Note {
     number: u64,
 }
 
-impl Notes {
+impl UnsyncedSet {
     fn add(&mut self, directory: &str) {
         self.last += 1;
         self.numbers.insert(directory.to_owned(), self.last);
@@ -71,7 +71,7 @@ impl Notes {
         self.of(key).into_iter().chain(below).collect()
     }
 
-    fn cross_out(&mut self, note: &Note) {
+    fn remove_if_unchanged(&mut self, note: &Note) {
         if self.numbers.get(&note.directory) == Some(&note.number) {
             self.numbers.remove(&note.directory);
         }
@@ -93,7 +93,7 @@ impl Directories {
     }
 
     /// Makes the directory `key` and those above it durable, as far as they are new.
-    pub(crate) fn settle(&self, root: &Root, key: &str) -> Result<(), Failure> {
+    pub(crate) fn sync_new(&self, root: &Root, key: &str) -> Result<(), Failure> {
         let new: Vec<Note> = {
             let noted = self.noted();
             if noted.numbers.is_empty() {
@@ -109,16 +109,16 @@ impl Directories {
                 Err(failure) if failure.is_absence() => {} // Deleted since, and with it what was to be synced.
                 Err(failure) => return Err(failure),
             }
-            self.noted().cross_out(&note);
+            self.noted().remove_if_unchanged(&note);
         }
         Ok(())
     }
 
     /// What a directory needs for something that a power failure may take away, together with the directory.
-    pub(crate) fn settle_for_transient(&self, root: &Root, key: &str) -> Result<(), Failure> {
+    pub(crate) fn sync_new_for_transient(&self, root: &Root, key: &str) -> Result<(), Failure> {
         let are_many = self.noted().numbers.len() > MOST_NOTES;
         // Others will rely on the directories above.
-        self.settle(root, if are_many { key } else { parent_of(key) })
+        self.sync_new(root, if are_many { key } else { parent_of(key) })
     }
 
     /// The notes of the directory `key` and of what is below it, for whoever is about to remove all of that.
@@ -129,7 +129,7 @@ impl Directories {
     /// Forgets directories that are no more.
     pub(crate) fn forget(&self, removed: &[Note]) {
         let mut noted = self.noted();
-        removed.iter().for_each(|note| noted.cross_out(note));
+        removed.iter().for_each(|note| noted.remove_if_unchanged(note));
     }
 
     fn create(&self, root: &Root, key: &str) -> Result<OwnedFd, Failure> {
@@ -159,7 +159,7 @@ impl Directories {
         Ok(directory)
     }
 
-    fn noted(&self) -> MutexGuard<'_, Notes> {
+    fn noted(&self) -> MutexGuard<'_, UnsyncedSet> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -205,7 +205,7 @@ mod tests {
         for key in ["a/b/c", "a/b/d", "a/b/c", "", "x"] {
             directories.open_or_create(&root, key).unwrap();
             assert!(dir.path().join(key).is_dir());
-            directories.settle(&root, key).unwrap();
+            directories.sync_new(&root, key).unwrap();
             assert!(unsettled(&directories).is_empty());
         }
     }
@@ -215,7 +215,7 @@ mod tests {
         let (_dir, root, directories) = empty();
         directories.open_or_create(&root, "a/b").unwrap();
         directories.open_or_create(&root, "ab").unwrap();
-        directories.settle(&root, "a").unwrap();
+        directories.sync_new(&root, "a").unwrap();
         assert_eq!(unsettled(&directories), ["a/b", "ab"]);
         directories.forget(&directories.notes_within("a"));
         assert_eq!(unsettled(&directories), ["ab"]);
@@ -247,7 +247,7 @@ mod tests {
         assert!(directories.notes_within("u/0000").is_empty(), "a part of a name is no directory");
         for key in ["u/a", "u/b"] {
             directories.open_or_create(&root, key).unwrap();
-            directories.settle_for_transient(&root, key).unwrap();
+            directories.sync_new_for_transient(&root, key).unwrap();
         }
         assert!(directories.notes_within("u/b").is_empty(), "it is settled, since there are too many");
     }

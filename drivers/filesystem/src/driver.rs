@@ -13,10 +13,10 @@ use sampan_driver::{
 use url::Url;
 
 use crate::error::{Failure, NAME};
-use crate::root::LOOK;
+use crate::root::PATH_ONLY;
 use crate::store::Store;
 use crate::writer::FilesystemWriter;
-use crate::{file, inline, list, publish, read, remove, walk};
+use crate::{file, list, page_cache, publish, read, remove, walk};
 
 /// How many files are deleted in one blocking call.
 const DELETE_BATCH: usize = 256;
@@ -121,14 +121,16 @@ impl StorageDriver for FilesystemDriver {
     }
 
     async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
-        let found = inline::open(&self.store.root, path.as_key(), LOOK);
+        let found = page_cache::open(&self.store.root, path.as_key(), PATH_ONLY);
         let found = found.map_err(|failure| self.store.error(Operation::Stat, path, failure))?;
         let stat = match found {
             Some((_, stat)) => stat,
             None => {
                 let target = path.clone();
                 let waited = self
-                    .run(Operation::Stat, path, move |store| read::open(&store.root, target.as_key(), LOOK))
+                    .run(Operation::Stat, path, move |store| {
+                        read::open(&store.root, target.as_key(), PATH_ONLY)
+                    })
                     .await;
                 waited?.1
             }

@@ -13,7 +13,7 @@
 //! - **A failed sync is final.** What could not be written down is removed and never published from memory, and the store takes
 //!   no writes until the disk has shown that it writes again, or until a restart (module `trouble`).
 //! - **What cannot be seen is not absent.** A walk names a directory that it must not read, and a link that leads nowhere.
-//! - **Written out early.** A large upload goes to the disk while it comes, so that its commit waits for little (module `write_out`).
+//! - **Written out early.** A large upload goes to the disk while it comes, so that its commit waits for little (module `writeback`).
 //! - **Confinement.** The kernel resolves each path beneath the opened root and refuses symbolic links that lead out (module `root`).
 //!   A link inside the root works; the root itself may be one.
 //! - **A vanished root is not an empty store.** If the root is unmounted, moved or replaced, a miss is `Unavailable`, not
@@ -39,28 +39,28 @@ mod error;
 #[cfg(test)]
 mod failing_disk;
 mod file;
-mod inline;
 mod list;
 mod listings;
 mod notes;
 mod opened;
+mod page_cache;
 mod pool;
 mod publish;
 mod read;
+mod readahead;
 mod remove;
+mod resolve_fallback;
 mod root;
 mod scan;
 mod spelling;
 mod staging;
-mod stepwise;
 mod store;
 #[cfg(test)]
 mod sync_counts;
 mod sync_rule;
 mod trouble;
 mod walk;
-mod windows;
-mod write_out;
+mod writeback;
 mod writer;
 
 pub use config::FilesystemConfig;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sampan_driver::is_patient;
+use sampan_driver::may_block;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -10,7 +10,7 @@ use crate::error::Failure;
 
 /// Runs blocking calls, at most so many at once.
 ///
-/// A job keeps its permit until it has ended, also when nobody waits for it any more: dropped requests cannot exceed the bound.
+/// A job keeps its permit until it has ended, even when its caller is gone: dropped requests cannot exceed the bound.
 #[derive(Debug)]
 pub(crate) struct Pool {
     permits: Arc<Semaphore>,
@@ -28,30 +28,30 @@ impl Pool {
         &self,
         job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        if is_patient() {
+        if may_block() {
             return job();
         }
-        self.seat().await?.start(job).outcome().await
+        self.permit().await?.start(job).outcome().await
     }
 
     /// Waits until a job may start.
-    pub(crate) async fn seat(&self) -> Result<Seat, Failure> {
+    pub(crate) async fn permit(&self) -> Result<Permit, Failure> {
         match Arc::clone(&self.permits).acquire_owned().await {
-            Ok(permit) => Ok(Seat(permit)),
+            Ok(permit) => Ok(Permit(permit)),
             Err(_closed) => Err(Failure::ShuttingDown),
         }
     }
 
-    /// A seat, if there is one free now.
-    pub(crate) fn free_seat(&self) -> Option<Seat> {
-        Arc::clone(&self.permits).try_acquire_owned().ok().map(Seat)
+    /// A permit, if there is one free now.
+    pub(crate) fn try_permit(&self) -> Option<Permit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok().map(Permit)
     }
 }
 
 /// The right to run one job.
-pub(crate) struct Seat(OwnedSemaphorePermit);
+pub(crate) struct Permit(OwnedSemaphorePermit);
 
-impl Seat {
+impl Permit {
     /// Starts `job` now.
     pub(crate) fn start<T: Send + 'static>(
         self,
@@ -97,12 +97,12 @@ mod tests {
     async fn a_job_keeps_its_seat_until_it_ends_even_if_nobody_waits() {
         let pool = Pool::new(1);
         let (release, released) = mpsc::channel::<()>();
-        let job = pool.seat().await.unwrap().start(move || {
+        let job = pool.permit().await.unwrap().start(move || {
             released.recv().unwrap();
             Ok(())
         });
         drop(job);
-        assert!(pool.free_seat().is_none());
+        assert!(pool.try_permit().is_none());
         release.send(()).unwrap();
         pool.run(|| Ok(())).await.unwrap();
     }

@@ -77,8 +77,8 @@ fn put_once(store: &Store, key: &str, content: &[u8], mode: PutMode) -> Result<(
     }
     let replaces = is_durable && mode != PutMode::Create && exists(&directory, name)?;
     match is_durable {
-        true => store.directories.settle(&store.root, parent)?,
-        false => store.directories.settle_for_transient(&store.root, parent)?,
+        true => store.directories.sync_new(&store.root, parent)?,
+        false => store.directories.sync_new_for_transient(&store.root, parent)?,
     }
     let published = match mode {
         PutMode::Overwrite | PutMode::Transient => temporary.replace(name)?,
@@ -120,7 +120,7 @@ fn move_entry(store: &Store, file: &OwnedFd, source: &OwnedFd, from: &str, to: &
         }
         return Err(Failure::NotOnDisk(errno));
     }
-    store.directories.settle(&store.root, target_parent)?;
+    store.directories.sync_new(&store.root, target_parent)?;
     let replaces = exists(&target, target_name)?;
     match disk::rename(source, name, &target, target_name, RenameFlags::empty()) {
         Err(Errno::XDEV) => return Err(Failure::OtherFileSystem),

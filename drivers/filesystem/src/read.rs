@@ -13,11 +13,11 @@ use sampan_driver::{ByteRange, DriverError, DriverPath, FileReader, LocalFile, O
 use crate::chunks::chunks;
 use crate::error::Failure;
 use crate::file;
-use crate::inline;
 use crate::opened::Opened;
+use crate::page_cache;
+use crate::readahead::windows;
 use crate::root::{READ, Root};
 use crate::store::Store;
-use crate::windows::windows;
 
 /// From this length on the kernel is told that a file will be read from front to back.
 const SEQUENTIAL_BYTES: u64 = 1024 * 1024;
@@ -59,12 +59,12 @@ pub(crate) async fn whole(store: &Arc<Store>, path: &DriverPath) -> Result<Bytes
             })
             .await;
     };
-    if let Some(content) = inline::tiny(&found) {
+    if let Some(content) = page_cache::tiny(&found) {
         return Ok(content);
     }
     let (file, stat) = file::regular(found)?;
     let len = file::size_bytes(&stat);
-    match inline::read(&file, 0, len) {
+    match page_cache::read(&file, 0, len) {
         Some(content) => Ok(content),
         None => store.pool.run(move || exactly(&file, 0, len)).await,
     }
@@ -76,7 +76,7 @@ pub(crate) async fn reader(
     path: &DriverPath,
     range: ByteRange,
 ) -> Result<FileReader, Failure> {
-    let (file, stat) = match inline::open(&store.root, path.as_key(), READ)? {
+    let (file, stat) = match page_cache::open(&store.root, path.as_key(), READ)? {
         Some(opened) => opened,
         None => {
             let (waiting, path) = (Arc::clone(store), path.clone());
@@ -87,7 +87,7 @@ pub(crate) async fn reader(
     let Some(bytes) = range.resolve(size_bytes) else {
         return Err(Failure::RangeInvalid { offset: range.offset, size_bytes });
     };
-    if let Some(content) = inline::read(&file, bytes.start, bytes.end - bytes.start) {
+    if let Some(content) = page_cache::read(&file, bytes.start, bytes.end - bytes.start) {
         return Ok(FileReader::of_content(size_bytes, bytes, content));
     }
     if bytes.end - bytes.start >= SEQUENTIAL_BYTES {
@@ -101,7 +101,7 @@ pub(crate) async fn reader(
         file: Opened::new(Arc::clone(&file)),
         rest: bytes.clone(),
     };
-    if bytes.end - bytes.start <= inline::MOST_BYTES {
+    if bytes.end - bytes.start <= page_cache::MOST_BYTES {
         return Ok(FileReader::new(size_bytes, bytes, chunks(part)));
     }
     let windows = windows(part.clone());

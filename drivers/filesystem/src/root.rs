@@ -11,13 +11,13 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::Failure;
-use crate::stepwise;
+use crate::resolve_fallback;
 
 /// Makes a read-only handle on a directory, good for syncing it too.
 pub(crate) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Makes a handle that can only be asked what it is.
-pub(crate) const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+pub(crate) const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// Opens a file for reading. A pipe that somebody put there is opened without waiting for its writer, and refused afterwards.
 pub(crate) const READ: OFlags =
@@ -52,7 +52,7 @@ enum Resolver {
 impl Root {
     /// Opens the directory at `path`, an absolute path that may be a symbolic link.
     pub(crate) fn open(path: PathBuf) -> Result<Self, Errno> {
-        let directory = rustix::fs::open(&path, LOOK | OFlags::DIRECTORY, Mode::empty())?;
+        let directory = rustix::fs::open(&path, PATH_ONLY | OFlags::DIRECTORY, Mode::empty())?;
         let identity = identity(&directory)?;
         let resolver = probe(directory.as_fd());
         Ok(Self { path, directory, identity, resolver })
@@ -73,7 +73,7 @@ impl Root {
     /// An absence is reported as the system does; [`find`](Self::find) is for those who want to know whether it is true.
     pub(crate) fn open_at(&self, key: &str, flags: OFlags) -> Result<OwnedFd, Failure> {
         if self.resolver == Resolver::Stepwise {
-            return stepwise::open(self.directory.as_fd(), key, flags).map_err(refusal);
+            return resolve_fallback::open(self.directory.as_fd(), key, flags).map_err(refusal);
         }
         let mut result = Err(Errno::AGAIN);
         for _ in 0..RACES_TO_SURVIVE {
@@ -123,13 +123,13 @@ impl Root {
     /// Whether `key` is not there because a link on the way leads nowhere.
     pub(crate) fn is_dangling(&self, key: &str) -> Result<bool, Failure> {
         for (end, _) in key.match_indices('/').chain([(key.len(), "")]) {
-            let link = match self.open_at(&key[..end], LOOK | OFlags::NOFOLLOW) {
+            let link = match self.open_at(&key[..end], PATH_ONLY | OFlags::NOFOLLOW) {
                 Ok(found) => FileType::from_raw_mode(rustix::fs::fstat(found)?.st_mode) == FileType::Symlink,
                 Err(Failure::Os(errno)) if is_absence(errno) => return Ok(false),
                 Err(failure) => return Err(failure),
             };
             if link {
-                match self.open_at(&key[..end], LOOK) {
+                match self.open_at(&key[..end], PATH_ONLY) {
                     Ok(_) => {}
                     Err(Failure::Os(errno)) if is_absence(errno) => return Ok(true),
                     Err(failure) => return Err(failure),
@@ -162,7 +162,7 @@ impl Root {
     }
 
     fn is_there_cached(&self) -> bool {
-        let found = rustix::fs::openat2(CWD, &self.path, LOOK, Mode::empty(), ResolveFlags::CACHED);
+        let found = rustix::fs::openat2(CWD, &self.path, PATH_ONLY, Mode::empty(), ResolveFlags::CACHED);
         found.and_then(identity).is_ok_and(|identity| identity == self.identity)
     }
 
@@ -205,7 +205,7 @@ fn identity(directory: impl AsFd) -> Result<Identity, Errno> {
 }
 
 fn probe(directory: BorrowedFd<'_>) -> Resolver {
-    let works = |resolve| rustix::fs::openat2(directory, ".", LOOK, Mode::empty(), resolve);
+    let works = |resolve| rustix::fs::openat2(directory, ".", PATH_ONLY, Mode::empty(), resolve);
     if works(ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS).is_err() {
         tracing::info!(
             "openat2 is not available here; paths are resolved step by step, and symbolic links are refused"
@@ -237,12 +237,12 @@ mod tests {
         let root = Root { resolver, ..Root::open(dir.path().join("root")).unwrap() };
 
         root.find("a/file", READ).unwrap();
-        root.find("a/file", LOOK).unwrap();
+        root.find("a/file", PATH_ONLY).unwrap();
         root.find_directory("").unwrap();
         assert!(matches!(root.find("a/none", READ), Err(Failure::Missing)));
         assert!(matches!(root.find("a/file/none", READ), Err(Failure::Missing)));
         for escape in ["up/secret", "a/direct", "absolute/secret"] {
-            for flags in [READ, LOOK] {
+            for flags in [READ, PATH_ONLY] {
                 let result = root.find(escape, flags);
                 assert!(
                     matches!(result, Err(Failure::Escapes)),

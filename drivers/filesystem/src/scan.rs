@@ -10,7 +10,7 @@ use sampan_driver::as_component;
 
 use crate::disk;
 use crate::error::Failure;
-use crate::root::{LOOK, Root};
+use crate::root::{PATH_ONLY, Root};
 
 /// Room for some 400 entries a call.
 pub(crate) const BUFFER_BYTES: usize = 32 * 1024;
@@ -90,7 +90,7 @@ pub(crate) fn classify<'a>(
     let kind = match file_type {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Directory,
-        FileType::Symlink => match root.open_at(&format!("{prefix}{name}"), LOOK) {
+        FileType::Symlink => match root.open_at(&format!("{prefix}{name}"), PATH_ONLY) {
             Ok(target) => match FileType::from_raw_mode(rustix::fs::fstat(target)?.st_mode) {
                 FileType::RegularFile => Kind::LinkedFile,
                 FileType::Directory => Kind::LinkedDirectory,

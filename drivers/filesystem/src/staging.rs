@@ -193,7 +193,7 @@ fn create(store: &Store, key: &str) -> Result<OwnedFd, Failure> {
     for _ in 0..RACES_TO_SURVIVE {
         let directory = store.directories.open_or_create(&store.root, parent)?;
         // Its own directory may be lost with what is staged.
-        store.directories.settle_for_transient(&store.root, parent)?;
+        store.directories.sync_new_for_transient(&store.root, parent)?;
         match rustix::fs::openat(&directory, name, OPEN, Mode::empty()) {
             Ok(old) => {
                 let Some(size_bytes) = lock(&old, &directory, name)? else { continue };

@@ -14,11 +14,11 @@ use futures::stream::{self, BoxStream};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use sampan_driver::{DriverPath, FileInfo, Operation, Result, is_patient};
+use sampan_driver::{DriverPath, FileInfo, Operation, Result, may_block};
 
 use crate::error::Failure;
 use crate::file;
-use crate::root::{DIRECTORY, LOOK};
+use crate::root::{DIRECTORY, PATH_ONLY};
 use crate::scan::{self, Kind};
 use crate::store::Store;
 
@@ -45,7 +45,7 @@ pub(crate) fn walk(
                 Err(failure) => (vec![Err(store.error(Operation::Walk, &path, failure))], None),
             };
             // On a thread that may wait there is no such way, and whoever has it wants to look up now and then.
-            let largest = if is_patient() { FIRST_BATCH } else { LARGEST_BATCH };
+            let largest = if may_block() { FIRST_BATCH } else { LARGEST_BATCH };
             Some((stream::iter(batch), (walker, (most * 4).min(largest))))
         }
     })
@@ -172,9 +172,11 @@ impl Walker {
     /// The file at the prefix, which ends with its name now; `None` when it is gone.
     fn file(&self, kind: Kind) -> Result<Option<FileInfo>, Failure> {
         let stat = match kind {
-            Kind::LinkedFile => {
-                self.store.root.open_at(&self.prefix[1..], LOOK).and_then(|file| Ok(rustix::fs::fstat(file)?))
-            }
+            Kind::LinkedFile => self
+                .store
+                .root
+                .open_at(&self.prefix[1..], PATH_ONLY)
+                .and_then(|file| Ok(rustix::fs::fstat(file)?)),
             _ => {
                 let (directory, name) = self.here();
                 rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(Failure::Os)

@@ -16,7 +16,7 @@ use crate::pool::Job;
 use crate::publish;
 use crate::staging::{self, Claim, Staged};
 use crate::store::Store;
-use crate::write_out::WriteOut;
+use crate::writeback::Writeback;
 
 /// As much as comes with one read of a busy connection. Twice as much spares nothing and holds more memory; with half of it,
 /// read and written, a push takes a tenth more processor time (`docs/performance.md`).
@@ -38,7 +38,7 @@ pub(crate) struct FilesystemWriter {
     queue: Vec<Bytes>,
     queued_bytes: usize,
     under_way: Option<Job<()>>,
-    write_out: WriteOut,
+    writeback: Writeback,
     /// A write has failed: the file ends before `size_bytes`.
     broken: bool,
     opened: Opened,
@@ -79,7 +79,7 @@ impl FilesystemWriter {
             queue: Vec::new(),
             queued_bytes: 0,
             under_way: None,
-            write_out: WriteOut::after(size_bytes),
+            writeback: Writeback::after(size_bytes),
             broken: false,
             opened,
         })
@@ -99,11 +99,11 @@ impl FilesystemWriter {
             return Ok(());
         }
         self.settle().await?;
-        let seat = self.store.pool.seat().await?;
+        let permit = self.store.pool.permit().await?;
         let (staged, batch, offset) = self.take_queue();
-        let result = self.write_out.advance(&self.store, &staged, offset).await;
+        let result = self.writeback.advance(&self.store, &staged, offset).await;
         self.note(result)?;
-        self.under_way = Some(seat.start(move || staged.write(&batch, offset)));
+        self.under_way = Some(permit.start(move || staged.write(&batch, offset)));
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl FilesystemWriter {
 
     async fn flush_and_measure(&mut self, text: Bytes) -> Result<u64, Failure> {
         self.settle().await?;
-        self.write_out.check()?;
+        self.writeback.check()?;
         let is_as_opened = self.size_bytes == self.opened.size_bytes && !self.opened.is_new;
         if is_as_opened && self.opened.note.as_ref().is_none_or(|note| note.text() == &text) {
             match self.opened.note.take() {
@@ -182,7 +182,7 @@ impl FilesystemWriter {
         if self.broken {
             return Err(Failure::WriterBroken);
         }
-        self.write_out.settle().await?;
+        self.writeback.settle().await?;
         let (store, to, size_bytes) = (Arc::clone(&self.store), to.clone(), self.size_bytes);
         let (staged, batch, offset) = self.take_queue();
         self.store
@@ -199,7 +199,7 @@ impl FilesystemWriter {
         if let Some(mut job) = self.under_way.take() {
             _ = job.outcome().await; // What came of it is cut off.
         }
-        _ = self.write_out.settle().await; // A file that the disk did not take is gone, and stays so.
+        _ = self.writeback.settle().await; // A file that the disk did not take is gone, and stays so.
         self.queue.clear();
         self.queued_bytes = 0;
         let (store, staged) = (Arc::clone(&self.store), Arc::clone(&self.staged));
@@ -287,7 +287,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::write_out::STEP_BYTES;
+    use crate::writeback::STEP_BYTES;
 
     async fn writer() -> (TempDir, FilesystemWriter) {
         let dir = tempfile::tempdir().unwrap();
@@ -304,10 +304,10 @@ mod tests {
         let chunks = STEP_BYTES / chunk.len() as u64;
         for _ in 0..chunks {
             writer.take(chunk.clone()).await.unwrap();
-            assert!(!writer.write_out.has_begun(), "less than a step is in the file");
+            assert!(!writer.writeback.has_begun(), "less than a step is in the file");
         }
         writer.take(chunk).await.unwrap();
-        assert!(writer.write_out.has_begun());
+        assert!(writer.writeback.has_begun());
         writer.publish(&"/blob".parse().unwrap()).await.unwrap();
         let published = std::fs::metadata(dir.path().join("blob")).unwrap();
         assert_eq!(published.len(), STEP_BYTES + BATCH_BYTES as u64);
@@ -316,7 +316,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_disk_did_not_take_is_neither_published_nor_measured() {
         let (dir, mut writer) = writer().await;
-        writer.write_out = WriteOut::failed(Errno::IO);
+        writer.writeback = Writeback::failed(Errno::IO);
         assert!(matches!(writer.flush_and_measure(Bytes::new()).await, Err(Failure::NotOnDisk(Errno::IO))));
         let published = writer.publish(&"/blob".parse().unwrap()).await;
         assert!(matches!(published, Err(Failure::NotOnDisk(Errno::IO))));

@@ -9,7 +9,7 @@ use object_store::{GetOptions, GetRange, ObjectStoreExt, PutMode, PutOptions, Up
 use sampan_driver::{DriverPath, MAX_NOTE_BYTES};
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{Bucket, patiently};
+use crate::bucket::{Bucket, allow_blocking};
 use crate::conditional::put_if;
 use crate::error::{Failure, is_precondition};
 use crate::tail::Tail;
@@ -117,14 +117,14 @@ impl Bucket {
     /// The state of the upload staged at `path`, if there is one.
     pub(crate) async fn load_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
         let key = self.keys.state(path);
-        let answer = match patiently(0, self.data.objects().get(&key)).await {
+        let answer = match allow_blocking(0, self.data.objects().get(&key)).await {
             Ok(answer) => answer,
             Err(failure) if failure.is_not_found() => return Ok(None),
             Err(failure) => return Err(failure),
         };
         let version =
             UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
-        let mut object = patiently(answer.meta.size, answer.bytes()).await?;
+        let mut object = allow_blocking(answer.meta.size, answer.bytes()).await?;
         let (header, header_len) = parse(&object)?;
         let tail = object.split_off(header_len);
         let version = Saved { version, nonce: header.nonce.clone() };
@@ -176,7 +176,7 @@ impl Bucket {
         };
         let options = PutOptions { mode, ..Default::default() };
         let size = payload.content_length() as u64;
-        match patiently(size, put_if(self.data.objects(), &key, payload, options)).await {
+        match allow_blocking(size, put_if(self.data.objects(), &key, payload, options)).await {
             Ok(put) => {
                 let version = UpdateVersion { e_tag: put.e_tag, version: put.version };
                 Ok(Saved { version, nonce: header.nonce.clone() })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::auth::InvalidParameter;
 use crate::files::how_to_make_readable;
-use crate::outbound::OutboundError;
+use crate::http_client::HttpClientError;
 
 /// Keys, or an address, that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,5 +43,5 @@ pub enum TokenError {
     },
     /// The certificates for fetching keys cannot be used.
     #[error("auth.token.jwksca")]
-    Authorities(#[from] OutboundError),
+    Authorities(#[from] HttpClientError),
 }

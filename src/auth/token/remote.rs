@@ -7,7 +7,7 @@ use reqwest::Client;
 use url::Url;
 
 use super::error::TokenError;
-use crate::outbound;
+use crate::http_client;
 use crate::shown_url::ShownUrl;
 
 /// How long a fetch may take. A request with a token by an unknown key waits for one.
@@ -37,7 +37,7 @@ pub(super) struct Fetcher {
 impl Fetcher {
     /// Blocks for reading the certificates.
     pub(super) fn new(remote: RemoteKeys) -> Result<Self, TokenError> {
-        let client = outbound::client(TIMEOUT, remote.authorities.as_deref())?;
+        let client = http_client::client(TIMEOUT, remote.authorities.as_deref())?;
         Ok(Self { client, remote })
     }
 
@@ -48,12 +48,12 @@ impl Fetcher {
             problem,
         };
         let request = self.client.get(self.remote.url.clone()).header("accept", "application/json");
-        let mut response = request.send().await.map_err(|error| failed(outbound::explain(error)))?;
+        let mut response = request.send().await.map_err(|error| failed(http_client::explain(error)))?;
         if response.status() != 200 {
             return Err(failed(format!("the answer was {}", response.status())));
         }
         let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(outbound::explain(error)))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(http_client::explain(error)))? {
             if text.len() + chunk.len() > LONGEST {
                 return Err(failed(format!("the answer is longer than {LONGEST} bytes")));
             }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use crate::health::Board;
+use crate::health::HealthStatus;
 
 /// It lives: only a process that does not answer should be restarted.
 pub(in crate::debug) async fn livez() -> &'static str {
@@ -12,9 +12,9 @@ pub(in crate::debug) async fn livez() -> &'static str {
 }
 
 /// 200, or 503 and the first reason; 503 as well from the moment at which the registry begins to stop.
-pub(in crate::debug) async fn readyz(State(board): State<Board>) -> Response {
+pub(in crate::debug) async fn readyz(State(board): State<HealthStatus>) -> Response {
     match board.unready() {
-        None => match board.write_objection() {
+        None => match board.writes_blocked_by() {
             None => "ok\n".into_response(),
             Some(reason) => format!("ok, but uploads are refused: {reason}\n").into_response(),
         },

@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, future::Either};
-use sampan_driver::patiently;
+use sampan_driver::allow_blocking;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
@@ -56,7 +56,7 @@ impl Hands {
 
 async fn beside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     let runtime = Handle::current();
-    let thread = spawn_blocking(move || patiently(|| runtime.block_on(work)));
+    let thread = spawn_blocking(move || allow_blocking(|| runtime.block_on(work)));
     match AbortOnDropHandle::new(thread).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {

@@ -20,13 +20,13 @@ use super::query::Query;
 use crate::auth::{Access, Credentials, Denied};
 use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::location::{self, Locations};
 use crate::http::route::Route;
 use crate::http::state::AppState;
+use crate::http::url_builder::{self, UrlBuilder};
 use crate::notify::{Notifier, RequestRecord, RequestSink};
 
 /// What a handler does to its repository.
-pub(in crate::http) trait Purpose: Send {
+pub(in crate::http) trait Scope: Send {
     /// What it has to be granted for that.
     fn wanted(name: &RepositoryName) -> Vec<Access>;
 }
@@ -43,19 +43,19 @@ pub(in crate::http) enum Push {}
 #[derive(Debug)]
 pub(in crate::http) enum Delete {}
 
-impl Purpose for Pull {
+impl Scope for Pull {
     fn wanted(name: &RepositoryName) -> Vec<Access> {
         vec![Access::pull(name.clone())]
     }
 }
 
-impl Purpose for Push {
+impl Scope for Push {
     fn wanted(name: &RepositoryName) -> Vec<Access> {
         vec![Access::pull(name.clone()), Access::push(name.clone())]
     }
 }
 
-impl Purpose for Delete {
+impl Scope for Delete {
     fn wanted(name: &RepositoryName) -> Vec<Access> {
         vec![Access::delete(name.clone())]
     }
@@ -88,7 +88,7 @@ impl<P> Authorized<P> {
     }
 }
 
-impl<P: Purpose> FromRequestParts<AppState> for Authorized<P> {
+impl<P: Scope> FromRequestParts<AppState> for Authorized<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
@@ -102,12 +102,12 @@ impl<P: Purpose> FromRequestParts<AppState> for Authorized<P> {
 #[derive(Debug)]
 pub(in crate::http) struct AuthorizedStart {
     pub(in crate::http) target: Authorized<Push>,
-    pub(in crate::http) source: Source,
+    pub(in crate::http) source: MountSource,
 }
 
 /// Where a blob may be mounted from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::http) enum Source {
+pub(in crate::http) enum MountSource {
     /// The client may see everything, so it may take it from wherever it is.
     Anywhere,
     /// A repository that the client may pull from.
@@ -126,14 +126,14 @@ impl FromRequestParts<AppState> for AuthorizedStart {
         let source = match (query.non_empty("mount"), query.non_empty("from").map(str::parse)) {
             (None, _) | (_, Some(Err(_))) => {
                 authorize(parts, state, &wanted).await?;
-                Source::Nowhere
+                MountSource::Nowhere
             }
             (Some(_), None) => {
                 authorize(parts, state, &wanted).await?;
                 // Knowing a digest must not be a way to read what one may not pull.
                 match ask(parts, state, &[Access::catalog()]).await {
-                    Ok(()) => Source::Anywhere,
-                    Err(_) => Source::Nowhere,
+                    Ok(()) => MountSource::Anywhere,
+                    Err(_) => MountSource::Nowhere,
                 }
             }
             (Some(_), Some(Ok(from))) => authorize_mount(parts, state, wanted, from).await?,
@@ -148,15 +148,15 @@ async fn authorize_mount(
     state: &AppState,
     mut wanted: Vec<Access>,
     from: RepositoryName,
-) -> Result<Source, ApiError> {
+) -> Result<MountSource, ApiError> {
     wanted.push(Access::pull(from.clone()));
     match ask(parts, state, &wanted).await {
-        Ok(()) => Ok(Source::Repository(from)),
+        Ok(()) => Ok(MountSource::Repository(from)),
         // Known, but not allowed to read there: the upload is still open to this client, and tells nothing of `from`.
         Err(Denied::Forbidden { .. }) => {
             wanted.pop();
             authorize(parts, state, &wanted).await?;
-            Ok(Source::Nowhere)
+            Ok(MountSource::Nowhere)
         }
         Err(denied) => Err(refusal(&denied, &wanted)),
     }
@@ -205,7 +205,7 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
         authorization: parts.headers.get(AUTHORIZATION),
         client: context.and_then(|context| context.client()?.ip()),
         origin: Some(&|| {
-            location::origin(state.options(), parts.extensions.get(), &parts.headers, &parts.uri)
+            url_builder::origin(state.options(), parts.extensions.get(), &parts.headers, &parts.uri)
         }),
     };
     let answer = state.access().authorize(&credentials, wanted).await;
@@ -255,7 +255,7 @@ fn listening(parts: &Parts, state: &AppState, notifier: Arc<Notifier>) -> Reques
         useragent: header(USER_AGENT).unwrap_or_default().to_owned(),
     };
     let user = context.and_then(|context| context.user()).map(str::to_owned);
-    let base = Locations::of(parts, state).base().to_owned();
+    let base = UrlBuilder::of(parts, state).base().to_owned();
     RequestSink { notifier, request, user, base }
 }
 

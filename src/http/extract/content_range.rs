@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::CONTENT_RANGE;
 use sampan_engine::ChunkRange;
 
-use crate::http::body::announced;
+use crate::http::body::content_length;
 use crate::http::error::{ApiError, ErrorCode};
 
 /// The chunk that the request says it carries; `None` when it says nothing of it.
@@ -21,7 +21,7 @@ pub(in crate::http) fn chunk(headers: &HeaderMap) -> Result<Option<ChunkRange>, 
         ApiError::new(ErrorCode::BlobUploadInvalid).with_reason(detail)
     })?;
     let expected = chunk.end - chunk.start + 1;
-    match announced(headers) {
+    match content_length(headers) {
         Some(announced) if announced != expected => {
             let detail = format!("Content-Range is of {expected} bytes, but Content-Length is {announced}");
             Err(ApiError::new(ErrorCode::SizeInvalid).with_reason(detail))

@@ -30,14 +30,14 @@ use crate::shown_url::ShownUrl;
 /// The bytes of a blob, or a part of them, or where else they can be had.
 pub(in crate::http) async fn get(
     State(state): State<AppState>,
-    at: Authorized<Pull>,
+    repo: Authorized<Pull>,
     FromPath(digest): BlobDigest,
     files: Option<Extension<FileSender>>,
     readers: Readers,
     request: Request,
 ) -> Reply {
     let permit = readers.blob().await;
-    let blobs = at.repository().blobs();
+    let blobs = repo.repository().blobs();
     let files = files.map(|Extension(files)| files);
     let (blob, response) = respond(&state, &blobs, &digest, files, request.headers()).await?;
     blobs.emit_pulled(&blob);
@@ -67,11 +67,11 @@ async fn respond(
 /// Whether a blob is here, and its size.
 pub(in crate::http) async fn head(
     State(state): State<AppState>,
-    at: Authorized<Pull>,
+    repo: Authorized<Pull>,
     FromPath(digest): BlobDigest,
     request: Request,
 ) -> Reply {
-    let blobs = at.repository().blobs();
+    let blobs = repo.repository().blobs();
     if let Some((blob, response)) = redirected(&state, &blobs, &digest, RedirectRequest::Head).await? {
         blobs.emit_pulled(&blob);
         return Ok(response);
@@ -87,8 +87,8 @@ pub(in crate::http) async fn head(
 }
 
 /// Takes a blob out of the repository.
-pub(in crate::http) async fn delete(at: Authorized<Delete>, FromPath(digest): BlobDigest) -> Reply {
-    at.repository().blobs().delete(&digest).await?;
+pub(in crate::http) async fn delete(repo: Authorized<Delete>, FromPath(digest): BlobDigest) -> Reply {
+    repo.repository().blobs().delete(&digest).await?;
     Ok((StatusCode::ACCEPTED, [(CONTENT_LENGTH, HeaderValue::from(0))]).into_response())
 }
 

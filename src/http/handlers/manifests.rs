@@ -20,47 +20,49 @@ use crate::http::extract::{
     wants_single_manifest,
 };
 use crate::http::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, insert_digest, visible};
-use crate::http::location::Locations;
 use crate::http::state::AppState;
+use crate::http::url_builder::UrlBuilder;
 
 /// The most tags that one push may set: each is a few files that wait for the disk.
 const MOST_TAGS: usize = 100;
 
 /// A manifest, byte for byte as it was pushed.
 pub(in crate::http) async fn get(
-    at: Authorized<Pull>,
+    repo: Authorized<Pull>,
     FromPath(reference): ManifestReference,
     readers: Readers,
     request: Request,
 ) -> Reply {
     let permit = readers.document().await;
     let headers = request.headers();
-    let manifests = at.repository().manifests();
-    let stored = suited(&manifests, &reference, manifests.get(&reference).await?, headers).await?;
+    let manifests = repo.repository().manifests();
+    let stored =
+        resolve_for_legacy_client(&manifests, &reference, manifests.get(&reference).await?, headers).await?;
     if if_none_match(headers, &stored.digest) {
         return Ok(not_modified(&stored.digest));
     }
-    Ok(permit.hold(dressed(&stored.digest, &stored.media_type, stored.bytes.into())))
+    Ok(permit.hold(manifest_response(&stored.digest, &stored.media_type, stored.bytes.into())))
 }
 
 /// The same without the bytes.
 pub(in crate::http) async fn head(
-    at: Authorized<Pull>,
+    repo: Authorized<Pull>,
     FromPath(reference): ManifestReference,
     request: Request,
 ) -> Reply {
     let headers = request.headers();
-    let manifests = at.repository().manifests();
+    let manifests = repo.repository().manifests();
     let mut info = manifests.stat(&reference).await?;
-    if is_ill_suited(&reference, &info.media_type, headers) {
+    if needs_single_manifest(&reference, &info.media_type, headers) {
         let Stored { digest, media_type, bytes } =
-            suited(&manifests, &reference, manifests.get(&reference).await?, headers).await?;
+            resolve_for_legacy_client(&manifests, &reference, manifests.get(&reference).await?, headers)
+                .await?;
         info = StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 };
     }
     if if_none_match(headers, &info.digest) {
         return Ok(not_modified(&info.digest));
     }
-    let mut response = dressed(&info.digest, &info.media_type, Body::empty());
+    let mut response = manifest_response(&info.digest, &info.media_type, Body::empty());
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(info.size_bytes));
     Ok(response)
 }
@@ -68,9 +70,9 @@ pub(in crate::http) async fn head(
 /// Stores a manifest, and sets tags to it.
 pub(in crate::http) async fn put(
     State(state): State<AppState>,
-    at: Authorized<Push>,
+    repo: Authorized<Push>,
     NewReference(reference): NewReference,
-    locations: Locations,
+    urls: UrlBuilder,
     query: Query,
     request: Request,
 ) -> Reply {
@@ -82,9 +84,9 @@ pub(in crate::http) async fn put(
     let media_type = content_type(request.headers());
     let bytes = read_limited(request, limits.manifest_size_bytes).await?;
     let put = PutManifest { bytes, media_type, reference, tags };
-    let outcome = at.repository().manifests().put(put).await?;
+    let outcome = repo.repository().manifests().put(put).await?;
 
-    let location = locations.manifest(at.name(), &outcome.digest);
+    let location = urls.manifest(repo.name(), &outcome.digest);
     let digest = visible(outcome.digest.to_string());
     let mut response =
         (StatusCode::CREATED, [(LOCATION, location), (DOCKER_CONTENT_DIGEST, digest)]).into_response();
@@ -98,8 +100,11 @@ pub(in crate::http) async fn put(
 }
 
 /// Removes a tag; or, by digest, a manifest with all its tags.
-pub(in crate::http) async fn delete(at: Authorized<Delete>, FromPath(reference): ManifestReference) -> Reply {
-    at.repository().manifests().delete(&reference).await?;
+pub(in crate::http) async fn delete(
+    repo: Authorized<Delete>,
+    FromPath(reference): ManifestReference,
+) -> Reply {
+    repo.repository().manifests().delete(&reference).await?;
     Ok((StatusCode::ACCEPTED, [(CONTENT_LENGTH, HeaderValue::from(0))]).into_response())
 }
 
@@ -122,7 +127,7 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     (!media_type.is_empty()).then(|| media_type.to_owned())
 }
 
-fn dressed(digest: &Digest, media_type: &MediaType, body: Body) -> Response {
+fn manifest_response(digest: &Digest, media_type: &MediaType, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(
@@ -143,20 +148,20 @@ fn not_modified(digest: &Digest) -> Response {
 }
 
 /// Whether a Docker list was found under a tag by a client that is older than lists.
-fn is_ill_suited(reference: &Reference, media_type: &MediaType, headers: &HeaderMap) -> bool {
+fn needs_single_manifest(reference: &Reference, media_type: &MediaType, headers: &HeaderMap) -> bool {
     matches!(reference, Reference::Tag(_))
         && media_type.as_str() == DOCKER_LIST
         && wants_single_manifest(headers)
 }
 
 /// What was found, or for such a client the list's child for linux/amd64, as Distribution has it.
-async fn suited(
+async fn resolve_for_legacy_client(
     manifests: &ManifestStore,
     reference: &Reference,
     stored: Stored,
     headers: &HeaderMap,
 ) -> Result<Stored, ApiError> {
-    if !is_ill_suited(reference, &stored.media_type, headers) {
+    if !needs_single_manifest(reference, &stored.media_type, headers) {
         return Ok(stored);
     }
     let child = child_for_linux_amd64(&stored.bytes).ok_or_else(|| {

@@ -20,7 +20,7 @@ const PAGE_BYTES: usize = (4 << 20) - 1024;
 /// The manifests attached to a digest, which need not exist here, as an image index.
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
-    at: Authorized<Pull>,
+    repo: Authorized<Pull>,
     digest: BlobDigest,
     query: Query,
     page: PageQuery,
@@ -34,14 +34,14 @@ pub(in crate::http) async fn list(
         limit: page.n.unwrap_or(usize::MAX),
         max_bytes: PAGE_BYTES,
     };
-    let found = at.repository().referrers().list(&digest.0, &query).await?;
+    let found = repo.repository().referrers().list(&digest.0, &query).await?;
 
     let mut response = ([(CONTENT_TYPE, OCI_INDEX)], index(&found)).into_response();
     if query.artifact_type.is_some() {
         response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
     if let Some(last) = found.descriptors.last().filter(|_| found.more) {
-        let path = Endpoint::Referrers.path(at.name().as_str(), &digest.0.to_string());
+        let path = Endpoint::Referrers.path(repo.name().as_str(), &digest.0.to_string());
         let filter = query.artifact_type.as_deref().map(|text| ("artifactType", text));
         let last = last.digest.to_string();
         let link = link::next(&state.options().prefix, &path, &last, page.n, filter.as_slice());

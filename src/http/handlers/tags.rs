@@ -21,19 +21,19 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// The tags of a repository: all of them, unless a page is asked for.
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
-    at: Authorized<Pull>,
+    repo: Authorized<Pull>,
     query: PageQuery,
 ) -> Reply {
-    let tags = at.repository().tags();
+    let tags = repo.repository().tags();
     let Some(n) = query.n else {
-        return all(at.name(), tags.stream(query.last.as_deref()).await?).await;
+        return all(repo.name(), tags.stream(query.last.as_deref()).await?).await;
     };
     let limit = n.min(state.options().tags_max);
     let page = tags.list(query.last.as_deref(), Some(limit)).await?;
-    let body = json!({ "name": at.name().as_str(), "tags": &page.items }).to_string();
+    let body = json!({ "name": repo.name().as_str(), "tags": &page.items }).to_string();
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
     if let (true, Some(last)) = (page.more, page.items.last()) {
-        let path = Endpoint::Tags.path(at.name().as_str(), "");
+        let path = Endpoint::Tags.path(repo.name().as_str(), "");
         let link = link::next(&state.options().prefix, &path, last, Some(limit), &[]);
         response.headers_mut().insert(LINK, link);
     }

@@ -12,85 +12,85 @@ use sampan_engine::oci::{Algorithm, Digest, RepositoryName};
 use sampan_engine::{BlobInfo, Error, MountOutcome, StartUpload, UploadId, UploadStatus};
 
 use super::Reply;
-use crate::http::body::{announced, incoming};
+use crate::http::body::{content_length, request_stream};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::extract::{Authorized, AuthorizedStart, FromPath, Push, Query, Source, chunk};
+use crate::http::extract::{Authorized, AuthorizedStart, FromPath, MountSource, Push, Query, chunk};
 use crate::http::headers::{DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, visible};
-use crate::http::location::Locations;
 use crate::http::mapping::received;
 use crate::http::state::AppState;
+use crate::http::url_builder::UrlBuilder;
 
 /// Begins an upload; or does the whole of it, by a mount or with the body at hand.
 pub(in crate::http) async fn start(
     State(state): State<AppState>,
     AuthorizedStart { target, source }: AuthorizedStart,
-    locations: Locations,
+    urls: UrlBuilder,
     query: Query,
     request: Request,
 ) -> Reply {
-    let answers = Answers { state, at: target, locations };
-    if let Some(blob) = answers.mount(&query, source).await? {
-        return Ok(answers.created(&blob));
+    let reply = UploadReply { state, repo: target, urls };
+    if let Some(blob) = reply.mount(&query, source).await? {
+        return Ok(reply.created(&blob));
     }
-    answers.refuse_without_room()?;
+    reply.refuse_without_room()?;
     let algorithm = query.non_empty("digest-algorithm").map(algorithm).transpose()?;
-    let uploads = answers.at.repository().uploads();
+    let uploads = reply.repo.repository().uploads();
     if let Some(digest) = query.non_empty("digest").map(digest).transpose()?
         && (!request.body().is_end_stream() || digest == Digest::of(digest.algorithm(), b""))
     {
-        let blob = uploads.put(&digest, announced(request.headers()), incoming(request)).await?;
-        return Ok(answers.created(&blob));
+        let blob = uploads.put(&digest, content_length(request.headers()), request_stream(request)).await?;
+        return Ok(reply.created(&blob));
     }
     let status = uploads.start(StartUpload { algorithm }).await?;
-    Ok(answers.progress(StatusCode::ACCEPTED, &status))
+    Ok(reply.progress(StatusCode::ACCEPTED, &status))
 }
 
 /// How far an upload has got.
 pub(in crate::http) async fn status(
     State(state): State<AppState>,
-    at: Authorized<Push>,
+    repo: Authorized<Push>,
     FromPath(id): FromPath<UploadId>,
-    locations: Locations,
+    urls: UrlBuilder,
 ) -> Reply {
-    let status = at.repository().uploads().status(&id).await?;
-    Ok(Answers { state, at, locations }.progress(StatusCode::NO_CONTENT, &status))
+    let status = repo.repository().uploads().status(&id).await?;
+    Ok(UploadReply { state, repo, urls }.progress(StatusCode::NO_CONTENT, &status))
 }
 
 /// Takes the next bytes.
 pub(in crate::http) async fn append(
     State(state): State<AppState>,
-    at: Authorized<Push>,
+    repo: Authorized<Push>,
     FromPath(id): FromPath<UploadId>,
-    locations: Locations,
+    urls: UrlBuilder,
     request: Request,
 ) -> Reply {
-    let answers = Answers { state, at, locations };
-    let uploads = answers.at.repository().uploads();
-    let appended = uploads.append(&id, chunk(request.headers())?, incoming(request)).await;
-    let status = appended.map_err(|error| answers.refusal(error, &id))?;
-    Ok(answers.progress(StatusCode::ACCEPTED, &status))
+    let reply = UploadReply { state, repo, urls };
+    let uploads = reply.repo.repository().uploads();
+    let appended = uploads.append(&id, chunk(request.headers())?, request_stream(request)).await;
+    let status = appended.map_err(|error| reply.chunk_error(error, &id))?;
+    Ok(reply.progress(StatusCode::ACCEPTED, &status))
 }
 
 /// Takes the last bytes, if there are any left, and makes a blob of the upload.
 pub(in crate::http) async fn finish(
     State(state): State<AppState>,
-    at: Authorized<Push>,
+    repo: Authorized<Push>,
     FromPath(id): FromPath<UploadId>,
-    locations: Locations,
+    urls: UrlBuilder,
     query: Query,
     request: Request,
 ) -> Reply {
-    let answers = Answers { state, at, locations };
+    let reply = UploadReply { state, repo, urls };
     let digest = digest(query.first("digest").unwrap_or_default())?;
-    let uploads = answers.at.repository().uploads();
-    let finished = uploads.finish(&id, chunk(request.headers())?, incoming(request), &digest).await;
-    let blob = finished.map_err(|error| answers.refusal(error, &id))?;
-    Ok(answers.created(&blob))
+    let uploads = reply.repo.repository().uploads();
+    let finished = uploads.finish(&id, chunk(request.headers())?, request_stream(request), &digest).await;
+    let blob = finished.map_err(|error| reply.chunk_error(error, &id))?;
+    Ok(reply.created(&blob))
 }
 
 /// Gives an upload up. Whoever may write may do this: it takes nothing away that was ever promised.
-pub(in crate::http) async fn cancel(at: Authorized<Push>, FromPath(id): FromPath<UploadId>) -> Reply {
-    at.repository().uploads().cancel(&id).await?;
+pub(in crate::http) async fn cancel(repo: Authorized<Push>, FromPath(id): FromPath<UploadId>) -> Reply {
+    repo.repository().uploads().cancel(&id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -109,28 +109,28 @@ fn algorithm(text: &str) -> Result<Algorithm, ApiError> {
         .map_err(|error| ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string()))
 }
 
-/// What the answers about an upload are made of.
-struct Answers {
+/// What an answer about an upload is made of.
+struct UploadReply {
     state: AppState,
-    at: Authorized<Push>,
-    locations: Locations,
+    repo: Authorized<Push>,
+    urls: UrlBuilder,
 }
 
-impl Answers {
+impl UploadReply {
     /// The blob that the client wants mounted, if it could be.
-    async fn mount(&self, query: &Query, source: Source) -> Result<Option<BlobInfo>, ApiError> {
+    async fn mount(&self, query: &Query, source: MountSource) -> Result<Option<BlobInfo>, ApiError> {
         // A digest that cannot be parsed is no reason to refuse the upload that follows.
         let Some(Ok(digest)) = query.non_empty("mount").map(str::parse::<Digest>) else { return Ok(None) };
         let from = match &source {
-            Source::Nowhere => return Ok(None),
-            Source::Anywhere => None,
-            Source::Repository(name) => Some(name),
+            MountSource::Nowhere => return Ok(None),
+            MountSource::Anywhere => None,
+            MountSource::Repository(name) => Some(name),
         };
-        let outcome = self.at.repository().blobs().mount(&digest, from).await?;
+        let outcome = self.repo.repository().blobs().mount(&digest, from).await?;
         let from = from.map_or("anywhere", RepositoryName::as_str);
         match outcome {
             MountOutcome::Mounted(blob) => {
-                tracing::debug!("mount: {digest} was mounted into {} from {from}", self.at.name());
+                tracing::debug!("mount: {digest} was mounted into {} from {from}", self.repo.name());
                 Ok(Some(blob))
             }
             MountOutcome::NotFound => {
@@ -142,7 +142,7 @@ impl Answers {
 
     /// Nothing new is begun while the store has no room for it; what was begun may be finished.
     fn refuse_without_room(&self) -> Result<(), ApiError> {
-        let Some(reason) = self.state.options().health.write_objection() else { return Ok(()) };
+        let Some(reason) = self.state.options().health.writes_blocked_by() else { return Ok(()) };
         let detail = format!("the registry takes no new uploads at the moment: {reason}");
         Err(ApiError::new(ErrorCode::Unavailable)
             .with_reason(detail)
@@ -151,7 +151,7 @@ impl Answers {
 
     /// The blob is here.
     fn created(&self, blob: &BlobInfo) -> Response {
-        let location = self.locations.blob(self.at.name(), &blob.digest);
+        let location = self.urls.blob(self.repo.name(), &blob.digest);
         let digest = visible(blob.digest.to_string());
         let headers = [(LOCATION, location), (DOCKER_CONTENT_DIGEST, digest)];
         (StatusCode::CREATED, headers).into_response()
@@ -161,7 +161,7 @@ impl Answers {
     fn progress(&self, status: StatusCode, upload: &UploadStatus) -> Response {
         let mut response = status.into_response();
         let headers = response.headers_mut();
-        headers.insert(LOCATION, self.locations.upload(self.at.name(), &upload.id));
+        headers.insert(LOCATION, self.urls.upload(self.repo.name(), &upload.id));
         headers.insert(RANGE, received(upload.size_bytes));
         headers.insert(DOCKER_UPLOAD_UUID, visible(upload.id.to_string()));
         if let Some(bytes) = self.state.options().chunk_min_length.filter(|bytes| *bytes > 0) {
@@ -174,14 +174,14 @@ impl Answers {
     }
 
     /// The chunk was not taken; one that was out of order learns where to go on.
-    fn refusal(&self, error: Error, id: &UploadId) -> ApiError {
+    fn chunk_error(&self, error: Error, id: &UploadId) -> ApiError {
         let is_out_of_order = matches!(error, Error::UploadOutOfOrder { .. });
         let error = ApiError::from(error);
         if !is_out_of_order {
             return error;
         }
         error
-            .with_header(LOCATION, self.locations.upload(self.at.name(), id))
+            .with_header(LOCATION, self.urls.upload(self.repo.name(), id))
             .with_header(DOCKER_UPLOAD_UUID, visible(id.to_string()))
     }
 }

@@ -29,13 +29,13 @@ struct Panicked(String);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::error::Trouble;
+    use crate::http::error::ErrorContext;
 
     #[tokio::test]
     async fn a_panic_becomes_a_500_with_its_cause_for_the_log() {
         let response = catch_panic(async { panic!("rotten {}", "plank") }).await;
         assert_eq!(response.status(), 500);
-        let cause = response.extensions().get::<Trouble>().unwrap().cause.clone().unwrap();
+        let cause = response.extensions().get::<ErrorContext>().unwrap().cause.clone().unwrap();
         assert_eq!(cause.to_string(), "the handler panicked: rotten plank");
     }
 }

@@ -17,9 +17,9 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::access_log::AccessLine;
 use super::request_count::RequestCount;
-use crate::chain::chain;
+use crate::error_chain::chain;
 use crate::http::context::RequestContext;
-use crate::http::error::{ErrorCode, Trouble};
+use crate::http::error::{ErrorCode, ErrorContext};
 use crate::http::headers::X_REQUEST_ID;
 use crate::http::state::HttpOptions;
 
@@ -91,12 +91,12 @@ impl Exchange {
         self.line.answered(&self.method, &response);
         self.expected = response.body().size_hint().exact();
         self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
-        if let Some(trouble) = response.extensions().get::<Trouble>() {
-            self.code = Some(trouble.code);
-            if trouble.vanished {
+        if let Some(context) = response.extensions().get::<ErrorContext>() {
+            self.code = Some(context.code);
+            if context.client_disconnected {
                 self.status = None;
             }
-            if let Some(cause) = &trouble.cause {
+            if let Some(cause) = &context.cause {
                 self.log_cause(&**cause, "request failed");
             }
         }

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::action::Action;
 use super::metrics::DriverMetrics;
-use super::stream::Waited;
+use super::stream::TimedStream;
 use super::writer::MeteredWriter;
 
 /// A driver whose every call is timed.
@@ -74,7 +74,7 @@ impl<D: StorageDriver> StorageDriver for Metered<D> {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        Waited::new(Action::List, self.inner.list(path, after), Arc::clone(&self.metrics)).boxed()
+        TimedStream::new(Action::List, self.inner.list(path, after), Arc::clone(&self.metrics)).boxed()
     }
 
     fn list_holding(
@@ -84,11 +84,11 @@ impl<D: StorageDriver> StorageDriver for Metered<D> {
         holding: &str,
     ) -> BoxStream<'static, Result<DirEntry>> {
         let list = self.inner.list_holding(path, after, holding);
-        Waited::new(Action::List, list, Arc::clone(&self.metrics)).boxed()
+        TimedStream::new(Action::List, list, Arc::clone(&self.metrics)).boxed()
     }
 
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
-        Waited::new(Action::Walk, self.inner.walk(path, after), Arc::clone(&self.metrics)).boxed()
+        TimedStream::new(Action::Walk, self.inner.walk(path, after), Arc::clone(&self.metrics)).boxed()
     }
 
     async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
@@ -108,7 +108,8 @@ impl<D: StorageDriver> StorageDriver for Metered<D> {
         paths: BoxStream<'static, DriverPath>,
         until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        Waited::new(Action::Delete, self.inner.delete_all(paths, until), Arc::clone(&self.metrics)).boxed()
+        TimedStream::new(Action::Delete, self.inner.delete_all(paths, until), Arc::clone(&self.metrics))
+            .boxed()
     }
 
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `Waited`: a stream, and how long one had to wait for its items.
+//! `TimedStream`: a stream, and how long one had to wait for its items.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::metrics::DriverMetrics;
 
 /// A stream of a driver's results. When it is over, the time that was spent waiting for it counts as one call; what its
 /// reader did between the items does not.
-pub(super) struct Waited<T> {
+pub(super) struct TimedStream<T> {
     action: Action,
     inner: BoxStream<'static, T>,
     metrics: Arc<DriverMetrics>,
@@ -40,13 +40,13 @@ impl<T> Outcome for (DriverPath, Result<T>) {
     }
 }
 
-impl<T> Waited<T> {
+impl<T> TimedStream<T> {
     pub(super) fn new(action: Action, inner: BoxStream<'static, T>, metrics: Arc<DriverMetrics>) -> Self {
         Self { action, inner, metrics, waiting_since: None, waited: Duration::ZERO }
     }
 }
 
-impl<T: Outcome> Stream for Waited<T> {
+impl<T: Outcome> Stream for TimedStream<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
@@ -65,7 +65,7 @@ impl<T: Outcome> Stream for Waited<T> {
     }
 }
 
-impl<T> Drop for Waited<T> {
+impl<T> Drop for TimedStream<T> {
     fn drop(&mut self) {
         self.metrics.took_so_long(self.action, self.waited);
     }

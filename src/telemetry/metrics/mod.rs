@@ -4,7 +4,7 @@
 //!
 //! - it keeps a plain struct of the `prometheus` crate's counters and histograms, and hands them out as collectors
 //!   (see `HttpMetrics` in `src/http/metrics.rs`); it resolves their labels once, not at each event;
-//! - or it keeps plain numbers (atomics, a report), and [`Reading`]s look at them when the page is asked for. The engine
+//! - or it keeps plain numbers (atomics, a report), and [`CallbackMetric`]s look at them when the page is asked for. The engine
 //!   and the drivers, which know no metrics crate, do that.
 //!
 //! `app` [registers](Metrics::register) both. Nothing is global: two servers in one process have two pages. A room whose
@@ -13,13 +13,13 @@
 //! Names that Distribution has are Distribution's, to the letter, and begin with `registry_`; ours begin with `sampan_`.
 //! A label has few values, known beforehand: never a repository, a user or an address, unless their number is bounded.
 
+mod callback;
 mod process;
-mod reading;
 
 use prometheus::core::Collector;
 use prometheus::{Registry, TextEncoder};
 
-pub use self::reading::{Reading, Sample};
+pub use self::callback::{CallbackMetric, Sample};
 
 /// A page of metrics. Cheap to clone; all clones are the same page.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +88,7 @@ mod tests {
         let open = Arc::new(AtomicU64::new(1));
         let seen = open.clone();
         let reading =
-            Reading::gauge("sampan_open", "Things open.", move || seen.load(Ordering::Relaxed) as f64);
+            CallbackMetric::gauge("sampan_open", "Things open.", move || seen.load(Ordering::Relaxed) as f64);
         metrics.register([reading.unwrap()]).unwrap();
         let page = || metrics.text().unwrap();
         assert_eq!(page(), "# HELP sampan_open Things open.\n# TYPE sampan_open gauge\nsampan_open 1\n");
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn labelled_readings_may_come_and_go() {
         let metrics = Metrics::new();
-        let reading = Reading::counters("sampan_runs_total", "Runs.", &["how"], || {
+        let reading = CallbackMetric::counters("sampan_runs_total", "Runs.", &["how"], || {
             vec![Sample::new(["well"], 3.0), Sample::new(["badly"], 0.0)]
         });
         metrics.register([reading.unwrap()]).unwrap();
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_name_stands_on_a_page_once() {
         let metrics = Metrics::new();
-        let reading = || Reading::gauge("sampan_open", "Things open.", || 1.0).unwrap();
+        let reading = || CallbackMetric::gauge("sampan_open", "Things open.", || 1.0).unwrap();
         metrics.register([reading()]).unwrap();
         assert!(metrics.register([reading()]).is_err());
     }

@@ -7,12 +7,12 @@ use std::fs;
 use prometheus::core::Collector;
 use rustix::process::{Resource, getrlimit};
 
-use super::{MetricsError, Reading, Sample};
+use super::{CallbackMetric, MetricsError, Sample};
 
 /// Processor time, memory, threads, open files and start of this process. What the system does not tell is left out.
 pub(super) fn collectors() -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     Ok(vec![
-        Reading::counters(
+        CallbackMetric::counters(
             "process_cpu_seconds_total",
             "Total user and system CPU time spent in seconds.",
             &[],
@@ -44,7 +44,7 @@ fn gauge(
     help: &str,
     read: impl Fn() -> Option<f64> + Send + Sync + 'static,
 ) -> Result<Box<dyn Collector>, MetricsError> {
-    Reading::gauges(name, help, &[], move || sample(read()))
+    CallbackMetric::gauges(name, help, &[], move || sample(read()))
 }
 
 fn sample(value: Option<f64>) -> Vec<Sample> {

@@ -1,20 +1,21 @@
 //! What the tests with real clients are made of.
 
-mod bad_line;
 mod dockerd;
+mod fixture;
+mod flaky_proxy;
 mod image;
 mod nginx;
 mod process;
 mod receiver;
 mod registry;
-mod site;
 mod store;
 mod token_server;
 mod tool;
 mod wire;
 
-pub(crate) use bad_line::{BadLine, Fault, Sort};
 pub(crate) use dockerd::Dockerd;
+pub(crate) use fixture::Site;
+pub(crate) use flaky_proxy::{BadLine, Fault, Sort};
 pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layout, random};
 pub(crate) use nginx::Nginx;
 pub(crate) use process::Process;
@@ -23,7 +24,6 @@ pub(crate) use registry::{
     DEBIAN_SECRET, RegistryProcess, debian_registry, debian_registry_with, filesystem_config, registry,
     registry_command, write_config,
 };
-pub(crate) use site::Site;
 pub(crate) use store::{StoreServer, without_purge};
 pub(crate) use token_server::TokenServer;
 pub(crate) use tool::{fail, run, tool};

@@ -13,7 +13,7 @@ thread_local! {
 /// Runs `work` on this thread, which may wait meanwhile: nobody else is held up by that.
 ///
 /// What a driver is asked for in `work`, it may do right here. It need not, and the answers are the same.
-pub fn patiently<T>(work: impl FnOnce() -> T) -> T {
+pub fn allow_blocking<T>(work: impl FnOnce() -> T) -> T {
     /// Also when `work` panics.
     struct Before(bool);
     impl Drop for Before {
@@ -26,7 +26,7 @@ pub fn patiently<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Whether this thread may wait, for drivers.
-pub fn is_patient() -> bool {
+pub fn may_block() -> bool {
     IS_PATIENT.get()
 }
 
@@ -36,10 +36,10 @@ mod tests {
 
     #[test]
     fn a_thread_is_patient_for_as_long_as_it_was_said_to_be() {
-        assert!(!is_patient());
-        assert!(patiently(|| patiently(is_patient) && is_patient()));
-        assert!(!is_patient());
-        assert!(std::panic::catch_unwind(|| patiently(|| panic!("as tests do"))).is_err());
-        assert!(!is_patient());
+        assert!(!may_block());
+        assert!(allow_blocking(|| allow_blocking(may_block) && may_block()));
+        assert!(!may_block());
+        assert!(std::panic::catch_unwind(|| allow_blocking(|| panic!("as tests do"))).is_err());
+        assert!(!may_block());
     }
 }

@@ -19,15 +19,15 @@ use url::Url;
 pub(crate) enum Oddity {
     /// Every operation fails like this.
     Fails(ErrorKind),
-    /// Reading ends after this many bytes without saying why.
+    /// CallbackMetric ends after this many bytes without saying why.
     EndsAfter(usize),
-    /// Reading fails after this many bytes.
+    /// CallbackMetric fails after this many bytes.
     BreaksAfter(usize),
     /// Listing fails after this many entries.
     ListsBreakAfter(usize),
     /// Clients are sent here for files.
     Redirects(Url),
-    /// Reading the link of a tag whose name begins so waits until there is a permit for it.
+    /// CallbackMetric the link of a tag whose name begins so waits until there is a permit for it.
     HoldsTags(&'static str, Arc<Held>),
     /// Looking at a file panics.
     Panics,

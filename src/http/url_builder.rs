@@ -1,4 +1,4 @@
-//! `Locations`: the URLs of things, as the client of this request can reach them.
+//! `UrlBuilder`: the URLs of things, as the client of this request can reach them.
 //!
 //! `http.host` comes first, then `http.relativeurls`, then what a proxy says (`Forwarded`, else `X-Forwarded-Proto` and
 //! `X-Forwarded-Host`), then the request itself. When `http.trustedproxies` names some, only those are listened to.
@@ -15,20 +15,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sampan_engine::UploadId;
 use sampan_engine::oci::{Digest, RepositoryName};
 
-use super::doubt;
 use super::headers::{X_FORWARDED_HOST, X_FORWARDED_PROTO, visible};
+use super::proxy_warning;
 use super::route::Endpoint;
 use super::state::{AppState, HttpOptions};
 use crate::serve::{Peer, Scheme};
 
 /// The URLs of things, as the client of this request can reach them.
 #[derive(Clone, Debug)]
-pub(super) struct Locations {
+pub(super) struct UrlBuilder {
     /// Everything before `/v2/`.
     base: String,
 }
 
-impl Locations {
+impl UrlBuilder {
     pub(super) fn blob(&self, name: &RepositoryName, digest: &Digest) -> HeaderValue {
         self.url(Endpoint::Blob, name, &digest.to_string())
     }
@@ -46,12 +46,12 @@ impl Locations {
     }
 }
 
-impl Locations {
+impl UrlBuilder {
     /// Those of a request.
     pub(super) fn of(parts: &Parts, state: &AppState) -> Self {
         let peer = parts.extensions.get::<Peer>();
         let scheme = peer.map_or(Scheme::Http, |peer| peer.scheme);
-        let proxy = Proxy::heard(state.options(), peer, &parts.headers);
+        let proxy = Proxy::believed(state.options(), peer, &parts.headers);
         Self { base: base(state.options(), proxy, &parts.headers, &parts.uri, scheme) }
     }
 
@@ -61,17 +61,17 @@ impl Locations {
     }
 }
 
-impl FromRequestParts<AppState> for Locations {
+impl FromRequestParts<AppState> for UrlBuilder {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        let locations = Self::of(parts, state);
+        let urls = Self::of(parts, state);
         let options = state.options();
         // An upload begins: the client will go where it is sent.
         if parts.method == Method::POST && options.host.is_none() && !options.relative_urls {
-            doubt::tell(&parts.headers, &locations.base);
+            proxy_warning::warn_once(&parts.headers, &urls.base);
         }
-        Ok(locations)
+        Ok(urls)
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn origin(
     if let Some(host) = &options.host {
         return Some(host.origin().ascii_serialization());
     }
-    let forwarded = Proxy::heard(options, peer, headers);
+    let forwarded = Proxy::believed(options, peer, headers);
     let host = forwarded.host.or_else(|| own_host(headers, uri))?;
     Some(format!("{}://{host}", forwarded.scheme.unwrap_or(Scheme::Https.as_str())))
 }
@@ -123,7 +123,7 @@ impl Proxy {
     /// What is to be believed of a request that came by `peer`.
     ///
     /// Where no proxies are named everybody is believed: it is their own way that clients are told.
-    fn heard(options: &HttpOptions, peer: Option<&Peer>, headers: &HeaderMap) -> Self {
+    fn believed(options: &HttpOptions, peer: Option<&Peer>, headers: &HeaderMap) -> Self {
         let trusted = &options.trusted_proxies;
         let is_believed = trusted.is_empty() || peer.is_some_and(|peer| trusted.trusts(peer.address));
         if is_believed { Self::from_headers(headers) } else { Self::default() }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use sampan_driver::Result;
 
 use crate::error::Failure;
-use crate::inline;
+use crate::page_cache;
 use crate::pool::Job;
 use crate::read::Part;
 
@@ -51,7 +51,7 @@ impl Windows {
                 result?;
                 true
             }
-            None if inline::is_cached(&self.part.file, window.clone()) => false,
+            None if page_cache::is_cached(&self.part.file, window.clone()) => false,
             None => {
                 self.part.store.pool.run(self.warm_up(window.clone())).await?;
                 true
@@ -59,9 +59,9 @@ impl Windows {
         };
         self.part.rest.start = window.end;
         let next = self.first();
-        if was_cold && !next.is_empty() && !inline::is_cached(&self.part.file, next.clone()) {
-            // A kindness that waits for nobody: without a free seat the next window is brought when it is asked for.
-            self.ahead = self.part.store.pool.free_seat().map(|seat| seat.start(self.warm_up(next)));
+        if was_cold && !next.is_empty() && !page_cache::is_cached(&self.part.file, next.clone()) {
+            // Best effort: without a free permit the next window is read when it is needed.
+            self.ahead = self.part.store.pool.try_permit().map(|permit| permit.start(self.warm_up(next)));
         }
         Ok(Some(window))
     }
@@ -130,8 +130,8 @@ mod tests {
             for offset in window.step_by(buffer.len()) {
                 let wanted = buffer.len().min(usize::try_from(end - offset).unwrap());
                 // Where the kernel cannot say what is in memory, nothing is found there.
-                let found = inline::fill(&file, offset, &mut buffer[..wanted]);
-                assert!(found == wanted || inline::fill(&file, 0, &mut [0]) == 0, "at {offset}: {found}");
+                let found = page_cache::fill(&file, offset, &mut buffer[..wanted]);
+                assert!(found == wanted || page_cache::fill(&file, 0, &mut [0]) == 0, "at {offset}: {found}");
             }
         }
         assert_eq!(end, 3_145_729);

@@ -1,4 +1,4 @@
-//! `Reading`: a metric whose value is kept elsewhere and looked at when the page is asked for.
+//! `CallbackMetric`: a metric whose value is kept elsewhere and looked at when the page is asked for.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use super::MetricsError;
 
 /// A metric that is read when somebody looks, such as the count of connections that a server keeps anyway.
-pub struct Reading {
+pub struct CallbackMetric {
     desc: Desc,
     kind: MetricType,
     read: Box<dyn Fn() -> Vec<Sample> + Send + Sync>,
@@ -29,7 +29,7 @@ impl Sample {
     }
 }
 
-impl Reading {
+impl CallbackMetric {
     /// A number that goes up and down.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Reading {
     }
 }
 
-impl Collector for Reading {
+impl Collector for CallbackMetric {
     fn desc(&self) -> Vec<&Desc> {
         vec![&self.desc]
     }
@@ -137,8 +137,8 @@ impl Collector for Reading {
     }
 }
 
-impl fmt::Debug for Reading {
+impl fmt::Debug for CallbackMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").field("desc", &self.desc).finish_non_exhaustive()
+        f.debug_struct("CallbackMetric").field("desc", &self.desc).finish_non_exhaustive()
     }
 }

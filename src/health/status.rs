@@ -1,4 +1,4 @@
-//! `Board`: the failing checks, for whoever asks.
+//! `HealthStatus`: the failing checks, for whoever asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::disk_space::NAME as DISK_SPACE;
 ///
 /// Asking it costs a load: it is asked at each request.
 #[derive(Clone, Debug, Default)]
-pub struct Board {
+pub struct HealthStatus {
     inner: Arc<Inner>,
 }
 
@@ -23,7 +23,7 @@ struct Inner {
     is_stopping: AtomicBool,
 }
 
-impl Board {
+impl HealthStatus {
     /// Whether no check fails.
     pub fn is_healthy(&self) -> bool {
         self.inner.failing.0.load().is_empty()
@@ -45,7 +45,7 @@ impl Board {
     }
 
     /// Why no upload should be begun, if that is so.
-    pub fn write_objection(&self) -> Option<String> {
+    pub fn writes_blocked_by(&self) -> Option<String> {
         self.inner.unwritable.0.load().values().next().cloned()
     }
 
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_check_fails_until_it_passes() {
-        let board = Board::default();
+        let board = HealthStatus::default();
         assert!(board.is_healthy());
         board.fail("disk", "full");
         board.fail("disk", "fuller");
@@ -140,18 +140,18 @@ mod tests {
 
     #[test]
     fn what_only_hinders_writing_leaves_it_healthy() {
-        let board = Board::default();
+        let board = HealthStatus::default();
         assert!(board.refuse_writes("disk", "full"));
         assert!(!board.refuse_writes("disk", "still full"));
-        assert_eq!(board.write_objection().unwrap(), "still full");
+        assert_eq!(board.writes_blocked_by().unwrap(), "still full");
         assert!(board.is_healthy() && board.unready().is_none());
         assert!(board.allow_writes("disk") && !board.allow_writes("disk"));
-        assert_eq!(board.write_objection(), None);
+        assert_eq!(board.writes_blocked_by(), None);
     }
 
     #[test]
     fn who_stops_is_healthy_and_not_ready() {
-        let board = Board::default();
+        let board = HealthStatus::default();
         board.stop();
         assert!(board.is_healthy() && board.unready().is_some());
         assert_eq!(board.unready_to_strangers().unwrap(), "stopping");

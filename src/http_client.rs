@@ -11,7 +11,7 @@ use reqwest::{Certificate, Client, ClientBuilder};
 
 /// A client that cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum OutboundError {
+pub enum HttpClientError {
     /// The file of certificates cannot be read.
     #[error("cannot read the certificates in {}", .path.display())]
     Read {
@@ -39,19 +39,19 @@ pub enum OutboundError {
 /// # Errors
 ///
 /// When the certificates cannot be used.
-pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, OutboundError> {
+pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, HttpClientError> {
     let mut builder = builder(timeout);
     if let Some(path) = authorities {
-        let unusable = |source| OutboundError::Certificates { path: path.to_owned(), source };
+        let unusable = |source| HttpClientError::Certificates { path: path.to_owned(), source };
         let pem =
-            std::fs::read(path).map_err(|source| OutboundError::Read { path: path.to_owned(), source })?;
+            std::fs::read(path).map_err(|source| HttpClientError::Read { path: path.to_owned(), source })?;
         let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| unusable(Some(source)))?;
         if certificates.is_empty() {
             return Err(unusable(None));
         }
         builder = builder.tls_certs_only(certificates);
     }
-    builder.build().map_err(OutboundError::Client)
+    builder.build().map_err(HttpClientError::Client)
 }
 
 /// A client for the registry of this machine, over a Unix socket if one is given. It is asked by an address that its certificate
@@ -60,12 +60,12 @@ pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, O
 /// # Errors
 ///
 /// When TLS cannot be set up.
-pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, OutboundError> {
+pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, HttpClientError> {
     let mut builder = builder(timeout).tls_danger_accept_invalid_certs(true).no_proxy();
     if let Some(socket) = socket {
         builder = builder.unix_socket(socket);
     }
-    builder.build().map_err(OutboundError::Client)
+    builder.build().map_err(HttpClientError::Client)
 }
 
 /// A client that believes any certificate, for a user at a terminal who asks for it.
@@ -73,8 +73,8 @@ pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, 
 /// # Errors
 ///
 /// When TLS cannot be set up.
-pub fn insecure_client(timeout: Duration) -> Result<Client, OutboundError> {
-    builder(timeout).tls_danger_accept_invalid_certs(true).build().map_err(OutboundError::Client)
+pub fn insecure_client(timeout: Duration) -> Result<Client, HttpClientError> {
+    builder(timeout).tls_danger_accept_invalid_certs(true).build().map_err(HttpClientError::Client)
 }
 
 fn builder(timeout: Duration) -> ClientBuilder {

@@ -10,19 +10,19 @@ use url::Url;
 
 use super::headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REAL_IP};
 
-static TOLD: Once = Once::new();
+static WARNED: Once = Once::new();
 
 /// Tells the log, the first time, when the client that sent these headers may not reach `base`.
-pub(super) fn tell(headers: &HeaderMap, base: &str) {
-    if TOLD.is_completed() {
+pub(super) fn warn_once(headers: &HeaderMap, base: &str) {
+    if WARNED.is_completed() {
         return;
     }
-    if let Some(doubt) = doubt(headers, base) {
-        TOLD.call_once(|| tracing::warn!("{doubt}"));
+    if let Some(warning) = diagnose(headers, base) {
+        WARNED.call_once(|| tracing::warn!("{warning}"));
     }
 }
 
-fn doubt(headers: &HeaderMap, base: &str) -> Option<String> {
+fn diagnose(headers: &HeaderMap, base: &str) -> Option<String> {
     let traces =
         [FORWARDED, VIA, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REAL_IP];
     if !traces.iter().any(|trace| headers.contains_key(trace)) {
@@ -58,9 +58,9 @@ mod tests {
             for (name, value) in given {
                 headers.append(*name, value.parse().unwrap());
             }
-            let doubt = doubt(&headers, base).unwrap_or_default();
-            assert_eq!(doubt.is_empty(), expected.is_empty(), "{given:?}: {doubt}");
-            assert!(doubt.contains(expected), "{given:?}: {doubt}");
+            let warning = diagnose(&headers, base).unwrap_or_default();
+            assert_eq!(warning.is_empty(), expected.is_empty(), "{given:?}: {warning}");
+            assert!(warning.contains(expected), "{given:?}: {warning}");
         };
         let (plain, tls) = ("http://reg.example:5000", "https://reg.example");
         check(&[], plain, "");

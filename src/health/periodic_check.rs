@@ -1,15 +1,15 @@
-//! `Watch`: a check, how often, and after how many failures it counts.
+//! `PeriodicCheck`: a check, how often, and after how many failures it counts.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Board, Check, Seen};
+use super::{Check, HealthStatus, Seen};
 
-/// A check that is made again and again, with its result on a [`Board`].
+/// A check that is made again and again, with its result on a [`HealthStatus`].
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct PeriodicCheck {
     /// Its name there.
     pub name: String,
     /// What is looked at.
@@ -20,9 +20,9 @@ pub struct Watch {
     pub threshold: u32,
 }
 
-impl Watch {
+impl PeriodicCheck {
     /// Looks for ever, at once for the first time. Dropping the future ends it; the board keeps what it has.
-    pub async fn run(self, board: Board) {
+    pub async fn run(self, board: HealthStatus) {
         let mut ticks = interval(self.interval);
         // A look that took long is not made up for by two at once.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -60,7 +60,7 @@ impl Watch {
     }
 
     /// Writes are refused from the first time on: whoever begins one would fail.
-    fn note_writes(&self, board: &Board, seen: Seen) {
+    fn note_writes(&self, board: &HealthStatus, seen: Seen) {
         match seen {
             Seen::ReadOnly(reason) => {
                 if board.refuse_writes(&self.name, &reason) {
@@ -111,9 +111,9 @@ mod tests {
     async fn looks(threshold: u32, script: &[Result<Seen, &str>]) -> Vec<Option<String>> {
         let script: VecDeque<_> = script.iter().map(|look| look.clone().map_err(str::to_owned)).collect();
         let count = script.len();
-        let (board, interval) = (Board::default(), Duration::from_secs(10));
+        let (board, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::new(script)));
-        let watch = Watch { name: "it".to_owned(), check, interval, threshold };
+        let watch = PeriodicCheck { name: "it".to_owned(), check, interval, threshold };
         let running = tokio::spawn(watch.run(board.clone()));
         tokio::time::sleep(Duration::from_secs(1)).await;
         let mut seen = Vec::new();
@@ -143,9 +143,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_look_that_hangs_has_failed() {
-        let (board, interval) = (Board::default(), Duration::from_secs(10));
+        let (board, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::default()));
-        let watch = Watch { name: "it".to_owned(), check, interval, threshold: 0 };
+        let watch = PeriodicCheck { name: "it".to_owned(), check, interval, threshold: 0 };
         let running = tokio::spawn(watch.run(board.clone()));
         tokio::time::sleep(Duration::from_secs(11)).await;
         assert_eq!(board.failing()["it"], "no answer within 10s");
@@ -155,16 +155,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_can_only_be_read_is_healthy_and_refuses_writes_until_it_is_well() {
         let script = [Ok(Seen::ReadOnly("the disk failed".to_owned())), Ok(Seen::Well)];
-        let (board, interval) = (Board::default(), Duration::from_secs(10));
+        let (board, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::new(script.into())));
-        let watch = Watch { name: "store".to_owned(), check, interval, threshold: 3 };
+        let watch = PeriodicCheck { name: "store".to_owned(), check, interval, threshold: 3 };
         let running = tokio::spawn(watch.run(board.clone()));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(board.write_objection().as_deref(), Some("the disk failed"));
+        assert_eq!(board.writes_blocked_by().as_deref(), Some("the disk failed"));
         assert!(board.is_healthy() && board.unready().is_none());
         assert_eq!(board.ailing()["store"], "the disk failed");
         tokio::time::sleep(interval).await;
-        assert_eq!(board.write_objection(), None);
+        assert_eq!(board.writes_blocked_by(), None);
         running.abort();
     }
 }

@@ -1,4 +1,4 @@
-//! `Inbox`: events on their way to the disk, so that a disk that hangs holds up its own writer and no request.
+//! `WriteBuffer`: events on their way to the disk, so that a disk that hangs holds up its own writer and no request.
 //!
 //! Who brings news of a change waits until it is written, since then not even a killed process loses it. They wait for a
 //! bounded time; from then on nobody does, until everything that came meanwhile is written. Of a pull nobody waits: to be
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Events that are not written yet.
-pub(super) struct Inbox {
+pub(super) struct WriteBuffer {
     most_bytes: u64,
     /// Std's, held for short work in memory: waited for by threads, the writer's and those of requests.
     state: Mutex<State>,
@@ -45,7 +45,7 @@ pub(super) enum Wait {
 
 /// What came of bringing an event.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Brought {
+pub(super) enum Enqueued {
     /// It is written, or was lost in the attempt.
     Written,
     /// It is in memory until it is written.
@@ -57,13 +57,13 @@ pub(super) enum Brought {
     },
 }
 
-impl Inbox {
+impl WriteBuffer {
     pub(super) fn new(most_bytes: u64) -> Self {
         Self { most_bytes, state: Mutex::default(), came: Condvar::new(), went: Condvar::new() }
     }
 
     /// Adds an event, in the place of older ones if there is no room.
-    pub(super) fn bring(&self, line: &str, wait: Wait) -> Brought {
+    pub(super) fn enqueue(&self, line: &str, wait: Wait) -> Enqueued {
         let mut state = self.lock();
         let mut dropped = 0;
         while state.bytes + len(line) > self.most_bytes {
@@ -78,19 +78,19 @@ impl Inbox {
         self.came.notify_one();
         if wait == Wait::Not || state.is_late {
             let is_first = dropped > 0 && !std::mem::replace(&mut state.is_late, true);
-            return Brought::Waits { is_first, dropped };
+            return Enqueued::Waits { is_first, dropped };
         }
         let unwritten = |state: &mut State| state.written < number;
         let waited = self.went.wait_timeout_while(state, PATIENCE, unwritten);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.written >= number {
-            return Brought::Written;
+            return Enqueued::Written;
         }
         let is_first = !std::mem::replace(&mut state.is_late, true);
-        Brought::Waits { is_first, dropped }
+        Enqueued::Waits { is_first, dropped }
     }
 
-    /// Hands every event to `write`, in their order, until the inbox is closed. Tells `caught_up` when nothing is late any
+    /// Hands every event to `write`, in their order, until the buffer is closed. Tells `caught_up` when nothing is late any
     /// more.
     pub(super) fn empty(&self, mut write: impl FnMut(&str), mut caught_up: impl FnMut()) {
         loop {

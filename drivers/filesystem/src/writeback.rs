@@ -1,4 +1,4 @@
-//! `WriteOut`: content that goes to the disk while more of it comes.
+//! `Writeback`: content that goes to the disk while more of it comes.
 //!
 //! The kernel lets written pages rest for half a minute, so without this all of a large upload would wait for its commit, and its
 //! client with it: longer, maybe, than a proxy in between is patient.
@@ -20,7 +20,7 @@ pub(crate) const STEP_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The syncs of one staged file before its commit, one at a time.
 #[derive(Debug, Default)]
-pub(crate) struct WriteOut {
+pub(crate) struct Writeback {
     /// The size of the file when the last sync began.
     synced_bytes: u64,
     under_way: Option<Job<Result<(), Errno>>>,
@@ -28,7 +28,7 @@ pub(crate) struct WriteOut {
     failed: Option<Errno>,
 }
 
-impl WriteOut {
+impl Writeback {
     /// For a file whose first `size_bytes` were written by an earlier writer.
     pub(crate) fn after(size_bytes: u64) -> Self {
         Self { synced_bytes: size_bytes, ..Self::default() }
@@ -50,10 +50,10 @@ impl WriteOut {
             return Ok(());
         }
         self.settle().await?;
-        let Some(seat) = store.syncs.free_seat() else { return Ok(()) };
+        let Some(permit) = store.syncs.try_permit() else { return Ok(()) };
         let (store, staged) = (Arc::clone(store), Arc::clone(staged));
         self.synced_bytes = written_bytes;
-        self.under_way = Some(seat.start(move || Ok(or_remove(&store, &staged, staged.sync()))));
+        self.under_way = Some(permit.start(move || Ok(or_remove(&store, &staged, staged.sync()))));
         Ok(())
     }
 
@@ -119,34 +119,34 @@ mod tests {
     #[tokio::test]
     async fn a_sync_is_due_after_so_many_bytes_and_when_the_disk_is_free() {
         let (_dir, store, staged) = staged().await;
-        let mut write_out = WriteOut::after(7);
-        write_out.advance(&store, &staged, 7 + STEP_BYTES - 1).await.unwrap();
-        assert!(write_out.under_way.is_none());
+        let mut writeback = Writeback::after(7);
+        writeback.advance(&store, &staged, 7 + STEP_BYTES - 1).await.unwrap();
+        assert!(writeback.under_way.is_none());
 
-        let busy = store.syncs.free_seat().unwrap();
-        write_out.advance(&store, &staged, 7 + STEP_BYTES).await.unwrap();
-        assert!(write_out.under_way.is_none());
+        let busy = store.syncs.try_permit().unwrap();
+        writeback.advance(&store, &staged, 7 + STEP_BYTES).await.unwrap();
+        assert!(writeback.under_way.is_none());
         drop(busy);
 
-        write_out.advance(&store, &staged, 8 + STEP_BYTES).await.unwrap();
-        assert!(write_out.under_way.is_some());
-        write_out.settle().await.unwrap();
-        write_out.advance(&store, &staged, 7 + 2 * STEP_BYTES).await.unwrap();
-        assert!(write_out.under_way.is_none(), "one byte less than a step after the last");
+        writeback.advance(&store, &staged, 8 + STEP_BYTES).await.unwrap();
+        assert!(writeback.under_way.is_some());
+        writeback.settle().await.unwrap();
+        writeback.advance(&store, &staged, 7 + 2 * STEP_BYTES).await.unwrap();
+        assert!(writeback.under_way.is_none(), "one byte less than a step after the last");
     }
 
     #[tokio::test]
     async fn what_the_disk_did_not_take_is_gone_and_its_writer_told() {
         let (dir, store, staged) = staged().await;
-        let mut write_out = WriteOut::default();
+        let mut writeback = Writeback::default();
         let (store, lost) = (Arc::clone(&store), Arc::clone(&staged));
-        let seat = store.syncs.free_seat().unwrap();
-        write_out.under_way = Some(seat.start(move || Ok(or_remove(&store, &lost, Err(Errno::NOSPC)))));
-        write_out.check().unwrap();
+        let permit = store.syncs.try_permit().unwrap();
+        writeback.under_way = Some(permit.start(move || Ok(or_remove(&store, &lost, Err(Errno::NOSPC)))));
+        writeback.check().unwrap();
         for _ in 0..2 {
-            assert!(matches!(write_out.settle().await, Err(Failure::NotOnDisk(Errno::NOSPC))));
+            assert!(matches!(writeback.settle().await, Err(Failure::NotOnDisk(Errno::NOSPC))));
         }
-        assert!(matches!(write_out.check(), Err(Failure::NotOnDisk(Errno::NOSPC))));
+        assert!(matches!(writeback.check(), Err(Failure::NotOnDisk(Errno::NOSPC))));
         assert!(!dir.path().join("u/data").exists());
     }
 }
