@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # What the scripts beside this one share, for `source`: a directory in $work and processes in $pids that end with the script.
 work=$(mktemp -d)
 pids=()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # CPU seconds of the binary of the profile `dist`, Debian's docker-registry and nginx for the same work, in turn, over loopback.
 # Needs docker-registry, nginx, openssl, curl and wrk, and `cargo build --profile dist`. Usage: tests/benches/compare.sh [ROUNDS]
+# shellcheck disable=SC2154 # common.sh assigns ports and process ids by name.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-3}

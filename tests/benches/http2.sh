@@ -2,6 +2,7 @@
 # CPU of the binary of the profile `dist`, nginx and Debian's docker-registry for pulls over HTTP/2 with TLS, in turn, on loopback.
 # Needs docker-registry, nginx, openssl, curl and h2load (nghttp2-client), and `cargo build --profile dist`.
 # Usage: tests/benches/http2.sh [ROUNDS]
+# shellcheck disable=SC2154 # common.sh assigns ports and process ids by name.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-5} binary=${REGISTRY:-target/dist/registry}

@@ -2,6 +2,7 @@
 # The figures of docs/performance.md: `registry bench` of the binary of the profile `dist` against Debian's docker-registry and nginx,
 # without and with TLS, on loopback. Needs docker-registry, nginx, openssl, and `cargo build --profile dist`.
 # Usage: [NGINX_WORKERS=1] tests/benches/performance.sh [ROUNDS] [DURATION] [TABLE...]; tables are peer, nginx, peer-tls and nginx-tls.
+# shellcheck disable=SC2154 # common.sh assigns ports and process ids by name.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-7} duration=${2:-1s} binary=${REGISTRY:-target/dist/registry}

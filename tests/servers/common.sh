@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # What the scripts in this folder share. To be sourced.
 #
 # A script starts one server on loopback ports that are free, waits until it answers, and prints one line for the

@@ -1,0 +1,37 @@
+# The commands of the house; `just` lists them. Each is one line that also works without just.
+
+_list:
+    @just --list --unsorted
+
+# What the editor should say while you type: types and lints.
+check:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Every test that needs no other program; `just test it FILTER` runs some.
+test TARGET="" FILTER="":
+    cargo test --workspace --locked {{ if TARGET == "" { "" } else { "--test " + TARGET } }} -- {{ FILTER }}
+
+# The drivers over S3, GCS and Azure servers on this machine (Debian, root).
+stores *SERVERS:
+    .ci/stores {{ SERVERS }}
+
+# docker, podman, skopeo, nginx, Redis, Ceph … against the built binary (Debian, root).
+clients FILTER="":
+    .ci/clients {{ FILTER }}
+
+# The figures of docs/performance.md (needs docker-registry and nginx).
+bench:
+    cargo build --profile dist --locked
+    tests/benches/performance.sh 7 1s
+
+# Licences, sources and advisories of what is linked (needs cargo-deny).
+deny:
+    .ci/deny
+
+# All that must hold before a change lands (Debian, root, under an hour).
+ci:
+    .ci/run
+
+# The binary that packages and the image have: target/dist/registry.
+release:
+    cargo build --profile dist --locked --bin registry
