@@ -1,5 +1,5 @@
 //! Tests: how often a request waits for the disk. A push waits for each of these one after the other, so none may be added
-//! unnoticed; `docs/architecture.md` says what each is for.
+//! unnoticed; `docs/decisions/0013-directories-are-synced-where-needed.md` has the table.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@
 //!
 //! On these, directories are not synced for themselves; the sync of what is put into them does it. On all others (without a
 //! journal, over a network, through FUSE, on top of others) POSIX holds. What was measured with disks as a power failure leaves
-//! them stands in `docs/architecture.md`.
+//! them is in `docs/decisions/0013-directories-are-synced-where-needed.md`.
 
 use std::fs;
 
