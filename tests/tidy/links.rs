@@ -1,10 +1,10 @@
-//! Links and paths in documents lead somewhere, and the book has every page.
+//! Documents are complete and lead somewhere: links, paths, the pages of the book, the variables of tests.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::{markdown_files, root, show};
+use super::{markdown_files, root, rust_files, show};
 
 /// Folders of the tree. A path in backticks that begins with one of them must exist.
 const FOLDERS: &[&str] =
@@ -52,6 +52,25 @@ fn the_book_has_every_page_of_docs() {
     for page in markdown_files().into_iter().filter(|page| page.starts_with(&docs) && *page != summary) {
         let times = listed.iter().filter(|other| **other == page).count();
         assert_eq!(times, 1, "docs/SUMMARY.md must list {} once", show(&page));
+    }
+}
+
+#[test]
+fn every_variable_of_the_tests_is_explained() {
+    let page = fs::read_to_string(root().join("tests/README.md")).unwrap();
+    let mut names = BTreeSet::new();
+    for path in rust_files() {
+        let text = fs::read_to_string(path).unwrap();
+        for rest in text.split("\"SAMPAN_").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+            names.insert(format!("SAMPAN_{name}"));
+        }
+    }
+    // A name that ends so is put together of parts.
+    names.retain(|name| !name.ends_with('_'));
+    assert!(names.len() > 5, "only {names:?} were found");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "tests/README.md does not explain {name}");
     }
 }
 
