@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
+    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -36,12 +36,8 @@ impl<H: Hook> Hooked<H> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<H: Hook> StorageDriver for Hooked<H> {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    sampan_driver::forward! { self => self.inner;
+        name capabilities
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

@@ -12,11 +12,10 @@ use futures::{StreamExt, TryStreamExt};
 use rand::Rng;
 use rand::rngs::StdRng;
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
-    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
+    Operation, PutMode, Result, StorageDriver, WriteMode,
 };
 use sampan_engine::layout::Entry;
-use url::Url;
 
 use crate::one_by_one::one_by_one;
 
@@ -148,12 +147,8 @@ impl Slow {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for Slow {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    sampan_driver::forward! { self => self.inner;
+        name capabilities check redirect_url
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
@@ -238,14 +233,6 @@ impl StorageDriver for Slow {
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
         let path = paths.first().cloned().unwrap_or_else(DriverPath::root);
         self.attempt(Operation::SyncDeletions, &path, self.inner.sync_deletions(paths)).await
-    }
-
-    async fn check(&self) -> Result<Condition> {
-        self.inner.check().await
-    }
-
-    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
-        self.inner.redirect_url(path, request).await
     }
 }
 

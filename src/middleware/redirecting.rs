@@ -3,12 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
-use sampan_driver::{
-    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
-};
+use sampan_driver::{Capabilities, DriverPath, RedirectRequest, Result, StorageDriver};
 use url::Url;
 
 use crate::shown_url::ShownUrl;
@@ -97,78 +92,14 @@ impl Redirecting {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for Redirecting {
-    fn name(&self) -> &'static str {
-        self.inner.name()
+    sampan_driver::forward! { self => self.inner;
+        name get_content put_content reader writer stat list list_holding walk rename delete delete_tree
+        delete_all sync_deletions check
     }
 
     fn capabilities(&self) -> Capabilities {
         let inner = self.inner.capabilities();
         Capabilities { redirect: inner.redirect || matches!(self.rule, Rule::To(_)), ..inner }
-    }
-
-    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
-        self.inner.get_content(path).await
-    }
-
-    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
-        self.inner.put_content(path, content, mode).await
-    }
-
-    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
-        self.inner.reader(path, range).await
-    }
-
-    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
-        self.inner.writer(path, mode).await
-    }
-
-    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
-        self.inner.stat(path).await
-    }
-
-    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        self.inner.list(path, after)
-    }
-
-    fn list_holding(
-        &self,
-        path: &DriverPath,
-        after: Option<&str>,
-        holding: &str,
-    ) -> BoxStream<'static, Result<DirEntry>> {
-        self.inner.list_holding(path, after, holding)
-    }
-
-    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
-        self.inner.walk(path, after)
-    }
-
-    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
-        self.inner.rename(from, to).await
-    }
-
-    async fn delete(&self, path: &DriverPath) -> Result<()> {
-        self.inner.delete(path).await
-    }
-
-    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
-        self.inner.delete_tree(path).await
-    }
-
-    fn delete_all(
-        &self,
-        paths: BoxStream<'static, DriverPath>,
-        until: Deadline,
-    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        self.inner.delete_all(paths, until)
-    }
-
-    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
-        self.inner.sync_deletions(paths).await
-    }
-
-    async fn check(&self) -> Result<Condition> {
-        self.inner.check().await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use axum::body::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
-    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use sampan_driver_inmemory::InMemoryDriver;
 use tokio::sync::Semaphore;
@@ -116,6 +116,10 @@ impl OddDriver {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for OddDriver {
+    sampan_driver::forward! { self => self.inner;
+        walk rename delete delete_tree delete_all sync_deletions check
+    }
+
     fn name(&self) -> &'static str {
         "odd"
     }
@@ -182,38 +186,6 @@ impl StorageDriver for OddDriver {
         holding: &str,
     ) -> BoxStream<'static, Result<DirEntry>> {
         self.odd_list(path, self.inner.list_holding(path, after, holding))
-    }
-
-    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
-        self.inner.walk(path, after)
-    }
-
-    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
-        self.inner.rename(from, to).await
-    }
-
-    async fn delete(&self, path: &DriverPath) -> Result<()> {
-        self.inner.delete(path).await
-    }
-
-    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
-        self.inner.delete_tree(path).await
-    }
-
-    fn delete_all(
-        &self,
-        paths: BoxStream<'static, DriverPath>,
-        until: Deadline,
-    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        self.inner.delete_all(paths, until)
-    }
-
-    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
-        self.inner.sync_deletions(paths).await
-    }
-
-    async fn check(&self) -> Result<Condition> {
-        self.inner.check().await
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {

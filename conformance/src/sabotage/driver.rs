@@ -113,8 +113,8 @@ impl Sabotaged {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for Sabotaged {
-    fn name(&self) -> &'static str {
-        self.inner.name()
+    sampan_driver::forward! { self => self.inner;
+        name
     }
 
     fn capabilities(&self) -> Capabilities {

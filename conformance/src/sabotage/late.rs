@@ -7,13 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
-use sampan_driver::{
-    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
-};
+use sampan_driver::{DriverPath, FileWriter, Operation, PutMode, Result, StorageDriver, WriteMode};
 use tokio::sync::Mutex;
-use url::Url;
 
 use crate::hooked::{Hook, Hooked};
 
@@ -61,16 +56,9 @@ struct Late {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for Late {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
-        self.inner.get_content(path).await
+    sampan_driver::forward! { self => self.inner;
+        name capabilities get_content reader stat list list_holding walk delete_all sync_deletions check
+        redirect_url
     }
 
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
@@ -79,34 +67,9 @@ impl StorageDriver for Late {
         Ok(())
     }
 
-    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
-        self.inner.reader(path, range).await
-    }
-
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
         let inner = self.inner.writer(path, mode).await?;
         Ok(Box::new(LateWriter { inner, owed: self.owed.clone() }))
-    }
-
-    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
-        self.inner.stat(path).await
-    }
-
-    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        self.inner.list(path, after)
-    }
-
-    fn list_holding(
-        &self,
-        path: &DriverPath,
-        after: Option<&str>,
-        holding: &str,
-    ) -> BoxStream<'static, Result<DirEntry>> {
-        self.inner.list_holding(path, after, holding)
-    }
-
-    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
-        self.inner.walk(path, after)
     }
 
     async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
@@ -125,26 +88,6 @@ impl StorageDriver for Late {
         let (inner, path) = (self.inner.clone(), path.clone());
         self.owed.add(async move { inner.delete_tree(&path).await }).await;
         Ok(())
-    }
-
-    fn delete_all(
-        &self,
-        paths: BoxStream<'static, DriverPath>,
-        until: Deadline,
-    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        self.inner.delete_all(paths, until)
-    }
-
-    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
-        self.inner.sync_deletions(paths).await
-    }
-
-    async fn check(&self) -> Result<Condition> {
-        self.inner.check().await
-    }
-
-    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
-        self.inner.redirect_url(path, request).await
     }
 }
 

@@ -105,81 +105,9 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<D: StorageDriver + ?Sized> StorageDriver for Arc<D> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
-    }
-
-    async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
-        (**self).get_content(path).await
-    }
-
-    async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
-        (**self).put_content(path, content, mode).await
-    }
-
-    async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
-        (**self).reader(path, range).await
-    }
-
-    async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
-        (**self).writer(path, mode).await
-    }
-
-    async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
-        (**self).stat(path).await
-    }
-
-    fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        (**self).list(path, after)
-    }
-
-    fn list_holding(
-        &self,
-        path: &DriverPath,
-        after: Option<&str>,
-        holding: &str,
-    ) -> BoxStream<'static, Result<DirEntry>> {
-        (**self).list_holding(path, after, holding)
-    }
-
-    fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>> {
-        (**self).walk(path, after)
-    }
-
-    async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
-        (**self).rename(from, to).await
-    }
-
-    async fn delete(&self, path: &DriverPath) -> Result<()> {
-        (**self).delete(path).await
-    }
-
-    async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
-        (**self).delete_tree(path).await
-    }
-
-    fn delete_all(
-        &self,
-        paths: BoxStream<'static, DriverPath>,
-        until: Deadline,
-    ) -> BoxStream<'static, (DriverPath, Result<()>)> {
-        (**self).delete_all(paths, until)
-    }
-
-    async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
-        (**self).sync_deletions(paths).await
-    }
-
-    async fn check(&self) -> Result<Condition> {
-        (**self).check().await
-    }
-
-    async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
-        (**self).redirect_url(path, request).await
+    crate::forward! { self => (**self);
+        name capabilities get_content put_content reader writer stat list list_holding walk rename delete
+        delete_tree delete_all sync_deletions check redirect_url
     }
 }
 

@@ -46,6 +46,7 @@ mod config;
 mod deadline;
 mod driver;
 mod error;
+mod forward;
 mod info;
 mod options;
 mod path;
@@ -59,6 +60,8 @@ pub use config::{BuildError, DriverConfig, StoreAccess};
 pub use deadline::Deadline;
 pub use driver::{StorageDriver, StorageDriverExt};
 pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};
+#[doc(hidden)]
+pub use forward::forwarded;
 pub use info::{Condition, DirEntry, FileInfo};
 pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
 pub use path::{DriverPath, InvalidPath, as_component};

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -43,12 +43,8 @@ impl<D: StorageDriver> Metered<D> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<D: StorageDriver> StorageDriver for Metered<D> {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    sampan_driver::forward! { self => self.inner;
+        name capabilities
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

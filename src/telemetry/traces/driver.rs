@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    ByteRange, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
+    RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use tracing::{Instrument, Span};
 use url::Url;
@@ -48,12 +48,8 @@ impl Traced {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for Traced {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    sampan_driver::forward! { self => self.inner;
+        name capabilities
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    BoxError, ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind,
-    FileInfo, FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    BoxError, ByteRange, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo,
+    FileReader, FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
 };
 use tokio::runtime::Handle;
 use url::Url;
@@ -73,12 +73,8 @@ where
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for Offloaded {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    sampan_driver::forward! { self => self.inner;
+        name capabilities
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
