@@ -1,5 +1,5 @@
 #!/bin/bash
-# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go|typos|mdbook.
+# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go|typos|mdbook|kubernetes-validate.
 # What was fetched is kept outside the checkout and used again.
 # Debian: apt-get install --no-install-recommends python3-venv, and npm (of its own, or in a nodejs package that has it)
 set -eu
@@ -32,6 +32,12 @@ fetch_typos() {
     "$place/bin/pip" install --quiet --disable-pip-version-check "typos==$version"
 }
 
+# It has the schemas of Kubernetes in it.
+fetch_kubernetes_validate() {
+    /usr/bin/python3 -m venv "$place"
+    "$place/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$version"
+}
+
 # Without search and its own server: CI looks whether the book can be built.
 fetch_mdbook() {
     CARGO_PROFILE_DEV_DEBUG=0 cargo install mdbook --version "$version" --root "$place" --target-dir "$place/target" \
@@ -39,11 +45,12 @@ fetch_mdbook() {
     rm -rf "$place/target"
 }
 
-case ${1:?usage: $0 moto|azurite|garage|go|typos|mdbook} in
+case ${1:?usage: $0 moto|azurite|garage|go|typos|mdbook|kubernetes-validate} in
     moto) version=5.2.5 program=bin/moto_server ;;
     azurite) version=3.37.0 program=node_modules/.bin/azurite-blob ;;
     garage) version=2.5.0 program=bin/garage ;;
     go) version=1.26.6 program=bin/go ;;
+    kubernetes-validate) version=1.37.0 program=bin/kubernetes-validate ;;
     typos) version=1.52.0 program=bin/typos ;;
     mdbook) version=0.5.4 program=bin/mdbook ;;
     *) echo "no such tool: $1" >&2; exit 2 ;;
@@ -57,7 +64,7 @@ flock 9
 if [ ! -e "$place/complete" ]; then
     rm -rf "$place"
     mkdir "$place"
-    "fetch_$1" >&2
+    "fetch_${1//-/_}" >&2
     touch "$place/complete"
 fi
 echo "$place/$program"
