@@ -61,6 +61,7 @@ impl ObjectWriter {
     ) -> Result<Vec<Path>, Failure> {
         let bucket = self.bucket.clone();
         let target = bucket.object(to)?;
+        self.read_tail().await?;
         if self.parts.count() == 0 && self.header.assembled.is_none() {
             bucket.put(&target, self.tail.payload()).await?;
             bucket.abort(&self.header).await?;
@@ -126,7 +127,7 @@ impl ObjectWriter {
             match self.bucket.load_state(&self.path).await? {
                 None => return Err(Failure::UploadLost),
                 Some(found) if found.header.nonce != saved.nonce() => return Err(Failure::Overtaken),
-                Some(found) => (found.header, Tail::from(found.tail), found.version),
+                Some(found) => (found.header, found.tail, found.version),
             }
         };
         let found = header.clone();

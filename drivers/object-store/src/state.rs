@@ -1,15 +1,16 @@
 //! `State`: what is known about an unfinished upload, and the object that keeps it.
 //!
 //! The object is four bytes with the length of a header, the header in JSON, and the tail. It is written by one request, so
-//! header and tail always belong together; parts that it does not name do not count.
+//! header and tail always belong together; parts that it does not name do not count. The tail may be as long as a part, so who
+//! needs the header alone reads no more than its beginning.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
+use object_store::{GetOptions, GetRange, GetResult, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use sampan_driver::{DriverPath, MAX_NOTE_BYTES};
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{Bucket, allow_blocking};
+use crate::bucket::{Bucket, patiently};
 use crate::conditional::put_if;
 use crate::error::{Failure, is_precondition};
 use crate::tail::Tail;
@@ -96,8 +97,25 @@ impl Header {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) header: Header,
-    pub(crate) tail: Bytes,
+    /// The tail; empty when it was not read.
+    pub(crate) tail: Tail,
+    /// The length of a tail that was not read, in bytes.
+    pub(crate) unread: u64,
     pub(crate) version: Saved,
+}
+
+impl Found {
+    /// The object of `size` bytes that begins with `begin`, which must have the whole header.
+    fn parse(mut begin: Bytes, size: u64, version: UpdateVersion) -> Result<Self, Failure> {
+        let (header, end) = parse(&begin)?;
+        let is_whole = begin.len() as u64 == size;
+        let (tail, unread) = match is_whole {
+            true => (Tail::from(begin.split_off(end)), 0),
+            false => (Tail::default(), size.saturating_sub(end as u64)),
+        };
+        let version = Saved { version, nonce: header.nonce.clone() };
+        Ok(Self { header, tail, unread, version })
+    }
 }
 
 /// Which state object is in the store.
@@ -114,40 +132,50 @@ impl Saved {
 }
 
 impl Bucket {
-    /// The state of the upload staged at `path`, if there is one.
+    /// The state of the upload staged at `path`, if there is one; with its tail only if the object is short.
+    pub(crate) async fn find_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
+        self.glimpse(&self.keys.state(path)).await
+    }
+
+    /// The state of the upload staged at `path` with its tail, if there is one.
     pub(crate) async fn load_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
-        let key = self.keys.state(path);
-        let answer = match allow_blocking(0, self.data.objects().get(&key)).await {
+        let answer = match patiently(0, self.data.objects().get(&self.keys.state(path))).await {
             Ok(answer) => answer,
             Err(failure) if failure.is_not_found() => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        let version =
-            UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
-        let mut object = allow_blocking(answer.meta.size, answer.bytes()).await?;
-        let (header, header_len) = parse(&object)?;
-        let tail = object.split_off(header_len);
-        let version = Saved { version, nonce: header.nonce.clone() };
-        Ok(Some(Found { header, tail, version }))
+        let (version, size) = (version_of(&answer), answer.meta.size);
+        let object = patiently(size, answer.bytes()).await?;
+        match Found::parse(object, size, version)? {
+            found if found.unread == 0 => Ok(Some(found)),
+            _ => Err(too_short()),
+        }
     }
 
-    /// The header of the state object `key`, without its tail if that is long; `None` when it is gone.
+    /// The header of the state object `key`; `None` when it is gone.
     pub(crate) async fn load_header(&self, key: &Path) -> Result<Option<Header>, Failure> {
-        let mut range = GetRange::Bounded(0..GLIMPSE);
+        Ok(self.glimpse(key).await?.map(|found| found.header))
+    }
+
+    /// The state object `key`, read up to the end of its header.
+    async fn glimpse(&self, key: &Path) -> Result<Option<Found>, Failure> {
+        let mut wanted = GLIMPSE;
         loop {
-            let options = GetOptions { range: Some(range), ..Default::default() };
-            let object = match self.control.objects().get_opts(key, options).await {
-                Ok(answer) => answer.bytes().await?,
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    return if failure.is_not_found() { Ok(None) } else { Err(failure) };
-                }
+            let read = async {
+                let options =
+                    GetOptions { range: Some(GetRange::Bounded(0..wanted)), ..GetOptions::default() };
+                let answer = self.control.objects().get_opts(key, options).await?;
+                let (version, size) = (version_of(&answer), answer.meta.size);
+                Ok::<_, Failure>((answer.bytes().await?, size, version))
             };
-            match header_end(&object) {
-                Some(end) if end > object.len() as u64 && object.len() as u64 == GLIMPSE => {
-                    range = GetRange::Bounded(0..end);
-                }
-                _ => return Ok(Some(parse(&object)?.0)),
+            let (begin, size, version) = match patiently(wanted, read).await {
+                Ok(read) => read,
+                Err(failure) if failure.is_not_found() => return Ok(None),
+                Err(failure) => return Err(failure),
+            };
+            match header_end(&begin) {
+                Some(end) if end > wanted && end <= size => wanted = end,
+                _ => return Found::parse(begin, size, version).map(Some),
             }
         }
     }
@@ -176,13 +204,13 @@ impl Bucket {
         };
         let options = PutOptions { mode, ..Default::default() };
         let size = payload.content_length() as u64;
-        match allow_blocking(size, put_if(self.data.objects(), &key, payload, options)).await {
+        match patiently(size, put_if(self.data.objects(), &key, payload, options)).await {
             Ok(put) => {
                 let version = UpdateVersion { e_tag: put.e_tag, version: put.version };
                 Ok(Saved { version, nonce: header.nonce.clone() })
             }
             // It may have been this very request, sent again after its answer was lost.
-            Err(Failure::Store(error)) if is_precondition(&error) => match self.load_state(path).await? {
+            Err(Failure::Store(error)) if is_precondition(&error) => match self.find_state(path).await? {
                 Some(found) if found.header.nonce == header.nonce => Ok(found.version),
                 // Given up by somebody else, or finished.
                 None if before.is_some() => Err(Failure::UploadLost),
@@ -251,9 +279,8 @@ fn header_end(bytes: &[u8]) -> Option<u64> {
 
 /// The header, and where it ends.
 fn parse(bytes: &[u8]) -> Result<(Header, usize), Failure> {
-    let short = || Failure::State("it is shorter than it says".to_owned());
-    let end = header_end(bytes).and_then(|end| usize::try_from(end).ok()).ok_or_else(short)?;
-    let json = bytes.get(4..end).ok_or_else(short)?;
+    let end = header_end(bytes).and_then(|end| usize::try_from(end).ok()).ok_or_else(too_short)?;
+    let json = bytes.get(4..end).ok_or_else(too_short)?;
     let header: Header = serde_json::from_slice(json).map_err(|error| Failure::State(error.to_string()))?;
     match header.v {
         VERSION => Ok((header, end)),
@@ -261,12 +288,20 @@ fn parse(bytes: &[u8]) -> Result<(Header, usize), Failure> {
     }
 }
 
+fn too_short() -> Failure {
+    Failure::State("it is shorter than it says".to_owned())
+}
+
+fn version_of(answer: &GetResult) -> UpdateVersion {
+    UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() }
+}
+
 const VERSION: u32 = 1;
 
 /// What the key of an object that is an upload's own ends with. No path that is published does.
 const ASSEMBLY: &str = ".tmp";
 
-/// How much of a state object is read by whoever needs the header alone.
+/// How many bytes of a state object are read for its header. It has 40 bytes or so for each part.
 const GLIMPSE: u64 = 64 << 10;
 
 #[cfg(test)]

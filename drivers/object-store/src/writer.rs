@@ -24,7 +24,10 @@ pub(crate) struct ObjectWriter {
     /// What the state object will say, but for the parts, which are in `parts`.
     pub(crate) header: Header,
     pub(crate) parts: Parts,
+    /// The bytes behind the parts. Empty while they are [`unread`](Self::unread).
     pub(crate) tail: Tail,
+    /// How many bytes of the tail are in the state object alone: they are read when this writer needs them.
+    unread: u64,
     /// The state object that is in the store.
     pub(crate) saved: Option<Saved>,
     /// The length that the state object tells, and whether it names a multipart upload.
@@ -66,7 +69,7 @@ impl ObjectWriter {
     /// Begins anew. Where nothing was staged, this sends nothing to the store.
     async fn create(bucket: Arc<Bucket>, path: &DriverPath, hint: WriteHint) -> Result<Self, Failure> {
         if !bucket.missed.take(path)
-            && let Some(old) = bucket.load_state(path).await?
+            && let Some(old) = bucket.find_state(path).await?
         {
             bucket.delete_objects(vec![bucket.keys.state(path)]).await?;
             bucket.abort(&old.header).await?;
@@ -84,6 +87,7 @@ impl ObjectWriter {
             header,
             parts: Parts::new(Vec::new(), lane),
             tail: Tail::default(),
+            unread: 0,
             saved: None,
             acknowledged: (0, false),
             dirty: true,
@@ -95,11 +99,10 @@ impl ObjectWriter {
     }
 
     async fn append(bucket: Arc<Bucket>, path: &DriverPath) -> Result<Self, Failure> {
-        let Some(found) = bucket.load_state(path).await? else {
+        let Some(found) = bucket.find_state(path).await? else {
             bucket.missed.note(path);
             return Err(Failure::NotFound);
         };
-        let tail = Tail::from(found.tail);
         let parts = Parts::new(found.header.parts.clone(), bucket.flights.lane(path));
         let opened = Opened { is_shared: found.header.upload.is_some(), ends: found.header.ends };
         let mut writer = Self {
@@ -107,7 +110,8 @@ impl ObjectWriter {
             path: path.clone(),
             header: found.header,
             parts,
-            tail,
+            tail: found.tail,
+            unread: found.unread,
             saved: Some(found.version),
             acknowledged: (0, false),
             dirty: false,
@@ -123,7 +127,21 @@ impl ObjectWriter {
     pub(crate) fn len(&self) -> u64 {
         match self.header.assembled {
             Some(len) => len,
-            None => self.header.part_size * self.parts.count() + self.tail.len(),
+            None => self.header.part_size * self.parts.count() + self.tail.len() + self.unread,
+        }
+    }
+
+    /// Reads the tail of the state that this writer was opened with, if that was not done yet.
+    pub(crate) async fn read_tail(&mut self) -> Result<(), Failure> {
+        let Some(saved) = self.saved.as_ref().filter(|_| self.unread > 0) else { return Ok(()) };
+        match self.bucket.load_state(&self.path).await? {
+            None => Err(Failure::UploadLost),
+            Some(found) if found.header.nonce != saved.nonce() => Err(Failure::Overtaken),
+            Some(found) => {
+                self.tail = found.tail;
+                self.unread = 0;
+                Ok(())
+            }
         }
     }
 
@@ -139,6 +157,7 @@ impl ObjectWriter {
         if self.len().saturating_add(chunk.len() as u64) > part_size.saturating_mul(max_parts) {
             return Err(Failure::TooLong { part_size, max_parts });
         }
+        self.read_tail().await?;
         self.dirty = true;
         self.added += chunk.len() as u64;
         while !chunk.is_empty() {
@@ -169,8 +188,8 @@ impl ObjectWriter {
             None => Err(Failure::UploadLost),
             Some(found) if found.header.nonce != saved.nonce() => Err(Failure::Overtaken),
             Some(mut found) => {
-                let (header, mut tail) = (&mut found.header, Tail::from(found.tail));
-                let again = self.bucket.save_state(&self.path, header, &mut tail, Some(&found.version));
+                let (header, tail) = (&mut found.header, &mut found.tail);
+                let again = self.bucket.save_state(&self.path, header, tail, Some(&found.version));
                 self.saved = Some(again.await?);
                 Ok(())
             }
@@ -240,6 +259,7 @@ impl ObjectWriter {
             self.header.ends = Ends::Mixed;
         }
         if self.dirty {
+            self.read_tail().await?;
             let saved =
                 self.bucket.save_state(&self.path, &mut self.header, &mut self.tail, self.saved.as_ref());
             self.saved = Some(saved.await?);

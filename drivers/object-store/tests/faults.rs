@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "support/faulty.rs"]
+#[expect(dead_code, reason = "another test counts the bytes")]
 mod faulty;
 #[path = "support/parts_checked.rs"]
 mod parts_checked;

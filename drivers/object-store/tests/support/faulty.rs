@@ -59,6 +59,8 @@ pub(crate) struct Faulty {
     /// How many bytes of the body of an answer come before the connection is cut; 0 for all.
     cut_after: AtomicU64,
     requests: AtomicU64,
+    /// How many bytes of objects were asked for.
+    bytes: AtomicU64,
     /// The next request of this sort is held.
     held: std::sync::Mutex<Option<(Request, Gates)>>,
 }
@@ -113,6 +115,11 @@ impl Faulty {
     /// How many requests there were, and from now on none.
     pub(crate) fn take_requests(&self) -> u64 {
         self.requests.swap(0, Ordering::SeqCst)
+    }
+
+    /// How many bytes of objects were asked for, and from now on none.
+    pub(crate) fn take_bytes(&self) -> u64 {
+        self.bytes.swap(0, Ordering::SeqCst)
     }
 
     /// Whether a failure is still to come.
@@ -199,7 +206,11 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let is_read = !options.head;
         let mut answer = self.run(Request::Get, self.inner.get_opts(location, options)).await?;
+        if is_read {
+            self.bytes.fetch_add(answer.range.end - answer.range.start, Ordering::SeqCst);
+        }
         let cut = self.cut_after.load(Ordering::SeqCst);
         if cut > 0 && answer.range.end - answer.range.start > cut {
             let (meta, range, attributes) =
