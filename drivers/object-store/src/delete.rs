@@ -14,6 +14,7 @@ use crate::bucket::Bucket;
 use crate::client::{Client, PageRequest};
 use crate::error::{Failure, chain};
 use crate::keys::{Keys, object};
+use crate::options::DeletionOptions;
 
 impl Bucket {
     /// Deletes `keys`; those that are not there are no failure.
@@ -184,12 +185,13 @@ fn concerns_one_key(failure: &Failure) -> bool {
     text.contains("DeleteObjects request failed for key") && !text.contains("AccessDenied")
 }
 
-/// Deletes `paths`, a thousand a request, two requests at a time: more would ask some stores for too much at once.
+/// Deletes `paths`, as many a request as the store takes: each request has a time limit of its own.
 pub(crate) fn delete_all(
     bucket: Arc<Bucket>,
     paths: BoxStream<'static, DriverPath>,
     until: Deadline,
 ) -> BoxStream<'static, (DriverPath, Result<()>)> {
+    let DeletionOptions { keys, requests } = bucket.options.deletions;
     let batch = move |paths: Vec<DriverPath>| {
         let (bucket, until) = (bucket.clone(), until.clone());
         async move {
@@ -206,11 +208,8 @@ pub(crate) fn delete_all(
             stream::iter(answers)
         }
     };
-    paths.chunks(BATCH).map(batch).buffered(2).flatten().boxed()
+    paths.chunks(keys).map(batch).buffered(requests).flatten().boxed()
 }
-
-/// What S3 takes in one request. Azure's smaller batches are made by the client.
-const BATCH: usize = 1000;
 
 /// How long a request of the collector's may take.
 pub(crate) const DELETION_LIMIT: Duration = Duration::from_secs(20);
@@ -219,3 +218,51 @@ pub(crate) const DELETION_LIMIT: Duration = Duration::from_secs(20);
 const ROUNDS: u32 = 4;
 
 const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+    use object_store::throttle::{ThrottleConfig, ThrottledStore};
+    use sampan_driver::{ErrorKind, StorageDriver};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::ObjectStoreDriver;
+
+    /// A store that takes one key a request, and a second for each.
+    fn slow() -> ObjectStoreDriver {
+        let config = ThrottleConfig { wait_delete_per_call: Duration::from_secs(1), ..Default::default() };
+        let store = Arc::new(ThrottledStore::new(InMemory::new(), config));
+        let mut driver = ObjectStoreDriver::over(store, "root", 1000).unwrap();
+        let bucket = Arc::get_mut(&mut driver.bucket).unwrap();
+        bucket.options.deletions = DeletionOptions { keys: 1, requests: 10 };
+        driver
+    }
+
+    async fn delete(driver: &ObjectStoreDriver, until: Deadline) -> Vec<Result<()>> {
+        let paths: Vec<DriverPath> = (0..300).map(|number| format!("/d/{number}").parse().unwrap()).collect();
+        let answers: Vec<_> = driver.delete_all(stream::iter(paths.clone()).boxed(), until).collect().await;
+        let (answered, results): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+        assert_eq!(answered, paths);
+        results
+    }
+
+    /// Thirty seconds of work, none of which takes longer than one.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_limit_is_that_of_a_request_and_not_of_many() {
+        let failed: Vec<_> =
+            delete(&slow(), Deadline::NONE).await.into_iter().filter_map(Result::err).collect();
+        assert!(failed.is_empty(), "{} of 300 failed, the first: {:?}", failed.len(), failed[0]);
+    }
+
+    /// What has begun in time is answered; the rest is not begun.
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_ends_what_has_not_begun() {
+        let end = Instant::now() + Duration::from_millis(10_500);
+        let until = Deadline::new(move || end.saturating_duration_since(Instant::now()));
+        let results = delete(&slow(), until).await;
+        assert!(results[..100].iter().all(Result::is_ok));
+        let late = |result: &Result<()>| matches!(result, Err(error) if error.kind() == ErrorKind::TooLate);
+        assert!(results[110..].iter().all(late));
+    }
+}

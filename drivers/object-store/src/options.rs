@@ -7,6 +7,7 @@ use std::time::Duration;
 pub(crate) struct Options {
     pub(crate) parts: PartOptions,
     pub(crate) copies: CopyOptions,
+    pub(crate) deletions: DeletionOptions,
     /// How long a redirect URL is valid.
     pub(crate) redirect_expiry: Duration,
     /// The storage class of new objects, if it is not the store's own default.
@@ -44,6 +45,15 @@ pub(crate) struct CopyOptions {
     pub(crate) concurrency: usize,
 }
 
+/// How many files are deleted at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeletionOptions {
+    /// How many keys a request of the store takes.
+    pub(crate) keys: usize,
+    /// How many requests are under way at a time.
+    pub(crate) requests: usize,
+}
+
 impl PartOptions {
     /// The size of parts for a file of `len` bytes, or of unknown length; `None` when it cannot be stored.
     ///
@@ -72,6 +82,8 @@ impl Default for Options {
                 at_target: true,
             },
             copies: CopyOptions { threshold: 128 << 20, part: 64 << 20, concurrency: 16 },
+            // As S3 has it. More requests would ask some stores for too much at once.
+            deletions: DeletionOptions { keys: 1000, requests: 2 },
             redirect_expiry: Duration::from_secs(20 * 60),
             storage_class: None,
             stall: Duration::from_secs(60),

@@ -12,7 +12,7 @@ use super::clients::{Connection, Purpose};
 use super::open::{Plan, clients, http_client, keys, required, unusable};
 use super::values::{self, Secret};
 use crate::client::Client;
-use crate::options::{Options, PartOptions};
+use crate::options::{DeletionOptions, Options, PartOptions};
 use crate::requests::Watch;
 
 /// The section `azure`: Azure Blob Storage.
@@ -153,6 +153,7 @@ impl AzureConfig {
                     at_target: false,
                     ..defaults.parts
                 },
+                deletions: DeletionOptions { keys: 256, requests: 4 },
                 redirect_expiry: self.redirectexpiry.unwrap_or(defaults.redirect_expiry),
                 ..defaults
             },

@@ -12,7 +12,7 @@ use super::clients::{Connection, Purpose};
 use super::open::{Plan, clients, keys, required, unusable, within};
 use super::values;
 use crate::client::Client;
-use crate::options::{Options, PartOptions};
+use crate::options::{DeletionOptions, Options, PartOptions};
 use crate::requests::Watch;
 
 /// The section `gcs`: Google Cloud Storage.
@@ -124,6 +124,7 @@ impl GcsConfig {
                 buffer: self.uploadbuffer.unwrap_or(defaults.parts.buffer),
                 ..defaults.parts
             },
+            deletions: DeletionOptions { keys: 1, requests: 10 },
             redirect_expiry: self.redirectexpiry.unwrap_or(defaults.redirect_expiry),
             ..defaults
         })
