@@ -61,21 +61,30 @@ impl Bucket {
     /// Ends the multipart uploads that began before `before` and that nothing names, and tells how many there were.
     pub(crate) async fn sweep_stale_uploads(&self, before: OffsetDateTime) -> Result<u64, Failure> {
         let Some(raw) = &self.raw else { return Ok(0) };
-        let mut ended = 0;
-        let old = self.old_uploads(raw, before).await?;
-        for (id, key) in self.unnamed(old).await? {
-            match self.control.multipart().abort_multipart(&key, &id).await.map_err(Failure::from) {
-                Err(failure) if !failure.is_not_found() => return Err(failure),
-                _ => ended += 1,
+        let prefix = self.registry();
+        let (mut ended, mut markers) = (0, Markers::new());
+        loop {
+            let list = |markers| self.list_uploads(raw, &prefix, markers);
+            let (old, next) = some_old_uploads(list, &prefix, before, markers).await?;
+            let Some(unnamed) = self.unnamed(old).await? else { return Ok(ended) };
+            for (id, key) in unnamed {
+                match self.control.multipart().abort_multipart(&key, &id).await.map_err(Failure::from) {
+                    Err(failure) if !failure.is_not_found() => return Err(failure),
+                    _ => ended += 1,
+                }
+            }
+            match next {
+                Some(next) => markers = next,
+                None => return Ok(ended),
             }
         }
-        Ok(ended)
     }
 
-    /// Those of `uploads`, keys by the names of their multipart uploads, that no state object tells of.
+    /// Those of `uploads`, keys by the names of their multipart uploads, that no state object tells of; `None` when a state cannot
+    /// be read, which may tell of any.
     ///
     /// This lists everything, but only when there is something to end, which is seldom.
-    async fn unnamed(&self, mut uploads: HashMap<String, Path>) -> Result<HashMap<String, Path>, Failure> {
+    async fn unnamed(&self, mut uploads: OldUploads) -> Result<Option<OldUploads>, Failure> {
         let (prefix, mut token) = (self.registry(), None);
         while !uploads.is_empty() {
             let request = PageRequest {
@@ -95,11 +104,10 @@ impl Bucket {
                         let named = header.and_then(|header| header.upload);
                         named.and_then(|upload| uploads.remove(&upload));
                     }
-                    // It may name any of them.
                     Err(Failure::State(problem)) => {
                         tracing::warn!(key = %object.location, problem, "the state of an upload cannot be read, so that no \
                              multipart upload is ended");
-                        return Ok(HashMap::new());
+                        return Ok(None);
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -109,7 +117,7 @@ impl Bucket {
                 break;
             }
         }
-        Ok(uploads)
+        Ok(Some(uploads))
     }
 
     /// What the keys begin with that may be ours.
@@ -117,46 +125,9 @@ impl Bucket {
         format!("{}{REGISTRY}", self.keys.below(&sampan_driver::DriverPath::root()))
     }
 
-    /// The multipart uploads that began before `before`: their keys by their names.
-    async fn old_uploads(&self, raw: &Raw, before: OffsetDateTime) -> Result<HashMap<String, Path>, Failure> {
-        let prefix = self.registry();
-        let (mut old, mut markers) = (HashMap::new(), Vec::new());
-        loop {
-            let answer = self.list_uploads(raw, &prefix, &markers).await?;
-            for upload in xml::elements(&answer, "Upload") {
-                let (Some(key), Some(id)) = (xml::text(upload, "Key"), xml::text(upload, "UploadId")) else {
-                    continue;
-                };
-                let began = xml::text(upload, "Initiated")
-                    .and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
-                let (Some(began), Ok(key)) = (began, Path::parse(&key)) else { continue };
-                if began < before && key.as_ref().starts_with(&prefix) {
-                    old.insert(id, key);
-                }
-            }
-            if xml::text(&answer, "IsTruncated").as_deref() != Some("true") {
-                return Ok(old);
-            }
-            markers.clear();
-            for (parameter, element) in
-                [("key-marker", "NextKeyMarker"), ("upload-id-marker", "NextUploadIdMarker")]
-            {
-                markers.extend(xml::text(&answer, element).map(|marker| (parameter, marker)));
-            }
-            if markers.is_empty() {
-                return Ok(old);
-            }
-        }
-    }
-
-    async fn list_uploads(
-        &self,
-        raw: &Raw,
-        prefix: &str,
-        markers: &[(&'static str, String)],
-    ) -> Result<String, Failure> {
+    async fn list_uploads(&self, raw: &Raw, prefix: &str, markers: Markers) -> Result<String, Failure> {
         let mut query = vec![("uploads", String::new()), ("prefix", prefix.to_owned())];
-        query.extend_from_slice(markers);
+        query.extend(markers);
         let request = SignedRequest {
             what: "listing of multipart uploads",
             method: Method::GET,
@@ -167,6 +138,57 @@ impl Bucket {
         Ok(String::from_utf8_lossy(&self.send_signed(raw, request).await?).into_owned())
     }
 }
+
+/// Multipart uploads: their keys by their names.
+type OldUploads = HashMap<String, Path>;
+
+/// Where a listing of multipart uploads goes on, as parameters of its request.
+type Markers = Vec<(&'static str, String)>;
+
+/// The multipart uploads below `prefix` that began before `before`, from `markers` on, about [`AT_ONCE`] of them; and where the
+/// listing goes on after those, unless it has ended.
+async fn some_old_uploads<F>(
+    list: impl Fn(Markers) -> F,
+    prefix: &str,
+    before: OffsetDateTime,
+    mut markers: Markers,
+) -> Result<(OldUploads, Option<Markers>), Failure>
+where
+    F: Future<Output = Result<String, Failure>>,
+{
+    let mut old = HashMap::new();
+    loop {
+        let answer = list(markers.clone()).await?;
+        for upload in xml::elements(&answer, "Upload") {
+            let (Some(key), Some(id)) = (xml::text(upload, "Key"), xml::text(upload, "UploadId")) else {
+                continue;
+            };
+            let began =
+                xml::text(upload, "Initiated").and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
+            let (Some(began), Ok(key)) = (began, Path::parse(&key)) else { continue };
+            if began < before && key.as_ref().starts_with(prefix) {
+                old.insert(id, key);
+            }
+        }
+        let next: Markers = [("key-marker", "NextKeyMarker"), ("upload-id-marker", "NextUploadIdMarker")]
+            .into_iter()
+            .filter_map(|(parameter, element)| Some((parameter, xml::text(&answer, element)?)))
+            .collect();
+        let has_more = xml::text(&answer, "IsTruncated").as_deref() == Some("true");
+        // A store that goes on where it was would go on for ever.
+        if !has_more || next.is_empty() || next == markers {
+            return Ok((old, None));
+        }
+        markers = next;
+        if old.len() >= AT_ONCE {
+            return Ok((old, Some(markers)));
+        }
+    }
+}
+
+/// How many old uploads are held in memory at a time, and a page of the listing more. All state objects are listed for each so
+/// many, so that this is rather large; there are hardly ever any.
+const AT_ONCE: usize = 3000;
 
 /// What our keys begin with, below the root directory.
 const REGISTRY: &str = "docker/registry/";
@@ -210,11 +232,56 @@ mod tests {
         }
         let mut old = named.clone();
         old.insert("forgotten".into(), Path::from("root/docker/registry/v2/blobs/data"));
-        let unnamed = driver.bucket.unnamed(old).await.unwrap();
+        let unnamed = driver.bucket.unnamed(old).await.unwrap().unwrap();
         assert_eq!(unnamed.keys().collect::<Vec<_>>(), ["forgotten"]);
 
         let broken = Path::from("root/docker/registry/v2/repositories/c/_uploads/3/data!upload");
         driver.bucket.put(&broken, "?".into()).await.unwrap();
-        assert!(driver.bucket.unnamed(unnamed).await.unwrap().is_empty(), "doubt keeps");
+        assert!(driver.bucket.unnamed(unnamed).await.unwrap().is_none(), "doubt keeps");
+    }
+
+    /// However many there are, a few thousand of them are held at a time, and all are met.
+    #[tokio::test]
+    async fn old_uploads_are_looked_at_some_at_a_time() {
+        const PAGES: usize = 20;
+        let list = async |markers: Markers| {
+            let page = markers.first().map_or(0, |(_, key)| key.parse::<usize>().unwrap());
+            let upload = |number: usize| {
+                format!(
+                    "<Upload><Key>r/{page}</Key><UploadId>{page}-{number}</UploadId>\
+                     <Initiated>2020-01-02T03:04:05Z</Initiated></Upload>"
+                )
+            };
+            let uploads: String = (0..1000).map(upload).collect();
+            let next = page + 1;
+            Ok(format!(
+                "<R>{uploads}<IsTruncated>{}</IsTruncated><NextKeyMarker>{next}</NextKeyMarker>\
+                 <NextUploadIdMarker>x</NextUploadIdMarker></R>",
+                next < PAGES
+            ))
+        };
+        let (mut markers, mut met) = (Markers::new(), 0);
+        loop {
+            let now = OffsetDateTime::now_utc();
+            let (old, next) = some_old_uploads(list, "r/", now, markers).await.unwrap();
+            assert!(old.len() <= AT_ONCE + 1000, "{} at a time", old.len());
+            met += old.len();
+            match next {
+                Some(next) => markers = next,
+                None => break,
+            }
+        }
+        assert_eq!(met, PAGES * 1000);
+    }
+
+    /// A store that does not go on is left, instead of being asked for ever.
+    #[tokio::test]
+    async fn a_listing_that_goes_in_circles_ends() {
+        let list = async |_: Markers| {
+            Ok("<R><IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker></R>".to_owned())
+        };
+        let now = OffsetDateTime::now_utc();
+        let (old, next) = some_old_uploads(list, "r/", now, Markers::new()).await.unwrap();
+        assert!(old.is_empty() && next.is_none());
     }
 }
