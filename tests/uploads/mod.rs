@@ -1,6 +1,7 @@
 //! Uploads that a failure comes between, seen from the engine: over a real directory, and over stores that misbehave.
 
 mod power_failure;
+mod purge;
 mod repeated;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    BLOBS, COLLECTION, REPOSITORIES, blob_directory, layer_directory, path, referrer_directory,
+    BLOBS, COLLECTION, PURGES, REPOSITORIES, blob_directory, layer_directory, path, referrer_directory,
     revision_directory,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -27,6 +27,11 @@ pub fn repositories_root() -> DriverPath {
 /// The top of what collections of garbage write down for one another and for those who push.
 pub fn collection_root() -> DriverPath {
     path(COLLECTION.to_owned())
+}
+
+/// Where it is noted when uploads were purged.
+pub fn purges_root() -> DriverPath {
+    path(PURGES.to_owned())
 }
 
 /// Whether the file is what a filesystem leaves behind that was interrupted while it wrote a small file: `<name>.<uuid>.tmp`,

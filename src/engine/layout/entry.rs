@@ -4,8 +4,8 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    COLLECTION, COMPLETE, REPOSITORIES, TAG_LINK, blob_directory, collection_root, layer_directory, path,
-    referrer_directory, revision_directory,
+    COLLECTION, COMPLETE, PURGES, REPOSITORIES, TAG_LINK, blob_directory, collection_root, layer_directory,
+    path, purges_root, referrer_directory, revision_directory,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::run_id::RunId;
@@ -45,6 +45,8 @@ pub enum Entry {
     TagIndex(RepositoryName, Tag, Digest),
     /// That a deletion is about to remove a tag, unless it has moved.
     TagRemoval(RepositoryName, Tag, Uuid),
+    /// That the uploads of the store were purged, or are being purged; the last of them has the highest number.
+    UploadPurge(u64),
     /// The bytes received by an upload.
     UploadData(RepositoryName, UploadId),
     /// When an upload began.
@@ -87,6 +89,7 @@ impl Entry {
             Self::TagRemoval(name, tag, id) => {
                 format!("{REPOSITORIES}/{name}/_sampan/removals/tags/{tag}/{id}")
             }
+            Self::UploadPurge(number) => format!("{PURGES}/{number}"),
             Self::UploadData(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/data"),
             Self::UploadStartedAt(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/startedat"),
             Self::UploadHashState(name, id, algorithm, offset) => {
@@ -103,6 +106,9 @@ impl Entry {
             Some("run") => return Some(Self::CollectionRun),
             Some(name) => return Self::parse_of_run(name),
             None => {}
+        }
+        if let Some(number) = path.below(&purges_root()) {
+            return parse_number(number).map(Self::UploadPurge);
         }
         let mut parts = path.as_str().strip_prefix("/docker/registry/v2/")?.split('/');
         match parts.next()? {
@@ -124,7 +130,7 @@ impl Entry {
         let (what, rest) = name.split_once('-')?;
         let (run, number) = rest.rsplit_once('-')?;
         let run = run.parse().ok()?;
-        let number = number.parse().ok().filter(|parsed: &u64| parsed.to_string() == number)?;
+        let number = parse_number(number)?;
         match what {
             "run" => Some(Self::CollectionNotice(run, number)),
             "doomed" => Some(Self::CollectionPending(run, number)),
@@ -193,6 +199,11 @@ fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     format!("{algorithm}:{hex}").parse().ok()
 }
 
+/// A number as it is written here, and in no other way: one file has one name.
+fn parse_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -210,7 +221,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..18_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..19_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -229,6 +240,7 @@ mod tests {
                 14 => Entry::ManifestRemoval(name, digest, Uuid::from_u128(offset.into())),
                 15 => Entry::Referrer(name, digest, Digest::sha256_of(&offset.to_be_bytes())),
                 16 => Entry::ReferrersComplete(name),
+                17 => Entry::UploadPurge(offset),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )
@@ -247,6 +259,7 @@ mod tests {
         for text in [
             "/scheduler-state.json".to_owned(),
             "/docker/registry/v2/x".to_owned(),
+            "/docker/registry/sampan/purge/007".to_owned(),
             format!("/docker/registry/v2/blobs/sha256/e4/{hex}/data"),
             format!("/docker/registry/v2/blobs/sha256/e3/{hex}/data.1234.tmp"),
             format!("/docker/registry/v2/blobs/md5/e3/{hex}/data"),

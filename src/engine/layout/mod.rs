@@ -16,6 +16,7 @@
 //!     _sampan/removals/tags/<tag>/<uuid>                     a deletion is about to remove the tag; Distribution does not look here
 //! /docker/registry/sampan/gc/last                            collections of garbage; Distribution does not look here
 //! /docker/registry/sampan/gc/{run,doomed}-<run>-<number>     the collection in progress, and what it is about to delete
+//! /docker/registry/sampan/purge/<number>                     a purge of uploads; the last one is due an interval before the next
 //! ```
 //!
 //! No other module writes or reads a path. Content is stored under its sha256 digest; a link of another algorithm is an
@@ -34,6 +35,7 @@ use crate::oci::{Algorithm, Digest, RepositoryName};
 const BLOBS: &str = "/docker/registry/v2/blobs";
 const REPOSITORIES: &str = "/docker/registry/v2/repositories";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
+const PURGES: &str = "/docker/registry/sampan/purge";
 
 /// The name of the marker beside the entries of an index of referrers.
 pub(crate) const COMPLETE: &str = "complete";

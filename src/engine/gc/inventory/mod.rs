@@ -141,7 +141,8 @@ impl Inventory {
             | Entry::CollectionLast
             | Entry::CollectionNotice(..)
             | Entry::CollectionPending(..)
-            | Entry::CollectionRun => {}
+            | Entry::CollectionRun
+            | Entry::UploadPurge(_) => {}
             Entry::LayerLink(name, digest) => {
                 let id = ids.intern(&digest);
                 let contents = self.contents(&name);
