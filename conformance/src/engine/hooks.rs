@@ -12,7 +12,7 @@ use crate::hooked::{Hook, Hooked};
 
 /// Counts the operations of a driver, and may stop after some of them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counted(Arc<Count>);
+pub(crate) struct Counted(Arc<Count>);
 
 #[derive(Debug, Default)]
 struct Count {
@@ -22,16 +22,16 @@ struct Count {
 }
 
 impl Counted {
-    pub(super) fn over(&self, driver: &Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> {
+    pub(crate) fn over(&self, driver: &Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> {
         Arc::new(Hooked::new(driver.clone(), self.0.clone()))
     }
 
-    pub(super) fn count(&self, counts: impl Fn(Operation, &DriverPath) -> bool) -> usize {
+    pub(crate) fn count(&self, counts: impl Fn(Operation, &DriverPath) -> bool) -> usize {
         let operations = self.0.operations.lock().unwrap_or_else(PoisonError::into_inner);
         operations.iter().filter(|(operation, path)| counts(*operation, path)).count()
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.0.operations.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 

@@ -4,7 +4,7 @@ mod client;
 mod crash;
 mod damaged;
 mod delete;
-mod hooks;
+pub(crate) mod hooks;
 mod linearizable;
 mod mount;
 mod push_pull;

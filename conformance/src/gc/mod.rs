@@ -5,6 +5,7 @@
 
 mod collector;
 mod concurrent;
+mod cost;
 mod crash;
 mod dry_run;
 mod keeps_live;
@@ -27,4 +28,5 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     silence::CLAUSES,
     concurrent::CLAUSES,
     slow_link::CLAUSES,
+    cost::CLAUSES,
 ];

@@ -8,7 +8,7 @@
 //! A run that was silent for longer than [`ALLOWANCE`] is over: it writes no further notice and deletes nothing. It measures
 //! its silence by every clock that it has, and by that of the store, and believes the one that shows most.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -53,8 +53,8 @@ pub(super) struct Lease {
     stored: SystemTime,
     /// The number of the next batch.
     next_batch: u64,
-    /// The batch that is published.
-    pending: Option<u64>,
+    /// The batches that are published, oldest first.
+    pending: VecDeque<u64>,
 }
 
 impl Lease {
@@ -75,7 +75,7 @@ impl Lease {
             renewed: clock.moment(),
             stored: SystemTime::UNIX_EPOCH,
             next_batch: 0,
-            pending: None,
+            pending: VecDeque::new(),
         };
         lease.others(lease.clock.now(), signs(driver).await?).check_alone(|_| true)?;
         lease.write().await?;
@@ -129,23 +129,25 @@ impl Lease {
         self.keep().await?;
         let number = self.next_batch;
         self.next_batch += 1;
-        self.pending = Some(number);
+        self.pending.push_back(number);
         let path = Entry::CollectionPending(self.run, number).path();
         Ok(self.driver.put_content(&path, Batch::content(keys), PutMode::Create).await?)
     }
 
-    /// Says that it was. Nothing of it may be under way.
+    /// Says that the oldest batch was. Nothing of it may be under way.
     pub(super) async fn clear(&mut self) -> Result<()> {
-        if let Some(number) = self.pending {
-            self.driver.delete(&Entry::CollectionPending(self.run, number).path()).await?;
-            self.pending = None;
+        if let Some(number) = self.pending.front() {
+            self.driver.delete(&Entry::CollectionPending(self.run, *number).path()).await?;
+            self.pending.pop_front();
         }
         Ok(())
     }
 
     /// Gives the lease back. Nothing may be under way.
     pub(super) async fn release(mut self) -> Result<()> {
-        self.clear().await?;
+        while !self.pending.is_empty() {
+            self.clear().await?;
+        }
         for number in self.number.saturating_sub(2)..=self.number {
             self.driver.delete(&Entry::CollectionNotice(self.run, number).path()).await?;
         }

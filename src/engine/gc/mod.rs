@@ -1,9 +1,9 @@
 //! Garbage collection: finding what nothing refers to any more, and deleting it while the registry goes on.
 //!
 //! [`collect`] walks the store ([`layout`](crate::layout) tells what each file is), reads every manifest once, marks what is
-//! live, and plans; a dry run ends there. Otherwise the plan is executed in batches, each of which is published and looked at
-//! once more before anything in it goes: see [`promise`](crate::promise) for how that and a registry that is being pushed to
-//! do not get into each other's way.
+//! live, and plans; a dry run ends there. Otherwise the plan is executed in batches, which are published, one or several, and
+//! looked at once more before anything in them goes: see [`promise`](crate::promise) for how that and a registry that is being
+//! pushed to do not get into each other's way.
 //!
 //! # What is live
 //!
@@ -35,7 +35,7 @@
 //!   deletions have a deadline. Usually one run goes on at a time, but nothing depends on that: see the pauses in
 //!   [`promise`](crate::promise).
 //! - Dropping the future of [`collect`] is like killing it: for a quarter of an hour beyond the lock, pushes of what was in the
-//!   batch at that moment are told to try again. So it is when the store did not answer to a deletion.
+//!   published batches at that moment are told to try again. So it is when the store did not answer to a deletion.
 //!
 //! A store to which Distribution itself is writing at the same time cannot be collected safely by anybody.
 //! Absent on purpose: schedules and output. The server has the one, the command line the other.

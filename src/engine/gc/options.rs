@@ -25,7 +25,8 @@ pub struct Options {
     pub upload_age: Option<Duration>,
     /// How many files are read or deleted at a time.
     pub concurrency: usize,
-    /// How many things are doomed at a time. A batch costs a walk over the repositories; pushes of what is in it wait.
+    /// How many things are published in one file, and go before it is removed. Where there are more than four such batches,
+    /// several are published together, since a walk over the repositories follows. Pushes of what is in them wait.
     pub batch: usize,
     /// How long to rest for every second of work: 0 for not at all.
     pub rest: f32,

@@ -1,6 +1,6 @@
 //! `Plan`: what is to go, as data. Pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use super::ids::{Id, IdHashSet, IdMap, Ids};
@@ -212,6 +212,24 @@ impl Plan {
             self.unmarked_indexes.extend((!contents.has_index).then(|| contents.name.clone()));
         }
         left
+    }
+
+    /// The aliases of manifests, or of layers, by what they stand for.
+    pub(super) fn aliases_by_target(&self, of_manifest: bool) -> HashMap<(&RepositoryName, Id), Vec<Id>> {
+        let mut aliases: HashMap<_, Vec<_>> = HashMap::new();
+        for alias in self.aliases.iter().filter(|alias| alias.of_manifest == of_manifest) {
+            aliases.entry((&alias.name, alias.canonical)).or_default().push(alias.id);
+        }
+        aliases
+    }
+
+    /// The entries of indexes of referrers that go, by what is attached.
+    pub(super) fn referrers_by_manifest(&self) -> HashMap<(&RepositoryName, Id), Vec<&Referrer>> {
+        let mut referrers: HashMap<_, Vec<_>> = HashMap::new();
+        for entry in &self.referrers {
+            referrers.entry((&entry.name, entry.manifest)).or_default().push(entry);
+        }
+        referrers
     }
 
     /// The manifests whose entries alone are to go: those that are linked go with their links.

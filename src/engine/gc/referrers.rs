@@ -3,7 +3,7 @@
 //! An index is a hint (see [`Referrers`](crate::Referrers)), so nothing that is done here can take anything from a client but
 //! the time of a listing, or a referrer from a list until the next collection.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::DriverPath;
@@ -70,23 +70,24 @@ impl Collection<'_> {
 
     /// Deletes entries of manifests that have no link. A push of such a manifest waits
     /// meanwhile, so that it does not write its link between the second look and the deletion of its entry.
-    pub(super) async fn sweep_referrers(&mut self, manifests: &[(RepositoryName, Id)]) -> Result<()> {
-        let key = |(name, id): &(RepositoryName, Id)| Key::Revision(name.clone(), self.ids.digest(*id));
-        let keys = manifests.iter().map(key).collect();
-        self.doom(keys).await?;
-        let plan = self.look_again(manifests.iter().map(|(_, id)| *id)).await?;
-        let manifests = manifests.iter().map(|(name, id)| (name, *id)).collect();
-        self.delete_referrers(&plan, &manifests).await?;
-        self.spare().await
+    pub(super) async fn sweep_referrers(&mut self, round: &[(RepositoryName, Id)]) -> Result<()> {
+        self.doom(round, |ids, (name, id)| Key::Revision(name.clone(), ids.digest(*id))).await?;
+        let plan = self.look_again(round.iter().map(|(_, id)| *id)).await?;
+        let referrers = plan.referrers_by_manifest();
+        for batch in round.chunks(self.batch()) {
+            self.delete_referrers(&referrers, &batch.iter().collect::<Vec<_>>()).await?;
+            self.spare().await?;
+        }
+        Ok(())
     }
 
-    /// Deletes those entries of a plan that are about `manifests`, which are published as pending deletions.
+    /// Deletes those entries of `referrers` that are about `manifests`, which are published as pending deletions.
     pub(super) async fn delete_referrers(
         &mut self,
-        plan: &Plan,
-        manifests: &HashSet<(&RepositoryName, Id)>,
+        referrers: &HashMap<(&RepositoryName, Id), Vec<&Referrer>>,
+        manifests: &[&(RepositoryName, Id)],
     ) -> Result<()> {
-        let stale = plan.referrers.iter().filter(|entry| manifests.contains(&(&entry.name, entry.manifest)));
+        let stale = manifests.iter().filter_map(|(name, id)| referrers.get(&(name, *id))).flatten();
         let paths: Vec<DriverPath> = stale.map(|entry| self.path(entry)).collect();
         self.delete(&paths).await?;
         self.report.referrers += paths.len() as u64;

@@ -1,4 +1,4 @@
-//! Sweeping: executing a plan, batch by batch, in an order whose every prefix is safe.
+//! Sweeping: executing a plan, round by round and batch by batch, in an order whose every prefix is safe.
 
 use std::collections::HashSet;
 use std::future::ready;
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::Result;
 use super::collect::Collection;
-use super::ids::Id;
+use super::ids::{Id, IdMap, Ids};
 use super::inventory::data_path;
 use super::lease::RENEWAL;
 use super::links::alias_entry;
@@ -24,6 +24,12 @@ use crate::promise::Key;
 /// How many files are deleted without a look at the lease: a request to an object store.
 const AT_ONCE: usize = 1000;
 
+/// Into how many rounds things of one kind are divided, if so few are enough.
+const ROUNDS: usize = 4;
+
+/// How many batches a round has at most: every registry keeps some fifty bytes for each thing that is published.
+const MAX_BATCHES: usize = 64;
+
 /// How long an answer to a deletion is waited for. It has a deadline of its own well before.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -32,15 +38,15 @@ impl Collection<'_> {
     pub(super) async fn sweep(&mut self, plan: Plan) -> Result<()> {
         self.complete_indexes(&plan).await?;
         self.sweep_tag_entries(&plan).await?;
-        let batch = self.options.batch.max(1);
-        for revisions in plan.revisions.chunks(batch) {
+        let batch = self.batch();
+        for revisions in rounds(&plan.revisions, batch) {
             self.sweep_revisions(revisions).await?;
         }
         self.sweep_misplaced_referrers(&plan).await?;
-        for manifests in plan.unlinked_referrers().chunks(batch) {
+        for manifests in rounds(&plan.unlinked_referrers(), batch) {
             self.sweep_referrers(manifests).await?;
         }
-        for items in items(&plan).chunks(batch) {
+        for items in rounds(&items(&plan), batch) {
             self.sweep_items(items).await?;
         }
         self.purge(&plan).await;
@@ -62,79 +68,85 @@ impl Collection<'_> {
         Ok(())
     }
 
-    async fn sweep_revisions(&mut self, revisions: &[(RepositoryName, Id)]) -> Result<()> {
-        let key = |(name, id): &(RepositoryName, Id)| Key::Revision(name.clone(), self.ids.digest(*id));
-        let keys = revisions.iter().map(key).collect();
-        self.doom(keys).await?;
-        let plan = self.look_again(revisions.iter().map(|(_, id)| *id)).await?;
+    async fn sweep_revisions(&mut self, round: &[(RepositoryName, Id)]) -> Result<()> {
+        self.doom(round, |ids, (name, id)| Key::Revision(name.clone(), ids.digest(*id))).await?;
+        let plan = self.look_again(round.iter().map(|(_, id)| *id)).await?;
         let dead: HashSet<_> = plan.revisions.iter().collect();
-        let dead: Vec<_> = revisions.iter().filter(|revision| dead.contains(revision)).collect();
-        let mut paths = Vec::new();
-        for (name, id) in &dead {
-            paths.push(Entry::RevisionLink(name.clone(), self.ids.digest(*id)).path());
-        }
-        let gone: HashSet<_> = dead.iter().map(|(name, id)| (name, *id)).collect();
-        for alias in plan.aliases.iter().filter(|alias| alias.of_manifest) {
-            if gone.contains(&(&alias.name, alias.canonical)) {
-                paths.push(alias_entry(&alias.name, self.ids.digest(alias.id), true).path());
+        let (aliases, referrers) = (plan.aliases_by_target(true), plan.referrers_by_manifest());
+        for batch in round.chunks(self.batch()) {
+            let dead: Vec<_> = batch.iter().filter(|revision| dead.contains(revision)).collect();
+            let links = dead.iter().map(|(name, id)| Entry::RevisionLink(name.clone(), self.ids.digest(*id)));
+            let mut paths: Vec<DriverPath> = links.map(|link| link.path()).collect();
+            for (name, id) in &dead {
+                for alias in aliases.get(&(name, *id)).into_iter().flatten() {
+                    paths.push(alias_entry(name, self.ids.digest(*alias), true).path());
+                }
             }
+            self.delete_durably(&paths).await?;
+            self.delete_referrers(&referrers, &dead).await?;
+            self.report.manifests += dead.len() as u64;
+            self.report.saved += (batch.len() - dead.len()) as u64;
+            self.spare().await?;
         }
-        self.delete_durably(&paths).await?;
-        self.delete_referrers(&plan, &gone).await?;
-        self.report.manifests += dead.len() as u64;
-        self.report.saved += (revisions.len() - dead.len()) as u64;
-        self.spare().await
+        Ok(())
     }
 
     /// Layer links first, then the data behind them.
-    async fn sweep_items(&mut self, items: &[Item]) -> Result<()> {
-        let key = |item: &Item| match item {
-            Item::Blob(id) => Key::Blob(self.ids.digest(*id)),
-            Item::Layer(name, id) => Key::Layer(name.clone(), self.ids.digest(*id)),
-        };
-        let keys = items.iter().map(key).collect();
-        self.doom(keys).await?;
-        let blobs = items.iter().filter_map(|item| match item {
+    async fn sweep_items(&mut self, round: &[Item]) -> Result<()> {
+        self.doom(round, Item::key).await?;
+        let blobs = round.iter().filter_map(|item| match item {
             Item::Blob(id) => Some(*id),
             Item::Layer(..) => None,
         });
-        let plan = self.look_again(blobs.clone()).await?;
+        let plan = self.look_again(blobs).await?;
 
-        let doomed: HashSet<Id> = blobs.collect();
-        let links: HashSet<(&RepositoryName, Id)> = items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Blob(_) => None,
-                Item::Layer(name, id) => Some((name, *id)),
-            })
-            .collect();
-        let dead_blobs: Vec<_> = plan.blobs.iter().filter(|(id, _)| doomed.contains(id)).collect();
-        let gone: HashSet<Id> = dead_blobs.iter().map(|(id, _)| *id).collect();
-        let goes = |name: &RepositoryName, id: Id| gone.contains(&id) || links.contains(&(name, id));
-        let mut paths = Vec::new();
-        let mut layer_links = 0;
-        let mut single = 0;
-        for (name, id) in plan.layers.iter().filter(|(name, id)| goes(name, *id)) {
-            paths.push(Entry::LayerLink(name.clone(), self.ids.digest(*id)).path());
-            layer_links += 1;
-            single += usize::from(!gone.contains(id));
-        }
-        for alias in plan.aliases.iter().filter(|alias| !alias.of_manifest) {
-            if goes(&alias.name, alias.canonical) {
-                paths.push(alias_entry(&alias.name, self.ids.digest(alias.id), false).path());
+        let dead: IdMap<u64> = plan.blobs.iter().copied().collect();
+        let aliases = plan.aliases_by_target(false);
+        let mut single: HashSet<(&RepositoryName, Id)> = HashSet::new();
+        let mut linking: IdMap<Vec<&RepositoryName>> = IdMap::default();
+        for (name, id) in &plan.layers {
+            match dead.contains_key(id) {
+                true => linking.entry(*id).or_default().push(name),
+                false => _ = single.insert((name, *id)),
             }
         }
-        self.delete_durably(&paths).await?;
-        let data: Vec<DriverPath> = dead_blobs.iter().map(|(id, _)| data_path(&self.ids, *id)).collect();
-        self.delete(&data).await?;
+        for batch in round.chunks(self.batch()) {
+            let (mut links, mut data) = (Vec::new(), Vec::new());
+            let mut gone = 0;
+            for item in batch {
+                match item {
+                    Item::Blob(id) => {
+                        let Some(size_bytes) = dead.get(id) else { continue };
+                        data.push((*id, *size_bytes));
+                        links.extend(linking.get(id).into_iter().flatten().map(|name| (*name, *id)));
+                    }
+                    Item::Layer(name, id) if single.contains(&(name, *id)) => links.push((name, *id)),
+                    Item::Layer(..) => continue,
+                }
+                gone += 1;
+            }
+            let link = |(name, id): &(&RepositoryName, Id)| {
+                Entry::LayerLink(Clone::clone(*name), self.ids.digest(*id)).path()
+            };
+            let mut paths: Vec<DriverPath> = links.iter().map(link).collect();
+            for (name, id) in &links {
+                for alias in aliases.get(&(*name, *id)).into_iter().flatten() {
+                    paths.push(alias_entry(name, self.ids.digest(*alias), false).path());
+                }
+            }
+            self.delete_durably(&paths).await?;
+            let paths: Vec<DriverPath> = data.iter().map(|(id, _)| data_path(&self.ids, *id)).collect();
+            self.delete(&paths).await?;
 
-        self.report.layer_links += layer_links;
-        self.report.saved += (items.len() - dead_blobs.len() - single) as u64;
-        for (id, size_bytes) in dead_blobs {
-            self.report.blobs.add(*size_bytes);
-            self.data.remove(*id);
+            self.report.layer_links += links.len() as u64;
+            self.report.saved += (batch.len() - gone) as u64;
+            for (id, size_bytes) in data {
+                self.report.blobs.add(size_bytes);
+                self.data.remove(id);
+            }
+            self.spare().await?;
         }
-        self.spare().await
+        Ok(())
     }
 
     /// Deletes uploads that were given up, or tells that it would. One that makes trouble is left to the next collection.
@@ -160,7 +172,7 @@ impl Collection<'_> {
     }
 
     async fn sweep_repositories(&mut self, names: &[RepositoryName]) -> Result<()> {
-        self.doom(names.iter().cloned().map(Key::Repository).collect()).await?;
+        self.doom(names, |_, name| Key::Repository(name.clone())).await?;
         for name in names {
             // Whatever is seen there, a foreign file or a manifest of a moment ago: then it is not empty.
             let rooms = [layout::manifests(name), layout::layers(name), layout::referrers(name)];
@@ -210,17 +222,26 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Publishes a batch.
-    pub(super) async fn doom(&mut self, keys: Vec<Key>) -> Result<()> {
-        self.pulse.lease()?.publish(&keys).await
+    /// How many things are published together.
+    pub(super) fn batch(&self) -> usize {
+        self.options.batch.max(1)
     }
 
-    /// Says that the batch is gone.
+    /// Publishes a round, batch by batch.
+    pub(super) async fn doom<T>(&mut self, round: &[T], key: impl Fn(&Ids, &T) -> Key) -> Result<()> {
+        for batch in round.chunks(self.batch()) {
+            let keys: Vec<Key> = batch.iter().map(|thing| key(&self.ids, thing)).collect();
+            self.pulse.lease()?.publish(&keys).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that the first of the batches that are published is gone.
     pub(super) async fn spare(&mut self) -> Result<()> {
         self.pulse.lease()?.clear().await
     }
 
-    /// Walks and marks anew, now that the batch is published; `doubtful` are those whose data may have been written since.
+    /// Walks and marks anew, now that the round is published; `doubtful` are those whose data may have been written since.
     pub(super) async fn look_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<Plan> {
         let driver = self.driver();
         let paths: Vec<_> = doubtful.into_iter().map(|id| (id, data_path(&self.ids, id))).collect();
@@ -312,6 +333,23 @@ enum Item {
     Blob(Id),
     /// A layer link to data that stay (or are gone already).
     Layer(RepositoryName, Id),
+}
+
+impl Item {
+    fn key(ids: &Ids, item: &Self) -> Key {
+        match item {
+            Self::Blob(id) => Key::Blob(ids.digest(*id)),
+            Self::Layer(name, id) => Key::Layer(name.clone(), ids.digest(*id)),
+        }
+    }
+}
+
+/// Divides what goes into rounds of whole batches: each costs a walk over the repositories, so that they are few.
+///
+/// All batches of a round are published before its walk. Each goes, and is no longer published, before the next.
+fn rounds<T>(things: &[T], batch: usize) -> impl Iterator<Item = &[T]> {
+    let batches = things.len().div_ceil(batch).div_ceil(ROUNDS);
+    things.chunks(batch.saturating_mul(batches.clamp(1, MAX_BATCHES)))
 }
 
 fn items(plan: &Plan) -> Vec<Item> {

@@ -20,6 +20,9 @@
 //!   and writing it the manifest may have been collected; a crash would then leave a link to nothing. Data without a link are
 //!   harmless. The revision link is written last of all, and looked after once more, because the collector deletes those too.
 //!
+//! The collector may publish several batches before it marks again, once for all of them, and then goes through 5 with each. What
+//! is in one of them waits for those before it; for each thing the order of the steps is the same.
+//!
 //! Why the order is enough: if the look came before the batch was published, the token was written before the second mark,
 //! which sees it. If it came after the batch was cleared, the last sight shows what the collector has left. In between, it
 //! finds the batch. What is remembered of "no run" is no older than [`NOTICE`], so that a token that was written before such a

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 use tokio::time::Instant;
 
@@ -26,6 +26,8 @@ pub(crate) struct Promises {
     seen: Mutex<Option<Seen>>,
     /// A plain mutex: it is held to take a listing over, never across an await.
     runs: Mutex<Runs>,
+    /// Held by the request that reads batches, across that: the others need what it reads.
+    reading: tokio::sync::Mutex<()>,
     /// When data were last known to be there. A plain mutex: it is held for a look-up.
     data: Mutex<HashMap<Digest, Instant>>,
 }
@@ -79,7 +81,14 @@ impl Look {
 
 impl Promises {
     pub(crate) fn new(grace: Option<Duration>, clock: Clock) -> Self {
-        Self { grace, clock, seen: Mutex::default(), runs: Mutex::default(), data: Mutex::default() }
+        Self {
+            grace,
+            clock,
+            seen: Mutex::default(),
+            runs: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            data: Mutex::default(),
+        }
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -173,6 +182,7 @@ impl Promises {
         let at = self.clock.moment();
         let signs = signs(driver).await?;
         let mut view = self.runs().see(signs, self.clock.now());
+        let mut batches = Vec::new();
         for file in std::mem::take(&mut view.unread) {
             match file {
                 Unread::Notice(sign) => {
@@ -184,15 +194,11 @@ impl Promises {
                         self.runs().note_grace(&sign, notice.grace());
                     }
                 }
-                Unread::Batch(sign) => {
-                    // One that is gone is done with.
-                    if let Some(content) = driver.get_content_if_any(&sign.0.path()).await? {
-                        let batch = Arc::new(Batch::parse(&content));
-                        view.doomed.add(batch.clone());
-                        self.runs().note_batch(sign, batch);
-                    }
-                }
+                Unread::Batch(sign) => batches.push(sign),
             }
+        }
+        if !batches.is_empty() {
+            self.read_batches(driver, batches, &mut view.doomed).await?;
         }
         let seen = Seen { at, grace: view.grace, doomed: view.doomed };
         let mut last = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,6 +206,38 @@ impl Promises {
             *last = Some(seen.clone());
         }
         Ok(seen)
+    }
+
+    /// Reads batches, each of them once, however many requests are to know what is in it.
+    async fn read_batches(
+        &self,
+        driver: &Arc<dyn StorageDriver>,
+        signs: Vec<Sign>,
+        doomed: &mut Doomed,
+    ) -> Result<()> {
+        let _turn = self.reading.lock().await;
+        let mut unknown = Vec::new();
+        for sign in signs {
+            // Another request may have read it meanwhile. What has this name never changes.
+            match self.runs().batch(&sign) {
+                Some(batch) => doomed.add(batch),
+                None => unknown.push(sign),
+            }
+        }
+        let mut contents = stream::iter(unknown)
+            .map(|sign| async move {
+                let content = driver.get_content_if_any(&sign.0.path()).await?;
+                Ok::<_, Error>((sign, content))
+            })
+            .buffer_unordered(BATCHES_AT_ONCE);
+        while let Some((sign, content)) = contents.try_next().await? {
+            // One that is gone is done with.
+            let Some(content) = content else { continue };
+            let batch = Arc::new(Batch::parse(&content));
+            doomed.add(batch.clone());
+            self.runs().note_batch(sign, batch);
+        }
+        Ok(())
     }
 
     fn runs(&self) -> MutexGuard<'_, Runs> {
@@ -213,6 +251,9 @@ pub(crate) async fn signs(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Res
     let files: Vec<_> = files.try_collect().await?;
     Ok(files.into_iter().filter_map(|file| Some((Entry::parse(&file.path)?, file.modified))).collect())
 }
+
+/// How many batches are read at a time: a collection publishes some together.
+const BATCHES_AT_ONCE: usize = 8;
 
 /// How many sights of data are remembered: as many as one process stores and sees while a look is believed, and more.
 const NOTED: usize = 10_000;

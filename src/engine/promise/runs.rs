@@ -156,6 +156,11 @@ impl Runs {
         }
     }
 
+    /// What a file says that a run is about to delete, if that is noted.
+    pub(super) fn batch(&self, sign: &Sign) -> Option<Arc<Batch>> {
+        self.0.get(&run_of(&sign.0)?)?.batches.get(sign).cloned()
+    }
+
     /// Notes what a run is about to delete.
     pub(super) fn note_batch(&mut self, sign: Sign, batch: Arc<Batch>) {
         // A name that is used again, as by earlier versions, is read again.
