@@ -3,17 +3,18 @@
 //! Everything is looked at that would go if all of it were old. What turns out to be young keeps more alive, never less, so one
 //! look is enough.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{DriverPath, FileInfo, StorageDriver, StorageDriverExt};
 
-use super::Result;
 use super::caution::unseen;
 use super::collect::Collection;
 use super::ids::{Id, IdHashSet};
 use super::inventory::{Age, Contents, Inventory};
 use super::mark::{Marks, RepositoryMarks, mark};
+use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
@@ -34,11 +35,10 @@ impl Collection<'_> {
         let is_odd = self.look_at_links(inventory, &marks).await?;
         self.look_at_data(inventory, &marks).await?;
         if is_odd {
-            for unreadable in self.read(inventory).await? {
-                if !self.report.unreadable.contains(&unreadable) {
-                    self.report.unreadable.push(unreadable);
-                }
-            }
+            let read = self.read(inventory).await?;
+            let known: HashSet<&Unreadable> = self.report.unreadable.iter().collect();
+            let new: Vec<_> = read.into_iter().filter(|unreadable| !known.contains(unreadable)).collect();
+            self.report.unreadable.extend(new);
         }
         Ok(())
     }
@@ -150,6 +150,7 @@ impl Collection<'_> {
         inventory: &mut Inventory,
         names: &[RepositoryName],
     ) -> Result<()> {
+        let mut foreign = Vec::new();
         for name in names {
             let mut files = Inventory::default();
             for room in [layout::manifests(name), layout::layers(name)] {
@@ -162,10 +163,11 @@ impl Collection<'_> {
                     }
                 }
             }
-            let new = |path: &DriverPath| !inventory.foreign.contains(path);
-            let foreign: Vec<DriverPath> = files.foreign.into_iter().filter(new).collect();
-            inventory.foreign.extend(foreign);
+            foreign.append(&mut files.foreign);
         }
+        let known: HashSet<&DriverPath> = inventory.foreign.iter().collect();
+        foreign.retain(|path| !known.contains(path));
+        inventory.foreign.append(&mut foreign);
         Ok(())
     }
 }

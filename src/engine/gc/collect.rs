@@ -161,7 +161,8 @@ impl<'a> Collection<'a> {
         if is_survey {
             self.look_for_foreign(&mut inventory, &plan.repositories).await?;
         }
-        plan.repositories.retain(|name| !inventory.has_foreign(name));
+        let foreign = inventory.with_foreign();
+        plan.repositories.retain(|name| !foreign.contains(name));
         self.last = LastRun::of(self.registry).await?;
         let last = self.last.clone();
         self.keep_what_may_be_needed(&mut inventory, &mut plan, last.as_ref());

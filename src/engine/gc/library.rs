@@ -58,6 +58,12 @@ pub(super) enum State {
 const LARGEST_BYTES: u64 = 64 << 20;
 
 impl Library {
+    /// One that has read these.
+    #[cfg(test)]
+    pub(super) fn with(readings: impl IntoIterator<Item = (Id, Reading)>) -> Self {
+        Self { readings: readings.into_iter().collect(), children: IdHashSet::default() }
+    }
+
     pub(super) fn get(&self, id: Id) -> Option<&Reading> {
         self.readings.get(&id)
     }

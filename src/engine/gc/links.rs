@@ -77,6 +77,7 @@ pub(super) async fn read(
             unreadable.push(Unreadable { path: entry.path().to_string(), reason });
         }
     }
+    inventory.repositories.iter_mut().for_each(Contents::keep_all);
     Ok(unreadable)
 }
 
@@ -149,8 +150,7 @@ fn settle(
                     // It points at something that it has pointed at before; else at anything.
                     contents.obscure |= options.delete_untagged && contents.tags[tag].entries.is_empty();
                     // Said once: an odd length was noticed already.
-                    let odd = contents.odd.contains(entry);
-                    return if odd { Ok(()) } else { target.map(drop) };
+                    return if contents.tags[tag].is_odd { Ok(()) } else { target.map(drop) };
                 }
             }
         }

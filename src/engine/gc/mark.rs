@@ -1,5 +1,7 @@
 //! Marking: what is live, repository by repository. Pure: all reading was done before.
 
+use std::cell::OnceCell;
+
 use super::ids::{Id, IdHashSet, IdMap, IdSet};
 use super::inventory::{Contents, Data, History, Inventory};
 use super::library::{Library, State};
@@ -22,7 +24,7 @@ pub(super) struct RepositoryMarks {
     pub(super) layers: Vec<bool>,
     /// Everything stays, because something cannot be read.
     pub(super) is_obscure: bool,
-    /// The places of tags that point at a manifest which is there and has no link.
+    /// The places of tags that point at a manifest which is there and has no link, in order.
     pub(super) dangling: Vec<usize>,
 }
 
@@ -44,6 +46,8 @@ struct Marker<'a> {
     delete_untagged: bool,
     /// Where in the list of revisions a manifest is.
     places: IdMap<usize>,
+    /// What is linked like a layer, once that matters.
+    layers: OnceCell<IdHashSet>,
     /// Who is attached to whom.
     referrers: IdMap<Vec<Id>>,
     /// Whether no manifest at all could be read, so that it is the store that is not whole.
@@ -62,7 +66,8 @@ impl<'a> Marker<'a> {
             }
         }
         let is_store_blank = library.is_blank();
-        Self { contents, data, library, delete_untagged, places, referrers, is_store_blank }
+        let layers = OnceCell::new();
+        Self { contents, data, library, delete_untagged, places, layers, referrers, is_store_blank }
     }
 
     fn mark(&self, live_data: &mut IdSet, young_data: &mut IdSet) -> RepositoryMarks {
@@ -175,13 +180,19 @@ impl<'a> Marker<'a> {
 
     /// Whether there is a link to the manifest, of either kind.
     fn is_linked(&self, id: Id) -> bool {
-        self.places.contains_key(&id) || self.contents.layers.iter().any(|link| link.id == id)
+        self.places.contains_key(&id) || self.is_layer(id)
+    }
+
+    /// Whether there is a link to it like that to a layer.
+    fn is_layer(&self, id: Id) -> bool {
+        let layers = || self.contents.layers.iter().map(|link| link.id).collect();
+        self.layers.get_or_init(layers).contains(&id)
     }
 
     /// Whether something that is referred to is a manifest of this repository, and refers to more.
     fn is_manifest(&self, id: Id) -> bool {
         self.places.contains_key(&id)
             // Linked like a layer, as very old registries did.
-            || (self.library.get(id).is_some() && self.contents.layers.iter().any(|link| link.id == id))
+            || (self.library.get(id).is_some() && self.is_layer(id))
     }
 }

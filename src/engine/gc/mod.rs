@@ -47,6 +47,8 @@ mod collect;
 mod cutoff;
 mod error;
 mod event;
+#[cfg(test)]
+mod growth;
 mod hands;
 mod ids;
 mod inventory;

@@ -116,6 +116,12 @@ impl Plan {
         self.layers.extend(dead_layers.map(|id| (name.clone(), id)));
 
         let mut left = live_revisions.len() + live_layers.len();
+        // Targets of aliases that have no link of their own.
+        let (mut bare_revisions, mut bare_layers) = (IdHashSet::default(), IdHashSet::default());
+        let (revisions, layers) = match contents.aliases.is_empty() {
+            true => Default::default(),
+            false => (contents.linked(true), contents.linked(false)),
+        };
         for alias in &contents.aliases {
             let live = if alias.of_manifest { &live_revisions } else { &live_layers };
             let canonical = match alias.canonical {
@@ -134,17 +140,19 @@ impl Plan {
                 canonical,
                 of_manifest: alias.of_manifest,
             });
-            let dead = if alias.of_manifest { &mut self.revisions } else { &mut self.layers };
-            let entry = (name.clone(), canonical);
+            let (dead, linked, bare) = match alias.of_manifest {
+                true => (&mut self.revisions, &revisions, &mut bare_revisions),
+                false => (&mut self.layers, &layers, &mut bare_layers),
+            };
             // Without the link that counts it means nothing, but goes as if that were there.
-            if !contents.has(canonical, alias.of_manifest) && !dead.contains(&entry) {
-                dead.push(entry);
+            if !linked.contains(&canonical) && bare.insert(canonical) {
+                dead.push((name.clone(), canonical));
             }
         }
         for (place, history) in contents.tags.iter().enumerate() {
             left += usize::from(history.is_current);
             // A tag that points at a manifest without a link keeps what it tells of that.
-            let kept = history.current.filter(|_| marks.dangling.contains(&place));
+            let kept = history.current.filter(|_| marks.dangling.binary_search(&place).is_ok());
             let stays = marks.is_obscure || history.unreadable;
             for entry in &history.entries {
                 let is_live = live_revisions.contains(&entry.id) || kept == Some(entry.id);
@@ -246,9 +254,10 @@ impl Plan {
 }
 
 impl Contents {
-    fn has(&self, id: Id, of_manifest: bool) -> bool {
+    /// What has a link as a manifest, or as a layer.
+    fn linked(&self, of_manifest: bool) -> IdHashSet {
         let links = if of_manifest { &self.revisions } else { &self.layers };
-        links.iter().any(|link| link.id == id)
+        links.iter().map(|link| link.id).collect()
     }
 }
 

@@ -75,7 +75,7 @@ pub struct Amount {
 }
 
 /// Something that cannot be read.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 pub struct Unreadable {
     /// The file.
     pub path: String,

@@ -122,6 +122,14 @@ pub fn repository_at(path: &DriverPath) -> Option<RepositoryName> {
     path.below(&repositories_root()).and_then(|name| name.parse().ok())
 }
 
+/// The repository that a path is in, and the first directory below it.
+pub fn place_in_repository(path: &DriverPath) -> Option<(RepositoryName, &str)> {
+    let below = path.below(&repositories_root())?;
+    let (name, _) = below.split_once("/_")?;
+    let room = below[name.len() + 1..].split('/').next()?;
+    Some((name.parse().ok()?, room))
+}
+
 /// Everything about one blob in a repository.
 pub fn layer(name: &RepositoryName, digest: &Digest) -> DriverPath {
     path(layer_directory(name, digest))
@@ -150,6 +158,24 @@ pub fn hash_states(name: &RepositoryName, id: &UploadId, algorithm: Algorithm) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_tells_its_repository_and_the_room_in_it() {
+        for (path, expected) in [
+            ("a/b/_layers/x/y", Some(("a/b", "_layers"))),
+            ("a/_manifests", Some(("a", "_manifests"))),
+            ("a/_x/_layers", Some(("a", "_x"))),
+            ("a__b/_layers/x", Some(("a__b", "_layers"))),
+            ("a/b", None),
+            ("_layers/x", None),
+            ("A/_layers/x", None),
+        ] {
+            let path: DriverPath = format!("/docker/registry/v2/repositories/{path}").parse().unwrap();
+            let place = place_in_repository(&path);
+            let place = place.as_ref().map(|(name, room)| (name.as_str(), *room));
+            assert_eq!(place, expected, "{path}");
+        }
+    }
 
     #[test]
     fn leftovers_of_interrupted_writes_are_told_from_other_files() {

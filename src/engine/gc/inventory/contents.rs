@@ -1,12 +1,13 @@
 //! `Contents`: everything in one repository, in a few bytes each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasherDefault;
 use std::time::SystemTime;
 
 use sampan_driver::FileInfo;
 
 use super::super::cutoff::Cutoff;
-use super::super::ids::{Id, Ids};
+use super::super::ids::{Id, IdHashSet, IdHasher, Ids};
 use super::LINK_BYTES;
 use crate::layout::Entry;
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -19,6 +20,8 @@ pub(in crate::gc) struct Contents {
     pub(in crate::gc) layers: Vec<Link>,
     pub(in crate::gc) revisions: Vec<Link>,
     pub(in crate::gc) aliases: Vec<Alias>,
+    /// Where each of them is in the list, by its number and whether it is of a manifest.
+    alias_places: HashMap<(Id, bool), usize, BuildHasherDefault<IdHasher>>,
     pub(in crate::gc) tags: Vec<History>,
     /// The index of referrers.
     pub(in crate::gc) referrers: Vec<Attached>,
@@ -28,6 +31,8 @@ pub(in crate::gc) struct Contents {
     pub(in crate::gc) uploads: BTreeMap<UploadId, SystemTime>,
     /// Links that are not as long as they must be.
     pub(in crate::gc) odd: Vec<Entry>,
+    /// Links that stay whatever refers to them, by whether they are of manifests. See [`keep`](Self::keep).
+    kept: [IdHashSet; 2],
     /// Something cannot be read that may refer to anything in here.
     pub(in crate::gc) obscure: bool,
 }
@@ -77,7 +82,7 @@ pub(in crate::gc) struct Alias {
 }
 
 impl Alias {
-    pub(super) fn new(id: Id, of_manifest: bool, young: bool) -> Self {
+    pub(in crate::gc) fn new(id: Id, of_manifest: bool, young: bool) -> Self {
         Self { id, of_manifest, young, canonical: None, unreadable: false }
     }
 }
@@ -99,12 +104,14 @@ pub(in crate::gc) struct History {
     pub(in crate::gc) current: Option<Id>,
     /// It was read, and points at something that it has pointed at before.
     pub(in crate::gc) unreadable: bool,
+    /// Its link is not as long as it must be.
+    pub(in crate::gc) is_odd: bool,
     pub(in crate::gc) entries: Vec<Link>,
 }
 
 impl History {
-    pub(super) fn new(tag: Tag) -> Self {
-        Self { tag, is_current: false, current: None, unreadable: false, entries: Vec::new() }
+    pub(in crate::gc) fn new(tag: Tag) -> Self {
+        Self { tag, is_current: false, current: None, unreadable: false, is_odd: false, entries: Vec::new() }
     }
 
     /// What it points at, as far as that is known; all that it may point at when its link cannot be read.
@@ -115,19 +122,26 @@ impl History {
 }
 
 impl Contents {
-    pub(super) fn new(name: RepositoryName) -> Self {
+    pub(in crate::gc) fn new(name: RepositoryName) -> Self {
         Self {
             name,
             layers: Vec::new(),
             revisions: Vec::new(),
             aliases: Vec::new(),
+            alias_places: HashMap::default(),
             tags: Vec::new(),
             referrers: Vec::new(),
             has_index: false,
             uploads: BTreeMap::new(),
             odd: Vec::new(),
+            kept: Default::default(),
             obscure: false,
         }
+    }
+
+    pub(in crate::gc) fn add_alias(&mut self, alias: Alias) {
+        self.alias_places.insert((alias.id, alias.of_manifest), self.aliases.len());
+        self.aliases.push(alias);
     }
 
     pub(super) fn history(&mut self, tag: &Tag) -> &mut History {
@@ -162,17 +176,34 @@ impl Contents {
         if !id.is_alias() {
             return Some(id);
         }
-        self.aliases.iter().find(|alias| alias.id == id)?.canonical
+        let canonical = |of_manifest| {
+            let place = self.alias_places.get(&(id, of_manifest))?;
+            self.aliases.get(*place)?.canonical
+        };
+        canonical(false).or_else(|| canonical(true))
     }
 
-    /// Treats a link as young, so that it stays and what it is about stays.
+    /// Treats a link as young from [`keep_all`](Self::keep_all) on, so that it stays and what it is about stays.
     pub(in crate::gc) fn keep(&mut self, entry: &Entry, ids: &mut Ids) {
-        let (links, digest): (&mut Vec<Link>, &Digest) = match entry {
-            Entry::LayerLink(_, digest) => (&mut self.layers, digest),
-            Entry::RevisionLink(_, digest) => (&mut self.revisions, digest),
+        let (of_manifest, digest): (_, &Digest) = match entry {
+            Entry::LayerLink(_, digest) => (false, digest),
+            Entry::RevisionLink(_, digest) => (true, digest),
             _ => return,
         };
-        let id = ids.intern(digest);
-        links.iter_mut().filter(|link| link.id == id).for_each(|link| link.age = Age::Young);
+        self.kept[usize::from(of_manifest)].insert(ids.intern(digest));
+    }
+
+    /// Treats the links as young that are to be kept.
+    pub(in crate::gc) fn keep_all(&mut self) {
+        let links = [&mut self.layers, &mut self.revisions];
+        for (links, kept) in links.into_iter().zip(&mut self.kept) {
+            let kept = std::mem::take(kept);
+            if !kept.is_empty() {
+                links
+                    .iter_mut()
+                    .filter(|link| kept.contains(&link.id))
+                    .for_each(|link| link.age = Age::Young);
+            }
+        }
     }
 }

@@ -120,7 +120,8 @@ impl Inventory {
         }
         let contents = self.contents(name);
         let entries = unknown(hashes, ids);
-        contents.tags.push(History { is_current: current.is_some(), entries, ..History::new(tag) });
+        let is_odd = current.is_some_and(|current| current.size_bytes != LINK_BYTES);
+        contents.tags.push(History { is_current: current.is_some(), is_odd, entries, ..History::new(tag) });
         if let (Some(current), Some(history)) = (current, contents.tags.last()) {
             let tag = history.tag.clone();
             contents.check(current.size_bytes, || Entry::TagCurrent(name.clone(), tag));
@@ -147,7 +148,7 @@ impl Inventory {
                 let id = ids.intern(&digest);
                 let contents = self.contents(&name);
                 match id.is_alias() {
-                    true => contents.aliases.push(Alias::new(id, false, young)),
+                    true => contents.add_alias(Alias::new(id, false, young)),
                     false => {
                         contents.layers.push(Link { id, age });
                         contents.check(file.size_bytes, || Entry::LayerLink(name, digest));
@@ -165,7 +166,7 @@ impl Inventory {
                 let id = ids.intern(&digest);
                 let contents = self.contents(&name);
                 match id.is_alias() {
-                    true => contents.aliases.push(Alias::new(id, true, young)),
+                    true => contents.add_alias(Alias::new(id, true, young)),
                     false => {
                         contents.revisions.push(Link { id, age });
                         contents.check(file.size_bytes, || Entry::RevisionLink(name, digest));
@@ -174,7 +175,9 @@ impl Inventory {
             }
             Entry::TagCurrent(name, tag) => {
                 let contents = self.contents(&name);
-                contents.history(&tag).is_current = true;
+                let history = contents.history(&tag);
+                history.is_current = true;
+                history.is_odd = file.size_bytes != LINK_BYTES;
                 contents.check(file.size_bytes, || Entry::TagCurrent(name, tag));
             }
             Entry::TagIndex(name, tag, digest) => {
@@ -215,10 +218,10 @@ impl Inventory {
         self.places = names.map(|(place, contents)| (contents.name.clone(), place)).collect();
     }
 
-    /// Whether there are files in the repository that are none of ours.
-    pub(super) fn has_foreign(&self, name: &RepositoryName) -> bool {
-        let rooms = [layout::manifests(name), layout::layers(name)];
-        self.foreign.iter().any(|path| rooms.iter().any(|room| path.starts_with(room)))
+    /// The repositories that have files among their links which are none of ours.
+    pub(super) fn with_foreign(&self) -> HashSet<RepositoryName> {
+        let places = self.foreign.iter().filter_map(layout::place_in_repository);
+        places.filter(|(_, room)| ["_layers", "_manifests"].contains(room)).map(|(name, _)| name).collect()
     }
 
     /// The repository of that name, if there is anything in it.
