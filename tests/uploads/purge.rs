@@ -11,7 +11,7 @@ use sampan_engine::{Clock, PurgeOptions, PurgeTurn, Registry};
 
 use super::{begin, over, uploads};
 use crate::support::OddDriver;
-use crate::support::odd_driver::Oddity;
+use crate::support::failing_driver::Oddity;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

@@ -124,7 +124,7 @@ pub(crate) fn budget(buffer: u64) -> Arc<Semaphore> {
 /// move none.
 ///
 /// The data client has no time limit of its own, and a store that is hung must not hang its callers.
-pub(crate) async fn allow_blocking<T, E>(
+pub(crate) async fn with_limit<T, E>(
     bytes: u64,
     request: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure>

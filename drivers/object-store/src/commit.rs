@@ -18,7 +18,7 @@ use object_store::multipart::PartId;
 use object_store::path::Path;
 use sampan_driver::DriverPath;
 
-use crate::bucket::{allow_blocking, finished};
+use crate::bucket::{finished, with_limit};
 use crate::error::Failure;
 use crate::keys::object;
 use crate::parts::put_part;
@@ -105,7 +105,7 @@ impl ObjectWriter {
         let parts = ids.into_iter().map(|content_id| PartId { content_id }).collect();
         *progress = Progress::Asked;
         let complete = self.bucket.data.multipart().complete_multipart(key, &upload, parts);
-        let Err(failure) = allow_blocking(0, complete).await else { return Ok(()) };
+        let Err(failure) = with_limit(0, complete).await else { return Ok(()) };
         // The answer to a request that succeeded may have been lost, and the next one met an upload that had ended.
         if self.is_there(key, size).await? {
             return Ok(());

@@ -10,7 +10,7 @@ use object_store::{
 };
 use tokio::sync::Mutex;
 
-use crate::bucket::{Bucket, allow_blocking};
+use crate::bucket::{Bucket, with_limit};
 use crate::error::{Failure, chain, is_precondition, was_cut};
 
 /// What a store makes of conditions. Some stores answer 200 and ignore them, hence this is found out by trying.
@@ -103,7 +103,7 @@ impl Bucket {
         let options = PutOptions { attributes: self.attributes(), ..Default::default() };
         // The data client: a large tail may take longer than a small request is given.
         let size = content.content_length() as u64;
-        allow_blocking(size, self.data.objects().put_opts(key, content, options)).await
+        with_limit(size, self.data.objects().put_opts(key, content, options)).await
     }
 
     /// What a multipart upload bears, and the object that it becomes; `mark` where the store keeps such a thing for parts.

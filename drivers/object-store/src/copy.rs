@@ -13,7 +13,7 @@ use object_store::{CopyOptions, GetOptions, ObjectStoreExt, PutMultipartOptions}
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sampan_driver::DriverPath;
 
-use crate::bucket::{Bucket, Raw, allow_blocking, finished};
+use crate::bucket::{Bucket, Raw, finished, with_limit};
 use crate::client::Client;
 use crate::error::Failure;
 use crate::requests::CopyStatus;
@@ -50,7 +50,7 @@ impl Bucket {
         match self.data {
             Client::Azure(_) => self.copy_on_azure(from, to, size).await,
             Client::Gcs(_) | Client::Plain(_) | Client::S3(_) => {
-                allow_blocking(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await
+                with_limit(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await
             }
         }
     }
@@ -61,8 +61,8 @@ impl Bucket {
         if self.holds_the_same(from, to, size).await? {
             return self.date_anew(to).await;
         }
-        allow_blocking(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await?;
-        allow_blocking(size, self.await_copy(to, size)).await
+        with_limit(size, self.data.objects().copy_opts(from, to, CopyOptions::default())).await?;
+        with_limit(size, self.await_copy(to, size)).await
     }
 
     /// Whether `to` is an object of the same bytes as `from`, which is there.
@@ -93,7 +93,7 @@ impl Bucket {
                 }
             }
         };
-        allow_blocking(2 * size, compare).await
+        with_limit(2 * size, compare).await
     }
 
     /// Gives an object of Azure's the date of now, by writing a piece of its metadata (C13).
@@ -132,7 +132,7 @@ impl Bucket {
     /// Copies range by range, many at a time, into a multipart upload.
     async fn copy_ranges(&self, raw: &Raw, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
         let options = PutMultipartOptions { attributes: self.attributes(), ..Default::default() };
-        let upload = allow_blocking(0, self.data.multipart().create_multipart_opts(to, options)).await?;
+        let upload = with_limit(0, self.data.multipart().create_multipart_opts(to, options)).await?;
         let part = self.options.copies.part.max(size.div_ceil(self.options.parts.max_count));
         let ranges = (0..size.div_ceil(part)).map(|index| index * part..((index + 1) * part).min(size));
         let copies =
@@ -140,7 +140,7 @@ impl Bucket {
         let parts = futures::stream::iter(copies).buffered(self.options.copies.concurrency).try_collect();
         let copied = async {
             let parts: Vec<PartId> = parts.await?;
-            allow_blocking(0, self.data.multipart().complete_multipart(to, &upload, parts)).await
+            with_limit(0, self.data.multipart().complete_multipart(to, &upload, parts)).await
         };
         if let Err(failure) = copied.await {
             if let Err(error) = self.control.multipart().abort_multipart(to, &upload).await {

@@ -6,7 +6,7 @@ use object_store::PutPayload;
 use object_store::path::Path;
 use tokio::task::JoinSet;
 
-use crate::bucket::{Bucket, allow_blocking};
+use crate::bucket::{Bucket, with_limit};
 use crate::error::Failure;
 use crate::flights::Lane;
 use crate::state::is_unknown_upload;
@@ -124,7 +124,7 @@ pub(crate) async fn put_part(
     let upload = upload.to_owned();
     let size = payload.content_length() as u64;
     let put = bucket.data.multipart().put_part(key, &upload, index, payload);
-    match allow_blocking(size, put).await {
+    match with_limit(size, put).await {
         Ok(part) => Ok(part.content_id),
         Err(failure) if failure.is_not_found() || is_unknown_upload(&failure) => Err(Failure::UploadLost),
         Err(failure) => Err(failure),

@@ -10,7 +10,7 @@ use object_store::{GetOptions, GetRange, GetResult, ObjectStoreExt, PutMode, Put
 use sampan_driver::{DriverPath, MAX_NOTE_BYTES};
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{Bucket, patiently};
+use crate::bucket::{Bucket, with_limit};
 use crate::conditional::put_if;
 use crate::error::{Failure, is_precondition};
 use crate::tail::Tail;
@@ -139,13 +139,13 @@ impl Bucket {
 
     /// The state of the upload staged at `path` with its tail, if there is one.
     pub(crate) async fn load_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
-        let answer = match patiently(0, self.data.objects().get(&self.keys.state(path))).await {
+        let answer = match with_limit(0, self.data.objects().get(&self.keys.state(path))).await {
             Ok(answer) => answer,
             Err(failure) if failure.is_not_found() => return Ok(None),
             Err(failure) => return Err(failure),
         };
         let (version, size) = (version_of(&answer), answer.meta.size);
-        let object = patiently(size, answer.bytes()).await?;
+        let object = with_limit(size, answer.bytes()).await?;
         match Found::parse(object, size, version)? {
             found if found.unread == 0 => Ok(Some(found)),
             _ => Err(too_short()),
@@ -168,7 +168,7 @@ impl Bucket {
                 let (version, size) = (version_of(&answer), answer.meta.size);
                 Ok::<_, Failure>((answer.bytes().await?, size, version))
             };
-            let (begin, size, version) = match patiently(wanted, read).await {
+            let (begin, size, version) = match with_limit(wanted, read).await {
                 Ok(read) => read,
                 Err(failure) if failure.is_not_found() => return Ok(None),
                 Err(failure) => return Err(failure),
@@ -204,7 +204,7 @@ impl Bucket {
         };
         let options = PutOptions { mode, ..Default::default() };
         let size = payload.content_length() as u64;
-        match patiently(size, put_if(self.data.objects(), &key, payload, options)).await {
+        match with_limit(size, put_if(self.data.objects(), &key, payload, options)).await {
             Ok(put) => {
                 let version = UpdateVersion { e_tag: put.e_tag, version: put.version };
                 Ok(Saved { version, nonce: header.nonce.clone() })

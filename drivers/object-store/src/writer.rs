@@ -9,7 +9,7 @@ use object_store::PutMultipartOptions;
 use sampan_driver::{DriverPath, FileWriter, Operation, Result, WriteHint, WriteMode};
 use tokio::time::Instant;
 
-use crate::bucket::{Bucket, allow_blocking};
+use crate::bucket::{Bucket, with_limit};
 use crate::error::Failure;
 use crate::keys::object;
 use crate::parts::Parts;
@@ -209,7 +209,7 @@ impl ObjectWriter {
                 let attributes = self.bucket.attributes_marked(&self.header.mark);
                 let options = PutMultipartOptions { attributes, ..Default::default() };
                 let begin = self.bucket.data.multipart().create_multipart_opts(&key, options);
-                let upload = allow_blocking(0, begin).await?;
+                let upload = with_limit(0, begin).await?;
                 self.header.begun = seconds_since_1970();
                 self.header.upload.insert(upload).clone()
             }
