@@ -11,6 +11,7 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sampan_engine::oci::{InvalidDigest, InvalidTag};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -125,6 +126,8 @@ pub struct ApiError(Box<Inner>);
 struct Inner {
     status: StatusCode,
     code: ErrorCode,
+    /// The code's own, unless it does not fit.
+    message: &'static str,
     details: Vec<Option<Value>>,
     /// Whether the details are sentences that belong into the message too.
     explains: bool,
@@ -142,6 +145,7 @@ impl ApiError {
         Self(Box::new(Inner {
             status: code.status(),
             code,
+            message: code.message(),
             details: vec![None],
             explains: false,
             headers: HeaderMap::new(),
@@ -161,6 +165,27 @@ impl ApiError {
     #[must_use]
     pub fn with_reason(self, reason: impl Into<String>) -> Self {
         self.with_each_reason([reason.into()])
+    }
+
+    /// The same error with another message: one code may stand for several faults.
+    #[must_use]
+    pub fn with_message(mut self, message: &'static str) -> Self {
+        self.0.message = message;
+        self
+    }
+
+    /// A digest outside the grammar, which is not a mismatch.
+    pub(super) fn malformed_digest(error: &InvalidDigest) -> Self {
+        Self::new(ErrorCode::DigestInvalid)
+            .with_message("provided digest is malformed")
+            .with_reason(error.to_string())
+    }
+
+    /// A tag outside the grammar.
+    pub(super) fn malformed_tag(error: &InvalidTag) -> Self {
+        Self::new(ErrorCode::TagInvalid)
+            .with_message("manifest tag is malformed")
+            .with_reason(error.to_string())
     }
 
     /// The same error once for each of `reasons`; as it is when there are none.
@@ -241,12 +266,13 @@ struct Entry<'a> {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Inner { status, code, details, explains, headers, cause, client_disconnected } = *self.0;
+        let Inner { status, code, message, details, explains, headers, cause, client_disconnected } = *self.0;
         let entries = details.iter().map(|detail| {
-            let message = match detail.as_ref().and_then(Value::as_str).filter(|_| explains) {
-                Some(reason) => format!("{}: {reason}", code.message().trim_end_matches('.')).into(),
-                None => code.message().into(),
-            };
+            let message: Cow<'static, str> =
+                match detail.as_ref().and_then(Value::as_str).filter(|_| explains) {
+                    Some(reason) => format!("{}: {reason}", message.trim_end_matches('.')).into(),
+                    None => message.into(),
+                };
             Entry { code: code.as_str(), message, detail: detail.as_ref() }
         });
         let body = Body { errors: entries.collect() };

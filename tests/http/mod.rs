@@ -10,6 +10,7 @@ mod deletions;
 mod failures;
 mod health;
 mod layer_urls;
+mod malformed;
 mod manifest_push;
 mod manifests;
 mod names;

@@ -44,9 +44,7 @@ impl<S: Sync> FromRequestParts<S> for FromPath<Digest> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let digest: Result<Digest, _> = last(parts).parse();
-        digest
-            .map(Self)
-            .map_err(|error| ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string()))
+        digest.map(Self).map_err(|error| ApiError::malformed_digest(&error))
     }
 }
 
@@ -55,9 +53,7 @@ impl<S: Sync> FromRequestParts<S> for FromPath<Reference> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         reference(parts).map(Self).map_err(|error| match &error {
-            InvalidReference::Digest(_) => {
-                ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string())
-            }
+            InvalidReference::Digest(error) => ApiError::malformed_digest(error),
             InvalidReference::Tag(_) => {
                 ApiError::new(ErrorCode::ManifestUnknown).with_reason(error.to_string())
             }
@@ -70,10 +66,8 @@ impl<S: Sync> FromRequestParts<S> for NewReference {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         reference(parts).map(Self).map_err(|error| match &error {
-            InvalidReference::Digest(_) => {
-                ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string())
-            }
-            InvalidReference::Tag(_) => ApiError::new(ErrorCode::TagInvalid).with_reason(error.to_string()),
+            InvalidReference::Digest(error) => ApiError::malformed_digest(error),
+            InvalidReference::Tag(error) => ApiError::malformed_tag(error),
         })
     }
 }

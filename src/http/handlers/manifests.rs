@@ -117,7 +117,7 @@ fn tags(query: &Query) -> Result<Vec<Tag>, ApiError> {
     }
     let tag = |text: &str| text.parse::<Tag>();
     let tags: Result<_, _> = query.all("tag").map(tag).collect();
-    tags.map_err(|error| ApiError::new(ErrorCode::TagInvalid).with_reason(error.to_string()))
+    tags.map_err(|error| ApiError::malformed_tag(&error))
 }
 
 /// The media type that the client gives the body, without parameters.

@@ -53,7 +53,8 @@ pub(in crate::http) async fn list(
 fn after(last: &str) -> Result<Digest, ApiError> {
     last.parse().map_err(|_| {
         ApiError::new(ErrorCode::DigestInvalid)
-            .with_reason("`last` must be taken from the link of the page before")
+            .with_message("`last` is malformed")
+            .with_reason("it must be taken from the link of the page before")
     })
 }
 

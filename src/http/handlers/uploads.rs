@@ -95,18 +95,20 @@ pub(in crate::http) async fn cancel(repo: Authorized<Push>, FromPath(id): FromPa
 }
 
 fn digest(text: &str) -> Result<Digest, ApiError> {
-    let invalid = |detail: String| ApiError::new(ErrorCode::DigestInvalid).with_reason(detail);
     if text.is_empty() {
-        return Err(invalid(
-            "the `digest` parameter is missing; it says what the upload must hash to".to_owned(),
-        ));
+        return Err(ApiError::new(ErrorCode::DigestInvalid)
+            .with_message("provided digest is missing")
+            .with_reason("the `digest` parameter says what the upload must hash to"));
     }
-    text.parse::<Digest>().map_err(|error| invalid(error.to_string()))
+    text.parse::<Digest>().map_err(|error| ApiError::malformed_digest(&error))
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, ApiError> {
-    text.parse::<Algorithm>()
-        .map_err(|error| ApiError::new(ErrorCode::DigestInvalid).with_reason(error.to_string()))
+    text.parse::<Algorithm>().map_err(|error| {
+        ApiError::new(ErrorCode::DigestInvalid)
+            .with_message("digest algorithm is not supported")
+            .with_reason(error.to_string())
+    })
 }
 
 /// What an answer about an upload is made of.
