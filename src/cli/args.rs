@@ -1,6 +1,6 @@
 //! What can be asked of the binary.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -35,6 +35,10 @@ pub(super) enum Command {
         /// The configuration; else $REGISTRY_CONFIGURATION_PATH, /etc/distribution/config.yml or
         /// /etc/docker/registry/config.yml, else a registry on localhost:5000 with its data in ./registry-data
         config: Option<PathBuf>,
+
+        /// Serve the registry on localhost:5000, also where one of these places has a configuration
+        #[arg(long, conflicts_with = "config")]
+        default: bool,
     },
 
     /// Remove content that nothing refers to, also while the registry is in use
@@ -265,13 +269,15 @@ pub(super) struct CertificateOptions {
 /// `registry config.yml` means `registry serve config.yml`.
 pub(super) fn with_implied_serve(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    let is_config = |arg: &OsString| {
-        Path::new(arg).extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
-    };
-    if args.get(1).is_some_and(is_config) {
+    if args.get(1).is_some_and(|arg| is_config(arg)) {
         args.insert(1, "serve".into());
     }
     args
+}
+
+/// Whether an argument is named as a configuration is.
+pub(super) fn is_config(arg: &OsStr) -> bool {
+    Path::new(arg).extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! `registry config`: looking at a configuration without serving it.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use super::Outcome;
 use super::args::{ConfigCommand, OtherRegistry};
 use super::terminal::{say, warn};
 use crate::app::{self, Files};
+use crate::chain::chain;
 use crate::config::{
     ConfigError, Environment, Finding, ForDistribution, Loaded, Source, for_distribution, show,
 };
@@ -18,7 +20,7 @@ pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
             check(drivers, config, files, for_registry)
         }
         ConfigCommand::Show { config } => {
-            let loaded = load(drivers, config)?;
+            let loaded = find(drivers, config)?;
             print_warnings(&loaded.warnings);
             say(show(&loaded).trim_end());
             Ok(())
@@ -27,7 +29,7 @@ pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
 }
 
 fn check(drivers: &Drivers, config: Option<PathBuf>, files: Files, other: Option<OtherRegistry>) -> Outcome {
-    let loaded = load(drivers, config)?;
+    let loaded = find(drivers, config)?;
     print_warnings(&loaded.warnings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     print_warnings(&runtime.block_on(app::check(&loaded, drivers, files))?);
@@ -52,13 +54,27 @@ fn check_for_distribution(loaded: &Loaded) -> Outcome {
 }
 
 /// Loads a configuration, or prints what is odd about one that cannot be loaded: it may be the cause.
-pub(super) fn load(drivers: &Drivers, config: Option<PathBuf>) -> Result<Loaded, ConfigError> {
-    let environment = Environment::of_process();
-    let loaded = drivers.load(Source::find(config, &environment), &environment);
+pub(super) fn load(drivers: &Drivers, source: Source) -> Result<Loaded, ConfigError> {
+    let loaded = drivers.load(source, &Environment::of_process());
     if let Err(error) = &loaded {
         print_warnings(error.warnings());
     }
     loaded
+}
+
+/// Loads the configuration of a command: the one that it was given, else the one that `serve` would take.
+pub(super) fn find(drivers: &Drivers, config: Option<PathBuf>) -> Result<Loaded, ConfigError> {
+    load(drivers, Source::find(config, &Environment::of_process()))
+}
+
+/// An error about what a configuration names, with the configuration where the command line does not name it.
+pub(super) fn beside(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
+    match source {
+        Source::Standard(_) | Source::Variable(_) => {
+            format!("{}\nThe configuration is {source}.", chain(&*error)).into()
+        }
+        _ => error,
+    }
 }
 
 pub(super) fn print_warnings(warnings: &[Finding]) {

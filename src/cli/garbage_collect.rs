@@ -12,7 +12,7 @@ use super::args::{CollectOptions, ReportFormat};
 use super::check;
 use super::terminal::{count, say, warn};
 use crate::app::{self, AppError};
-use crate::config::{Config, GoDuration};
+use crate::config::{Config, GoDuration, Loaded};
 use crate::drivers::Drivers;
 
 /// The exit code of a collection that could not read everything, and kept what it could not judge.
@@ -22,7 +22,7 @@ pub(super) fn run(
     drivers: &Drivers,
     command: CollectOptions,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let config = check::load(drivers, command.config)?.config;
+    let Loaded { config, source, .. } = check::find(drivers, command.config)?;
     let grace = command.grace.map_or_else(|| default_grace(&config), |grace| grace.0);
     let uploads = &config.storage.maintenance.uploadpurging;
     let json = command.format == ReportFormat::Json;
@@ -41,7 +41,7 @@ pub(super) fn run(
     let report = match runtime.block_on(app::collect(&config, drivers, &options)) {
         // Said in the words of this command.
         Err(AppError::Collect(gc::Error::TooMuch(too_much))) => return Err(refusal(too_much).into()),
-        report => report?,
+        report => report.map_err(|error| check::beside(&source, error.into()))?,
     };
     if let Some((_, output)) = observer {
         output.lock().unwrap_or_else(PoisonError::into_inner).flush()?;

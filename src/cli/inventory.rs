@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use sampan_driver::HumanSize;
 
-use super::args::{InventoryOptions, ReportFormat};
+use super::args::{InventoryOptions, ReportFormat, is_config};
 use super::terminal::{count, first_line, password, say, warn};
-use super::{Outcome, check};
+use super::{Outcome, check, misunderstood};
 use crate::app;
+use crate::config::Loaded;
 use crate::drivers::Drivers;
 use crate::http_client;
 use crate::inventory::{Remote, RemoteOptions, Source, list, measure};
@@ -18,6 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        reject_files("ls", &options)?;
         let source = source(drivers, &options).await?;
         let json = options.format == ReportFormat::Json;
         let mut listings = Vec::new();
@@ -55,6 +57,7 @@ pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
 pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        reject_files("du", &options)?;
         let source = source(drivers, &options).await?;
         let usage = measure(&source, &options.repositories).await?;
         if usage.repositories.is_empty() && !options.repositories.is_empty() {
@@ -88,10 +91,23 @@ pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     })
 }
 
+/// Other commands take the configuration as their last word, these take repositories.
+fn reject_files(command: &str, options: &InventoryOptions) -> Result<(), clap::Error> {
+    if options.config.is_some() || options.url.is_some() {
+        return Ok(());
+    }
+    match options.repositories.iter().find(|name| is_config(name.as_ref())) {
+        Some(file) => Err(misunderstood(format!(
+            "`{file}` is taken for a repository here: if it is a configuration, write `registry {command} --config {file}`"
+        ))),
+        None => Ok(()),
+    }
+}
+
 async fn source(drivers: &Drivers, options: &InventoryOptions) -> Result<Source, Box<dyn std::error::Error>> {
     let Some(url) = &options.url else {
-        let config = check::load(drivers, options.config.clone())?.config;
-        return Ok(app::inventory(&config, drivers).await?);
+        let Loaded { config, source, .. } = check::find(drivers, options.config.clone())?;
+        return app::inventory(&config, drivers).await.map_err(|error| check::beside(&source, error.into()));
     };
     let credentials = match (&options.user, &options.password_file) {
         (None, _) => None,

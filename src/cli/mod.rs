@@ -37,7 +37,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
                 ExitCode::FAILURE
             });
         }
-        Some(Command::Serve { config }) => serve::run(&drivers, config),
+        Some(Command::Serve { config, default }) => serve::run(&drivers, config, default),
         Some(Command::Health(options)) => status::health(&drivers, options),
         Some(Command::Status(options)) => status::status(&drivers, options),
         Some(Command::Ls(options)) => inventory::ls(&drivers, options),
@@ -53,10 +53,13 @@ pub fn main(drivers: Drivers) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&*error);
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref() {
+            Some(misunderstood) => usage(misunderstood),
+            None => {
+                print_error(&*error);
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
@@ -76,6 +79,11 @@ fn usage(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(2),
     }
+}
+
+/// An error about the arguments of a command, which ends with 2.
+fn misunderstood(message: String) -> clap::Error {
+    Args::command().error(ErrorKind::ValueValidation, message)
 }
 
 fn help() -> Outcome {

@@ -1,16 +1,35 @@
 //! `registry serve`.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Outcome, check};
 use crate::app;
-use crate::config::Environment;
+use crate::chain::chain;
+use crate::config::{Environment, Source};
 use crate::drivers::Drivers;
 
-pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>) -> Outcome {
-    let loaded = check::load(drivers, config)?;
+pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>, default: bool) -> Outcome {
     let environment = Environment::of_process();
+    let source = if default { Source::BuiltIn } else { Source::find(config, &environment) };
+    serve(drivers, &source, environment).map_err(|error| explain(&source, error))
+}
+
+/// A configuration that was found and not named may be a leftover of another registry, in the way of somebody who wants none.
+fn explain(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
+    match source {
+        Source::Standard(_) => format!(
+            "{}\nThe configuration is {source}; `registry serve --default` serves ./registry-data on localhost:5000 without it.",
+            chain(&*error)
+        )
+        .into(),
+        _ => error,
+    }
+}
+
+fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> Outcome {
+    let loaded = check::load(drivers, source.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(app::serve(loaded, environment, drivers));
     runtime.shutdown_timeout(LAST_THREADS);
@@ -19,3 +38,21 @@ pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>) -> Outcome {
 
 /// How long threads may go on that nobody waits for any more: one that a hung disk holds would hold the process.
 const LAST_THREADS: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_was_not_asked_for_is_named_with_the_way_around_it() {
+        let place = PathBuf::from("/etc/docker/registry/config.yml");
+        let told = |source| explain(&source, "no such file".into()).to_string();
+        assert_eq!(told(Source::Argument(place.clone())), "no such file");
+        let standard = told(Source::Standard(place));
+        assert!(
+            standard.starts_with("no such file\nThe configuration is /etc/docker/registry/config.yml (at"),
+            "{standard}"
+        );
+        assert!(standard.contains("`registry serve --default`"), "{standard}");
+    }
+}

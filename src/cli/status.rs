@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
     let asked = match &options.url {
         Some(url) => Asked::at(url.clone(), "/readyz")?,
-        None => Asked::of_clients(&check::load(drivers, options.config)?.config)?,
+        None => Asked::of_clients(&check::find(drivers, options.config)?.config)?,
     };
     let (status, text) = asked.get("readyz", Method::Get)?;
     match status {
@@ -34,7 +34,7 @@ pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
 pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
     let asked = match &options.url {
         Some(url) => Asked::at(url.clone(), "")?,
-        None => Asked::of_operators(&check::load(drivers, options.config)?.config)?,
+        None => Asked::of_operators(&check::find(drivers, options.config)?.config)?,
     };
     if options.collect_garbage {
         let (status, text) = asked.get("debug/gc", Method::Post)?;

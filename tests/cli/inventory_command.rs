@@ -173,3 +173,34 @@ fn a_token_is_fetched_for_each_scope() {
     let asked = server.asked();
     assert!(asked.iter().any(|line| line.contains("registry:catalog:*")), "{asked:?}");
 }
+
+#[test]
+fn a_file_is_not_taken_for_a_repository() {
+    let directory = tempfile::tempdir().unwrap();
+    store(directory.path());
+    for command in ["ls", "du"] {
+        for file in ["sampan.yml", "not-there.yaml"] {
+            let ended = end(binary(directory.path()).args([command, file]), "");
+            assert_eq!(ended.code, Some(2), "{ended:?}");
+            let remedy = format!("registry {command} --config {file}");
+            assert!(ended.stderr.contains(&remedy), "{ended:?}");
+        }
+        // A repository may well have such a name.
+        let ended = end(binary(directory.path()).args([command, "-c", "sampan.yml", "team.yml"]), "");
+        assert!(ended.code == Some(1) && ended.stderr.contains("no repository team.yml"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_told_with_the_configuration_that_names_it() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("sampan.yml"), filesystem_config(&directory.path().join("data")))
+        .unwrap();
+    for command in ["ls", "du", "garbage-collect"] {
+        let mut binary = binary(directory.path());
+        let ended = end(binary.env("REGISTRY_CONFIGURATION_PATH", "sampan.yml").arg(command), "");
+        let told = ended.stderr.contains("sampan.yml (given by REGISTRY_CONFIGURATION_PATH)")
+            && ended.stderr.contains("there is no store in");
+        assert!(ended.code == Some(1) && told, "{ended:?}");
+    }
+}
