@@ -33,6 +33,7 @@ pub use self::check::{Files, check};
 pub use self::error::AppError;
 use self::health::Checks;
 use self::reload::{Reload, Running};
+use self::store::InUse;
 use crate::auth::token::Token;
 use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
 use crate::collector::Collector;
@@ -64,7 +65,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     if !config.log.accesslog.disabled {
         options.combined_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
     }
-    let Opened { driver, access, security } = Opened::open(config, drivers).await?;
+    let Opened { driver, access, security, _used } = Opened::open(config, drivers).await?;
     // The checks look at the store itself: a look every ten seconds is no trace, and no call of a client's.
     let checks = Checks::new(config, driver.clone(), drivers.local_directory(&config.storage.driver))?;
     let driver = match traces {
@@ -217,6 +218,8 @@ struct Opened {
     driver: Arc<dyn StorageDriver>,
     access: Access,
     security: Security,
+    /// For as long as the registry runs.
+    _used: Option<InUse>,
 }
 
 impl Opened {
@@ -227,7 +230,7 @@ impl Opened {
             network::security(&config.http).await,
         );
         match (driver, access, security) {
-            (Ok(driver), Ok(access), Ok(security)) => Ok(Self { driver, access, security }),
+            (Ok((driver, _used)), Ok(access), Ok(security)) => Ok(Self { driver, access, security, _used }),
             (driver, access, security) => {
                 let errors = [driver.err(), access.err(), security.err()].into_iter().flatten().collect();
                 Err(AppError::all(errors).unwrap_or(AppError::Several(Vec::new())))
@@ -236,13 +239,19 @@ impl Opened {
     }
 }
 
-async fn open_store(config: &Config, drivers: &Drivers) -> Result<Arc<dyn StorageDriver>, AppError> {
+async fn open_store(
+    config: &Config,
+    drivers: &Drivers,
+) -> Result<(Arc<dyn StorageDriver>, Option<InUse>), AppError> {
     let (selected, access) = (&config.storage.driver, store::access(config));
     let driver = drivers.build(selected, access).await?;
-    if let Some(directory) = drivers.local_directory(selected) {
-        on_blocking_pool(move || store::examine(&directory, access)).await?;
-    }
-    Ok(driver)
+    let Some(directory) = drivers.local_directory(selected) else { return Ok((driver, None)) };
+    let used = on_blocking_pool(move || {
+        store::examine(&directory, access)?;
+        Ok::<_, AppError>(InUse::of(&directory))
+    })
+    .await?;
+    Ok((driver, used))
 }
 
 /// Who guards the registry, and what of it can be exchanged while running.

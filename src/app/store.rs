@@ -2,10 +2,11 @@
 //! in it. The driver knows nothing of repositories, and sees its root alone.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode, OFlags};
 use sampan_driver::{DriverPath, StoreAccess};
 use sampan_engine::layout;
 
@@ -52,6 +53,30 @@ pub(super) fn require(root: &Path) -> Result<(), AppError> {
         "storage.filesystem.rootdirectory: there is no store in {}: {what}",
         root.display()
     )))
+}
+
+/// A mark on the directory of a store, by which another registry on this machine sees that it is not alone. It keeps nothing from
+/// being used: several registries may serve one store.
+#[derive(Debug)]
+pub(super) struct InUse(#[expect(dead_code, reason = "held, and let go of at the end")] OwnedFd);
+
+impl InUse {
+    /// Marks `root`, and tells the log of a mark that is there. A file system without locks has none.
+    pub(super) fn of(root: &Path) -> Option<Self> {
+        let directory =
+            rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .ok()?;
+        if rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive)
+            == Err(rustix::io::Errno::AGAIN)
+        {
+            tracing::info!(
+                "another registry on this machine serves {} too: they share it, with all that is in it",
+                root.display()
+            );
+        }
+        rustix::fs::flock(&directory, FlockOperation::NonBlockingLockShared).ok()?;
+        Some(Self(directory))
+    }
 }
 
 /// What a directory is.
@@ -120,7 +145,7 @@ impl Place {
         let way = layout::repositories_root();
         match self {
             Self::Elsewhere(path) => {
-                format!("they are in {}: set rootdirectory (or the volume) to that", path.display())
+                format!("the store is in {}: set rootdirectory (or the volume) to that", path.display())
             }
             Self::Inside(part) => format!(
                 "it has {} in it, as the inside of a store has: set rootdirectory (or the volume) to the directory that has \

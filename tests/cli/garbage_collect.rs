@@ -287,7 +287,7 @@ fn a_directory_without_a_store_is_refused_with_the_right_one() {
     let config = fs::read_to_string(directory.path().join("config.yml")).unwrap();
     let root = directory.path().join("data");
     for (wrong, expected) in [
-        ("data/docker", format!("they are in {}: set rootdirectory", root.display())),
+        ("data/docker", format!("the store is in {}: set rootdirectory", root.display())),
         ("nowhere", "the directory is not there".to_owned()),
     ] {
         let changed = config.replace("/data}", &format!("/{wrong}}}"));

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use super::support::{binary, end};
-use crate::clients::support::{Process, filesystem_config, registry};
+use crate::clients::support::{Process, RegistryProcess, filesystem_config, registry};
 
 /// Where a packaged registry may have put its configuration, which is taken before the built-in one.
 const STANDARD: [&str; 2] = ["/etc/distribution/config.yml", "/etc/docker/registry/config.yml"];
@@ -27,6 +27,23 @@ fn without_a_configuration_it_serves_a_registry_for_newcomers() {
     assert!(process.log().contains("registry-data"), "{}", process.log());
     assert!(process.terminate().success());
     assert!(directory.path().join("registry-data").is_dir());
+}
+
+/// On a machine that has a configuration at its standard place too.
+#[test]
+fn the_built_in_configuration_can_be_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = binary(directory.path());
+    // A file that would be taken else, and cannot be.
+    command.env("REGISTRY_CONFIGURATION_PATH", directory.path().join("leftover.yml"));
+    let mut process =
+        Process::start(command.env("REGISTRY_HTTP_ADDR", "127.0.0.1:0").args(["serve", "--default"]));
+    process.wait_for(|line| line.contains("listening on 127.0.0.1:").then_some(()));
+    assert!(process.log().contains("starting with built-in default"), "{}", process.log());
+    assert!(process.terminate().success());
+    assert!(directory.path().join("registry-data").is_dir());
+    let ended = end(binary(directory.path()).args(["serve", "--default", "config.yml"]), "");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
 }
 
 #[test]
@@ -60,8 +77,23 @@ fn a_root_that_is_off_by_a_level_is_told_the_right_one() {
     fs::create_dir_all(root.join("docker/registry/v2/repositories/app")).unwrap();
     let served = registry(directory.path(), &filesystem_config(&root.join("docker/registry")));
     let log = served.process.log();
-    let told = format!("has something in it and no images: they are in {}", root.display());
+    let told = format!("has something in it and no images: the store is in {}", root.display());
     assert!(log.contains(&told), "{log}");
+}
+
+#[test]
+fn registries_on_one_directory_know_of_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filesystem_config(&directory.path().join("data"));
+    let told =
+        |served: &RegistryProcess| served.process.log().contains("another registry on this machine serves");
+    let first = registry(directory.path(), &config);
+    let second = registry(directory.path(), &config);
+    assert!(!told(&first) && told(&second), "{}", second.process.log());
+    drop(first);
+    assert!(told(&registry(directory.path(), &config)), "the second is there");
+    drop(second);
+    assert!(!told(&registry(directory.path(), &config)), "they have all ended");
 }
 
 #[test]
