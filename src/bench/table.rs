@@ -15,10 +15,11 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "large blobs of {}, small ones of {}; {} rounds of {} s; {} client thread{}",
+            "large blobs of {}, small ones of {}; {} round{} of {} s; {} client thread{}",
             size(self.large_bytes),
             size(self.small_bytes),
             self.rounds,
+            if self.rounds == 1 { "" } else { "s" },
             self.seconds,
             self.threads,
             if self.threads == 1 { "" } else { "s" },

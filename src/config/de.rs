@@ -11,7 +11,7 @@ use serde::de::{
 use super::node::{Content, Entry, Scalar};
 use super::scalar::Plain;
 use super::secret::is_secret_name;
-use super::{Finding, Node, Origin, finding, spelling};
+use super::{Finding, Node, Origin, environment, finding, spelling};
 
 /// A value that does not fit its type, with the way that leads to it.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ enum Segment {
 #[derive(Debug)]
 enum Message {
     Plain(String),
+    /// A key that has no default.
+    Missing(&'static str),
     /// Kept apart so that what was found can be left out where it is a secret.
     Mismatch {
         expected: String,
@@ -59,8 +61,15 @@ impl NodeError {
                 Segment::Index(index) => path = format!("{path}[{index}]"),
             }
         }
-        let message = self.message.to_string();
-        Finding { origin: self.origin.unwrap_or(Origin::Default), path, message }
+        let origin = self.origin.unwrap_or(Origin::Default);
+        let message = match (&self.message, &origin) {
+            // A variable is completed by another.
+            (Message::Missing(field), Origin::Environment(_)) => {
+                format!("{} ({})", self.message, environment::variable(&finding::child(&path, field)))
+            }
+            (message, _) => message.to_string(),
+        };
+        Finding { origin, path, message }
     }
 
     fn located(mut self, origin: &Origin) -> Self {
@@ -91,6 +100,7 @@ impl NodeError {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Missing(field) => write!(f, "the key `{field}` is missing"),
             Self::Plain(text) => f.write_str(text),
             Self::Mismatch { expected, found } => write!(f, "expected {expected}, found {found}"),
         }
@@ -129,7 +139,7 @@ impl de::Error for NodeError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::custom(format!("the key `{field}` is missing"))
+        Self::new(Message::Missing(field))
     }
 }
 

@@ -105,6 +105,12 @@ impl Variable {
     }
 }
 
+/// The variable that sets the key at `path`, such as `http.tls.key` or `notifications.endpoints[0].url`.
+pub(crate) fn variable(path: &str) -> String {
+    let parts: Vec<_> = path.split(['.', '[', ']']).filter(|part| !part.is_empty()).collect();
+    format!("{PREFIX}{}", parts.join("_").to_uppercase())
+}
+
 /// Part by part, numbers by value, so that item 10 of a list comes after item 9.
 fn compare<'a>(a: impl Iterator<Item = &'a str>, b: impl Iterator<Item = &'a str>) -> Ordering {
     let key = |part: &'a str| (part.parse::<u32>().ok(), part);

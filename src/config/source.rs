@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::environment::PATH_VARIABLE;
@@ -97,7 +98,16 @@ impl Source {
         }
         match fs::read_to_string(path) {
             Ok(text) => Ok((path.display().to_string(), text)),
-            Err(source) => Err(ConfigError::Unreadable { path: path.clone(), chosen_by, source }),
+            Err(error) => {
+                let source = match error.kind() {
+                    ErrorKind::InvalidData => io::Error::new(
+                        ErrorKind::InvalidData,
+                        "it is not a text in UTF-8: is it the file that was meant?",
+                    ),
+                    _ => error,
+                };
+                Err(ConfigError::Unreadable { path: path.clone(), chosen_by, source })
+            }
         }
     }
 }

@@ -138,9 +138,10 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// The first of the name's addresses that can be listened at.
 async fn bind_named(host: &str, port: u16) -> io::Result<TcpListener> {
-    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    let mut last = NoAddress("the name has no address".to_owned()).into();
     // IPv4 first, as Go chooses when a name has both.
-    let mut addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    let found = lookup_host((host, port)).await.map_err(|error| NoAddress(error.to_string()))?;
+    let mut addresses: Vec<SocketAddr> = found.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
     for address in addresses {
         match bind_tcp(address) {
@@ -149,6 +150,17 @@ async fn bind_named(host: &str, port: u16) -> io::Result<TcpListener> {
         }
     }
     Err(last)
+}
+
+/// A name that leads to no address, in the words of the resolver.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoAddress(String);
+
+impl From<NoAddress> for io::Error {
+    fn from(error: NoAddress) -> Self {
+        Self::other(error)
+    }
 }
 
 fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
@@ -160,6 +172,12 @@ fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
 
 fn remedy(address: &ListenAddress, key: &str, error: &io::Error) -> String {
     match error.kind() {
+        _ if error.get_ref().is_some_and(|cause| cause.is::<NoAddress>()) => {
+            let ListenAddress::Named(host, port) = address else { return format!("check {key}") };
+            format!(
+                "no address is known for the name {host}: correct {key}, or set it to `:{port}` for all addresses"
+            )
+        }
         io::ErrorKind::AddrInUse => {
             format!("another process listens there: stop it, or set {key} to another address")
         }
@@ -221,6 +239,13 @@ mod tests {
     async fn a_foreign_address_is_explained() {
         let error = bind("192.0.2.1:0").await.unwrap_err().to_string();
         assert!(error.contains("no network interface of this machine has that address"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_explained() {
+        let error = bind("nowhere.invalid:5000").await.unwrap_err().to_string();
+        let told = "no address is known for the name nowhere.invalid: correct http.addr, or set it to `:5000` for all addresses";
+        assert!(error.contains(told), "{error}");
     }
 
     #[tokio::test]

@@ -131,8 +131,9 @@ impl<S: Handler> Server<S> {
         if open > 0 {
             tracing::info!(
                 open,
-                "shutting down, waiting up to {:?} for {open} connections",
-                options.drain_timeout
+                "shutting down, waiting up to {:?} for {}",
+                options.drain_timeout,
+                in_words(open)
             );
         }
         if timeout(options.drain_timeout, tasks.wait()).await.is_ok() {
@@ -140,10 +141,7 @@ impl<S: Handler> Server<S> {
         }
         let aborted = connections.open();
         if aborted > 0 {
-            tracing::warn!(
-                aborted,
-                "{aborted} connections were not finished within the drain timeout and are cut"
-            );
+            tracing::warn!(aborted, "{} not finished within the drain timeout, and cut", in_words(aborted));
         }
         phase.send_replace(Phase::Stopping);
         if timeout(ABORT_TIMEOUT, tasks.wait()).await.is_err() {
@@ -151,6 +149,10 @@ impl<S: Handler> Server<S> {
         }
         Drained { aborted }
     }
+}
+
+fn in_words(connections: usize) -> String {
+    format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
 }
 
 async fn until_draining(mut phase: watch::Receiver<Phase>, work: impl Future<Output = ()>) {

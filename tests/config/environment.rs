@@ -324,6 +324,24 @@ fn a_wrong_value_names_the_variable_and_the_key() {
 }
 
 #[test]
+fn a_key_that_is_missing_beside_a_variable_is_named_as_one() {
+    for (variable, expected) in [
+        (
+            "REGISTRY_HTTP_TLS_CERTIFICATE",
+            "environment variable REGISTRY_HTTP_TLS_CERTIFICATE: http.tls: the key `key` is missing (REGISTRY_HTTP_TLS_KEY)",
+        ),
+        (
+            "REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST_0_OS",
+            "environment variable REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST_0_OS: \
+             validation.manifests.indexes.platformlist[0]: the key `architecture` is missing \
+             (REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST_0_ARCHITECTURE)",
+        ),
+    ] {
+        assert_eq!(mistakes(MINIMAL, &[(variable, "x")]), expected);
+    }
+}
+
+#[test]
 fn a_variable_does_not_cover_up_a_section_that_is_wrong() {
     assert_eq!(
         mistakes("version: 0.1\nstorage: inmemory\nhttp: nonsense\n", &[("REGISTRY_HTTP_ADDR", ":1")]),

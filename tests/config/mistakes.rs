@@ -318,4 +318,9 @@ fn a_file_that_cannot_be_read_says_how_it_came_to_be_chosen() {
     assert!(matches!(error, ConfigError::Unreadable { .. }));
     let error = load(directory.path().to_owned()).to_string();
     assert!(error.contains("is a directory; docker creates one"), "{error}");
+    let program = directory.path().join("program");
+    std::fs::write(&program, b"\x7fELF\xff").unwrap();
+    let error = load(program);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "it is not a text in UTF-8: is it the file that was meant?");
 }

@@ -145,7 +145,7 @@ pub(super) fn certificates(
             ": it is empty"
         } else if contains(pem, b"PRIVATE KEY-----") {
             ": it has a private key, perhaps the two files are exchanged"
-        } else if pem.starts_with(&[0x30]) {
+        } else if is_der(pem) {
             ": it seems to be in DER form, convert it with `openssl x509 -inform der`"
         } else {
             ""
@@ -167,6 +167,8 @@ fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsErr
             ": there is the beginning of one, but it is damaged"
         } else if contains(pem, b"BEGIN CERTIFICATE-----") {
             ": it has a certificate, perhaps the two files are exchanged"
+        } else if is_der(pem) {
+            ": it seems to be in DER form, convert it with `openssl pkey -inform der`"
         } else {
             ""
         };
@@ -176,6 +178,11 @@ fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsErr
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::Read { key, path: path.to_owned(), source })
+}
+
+/// Every certificate and key is a SEQUENCE there.
+fn is_der(file: &[u8]) -> bool {
+    file.starts_with(&[0x30])
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -38,6 +38,7 @@ async fn keys_of_every_form_are_read() {
 
 #[tokio::test]
 async fn files_that_cannot_be_used_are_named_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
     let (rsa, rsa_key) = (testdata("rsa.crt"), testdata("rsa-pkcs1.key"));
     check_refused(rsa.clone(), testdata("ec-sec1.key"), &["ec-sec1.key is not that of", "rsa.crt"]).await;
     check_refused(
@@ -50,9 +51,15 @@ async fn files_that_cannot_be_used_are_named_with_a_remedy() {
     for encrypted in ["encrypted-pkcs8.key", "encrypted-sec1.key"] {
         check_refused(rsa.clone(), testdata(encrypted), &[encrypted, "is encrypted", "openssl pkey"]).await;
     }
+    let der = |name: &str| {
+        let file = dir.path().join(name);
+        fs::write(&file, [0x30, 0x82, 0x04, 0xa4]).unwrap();
+        file
+    };
+    check_refused(rsa.clone(), der("der.key"), &["der.key", "DER", "openssl pkey -inform der"]).await;
+    check_refused(der("der.crt"), rsa_key.clone(), &["der.crt", "DER", "openssl x509 -inform der"]).await;
     let missing = testdata("missing.crt");
     check_refused(missing, rsa_key.clone(), &["cannot read http.tls.certificate", "missing.crt"]).await;
-    let dir = tempfile::tempdir().unwrap();
     let damaged = dir.path().join("damaged.crt");
     let pem = fs::read_to_string(&rsa).unwrap();
     fs::write(&damaged, pem.replace("MII", "MIJ")).unwrap();
