@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::support::{Dockerd, Process, run, tool};
+use super::support::{Dockerd, Process, fail, run, tool};
 use crate::support::image_configs::GUIDE;
 
 /// The other image, in which the registry is not root.
@@ -24,6 +24,7 @@ fn the_image_takes_the_place_of_registry_3() {
     it_is_served_as_in_the_guide(&docker);
     it_comes_back_after_a_reload_and_a_crash(&docker);
     a_binary_that_it_cannot_run_ends_the_build(&docker);
+    the_image_for_another_platform_says_so(&docker);
 }
 
 fn it_has_the_registry_in_it_and_nothing_else(docker: &Dockerd) {
@@ -251,29 +252,60 @@ fn a_binary_that_it_cannot_run_ends_the_build(docker: &Dockerd) {
     assert!(error.contains("needs a static binary for this architecture: ./image.sh builds it"), "{error}");
 }
 
+/// By a binary that is a header alone: the script looks at no more of it, and nothing here can run it.
+fn the_image_for_another_platform_says_so(docker: &Dockerd) {
+    let native = docker.run(&["version", "--format", "{{.Server.Arch}}"]);
+    let (foreign, machine) = if native == "arm64" { ("amd64", 62) } else { ("arm64", 183) };
+    let directory = tempfile::tempdir().unwrap();
+    let context = context(directory.path());
+    let mut header = fs::read(env!("CARGO_BIN_EXE_registry")).unwrap();
+    header.truncate(64);
+    // `e_machine`; no program headers, no sections.
+    header[18] = machine;
+    header[32..48].fill(0);
+    header[56..64].fill(0);
+    let binary = directory.path().join("registry");
+    fs::write(&binary, header).unwrap();
+    let script = |platform: &str| {
+        let mut script = script(docker, directory.path(), &context);
+        script.arg("--binary").arg(&binary).args(["--platform", &format!("linux/{platform}"), "foreign"]);
+        script
+    };
+    let said = run(&mut script(foreign));
+    assert!(said.contains(&format!("foreign is built for linux/{foreign}, and was not tried")), "{said}");
+    let told = fail(&mut script(&native));
+    assert!(told.contains(&format!("give --platform linux/{foreign}")), "{told}");
+}
+
 /// Builds both images by the script, but for the profile.
 #[track_caller]
 fn build_images(docker: &Dockerd) {
     let directory = tempfile::tempdir().unwrap();
     let context = context(directory.path());
-    let binary = static_binary(directory.path());
-    // The script calls the client by name, so it is given one that knows the engine.
-    let client = directory.path().join("docker");
-    let options: Vec<String> =
-        docker.docker().get_args().map(|argument| format!("'{}'", argument.to_str().unwrap())).collect();
-    fs::write(&client, format!("#!/bin/sh\nexec docker {} \"$@\"\n", options.join(" "))).unwrap();
-    fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = static_binary();
     for options in [&[][..], &["--nonroot"]] {
-        let mut script = tool(context.join("image.sh").to_str().unwrap());
-        script.env("DOCKER", &client).env("DOCKER_BUILDKIT", "0").arg("--binary").arg(&binary);
-        let said = run(script.args(options).arg("sampan"));
+        let mut script = script(docker, directory.path(), &context);
+        let said = run(script.arg("--binary").arg(&binary).args(options).arg("sampan"));
         let version = format!("registry sampan v{}", env!("CARGO_PKG_VERSION"));
         assert!(said.trim_end().ends_with(&format!("is built: {version}")), "{said}");
     }
 }
 
+/// The script of a context, with this engine.
+fn script(docker: &Dockerd, directory: &Path, context: &Path) -> Command {
+    // It calls the client by name, so it is given one that knows the engine.
+    let client = directory.join("docker");
+    let options: Vec<String> =
+        docker.docker().get_args().map(|argument| format!("'{}'", argument.to_str().unwrap())).collect();
+    fs::write(&client, format!("#!/bin/sh\nexec docker {} \"$@\"\n", options.join(" "))).unwrap();
+    fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut script = tool(context.join("image.sh").to_str().unwrap());
+    script.env("DOCKER", &client).env("DOCKER_BUILDKIT", "0");
+    script
+}
+
 /// A copy of what an image is built from.
-fn context(directory: &Path) -> PathBuf {
+pub(super) fn context(directory: &Path) -> PathBuf {
     let context = directory.join("context");
     fs::create_dir_all(&context).unwrap();
     let mut copy = tool("cp");
@@ -284,13 +316,15 @@ fn context(directory: &Path) -> PathBuf {
 
 /// Links the binary once more, without a need for shared libraries. What was compiled for the tests is used again, but the
 /// result goes where no other test looks for the binary.
-fn static_binary(directory: &Path) -> PathBuf {
+#[track_caller]
+pub(super) fn static_binary() -> PathBuf {
     let compiled = Path::new(env!("CARGO_BIN_EXE_registry")).ancestors().nth(2).unwrap();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("static");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.args(["rustc", "--quiet", "--locked", "--bin", "registry"]);
     cargo.arg("--config").arg(format!("build.build-dir = {compiled:?}"));
-    cargo.arg("--target-dir").arg(directory);
+    cargo.arg("--target-dir").arg(&directory);
     run(cargo.args(["--", "-C", "target-feature=+crt-static", "-C", "strip=debuginfo"]));
     directory.join("debug/registry")
 }
