@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
+use async_trait::async_trait;
 use futures::future::join_all;
 use sampan_driver::{StorageDriver, StoreAccess};
 
 use super::{AppError, store};
 use crate::config::{self, Config, HealthConfig};
+use crate::files::on_blocking_pool;
 use crate::health::{
-    Check, DiskSpace, FileCheck, HealthStatus, HttpCheck, HttpRequest, Need, PeriodicCheck, StorageCheck,
-    TcpCheck,
+    HealthStatus, Check, DiskSpace, FileCheck, HttpCheck, HttpRequest, Need, Seen, StorageCheck, TcpCheck, PeriodicCheck,
 };
 use crate::http_client;
 use crate::shown_url::ShownUrl;
@@ -40,15 +42,20 @@ impl Checks {
         driver: Arc<dyn StorageDriver>,
         directory: Option<PathBuf>,
     ) -> Result<Self, AppError> {
+        let access = store::access(config);
         let watches = match &config.health {
-            Some(health) => watches(health, config.storage.driver.name(), StorageCheck(driver))?,
+            Some(health) => {
+                let (driver, directory) = (StorageCheck(driver), directory.clone());
+                let check = StoreCheck { driver, directory, access, told: AtomicBool::new(false) };
+                watches(health, config.storage.driver.name(), check)?
+            }
             None => Vec::new(),
         };
         let floor = config.health.as_ref().map(|health| &health.diskspace).filter(|floor| floor.enabled);
         let disk = directory.map(|directory| Disk {
             space: DiskSpace::new(directory),
             interval: or_default(floor.map_or(INTERVAL, |floor| floor.interval)),
-            need: match store::access(config) {
+            need: match access {
                 StoreAccess::ReadOnly => Need::Nothing,
                 StoreAccess::ReadWrite => {
                     Need::Writes { floor_bytes: floor.map_or(0, |floor| floor.floor.0) }
@@ -83,7 +90,39 @@ impl Checks {
     }
 }
 
-fn watches(health: &HealthConfig, kind: &str, store: StorageCheck) -> Result<Vec<PeriodicCheck>, AppError> {
+/// The store as its driver sees it, and whether this process may still work in its directory.
+#[derive(Debug)]
+struct StoreCheck {
+    driver: StorageCheck,
+    directory: Option<PathBuf>,
+    access: StoreAccess,
+    /// Whether the log has the remedy: what a check says goes to clients too, and has no paths.
+    told: AtomicBool,
+}
+
+#[async_trait]
+impl Check for StoreCheck {
+    async fn look(&self) -> Result<Seen, String> {
+        let seen = self.driver.look().await?;
+        let (Seen::Well, Some(directory), access) = (&seen, self.directory.clone(), self.access) else {
+            return Ok(seen);
+        };
+        let refusal = on_blocking_pool(move || store::refusal(&directory, access)).await;
+        let told = self.told.swap(refusal.is_some(), Ordering::Relaxed);
+        let Some(remedy) = refusal else { return Ok(Seen::Well) };
+        if !told {
+            tracing::error!("{remedy}");
+        }
+        match access {
+            StoreAccess::ReadWrite => {
+                Ok(Seen::ReadOnly("there is no permission to write to the store".to_owned()))
+            }
+            StoreAccess::ReadOnly => Err("there is no permission to read the store".to_owned()),
+        }
+    }
+}
+
+fn watches(health: &HealthConfig, kind: &str, store: StoreCheck) -> Result<Vec<PeriodicCheck>, AppError> {
     let watch = |name: &str, check: Arc<dyn Check>, interval: Duration, threshold: i64| PeriodicCheck {
         name: name.to_owned(),
         check,

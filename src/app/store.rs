@@ -178,27 +178,35 @@ fn is_furniture(path: &Path) -> bool {
 /// Whether this process may work below the root. Where a push of anything would fail, that is an error; where only some
 /// repositories are closed, a warning.
 fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), AppError> {
-    let mut always = Vec::new();
-    let mut samples = Vec::new();
-    for path in [layout::repositories_root(), layout::blobs_root()] {
-        let path = root.join(path.as_str().trim_start_matches('/'));
-        let below_root = path.ancestors().take_while(|above| *above != root).count();
-        always.extend(path.ancestors().take(below_root).map(Path::to_owned));
-        for child in directories(&path) {
-            samples.extend(directories(&child));
-            samples.push(child);
-        }
+    if let Some(remedy) = refusal(root, access) {
+        return Err(AppError::NoPermission(remedy));
     }
-    always.sort();
-    always.dedup();
-    let refused = |paths: Vec<PathBuf>| paths.into_iter().find(|path| is_refused(path, access));
-    if let Some(path) = refused(always) {
-        return Err(AppError::NoPermission(how_to_permit(root, &path, access)));
-    }
-    if let Some(path) = refused(samples) {
+    let children = roots(root).into_iter().flat_map(|path| directories(&path));
+    let samples: Vec<PathBuf> =
+        children.flat_map(|child| [directories(&child), vec![child]].concat()).collect();
+    if let Some(path) = samples.into_iter().find(|path| is_refused(path, access)) {
         tracing::warn!("{}", how_to_permit(root, &path, access));
     }
     Ok(())
+}
+
+/// How to give this process what every pull (or, for writing, every push) needs, if it has not got it.
+pub(super) fn refusal(root: &Path, access: StoreAccess) -> Option<String> {
+    let mut needed = Vec::new();
+    for path in roots(root) {
+        let below_root = path.ancestors().take_while(|above| *above != root).count();
+        needed.extend(path.ancestors().take(below_root).map(Path::to_owned));
+    }
+    needed.sort();
+    needed.dedup();
+    let path = needed.into_iter().find(|path| is_refused(path, access))?;
+    Some(how_to_permit(root, &path, access))
+}
+
+/// Where repositories and blobs are.
+fn roots(root: &Path) -> [PathBuf; 2] {
+    [layout::repositories_root(), layout::blobs_root()]
+        .map(|path| root.join(path.as_str().trim_start_matches('/')))
 }
 
 fn directories(path: &Path) -> Vec<PathBuf> {

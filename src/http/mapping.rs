@@ -109,6 +109,8 @@ fn driver(error: DriverError) -> ApiError {
         ErrorKind::StorageFull => {
             ApiError::new(ErrorCode::Unavailable).with_reason("the registry's storage is full")
         }
+        ErrorKind::PermissionDenied => ApiError::new(ErrorCode::Unknown)
+            .with_reason("the registry has no permission to its storage, and its log says where"),
         _ => ApiError::new(ErrorCode::Unknown),
     };
     api_error.caused_by(error)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::support::{binary, end};
-use crate::clients::support::{filesystem_config, registry, run, tool};
+use crate::clients::support::{RegistryProcess, filesystem_config, registry, run, tool};
 use crate::support::StoreFiles;
 
 const NOBODY: u32 = 65534;
@@ -29,6 +29,37 @@ fn store(directory: &Path) -> PathBuf {
     let image = store.image("team/app", "one", &["layer".to_owned()]);
     store.tag("team/app", "v1", &image);
     root
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_permission_that_is_lost_while_running_fails_the_storage_check() {
+    let directory = tempfile::tempdir().unwrap();
+    mode(directory.path(), 0o755);
+    let root = store(directory.path());
+    run(tool("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(&root));
+    let config = filesystem_config(&root) + "health: {storagedriver: {enabled: true, interval: 100ms}}\n";
+    fs::write(directory.path().join("config.yml"), config).unwrap();
+    let mut served = RegistryProcess::start(as_nobody(directory.path()).args(["serve", "config.yml"]));
+    let upload = |served: &RegistryProcess| {
+        let url = format!("http://{}/v2/new/blobs/uploads/", served.address);
+        run(tool("curl").args(["--silent", "--request", "POST", "--write-out", "%{http_code}", &url]))
+    };
+    assert_eq!(upload(&served), "202");
+    let repositories = root.join("docker/registry/v2/repositories");
+    chown(&repositories, Some(0), Some(0)).unwrap();
+    served.process.wait_for(|line| {
+        (line.contains("may not read and write to") && line.contains("chown -R")).then_some(())
+    });
+    served.process.wait_for(|line| line.contains("new uploads are refused").then_some(()));
+    let refused = upload(&served);
+    assert!(refused.ends_with("503"), "{refused}");
+    assert!(refused.contains("there is no permission to write to the store"), "{refused}");
+    assert!(!refused.contains(root.to_str().unwrap()), "a client learns where the store is: {refused}");
+    chown(&repositories, Some(NOBODY), Some(NOBODY)).unwrap();
+    served.process.wait_for(|line| line.contains("new uploads are taken again").then_some(()));
+    assert_eq!(upload(&served), "202");
+    assert!(served.process.terminate().success());
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn skopeo_prints_what_the_table_says() {
 }
 
 #[test]
-#[ignore = "needs crane (.ci/run installs it where there is Go), skopeo and umoci"]
+#[ignore = "needs crane, skopeo and umoci"]
 fn crane_prints_what_the_table_says() {
     let image = Image::new();
     image.check("crane", |act, served| {
