@@ -17,6 +17,7 @@ async fn with_repositories(catalog_max_entries: usize, names: &[&str]) -> Server
 async fn an_empty_registry_has_an_empty_catalog() {
     let answer = Server::new().call("GET", "/v2/_catalog").send().await.expect(200);
     assert_eq!(answer.json(), json!({ "repositories": [] }));
+    assert!(answer.body.ends_with(b"}\n"), "curl leaves the prompt behind it: {answer:?}");
     assert!(!answer.has_header("link"));
 }
 

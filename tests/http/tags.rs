@@ -24,6 +24,9 @@ async fn all_tags_come_at_once_when_no_page_is_asked_for() {
     let answer = server.call("GET", "/v2/a/b/tags/list").send().await.expect(200);
     assert_eq!(answer.json(), json!({ "name": "a/b", "tags": ["V1", "latest", "v10", "v2"] }));
     assert_eq!(answer.header("content-type"), "application/json");
+    assert!(answer.body.ends_with(b"}\n"), "curl leaves the prompt behind it: {answer:?}");
+    let page = server.call("GET", "/v2/a/b/tags/list?n=1").send().await.expect(200);
+    assert!(page.body.ends_with(b"}\n"), "{page:?}");
     assert!(!answer.has_header("link"));
     server.call("HEAD", "/v2/a/b/tags/list").send().await.expect(200);
 }

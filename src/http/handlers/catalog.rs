@@ -25,7 +25,8 @@ pub(in crate::http) async fn list(
         return Err(PageQuery::invalid(&n.to_string()));
     }
     let page = state.registry().catalog(query.last.as_deref(), n).await?;
-    let body = json!({ "repositories": &page.items }).to_string();
+    // Distribution ends the line, for those who ask by curl.
+    let body = format!("{}\n", json!({ "repositories": &page.items }));
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
     if let (true, Some(last)) = (page.more, page.items.last()) {
         let link = link::next(&state.options().prefix, "/v2/_catalog", last, Some(n), &[]);

@@ -30,7 +30,8 @@ pub(in crate::http) async fn list(
     };
     let limit = n.min(state.options().tags_max);
     let page = tags.list(query.last.as_deref(), Some(limit)).await?;
-    let body = json!({ "name": repo.name().as_str(), "tags": &page.items }).to_string();
+    // Distribution ends the line, for those who ask by curl.
+    let body = format!("{}\n", json!({ "name": repo.name().as_str(), "tags": &page.items }));
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
     if let (true, Some(last)) = (page.more, page.items.last()) {
         let path = Endpoint::Tags.path(repo.name().as_str(), "");
@@ -81,7 +82,7 @@ impl TagList {
         while self.text.len() < CHUNK_BYTES {
             let Some(tag) = self.tags.try_next().await? else {
                 self.is_over = true;
-                self.text.push_str("]}");
+                self.text.push_str("]}\n");
                 break;
             };
             // The grammar of tags has nothing that JSON would escape.
