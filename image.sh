@@ -40,7 +40,7 @@ esac
 
 if [ -z "$binary" ]; then
     target=$machine-unknown-linux-gnu
-    if [ "$machine" != "$(uname -m)" ]; then
+    if [ "Linux $machine" != "$(uname -sm)" ]; then
         [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || fail "Rust has no target $target: rustup target add $target"
         compiler=$machine-linux-gnu-gcc
         command -v "$compiler" >/dev/null ||
