@@ -14,7 +14,8 @@ use super::{AppError, store};
 use crate::config::{self, Config, HealthConfig};
 use crate::files::on_blocking_pool;
 use crate::health::{
-    HealthStatus, Check, DiskSpace, FileCheck, HttpCheck, HttpRequest, Need, Seen, StorageCheck, TcpCheck, PeriodicCheck,
+    Check, DiskSpace, FileCheck, HealthStatus, HttpCheck, HttpRequest, Need, PeriodicCheck, Seen,
+    StorageCheck, TcpCheck,
 };
 use crate::http_client;
 use crate::shown_url::ShownUrl;

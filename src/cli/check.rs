@@ -7,11 +7,11 @@ use super::Outcome;
 use super::args::{ConfigCommand, OtherRegistry};
 use super::terminal::{say, warn};
 use crate::app::{self, Files};
-use crate::chain::chain;
 use crate::config::{
     ConfigError, Environment, Finding, ForDistribution, Loaded, Source, for_distribution, show,
 };
 use crate::drivers::Drivers;
+use crate::error_chain::chain;
 
 pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
     match command {

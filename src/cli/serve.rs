@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{Outcome, check};
 use crate::app;
-use crate::chain::chain;
 use crate::config::{Environment, Source};
 use crate::drivers::Drivers;
+use crate::error_chain::chain;
 
 pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>, default: bool) -> Outcome {
     let environment = Environment::of_process();
