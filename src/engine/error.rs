@@ -3,7 +3,7 @@
 use sampan_driver::{BoxError, DriverError, DriverPath};
 
 use crate::oci::{Digest, ManifestProblem, Reference, RepositoryName, Tag};
-use crate::upload_id::UploadId;
+use crate::upload::UploadId;
 
 /// The result of an engine call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

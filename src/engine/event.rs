@@ -14,28 +14,28 @@ pub struct Event {
     /// Where.
     pub repository: RepositoryName,
     /// What.
-    pub what: Happening,
+    pub what: EventKind,
 }
 
 /// What can happen to content.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Happening {
+pub enum EventKind {
     /// A client was given a manifest, or told that it is here.
-    ManifestPulled(ToldManifest),
+    ManifestPulled(ManifestEvent),
     /// A manifest was stored.
-    ManifestPushed(ToldManifest),
+    ManifestPushed(ManifestEvent),
     /// A manifest was removed. Its tags were before.
     ManifestDeleted(Digest),
     /// A tag was removed, by itself or with its manifest.
     TagDeleted(Tag),
     /// A client was given a blob, or told that it is here.
-    BlobPulled(ToldBlob),
+    BlobPulled(BlobEvent),
     /// A blob was stored.
-    BlobPushed(ToldBlob),
+    BlobPushed(BlobEvent),
     /// A blob was made visible that was in the store already.
     BlobMounted {
         /// Which.
-        blob: ToldBlob,
+        blob: BlobEvent,
         /// From where; `None` when the client did not care.
         from: Option<RepositoryName>,
     },
@@ -45,7 +45,7 @@ pub enum Happening {
 
 /// What is told of a manifest.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ToldManifest {
+pub struct ManifestEvent {
     /// Its digest, in the algorithm of the request.
     pub digest: Digest,
     /// Its media type.
@@ -58,7 +58,7 @@ pub struct ToldManifest {
 
 /// What is told of a blob.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ToldBlob {
+pub struct BlobEvent {
     /// Its digest, in the algorithm of the request.
     pub digest: Digest,
     /// Its length in bytes.

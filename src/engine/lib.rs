@@ -2,7 +2,7 @@
 //! [`StorageDriver`](sampan_driver::StorageDriver).
 //!
 //! A [`Registry`] is opened over a driver and hands out [`Repository`]s by name; a repository hands out its four stores:
-//! [`LinkedBlobs`], [`ManifestStore`], [`TagStore`], [`UploadStore`], and its [`Referrers`].
+//! [`RepositoryBlobs`], [`ManifestStore`], [`TagStore`], [`UploadStore`], and its [`Referrers`].
 //! Everything is a cheap handle; nothing of consequence lives in the process, so that several registries over one store agree.
 //!
 //! Invariants, kept by the order of every method's writes (each prefix of them leaves a valid store):
@@ -14,7 +14,6 @@
 //!
 //! Absent on purpose: HTTP, configuration, authentication, any knowledge of which driver it is.
 
-mod blob_store;
 mod cache;
 mod catalog;
 mod clock;
@@ -24,44 +23,38 @@ mod error;
 mod event;
 pub mod gc;
 pub mod layout;
+pub mod lease;
 mod link;
 mod manifest_store;
 pub mod oci;
-pub mod promise;
 mod purge;
 mod purge_turn;
 mod referrers;
 mod registry;
 mod repository;
+mod repository_blobs;
 mod run_id;
-mod session;
 mod small_blobs;
-mod staged;
 mod tag_digest;
 mod tag_removal;
 mod tag_store;
 mod upload;
-mod upload_end;
-mod upload_hash;
-mod upload_id;
-mod upload_note;
 mod validation;
 
-pub use blob_store::{BlobInfo, LinkedBlobs, MountOutcome};
 pub use cache::CacheStatistics;
 pub use catalog::Page;
 pub use clock::Clock;
 pub use descriptors::{CachedDescriptor, DescriptorCache};
 pub use error::{Error, Result};
-pub use event::{Event, EventSink, Happening, ToldBlob, ToldManifest};
+pub use event::{BlobEvent, Event, EventKind, EventSink, ManifestEvent};
 pub use manifest_store::{ManifestStore, PutManifest, PutOutcome, Stored, StoredInfo};
 pub use purge::{PurgeOptions, PurgeReport};
 pub use purge_turn::PurgeTurn;
 pub use referrers::{MAX_LISTED_BYTES, Referrer, Referrers, ReferrersPage, ReferrersQuery};
 pub use registry::{Limits, Registry, RegistryBuilder};
 pub use repository::Repository;
+pub use repository_blobs::{BlobInfo, MountOutcome, RepositoryBlobs};
 pub use run_id::{InvalidRunId, RunId};
 pub use tag_store::TagStore;
-pub use upload::{Body, ChunkRange, StartUpload, UploadStatus, UploadStore};
-pub use upload_id::{InvalidUploadId, UploadId};
+pub use upload::{Body, ChunkRange, InvalidUploadId, StartUpload, UploadId, UploadStatus, UploadStore};
 pub use validation::{IndexChildren, UrlRules, Validation};

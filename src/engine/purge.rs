@@ -10,9 +10,9 @@ use time::format_description::well_known::Rfc3339;
 use crate::catalog::Content;
 use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
-use crate::session::Purpose;
+use crate::upload::UploadId;
+use crate::upload::locks::LockMode;
 use crate::upload::started_now;
-use crate::upload_id::UploadId;
 use crate::{Registry, Result};
 
 /// What is to be purged.
@@ -87,7 +87,9 @@ impl Registry {
         options: &PurgeOptions,
     ) -> Result<Option<u64>> {
         // While it is held here, no request of this process can take it up again.
-        let Ok(mut claim) = self.inner.sessions.claim(id, Purpose::Look).await else { return Ok(None) };
+        let Ok(mut claim) = self.inner.locks.claim(id, LockMode::PendingSnapshot).await else {
+            return Ok(None);
+        };
         let directory = layout::upload(name, id);
         let started = self.started_at(name, id).await?;
         let (mut bytes, mut youngest) = (0, started);

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use sampan_driver::{ErrorKind, PutMode, StorageDriverExt};
 
 use crate::layout::{Entry, purges_root};
-use crate::promise::millis;
+use crate::lease::millis;
 use crate::{PurgeOptions, PurgeReport, Registry, Result};
 
 /// What came of a purge that is made once in an interval.

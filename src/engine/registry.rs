@@ -10,12 +10,12 @@ use crate::cache::{CacheStatistics, ManifestCache};
 use crate::clock::Clock;
 use crate::deletions::Deletions;
 use crate::descriptors::DescriptorCache;
+use crate::lease::Leases;
 use crate::oci::RepositoryName;
-use crate::promise::Promises;
 use crate::referrers::{Builds, KnownManifests};
-use crate::session::Sessions;
 use crate::small_blobs::SmallBlobs;
 use crate::tag_digest::AbsentDigests;
+use crate::upload::locks::UploadLocks;
 use crate::{Error, Repository, Result, Validation};
 
 /// A registry over a store. Cloning is cheap and shares everything.
@@ -30,11 +30,11 @@ pub(crate) struct Inner {
     limits: Limits,
     read_only: AtomicBool,
     pub(crate) validation: Validation,
-    pub(crate) sessions: Sessions,
+    pub(crate) locks: UploadLocks,
     pub(crate) manifests: ManifestCache,
     pub(crate) small_blobs: SmallBlobs,
     pub(crate) descriptors: Option<Arc<dyn DescriptorCache>>,
-    pub(crate) promises: Promises,
+    pub(crate) leases: Leases,
     pub(crate) known_manifests: KnownManifests,
     pub(crate) referrer_builds: Builds,
     pub(crate) absent_digests: AbsentDigests,
@@ -89,7 +89,7 @@ impl Registry {
 
     /// The clock by which ages are told.
     pub fn clock(&self) -> &Clock {
-        self.inner.promises.clock()
+        self.inner.leases.clock()
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {
@@ -176,11 +176,11 @@ impl RegistryBuilder {
                 limits: self.limits,
                 read_only: AtomicBool::new(self.limits.read_only),
                 validation: self.validation,
-                sessions: Sessions::default(),
+                locks: UploadLocks::default(),
                 manifests: ManifestCache::new(self.manifest_cache_bytes),
                 small_blobs: SmallBlobs::new(self.blob_cache_bytes),
                 descriptors: self.descriptors,
-                promises: Promises::new(self.gc_grace, self.clock),
+                leases: Leases::new(self.gc_grace, self.clock),
                 known_manifests: KnownManifests::default(),
                 referrer_builds: Builds::default(),
                 absent_digests: AbsentDigests::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::oci::RepositoryName;
 use crate::{
-    Event, EventSink, Happening, LinkedBlobs, ManifestStore, Referrers, Registry, TagStore, UploadStore,
+    Event, EventKind, EventSink, ManifestStore, Referrers, Registry, RepositoryBlobs, TagStore, UploadStore,
 };
 
 /// A repository of a registry. It need not exist: it comes into being with its first manifest.
@@ -29,12 +29,12 @@ impl Repository {
     }
 
     /// Whether anybody is told what happens.
-    pub(crate) fn has_listener(&self) -> bool {
+    pub(crate) fn has_sink(&self) -> bool {
         self.events.is_some()
     }
 
     /// Tells what has happened, if anybody listens; nothing is made for nobody.
-    pub(crate) fn tell(&self, what: impl FnOnce() -> Happening) {
+    pub(crate) fn emit(&self, what: impl FnOnce() -> EventKind) {
         if let Some(sink) = &self.events {
             sink.emit(Event { repository: self.name.clone(), what: what() });
         }
@@ -46,8 +46,8 @@ impl Repository {
     }
 
     /// The blobs that can be pulled from it.
-    pub fn blobs(&self) -> LinkedBlobs {
-        LinkedBlobs::new(self.clone())
+    pub fn blobs(&self) -> RepositoryBlobs {
+        RepositoryBlobs::new(self.clone())
     }
 
     /// The manifests that can be pulled from it.

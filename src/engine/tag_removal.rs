@@ -1,7 +1,7 @@
 //! Removing a tag only if it still points at what is deleted, although another process may move it at the same time.
 //!
 //! No store can delete a file on the condition that it still has its content. So deletion and push both *write first and look
-//! second*, as collector and registry do (see [`promise`](crate::promise)):
+//! second*, as collector and registry do (see [`promise`](crate::lease)):
 //!
 //! | deletion | push |
 //! |---|---|
@@ -31,8 +31,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::layout::{self, Entry};
+use crate::lease::AFTERLIFE;
 use crate::oci::{Digest, Tag};
-use crate::promise::AFTERLIFE;
 use crate::{Error, Result, TagStore, link};
 
 /// How long after its notice a deletion may still begin to remove a tag.

@@ -100,7 +100,7 @@ impl TagStore {
     /// Gives the manifest that the tag leaves its grace: somebody may be in the midst of pulling it.
     pub(crate) async fn keep_for_pullers(&self, tag: &Tag, next: Option<&Digest>) -> Result<()> {
         let registry = &self.repository.registry;
-        if !registry.inner.promises.is_configured() {
+        if !registry.inner.leases.is_configured() {
             return Ok(());
         }
         let left = match self.resolve(tag).await {
@@ -109,7 +109,7 @@ impl TagStore {
             Ok(_) | Err(Error::Corrupt(..)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let renewal = registry.inner.promises.renewal(self.driver()).await?;
+        let renewal = registry.inner.leases.renewal(self.driver()).await?;
         self.repository.manifests().renew(&left, renewal).await?;
         Ok(())
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use http::HeaderValue;
 use sampan_driver::{BoxError, ByteRange};
-use sampan_engine::LinkedBlobs;
+use sampan_engine::RepositoryBlobs;
 use sampan_engine::oci::Digest;
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ impl Multipart {
     }
 
     /// The body. Each part is opened when its turn comes.
-    pub(super) fn into_body(self, blobs: LinkedBlobs, digest: Digest) -> Body {
+    pub(super) fn into_body(self, blobs: RepositoryBlobs, digest: Digest) -> Body {
         let tail = Bytes::from(format!("\r\n--{}--\r\n", self.boundary));
         let sizes = self.parts.iter().map(|(head, range)| head.len() as u64 + range.end - range.start);
         let len = sizes.sum::<u64>() + tail.len() as u64;

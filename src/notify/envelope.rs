@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use sampan_engine::oci::{Descriptor, Manifest};
-use sampan_engine::{Event, Happening, ToldBlob, ToldManifest};
+use sampan_engine::{BlobEvent, Event, EventKind, ManifestEvent};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -83,22 +83,22 @@ impl<'a> Record<'a> {
     ) -> Self {
         let target = |action, target: Target| (action, target);
         let (action, mut target) = match &event.what {
-            Happening::ManifestPulled(manifest) => {
+            EventKind::ManifestPulled(manifest) => {
                 target("pull", Target::manifest(event, manifest, sink, references))
             }
-            Happening::ManifestPushed(manifest) => {
+            EventKind::ManifestPushed(manifest) => {
                 target("push", Target::manifest(event, manifest, sink, references))
             }
-            Happening::BlobPulled(blob) => target("pull", Target::blob(event, blob, sink)),
-            Happening::BlobPushed(blob) => target("push", Target::blob(event, blob, sink)),
-            Happening::BlobMounted { blob, from } => {
+            EventKind::BlobPulled(blob) => target("pull", Target::blob(event, blob, sink)),
+            EventKind::BlobPushed(blob) => target("push", Target::blob(event, blob, sink)),
+            EventKind::BlobMounted { blob, from } => {
                 let from_repository = from.as_ref().map(ToString::to_string);
                 target("mount", Target { from_repository, ..Target::blob(event, blob, sink) })
             }
-            Happening::ManifestDeleted(digest) | Happening::BlobDeleted(digest) => {
+            EventKind::ManifestDeleted(digest) | EventKind::BlobDeleted(digest) => {
                 target("delete", Target { digest: digest.to_string(), ..Target::default() })
             }
-            Happening::TagDeleted(tag) => {
+            EventKind::TagDeleted(tag) => {
                 target("delete", Target { tag: Some(tag.to_string()), ..Target::default() })
             }
         };
@@ -121,7 +121,7 @@ impl<'a> Record<'a> {
 }
 
 impl Target {
-    fn manifest(event: &Event, manifest: &ToldManifest, sink: &RequestSink, references: References) -> Self {
+    fn manifest(event: &Event, manifest: &ManifestEvent, sink: &RequestSink, references: References) -> Self {
         let size = manifest.bytes.len() as u64;
         let references = match references {
             References::Included => refers_to(&manifest.bytes),
@@ -139,7 +139,7 @@ impl Target {
         }
     }
 
-    fn blob(event: &Event, blob: &ToldBlob, sink: &RequestSink) -> Self {
+    fn blob(event: &Event, blob: &BlobEvent, sink: &RequestSink) -> Self {
         Self {
             media_type: BLOB_MEDIA_TYPE.into(),
             size: blob.size_bytes,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use futures::future::join_all;
-use sampan_engine::{Event, Happening};
+use sampan_engine::{Event, EventKind};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -79,13 +79,13 @@ impl Notifier {
     pub(super) fn emit(&self, event: &Event, sink: &RequestSink) {
         let record = Record::new(event, sink, &self.source, self.references);
         let wait = match event.what {
-            Happening::BlobPulled(_) | Happening::ManifestPulled(_) => Wait::Not,
-            Happening::BlobDeleted(_)
-            | Happening::BlobMounted { .. }
-            | Happening::BlobPushed(_)
-            | Happening::ManifestDeleted(_)
-            | Happening::ManifestPushed(_)
-            | Happening::TagDeleted(_) => Wait::UntilWritten,
+            EventKind::BlobPulled(_) | EventKind::ManifestPulled(_) => Wait::Not,
+            EventKind::BlobDeleted(_)
+            | EventKind::BlobMounted { .. }
+            | EventKind::BlobPushed(_)
+            | EventKind::ManifestDeleted(_)
+            | EventKind::ManifestPushed(_)
+            | EventKind::TagDeleted(_) => Wait::UntilWritten,
         };
         let mut line = None;
         for endpoint in &self.endpoints {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Exhaustive check of the collector's lock and its pending deletions: one blob, one manifest that needs it, every interleaving.
 
-The rules are those of src/engine/promise/mod.rs and src/engine/gc/lease.rs. Each step of a program below is one atomic access to
+The rules are those of src/engine/lease/mod.rs and src/engine/gc/lock.rs. Each step of a program below is one atomic access to
 the store, and a process may stop for any length before any of them. A request to delete is a message: the store carries it out
 at some later moment, or never, and its answer may be lost. Time passes in ticks, which may come at any moment:
 

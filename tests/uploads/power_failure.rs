@@ -33,7 +33,9 @@ async fn bytes_that_a_power_failure_took_are_not_published() {
                 matches!(finished, Err(Error::UploadUnknown(_))),
                 "{size} bytes with a hole: {finished:?}"
             );
-            assert!(registry.repository("app".parse().unwrap()).blobs().stat(&digest).await.is_err());
+            assert!(
+                registry.repository("app".parse().unwrap()).blobs().stat_and_lease(&digest).await.is_err()
+            );
         }
     }
 }
@@ -48,7 +50,7 @@ async fn an_upload_that_goes_on_in_another_process_is_read_again() {
     let digest = Digest::sha256_of(&sent);
     uploads(&registry).finish(&id, None, body(b""), &digest).await.unwrap();
     assert_eq!(
-        registry.repository("app".parse().unwrap()).blobs().stat(&digest).await.unwrap().size_bytes,
+        registry.repository("app".parse().unwrap()).blobs().stat_and_lease(&digest).await.unwrap().size_bytes,
         3 << 20
     );
     let repository = directory.path().join("docker/registry/v2/repositories/app/_uploads");

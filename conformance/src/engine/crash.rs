@@ -316,7 +316,7 @@ async fn deleting_a_blob(ctx: Context) -> Result<(), Failed> {
             move |client| {
                 let digest = digest.clone();
                 async move {
-                    let stat = client.repository("image").blobs().stat(&digest).await;
+                    let stat = client.repository("image").blobs().stat_and_lease(&digest).await;
                     ensure(matches!(stat, Err(Error::BlobUnknown(..))), "a deleted blob is there")
                 }
             },

@@ -61,7 +61,7 @@ async fn a_deleted_blob_is_gone_from_its_repository(ctx: Context) -> Result<(), 
     other.pull_blob("image", &digest).await?;
     client.repository("image").blobs().delete(&digest).await?;
     for client in [&client, &other] {
-        let stat = client.repository("image").blobs().stat(&digest).await;
+        let stat = client.repository("image").blobs().stat_and_lease(&digest).await;
         ensure(
             matches!(stat, Err(Error::BlobUnknown(..))),
             format_args!("the deleted blob was answered by {stat:?}"),
@@ -82,7 +82,7 @@ async fn an_alias_goes_with_what_it_stands_for(ctx: Context) -> Result<(), Faile
         client.put_blob("image", &content, &alias).await?;
         client.repository("image").blobs().delete(deleted).await?;
         for digest in [&alias, &canonical] {
-            let stat = client.repository("image").blobs().stat(digest).await;
+            let stat = client.repository("image").blobs().stat_and_lease(digest).await;
             ensure(matches!(stat, Err(Error::BlobUnknown(..))), format_args!("{digest} outlived {deleted}"))?;
         }
     }

@@ -50,7 +50,7 @@ async fn what_is_not_there_is_not_mounted(ctx: Context) -> Result<(), Failed> {
     for (digest, from) in [(&digest, Some("elsewhere")), (&missing, Some("source")), (&missing, None)] {
         let outcome = target.mount(digest, from.map(name).as_ref()).await?;
         equal(outcome, MountOutcome::NotFound, format_args!("mounting from {from:?}"))?;
-        let stat = target.stat(digest).await;
+        let stat = target.stat_and_lease(digest).await;
         ensure(matches!(stat, Err(Error::BlobUnknown(..))), "what was not mounted is there")?;
     }
     equal(walk(ctx.driver()).await?, before, "the files of the store")

@@ -17,7 +17,7 @@ async fn a_blob_comes_back_as_it_was_pushed(ctx: Context) -> Result<(), Failed> 
     for (seed, size) in [0, 1, 1_000, 3 << 20].into_iter().enumerate() {
         let content = bytes(seed as u64, size);
         let digest = client.push_blob("library/image", &content).await?;
-        let info = client.repository("library/image").blobs().stat(&digest).await?;
+        let info = client.repository("library/image").blobs().stat_and_lease(&digest).await?;
         equal(info.size_bytes, size as u64, "the size of the blob")?;
         same_bytes(&client.pull_blob("library/image", &digest).await?, &content, "the blob")?;
         let part = ByteRange::new(size as u64 / 4, size as u64 / 2);
@@ -61,7 +61,7 @@ async fn a_wrong_digest_publishes_nothing(ctx: Context) -> Result<(), Failed> {
         format_args!("a wrong digest was answered by {finished:?}"),
     )?;
     for digest in [&expected, &Digest::sha256_of(&content)] {
-        let stat = blobs.stat(digest).await;
+        let stat = blobs.stat_and_lease(digest).await;
         ensure(matches!(stat, Err(Error::BlobUnknown(..))), format_args!("the blob {digest} is there"))?;
     }
     equal(walk(ctx.driver()).await?.len(), 0, "the number of files left")
@@ -107,7 +107,7 @@ async fn a_blob_is_seen_in_its_repository_alone(ctx: Context) -> Result<(), Fail
     let (client, content) = (Client::new(ctx.driver()), bytes(1, 1_000));
     let digest = client.push_blob("a/b", &content).await?;
     for other in ["a", "a/b/c", "a/c", "a-b", "b"] {
-        let stat = client.repository(other).blobs().stat(&digest).await;
+        let stat = client.repository(other).blobs().stat_and_lease(&digest).await;
         ensure(
             matches!(stat, Err(Error::BlobUnknown(..))),
             format_args!("the blob of a/b is seen in {other}"),
@@ -284,7 +284,7 @@ async fn the_layout_is_that_of_distribution(ctx: Context) -> Result<(), Failed> 
 async fn nothing_is_known_of_what_was_never_pushed(ctx: Context) -> Result<(), Failed> {
     let client = Client::new(ctx.driver());
     let digest = Digest::sha256_of(b"never pushed");
-    let blob = client.repository("image").blobs().stat(&digest).await;
+    let blob = client.repository("image").blobs().stat_and_lease(&digest).await;
     ensure(
         matches!(blob, Err(Error::BlobUnknown(..))),
         format_args!("a missing blob was answered by {blob:?}"),

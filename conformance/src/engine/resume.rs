@@ -74,7 +74,7 @@ async fn a_wrong_digest_is_found_out_without_the_hash_state(ctx: Context) -> Res
         format_args!("a wrong digest was answered by {finished:?}"),
     )?;
     for digest in [wrong, Digest::sha256_of(&content)] {
-        let stat = client.repository("image").blobs().stat(&digest).await;
+        let stat = client.repository("image").blobs().stat_and_lease(&digest).await;
         ensure(matches!(stat, Err(Error::BlobUnknown(..))), format_args!("the blob {digest} is there"))?;
     }
     is_valid(ctx.driver()).await

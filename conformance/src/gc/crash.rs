@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::{try_join, try_join3};
 use sampan_driver::StorageDriver;
-use sampan_engine::gc::{self, LEASE};
+use sampan_engine::gc::{self, LOCK_TIMEOUT};
 use sampan_engine::layout::{self, Entry};
 
 use super::collector::{collect_at, expect_gone, options, paths, whole_manifests};
@@ -62,7 +62,7 @@ async fn everywhere(ctx: &Context, fault: Fault) -> Result<(), Failed> {
         // Nothing comes of a run that is dead, once its time is over.
         driver.delete_tree(&layout::collection_root()).await?;
         // What it leaves is what the next moment begins with, so only what is gone needs to be written again.
-        collect_at(driver, &options, now + LEASE).await?;
+        collect_at(driver, &options, now + LOCK_TIMEOUT).await?;
         let gone = before.difference(&live).cloned().collect();
         expect_gone(driver, &before, &gone).await.map_err(at)?;
     }

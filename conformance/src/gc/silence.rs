@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sampan_engine::gc::{self, LEASE, Observer, collect};
+use sampan_engine::gc::{self, LOCK_TIMEOUT, Observer, collect};
 use sampan_engine::{Clock, Registry};
 
 use super::collector::{options, paths};
@@ -32,11 +32,11 @@ async fn a_run_that_was_silent_deletes_nothing_more(ctx: Context) -> Result<(), 
         let stopped = Arc::new(AtomicU64::new(0));
         let registry = Registry::builder(ctx.driver().clone()).clock(clock(shown, &stopped)).build();
         // What is found is told before anything is deleted.
-        let observer = Observer::new(move |_| stopped.store(LEASE.as_secs(), Ordering::SeqCst));
+        let observer = Observer::new(move |_| stopped.store(LOCK_TIMEOUT.as_secs(), Ordering::SeqCst));
         let result = collect(&registry, &gc::Options { observer: Some(observer), ..options(true) }).await;
         ensure(
             matches!(result, Err(gc::Error::Lost)),
-            format_args!("{shown:?}: a run that was silent for {LEASE:?} goes on: {result:?}"),
+            format_args!("{shown:?}: a run that was silent for {LOCK_TIMEOUT:?} goes on: {result:?}"),
         )?;
         let lost: Vec<_> = before.difference(&paths(ctx.driver()).await?).cloned().collect();
         ensure(lost.is_empty(), format_args!("{shown:?}: it has deleted {lost:#?}"))?;

@@ -15,7 +15,7 @@ use sampan_driver::{DriverError, ErrorKind, StorageDriverExt};
 use serde::Serialize;
 
 use super::collect::Collection;
-use super::ids::{Id, IdHashSet};
+use super::interner::{Id, IdHashSet};
 use super::inventory::{Age, Contents, Inventory, Link, data_path};
 use super::plan::Plan;
 use super::report::Unreadable;
@@ -115,7 +115,7 @@ impl Collection<'_> {
             let Some(info) = infos.try_next().await? else {
                 return Ok(Some(TooMuch { bytes, percent }));
             };
-            self.pulse.beat().await?;
+            self.pacer.tick().await?;
             stays += u128::from(info.map_or(0, |info| info.size_bytes));
         }
         Ok(None)

@@ -8,17 +8,17 @@ use sampan_driver::{DirEntry, DriverPath, StorageDriver};
 use tokio::time::Instant;
 
 use super::cutoff::Cutoff;
-use super::hands::Hands;
-use super::ids::Ids;
+use super::graph::{ReadOptions, ReferenceGraph};
+use super::interner::DigestInterner;
 use super::inventory::{Data, Inventory, everything};
-use super::last::LastRun;
-use super::lease::Lease;
-use super::library::{How, Library};
+use super::last_run::LastRun;
 use super::links::{self, Tagged};
+use super::lock::CollectorLock;
 use super::mark::mark;
 use super::options::Options;
+use super::pacer::Pacer;
+use super::parallelism::Parallelism;
 use super::plan::{Plan, plan};
-use super::pulse::Pulse;
 use super::report::Report;
 use super::{Error, Result};
 use crate::oci::RepositoryName;
@@ -31,41 +31,41 @@ use crate::{PurgeOptions, Registry, layout};
 ///
 /// # Errors
 ///
-/// `Running` when another collection has the lease; whatever the store fails with; `Stopped`; `Lost`.
+/// `Running` when another collection has the lock; whatever the store fails with; `Stopped`; `Lost`.
 pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     let begun = Instant::now();
     let last = LastRun::beginning(registry.clock().now(), options);
-    // Before the lease: a promise that knows of the run is younger than this by half the grace at least.
+    // Before the lock: a promise that knows of the run is younger than this by half the grace at least.
     let cutoff = Cutoff::new(registry.clock(), options.grace);
-    let lease = match options.dry_run {
+    let lock = match options.dry_run {
         true => None,
         false => {
-            let lease =
-                Lease::take(registry.driver(), registry.clock(), options.grace, &options.stop).await?;
-            Some(lease)
+            let lock = CollectorLock::take(registry.driver(), registry.clock(), options.grace, &options.stop)
+                .await?;
+            Some(lock)
         }
     };
-    let mut collection = Collection::new(registry, options, cutoff, Pulse::new(lease, options));
+    let mut collection = Collection::new(registry, options, cutoff, Pacer::new(lock, options));
     let planned = collection.plan().await;
     let swept = match planned {
-        Ok(plan) if options.dry_run => collection.tell(&plan).await,
+        Ok(plan) if options.dry_run => collection.report(&plan).await,
         Ok(plan) => collection.sweep_unless_too_much(plan).await,
         Err(error) => Err(error),
     };
-    let Collection { mut report, pulse, is_under_way, names, .. } = collection;
-    if let Some(lease) = pulse.into_lease() {
+    let Collection { mut report, pacer, is_under_way, names, .. } = collection;
+    if let Some(lock) = pacer.into_lock() {
         match &swept {
             // What this run was about to delete stays pending until nothing of it can be carried out any more.
             Err(_) if is_under_way => {}
             Err(Error::Lost) => {}
             Err(error) => {
-                if let Err(again) = lease.release().await {
-                    tracing::warn!(%error, %again, "the lease of a collection that failed could not be given back");
+                if let Err(again) = lock.release().await {
+                    tracing::warn!(%error, %again, "the lock of a collection that failed could not be given back");
                 }
             }
             Ok(()) => {
                 last.leaving(names).write(registry.driver()).await?;
-                lease.release().await?;
+                lock.release().await?;
             }
         }
     }
@@ -80,10 +80,10 @@ pub(super) struct Collection<'a> {
     pub(super) registry: &'a Registry,
     pub(super) options: &'a Options,
     pub(super) cutoff: Cutoff,
-    pub(super) pulse: Pulse,
-    pub(super) ids: Ids,
+    pub(super) pacer: Pacer,
+    pub(super) ids: DigestInterner,
     pub(super) data: Data,
-    pub(super) library: Library,
+    pub(super) graph: ReferenceGraph,
     pub(super) tagged: Tagged,
     pub(super) temporary: Vec<(DriverPath, u64)>,
     pub(super) report: Report,
@@ -96,7 +96,7 @@ pub(super) struct Collection<'a> {
 }
 
 impl<'a> Collection<'a> {
-    fn new(registry: &'a Registry, options: &'a Options, cutoff: Cutoff, pulse: Pulse) -> Self {
+    fn new(registry: &'a Registry, options: &'a Options, cutoff: Cutoff, pacer: Pacer) -> Self {
         let report = Report {
             dry_run: options.dry_run,
             delete_untagged: options.delete_untagged,
@@ -107,10 +107,10 @@ impl<'a> Collection<'a> {
             registry,
             options,
             cutoff,
-            pulse,
-            ids: Ids::default(),
+            pacer,
+            ids: DigestInterner::default(),
             data: Data::default(),
-            library: Library::default(),
+            graph: ReferenceGraph::default(),
             tagged: Tagged::default(),
             temporary: Vec::new(),
             report,
@@ -129,14 +129,15 @@ impl<'a> Collection<'a> {
         self.options.dry_run && !self.driver().capabilities().flat
     }
 
-    pub(super) fn hands(&self) -> Hands {
-        if self.is_survey() { Hands::Many } else { Hands::Own }
+    pub(super) fn parallelism(&self) -> Parallelism {
+        if self.is_survey() { Parallelism::Threads } else { Parallelism::Inline }
     }
 
     /// Walks, reads, marks and plans; tells the observer.
     async fn plan(&mut self) -> Result<Plan> {
         let is_survey = self.is_survey();
-        let mut inventory = if is_survey { self.survey().await? } else { self.walk(&everything()).await? };
+        let mut inventory =
+            if is_survey { self.scan_names().await? } else { self.walk(&everything()).await? };
         self.data = std::mem::take(&mut inventory.data);
         self.report.files = inventory.files;
         self.report.repositories = inventory.repositories.len() as u64;
@@ -146,13 +147,13 @@ impl<'a> Collection<'a> {
             .collect();
         self.report.unreadable = self.read(&mut inventory).await?;
         if is_survey {
-            self.look_closer(&mut inventory).await?;
+            self.recheck_candidates(&mut inventory).await?;
         }
-        self.report.manifests_read = self.library.len() as u64;
+        self.report.manifests_read = self.graph.len() as u64;
 
-        let marks = mark(&inventory, &self.data, &self.library, self.options.delete_untagged);
+        let marks = mark(&inventory, &self.data, &self.graph, self.options.delete_untagged);
         let before = self.uploads().map(|options| options.older_than);
-        let mut plan = plan(&inventory, &self.data, &self.library, &marks, &self.ids, before);
+        let mut plan = plan(&inventory, &self.data, &self.graph, &marks, &self.ids, before);
         plan.repositories.extend(match inventory.bare.take() {
             Some(bare) => bare,
             None => self.bare_repositories(&inventory).await?,
@@ -174,17 +175,17 @@ impl<'a> Collection<'a> {
 
     /// Every file below some roots.
     pub(super) async fn walk(&mut self, roots: &[DriverPath]) -> Result<Inventory> {
-        Inventory::walk(self.driver(), roots, self.cutoff, &mut self.ids, &mut self.pulse).await
+        Inventory::walk(self.driver(), roots, self.cutoff, &mut self.ids, &mut self.pacer).await
     }
 
     /// Reads the links and manifests of an inventory.
     pub(super) async fn read(&mut self, inventory: &mut Inventory) -> Result<Vec<super::Unreadable>> {
         let (driver, options) = (self.driver(), self.options);
         let unreadable =
-            links::read(driver, inventory, &mut self.tagged, &mut self.ids, options, &mut self.pulse).await?;
-        let how = How { concurrency: options.concurrency, hands: self.hands() };
-        let Self { library, data, ids, pulse, .. } = self;
-        library.read(driver, inventory, data, ids, how, pulse).await?;
+            links::read(driver, inventory, &mut self.tagged, &mut self.ids, options, &mut self.pacer).await?;
+        let how = ReadOptions { concurrency: options.concurrency, parallelism: self.parallelism() };
+        let Self { graph, data, ids, pacer, .. } = self;
+        graph.read(driver, inventory, data, ids, how, pacer).await?;
         Ok(unreadable)
     }
 
@@ -207,7 +208,7 @@ impl<'a> Collection<'a> {
                 })
                 .buffered(self.options.concurrency.max(1));
             while let Some((path, entries)) = listings.try_next().await? {
-                self.pulse.beat().await?;
+                self.pacer.tick().await?;
                 let parsed = |path: &DriverPath| {
                     path.below(&layout::repositories_root())
                         .and_then(|name| name.parse::<RepositoryName>().ok())
@@ -239,7 +240,7 @@ impl<'a> Collection<'a> {
     }
 
     /// Reports what would go.
-    async fn tell(&mut self, plan: &Plan) -> Result<()> {
+    async fn report(&mut self, plan: &Plan) -> Result<()> {
         self.report.too_much = self.too_much(plan).await?;
         self.report.tag_entries = plan.tag_entries.len() as u64;
         self.report.manifests = plan.revisions.len() as u64;

@@ -11,7 +11,7 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// The lease ran out, as happens to a process that was stopped for a while. Nothing is deleted after that.
+    /// The lock ran out, as happens to a process that was stopped for a while. Nothing is deleted after that.
     #[error(
         "the collection was silent for too long, because its process was stopped or the store did not answer, so it is over; \
          the next one goes on with the rest"
@@ -22,7 +22,7 @@ pub enum Error {
     Registry(#[from] crate::Error),
     /// Another collection is going on in this store, or has died a moment ago.
     #[error(
-        "another collection is going on in this store; if it was killed, its lease ({path}) runs out in {seconds} s"
+        "another collection is going on in this store; if it was killed, its lock ({path}) runs out in {seconds} s"
     )]
     Running {
         /// The file that says so.

@@ -5,7 +5,7 @@ use std::fmt;
 use sampan_driver::DriverPath;
 
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::upload_id::UploadId;
+use crate::upload::UploadId;
 
 /// Something that was found. `Display` is the line that Distribution prints for it, to the byte; what Distribution does not
 /// look for has lines of its own, after all of those.

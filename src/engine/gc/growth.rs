@@ -7,9 +7,9 @@ use rustix::time::{ClockId, clock_gettime};
 use sampan_driver::FileInfo;
 
 use super::cutoff::Cutoff;
-use super::ids::{Id, Ids};
+use super::graph::{ManifestRefs, ReferenceGraph, State};
+use super::interner::{DigestInterner, Id};
 use super::inventory::{Age, Alias, Contents, Data, History, Inventory, Link};
-use super::library::{Library, Reading, State};
 use super::mark::mark;
 use super::plan::plan;
 use crate::Clock;
@@ -18,16 +18,16 @@ use crate::oci::{Algorithm, Digest};
 
 /// A store with one repository.
 struct Store {
-    ids: Ids,
+    ids: DigestInterner,
     contents: Contents,
     data: Data,
-    readings: Vec<(Id, Reading)>,
+    readings: Vec<(Id, ManifestRefs)>,
 }
 
 impl Store {
     fn new() -> Self {
         let contents = Contents::new("app".parse().unwrap());
-        Self { ids: Ids::default(), contents, data: Data::default(), readings: Vec::new() }
+        Self { ids: DigestInterner::default(), contents, data: Data::default(), readings: Vec::new() }
     }
 
     fn digest(&mut self, kind: &str, number: usize) -> Id {
@@ -51,8 +51,8 @@ impl Store {
 
     fn manifest(&mut self, number: usize, references: &[Id]) -> Id {
         let id = self.blob("manifest", number);
-        let state = State::Understood;
-        self.readings.push((id, Reading { references: references.into(), subject: None, state }));
+        let state = State::Parsed;
+        self.readings.push((id, ManifestRefs { references: references.into(), subject: None, state }));
         id
     }
 
@@ -64,12 +64,12 @@ impl Store {
     /// How long it takes to mark and plan.
     fn cost(self, delete_untagged: bool) -> Duration {
         let Self { ids, contents, data, readings } = self;
-        let library = Library::with(readings);
+        let graph = ReferenceGraph::with(readings);
         let mut inventory = Inventory::default();
         inventory.repositories.push(contents);
         time(|| {
-            let marks = mark(&inventory, &data, &library, delete_untagged);
-            plan(&inventory, &data, &library, &marks, &ids, None);
+            let marks = mark(&inventory, &data, &graph, delete_untagged);
+            plan(&inventory, &data, &graph, &marks, &ids, None);
         })
     }
 }

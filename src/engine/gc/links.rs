@@ -1,4 +1,4 @@
-//! Reading the few links whose content matters: aliases, tags, and those that do not look right.
+//! ManifestRefs the few links whose content matters: aliases, tags, and those that do not look right.
 //! The digest of every other link stands in its path.
 
 use std::collections::HashMap;
@@ -9,10 +9,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use super::Result;
-use super::ids::{Id, IdHashSet, Ids};
+use super::interner::{DigestInterner, Id, IdHashSet};
 use super::inventory::{Contents, History, Inventory};
 use super::options::Options;
-use super::pulse::Pulse;
+use super::pacer::Pacer;
 use super::report::Unreadable;
 use crate::layout::Entry;
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -33,9 +33,9 @@ pub(super) async fn read(
     driver: &Arc<dyn StorageDriver>,
     inventory: &mut Inventory,
     tagged: &mut Tagged,
-    ids: &mut Ids,
+    ids: &mut DigestInterner,
     options: &Options,
-    pulse: &mut Pulse,
+    pacer: &mut Pacer,
 ) -> Result<Vec<Unreadable>> {
     let mut wanted = Vec::new();
     for (place, contents) in inventory.repositories.iter_mut().enumerate() {
@@ -70,7 +70,7 @@ pub(super) async fn read(
         })
         .buffered(options.concurrency.max(1));
     while let Some((place, entry, content)) = contents.try_next().await? {
-        pulse.beat().await?;
+        pacer.tick().await?;
         // One that is gone was deleted since, with all that it kept alive.
         let Some(content) = content else { continue };
         if let Err(reason) = settle(inventory, tagged, ids, place, &entry, &content, options) {
@@ -81,7 +81,7 @@ pub(super) async fn read(
     Ok(unreadable)
 }
 
-fn entry(repositories: &[Contents], place: Place, ids: &Ids) -> Entry {
+fn entry(repositories: &[Contents], place: Place, ids: &DigestInterner) -> Entry {
     match place {
         Place::Alias(place, alias) => {
             let contents = &repositories[place];
@@ -106,7 +106,7 @@ pub(super) fn alias_entry(name: &RepositoryName, digest: Digest, of_manifest: bo
 fn settle(
     inventory: &mut Inventory,
     tagged: &mut Tagged,
-    ids: &mut Ids,
+    ids: &mut DigestInterner,
     place: Place,
     entry: &Entry,
     content: &Bytes,

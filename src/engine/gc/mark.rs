@@ -2,9 +2,9 @@
 
 use std::cell::OnceCell;
 
-use super::ids::{Id, IdHashSet, IdMap, IdSet};
+use super::graph::{ReferenceGraph, State};
+use super::interner::{Id, IdHashSet, IdMap, IdSet};
 use super::inventory::{Contents, Data, History, Inventory};
-use super::library::{Library, State};
 
 /// What is live in the whole store.
 #[derive(Debug)]
@@ -29,10 +29,15 @@ pub(super) struct RepositoryMarks {
 }
 
 /// Marks everything.
-pub(super) fn mark(inventory: &Inventory, data: &Data, library: &Library, delete_untagged: bool) -> Marks {
+pub(super) fn mark(
+    inventory: &Inventory,
+    data: &Data,
+    graph: &ReferenceGraph,
+    delete_untagged: bool,
+) -> Marks {
     let mut marks = Marks { data: IdSet::default(), young: IdSet::default(), repositories: Vec::new() };
     for contents in &inventory.repositories {
-        let marker = Marker::new(contents, data, library, delete_untagged);
+        let marker = Marker::new(contents, data, graph, delete_untagged);
         let repository = marker.mark(&mut marks.data, &mut marks.young);
         marks.repositories.push(repository);
     }
@@ -42,7 +47,7 @@ pub(super) fn mark(inventory: &Inventory, data: &Data, library: &Library, delete
 struct Marker<'a> {
     contents: &'a Contents,
     data: &'a Data,
-    library: &'a Library,
+    graph: &'a ReferenceGraph,
     delete_untagged: bool,
     /// Where in the list of revisions a manifest is.
     places: IdMap<usize>,
@@ -55,19 +60,19 @@ struct Marker<'a> {
 }
 
 impl<'a> Marker<'a> {
-    fn new(contents: &'a Contents, data: &'a Data, library: &'a Library, delete_untagged: bool) -> Self {
+    fn new(contents: &'a Contents, data: &'a Data, graph: &'a ReferenceGraph, delete_untagged: bool) -> Self {
         let revisions = contents.revisions.iter().enumerate();
         let places = revisions.map(|(place, link)| (link.id, place)).collect();
         let mut referrers: IdMap<Vec<Id>> = IdMap::default();
         for link in &contents.revisions {
-            let subject = library.get(link.id).and_then(|reading| reading.subject);
+            let subject = graph.get(link.id).and_then(|reading| reading.subject);
             if let Some(subject) = subject.and_then(|subject| contents.resolve(subject)) {
                 referrers.entry(subject).or_default().push(link.id);
             }
         }
-        let is_store_blank = library.is_blank();
+        let is_store_blank = graph.is_blank();
         let layers = OnceCell::new();
-        Self { contents, data, library, delete_untagged, places, layers, referrers, is_store_blank }
+        Self { contents, data, graph, delete_untagged, places, layers, referrers, is_store_blank }
     }
 
     fn mark(&self, live_data: &mut IdSet, young_data: &mut IdSet) -> RepositoryMarks {
@@ -84,7 +89,7 @@ impl<'a> Marker<'a> {
                 revisions[*place] = true;
             }
             live_data.insert(id);
-            let references = self.library.get(id).map(|reading| &*reading.references).unwrap_or_default();
+            let references = self.graph.get(id).map(|reading| &*reading.references).unwrap_or_default();
             for reference in references.iter().filter_map(|reference| self.contents.resolve(*reference)) {
                 live_data.insert(reference);
                 needed.insert(reference);
@@ -109,7 +114,7 @@ impl<'a> Marker<'a> {
 
     fn is_obscure(&self) -> bool {
         let obscure =
-            |id| matches!(self.library.get(id), Some(reading) if matches!(reading.state, State::Obscure(_)));
+            |id| matches!(self.graph.get(id), Some(reading) if matches!(reading.state, State::Unreadable(_)));
         self.contents.obscure
             || self.contents.revisions.iter().any(|link| obscure(link.id))
             || self.has_obscure_reference()
@@ -120,7 +125,7 @@ impl<'a> Marker<'a> {
         let unreadable = self.contents.aliases.iter().filter(|alias| alias.unreadable);
         let unreadable: IdHashSet = unreadable.map(|alias| alias.id).collect();
         let refers = |id| {
-            let reading = self.library.get(id);
+            let reading = self.graph.get(id);
             reading.is_some_and(|reading| {
                 reading.references.iter().chain(&reading.subject).any(|id| unreadable.contains(id))
             })
@@ -134,7 +139,7 @@ impl<'a> Marker<'a> {
             return revisions.map(|link| link.id).chain(self.tagged()).collect();
         }
         let guessed =
-            |id| matches!(self.library.get(id), Some(reading) if matches!(reading.state, State::Guessed(_)));
+            |id| matches!(self.graph.get(id), Some(reading) if matches!(reading.state, State::Heuristic(_)));
         let named = self.named_if_any_is_gone();
         let is_empty = |id| self.is_gone(id) && !named.contains(&id);
         let stays = revisions
@@ -159,7 +164,7 @@ impl<'a> Marker<'a> {
 
     /// Whether the data of a manifest are gone for good.
     fn is_gone(&self, id: Id) -> bool {
-        !self.is_store_blank && self.library.get(id).is_some_and(|reading| reading.state == State::Gone)
+        !self.is_store_blank && self.graph.get(id).is_some_and(|reading| reading.state == State::Missing)
     }
 
     /// What tags ever pointed at, if it matters.
@@ -193,6 +198,6 @@ impl<'a> Marker<'a> {
     fn is_manifest(&self, id: Id) -> bool {
         self.places.contains_key(&id)
             // Linked like a layer, as very old registries did.
-            || (self.library.get(id).is_some() && self.is_layer(id))
+            || (self.graph.get(id).is_some() && self.is_layer(id))
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::ids::Mention;
+use super::interner::DigestRef;
 use crate::oci::Digest;
 
 /// Which digests are of interest.
@@ -26,7 +26,7 @@ pub(super) enum Scope {
 /// # Errors
 ///
 /// When it is no JSON; and when it is nested too deeply, with the digests before that place.
-pub(super) fn find(json: &[u8], scope: Scope) -> (Vec<Mention>, Result<(), serde_json::Error>) {
+pub(super) fn find(json: &[u8], scope: Scope) -> (Vec<DigestRef>, Result<(), serde_json::Error>) {
     let mut found = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let top = Mentions { scope, is_top: true, found: &mut found };
@@ -37,7 +37,7 @@ pub(super) fn find(json: &[u8], scope: Scope) -> (Vec<Mention>, Result<(), serde
 struct Mentions<'a> {
     scope: Scope,
     is_top: bool,
-    found: &'a mut Vec<Mention>,
+    found: &'a mut Vec<DigestRef>,
 }
 
 impl Mentions<'_> {
@@ -46,7 +46,7 @@ impl Mentions<'_> {
         if text.starts_with("sha")
             && let Ok(digest) = text.parse::<Digest>()
         {
-            self.found.push(Mention::of(&digest));
+            self.found.push(DigestRef::of(&digest));
         }
     }
 }

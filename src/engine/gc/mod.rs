@@ -2,7 +2,7 @@
 //!
 //! [`collect`] walks the store ([`layout`](crate::layout) tells what each file is), reads every manifest once, marks what is
 //! live, and plans; a dry run ends there. Otherwise the plan is executed in batches, which are published, one or several, and
-//! looked at once more before anything in them goes: see [`promise`](crate::promise) for how that and a registry that is being
+//! looked at once more before anything in them goes: see [`promise`](crate::lease) for how that and a registry that is being
 //! pushed to do not get into each other's way.
 //!
 //! # What is live
@@ -33,44 +33,44 @@
 //!   one finds that garbage.
 //! - A run that was silent for longer than its lock allows is over, whatever stopped it: it notices before its next deletion, and
 //!   deletions have a deadline. Usually one run goes on at a time, but nothing depends on that: see the pauses in
-//!   [`promise`](crate::promise).
+//!   [`promise`](crate::lease).
 //! - Dropping the future of [`collect`] is like killing it: for a quarter of an hour beyond the lock, pushes of what was in the
 //!   published batches at that moment are told to try again. So it is when the store did not answer to a deletion.
 //!
 //! A store to which Distribution itself is writing at the same time cannot be collected safely by anybody.
 //! Absent on purpose: schedules and output. The server has the one, the command line the other.
 
-mod announce;
 mod caution;
-mod closer;
 mod collect;
 mod cutoff;
 mod error;
 mod event;
+mod graph;
 #[cfg(test)]
 mod growth;
-mod hands;
-mod ids;
+mod interner;
 mod inventory;
-mod last;
-mod lease;
-mod library;
+mod last_run;
 mod links;
+mod lock;
 mod mark;
 mod mentions;
+mod observe;
 mod options;
+mod pacer;
+mod parallelism;
 mod plan;
-mod pulse;
+mod quick_scan;
+mod recheck;
 mod referrers;
 mod report;
-mod survey;
 mod sweep;
 
 pub use caution::{TooMuch, UNASKED_BYTES};
 pub use collect::collect;
 pub use error::{Error, Result};
 pub use event::Event;
-pub use last::LastRun;
-pub use lease::{LEASE, SETTLE};
+pub use last_run::LastRun;
+pub use lock::{LOCK_TIMEOUT, SETTLE_DELAY};
 pub use options::{Observer, Options, Stop};
 pub use report::{Amount, Report, Unreadable};

@@ -12,7 +12,7 @@ use super::Event;
 /// How to collect.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Only tells what would go. Nothing is written at all, not even the lease.
+    /// Only tells what would go. Nothing is written at all, not even the lock.
     pub dry_run: bool,
     /// Whether manifests go that no tag, index or subject reaches.
     pub delete_untagged: bool,
@@ -70,7 +70,7 @@ impl Observer {
         Self(Arc::new(observe))
     }
 
-    pub(super) fn tell(&self, event: Event<'_>) {
+    pub(super) fn emit(&self, event: Event<'_>) {
         (self.0)(event);
     }
 }

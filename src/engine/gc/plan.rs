@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
-use super::ids::{Id, IdHashSet, IdMap, Ids};
+use super::graph::{ReferenceGraph, State};
+use super::interner::{DigestInterner, Id, IdHashSet, IdMap};
 use super::inventory::{Attached, Contents, Data, Inventory};
-use super::library::{Library, State};
 use super::mark::{Marks, RepositoryMarks};
 use super::report::Amount;
 use crate::oci::{RepositoryName, Tag};
-use crate::upload_id::UploadId;
+use crate::upload::UploadId;
 
 /// What is to go, in the order in which it may.
 #[derive(Debug, Default)]
@@ -66,14 +66,14 @@ const LARGE_REPOSITORY: usize = 1000;
 pub(super) fn plan(
     inventory: &Inventory,
     data: &Data,
-    library: &Library,
+    graph: &ReferenceGraph,
     marks: &Marks,
-    ids: &Ids,
+    ids: &DigestInterner,
     uploads_before: Option<SystemTime>,
 ) -> Plan {
     let mut plan = Plan::default();
     for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
-        plan.add(contents, marks, data, library, uploads_before);
+        plan.add(contents, marks, data, graph, uploads_before);
     }
     for id in ids.canonical() {
         let Some(size_bytes) = data.size_bytes(id) else { continue };
@@ -97,7 +97,7 @@ impl Plan {
         contents: &Contents,
         marks: &RepositoryMarks,
         data: &Data,
-        library: &Library,
+        graph: &ReferenceGraph,
         uploads_before: Option<SystemTime>,
     ) {
         if contents.is_blank() {
@@ -170,9 +170,8 @@ impl Plan {
             }
         }
         let linked = Linked { live: &live_revisions, dead: &dead_revisions };
-        left += self.add_referrers(contents, marks, data, library, linked);
-        self.revisions
-            .extend(referring_first(&dead_revisions, contents, library).map(|id| (name.clone(), id)));
+        left += self.add_referrers(contents, marks, data, graph, linked);
+        self.revisions.extend(referring_first(&dead_revisions, contents, graph).map(|id| (name.clone(), id)));
         if left == 0 {
             self.repositories.push(name.clone());
         }
@@ -186,13 +185,13 @@ impl Plan {
         contents: &Contents,
         marks: &RepositoryMarks,
         data: &Data,
-        library: &Library,
+        graph: &ReferenceGraph,
         linked: Linked<'_>,
     ) -> usize {
         let Linked { live, dead } = linked;
         let dead: IdHashSet = dead.iter().copied().collect();
-        let subject_of = |id: Id| library.get(id).and_then(|reading| reading.subject);
-        let is_readable = |id| matches!(library.get(id), Some(reading) if reading.state == State::Understood);
+        let subject_of = |id: Id| graph.get(id).and_then(|reading| reading.subject);
+        let is_readable = |id| matches!(graph.get(id), Some(reading) if reading.state == State::Parsed);
         let referrer = |subject, manifest| Referrer { name: contents.name.clone(), subject, manifest };
         let (mut indexed, mut left) = (HashSet::new(), 0);
         for Attached { subject, manifest, young } in contents.referrers.iter().copied() {
@@ -214,7 +213,7 @@ impl Plan {
         let attached = contents.revisions.iter().map(|link| link.id).filter(|id| live.contains(id));
         let attached: Vec<_> = attached.filter_map(|id| Some((subject_of(id)?, id))).collect();
         let is_wanted = contents.has_index || !attached.is_empty() || live.len() >= LARGE_REPOSITORY;
-        if is_wanted && !live.is_empty() && !library.is_blank() {
+        if is_wanted && !live.is_empty() && !graph.is_blank() {
             let missing = attached.into_iter().filter(|entry| !indexed.contains(entry));
             self.missing_referrers.extend(missing.map(|(subject, manifest)| referrer(subject, manifest)));
             self.unmarked_indexes.extend((!contents.has_index).then(|| contents.name.clone()));
@@ -266,12 +265,12 @@ impl Contents {
 fn referring_first<'a>(
     dead: &[Id],
     contents: &'a Contents,
-    library: &'a Library,
+    graph: &'a ReferenceGraph,
 ) -> impl Iterator<Item = Id> + use<'a> {
     let places: IdHashSet = dead.iter().copied().collect();
     let mut below: IdMap<Vec<Id>> = IdMap::default();
     for id in dead {
-        let Some(reading) = library.get(*id) else { continue };
+        let Some(reading) = graph.get(*id) else { continue };
         let references = reading.references.iter().filter_map(|reference| contents.resolve(*reference));
         below.entry(*id).or_default().extend(references.filter(|reference| places.contains(reference)));
         let subject = reading.subject.and_then(|subject| contents.resolve(subject));

@@ -9,12 +9,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::DriverPath;
 
 use super::collect::Collection;
-use super::ids::Id;
+use super::interner::Id;
 use super::plan::{Plan, Referrer};
 use super::{Error, Result};
 use crate::layout::Entry;
+use crate::lease::DeletionKey;
 use crate::oci::RepositoryName;
-use crate::promise::Key;
 
 impl Collection<'_> {
     /// Writes what is missing from indexes, then that they are complete.
@@ -45,7 +45,7 @@ impl Collection<'_> {
             .map(|(referrers, subject, manifest)| async move { referrers.add(&subject, &manifest).await })
             .buffer_unordered(concurrency);
         while added.try_next().await?.is_some() {
-            self.pulse.beat().await?;
+            self.pacer.tick().await?;
             self.report.referrers_added += 1;
         }
         let unmarked = plan.unmarked_indexes.iter();
@@ -55,7 +55,7 @@ impl Collection<'_> {
             .map(|referrers| async move { referrers.mark_complete().await })
             .buffer_unordered(concurrency);
         while marked.try_next().await?.is_some() {
-            self.pulse.beat().await?;
+            self.pacer.tick().await?;
         }
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Collection<'_> {
     /// Deletes entries of manifests that have no link. A push of such a manifest waits
     /// meanwhile, so that it does not write its link between the second look and the deletion of its entry.
     pub(super) async fn sweep_referrers(&mut self, round: &[(RepositoryName, Id)]) -> Result<()> {
-        self.doom(round, |ids, (name, id)| Key::Revision(name.clone(), ids.digest(*id))).await?;
+        self.doom(round, |ids, (name, id)| DeletionKey::Revision(name.clone(), ids.digest(*id))).await?;
         let plan = self.look_again(round.iter().map(|(_, id)| *id)).await?;
         let referrers = plan.referrers_by_manifest();
         for batch in round.chunks(self.batch()) {

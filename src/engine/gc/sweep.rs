@@ -11,17 +11,17 @@ use tokio::time::sleep;
 
 use super::Result;
 use super::collect::Collection;
-use super::ids::{Id, IdMap, Ids};
+use super::interner::{DigestInterner, Id, IdMap};
 use super::inventory::data_path;
-use super::lease::RENEWAL;
 use super::links::alias_entry;
+use super::lock::RENEW_INTERVAL;
 use super::mark::mark;
 use super::plan::{Plan, plan};
 use crate::layout::{self, Entry};
+use crate::lease::DeletionKey;
 use crate::oci::RepositoryName;
-use crate::promise::Key;
 
-/// How many files are deleted without a look at the lease: a request to an object store.
+/// How many files are deleted without a look at the lock: a request to an object store.
 const AT_ONCE: usize = 1000;
 
 /// Into how many rounds things of one kind are divided, if so few are enough.
@@ -69,7 +69,7 @@ impl Collection<'_> {
     }
 
     async fn sweep_revisions(&mut self, round: &[(RepositoryName, Id)]) -> Result<()> {
-        self.doom(round, |ids, (name, id)| Key::Revision(name.clone(), ids.digest(*id))).await?;
+        self.doom(round, |ids, (name, id)| DeletionKey::Revision(name.clone(), ids.digest(*id))).await?;
         let plan = self.look_again(round.iter().map(|(_, id)| *id)).await?;
         let dead: HashSet<_> = plan.revisions.iter().collect();
         let (aliases, referrers) = (plan.aliases_by_target(true), plan.referrers_by_manifest());
@@ -172,7 +172,7 @@ impl Collection<'_> {
     }
 
     async fn sweep_repositories(&mut self, names: &[RepositoryName]) -> Result<()> {
-        self.doom(names, |_, name| Key::Repository(name.clone())).await?;
+        self.doom(names, |_, name| DeletionKey::Repository(name.clone())).await?;
         for name in names {
             // Whatever is seen there, a foreign file or a manifest of a moment ago: then it is not empty.
             let rooms = [layout::manifests(name), layout::layers(name), layout::referrers(name)];
@@ -206,7 +206,7 @@ impl Collection<'_> {
             for directory in level {
                 let mut entries = self.driver().list(directory, None);
                 while let Some(entry) = entries.try_next().await? {
-                    self.pulse.beat().await?;
+                    self.pacer.tick().await?;
                     below.extend(directory.join(entry.name()).ok().filter(|_| entry.is_directory()));
                 }
             }
@@ -228,17 +228,21 @@ impl Collection<'_> {
     }
 
     /// Publishes a round, batch by batch.
-    pub(super) async fn doom<T>(&mut self, round: &[T], key: impl Fn(&Ids, &T) -> Key) -> Result<()> {
+    pub(super) async fn doom<T>(
+        &mut self,
+        round: &[T],
+        key: impl Fn(&DigestInterner, &T) -> DeletionKey,
+    ) -> Result<()> {
         for batch in round.chunks(self.batch()) {
-            let keys: Vec<Key> = batch.iter().map(|thing| key(&self.ids, thing)).collect();
-            self.pulse.lease()?.publish(&keys).await?;
+            let keys: Vec<DeletionKey> = batch.iter().map(|thing| key(&self.ids, thing)).collect();
+            self.pacer.lock()?.publish(&keys).await?;
         }
         Ok(())
     }
 
     /// Says that the first of the batches that are published is gone.
     pub(super) async fn spare(&mut self) -> Result<()> {
-        self.pulse.lease()?.clear().await
+        self.pacer.lock()?.clear().await
     }
 
     /// Walks and marks anew, now that the round is published; `doubtful` are those whose data may have been written since.
@@ -249,41 +253,41 @@ impl Collection<'_> {
             .map(|(id, path)| async move { Ok::<_, super::Error>((id, driver.stat_if_any(&path).await?)) })
             .buffered(self.options.concurrency.max(1));
         while let Some((id, info)) = infos.try_next().await? {
-            self.pulse.beat().await?;
+            self.pacer.tick().await?;
             self.data.set(id, info.as_ref(), self.cutoff);
         }
         let mut inventory = self.walk(&[layout::repositories_root()]).await?;
         Self::check_sight(&inventory)?;
         // What cannot be read was reported the first time.
         self.read(&mut inventory).await?;
-        let marks = mark(&inventory, &self.data, &self.library, self.options.delete_untagged);
-        Ok(plan(&inventory, &self.data, &self.library, &marks, &self.ids, None))
+        let marks = mark(&inventory, &self.data, &self.graph, self.options.delete_untagged);
+        Ok(plan(&inventory, &self.data, &self.graph, &marks, &self.ids, None))
     }
 
     /// Deletes what refers to something that may go next. A power failure that brought it back alone would make it dangle.
     async fn delete_durably(&mut self, paths: &[DriverPath]) -> Result<()> {
         self.delete(paths).await?;
-        self.pulse.beat().await?;
+        self.pacer.tick().await?;
         Ok(self.driver().sync_deletions(paths).await?)
     }
 
-    /// Deletes files, while the lease holds. After an error it is known whether something may still be under way.
+    /// Deletes files, while the lock holds. After an error it is known whether something may still be under way.
     pub(super) async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {
         for paths in paths.chunks(AT_ONCE) {
             let mut left = paths.to_vec();
             while !left.is_empty() {
-                self.pulse.beat().await?;
+                self.pacer.tick().await?;
                 left = self.delete_in_time(left).await?;
             }
         }
         Ok(())
     }
 
-    /// Deletes files until the lease has to be looked at again; tells which are left.
+    /// Deletes files until the lock has to be looked at again; tells which are left.
     async fn delete_in_time(&mut self, paths: Vec<DriverPath>) -> Result<Vec<DriverPath>> {
         let driver = self.driver();
-        let lease = self.pulse.lease()?;
-        let until = lease.hold().await?;
+        let lock = self.pacer.lock()?;
+        let until = lock.hold().await?;
         let count = paths.len();
         let (first, mut late) = (paths.first().cloned(), Vec::new());
         let mut failed = None;
@@ -305,7 +309,7 @@ impl Collection<'_> {
                         failed.get_or_insert(error);
                     }
                 },
-                () = sleep(RENEWAL) => lease.keep().await?,
+                () = sleep(RENEW_INTERVAL) => lock.keep().await?,
                 () = &mut unanswered => {
                     let path = first.unwrap_or_else(DriverPath::root);
                     let error = DriverError::new(ErrorKind::Unavailable, driver.name(), Operation::DeleteAll, &path);
@@ -314,7 +318,7 @@ impl Collection<'_> {
             }
         }
         // What was done in time by this process may have been done late by the store all the same.
-        lease.check()?;
+        lock.check()?;
         self.is_under_way = is_under_way;
         if let Some(error) = failed {
             return Err(error.into());
@@ -336,10 +340,10 @@ enum Item {
 }
 
 impl Item {
-    fn key(ids: &Ids, item: &Self) -> Key {
+    fn key(ids: &DigestInterner, item: &Self) -> DeletionKey {
         match item {
-            Self::Blob(id) => Key::Blob(ids.digest(*id)),
-            Self::Layer(name, id) => Key::Layer(name.clone(), ids.digest(*id)),
+            Self::Blob(id) => DeletionKey::Blob(ids.digest(*id)),
+            Self::Layer(name, id) => DeletionKey::Layer(name.clone(), ids.digest(*id)),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     revision_directory,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
-use crate::upload_id::UploadId;
+use crate::upload::UploadId;
 
 /// The top of everything that is content.
 pub fn blobs_root() -> DriverPath {

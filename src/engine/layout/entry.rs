@@ -9,7 +9,7 @@ use super::{
 };
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::run_id::RunId;
-use crate::upload_id::UploadId;
+use crate::upload::UploadId;
 
 /// A file of the layout.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -6,8 +6,8 @@ use futures::future::try_join;
 use super::ManifestStore;
 use super::references::References;
 use crate::layout::Entry;
+use crate::lease::{PendingSnapshot, RefreshPolicy, Retry};
 use crate::oci::{Digest, Manifest};
-use crate::promise::{Hold, Look, Renewal};
 use crate::{Error, Result, link};
 
 /// What is to be stored.
@@ -25,7 +25,7 @@ enum Attempt {
     /// It is stored, and what it refers to is there.
     Stored,
     /// The collector is about to delete this. It is to be tried again when it is gone.
-    Doomed(Digest),
+    PendingDeletions(Digest),
     /// It took so long that something may have been collected. It is to be tried again, with every token made young.
     Late,
 }
@@ -42,13 +42,15 @@ impl ManifestStore {
         let references = References::of(manifest, &self.repository.registry.inner.validation)?;
         let subject = manifest.subject.as_ref().map(|subject| &subject.digest);
         let new = NewManifest { canonical, digest, bytes, references: &references, subject };
-        let mut hold: Option<Hold> = None;
+        let mut hold: Option<Retry> = None;
         let mut renews_everything = false;
         let mut is_linked_by_us = false;
         loop {
             let stored = match self.try_store(&new, renews_everything, &mut is_linked_by_us).await {
                 Ok(Attempt::Stored) => return Ok(()),
-                Ok(Attempt::Doomed(doomed)) => hold.get_or_insert_with(Hold::new).wait(&doomed).await,
+                Ok(Attempt::PendingDeletions(doomed)) => {
+                    hold.get_or_insert_with(Retry::new).wait(&doomed).await
+                }
                 Ok(Attempt::Late) => {
                     renews_everything = true;
                     Ok(())
@@ -75,8 +77,8 @@ impl ManifestStore {
             Error::Collecting(_) => {}
             _ => return Ok(false),
         }
-        let look = self.promises().look(self.driver()).await?;
-        match references.check(self, Renewal::Nothing, &look).await {
+        let look = self.leases().check_pending(self.driver()).await?;
+        match references.check(self, RefreshPolicy::Nothing, &look).await {
             Ok(_) => Ok(false),
             Err(Error::ManifestReferencesUnknown(_)) => Ok(true),
             Err(error) => Err(error),
@@ -93,25 +95,25 @@ impl ManifestStore {
         let name = &self.repository.name;
         let revision = Entry::RevisionLink(name.clone(), canonical.clone());
         // When it is known that there is no run, and still is not too long ago at the end, nothing can have vanished.
-        let before = self.promises().look(self.driver()).await?;
+        let before = self.leases().check_pending(self.driver()).await?;
         let renewal = match renews_everything {
-            true => Renewal::Everything,
-            false => self.promises().renewal(self.driver()).await?,
+            true => RefreshPolicy::Everything,
+            false => self.leases().renewal(self.driver()).await?,
         };
         // The tokens first, then the look, then the last sight.
         let checked = references.check(self, renewal, &before);
         let (canonicals, was_linked) = try_join(checked, self.has_link(&revision)).await?;
         self.store_data(canonical, bytes, renewal).await?;
         if !before.is_fresh() {
-            let look = self.promises().look(self.driver()).await?;
+            let look = self.leases().check_pending(self.driver()).await?;
             if let Some(doomed) = self.find_doomed(&look, canonicals.iter().chain([canonical])) {
-                return Ok(Attempt::Doomed(doomed.clone()));
+                return Ok(Attempt::PendingDeletions(doomed.clone()));
             }
-            references.check(self, Renewal::Nothing, &look).await?;
-            if !self.promises().has_data(self.driver(), canonical, &look).await? {
-                return Ok(Attempt::Doomed(canonical.clone()));
+            references.check(self, RefreshPolicy::Nothing, &look).await?;
+            if !self.leases().has_data(self.driver(), canonical, &look).await? {
+                return Ok(Attempt::PendingDeletions(canonical.clone()));
             }
-            if renewal == Renewal::Nothing && !look.is_fresh() {
+            if renewal == RefreshPolicy::Nothing && !look.is_fresh() {
                 // A run may have begun that has not seen any of this.
                 return Ok(Attempt::Late);
             }
@@ -134,16 +136,16 @@ impl ManifestStore {
             return Ok(Attempt::Stored);
         }
         // The collector may have doomed the very link, of a manifest that nothing referred to.
-        let look = self.promises().look(self.driver()).await?;
-        if look.doomed.has_manifest(name, canonical) || !self.contains(digest).await? {
-            return Ok(Attempt::Doomed(canonical.clone()));
+        let look = self.leases().check_pending(self.driver()).await?;
+        if look.pending.has_manifest(name, canonical) || !self.contains(digest).await? {
+            return Ok(Attempt::PendingDeletions(canonical.clone()));
         }
-        if renewal == Renewal::Nothing {
+        if renewal == RefreshPolicy::Nothing {
             // To write the link may have taken so long that a whole run went by, which saw neither it nor young tokens.
             if let Some(doomed) = self.find_doomed(&look, canonicals.iter()) {
-                return Ok(Attempt::Doomed(doomed.clone()));
+                return Ok(Attempt::PendingDeletions(doomed.clone()));
             }
-            match references.check(self, Renewal::Nothing, &look).await {
+            match references.check(self, RefreshPolicy::Nothing, &look).await {
                 Ok(_) => {}
                 Err(Error::ManifestReferencesUnknown(_)) => return Ok(Attempt::Late),
                 Err(error) => return Err(error),
@@ -163,12 +165,12 @@ impl ManifestStore {
 
     fn find_doomed<'d>(
         &self,
-        look: &Look,
+        look: &PendingSnapshot,
         digests: impl IntoIterator<Item = &'d Digest>,
     ) -> Option<&'d Digest> {
         let name = &self.repository.name;
         digests
             .into_iter()
-            .find(|digest| look.doomed.has_blob(name, digest) || look.doomed.has_manifest(name, digest))
+            .find(|digest| look.pending.has_blob(name, digest) || look.pending.has_manifest(name, digest))
     }
 }

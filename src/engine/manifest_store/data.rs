@@ -7,12 +7,17 @@ use tokio::time::Instant;
 use super::ManifestStore;
 use crate::Result;
 use crate::layout::Entry;
+use crate::lease::RefreshPolicy;
 use crate::oci::Digest;
-use crate::promise::Renewal;
 
 impl ManifestStore {
     /// Writes the bytes unless they are there, undamaged, and young enough.
-    pub(super) async fn store_data(&self, canonical: &Digest, bytes: &Bytes, renewal: Renewal) -> Result<()> {
+    pub(super) async fn store_data(
+        &self,
+        canonical: &Digest,
+        bytes: &Bytes,
+        renewal: RefreshPolicy,
+    ) -> Result<()> {
         let path = Entry::Blob(canonical.clone()).path();
         // Only of a manifest that was here before is it likely, and worth a look; to write it again does no harm.
         if self.repository.registry.inner.manifests.get(canonical).is_some() {
@@ -23,12 +28,12 @@ impl ManifestStore {
         }
         let before = Instant::now();
         self.driver().put_content(&path, bytes.clone(), PutMode::Overwrite).await?;
-        self.promises().note_data(canonical, before);
+        self.leases().note_data(canonical, before);
         Ok(())
     }
 
     /// Makes the token of a manifest young, if need be: tells whether it was written.
-    pub(crate) async fn renew(&self, canonical: &Digest, renewal: Renewal) -> Result<bool> {
+    pub(crate) async fn renew(&self, canonical: &Digest, renewal: RefreshPolicy) -> Result<bool> {
         if !self.is_due(canonical, renewal).await? {
             return Ok(false);
         }
@@ -43,8 +48,8 @@ impl ManifestStore {
         Ok(true)
     }
 
-    async fn is_due(&self, canonical: &Digest, renewal: Renewal) -> Result<bool> {
-        if renewal == Renewal::Nothing {
+    async fn is_due(&self, canonical: &Digest, renewal: RefreshPolicy) -> Result<bool> {
+        if renewal == RefreshPolicy::Nothing {
             return Ok(false);
         }
         let data = self.driver().stat_if_any(&Entry::Blob(canonical.clone()).path()).await?;

@@ -18,7 +18,7 @@ use super::ManifestStore;
 use crate::layout::Entry;
 use crate::oci::{Digest, Reference, Tag};
 use crate::tag_removal::Stale;
-use crate::{Error, Happening, Result, link};
+use crate::{Error, EventKind, Result, link};
 
 /// Tags as they are listed, of which no more are held than are looked at together.
 type Tags = BoxStream<'static, Result<Tag>>;
@@ -69,7 +69,7 @@ impl ManifestStore {
         }
         tags.keep_for_pullers(tag, None).await?;
         tags.remove_if(tag, Stale::Any).await?;
-        self.repository.tell(|| Happening::TagDeleted(tag.clone()));
+        self.repository.emit(|| EventKind::TagDeleted(tag.clone()));
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl ManifestStore {
         if canonical.as_ref() != Some(digest) {
             link::remove(self.driver(), &Entry::RevisionLink(name.clone(), digest.clone())).await?;
         }
-        self.repository.tell(|| Happening::ManifestDeleted(digest.clone()));
+        self.repository.emit(|| EventKind::ManifestDeleted(digest.clone()));
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl ManifestStore {
         }
         store.keep_for_pullers(&tag, None).await?;
         if store.remove_if(&tag, stale).await? {
-            self.repository.tell(|| Happening::TagDeleted(tag));
+            self.repository.emit(|| EventKind::TagDeleted(tag));
         }
         Ok(())
     }

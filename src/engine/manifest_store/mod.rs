@@ -1,6 +1,6 @@
 //! The manifests of a repository, stored and served verbatim.
 //!
-//! Whoever is told that a manifest is here is made a promise, of which its data are the token: see [`promise`](crate::promise).
+//! Whoever is told that a manifest is here is made a promise, of which its data are the token: see [`promise`](crate::lease).
 
 mod commit;
 mod data;

@@ -8,7 +8,7 @@ use crate::descriptors::CachedDescriptor;
 use crate::oci::{Digest, Manifest, ManifestProblem, MediaType, Reference, Tag};
 use crate::referrers::MAX_LISTED_BYTES;
 use crate::tag_removal::Stale;
-use crate::{Error, Happening, Result, ToldManifest};
+use crate::{Error, EventKind, ManifestEvent, Result};
 
 /// A manifest to be stored.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl ManifestStore {
                 actual => return Err(Error::DigestMismatch { expected: expected.clone(), actual }),
             },
         };
-        let told = self.repository.has_listener().then(|| put.bytes.clone());
+        let told = self.repository.has_sink().then(|| put.bytes.clone());
         let manifest =
             Manifest::parse_pushed(&put.bytes, put.media_type.as_deref()).map_err(Error::ManifestInvalid)?;
         check_listed(&manifest).map_err(Error::ManifestInvalid)?;
@@ -171,7 +171,7 @@ impl ManifestStore {
         for tag in tags {
             let (digest, media_type, bytes) = (digest.clone(), media_type.clone(), bytes.clone());
             self.repository
-                .tell(|| Happening::ManifestPushed(ToldManifest { digest, media_type, bytes, tag }));
+                .emit(|| EventKind::ManifestPushed(ManifestEvent { digest, media_type, bytes, tag }));
         }
     }
 }

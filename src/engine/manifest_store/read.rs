@@ -8,7 +8,7 @@ use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
 use crate::layout::Entry;
 use crate::oci::{Digest, Manifest, MediaType, Reference};
-use crate::{Error, Happening, Result, ToldManifest};
+use crate::{Error, EventKind, ManifestEvent, Result};
 
 /// A manifest that is there.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,7 +66,7 @@ impl ManifestStore {
     )]
     pub async fn stat(&self, reference: &Reference) -> Result<StoredInfo> {
         let info = self.promise(reference).await?;
-        if self.repository.has_listener()
+        if self.repository.has_sink()
             && let Ok(stored) = self.fetch(reference).await
         {
             self.tell_pulled(reference, &stored);
@@ -81,11 +81,11 @@ impl ManifestStore {
         if matches!(reference, Reference::Tag(_)) || self.repository.registry.limits().read_only {
             return Ok(info);
         }
-        let renewal = self.promises().renewal(self.driver()).await?;
+        let renewal = self.leases().renewal(self.driver()).await?;
         let renewed = self.renew(&canonical, renewal).await?;
-        if renewed || self.promises().is_collecting(self.driver()).await? {
-            let look = self.promises().look(self.driver()).await?;
-            let doomed = look.doomed.has_manifest(&self.repository.name, &canonical);
+        if renewed || self.leases().is_collecting(self.driver()).await? {
+            let look = self.leases().check_pending(self.driver()).await?;
+            let doomed = look.pending.has_manifest(&self.repository.name, &canonical);
             if doomed || !self.contains(&canonical).await? {
                 return Err(Error::ManifestUnknown(reference.clone(), self.repository.name.clone()));
             }
@@ -136,10 +136,10 @@ impl ManifestStore {
     }
 
     fn tell_pulled(&self, reference: &Reference, stored: &Stored) {
-        self.repository.tell(|| {
+        self.repository.emit(|| {
             let Stored { digest, media_type, bytes } = stored.clone();
             let tag = reference.tag().cloned();
-            Happening::ManifestPulled(ToldManifest { digest, media_type, bytes, tag })
+            EventKind::ManifestPulled(ManifestEvent { digest, media_type, bytes, tag })
         });
     }
 }

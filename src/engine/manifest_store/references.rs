@@ -3,8 +3,8 @@
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::ManifestStore;
+use crate::lease::{PendingSnapshot, RefreshPolicy};
 use crate::oci::{Digest, Manifest, Reference};
-use crate::promise::{Look, Renewal};
 use crate::{Error, Result, Validation};
 
 /// What must be there for a manifest.
@@ -32,8 +32,8 @@ impl References {
     pub(super) async fn check(
         &self,
         store: &ManifestStore,
-        renewal: Renewal,
-        look: &Look,
+        renewal: RefreshPolicy,
+        look: &PendingSnapshot,
     ) -> Result<Vec<Digest>> {
         // Owned digests: a stream of borrowed ones makes futures of which the compiler cannot tell that they are `Send`.
         let found: Vec<(Digest, Option<Digest>)> = stream::iter(self.digests.clone())
@@ -59,14 +59,14 @@ impl References {
         &self,
         store: &ManifestStore,
         digest: &Digest,
-        renewal: Renewal,
-        look: &Look,
+        renewal: RefreshPolicy,
+        look: &PendingSnapshot,
     ) -> Result<Option<Digest>> {
         if self.of_index {
             match store.resolve(&Reference::Digest(digest.clone())).await {
                 Ok((_, canonical)) => {
                     store.renew(&canonical, renewal).await?;
-                    let here = store.promises().has_data(store.driver(), &canonical, look).await?;
+                    let here = store.leases().has_data(store.driver(), &canonical, look).await?;
                     return Ok(here.then_some(canonical));
                 }
                 Err(Error::ManifestUnknown(..)) => {} // An index of blobs, as build caches are: Distribution takes them.

@@ -6,8 +6,8 @@ use futures::future::try_join;
 use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use crate::layout::Entry;
+use crate::lease::Leases;
 use crate::oci::{Digest, Reference, Tag};
-use crate::promise::Promises;
 use crate::{Error, Repository, Result, link};
 
 /// A tag that moves more often than this while it is read is unknown.
@@ -100,8 +100,8 @@ impl ManifestStore {
         }
     }
 
-    pub(super) fn promises(&self) -> &Promises {
-        &self.repository.registry.inner.promises
+    pub(super) fn leases(&self) -> &Leases {
+        &self.repository.registry.inner.leases
     }
 
     pub(super) fn driver(&self) -> &Arc<dyn StorageDriver> {

@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_driver::{ByteRange, RedirectRequest};
 use sampan_engine::oci::Digest;
-use sampan_engine::{BlobInfo, LinkedBlobs};
+use sampan_engine::{BlobInfo, RepositoryBlobs};
 
 use super::Reply;
 use crate::http::body::from_reader;
@@ -46,7 +46,7 @@ pub(in crate::http) async fn get(
 
 async fn respond(
     state: &AppState,
-    blobs: &LinkedBlobs,
+    blobs: &RepositoryBlobs,
     digest: &Digest,
     files: Option<FileSender>,
     headers: &HeaderMap,
@@ -55,7 +55,7 @@ async fn respond(
         return Ok(redirected);
     }
     if if_none_match(headers, digest) {
-        let blob = blobs.stat(digest).await?;
+        let blob = blobs.stat_and_lease(digest).await?;
         return Ok((blob, blob_response(StatusCode::NOT_MODIFIED, digest, Body::empty())));
     }
     if headers.contains_key(RANGE) && if_range_allows(headers, digest) {
@@ -76,7 +76,7 @@ pub(in crate::http) async fn head(
         blobs.emit_pulled(&blob);
         return Ok(response);
     }
-    let blob = blobs.stat(&digest).await?;
+    let blob = blobs.stat_and_lease(&digest).await?;
     blobs.emit_pulled(&blob);
     if if_none_match(request.headers(), &digest) {
         return Ok(blob_response(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
@@ -95,7 +95,7 @@ pub(in crate::http) async fn delete(repo: Authorized<Delete>, FromPath(digest): 
 /// The answer that sends the client to the store, if that may be and the store can do it.
 async fn redirected(
     state: &AppState,
-    blobs: &LinkedBlobs,
+    blobs: &RepositoryBlobs,
     digest: &Digest,
     request: RedirectRequest,
 ) -> Result<Option<(BlobInfo, Response)>, ApiError> {
@@ -111,7 +111,7 @@ async fn redirected(
 }
 
 async fn whole(
-    blobs: &LinkedBlobs,
+    blobs: &RepositoryBlobs,
     digest: &Digest,
     files: Option<FileSender>,
 ) -> Result<(BlobInfo, Response), ApiError> {
@@ -121,12 +121,12 @@ async fn whole(
 }
 
 async fn ranged(
-    blobs: &LinkedBlobs,
+    blobs: &RepositoryBlobs,
     digest: &Digest,
     files: Option<FileSender>,
     headers: &HeaderMap,
 ) -> Result<(BlobInfo, Response), ApiError> {
-    let blob = blobs.stat(digest).await?;
+    let blob = blobs.stat_and_lease(digest).await?;
     let size = blob.size_bytes;
     let mut parts = match ranges(headers, size) {
         Ranges::Whole => return whole(blobs, digest, files).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 use sampan_driver::StorageDriver;
-use sampan_engine::gc::{self, Options, SETTLE, collect};
+use sampan_engine::gc::{self, Options, SETTLE_DELAY, collect};
 use sampan_engine::{Clock, Limits, Registry};
 use tokio::time::{sleep, timeout};
 
@@ -145,7 +145,7 @@ async fn keep_collecting(registry: Registry, scenario: Scenario, mut rng: StdRng
         };
         let patience = match scenario.kills && rng.random_bool(0.3) {
             true => {
-                SETTLE
+                SETTLE_DELAY
                     + Duration::from_millis(
                         rng.random_range(0..if scenario.faults.any() { 120_000 } else { 3000 }),
                     )

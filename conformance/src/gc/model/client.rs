@@ -138,7 +138,7 @@ impl Client {
     async fn push_blob(&mut self, repository: &str, content: &Bytes) -> Result<bool, Trouble> {
         let (here, digest) = (self.repository(repository), Digest::sha256_of(content));
         if self.rng.random_bool(0.8) {
-            match here.blobs().stat(&digest).await {
+            match here.blobs().stat_and_lease(&digest).await {
                 Ok(_) => return Ok(true),
                 Err(Error::BlobUnknown(..)) => {}
                 Err(error) => return Err(error.into()),

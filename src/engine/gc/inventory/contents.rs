@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use sampan_driver::FileInfo;
 
 use super::super::cutoff::Cutoff;
-use super::super::ids::{Id, IdHashSet, IdHasher, Ids};
+use super::super::interner::{DigestInterner, Id, IdHashSet, IdHasher};
 use super::LINK_BYTES;
 use crate::layout::Entry;
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::upload_id::UploadId;
+use crate::upload::UploadId;
 
 /// Everything in one repository.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ impl Contents {
     }
 
     /// Treats a link as young from [`keep_all`](Self::keep_all) on, so that it stays and what it is about stays.
-    pub(in crate::gc) fn keep(&mut self, entry: &Entry, ids: &mut Ids) {
+    pub(in crate::gc) fn keep(&mut self, entry: &Entry, ids: &mut DigestInterner) {
         let (of_manifest, digest): (_, &Digest) = match entry {
             Entry::LayerLink(_, digest) => (false, digest),
             Entry::RevisionLink(_, digest) => (true, digest),

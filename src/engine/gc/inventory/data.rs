@@ -3,7 +3,7 @@
 use sampan_driver::FileInfo;
 
 use super::super::cutoff::Cutoff;
-use super::super::ids::{Id, IdSet};
+use super::super::interner::{Id, IdSet};
 
 /// The data of all blobs and manifests.
 #[derive(Debug, Default)]

@@ -15,8 +15,8 @@ use sampan_driver::{DriverPath, FileInfo, StorageDriver};
 
 use super::caution::unseen;
 use super::cutoff::Cutoff;
-use super::ids::{Id, Ids};
-use super::pulse::Pulse;
+use super::interner::{DigestInterner, Id};
+use super::pacer::Pacer;
 use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, RepositoryName, Tag};
@@ -49,8 +49,8 @@ impl Inventory {
         driver: &Arc<dyn StorageDriver>,
         roots: &[DriverPath],
         cutoff: Cutoff,
-        ids: &mut Ids,
-        pulse: &mut Pulse,
+        ids: &mut DigestInterner,
+        pacer: &mut Pacer,
     ) -> Result<Self> {
         let mut inventory = Self::default();
         let mut files = select_all(roots.iter().map(|root| driver.walk(root, None)));
@@ -59,7 +59,7 @@ impl Inventory {
                 Ok(file) => inventory.take_file(file, cutoff, ids),
                 Err(error) => inventory.unseen.push(unseen(error)?),
             }
-            pulse.beat().await?;
+            pacer.tick().await?;
         }
         inventory.find_left_digests();
         Ok(inventory)
@@ -83,7 +83,7 @@ impl Inventory {
         }
     }
 
-    pub(super) fn take_file(&mut self, file: FileInfo, cutoff: Cutoff, ids: &mut Ids) {
+    pub(super) fn take_file(&mut self, file: FileInfo, cutoff: Cutoff, ids: &mut DigestInterner) {
         if cutoff.is_future(file.modified) {
             self.future.push(file.path.clone());
         }
@@ -98,7 +98,12 @@ impl Inventory {
     }
 
     /// Takes note of the names in the directory of a repository's layers.
-    pub(super) fn take_layer_names(&mut self, name: &RepositoryName, hashes: &[[u8; 32]], ids: &mut Ids) {
+    pub(super) fn take_layer_names(
+        &mut self,
+        name: &RepositoryName,
+        hashes: &[[u8; 32]],
+        ids: &mut DigestInterner,
+    ) {
         self.files += hashes.len() as u64;
         if !hashes.is_empty() {
             self.contents(name).layers = unknown(hashes, ids);
@@ -112,7 +117,7 @@ impl Inventory {
         tag: Tag,
         current: Option<&FileInfo>,
         hashes: &[[u8; 32]],
-        ids: &mut Ids,
+        ids: &mut DigestInterner,
     ) {
         self.files += hashes.len() as u64 + u64::from(current.is_some());
         if current.is_none() && hashes.is_empty() {
@@ -128,7 +133,7 @@ impl Inventory {
         }
     }
 
-    pub(super) fn take(&mut self, entry: Entry, file: FileInfo, cutoff: Cutoff, ids: &mut Ids) {
+    pub(super) fn take(&mut self, entry: Entry, file: FileInfo, cutoff: Cutoff, ids: &mut DigestInterner) {
         self.files += 1;
         let age = Age::of(&file, cutoff);
         let young = age == Age::Young;
@@ -231,7 +236,7 @@ impl Inventory {
 }
 
 /// Links of which a listing has shown the names.
-fn unknown(hashes: &[[u8; 32]], ids: &mut Ids) -> Vec<Link> {
+fn unknown(hashes: &[[u8; 32]], ids: &mut DigestInterner) -> Vec<Link> {
     hashes.iter().map(|hash| Link { id: ids.intern_hash(hash), age: Age::Unknown }).collect()
 }
 
@@ -241,7 +246,7 @@ pub(super) fn everything() -> Vec<DriverPath> {
 }
 
 /// The path of a link to `id`, or from it if that is an alias.
-pub(super) fn data_path(ids: &Ids, id: Id) -> DriverPath {
+pub(super) fn data_path(ids: &DigestInterner, id: Id) -> DriverPath {
     let digest = ids.digest(id);
     debug_assert_eq!(digest.algorithm(), Algorithm::Sha256, "aliases have no data");
     Entry::Blob(digest).path()

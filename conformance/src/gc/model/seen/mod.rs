@@ -291,7 +291,7 @@ impl Seen {
         let now = eyes.world.now();
         let is_dead = |info: &FileInfo| {
             let of_run = files.iter().filter(|other| run(&other.path) == run(&info.path));
-            of_run.map(|file| file.modified).max().is_some_and(|newest| newest + gc::LEASE < now)
+            of_run.map(|file| file.modified).max().is_some_and(|newest| newest + gc::LOCK_TIMEOUT < now)
         };
         let sees = |info: &FileInfo| match eyes.role {
             Role::Client if eyes.breaks(Sabotage::ClientsDoNotLook) => false,

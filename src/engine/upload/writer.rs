@@ -1,16 +1,16 @@
-//! `Staged`: an upload in the hands of one request: the open file and the digest of what is in it.
+//! `UploadWriter`: an upload in the hands of one request: the open file and the digest of what is in it.
 
 use bytes::Bytes;
 use futures::StreamExt;
 use sampan_driver::FileWriter;
 
-use crate::upload_hash::UploadHash;
-use crate::upload_note::UploadNote;
+use crate::upload::hash::UploadHash;
+use crate::upload::note::UploadNote;
 use crate::{Body, ChunkRange, Error, Result};
 
 /// The open file of an upload, and its running hash unless that was lost.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub(crate) struct UploadWriter {
     pub(crate) writer: Box<dyn FileWriter>,
     pub(crate) hash: Option<UploadHash>,
     /// Whether it is known that only the time of its beginning lies beside it.
@@ -19,7 +19,7 @@ pub(crate) struct Staged {
     pub(crate) opened_bytes: u64,
 }
 
-impl Staged {
+impl UploadWriter {
     pub(crate) fn new(writer: Box<dyn FileWriter>, hash: Option<UploadHash>, is_alone: bool) -> Self {
         let opened_bytes = writer.size();
         Self { writer, hash, is_alone, opened_bytes }

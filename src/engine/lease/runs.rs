@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::notice::{Batch, Doomed};
+use super::pending::{Batch, PendingDeletions};
 use crate::layout::Entry;
 use crate::run_id::RunId;
 
@@ -46,7 +46,7 @@ struct Run {
 pub(super) struct View {
     /// The shortest grace of the runs that matter, as far as it is known; `None` when no run matters.
     pub(super) grace: Option<Duration>,
-    pub(super) doomed: Doomed,
+    pub(super) pending: PendingDeletions,
     /// What is to be read for the rest of it.
     pub(super) unread: Vec<Unread>,
 }
@@ -134,7 +134,7 @@ impl Runs {
         for run in self.0.values().filter(|run| run.matters()) {
             for sign in run.pending() {
                 match run.batches.get(sign) {
-                    Some(batch) => view.doomed.add(batch.clone()),
+                    Some(batch) => view.pending.add(batch.clone()),
                     None => view.unread.push(Unread::Batch(sign.clone())),
                 }
             }
@@ -230,10 +230,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_name_that_earlier_versions_use_again_is_read_each_time() {
         let (mut runs, now) = (Runs::default(), SystemTime::now());
-        let doomed = (Entry::CollectionDoomed, now);
+        let pending = (Entry::CollectionDoomed, now);
         for _ in 0..2 {
-            assert_eq!(runs.see(vec![doomed.clone()], now).unread.len(), 1);
-            runs.note_batch(doomed.clone(), Arc::default());
+            assert_eq!(runs.see(vec![pending.clone()], now).unread.len(), 1);
+            runs.note_batch(pending.clone(), Arc::default());
         }
     }
 }

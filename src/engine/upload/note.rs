@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::oci::Algorithm;
-use crate::upload_hash::UploadHash;
+use crate::upload::hash::UploadHash;
 
 /// The running hash of an upload, and what lies beside its bytes.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! `Promises`: the side of the registry: whether tokens must be renewed, and the look at what is doomed.
+//! `Leases`: the side of the registry: whether tokens must be renewed, and the look at what is pending.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 use tokio::time::Instant;
 
-use super::notice::{Batch, RunNotice};
+use super::pending::{ActiveRun, Batch};
 use super::runs::{Runs, Sign, Unread};
-use super::{Doomed, NOTICE};
+use super::{PendingDeletions, RUN_CACHE_TTL};
 use crate::clock::{Clock, Moment};
 use crate::layout::{Entry, collection_root};
 use crate::oci::Digest;
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 
 /// What one process knows of collections in its store.
 #[derive(Debug)]
-pub(crate) struct Promises {
+pub(crate) struct Leases {
     /// The grace period of the collections that are configured, if any are.
     grace: Option<Duration>,
     clock: Clock,
@@ -38,12 +38,12 @@ struct Seen {
     at: Moment,
     /// The grace of the run that is going on, or may still delete something; `None` when there is none.
     grace: Option<Duration>,
-    doomed: Doomed,
+    pending: PendingDeletions,
 }
 
 /// Which tokens are to be renewed before a promise.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Renewal {
+pub(crate) enum RefreshPolicy {
     /// None: as far as is known nobody collects here.
     Nothing,
     /// Those that were last written before.
@@ -52,7 +52,7 @@ pub(crate) enum Renewal {
     Everything,
 }
 
-impl Renewal {
+impl RefreshPolicy {
     /// Whether a token that was written then is to be renewed.
     pub(crate) fn is_due(self, modified: SystemTime) -> bool {
         match self {
@@ -65,21 +65,21 @@ impl Renewal {
 
 /// What was seen at a look.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct PendingSnapshot {
     clock: Clock,
     /// When it was seen that there is no run.
     free_at: Option<Moment>,
-    pub(crate) doomed: Doomed,
+    pub(crate) pending: PendingDeletions,
 }
 
-impl Look {
+impl PendingSnapshot {
     /// Whether no run can have marked since: what stands in the store now, every collector will see.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.free_at.is_some_and(|at| self.clock.since(&at) <= NOTICE)
+        self.free_at.is_some_and(|at| self.clock.since(&at) <= RUN_CACHE_TTL)
     }
 }
 
-impl Promises {
+impl Leases {
     pub(crate) fn new(grace: Option<Duration>, clock: Clock) -> Self {
         Self {
             grace,
@@ -96,16 +96,16 @@ impl Promises {
     }
 
     /// Which tokens are to be renewed, as things stand.
-    pub(crate) async fn renewal(&self, driver: &Arc<dyn StorageDriver>) -> Result<Renewal> {
+    pub(crate) async fn renewal(&self, driver: &Arc<dyn StorageDriver>) -> Result<RefreshPolicy> {
         let grace = match (self.grace, self.seen(driver).await?.grace) {
-            (None, None) => return Ok(Renewal::Nothing),
+            (None, None) => return Ok(RefreshPolicy::Nothing),
             (Some(grace), None) | (None, Some(grace)) => grace,
             (Some(configured), Some(of_run)) => configured.min(of_run),
         };
         if grace.is_zero() {
-            return Ok(Renewal::Everything);
+            return Ok(RefreshPolicy::Everything);
         }
-        Ok(Renewal::Before(self.clock.ago(grace / 2)))
+        Ok(RefreshPolicy::Before(self.clock.ago(grace / 2)))
     }
 
     /// Whether tokens are renewed without a run, too: then they are young for long enough.
@@ -113,29 +113,29 @@ impl Promises {
         self.grace.is_some_and(|grace| !grace.is_zero())
     }
 
-    /// Whether a collection is going on, or something may still be deleted by one, by a look no older than [`NOTICE`].
+    /// Whether a collection is going on, or something may still be deleted by one, by a look no older than [`RUN_CACHE_TTL`].
     pub(crate) async fn is_collecting(&self, driver: &Arc<dyn StorageDriver>) -> Result<bool> {
         Ok(self.seen(driver).await?.grace.is_some())
     }
 
-    /// Looks at what is doomed. The token is to be written before.
-    pub(crate) async fn look(&self, driver: &Arc<dyn StorageDriver>) -> Result<Look> {
+    /// Looks at what is pending. The token is to be written before.
+    pub(crate) async fn check_pending(&self, driver: &Arc<dyn StorageDriver>) -> Result<PendingSnapshot> {
         let remembered = self.remembered().filter(|seen| seen.grace.is_none());
         let seen = match remembered {
             Some(seen) => seen,
             None => self.see(driver).await?,
         };
         let free_at = seen.grace.is_none().then_some(seen.at);
-        Ok(Look { clock: self.clock.clone(), free_at, doomed: seen.doomed })
+        Ok(PendingSnapshot { clock: self.clock.clone(), free_at, pending: seen.pending })
     }
 
     /// Notes that the data of a blob or manifest were there at some time after `at`.
     pub(crate) fn note_data(&self, canonical: &Digest, at: Instant) {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        if data.len() >= NOTED {
-            data.retain(|_, noted| noted.elapsed() <= NOTICE);
+        if data.len() >= MAX_SIGHTINGS {
+            data.retain(|_, noted| noted.elapsed() <= RUN_CACHE_TTL);
         }
-        if data.len() < NOTED {
+        if data.len() < MAX_SIGHTINGS {
             data.insert(canonical.clone(), at);
         }
     }
@@ -145,7 +145,7 @@ impl Promises {
         &self,
         driver: &Arc<dyn StorageDriver>,
         canonical: &Digest,
-        look: &Look,
+        look: &PendingSnapshot,
     ) -> Result<bool> {
         let noted = self.data.lock().unwrap_or_else(PoisonError::into_inner).get(canonical).copied();
         if let (Some(noted), Some(free_at)) = (noted, look.free_at)
@@ -163,7 +163,7 @@ impl Promises {
         Ok(here)
     }
 
-    /// What there is in the store, by a look no older than [`NOTICE`].
+    /// What there is in the store, by a look no older than [`RUN_CACHE_TTL`].
     async fn seen(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
         match self.remembered() {
             Some(seen) => Ok(seen),
@@ -173,7 +173,7 @@ impl Promises {
 
     fn remembered(&self) -> Option<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        seen.filter(|seen| self.clock.since(&seen.at) <= NOTICE)
+        seen.filter(|seen| self.clock.since(&seen.at) <= RUN_CACHE_TTL)
     }
 
     /// Looks into the store.
@@ -187,9 +187,9 @@ impl Promises {
             match file {
                 Unread::Notice(sign) => {
                     let content = driver.get_content_if_any(&sign.0.path()).await?;
-                    let notice = content.and_then(|content| RunNotice::parse(&content));
+                    let notice = content.and_then(|content| ActiveRun::parse(&content));
                     // One that is gone is renewed or over; one that cannot be read says nothing, so that everything is renewed.
-                    view.add_grace(notice.as_ref().map(RunNotice::grace).unwrap_or_default());
+                    view.add_grace(notice.as_ref().map(ActiveRun::grace).unwrap_or_default());
                     if let Some(notice) = notice {
                         self.runs().note_grace(&sign, notice.grace());
                     }
@@ -198,9 +198,9 @@ impl Promises {
             }
         }
         if !batches.is_empty() {
-            self.read_batches(driver, batches, &mut view.doomed).await?;
+            self.read_batches(driver, batches, &mut view.pending).await?;
         }
-        let seen = Seen { at, grace: view.grace, doomed: view.doomed };
+        let seen = Seen { at, grace: view.grace, pending: view.pending };
         let mut last = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|last| last.at.instant <= at.instant) {
             *last = Some(seen.clone());
@@ -213,14 +213,14 @@ impl Promises {
         &self,
         driver: &Arc<dyn StorageDriver>,
         signs: Vec<Sign>,
-        doomed: &mut Doomed,
+        pending: &mut PendingDeletions,
     ) -> Result<()> {
         let _turn = self.reading.lock().await;
         let mut unknown = Vec::new();
         for sign in signs {
             // Another request may have read it meanwhile. What has this name never changes.
             match self.runs().batch(&sign) {
-                Some(batch) => doomed.add(batch),
+                Some(batch) => pending.add(batch),
                 None => unknown.push(sign),
             }
         }
@@ -234,7 +234,7 @@ impl Promises {
             // One that is gone is done with.
             let Some(content) = content else { continue };
             let batch = Arc::new(Batch::parse(&content));
-            doomed.add(batch.clone());
+            pending.add(batch.clone());
             self.runs().note_batch(sign, batch);
         }
         Ok(())
@@ -256,23 +256,23 @@ pub(crate) async fn signs(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Res
 const BATCHES_AT_ONCE: usize = 8;
 
 /// How many sights of data are remembered: as many as one process stores and sees while a look is believed, and more.
-const NOTED: usize = 10_000;
+const MAX_SIGHTINGS: usize = 10_000;
 
 /// The patience of an upload or manifest with the collector.
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(crate) struct Retry {
     until: Instant,
 }
 
 /// Long enough for a batch in most stores, short enough for most clients.
-const PATIENCE: Duration = Duration::from_secs(30);
+const HOLD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often it is seen whether a batch is gone.
-const PAUSE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-impl Hold {
+impl Retry {
     pub(crate) fn new() -> Self {
-        Self { until: Instant::now() + PATIENCE }
+        Self { until: Instant::now() + HOLD_TIMEOUT }
     }
 
     /// Waits a moment for `digest` to be out of the collector's hands.
@@ -280,7 +280,7 @@ impl Hold {
         if Instant::now() >= self.until {
             return Err(Error::Collecting(digest.clone()));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         Ok(())
     }
 }
@@ -292,18 +292,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sights_of_data_are_few_and_new_ones_take_the_place_of_old_ones() {
-        let promises = Promises::new(None, Clock::default());
+        let leases = Leases::new(None, Clock::default());
         let digest = |number: usize| Digest::of(Algorithm::Sha512, &number.to_be_bytes());
         let note = |numbers: std::ops::Range<usize>| {
-            numbers.for_each(|number| promises.note_data(&digest(number), Instant::now()));
+            numbers.for_each(|number| leases.note_data(&digest(number), Instant::now()));
         };
-        note(0..2 * NOTED);
-        let count = || promises.data.lock().unwrap().len();
-        assert_eq!(count(), NOTED);
-        let capacity = promises.data.lock().unwrap().capacity();
-        let bytes = 2 * capacity * (size_of::<(Digest, Instant)>() + 1) + NOTED * (128 + 16);
+        note(0..2 * MAX_SIGHTINGS);
+        let count = || leases.data.lock().unwrap().len();
+        assert_eq!(count(), MAX_SIGHTINGS);
+        let capacity = leases.data.lock().unwrap().capacity();
+        let bytes = 2 * capacity * (size_of::<(Digest, Instant)>() + 1) + MAX_SIGHTINGS * (128 + 16);
         assert!(bytes <= 4 << 20, "{bytes}");
-        tokio::time::advance(NOTICE + Duration::from_millis(1)).await;
+        tokio::time::advance(RUN_CACHE_TTL + Duration::from_millis(1)).await;
         note(0..1);
         assert_eq!(count(), 1);
     }

@@ -1,4 +1,4 @@
-//! `Lease`: the right to collect in a store, which one collector has at a time; and its notices to those who promise.
+//! `CollectorLock`: the right to collect in a store, which one collector has at a time; and its notices to those who promise.
 //!
 //! Nothing that a registry is told depends on there being one collector. Each run has files of its own, whose names no other run
 //! uses and which are written once: a notice, `gc/run-<run>-<number>`, and for each batch `gc/doomed-<run>-<number>`. A sign of
@@ -19,32 +19,32 @@ use super::options::Stop;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
 use crate::layout::Entry;
-use crate::promise::{AFTERLIFE, Batch, Key, LOCK, NOTICE, RunNotice, Sign, signs};
+use crate::lease::{AFTERLIFE, ActiveRun, Batch, DeletionKey, LOCK, RUN_CACHE_TTL, Sign, signs};
 use crate::run_id::RunId;
 
 /// How long a collector is believed to be alive without a sign of life.
-pub const LEASE: Duration = LOCK;
+pub const LOCK_TIMEOUT: Duration = LOCK;
 
 /// How long a collector waits, once its notice is up, before it marks: longer than anybody believes that there is none, and
 /// than a write takes that relies on it.
-pub const SETTLE: Duration = Duration::from_secs(NOTICE.as_secs() + 3);
+pub const SETTLE_DELAY: Duration = Duration::from_secs(RUN_CACHE_TTL.as_secs() + 3);
 
 /// How often it gives a sign of life.
-pub(super) const RENEWAL: Duration = Duration::from_secs(20);
+pub(super) const RENEW_INTERVAL: Duration = Duration::from_secs(20);
 
 /// How long after its last sign of life a run may delete: the rest of the lock is for clocks of different speed.
 const ALLOWANCE: Duration = Duration::from_secs(LOCK.as_secs() / 2);
 
 /// How long one deletion may take, at most.
-const DELETION: Duration = Duration::from_secs(20);
+const DELETION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The right to collect in a store.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(super) struct CollectorLock {
     driver: Arc<dyn StorageDriver>,
     clock: Clock,
     run: RunId,
-    notice: RunNotice,
+    notice: ActiveRun,
     /// The number of the last notice.
     number: u64,
     /// The moment before the last notice was written.
@@ -57,8 +57,8 @@ pub(super) struct Lease {
     pending: VecDeque<u64>,
 }
 
-impl Lease {
-    /// Takes the lease, if no other collector is alive. Of two that try at once the one with the lesser name has it.
+impl CollectorLock {
+    /// Takes the lock, if no other collector is alive. Of two that try at once the one with the lesser name has it.
     pub(super) async fn take(
         driver: &Arc<dyn StorageDriver>,
         clock: &Clock,
@@ -66,43 +66,43 @@ impl Lease {
         stop: &Stop,
     ) -> Result<Self> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let mut lease = Self {
+        let mut lock = Self {
             driver: driver.clone(),
             clock: clock.clone(),
             run: RunId::random(),
-            notice: RunNotice { grace_ms, process: std::process::id() },
+            notice: ActiveRun { grace_ms, process: std::process::id() },
             number: 0,
             renewed: clock.moment(),
             stored: SystemTime::UNIX_EPOCH,
             next_batch: 0,
             pending: VecDeque::new(),
         };
-        lease.others(lease.clock.now(), signs(driver).await?).check_alone(|_| true)?;
-        lease.write().await?;
-        if !grace.is_zero() && timeout(SETTLE, stop.said()).await.is_ok() {
-            lease.release().await?;
+        lock.others(lock.clock.now(), signs(driver).await?).check_alone(|_| true)?;
+        lock.write().await?;
+        if !grace.is_zero() && timeout(SETTLE_DELAY, stop.said()).await.is_ok() {
+            lock.release().await?;
             return Err(Error::Stopped);
         }
         let found = signs(driver).await?;
-        if !found.iter().any(|(entry, _)| *entry == lease.entry()) {
+        if !found.iter().any(|(entry, _)| *entry == lock.entry()) {
             return Err(Error::Lost);
         }
-        let others = lease.others(lease.clock.now(), found.clone());
+        let others = lock.others(lock.clock.now(), found.clone());
         // Who has written a second notice has seen nobody else; who has not will see this one.
-        let yields_to = |other: &Other| other.is_settled || other.run.is_none_or(|run| run < lease.run);
+        let yields_to = |other: &Other| other.is_settled || other.run.is_none_or(|run| run < lock.run);
         if let Err(error) = others.check_alone(yields_to) {
-            lease.release().await?;
+            lock.release().await?;
             return Err(error);
         }
         // By the clock of the store alone: it has just dated the notice of this run.
-        lease.others(lease.stored, found).remove(driver).await?;
-        lease.renew().await?;
-        Ok(lease)
+        lock.others(lock.stored, found).remove(driver).await?;
+        lock.renew().await?;
+        Ok(lock)
     }
 
     /// Gives a sign of life when the last one was some time ago.
     pub(super) async fn keep(&mut self) -> Result<()> {
-        if self.silence() < RENEWAL {
+        if self.silence() < RENEW_INTERVAL {
             return Ok(());
         }
         self.renew().await
@@ -114,7 +114,7 @@ impl Lease {
         let (clock, renewed, now) = (self.clock.clone(), self.renewed, self.clock.moment());
         let deadline = Deadline::new(move || {
             let left = ALLOWANCE.saturating_sub(clock.since(&renewed));
-            left.min(DELETION.saturating_sub(clock.since(&now)))
+            left.min(DELETION_TIMEOUT.saturating_sub(clock.since(&now)))
         });
         if deadline.has_passed() { Err(Error::Lost) } else { Ok(deadline) }
     }
@@ -125,7 +125,7 @@ impl Lease {
     }
 
     /// Says what is about to be deleted.
-    pub(super) async fn publish(&mut self, keys: &[Key]) -> Result<()> {
+    pub(super) async fn publish(&mut self, keys: &[DeletionKey]) -> Result<()> {
         self.keep().await?;
         let number = self.next_batch;
         self.next_batch += 1;
@@ -143,7 +143,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives the lease back. Nothing may be under way.
+    /// Gives the lock back. Nothing may be under way.
     pub(super) async fn release(mut self) -> Result<()> {
         while !self.pending.is_empty() {
             self.clear().await?;

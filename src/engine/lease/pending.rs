@@ -14,7 +14,7 @@ use crate::oci::{Digest, RepositoryName};
 /// The content of a notice: that a collection is going on. Until when is not for it to say: the clock that would be asked may be
 /// a day ahead.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct RunNotice {
+pub(crate) struct ActiveRun {
     /// What the collector takes for young, in milliseconds.
     pub(crate) grace_ms: u64,
     /// The id of its process, for people who look for it.
@@ -22,7 +22,7 @@ pub(crate) struct RunNotice {
     pub(crate) process: u32,
 }
 
-impl RunNotice {
+impl ActiveRun {
     /// What stands in the file; `None` when it cannot be read.
     pub(crate) fn parse(content: &[u8]) -> Option<Self> {
         serde_json::from_slice(content).ok()
@@ -45,7 +45,7 @@ pub(crate) fn millis(time: SystemTime) -> u64 {
 
 /// One line of a batch: something that is about to be deleted.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Key {
+pub(crate) enum DeletionKey {
     /// Data, and every layer link to them.
     Blob(Digest),
     /// The layer link of one repository, and its aliases.
@@ -56,7 +56,7 @@ pub(crate) enum Key {
     Repository(RepositoryName),
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for DeletionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blob(digest) => write!(f, "{digest}"),
@@ -81,35 +81,35 @@ impl Batch {
     }
 
     /// The content that says so.
-    pub(crate) fn content(keys: &[Key]) -> Bytes {
+    pub(crate) fn content(keys: &[DeletionKey]) -> Bytes {
         keys.iter().map(|key| format!("{key}\n")).collect::<String>().into()
     }
 }
 
 /// Everything that is about to be deleted, by whatever run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Doomed(Vec<Arc<Batch>>);
+pub(crate) struct PendingDeletions(Vec<Arc<Batch>>);
 
-impl Doomed {
+impl PendingDeletions {
     pub(crate) fn add(&mut self, batch: Arc<Batch>) {
         self.0.push(batch);
     }
 
     /// Whether the blob is about to vanish from the repository.
     pub(crate) fn has_blob(&self, name: &RepositoryName, canonical: &Digest) -> bool {
-        self.has(&Key::Blob(canonical.clone()))
-            || self.has(&Key::Layer(name.clone(), canonical.clone()))
-            || self.has(&Key::Repository(name.clone()))
+        self.has(&DeletionKey::Blob(canonical.clone()))
+            || self.has(&DeletionKey::Layer(name.clone(), canonical.clone()))
+            || self.has(&DeletionKey::Repository(name.clone()))
     }
 
     /// Whether the manifest is about to vanish from the repository.
     pub(crate) fn has_manifest(&self, name: &RepositoryName, canonical: &Digest) -> bool {
-        self.has(&Key::Revision(name.clone(), canonical.clone()))
-            || self.has(&Key::Blob(canonical.clone()))
-            || self.has(&Key::Repository(name.clone()))
+        self.has(&DeletionKey::Revision(name.clone(), canonical.clone()))
+            || self.has(&DeletionKey::Blob(canonical.clone()))
+            || self.has(&DeletionKey::Repository(name.clone()))
     }
 
-    fn has(&self, key: &Key) -> bool {
+    fn has(&self, key: &DeletionKey) -> bool {
         if self.0.is_empty() {
             return false;
         }
@@ -135,47 +135,49 @@ mod tests {
         let [blob, layer, revision] =
             ["blob", "layer", "revision"].map(|text| Digest::sha256_of(text.as_bytes()));
         let batch = Batch::parse(&Batch::content(&[
-            Key::Blob(blob.clone()),
-            Key::Layer(name("a"), layer.clone()),
-            Key::Revision(name("a"), revision.clone()),
-            Key::Repository(name("empty")),
+            DeletionKey::Blob(blob.clone()),
+            DeletionKey::Layer(name("a"), layer.clone()),
+            DeletionKey::Revision(name("a"), revision.clone()),
+            DeletionKey::Repository(name("empty")),
         ]));
-        let mut doomed = Doomed::default();
-        doomed.add(Arc::default());
-        doomed.add(Arc::new(batch));
-        assert!(doomed.has_blob(&name("b"), &blob) && doomed.has_manifest(&name("b"), &blob));
-        assert!(doomed.has_blob(&name("a"), &layer) && !doomed.has_blob(&name("b"), &layer));
-        assert!(!doomed.has_manifest(&name("a"), &layer));
-        assert!(doomed.has_manifest(&name("a"), &revision) && !doomed.has_manifest(&name("b"), &revision));
-        assert!(doomed.has_manifest(&name("empty"), &layer) && doomed.has_blob(&name("empty"), &revision));
+        let mut pending = PendingDeletions::default();
+        pending.add(Arc::default());
+        pending.add(Arc::new(batch));
+        assert!(pending.has_blob(&name("b"), &blob) && pending.has_manifest(&name("b"), &blob));
+        assert!(pending.has_blob(&name("a"), &layer) && !pending.has_blob(&name("b"), &layer));
+        assert!(!pending.has_manifest(&name("a"), &layer));
+        assert!(pending.has_manifest(&name("a"), &revision) && !pending.has_manifest(&name("b"), &revision));
+        assert!(pending.has_manifest(&name("empty"), &layer) && pending.has_blob(&name("empty"), &revision));
     }
 
     #[test]
     fn a_notice_says_what_is_young() {
-        assert_eq!(RunNotice::parse(b"rubbish"), None);
-        let notice = RunNotice { grace_ms: 500, process: 7 };
-        assert_eq!(RunNotice::parse(&notice.to_bytes()), Some(notice.clone()));
+        assert_eq!(ActiveRun::parse(b"rubbish"), None);
+        let notice = ActiveRun { grace_ms: 500, process: 7 };
+        assert_eq!(ActiveRun::parse(&notice.to_bytes()), Some(notice.clone()));
         // As earlier versions wrote it.
         let earlier = br#"{"id":"x","expires_ms":1000,"grace_ms":500}"#;
-        assert_eq!(RunNotice::parse(earlier), Some(RunNotice { process: 0, ..notice.clone() }));
+        assert_eq!(ActiveRun::parse(earlier), Some(ActiveRun { process: 0, ..notice.clone() }));
         assert_eq!(notice.grace(), Duration::from_millis(500));
     }
 
     #[test]
     fn the_largest_batch_takes_little() {
         let name: RepositoryName = "a".repeat(255).parse().unwrap();
-        let keys: Vec<Key> = (0..5000_u32)
-            .map(|number| Key::Revision(name.clone(), Digest::of(Algorithm::Sha512, &number.to_be_bytes())))
+        let keys: Vec<DeletionKey> = (0..5000_u32)
+            .map(|number| {
+                DeletionKey::Revision(name.clone(), Digest::of(Algorithm::Sha512, &number.to_be_bytes()))
+            })
             .collect();
         let content = Batch::content(&keys);
         assert!(content.len() > 1_900_000, "{}", content.len());
         let batch = Batch::parse(&content);
         // A table has at most twice the room that it needs, and a byte more for each place.
         assert!(batch.0.capacity() * 2 * 17 <= 256 << 10, "{}", batch.0.capacity());
-        let mut doomed = Doomed::default();
-        doomed.add(Arc::new(batch));
+        let mut pending = PendingDeletions::default();
+        pending.add(Arc::new(batch));
         let digest = |number: u32| Digest::of(Algorithm::Sha512, &number.to_be_bytes());
-        assert!((0..5000).all(|number| doomed.has_manifest(&name, &digest(number))));
-        assert!((5000..10_000).all(|number| !doomed.has_manifest(&name, &digest(number))));
+        assert!((0..5000).all(|number| pending.has_manifest(&name, &digest(number))));
+        assert!((5000..10_000).all(|number| !pending.has_manifest(&name, &digest(number))));
     }
 }

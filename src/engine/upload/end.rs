@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest};
-use crate::session::Purpose;
-use crate::staged::Staged;
+use crate::upload::UploadId;
+use crate::upload::hash::UploadHash;
+use crate::upload::locks::LockMode;
+use crate::upload::writer::UploadWriter;
 use crate::upload::{Body, ChunkRange, UploadStore};
-use crate::upload_hash::UploadHash;
-use crate::upload_id::UploadId;
-use crate::{BlobInfo, Error, Happening, Result, ToldBlob};
+use crate::{BlobEvent, BlobInfo, Error, EventKind, Result};
 
 impl UploadStore {
     /// Adds the last chunk (or none) to an upload and publishes it as the blob `digest`.
@@ -39,16 +39,16 @@ impl UploadStore {
         digest: &Digest,
     ) -> Result<BlobInfo> {
         self.repository.registry.check_writable()?;
-        let mut claim = self.sessions().claim(id, Purpose::Write).await?;
+        let mut claim = self.locks().claim(id, LockMode::Write).await?;
         let (mut staged, is_new) = match self.open_staged(&claim, id).await? {
             Some(writer) => (Self::go_on(writer, digest.algorithm()), false),
             None => {
-                // Staged apart: of a request that breaks off, or dies, nothing is left that its repetition would be added to.
+                // UploadWriter apart: of a request that breaks off, or dies, nothing is left that its repetition would be added to.
                 let hint = WriteHint { len: chunk.map(ChunkRange::len), target: target(digest) };
                 let apart = self.data_path(&UploadId::random());
                 let writer = self.driver().writer(&apart, WriteMode::Create(hint)).await?;
                 let hash = UploadHash::new(digest.algorithm());
-                (Staged::new(writer, Some(hash), claim.is_fresh(&self.started_path(id))), true)
+                (UploadWriter::new(writer, Some(hash), claim.is_fresh(&self.started_path(id))), true)
             }
         };
         let (is_alone, had_bytes) = (staged.is_alone, staged.opened_bytes > 0);
@@ -93,7 +93,7 @@ impl UploadStore {
         let id = UploadId::random();
         let hint = WriteHint { len, target: target(digest) };
         let writer = self.driver().writer(&self.data_path(&id), WriteMode::Create(hint)).await?;
-        let mut staged = Staged::new(writer, Some(UploadHash::new(digest.algorithm())), true);
+        let mut staged = UploadWriter::new(writer, Some(UploadHash::new(digest.algorithm())), true);
         let chunk = len.and_then(|len| Some(ChunkRange { start: 0, end: len.checked_sub(1)? }));
         let result = match staged.receive(chunk, body).await {
             Ok(()) => self.publish(&id, staged, digest).await,
@@ -109,7 +109,7 @@ impl UploadStore {
     }
 
     /// Publishes an upload as `digest`, if that is what it is: layer link, then data.
-    async fn publish(&self, id: &UploadId, staged: Staged, digest: &Digest) -> Result<BlobInfo> {
+    async fn publish(&self, id: &UploadId, staged: UploadWriter, digest: &Digest) -> Result<BlobInfo> {
         let size_bytes = staged.writer.size();
         let known =
             staged.hash.as_ref().and_then(|hash| Some((hash.canonical(), hash.digest(digest.algorithm())?)));
@@ -124,12 +124,12 @@ impl UploadStore {
             None => self.publish_unknown(id, staged, digest).await?,
         };
         let blob = BlobInfo { digest: digest.clone(), canonical, size_bytes };
-        self.repository.tell(|| Happening::BlobPushed(ToldBlob::from(&blob)));
+        self.repository.emit(|| EventKind::BlobPushed(BlobEvent::from(&blob)));
         Ok(blob)
     }
 
     /// Gives up what hashes to something else.
-    async fn refuse(&self, id: &UploadId, staged: Staged, digest: &Digest, actual: Digest) -> Error {
+    async fn refuse(&self, id: &UploadId, staged: UploadWriter, digest: &Digest, actual: Digest) -> Error {
         let is_empty = staged.writer.size() == 0;
         if let Err(error) = self.driver().delete(&self.started_path(id)).await {
             tracing::debug!(upload = %id, %error, "the beginning of a refused upload is left");
@@ -148,13 +148,13 @@ impl UploadStore {
     async fn publish_known(
         &self,
         id: &UploadId,
-        staged: Staged,
+        staged: UploadWriter,
         canonical: &Digest,
         digest: &Digest,
     ) -> Result<()> {
         let blobs = self.repository.blobs();
         let prepared = async {
-            let look = blobs.announce(canonical, digest).await?;
+            let look = blobs.link_before_commit(canonical, digest).await?;
             if staged.opened_bytes > 0 {
                 self.driver().delete(&self.started_path(id)).await?;
             }
@@ -173,16 +173,16 @@ impl UploadStore {
         }
         // While no run can have marked since the look, nothing can have been deleted.
         if !look.is_fresh() {
-            blobs.confirm(canonical, digest).await?;
+            blobs.relink_if_collected(canonical, digest).await?;
         }
-        self.repository.registry.inner.promises.note_data(canonical, before);
+        self.repository.registry.inner.leases.note_data(canonical, before);
         Ok(())
     }
 
-    /// Publishes bytes that must be hashed first. Staged bytes cannot be read; committed, they can.
+    /// Publishes bytes that must be hashed first. UploadWriter bytes cannot be read; committed, they can.
     ///
     /// They are committed at a path that no other request knows of, where they stay what was hashed.
-    async fn publish_unknown(&self, id: &UploadId, staged: Staged, digest: &Digest) -> Result<Digest> {
+    async fn publish_unknown(&self, id: &UploadId, staged: UploadWriter, digest: &Digest) -> Result<Digest> {
         let apart = self.data_path(&UploadId::random());
         // By another algorithm.
         let is_hashed = staged.hash.is_some();
@@ -225,13 +225,13 @@ impl UploadStore {
             return Err(Error::DigestMismatch { expected: digest.clone(), actual });
         }
         let blobs = self.repository.blobs();
-        let look = blobs.announce(&canonical, digest).await?;
+        let look = blobs.link_before_commit(&canonical, digest).await?;
         let before = Instant::now();
         self.driver().rename(apart, &Entry::Blob(canonical.clone()).path()).await?;
         if !look.is_fresh() {
-            blobs.confirm(&canonical, digest).await?;
+            blobs.relink_if_collected(&canonical, digest).await?;
         }
-        self.repository.registry.inner.promises.note_data(&canonical, before);
+        self.repository.registry.inner.leases.note_data(&canonical, before);
         Ok(canonical)
     }
 
@@ -268,7 +268,7 @@ impl UploadStore {
 }
 
 /// Leaves an upload as it was before the request. The request has failed for a better reason than a failure of this.
-async fn revert(staged: Staged) {
+async fn revert(staged: UploadWriter) {
     if let Err(error) = staged.writer.revert().await {
         tracing::warn!(%error, "what a failed request has sent could not be taken back");
     }

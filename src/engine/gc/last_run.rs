@@ -13,7 +13,7 @@ use super::caution::bounded;
 use super::options::Options;
 use crate::Registry;
 use crate::layout::Entry;
-use crate::promise::millis;
+use crate::lease::millis;
 
 /// The last collection of a store that came to its end, whoever ran it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -1,8 +1,8 @@
-//! `LinkedBlobs`: the blobs that can be pulled from a repository.
+//! `RepositoryBlobs`: the blobs that can be pulled from a repository.
 //!
 //! The data of a blob are stored once for the whole registry; a layer link makes them visible in a repository.
 //! A link without data means "not here": an upload writes it ahead of them.
-//! Whoever is told that a blob is here is made a promise, of which the link is the token: see [`promise`](crate::promise).
+//! Whoever is told that a blob is here is made a promise, of which the link is the token: see [`promise`](crate::lease).
 
 use sampan_driver::{ByteRange, FileReader, RedirectRequest, StorageDriverExt};
 use tokio::time::Instant;
@@ -10,13 +10,13 @@ use url::Url;
 
 use crate::error::OnMissing;
 use crate::layout::{self, Entry};
+use crate::lease::{Leases, PendingSnapshot, RefreshPolicy, Retry};
 use crate::oci::{Digest, RepositoryName};
-use crate::promise::{Hold, Look, Promises, Renewal};
-use crate::{Error, Happening, Repository, Result, ToldBlob, link};
+use crate::{BlobEvent, Error, EventKind, Repository, Result, link};
 
 /// The blobs of one repository.
 #[derive(Clone, Debug)]
-pub struct LinkedBlobs {
+pub struct RepositoryBlobs {
     repository: Repository,
 }
 
@@ -40,13 +40,13 @@ pub enum MountOutcome {
     NotFound,
 }
 
-impl From<&BlobInfo> for ToldBlob {
+impl From<&BlobInfo> for BlobEvent {
     fn from(blob: &BlobInfo) -> Self {
         Self { digest: blob.digest.clone(), size_bytes: blob.size_bytes }
     }
 }
 
-impl LinkedBlobs {
+impl RepositoryBlobs {
     pub(crate) fn new(repository: Repository) -> Self {
         Self { repository }
     }
@@ -57,40 +57,40 @@ impl LinkedBlobs {
     ///
     /// `BlobUnknown` when it cannot, or is about to be collected.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.stat", skip_all)]
-    pub async fn stat(&self, digest: &Digest) -> Result<BlobInfo> {
-        let found = self.lookup(digest).await?;
+    pub async fn stat_and_lease(&self, digest: &Digest) -> Result<BlobInfo> {
+        let found = self.stat(digest).await?;
         if self.repository.registry.limits().read_only {
             return Ok(found); // Nothing that is pushed could need it.
         }
-        let renewal = self.promises().renewal(self.driver()).await?;
+        let renewal = self.leases().renewal(self.driver()).await?;
         let renewed = self.renew(digest, &found.canonical, renewal).await?;
         // A young link alone says little: an upload that waits for the collector has written it.
-        if renewed || self.promises().is_collecting(self.driver()).await? {
-            let look = self.promises().look(self.driver()).await?;
-            if look.doomed.has_blob(&self.repository.name, &found.canonical) {
+        if renewed || self.leases().is_collecting(self.driver()).await? {
+            let look = self.leases().check_pending(self.driver()).await?;
+            if look.pending.has_blob(&self.repository.name, &found.canonical) {
                 return Err(self.unknown(digest));
             }
-            return self.lookup(digest).await;
+            return self.stat(digest).await;
         }
         Ok(found)
     }
 
-    /// What [`stat`](Self::stat) tells, without a promise.
-    pub(crate) async fn lookup(&self, digest: &Digest) -> Result<BlobInfo> {
+    /// What [`stat_and_lease`](Self::stat_and_lease) tells, without a promise.
+    pub(crate) async fn stat(&self, digest: &Digest) -> Result<BlobInfo> {
         let canonical = self.resolve(digest).await?;
         let before = Instant::now();
         let info = self.driver().stat(&Entry::Blob(canonical.clone()).path()).await;
         let info = info.on_missing(|| self.unknown(digest))?;
-        self.check_for_ruin(digest, &canonical, info.size_bytes)?;
-        self.promises().note_data(&canonical, before);
+        self.reject_truncated(digest, &canonical, info.size_bytes)?;
+        self.leases().note_data(&canonical, before);
         Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes: info.size_bytes })
     }
 
     /// What a blob that can be pulled from here is stored under. Where `look` allows it, data that were seen since are not
     /// asked for again.
-    pub(crate) async fn find_data(&self, digest: &Digest, look: &Look) -> Result<Digest> {
+    pub(crate) async fn find_data(&self, digest: &Digest, look: &PendingSnapshot) -> Result<Digest> {
         let canonical = self.resolve(digest).await?;
-        match self.promises().has_data(self.driver(), &canonical, look).await? {
+        match self.leases().has_data(self.driver(), &canonical, look).await? {
             true => Ok(canonical),
             false => Err(self.unknown(digest)),
         }
@@ -120,13 +120,13 @@ impl LinkedBlobs {
         let path = Entry::Blob(canonical.clone()).path();
         let reader = self.driver().reader(&path, range).await;
         let reader = reader.on_missing(|| self.unknown(digest))?;
-        self.check_for_ruin(digest, canonical, reader.size_bytes())?;
+        self.reject_truncated(digest, canonical, reader.size_bytes())?;
         small_blobs.keep(canonical, &path, reader).await
     }
 
     /// An empty file under the digest of something is what a power failure leaves of data that were never synced, as those
     /// of other registries are. Whoever is told that it is unknown pushes it again, and all is well.
-    fn check_for_ruin(&self, digest: &Digest, canonical: &Digest, size_bytes: u64) -> Result<()> {
+    fn reject_truncated(&self, digest: &Digest, canonical: &Digest, size_bytes: u64) -> Result<()> {
         if size_bytes > 0 || *canonical == Digest::sha256_of(b"") {
             return Ok(());
         }
@@ -135,7 +135,7 @@ impl LinkedBlobs {
 
     /// A URL from which the client may fetch the blob itself; `None` when the registry is to send it.
     ///
-    /// To send a client who asks whether the blob is here to a store that says yes is the promise of [`stat`](Self::stat).
+    /// To send a client who asks whether the blob is here to a store that says yes is the promise of [`stat_and_lease`](Self::stat_and_lease).
     ///
     /// # Errors
     ///
@@ -155,8 +155,8 @@ impl LinkedBlobs {
             return Ok(None);
         }
         let blob = match request {
-            RedirectRequest::Head => self.stat(digest).await?,
-            RedirectRequest::Get => self.lookup(digest).await?,
+            RedirectRequest::Head => self.stat_and_lease(digest).await?,
+            RedirectRequest::Get => self.stat(digest).await?,
         };
         let url = self.driver().redirect_url(&Entry::Blob(blob.canonical.clone()).path(), request).await?;
         Ok(url.map(|url| (blob, url)))
@@ -165,7 +165,7 @@ impl LinkedBlobs {
     /// Emits `BlobPulled`. The HTTP layer calls this once for each request that served the blob or a part of it, redirected to
     /// it, or confirmed it.
     pub fn emit_pulled(&self, blob: &BlobInfo) {
-        self.repository.tell(|| Happening::BlobPulled(ToldBlob::from(blob)));
+        self.repository.emit(|| EventKind::BlobPulled(BlobEvent::from(blob)));
     }
 
     /// Makes a blob of another repository (any, without `from`) visible in this one, without a byte being sent.
@@ -178,15 +178,15 @@ impl LinkedBlobs {
         self.repository.registry.check_writable()?;
         let Some(found) = self.find(digest, from).await? else { return Ok(MountOutcome::NotFound) };
         self.link(&found.canonical, digest).await?;
-        let look = self.promises().look(self.driver()).await?;
-        if look.doomed.has_blob(&self.repository.name, &found.canonical) {
+        let look = self.leases().check_pending(self.driver()).await?;
+        if look.pending.has_blob(&self.repository.name, &found.canonical) {
             return Ok(MountOutcome::NotFound);
         }
-        match self.lookup(digest).await {
+        match self.stat(digest).await {
             Ok(found) => {
-                self.repository.tell(|| {
-                    let (blob, from) = (ToldBlob::from(&found), from.cloned());
-                    Happening::BlobMounted { blob, from }
+                self.repository.emit(|| {
+                    let (blob, from) = (BlobEvent::from(&found), from.cloned());
+                    EventKind::BlobMounted { blob, from }
                 });
                 Ok(MountOutcome::Mounted(found))
             }
@@ -209,7 +209,7 @@ impl LinkedBlobs {
         if *digest != canonical {
             self.driver().delete_tree(&layout::layer(&self.repository.name, digest)).await?;
         }
-        self.repository.tell(|| Happening::BlobDeleted(digest.clone()));
+        self.repository.emit(|| EventKind::BlobDeleted(digest.clone()));
         Ok(())
     }
 
@@ -223,14 +223,18 @@ impl LinkedBlobs {
     }
 
     /// Makes data visible that are about to be stored, when the collector has let go of what was there before.
-    pub(crate) async fn announce(&self, canonical: &Digest, digest: &Digest) -> Result<Look> {
-        let hold = Hold::new();
-        let is_doomed = |look: &Look| look.doomed.has_blob(&self.repository.name, canonical);
+    pub(crate) async fn link_before_commit(
+        &self,
+        canonical: &Digest,
+        digest: &Digest,
+    ) -> Result<PendingSnapshot> {
+        let hold = Retry::new();
+        let is_doomed = |look: &PendingSnapshot| look.pending.has_blob(&self.repository.name, canonical);
         loop {
-            let before = self.promises().look(self.driver()).await?;
+            let before = self.leases().check_pending(self.driver()).await?;
             if !is_doomed(&before) {
                 self.link(canonical, digest).await?;
-                let look = self.promises().look(self.driver()).await?;
+                let look = self.leases().check_pending(self.driver()).await?;
                 // If a run was at work when the link was written, it may have deleted it before the look.
                 let is_linked = before.is_fresh() || self.is_linked(canonical).await?;
                 if !is_doomed(&look) && is_linked {
@@ -238,7 +242,12 @@ impl LinkedBlobs {
                 }
             }
             // The link goes with the batch. Only when that is gone is there a point in writing it again.
-            while self.promises().look(self.driver()).await?.doomed.has_blob(&self.repository.name, canonical)
+            while self
+                .leases()
+                .check_pending(self.driver())
+                .await?
+                .pending
+                .has_blob(&self.repository.name, canonical)
             {
                 hold.wait(canonical).await?;
             }
@@ -254,7 +263,7 @@ impl LinkedBlobs {
     }
 
     /// Sees, after the data of an announced blob were stored, that they are still visible.
-    pub(crate) async fn confirm(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
+    pub(crate) async fn relink_if_collected(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
         match self.resolve(digest).await {
             Ok(_) => Ok(()),
             // The collector had doomed the link before it was written, and deleted it afterwards.
@@ -264,8 +273,13 @@ impl LinkedBlobs {
     }
 
     /// Makes the token of a blob young, if need be: tells whether it was written.
-    pub(crate) async fn renew(&self, digest: &Digest, canonical: &Digest, renewal: Renewal) -> Result<bool> {
-        if renewal == Renewal::Nothing {
+    pub(crate) async fn renew(
+        &self,
+        digest: &Digest,
+        canonical: &Digest,
+        renewal: RefreshPolicy,
+    ) -> Result<bool> {
+        if renewal == RefreshPolicy::Nothing {
             return Ok(false);
         }
         let link = Entry::LayerLink(self.repository.name.clone(), canonical.clone()).path();
@@ -293,7 +307,7 @@ impl LinkedBlobs {
             }));
         };
         let source = self.repository.registry.repository(from.clone()).blobs();
-        match source.lookup(digest).await {
+        match source.stat(digest).await {
             Ok(found) => Ok(Some(found)),
             Err(Error::BlobUnknown(..)) => Ok(None),
             Err(error) => Err(error),
@@ -311,8 +325,8 @@ impl LinkedBlobs {
         Error::BlobUnknown(digest.clone(), self.repository.name.clone())
     }
 
-    fn promises(&self) -> &Promises {
-        &self.repository.registry.inner.promises
+    fn leases(&self) -> &Leases {
+        &self.repository.registry.inner.leases
     }
 
     fn driver(&self) -> &std::sync::Arc<dyn sampan_driver::StorageDriver> {

@@ -2,9 +2,9 @@
 
 use super::Event;
 use super::collect::Collection;
-use super::ids::IdSet;
+use super::graph::State;
+use super::interner::IdSet;
 use super::inventory::{Inventory, data_path};
-use super::library::State;
 use super::mark::Marks;
 use super::plan::Plan;
 use super::report::Unreadable;
@@ -29,7 +29,7 @@ impl Collection<'_> {
                     let digest = self.ids.digest(link.id);
                     self.emit(|| Event::MarkedManifest(name, &digest));
                 }
-                let Some(reading) = self.library.get(link.id) else { continue };
+                let Some(reading) = self.graph.get(link.id) else { continue };
                 let references = reading.references.iter().filter_map(|id| contents.resolve(*id));
                 for id in references.filter(|id| marked.insert(*id)) {
                     count += 1;
@@ -39,14 +39,14 @@ impl Collection<'_> {
                     }
                 }
                 let (entry, reason) = match &reading.state {
-                    State::Understood => continue,
+                    State::Parsed => continue,
                     // It is the link that is wrong, in each repository that has one.
-                    State::Gone => {
+                    State::Missing => {
                         let entry = Entry::RevisionLink(name.clone(), self.ids.digest(link.id));
                         (entry.path(), "the manifest's data are gone")
                     }
-                    State::Guessed(_) | State::Obscure(_) if !doubtful.insert(link.id) => continue,
-                    State::Guessed(reason) | State::Obscure(reason) => {
+                    State::Heuristic(_) | State::Unreadable(_) if !doubtful.insert(link.id) => continue,
+                    State::Heuristic(reason) | State::Unreadable(reason) => {
                         (data_path(&self.ids, link.id), &**reason)
                     }
                 };
@@ -116,7 +116,7 @@ impl Collection<'_> {
 
     fn emit<'e>(&self, event: impl FnOnce() -> Event<'e>) {
         if let Some(observer) = &self.options.observer {
-            observer.tell(event());
+            observer.emit(event());
         }
     }
 }

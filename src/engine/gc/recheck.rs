@@ -1,4 +1,4 @@
-//! A closer look at what a [survey](super::survey) knows by name alone and what would go, so that the plan holds of the files.
+//! A closer look at what a [survey](super::quick_scan) knows by name alone and what would go, so that the plan holds of the files.
 //!
 //! Everything is looked at that would go if all of it were old. What turns out to be young keeps more alive, never less, so one
 //! look is enough.
@@ -11,7 +11,7 @@ use sampan_driver::{DriverPath, FileInfo, StorageDriver, StorageDriverExt};
 
 use super::caution::unseen;
 use super::collect::Collection;
-use super::ids::{Id, IdHashSet};
+use super::interner::{Id, IdHashSet};
 use super::inventory::{Age, Contents, Inventory};
 use super::mark::{Marks, RepositoryMarks, mark};
 use super::{Result, Unreadable};
@@ -30,8 +30,8 @@ const BATCH: usize = 4096;
 
 impl Collection<'_> {
     /// Looks, and forgets what is not there.
-    pub(super) async fn look_closer(&mut self, inventory: &mut Inventory) -> Result<()> {
-        let marks = mark(inventory, &self.data, &self.library, self.options.delete_untagged);
+    pub(super) async fn recheck_candidates(&mut self, inventory: &mut Inventory) -> Result<()> {
+        let marks = mark(inventory, &self.data, &self.graph, self.options.delete_untagged);
         let is_odd = self.look_at_links(inventory, &marks).await?;
         self.look_at_data(inventory, &marks).await?;
         if is_odd {
@@ -91,11 +91,11 @@ impl Collection<'_> {
             }
         };
         let wanted = batch.into_iter().map(|place| (place, entry(place))).collect();
-        let (driver, hands) = (self.driver(), self.hands());
+        let (driver, parallelism) = (self.driver(), self.parallelism());
         let look = |piece| look_at(driver.clone(), piece, |(_, entry): &(Place, Entry)| entry.path());
-        let mut found = hands.share(hands.pieces(wanted).map(look), self.options.concurrency);
+        let mut found = parallelism.run_all(parallelism.chunks(wanted).map(look), self.options.concurrency);
         while let Some(found) = found.try_next().await? {
-            self.pulse.beat().await?;
+            self.pacer.tick().await?;
             for ((place, entry), info) in found {
                 if let Some(info) = info.as_ref().filter(|info| self.cutoff.is_future(info.modified)) {
                     inventory.future.push(info.path.clone());
@@ -127,13 +127,13 @@ impl Collection<'_> {
         }
         let unknown = wanted.into_iter().filter(|id| self.data.is_unknown(*id));
         let unknown = unknown.map(|id| (id, *self.ids.hash(id))).collect();
-        let (driver, hands) = (self.driver(), self.hands());
+        let (driver, parallelism) = (self.driver(), self.parallelism());
         let path =
             |(_, hash): &(Id, [u8; 32])| Entry::Blob(Digest::from_hash(Algorithm::Sha256, hash)).path();
         let look = |piece| look_at(driver.clone(), piece, path);
-        let mut found = hands.share(hands.pieces(unknown).map(look), self.options.concurrency);
+        let mut found = parallelism.run_all(parallelism.chunks(unknown).map(look), self.options.concurrency);
         while let Some(found) = found.try_next().await? {
-            self.pulse.beat().await?;
+            self.pacer.tick().await?;
             for ((id, _), info) in found {
                 if let Some(info) = info.as_ref().filter(|info| self.cutoff.is_future(info.modified)) {
                     inventory.future.push(info.path.clone());
@@ -156,7 +156,7 @@ impl Collection<'_> {
             for room in [layout::manifests(name), layout::layers(name)] {
                 let mut found = self.driver().walk(&room, None);
                 while let Some(file) = found.next().await {
-                    self.pulse.beat().await?;
+                    self.pacer.tick().await?;
                     match file {
                         Ok(file) => files.take_file(file, self.cutoff, &mut self.ids),
                         Err(error) => inventory.unseen.push(unseen(error)?),

@@ -1,17 +1,17 @@
-//! Promises: what a registry says is there stays there, although a collection of garbage may be going on.
+//! Leases: what a registry says is there stays there, although a collection of garbage may be going on.
 //!
-//! "This blob is here" (HEAD 200, mount 201, upload 201), "this manifest is here" and "this manifest is stored" are promises:
+//! "This blob is here" (HEAD 200, mount 201, upload 201), "this manifest is here" and "this manifest is stored" are leases:
 //! what they are about stays for half the grace period, even if nothing refers to it, so that the client can go on with its
 //! push. Registry and collector, of any number of processes, hold to them without a lock. Both *write first and look second*,
 //! so that at least one sees the other:
 //!
-//! | collector | whoever promises |
+//! | collector | whoever leases |
 //! |---|---|
 //! | 1. writes a notice, `gc/run-<run>-0`, and waits until every process must have noticed | 1. makes its *token* young: writes it, unless it is younger than half the grace |
-//! | 2. marks; divides what is dead into batches | 2. is there a run? (that there is none is believed for [`NOTICE`]) |
+//! | 2. marks; divides what is dead into batches | 2. is there a run? (that there is none is believed for [`RUN_CACHE_TTL`]) |
 //! | 3. publishes the batch as pending deletions, `gc/doomed-<run>-<number>` | 3. is it in a batch of any run? |
 //! | 4. marks again; drops from the batch what lives now | 4. yes: HEAD says 404, a mount becomes an upload; an upload or manifest waits until the batch is gone, and begins again with 1 |
-//! | 5. deletes the rest, references first; removes the batch; next batch | 5. no: sees that token and data are there *now*, and promises |
+//! | 5. deletes the rest, references first; removes the batch; next batch | 5. no: sees that token and data are there *now*, and leases |
 //!
 //! Whatever has a young token is live for the collector. Tokens are files that Distribution knows:
 //!
@@ -25,13 +25,13 @@
 //!
 //! Why the order is enough: if the look came before the batch was published, the token was written before the second mark,
 //! which sees it. If it came after the batch was cleared, the last sight shows what the collector has left. In between, it
-//! finds the batch. What is remembered of "no run" is no older than [`NOTICE`], so that a token that was written before such a
+//! finds the batch. What is remembered of "no run" is no older than [`RUN_CACHE_TTL`], so that a token that was written before such a
 //! look was written before the mark began.
 //!
 //! # Pauses, clocks, and stores that are late
 //!
 //! A process may be stopped for any time between two steps, a machine may sleep, and a store may carry out a request long after
-//! nobody waits for it any more. These rules keep the promises all the same; `tests/models/collector.py` tries every interleaving
+//! nobody waits for it any more. These rules keep the leases all the same; `tests/models/collector.py` tries every interleaving
 //! of them, and that each is needed.
 //!
 //! - *Each run has files of its own*, each of which is written once and whose names no other run uses. Whatever a run writes or
@@ -49,7 +49,7 @@
 //! - *An upload sees after its look that its link is there*, unless it knew before it wrote the link that there was no run.
 //!
 //! The last sight costs requests, and while there is no run nothing vanishes: data that were seen or stored since the look that
-//! is still believed are there (`Promises::has_data`). That is no cache: the answer is as old as that look at most,
+//! is still believed are there (`Leases::has_data`). That is no cache: the answer is as old as that look at most,
 //! and what a user may delete at any time, a link, is asked of the store each time.
 //!
 //! What it takes for granted: a store carries nothing out later than `AFTERLIFE` after it was sent; no machine stands still, with
@@ -61,13 +61,13 @@
 //! Pulls never look and never write: what a live manifest needs is never doomed.
 //! Absent on purpose: anything about what is garbage (see [`gc`](crate::gc)).
 
-mod notice;
-mod promises;
+mod leases;
+mod pending;
 mod runs;
 
-pub(crate) use notice::{Batch, Doomed, Key, RunNotice, millis};
-pub(crate) use promises::{Hold, Look, Promises, Renewal, signs};
+pub(crate) use leases::{Leases, PendingSnapshot, RefreshPolicy, Retry, signs};
+pub(crate) use pending::{ActiveRun, Batch, DeletionKey, PendingDeletions, millis};
 pub(crate) use runs::{AFTERLIFE, LOCK, Sign};
 
 /// How long a process believes that there is no run.
-pub const NOTICE: std::time::Duration = std::time::Duration::from_secs(2);
+pub const RUN_CACHE_TTL: std::time::Duration = std::time::Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! `Ids`: a number for every digest that is met, so that everything else about it takes four bytes.
+//! `DigestInterner`: a number for every digest that is met, so that everything else about it takes four bytes.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -24,14 +24,14 @@ impl Id {
 
 /// A digest that was met and has no number yet.
 #[derive(Clone, Debug)]
-pub(super) enum Mention {
+pub(super) enum DigestRef {
     /// A canonical one, by its binary value.
     Canonical([u8; 32]),
     /// Any other.
     Alias(Digest),
 }
 
-impl Mention {
+impl DigestRef {
     pub(super) fn of(digest: &Digest) -> Self {
         digest.canonical_hash().map_or_else(|| Self::Alias(digest.clone()), Self::Canonical)
     }
@@ -39,7 +39,7 @@ impl Mention {
 
 /// All digests and their numbers, in some forty bytes each.
 #[derive(Debug)]
-pub(super) struct Ids {
+pub(super) struct DigestInterner {
     hashes: Vec<[u8; 32]>,
     /// An open-addressed table of places in `hashes`, at most half full; its length is a power of two.
     slots: Vec<u32>,
@@ -52,7 +52,7 @@ pub(super) struct Ids {
 
 const EMPTY: u32 = u32::MAX;
 
-impl Default for Ids {
+impl Default for DigestInterner {
     fn default() -> Self {
         Self {
             hashes: Vec::new(),
@@ -64,7 +64,7 @@ impl Default for Ids {
     }
 }
 
-impl Ids {
+impl DigestInterner {
     /// The number of a digest, a new one if need be.
     pub(super) fn intern(&mut self, digest: &Digest) -> Id {
         match digest.canonical_hash() {
@@ -74,10 +74,10 @@ impl Ids {
     }
 
     /// The number of what was met, a new one if need be.
-    pub(super) fn intern_mention(&mut self, mention: &Mention) -> Id {
+    pub(super) fn intern_mention(&mut self, mention: &DigestRef) -> Id {
         match mention {
-            Mention::Canonical(hash) => self.intern_hash(hash),
-            Mention::Alias(digest) => self.intern_alias(digest),
+            DigestRef::Canonical(hash) => self.intern_hash(hash),
+            DigestRef::Alias(digest) => self.intern_alias(digest),
         }
     }
 
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_digest_keeps_its_number() {
-        let mut ids = Ids::default();
+        let mut ids = DigestInterner::default();
         let digests: Vec<Digest> = (0..5000_u32)
             .map(|number| {
                 let algorithm = if number % 100 == 0 { Algorithm::Sha512 } else { Algorithm::Sha256 };

@@ -1,4 +1,4 @@
-//! `Hands`: who does the work of a collection.
+//! `Parallelism`: who does the work of a collection.
 
 use std::iter;
 use std::panic::resume_unwind;
@@ -14,20 +14,20 @@ use super::{Error, Result};
 
 /// Who does the work of a collection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Hands {
+pub(super) enum Parallelism {
     /// The task that the collection is, and no other: it rests when that does.
-    Own,
+    Inline,
     /// Threads beside it, on all processors, for somebody who waits for the end and has nothing else to do.
     /// What one of them has begun it does to the end, even if the collection is dropped; so they must only look.
-    Many,
+    Threads,
 }
 
-impl Hands {
+impl Parallelism {
     /// Many small things in pieces that are worth being handed over.
-    pub(super) fn pieces<T>(self, things: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+    pub(super) fn chunks<T>(self, things: Vec<T>) -> impl Iterator<Item = Vec<T>> {
         let at_once = match self {
-            Self::Own => 1,
-            Self::Many => 16,
+            Self::Inline => 1,
+            Self::Threads => 16,
         };
         let mut things = things.into_iter();
         iter::from_fn(move || {
@@ -37,7 +37,7 @@ impl Hands {
     }
 
     /// Does all of `work`, so much of it at a time, and yields what came of it in the same order.
-    pub(super) fn share<'a, T, F>(
+    pub(super) fn run_all<'a, T, F>(
         self,
         work: impl Iterator<Item = F> + Send + 'a,
         concurrency: usize,
@@ -47,8 +47,8 @@ impl Hands {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let begin = move |work| match self {
-            Self::Own => Either::Left(work),
-            Self::Many => Either::Right(beside(work)),
+            Self::Inline => Either::Left(work),
+            Self::Threads => Either::Right(beside(work)),
         };
         stream::iter(work).map(begin).buffered(concurrency.max(1)).boxed()
     }

@@ -4,6 +4,13 @@
 //! file and stored nowhere else; the running hash is a note of the file, and made anew from the bytes where there is none.
 //! How one is ended is in `upload_end.rs`.
 
+mod end;
+mod hash;
+mod id;
+pub(crate) mod locks;
+mod note;
+mod writer;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,12 +24,12 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::layout::{self, Entry};
 use crate::oci::Algorithm;
-use crate::session::{Claim, Purpose, Sessions};
-use crate::staged::Staged;
-use crate::upload_hash::UploadHash;
-use crate::upload_id::UploadId;
-use crate::upload_note::UploadNote;
 use crate::{Error, Repository, Result};
+use hash::UploadHash;
+pub use id::{InvalidUploadId, UploadId};
+use locks::{LockMode, UploadGuard, UploadLocks};
+use note::UploadNote;
+use writer::UploadWriter;
 
 /// The bytes that a client sends. An error means that it vanished or sent something unreadable.
 pub type Body = BoxStream<'static, Result<Bytes, BoxError>>;
@@ -84,11 +91,11 @@ impl UploadStore {
             // Tells other processes which digest is to be made.
             let mode = WriteMode::Create(WriteHint::default());
             let writer = self.driver().writer(&self.data_path(&id), mode).await?;
-            Staged::new(writer, Some(UploadHash::new(algorithm)), true).close().await?;
+            UploadWriter::new(writer, Some(UploadHash::new(algorithm)), true).close().await?;
         }
         let started = self.started_path(&id);
         self.driver().put_content(&started, started_now(), PutMode::Transient).await?;
-        self.sessions().claim(&id, Purpose::Write).await?.note_begun(started);
+        self.locks().claim(&id, LockMode::Write).await?.note_begun(started);
         Ok(UploadStatus { id, size_bytes: 0 })
     }
 
@@ -104,7 +111,7 @@ impl UploadStore {
         skip_all
     )]
     pub async fn status(&self, id: &UploadId) -> Result<UploadStatus> {
-        let claim = self.sessions().claim(id, Purpose::Look).await?;
+        let claim = self.locks().claim(id, LockMode::PendingSnapshot).await?;
         let size_bytes = match self.open_staged(&claim, id).await? {
             Some(writer) => {
                 let note = writer.note().unwrap_or_default();
@@ -129,7 +136,7 @@ impl UploadStore {
     )]
     pub async fn append(&self, id: &UploadId, chunk: Option<ChunkRange>, body: Body) -> Result<UploadStatus> {
         self.repository.registry.check_writable()?;
-        let mut claim = self.sessions().claim(id, Purpose::Write).await?;
+        let mut claim = self.locks().claim(id, LockMode::Write).await?;
         let mut staged = self.open(&claim, id, Algorithm::Sha256).await?;
         if staged.opened_bytes > 0 {
             claim.forget_begun();
@@ -162,7 +169,7 @@ impl UploadStore {
     )]
     pub async fn cancel(&self, id: &UploadId) -> Result<()> {
         self.repository.registry.check_writable()?;
-        let mut claim = self.sessions().claim(id, Purpose::Write).await?;
+        let mut claim = self.locks().claim(id, LockMode::Write).await?;
         let writer = self.open_staged(&claim, id).await?;
         claim.forget_begun();
         // The beginning goes first, so that an upload of which the bytes are gone is unknown and not empty.
@@ -174,13 +181,18 @@ impl UploadStore {
     }
 
     /// Opens an upload where it ends, with its running hash if that is known.
-    async fn open(&self, claim: &Claim<'_>, id: &UploadId, algorithm: Algorithm) -> Result<Staged> {
+    async fn open(
+        &self,
+        claim: &UploadGuard<'_>,
+        id: &UploadId,
+        algorithm: Algorithm,
+    ) -> Result<UploadWriter> {
         match self.open_staged(claim, id).await? {
             Some(writer) => Ok(Self::go_on(writer, algorithm)),
             None => {
                 let mode = WriteMode::Create(WriteHint::default());
                 let writer = self.driver().writer(&self.data_path(id), mode).await?;
-                Ok(Staged::new(
+                Ok(UploadWriter::new(
                     writer,
                     Some(UploadHash::new(algorithm)),
                     claim.is_fresh(&self.started_path(id)),
@@ -190,7 +202,7 @@ impl UploadStore {
     }
 
     /// An upload that has been opened, with its running hash if that is noted.
-    pub(crate) fn go_on(writer: Box<dyn FileWriter>, algorithm: Algorithm) -> Staged {
+    pub(crate) fn go_on(writer: Box<dyn FileWriter>, algorithm: Algorithm) -> UploadWriter {
         let size = writer.size();
         let note = writer.note().and_then(|note| UploadNote::parse(&note, size));
         let (mut hash, is_alone) = match note {
@@ -200,13 +212,13 @@ impl UploadStore {
         if size == 0 && hash.as_ref().is_none_or(|hash| hash.digest(algorithm).is_none()) {
             hash = Some(UploadHash::new(algorithm));
         }
-        Staged::new(writer, hash, is_alone)
+        UploadWriter::new(writer, hash, is_alone)
     }
 
     /// The staged file; `None` when the upload has begun but has no bytes yet.
     pub(crate) async fn open_staged(
         &self,
-        claim: &Claim<'_>,
+        claim: &UploadGuard<'_>,
         id: &UploadId,
     ) -> Result<Option<Box<dyn FileWriter>>> {
         match self.driver().writer(&self.data_path(id), WriteMode::Append).await {
@@ -261,8 +273,8 @@ impl UploadStore {
         Entry::UploadData(self.repository.name.clone(), id.clone()).path()
     }
 
-    pub(crate) fn sessions(&self) -> &Sessions {
-        &self.repository.registry.inner.sessions
+    pub(crate) fn locks(&self) -> &UploadLocks {
+        &self.repository.registry.inner.locks
     }
 
     pub(crate) fn driver(&self) -> &Arc<dyn StorageDriver> {

@@ -1,4 +1,4 @@
-//! `Sessions`: which uploads this process is at, and which it has begun a moment ago.
+//! `UploadLocks`: which uploads this process is at, and which it has begun a moment ago.
 //!
 //! It is a turnstile and a convenience, never the truth: the lock keeps two requests of this process apart (drivers keep
 //! processes apart), and what an upload is, is asked of the store.
@@ -11,12 +11,12 @@ use sampan_driver::DriverPath;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::upload_id::UploadId;
+use crate::upload::UploadId;
 use crate::{Error, Result};
 
 /// All uploads that this process knows of.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions {
+pub(crate) struct UploadLocks {
     /// A plain mutex: it is held for a look-up, never across an await.
     slots: Mutex<HashMap<UploadId, Slot>>,
     /// Told whenever a look at an upload is over.
@@ -25,16 +25,16 @@ pub(crate) struct Sessions {
 
 /// What a request wants of an upload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Purpose {
+pub(crate) enum LockMode {
     /// To know how far it is. That is over in a moment, so others wait for it.
-    Look,
+    PendingSnapshot,
     /// To change it. That takes as long as a client takes, so others are told to go.
     Write,
 }
 
 #[derive(Debug)]
 enum Slot {
-    Held(Purpose),
+    Held(LockMode),
     /// At rest since it was begun.
     Begun(Begun),
 }
@@ -53,9 +53,9 @@ const MAX_BEGUN: usize = 10_000;
 /// For so long it is believed that an upload which this process has begun is there. Another process may end or lose it.
 const FRESH: Duration = Duration::from_secs(5);
 
-impl Sessions {
+impl UploadLocks {
     /// Takes hold of an upload for one request.
-    pub(crate) async fn claim(&self, id: &UploadId, purpose: Purpose) -> Result<Claim<'_>> {
+    pub(crate) async fn claim(&self, id: &UploadId, purpose: LockMode) -> Result<UploadGuard<'_>> {
         loop {
             // Before the look at the slot: what ends in between is not missed.
             let looked = self.looked.notified();
@@ -67,21 +67,21 @@ impl Sessions {
     }
 
     /// `None` while another request looks at the upload.
-    fn try_claim(&self, id: &UploadId, purpose: Purpose) -> Result<Option<Claim<'_>>> {
+    fn try_claim(&self, id: &UploadId, purpose: LockMode) -> Result<Option<UploadGuard<'_>>> {
         let mut slots = self.lock();
         let begun = match slots.remove(id) {
             Some(Slot::Held(held)) => {
                 slots.insert(id.clone(), Slot::Held(held));
                 return match held {
-                    Purpose::Look => Ok(None),
-                    Purpose::Write => Err(Error::UploadBusy(id.clone())),
+                    LockMode::PendingSnapshot => Ok(None),
+                    LockMode::Write => Err(Error::UploadBusy(id.clone())),
                 };
             }
             Some(Slot::Begun(begun)) => Some(begun),
             None => None,
         };
         slots.insert(id.clone(), Slot::Held(purpose));
-        Ok(Some(Claim { sessions: self, id: id.clone(), begun, purpose }))
+        Ok(Some(UploadGuard { locks: self, id: id.clone(), begun, purpose }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Slot>> {
@@ -91,15 +91,15 @@ impl Sessions {
 
 /// The hold of one request on an upload; let go when it is dropped, whatever became of the request.
 #[derive(Debug)]
-pub(crate) struct Claim<'a> {
-    sessions: &'a Sessions,
+pub(crate) struct UploadGuard<'a> {
+    locks: &'a UploadLocks,
     id: UploadId,
     /// When this process began the upload, if it has no bytes yet. What is here at the end is remembered for a moment.
     begun: Option<Begun>,
-    purpose: Purpose,
+    purpose: LockMode,
 }
 
-impl Claim<'_> {
+impl UploadGuard<'_> {
     /// Notes that the upload was begun now, by writing `started`.
     pub(crate) fn note_begun(&mut self, started: DriverPath) {
         self.begun = Some(Begun { at: Instant::now(), started });
@@ -116,9 +116,9 @@ impl Claim<'_> {
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for UploadGuard<'_> {
     fn drop(&mut self) {
-        let mut slots = self.sessions.lock();
+        let mut slots = self.locks.lock();
         match self.begun.take().filter(|begun| begun.at.elapsed() < FRESH) {
             Some(begun) => {
                 if slots.len() >= MAX_BEGUN {
@@ -131,8 +131,8 @@ impl Drop for Claim<'_> {
             }
         }
         drop(slots);
-        if self.purpose == Purpose::Look {
-            self.sessions.looked.notify_waiters();
+        if self.purpose == LockMode::PendingSnapshot {
+            self.locks.looked.notify_waiters();
         }
     }
 }
@@ -145,14 +145,14 @@ mod tests {
 
     #[tokio::test]
     async fn uploads_that_were_begun_are_forgotten_before_they_take_much() {
-        let sessions = Sessions::default();
+        let locks = UploadLocks::default();
         let name: RepositoryName = "a".repeat(255).parse().unwrap();
         for _ in 0..2 * MAX_BEGUN {
             let id = UploadId::random();
             let started = Entry::UploadStartedAt(name.clone(), id.clone()).path();
-            sessions.claim(&id, Purpose::Write).await.unwrap().note_begun(started);
+            locks.claim(&id, LockMode::Write).await.unwrap().note_begun(started);
         }
-        let slots = sessions.lock();
+        let slots = locks.lock();
         assert!((1..=MAX_BEGUN).contains(&slots.len()), "{}", slots.len());
         // A table has a byte more for each place; a text has two counters or what the allocator rounds up.
         let of_table = slots.capacity() * (size_of::<(UploadId, Slot)>() + 1);

@@ -2,7 +2,7 @@
 //!
 //! Most files of a store are layer links, histories of tags and data, each in a directory whose name is its digest. To open each
 //! of those directories is most of the time that a walk takes, and tells nothing about what is live. So the names are taken from
-//! the directories above, and only what would go is [looked at](super::closer): whether it is there, how long and how old it is.
+//! the directories above, and only what would go is [looked at](super::recheck): whether it is there, how long and how old it is.
 //!
 //! A listing passes over what cannot be seen, or shows it as a file that is not there. So every file that stands where a
 //! directory should be is looked for: see [`caution`](super::caution).
@@ -24,7 +24,7 @@ use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 
 /// What is in one directory of the tree of repositories.
 #[derive(Default)]
-struct Room {
+struct RepositoryListing {
     /// Whether it is a repository with a name.
     name: Option<RepositoryName>,
     has_manifests: bool,
@@ -54,7 +54,7 @@ struct SeenTag {
 
 impl Collection<'_> {
     /// Everything in the store.
-    pub(super) async fn survey(&mut self) -> Result<Inventory> {
+    pub(super) async fn scan_names(&mut self) -> Result<Inventory> {
         let mut inventory = self.walk(&[layout::collection_root()]).await?;
         for root in [layout::repositories_root(), layout::blobs_root()] {
             // A listing cannot tell a root that is not there from one that leads nowhere.
@@ -62,14 +62,16 @@ impl Collection<'_> {
                 inventory.unseen.push(unseen(error)?);
             }
         }
-        let (driver, hands, concurrency) = (self.driver(), self.hands(), self.options.concurrency);
+        let (driver, parallelism, concurrency) =
+            (self.driver(), self.parallelism(), self.options.concurrency);
         let mut bare = Vec::new();
         let mut level = vec![layout::repositories_root()];
         while !level.is_empty() {
             let enter = |path| room(driver.clone(), path);
-            let mut rooms = hands.share(std::mem::take(&mut level).into_iter().map(enter), concurrency);
+            let mut rooms =
+                parallelism.run_all(std::mem::take(&mut level).into_iter().map(enter), concurrency);
             while let Some(mut room) = rooms.try_next().await? {
-                self.pulse.beat().await?;
+                self.pacer.tick().await?;
                 level.append(&mut room.below);
                 let (name, has_manifests) = (room.name.clone(), room.has_manifests);
                 self.take_room(&mut inventory, room);
@@ -85,7 +87,7 @@ impl Collection<'_> {
         Ok(inventory)
     }
 
-    fn take_room(&mut self, inventory: &mut Inventory, room: Room) {
+    fn take_room(&mut self, inventory: &mut Inventory, room: RepositoryListing) {
         let (cutoff, ids) = (self.cutoff, &mut self.ids);
         inventory.unseen.extend(room.rest.unseen);
         for file in room.rest.files {
@@ -109,9 +111,9 @@ impl Collection<'_> {
         let listing = shards.into_iter().filter_map(|shard| {
             Some(listed(driver.clone(), root.join(shard.name()).ok()?, shard.name().to_owned()))
         });
-        let mut listings = self.hands().share(listing, self.options.concurrency);
+        let mut listings = self.parallelism().run_all(listing, self.options.concurrency);
         while let Some((hashes, rest)) = listings.try_next().await? {
-            self.pulse.beat().await?;
+            self.pacer.tick().await?;
             inventory.unseen.extend(rest.unseen);
             inventory.files += hashes.len() as u64;
             for hash in hashes {
@@ -188,9 +190,9 @@ impl Rest {
     }
 }
 
-async fn room(driver: Arc<dyn StorageDriver>, path: DriverPath) -> Result<Room> {
+async fn room(driver: Arc<dyn StorageDriver>, path: DriverPath) -> Result<RepositoryListing> {
     let driver = &*driver;
-    let mut room = Room { name: layout::repository_at(&path), ..Room::default() };
+    let mut room = RepositoryListing { name: layout::repository_at(&path), ..RepositoryListing::default() };
     let rest = &mut room.rest;
     for entry in rest.listed(driver, &path).await?.into_iter().filter(DirEntry::is_directory) {
         let Ok(below) = path.join(entry.name()) else { continue };

@@ -1,4 +1,4 @@
-//! `Library`: what manifests refer to. Each is read once, whatever the number of repositories and tags that have it.
+//! `ReferenceGraph`: what manifests refer to. Each is read once, whatever the number of repositories and tags that have it.
 
 use std::sync::Arc;
 
@@ -7,33 +7,33 @@ use futures::TryStreamExt;
 use sampan_driver::{ByteRange, FileReader, StorageDriver, StorageDriverExt};
 
 use super::Result;
-use super::hands::Hands;
-use super::ids::{Id, IdHashSet, IdMap, Ids, Mention};
+use super::interner::{DigestInterner, DigestRef, Id, IdHashSet, IdMap};
 use super::inventory::{Data, History, Inventory};
 use super::mentions::{self, Scope};
-use super::pulse::Pulse;
+use super::pacer::Pacer;
+use super::parallelism::Parallelism;
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind};
 
 /// All manifests that were read.
 #[derive(Debug, Default)]
-pub(super) struct Library {
-    readings: IdMap<Reading>,
+pub(super) struct ReferenceGraph {
+    readings: IdMap<ManifestRefs>,
     /// Children of indexes that say to be manifests.
     children: IdHashSet,
 }
 
 /// How manifests are read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct How {
+pub(super) struct ReadOptions {
     /// So many at a time.
     pub(super) concurrency: usize,
-    pub(super) hands: Hands,
+    pub(super) parallelism: Parallelism,
 }
 
 /// What a manifest refers to.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct ManifestRefs {
     /// Every digest in it but its subject and what annotations tell, as it is written: aliases, too. None twice.
     pub(super) references: Box<[Id]>,
     pub(super) subject: Option<Id>,
@@ -45,36 +45,36 @@ pub(super) struct Reading {
 pub(super) enum State {
     /// Its data are gone.
     #[default]
-    Gone,
+    Missing,
     /// Whole.
-    Understood,
+    Parsed,
     /// Not one of the kinds we know, but all that looks like a reference is known.
-    Guessed(Box<str>),
+    Heuristic(Box<str>),
     /// It may refer to anything.
-    Obscure(Box<str>),
+    Unreadable(Box<str>),
 }
 
 /// More is no manifest, and not worth the memory. Distribution takes 4 MiB.
 const LARGEST_BYTES: u64 = 64 << 20;
 
-impl Library {
+impl ReferenceGraph {
     /// One that has read these.
     #[cfg(test)]
-    pub(super) fn with(readings: impl IntoIterator<Item = (Id, Reading)>) -> Self {
+    pub(super) fn with(readings: impl IntoIterator<Item = (Id, ManifestRefs)>) -> Self {
         Self { readings: readings.into_iter().collect(), children: IdHashSet::default() }
     }
 
-    pub(super) fn get(&self, id: Id) -> Option<&Reading> {
+    pub(super) fn get(&self, id: Id) -> Option<&ManifestRefs> {
         self.readings.get(&id)
     }
 
     /// Whether not one manifest could be read.
     pub(super) fn is_blank(&self) -> bool {
-        self.readings.values().all(|reading| reading.state == State::Gone)
+        self.readings.values().all(|reading| reading.state == State::Missing)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.readings.values().filter(|reading| reading.state != State::Gone).count()
+        self.readings.values().filter(|reading| reading.state != State::Missing).count()
     }
 
     /// Reads the manifests of the inventory that were not read before.
@@ -83,9 +83,9 @@ impl Library {
         driver: &Arc<dyn StorageDriver>,
         inventory: &Inventory,
         data: &mut Data,
-        ids: &mut Ids,
-        how: How,
-        pulse: &mut Pulse,
+        ids: &mut DigestInterner,
+        how: ReadOptions,
+        pacer: &mut Pacer,
     ) -> Result<()> {
         let revisions = inventory.repositories.iter().flat_map(|contents| &contents.revisions);
         let mut wanted: Vec<Id> = revisions.map(|link| link.id).collect();
@@ -93,10 +93,10 @@ impl Library {
         // What a tag points at lives also without a link.
         wanted.extend(tags.flat_map(History::targets).filter(|id| !id.is_alias() && data.is_there(*id)));
         while !wanted.is_empty() {
-            wanted.retain(|id| self.readings.get(id).is_none_or(|reading| reading.state == State::Gone));
+            wanted.retain(|id| self.readings.get(id).is_none_or(|reading| reading.state == State::Missing));
             wanted.sort_unstable();
             wanted.dedup();
-            self.read_these(driver, &wanted, data, ids, how, pulse).await?;
+            self.read_these(driver, &wanted, data, ids, how, pacer).await?;
             // Very old registries linked manifests like layers; such a child is met in its index alone.
             let mut children: Vec<Id> = self.children.drain().collect();
             children.sort_unstable();
@@ -111,17 +111,17 @@ impl Library {
         driver: &Arc<dyn StorageDriver>,
         wanted: &[Id],
         data: &mut Data,
-        ids: &mut Ids,
-        how: How,
-        pulse: &mut Pulse,
+        ids: &mut DigestInterner,
+        how: ReadOptions,
+        pacer: &mut Pacer,
     ) -> Result<()> {
         let wanted = wanted.iter().map(|id| (*id, *ids.hash(*id), data.size_bytes(*id))).collect();
         let read = |piece| read_all(driver.clone(), piece);
-        let mut words = how.hands.share(how.hands.pieces(wanted).map(read), how.concurrency);
+        let mut words = how.parallelism.run_all(how.parallelism.chunks(wanted).map(read), how.concurrency);
         while let Some(words) = words.try_next().await? {
-            pulse.beat().await?;
+            pacer.tick().await?;
             for (id, words) in words {
-                if words.state == State::Gone {
+                if words.state == State::Missing {
                     data.remove(id);
                 }
                 self.file(id, words, ids);
@@ -130,23 +130,23 @@ impl Library {
         Ok(())
     }
 
-    fn file(&mut self, id: Id, words: Words, ids: &mut Ids) {
+    fn file(&mut self, id: Id, words: ParsedManifest, ids: &mut DigestInterner) {
         self.children.extend(words.children.iter().map(|child| ids.intern_mention(child)));
         let references = words.references.iter().map(|reference| ids.intern_mention(reference));
         let mut met = IdHashSet::default();
         let references = references.filter(|id| met.insert(*id)).collect();
         let subject = words.subject.map(|subject| ids.intern_mention(&subject));
-        self.readings.insert(id, Reading { references, subject, state: words.state });
+        self.readings.insert(id, ManifestRefs { references, subject, state: words.state });
     }
 }
 
 /// What a manifest says, while the digests in it have no numbers.
 #[derive(Debug, Default)]
-struct Words {
-    references: Vec<Mention>,
-    subject: Option<Mention>,
+struct ParsedManifest {
+    references: Vec<DigestRef>,
+    subject: Option<DigestRef>,
     /// Those of the references that say to be manifests.
-    children: Vec<Mention>,
+    children: Vec<DigestRef>,
     state: State,
 }
 
@@ -154,7 +154,7 @@ struct Words {
 async fn read_all(
     driver: Arc<dyn StorageDriver>,
     wanted: Vec<(Id, [u8; 32], Option<u64>)>,
-) -> Result<Vec<(Id, Words)>> {
+) -> Result<Vec<(Id, ParsedManifest)>> {
     let mut read = Vec::with_capacity(wanted.len());
     for (id, hash, size_bytes) in wanted {
         let digest = Digest::from_hash(Algorithm::Sha256, &hash);
@@ -163,9 +163,14 @@ async fn read_all(
     Ok(read)
 }
 
-async fn read_one(driver: &dyn StorageDriver, digest: &Digest, size_bytes: Option<u64>) -> Result<Words> {
+async fn read_one(
+    driver: &dyn StorageDriver,
+    digest: &Digest,
+    size_bytes: Option<u64>,
+) -> Result<ParsedManifest> {
     let path = Entry::Blob(digest.clone()).path();
-    let too_large = |size_bytes| Words::obscure(format!("it is no manifest: it has {size_bytes} bytes"));
+    let too_large =
+        |size_bytes| ParsedManifest::obscure(format!("it is no manifest: it has {size_bytes} bytes"));
     let content = match size_bytes {
         Some(size_bytes) if size_bytes > LARGEST_BYTES => return Ok(too_large(size_bytes)),
         Some(_) => driver.get_content_if_any(&path).await?,
@@ -177,7 +182,7 @@ async fn read_one(driver: &dyn StorageDriver, digest: &Digest, size_bytes: Optio
             Err(error) => return Err(error.into()),
         },
     };
-    Ok(content.map_or_else(Words::default, |bytes| Words::of(&bytes, digest)))
+    Ok(content.map_or_else(ParsedManifest::default, |bytes| ParsedManifest::of(&bytes, digest)))
 }
 
 async fn whole(reader: FileReader) -> Result<Bytes> {
@@ -185,7 +190,7 @@ async fn whole(reader: FileReader) -> Result<Bytes> {
     Ok(chunks.concat().into())
 }
 
-impl Words {
+impl ParsedManifest {
     fn of(bytes: &[u8], digest: &Digest) -> Self {
         let actual = Digest::sha256_of(bytes);
         if actual != *digest {
@@ -200,22 +205,24 @@ impl Words {
                 // What is nested more deeply than can be read here, no client reads as a reference.
                 let (mentions, _) = mentions::find(bytes, Scope::Manifest);
                 Self {
-                    references: manifest.references().map(Mention::of).chain(mentions).collect(),
-                    subject: manifest.subject.as_ref().map(|subject| Mention::of(&subject.digest)),
-                    children: children.map(|child| Mention::of(&child.digest)).collect(),
-                    state: State::Understood,
+                    references: manifest.references().map(DigestRef::of).chain(mentions).collect(),
+                    subject: manifest.subject.as_ref().map(|subject| DigestRef::of(&subject.digest)),
+                    children: children.map(|child| DigestRef::of(&child.digest)).collect(),
+                    state: State::Parsed,
                 }
             }
             Err(problem) => match mentions::find(bytes, Scope::Document) {
-                (references, Ok(())) => {
-                    Self { references, state: State::Guessed(problem.to_string().into()), ..Self::default() }
-                }
+                (references, Ok(())) => Self {
+                    references,
+                    state: State::Heuristic(problem.to_string().into()),
+                    ..Self::default()
+                },
                 (_, Err(error)) => Self::obscure(format!("it is no JSON document: {error}")),
             },
         }
     }
 
     fn obscure(reason: String) -> Self {
-        Self { state: State::Obscure(reason.into()), ..Self::default() }
+        Self { state: State::Unreadable(reason.into()), ..Self::default() }
     }
 }
