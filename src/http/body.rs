@@ -1,7 +1,7 @@
-//! Bodies, coming in and going out.
+//! Request and response bodies.
 //!
-//! Both directions stream and both keep their word: a body that is shorter or longer than announced is an error, never a
-//! short success.
+//! Both stream, and both enforce the announced length: a body that is shorter or longer fails and never ends
+//! as a short success.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,22 +19,22 @@ use sampan_engine::Error;
 use super::error::ApiError;
 use crate::serve::{FileSender, ReaderPermit};
 
-/// A body of announced length that had another one.
+/// A body whose length differs from the announced one.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the body was announced with {announced} bytes, but has {received}")]
 pub struct LengthMismatch {
-    /// What was announced.
+    /// The announced length, in bytes.
     pub announced: u64,
-    /// What there was, as far as it was read.
+    /// The bytes read before the difference showed.
     pub received: u64,
 }
 
-/// The length that a request announces; `None` when it is chunked or says nothing.
+/// The request's `Content-Length`; `None` for a chunked body or an unreadable header.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// A request's body as the engine takes it, held to its `Content-Length`.
+/// The request's body as the engine's stream; it fails when its length differs from `Content-Length`.
 pub(super) fn request_stream(request: Request) -> sampan_engine::Body {
     let announced = content_length(request.headers());
     let stream = request.into_body().into_data_stream();
@@ -44,10 +44,10 @@ pub(super) fn request_stream(request: Request) -> sampan_engine::Body {
     }
 }
 
-/// Reads a whole body of at most `limit` bytes into memory.
+/// Reads a body of at most `limit` bytes into memory.
 ///
-/// Of a larger one no more is kept, and no more than as much again is read: a client that is only a little beyond the
-/// limit can still read the answer, and the others are cut off.
+/// Of a larger body it reads at most `limit` bytes more and discards them: a client slightly over the limit
+/// can still read the error, and the connection of any other is closed.
 pub(super) async fn read_limited(request: Request, limit: u64) -> Result<Bytes, ApiError> {
     let too_large = || ApiError::from(Error::TooLarge { what: "manifest", limit });
     let announced = content_length(request.headers());
@@ -69,7 +69,7 @@ pub(super) async fn read_limited(request: Request, limit: u64) -> Result<Bytes, 
     if received > limit { Err(too_large()) } else { Ok(kept.freeze()) }
 }
 
-/// The body of an answer that sends what `reader` reads, with `files` if the connection can send files.
+/// A response body that sends the content of `reader`, through `files` if the connection can send files.
 pub(super) fn from_reader(reader: FileReader, files: Option<FileSender>) -> Body {
     let len = reader.len();
     let reader = match reader.into_content() {
@@ -84,7 +84,7 @@ pub(super) fn from_reader(reader: FileReader, files: Option<FileSender>) -> Body
     }
 }
 
-/// What stands for the windows of a file that the connection will send.
+/// Zero bytes in place of the windows of a file that the connection sends itself.
 fn placeholders(local: LocalFile, files: FileSender) -> BoxStream<'static, sampan_driver::Result<Bytes>> {
     let LocalFile { file, mut windows } = local;
     let mut rest = 0..0;
@@ -101,7 +101,7 @@ fn placeholders(local: LocalFile, files: FileSender) -> BoxStream<'static, sampa
     .boxed()
 }
 
-/// The body of an answer that sends `stream`, which yields `len` bytes.
+/// A response body that sends `stream`, which must yield `len` bytes.
 pub(super) fn exact<E: Into<BoxError> + 'static>(
     len: u64,
     stream: BoxStream<'static, Result<Bytes, E>>,
@@ -109,7 +109,7 @@ pub(super) fn exact<E: Into<BoxError> + 'static>(
     Body::new(ExactBody { stream, announced: len, remaining: len })
 }
 
-/// The body with the permission to have its content open, which ends with it.
+/// A body that holds `permit` until it is sent or dropped.
 pub(super) fn permitted(inner: Body, permit: ReaderPermit) -> Body {
     if inner.is_end_stream() { inner } else { Body::new(Permitted { inner, _permit: permit }) }
 }
@@ -163,7 +163,7 @@ impl Stream for Announced {
             Some(Err(error)) => Some(Err(error.into())),
             None if self.received < self.announced => {
                 let error = mismatch(&self);
-                self.received = self.announced; // Said once; then the stream is over.
+                self.received = self.announced; // Report the mismatch once, then end.
                 Some(Err(error.into()))
             }
             None => None,
@@ -171,7 +171,7 @@ impl Stream for Announced {
     }
 }
 
-/// A body whose length was announced; a stream of any other length breaks the connection.
+/// A body of announced length; a stream of any other length breaks the connection.
 struct ExactBody<E> {
     stream: BoxStream<'static, Result<Bytes, E>>,
     announced: u64,
@@ -230,13 +230,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_as_long_as_announced_or_breaks() {
+    async fn a_response_of_another_length_than_announced_breaks() {
         assert_eq!(outgoing(5, &[2, 3]).await, Ok(5));
         assert!(outgoing(6, &[2, 3]).await.unwrap_err().contains("6 bytes, but has 5"));
         assert!(outgoing(4, &[2, 3]).await.unwrap_err().contains("4 bytes, but has 5"));
     }
 
-    /// An answer over a connection that sends files, of a part that has two windows: a small one and three million bytes.
+    /// A response over a connection that sends files, from a reader with two windows.
     async fn sent_as_file(len: u64) -> Result<Vec<usize>, String> {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let windows = stream::iter([Ok(5..10), Ok(10..3_000_010)]).boxed();
@@ -245,21 +245,21 @@ mod tests {
         let mut body = from_reader(reader, Some(FileSender::default())).into_data_stream();
         let mut frames = Vec::new();
         while let Some(frame) = body.try_next().await.map_err(|error| error.to_string())? {
-            assert!(frame.iter().all(|byte| *byte == 0), "a stand-in is read by nobody");
+            assert!(frame.iter().all(|byte| *byte == 0), "a placeholder is all zeros");
             frames.push(frame.len());
         }
         Ok(frames)
     }
 
     #[tokio::test]
-    async fn a_connection_that_sends_files_gets_stand_ins_and_the_stream_is_never_read() {
+    async fn a_connection_that_sends_files_gets_placeholders_and_does_not_read_the_stream() {
         assert_eq!(sent_as_file(3_000_005).await.unwrap(), [5, 1 << 20, 1 << 20, 902_848]);
         assert!(sent_as_file(3_000_006).await.unwrap_err().contains("has 3000005"));
         assert!(sent_as_file(4).await.unwrap_err().contains("4 bytes, but has 5"));
     }
 
     #[tokio::test]
-    async fn content_at_hand_is_sent_as_it_is_and_held_to_its_length() {
+    async fn content_in_memory_is_sent_and_its_length_checked() {
         let sent = |range| async move {
             let reader = FileReader::of_content(9, range, Bytes::from_static(b"abc"));
             let sent = from_reader(reader, Some(FileSender::default())).collect().await;
@@ -279,14 +279,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_is_held_to_its_content_length() {
+    async fn a_request_body_must_match_its_content_length() {
         assert_eq!(received("5", &[2, 3]).await, Ok(5));
         assert!(received("6", &[2, 3]).await.unwrap_err().contains("6 bytes, but has 5"));
         assert!(received("4", &[2, 3]).await.unwrap_err().contains("4 bytes, but has 5"));
     }
 
     #[tokio::test]
-    async fn no_more_than_twice_the_limit_is_read() {
+    async fn at_most_twice_the_limit_is_read() {
         let read = |sizes| read_limited_of(sizes, 10);
         assert_eq!(read(&[4, 6]).await, Ok(10));
         assert_eq!(read(&[4, 7]).await, Err(413));

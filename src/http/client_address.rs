@@ -1,7 +1,7 @@
-//! `TrustedProxies`: who a request comes from, when proxies stand between.
+//! `TrustedProxies`: the client's address behind proxies.
 //!
-//! A header that says so is believed from configured proxies only: it is the key of limits and throttles, and what
-//! anybody can write into it, anybody can hide behind. Distribution believes everybody.
+//! Only configured proxies may name a client: rate limits and login throttles use the address as their key,
+//! so a client that can forge it escapes them. Distribution trusts every header.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,22 +12,22 @@ use ipnet::IpNet;
 use super::headers::{X_FORWARDED_FOR, X_REAL_IP};
 use crate::serve::PeerAddress;
 
-/// The proxies whose word about their clients is taken (`http.trustedproxies`). None, unless somebody names them.
+/// The proxies whose forwarding headers count (`http.trustedproxies`). None by default.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TrustedProxies {
-    /// Their networks.
+    /// The networks of trusted proxies.
     pub networks: Vec<IpNet>,
-    /// Whether whoever comes by a unix socket is one of them.
+    /// Whether peers on a unix socket are trusted.
     pub unix: bool,
 }
 
 impl TrustedProxies {
-    /// Whether nobody is named.
+    /// Whether the set trusts no peer.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty() && !self.unix
     }
 
-    /// Whether the other end of a connection is one of them.
+    /// Whether the set trusts the other end of a connection.
     pub fn trusts(&self, peer: PeerAddress) -> bool {
         match peer {
             PeerAddress::Unix => self.unix,
@@ -35,11 +35,11 @@ impl TrustedProxies {
         }
     }
 
-    /// Where a request comes from that came by `peer` with `headers`: the peer, or, as long as each who says so is
-    /// trusted, who stands before it.
+    /// The address of the client that sent a request over `peer` with `headers`: the address nearest to us
+    /// that is not a trusted proxy's.
     ///
-    /// `X-Forwarded-For` is read from its end, where the nearest proxy has written; `X-Real-Ip` and then `Forwarded` are
-    /// looked at only without it. What is no address ends the search.
+    /// Reads `X-Forwarded-For` from its end, where the nearest proxy writes; without that header `X-Real-Ip`,
+    /// then `Forwarded`. The search ends at an entry that is not an address.
     pub(super) fn client(&self, peer: PeerAddress, headers: &HeaderMap) -> PeerAddress {
         if !self.trusts(peer) {
             return peer;
@@ -60,7 +60,7 @@ impl TrustedProxies {
     }
 }
 
-/// What the headers say, the nearest first; `None` for what is no address.
+/// The addresses in the headers, the nearest first; `None` for an entry that is not an address.
 fn said(headers: &HeaderMap) -> Vec<Option<SocketAddr>> {
     let texts =
         |name: HeaderName| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
@@ -74,14 +74,15 @@ fn said(headers: &HeaderMap) -> Vec<Option<SocketAddr>> {
     listed.into_iter().rev().map(address).collect()
 }
 
-/// The `for` of an element of RFC 7239.
+/// The `for` parameter of an RFC 7239 element.
 fn forwarded_for(element: &str) -> &str {
     let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
     let mut values = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
     values.next().map_or("", |(_, value)| value.trim().trim_matches('"'))
 }
 
-/// `192.0.2.1`, `192.0.2.1:4000`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:4000`; port 0 when there is none.
+/// Parses `192.0.2.1`, `192.0.2.1:4000`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:4000`; the port
+/// defaults to 0.
 fn address(text: &str) -> Option<SocketAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -107,16 +108,16 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn headers_of_an_untrusted_peer_are_ignored() {
         check("192.0.2.9:1", &[("x-forwarded-for", "203.0.113.5")], "192.0.2.9");
         check("192.0.2.9:1", &[("x-real-ip", "203.0.113.5"), ("forwarded", "for=203.0.113.5")], "192.0.2.9");
     }
 
     #[test]
-    fn a_proxy_is_believed_and_the_one_before_it_only_if_it_is_a_proxy_too() {
+    fn each_hop_counts_only_if_the_hop_after_it_is_trusted() {
         check(PROXY, &[], "10.0.0.1");
         check(PROXY, &[("x-forwarded-for", "203.0.113.5")], "203.0.113.5");
-        // The client has written the first address itself.
+        // The client wrote the first address itself.
         check(PROXY, &[("x-forwarded-for", "1.2.3.4, 203.0.113.5")], "203.0.113.5");
         check(PROXY, &[("x-forwarded-for", "203.0.113.5, 10.9.9.9")], "203.0.113.5");
         check(PROXY, &[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "203.0.113.5")], "203.0.113.5");
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_are_read() {
+    fn every_header_and_spelling_is_read() {
         check(PROXY, &[("x-real-ip", "203.0.113.5")], "203.0.113.5");
         check(PROXY, &[("x-forwarded-for", "203.0.113.5:4711")], "203.0.113.5");
         check(PROXY, &[("x-forwarded-for", "[2001:db8::1]:4711")], "2001:db8::1");
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_is_trusted_by_name() {
+    fn a_unix_socket_is_trusted_only_when_configured() {
         let mut headers = HeaderMap::new();
         headers.insert(X_FORWARDED_FOR, "203.0.113.5".parse().unwrap());
         let client = |unix| TrustedProxies { networks: Vec::new(), unix }.client(PeerAddress::Unix, &headers);

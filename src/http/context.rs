@@ -1,4 +1,4 @@
-//! `RequestContext`: what is known about a request besides itself.
+//! `RequestContext`: facts about a request that its handlers, logs and events share.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use super::headers::X_REQUEST_ID;
 use super::route::{Endpoint, Route};
 use crate::serve::PeerAddress;
 
-/// What is known about a request besides itself; an extension of it, shared as `Arc<RequestContext>`.
+/// Facts about a request; an extension of it, shared as `Arc<RequestContext>`.
 #[derive(Debug)]
 pub struct RequestContext {
     id: HeaderValue,
@@ -20,55 +20,55 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// The context of a request with these headers: it keeps the id that a proxy gave it, or gets one.
+    /// Builds the context of a request. Keeps the id in `X-Request-Id` if it is acceptable, else makes one.
     pub(super) fn new(headers: &HeaderMap, client: Option<PeerAddress>, route: Option<Route>) -> Self {
         let id = headers.get(X_REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(next_id);
         Self { id, client, route, user: OnceLock::new() }
     }
 
-    /// Where the request comes from, as far as that can be believed.
+    /// The client's address, as far as trusted proxies tell it.
     pub fn client(&self) -> Option<PeerAddress> {
         self.client
     }
 
-    /// Where the request goes, if its path has a route.
+    /// The request's route; `None` for an unknown path.
     pub fn route(&self) -> Option<&Route> {
         self.route.as_ref()
     }
 
-    /// Whether the request goes to `endpoint`.
+    /// Whether the request targets `endpoint`.
     pub(super) fn is_at(&self, endpoint: Endpoint) -> bool {
         self.route().is_some_and(|route| route.endpoint() == endpoint)
     }
 
-    /// The request's id, as it stands in the log and in `X-Request-Id`.
+    /// The request's id, as the log and `X-Request-Id` show it.
     pub fn id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
     }
 
-    /// The same as a header.
+    /// The request's id as a header value.
     pub(super) fn id_header(&self) -> HeaderValue {
         self.id.clone()
     }
 
-    /// Who makes the request; `None` before it was asked, and for anybody.
+    /// The authenticated user; `None` before authorization and for anonymous requests.
     pub fn user(&self) -> Option<&str> {
         self.user.get().map(String::as_str)
     }
 
-    /// Notes who makes the request. The first one counts.
+    /// Records the authenticated user. The first call wins.
     pub(super) fn set_user(&self, user: String) {
         let _ = self.user.set(user);
     }
 }
 
-/// An id of somebody else's making goes into our log, so it is kept short and plain.
+/// Whether a foreign id may go into our log: short and plain.
 fn is_sane(id: &HeaderValue) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     (1..=128).contains(&id.len()) && id.as_bytes().iter().all(allowed)
 }
 
-/// A new id: unique, not secret. Counting on from a random beginning spares a system call for each request.
+/// Makes a unique id; it is not secret. Counting from a random start saves a system call per request.
 fn next_id() -> HeaderValue {
     static START: OnceLock<u128> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sane_id_is_kept_and_any_other_replaced() {
+    fn an_acceptable_id_is_kept_and_any_other_replaced() {
         assert_eq!(id_for(b"4bf92f3577b34da6-x_y.z"), "4bf92f3577b34da6-x_y.z");
         for odd in [&b""[..], b"a b", b"a\"b", "ä".as_bytes(), &[b'a'; 129]] {
             assert_eq!(id_for(odd).len(), 36, "{odd:?}");

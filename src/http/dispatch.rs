@@ -1,4 +1,4 @@
-//! Which handler answers an endpoint, and the methods that it has.
+//! Picks the handler of an endpoint and method.
 
 use axum::extract::Request;
 use axum::handler::Handler;
@@ -12,7 +12,7 @@ use super::route::{Endpoint, Unroutable};
 use super::state::AppState;
 
 impl Endpoint {
-    /// The methods of an endpoint, as the `Allow` header has them.
+    /// The endpoint's methods, as the `Allow` header lists them.
     fn allow(self) -> &'static str {
         match self {
             Self::Base | Self::Catalog | Self::Referrers | Self::Tags => "GET, HEAD",
@@ -25,14 +25,14 @@ impl Endpoint {
     }
 }
 
-/// Answers a request by the handler of its endpoint. The ends are those of the OCI distribution-spec.
+/// Calls the handler for the endpoint and method. `end-N` is the number in the OCI distribution-spec.
 pub(super) async fn dispatch(state: AppState, endpoint: Endpoint, request: Request) -> Response {
     use {Endpoint as E, Method as M};
     match (endpoint, request.method()) {
         (E::Root, _) => probes::root(),
         (E::Livez, _) => probes::livez(),
         (E::Readyz, _) => probes::readyz(&state),
-        // It needs no authorization, so that browsers can ask before they have any.
+        // Needs no authorization, so that browsers can send preflights.
         (_, &M::OPTIONS) => (StatusCode::OK, [(ALLOW, endpoint.allow())]).into_response(),
         // end-1
         (E::Base, &M::GET | &M::HEAD) => base::check.call(request, state).await,
@@ -62,7 +62,7 @@ pub(super) async fn dispatch(state: AppState, endpoint: Endpoint, request: Reque
         (E::Tags, &M::GET | &M::HEAD) => tags::list.call(request, state).await,
         // end-12
         (E::Referrers, &M::GET | &M::HEAD) => referrers::list.call(request, state).await,
-        // Docker's own
+        // Docker only.
         (E::Catalog, &M::GET | &M::HEAD) => catalog::list.call(request, state).await,
         (_, _) => method_not_allowed(endpoint.allow()),
     }
@@ -70,7 +70,7 @@ pub(super) async fn dispatch(state: AppState, endpoint: Endpoint, request: Reque
 
 fn method_not_allowed(allow: &'static str) -> Response {
     ApiError::new(ErrorCode::Unsupported)
-        .with_reason("this endpoint has no such method; see the Allow header")
+        .with_reason("this endpoint does not support the method; see the Allow header")
         .with_header(ALLOW, HeaderValue::from_static(allow))
         .into_response()
 }
@@ -82,7 +82,7 @@ impl IntoResponse for Unroutable {
         {
             return (StatusCode::MOVED_PERMANENTLY, [(LOCATION, location)]).into_response();
         }
-        // Plain text, so that no client takes it for an unknown image.
+        // Plain text, so that clients do not mistake it for an unknown image.
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         (StatusCode::NOT_FOUND, [(CONTENT_TYPE, plain)], "404 page not found\n").into_response()
     }

@@ -1,7 +1,7 @@
 //! `ErrorCode` and `ApiError`: the errors that clients see.
 //!
-//! Texts for clients and causes for the log never mix: a body says what the specification has for the code and a detail
-//! that the client may know; the cause travels beside the answer to the log, which has the request's id.
+//! The body carries the specification's text for the code and details that the client may know. The cause
+//! goes to the log only; the log line has the request's id.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -17,61 +17,61 @@ use serde_json::Value;
 
 use super::headers::JSON;
 
-/// The codes of the OCI distribution-spec, and those of Docker's that clients know.
+/// The error codes of the OCI distribution-spec, and Docker's codes that clients know.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ErrorCode {
     /// The blob is not in the repository.
     BlobUnknown,
-    /// The upload cannot be continued like that.
+    /// The upload cannot continue with this request.
     BlobUploadInvalid,
-    /// There is no such upload.
+    /// The upload does not exist.
     BlobUploadUnknown,
-    /// The client is known, and may not.
+    /// The client is authenticated but not allowed.
     Denied,
-    /// The digest is malformed, or is not the content's.
+    /// The digest is malformed or does not match the content.
     DigestInvalid,
     /// The manifest names a blob that is not in the repository.
     ManifestBlobUnknown,
-    /// The manifest cannot be accepted as it is.
+    /// The manifest is not acceptable.
     ManifestInvalid,
     /// The manifest is not in the repository.
     ManifestUnknown,
-    /// The name is outside the grammar.
+    /// The name does not match the grammar.
     NameInvalid,
-    /// There is no such repository.
+    /// The repository does not exist.
     NameUnknown,
-    /// The size of a page makes no sense.
+    /// The page size is not a valid number.
     PaginationNumberInvalid,
-    /// The range cannot be satisfied, or does not follow what is there.
+    /// The range is not satisfiable, or a chunk does not start at the upload's end.
     RangeInvalid,
-    /// The length is not the announced one, or is too much.
+    /// The length differs from the announced one, or exceeds a limit.
     SizeInvalid,
-    /// The tag is outside the grammar.
+    /// The tag does not match the grammar.
     TagInvalid,
-    /// The client has tried too often.
+    /// The client sent too many requests.
     TooManyRequests,
-    /// The client should say who it is.
+    /// The client must authenticate.
     Unauthorized,
-    /// It cannot be done at the moment.
+    /// The registry cannot serve the request at the moment.
     Unavailable,
-    /// It failed, and the log says why.
+    /// The request failed; the log has the cause.
     Unknown,
-    /// It is not done here.
+    /// The registry does not support the operation.
     Unsupported,
 }
 
 impl ErrorCode {
-    /// The code as clients read it.
+    /// The code as it appears in the body.
     pub fn as_str(self) -> &'static str {
         self.entry().0
     }
 
-    /// What it means, in a sentence for people.
+    /// The code's message for people.
     pub fn message(self) -> &'static str {
         self.entry().1
     }
 
-    /// The status that it usually comes with.
+    /// The code's default status.
     pub fn status(self) -> StatusCode {
         self.entry().2
     }
@@ -118,7 +118,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// An answer that says no: status, JSON body, headers, and the cause for the log.
+/// An error response: status, JSON body, headers, and the cause for the log.
 #[derive(Debug)]
 pub struct ApiError(Box<Inner>);
 
@@ -129,18 +129,18 @@ struct Inner {
     /// The code's own, unless it does not fit.
     message: &'static str,
     details: Vec<Option<Value>>,
-    /// Whether the details are sentences that belong into the message too.
+    /// Whether the details are sentences to append to the message.
     explains: bool,
     headers: HeaderMap,
     cause: Option<Cause>,
     client_disconnected: bool,
 }
 
-/// What made a request fail, for the log.
+/// The cause of a failed request, for the log.
 pub(super) type Cause = Arc<dyn StdError + Send + Sync>;
 
 impl ApiError {
-    /// An error with the code's own status and nothing else to say.
+    /// An error with the code's default status and no detail.
     pub fn new(code: ErrorCode) -> Self {
         Self(Box::new(Inner {
             status: code.status(),
@@ -154,41 +154,42 @@ impl ApiError {
         }))
     }
 
-    /// The same error, saying more to the client.
+    /// Sets the detail.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Value>) -> Self {
         self.0.details = vec![Some(detail.into())];
         self
     }
 
-    /// The same error with the reason as its detail and in its message: docker, containerd and others print the message alone.
+    /// Sets the reason as detail and appends it to the message: docker, containerd and others print only the
+    /// message.
     #[must_use]
     pub fn with_reason(self, reason: impl Into<String>) -> Self {
         self.with_each_reason([reason.into()])
     }
 
-    /// The same error with another message: one code may stand for several faults.
+    /// Sets the message: one code may cover several faults.
     #[must_use]
     pub fn with_message(mut self, message: &'static str) -> Self {
         self.0.message = message;
         self
     }
 
-    /// A digest outside the grammar, which is not a mismatch.
+    /// The error for a digest outside the grammar, which is not a mismatch.
     pub(super) fn malformed_digest(error: &InvalidDigest) -> Self {
         Self::new(ErrorCode::DigestInvalid)
             .with_message("provided digest is malformed")
             .with_reason(error.to_string())
     }
 
-    /// A tag outside the grammar.
+    /// The error for a tag outside the grammar.
     pub(super) fn malformed_tag(error: &InvalidTag) -> Self {
         Self::new(ErrorCode::TagInvalid)
             .with_message("manifest tag is malformed")
             .with_reason(error.to_string())
     }
 
-    /// The same error once for each of `reasons`; as it is when there are none.
+    /// Repeats the error once for each of `reasons`; unchanged when there are none.
     #[must_use]
     pub fn with_each_reason(mut self, reasons: impl IntoIterator<Item = String>) -> Self {
         let reasons: Vec<_> = reasons.into_iter().map(|reason| Some(reason.into())).collect();
@@ -199,35 +200,35 @@ impl ApiError {
         self
     }
 
-    /// The same error with another status.
+    /// Sets the status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.0.status = status;
         self
     }
 
-    /// The same error with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.append(name, value);
         self
     }
 
-    /// The same error, with what the log should say about it.
+    /// Sets the cause for the log.
     #[must_use]
     pub fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
         self.0.cause = Some(Arc::new(cause));
         self
     }
 
-    /// The same error, noting that the client has gone and will not read it.
+    /// Marks that the client disconnected and will not read the response.
     #[must_use]
     pub(super) fn unread(mut self) -> Self {
         self.0.client_disconnected = true;
         self
     }
 
-    /// The status of the answer.
+    /// The response's status.
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -237,13 +238,13 @@ impl ApiError {
         self.0.code
     }
 
-    /// The headers that it adds to the answer.
+    /// The headers that the error adds to the response.
     pub fn headers(&self) -> &HeaderMap {
         &self.0.headers
     }
 }
 
-/// What the log is to know about an error; an extension of the answer.
+/// What the log records about an error; an extension of the response.
 #[derive(Clone, Debug)]
 pub(super) struct ErrorContext {
     pub(super) code: ErrorCode,
@@ -276,7 +277,7 @@ impl IntoResponse for ApiError {
             Entry { code: code.as_str(), message, detail: detail.as_ref() }
         });
         let body = Body { errors: entries.collect() };
-        // Strings and maps of strings always serialise.
+        // Strings and maps of strings always serialize.
         let mut bytes = serde_json::to_vec(&body).unwrap_or_default();
         bytes.push(b'\n');
         let mut response = (status, bytes).into_response();

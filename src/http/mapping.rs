@@ -1,4 +1,4 @@
-//! The border between the engine's errors and the API's: one exhaustive match, crossed here and nowhere else.
+//! Maps the engine's errors to the API's: one exhaustive match, and the only place that does.
 
 use std::error::Error as StdError;
 
@@ -38,9 +38,7 @@ impl From<Error> for ApiError {
                 .with_each_reason(missing.iter().map(ToString::to_string)),
             Error::ManifestUnknown(reference, name) => manifest_unknown(&reference, &name),
             Error::ReadOnly => Self::new(ErrorCode::Unsupported)
-                .with_reason(
-                    "the registry is read-only at the moment (maintenance); what is there can be pulled",
-                )
+                .with_reason("the registry is read-only at the moment (maintenance); pulls still work")
                 .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
             Error::RepositoryUnknown(name) => {
                 Self::new(ErrorCode::NameUnknown).with_detail(json!({ "name": name.as_str() }))
@@ -60,7 +58,7 @@ impl From<Error> for ApiError {
     }
 }
 
-/// The `Range` of an upload that has `size_bytes`: inclusive, without a unit, and `0-0` also for nothing at all.
+/// The `Range` of an upload with `size_bytes`: inclusive, without a unit; `0-0` also for an empty upload.
 pub(super) fn received(size_bytes: u64) -> HeaderValue {
     visible(format!("0-{}", size_bytes.saturating_sub(1)))
 }
@@ -72,11 +70,11 @@ fn body_broken(cause: BoxError) -> ApiError {
     let error = ApiError::new(ErrorCode::BlobUploadInvalid);
     match find::<BodyStalled>(&*cause) {
         Some(stalled) => error.with_status(StatusCode::REQUEST_TIMEOUT).with_reason(stalled.to_string()),
-        None => error.with_reason("the request's body ended before its time").unread(),
+        None => error.with_reason("the request's body ended early").unread(),
     }
 }
 
-/// The error of this type among `error` and its causes.
+/// Finds an error of this type in the chain of `error`.
 fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -104,7 +102,7 @@ fn manifest_unknown(reference: &Reference, name: &RepositoryName) -> ApiError {
 fn driver(error: DriverError) -> ApiError {
     let api_error = match error.kind() {
         ErrorKind::TooLate | ErrorKind::Unavailable => ApiError::new(ErrorCode::Unavailable)
-            .with_reason("the registry's storage cannot be reached at the moment")
+            .with_reason("the registry's storage is unreachable at the moment")
             .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
         ErrorKind::StorageFull => {
             ApiError::new(ErrorCode::Unavailable).with_reason("the registry's storage is full")
@@ -131,7 +129,7 @@ mod tests {
         Manifest::parse(b"{", None).unwrap_err()
     }
 
-    /// Every variant of the engine's error, in its order.
+    /// Covers every variant of the engine's error, in its order.
     #[test]
     fn every_error_of_the_engine_has_its_status_and_code() {
         let digest = Digest::sha256_of(b"");
@@ -176,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_found_behind_others() {
+    fn a_cause_is_found_anywhere_in_the_chain() {
         let mismatch = LengthMismatch { announced: 2, received: 1 };
         let wrapped = axum::Error::new(axum::Error::new(mismatch.clone()));
         assert_eq!(find::<LengthMismatch>(&wrapped), Some(&mismatch));

@@ -1,4 +1,5 @@
-//! `HttpMetrics`: what is counted of requests. The names and labels that Distribution has are Distribution's.
+//! `HttpMetrics`: metrics of requests. Where Distribution has a metric, the name and labels are
+//! Distribution's.
 
 use std::sync::OnceLock;
 
@@ -15,7 +16,7 @@ use crate::auth::{ChallengeReason, Denied};
 
 /// Counters of requests, for one server.
 ///
-/// A label's values are looked up once and kept: an event is one atomic addition, or a few.
+/// Looks each label value up once and keeps the handle, so an event costs a few atomic additions.
 #[derive(Debug)]
 pub struct HttpMetrics {
     in_flight: IntGaugeVec,
@@ -30,7 +31,7 @@ pub struct HttpMetrics {
     endpoints: [OfEndpoint; Endpoint::API.len()],
 }
 
-/// What an endpoint counts, looked up.
+/// The metrics of an endpoint, by method.
 #[derive(Debug)]
 struct OfEndpoint {
     in_flight: IntGauge,
@@ -41,46 +42,46 @@ struct OfEndpoint {
     methods: [OfMethod; METHODS.len()],
 }
 
-/// What an endpoint counts for a method; only what has happened appears on the page.
+/// The metrics of an endpoint and method; only those with a value appear on the page.
 #[derive(Debug, Default)]
 struct OfMethod {
     duration: OnceLock<Histogram>,
-    /// By status; what is answered is never far from this list.
+    /// By index in [`STATUSES`].
     requests: [OnceLock<IntCounter>; STATUSES.len()],
 }
 
-/// Methods as they are written in a label; whatever a client makes up is the last.
+/// The values of the method label; the last covers every other method.
 const METHODS: [&str; 8] = ["get", "head", "put", "patch", "post", "delete", "options", "unknown"];
 
-/// The statuses of the answers that are given.
+/// The statuses that the API responds with.
 const STATUSES: [u16; 24] = [
     200, 201, 202, 204, 206, 301, 304, 307, 400, 401, 403, 404, 405, 408, 409, 413, 416, 429, 431, 499, 500,
     501, 503, 507,
 ];
 
-/// The buckets that Distribution has.
+/// Distribution's buckets, in seconds.
 const DURATIONS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0];
 
-/// What is known of a request at its end.
+/// A request at its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Done<'a> {
     pub(super) method: &'a Method,
     pub(super) status: u16,
     pub(super) seconds: f64,
-    /// Bytes of the request: head and announced body, as Distribution reckons it.
+    /// Bytes of the request: headers and announced body, as Distribution counts.
     pub(super) request_size: u64,
-    /// Bytes of the body that came.
+    /// Bytes of the body received.
     pub(super) received: u64,
-    /// Bytes of the body that went.
+    /// Bytes of the body sent.
     pub(super) sent: u64,
 }
 
 impl HttpMetrics {
-    /// Counters at zero; those of single repositories are kept for so many of them.
+    /// Creates the metrics at zero, with counters for at most `repositories` single repositories.
     ///
     /// # Errors
     ///
-    /// Never: the names below are names.
+    /// Never: all names below are valid.
     pub fn new(repositories: usize) -> Result<Self, prometheus::Error> {
         let sizes = exponential_buckets(1024.0, 2.0, 22)?;
         let counter =
@@ -116,12 +117,11 @@ impl HttpMetrics {
             sizes,
         )?;
         let received =
-            counter("sampan_http_received_bytes_total", "Bytes of request bodies that came.", &["handler"])?;
-        let sent =
-            counter("sampan_http_sent_bytes_total", "Bytes of response bodies that went.", &["handler"])?;
+            counter("sampan_http_received_bytes_total", "Bytes of request bodies received.", &["handler"])?;
+        let sent = counter("sampan_http_sent_bytes_total", "Bytes of response bodies sent.", &["handler"])?;
         let refusals = counter(
             "sampan_auth_refusals_total",
-            "Requests that were not allowed what they wanted; `missing` is how every client begins.",
+            "Requests denied by authorization; every client's first request counts as `missing`.",
             &["reason"],
         )?;
         let repositories = (repositories > 0).then(|| RepositoryMetrics::new(repositories)).transpose()?;
@@ -150,7 +150,7 @@ impl HttpMetrics {
         })
     }
 
-    /// What goes on the page.
+    /// The collectors to register.
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
         let mut collectors: Vec<Box<dyn Collector>> = vec![
             Box::new(self.in_flight.clone()),
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_can_be_searched() {
+    fn statuses_are_sorted_for_binary_search() {
         assert!(STATUSES.is_sorted());
     }
 

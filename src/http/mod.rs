@@ -1,7 +1,8 @@
-//! The HTTP API: OCI distribution-spec 1.1 and its main branch, and what Docker's clients rely on.
+//! The HTTP API: OCI distribution-spec 1.1 and its main branch, and the behaviour that Docker's clients rely
+//! on.
 //!
-//! Handlers translate, the engine decides: status codes and headers exist here alone, and nothing here knows of paths in
-//! the store. Absent on purpose: sockets and TLS (`serve`), how a client proves who it is (`auth`).
+//! Handlers translate, the engine decides. Status codes and headers exist only here; paths in the store do
+//! not. Absent on purpose: sockets and TLS (`serve`), authentication (`auth`).
 
 pub mod body;
 mod client_address;

@@ -1,4 +1,4 @@
-//! `multipart/byteranges`: several ranges of a blob in one answer (RFC 9110, 14.6).
+//! `multipart/byteranges`: several ranges of a blob in one response (RFC 9110, 14.6).
 
 use std::ops::Range;
 
@@ -14,16 +14,16 @@ use uuid::Uuid;
 use super::body::exact;
 use super::headers::visible;
 
-/// Several ranges of a blob, to be sent one after the other.
+/// Several ranges of a blob, sent in order.
 pub(super) struct Multipart {
     boundary: String,
     parts: Vec<(Bytes, Range<u64>)>,
 }
 
 impl Multipart {
-    /// `ranges` of a content of `size_bytes`, in this order.
+    /// A response with `ranges` of content of `size_bytes`, in this order.
     pub(super) fn new(ranges: Vec<Range<u64>>, size_bytes: u64) -> Self {
-        // Random, so that it is not in the content.
+        // Random, so that the content does not contain it.
         let boundary = Uuid::new_v4().simple().to_string();
         let head = |range: &Range<u64>| {
             let content_range = format!("bytes {}-{}/{size_bytes}", range.start, range.end - 1);
@@ -35,13 +35,13 @@ impl Multipart {
         Self { boundary, parts }
     }
 
-    /// The value of `Content-Type`.
+    /// The `Content-Type`.
     pub(super) fn content_type(&self) -> HeaderValue {
         visible(format!("multipart/byteranges; boundary={}", self.boundary))
     }
 
-    /// The body. Each part is opened when its turn comes.
-    pub(super) fn into_body(self, blobs: RepositoryBlobs, digest: Digest) -> Body {
+    /// The body. Opens each part when the previous one is sent.
+    pub(super) fn into_body(self, blobs: LinkedBlobs, digest: Digest) -> Body {
         let tail = Bytes::from(format!("\r\n--{}--\r\n", self.boundary));
         let sizes = self.parts.iter().map(|(head, range)| head.len() as u64 + range.end - range.start);
         let len = sizes.sum::<u64>() + tail.len() as u64;

@@ -1,22 +1,22 @@
-//! `Prefix`: the path that the whole API lives below.
+//! `Prefix`: the path below which the API is served.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// `http.prefix`: empty, or `/component` once or several times. The API is then at `<prefix>/v2/`.
+/// `http.prefix`: empty, or one or more `/component`. The API is at `<prefix>/v2/`.
 ///
-/// Parsed from any spelling with or without slashes at either end.
+/// Parsing accepts any spelling, with or without slashes at either end.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Prefix(Arc<str>);
 
 impl Prefix {
-    /// The prefix without a slash at its end; empty when there is none.
+    /// The prefix without a trailing slash; may be empty.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part of `path` below this prefix, beginning with its slash; `None` when it lies elsewhere.
+    /// The part of `path` below the prefix, with its leading slash; `None` outside the prefix.
     pub fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
         path.strip_prefix(self.as_str()).filter(|rest| rest.starts_with('/'))
     }
@@ -51,7 +51,7 @@ impl FromStr for Prefix {
     }
 }
 
-/// A text that cannot be a [`Prefix`].
+/// Text that is not a valid [`Prefix`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "invalid prefix {prefix:?}: it must be a path such as `/registry/`, of letters, digits, `-`, `.`, `_`, `~` and slashes"
@@ -75,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_url_cannot_carry_plainly_is_refused() {
+    fn a_prefix_that_a_url_must_encode_is_refused() {
         for text in ["/a b/", "/a//b/", "/../", "/a%2fb/", "/a?b", "/ä/"] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn stripping_keeps_to_components() {
+    fn only_whole_components_are_stripped() {
         let prefix: Prefix = "/reg/".parse().unwrap();
         assert_eq!(prefix.strip("/reg/v2/"), Some("/v2/"));
         assert_eq!(prefix.strip("/regal/v2/"), None);

@@ -1,6 +1,6 @@
-//! What a proxy leaves out, so that an upload would go to another scheme or port than it came from.
+//! Detects proxies that omit forwarding headers, which would send an upload to another scheme or port.
 //!
-//! The log is told once in the life of the process: a proxy that leaves something out does so with every request.
+//! Warns once per process: such a proxy omits the header in every request.
 
 use std::sync::Once;
 
@@ -12,7 +12,7 @@ use super::headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORW
 
 static WARNED: Once = Once::new();
 
-/// Tells the log, the first time, when the client that sent these headers may not reach `base`.
+/// Logs, once, that the client that sent these headers may not reach `base`.
 pub(super) fn warn_once(headers: &HeaderMap, base: &str) {
     if WARNED.is_completed() {
         return;
@@ -33,7 +33,7 @@ fn diagnose(headers: &HeaderMap, base: &str) -> Option<String> {
         || text(&FORWARDED).is_some_and(|forwarded| forwarded.to_ascii_lowercase().contains("proto="));
     if !says_scheme && base.starts_with("http://") {
         return Some(format!(
-            "the proxy does not say whether clients speak TLS with it, and uploads are sent to {base}: \
+            "the proxy does not say whether its clients use TLS, and uploads go to {base}: \
              let it set X-Forwarded-Proto, or set http.host"
         ));
     }
@@ -41,7 +41,7 @@ fn diagnose(headers: &HeaderMap, base: &str) -> Option<String> {
     let sent_to = Url::parse(base).ok()?.port_or_known_default();
     (sent_to != Some(port)).then(|| {
         format!(
-            "the proxy says that clients come to its port {port}, and uploads are sent to {base}: \
+            "the proxy says that clients connect to its port {port}, but uploads go to {base}: \
              let it pass on Host with the port, or set http.host"
         )
     })
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_proxy_leaves_out_is_named_with_the_remedy() {
+    fn a_missing_header_is_named_with_the_remedy() {
         let check = |given: &[(&'static str, &str)], base: &str, expected: &str| {
             let mut headers = HeaderMap::new();
             for (name, value) in given {

@@ -1,4 +1,4 @@
-//! `RepositoryMetrics`: pulls and pushes of single repositories, of so many and no more.
+//! `RepositoryMetrics`: pulls and pushes per repository, for a limited number of repositories.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,17 +10,17 @@ use prometheus::{IntCounter, IntCounterVec, Opts};
 use super::metrics::Done;
 use super::route::Endpoint;
 
-/// What stands for all repositories beyond the limit; no repository can have this name.
+/// The label of all repositories beyond the limit; no repository can have this name.
 const OTHERS: &str = "_others";
 
-/// Counters of single repositories. The first to be used have theirs, the others share one.
+/// Counters per repository. The first repositories used get their own; all others share one.
 #[derive(Debug)]
 pub(super) struct RepositoryMetrics {
     limit: usize,
     pulls: IntCounterVec,
     pushes: IntCounterVec,
     sent: IntCounterVec,
-    /// A std lock: held for a look, never across an await.
+    /// A std lock: held for a lookup, never across an await.
     known: RwLock<HashMap<String, Arc<OfRepository>>>,
 }
 
@@ -36,14 +36,11 @@ impl RepositoryMetrics {
         let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["repository"]);
         Ok(Self {
             limit,
-            pulls: counter(
-                "sampan_repository_pulls_total",
-                "Manifests that were fetched from a repository.",
-            )?,
-            pushes: counter("sampan_repository_pushes_total", "Manifests that were put into a repository.")?,
+            pulls: counter("sampan_repository_pulls_total", "Manifests fetched from a repository.")?,
+            pushes: counter("sampan_repository_pushes_total", "Manifests stored in a repository.")?,
             sent: counter(
                 "sampan_repository_sent_bytes_total",
-                "Bytes of blobs and manifests that went to clients of a repository.",
+                "Bytes of blobs and manifests sent from a repository.",
             )?,
             known: RwLock::default(),
         })
@@ -53,7 +50,7 @@ impl RepositoryMetrics {
         vec![Box::new(self.pulls.clone()), Box::new(self.pushes.clone()), Box::new(self.sent.clone())]
     }
 
-    /// Counts what succeeded: a name that somebody made up is none.
+    /// Counts a successful request. A failed one does not count: its repository may not exist.
     pub(super) fn ended(&self, repository: &str, endpoint: Endpoint, done: &Done<'_>) {
         if !(200..300).contains(&done.status) {
             return;
@@ -93,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_repositories_are_told_apart_and_no_more() {
+    fn repositories_beyond_the_limit_share_a_counter() {
         let metrics = RepositoryMetrics::new(2).unwrap();
         let done = Done {
             method: &Method::GET,

@@ -1,7 +1,7 @@
-//! `Route`: where a request goes. Its path is parsed here, once.
+//! `Route`: the parsed path of a request. The path is parsed here, once.
 //!
-//! The endpoint is found from the right: a name may contain `blobs`, `manifests`, `tags`, `uploads` and `referrers` itself,
-//! but one of a handful of endings follows it (OCI distribution-spec, "Endpoints").
+//! Parsing starts from the right: a name may contain `blobs`, `manifests`, `tags`, `uploads` and `referrers`,
+//! but only a handful of endings follow it (OCI distribution-spec, "Endpoints").
 
 use std::ops::Range;
 
@@ -10,7 +10,8 @@ use http::uri::PathAndQuery;
 
 use super::prefix::Prefix;
 
-/// An endpoint. The API's are named as Distribution names its handlers in metrics; [`Referrers`](Self::Referrers) is ours.
+/// An endpoint. The API's names are those of Distribution's handlers in metrics;
+/// [`Referrers`](Self::Referrers) is ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Endpoint {
     /// `/v2/`.
@@ -29,16 +30,16 @@ pub enum Endpoint {
     Referrers,
     /// `/v2/<name>/tags/list`.
     Tags,
-    /// `/`: load balancers probe it. It is never below the prefix, and never unhealthy.
+    /// `/`, for load balancers. It is outside the prefix and ignores health checks.
     Root,
-    /// `/livez`: the process answers.
+    /// `/livez`: the process responds.
     Livez,
-    /// `/readyz`: the registry takes requests.
+    /// `/readyz`: the registry accepts requests.
     Readyz,
 }
 
 impl Endpoint {
-    /// Those of the API, each at its index. Metrics count them and no other.
+    /// The endpoints of the API, each at its index. Only these appear in metrics.
     pub const API: [Self; 8] = [
         Self::Base,
         Self::Blob,
@@ -50,12 +51,12 @@ impl Endpoint {
         Self::Tags,
     ];
 
-    /// Whether it is of the API, and no probe.
+    /// Whether the endpoint belongs to the API; false for probes.
     pub fn is_api(self) -> bool {
         !matches!(self, Self::Root | Self::Livez | Self::Readyz)
     }
 
-    /// Its name in metrics and traces.
+    /// The name in metrics and traces.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -72,8 +73,8 @@ impl Endpoint {
         }
     }
 
-    /// Its path below the prefix: the inverse of [`Route::parse`]. `repository` and `rest` are ignored by an endpoint
-    /// without them.
+    /// The path below the prefix: the inverse of [`Route::parse`]. Endpoints without a repository or rest
+    /// ignore those arguments.
     pub fn path(self, repository: &str, rest: &str) -> String {
         match self {
             Self::Base => "/v2/".to_owned(),
@@ -91,11 +92,11 @@ impl Endpoint {
     }
 }
 
-/// Where a request goes: its endpoint, the repository in its path, and what follows that.
+/// A parsed path: its endpoint, repository, and the part after it.
 #[derive(Clone, Debug)]
 pub struct Route {
     endpoint: Endpoint,
-    /// The path of the request, which the ranges point into. Cloning it is a reference count.
+    /// The request's path, which the ranges index. Cloning it costs a reference count.
     path: PathAndQuery,
     repository: Range<usize>,
     rest: Range<usize>,
@@ -104,18 +105,18 @@ pub struct Route {
 /// Why a path has no route.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Unroutable {
-    /// The same thing has another path; this is it, with the query.
+    /// The path is an alternative spelling; the canonical one, with the query.
     MovedTo(String),
-    /// No path of this server.
+    /// The server has no such path.
     NotFound,
 }
 
 impl Route {
-    /// The route of a request for `uri` at a server whose API is below `prefix`.
+    /// Parses the path of `uri` for a server whose API is below `prefix`.
     ///
     /// # Errors
     ///
-    /// The path is none of this server's, or a spelling of another one.
+    /// The path is unknown, or an alternative spelling of a known one.
     pub fn parse(prefix: &Prefix, uri: &Uri) -> Result<Self, Unroutable> {
         let path = uri.path_and_query().ok_or(Unroutable::NotFound)?;
         let plain = |endpoint| Ok(Self { endpoint, path: path.clone(), repository: 0..0, rest: 0..0 });
@@ -156,23 +157,25 @@ impl Route {
         self.endpoint
     }
 
-    /// The repository's name as the path has it, valid or not; `None` for an endpoint without one.
+    /// The repository's name as in the path, not validated; `None` for an endpoint without one.
     pub fn repository(&self) -> Option<&str> {
         Some(&self.path.path()[self.repository.clone()]).filter(|name| !name.is_empty())
     }
 
-    /// The digest, reference or session at the end, percent-encoded as the path has it; empty for an endpoint without one.
+    /// The digest, reference or session after the name, still percent-encoded; empty for an endpoint without
+    /// one.
     pub fn rest(&self) -> &str {
         &self.path.path()[self.rest.clone()]
     }
 }
 
-/// Takes `<name>/<ending>` apart.
+/// Splits `<name>/<ending>`.
 fn split(named: &str) -> Option<(Endpoint, &str, &str)> {
     let (head, last) = named.rsplit_once('/')?;
     let (before, middle) = head.rsplit_once('/')?;
     let (endpoint, name, rest) = match (middle, last) {
-        // `uploads` is no digest, so this is the collection without its slash; a redirect would lose the body of a POST.
+        // `uploads` is not a digest, so this is the collection without its slash. A redirect would lose the
+        // body of a POST.
         ("blobs", "uploads") => (Endpoint::BlobUpload, before, ""),
         ("uploads", "") => (Endpoint::BlobUpload, before.strip_suffix("/blobs")?, ""),
         ("uploads", _) => (Endpoint::BlobUploadChunk, before.strip_suffix("/blobs")?, last),
@@ -246,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_ending_fits_is_not_found() {
+    fn an_unknown_ending_is_not_found() {
         for given in [
             "*",
             "/v1/",
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn another_spelling_is_sent_on_with_its_query() {
+    fn an_alternative_spelling_redirects_with_its_query() {
         let moved = |to: &str| Err(Unroutable::MovedTo(to.to_owned()));
         assert_eq!(route("/v2"), moved("/v2/"));
         assert_eq!(route("/v2/_catalog/?n=3"), moved("/v2/_catalog?n=3"));
@@ -320,7 +323,7 @@ mod tests {
             rest in "[a-z0-9:._-]{1,20}",
         ) {
             let endpoint = Endpoint::API[index];
-            // A digest never reads so.
+            // No digest is `uploads`.
             prop_assume!(!(endpoint == Endpoint::Blob && rest == "uploads"));
             let path = format!("{prefix}{}", endpoint.path(&name, &rest));
             let has_name = !matches!(endpoint, Endpoint::Base | Endpoint::Catalog);

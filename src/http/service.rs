@@ -1,7 +1,7 @@
-//! `Api`: what happens to a request, in order.
+//! `Api`: the steps of a request, in order.
 //!
-//! The steps are plain functions, called one after the other: the order is read from one function, nothing is boxed but the
-//! whole, and each step sees the route that was parsed before the first.
+//! The steps are plain functions called one after the other: one function shows the order, only the whole
+//! future is boxed, and each step sees the route parsed before the first.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ pub struct Api {
 }
 
 impl Api {
-    /// Everything that a client can reach, ready to be served.
+    /// Builds the service.
     pub fn new(state: AppState) -> Self {
         let upload_slots = state.options().uploads_per_address.map(UploadSlots::new).map(Arc::new);
         Self { state, upload_slots }
     }
 
-    /// Parses the path, traces the rest if traces are wanted, and hands it on.
+    /// Parses the path, opens a span if traces are enabled, and continues.
     async fn answer(self, request: Request) -> Response {
         let route = Route::parse(&self.state.options().prefix, request.uri());
         match layers::trace::span(&self.state, route.as_ref().ok(), &request) {
@@ -45,7 +45,8 @@ impl Api {
         }
     }
 
-    /// Gives the request its id, and counts and logs it however it ends: with an answer, with a panic, or without a client.
+    /// Gives the request its id, and counts and logs it whether it ends with a response, a panic or a
+    /// disconnect.
     async fn observed(self, route: Result<Route, Unroutable>, mut request: Request) -> Response {
         let options = self.state.options();
         let peer = request.extensions().get::<Peer>();
@@ -65,7 +66,7 @@ impl Api {
         exchange.answered(response)
     }
 
-    /// Refuses what cannot be served now, and lets its handler answer the rest.
+    /// Refuses the request while the registry is unhealthy, else calls its handler.
     async fn unless_unwell(
         state: &AppState,
         upload_slots: Option<&Arc<UploadSlots>>,
@@ -75,7 +76,7 @@ impl Api {
     ) -> Response {
         let is_probe = route.as_ref().is_ok_and(|route| !route.endpoint().is_api());
         if !is_probe && !state.options().health.is_healthy() {
-            // Distribution's answer.
+            // Distribution's response.
             return ApiError::new(ErrorCode::Unavailable)
                 .with_detail("health check failed: please see /debug/health")
                 .into_response();

@@ -1,4 +1,4 @@
-//! `AppState`: what every request can reach.
+//! `AppState`: the state that all requests share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::auth::AccessController;
 use crate::health::HealthStatus;
 use crate::notify::Notifier;
 
-/// What every request can reach. Cloning is one reference count.
+/// The state that all requests share. Cloning costs one reference count.
 #[derive(Clone, Debug)]
 pub struct AppState {
     inner: Arc<Inner>,
@@ -33,62 +33,62 @@ impl AppState {
         Self { inner: Arc::new(Inner { registry, access, options }) }
     }
 
-    /// The registry that is served.
+    /// The served registry.
     pub fn registry(&self) -> &Registry {
         &self.inner.registry
     }
 
-    /// Who decides what a request may do.
+    /// The access controller.
     pub fn access(&self) -> &dyn AccessController {
         &*self.inner.access
     }
 
-    /// How it is served.
+    /// The API's settings.
     pub fn options(&self) -> &HttpOptions {
         &self.inner.options
     }
 }
 
-/// Takes lines of the access log.
+/// Receives lines of the access log.
 pub type AccessSink = Arc<dyn Fn(String) + Send + Sync>;
 
-/// Makes a span part of the trace that the headers of a request name.
+/// Attaches a span to the trace named in the request's headers.
 pub type TraceParent = fn(&HeaderMap, &tracing::Span);
 
-/// How the registry is served: the settings of the configuration that concern the API alone.
+/// The settings of the HTTP API.
 #[derive(Clone)]
 pub struct HttpOptions {
-    /// The path that everything lives below.
+    /// The path below which everything is served.
     pub prefix: Prefix,
-    /// The URL that clients know this registry by; beats everything a request says of it.
+    /// The registry's public URL; overrides everything in the request.
     pub host: Option<Url>,
-    /// Whether `Location` is a path instead of a whole URL. `host` beats it.
+    /// Whether `Location` is a path instead of a URL. `host` overrides it.
     pub relative_urls: bool,
-    /// Headers that every answer of the API carries besides its own.
+    /// Additional headers of every API response.
     pub headers: HeaderMap,
-    /// The most repositories that a page of the catalog may have; asking for more is an error.
+    /// The largest page of the catalog, in repositories; a larger `n` is an error.
     pub catalog_max_entries: usize,
-    /// The most tags that a page may have; asking for more gives this many. A request for all tags is not paged.
+    /// The largest page of tags; a larger `n` is reduced to it. A request without `n` gets all tags.
     pub tags_max: usize,
-    /// Whether a client is sent to the store for a blob when the store can serve it.
+    /// Whether to redirect clients to the store for blobs that it can serve.
     pub redirect: bool,
-    /// The smallest chunk that is recommended to clients, in bytes. Smaller ones are taken all the same.
+    /// The smallest chunk to recommend to clients, in bytes. Smaller ones are accepted.
     pub chunk_min_length: Option<u64>,
-    /// Whether each request is logged when it is done.
+    /// Whether to log each request at its end.
     pub access_log: bool,
-    /// Who gets a line in Apache's combined format for each request, if anybody does.
+    /// Receives an access log in Apache's combined format.
     pub combined_log: Option<AccessSink>,
-    /// Who is told what happens, if anybody is.
+    /// Receives events for notification endpoints.
     pub notifier: Option<Arc<Notifier>>,
-    /// How many uploads one address may have under way; no limit without it.
+    /// The most concurrent uploads per address; `None` for no limit.
     pub uploads_per_address: Option<usize>,
-    /// The proxies that are believed when they say where a request comes from.
+    /// The proxies whose forwarding headers count.
     pub trusted_proxies: TrustedProxies,
-    /// What is not well at the moment.
+    /// The state of the health checks.
     pub health: HealthStatus,
-    /// What counts the requests, if they are counted.
+    /// The request metrics, if enabled.
     pub metrics: Option<Arc<HttpMetrics>>,
-    /// What joins traces, if requests are traced.
+    /// Attaches spans to traces, if tracing is enabled.
     pub trace_parent: Option<TraceParent>,
 }
 
@@ -115,7 +115,7 @@ impl Default for HttpOptions {
     }
 }
 
-/// Without the values of the configured headers, which may be secrets.
+/// Omits the values of the configured headers, which may be secrets.
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpOptions")

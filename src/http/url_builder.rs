@@ -1,9 +1,9 @@
-//! `UrlBuilder`: the URLs of things, as the client of this request can reach them.
+//! `UrlBuilder`: URLs that the client of a request can reach.
 //!
-//! `http.host` comes first, then `http.relativeurls`, then what a proxy says (`Forwarded`, else `X-Forwarded-Proto` and
-//! `X-Forwarded-Host`), then the request itself. When `http.trustedproxies` names some, only those are listened to.
-//! `X-Forwarded-Port` is not looked at: balancers put the port of their own
-//! inner side there.
+//! Sources in order: `http.host`, `http.relativeurls`, a proxy's headers (`Forwarded`, else
+//! `X-Forwarded-Proto` and `X-Forwarded-Host`), the request itself. If `http.trustedproxies` is set, only
+//! those proxies' headers count. `X-Forwarded-Port` is ignored: load balancers set it to their own internal
+//! port.
 
 use std::convert::Infallible;
 
@@ -21,10 +21,10 @@ use super::route::Endpoint;
 use super::state::{AppState, HttpOptions};
 use crate::serve::{Peer, Scheme};
 
-/// The URLs of things, as the client of this request can reach them.
+/// Builds URLs that the client of a request can reach.
 #[derive(Clone, Debug)]
 pub(super) struct UrlBuilder {
-    /// Everything before `/v2/`.
+    /// The part before `/v2/`.
     base: String,
 }
 
@@ -47,7 +47,7 @@ impl UrlBuilder {
 }
 
 impl UrlBuilder {
-    /// Those of a request.
+    /// The builder for a request.
     pub(super) fn of(parts: &Parts, state: &AppState) -> Self {
         let peer = parts.extensions.get::<Peer>();
         let scheme = peer.map_or(Scheme::Http, |peer| peer.scheme);
@@ -55,7 +55,7 @@ impl UrlBuilder {
         Self { base: base(state.options(), proxy, &parts.headers, &parts.uri, scheme) }
     }
 
-    /// Everything before `/v2/`.
+    /// The part before `/v2/`.
     pub(super) fn base(&self) -> &str {
         &self.base
     }
@@ -67,7 +67,7 @@ impl FromRequestParts<AppState> for UrlBuilder {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
         let urls = Self::of(parts, state);
         let options = state.options();
-        // An upload begins: the client will go where it is sent.
+        // An upload starts here, so the client follows this URL next.
         if parts.method == Method::POST && options.host.is_none() && !options.relative_urls {
             proxy_warning::warn_once(&parts.headers, &urls.base);
         }
@@ -85,15 +85,15 @@ fn base(options: &HttpOptions, proxy: Proxy, headers: &HeaderMap, uri: &Uri, sch
     }
     match proxy.host.or_else(|| own_host(headers, uri)) {
         Some(host) => format!("{}://{host}{prefix}", proxy.scheme.unwrap_or(scheme.as_str())),
-        // HTTP/1.0 without a host: a path is all there is to say.
+        // HTTP/1.0 without a host: only a path is known.
         None => prefix.to_string(),
     }
 }
 
-/// The scheme and host by which the client knows us, as far as can be told, for where it is to send its password.
+/// The scheme and host that the client uses, for the realm to which it sends its password.
 ///
-/// Without a word of a proxy the scheme is `https`, as Distribution has it, however the request came here: a client that
-/// is sent to `http` by mistake would show its password to the network.
+/// Without a proxy's headers the scheme is `https`, as in Distribution, even if the request came over `http`:
+/// a client sent to `http` by mistake would expose its password to the network.
 pub(super) fn origin(
     options: &HttpOptions,
     peer: Option<&Peer>,
@@ -112,7 +112,7 @@ fn own_host(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     uri.authority().map(|host| host.as_str().to_owned()).or_else(|| host(first(headers, &HOST)?))
 }
 
-/// What a proxy says about the request that it got.
+/// A proxy's statements about the original request.
 #[derive(Default)]
 struct Proxy {
     scheme: Option<&'static str>,
@@ -120,9 +120,9 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// What is to be believed of a request that came by `peer`.
+    /// The trusted statements in a request that came over `peer`.
     ///
-    /// Where no proxies are named everybody is believed: it is their own way that clients are told.
+    /// Without configured proxies every request is trusted: it can only misdirect its own client.
     fn believed(options: &HttpOptions, peer: Option<&Peer>, headers: &HeaderMap) -> Self {
         let trusted = &options.trusted_proxies;
         let is_believed = trusted.is_empty() || peer.is_some_and(|peer| trusted.trusts(peer.address));
@@ -139,7 +139,7 @@ impl Proxy {
         }
     }
 
-    /// RFC 7239; `element` is what the proxy nearest to the client has said.
+    /// Parses RFC 7239; `element` is the one added by the proxy nearest to the client.
     fn from_forwarded(element: &str) -> Self {
         let mut proxy = Self::default();
         for pair in element.split(';') {
@@ -155,7 +155,7 @@ impl Proxy {
     }
 }
 
-/// The first element of a header that is a list; nothing of these lists may hold a comma of its own.
+/// The first element of a list header; elements of these headers contain no commas.
 fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let text = headers.get(name)?.to_str().ok()?;
     let element = text.split(',').next().unwrap_or(text).trim();
@@ -169,7 +169,7 @@ fn scheme(text: &str) -> Option<&'static str> {
         .find(|known| known.eq_ignore_ascii_case(text))
 }
 
-/// A host that may stand in a URL: checked, because it comes from whoever sends the request.
+/// Validates a host for use in a URL: the request's sender controls it.
 fn host(text: &str) -> Option<String> {
     let authority: Authority = text.parse().ok()?;
     let plain = !authority.host().is_empty() && !authority.as_str().contains('@');
@@ -213,7 +213,7 @@ mod tests {
         &[("host", "inner:5000"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "reg.example")];
 
     #[test]
-    fn the_request_itself_is_the_last_resort() {
+    fn the_request_itself_is_the_fallback() {
         check(HOST_ONLY, "http://reg.example:5000");
         check(&[], "");
         check(&[("host", "[::1]:5000")], "http://[::1]:5000");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_sent_to_https_unless_a_proxy_says_otherwise() {
+    fn the_realm_is_https_unless_a_proxy_says_otherwise() {
         let check =
             |options: &HttpOptions, headers: &[(&'static str, &'static str)], expected: Option<&str>| {
                 let headers = headers
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_believed() {
+    fn a_proxys_headers_are_used() {
         check(PROXIED, "https://reg.example");
         check(&[("host", "inner:5000"), ("x-forwarded-proto", "https")], "https://inner:5000");
         check(
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_beats_its_older_cousins() {
+    fn forwarded_overrides_x_forwarded() {
         check(
             &[
                 ("host", "inner"),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configured_host_beats_all() {
+    fn the_configured_host_overrides_everything() {
         let options = HttpOptions {
             host: Some("https://pub.example/sub/".parse().unwrap()),
             prefix: "/reg/".parse().unwrap(),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_urls_beat_what_the_request_says() {
+    fn relative_urls_override_the_request() {
         let prefix = "/reg".parse().unwrap();
         let options = HttpOptions { relative_urls: true, prefix, ..HttpOptions::default() };
         check_case(Case { options, headers: PROXIED, uri: "/v2/", scheme: Scheme::Http, expected: "/reg" });

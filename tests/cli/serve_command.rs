@@ -239,7 +239,7 @@ fn the_level_of_the_log_is_switched_by_sighup() {
     registry.process.wait_for(|line| line.contains("level is debug").then_some(()));
     assert_eq!(registry.wire().send("GET", "/v2/app/tags/list", &[], b"").status, 404);
     registry.process.wait_for(|line| {
-        (line.contains("authorization: granted to everybody") && line.contains("repository:app:pull"))
+        (line.contains("authorization: granted to anonymous") && line.contains("repository:app:pull"))
             .then_some(())
     });
     registry.wire().write(b"nonsense\r\n\r\n");

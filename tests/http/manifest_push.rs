@@ -231,7 +231,7 @@ async fn a_read_only_registry_says_so() {
     server.registry.set_read_only(true);
     let answer = server.put_manifest("a/b", "latest", &manifest(b"{}", b"layer")).await;
     let answer = answer.expect_error(405, "UNSUPPORTED");
-    let reason = "the registry is read-only at the moment (maintenance); what is there can be pulled";
+    let reason = "the registry is read-only at the moment (maintenance); pulls still work";
     assert_eq!(answer.details(), [reason]);
     // Docker prints the message alone.
     assert_eq!(answer.json()["errors"][0]["message"], format!("The operation is unsupported: {reason}"));

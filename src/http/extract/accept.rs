@@ -1,12 +1,14 @@
-//! `Accept` of a manifest: what is stored is served, with one exception for old clients.
+//! `Accept` of a manifest request. The registry serves the stored manifest whatever it says, except to legacy
+//! clients.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
 use sampan_engine::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 
-/// Whether the client names single manifests and nothing that a list could be.
+/// Whether the client accepts single manifests but no list or index.
 ///
-/// Such a client is older than lists; Distribution gives it the child for linux/amd64. Weights are not looked at.
+/// Such a client predates lists; Distribution serves it the child for linux/amd64. Quality values are
+/// ignored.
 pub(in crate::http) fn wants_single_manifest(headers: &HeaderMap) -> bool {
     let mut single = false;
     for value in headers.get_all(ACCEPT) {
@@ -26,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_client_that_names_single_manifests_alone_is_old() {
+    fn only_a_client_that_accepts_single_manifests_alone_is_legacy() {
         for (accept, old) in [
             (&[][..], false),
             (&["*/*"], false),

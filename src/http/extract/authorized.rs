@@ -1,7 +1,7 @@
 //! `Authorized`: the proof that a request may do what its handler does.
 //!
-//! A handler cannot get at a repository without it: the name in the path is parsed here and nowhere else, and only handed
-//! out once the access controller has granted what the handler's signature asks for.
+//! Handlers reach a repository only through it. The name in the path is parsed here and nowhere else, and the
+//! repository is released only after the access controller granted the scope in the handler's signature.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,7 +27,7 @@ use crate::notify::{Notifier, RequestRecord, RequestSink};
 
 /// What a handler does to its repository.
 pub(in crate::http) trait Scope: Send {
-    /// What it has to be granted for that.
+    /// The access that the handler needs.
     fn wanted(name: &RepositoryName) -> Vec<Access>;
 }
 
@@ -35,7 +35,7 @@ pub(in crate::http) trait Scope: Send {
 #[derive(Debug)]
 pub(in crate::http) enum Pull {}
 
-/// Writing; who writes may read.
+/// Writing, which includes reading.
 #[derive(Debug)]
 pub(in crate::http) enum Push {}
 
@@ -61,7 +61,7 @@ impl Scope for Delete {
     }
 }
 
-/// The repository that the path names, to be used for the purpose `P`.
+/// The repository in the path, authorized for the scope `P`.
 #[derive(Debug)]
 pub(in crate::http) struct Authorized<P> {
     repository: Repository,
@@ -74,7 +74,7 @@ impl<P> Authorized<P> {
         &self.repository
     }
 
-    /// Its name.
+    /// The repository's name.
     pub(in crate::http) fn name(&self) -> &RepositoryName {
         self.repository.name()
     }
@@ -98,7 +98,7 @@ impl<P: Scope> FromRequestParts<AppState> for Authorized<P> {
     }
 }
 
-/// The repository that an upload is to begin in, and where its blob may be mounted from instead.
+/// The repository for a new upload, and the permitted source of a mount.
 #[derive(Debug)]
 pub(in crate::http) struct AuthorizedStart {
     pub(in crate::http) target: Authorized<Push>,
@@ -108,11 +108,11 @@ pub(in crate::http) struct AuthorizedStart {
 /// Where a blob may be mounted from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::http) enum MountSource {
-    /// The client may see everything, so it may take it from wherever it is.
+    /// Any repository: the client may see everything.
     Anywhere,
     /// A repository that the client may pull from.
     Repository(RepositoryName),
-    /// From nowhere that the client may see.
+    /// No repository that the client may see.
     Nowhere,
 }
 
@@ -130,7 +130,7 @@ impl FromRequestParts<AppState> for AuthorizedStart {
             }
             (Some(_), None) => {
                 authorize(parts, state, &wanted).await?;
-                // Knowing a digest must not be a way to read what one may not pull.
+                // A known digest must not give access to a blob that the client may not pull.
                 match ask(parts, state, &[Access::catalog()]).await {
                     Ok(()) => MountSource::Anywhere,
                     Err(_) => MountSource::Nowhere,
@@ -142,7 +142,8 @@ impl FromRequestParts<AppState> for AuthorizedStart {
     }
 }
 
-/// Asks for both at once, so that a challenge names both and the client can come back with a token for both.
+/// Asks for both scopes at once, so that the challenge names both and the client can fetch one token for
+/// both.
 async fn authorize_mount(
     parts: &Parts,
     state: &AppState,
@@ -152,7 +153,8 @@ async fn authorize_mount(
     wanted.push(Access::pull(from.clone()));
     match ask(parts, state, &wanted).await {
         Ok(()) => Ok(MountSource::Repository(from)),
-        // Known, but not allowed to read there: the upload is still open to this client, and tells nothing of `from`.
+        // The client may push but not read `from`: continue with an upload, which reveals nothing about
+        // `from`.
         Err(Denied::Forbidden { .. }) => {
             wanted.pop();
             authorize(parts, state, &wanted).await?;
@@ -162,7 +164,7 @@ async fn authorize_mount(
     }
 }
 
-/// The proof that a request may list the repositories.
+/// The proof that a request may list repositories.
 #[derive(Debug)]
 pub(in crate::http) struct AuthorizedCatalog(());
 
@@ -174,7 +176,7 @@ impl FromRequestParts<AppState> for AuthorizedCatalog {
     }
 }
 
-/// The proof that a request comes from somebody who may use the registry at all.
+/// The proof that a request may use the registry at all.
 #[derive(Debug)]
 pub(in crate::http) struct Authenticated(());
 
@@ -218,7 +220,7 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
         has_credentials = credentials.authorization.is_some(),
         "authorization: {}",
         match &answer {
-            Ok(grant) => format!("granted to {}", grant.user.as_deref().unwrap_or("everybody")),
+            Ok(grant) => format!("granted to {}", grant.user.as_deref().unwrap_or("anonymous")),
             Err(denied) => format!("refused: {denied}"),
         }
     );
@@ -229,7 +231,7 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
     Ok(())
 }
 
-/// Scopes, as a token server knows them.
+/// Displays scopes as a token server spells them.
 struct Wanted<'a>(&'a [Access]);
 
 impl fmt::Display for Wanted<'_> {
@@ -241,7 +243,7 @@ impl fmt::Display for Wanted<'_> {
     }
 }
 
-/// What adds to events who asked for what.
+/// An event sink that adds the request and its user to events.
 fn listening(parts: &Parts, state: &AppState, notifier: Arc<Notifier>) -> RequestSink {
     let context = parts.extensions.get::<Arc<RequestContext>>();
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -259,7 +261,7 @@ fn listening(parts: &Parts, state: &AppState, notifier: Arc<Notifier>) -> Reques
     RequestSink { notifier, request, user, base }
 }
 
-/// A refusal in the language of HTTP.
+/// Maps a denial to a response.
 fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
     match denied {
         Denied::Challenge { challenges, .. } => {
@@ -278,7 +280,7 @@ fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
     }
 }
 
-/// What was wanted, in the form that Distribution's clients know from it.
+/// The wanted scopes, in the JSON form of Distribution's errors.
 fn scopes(wanted: &[Access]) -> Value {
     let scope = |access: &Access| {
         json!({

@@ -6,24 +6,24 @@ use sampan_engine::oci::Digest;
 
 use crate::http::headers::etag;
 
-/// Whether the client says that it has this content already.
+/// Whether `If-None-Match` names this content.
 ///
-/// Lists, `*` and weak tags as the RFC has them; a bare digest without quotes too, because Distribution takes it.
+/// Accepts lists, `*` and weak tags as in the RFC, and a digest without quotes because Distribution does.
 pub(in crate::http) fn if_none_match(headers: &HeaderMap, digest: &Digest) -> bool {
     if !headers.contains_key(IF_NONE_MATCH) {
         return false;
     }
     let (bare, tag) = (digest.to_string(), etag(digest));
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    // No digest has a comma, so neither has a tag that could match.
+    // A digest has no comma, so splitting at commas cannot break a tag that matches.
     values.flat_map(|value| value.split(',')).map(str::trim).any(|candidate| {
         let candidate = candidate.strip_prefix("W/").unwrap_or(candidate);
         candidate == "*" || candidate == tag || candidate == bare
     })
 }
 
-/// Whether a range may be served: without `If-Range`, or when it names exactly this content.
-/// A date never does, since no modification time is given out.
+/// Whether a range may be served: `If-Range` is absent or names exactly this content. A date never matches,
+/// because responses carry no modification time.
 pub(in crate::http) fn if_range_allows(headers: &HeaderMap, digest: &Digest) -> bool {
     headers.get(IF_RANGE).is_none_or(|condition| condition == etag(digest).as_str())
 }
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_tag_matches_in_every_spelling() {
+    fn the_tag_of_the_content_matches_in_every_spelling() {
         let digest = Digest::sha256_of(b"").to_string();
         for value in [
             "*".to_owned(),

@@ -1,4 +1,4 @@
-//! `Content-Range` of a chunk: where in the upload its bytes belong.
+//! `Content-Range` of a chunk: its position in the upload.
 
 use http::HeaderMap;
 use http::header::CONTENT_RANGE;
@@ -7,13 +7,13 @@ use sampan_engine::ChunkRange;
 use crate::http::body::content_length;
 use crate::http::error::{ApiError, ErrorCode};
 
-/// The chunk that the request says it carries; `None` when it says nothing of it.
+/// The chunk's range; `None` without the header.
 ///
-/// Written `start-end`, both inclusive; `bytes start-end/*` means the same and is what other parts of HTTP would write.
+/// The form is `start-end`, both inclusive; `bytes start-end/*`, the form of RFC 9110, is accepted too.
 ///
 /// # Errors
 ///
-/// `BLOB_UPLOAD_INVALID` for anything else, `SIZE_INVALID` when `Content-Length` tells another length.
+/// `BLOB_UPLOAD_INVALID` for any other form, `SIZE_INVALID` when `Content-Length` disagrees.
 pub(in crate::http) fn chunk(headers: &HeaderMap) -> Result<Option<ChunkRange>, ApiError> {
     let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(None) };
     let chunk = value.to_str().ok().and_then(parse).ok_or_else(|| {
@@ -38,11 +38,11 @@ fn parse(text: &str) -> Option<ChunkRange> {
     let range = range.split_once('/').map_or(range, |(range, _total)| range);
     let (start, end) = range.trim().split_once('-')?;
     let (start, end) = (number(start)?, number(end)?);
-    // An end that is the largest number would make a length that is none.
+    // An end of `u64::MAX` would overflow the length.
     (start <= end && end < u64::MAX).then_some(ChunkRange { start, end })
 }
 
-/// Digits and nothing else; the standard parser would take a sign.
+/// Parses digits only; the standard parser would accept a sign.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_spellings_are_understood() {
+    fn both_forms_are_parsed() {
         for text in ["5-9", "bytes 5-9/*", "bytes 5-9/100", "bytes=5-9", "5-9/10"] {
             assert_eq!(parse(text), Some(ChunkRange { start: 5, end: 9 }), "{text}");
         }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_malformed() {
+    fn any_other_form_is_malformed() {
         for text in [
             "",
             "-",

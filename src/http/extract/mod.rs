@@ -1,4 +1,4 @@
-//! What handlers are given: parsed, authorized, or refused before they run.
+//! Extractors: they parse and authorize a request before its handler runs, or refuse it.
 
 mod accept;
 mod authorized;

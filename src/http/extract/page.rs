@@ -1,4 +1,4 @@
-//! `PageQuery`: which part of a list is asked for.
+//! `PageQuery`: the requested page of a list.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -7,12 +7,12 @@ use serde_json::json;
 use super::query::Query;
 use crate::http::error::{ApiError, ErrorCode};
 
-/// `n` and `last` of a list.
+/// The parameters `n` and `last` of a list.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(in crate::http) struct PageQuery {
-    /// How many entries are wanted; `None` leaves it to the list.
+    /// The number of entries wanted; `None` lets the list decide.
     pub(in crate::http) n: Option<usize>,
-    /// The entry that the page begins after.
+    /// The entry before the page.
     pub(in crate::http) last: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl PageQuery {
         Ok(Self { n, last: query.non_empty("last").map(str::to_owned) })
     }
 
-    /// The answer to a size of page that makes no sense.
+    /// The error for an invalid page size.
     pub(in crate::http) fn invalid(n: &str) -> ApiError {
         ApiError::new(ErrorCode::PaginationNumberInvalid).with_detail(json!({ "n": n }))
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_a_count_and_a_beginning() {
+    fn a_page_has_a_count_and_a_start() {
         let parse = |text| PageQuery::parse(&Query::parse(text)).unwrap();
         assert_eq!(parse(""), PageQuery::default());
         assert_eq!(parse("n=3&last=a%2Fb"), PageQuery { n: Some(3), last: Some("a/b".to_owned()) });

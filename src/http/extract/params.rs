@@ -1,4 +1,4 @@
-//! The parameters of the path, parsed into the engine's nouns. The name is not among them: see `authorized`.
+//! The path's parameters, parsed into engine types. `authorized` parses the name.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,29 +13,29 @@ use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::route::Route;
 
-/// The route of a request, parsed before everything else.
+/// The request's route, parsed before every other step.
 pub(super) fn route(parts: &Parts) -> Option<&Route> {
     parts.extensions.get::<Arc<RequestContext>>()?.route()
 }
 
-/// What follows the name, decoded. What is no UTF-8 becomes something that no grammar allows.
+/// The decoded part after the name. Invalid UTF-8 becomes a character that no grammar allows.
 fn last(parts: &Parts) -> Cow<'_, str> {
     percent_decode_str(route(parts).map_or("", Route::rest)).decode_utf8_lossy()
 }
 
-/// Something of the engine's that stands in the path.
+/// An engine type parsed from the path.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct FromPath<T>(pub(in crate::http) T);
 
-/// `{digest}` of a blob or of a subject.
+/// The `{digest}` of a blob or subject.
 pub(in crate::http) type BlobDigest = FromPath<Digest>;
 
-/// `{reference}` of a manifest that should be there.
+/// The `{reference}` of a manifest to fetch or delete.
 ///
-/// A tag outside the grammar cannot exist, so it is unknown rather than invalid.
+/// A tag outside the grammar cannot exist, so the error is "unknown", not "invalid".
 pub(in crate::http) type ManifestReference = FromPath<Reference>;
 
-/// `{reference}` of a manifest to be stored.
+/// The `{reference}` of a manifest to store.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct NewReference(pub(in crate::http) Reference);
 

@@ -1,4 +1,4 @@
-//! `Query`: the parameters behind the question mark.
+//! `Query`: the parameters of the query string.
 
 use std::convert::Infallible;
 
@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use url::form_urlencoded;
 
-/// The parameters behind the question mark, decoded. Any text is a query; unknown parameters do no harm.
+/// The decoded query string. Every text is valid; unknown parameters are ignored.
 #[derive(Clone, Debug, Default)]
 pub(in crate::http) struct Query(Vec<(String, String)>);
 
@@ -16,17 +16,17 @@ impl Query {
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
-    /// The first value of a parameter.
+    /// The parameter's first value.
     pub(in crate::http) fn first(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
-    /// The first value of a parameter, unless it is empty.
+    /// The parameter's first value, unless it is empty.
     pub(in crate::http) fn non_empty(&self, name: &str) -> Option<&str> {
         self.first(name).filter(|value| !value.is_empty())
     }
 
-    /// Every value of a parameter.
+    /// All values of the parameter.
     pub(in crate::http) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }

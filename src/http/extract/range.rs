@@ -1,28 +1,28 @@
-//! `Range`: which parts of a blob are asked for (RFC 9110, 14).
+//! `Range`: the requested parts of a blob (RFC 9110, 14).
 
 use std::ops::Range;
 
 use http::HeaderMap;
 use http::header::RANGE;
 
-/// More ranges than any honest client asks for at once; such a request gets the whole.
+/// More ranges than any real client requests at once; above it the response is the whole blob.
 const MAX_RANGES: usize = 16;
 
-/// What a `Range` header means for a content of known size.
+/// The meaning of a `Range` header for content of known size.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::http) enum Ranges {
-    /// Everything: there is no range, or one that is better ignored.
+    /// The whole content: the header is absent or ignored.
     Whole,
-    /// These parts, in the order asked for; at least one.
+    /// These parts, in the requested order; at least one.
     Parts(Vec<Range<u64>>),
-    /// Malformed, or nothing of it is inside the content.
+    /// Malformed, or entirely outside the content.
     Unsatisfiable,
 }
 
-/// What the `Range` header means for a content of `size` bytes.
+/// Resolves the `Range` header for content of `size` bytes.
 ///
-/// Ignored are other units than bytes, any range of an empty content, too many ranges, and ranges that together are
-/// larger than the whole, which only somebody who wants to make the server work would ask for.
+/// Ignores units other than bytes, any range of empty content, more than [`MAX_RANGES`], and ranges that
+/// together exceed the content, which only an attacker would request.
 pub(in crate::http) fn ranges(headers: &HeaderMap, size: u64) -> Ranges {
     let Some(value) = headers.get(RANGE) else { return Ranges::Whole };
     let Some(set) = value.to_str().ok().and_then(|text| text.trim().strip_prefix("bytes=")) else {
@@ -47,7 +47,7 @@ pub(in crate::http) fn ranges(headers: &HeaderMap, size: u64) -> Ranges {
     if parts.is_empty() { Ranges::Unsatisfiable } else { Ranges::Parts(parts) }
 }
 
-/// One range, cut to the content and empty when it lies outside; `None` when it is malformed.
+/// One range, clamped to the content and empty when outside it; `None` when malformed.
 fn resolve(text: &str, size: u64) -> Option<Range<u64>> {
     let (start, end) = text.split_once('-')?;
     let (start, end) = (start.trim(), end.trim());
@@ -61,7 +61,7 @@ fn resolve(text: &str, size: u64) -> Option<Range<u64>> {
     }
 }
 
-/// Digits; more of them than fit mean "beyond the end", which the largest number means as well.
+/// Parses digits. A number that overflows means "beyond the end", as `u64::MAX` does.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_resolved() {
+    fn every_form_resolves() {
         assert_eq!(ranges(&HeaderMap::new(), 10), Ranges::Whole);
         for (text, expected) in [
             ("bytes=0-0", one(0..1)),
@@ -119,12 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_content_has_no_ranges() {
+    fn empty_content_has_no_ranges() {
         assert_eq!(of("bytes=0-", 0), Ranges::Whole);
     }
 
     #[test]
-    fn too_many_ranges_get_the_whole() {
+    fn too_many_ranges_get_the_whole_content() {
         let many: Vec<String> = (0..17).map(|at| format!("{at}-{at}")).collect();
         assert_eq!(of(&format!("bytes={}", many.join(",")), 1000), Ranges::Whole);
         assert!(matches!(of(&format!("bytes={}", many[..16].join(",")), 1000), Ranges::Parts(_)));

@@ -1,4 +1,4 @@
-//! `Readers`: the permission to have content open, where one connection can ask for much at once.
+//! `Readers`: limits the content that one connection holds open, where it can send many requests at once.
 
 use std::convert::Infallible;
 
@@ -9,11 +9,11 @@ use http::request::Parts;
 use crate::http::body::permitted;
 use crate::serve::{ReaderLimit, ReaderPermit};
 
-/// What limits how much content the request's connection may have open, if anything does.
+/// The limit on content that the request's connection holds open, if it has one.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Readers(Option<ReaderLimit>);
 
-/// The permission to have content open, if one is needed.
+/// A permit to hold content open, if the connection has a limit.
 #[derive(Debug)]
 pub(in crate::http) struct Permit(Option<ReaderPermit>);
 
@@ -36,7 +36,7 @@ impl Readers {
 }
 
 impl Permit {
-    /// The answer, which holds the permission until it is sent.
+    /// Attaches the permit to the response until the response is sent.
     pub(in crate::http) fn hold(self, response: Response) -> Response {
         match self.0 {
             Some(permit) => response.map(|body| permitted(body, permit)),

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use crate::http::extract::Authenticated;
 use crate::http::headers::JSON;
 
-/// Where clients learn how to log in, and that they are.
+/// Answers 200 to an authenticated client; clients use it to find out how to log in.
 pub(in crate::http) async fn check(_: Authenticated) -> Response {
     ([(CONTENT_TYPE, JSON)], "{}").into_response()
 }

@@ -27,7 +27,7 @@ use crate::http::state::AppState;
 use crate::serve::FileSender;
 use crate::shown_url::ShownUrl;
 
-/// The bytes of a blob, or a part of them, or where else they can be had.
+/// Sends a blob or parts of it, or redirects to the store.
 pub(in crate::http) async fn get(
     State(state): State<AppState>,
     repo: Authorized<Pull>,
@@ -64,7 +64,7 @@ async fn respond(
     whole(blobs, digest, files).await
 }
 
-/// Whether a blob is here, and its size.
+/// Answers whether the blob exists, with its size.
 pub(in crate::http) async fn head(
     State(state): State<AppState>,
     repo: Authorized<Pull>,
@@ -86,13 +86,13 @@ pub(in crate::http) async fn head(
     Ok(response)
 }
 
-/// Takes a blob out of the repository.
+/// Removes a blob from the repository.
 pub(in crate::http) async fn delete(repo: Authorized<Delete>, FromPath(digest): BlobDigest) -> Reply {
     repo.repository().blobs().delete(&digest).await?;
     Ok((StatusCode::ACCEPTED, [(CONTENT_LENGTH, HeaderValue::from(0))]).into_response())
 }
 
-/// The answer that sends the client to the store, if that may be and the store can do it.
+/// The redirect to the store, if it is enabled and the store supports it.
 async fn redirected(
     state: &AppState,
     blobs: &RepositoryBlobs,
@@ -103,8 +103,8 @@ async fn redirected(
         return Ok(None);
     }
     let Some((blob, url)) = blobs.redirect(digest, request).await? else { return Ok(None) };
-    // Without its query, which is what lets the client in.
-    tracing::debug!("redirect: {digest} is to be had at {}", ShownUrl::from(&url));
+    // Without the query, which carries the signature.
+    tracing::debug!("redirect: {digest} is at {}", ShownUrl::from(&url));
     let headers =
         [(LOCATION, visible(String::from(url))), (DOCKER_CONTENT_DIGEST, visible(digest.to_string()))];
     Ok(Some((blob, (StatusCode::TEMPORARY_REDIRECT, headers).into_response())))
@@ -153,7 +153,7 @@ async fn ranged(
     Ok((blob, response))
 }
 
-/// What every answer says about a blob that is here.
+/// The headers common to all successful responses about a blob.
 fn blob_response(status: StatusCode, digest: &Digest, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;

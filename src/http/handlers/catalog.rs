@@ -10,10 +10,10 @@ use crate::http::extract::{AuthorizedCatalog, PageQuery};
 use crate::http::headers::JSON;
 use crate::http::state::AppState;
 
-/// How many repositories are on a page when nobody says.
+/// The page size when the request has no `n`.
 const DEFAULT_ENTRIES: usize = 100;
 
-/// The repositories of the registry, always in pages.
+/// Lists the registry's repositories, always in pages.
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
     _: AuthorizedCatalog,

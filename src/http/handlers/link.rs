@@ -1,4 +1,4 @@
-//! `Link`: where the next page of a list is (RFC 8288).
+//! The `Link` header to the next page of a list (RFC 8288).
 
 use http::HeaderValue;
 use url::form_urlencoded::Serializer;
@@ -6,7 +6,7 @@ use url::form_urlencoded::Serializer;
 use crate::http::headers::visible;
 use crate::http::prefix::Prefix;
 
-/// A link to the page of `path` after `last`, relative to the host. Further parameters of the request go along.
+/// A link to the page of `path` after `last`, relative to the host. Keeps the request's other parameters.
 pub(super) fn next(
     prefix: &Prefix,
     path: &str,

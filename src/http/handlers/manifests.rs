@@ -23,10 +23,10 @@ use crate::http::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, insert_d
 use crate::http::state::AppState;
 use crate::http::url_builder::UrlBuilder;
 
-/// The most tags that one push may set: each is a few files that wait for the disk.
+/// The most tags that one push may set: each costs several synced files.
 const MOST_TAGS: usize = 100;
 
-/// A manifest, byte for byte as it was pushed.
+/// Sends a manifest, byte for byte as pushed.
 pub(in crate::http) async fn get(
     repo: Authorized<Pull>,
     FromPath(reference): ManifestReference,
@@ -44,7 +44,7 @@ pub(in crate::http) async fn get(
     Ok(permit.hold(manifest_response(&stored.digest, &stored.media_type, stored.bytes.into())))
 }
 
-/// The same without the bytes.
+/// Answers as `get` does, without the body.
 pub(in crate::http) async fn head(
     repo: Authorized<Pull>,
     FromPath(reference): ManifestReference,
@@ -67,7 +67,7 @@ pub(in crate::http) async fn head(
     Ok(response)
 }
 
-/// Stores a manifest, and sets tags to it.
+/// Stores a manifest and sets its tags.
 pub(in crate::http) async fn put(
     State(state): State<AppState>,
     repo: Authorized<Push>,
@@ -99,7 +99,7 @@ pub(in crate::http) async fn put(
     Ok(response)
 }
 
-/// Removes a tag; or, by digest, a manifest with all its tags.
+/// Deletes a tag, or, by digest, a manifest with all its tags.
 pub(in crate::http) async fn delete(
     repo: Authorized<Delete>,
     FromPath(reference): ManifestReference,
@@ -120,7 +120,7 @@ fn tags(query: &Query) -> Result<Vec<Tag>, ApiError> {
     tags.map_err(|error| ApiError::malformed_tag(&error))
 }
 
-/// The media type that the client gives the body, without parameters.
+/// The `Content-Type` without parameters.
 fn content_type(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media_type = text.split(';').next().unwrap_or(text).trim();
@@ -147,14 +147,14 @@ fn not_modified(digest: &Digest) -> Response {
     response
 }
 
-/// Whether a Docker list was found under a tag by a client that is older than lists.
+/// Whether a legacy client fetched a Docker list by tag.
 fn needs_single_manifest(reference: &Reference, media_type: &MediaType, headers: &HeaderMap) -> bool {
     matches!(reference, Reference::Tag(_))
         && media_type.as_str() == DOCKER_LIST
         && wants_single_manifest(headers)
 }
 
-/// What was found, or for such a client the list's child for linux/amd64, as Distribution has it.
+/// The manifest, or for a legacy client the list's child for linux/amd64, as in Distribution.
 async fn resolve_for_legacy_client(
     manifests: &ManifestStore,
     reference: &Reference,
@@ -172,7 +172,7 @@ async fn resolve_for_legacy_client(
     Ok(manifests.get(&Reference::Digest(child)).await?)
 }
 
-/// What else is in the list, or missing there, is none of our business.
+/// Reads only the fields it needs; the rest of the list is not validated.
 fn child_for_linux_amd64(list: &Bytes) -> Option<Digest> {
     let list: Value = serde_json::from_slice(list).ok()?;
     let suits =

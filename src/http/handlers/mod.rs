@@ -1,4 +1,4 @@
-//! One handler an endpoint: it extracts, makes one call to the engine, and answers.
+//! One handler per endpoint: it extracts, makes one engine call, and responds.
 
 use axum::response::Response;
 
@@ -14,5 +14,5 @@ pub(super) mod referrers;
 pub(super) mod tags;
 pub(super) mod uploads;
 
-/// What a handler answers.
+/// A handler's result.
 type Reply = Result<Response, ApiError>;

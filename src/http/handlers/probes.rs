@@ -1,7 +1,7 @@
-//! `/`, `/livez` and `/readyz`: what load balancers and supervisors ask. Any method will do.
+//! `/`, `/livez` and `/readyz`: probes for load balancers and supervisors. They accept any method.
 //!
-//! `/` and `/livez` answer while a health check fails: restarting the process does not mend its store. `/readyz` says
-//! whether to send requests here.
+//! `/` and `/livez` succeed while a health check fails: restarting the process does not repair its store.
+//! `/readyz` answers whether to send requests here.
 
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
@@ -9,17 +9,17 @@ use http::{HeaderValue, StatusCode};
 
 use crate::http::state::AppState;
 
-/// `/`, as Distribution answers it.
+/// `/`, as in Distribution.
 pub(in crate::http) fn root() -> Response {
     [(CACHE_CONTROL, HeaderValue::from_static("no-cache"))].into_response()
 }
 
-/// `/livez`: the process answers.
+/// `/livez`: the process responds.
 pub(in crate::http) fn livez() -> Response {
     "ok\n".into_response()
 }
 
-/// `/readyz`: 200 while the registry takes requests, else 503.
+/// `/readyz`: 200 while the registry accepts requests, else 503.
 pub(in crate::http) fn readyz(state: &AppState) -> Response {
     match state.options().health.unready_to_strangers() {
         None => "ok\n".into_response(),

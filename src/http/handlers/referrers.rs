@@ -14,10 +14,10 @@ use crate::http::headers::{OCI_FILTERS_APPLIED, OCI_INDEX};
 use crate::http::route::Endpoint;
 use crate::http::state::AppState;
 
-/// The most bytes of descriptors in one answer: clients must be able to read an index of 4 MiB.
+/// The most bytes of descriptors in one response: clients must accept an index of 4 MiB.
 const PAGE_BYTES: usize = (4 << 20) - 1024;
 
-/// The manifests attached to a digest, which need not exist here, as an image index.
+/// Lists the manifests whose subject is the digest, as an image index. The subject need not exist.
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
     repo: Authorized<Pull>,
@@ -29,7 +29,7 @@ pub(in crate::http) async fn list(
     let permit = readers.document().await;
     let query = ReferrersQuery {
         after: page.last.as_deref().map(after).transpose()?,
-        // A `+` that a client forgot to encode reads as a blank, which no media type has.
+        // An unencoded `+` decodes to a blank, which no media type contains.
         artifact_type: query.non_empty("artifactType").map(|text| text.replace(' ', "+")),
         limit: page.n.unwrap_or(usize::MAX),
         max_bytes: PAGE_BYTES,
@@ -54,7 +54,7 @@ fn after(last: &str) -> Result<Digest, ApiError> {
     last.parse().map_err(|_| {
         ApiError::new(ErrorCode::DigestInvalid)
             .with_message("`last` is malformed")
-            .with_reason("it must be taken from the link of the page before")
+            .with_reason("it must come from the Link header of the previous page")
     })
 }
 

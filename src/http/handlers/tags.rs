@@ -15,10 +15,10 @@ use crate::http::headers::JSON;
 use crate::http::route::Endpoint;
 use crate::http::state::AppState;
 
-/// How much of a list is written at once. A list that is longer is sent while it is read.
+/// The size of a chunk of the response. A longer list streams while it is read.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The tags of a repository: all of them, unless a page is asked for.
+/// Lists a repository's tags: all of them, or the requested page.
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
     repo: Authorized<Pull>,
@@ -41,7 +41,8 @@ pub(in crate::http) async fn list(
     Ok(response)
 }
 
-/// A list of all tags. What goes wrong before its first chunk is full is an answer of its own; later it breaks the body.
+/// Streams all tags. An error before the first chunk is full becomes an error response; a later one breaks
+/// the body.
 async fn all(name: &RepositoryName, tags: BoxStream<'static, sampan_engine::Result<String>>) -> Reply {
     let mut list = TagList::new(name, tags);
     let first = list.next_chunk().await?.unwrap_or_default();
@@ -59,10 +60,10 @@ async fn all(name: &RepositoryName, tags: BoxStream<'static, sampan_engine::Resu
     Ok(response)
 }
 
-/// A list of tags that is written out while it is read.
+/// A list of tags, serialized while it is read.
 struct TagList {
     tags: BoxStream<'static, sampan_engine::Result<String>>,
-    /// What is written, and not sent yet.
+    /// Serialized but not sent yet.
     text: String,
     separator: &'static str,
     is_over: bool,
@@ -74,7 +75,7 @@ impl TagList {
         Self { tags, text, separator: "", is_over: false }
     }
 
-    /// The next part of the text; `None` after the last.
+    /// The next chunk; `None` after the last.
     async fn next_chunk(&mut self) -> sampan_engine::Result<Option<String>> {
         if self.is_over {
             return Ok(None);
@@ -85,7 +86,7 @@ impl TagList {
                 self.text.push_str("]}\n");
                 break;
             };
-            // The grammar of tags has nothing that JSON would escape.
+            // No tag contains a character that JSON escapes.
             self.text.extend([self.separator, "\"", &tag, "\""]);
             self.separator = ",";
         }

@@ -1,7 +1,7 @@
-//! `/v2/<name>/blobs/uploads/` and the sessions below it.
+//! `/v2/<name>/blobs/uploads/` and the upload sessions below it.
 //!
-//! The session's id is the whole state that a client holds: it cannot be guessed, and how far an upload has got is asked
-//! of the store. Parameters that other registries put into the URL, such as `_state`, are ignored.
+//! The session id is all the state that a client holds; it cannot be guessed. The store knows the upload's
+//! size. Parameters of other registries, such as `_state`, are ignored.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +20,7 @@ use crate::http::mapping::received;
 use crate::http::state::AppState;
 use crate::http::url_builder::UrlBuilder;
 
-/// Begins an upload; or does the whole of it, by a mount or with the body at hand.
+/// Starts an upload, or completes it at once by a mount or a monolithic body.
 pub(in crate::http) async fn start(
     State(state): State<AppState>,
     AuthorizedStart { target, source }: AuthorizedStart,
@@ -45,7 +45,7 @@ pub(in crate::http) async fn start(
     Ok(reply.progress(StatusCode::ACCEPTED, &status))
 }
 
-/// How far an upload has got.
+/// Answers how many bytes the upload has.
 pub(in crate::http) async fn status(
     State(state): State<AppState>,
     repo: Authorized<Push>,
@@ -56,7 +56,7 @@ pub(in crate::http) async fn status(
     Ok(UploadReply { state, repo, urls }.progress(StatusCode::NO_CONTENT, &status))
 }
 
-/// Takes the next bytes.
+/// Appends a chunk.
 pub(in crate::http) async fn append(
     State(state): State<AppState>,
     repo: Authorized<Push>,
@@ -71,7 +71,7 @@ pub(in crate::http) async fn append(
     Ok(reply.progress(StatusCode::ACCEPTED, &status))
 }
 
-/// Takes the last bytes, if there are any left, and makes a blob of the upload.
+/// Appends the last chunk, if any, and commits the upload as a blob.
 pub(in crate::http) async fn finish(
     State(state): State<AppState>,
     repo: Authorized<Push>,
@@ -88,7 +88,7 @@ pub(in crate::http) async fn finish(
     Ok(reply.created(&blob))
 }
 
-/// Gives an upload up. Whoever may write may do this: it takes nothing away that was ever promised.
+/// Cancels an upload. Push access suffices: an upload is not acknowledged content.
 pub(in crate::http) async fn cancel(repo: Authorized<Push>, FromPath(id): FromPath<UploadId>) -> Reply {
     repo.repository().uploads().cancel(&id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -111,7 +111,7 @@ fn algorithm(text: &str) -> Result<Algorithm, ApiError> {
     })
 }
 
-/// What an answer about an upload is made of.
+/// Builds the responses about an upload.
 struct UploadReply {
     state: AppState,
     repo: Authorized<Push>,
@@ -119,9 +119,9 @@ struct UploadReply {
 }
 
 impl UploadReply {
-    /// The blob that the client wants mounted, if it could be.
+    /// Mounts the requested blob, if it can.
     async fn mount(&self, query: &Query, source: MountSource) -> Result<Option<BlobInfo>, ApiError> {
-        // A digest that cannot be parsed is no reason to refuse the upload that follows.
+        // An invalid digest does not prevent the upload that follows.
         let Some(Ok(digest)) = query.non_empty("mount").map(str::parse::<Digest>) else { return Ok(None) };
         let from = match &source {
             MountSource::Nowhere => return Ok(None),
@@ -132,17 +132,17 @@ impl UploadReply {
         let from = from.map_or("anywhere", RepositoryName::as_str);
         match outcome {
             MountOutcome::Mounted(blob) => {
-                tracing::debug!("mount: {digest} was mounted into {} from {from}", self.repo.name());
+                tracing::debug!("mount: mounted {digest} into {} from {from}", self.repo.name());
                 Ok(Some(blob))
             }
             MountOutcome::NotFound => {
-                tracing::debug!("mount: {digest} is not in {from}, so an upload begins");
+                tracing::debug!("mount: {digest} is not in {from}, starting an upload");
                 Ok(None)
             }
         }
     }
 
-    /// Nothing new is begun while the store has no room for it; what was begun may be finished.
+    /// Refuses new uploads while the store has no space; started ones may finish.
     fn refuse_without_room(&self) -> Result<(), ApiError> {
         let Some(reason) = self.state.options().health.writes_blocked_by() else { return Ok(()) };
         let detail = format!("the registry takes no new uploads at the moment: {reason}");
@@ -151,7 +151,7 @@ impl UploadReply {
             .with_header(RETRY_AFTER, HeaderValue::from_static("60")))
     }
 
-    /// The blob is here.
+    /// 201 for a stored blob.
     fn created(&self, blob: &BlobInfo) -> Response {
         let location = self.urls.blob(self.repo.name(), &blob.digest);
         let digest = visible(blob.digest.to_string());
@@ -159,7 +159,7 @@ impl UploadReply {
         (StatusCode::CREATED, headers).into_response()
     }
 
-    /// The upload is as far as this.
+    /// The upload's progress.
     fn progress(&self, status: StatusCode, upload: &UploadStatus) -> Response {
         let mut response = status.into_response();
         let headers = response.headers_mut();
@@ -175,7 +175,7 @@ impl UploadReply {
         response
     }
 
-    /// The chunk was not taken; one that was out of order learns where to go on.
+    /// The error for a rejected chunk; a chunk out of order learns the expected offset.
     fn chunk_error(&self, error: Error, id: &UploadId) -> ApiError {
         let is_out_of_order = matches!(error, Error::UploadOutOfOrder { .. });
         let error = ApiError::from(error);

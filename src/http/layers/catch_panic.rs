@@ -1,4 +1,4 @@
-//! A panic in a handler becomes an answer, and the connection lives on.
+//! Turns a panic in a handler into a 500 and keeps the connection open.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -8,9 +8,9 @@ use futures::FutureExt;
 
 use crate::http::error::{ApiError, ErrorCode};
 
-/// The answer; a 500 when making it panics.
+/// The handler's response; a 500 if the handler panics.
 pub(in crate::http) async fn catch_panic(answer: impl Future<Output = Response>) -> Response {
-    // Nothing of a request outlives its panic: what handlers share is only changed under locks or atomically.
+    // Unwind safety: handlers share only state that is behind locks or atomic.
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| failure(&*panic))
 }
 
@@ -21,7 +21,7 @@ fn failure(panic: &(dyn Any + Send)) -> Response {
     ApiError::new(ErrorCode::Unknown).caused_by(cause).into_response()
 }
 
-/// The cause that the log gets of a panic.
+/// The cause logged for a panic.
 #[derive(Debug, thiserror::Error)]
 #[error("the handler panicked: {0}")]
 struct Panicked(String);
@@ -33,9 +33,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_a_500_with_its_cause_for_the_log() {
-        let response = catch_panic(async { panic!("rotten {}", "plank") }).await;
+        let response = catch_panic(async { panic!("odd {}", "input") }).await;
         assert_eq!(response.status(), 500);
         let cause = response.extensions().get::<ErrorContext>().unwrap().cause.clone().unwrap();
-        assert_eq!(cause.to_string(), "the handler panicked: rotten plank");
+        assert_eq!(cause.to_string(), "the handler panicked: odd input");
     }
 }

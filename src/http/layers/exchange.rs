@@ -1,7 +1,8 @@
-//! `Exchange`: a request and its answer, until the last byte is sent, the client is gone, or a panic has ended it.
+//! `Exchange`: a request and its response, until the last byte is sent, the client disconnects, or a panic
+//! ends it.
 //!
-//! Metrics and logs learn the outcome here, once. The cause of a 5xx is logged here, because here is the id that the client
-//! was given.
+//! Writes the outcome to metrics and logs, once. Logs the cause of a 5xx too, because the exchange knows the
+//! request id that the client got.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -23,10 +24,10 @@ use crate::http::error::{ErrorCode, ErrorContext};
 use crate::http::headers::X_REQUEST_ID;
 use crate::http::state::HttpOptions;
 
-/// The status in logs and metrics of a request whose client went away, as nginx has it.
+/// The status in logs and metrics of a request whose client disconnected, as in nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// A request under way. Its outcome is written when it is dropped.
+/// A request in progress. Dropping it writes its outcome.
 pub(in crate::http) struct Exchange {
     context: Arc<RequestContext>,
     line: AccessLine,
@@ -34,16 +35,16 @@ pub(in crate::http) struct Exchange {
     method: Method,
     uri: Uri,
     started: Instant,
-    /// `None` until there is an answer, and when the client is gone before it.
+    /// `None` until there is a response; stays so when the client disconnects before.
     status: Option<u16>,
     code: Option<ErrorCode>,
     written: u64,
-    /// How many bytes of the body will be sent, as far as that is known.
+    /// The body's expected size in bytes, if known.
     expected: Option<u64>,
     is_complete: bool,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 pub(super) struct Outcome<'a> {
     pub(super) method: &'a Method,
     pub(super) uri: &'a Uri,
@@ -52,12 +53,12 @@ pub(super) struct Outcome<'a> {
     /// Bytes of the body that were sent.
     pub(super) written: u64,
     pub(super) elapsed: Duration,
-    /// Whether the client got all of the answer.
+    /// Whether the client got the whole response.
     pub(super) is_complete: bool,
 }
 
 impl Exchange {
-    /// Begins to observe a request, whose body is counted if it is.
+    /// Starts to observe a request, and counts its body if metrics are enabled.
     pub(in crate::http) fn begin(
         options: &HttpOptions,
         context: Arc<RequestContext>,
@@ -84,7 +85,7 @@ impl Exchange {
         (exchange, request)
     }
 
-    /// The answer, with the id of the request, and a body that is observed to its end.
+    /// The response with the request's id and an observed body.
     pub(in crate::http) fn answered(mut self, mut response: Response) -> Response {
         response.headers_mut().insert(X_REQUEST_ID, self.context.id_header());
         self.status = Some(response.status().as_u16());
@@ -139,7 +140,7 @@ impl Drop for Exchange {
     }
 }
 
-/// The body of an answer; its end is the end of the exchange.
+/// The response's body; its end ends the exchange.
 struct Observed {
     inner: Body,
     exchange: Exchange,
@@ -159,7 +160,7 @@ impl http_body::Body for Observed {
                 let len = frame.data_ref().map_or(0, Bytes::len);
                 self.exchange.sent(len as u64);
             }
-            Some(Err(error)) => self.exchange.log_cause(error, "response broken off"),
+            Some(Err(error)) => self.exchange.log_cause(error, "response aborted"),
             None => self.exchange.is_complete = true,
         }
         Poll::Ready(next)

@@ -1,4 +1,4 @@
-//! How many uploads one address may have under way, so that one client cannot take all there is.
+//! Limits concurrent uploads per address, so that one client cannot use up the capacity.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,15 +11,15 @@ use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::route::Endpoint;
 
-/// The uploads under way, by address, or by network of IPv6. An entry lives no longer than a request.
+/// Concurrent uploads by address, or by network for IPv6. An entry lives as long as its requests.
 #[derive(Debug)]
 pub(in crate::http) struct UploadSlots {
     limit: usize,
-    /// A plain mutex: held for a count, never across an await.
+    /// A plain mutex: held to change a count, never across an await.
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One upload under way; over when it is dropped, however it ended.
+/// A running upload; dropping it frees the slot.
 #[derive(Debug)]
 pub(in crate::http) struct Slot {
     slots: Arc<UploadSlots>,
@@ -27,7 +27,7 @@ pub(in crate::http) struct Slot {
 }
 
 impl UploadSlots {
-    /// So many for each address.
+    /// Allows `limit` uploads per address.
     pub(in crate::http) fn new(limit: usize) -> Self {
         Self { limit, taken: Mutex::default() }
     }
@@ -55,11 +55,11 @@ impl Drop for Slot {
     }
 }
 
-/// A slot for a request that sends a blob or a manifest; none for another one, or where nothing is limited.
+/// Takes a slot for a request that sends a blob or a manifest; `None` for any other, and without a limit.
 ///
 /// # Errors
 ///
-/// The address of the request has all that it may have.
+/// The address already has as many uploads as the limit allows.
 pub(in crate::http) fn limit_uploads(
     slots: Option<&Arc<UploadSlots>>,
     context: &RequestContext,
@@ -72,7 +72,7 @@ pub(in crate::http) fn limit_uploads(
     };
     slots.take(address).map(Some).ok_or_else(|| {
         let reason = format!(
-            "{address} has {} uploads under way, which is all that http.limits.uploadsperaddress allows",
+            "{address} has {} uploads in progress, the most that http.limits.uploadsperaddress allows",
             slots.limit
         );
         ApiError::new(ErrorCode::TooManyRequests)

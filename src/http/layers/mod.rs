@@ -1,4 +1,4 @@
-//! What is done around every request, one job a file; `service` has their order.
+//! The steps around every request, one per file; `service` defines their order.
 
 mod access_log;
 mod catch_panic;

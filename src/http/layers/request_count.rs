@@ -1,4 +1,4 @@
-//! `RequestCount`: one request in the metrics, from its beginning to its end.
+//! `RequestCount`: one request in the metrics, from start to end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::exchange::Outcome;
 use crate::http::metrics::{Done, HttpMetrics};
 use crate::http::route::{Endpoint, Route};
 
-/// A request that is counted.
+/// A counted request.
 pub(super) struct RequestCount {
     metrics: Arc<HttpMetrics>,
     endpoint: Endpoint,
@@ -26,7 +26,7 @@ pub(super) struct RequestCount {
 }
 
 impl RequestCount {
-    /// Begins to count a request of the API, and the bytes of its body as they come.
+    /// Starts to count an API request and the bytes of its body.
     pub(super) fn begin(
         metrics: &Arc<HttpMetrics>,
         route: Option<&Route>,
@@ -50,7 +50,7 @@ impl RequestCount {
         (Some(count), request.map(|inner| Body::new(Received { inner, bytes: received })))
     }
 
-    /// Counts what came of it.
+    /// Counts the outcome.
     pub(super) fn end(&self, outcome: &Outcome<'_>) {
         self.metrics.ended(
             self.endpoint,
@@ -67,14 +67,14 @@ impl RequestCount {
     }
 }
 
-/// Bytes of the request line and headers, nearly as they went over the wire, and of the body as it was announced.
+/// The size of the request line, the headers (approximately as sent) and the announced body, in bytes.
 fn size_of(request: &Request) -> u64 {
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     let head = request.method().as_str().len() + request.uri().path().len() + headers.sum::<usize>();
     head as u64 + request.body().size_hint().lower()
 }
 
-/// The body of a request, counted as it comes.
+/// A request body that counts its bytes.
 struct Received {
     inner: Body,
     bytes: Arc<AtomicU64>,
@@ -82,7 +82,7 @@ struct Received {
 
 impl http_body::Body for Received {
     type Data = Bytes;
-    /// The inner body's error as it is, in no further box: handlers look inside.
+    /// The inner body's error, not boxed again: handlers downcast it.
     type Error = BoxError;
 
     fn poll_frame(

@@ -1,4 +1,4 @@
-//! The headers that answers carry whatever their handler says, and the body that no answer to `HEAD` has.
+//! Headers common to all responses, and the removal of the body from a response to `HEAD`.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -16,7 +16,7 @@ pub(in crate::http) fn add(configured: &HeaderMap, answer: &mut HeaderMap) {
     }
 }
 
-/// Adds the length of the body where it is known, and takes the body of an answer to `HEAD` away.
+/// Sets `Content-Length` if the size is known, and removes the body of a response to `HEAD`.
 pub(in crate::http) fn settle_body(response: &mut Response, is_head: bool) {
     if let Some(len) = response.body().size_hint().exact() {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(len));

@@ -1,4 +1,4 @@
-//! A span for every request, from its headers to the end of its answer. Without a collector of traces it is not there.
+//! A span per request, from its headers to the end of its response; only when traces are exported.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,7 +17,7 @@ use crate::http::route::Route;
 use crate::http::state::AppState;
 use crate::serve::Peer;
 
-/// The span of a request, if requests are traced.
+/// The request's span, if tracing is enabled.
 pub(in crate::http) fn span(state: &AppState, route: Option<&Route>, request: &Request) -> Option<Span> {
     let continue_from = state.options().trace_parent?;
     let path = request.uri().path();
@@ -42,7 +42,7 @@ pub(in crate::http) fn span(state: &AppState, route: Option<&Route>, request: &R
     Some(span)
 }
 
-/// Answers a request within its span, which ends with the body of the answer.
+/// Handles a request within its span, which ends with the response's body.
 pub(in crate::http) async fn traced<F: Future<Output = Response>>(
     span: Span,
     answer: impl FnOnce(Request) -> F,
@@ -60,19 +60,19 @@ pub(in crate::http) async fn traced<F: Future<Output = Response>>(
     response.map(|inner| Body::new(Traced { inner, span }))
 }
 
-/// The beginning of what a client chose: spans wait in memory for their collector, two thousand of them.
+/// Truncates a client's text: two thousand spans may wait in memory for export.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST)]
 }
 
-/// A name has 255 letters, a tag 128; more is no path of ours.
+/// A name has at most 255 letters and a tag 128; a longer path is not ours.
 const LONGEST: usize = 512;
 
 fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// A body that is part of the span; its end is the end of the span.
+/// A body inside the span; its end ends the span.
 struct Traced {
     inner: Body,
     span: Span,
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_chose_is_cut() {
+    fn text_from_a_client_is_truncated() {
         assert_eq!(cut("short"), "short");
         assert_eq!(cut(&"x".repeat(64 << 10)).len(), LONGEST);
         assert_eq!(cut(&"é".repeat(400)), "é".repeat(256));

@@ -1,6 +1,6 @@
-//! Apache's combined log format, one line a request, as Distribution writes to standard output.
+//! Apache's combined log format, one line per request, as Distribution writes to standard output.
 //!
-//! Of the URI only the path is told: queries hold the state of uploads, and may hold secrets.
+//! Logs the URI's path only: queries carry upload state and may carry secrets.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::http::context::RequestContext;
 use crate::http::state::AccessSink;
 use crate::serve::PeerAddress;
 
-/// A line to be, from the beginning of its request.
+/// A pending line, created when its request begins.
 pub(super) struct ApacheLine {
     sink: AccessSink,
     begun: OffsetDateTime,
@@ -40,7 +40,7 @@ impl ApacheLine {
         }
     }
 
-    /// Hands the line to its sink.
+    /// Sends the line to its sink.
     pub(super) fn write(&self, context: &RequestContext, outcome: &Outcome<'_>) {
         (self.sink)(self.line(context.client(), context.user(), outcome));
     }
@@ -69,7 +69,7 @@ impl ApacheLine {
     }
 }
 
-/// What a client says must not end the quotes, or the line.
+/// Quotes a header so that a client can end neither the quotes nor the line.
 fn quoted(header: Option<&HeaderValue>) -> String {
     let text = header.and_then(|header| header.to_str().ok());
     text.map(|text| text.escape_debug().to_string()).unwrap_or_default()
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_that_of_apache_and_no_client_can_break_out_of_it() {
+    fn a_line_has_apaches_format_and_a_client_cannot_break_it() {
         let line = ApacheLine {
             sink: Arc::new(|_| {}),
             begun: datetime!(2026-01-02 03:04:05 UTC),

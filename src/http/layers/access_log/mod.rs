@@ -1,7 +1,7 @@
-//! `AccessLine`: one line in the log for each request when it is over.
+//! `AccessLine`: one log line per request, written when it ends.
 //!
-//! A line says what Distribution's does, under the same names. Of the URI only the path is logged, of the headers only
-//! those that hold no secrets.
+//! A line has the fields of Distribution's, under the same names. It contains the URI's path only, and only
+//! headers that hold no secrets.
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -18,11 +18,11 @@ mod apache;
 
 use apache::ApacheLine;
 
-/// What the logs will say of a request besides its outcome.
+/// What the access logs record about a request besides its outcome.
 pub(super) struct AccessLine {
-    /// The line of the log, if it is wanted.
+    /// The structured line, if enabled.
     structured: Option<Logged>,
-    /// The line in Apache's format, if it is wanted.
+    /// The line in Apache's format, if enabled.
     apache: Option<ApacheLine>,
 }
 
@@ -34,7 +34,7 @@ struct Logged {
     referer: Option<HeaderValue>,
     content_type: Option<HeaderValue>,
     answered_type: Option<HeaderValue>,
-    /// What was stored or deleted.
+    /// The digest of the content stored or deleted.
     digest: Option<HeaderValue>,
 }
 
@@ -46,7 +46,7 @@ impl AccessLine {
         }
     }
 
-    /// Notes what the line says of the answer.
+    /// Records what the line says about the response.
     pub(super) fn answered(&mut self, method: &Method, response: &Response) {
         let Some(logged) = &mut self.structured else { return };
         logged.answered_type = response.headers().get(CONTENT_TYPE).cloned();
@@ -64,7 +64,7 @@ impl AccessLine {
         let message = match outcome.is_complete {
             true if outcome.status >= 400 => "response completed with error",
             true => "response completed",
-            false => "client went away before the response was complete",
+            false => "client disconnected before the response was complete",
         };
         tracing::info!(
             http.request.id = context.id(),
