@@ -1,20 +1,20 @@
-//! What a connection is doing, and since when: the ground on which slow ones are cut.
+//! `Activity`: what a connection is waiting for and since when, from which its deadlines follow.
 //!
-//! One rule holds throughout: time counts against a client only while the client is the one waited for.
+//! Time counts against a client only while the server waits for that client.
 //!
-//! | waiting for | bound by | seen by |
+//! | waiting for | timeout | observed by |
 //! |---|---|---|
-//! | the first request, or the rest of a head (HTTP/1) | `header_timeout` | `Watched` reads while no request is in flight |
-//! | the next request | `idle_timeout` | the end of the last request, or of what is still being sent |
-//! | the client to take bytes | `stall_timeout` behind the least speed | `Watched` writes that are pending |
-//! | an HTTP/2 client to open its window | the same; the stream is reset | `Stream`, whose task has its own timer |
+//! | the first request, or the rest of the headers (HTTP/1) | `header_timeout` | `Watched` reads while no request is in flight |
+//! | the next request | `idle_timeout` | the end of the last request, or of its response's transmission |
+//! | the client to accept bytes | `stall_timeout` behind the minimum speed | pending `Watched` writes |
+//! | an HTTP/2 client to open its window | the same; resets the stream | `Stream`, whose task has its own timer |
 //! | more of a request's body | the same | `RequestBody`, which has its own timer |
-//! | a handler or the store | nothing | |
+//! | a handler or the store | none | |
 //!
-//! How far a client is behind the least speed is reckoned in [`Pace`].
+//! [`Pace`] computes how far a client is behind the minimum speed.
 //!
-//! The connection's task looks at the deadlines now and then (see [`Activity::look`]), so a client may be given
-//! up to half the shortest of the three timeouts too much; in return no timer is touched per read or write.
+//! The connection's task checks the deadlines periodically (see [`Activity::look`]), so a client may get up
+//! to half of the shortest timeout too much. In return, reads and writes touch no timer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,15 +25,15 @@ use tokio::time::Instant;
 use super::options::ServeOptions;
 use super::pace::{Pace, time_for};
 
-/// How long a connection that is being closed may take once nothing is in flight.
+/// How long closing a connection may take once no request is in flight.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// What is written of a connection without a request counts as the end of an answer at no less than this many bytes a
-/// second: what answers pings is slower.
+/// Bytes written without a request in flight count as the end of a response if they come at least this fast,
+/// in bytes per second. Replies to pings are slower.
 const SLOWEST_ENDING: u64 = 64;
 
-/// How long an HTTP/2 connection must be without a request to be resting: what of the last answer waits for the client's
-/// window is not seen otherwise.
+/// How long an HTTP/2 connection must have no request before it counts as resting: the part of the last
+/// response that waits for the client's window is not observable.
 const RESTING: Duration = Duration::from_secs(1);
 
 /// The state of one connection, shared by its socket, its requests and its task.
@@ -42,55 +42,55 @@ pub(super) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests begun and not yet answered to the end.
+    /// Requests whose response is not complete.
     in_flight: usize,
     any_request: bool,
-    /// What the client began with.
+    /// The connection's first byte.
     first_byte: Option<u8>,
-    /// Whether several requests share the connection (HTTP/2): what is read then tells nothing of a single head.
+    /// Whether requests share the connection (HTTP/2): reads then do not belong to one request's headers.
     multiplexed: bool,
-    /// When the last request ended, or the connection began.
+    /// The end of the last request, or the start of the connection.
     idle_since: Instant,
-    /// When the first byte of a head came that is not complete yet.
+    /// When the first byte of incomplete headers arrived.
     head_since: Option<Instant>,
     least_speed: u64,
-    /// How far the client is behind in taking what is written.
+    /// How far the client is behind in accepting the bytes written.
     taking: Pace,
-    /// Since when writes find that the client takes nothing.
+    /// Since when writes block.
     blocked_since: Option<Instant>,
-    /// For how long that was so before.
+    /// How long writes blocked before that.
     blocked_before: Duration,
-    /// Until when the client was busy with what was written, at the least speed.
+    /// When the client, at the minimum speed, has accepted all bytes written.
     busy_until: Instant,
-    /// When the connection was told to finish.
+    /// When the graceful shutdown of the connection began.
     closing_since: Option<Instant>,
 }
 
-/// What is to be done about a connection.
+/// The next step for a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Look {
-    /// Nothing before this time.
+    /// Check again at this time.
     Again(Instant),
-    /// Finish in peace: it has been idle for too long.
+    /// Shut down gracefully: the connection has been idle for too long.
     Idle,
-    /// Cut.
+    /// Cut the connection.
     Cut(Reason),
 }
 
 /// Why a connection is cut.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Reason {
-    #[error("no request came")]
+    #[error("no request arrived")]
     NoRequest,
-    #[error("the head of a request took too long")]
+    #[error("the headers of a request took too long")]
     SlowHead,
-    #[error("the client takes too few bytes")]
+    #[error("the client reads too slowly")]
     Stalled,
-    #[error("the client does not close")]
+    #[error("the client does not close the connection")]
     Lingering,
 }
 
-/// A request in flight; dropped when its response is complete or given up.
+/// A request in flight; dropped when its response is complete or abandoned.
 #[derive(Debug)]
 pub(super) struct InFlight(Activity);
 
@@ -113,7 +113,7 @@ impl Activity {
         })))
     }
 
-    /// The connection starts anew: what was read so far was a handshake.
+    /// Resets the state: the bytes read so far were a handshake.
     pub(super) fn handshake_done(&self, version: Version) {
         let mut state = self.state();
         state.idle_since = Instant::now();
@@ -121,7 +121,7 @@ impl Activity {
         state.multiplexed = version == Version::HTTP_2;
     }
 
-    /// Something came, and began with this byte.
+    /// Records a read whose first byte is `first`.
     pub(super) fn read_some(&self, first: u8) {
         let mut state = self.state();
         state.first_byte.get_or_insert(first);
@@ -130,7 +130,7 @@ impl Activity {
         }
     }
 
-    /// Whether the very first byte of the connection was this one.
+    /// Whether the connection's first byte was `byte`.
     pub(super) fn began_with(&self, byte: u8) -> bool {
         self.state().first_byte == Some(byte)
     }
@@ -153,7 +153,7 @@ impl Activity {
         state.blocked_since.get_or_insert(now);
     }
 
-    /// The time on a clock that stops while the socket cannot be written to.
+    /// The time on a clock that stops while socket writes block.
     pub(super) fn time_unblocked(&self) -> Instant {
         let now = Instant::now();
         let state = self.state();
@@ -170,12 +170,12 @@ impl Activity {
         InFlight(self.clone())
     }
 
-    /// The connection was told to finish.
+    /// Records that the graceful shutdown began.
     pub(super) fn closing(&self) {
         self.state().closing_since.get_or_insert_with(Instant::now);
     }
 
-    /// Whether a byte of a request was ever read.
+    /// Whether the connection has not read any byte of a request.
     pub(super) fn is_unused(&self) -> bool {
         let state = self.state();
         !state.any_request && state.head_since.is_none()
@@ -186,7 +186,7 @@ impl Activity {
         self.state().in_flight == 0
     }
 
-    /// Since when the connection rests between two requests, or is there without one; `None` while it is at work.
+    /// Since when the connection rests between requests or has not had one; `None` while it is working.
     pub(super) fn resting_since(&self) -> Option<Instant> {
         let state = self.state();
         if state.in_flight > 0 || state.blocked_since.is_some() {
@@ -197,11 +197,11 @@ impl Activity {
         is_surely.then_some(since)
     }
 
-    /// Decides what is to be done about the connection, and when to look again.
+    /// Decides the connection's next step, and when to check again.
     pub(super) fn look(&self, options: &ServeOptions) -> Look {
         let now = Instant::now();
         let shortest = options.header_timeout.min(options.idle_timeout).min(options.stall_timeout);
-        // An event may bring an earlier deadline than the one slept towards, so none is slept towards for long.
+        // An event may create an earlier deadline than the next known one, so sleeps are short.
         let soon = now + shortest / 2;
         match self.state().deadline(options, now) {
             Some((deadline, verdict)) if deadline <= now => verdict,
@@ -224,7 +224,7 @@ impl State {
         if self.in_flight > 0 {
             return None;
         }
-        // What hyper still holds of the last response counts as progress for as long as it is written.
+        // Bytes of the last response that hyper still holds count as progress while they are being written.
         let since = self.idle_since.max(self.busy_until);
         if let Some(closing_since) = self.closing_since {
             return Some((since.max(closing_since) + CLOSING, Look::Cut(Reason::Lingering)));

@@ -1,4 +1,4 @@
-//! Every row of the table in the module's documentation.
+//! Tests of each row of the table in the module's documentation.
 
 use tokio::time::advance;
 
@@ -15,7 +15,7 @@ fn options() -> ServeOptions {
     }
 }
 
-/// Looks just before `seconds` have passed, when all must be well, and just after.
+/// Checks just before `seconds` have passed, when no deadline may have expired, and just after.
 async fn after(activity: &Activity, seconds: u64) -> Look {
     advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
     assert!(matches!(activity.look(&options()), Look::Again(_)), "too early");
@@ -29,7 +29,7 @@ async fn a_connection_without_a_request_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_drips_is_cut_from_its_first_byte_on() {
+async fn slow_headers_are_timed_from_their_first_byte() {
     let activity = Activity::new(LEAST_SPEED);
     advance(Duration::from_secs(15)).await;
     activity.read_some(b'G');
@@ -39,7 +39,7 @@ async fn a_head_that_drips_is_cut_from_its_first_byte_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_head_that_drips_is_cut_too() {
+async fn slow_headers_of_a_second_request_are_cut_too() {
     let activity = Activity::new(LEAST_SPEED);
     activity.read_some(b'G');
     drop(activity.request_began(Version::HTTP_11));
@@ -57,7 +57,7 @@ async fn a_kept_connection_is_closed_after_the_idle_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_of_an_idle_http2_connection_are_no_head_and_no_answer() {
+async fn pings_of_an_idle_http2_connection_are_neither_headers_nor_a_response() {
     let activity = Activity::new(LEAST_SPEED);
     activity.handshake_done(Version::HTTP_2);
     drop(activity.request_began(Version::HTTP_2));
@@ -71,14 +71,14 @@ async fn pings_of_an_idle_http2_connection_are_no_head_and_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_has_all_the_time_it_wants() {
+async fn a_handler_has_no_timeout() {
     let activity = Activity::new(LEAST_SPEED);
     let _request = activity.request_began(Version::HTTP_11);
     advance(Duration::from_secs(24 * 3600)).await;
     assert!(matches!(activity.look(&options()), Look::Again(_)));
 }
 
-/// A client that takes `bytes` every `seconds`, for an hour at most: when it is cut.
+/// Simulates a client that accepts `bytes` every `seconds`, for at most an hour; returns when it is cut.
 async fn taking(bytes: usize, seconds: u64) -> Option<u64> {
     let (activity, begun) = (Activity::new(LEAST_SPEED), Instant::now());
     let _request = activity.request_began(Version::HTTP_11);
@@ -97,13 +97,13 @@ async fn taking(bytes: usize, seconds: u64) -> Option<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_too_little_is_cut_and_one_over_a_slow_link_is_not() {
+async fn a_client_below_the_minimum_speed_is_cut_and_one_above_is_not() {
     assert_eq!(taking(0, 1).await, Some(60));
     assert!(matches!(taking(1, 1).await, Some(60..=61)), "a byte at a time");
     assert!(matches!(taking(1, 59).await, Some(60..=61)), "a byte a minute");
-    assert!(matches!(taking(512, 1).await, Some(118..=121)), "half of what it must");
+    assert!(matches!(taking(512, 1).await, Some(118..=121)), "half of the minimum speed");
     assert_eq!(taking(1100, 1).await, None);
-    assert_eq!(taking(55 * 1100, 55).await, None, "in lumps");
+    assert_eq!(taking(55 * 1100, 55).await, None, "in bursts");
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +136,7 @@ async fn a_response_that_is_still_being_sent_is_not_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_nothing_is_owed_to_is_resting() {
+async fn a_connection_rests_only_when_its_response_is_complete() {
     let activity = Activity::new(LEAST_SPEED);
     let begun = Instant::now();
     advance(Duration::from_secs(5)).await;
@@ -144,17 +144,17 @@ async fn only_what_nothing_is_owed_to_is_resting() {
     let request = activity.request_began(Version::HTTP_2);
     assert_eq!(activity.resting_since(), None);
     drop(request);
-    assert_eq!(activity.resting_since(), None, "the end of the answer may wait in HTTP/2");
+    assert_eq!(activity.resting_since(), None, "HTTP/2 may still hold the end of the response");
     let ended = Instant::now();
     activity.write_blocked();
     advance(Duration::from_secs(5)).await;
-    assert_eq!(activity.resting_since(), None, "there is something to write");
+    assert_eq!(activity.resting_since(), None, "a write is pending");
     activity.wrote_some(1024);
     assert_eq!(activity.resting_since(), Some(ended + Duration::from_secs(1)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clock_of_streams_stops_while_nothing_can_be_written() {
+async fn the_clock_of_streams_stops_while_writes_block() {
     let activity = Activity::new(LEAST_SPEED);
     let begun = activity.time_unblocked();
     advance(Duration::from_secs(5)).await;
@@ -178,7 +178,7 @@ async fn a_closing_connection_with_nothing_in_flight_is_cut_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_is_not_a_head() {
+async fn a_handshake_is_not_headers() {
     let activity = Activity::new(LEAST_SPEED);
     activity.read_some(b'G');
     advance(Duration::from_secs(9)).await;

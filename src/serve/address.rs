@@ -1,38 +1,38 @@
-//! Where to listen, as a configuration says it.
+//! Listen addresses as a configuration spells them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// A place to listen at.
+/// An address to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ListenAddress {
     /// A TCP port on all addresses of the machine, IPv6 and IPv4.
     ///
-    /// Besides `:5000` this is what `0.0.0.0:5000` and `[::]:5000` mean, as they do for Distribution.
+    /// `:5000`, `0.0.0.0:5000` and `[::]:5000` all mean this, as they do for Distribution.
     AllInterfaces(u16),
     /// A TCP port on one address.
     Tcp(SocketAddr),
-    /// A TCP port on the address of a name, which is looked up when it is bound.
+    /// A TCP port on a host name, resolved when the socket is bound.
     Named(String, u16),
     /// A unix socket.
     Unix(PathBuf),
 }
 
-/// A text that is no address to listen at.
+/// Text that is not a valid listen address.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{text}` is not an address to listen at: {problem}")]
+#[error("`{text}` is not a valid listen address: {problem}")]
 pub struct InvalidAddress {
     text: String,
     problem: &'static str,
 }
 
 impl ListenAddress {
-    /// Reads `:5000`, `127.0.0.1:5000`, `[::1]:5000` or `localhost:5000`.
+    /// Parses `:5000`, `127.0.0.1:5000`, `[::1]:5000` or `localhost:5000`.
     ///
     /// # Errors
     ///
-    /// When the port is missing or is no number.
+    /// The port is missing or not a number.
     pub fn tcp(text: &str) -> Result<Self, InvalidAddress> {
         let invalid = |problem| InvalidAddress { text: text.to_owned(), problem };
         let Some((host, port)) = text.rsplit_once(':') else {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_go_reads_them() {
+    fn addresses_are_parsed_as_in_go() {
         let check =
             |text, expected: ListenAddress| assert_eq!(ListenAddress::tcp(text), Ok(expected), "{text}");
         check(":5000", ListenAddress::AllInterfaces(5000));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_a_reason() {
+    fn any_other_address_is_refused_with_a_reason() {
         let check = |text, expected: &str| {
             let error = ListenAddress::tcp(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

@@ -1,4 +1,4 @@
-//! The bodies of requests and responses, under watch.
+//! Request and response bodies with timeouts.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,39 +14,40 @@ use super::options::ServeOptions;
 use super::pace::Pace;
 use super::stream::Stream;
 
-/// The most bytes of an answer that HTTP/2 gets at once: what is asked for next shows how far the client has come.
+/// The most bytes of a response that HTTP/2 gets at once: each request for more shows how far the client has
+/// read.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// The client sent nothing more of a request's body for too long, or too little. The source of the error a handler reads.
+/// The client sent the request's body too slowly. The source of the error that a handler sees.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BodyStalled {
-    /// Nothing.
-    #[error("the client sent nothing more of the request's body for {} seconds", .0.as_secs())]
+    /// No bytes arrived.
+    #[error("the client sent no more of the request's body for {} seconds", .0.as_secs())]
     Stopped(Duration),
-    /// Too little.
-    #[error("the client sent the request's body slower than {0} bytes a second")]
+    /// Too few bytes arrived.
+    #[error("the client sent the request's body slower than {0} bytes per second")]
     TooSlow(u64),
 }
 
-/// The body of a request, which errs when the client sends too little for too long while it is waited for.
+/// A request's body; fails when the client sends too slowly while the server waits for it.
 pub(super) struct RequestBody {
     inner: Incoming,
     stall_timeout: Duration,
     least_speed: u64,
     pace: Pace,
     waiting_since: Option<Instant>,
-    /// Made when it is first needed: most requests have no body.
+    /// Created when first needed: most requests have no body.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// The body of a response, which knows when the request is done with, and whether the client is waited for.
+/// A response's body; tracks when the request ends and whether the server waits for the client.
 pub(super) struct ResponseBody {
     inner: axum::body::Body,
-    /// Held until the answer is complete.
+    /// Held until the response is complete.
     _in_flight: InFlight,
-    /// Of HTTP/2, where what the client takes is not seen at the socket.
+    /// Set for HTTP/2, where the socket does not show how much the client has read.
     stream: Option<Stream>,
-    /// What is left of a frame that is handed over in pieces.
+    /// The rest of a frame that goes to HTTP/2 in pieces.
     rest: Bytes,
 }
 
@@ -57,7 +58,7 @@ impl RequestBody {
         Self { inner, stall_timeout, least_speed, pace, waiting_since: None, timer: None }
     }
 
-    /// Ready when the client has been waited for too long.
+    /// Ready when the client is too slow.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<BodyStalled> {
         let now = Instant::now();
         let since = *self.waiting_since.get_or_insert(now);
@@ -109,7 +110,7 @@ impl ResponseBody {
         Self { inner, _in_flight: in_flight, stream, rest: Bytes::new() }
     }
 
-    /// The next of the frames, which HTTP/2 gets in pieces.
+    /// The next frame; HTTP/2 gets it in pieces.
     fn poll_piece(
         inner: &mut axum::body::Body,
         rest: &mut Bytes,
@@ -139,7 +140,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         let Some(stream) = &this.stream else { return Pin::new(&mut this.inner).poll_frame(cx) };
-        // hyper asks for more when it has handed on what it had.
+        // hyper asks for more when it has passed on the previous bytes.
         stream.taken();
         let piece = ready!(Self::poll_piece(&mut this.inner, &mut this.rest, cx));
         if let Some(Ok(frame)) = &piece {

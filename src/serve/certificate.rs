@@ -1,9 +1,10 @@
-//! `registry certificate`: a certificate authority of one's own and a certificate for this registry.
+//! `registry certificate`: creates a private certificate authority and a certificate for this registry.
 //!
-//! For sites without a public name. Clients trust the authority once (`/etc/docker/certs.d/HOST:PORT/ca.crt`);
-//! its key stays in the folder, so that a certificate that expires can be followed by another they trust as well.
+//! For sites without a public name. Clients trust the authority once
+//! (`/etc/docker/certs.d/HOST:PORT/ca.crt`). Its key stays in the folder, so that it can sign the next
+//! certificate when one expires.
 //!
-//! Everything here blocks.
+//! All functions block.
 
 use std::fs;
 use std::io;
@@ -18,34 +19,35 @@ use time::{Duration, OffsetDateTime};
 
 use crate::files::{Existing, create_private_folder_of, write_atomically};
 
-/// How long a certificate is valid if nothing else is said: the longest that all clients accept.
+/// The default validity of a certificate, in days: the longest that all clients accept.
 pub const DEFAULT_DAYS: u32 = 825;
 
-/// How long an authority is valid.
+/// The validity of an authority, in days.
 const AUTHORITY_DAYS: i64 = 3650;
 
-/// Clocks of machines without internet differ.
+/// Backdates certificates, because clocks of machines without internet differ.
 const CLOCK_TOLERANCE: Duration = Duration::hours(24);
 
-/// What is to be made.
+/// The parameters of a new certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateRequest {
-    /// The names and addresses clients will use, without ports. The first names the certificate.
+    /// The names and addresses that clients will use, without ports. The first one is the certificate's
+    /// common name.
     pub names: Vec<String>,
-    /// Where the files go.
+    /// The directory for the files.
     pub folder: PathBuf,
-    /// How long the certificate is to be valid.
+    /// The certificate's validity, in days.
     pub days: u32,
-    /// Whether a certificate that is there may be exchanged. An authority never is.
+    /// Whether to replace an existing certificate. An existing authority is always kept.
     pub existing: Existing,
 }
 
-/// The files in the folder.
+/// The files in the directory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateFiles {
-    /// `ca.crt`: what clients are to trust.
+    /// `ca.crt`: the certificate that clients must trust.
     pub authority: PathBuf,
-    /// `ca.key`: what signs further certificates; the registry itself never needs it.
+    /// `ca.key`: signs further certificates; the registry itself does not need it.
     pub authority_key: PathBuf,
     /// `domain.crt`: for `http.tls.certificate`.
     pub certificate: PathBuf,
@@ -53,51 +55,52 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// Why no certificate was made.
+/// Why no certificate was created.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// No name was given.
+    /// The request has no name.
     #[error("give at least one name or address that clients will use")]
     NoName,
-    /// A name cannot be in a certificate.
+    /// A name is not valid in a certificate.
     #[error(
-        "`{0}` cannot be in a certificate: give a host name or an IP address, without scheme, port or path"
+        "`{0}` is not valid in a certificate: give a host name or an IP address, without scheme, port or path"
     )]
     Name(String),
-    /// There is a certificate.
-    #[error("{} is there already: give `--replace` to make another in its place, or choose another directory", .0.display())]
+    /// The certificate exists.
+    #[error("{} already exists; pass `--replace` to overwrite it or choose another directory", .0.display())]
     Exists(PathBuf),
-    /// Half of an authority is there.
+    /// Only one file of the authority exists.
     #[error(
-        "{} is there without {}: put the missing file back, or move the other one away to begin anew",
+        "{} exists without {}: restore the missing file, or move the other one away to create a new authority",
         .present.display(), .missing.display()
     )]
     HalfAuthority {
-        /// The file that is there.
+        /// The file that exists.
         present: PathBuf,
-        /// The file that is not.
+        /// The file that is missing.
         missing: PathBuf,
     },
-    /// A file cannot be read or written.
+    /// A file is not readable or writable.
     #[error("cannot read or write {}", .path.display())]
     File {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: io::Error,
     },
-    /// The cryptography refuses.
-    #[error("the certificate could not be made")]
+    /// The cryptography library failed.
+    #[error("cannot create the certificate")]
     Crypto(#[from] rcgen::Error),
 }
 
-/// Makes a certificate signed by the folder's authority, and the authority first if there is none.
+/// Creates a certificate signed by the directory's authority, and first the authority if it is missing.
 ///
-/// Keys are readable by their owner alone. A crash leaves each file whole or absent, the key before its certificate.
+/// Only the owner can read the keys. A crash leaves each file whole or absent, and writes a key before its
+/// certificate.
 ///
 /// # Errors
 ///
-/// See [`CertificateError`]; a certificate that was there is then still there.
+/// See [`CertificateError`]; an existing certificate is then unchanged.
 pub fn create(request: &CertificateRequest) -> Result<CertificateFiles, CertificateError> {
     let CertificateRequest { names, folder, days, existing } = request;
     let common_name = names.first().ok_or(CertificateError::NoName)?;
@@ -136,7 +139,7 @@ pub fn create(request: &CertificateRequest) -> Result<CertificateFiles, Certific
     Ok(files)
 }
 
-/// The authority of the folder, made if there is none.
+/// Loads the directory's authority, or creates it.
 fn authority(files: &CertificateFiles) -> Result<Issuer<'static, KeyPair>, CertificateError> {
     let (certificate, key) = (&files.authority, &files.authority_key);
     let half = |present: &Path, missing: &Path| CertificateError::HalfAuthority {
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_private_and_a_second_certificate_is_of_the_same_authority() {
+    fn keys_are_private_and_a_second_certificate_has_the_same_authority() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("certs");
         let files = create(&request(&folder, &["registry.local", "192.0.2.1"], Existing::Keep)).unwrap();
@@ -216,7 +219,7 @@ mod tests {
         }
         let before = (fs::read(&files.authority).unwrap(), fs::read(&files.certificate).unwrap());
         let again = create(&request(&folder, &["registry.local"], Existing::Keep)).unwrap_err().to_string();
-        assert!(again.contains("domain.crt is there already"), "{again}");
+        assert!(again.contains("domain.crt already exists"), "{again}");
         create(&request(&folder, &["registry.local"], Existing::Replace)).unwrap();
         assert_eq!(fs::read(&files.authority).unwrap(), before.0);
         assert_ne!(fs::read(&files.certificate).unwrap(), before.1);
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_and_addresses_are_taken() {
+    fn only_names_and_addresses_are_accepted() {
         for name in ["localhost", "a.b-c.example", "*.example", "192.0.2.1", "2001:db8::1", "my_registry"] {
             check_name(name).unwrap();
         }

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one connection, from its first byte to its last.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -38,41 +38,45 @@ use super::statistics::Statistics;
 use super::stream::{Stream, watched};
 use super::tls::TlsReloader;
 
-/// What an HTTP/2 client may send of one body, and of all together, before we have taken it.
+/// The HTTP/2 receive windows of one request body and of the connection, in bytes.
 ///
-/// The defaults of the protocol, 64 KiB, make a push as slow as the way to the client is long.
+/// With the protocol's default of 64 KiB, latency limits the speed of a push.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 
-/// The most that is read from an HTTP/1 connection at once, and that hyper holds before it writes.
+/// The size of the read buffer of an HTTP/1 connection, and of hyper's write buffer.
 ///
-/// A push holds several such buffers, written or not. hyper's default of 408 KiB spares no processor time (`docs/performance.md`).
+/// A push holds several such buffers, written or not. hyper's default of 408 KiB saves no processor time
+/// (`docs/performance.md`).
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// How many requests of one HTTP/2 connection may be under way. Each holds some 300 KiB if its client takes nothing.
+/// The most concurrent requests of one HTTP/2 connection. Each holds some 300 KiB if its client does not
+/// read.
 const MOST_STREAMS: u32 = 64;
 
-/// How many blobs one HTTP/2 connection may have open, unless it is a proxy's. More than clients pull at a time.
+/// The most blobs that one HTTP/2 connection may hold open, unless its peer is a proxy. More than clients
+/// pull at once.
 const MOST_BLOBS: usize = 32;
 
-/// How many manifests and lists, which are in memory as a whole and soon taken.
+/// The most manifests and lists; each is wholly in memory, and clients read them quickly.
 const MOST_DOCUMENTS: usize = 8;
 
-/// How much of an answer HTTP/2 holds for a client that takes nothing: hyper's default of 400 KiB makes it no faster.
+/// The most response bytes that HTTP/2 buffers for a client that does not read: hyper's default of 400 KiB is
+/// no faster.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How long a connection that rests may take to say that it closes, when another one needs its place.
+/// How long a resting connection may take to send its goodbye when another connection needs its place.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 /// The first byte of a TLS handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Sent to a client that speaks plain HTTP to a TLS port; the words are those its user will search for.
+/// The response to a client that speaks plain HTTP to a TLS port; users will search for these words.
 const PLAIN_HTTP_REFUSED: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\
     Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n\
     Client sent an HTTP request to an HTTPS server.\n";
 
-/// The service requests are handed to.
+/// The service that handles requests.
 pub trait Handler:
     Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
@@ -86,23 +90,24 @@ impl<S> Handler for S where
 {
 }
 
-/// What all connections of a server share.
+/// State shared by all connections of a server.
 #[derive(Clone, Debug)]
 pub(super) struct Shared<S> {
     pub(super) service: S,
     pub(super) options: ServeOptions,
     pub(super) statistics: Statistics,
     pub(super) phase: watch::Receiver<Phase>,
-    /// Owns every task, those of HTTP/2 requests too.
+    /// Owns every task, including those of HTTP/2 requests.
     pub(super) tasks: TaskTracker,
 }
 
 /// A kind of socket.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Waits for the first byte and leaves it unread; `None` if there is none, or if this kind cannot look.
+    /// Waits for the first byte without consuming it; `None` at the end, or if the socket does not support
+    /// it.
     fn first_byte(&self) -> impl Future<Output = io::Result<Option<u8>>> + Send;
 
-    /// What sends files over this socket, if it can.
+    /// The sender of files over this socket, if it supports that.
     fn files(&self) -> Option<FileSender>;
 }
 
@@ -126,7 +131,7 @@ impl Socket for UnixStream {
     }
 }
 
-/// Serves a connection until it ends, is cut, loses its place to another, or the server stops.
+/// Serves a connection until it ends, is cut, yields its place, or the server stops.
 pub(super) async fn serve<S: Handler>(
     accepted: Accepted,
     address: PeerAddress,
@@ -159,7 +164,7 @@ async fn serve_socket<IO: Socket, S: Handler>(
     let handshake = timeout(shared.options.handshake_timeout, shake_hands(socket, tls, activity));
     let handshake = tokio::select! {
         handshake = handshake => handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-        // Nothing was promised to this client yet.
+        // The server owes this client nothing yet.
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
         () = place.needed() => return,
     };
@@ -183,7 +188,7 @@ async fn serve_socket<IO: Socket, S: Handler>(
     serve_http(stream, None, place, peer, versions, shared).await;
 }
 
-/// Brings up TLS with the configuration of this moment; `None` for a client that did not want TLS.
+/// Accepts TLS with the current configuration; `None` for a client that did not speak TLS.
 async fn shake_hands<IO: Socket>(
     socket: IO,
     tls: &TlsReloader,
@@ -199,19 +204,20 @@ async fn shake_hands<IO: Socket>(
     match TlsAcceptor::from(tls.config()).accept(socket).into_fallible().await {
         Ok(stream) => Ok(Some(stream)),
         Err((error, mut socket)) => {
-            // The client may be sending already: without a gentle end, a reset would overtake the alert that says why.
+            // The client may already be sending: without a graceful shutdown, a reset would overtake the
+            // alert with the reason.
             let _ = socket.shutdown().await;
             Err(error)
         }
     }
 }
 
-/// Which versions of HTTP a connection may speak.
+/// The HTTP versions that a connection accepts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Versions {
     Http1,
     Http2,
-    /// Whichever the client begins with.
+    /// The version that the client starts with.
     Any,
 }
 
@@ -238,7 +244,7 @@ async fn serve_http<IO, S>(
         let in_flight = requests.request_began(version);
         let mut request = request.map(|body| Body::new(RequestBody::new(body, &of_requests)));
         request.extensions_mut().insert(peer);
-        // Frames of HTTP/2 are cut and copied on their way.
+        // HTTP/2 frames are split and copied, so placeholders would not survive.
         match (version >= Version::HTTP_2, &readers, &files) {
             (true, Some(readers), _) => _ = request.extensions_mut().insert(readers.clone()),
             (false, _, Some(files)) => _ = request.extensions_mut().insert(files.clone()),
@@ -254,7 +260,7 @@ async fn serve_http<IO, S>(
         }
     });
     let builder = builder(versions, executor);
-    // The task may have begun when the server was ending already.
+    // The server may already be draining when this task starts.
     phase.mark_changed();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     loop {
@@ -290,7 +296,7 @@ async fn serve_http<IO, S>(
                 if changed.is_ok() && now == Phase::Serving {
                     continue;
                 }
-                // A server that is gone has nobody to serve for, and an unused connection nothing to finish.
+                // The server is gone, or an unused connection has no request to finish.
                 if changed.is_err() || now == Phase::Stopping || activity.is_unused() {
                     return;
                 }
@@ -307,7 +313,7 @@ async fn serve_http<IO, S>(
                 }
                 activity.closing();
                 connection.as_mut().graceful_shutdown();
-                // Whether it ends in time or not, this is its end.
+                // The connection ends here, in time or not.
                 let _ = timeout(FAREWELL, connection).await;
                 return;
             }
@@ -326,9 +332,9 @@ fn builder(versions: Versions, executor: StreamExecutor) -> auto::Builder<Stream
     builder
         .http1()
         .max_buf_size(BUFFER_BYTES)
-        // Slow heads are cut by `Activity`: hyper's own timer would run while a connection is merely idle.
+        // `Activity` cuts slow headers: hyper's own timer would also run while a connection is idle.
         .header_read_timeout(None)
-        // Large buffers go to the socket as they are, instead of being copied together.
+        // Writes large buffers to the socket as they are instead of copying them together.
         .writev(true);
     builder
         .http2()
@@ -341,7 +347,7 @@ fn builder(versions: Versions, executor: StreamExecutor) -> auto::Builder<Stream
     builder
 }
 
-/// Starts the tasks of HTTP/2 requests where the server waits for them at its end, and each as a [`Stream`].
+/// Spawns the tasks of HTTP/2 requests on the server's tracker, each as a [`Stream`].
 #[derive(Clone, Debug)]
 struct StreamExecutor {
     tasks: TaskTracker,

@@ -1,8 +1,7 @@
-//! `Connections`: how many there may be, and which one makes room for a new one.
+//! `Connections`: limits the number of connections and picks the one that yields to a new one.
 //!
-//! The bound is kept by closing, not by waiting: what rests between two requests, or has not asked for anything yet,
-//! costs its client nothing to open again, while a client that cannot get in gets nothing at all. Only when every
-//! connection is at work do new ones wait.
+//! At the limit, resting and unused connections are closed: reopening one costs its client little, while a
+//! client that cannot connect gets nothing. Only when all connections are working do new ones wait.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -17,25 +16,25 @@ use super::activity::Activity;
 use super::options::ServeOptions;
 use super::peer::PeerAddress;
 
-/// How often it is looked whether a connection has come to rest while new ones wait.
+/// How often to check for a resting connection while new ones wait.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// How long after a search that found nothing there is not another one.
+/// The pause after a search that found none.
 const SEARCH_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// How many closing connections there may be beyond the bound.
+/// How many closing connections may exist beyond the limit.
 const MOST_LEAVING: usize = 64;
 
-/// How often a condition that lasts is logged.
+/// The interval for logging a lasting condition.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// The connections of a server, shared by its listeners.
+/// A server's connections, shared by its listeners.
 #[derive(Debug)]
 pub(super) struct Connections {
     options: ServeOptions,
-    /// A std mutex: held for a look into memory, never across an await.
+    /// A std mutex: held for memory accesses, never across an await.
     table: Mutex<Table>,
-    /// Woken when a connection has gone.
+    /// Notified when a connection has ended.
     gone: Notify,
 }
 
@@ -45,7 +44,7 @@ struct Table {
     open: HashMap<u64, Entry>,
     by_network: HashMap<IpAddr, OfNetwork>,
     resting: Resting,
-    /// Connections that were told to leave and are not counted any more.
+    /// Connections that are closing and no longer count.
     leaving: usize,
     full_log: Occasionally,
     network_log: Occasionally,
@@ -64,14 +63,14 @@ struct OfNetwork {
     resting: Resting,
 }
 
-/// Connections that rested when they were looked for, the longest first. Found once, they serve many newcomers.
+/// Connections found resting, the longest first. One search serves many new connections.
 #[derive(Debug, Default)]
 struct Resting {
     found: VecDeque<(u64, Instant)>,
     search_after: Option<Instant>,
 }
 
-/// A connection's place among those that there may be; free again when it is dropped.
+/// A connection's place within the limit; dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     connections: Arc<Connections>,
@@ -79,12 +78,12 @@ pub(super) struct Place {
     entry: Entry,
 }
 
-/// What a newcomer meets.
+/// The outcome for a new connection.
 enum Entrance {
     Open(Place),
-    /// Room is made, or some must come first.
+    /// The limit is reached; a connection is closing or must first come to rest.
     Full,
-    /// Its network has all connections that it may have, and all are at work.
+    /// Its network has reached its own limit, and all its connections are working.
     Refused,
 }
 
@@ -93,8 +92,8 @@ impl Connections {
         Self { options, table: Mutex::default(), gone: Notify::new() }
     }
 
-    /// A place for a connection of `peer`; `None` when its address has too many that are at work. While every connection
-    /// is at work this waits, its listener accepts nothing more, and clients queue in the kernel.
+    /// A place for a connection of `peer`; `None` when its network is at its limit with all connections working.
+    /// While all connections are working this waits: the listener accepts no more, and clients queue in the kernel.
     pub(super) async fn admit(self: &Arc<Self>, peer: PeerAddress) -> Option<Place> {
         let network = peer.network().filter(|_| !self.is_exempt(peer));
         loop {
@@ -108,7 +107,7 @@ impl Connections {
         }
     }
 
-    /// How many there are.
+    /// The number of open connections.
     pub(super) fn open(&self) -> usize {
         let table = self.table();
         table.open.len() + table.leaving
@@ -131,8 +130,8 @@ impl Connections {
             if table.network_log.is_due() {
                 tracing::warn!(
                     %network,
-                    "{network} has {most} connections at work, further ones are refused: raise \
-                     http.limits.connectionsperaddress if they are honest, or name the proxy that they come by in \
+                    "{network} has {most} working connections, new ones are refused: raise \
+                     http.limits.connectionsperaddress if they are legitimate, or add their proxy to \
                      http.trustedproxies"
                 );
             }
@@ -142,8 +141,8 @@ impl Connections {
         if table.open.len() >= max && table.full_log.is_due() {
             tracing::warn!(
                 max,
-                "all {max} connections are in use, and those that rest are closed for new ones: raise \
-                 http.limits.maxconnections if they are honest"
+                "connection limit ({max}) reached, closing resting connections for new ones: raise \
+                 http.limits.maxconnections if the load is legitimate"
             );
         }
         while table.open.len() >= max {
@@ -172,7 +171,8 @@ impl Connections {
 }
 
 impl Table {
-    /// Tells the connection to leave that has rested for longest, of this network or of all; whether there was one.
+    /// Asks the connection that has rested for longest, in this network or in all, to leave. Returns whether
+    /// one exists.
     fn make_room(&mut self, network: Option<IpAddr>) -> bool {
         if self.leaving >= MOST_LEAVING {
             return false;
@@ -204,7 +204,7 @@ impl Table {
         self.by_network.get(network).map_or(0, |of_network| of_network.open)
     }
 
-    /// Where the resting ones are noted.
+    /// The list of resting connections.
     fn resting(&mut self, network: Option<IpAddr>) -> &mut Resting {
         match network {
             Some(network) => &mut self.by_network.entry(network).or_default().resting,
@@ -252,18 +252,19 @@ impl Resting {
 }
 
 impl Place {
-    /// What the connection is doing.
+    /// The connection's activity.
     pub(super) fn activity(&self) -> &Activity {
         &self.entry.activity
     }
 
-    /// Waits until another connection needs the place. Then this one leaves, or [stays](Self::stay).
+    /// Waits until another connection needs the place. The caller then closes its connection or [keeps
+    /// it](Self::stay).
     pub(super) async fn needed(&self) {
         self.entry.leave.notified().await;
     }
 
-    /// The connection has begun to work since it was chosen, and is one like all others again. There may be one too many
-    /// then, until the next that comes.
+    /// Keeps the connection because it has started to work since it was chosen. The limit may be exceeded by
+    /// one until the next connection arrives.
     pub(super) fn stay(&self) {
         let mut table = self.connections.table();
         if !table.open.contains_key(&self.id) {
@@ -284,7 +285,7 @@ impl Drop for Place {
     }
 }
 
-/// Something that is said again only after a while.
+/// Rate-limits a recurring log line.
 #[derive(Debug, Default)]
 pub(super) struct Occasionally {
     last: Option<Instant>,

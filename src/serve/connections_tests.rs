@@ -1,4 +1,4 @@
-//! Which connection makes room for which.
+//! Tests which connection yields to a new one.
 
 use http::Version;
 use tokio::time::advance;
@@ -19,7 +19,7 @@ fn peer(address: &str) -> PeerAddress {
     PeerAddress::Tcp(format!("{address}:1").parse().unwrap())
 }
 
-/// A connection that has asked for something, and rests.
+/// A connection that has served a request and is resting.
 async fn rested(connections: &Arc<Connections>, address: &str) -> Place {
     let place = connections.admit(peer(address)).await.unwrap();
     drop(place.activity().request_began(Version::HTTP_11));
@@ -41,7 +41,7 @@ async fn the_connection_that_has_rested_for_longest_makes_room() {
     let _fourth = connections.admit(peer("192.0.2.2")).await.unwrap();
     assert!(must_leave(&second).await);
     let _fifth = connections.admit(peer("192.0.2.2")).await.unwrap();
-    assert!(must_leave(&first).await, "of two that rest for as long the older one");
+    assert!(must_leave(&first).await, "of two equally rested the older one");
     assert_eq!(connections.open(), 5, "two are leaving");
     drop((second, third));
     assert_eq!(connections.open(), 3);
@@ -55,16 +55,16 @@ async fn a_connection_at_work_is_never_told_to_leave() {
     let blocked = rested(&connections, "192.0.2.1").await;
     blocked.activity().write_blocked();
     let waiting = timeout(Duration::from_secs(60), connections.admit(peer("192.0.2.2"))).await;
-    assert!(waiting.is_err(), "it waits");
+    assert!(waiting.is_err(), "it must wait");
     assert!(!must_leave(&working).await && !must_leave(&blocked).await);
     drop(request);
     let newcomer = timeout(Duration::from_secs(1), connections.admit(peer("192.0.2.2"))).await;
-    assert!(newcomer.is_ok(), "one has come to rest");
+    assert!(newcomer.is_ok(), "another one is resting now");
     assert!(must_leave(&working).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_works_again_stays_and_the_next_makes_up_for_it() {
+async fn a_connection_that_works_again_stays_and_the_next_one_yields() {
     let connections = connections(2, 0);
     let first = rested(&connections, "192.0.2.1").await;
     let second = rested(&connections, "192.0.2.1").await;
@@ -82,23 +82,23 @@ async fn a_connection_that_works_again_stays_and_the_next_makes_up_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_address_takes_no_more_than_its_share() {
+async fn one_address_cannot_exceed_its_share() {
     let connections = connections(100, 2);
     let resting = rested(&connections, "192.0.2.1").await;
     let working = connections.admit(peer("192.0.2.1")).await.unwrap();
     let _request = working.activity().request_began(Version::HTTP_11);
     let third = connections.admit(peer("192.0.2.1")).await.unwrap();
-    assert!(must_leave(&resting).await, "its own rest first");
+    assert!(must_leave(&resting).await, "its own resting one first");
     let _request = third.activity().request_began(Version::HTTP_11);
     advance(SEARCH_AGAIN_AFTER).await;
-    assert!(connections.admit(peer("192.0.2.1")).await.is_none(), "all are at work");
+    assert!(connections.admit(peer("192.0.2.1")).await.is_none(), "all are working");
     assert!(connections.admit(peer("192.0.2.2")).await.is_some());
     drop(third);
     assert!(connections.admit(peer("192.0.2.1")).await.is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_network_of_ipv6_is_one_address_and_proxies_are_none() {
+async fn an_ipv6_network_counts_as_one_address_and_proxies_do_not_count() {
     let connections = connections(100, 1);
     let place = connections.admit(peer("[2001:db8:1:2::1]")).await.unwrap();
     let _request = place.activity().request_began(Version::HTTP_11);
@@ -113,14 +113,14 @@ async fn a_network_of_ipv6_is_one_address_and_proxies_are_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_than_a_few_are_leaving_at_a_time() {
+async fn few_connections_are_leaving_at_a_time() {
     let connections = connections(1, 0);
     let mut places = vec![connections.admit(peer("192.0.2.1")).await.unwrap()];
     for _ in 0..MOST_LEAVING {
         places.push(connections.admit(peer("192.0.2.1")).await.unwrap());
     }
     let waiting = timeout(Duration::from_secs(60), connections.admit(peer("192.0.2.1"))).await;
-    assert!(waiting.is_err(), "those that leave come first");
+    assert!(waiting.is_err(), "the leaving ones end first");
     drop(places.remove(0));
     assert!(connections.admit(peer("192.0.2.1")).await.is_some());
 }

@@ -1,21 +1,21 @@
-//! How many files this process may open, and how many connections fit into that.
+//! The limit on open files, and the number of connections that fit into it.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is left for the log, listeners, the debug server, requests of our own and connections that are leaving.
+/// Files reserved for the log, listeners, the debug server, our own requests and leaving connections.
 const RESERVED: u64 = 100;
 
-/// Fewer connections than this are no service; the error of `accept` says then what is wrong.
+/// The fewest connections to derive from a low limit; below it `accept` reports the problem.
 const FEWEST: u64 = 16;
 
-/// Raises the number of files that this process may open to the most that it may raise it to, as programs in Go do by
-/// themselves; gives what it is then, `None` for no limit.
+/// Raises the process's limit on open files to its hard limit, as Go programs do. Returns the new limit;
+/// `None` for unlimited.
 ///
 /// # Errors
 ///
-/// When the kernel refuses; the limit is what it was.
+/// The kernel refuses; the limit is unchanged.
 pub fn raise_file_limit() -> io::Result<Option<u64>> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
@@ -24,17 +24,17 @@ pub fn raise_file_limit() -> io::Result<Option<u64>> {
     Ok(maximum)
 }
 
-/// How many files this process may open without raising the limit; `None` for no limit.
+/// The current limit on open files; `None` for unlimited.
 pub fn soft_file_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// How many files so many connections need.
+/// The number of files that `connections` connections need.
 pub fn files_for(connections: usize) -> u64 {
     (connections as u64).saturating_mul(2).saturating_add(RESERVED)
 }
 
-/// How many connections fit into a limit of `files`: each may have a file of the store open besides its socket.
+/// The number of connections that fit into `files`: each may open a file of the store besides its socket.
 pub fn connections_within(files: Option<u64>) -> usize {
     let Some(files) = files else { return usize::MAX };
     usize::try_from((files.saturating_sub(RESERVED) / 2).max(FEWEST)).unwrap_or(usize::MAX)
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_files_are_for_the_store() {
+    fn half_of_the_files_are_reserved_for_the_store() {
         assert_eq!(connections_within(None), usize::MAX);
         assert_eq!(connections_within(Some(1024)), 462);
         assert_eq!(connections_within(Some(20_000)), 9950);
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_raised_to_what_it_may_be() {
+    fn the_limit_is_raised_to_its_maximum() {
         let raised = raise_file_limit().unwrap();
         let now = getrlimit(Resource::Nofile);
         assert_eq!((now.current, now.maximum), (raised, raised));

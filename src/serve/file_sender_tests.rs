@@ -1,4 +1,4 @@
-//! Tests of [`super::FileSender`]: what a write is made of, and what must never be written.
+//! Tests of [`super::FileSender`]: how it splits a write, and which writes it refuses.
 
 use std::io::Write;
 
@@ -20,21 +20,21 @@ fn next(files: &FileSender, buffers: &[&[u8]]) -> Result<String, String> {
 }
 
 #[test]
-fn what_comes_before_a_stand_in_is_written_before_the_part() {
+fn buffers_before_a_placeholder_are_written_before_the_part() {
     let files = FileSender::default();
     assert_eq!(next(&files, &[b"head", b"body"]), Ok("2 buffers".to_owned()));
-    let stand_in = files.announce(&file(), &mut (10..90));
-    assert_eq!(stand_in.len(), 80);
-    assert_eq!(next(&files, &[b"head", &stand_in, b"tail"]), Ok("1 buffers".to_owned()));
-    assert_eq!(next(&files, &[b"", &stand_in, b"tail"]), Ok("10..90".to_owned()));
+    let placeholder = files.announce(&file(), &mut (10..90));
+    assert_eq!(placeholder.len(), 80);
+    assert_eq!(next(&files, &[b"head", &placeholder, b"tail"]), Ok("1 buffers".to_owned()));
+    assert_eq!(next(&files, &[b"", &placeholder, b"tail"]), Ok("10..90".to_owned()));
     files.sent(30);
-    assert_eq!(next(&files, &[&stand_in[30..], b"tail"]), Ok("40..90".to_owned()));
+    assert_eq!(next(&files, &[&placeholder[30..], b"tail"]), Ok("40..90".to_owned()));
     files.sent(50);
     assert_eq!(next(&files, &[b"tail"]), Ok("1 buffers".to_owned()));
 }
 
 #[test]
-fn a_long_range_is_announced_piece_by_piece() {
+fn a_long_range_is_announced_in_pieces() {
     let (files, file) = (FileSender::default(), file());
     let (mut rest, mut lengths) = (0..2 * MOST_BYTES as u64 + 1, Vec::new());
     while !rest.is_empty() {
@@ -44,19 +44,19 @@ fn a_long_range_is_announced_piece_by_piece() {
 }
 
 #[test]
-fn a_stand_in_is_never_taken_for_content() {
+fn a_placeholder_is_never_sent_as_content() {
     let files = FileSender::default();
-    let stand_in = files.announce(&file(), &mut (0..50));
+    let placeholder = files.announce(&file(), &mut (0..50));
     let zeros = vec![0; 50];
-    let missing = "a part of a file was announced, but its stand-in is not in what is written";
+    let missing = "a part of a file was announced, but its placeholder is not in the buffers";
     assert_eq!(next(&files, &[b"head", &zeros]), Err(missing.to_owned()), "copied together");
     assert_eq!(
-        next(&files, &[&stand_in[..20]]),
-        Err("a stand-in of 20 bytes is written for 50 bytes of a file".to_owned())
+        next(&files, &[&placeholder[..20]]),
+        Err("a placeholder of 20 bytes is written for 50 bytes of a file".to_owned())
     );
     files.sent(50);
     assert_eq!(
-        next(&files, &[b"head", &stand_in]),
-        Err("a stand-in is written for which no part of a file was announced".to_owned())
+        next(&files, &[b"head", &placeholder]),
+        Err("a placeholder is written but no part of a file was announced".to_owned())
     );
 }

@@ -1,30 +1,31 @@
-//! What the head of a request must be. A head that two servers read differently can smuggle a request past one of them,
-//! so a doubtful head is refused before anything acts on it.
+//! Validates request headers. Headers that two servers interpret differently can smuggle a request past one
+//! of them, so ambiguous headers are refused before any handler runs.
 //!
-//! hyper refuses by itself what it cannot read, and a length that is not one. HTTP/2 counts the bytes of a head by itself;
-//! for HTTP/1, hyper counts the headers, and we the bytes.
+//! hyper refuses malformed headers and invalid lengths. HTTP/2 limits the header bytes itself; for HTTP/1,
+//! hyper limits the number of headers and this module the bytes.
 
 use axum::body::Body;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 
-/// The most bytes in the head of a request. The largest that clients need are tokens for many repositories, some 10 KiB.
+/// The most bytes in a request's headers. The largest that clients need are tokens for many repositories,
+/// some 10 KiB.
 pub(super) const MAX_HEAD_BYTES: u32 = 64 * 1024;
 
-/// What is wrong with the head of a request.
+/// Why headers are refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Objection {
-    /// It is larger than it may be.
+    /// The headers are too large.
     TooLarge,
-    /// It names no host, or several (RFC 9112, 3.2).
+    /// The request names no host, or several (RFC 9112, 3.2).
     Hosts,
-    /// It names a user before the host (RFC 9110, 4.2.4); the URLs in our answers would have the user too.
+    /// The host contains a user (RFC 9110, 4.2.4); the URLs in our responses would repeat it.
     User,
-    /// Its body is coded in a way that is not understood (RFC 9112, 6.1).
+    /// The body has an unsupported transfer coding (RFC 9112, 6.1).
     Coding,
 }
 
-/// What is wrong with the head of a request, if anything is.
+/// Checks a request's headers.
 pub(super) fn objection(request: &Request<Body>) -> Option<Objection> {
     if request.uri().authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Some(Objection::User);
@@ -56,19 +57,18 @@ fn is_too_large(request: &Request<Body>) -> bool {
 }
 
 impl Objection {
-    /// The answer to such a request; in HTTP/1 the last of its connection.
+    /// The error response; in HTTP/1 the last of its connection.
     pub(super) fn refusal(self, version: Version) -> Response<Body> {
         let (status, text) = match self {
-            Self::TooLarge => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "The head of the request has more than 64 KiB.\n",
-            ),
-            Self::Hosts => {
-                (StatusCode::BAD_REQUEST, "A request of HTTP/1.1 must have one Host header, and only one.\n")
+            Self::TooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request headers exceed 64 KiB.\n")
             }
-            Self::User => (StatusCode::BAD_REQUEST, "The request names a user before the host.\n"),
+            Self::Hosts => {
+                (StatusCode::BAD_REQUEST, "An HTTP/1.1 request must have exactly one Host header.\n")
+            }
+            Self::User => (StatusCode::BAD_REQUEST, "The host must not contain a user.\n"),
             Self::Coding => {
-                (StatusCode::NOT_IMPLEMENTED, "No transfer coding but `chunked` is understood.\n")
+                (StatusCode::NOT_IMPLEMENTED, "The only supported transfer coding is `chunked`.\n")
             }
         };
         let mut response = Response::new(Body::from(text));

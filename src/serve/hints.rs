@@ -1,4 +1,4 @@
-//! What the log says about clients that do not get as far as a request, with what helps.
+//! Log messages for clients that fail before their first request, with remedies.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::peer::PeerAddress;
 
-/// What helps against the handshakes that fail most.
+/// The remedy for the most frequent handshake errors.
 pub(super) fn remedy(error: &io::Error) -> &'static str {
     use rustls::AlertDescription as Alert;
     let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -20,16 +20,17 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
              /etc/docker/certs.d/HOST:PORT/ca.crt), or calls the registry by a name that is not in it"
         }
         Some(rustls::Error::PeerIncompatible(_)) => {
-            "; the client may speak nothing newer than TLS 1.1, which is not served (http.tls.minimumtls)"
+            "; the client may support only TLS 1.1 or older, which is not served (http.tls.minimumtls)"
         }
         _ => "",
     }
 }
 
-/// Says once for each address that a client speaks TLS where there is none: clients that may do without try it first, each time.
+/// Logs, once per address, that a client speaks TLS to a plain port. Clients that may fall back try TLS first
+/// every time.
 pub(super) fn tls_to_a_plain_port(address: PeerAddress) {
     static TOLD: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
-    /// There is no need to tell a scanner's addresses apart.
+    /// Bounds the memory that a scanner with many addresses can take.
     const MOST: usize = 1024;
     if let Some(ip) = address.ip() {
         let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,7 +40,7 @@ pub(super) fn tls_to_a_plain_port(address: PeerAddress) {
     }
     tracing::info!(
         %address,
-        "a client speaks TLS to this plain port: if it does not go on without (as docker and skopeo do where that is allowed), \
+        "a client speaks TLS to this plain port: if it does not fall back (as docker and skopeo do where that is allowed), \
          set http.tls, or list the registry among the client's insecure-registries"
     );
 }
@@ -50,7 +51,7 @@ mod tests {
     use crate::test_log::TestLog;
 
     #[test]
-    fn a_client_that_does_not_know_the_authority_is_told_of_with_the_remedy() {
+    fn an_unknown_authority_is_logged_with_the_remedy() {
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
         let told = remedy(&io::Error::new(io::ErrorKind::InvalidData, alert));
         assert!(
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_tries_tls_again_and_again_is_told_of_once() {
+    fn repeated_tls_attempts_are_logged_once() {
         let log = TestLog::default();
         let guard = log.capture();
         for address in ["198.51.100.7:1", "198.51.100.7:2"] {

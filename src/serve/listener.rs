@@ -1,4 +1,4 @@
-//! A socket that connections come from.
+//! `Listener`: a listening socket.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +10,7 @@ use super::address::ListenAddress;
 use super::peer::PeerAddress;
 use super::unix_socket::UnixSocket;
 
-/// How many connections the kernel keeps until they are accepted.
+/// The length of the kernel's accept queue.
 const BACKLOG: u32 = 4096;
 
 /// An open listening socket.
@@ -23,30 +23,30 @@ enum Kind {
     Unix(UnixSocket),
 }
 
-/// A connection that came in.
+/// An accepted connection.
 #[derive(Debug)]
 pub(super) enum Accepted {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// An address that cannot be listened at.
+/// The error of a listen address that cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {address} ({key}): {remedy}")]
+#[error("cannot listen on {address} ({key}): {remedy}")]
 pub struct BindError {
     address: String,
-    /// The key of the configuration that says so.
+    /// The configuration key of the address.
     key: &'static str,
     remedy: String,
     source: io::Error,
 }
 
 impl Listener {
-    /// Opens a socket at `address`, which the configuration has under `key`, such as `http.addr`.
+    /// Binds a socket to `address`, which the configuration has under `key`, such as `http.addr`.
     ///
     /// # Errors
     ///
-    /// When the address is taken, not allowed, or not one of this machine.
+    /// The address is in use, not permitted, or not one of this machine.
     pub async fn bind(address: &ListenAddress, key: &'static str) -> Result<Self, BindError> {
         let bound = match address {
             ListenAddress::AllInterfaces(port) => bind_all(*port).map(Kind::Tcp),
@@ -60,26 +60,26 @@ impl Listener {
         })
     }
 
-    /// Takes over a socket that is listening already, as one handed down by systemd.
+    /// Wraps a socket that is already listening, such as one from systemd.
     ///
     /// # Errors
     ///
-    /// When it cannot be made non-blocking.
+    /// The socket cannot be made non-blocking.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self(Kind::Tcp(TcpListener::from_std(listener)?)))
     }
 
-    /// Takes over a unix socket that is listening already; its file is not ours to remove.
+    /// Wraps a unix socket that is already listening; its file is not removed on drop.
     ///
     /// # Errors
     ///
-    /// When it cannot be made non-blocking.
+    /// The socket cannot be made non-blocking.
     pub fn from_std_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         UnixSocket::from_std(listener).map(Kind::Unix).map(Self)
     }
 
-    /// The address and port really listened at; `None` for a unix socket.
+    /// The bound address and port; `None` for a unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.0 {
             Kind::Tcp(listener) => listener.local_addr().ok(),
@@ -87,12 +87,13 @@ impl Listener {
         }
     }
 
-    /// Waits for a connection. Dropping the future loses none.
+    /// Accepts a connection. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<(Accepted, PeerAddress)> {
         match &self.0 {
             Kind::Tcp(listener) => {
                 let (socket, address) = listener.accept().await?;
-                // What is written is complete: a response must not wait for the client's acknowledgement.
+                // Each write is complete, so a response must not wait for the client's acknowledgement
+                // (Nagle).
                 socket.set_nodelay(true)?;
                 let address = SocketAddr::new(address.ip().to_canonical(), address.port());
                 Ok((Accepted::Tcp(socket), PeerAddress::Tcp(address)))
@@ -114,7 +115,7 @@ impl std::fmt::Display for Listener {
     }
 }
 
-/// One socket for IPv6 and IPv4, or for IPv4 alone where there is no IPv6.
+/// Binds one socket for IPv6 and IPv4, or for IPv4 alone on a machine without IPv6.
 fn bind_all(port: u16) -> io::Result<TcpListener> {
     let bound = TcpSocket::new_v6().and_then(|socket| {
         rustix::net::sockopt::set_ipv6_v6only(socket.as_fd(), false)?;
@@ -136,7 +137,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     listen(socket, address)
 }
 
-/// The first of the name's addresses that can be listened at.
+/// Binds the first of the name's addresses that works.
 async fn bind_named(host: &str, port: u16) -> io::Result<TcpListener> {
     let mut last = NoAddress("the name has no address".to_owned()).into();
     // IPv4 first, as Go chooses when a name has both.
@@ -164,7 +165,7 @@ impl From<NoAddress> for io::Error {
 }
 
 fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
-    // A restart must not wait for the last run's connections to time out. It does not share a port in use.
+    // Lets a restart bind while connections of the last run time out. A port in use stays refused.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -179,7 +180,7 @@ fn remedy(address: &ListenAddress, key: &str, error: &io::Error) -> String {
             )
         }
         io::ErrorKind::AddrInUse => {
-            format!("another process listens there: stop it, or set {key} to another address")
+            format!("another process listens on it: stop it, or set {key} to another address")
         }
         io::ErrorKind::AddrNotAvailable => {
             let port = match address {
@@ -193,13 +194,13 @@ fn remedy(address: &ListenAddress, key: &str, error: &io::Error) -> String {
         }
         io::ErrorKind::PermissionDenied => match address {
             ListenAddress::Unix(_) => {
-                "we may not create a file there: check the folder's owner and mode".to_owned()
+                "permission to create the file is missing: check the directory's owner and mode".to_owned()
             }
             _ => {
                 format!("ports below 1024 need CAP_NET_BIND_SERVICE: grant it, or set {key} to a higher port")
             }
         },
-        io::ErrorKind::NotFound => "the folder does not exist: create it".to_owned(),
+        io::ErrorKind::NotFound => "the directory does not exist: create it".to_owned(),
         _ => format!("check {key}"),
     }
 }
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!(
             error,
             format!(
-                "cannot listen at {address} (http.addr): another process listens there: stop it, \
+                "cannot listen on {address} (http.addr): another process listens on it: stop it, \
                  or set http.addr to another address"
             )
         );
@@ -232,7 +233,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         let (_, peer) = listener.accept().await.unwrap();
-        assert_eq!(peer, PeerAddress::Tcp(client.local_addr().unwrap()), "not as mapped into IPv6");
+        assert_eq!(peer, PeerAddress::Tcp(client.local_addr().unwrap()), "not mapped into IPv6");
     }
 
     #[tokio::test]
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_looked_up() {
+    async fn a_name_is_resolved() {
         assert!(bind("localhost:0").await.unwrap().local_addr().unwrap().ip().is_loopback());
     }
 }

@@ -1,11 +1,11 @@
-//! From a socket to a request: listeners, TLS, timeouts, limits and an orderly end.
+//! From a socket to a request: listeners, TLS, timeouts, limits and a graceful shutdown.
 //!
-//! A [`Server`] owns its [`Listener`]s, every connection and every task it starts; when [`Server::run`] returns,
-//! none is left. It knows nothing of the registry: it hands requests to one `tower` service, with a [`Peer`]
-//! among their extensions, and takes responses back.
+//! A [`Server`] owns its [`Listener`]s, every connection and every task it starts; when [`Server::run`]
+//! returns, none is left. It does not know the registry: it passes requests to one `tower` service, with a
+//! [`Peer`] among their extensions.
 //!
-//! What bounds a connection (slow heads, idle and stalled peers) is written down once, in `activity.rs`, and how many
-//! there may be in `connections.rs`. Nothing bounds the length of a transfer that is not slower than the least speed.
+//! `activity.rs` defines the timeouts of a connection (slow headers, idle and stalled peers),
+//! `connections.rs` the limits on their number. A transfer at or above the minimum speed may last forever.
 
 mod activity;
 mod address;

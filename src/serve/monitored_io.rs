@@ -1,4 +1,4 @@
-//! A socket that tells the connection's [`Activity`] what passes through it, and that closes gently.
+//! A socket that reports its reads and writes to the connection's [`Activity`], and closes gracefully.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,17 +10,17 @@ use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
 
-/// How long a client may take to notice that we have finished.
+/// How long a client may take to notice that we have closed our direction.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What is read and thrown away at a time while lingering.
+/// How many bytes to read and discard at a time while lingering.
 const DISCARDED_AT_ONCE: usize = 4096;
 
-/// How much is read and thrown away in all. Beyond it nothing is read, and the client can send no more than the kernel
-/// takes; it still has its time to see the answer.
+/// How many bytes to discard in total. Beyond it reading stops, so the client can send only what the kernel
+/// buffers; it still has its time to read the response.
 const MOST_DISCARDED: usize = 1024 * 1024;
 
-/// A socket under watch. It lies below TLS, so that it sees what really goes over the wire.
+/// A monitored socket. It is below TLS, so that it observes the bytes on the wire.
 #[derive(Debug)]
 pub(super) struct Watched<IO> {
     inner: IO,
@@ -32,7 +32,7 @@ pub(super) struct Watched<IO> {
 #[derive(Debug)]
 enum Closing {
     No,
-    /// We have said that nothing more comes, and wait until the client says so too.
+    /// We closed our direction and wait until the client closes its own.
     Lingering {
         until: Pin<Box<Sleep>>,
         discarded: usize,
@@ -57,7 +57,7 @@ impl<IO> Watched<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> Watched<IO> {
-    /// Reads and throws away until the client ends or errs; `discarded` is how much that was.
+    /// Reads and discards until the client closes or fails; adds the bytes to `discarded`.
     fn poll_discard(&mut self, discarded: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [0; DISCARDED_AT_ONCE];
         while !self.has_ended {
@@ -119,10 +119,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         Pin::new(&mut self.get_mut().inner).poll_flush(cx)
     }
 
-    /// Closes our direction and then waits for the client to close its own, for a short while.
+    /// Closes our direction, then waits a short while for the client to close its own.
     ///
-    /// A socket closed with bytes unread makes the kernel send a reset, which may overtake a response: a client
-    /// that was refused in the middle of its upload would see a broken connection instead of the reason.
+    /// Closing a socket with unread bytes makes the kernel send a reset, which may overtake a response: a
+    /// client refused in the middle of its upload would see a broken connection instead of the reason.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {

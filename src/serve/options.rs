@@ -1,4 +1,4 @@
-//! How patient a server is.
+//! `ServeOptions`: a server's timeouts and limits.
 
 use std::time::Duration;
 
@@ -6,30 +6,31 @@ use ipnet::IpNet;
 
 use super::peer::PeerAddress;
 
-/// The limits of a server. None of them bounds a transfer that makes progress at the least speed.
+/// A server's timeouts and limits. None ends a transfer that progresses at the minimum speed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServeOptions {
-    /// Whether HTTP/2 without TLS is spoken with clients that begin with it. With TLS, see `TlsSettings::http2`.
+    /// Whether to accept HTTP/2 without TLS. With TLS, see `TlsSettings::http2`.
     pub h2c: bool,
-    /// How long a TLS handshake may take.
+    /// The timeout of a TLS handshake.
     pub handshake_timeout: Duration,
-    /// How long the head of a request may take from its first byte, and the first one from the connection on.
+    /// The timeout of a request's headers from their first byte; for the first request, from the start of the
+    /// connection.
     pub header_timeout: Duration,
-    /// How long a connection may wait for its next request. Longer than the 90 seconds of Go's clients, so that
-    /// it is they who close, and no request meets a closing connection.
+    /// How long a connection may wait for its next request. Longer than the 90 seconds of Go's clients, so
+    /// that they close first and no request meets a closing connection.
     pub idle_timeout: Duration,
-    /// How long a transfer may make no progress at all, in either direction, because of the client.
+    /// How long a transfer may make no progress because of the client, in either direction.
     pub stall_timeout: Duration,
-    /// How fast the body of a request or an answer must move, in bytes a second; zero for no such bound. The client may
-    /// be behind by what it could have moved within the stall timeout.
+    /// The minimum speed of bodies, in bytes per second; zero for none. The client may be behind by what it
+    /// could have transferred within the stall timeout.
     pub min_body_speed: u64,
-    /// How many connections there may be. Those that rest are closed for new ones; when all are at work, new ones wait.
+    /// The most connections. Resting ones are closed for new ones; when all are working, new ones wait.
     pub max_connections: usize,
-    /// How many of them one address may have, or one network of IPv6 (/64); zero for no such bound.
+    /// The most connections of one address, or of one IPv6 network (/64); zero for no limit.
     pub max_connections_per_network: usize,
-    /// Proxies, which speak for many: they may have all connections, and all streams of one at work.
+    /// Proxies, which serve many clients: exempt from the limits per address and per connection.
     pub trusted_proxies: Vec<IpNet>,
-    /// How long requests may go on after the shutdown began; zero ends them at once.
+    /// How long requests may continue after the shutdown began; zero ends them at once.
     pub drain_timeout: Duration,
 }
 
@@ -51,7 +52,7 @@ impl Default for ServeOptions {
 }
 
 impl ServeOptions {
-    /// Whether `peer` is a proxy, which speaks for many. Whatever comes by a unix socket is.
+    /// Whether `peer` is a trusted proxy. Peers on a unix socket are.
     pub(super) fn trusts(&self, peer: PeerAddress) -> bool {
         peer.ip().is_none_or(|ip| self.trusted_proxies.iter().any(|network| network.contains(&ip)))
     }

@@ -1,25 +1,27 @@
-//! `Pace`: how far a client is behind the least speed of a transfer.
+//! `Pace`: how far a client is behind the minimum speed of a transfer.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a client was waited for, less what it has made up for by moving bytes.
+/// The time that the server waited for a client, less the time that the transferred bytes may take at the
+/// minimum speed.
 ///
-/// Time counts only while the client is the one waited for, and each byte makes up for the time that it may take at the
-/// least speed. So a client that moves nothing is out of patience when that is over, one that is a little too slow much
-/// later, and one that is just fast enough never, however unevenly its bytes come.
+/// Only time while the server waits for the client counts. A client that transfers nothing runs out of
+/// patience after exactly that time, one that is a little too slow much later, and one that is just fast
+/// enough never, however uneven its transfer.
 ///
-/// Every method is given the time, because there are clocks that stop now and then.
+/// Every method takes the time, because some clocks pause.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Bytes a second. Zero means that any byte makes up for everything.
+    /// In bytes per second. At zero, any byte resets `behind`.
     least_speed: u64,
     behind: Duration,
     waiting_since: Option<Instant>,
 }
 
-/// A process that looks at a deadline so late was stopped. Connections are looked at every 10 seconds at least (see `Activity`).
+/// A deadline missed by this much means that the process was stopped. Connections are checked every 10
+/// seconds at least (see `Activity`).
 const STOPPED: Duration = Duration::from_secs(15);
 
 impl Pace {
@@ -27,19 +29,19 @@ impl Pace {
         Self { least_speed, behind: Duration::ZERO, waiting_since: None }
     }
 
-    /// The client is waited for from now on.
+    /// Starts waiting for the client.
     pub(super) fn wait(&mut self, now: Instant) {
         self.waiting_since.get_or_insert(now);
     }
 
-    /// The client is not waited for any more.
+    /// Stops waiting for the client.
     pub(super) fn pause(&mut self, now: Instant) {
         if let Some(since) = self.waiting_since.take() {
             self.behind += now.saturating_duration_since(since);
         }
     }
 
-    /// The client has moved so many bytes, and is not waited for any more.
+    /// Records a transfer of `bytes`, and stops waiting.
     pub(super) fn moved(&mut self, bytes: usize, now: Instant) {
         self.pause(now);
         self.behind = match time_for(bytes, self.least_speed) {
@@ -49,15 +51,15 @@ impl Pace {
         };
     }
 
-    /// Whether the client is waited for or behind, so that what it moves matters.
+    /// Whether the client's transfers matter: the server waits for it, or it is behind.
     pub(super) fn counts(&self) -> bool {
         self.waiting_since.is_some() || self.behind > Duration::ZERO
     }
 
-    /// When the client is out of `patience`; `None` while it is not waited for.
+    /// When the client runs out of `patience`; `None` while the server does not wait for it.
     ///
-    /// A deadline that passed long before `now` was missed by this process, which was stopped or whose machine was suspended:
-    /// what the client sent meanwhile was not read yet, so the wait begins anew.
+    /// A deadline long before `now` means that this process was stopped or its machine suspended: bytes that
+    /// the client sent meanwhile are still unread, so the wait restarts.
     pub(super) fn deadline(&mut self, patience: Duration, now: Instant) -> Option<Instant> {
         let left = patience.saturating_sub(self.behind);
         let deadline = self.waiting_since? + left;
@@ -69,7 +71,7 @@ impl Pace {
     }
 }
 
-/// How long `bytes` may take at `speed`; `None` when there is none.
+/// How long `bytes` may take at `speed`; `None` without a minimum speed.
 pub(super) fn time_for(bytes: usize, speed: u64) -> Option<Duration> {
     (speed > 0).then(|| Duration::from_secs_f64(bytes as f64 / speed as f64))
 }
@@ -80,7 +82,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// After how many seconds a client is out of patience that moves `bytes` every `seconds`; `None` if it is not in a day.
+    /// After how many seconds a client that transfers `bytes` every `seconds` runs out of patience; `None` if
+    /// not within a day.
     fn lasts(least_speed: u64, bytes: usize, seconds: u64) -> Option<u64> {
         let begun = Instant::now();
         let (mut pace, mut now) = (Pace::new(least_speed), begun);
@@ -97,24 +100,24 @@ mod tests {
     }
 
     #[test]
-    fn only_those_below_the_least_speed_run_out_of_patience() {
+    fn only_clients_below_the_minimum_speed_run_out_of_patience() {
         assert_eq!(lasts(1024, 0, 1), Some(60));
         assert!(matches!(lasts(1024, 1, 1), Some(60..=61)), "a byte at a time");
-        assert!(matches!(lasts(1024, 512, 1), Some(118..=120)), "half of what it must");
+        assert!(matches!(lasts(1024, 512, 1), Some(118..=120)), "half of the minimum speed");
         assert_eq!(lasts(1024, 1024, 1), None);
-        assert_eq!(lasts(1024, 50 * 1024, 50), None, "in lumps");
-        assert_eq!(lasts(1024, 1 << 20, 61), Some(60), "a lump too late");
+        assert_eq!(lasts(1024, 50 * 1024, 50), None, "in bursts");
+        assert_eq!(lasts(1024, 1 << 20, 61), Some(60), "a burst too late");
     }
 
     #[test]
-    fn without_a_least_speed_any_byte_will_do() {
+    fn without_a_minimum_speed_any_byte_suffices() {
         assert_eq!(lasts(0, 1, 59), None);
         assert_eq!(lasts(0, 0, 1), Some(60));
         assert_eq!(lasts(0, 1, 61), Some(60));
     }
 
     #[test]
-    fn time_counts_only_while_the_client_is_waited_for() {
+    fn time_counts_only_while_waiting_for_the_client() {
         let mut now = Instant::now();
         let mut pace = Pace::new(1024);
         for _ in 0..5 {
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_stopped_waits_anew() {
+    fn a_process_that_was_stopped_restarts_the_wait() {
         let begun = Instant::now();
         let mut pace = Pace::new(1024);
         pace.wait(begun);

@@ -1,29 +1,30 @@
-//! Who is at the other end of a connection.
+//! `Peer`: the other end of a connection.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// What is known of a connection without asking the client; an extension of every request.
+/// Facts about a connection that do not depend on the client's headers; an extension of every request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Peer {
-    /// The other end of the socket: the client, or the proxy before it.
+    /// The address of the other end of the socket: the client or its proxy.
     pub address: PeerAddress,
-    /// How the client speaks to this process.
+    /// The scheme of the connection.
     pub scheme: Scheme,
-    /// Whether it showed a TLS certificate. Whether that was verified depends on the configured mode.
+    /// Whether the client presented a TLS certificate. Whether it was verified depends on the configured
+    /// mode.
     pub client_certificate: bool,
 }
 
-/// The other end of a socket.
+/// The address of the other end of a socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PeerAddress {
-    /// An address; IPv4 is never shown as mapped into IPv6.
+    /// An IP address and port; IPv4 is never mapped into IPv6.
     Tcp(SocketAddr),
-    /// A process of this machine.
+    /// A process on this machine, over a unix socket.
     Unix,
 }
 
-/// The scheme of the URLs under which this process is reached directly.
+/// The scheme of URLs that reach this process directly.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Scheme {
     /// Without TLS.
@@ -33,7 +34,7 @@ pub enum Scheme {
 }
 
 impl PeerAddress {
-    /// The address without the port, if there is one.
+    /// The address without the port; `None` for a unix socket.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(address) => Some(address.ip()),
@@ -41,7 +42,8 @@ impl PeerAddress {
         }
     }
 
-    /// What limits count by: the address, or of IPv6 the network (/64), of which a single customer has all addresses.
+    /// The key for limits: the address, or for IPv6 the network (/64), because one customer owns a whole
+    /// network.
     pub fn network(&self) -> Option<IpAddr> {
         Some(match self.ip()?.to_canonical() {
             IpAddr::V6(v6) => {
@@ -56,7 +58,7 @@ impl PeerAddress {
 impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // As a proxy tells it, without the port.
+            // From a proxy's header, without the port.
             Self::Tcp(address) if address.port() == 0 => address.ip().fmt(f),
             Self::Tcp(address) => address.fmt(f),
             Self::Unix => f.write_str("unix socket"),
@@ -65,7 +67,7 @@ impl fmt::Display for PeerAddress {
 }
 
 impl Scheme {
-    /// The scheme as it stands in a URL.
+    /// The scheme as in a URL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",

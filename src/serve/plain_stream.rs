@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 
 use super::file_sender::{FileSender, Next, Part};
 
-/// What is copied at once where the kernel cannot send a file.
+/// The size of a copy where the kernel cannot send a file, in bytes.
 const COPIED_BYTES: usize = 64 * 1024;
 
 /// The socket of a plain TCP connection.
 ///
-/// A type of its own, because responses reach the kernel through its `poll_write_vectored` with their buffers
-/// unflattened: the place where a buffer that stands for a part of a file is sent as one.
+/// Its own type, because responses reach it through `poll_write_vectored` with separate buffers: there it can
+/// send a file in place of a placeholder.
 #[derive(Debug)]
 pub struct PlainStream {
     socket: TcpStream,
@@ -31,12 +31,12 @@ impl PlainStream {
         Self { socket, files: FileSender::default() }
     }
 
-    /// What sends files over this connection.
+    /// The sender of files over this connection.
     pub fn files(&self) -> &FileSender {
         &self.files
     }
 
-    /// Waits for the first byte and leaves it where it is; `None` if the client closed instead.
+    /// Waits for the first byte without consuming it; `None` if the client closed.
     pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
         Ok((self.socket.peek(&mut byte).await? > 0).then_some(byte[0]))
@@ -57,7 +57,7 @@ impl PlainStream {
     }
 }
 
-/// Sends what the socket takes of `part`, which is not empty.
+/// Sends as much of `part` as the socket accepts; `part` is not empty.
 fn send(socket: &TcpStream, part: &Part) -> io::Result<usize> {
     let mut offset = part.range.start;
     let len = usize::try_from(part.range.end - offset).unwrap_or(usize::MAX);
@@ -72,7 +72,7 @@ fn send(socket: &TcpStream, part: &Part) -> io::Result<usize> {
     if sent == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(sent) }
 }
 
-/// The same, for a file system or a sandbox in which files cannot be sent.
+/// Copies instead, on a file system or in a sandbox without `sendfile`.
 fn copy(socket: &TcpStream, part: &Part) -> io::Result<usize> {
     let len = usize::try_from(part.range.end - part.range.start).unwrap_or(usize::MAX);
     let mut buffer = vec![0; len.min(COPIED_BYTES)];

@@ -1,4 +1,4 @@
-//! A server: listeners, the connections that come from them, and an end that waits for them.
+//! `Server`: listeners, their connections, and a shutdown that waits for them.
 
 use std::future::Future;
 use std::io;
@@ -16,13 +16,13 @@ use super::options::ServeOptions;
 use super::statistics::Statistics;
 use super::tls::TlsReloader;
 
-/// How long an accept loop rests after an error that will not go away by itself, such as no file left to open.
+/// The pause after an `accept` error that persists, such as too many open files.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
 
-/// How long cut connections may take to end; they only have to be dropped.
+/// How long cut connections may take to end; their tasks only need to be dropped.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server being put together, and then [run](Self::run).
+/// A server to configure and then [run](Self::run).
 #[derive(Debug)]
 pub struct Server<S> {
     service: S,
@@ -32,34 +32,34 @@ pub struct Server<S> {
     log_prefix: &'static str,
 }
 
-/// Whether a listener speaks TLS. One that does never speaks anything else.
+/// Whether a listener uses TLS. A TLS listener accepts nothing else.
 #[derive(Clone, Debug)]
 pub enum Security {
-    /// It does not.
+    /// Plain connections.
     Plain,
-    /// It does; the files are watched while the server runs.
+    /// TLS; the files are watched while the server runs.
     Tls(Arc<TlsReloader>),
 }
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Drained {
-    /// Connections that had to be cut because their requests took longer than the drain timeout.
+    /// Connections cut because their requests exceeded the drain timeout.
     pub aborted: usize,
 }
 
-/// What a server is doing.
+/// The phase of a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     Serving,
-    /// Nothing new is accepted; what was begun is finished.
+    /// No new connections; running requests finish.
     Draining,
-    /// Everything ends.
+    /// All connections end.
     Stopping,
 }
 
 impl<S: Handler> Server<S> {
-    /// A server that hands requests to `service`, a router or what wraps one.
+    /// Creates a server that passes requests to `service`.
     pub fn new(service: S, options: ServeOptions) -> Self {
         Self {
             service,
@@ -70,7 +70,7 @@ impl<S: Handler> Server<S> {
         }
     }
 
-    /// The same server, saying something else than `listening on` before its address in the log.
+    /// Replaces `listening on` before the address in the log.
     #[must_use]
     pub fn log_prefix(mut self, log_prefix: &'static str) -> Self {
         self.log_prefix = log_prefix;
@@ -84,15 +84,15 @@ impl<S: Handler> Server<S> {
         self
     }
 
-    /// The counters of this server.
+    /// The server's counters.
     pub fn statistics(&self) -> Statistics {
         self.statistics.clone()
     }
 
-    /// Serves until `shutdown` is ready; then accepts no more, finishes what was begun, and cuts what takes
-    /// longer than the drain timeout.
+    /// Serves until `shutdown` completes; then stops accepting, lets running requests finish, and cuts those
+    /// that exceed the drain timeout.
     ///
-    /// Dropping the future instead cuts everything at once.
+    /// Dropping the future cuts everything at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Drained {
         let Self { service, options, listeners, statistics, log_prefix } = self;
         let (phase, phase_seen) = watch::channel(Phase::Serving);
@@ -123,7 +123,7 @@ impl<S: Handler> Server<S> {
 
         shutdown.await;
         phase.send_replace(Phase::Draining);
-        // The listeners close here, before anything is waited for: a successor can bind at once.
+        // Close the listeners before waiting for anything, so that a successor can bind at once.
         helpers.close();
         helpers.wait().await;
         tasks.close();
@@ -141,7 +141,7 @@ impl<S: Handler> Server<S> {
         }
         let aborted = connections.open();
         if aborted > 0 {
-            tracing::warn!(aborted, "{} not finished within the drain timeout, and cut", in_words(aborted));
+            tracing::warn!(aborted, "cutting {} that exceeded the drain timeout", in_words(aborted));
         }
         phase.send_replace(Phase::Stopping);
         if timeout(ABORT_TIMEOUT, tasks.wait()).await.is_err() {
@@ -185,7 +185,7 @@ async fn accept<S: Handler>(
                 continue;
             }
         };
-        // One listener cannot starve another: it asks only for a connection it has.
+        // Listeners do not starve each other: each requests a place only for an accepted connection.
         let Some(place) = connections.admit(address).await else { continue };
         let (tls, shared, tasks) = (tls.clone(), shared.clone(), shared.tasks.clone());
         let open = shared.statistics.opened();
@@ -196,10 +196,10 @@ async fn accept<S: Handler>(
     }
 }
 
-/// Whether the error is about a client that was gone before it was accepted.
+/// Whether the error concerns one client that disconnected before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
-    // InvalidInput is what setting an option on a dead socket gives.
+    // Setting an option on a dead socket fails with InvalidInput.
     matches!(
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected

@@ -1,9 +1,9 @@
-//! Counters of a server, for its metrics.
+//! `Statistics`: a server's counters, for its metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts that a running server keeps. Cheap to clone; all clones show the same counts.
+/// Counters of a running server. Cheap to clone; clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Statistics(Arc<Counters>);
 
@@ -26,7 +26,7 @@ impl Statistics {
         self.accepted().saturating_sub(self.0.closed.load(Ordering::Relaxed))
     }
 
-    /// TLS handshakes that came to nothing.
+    /// Failed TLS handshakes.
     pub fn failed_handshakes(&self) -> u64 {
         self.0.failed_handshakes.load(Ordering::Relaxed)
     }

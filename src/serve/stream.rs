@@ -1,8 +1,8 @@
-//! `Stream`: one request of an HTTP/2 connection, which is reset when its client takes too little of the answer.
+//! `Stream`: one request of an HTTP/2 connection, reset when its client reads the response too slowly.
 //!
-//! hyper asks a body for more only when what it has was handed on, so a client that does not open its window leaves the
-//! body waiting. The connection goes on for the other streams, so it is the task of the one that has to end: hyper
-//! starts it, [`watched`] stays around it, and the service finds its `Stream` by a variable of the task.
+//! hyper polls a body only after passing on the previous bytes, so a client that does not open its window
+//! leaves the body waiting. The connection must continue for other streams, so only this stream's task ends:
+//! hyper spawns it, [`watched`] wraps it, and the service finds its `Stream` in a task-local variable.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -19,10 +19,10 @@ tokio::task_local! {
     static CURRENT: Stream;
 }
 
-/// What the client of one HTTP/2 request takes of the answer, and how fast.
+/// How much of the response an HTTP/2 client has read, and how fast.
 ///
-/// The time while the whole connection cannot be written to does not count here: then the streams share what the link
-/// can do, and what the connection must take is looked at in `Activity`.
+/// Time while the whole connection's writes block does not count: the streams then share the link's speed,
+/// and `Activity` checks the connection.
 #[derive(Clone, Debug)]
 pub(super) struct Stream(Arc<Inner>);
 
@@ -36,7 +36,7 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     pace: Pace,
-    /// How many bytes hyper has that it has not asked for more after.
+    /// Bytes passed to hyper since it last polled.
     handed_over: usize,
 }
 
@@ -46,12 +46,12 @@ impl Stream {
         Self(Arc::new(Inner { activity, state }))
     }
 
-    /// The one whose task this is.
+    /// The stream of the current task.
     pub(super) fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
     }
 
-    /// hyper has so many bytes of the answer, and the client is waited for.
+    /// Records that hyper got `bytes` of the response; the server now waits for the client.
     pub(super) fn handed_over(&self, bytes: usize) {
         let now = self.now();
         let mut state = self.state();
@@ -59,7 +59,7 @@ impl Stream {
         state.pace.wait(now);
     }
 
-    /// hyper has handed on what it had.
+    /// Records that hyper has passed on its bytes.
     pub(super) fn taken(&self) {
         let now = self.now();
         let mut state = self.state();
@@ -67,14 +67,14 @@ impl Stream {
         state.pace.moved(bytes, now);
     }
 
-    /// When the client is out of `patience`, if it is waited for.
+    /// When the client runs out of `patience`; `None` while the server does not wait for it.
     fn deadline(&self, patience: Duration) -> Option<Instant> {
         let now = self.now();
         let deadline = self.state().pace.deadline(patience, now)?;
         Some(Instant::now() + deadline.saturating_duration_since(now))
     }
 
-    /// The time on a clock that stops while the connection cannot be written to.
+    /// The time on a clock that stops while the connection's writes block.
     fn now(&self) -> Instant {
         self.0.activity.time_unblocked()
     }
@@ -84,8 +84,7 @@ impl Stream {
     }
 }
 
-/// Runs the task of a stream until it ends, or its client has taken too little for too long. Dropping the task resets
-/// the stream.
+/// Runs a stream's task until it ends or its client is too slow. Dropping the task resets the stream.
 pub(super) async fn watched(stream: Stream, patience: Duration, task: impl Future<Output = ()>) {
     let mut task = pin!(CURRENT.scope(stream.clone(), task));
     let mut timer: Option<Pin<Box<Sleep>>> = None;
@@ -94,13 +93,13 @@ pub(super) async fn watched(stream: Stream, patience: Duration, task: impl Futur
             return Poll::Ready(());
         }
         ready!(poll_overdue(&stream, patience, &mut timer, cx));
-        tracing::debug!("HTTP/2 stream reset: the client takes too few bytes");
+        tracing::debug!("HTTP/2 stream reset: the client reads too slowly");
         Poll::Ready(())
     })
     .await;
 }
 
-/// Ready when the client has taken too little for too long. The timer is only touched when it would be too late.
+/// Ready when the client is too slow. Resets the timer only when it fires before the deadline.
 fn poll_overdue(
     stream: &Stream,
     patience: Duration,

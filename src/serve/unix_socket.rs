@@ -1,4 +1,4 @@
-//! A listening unix socket, and the file that stands for it.
+//! A listening unix socket and its file.
 
 use std::fmt;
 use std::fs;
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-/// A listening unix socket. Its file goes with it, unless another process has put its own there since.
+/// A listening unix socket. Dropping it removes its file, unless another process has replaced the file.
 #[derive(Debug)]
 pub(super) struct UnixSocket {
     listener: UnixListener,
-    /// The file and what tells it from others; `None` when it is not ours to remove.
+    /// The path, device and inode; `None` when the file is not ours to remove.
     file: Option<(PathBuf, u64, u64)>,
 }
 
 impl UnixSocket {
-    /// Listens at `path`; the file that a killed process left there is removed first.
+    /// Binds to `path`, after removing the file that a killed process left there.
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
         remove_if_stale(path)?;
         let listener = UnixListener::bind(path)?;
@@ -50,20 +50,20 @@ impl Drop for UnixSocket {
         let is_ours = fs::symlink_metadata(path)
             .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == (*device, *inode));
         if is_ours {
-            // Nobody is left to be told; the next start removes a stale file itself.
+            // Best effort: the next start removes a stale file.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Removes a socket nobody listens at. Files of other kinds are never removed.
+/// Removes a socket without a listener. Never removes files of other types.
 fn remove_if_stale(path: &Path) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
     if !metadata.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there"));
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path is a file that is not a socket"));
     }
     match std::os::unix::net::UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_another_kind_is_kept() {
+    async fn a_file_of_another_type_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         fs::write(&path, "precious").unwrap();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_socket_of_a_successor_is_left_alone() {
+    async fn the_socket_of_a_successor_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let ours = UnixSocket::bind(&path).unwrap();

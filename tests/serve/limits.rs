@@ -75,8 +75,7 @@ async fn a_body_that_stalls_is_told_to_the_handler_and_answered() {
     let response = exchange(&mut client, request).await;
     assert!(response.starts_with("HTTP/1.1 408"), "{response}");
     assert!(
-        response
-            .ends_with("3 bytes and then: the client sent nothing more of the request's body for 60 seconds")
+        response.ends_with("3 bytes and then: the client sent no more of the request's body for 60 seconds")
     );
     check_elapsed(begun, 60);
 }
@@ -141,7 +140,7 @@ async fn a_body_that_drips_is_told_to_the_handler_and_answered() {
     let response = slow_body(1, Duration::from_millis(1500)).await.expect("it may drip for ever");
     assert!(response.starts_with("HTTP/1.1 408"), "{response}");
     assert!(
-        response.ends_with("the client sent the request's body slower than 1024 bytes a second"),
+        response.ends_with("the client sent the request's body slower than 1024 bytes per second"),
         "{response}"
     );
 }

@@ -1,4 +1,4 @@
-//! Certificates and keys from PEM files.
+//! Reads certificates and keys from PEM files.
 
 use std::fs;
 use std::path::Path;
@@ -19,29 +19,29 @@ pub(super) const CERTIFICATE: &str = "http.tls.certificate";
 pub(super) const KEY: &str = "http.tls.key";
 pub(super) const CLIENT_CAS: &str = "http.tls.clientcas";
 
-/// A certificate, the chain to its root and its key, known to belong together.
+/// A certificate, its chain to the root and its key, checked to belong together.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) certified_key: Arc<CertifiedKey>,
     pub(super) validity: Validity,
 }
 
-/// How long before its end a certificate is warned of.
+/// How long before a certificate expires warnings begin.
 const SOON: Duration = Duration::days(14);
 
-/// A time in the log.
+/// Formats a time for the log.
 pub(super) fn date(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 
-/// When a certificate may be used.
+/// A certificate's validity period.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Validity {
     pub(super) not_before: OffsetDateTime,
     pub(super) not_after: OffsetDateTime,
 }
 
-/// The files of a section, as they were read.
+/// The contents of a section's files.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) certificate: Vec<u8>,
@@ -82,8 +82,8 @@ impl Identity {
             problem,
         };
         let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|error| damaged(error.to_string()))?;
-        // rustls could compare too, but refuses certificates of X.509 version 1, which `openssl x509 -req` made
-        // for years and which clients that trust them by pinning accept.
+        // rustls could compare too, but it refuses X.509 version 1 certificates, which `openssl x509 -req`
+        // created for years and which clients that pin them accept.
         if key.public_key().is_some_and(|public| public.as_ref() != leaf.public_key().raw) {
             let (certificate, key) = (settings.certificate.clone(), settings.key.clone());
             return Err(TlsError::NotAPair { certificate, key });
@@ -98,8 +98,8 @@ impl Identity {
 }
 
 impl Validity {
-    /// Says so in the log if the certificate cannot be used now. It is served all the same: clients may be set
-    /// up not to care, and a registry that does not start helps nobody.
+    /// Logs a warning if the certificate is not valid now. The server uses it nevertheless: clients may be
+    /// configured to ignore validity, and a registry that does not start is worse.
     pub(super) fn warn(&self, path: &Path, now: OffsetDateTime) {
         let Self { not_before, not_after } = *self;
         let path = path.display();
@@ -107,25 +107,25 @@ impl Validity {
         if now > not_after {
             tracing::warn!(
                 not_after = ends,
-                "the certificate in {path} has expired, clients will refuse it: renew it"
+                "the certificate in {path} has expired, clients refuse it: renew it"
             );
         } else if now < not_before {
             tracing::warn!(
                 not_before = begins,
-                "the certificate in {path} is not valid yet, clients will refuse it: check the clock of this machine"
+                "the certificate in {path} is not valid yet, clients refuse it: check the clock of this machine"
             );
         } else if not_after - now < SOON {
             tracing::warn!(
                 not_after = ends,
-                "the certificate in {path} expires in {} days, and clients will refuse it then: renew it; the new file is taken \
-                 over without a restart",
+                "the certificate in {path} expires in {} days, and clients refuse it then: renew it; the registry picks up \
+                 the new file without a restart",
                 (not_after - now).whole_days()
             );
         }
     }
 }
 
-/// All certificates of a file, of which there must be one.
+/// Reads all certificates of a file; at least one is required.
 pub(super) fn certificates(
     key: &'static str,
     path: &Path,
@@ -144,9 +144,9 @@ pub(super) fn certificates(
         let hint = if pem.trim_ascii().is_empty() {
             ": it is empty"
         } else if contains(pem, b"PRIVATE KEY-----") {
-            ": it has a private key, perhaps the two files are exchanged"
+            ": it has a private key, perhaps the two files are swapped"
         } else if is_der(pem) {
-            ": it seems to be in DER form, convert it with `openssl x509 -inform der`"
+            ": it seems to be in DER format, convert it with `openssl x509 -inform der`"
         } else {
             ""
         };
@@ -164,11 +164,11 @@ fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsErr
         let hint = if pem.trim_ascii().is_empty() {
             ": it is empty"
         } else if contains(pem, b"PRIVATE KEY-----") {
-            ": there is the beginning of one, but it is damaged"
+            ": it contains a damaged key"
         } else if contains(pem, b"BEGIN CERTIFICATE-----") {
-            ": it has a certificate, perhaps the two files are exchanged"
+            ": it has a certificate, perhaps the two files are swapped"
         } else if is_der(pem) {
-            ": it seems to be in DER form, convert it with `openssl pkey -inform der`"
+            ": it seems to be in DER format, convert it with `openssl pkey -inform der`"
         } else {
             ""
         };

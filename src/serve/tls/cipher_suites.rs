@@ -1,4 +1,4 @@
-//! Cipher suites by the names Go gives them, which are those of the IANA registry.
+//! Cipher suites by Go's names, which are those of the IANA registry.
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{CipherSuite, SupportedProtocolVersion, version};
@@ -6,7 +6,8 @@ use rustls::{CipherSuite, SupportedProtocolVersion, version};
 use super::error::TlsError;
 use super::settings::{TlsSettings, TlsVersion};
 
-/// Go's names of suites that Distribution takes or its documentation lists, and that rustls leaves out for good.
+/// Go's names of suites that Distribution accepts or its documentation lists, and that rustls does not
+/// implement.
 const WEAK: [&str; 14] = [
     "TLS_RSA_WITH_RC4_128_SHA",
     "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
@@ -24,10 +25,10 @@ const WEAK: [&str; 14] = [
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
 ];
 
-/// The cryptography for `settings`, and the versions that are spoken with it.
+/// The cryptography for `settings`, and the TLS versions it supports.
 ///
-/// As in Go, naming suites of TLS 1.2 says nothing about TLS 1.3. Naming some of TLS 1.3 leaves out its others,
-/// where Go would ignore the wish.
+/// As in Go, naming suites of TLS 1.2 does not affect TLS 1.3. Naming some suites of TLS 1.3 excludes its
+/// others, where Go would ignore them.
 pub(super) fn choose(
     settings: &TlsSettings,
 ) -> Result<(CryptoProvider, Vec<&'static SupportedProtocolVersion>), TlsError> {
@@ -36,7 +37,7 @@ pub(super) fn choose(
         TlsVersion::Tls12 => vec![&version::TLS13, &version::TLS12],
         TlsVersion::Tls13 => vec![&version::TLS13],
     };
-    // The suites of TLS 1.3 alone cannot be chosen; the check of the configuration warns of it.
+    // Without TLS 1.2 the list has no effect; the configuration check warns of it.
     if settings.cipher_suites.is_empty() || settings.minimum_version == TlsVersion::Tls13 {
         return Ok((provider, versions));
     }
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn every_suite_we_have_has_a_go_name() {
+    fn every_supported_suite_has_a_go_name() {
         let (names, versions) = chosen(TlsVersion::Tls12, &[]).unwrap();
         assert_eq!(names.len(), aws_lc_rs::default_provider().cipher_suites.len());
         assert_eq!(versions, 2);
@@ -109,20 +110,20 @@ mod tests {
     }
 
     #[test]
-    fn naming_suites_of_tls13_alone_leaves_tls12_out() {
+    fn naming_only_suites_of_tls13_excludes_tls12() {
         let chosen = chosen(TlsVersion::Tls12, &["TLS_AES_256_GCM_SHA384"]).unwrap();
         assert_eq!(chosen, (vec!["TLS_AES_256_GCM_SHA384"], 1));
     }
 
     #[test]
-    fn under_tls13_names_are_ignored() {
+    fn names_are_ignored_if_the_minimum_is_tls13() {
         let (names, versions) = chosen(TlsVersion::Tls13, &["TLS_RSA_WITH_RC4_128_SHA"]).unwrap();
         assert!(names.len() > 3);
         assert_eq!(versions, 1);
     }
 
     #[test]
-    fn other_suites_are_refused_with_a_list_of_ours() {
+    fn other_suites_are_refused_with_a_list_of_supported_ones() {
         let check = |name: &str, problem: &str| {
             let error = chosen(TlsVersion::Tls12, &[name]).unwrap_err().to_string();
             assert!(error.contains(&format!("`{name}` is {problem}")), "{error}");

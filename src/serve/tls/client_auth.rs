@@ -1,4 +1,4 @@
-//! Asking clients for certificates: the four modes of Distribution, which are Go's.
+//! Client certificates: the four modes of Distribution, which are Go's.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::certificates::{CLIENT_CAS, Files, certificates};
 use super::error::TlsError;
 use super::settings::{ClientAuth, TlsSettings};
 
-/// The verifier for `settings`; without `clientcas` it asks for nothing.
+/// The verifier for `settings`; without `clientcas` it requests no certificate.
 pub(super) fn verifier(
     settings: &TlsSettings,
     files: &Files,
@@ -53,18 +53,18 @@ fn roots(settings: &TlsSettings, files: &Files) -> Result<RootCertStore, TlsErro
     Ok(roots)
 }
 
-/// Whether a client has to show a certificate.
+/// Whether a client must present a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Demand {
     May,
     Must,
 }
 
-/// Takes any certificate whose key the client has. Whom it names is not looked at.
+/// Accepts any certificate whose key the client has, whatever its subject.
 #[derive(Debug)]
 struct AnyCertificate {
     demand: Demand,
-    /// Told to the client, who may have several certificates to choose from.
+    /// Sent to clients that must choose among several certificates.
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }

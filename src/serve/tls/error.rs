@@ -1,96 +1,96 @@
-//! Why TLS cannot be served as configured.
+//! `TlsError`: why a TLS section is not usable.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::files::how_to_make_readable;
 
-/// A TLS section that cannot be served. Each message names the key, the file and the remedy.
+/// A TLS section that is not usable. Each message names the key, the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read.
+    /// A file is not readable.
     #[error("cannot read {key} {}: {}", .path.display(), how_to_make_readable(.source))]
     Read {
-        /// The key of the configuration.
+        /// The configuration key.
         key: &'static str,
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: io::Error,
     },
-    /// A file that should have a certificate has none.
-    #[error("{key} {} has no certificate in PEM form (`-----BEGIN CERTIFICATE-----`){hint}", .path.display())]
+    /// The file contains no certificate.
+    #[error("{key} {} has no certificate in PEM format (`-----BEGIN CERTIFICATE-----`){hint}", .path.display())]
     NoCertificate {
-        /// The key of the configuration.
+        /// The configuration key.
         key: &'static str,
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What the file may be instead.
+        /// A guess at the file's content.
         hint: &'static str,
     },
-    /// A certificate cannot be read.
-    #[error("certificate number {number} of {key} {} is damaged ({problem}): write the file anew", .path.display())]
+    /// A certificate is not parseable.
+    #[error("certificate number {number} of {key} {} is damaged ({problem}): replace the file", .path.display())]
     BadCertificate {
-        /// The key of the configuration.
+        /// The configuration key.
         key: &'static str,
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// Which of the file's certificates, counted from one.
+        /// The certificate's position in the file, from one.
         number: usize,
-        /// What is wrong with it.
+        /// The cause.
         problem: String,
     },
-    /// The key file has no key.
-    #[error("http.tls.key {} has no private key in PEM form (`-----BEGIN … PRIVATE KEY-----`){hint}", .path.display())]
+    /// The key file contains no key.
+    #[error("http.tls.key {} has no private key in PEM format (`-----BEGIN … PRIVATE KEY-----`){hint}", .path.display())]
     NoKey {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What the file may be instead.
+        /// A guess at the file's content.
         hint: &'static str,
     },
-    /// The key file is protected by a passphrase.
+    /// A passphrase protects the key file.
     #[error(
-        "the private key in http.tls.key {0} is encrypted and nobody is there to type the passphrase: \
+        "the private key in http.tls.key {0} is encrypted, and the registry cannot ask for the passphrase: \
          decrypt it with `openssl pkey -in {0} -out NEW.key` and protect the new file by its mode", .path.display()
     )]
     EncryptedKey {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
     },
-    /// The key is of a kind we cannot sign with.
+    /// The key's type is not supported.
     #[error(
         "the private key in http.tls.key {} cannot be used: it must be RSA of at least 2048 bits, \
          ECDSA over P-256, P-384 or P-521, or Ed25519", .path.display()
     )]
     UnusableKey {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: rustls::Error,
     },
-    /// Certificate and key are not a pair.
+    /// Certificate and key do not match.
     #[error(
-        "the private key in {} is not that of the first certificate in {}: \
-         give the files that belong together, with the server's own certificate before those of its issuers",
+        "the private key in {} does not match the first certificate in {}: \
+         configure matching files, with the server's own certificate before those of its issuers",
         .key.display(), .certificate.display()
     )]
     NotAPair {
-        /// The certificate's file.
+        /// The certificate's path.
         certificate: PathBuf,
-        /// The key's file.
+        /// The key's path.
         key: PathBuf,
     },
-    /// A cipher suite is not one of ours.
+    /// A cipher suite is not supported.
     #[error("http.tls.ciphersuites: `{name}` is {problem}; remove it, or choose from {available}")]
     CipherSuite {
         /// The name in the configuration.
         name: String,
-        /// Why it is not available.
+        /// Why the suite is not available.
         problem: &'static str,
-        /// The names of those that are.
+        /// The available names.
         available: String,
     },
-    /// The client authorities cannot be used.
+    /// The client authorities are not usable.
     #[error("http.tls.clientcas cannot be used to verify clients")]
     ClientAuthorities(#[source] rustls::server::VerifierBuilderError),
     /// rustls refuses the combination.

@@ -1,9 +1,9 @@
-//! TLS: from the files and words of a configuration to what rustls needs, and again whenever the files change.
+//! TLS: turns the configuration and its files into a rustls configuration, again whenever the files change.
 //!
-//! Nothing here falls back to less: a section that cannot be served as written is an error.
+//! No setting falls back to a weaker one: a section that cannot be served as written is an error.
 //!
-//! Records are of up to 16 KiB and rustls buffers 64 KiB of a response before it waits for the socket; both are
-//! its defaults and the place to turn when pulls over TLS are to be made cheaper.
+//! Records have up to 16 KiB and rustls buffers 64 KiB of a response before it waits for the socket. Both are
+//! its defaults, and the settings to tune if pulls over TLS should become cheaper.
 
 mod certificates;
 mod cipher_suites;

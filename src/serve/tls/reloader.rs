@@ -1,10 +1,11 @@
-//! The TLS configuration in force, and its exchange while connections go on.
+//! `TlsReloader`: the current TLS configuration, replaced while connections continue.
 //!
-//! The files are looked at every two seconds, through symlinks, so that both an `mv` and the symlink swap of
-//! Kubernetes are seen. A new configuration serves new connections; those there are keep theirs.
-//! Certificate and key are often written one after the other: for a few seconds a pair that does not fit is
-//! taken for one that is being exchanged. After that it is an error in the log, once for each state of the files,
-//! and the old pair stays in force.
+//! It checks the files every two seconds, through symlinks, so it notices both an `mv` and the symlink swap
+//! of Kubernetes. A new configuration applies to new connections.
+//!
+//! Certificate and key are often written one after the other, so a pair that does not match is tolerated for
+//! a few seconds. After that it is logged as an error, once for each state of the files, and the old pair
+//! remains in use.
 
 use std::fmt;
 use std::path::Path;
@@ -26,30 +27,31 @@ use super::error::TlsError;
 use super::settings::TlsSettings;
 use crate::files::{FileStamp, on_blocking_pool};
 
-/// How often the files are looked at.
+/// How often to check the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long files that cannot be used are taken for files that are being exchanged.
+/// How long unusable files count as being replaced.
 const EXCHANGE: Duration = Duration::from_secs(6);
 
-/// How often a certificate that ends soon is warned of.
+/// How often to warn of a certificate that expires soon.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Protocols offered by ALPN, best first.
+/// Protocols offered by ALPN, the preferred first.
 const HTTP2_AND_HTTP1: [&[u8]; 2] = [b"h2", b"http/1.1"];
 const HTTP1_ONLY: [&[u8]; 1] = [b"http/1.1"];
 
-/// A TLS section of the configuration, in force.
+/// A TLS section with its current configuration.
 pub struct TlsReloader(Arc<Inner>);
 
 struct Inner {
     settings: TlsSettings,
     current: ArcSwap<Loaded>,
-    /// Held, on the blocking pool only, while the files are read: an older state never replaces a newer one.
+    /// Held, on the blocking pool only, while the files are read, so that an older state never replaces a
+    /// newer one.
     watch: Mutex<WatchState>,
 }
 
-/// One state of the files, and what was made of it.
+/// A state of the files and its configuration.
 struct Loaded {
     config: Arc<ServerConfig>,
     validity: Validity,
@@ -57,14 +59,14 @@ struct Loaded {
     digest: [u8; 32],
 }
 
-/// A stamp of each file; `None` for one that cannot be looked at.
+/// The stamp of each file; `None` for an inaccessible one.
 type Stamps = Vec<Option<FileStamp>>;
 
 #[derive(Default)]
 struct WatchState {
-    /// Since when the files have been such that they cannot be used.
+    /// Since when the files have been unusable.
     broken_since: Option<Instant>,
-    /// The state of the files whose error has been logged.
+    /// The state of the files whose error was logged.
     logged: Option<Stamps>,
 }
 
@@ -73,12 +75,12 @@ impl TlsReloader {
     ///
     /// # Errors
     ///
-    /// When the section cannot be served exactly as written. See [`TlsError`].
+    /// The section cannot be served exactly as written. See [`TlsError`].
     pub async fn load(settings: TlsSettings) -> Result<Arc<Self>, TlsError> {
         on_blocking_pool(move || {
             let loaded = Loaded::load(&settings)?;
             let not_after = date(loaded.validity.not_after);
-            tracing::info!(not_after, "the certificate in {} was read", settings.certificate.display());
+            tracing::info!(not_after, "read the certificate in {}", settings.certificate.display());
             loaded.validity.warn(&settings.certificate, OffsetDateTime::now_utc());
             let current = ArcSwap::from_pointee(loaded);
             Ok(Arc::new(Self(Arc::new(Inner { settings, current, watch: Mutex::default() }))))
@@ -86,12 +88,12 @@ impl TlsReloader {
         .await
     }
 
-    /// The configuration for a connection that begins now.
+    /// The configuration for a new connection.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0.current.load().config)
     }
 
-    /// When the certificate in force expires.
+    /// When the current certificate expires.
     pub fn expires_at(&self) -> OffsetDateTime {
         self.0.current.load().validity.not_after
     }
@@ -100,13 +102,13 @@ impl TlsReloader {
     ///
     /// # Errors
     ///
-    /// When the section cannot be served any more as written; what was in force stays so.
+    /// The section can no longer be served as written; the old configuration remains in use.
     pub async fn reload(&self) -> Result<(), TlsError> {
         let inner = Arc::clone(&self.0);
         on_blocking_pool(move || inner.reload()).await
     }
 
-    /// Follows the files for as long as it is polled. `Server::run` does so.
+    /// Watches the files while it is polled, which `Server::run` does.
     pub async fn watch(&self) {
         let mut warned = Instant::now();
         loop {
@@ -145,7 +147,7 @@ impl Inner {
         }
     }
 
-    /// Looks whether the files have changed, and does what is to be done about it.
+    /// Checks whether the files have changed, and reloads them.
     fn look(&self) {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = stamps(&self.settings);
@@ -167,11 +169,11 @@ impl Inner {
         if broken_since.elapsed() >= EXCHANGE {
             let not_after = date(self.expires_at());
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            // Stamps of files just written are never sure, so the same state may come here twice.
+            // Stamps of recently written files never count as equal, so one state may get here twice.
             if watch.logged.as_ref().is_none_or(|logged| !look_alike(&stamps, logged)) {
                 tracing::error!(
                     %error, cause, not_after,
-                    "the new TLS files cannot be used, the old certificate stays in force"
+                    "the new TLS files are not usable, the old certificate remains in use"
                 );
             }
             watch.logged = Some(stamps);
@@ -180,7 +182,7 @@ impl Inner {
 
     fn put_in_force(&self, loaded: Loaded) {
         if loaded.digest == self.current.load().digest {
-            // The same files under another date. Sessions to resume live in the configuration, so it stays.
+            // The same content under a new date. Keep the configuration, which holds the sessions to resume.
             let old = self.current.load_full();
             let (config, validity) = (Arc::clone(&old.config), old.validity);
             self.current.store(Arc::new(Loaded { config, validity, ..loaded }));
@@ -215,7 +217,7 @@ impl Loaded {
     }
 }
 
-/// Shows one certificate, whatever name the client asks for.
+/// Presents one certificate for every server name.
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 
@@ -293,7 +295,7 @@ mod tests {
             Arc::clone(&self.inner.current.load().config)
         }
 
-        /// Looks as often as the watch would in so many seconds, and gives what was logged in the meantime.
+        /// Checks as often as `watch` would in `seconds`, and returns the new log lines.
         async fn watch_for(&self, seconds: u64) -> String {
             let before = self.log.text().len();
             let _guard = self.log.capture();
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn files_replaced_one_after_the_other_are_no_error() {
+    async fn replacing_files_one_after_the_other_is_not_an_error() {
         let fixture = Fixture::new();
         let other = Fixture::new();
         let before = fixture.config();
@@ -321,12 +323,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_broken_file_is_an_error_once_for_each_change() {
+    async fn a_broken_file_is_logged_once_for_each_change() {
         let fixture = Fixture::new();
         let before = fixture.config();
         std::fs::write(fixture.path("domain.key"), "nonsense").unwrap();
         let log = fixture.watch_for(60).await;
-        assert_eq!(log.matches("the old certificate stays in force").count(), 1, "{log}");
+        assert_eq!(log.matches("the old certificate remains in use").count(), 1, "{log}");
         assert!(log.contains("ERROR") && log.contains("domain.key"), "{log}");
         std::fs::remove_file(fixture.path("domain.key")).unwrap();
         let log = fixture.watch_for(60).await;
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn files_that_say_the_same_change_nothing() {
+    async fn rewriting_the_same_content_changes_nothing() {
         let fixture = Fixture::new();
         let before = fixture.config();
         let certificate = std::fs::read(fixture.path("domain.crt")).unwrap();

@@ -1,27 +1,27 @@
-//! What a configuration says about TLS.
+//! TLS settings of a configuration.
 
 use std::path::PathBuf;
 
 /// The `http.tls` section.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TlsSettings {
-    /// `certificate`: a PEM file with the server's certificate, and after it those that lead to its root.
+    /// `certificate`: a PEM file with the server's certificate, followed by its chain.
     pub certificate: PathBuf,
     /// `key`: a PEM file with the certificate's private key.
     pub key: PathBuf,
-    /// `minimumtls`: the oldest version spoken.
+    /// `minimumtls`: the oldest accepted version.
     pub minimum_version: TlsVersion,
-    /// `ciphersuites`: by the names Go gives them; empty for the default.
+    /// `ciphersuites`: by Go's names; empty for the default.
     pub cipher_suites: Vec<String>,
-    /// `clientcas`: PEM files with the roots client certificates are verified against; empty to ask for none.
+    /// `clientcas`: PEM files with the roots for verifying client certificates; empty to request none.
     pub client_cas: Vec<PathBuf>,
-    /// `clientauth`: what is asked of clients if there are `client_cas`.
+    /// `clientauth`: the demand on clients if there are `client_cas`.
     pub client_auth: ClientAuth,
-    /// Whether HTTP/2 is offered: not `http.http2.disabled`.
+    /// Whether to offer HTTP/2: the inverse of `http.http2.disabled`.
     pub http2: bool,
 }
 
-/// A version of TLS that is spoken. Older ones are not, whatever is configured.
+/// A supported TLS version. Older ones are never accepted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum TlsVersion {
     /// TLS 1.2.
@@ -31,22 +31,22 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// What is asked of clients.
+/// The demand on client certificates.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ClientAuth {
-    /// They may show a certificate, which is not verified.
+    /// Clients may present a certificate, which is not verified.
     Request,
-    /// They must show a certificate, which is not verified.
+    /// Clients must present a certificate, which is not verified.
     RequireAny,
-    /// They may show a certificate, which must be of the configured authorities.
+    /// Clients may present a certificate, which must come from a configured authority.
     VerifyIfGiven,
-    /// They must show a certificate of the configured authorities.
+    /// Clients must present a certificate from a configured authority.
     #[default]
     RequireAndVerify,
 }
 
 impl TlsSettings {
-    /// Settings for a certificate and its key, with the defaults for everything else.
+    /// Settings for a certificate and its key, with defaults for the rest.
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self {
             certificate: certificate.into(),

@@ -1,4 +1,4 @@
-//! Files that are good, bad, and in the middle of being exchanged.
+//! Tests of valid, invalid and half-replaced files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ async fn check_refused(certificate: PathBuf, key: PathBuf, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn keys_of_every_form_are_read() {
+async fn keys_in_every_format_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let pkcs8 = certificate_in(dir.path());
     load(testdata("rsa.crt"), testdata("rsa-pkcs1.key")).await.unwrap();
@@ -37,17 +37,17 @@ async fn keys_of_every_form_are_read() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_are_named_with_a_remedy() {
+async fn unusable_files_are_named_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let (rsa, rsa_key) = (testdata("rsa.crt"), testdata("rsa-pkcs1.key"));
-    check_refused(rsa.clone(), testdata("ec-sec1.key"), &["ec-sec1.key is not that of", "rsa.crt"]).await;
+    check_refused(rsa.clone(), testdata("ec-sec1.key"), &["ec-sec1.key does not match", "rsa.crt"]).await;
     check_refused(
         rsa_key.clone(),
         rsa_key.clone(),
-        &["http.tls.certificate", "perhaps the two files are exchanged"],
+        &["http.tls.certificate", "perhaps the two files are swapped"],
     )
     .await;
-    check_refused(rsa.clone(), rsa.clone(), &["http.tls.key", "perhaps the two files are exchanged"]).await;
+    check_refused(rsa.clone(), rsa.clone(), &["http.tls.key", "perhaps the two files are swapped"]).await;
     for encrypted in ["encrypted-pkcs8.key", "encrypted-sec1.key"] {
         check_refused(rsa.clone(), testdata(encrypted), &[encrypted, "is encrypted", "openssl pkey"]).await;
     }
@@ -75,7 +75,7 @@ async fn client_authorities_must_be_certificates() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_warned_of() {
+fn a_certificate_outside_its_validity_is_logged() {
     let validity =
         Validity { not_before: datetime!(2020-01-01 0:00 UTC), not_after: datetime!(2021-01-01 0:00 UTC) };
     let check = |now, expected: &str| {
