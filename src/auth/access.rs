@@ -1,28 +1,28 @@
-//! What a request wants to do to what.
+//! `Access`: an action on a resource that a request needs permission for.
 
 use std::fmt;
 
 use sampan_engine::oci::RepositoryName;
 
-/// One thing a request needs permission for.
+/// An action on a resource.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Access {
-    /// What it is done to.
+    /// The resource.
     pub resource: Resource,
-    /// What is done.
+    /// The action.
     pub action: Action,
 }
 
-/// The things access is controlled to.
+/// A resource with access control.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Resource {
-    /// One repository.
+    /// A repository.
     Repository(RepositoryName),
     /// The list of all repositories.
     Catalog,
 }
 
-/// What can be done to a [`Resource`].
+/// An action on a [`Resource`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Action {
     /// Read blobs, manifests, tags and referrers.
@@ -31,33 +31,33 @@ pub enum Action {
     Push,
     /// Delete blobs, manifests and tags.
     Delete,
-    /// Everything there is, written `*`: what listing the catalog asks for.
+    /// Every action, written `*`: the scope of the catalog.
     All,
 }
 
 impl Access {
-    /// Reading from `repository`.
+    /// Pull from `repository`.
     pub fn pull(repository: RepositoryName) -> Self {
         Self { resource: Resource::Repository(repository), action: Action::Pull }
     }
 
-    /// Writing to `repository`.
+    /// Push to `repository`.
     pub fn push(repository: RepositoryName) -> Self {
         Self { resource: Resource::Repository(repository), action: Action::Push }
     }
 
-    /// Deleting from `repository`.
+    /// Delete from `repository`.
     pub fn delete(repository: RepositoryName) -> Self {
         Self { resource: Resource::Repository(repository), action: Action::Delete }
     }
 
-    /// Listing all repositories.
+    /// List all repositories.
     pub fn catalog() -> Self {
         Self { resource: Resource::Catalog, action: Action::All }
     }
 }
 
-/// As in the scope of a bearer challenge: `repository:library/alpine:pull`, `registry:catalog:*`.
+/// Formats as in the scope of a bearer challenge: `repository:library/alpine:pull`, `registry:catalog:*`.
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.resource.kind(), self.resource.name(), self.action)
@@ -65,7 +65,7 @@ impl fmt::Display for Access {
 }
 
 impl Resource {
-    /// The type of the resource on the wire: `repository` or `registry`.
+    /// The resource type on the wire: `repository` or `registry`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Repository(_) => "repository",
@@ -73,7 +73,7 @@ impl Resource {
         }
     }
 
-    /// The name of the resource on the wire: the repository's name, or `catalog`.
+    /// The resource name on the wire: the repository's name, or `catalog`.
     pub fn name(&self) -> &str {
         match self {
             Self::Repository(name) => name.as_str(),
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_access_is_written_as_a_scope() {
+    fn an_access_is_formatted_as_a_scope() {
         let name: RepositoryName = "library/alpine".parse().unwrap();
         assert_eq!(Access::pull(name.clone()).to_string(), "repository:library/alpine:pull");
         assert_eq!(Access::push(name.clone()).to_string(), "repository:library/alpine:push");

@@ -1,11 +1,11 @@
-//! `auth: none`: everybody may do everything.
+//! `auth: none`: every client may do everything.
 
 use async_trait::async_trait;
 
 use super::access::Access;
 use super::controller::{AccessController, Credentials, Denied, Grant};
 
-/// Grants everything to everybody, whatever credentials they send.
+/// Grants everything to every client, whatever credentials it sends.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anonymous;
 
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn everybody_may_do_everything() {
+    async fn every_client_may_do_everything() {
         let grant = Anonymous.authorize(&Credentials::default(), &[Access::catalog()]).await;
         assert_eq!(grant, Ok(Grant { user: None }));
     }

@@ -1,24 +1,24 @@
-//! The `Basic` scheme (RFC 7617): a user and a password in a header.
+//! `Basic` credentials (RFC 7617): a user and a password in a header.
 
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderValue;
 
-/// Clients differ in padding; the bytes are the same with and without.
+/// Accepts padding or none, because clients differ.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A user and a password as sent. Neither need be valid UTF-8. It has no `Debug`, so it cannot be logged.
+/// A user and a password as sent; they may be invalid UTF-8. No `Debug`, so that they cannot be logged.
 pub(super) struct BasicCredentials {
     pub(super) user: Vec<u8>,
     pub(super) password: Vec<u8>,
 }
 
 impl BasicCredentials {
-    /// Reads the header; `None` when it is of another scheme or garbled.
+    /// Parses the header; `None` for another scheme or malformed credentials.
     pub(super) fn parse(header: &HeaderValue) -> Option<Self> {
         let (scheme, encoded) = split_once(header.as_bytes(), b' ')?;
         if !scheme.eq_ignore_ascii_case(b"basic") {
@@ -54,12 +54,12 @@ mod tests {
     }
 
     #[test]
-    fn a_password_need_not_be_text() {
+    fn a_password_may_be_any_bytes() {
         assert_eq!(parse("Basic YTr//g=="), Some((b"a".to_vec(), vec![0xff, 0xfe])));
     }
 
     #[test]
-    fn anything_else_is_unreadable() {
+    fn any_other_header_is_unreadable() {
         for header in ["", "Basic", "Basic YQ==", "Basic !!!", "Bearer YTpi", "YTpi"] {
             assert_eq!(parse(header), None, "{header}");
         }

@@ -1,8 +1,8 @@
-//! The value of a `WWW-Authenticate` header (RFC 9110, 11.6.1).
+//! `Challenge`: the value of a `WWW-Authenticate` header (RFC 9110, 11.6.1).
 
 use http::HeaderValue;
 
-/// A challenge being composed: a scheme and its parameters, every value quoted.
+/// Builds a challenge: a scheme and quoted parameters.
 #[derive(Clone, Debug)]
 pub struct Challenge {
     text: String,
@@ -10,7 +10,7 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// A challenge of the scheme `Basic` or `Bearer`.
+    /// Starts a challenge of the scheme `Basic` or `Bearer`.
     pub fn new(scheme: &'static str) -> Self {
         Self { text: scheme.to_owned(), has_parameters: false }
     }
@@ -19,7 +19,7 @@ impl Challenge {
     ///
     /// # Errors
     ///
-    /// When `value` has a control character, which no header can carry.
+    /// `value` contains a control character, which headers cannot carry.
     pub fn with(mut self, name: &'static str, value: &str) -> Result<Self, InvalidParameter> {
         if value.chars().any(char::is_control) {
             return Err(InvalidParameter { name, value: value.escape_debug().to_string() });
@@ -38,19 +38,16 @@ impl Challenge {
         Ok(self)
     }
 
-    /// The finished header value.
+    /// Returns the header value.
     pub fn into_header(self) -> HeaderValue {
-        #[expect(
-            clippy::expect_used,
-            reason = "control characters, the only ones refused, are kept out by `with`"
-        )]
+        #[expect(clippy::expect_used, reason = "`with` refuses control characters, the only invalid ones")]
         HeaderValue::from_bytes(self.text.as_bytes()).expect("invariant: no control characters")
     }
 }
 
-/// A parameter of a challenge that no header can carry.
+/// A challenge parameter that headers cannot carry.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{name} `{value}` has a control character, which no HTTP header can carry: remove it")]
+#[error("{name} `{value}` has a control character, which HTTP headers cannot carry: remove it")]
 pub struct InvalidParameter {
     name: &'static str,
     value: String,

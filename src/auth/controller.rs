@@ -1,4 +1,4 @@
-//! The question every request asks, and its possible answers.
+//! `AccessController`: decides whether a request may do what it wants.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,29 +12,31 @@ use super::access::Access;
 /// Decides whether a request may do what it wants. Object-safe; shared as `Arc<dyn AccessController>`.
 #[async_trait]
 pub trait AccessController: fmt::Debug + Send + Sync + 'static {
-    /// Grants every access of `wanted`, or denies the request.
+    /// Grants every access in `wanted`, or denies the request.
     ///
     /// An empty `wanted` asks for authentication only, as `GET /v2/` does.
     ///
     /// # Errors
     ///
-    /// See [`Denied`]. Dropping the future leaves nothing behind but a failed login already counted.
+    /// See [`Denied`]. Dropping the future has no effect, except that a failed login may already be counted.
     async fn authorize(&self, credentials: &Credentials<'_>, wanted: &[Access]) -> Result<Grant, Denied>;
 }
 
-/// Who a request says it comes from. Its `Debug` never shows the header.
+/// A request's credentials and origin. `Debug` omits the header.
 #[derive(Clone, Copy, Default)]
 pub struct Credentials<'a> {
-    /// The value of the `Authorization` header, if there is one.
+    /// The value of the `Authorization` header.
     pub authorization: Option<&'a HeaderValue>,
-    /// The client's address, as far as it can be trusted; `None` behind a unix socket.
+    /// The client's address, as far as trusted proxies tell it; `None` behind a unix socket.
     pub client: Option<IpAddr>,
-    /// Tells what the client calls this registry, such as `https://registry.example.com`. Asked for in few challenges.
+    /// Returns the registry's URL as the client knows it, such as `https://registry.example.com`. Few
+    /// challenges need it.
     pub origin: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
 }
 
 impl Credentials<'_> {
-    /// What the client calls this registry, if that is known: a scheme and a host. The client's word, or a proxy's.
+    /// The scheme and host under which the client knows this registry, if known. Taken from the client's or a
+    /// proxy's headers.
     pub fn origin(&self) -> Option<String> {
         self.origin?()
     }
@@ -50,63 +52,63 @@ impl fmt::Debug for Credentials<'_> {
     }
 }
 
-/// Permission for everything that was wanted.
+/// Permission for every access in `wanted`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Grant {
-    /// Who it was given to; `None` is anybody.
+    /// The user that the permission belongs to; `None` for an anonymous client.
     pub user: Option<String>,
 }
 
-/// Why a request may not do what it wants.
+/// Why a request is denied.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Denied {
-    /// The client should come back with (other) credentials: 401.
+    /// The client needs (other) credentials: 401.
     #[error("{reason}")]
     Challenge {
-        /// Values of `WWW-Authenticate`, one header each, best first.
+        /// Values of `WWW-Authenticate`, one header each, the preferred first.
         challenges: Vec<HeaderValue>,
-        /// What was wrong with the credentials.
+        /// The problem with the credentials.
         reason: ChallengeReason,
     },
-    /// The client is known, and other credentials would be needed: 403.
+    /// The user is authenticated but lacks permission: 403.
     #[error("access is not granted to user `{user}`")]
     Forbidden {
-        /// Who was refused.
+        /// The denied user.
         user: String,
     },
-    /// Too many failed logins from here: 429.
+    /// Too many failed logins from this address: 429.
     #[error("too many failed logins, try again in {} seconds", .retry_after.as_secs())]
     TooManyAttempts {
-        /// When the next attempt is looked at; whole seconds, for `Retry-After`.
+        /// The time until the next attempt, in whole seconds for `Retry-After`.
         retry_after: Duration,
     },
-    /// Too many logins from here are waiting already: 429.
+    /// Too many logins of this address are waiting: 429.
     #[error("too many logins at once from this address, try again in {} seconds", .retry_after.as_secs())]
     TooManyAtOnce {
-        /// When to come back; whole seconds, for `Retry-After`.
+        /// The time until the next attempt, in whole seconds for `Retry-After`.
         retry_after: Duration,
     },
-    /// The credentials cannot be judged at the moment: 503. The reason is in the log.
+    /// The registry cannot check credentials at the moment: 503. The log has the reason.
     #[error("authentication is not available at the moment")]
     Unavailable,
 }
 
-/// What was wrong with the credentials of a challenged request.
+/// The problem with the credentials of a challenged request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ChallengeReason {
-    /// There were none.
+    /// The request has none.
     #[error("authentication required")]
     Missing,
-    /// They are of another scheme than is asked for, or cannot be read.
-    #[error("the authorization header is not of the kind asked for")]
+    /// The scheme is not the expected one, or the header is malformed.
+    #[error("the authorization header has another scheme than requested")]
     Unreadable,
-    /// The user is unknown or the password wrong; which of the two is never told.
+    /// The user is unknown or the password wrong; clients do not learn which.
     #[error("unknown user or wrong password")]
     Wrong,
-    /// The token cannot be believed; why, is in the log.
+    /// The token is not valid; the log has the reason.
     #[error("the token is not valid")]
     Invalid,
-    /// The token can be believed, and does not allow enough.
+    /// The token is valid but does not grant enough.
     #[error("the token does not allow this")]
     Insufficient,
 }
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_output_never_shows_the_header() {
+    fn debug_output_omits_the_header() {
         let header = HeaderValue::from_static("Basic c2VjcmV0");
         let shown = format!("{:?}", Credentials { authorization: Some(&header), ..Credentials::default() });
         assert!(!shown.contains("c2VjcmV0"), "{shown}");

@@ -1,9 +1,12 @@
 //! `auth.htpasswd`: Basic authentication against a file of bcrypt hashes.
 //!
-//! Every user of the file may do everything, as in Distribution. What is ours: the file is looked at again while
-//! we run and the last good list survives a broken one; hashes are compared on the blocking pool, a few at a
-//! time and in an order that is fair to every address; a password that matched is not compared again for a minute; an unknown user takes as long as a known
-//! one; failed logins are delayed, counted and in the end refused.
+//! Every user in the file may do everything, as in Distribution. Unlike Distribution, the controller
+//!
+//! - reloads the file when it changes, and keeps the last valid list if the new file is invalid;
+//! - compares hashes on the blocking pool, a few at a time and in an order that is fair to all addresses;
+//! - does not compare a password again for a minute after it matched;
+//! - takes as long for an unknown user as for a known one;
+//! - delays, counts and finally refuses failed logins.
 
 use std::fmt;
 use std::io;
@@ -30,16 +33,16 @@ use super::success_cache::{Fingerprint, FingerprintKey, SuccessCache};
 use super::throttle::{Throttle, ThrottleOptions};
 use crate::files::{FileStamp, how_to_make_readable, on_blocking_pool};
 
-/// How often a login looks whether the file has changed.
+/// How often a login checks whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a login waits for its turn to be compared before it is told to come back.
+/// How long a login waits for its turn before it is refused.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// When a login that finds its line too long may come back: by then the line has moved on.
+/// `Retry-After` of a login that finds its queue full: by then the queue has advanced.
 const COME_BACK_AFTER: Duration = Duration::from_secs(2);
 
-/// An access controller over an htpasswd file.
+/// An access controller backed by an htpasswd file.
 pub struct Htpasswd {
     file: Arc<PasswordFile>,
     challenge: HeaderValue,
@@ -49,15 +52,16 @@ pub struct Htpasswd {
     next_look: Mutex<Instant>,
 }
 
-/// The file and the last good list read from it.
+/// The file and the last valid list read from it.
 struct PasswordFile {
     path: PathBuf,
     current: ArcSwap<Loaded>,
-    /// Held, on the blocking pool only, while the file is read: an older state never replaces a newer one.
+    /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer
+    /// one.
     reading: Mutex<()>,
 }
 
-/// One state of the file, and what was found out about it.
+/// A state of the file, and facts derived from it.
 struct Loaded {
     stamp: FileStamp,
     digest: [u8; 32],
@@ -65,44 +69,45 @@ struct Loaded {
     successes: Arc<SuccessCache>,
 }
 
-/// A password file that cannot be used.
+/// The error of an unusable password file.
 #[derive(Debug, thiserror::Error)]
 pub enum HtpasswdError {
-    /// `auth.htpasswd.realm` cannot be sent.
+    /// `auth.htpasswd.realm` is not a valid header value.
     #[error("auth.htpasswd.realm")]
     Realm(#[from] InvalidParameter),
-    /// The file cannot be read.
+    /// The file is not readable.
     #[error("cannot read auth.htpasswd.path {}: {}", .path.display(), how_to_make_readable(.source))]
     Read {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: io::Error,
     },
-    /// The file can be read, and is no htpasswd file.
-    #[error("the htpasswd file {} cannot be used", .path.display())]
+    /// The file is not an htpasswd file.
+    #[error("the htpasswd file {} is not valid", .path.display())]
     Malformed {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// Where, and what to do.
+        /// The line and the remedy.
         source: MalformedLine,
     },
-    /// There is no file, and none can be made.
+    /// The file is missing and cannot be created.
     #[error("the htpasswd file {} is missing and cannot be created: create it with `registry htpasswd add`", .path.display())]
     Provision {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl Htpasswd {
-    /// Reads the file at `path`; a missing one is made, with the user `docker` and a password that is printed once.
+    /// Reads the file at `path`. Creates a missing one, with the user `docker` and a password that it prints
+    /// once.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, made or understood, or `realm` cannot be sent in a header.
+    /// The file is unreadable, malformed or impossible to create, or `realm` is not a valid header value.
     pub async fn open(realm: &str, path: PathBuf, throttle: ThrottleOptions) -> Result<Self, HtpasswdError> {
         let challenge = Challenge::new("Basic").with("realm", realm)?.into_header();
         let file = on_blocking_pool(move || PasswordFile::open(path, &mut io::stderr().lock())).await?;
@@ -117,7 +122,7 @@ impl Htpasswd {
         })
     }
 
-    /// Looks whether [`open`](Self::open) would succeed, as far as that can be seen without making a file.
+    /// Checks whether [`open`](Self::open) would succeed, as far as possible without creating a file.
     ///
     /// # Errors
     ///
@@ -127,7 +132,7 @@ impl Htpasswd {
         on_blocking_pool(move || match Loaded::read(&path, None) {
             Err(HtpasswdError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!(
-                    "auth.htpasswd.path {} is not there: the registry will make it, with the user docker and a random password; \
+                    "auth.htpasswd.path {} does not exist: the registry will create it, with the user docker and a random password; \
                      if you have such a file, correct the path",
                     path.display()
                 );
@@ -142,18 +147,18 @@ impl Htpasswd {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or understood; the last good list stays.
+    /// The file is unreadable or malformed; the last valid list stays.
     pub async fn reload(&self) -> Result<(), HtpasswdError> {
         let file = Arc::clone(&self.file);
         on_blocking_pool(move || file.read_again(Unchanged::Read)).await
     }
 
-    /// How many users can log in at the moment.
+    /// The number of users that can log in now.
     pub fn users(&self) -> usize {
         self.file.current.load().list.len()
     }
 
-    /// The newest good list; once a second it is made sure that it is.
+    /// The current list. Checks the file once a second.
     async fn current(&self) -> Arc<Loaded> {
         if self.look_is_due() {
             let file = Arc::clone(&self.file);
@@ -161,7 +166,7 @@ impl Htpasswd {
                 let users = self.users();
                 tracing::error!(
                     error = %chain(&error), file = %self.file.path.display(), users,
-                    "htpasswd file cannot be used, keeping the last good list of {users} users"
+                    "the htpasswd file is not usable, keeping the last valid list of {users} users"
                 );
             }
         }
@@ -178,7 +183,7 @@ impl Htpasswd {
         due
     }
 
-    /// Whether the password is right; `Err` when it is not, or it could not be compared in time.
+    /// Checks the password; `Err` if it is wrong or not compared in time.
     async fn compare(
         &self,
         credentials: &Credentials<'_>,
@@ -210,7 +215,7 @@ impl Htpasswd {
         Err(self.challenge(ChallengeReason::Wrong))
     }
 
-    /// Whether `password` is that of `hash`: compared when it is its turn, or by another login that wants the same.
+    /// Compares `password` with `hash` in turn, or waits for the result of an identical comparison.
     async fn matches(
         &self,
         client: Option<IpAddr>,
@@ -225,17 +230,18 @@ impl Htpasswd {
                 Part::Compare(comparison) => break comparison,
                 Part::Await(mut result) => match timeout_at(until, result.wait_for(Option::is_some)).await {
                     Ok(Ok(matched)) => return Ok(*matched == Some(true)),
-                    // The other one has given up.
+                    // The other login was abandoned.
                     Ok(Err(_)) => {}
                     Err(_) => return Err(turned_away(NoTurn::TooLate)),
                 },
             }
         };
         let turn = self.line.turn(client, until).await.map_err(turned_away)?;
-        // The same address or user may have been refused while this request waited for its turn.
+        // The throttle may have refused the address or user while this request waited.
         refuse()?;
         Ok(on_blocking_pool(move || {
-            // The turn goes along: a client that hangs up does not free the core its comparison still uses.
+            // Keep the turn during the comparison: a client that disconnects does not free the core that it
+            // still uses.
             let _turn = turn;
             let matched = hash.matches(&password);
             comparison.matched(matched);
@@ -278,7 +284,7 @@ impl fmt::Debug for Htpasswd {
     }
 }
 
-/// What to do about a file that looks as it did.
+/// How to treat a file with an unchanged stamp.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Unchanged {
     Skip,
@@ -321,7 +327,7 @@ impl PasswordFile {
 }
 
 impl Loaded {
-    /// Reads the file; what was found out about `before` is kept if the file says the same still.
+    /// Reads the file; keeps the facts in `before` if the content is the same.
     fn read(path: &Path, before: Option<&Self>) -> Result<Self, HtpasswdError> {
         let unreadable = |source| HtpasswdError::Read { path: path.to_owned(), source };
         let stamp = FileStamp::of(path).map_err(unreadable)?;
@@ -346,12 +352,12 @@ impl Loaded {
     }
 }
 
-/// The answer to a login that gets no turn.
+/// The denial of a login without a turn.
 fn turned_away(why: NoTurn) -> Denied {
     match why {
         NoTurn::Crowded => Denied::TooManyAtOnce { retry_after: COME_BACK_AFTER },
         NoTurn::TooLate => {
-            tracing::warn!("too many logins at once: one waited for {LONGEST_WAIT:?} and was turned away");
+            tracing::warn!("too many logins at once: refused one after it waited for {LONGEST_WAIT:?}");
             Denied::Unavailable
         }
     }

@@ -1,10 +1,10 @@
-//! Changing an htpasswd file: `registry htpasswd add|remove|list|verify`.
+//! Edits an htpasswd file: `registry htpasswd add|remove|list|verify`.
 //!
-//! Comments, order and the lines of other users stay as they are, byte for byte.
-//! The file is exchanged as a whole, so a running registry, ours or another, never sees half of it.
-//! Two people who change one file at the same moment are not kept apart: one of the changes is lost.
+//! Comments, order and other users' lines stay byte for byte. Writes replace the whole file, so that a
+//! running registry, ours or another, never reads half of it. There is no lock: of two simultaneous edits one
+//! is lost.
 //!
-//! Everything here blocks, adding and verifying for a noticeable fraction of a second.
+//! All functions block; adding and verifying for a noticeable fraction of a second.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,139 +13,139 @@ use super::password_list::{BcryptHash, Line, kind_of};
 use super::provision::COST;
 use crate::files::{Existing, write_atomically};
 
-/// The longest password all of whose bytes count.
+/// The longest password, in bytes: bcrypt ignores the rest.
 const LONGEST_PASSWORD: usize = 72;
 
-/// The longest user name Apache's tools accept.
+/// The longest user name, in bytes, that Apache's tools accept.
 const LONGEST_USER: usize = 255;
 
-/// What became of the user that was added.
+/// The effect of [`add`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Added {
     /// The user is new.
     New,
-    /// The user was there and has another password now.
+    /// The user existed; the password changed.
     Changed,
 }
 
-/// A user of a file.
+/// A user in the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListedUser {
-    /// The user's name; bytes that are no text are replaced.
+    /// The user's name; invalid UTF-8 is replaced.
     pub name: String,
-    /// The line of the entry, counted from one.
+    /// The line of the entry, from one.
     pub line: usize,
     /// Whether and how the user can log in.
     pub hash: ListedHash,
 }
 
-/// The kind of hash a user has.
+/// The kind of a user's hash.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ListedHash {
     /// The user can log in.
     Bcrypt {
-        /// The work one login takes: two to the power of this.
+        /// The cost of a login, as a power of two.
         cost: u32,
     },
     /// The user cannot log in.
     Unsupported {
-        /// What the hash is instead.
+        /// The kind of the hash.
         kind: &'static str,
     },
-    /// A later line for the same user counts instead.
+    /// A later line for the same user overrides this one.
     Superseded,
 }
 
-/// What a password is to a user.
+/// The result of [`verify`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
-    /// It is the user's.
+    /// The password matches.
     Right,
-    /// It is not the user's.
+    /// The password does not match.
     Wrong,
 }
 
-/// Why a file was not changed or looked at.
+/// Why an operation on the file failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// The user's name cannot be in such a file.
-    #[error("user name `{}` cannot be used: {problem}", .user.escape_debug())]
+    /// The user name is not valid.
+    #[error("user name `{}` is not valid: {problem}", .user.escape_debug())]
     User {
         /// The name.
         user: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
-    /// The password cannot be used.
-    #[error("this password cannot be used: {0}")]
+    /// The password is not valid.
+    #[error("this password is not valid: {0}")]
     Password(&'static str),
-    /// Nobody of that name is in the file.
+    /// The file has no such user.
     #[error("there is no user `{user}` in {}", .path.display())]
     NoSuchUser {
         /// The name.
         user: String,
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
     },
-    /// The user's hash is of a kind that is not accepted, so no password is right.
+    /// The user's hash is not bcrypt, so no password matches.
     #[error(
-        "line {line} of {} has a hash of user `{user}` that is {kind}; only bcrypt is accepted: \
-         set the password anew with `registry htpasswd add`", .path.display()
+        "line {line} of {} has a hash for user `{user}` that is {kind}; only bcrypt is accepted: \
+         set the password again with `registry htpasswd add`", .path.display()
     )]
     Unsupported {
         /// The name.
         user: String,
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// Where in it.
+        /// The line, from one.
         line: usize,
-        /// What the hash is instead.
+        /// The kind of the hash.
         kind: &'static str,
     },
-    /// A line is no entry, comment or blank: perhaps this is no htpasswd file at all.
-    #[error("{} is not an htpasswd file, it was left as it is: line {line} has no `:`", .path.display())]
+    /// A line is not an entry, a comment or blank; the file may not be an htpasswd file.
+    #[error("{} is not an htpasswd file: line {line} has no `:`; the file is unchanged", .path.display())]
     Malformed {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// Where in it.
+        /// The line, from one.
         line: usize,
     },
-    /// The password could not be hashed.
-    #[error("the password could not be hashed")]
+    /// Hashing the password failed.
+    #[error("cannot hash the password")]
     Hash(#[from] bcrypt::BcryptError),
-    /// The file could not be read.
+    /// The file is not readable.
     #[error("cannot read {}", .path.display())]
     Read {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: io::Error,
     },
-    /// The file could not be written; it is as it was.
+    /// The file is not writable; it is unchanged.
     #[error("cannot write {}{}", .path.display(), remedy(.path))]
     Write {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// The commonest reason why a new file cannot be written, if it is that.
+/// The remedy for the most frequent reason why a new file is not writable.
 fn remedy(path: &Path) -> String {
     match path.parent() {
         Some(above) if !above.as_os_str().is_empty() && !above.exists() => {
-            format!(" (make the directory {} first)", above.display())
+            format!(" (create the directory {} first)", above.display())
         }
         _ => String::new(),
     }
 }
 
-/// Adds a user or changes the user's password. A missing file is made, readable by its owner alone.
+/// Adds a user or changes the user's password. Creates a missing file, readable by its owner only.
 ///
 /// # Errors
 ///
-/// See [`EditError`]; the file is then as it was.
+/// See [`EditError`]; the file is then unchanged.
 pub fn add(path: &Path, user: &str, password: &[u8]) -> Result<Added, EditError> {
     check_user(user)?;
     check_password(password)?;
@@ -155,7 +155,7 @@ pub fn add(path: &Path, user: &str, password: &[u8]) -> Result<Added, EditError>
     };
     let entry = format!("{user}:{}", bcrypt::hash(password, COST)?).into_bytes();
     let mut added = Added::New;
-    // The first line of the user takes the new hash, and further ones go: the last would count otherwise.
+    // The user's first line takes the new hash. Remove the others, because the last line counts.
     lines.retain_mut(|line| {
         if !is_of(line, user) {
             return true;
@@ -168,7 +168,7 @@ pub fn add(path: &Path, user: &str, password: &[u8]) -> Result<Added, EditError>
         keep
     });
     if added == Added::New {
-        // The empty piece after the last newline stays the last.
+        // Keep the empty piece after the last newline at the end.
         let end = lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
         lines.insert(end, entry);
     }
@@ -176,11 +176,11 @@ pub fn add(path: &Path, user: &str, password: &[u8]) -> Result<Added, EditError>
     Ok(added)
 }
 
-/// Removes a user, with every line the user has.
+/// Removes every line of a user.
 ///
 /// # Errors
 ///
-/// See [`EditError`]; the file is then as it was.
+/// See [`EditError`]; the file is then unchanged.
 pub fn remove(path: &Path, user: &str) -> Result<(), EditError> {
     let mut lines = read(path)?;
     let before = lines.len();
@@ -191,7 +191,7 @@ pub fn remove(path: &Path, user: &str) -> Result<(), EditError> {
     write(path, &lines)
 }
 
-/// Lists the users in the order of the file.
+/// Lists the users in file order.
 ///
 /// # Errors
 ///
@@ -218,7 +218,7 @@ pub fn list(path: &Path) -> Result<Vec<ListedUser>, EditError> {
 ///
 /// # Errors
 ///
-/// When there is no such user, or no password can be right. See [`EditError`].
+/// The user does not exist, or no password can match. See [`EditError`].
 pub fn verify(path: &Path, user: &str, password: &[u8]) -> Result<Verdict, EditError> {
     let lines = read(path)?;
     let Some((index, text)) = lines.iter().enumerate().rfind(|(_, line)| is_of(line, user)) else {
@@ -242,7 +242,7 @@ fn check_user(user: &str) -> Result<(), EditError> {
     } else if user.chars().any(char::is_control) {
         "it has a control character"
     } else if user.starts_with('#') {
-        "a line that starts with `#` is a comment"
+        "it starts with `#`, which starts a comment in the file"
     } else if user.trim() != user {
         "it starts or ends with a blank"
     } else if user.len() > LONGEST_USER {
@@ -259,14 +259,14 @@ fn check_password(password: &[u8]) -> Result<(), EditError> {
     } else if password.len() > LONGEST_PASSWORD {
         "bcrypt takes 72 bytes and would ignore the rest: choose a shorter one"
     } else if password.contains(&0) {
-        "it has a zero byte, where other programs would end it"
+        "it has a zero byte, where other programs would cut it"
     } else {
         return Ok(());
     };
     Err(EditError::Password(problem))
 }
 
-/// The pieces between newlines; joined again by newlines they are the file.
+/// Splits the file at newlines; joining the pieces with newlines restores it.
 fn read(path: &Path) -> Result<Vec<Vec<u8>>, EditError> {
     let content = std::fs::read(path).map_err(|source| EditError::Read { path: path.to_owned(), source })?;
     let lines: Vec<Vec<u8>> = content.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
@@ -278,7 +278,7 @@ fn read(path: &Path) -> Result<Vec<Vec<u8>>, EditError> {
 
 fn write(path: &Path, lines: &[Vec<u8>]) -> Result<(), EditError> {
     let mut content = lines.join(&b'\n');
-    // The last line is ended, so that a line appended with `>>` is one of its own.
+    // End the last line, so that `>>` appends a new one.
     if !content.is_empty() && !content.ends_with(b"\n") {
         content.push(b'\n');
     }

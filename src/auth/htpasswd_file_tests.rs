@@ -1,4 +1,4 @@
-//! What the commands do to a file.
+//! Tests of the commands on a file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ impl Fixture {
 }
 
 #[test]
-fn add_makes_a_private_file_and_the_password_is_right() {
+fn add_creates_a_private_file_and_the_password_matches() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("htpasswd");
     assert_eq!(add(&path, "alice", b"secret").unwrap(), Added::New);
@@ -76,7 +76,7 @@ fn remove_takes_every_line_of_the_user_and_nothing_else() {
 }
 
 #[test]
-fn list_tells_who_can_log_in() {
+fn list_shows_which_users_can_log_in() {
     let file = fixture(&format!("# a\n{ALICE}\n{APACHE_MD5}\n{ALICE}\n"));
     let hashes: Vec<(usize, ListedHash)> =
         list(&file.path).unwrap().into_iter().map(|user| (user.line, user.hash)).collect();
@@ -98,7 +98,7 @@ fn verify_names_an_unsupported_hash() {
 }
 
 #[test]
-fn names_and_passwords_that_cannot_work_are_refused() {
+fn invalid_names_and_passwords_are_refused() {
     let file = fixture(ALICE);
     for user in ["", "a:b", "a\nb", "#a", " a", "a ", &"a".repeat(256)] {
         assert!(matches!(add(&file.path, user, b"x"), Err(EditError::User { .. })), "{user:?}");
@@ -110,9 +110,9 @@ fn names_and_passwords_that_cannot_work_are_refused() {
 }
 
 #[test]
-fn a_file_of_another_kind_is_left_alone() {
+fn a_file_of_another_format_is_unchanged() {
     let file = fixture("version: 0.1\nlog\n");
     let error = add(&file.path, "a", b"x").unwrap_err().to_string();
-    assert!(error.ends_with("it was left as it is: line 2 has no `:`"), "{error}");
+    assert!(error.ends_with("line 2 has no `:`; the file is unchanged"), "{error}");
     assert_eq!(file.content(), "version: 0.1\nlog\n");
 }

@@ -1,4 +1,4 @@
-//! Logins, with the clock in the test's hand.
+//! Tests of logins, with a controlled clock.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -33,7 +33,7 @@ impl Fixture {
         self.dir.path().join("htpasswd")
     }
 
-    /// Time enough for the next login to look at the file.
+    /// Advances the clock so that the next login checks the file.
     async fn after_a_look(&self) {
         tokio::time::advance(LOOK_EVERY).await;
     }
@@ -61,14 +61,14 @@ fn reason(denied: Result<Grant, Denied>) -> ChallengeReason {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_right_password_is_granted_everything() {
+async fn the_right_password_grants_everything() {
     let fixture = Fixture::new(ALICE).await;
     let grant = fixture.login("alice", "wonderland").await.unwrap();
     assert_eq!(grant.user.as_deref(), Some("alice"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_else_is_challenged() {
+async fn any_other_credentials_are_challenged() {
     let fixture = Fixture::new(ALICE).await;
     assert_eq!(reason(fixture.ask(None).await), ChallengeReason::Missing);
     let bearer = HeaderValue::from_static("Bearer abc");
@@ -88,7 +88,7 @@ async fn a_request_without_credentials_is_not_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_are_delayed_more_and_more_and_then_refused() {
+async fn failures_are_delayed_increasingly_and_then_refused() {
     let fixture = Fixture::new(ALICE).await;
     let mut delays = Vec::new();
     for _ in 0..10 {
@@ -110,16 +110,16 @@ async fn a_password_that_matched_is_neither_compared_again_nor_refused() {
     let fixture = Fixture::new(ALICE).await;
     fixture.login("alice", "wonderland").await.unwrap();
     for _ in 0..10 {
-        // The client would hang up before its delay is over.
+        // The client disconnects before its delay is over.
         tokio::time::timeout(Duration::from_millis(100), fixture.login("alice", "wrong")).await.unwrap_err();
     }
     fixture.htpasswd.line.comparisons.close();
     fixture.login("alice", "wonderland").await.unwrap();
-    assert_eq!(fixture.login("bob", "x").await, Err(Denied::Unavailable), "nothing can be compared");
+    assert_eq!(fixture.login("bob", "x").await, Err(Denied::Unavailable), "nothing is comparable");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_that_finds_no_turn_is_told_to_come_back() {
+async fn a_login_without_a_turn_is_refused_with_retry_after() {
     let fixture = Fixture::new(ALICE).await;
     let cores = fixture.htpasswd.line.comparisons.available_permits() as u32;
     let _all = fixture.htpasswd.line.comparisons.acquire_many(cores).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_changed_file_is_seen_by_the_next_login_and_ends_the_cache() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn within_a_second_the_file_is_not_looked_at_unless_told() {
+async fn the_file_is_checked_once_a_second_or_on_reload() {
     let fixture = Fixture::new(ALICE).await;
     fs::write(fixture.path(), BOB).unwrap();
     fixture.login("alice", "wonderland").await.unwrap();
@@ -146,7 +146,7 @@ async fn within_a_second_the_file_is_not_looked_at_unless_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_turns_invalid_or_missing_leaves_the_last_good_list() {
+async fn an_invalid_or_missing_file_keeps_the_last_valid_list() {
     let fixture = Fixture::new(ALICE).await;
     fs::write(fixture.path(), "nonsense\n").unwrap();
     for _ in 0..3 {
@@ -165,7 +165,7 @@ async fn a_file_that_turns_invalid_or_missing_leaves_the_last_good_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_look_at_a_broken_file_is_an_error_in_the_log() {
+async fn every_check_of_an_invalid_file_logs_an_error() {
     let fixture = Fixture::new(ALICE).await;
     fs::write(fixture.path(), "nonsense\n").unwrap();
     let log = TestLog::default();
@@ -176,12 +176,12 @@ async fn every_look_at_a_broken_file_is_an_error_in_the_log() {
         fixture.login("alice", "wonderland").await.unwrap();
     }
     let text = log.text();
-    assert_eq!(text.matches("keeping the last good list of 1 users").count(), 3, "{text}");
+    assert_eq!(text.matches("keeping the last valid list of 1 users").count(), 3, "{text}");
     assert!(text.contains("line 1 has no `:`"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_name_of_a_failed_login_is_cut_in_the_log() {
+async fn the_name_of_a_failed_login_is_truncated_in_the_log() {
     let fixture = Fixture::new(ALICE).await;
     let log = TestLog::default();
     let _guard = log.capture();
@@ -195,12 +195,12 @@ async fn the_name_of_a_failed_login_is_cut_in_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_file_is_provisioned_with_a_password_that_is_told_once_and_not_logged() {
+async fn a_missing_file_is_provisioned_with_a_password_printed_once_and_not_logged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("auth/htpasswd");
     let log = TestLog::default();
     let guard = log.capture();
-    // Not on the blocking pool, whose log would not be seen here.
+    // Not on the blocking pool, whose log this test would not capture.
     let mut output = Vec::new();
     PasswordFile::open(path.clone(), &mut output).unwrap();
     PasswordFile::open(path.clone(), &mut output).unwrap();
@@ -224,7 +224,7 @@ async fn a_missing_file_is_provisioned_with_a_password_that_is_told_once_and_not
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_cannot_be_used_at_the_start_is_an_error_with_a_remedy() {
+async fn an_unusable_file_at_the_start_is_an_error_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let open = |path: PathBuf, realm: &'static str| Htpasswd::open(realm, path, ThrottleOptions::default());
     let broken = dir.path().join("broken");

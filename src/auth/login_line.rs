@@ -1,8 +1,8 @@
-//! `LoginLine`: which login is compared next.
+//! `LoginLine`: the order in which logins are compared.
 //!
-//! A comparison takes a core for a good part of a second, on purpose, so logins queue. With one queue for all, a crowd at
-//! one address would delay all other addresses. So each address has a line of its own, and only the first few of it wait in
-//! the common line; a line that is full refuses more. One core is left for other work.
+//! A comparison takes a core for a good part of a second, on purpose, so logins queue. In a single queue, a
+//! crowd at one address would delay all other addresses. So each address has its own queue, and only its
+//! first few logins enter the common queue; a full queue refuses more. One core stays free for other work.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,24 +14,24 @@ use tokio::time::{Instant, timeout_at};
 use super::success_cache::Fingerprint;
 use super::throttle::network_of;
 
-/// How many logins of one address may wait, those at their turn included.
+/// The most logins of one address that may wait, including those with a turn.
 const LONGEST_LINE: usize = 32;
 
-/// The logins that wait for their turn, or have it.
+/// The logins that wait for a turn or have one.
 #[derive(Debug)]
 pub(super) struct LoginLine {
-    /// The common line.
+    /// The common queue.
     pub(super) comparisons: Arc<Semaphore>,
-    /// How many of one address wait in it.
+    /// How many logins of one address may be in it.
     per_address: usize,
     lines: Lines,
     same: Same,
 }
 
-/// The line of each address that has one. A std mutex: held for a count, never across an await.
+/// The queue of each address that has one. A std mutex: held for a count, never across an await.
 type Lines = Arc<Mutex<HashMap<Option<IpAddr>, Line>>>;
 
-/// What is being compared, by what it is, and what came of it. A std mutex, as above.
+/// Running comparisons by fingerprint, with their result. A std mutex, as above.
 type Same = Arc<Mutex<HashMap<Fingerprint, watch::Receiver<Option<bool>>>>>;
 
 #[derive(Debug)]
@@ -43,13 +43,13 @@ struct Line {
 /// Why a login gets no turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum NoTurn {
-    /// Too many others of its address wait.
+    /// Too many logins of its address wait.
     Crowded,
-    /// It has waited for too long.
+    /// The login waited for too long.
     TooLate,
 }
 
-/// A login's turn to be compared, until it is dropped.
+/// A login's turn to be compared; dropping it ends the turn.
 #[derive(Debug)]
 pub(super) struct Turn {
     _comparison: OwnedSemaphorePermit,
@@ -57,23 +57,23 @@ pub(super) struct Turn {
     _waiting: Waiting,
 }
 
-/// A login that is counted in the line of its address.
+/// A login counted in its address's queue.
 #[derive(Debug)]
 struct Waiting {
     lines: Lines,
     address: Option<IpAddr>,
 }
 
-/// The part of a login in a comparison that others may want as well.
+/// A login's part in a comparison that other logins may share.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// It is the first, and compares.
+    /// This login is the first and compares.
     Compare(Comparison),
-    /// Another one compares the same.
+    /// Another login makes the same comparison.
     Await(watch::Receiver<Option<bool>>),
 }
 
-/// A comparison that others may wait for; when it is dropped without a result, one of them makes it.
+/// A comparison that other logins may wait for. If it is dropped without a result, one of them takes over.
 #[derive(Debug)]
 pub(super) struct Comparison {
     same: Same,
@@ -82,7 +82,7 @@ pub(super) struct Comparison {
 }
 
 impl LoginLine {
-    /// A line of a machine with so many cores.
+    /// A queue for a machine with `cores` cores.
     pub(super) fn new(cores: usize) -> Self {
         let comparisons = cores.saturating_sub(1).max(1);
         Self {
@@ -93,7 +93,7 @@ impl LoginLine {
         }
     }
 
-    /// Waits until a login from `client` may be compared, but no longer than `until`.
+    /// Waits until a login from `client` may be compared, at most until `until`.
     pub(super) async fn turn(&self, client: Option<IpAddr>, until: Instant) -> Result<Turn, NoTurn> {
         let (turns, waiting) = self.join(client)?;
         let turn = async {
@@ -104,7 +104,7 @@ impl LoginLine {
         timeout_at(until, turn).await.ok().flatten().ok_or(NoTurn::TooLate)
     }
 
-    /// The part of this login when others want the same compared: of many clients with one password, one is enough.
+    /// This login's part: many clients with one password share one comparison.
     pub(super) fn part(&self, fingerprint: Fingerprint) -> Part {
         let mut same = self.same.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(receiver) = same.get(&fingerprint) {
@@ -130,7 +130,7 @@ impl LoginLine {
 }
 
 impl Comparison {
-    /// Tells the others what came of it.
+    /// Publishes the result.
     pub(super) fn matched(self, matched: bool) {
         self.result.send_replace(Some(matched));
     }
@@ -172,14 +172,15 @@ mod tests {
         Instant::now() + Duration::from_secs(3600)
     }
 
-    /// After how many turns of the others an honest login has its own, behind `crowd` at each of four addresses.
+    /// The number of turns before a login from a quiet address gets one, behind `crowd` logins at each of
+    /// four addresses.
     async fn turns_before_an_honest_login(cores: usize, crowd: usize) -> usize {
         let line = LoginLine::new(cores);
         let mut others = FuturesUnordered::new();
         for number in 1..=4 {
             others.extend((0..crowd).map(|_| line.turn(address(number), soon())));
         }
-        // The whole crowd is in line first.
+        // The whole crowd queues first.
         let mut held = Vec::new();
         while let Some(Some(turn)) = others.next().now_or_never() {
             held.extend(turn.ok());
@@ -200,13 +201,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_crowd_does_not_delay_other_addresses() {
+    async fn a_crowd_at_one_address_does_not_delay_others() {
         assert!(unconstrained(turns_before_an_honest_login(2, 50)).await <= 4);
         assert!(unconstrained(turns_before_an_honest_login(8, 50)).await <= 16);
     }
 
     #[tokio::test]
-    async fn a_full_line_refuses_more() {
+    async fn a_full_queue_refuses_more() {
         let line = LoginLine::new(2);
         let first = line.turn(address(1), soon()).await.unwrap();
         let mut others: Vec<_> = (1..LONGEST_LINE).map(|_| Box::pin(line.turn(address(1), soon()))).collect();
@@ -214,7 +215,7 @@ mod tests {
             assert!(other.now_or_never().is_none());
         }
         assert_eq!(line.turn(address(1), soon()).await.unwrap_err(), NoTurn::Crowded);
-        assert!(line.turn(address(2), soon()).now_or_never().is_none(), "another address waits for its turn");
+        assert!(line.turn(address(2), soon()).now_or_never().is_none(), "another address queues");
         drop(first);
         drop(others);
         assert!(line.turn(address(1), soon()).now_or_never().is_some());
@@ -222,14 +223,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_has_an_end() {
+    async fn a_wait_times_out() {
         let line = LoginLine::new(1);
         let _turn = line.turn(address(1), soon()).await.unwrap();
         assert_eq!(line.turn(address(2), Instant::now()).await.unwrap_err(), NoTurn::TooLate);
     }
 
     #[tokio::test]
-    async fn of_many_who_want_the_same_one_compares() {
+    async fn identical_logins_share_one_comparison() {
         let line = LoginLine::new(1);
         let fingerprint = Fingerprint::for_test(1);
         let Part::Compare(comparison) = line.part(fingerprint) else { panic!("the first does not compare") };
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(*result.wait_for(Option::is_some).await.unwrap(), Some(true));
 
         let Part::Compare(given_up) = line.part(fingerprint) else { panic!("the first is over") };
-        let Part::Await(mut result) = line.part(fingerprint) else { panic!("it is under way") };
+        let Part::Await(mut result) = line.part(fingerprint) else { panic!("it is running") };
         drop(given_up);
         assert!(result.wait_for(Option::is_some).await.is_err());
         assert!(matches!(line.part(fingerprint), Part::Compare(_)));

@@ -1,8 +1,8 @@
-//! Who may do what.
+//! Authentication and authorization.
 //!
-//! A request names what it wants as a list of [`Access`]; an [`AccessController`] looks at the request's
-//! [`Credentials`] and answers with a [`Grant`] or with the reason it was [`Denied`].
-//! The meaning in HTTP (401, 403, 429, 503) is given by the HTTP room alone; nothing here knows of status codes.
+//! A request names its wants as a list of [`Access`]; an [`AccessController`] checks the request's
+//! [`Credentials`] and returns a [`Grant`] or the reason why the request is [`Denied`]. Only `http` maps
+//! these to status codes (401, 403, 429, 503).
 
 mod access;
 mod anonymous;

@@ -1,18 +1,18 @@
-//! The users of an htpasswd file and their password hashes, as one file held them.
+//! `PasswordList`: the users and password hashes in one state of an htpasswd file.
 //!
-//! Only bcrypt is accepted, as in Distribution. Anything else is kept out of the list and remarked upon, so that
-//! it is seen at load and not guessed at by somebody who cannot log in.
+//! Only bcrypt is accepted, as in Distribution. Users with another hash are left out with a remark, so that
+//! the problem shows when the file is loaded and not when a login fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Hashed for unknown users: the salt and digest are of no password, only the cost matters.
+/// Compared for unknown users. It belongs to no password; only the cost matters.
 const DUMMY_SALT_AND_DIGEST: &str = "abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzabcde";
 
-/// The cost that is taken for unknown users when a file has no user at all.
+/// The cost for unknown users when the file has no user.
 const DEFAULT_COST: u32 = 10;
 
-/// The users of one state of the file.
+/// The users in one state of the file.
 #[derive(Debug)]
 pub(super) struct PasswordList {
     users: HashMap<Vec<u8>, BcryptHash>,
@@ -23,18 +23,18 @@ pub(super) struct PasswordList {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct BcryptHash(Arc<str>);
 
-/// Something about a file that its owner should know, though it is no reason to refuse it.
+/// A problem in the file that the administrator should know, but that does not invalidate the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Remark {
     pub(super) line: usize,
     pub(super) message: String,
 }
 
-/// A line that is no entry, comment or blank.
+/// A line that is not an entry, a comment or blank.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("line {line} has no `:` between a user and a hash: write `user:hash`, or start the line with `#`")]
 pub struct MalformedLine {
-    /// Counted from one.
+    /// The line, from one.
     pub(super) line: usize,
 }
 
@@ -42,14 +42,14 @@ pub struct MalformedLine {
 pub(super) enum Line<'a> {
     /// A comment or a blank line.
     Nothing,
-    /// A user and a hash of whatever kind.
+    /// A user and a hash of any kind.
     Entry { user: &'a [u8], hash: &'a [u8] },
-    /// Neither.
+    /// Any other line.
     Malformed,
 }
 
 impl PasswordList {
-    /// Reads the content of a file. Of several lines for one user the last counts.
+    /// Parses a file's content. Of several lines for one user the last counts.
     pub(super) fn parse(content: &[u8]) -> Result<(Self, Vec<Remark>), MalformedLine> {
         let mut seen: HashMap<Vec<u8>, (usize, Option<BcryptHash>)> = HashMap::new();
         let mut remarks = Vec::new();
@@ -68,7 +68,7 @@ impl PasswordList {
                     line,
                     message: format!(
                         "user `{shown}` cannot log in: the hash is {kind}, and only bcrypt is accepted; \
-                         set the password anew with `registry htpasswd add` or `htpasswd -B`"
+                         set the password again with `registry htpasswd add` or `htpasswd -B`"
                     ),
                 });
             }
@@ -83,24 +83,24 @@ impl PasswordList {
         Ok((Self { users, dummy }, remarks))
     }
 
-    /// The hash to compare a password of `user` with, if the user is known.
+    /// The hash of `user`; `None` for an unknown user.
     pub(super) fn hash_of(&self, user: &[u8]) -> Option<&BcryptHash> {
         self.users.get(user)
     }
 
-    /// A hash that no password matches, and that takes as long to compare as most of the list's.
+    /// A hash that no password matches, with the cost of most hashes in the list.
     pub(super) fn dummy(&self) -> &BcryptHash {
         &self.dummy
     }
 
-    /// How many users can log in.
+    /// The number of users that can log in.
     pub(super) fn len(&self) -> usize {
         self.users.len()
     }
 }
 
 impl BcryptHash {
-    /// Accepts `$2a$`, `$2b$` and `$2y$` with a two-digit cost, a salt and a digest of the right length.
+    /// Accepts `$2a$`, `$2b$` and `$2y$` with a two-digit cost and a salt and digest of the right length.
     pub(super) fn parse(hash: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(hash).ok()?;
         let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| text.strip_prefix(prefix))?;
@@ -122,12 +122,12 @@ impl BcryptHash {
         &self.0
     }
 
-    /// The work one comparison takes: two to the power of this.
+    /// The cost of a comparison, as a power of two.
     pub(super) fn cost(&self) -> u32 {
         self.0.get(4..6).and_then(|digits| digits.parse().ok()).unwrap_or(DEFAULT_COST)
     }
 
-    /// Compares, which takes milliseconds to seconds: not for an async thread.
+    /// Compares, which takes milliseconds to seconds: do not call it on an async thread.
     ///
     /// As with Apache's tools, only the first 72 bytes of a password count.
     pub(super) fn matches(&self, password: &[u8]) -> bool {
@@ -148,12 +148,12 @@ impl<'a> Line<'a> {
     }
 }
 
-/// What people call the kind of hash, for those that are not accepted.
+/// The common name of an unsupported hash's kind.
 pub(super) fn kind_of(hash: &[u8]) -> &'static str {
     let traditional = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
     const KINDS: [(&[u8], &str); 13] = [
         (b"$2x$", "bcrypt of the broken variant 2x"),
-        (b"$2", "a damaged or cut-off bcrypt hash"),
+        (b"$2", "a damaged or truncated bcrypt hash"),
         (b"$apr1$", "Apache's MD5 (apr1)"),
         (b"$1$", "MD5-crypt"),
         (b"$5$", "SHA-256-crypt"),
@@ -180,7 +180,8 @@ pub(super) fn kind_of(hash: &[u8]) -> &'static str {
     }
 }
 
-/// The highest of those equally common, so that an unknown user is never answered faster than most known ones.
+/// The most common cost; of equally common ones the highest, so that an unknown user never gets a faster
+/// response than most known ones.
 fn most_common_cost<'a>(hashes: impl Iterator<Item = &'a BcryptHash>) -> u32 {
     let mut counts = [0_usize; 32];
     for hash in hashes {

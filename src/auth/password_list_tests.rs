@@ -1,4 +1,4 @@
-//! Vectors made with Apache's `htpasswd`.
+//! Tests with vectors from Apache's `htpasswd`.
 
 use super::*;
 
@@ -65,7 +65,7 @@ fn a_line_without_a_colon_is_an_error_with_its_number() {
 }
 
 #[test]
-fn the_last_of_several_lines_for_a_user_counts_and_is_remarked() {
+fn the_last_of_several_lines_for_a_user_counts_with_a_remark() {
     let second = "alice:$2y$04$qwC6e4eaUiShqVh8kV/cCeBy62G2/aTBIQF0qza9C6zXyjAJxQajm";
     let content = format!("{ALICE}\n{second}\n");
     assert_eq!(parse(&content).hash_of(b"alice").unwrap().cost(), 4);
@@ -75,7 +75,7 @@ fn the_last_of_several_lines_for_a_user_counts_and_is_remarked() {
 }
 
 #[test]
-fn a_last_line_that_is_unusable_counts_too() {
+fn an_unusable_last_line_counts_too() {
     assert!(parse(&format!("{ALICE}\nalice:{{SHA}}x\n")).hash_of(b"alice").is_none());
 }
 
@@ -99,7 +99,7 @@ fn other_kinds_of_hash_are_named_with_line_and_remedy() {
     check("hunter2!", "plain text");
     check("", "empty");
     check("$2x$05$9il6tvYuMB9vRAzRj0Xlru8CmYvU50rF.n2VSwcSyDyMlsLNhWaa2", "variant 2x");
-    check("$2y$05$9il6tvYuMB9vRAzRj0Xlru8CmYvU50rF", "cut-off bcrypt");
+    check("$2y$05$9il6tvYuMB9vRAzRj0Xlru8CmYvU50rF", "truncated bcrypt");
     check("$2y$99$9il6tvYuMB9vRAzRj0Xlru8CmYvU50rF.n2VSwcSyDyMlsLNhWaa2", "damaged");
 }
 
@@ -116,7 +116,7 @@ fn unknown_users_cost_as_much_as_most_known_ones() {
 }
 
 #[test]
-fn the_hash_for_unknown_users_is_really_computed() {
+fn the_hash_for_unknown_users_is_computed() {
     let dummy = parse(ALICE).dummy().clone();
     assert_eq!(BcryptHash::parse(dummy.as_str().as_bytes()), Some(dummy.clone()));
     assert!(bcrypt::verify("anything", dummy.as_str()).is_ok_and(|matched| !matched));

@@ -1,4 +1,4 @@
-//! The password file of somebody who has none yet.
+//! Creates a missing password file.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,12 +8,12 @@ use base64::engine::general_purpose::URL_SAFE;
 
 use crate::files::{Existing, create_private_folder_of, write_atomically};
 
-/// The cost of hashes we make: bcrypt's own default, some 50 ms on a present machine.
+/// The cost of new hashes: bcrypt's own default, some 50 ms on a present machine.
 pub(super) const COST: u32 = 10;
 
-/// Writes a file with the user `docker` and a random password, and tells the password to `output`, this once.
+/// Writes a file with the user `docker` and a random password, and prints the password to `output`, once.
 ///
-/// Several replicas may start over one missing file at the same time: the first one's file stays.
+/// If several replicas provision one missing file at the same time, the first one's file stays.
 pub(super) fn provision(path: &Path, output: &mut impl Write) -> io::Result<()> {
     let secret: [u8; 32] = rand::random();
     let password = URL_SAFE.encode(secret);
@@ -25,11 +25,11 @@ pub(super) fn provision(path: &Path, output: &mut impl Write) -> io::Result<()> 
     }
     tracing::warn!(
         user = "docker",
-        "htpasswd is missing, provisioning with default user: {} was made, with a password that is printed once, on standard error; if you \
+        "htpasswd is missing, provisioning with default user: created {}, with a password that is printed once, on standard error; if you \
          have such a file, correct auth.htpasswd.path and remove this one",
         path.display()
     );
-    // Logs are kept, and read by many. A standard error that is closed is no reason not to start.
+    // Not to the log, which is kept and widely read. A closed standard error must not prevent the start.
     let _ = writeln!(output, "the password of the user docker in {}: {password}", path.display());
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! `Shown`: a client's text in our log.
+//! `Shown`: a client's text for our log.
 
 use std::fmt;
 
-/// The most letters of it that are shown.
+/// The longest shown text, in characters.
 const LONGEST: usize = 100;
 
-/// A client's text in our log: cut, and escaped when it is part of a sentence.
+/// A client's text for our log: truncated, and escaped when part of a sentence.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Shown(String);
 
@@ -18,7 +18,7 @@ impl Shown {
         Self(shown)
     }
 
-    /// For a field of the log, which escapes it itself.
+    /// The text for a log field, which escapes it itself.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! `auth.silly`: for development; lets in whoever sends any credentials at all.
+//! `auth.silly`: for development; accepts any credentials.
 
 use async_trait::async_trait;
 
@@ -6,18 +6,19 @@ use super::access::Access;
 use super::challenge::{Challenge, InvalidParameter};
 use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
 
-/// Takes any non-empty `Authorization` header for the user `silly`, and asks everybody else for a bearer token.
+/// Accepts any non-empty `Authorization` header as the user `silly`, and challenges other requests for a
+/// bearer token.
 #[derive(Clone, Debug)]
 pub struct Silly {
     challenge: Challenge,
 }
 
 impl Silly {
-    /// A controller whose challenges name `realm` and `service`.
+    /// Creates a controller whose challenges name `realm` and `service`.
     ///
     /// # Errors
     ///
-    /// When one of them has a control character.
+    /// One of them has a control character.
     pub fn new(realm: &str, service: &str) -> Result<Self, InvalidParameter> {
         let challenge = Challenge::new("Bearer").with("realm", realm)?.with("service", service)?;
         Ok(Self { challenge })
@@ -27,7 +28,7 @@ impl Silly {
         let mut challenge = self.challenge.clone();
         if !wanted.is_empty() {
             let scope: Vec<String> = wanted.iter().map(Access::to_string).collect();
-            // A repository's name has no control characters, so the scope can always be added.
+            // A repository name has no control characters, so adding the scope cannot fail.
             if let Ok(with_scope) = challenge.clone().with("scope", &scope.join(" ")) {
                 challenge = with_scope;
             }
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_challenge_lists_what_was_wanted() {
+    async fn a_challenge_lists_the_wanted_scopes() {
         let name: sampan_engine::oci::RepositoryName = "foo/bar".parse().unwrap();
         let wanted = [Access::pull(name.clone()), Access::push(name), Access::catalog()];
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Passwords that matched a short while ago, so that a push costs one bcrypt and not one for each request.
+//! `SuccessCache`: recently matched passwords, so that a push costs one bcrypt and not one per request.
 //!
-//! Neither passwords nor plain hashes of them are kept: an entry is an HMAC under a key that never leaves the
-//! process. An entry lives for [`SuccessCache::LIFETIME`] from the comparison, and a hit does not prolong it.
+//! It keeps neither passwords nor plain hashes of them: an entry is an HMAC under a key that never leaves the
+//! process. An entry lives for [`SuccessCache::LIFETIME`] from the comparison; a hit does not prolong it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,15 +14,15 @@ use tokio::time::Instant;
 use super::basic::BasicCredentials;
 use super::password_list::BcryptHash;
 
-/// Names a user, a password and the stored hash they matched, to nobody but this process.
+/// Identifies a user, a password and the hash they matched, within this process only.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Fingerprint([u8; 32]);
 
-/// Makes fingerprints.
+/// Computes fingerprints.
 #[derive(Clone)]
 pub(super) struct FingerprintKey(Hmac<Sha256>);
 
-/// The fingerprints that matched. One belongs to one state of the password file and is dropped with it.
+/// The fingerprints that matched. Belongs to one state of the password file and is dropped with it.
 #[derive(Debug, Default)]
 pub(super) struct SuccessCache {
     /// A std mutex: held for a few instructions, never across an await.
@@ -38,7 +38,7 @@ impl FingerprintKey {
 
     pub(super) fn fingerprint(&self, basic: &BasicCredentials, stored: &BcryptHash) -> Fingerprint {
         let mut mac = self.0.clone();
-        // The lengths keep (`a`, `bc`) and (`ab`, `c`) apart.
+        // The lengths distinguish (`a`, `bc`) from (`ab`, `c`).
         mac.update(&(basic.user.len() as u64).to_le_bytes());
         mac.update(&basic.user);
         mac.update(&(basic.password.len() as u64).to_le_bytes());
@@ -50,14 +50,14 @@ impl FingerprintKey {
 
 #[cfg(test)]
 impl Fingerprint {
-    /// One that is like no other number's.
+    /// A fingerprint unique to `number`.
     pub(super) fn for_test(number: u8) -> Self {
         Self([number; 32])
     }
 }
 
 impl SuccessCache {
-    /// How long a password need not be compared again. A changed password file ends it at once.
+    /// How long a matched password is not compared again. A changed password file ends it at once.
     pub(super) const LIFETIME: Duration = Duration::from_secs(60);
 
     const CAPACITY: usize = 4096;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_cache_forgets_the_oldest() {
+    async fn a_full_cache_evicts_the_oldest() {
         let cache = SuccessCache::default();
         for number in 0..=SuccessCache::CAPACITY {
             cache.insert(numbered(number));

@@ -1,9 +1,10 @@
-//! Failed logins, counted: each one is answered later than the one before, and after enough of them none is looked at.
+//! `Throttle`: delays each failed login longer than the previous one, and refuses logins after enough
+//! failures.
 //!
-//! Failures are counted for an address and a user together, and, with a higher limit, for an address alone. Of one user
-//! only the first few count for the address: one machine with a wrong password, which may try it for days, does not lock
-//! out the others behind the same proxy, and trying many users from one place is stopped all the same. A success forgets
-//! the failures of its address and user, and takes off as many of the address as one user can add.
+//! Failures count per address and user and, with a higher limit, per address. Only the first few failures of
+//! one user count for the address: a machine that retries a wrong password for days does not lock out others
+//! behind the same proxy, while trying many users from one address is still stopped. A success clears the
+//! failures of its address and user, and subtracts from the address as many as one user can add.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -14,26 +15,26 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How patient the registry is with failed logins.
+/// The limits on failed logins.
 #[derive(Clone, Debug)]
 pub struct ThrottleOptions {
-    /// How much later the first failure is answered; doubled for each further one.
+    /// The delay of the first failure; doubles with each further one.
     pub first_delay: Duration,
-    /// The longest such delay.
+    /// The longest delay.
     pub longest_delay: Duration,
-    /// From this many failures on, an address and user are refused for a while without being looked at.
+    /// After this many failures, logins of an address and user are refused for a while without a comparison.
     pub failures_per_user: u32,
-    /// The same for an address with whatever users.
+    /// The same for an address with any user.
     pub failures_per_address: u32,
-    /// How many failures of one user count for the address as well.
+    /// The most failures of one user that count for the address.
     pub counted_for_address: u32,
-    /// How long they are refused the first time; doubled for each further failure.
+    /// The duration of the first refusal; doubles with each further failure.
     pub first_refusal: Duration,
     /// The longest refusal.
     pub longest_refusal: Duration,
-    /// Failures are forgotten when nothing has failed for so long.
+    /// Failures are cleared after this long without a further one.
     pub forgotten_after: Duration,
-    /// How many addresses and users are remembered.
+    /// The most addresses and users in the table.
     pub capacity: usize,
 }
 
@@ -53,22 +54,22 @@ impl Default for ThrottleOptions {
     }
 }
 
-/// The table of failures.
+/// The failures by origin.
 #[derive(Debug)]
 pub(super) struct Throttle {
     options: ThrottleOptions,
-    /// Users are remembered by a keyed hash: their names are of any length and come from strangers.
+    /// Stores user names as keyed hashes: unauthenticated clients choose them, at any length.
     hasher: RandomState,
     /// A std mutex: held for short work in memory, never across an await.
     failures: Mutex<HashMap<Origin, Failures>>,
 }
 
-/// Where a login comes from.
+/// The origin of a login.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Origin {
     /// The network of the client; `None` behind a unix socket.
     client: Option<IpAddr>,
-    /// A hash of the user's name; `None` for the whole address.
+    /// The hash of the user's name; `None` for the whole address.
     user: Option<u64>,
 }
 
@@ -84,7 +85,7 @@ impl Throttle {
         Self { options, hasher: RandomState::new(), failures: Mutex::default() }
     }
 
-    /// How long logins of `user` from `client` are still refused, if they are.
+    /// How long logins of `user` from `client` are still refused; `None` if they are not.
     pub(super) fn refused_for(&self, client: Option<IpAddr>, user: &[u8]) -> Option<Duration> {
         let now = Instant::now();
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,11 +95,11 @@ impl Throttle {
             .filter_map(|origin| failures.get(origin)?.refused_until)
             .max()
             .filter(|until| now < *until)?;
-        // Whole seconds, rounded up: a client that waits as told must not come too early.
+        // Whole seconds, rounded up: a client that waits for that long must not be too early.
         Some(Duration::from_secs((until - now).as_millis().div_ceil(1000) as u64))
     }
 
-    /// Counts a failure, and says how much later it should be answered.
+    /// Counts a failure, and returns the delay of its response.
     pub(super) fn failed(&self, client: Option<IpAddr>, user: &[u8]) -> Duration {
         let now = Instant::now();
         let [of_user, of_address] = self.origins(client, user);
@@ -110,7 +111,7 @@ impl Throttle {
         doubled(self.options.first_delay, count - 1, self.options.longest_delay)
     }
 
-    /// Forgets the failures of `user` from `client`, and some of the address.
+    /// Clears the failures of `user` from `client`, and some of the address.
     pub(super) fn succeeded(&self, client: Option<IpAddr>, user: &[u8]) {
         let [of_user, of_address] = self.origins(client, user);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,7 +158,7 @@ fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
     first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(longest)
 }
 
-/// A single customer has 2^64 addresses of IPv6, so the network is counted.
+/// Maps IPv6 addresses to their network, because one customer has 2^64 addresses.
 pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -186,14 +187,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_failure_is_answered_later_up_to_a_limit() {
+    async fn each_failure_is_delayed_longer_up_to_a_limit() {
         let throttle = throttle();
         let delays: Vec<u128> = (0..7).map(|_| throttle.failed(HERE, b"a").as_millis()).collect();
         assert_eq!(delays, [250, 500, 1000, 2000, 4000, 4000, 4000]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_tenth_failure_closes_the_door_for_a_minute_and_the_next_for_two() {
+    async fn the_tenth_failure_refuses_logins_for_a_minute_and_the_next_for_two() {
         let throttle = throttle();
         fail(&throttle, 9, b"a");
         assert_eq!(throttle.refused_for(HERE, b"a"), None);
@@ -217,9 +218,9 @@ mod tests {
         assert_eq!(throttle.refused_for(THERE, b"a"), None);
     }
 
-    /// A job with an old password that asks again and again, for three days.
+    /// Simulates a job that retries an old password for three days.
     #[tokio::test(start_paused = true)]
-    async fn one_client_with_a_wrong_password_never_locks_out_the_others_at_its_address() {
+    async fn one_client_with_a_wrong_password_does_not_lock_out_its_address() {
         const DAYS: Duration = Duration::from_secs(3 * 24 * 3600);
         for seconds in [10, 60, 300, 600, 900, 1700, 2000] {
             let (throttle, begun) = (throttle(), Instant::now());
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn trying_many_users_closes_the_whole_address() {
+    async fn trying_many_users_refuses_the_whole_address() {
         let throttle = throttle();
         for number in 0..100_u32 {
             throttle.failed(HERE, &number.to_le_bytes());
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_takes_off_what_one_user_has_added() {
+    async fn a_success_subtracts_what_one_user_added() {
         let throttle = throttle();
         for number in 0..99_u32 {
             throttle.failed(HERE, &number.to_le_bytes());
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_are_forgotten_after_success_and_after_a_while() {
+    async fn failures_are_cleared_by_a_success_and_by_time() {
         let throttle = throttle();
         fail(&throttle, 3, b"a");
         throttle.succeeded(HERE, b"a");
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_table_is_bounded_and_loses_the_oldest() {
+    async fn the_table_is_bounded_and_evicts_the_oldest() {
         let throttle = Throttle::new(ThrottleOptions { capacity: 4, ..ThrottleOptions::default() });
         fail(&throttle, 10, b"old");
         for number in 0..10_u32 {

@@ -161,7 +161,7 @@ fn keys_are_exchanged_while_running() {
 
     std::fs::write(&jwks, server.jwks()).unwrap();
     // Without a signal; the watch sees it.
-    registry.process.wait_for(|line| line.contains("have changed and are in force").then_some(()));
+    registry.process.wait_for(|line| line.contains("have changed and are in use").then_some(()));
     assert_eq!((check(&new), check(&old)), (200, 401));
 }
 

@@ -1,6 +1,6 @@
-//! The signature algorithms of RFC 7518 and RFC 8037 that can be accepted.
+//! The supported signature algorithms of RFC 7518 and RFC 8037.
 
-/// A signature algorithm. `none` is not one.
+/// A signature algorithm. `none` is not supported.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Algorithm {
     /// Ed25519.
@@ -23,7 +23,7 @@ pub enum Algorithm {
     Ps384,
     /// RSA PSS with SHA-512.
     Ps512,
-    /// HMAC with SHA-256: whoever can check such a token can make one.
+    /// HMAC with SHA-256: a party that can verify such a token can also create one.
     Hs256,
     /// HMAC with SHA-384.
     Hs384,
@@ -32,7 +32,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 13] = [
         Self::EdDsa,
         Self::Es256,
@@ -49,12 +49,12 @@ impl Algorithm {
         Self::Hs512,
     ];
 
-    /// Those that are accepted when nobody says which: all but the symmetric ones.
+    /// The default algorithms: all but the symmetric ones.
     pub fn defaults() -> Vec<Self> {
         Self::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).collect()
     }
 
-    /// The name in tokens, in this letter case only.
+    /// The name in tokens, case-sensitive.
     pub fn name(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
@@ -73,12 +73,12 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that name.
+    /// Looks up an algorithm by name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// Whether the key that checks is the key that signs.
+    /// Whether verifying and signing use the same key.
     pub fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_exact_and_none_is_no_algorithm() {
+    fn names_are_exact_and_none_is_not_an_algorithm() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::named(algorithm.name()), Some(algorithm));
         }

@@ -1,4 +1,4 @@
-//! What clients are answered: challenges that lead to a token, and grants.
+//! Tests of responses: challenges that lead to a token, and grants.
 
 use http::HeaderValue;
 
@@ -21,7 +21,7 @@ fn challenge(answer: Result<Grant, Denied>) -> String {
 }
 
 #[tokio::test]
-async fn challenges_say_what_is_wanted_and_what_was_wrong() {
+async fn challenges_name_the_scopes_and_the_error() {
     let fixture = Fixture::new().await;
     let (app, other) = ("team/app".parse().unwrap(), "team/other".parse().unwrap());
     let wanted = [Access::pull(app), Access::push("team/app".parse().unwrap()), Access::pull(other)];
@@ -55,7 +55,7 @@ async fn challenges_say_what_is_wanted_and_what_was_wrong() {
 }
 
 #[tokio::test]
-async fn nobody_in_particular_can_have_a_token() {
+async fn a_token_may_be_anonymous() {
     let fixture = Fixture::new().await;
     for sub in [json!(""), Value::Null] {
         let mut nobody = claims();
@@ -67,7 +67,7 @@ async fn nobody_in_particular_can_have_a_token() {
 }
 
 #[tokio::test]
-async fn the_realm_can_be_a_path_of_the_host_that_was_called() {
+async fn the_realm_can_be_a_path_on_the_requested_host() {
     let fixture = Fixture::with(|settings| {
         settings.realm =
             Realm::OwnHost { path: "/auth/token".to_owned(), otherwise: "https://x/".to_owned() };

@@ -1,4 +1,4 @@
-//! Tokens that were verified a moment ago: a pull shows the same one with every layer.
+//! `VerifiedTokens`: recently verified tokens, because a pull sends the same token with every layer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,18 +11,19 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 
-/// About how many tokens are remembered, and the most bytes that they take: a client that may log in can have tokens of any size.
+/// The expected number of tokens and the most bytes they may take: an authenticated client can obtain tokens
+/// of any size.
 const USUAL_TOKENS: usize = 4096;
 const MOST_BYTES: u64 = 8 << 20;
 
-/// What a token takes besides its claims, by estimate.
+/// The estimated size of an entry without its claims.
 const ENTRY_BYTES: u64 = 128;
 
-/// How long a token is believed without its signature being looked at again. Its dates are looked at each time; this
-/// bounds how long a certificate of its chain may have expired meanwhile, and is no more than the leeway that dates have.
+/// How long a verified signature is not checked again. The dates are checked on each use. This bounds how
+/// long a certificate of the chain may already have expired, and does not exceed the leeway of dates.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
 
-/// Tokens by the hash of all their bytes, so that a token that is only alike is another one.
+/// Verified tokens, by the hash of all their bytes.
 pub(super) struct VerifiedTokens(Cache<[u8; 32], Verified, ByBytes>);
 
 #[derive(Clone)]
@@ -31,7 +32,7 @@ struct Verified {
     at: Instant,
 }
 
-/// Weighs tokens by what they take in memory.
+/// Weighs tokens by their size in memory.
 #[derive(Clone)]
 struct ByBytes;
 
@@ -73,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_tokens_take_no_more_than_their_share() {
+    fn the_largest_tokens_stay_within_the_byte_limit() {
         let verified = VerifiedTokens::default();
         let access: Vec<String> = (0..2000)
             .map(|n| format!(r#"{{"type":"repository","name":"n{n}","actions":["pull","*"]}}"#))
             .collect();
         let text = format!(r#"{{"sub":"a","access":[{}]}}"#, access.join(","));
         let claims = Claims::parse(text.as_bytes()).unwrap();
-        // What the text took is a bound from below of what it takes as lists of strings.
+        // The text's size is a lower bound of its size as lists of strings.
         assert!(claims.size_bytes() > text.len(), "{} bytes", claims.size_bytes());
         for number in 0..1000_u32 {
             verified.insert(VerifiedTokens::key(&number.to_be_bytes()), Arc::new(claims.clone()));

@@ -1,7 +1,7 @@
-//! Chains of certificates in tokens (`x5c`): whether they lead to a root, and the key at their end.
+//! Certificate chains in tokens (`x5c`): verifies them and returns the leaf's key.
 //!
-//! As in Distribution, what a certificate is for (extended key usage) and whom it names are not looked at, and nothing is
-//! asked about revocation. Ours: a certificate that says what its key may be used for must say signatures.
+//! As in Distribution, extended key usage, subject and revocation are not checked. Unlike Distribution, a
+//! leaf with a key usage extension must allow signatures.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::key::Key;
 use super::root::Root;
 
-/// Any use, as Go's `ExtKeyUsageAny`.
+/// Accepts any usage, as Go's `ExtKeyUsageAny`.
 struct AnyUsage;
 
 impl ExtendedKeyUsageValidator for AnyUsage {
     fn validate(&self, usages: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
-        // One that is malformed is an error all the same.
+        // A malformed usage is still an error.
         for usage in usages {
             usage?;
         }
@@ -25,17 +25,17 @@ impl ExtendedKeyUsageValidator for AnyUsage {
     }
 }
 
-/// The key of the first certificate, if the chain is valid at `now` and leads to one of `roots`; else what is wrong.
+/// The key of the first certificate, if the chain is valid at `now` and leads to one of `roots`.
 pub(super) fn key_of(certificates: &[Vec<u8>], roots: &[Arc<Root>], now: UnixTime) -> Result<Key, String> {
     let chain: Vec<CertificateDer<'_>> =
         certificates.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
     let [leaf, intermediates @ ..] = chain.as_slice() else { return Err("it is empty".to_owned()) };
     let (rest, certificate) = X509Certificate::from_der(leaf).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
-        return Err("something follows the first certificate".to_owned());
+        return Err("data follows the first certificate".to_owned());
     }
     if let Some(root) = roots.iter().find(|root| root.is(leaf)) {
-        // Mostly a certificate that signed itself, which is a chain of one.
+        // Usually a self-signed certificate, a chain of one.
         if !root.is_valid_at(now) {
             return Err("the certificate is not valid now".to_owned());
         }

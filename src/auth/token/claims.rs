@@ -1,4 +1,4 @@
-//! `Claims`: what a token says, and whether that is enough.
+//! `Claims`: a token's claims, and whether they suffice.
 
 use serde::{Deserialize, Deserializer};
 
@@ -6,10 +6,10 @@ use super::refusal::Refusal;
 use crate::auth::Access;
 use crate::auth::shown::Shown;
 
-/// How far the clocks of a token server and ours may differ.
+/// The tolerated difference between the clocks of a token server and this machine, in seconds.
 const LEEWAY_SECS: i64 = 60;
 
-/// What a token says. Doubled claims are refused; those that are not here mean nothing.
+/// A token's claims. Duplicate claims are refused; unlisted ones are ignored.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Claims {
     #[serde(default)]
@@ -25,7 +25,7 @@ pub(super) struct Claims {
     access: Option<Vec<Granted>>,
 }
 
-/// Whom a token is for.
+/// The token's audience.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum Audience {
@@ -33,7 +33,7 @@ enum Audience {
     Several(Vec<String>),
 }
 
-/// What a token allows to be done to one thing. `class` is not looked at, as in Distribution.
+/// The actions that a token grants on a resource. `class` is ignored, as in Distribution.
 #[derive(Clone, Debug, Deserialize)]
 struct Granted {
     #[serde(rename = "type", default)]
@@ -55,7 +55,8 @@ impl Claims {
         serde_json::from_slice(payload).map_err(|error| Refusal::Claims(error.to_string()))
     }
 
-    /// Whether the token is by `issuer`, for `service`, and valid at `now` (seconds since 1970).
+    /// Checks that `issuer` issued the token for `service`, and that it is valid at `now` (seconds since
+    /// 1970).
     pub(super) fn check(&self, issuer: &str, service: &str, now: i64) -> Result<(), Refusal> {
         if self.iss != issuer {
             return Err(Refusal::Issuer(Shown::new(&self.iss)));
@@ -83,7 +84,7 @@ impl Claims {
         Ok(())
     }
 
-    /// About how many bytes of memory they take.
+    /// The approximate size in memory, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         let text = |text: &String| size_of::<String>() + text.len();
         let audience = match &self.aud {
@@ -98,12 +99,12 @@ impl Claims {
         size_of::<Self>() + self.iss.len() + self.sub.as_ref().map_or(0, String::len) + audience + access
     }
 
-    /// The user's name; `None` for nobody in particular.
+    /// The user's name; `None` for an anonymous token.
     pub(super) fn user(&self) -> Option<&str> {
         self.sub.as_deref().filter(|user| !user.is_empty())
     }
 
-    /// Whether the token allows all of `wanted`. Names and actions are compared letter by letter.
+    /// Whether the token grants all of `wanted`. Names and actions must match exactly.
     pub(super) fn allow(&self, wanted: &[Access]) -> bool {
         wanted.iter().all(|access| self.access.iter().flatten().any(|granted| granted.covers(access)))
     }
@@ -118,7 +119,7 @@ impl Granted {
     }
 }
 
-/// A `NumericDate` may have a fraction (RFC 7519, 2).
+/// Parses a `NumericDate`, which may have a fraction (RFC 7519, 2).
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -128,7 +129,7 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D:
     }
     Ok(Option::<Date>::deserialize(deserializer)?.map(|date| match date {
         Date::Whole(seconds) => seconds,
-        // The cast saturates, which is as far away as it was meant to be.
+        // The cast saturates, which suits dates that far away.
         Date::Fraction(seconds) => seconds as i64,
     }))
 }
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_claim_is_refused() {
+    fn a_duplicate_claim_is_refused() {
         for doubled in [r#""iss":"issuer""#, r#""aud":"service""#, r#""exp":1"#, r#""access":[]"#] {
             let claims = format!(r#"{{"iss":"issuer","aud":"service","exp":1000,"access":[],{doubled}}}"#);
             assert!(matches!(check(&claims, 0), Err(Refusal::Claims(_))), "{doubled}");
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_name_and_action_are_allowed() {
+    fn only_the_exact_name_and_action_are_allowed() {
         let wanted = [Access::push("team/app".parse().unwrap())];
         for (granted, is_enough) in [
             (r#"{"type":"repository","name":"team/app","actions":["pull","push"]}"#, true),

@@ -1,4 +1,4 @@
-//! `Token`: the access controller over tokens.
+//! `Token`: the access controller for bearer tokens.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,36 +19,36 @@ use crate::auth::challenge::Challenge;
 use crate::auth::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
 use crate::auth::shown::Shown;
 
-/// What tokens must be like.
+/// The requirements on tokens.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
-    /// Where clients get a token.
+    /// Where clients obtain a token.
     pub realm: Realm,
-    /// The name of this registry: tokens are for it.
+    /// The name of this registry: the required audience.
     pub service: String,
-    /// Who must have issued a token.
+    /// The required issuer.
     pub issuer: String,
-    /// What a token may be signed with.
+    /// The accepted signature algorithms.
     pub algorithms: Vec<Algorithm>,
-    /// Whose signatures count.
+    /// The sources of trusted keys.
     pub keys: KeySettings,
 }
 
-/// Where clients get a token.
+/// Where clients obtain a token.
 #[derive(Clone, Debug)]
 pub enum Realm {
-    /// At this URL.
+    /// A fixed URL.
     Fixed(String),
-    /// At this path of the host by which the client calls us.
+    /// A path on the host under which the client knows this registry.
     OwnHost {
         /// The path.
         path: String,
-        /// What to say when it is not known what the client calls us.
+        /// The realm to send when that host is unknown.
         otherwise: String,
     },
 }
 
-/// An access controller over tokens.
+/// An access controller for bearer tokens.
 pub struct Token {
     realm: Realm,
     service: String,
@@ -57,10 +57,10 @@ pub struct Token {
     keys: Keys,
 }
 
-/// What was wrong, in the words of RFC 6750.
+/// The error of a challenge, in the terms of RFC 6750.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Wrong {
-    /// Nothing: there was no token.
+    /// No error: the request had no token.
     Nothing(ChallengeReason),
     Invalid,
     Insufficient,
@@ -71,8 +71,8 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// When a file of keys cannot be used, or the realm or service cannot be sent in a header. Keys that cannot be
-    /// *fetched* are not an error: until they are there, tokens cannot be judged, and the log says so.
+    /// A key file is not usable, or the realm or service is not a valid header value. Keys that cannot be
+    /// *fetched* are not an error: until they arrive, tokens cannot be verified, and the log says so.
     pub async fn open(settings: TokenSettings) -> Result<Self, TokenError> {
         let TokenSettings { realm, service, issuer, algorithms, keys } = settings;
         let (Realm::Fixed(sent) | Realm::OwnHost { path: sent, .. }) = &realm;
@@ -81,7 +81,7 @@ impl Token {
         Ok(Self { realm, service, issuer, algorithms, keys })
     }
 
-    /// Looks whether [`open`](Self::open) would succeed, without asking a server.
+    /// Checks whether [`open`](Self::open) would succeed, without asking a server.
     ///
     /// # Errors
     ///
@@ -92,21 +92,21 @@ impl Token {
         Keys::check(settings.keys).await
     }
 
-    /// Reads, and fetches, the keys again at once, as on SIGHUP. The caller logs the error.
+    /// Reads and fetches the keys again at once, as on SIGHUP. The caller logs the error.
     ///
     /// # Errors
     ///
-    /// When they cannot be used; the old ones stay in force.
+    /// The keys are not usable; the old ones remain in use.
     pub async fn reload(&self) -> Result<(), TokenError> {
         self.keys.reload().await
     }
 
-    /// Follows the files and the URL of keys for as long as it is polled.
+    /// Watches the key files and polls the key URL while it is polled.
     pub async fn watch(&self) {
         self.keys.watch().await;
     }
 
-    /// What the token says, when it can be believed.
+    /// Verifies the token and returns its claims.
     async fn verify(&self, token: &[u8]) -> Result<Arc<Claims>, Refusal> {
         if token.len() > LONGEST {
             return Err(Refusal::TooLong { limit: LONGEST });
@@ -124,7 +124,8 @@ impl Token {
             return Err(Refusal::Algorithm(Shown::new(jws.algorithm.name())));
         }
         let claims = Arc::new(Claims::parse(&jws.payload)?);
-        // Nothing of this is believed before the signature was checked, but what is wrong anyway need not be.
+        // Check the claims first: the result is not trusted before the signature is verified, but a refusal
+        // saves that work.
         claims.check(&self.issuer, &self.service, seconds)?;
         let keyring = match keyring.verify(&jws, now) {
             Err(unknown @ Refusal::UnknownKey(_)) => {
@@ -150,7 +151,8 @@ impl Token {
             Wrong::Insufficient => ChallengeReason::Insufficient,
         };
         let header = self.header(credentials, wanted, wrong);
-        // What was checked at the start can be sent, and so can names, whose grammar has no control characters.
+        // Header creation cannot fail: the parameters were checked at the start, and names have no control
+        // characters.
         let challenges = header.into_iter().collect();
         Denied::Challenge { challenges, reason }
     }
@@ -191,7 +193,7 @@ impl AccessController for Token {
             Err(Refusal::NoKeysYet) => return Err(Denied::Unavailable),
             Err(refusal) => {
                 let client = credentials.client.map(|client| client.to_canonical().to_string());
-                tracing::info!(client, "a token was refused: {refusal}");
+                tracing::info!(client, "refused a token: {refusal}");
                 return Err(challenge(Wrong::Invalid));
             }
         };
@@ -213,7 +215,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The token of an `Authorization` header, if it has one.
+/// The token in an `Authorization` header.
 fn bearer(header: &HeaderValue) -> Option<&[u8]> {
     let bytes = header.as_bytes();
     let blank = bytes.iter().position(|byte| *byte == b' ')?;
@@ -221,7 +223,7 @@ fn bearer(header: &HeaderValue) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then_some(token)
 }
 
-/// What is wanted, one scope a resource: `repository:a/b:pull,push registry:catalog:*`.
+/// The wanted scopes, one per resource: `repository:a/b:pull,push registry:catalog:*`.
 fn scope(wanted: &[Access]) -> String {
     let mut resources: Vec<(&Resource, Vec<Action>)> = Vec::new();
     for Access { resource, action } in wanted {

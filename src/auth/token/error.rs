@@ -1,4 +1,4 @@
-//! Why keys for tokens cannot be used.
+//! `TokenError`: why keys for tokens are not usable.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,41 +7,41 @@ use crate::auth::InvalidParameter;
 use crate::files::how_to_make_readable;
 use crate::http_client::HttpClientError;
 
-/// Keys, or an address, that cannot be used.
+/// Keys or parameters that are not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The realm or the service cannot be sent to clients.
+    /// The realm or the service is not a valid header value.
     #[error(transparent)]
     Parameter(#[from] InvalidParameter),
-    /// A file cannot be read.
+    /// A file is not readable.
     #[error("cannot read auth.token.{key} {}: {}", .path.display(), how_to_make_readable(.source))]
     Read {
-        /// The key of the configuration.
+        /// The configuration key.
         key: &'static str,
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: io::Error,
     },
-    /// A file or an answer has no key that can be used.
-    #[error("auth.token.{key}, {place}, cannot be used: {problem}")]
+    /// A file or response contains no usable key.
+    #[error("auth.token.{key}, {place}, is not usable: {problem}")]
     Unusable {
-        /// The key of the configuration.
+        /// The configuration key.
         key: &'static str,
         /// The file or URL.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// The keys could not be fetched.
-    #[error("the keys of auth.token.jwks could not be fetched from {url}: {problem}")]
+    /// Fetching the keys failed.
+    #[error("cannot fetch the keys of auth.token.jwks from {url}: {problem}")]
     Fetch {
-        /// From where.
+        /// The URL.
         url: String,
-        /// What went wrong.
+        /// The cause.
         problem: String,
     },
-    /// The certificates for fetching keys cannot be used.
+    /// The certificates for fetching keys are not usable.
     #[error("auth.token.jwksca")]
     Authorities(#[from] HttpClientError),
 }

@@ -1,4 +1,4 @@
-//! A set of keys as JSON (RFC 7517): the file or answer that `auth.token.jwks` names.
+//! A key set as JSON (RFC 7517): the file or response that `auth.token.jwks` names.
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
@@ -11,17 +11,17 @@ use super::algorithm::Algorithm;
 use super::key::{Curve, Key};
 use super::keyring::TrustedKey;
 
-/// Some servers pad, though they should not.
+/// Accepts padding, which some servers add although they should not.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The keys of a set that can be used, each with the names it goes by.
+/// The usable keys of a set, each with its ids.
 #[derive(Default)]
 pub(super) struct KeySet {
     pub(super) keys: Vec<(Vec<String>, TrustedKey)>,
-    /// What the owner of the set should know.
+    /// Problems that the administrator should know.
     pub(super) remarks: Vec<String>,
 }
 
@@ -48,7 +48,8 @@ struct Jwk {
 }
 
 impl KeySet {
-    /// Reads a set. A key that cannot be used is remarked upon and left out, as the RFC asks; `Err` when it is no set at all.
+    /// Parses a set. An unusable key is left out with a remark, as the RFC asks; `Err` if the text is not a
+    /// set.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let document: Document = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let mut set = Self::default();
@@ -66,12 +67,12 @@ impl KeySet {
             };
             if jwk.d.is_some() {
                 set.remarks.push(format!(
-                    "{shown} has its private part with it, which nobody here needs: remove it"
+                    "{shown} includes its private part, which the registry does not need: remove it"
                 ));
             }
             match jwk.read() {
                 Ok(Some(entry)) => set.keys.push(entry),
-                Ok(None) => {} // It is not for signatures.
+                Ok(None) => {} // Not for signatures.
                 Err(problem) => set.remarks.push(format!("{shown} is left out: {problem}")),
             }
         }
@@ -94,10 +95,10 @@ impl Jwk {
             "EC" => {
                 let name = self.crv.as_deref().unwrap_or_default();
                 let curve = Curve::named(name)
-                    .ok_or_else(|| format!("its curve `{}` is not known here", name.escape_debug()))?;
+                    .ok_or_else(|| format!("its curve `{}` is not supported", name.escape_debug()))?;
                 let (x, y) = (bytes(self.x.as_ref(), "x")?, bytes(self.y.as_ref(), "y")?);
                 if x.len() != curve.field_bytes() || y.len() != curve.field_bytes() {
-                    return Err("its `x` or `y` is not as long as its curve asks for".to_owned());
+                    return Err("its `x` or `y` has the wrong length for its curve".to_owned());
                 }
                 Key::Ec { curve, x, y }
             }
@@ -107,15 +108,15 @@ impl Jwk {
             },
             "oct" => match bytes(self.k.as_ref(), "k")? {
                 k if k.len() >= 32 => Key::Secret(k),
-                _ => return Err("its secret has less than 32 bytes, which can be guessed".to_owned()),
+                _ => return Err("its secret has fewer than 32 bytes and is too easy to guess".to_owned()),
             },
-            other => return Err(format!("its type `{}` is not known here", other.escape_debug())),
+            other => return Err(format!("its type `{}` is not supported", other.escape_debug())),
         };
         let algorithm = match self.alg.as_deref() {
             None => None,
             Some(name) => Some(
                 Algorithm::named(name)
-                    .ok_or_else(|| format!("its algorithm `{}` is not known here", name.escape_debug()))?,
+                    .ok_or_else(|| format!("its algorithm `{}` is not supported", name.escape_debug()))?,
             ),
         };
         let ids = match self.kid {
@@ -123,7 +124,7 @@ impl Jwk {
             None => key.thumbprints(),
         };
         if ids.is_empty() {
-            return Err("a secret needs a `kid` to be found by".to_owned());
+            return Err("a secret needs a `kid`".to_owned());
         }
         Ok(Some((ids, TrustedKey { key, algorithm })))
     }
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_left_out_and_told() {
+    fn unusable_keys_are_left_out_with_a_remark() {
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
         check(&format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","kid":"a"}}"#), &["a"], &[]);
         // RFC 8037, A.3.
@@ -164,13 +165,13 @@ mod tests {
         check(r#"{"kty":"OKP","crv":"X25519","x":"AA"}"#, &[], &["type `OKP`"]);
         check(r#"{"kty":"EC","crv":"secp256k1"}"#, &[], &["curve `secp256k1`"]);
         check(r#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#, &[], &["2048"]);
-        check(r#"{"kty":"oct","k":"c2VjcmV0","kid":"s"}"#, &[], &["can be guessed"]);
+        check(r#"{"kty":"oct","k":"c2VjcmV0","kid":"s"}"#, &[], &["easy to guess"]);
         check(r#"{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, &[], &["needs a `kid`"]);
         check(r#"{"kid":"a"}, 7"#, &[], &["missing field", "invalid type"]);
     }
 
     #[test]
-    fn something_else_is_no_set() {
+    fn other_documents_are_not_a_set() {
         for text in ["", "[]", "{}", "<html>", r#"{"keys":{}}"#] {
             assert!(KeySet::parse(text.as_bytes()).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! `Jws`: a token taken apart (RFC 7515, compact form), nothing of it believed yet.
+//! `Jws`: a parsed token (RFC 7515, compact form), not verified yet.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -9,29 +9,30 @@ use super::algorithm::Algorithm;
 use super::refusal::Refusal;
 use crate::auth::shown::Shown;
 
-/// More would be no token for a registry, and work for nothing. A chain of certificates and some hundred scopes fit.
+/// The largest token, in bytes. A certificate chain and some hundred scopes fit.
 pub(super) const LONGEST: usize = 128 << 10;
 
-/// More certificates than any sane chain has.
+/// The longest certificate chain.
 const LONGEST_CHAIN: usize = 10;
 
-/// A token taken apart.
+/// A parsed token.
 pub(super) struct Jws<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) key: KeyHint,
     pub(super) payload: Vec<u8>,
-    /// What was signed: everything before the last dot.
+    /// The signed bytes: everything before the last dot.
     pub(super) signed: &'a [u8],
     pub(super) signature: Vec<u8>,
 }
 
-/// What a token says about its key: the best of what it says, as in Distribution.
+/// The key that a token names, by the most specific member as in Distribution.
 pub(super) enum KeyHint {
-    /// Certificates in DER, the signer's first. The name of the key is beside them, should no roots be configured.
+    /// Certificates in DER, the signer's first, and the key id beside them, which counts if no roots are
+    /// configured.
     Chain { certificates: Vec<Vec<u8>>, id: Option<String> },
-    /// The name of a key, by itself or as that of an embedded key. What else an embedded key says is never used.
+    /// A key id, plain or in an embedded key. An embedded key's other members are ignored.
     Id(String),
-    /// Nothing.
+    /// No key.
     Nothing,
 }
 
@@ -51,14 +52,14 @@ struct EmbeddedKey {
 }
 
 impl<'a> Jws<'a> {
-    /// Takes a token apart. Doubled members of the header are refused.
+    /// Parses a token. Duplicate members of the header are refused.
     pub(super) fn parse(token: &'a str) -> Result<Self, Refusal> {
         if token.len() > LONGEST {
             return Err(Refusal::TooLong { limit: LONGEST });
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::NotCompact)?;
         let (header, payload) = signed.split_once('.').ok_or(Refusal::NotCompact)?;
-        // A further dot is no letter of base64url.
+        // A further dot is not a letter of base64url, so decoding fails.
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotCompact);
         let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
         let header: Header =

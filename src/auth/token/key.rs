@@ -1,4 +1,4 @@
-//! `Key`: what a signature is checked with. A key knows the algorithms that it is for, and no other can be used with it.
+//! `Key`: a key that verifies signatures. A key works only with the algorithms of its own kind.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKeyComponents;
@@ -16,16 +16,16 @@ use x509_parser::public_key::PublicKey;
 
 use super::algorithm::Algorithm;
 
-/// What a signature is checked with.
+/// A key that verifies signatures.
 #[derive(Clone, Eq, PartialEq)]
 pub(super) enum Key {
     /// Modulus and exponent, big-endian without leading zeros.
     Rsa { n: Vec<u8>, e: Vec<u8> },
-    /// Both coordinates, each as long as the curve's field.
+    /// Both coordinates, each with the length of the curve's field.
     Ec { curve: Curve, x: Vec<u8>, y: Vec<u8> },
     /// An Ed25519 key.
     Ed25519(Vec<u8>),
-    /// A secret that is shared with the token server.
+    /// A secret shared with the token server.
     Secret(Vec<u8>),
 }
 
@@ -69,18 +69,18 @@ impl Curve {
 }
 
 impl Key {
-    /// An RSA key; `Err` says why it cannot be one.
+    /// Creates an RSA key; `Err` names the problem.
     pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<Self, &'static str> {
         let (n, e) = (without_leading_zeros(n), without_leading_zeros(e));
         match n.len() * 8 {
-            ..2040 => Err("it is an RSA key of less than 2048 bits, which can be broken"),
+            ..2040 => Err("it is an RSA key of fewer than 2048 bits, which is too weak"),
             8193.. => Err("it is an RSA key of more than 8192 bits"),
-            _ if e.is_empty() || e.len() > 8 => Err("its RSA exponent makes no sense"),
+            _ if e.is_empty() || e.len() > 8 => Err("its RSA exponent is not valid"),
             _ => Ok(Self::Rsa { n: n.to_vec(), e: e.to_vec() }),
         }
     }
 
-    /// The key of a certificate; `Err` says why it cannot be used.
+    /// Extracts a certificate's key; `Err` names the problem.
     pub(super) fn of_certificate(info: &SubjectPublicKeyInfo<'_>) -> Result<Self, &'static str> {
         const ED25519_OID: &str = "1.3.101.112";
         if info.algorithm.algorithm.to_id_string() == ED25519_OID {
@@ -91,20 +91,20 @@ impl Key {
             Ok(PublicKey::EC(point)) => {
                 let named = info.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
                 let curve = named.and_then(|oid| Curve::of_oid(&oid.to_id_string()));
-                let curve = curve.ok_or("its curve is none of P-256, P-384 and P-521")?;
+                let curve = curve.ok_or("its curve is not P-256, P-384 or P-521")?;
                 match point.data() {
                     [4, coordinates @ ..] if coordinates.len() == 2 * curve.field_bytes() => {
                         let (x, y) = coordinates.split_at(curve.field_bytes());
                         Ok(Self::Ec { curve, x: x.to_vec(), y: y.to_vec() })
                     }
-                    _ => Err("its point on the curve is not written out"),
+                    _ => Err("its point on the curve is compressed"),
                 }
             }
-            _ => Err("it is none of RSA, ECDSA and Ed25519"),
+            _ => Err("it is not RSA, ECDSA or Ed25519"),
         }
     }
 
-    /// Whether `signature` is this key's over `message`, by `algorithm`, which must be one for this kind of key.
+    /// Whether `signature` is valid for `message`. False if `algorithm` is not one for this kind of key.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Rsa { n, e } => rsa_parameters(algorithm).is_some_and(|parameters| {
@@ -130,8 +130,8 @@ impl Key {
         }
     }
 
-    /// The names that the key goes by when nobody gave it one: its thumbprint (RFC 7638), and as Distribution computes
-    /// that where it differs. A secret has none.
+    /// The default ids of the key: its thumbprint (RFC 7638), and Distribution's variant where that differs.
+    /// A secret has none.
     pub(super) fn thumbprints(&self) -> Vec<String> {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let print = |json: String| encode(&Sha256::digest(json));
@@ -144,7 +144,7 @@ impl Key {
                     let (curve, x, y) = (curve.name(), encode(x), encode(y));
                     print(format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#))
                 };
-                // Distribution leaves out the leading zeros of a coordinate, which one key in 128 has.
+                // Distribution omits leading zeros of a coordinate, which one key in 128 has.
                 let mut prints = vec![of(x, y), of(without_leading_zeros(x), without_leading_zeros(y))];
                 prints.dedup();
                 prints
@@ -156,13 +156,13 @@ impl Key {
         }
     }
 
-    /// What kind of key it is, for people.
+    /// Whether the key is a shared secret.
     pub(super) fn is_secret(&self) -> bool {
         matches!(self, Self::Secret(_))
     }
 }
 
-/// The name of a key in tokens for Docker's first registries (libtrust), some of whose servers are still running.
+/// The key id in tokens of Docker's first registries (libtrust), some of whose servers still run.
 pub(super) fn libtrust_id(public_key_info: &[u8]) -> String {
     let hash = Sha256::digest(public_key_info);
     let text = data_encoding::BASE32.encode(&hash[..30]);
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thumbprint_is_that_of_the_rfc() {
+    fn the_thumbprint_matches_the_rfc() {
         // RFC 7638, 3.1.
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRX\
                  jBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSq\
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_is_no_secret_of_an_hmac() {
+    fn a_public_key_does_not_verify_an_hmac() {
         let key = Key::rsa(&[0xff; 256], &[1, 0, 1]).unwrap();
         for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_symmetric()) {
             assert!(!key.verifies(algorithm, b"message", b"signature"));

@@ -1,4 +1,4 @@
-//! `Keyring`: every key that is trusted, by its names. One state of the files and of what was fetched.
+//! `Keyring`: all trusted keys by id, from one state of the files and of the fetched set.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::auth::shown::Shown;
 #[derive(Clone)]
 pub(super) struct TrustedKey {
     pub(super) key: Key,
-    /// The only algorithm that it may be used with, if its owner said so.
+    /// The only algorithm allowed for the key, if its set names one.
     pub(super) algorithm: Option<Algorithm>,
 }
 
-/// Every key that is trusted.
+/// All trusted keys.
 #[derive(Default)]
 pub(super) struct Keyring {
     by_id: HashMap<String, Vec<TrustedKey>>,
     roots: Vec<Arc<Root>>,
-    /// What was verified with these keys; forgotten together with them.
+    /// Tokens verified with these keys; dropped together with them.
     pub(super) verified: VerifiedTokens,
 }
 
@@ -42,12 +42,12 @@ impl Keyring {
         Self { by_id, roots, verified: VerifiedTokens::default() }
     }
 
-    /// How many names of keys there are.
+    /// The number of key ids.
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Whether the token was signed by a key that is trusted.
+    /// Checks that a trusted key signed the token.
     pub(super) fn verify(&self, jws: &Jws<'_>, now: UnixTime) -> Result<(), Refusal> {
         let id = match &jws.key {
             KeyHint::Chain { certificates, id } => {
@@ -58,7 +58,7 @@ impl Keyring {
                         false => Err(Refusal::Signature),
                     };
                 }
-                // Without roots a chain leads nowhere; the name beside it may do.
+                // Without roots no chain is valid; try the id beside it.
                 id.as_deref()
             }
             KeyHint::Id(id) => Some(id.as_str()),

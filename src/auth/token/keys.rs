@@ -1,8 +1,8 @@
-//! `Keys`: the keys in force, and how they change while we run.
+//! `Keys`: the current keys, reloaded while the registry runs.
 //!
-//! Files are looked at every two seconds, through symlinks. A URL is asked every so often, and when a token names a key
-//! that is not known, but then not again for a while: strangers must not make us ask.
-//! New keys that cannot be used leave the old ones in force, and that is an error in the log, once for each such state.
+//! Files are checked every two seconds, through symlinks. A URL is fetched periodically, and when a token
+//! names an unknown key, but then not again for a while: unauthenticated clients must not make us fetch. If
+//! new keys are unusable, the old ones remain in use and the log has an error, once for each such state.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,42 +20,43 @@ use super::remote::{Fetcher, RemoteKeys};
 use super::root::{Bundle, Root};
 use crate::files::{FileStamp, on_blocking_pool};
 
-/// How often files are looked at.
+/// How often to check the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long after a fetch an unknown key is no reason for another.
+/// How long after a fetch an unknown key does not cause another.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 const BUNDLE: &str = "rootcertbundle";
 const JWKS: &str = "jwks";
 
-/// Where the keys are.
+/// The sources of keys.
 #[derive(Clone, Debug, Default)]
 pub struct KeySettings {
     /// A PEM file of certificates.
     pub bundle: Option<PathBuf>,
     /// A JSON file of keys.
     pub jwks: Option<PathBuf>,
-    /// Keys to be fetched.
+    /// Keys to fetch.
     pub remote: Option<RemoteKeys>,
-    /// Whether secrets may be keys, which a set from afar never makes them.
+    /// Whether shared secrets in files are accepted as keys; in fetched sets they never are.
     pub secrets: bool,
 }
 
-/// The keys in force.
+/// The current keys.
 pub(super) struct Keys(Arc<Inner>);
 
 struct Inner {
     settings: KeySettings,
     fetcher: Option<Fetcher>,
     current: ArcSwap<Keyring>,
-    /// Held, on the blocking pool or for short work, while a source is read: an older state never replaces a newer one.
+    /// Held, on the blocking pool or for short work, while a source is read, so that an older state never
+    /// replaces a newer one.
     sources: Mutex<Sources>,
-    /// Held while a fetch is under way, across awaits on purpose: the next one wants its outcome, not another fetch.
+    /// Held during a fetch, across awaits on purpose: a second caller needs the outcome, not another fetch.
     fetching: tokio::sync::Mutex<Option<Instant>>,
 }
 
-/// What each source has said last.
+/// The last state of each source.
 #[derive(Default)]
 struct Sources {
     bundle: Source,
@@ -68,12 +69,12 @@ struct Source {
     digest: [u8; 32],
     keys: Vec<(Vec<String>, TrustedKey)>,
     roots: Vec<Arc<Root>>,
-    /// The trouble that was logged last.
+    /// The problem logged last.
     trouble: Option<String>,
 }
 
 impl Keys {
-    /// Reads the files. A URL that cannot be reached is not an error: the token server may start after us.
+    /// Reads the files. An unreachable URL is not an error: the token server may start after us.
     pub(super) async fn open(settings: KeySettings) -> Result<Self, TokenError> {
         let inner = on_blocking_pool(move || Inner::open(settings)).await?;
         let keys = Self(Arc::new(inner));
@@ -83,7 +84,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Reads the files alone.
+    /// Reads only the files.
     pub(super) async fn check(settings: KeySettings) -> Result<(), TokenError> {
         on_blocking_pool(move || Inner::open(settings)).await.map(drop)
     }
@@ -92,19 +93,19 @@ impl Keys {
         self.0.current.load_full()
     }
 
-    /// Whether a URL is configured that has never answered.
+    /// Whether a URL is configured that has never responded.
     pub(super) fn are_missing(&self) -> bool {
         self.0.fetcher.is_some() && self.lock().jwks.digest == [0; 32]
     }
 
-    /// Reads everything again at once.
+    /// Reads all sources again at once.
     pub(super) async fn reload(&self) -> Result<(), TokenError> {
         let inner = Arc::clone(&self.0);
         on_blocking_pool(move || inner.read_files(Unchanged::Read)).await?;
         self.fetch().await
     }
 
-    /// Asks the URL, if there is one and it was not asked a moment ago.
+    /// Fetches the URL, if there is one and the last fetch was not just now.
     pub(super) async fn ask_about_an_unknown_key(&self) {
         if self.0.fetcher.is_none() {
             return;
@@ -118,7 +119,7 @@ impl Keys {
         }
     }
 
-    /// Follows the sources for as long as it is polled. A URL that has never answered is asked every few seconds.
+    /// Watches the sources while it is polled. A URL that has never responded is tried every few seconds.
     pub(super) async fn watch(&self) {
         loop {
             sleep(LOOK_EVERY).await;
@@ -145,7 +146,7 @@ impl Keys {
     ) -> Result<(), TokenError> {
         let Some(fetcher) = &self.0.fetcher else { return Ok(()) };
         let fetched = fetcher.fetch().await;
-        // Also when it failed: a token server in trouble is not helped by being asked more often.
+        // Also after a failure: frequent requests do not help a token server in trouble.
         *fetching = Some(Instant::now());
         let place = crate::shown_url::ShownUrl::from(&fetcher.remote.url).to_string();
         let (text, mut sources) = (fetched?, self.lock());
@@ -159,14 +160,14 @@ impl Keys {
     }
 }
 
-/// What to do about a file that looks as it did.
+/// How to treat a file with an unchanged stamp.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Unchanged {
     Skip,
     Read,
 }
 
-/// Whether a set may hold secrets.
+/// Whether a set may contain secrets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Secrets {
     Taken,
@@ -204,7 +205,7 @@ impl Inner {
             let source = if key == BUNDLE { &mut sources.bundle } else { &mut sources.jwks };
             if source.trouble.as_ref() != Some(&chain) {
                 tracing::error!(
-                    "the keys for tokens have changed and cannot be used, the old ones stay in force: {chain}"
+                    "the changed keys for tokens are not usable, the old ones remain in use: {chain}"
                 );
                 source.trouble = Some(chain);
             }
@@ -218,8 +219,8 @@ impl Inner {
             return;
         }
         match sources.jwks.digest == [0; 32] {
-            true => tracing::error!("no token can be checked until its keys are there: {chain}"),
-            false => tracing::error!("the old keys for tokens stay in force: {chain}"),
+            true => tracing::error!("tokens cannot be verified until their keys are available: {chain}"),
+            false => tracing::error!("the old keys for tokens remain in use: {chain}"),
         }
         sources.jwks.trouble = Some(chain);
     }
@@ -244,14 +245,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Puts in force what a source says now, if that is anything new.
+    /// Replaces the keys of a source if they have changed.
     fn take(&self, sources: &mut Sources, which: fn(&mut Sources) -> &mut Source, read: Source, place: &str) {
         let source = which(sources);
         let had_trouble = source.trouble.is_some();
         let before = std::mem::replace(source, read);
         if before.digest == source.digest {
             if had_trouble {
-                tracing::info!("the keys for tokens in {place} can be used again and are what they were");
+                tracing::info!("the keys for tokens in {place} are usable again and unchanged");
             }
             return;
         }
@@ -260,8 +261,8 @@ impl Inner {
         let names = keyring.len();
         self.current.store(Arc::new(keyring));
         match before.digest == [0; 32] {
-            true => tracing::info!(names, "keys for tokens were read from {place}"),
-            false => tracing::info!(names, "the keys for tokens in {place} have changed and are in force"),
+            true => tracing::info!(names, "read keys for tokens from {place}"),
+            false => tracing::info!(names, "the keys for tokens in {place} have changed and are in use"),
         }
     }
 }
@@ -273,7 +274,7 @@ impl Source {
         let Bundle { roots, keys, remarks } = Bundle::parse(pem, UnixTime::now()).map_err(unusable)?;
         if roots.is_empty() {
             return Err(unusable(
-                "it has no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)".to_owned(),
+                "it has no certificate in PEM format (`-----BEGIN CERTIFICATE-----`)".to_owned(),
             ));
         }
         remark(BUNDLE, place, &remarks);
@@ -288,21 +289,21 @@ impl Source {
         keys.retain(|(_, trusted)| secrets == Secrets::Taken || !trusted.key.is_secret());
         if keys.len() < before {
             remarks.push(
-                "secrets (`oct`) are left out: they are taken from a file alone, and only when \
+                "secrets (`oct`) are left out: they count only in a file, and only when \
                  auth.token.signingalgorithms has one of HS256, HS384, HS512"
                     .to_owned(),
             );
         }
         if keys.is_empty() {
             let why = if remarks.is_empty() { String::new() } else { format!(": {}", remarks.join("; ")) };
-            return Err(unusable(format!("it has no key that can check a signature{why}")));
+            return Err(unusable(format!("it has no key that verifies signatures{why}")));
         }
         remark(JWKS, place, &remarks);
         Ok(Self { digest: Sha256::digest(text).into(), keys, ..Self::default() })
     }
 }
 
-/// The stamp and content of a file; `None` when it is surely the one that was read before.
+/// The stamp and content of a file; `None` if the stamp proves it unchanged.
 fn read(
     key: &'static str,
     path: &Path,

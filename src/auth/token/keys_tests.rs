@@ -1,4 +1,4 @@
-//! Keys that change while we run.
+//! Tests of keys that change while the registry runs.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ fn has(keys: &Keys, kid: &str) -> bool {
         crate::auth::token::testing::base64url(format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#))
     );
     let jws = crate::auth::token::jws::Jws::parse(&jws).ok().unwrap();
-    // A known key finds the signature wrong; an unknown one does not get that far.
+    // With a known key the signature is found wrong; an unknown key fails earlier.
     keys.current().verify(&jws, UnixTime::now()) == Err(crate::auth::token::refusal::Refusal::Signature)
 }
 
@@ -26,7 +26,7 @@ fn set(kid: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_changed_file_is_taken_and_a_broken_one_is_not() {
+async fn a_changed_file_is_used_and_a_broken_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let (bundle, jwks) = (dir.path().join("roots.pem"), dir.path().join("keys.json"));
     let root = Certified::root(Oddity::default());
@@ -46,13 +46,13 @@ async fn a_changed_file_is_taken_and_a_broken_one_is_not() {
     assert_eq!(look(), "");
 
     write_atomically(&jwks, set("two").as_bytes(), 0o600, Existing::Replace).unwrap();
-    assert!(look().contains("have changed and are in force"));
+    assert!(look().contains("have changed and are in use"));
     assert!(has(&keys, "two") && !has(&keys, "one"));
 
     for broken in ["", "{", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#] {
         std::fs::write(&jwks, broken).unwrap();
         let said = look();
-        assert!(said.contains("ERROR") && said.contains("the old ones stay in force"), "{said}");
+        assert!(said.contains("ERROR") && said.contains("the old ones remain in use"), "{said}");
         assert!(said.contains("keys.json"), "{said}");
         assert_eq!(look(), "", "once is enough");
         assert!(has(&keys, "two"));
@@ -63,7 +63,7 @@ async fn a_changed_file_is_taken_and_a_broken_one_is_not() {
     assert!(has(&keys, "two"));
 
     std::fs::write(&jwks, set("three")).unwrap();
-    assert!(look().contains("are in force"));
+    assert!(look().contains("are in use"));
     std::fs::write(&bundle, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     assert!(look().contains("certificate 1 is damaged"));
     assert!(has(&keys, "three"));
@@ -75,7 +75,7 @@ async fn files_without_keys_are_refused_at_the_start() {
     let path = dir.path().join("file");
     for (content, in_bundle, in_jwks) in [
         ("", "it has no certificate", "EOF"),
-        ("{\"keys\":[]}", "it has no certificate", "no key that can check"),
+        ("{\"keys\":[]}", "it has no certificate", "no key that verifies"),
         (
             r#"{"keys":[{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","kid":"a"}]}"#,
             "no certificate",
@@ -93,7 +93,7 @@ async fn files_without_keys_are_refused_at_the_start() {
     }
 }
 
-/// A server that gives one answer after the other, the last one again and again, and counts.
+/// A server that gives these responses in order, repeats the last one, and counts requests.
 async fn server(answers: Vec<(u16, String)>) -> (RemoteKeys, Arc<Mutex<usize>>) {
     let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
     let asked = Arc::new(Mutex::new(0));
@@ -115,26 +115,26 @@ async fn open(remote: RemoteKeys) -> Keys {
     Keys::open(KeySettings { remote: Some(remote), ..KeySettings::default() }).await.unwrap()
 }
 
-/// As if the last fetch had been a while ago.
+/// Acts as if the last fetch had been a while ago.
 async fn forget_the_last_fetch(keys: &Keys) {
     *keys.0.fetching.lock().await = None;
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_asked_about_once_in_a_while() {
+async fn an_unknown_key_causes_at_most_one_fetch_in_a_while() {
     let (remote, asked) = server(vec![(200, set("one")), (200, set("two"))]).await;
     let keys = open(remote).await;
     assert!(has(&keys, "one"));
     keys.ask_about_an_unknown_key().await;
-    assert_eq!(*asked.lock().unwrap(), 1, "it was asked a moment ago");
+    assert_eq!(*asked.lock().unwrap(), 1, "the last fetch was just now");
     forget_the_last_fetch(&keys).await;
     futures::future::join_all((0..20).map(|_| keys.ask_about_an_unknown_key())).await;
-    assert_eq!(*asked.lock().unwrap(), 2, "once for all who wait");
+    assert_eq!(*asked.lock().unwrap(), 2, "one fetch serves all waiting requests");
     assert!(has(&keys, "two") && !has(&keys, "one"));
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_used_leaves_the_old_keys() {
+async fn an_unusable_response_keeps_the_old_keys() {
     let oct = r#"{"keys":[{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","kid":"a"}]}"#;
     let bad = [
         (500, set("x")),
@@ -153,7 +153,7 @@ async fn an_answer_that_cannot_be_used_leaves_the_old_keys() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_there_yet_are_missed_until_they_are() {
+async fn keys_are_missing_until_the_first_fetch_succeeds() {
     let (remote, _) = server(vec![(503, String::new()), (200, set("one"))]).await;
     let keys = open(remote).await;
     assert!(keys.are_missing());

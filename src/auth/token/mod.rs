@@ -1,13 +1,13 @@
-//! `auth.token`: bearer tokens that a token server signs and clients show, as Docker's token specification has it.
+//! `auth.token`: bearer tokens signed by a token server, as in Docker's token specification.
 //!
-//! A token is a JWS in its compact form (RFC 7515). Four things are decided here and nowhere else: which algorithms are
-//! taken, which key a token may be checked with, what its claims must say, and what they allow.
-//! The signature itself is checked by aws-lc-rs and the chain of certificates by webpki.
-//! Absent on purpose: issuing tokens, and asking anybody about a token while a request waits.
+//! A token is a JWS in its compact form (RFC 7515). This module alone decides which algorithms are accepted,
+//! which key verifies a token, which claims are required, and what they grant. aws-lc-rs verifies signatures,
+//! webpki certificate chains. Absent on purpose: issuing tokens, and asking another server about a token
+//! while a request waits.
 //!
-//! Why no JWT library: the one that is well kept has no ES512, which Distribution takes, and hands out one key for a
-//! token where the rules below (chains, embedded keys, several names for one key) need their own choice. What is left
-//! for us is splitting a text at its dots.
+//! Why no JWT library: the well-maintained one has no ES512, which Distribution accepts, and selects one key
+//! per token, while the rules below (chains, embedded keys, several ids per key) need their own selection.
+//! The rest of the work is splitting text at its dots.
 
 mod algorithm;
 mod cached;

@@ -1,19 +1,19 @@
-//! `Refusal`: why a token was not believed, for the log. Clients hear `invalid_token` and no more.
+//! `Refusal`: why a token was refused, for the log. Clients see only `invalid_token`.
 
 use crate::auth::shown::Shown;
 
-/// Why a token was not believed.
+/// Why a token was refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("it is longer than {limit} bytes")]
     TooLong { limit: usize },
-    #[error("it is not three parts of base64url between dots")]
+    #[error("it is not three base64url parts separated by dots")]
     NotCompact,
-    #[error("its header cannot be read: {0}")]
+    #[error("its header is malformed: {0}")]
     Header(String),
-    #[error("its claims cannot be read: {0}")]
+    #[error("its claims are malformed: {0}")]
     Claims(String),
-    #[error("its header asks for extensions (`crit`) that are not known here")]
+    #[error("its header requires extensions (`crit`) that are not supported")]
     Critical,
     #[error("its algorithm {0} is not among auth.token.signingalgorithms")]
     Algorithm(Shown),
@@ -21,19 +21,19 @@ pub(super) enum Refusal {
     Issuer(Shown),
     #[error("it is for {0} and not for auth.token.service")]
     Audience(Shown),
-    #[error("it has expired {0} seconds ago")]
+    #[error("it expired {0} seconds ago")]
     Expired(i64),
-    #[error("it has no `exp`, so it would never expire")]
+    #[error("it has no `exp` and would never expire")]
     NeverExpires,
     #[error("it is valid only in {0} seconds: compare the clocks of the token server and this machine")]
     NotYet(i64),
-    #[error("its key {0} is not known")]
+    #[error("its key {0} is unknown")]
     UnknownKey(Shown),
-    #[error("it does not say which key it was signed with: it has none of `x5c`, `jwk`, `kid`")]
+    #[error("it does not name its key: it has none of `x5c`, `jwk`, `kid`")]
     NoKey,
-    #[error("its chain of certificates (`x5c`) does not lead to auth.token.rootcertbundle: {0}")]
+    #[error("its certificate chain (`x5c`) does not lead to auth.token.rootcertbundle: {0}")]
     Chain(String),
-    #[error("its signature is not by the key it names")]
+    #[error("its signature does not match the key it names")]
     Signature,
     /// Not the token's fault.
     #[error("the keys of auth.token.jwks have not been fetched yet")]

@@ -1,4 +1,4 @@
-//! Keys that are fetched (`auth.token.jwks` as a URL): ours, Distribution knows files only.
+//! Fetches keys from a URL in `auth.token.jwks`. Distribution supports files only.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use super::error::TokenError;
 use crate::http_client;
 use crate::shown_url::ShownUrl;
 
-/// How long a fetch may take. A request with a token by an unknown key waits for one.
+/// The timeout of a fetch. A request whose token names an unknown key waits for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// More would be no set of keys.
+/// The largest key set, in bytes.
 const LONGEST: usize = 1 << 20;
 
-/// From where keys are fetched.
+/// The source of fetched keys.
 #[derive(Clone, Debug)]
 pub struct RemoteKeys {
-    /// An `https` URL; `http` only of this machine.
+    /// An `https` URL; `http` only to this machine.
     pub url: Url,
-    /// The certificates to trust there in place of the system's, a PEM file.
+    /// A PEM file of certificates to trust instead of the system's.
     pub authorities: Option<PathBuf>,
-    /// How often they are fetched.
+    /// The interval between fetches.
     pub refresh: Duration,
 }
 
@@ -35,13 +35,13 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
-    /// Blocks for reading the certificates.
+    /// Creates a fetcher. Blocks to read the certificates.
     pub(super) fn new(remote: RemoteKeys) -> Result<Self, TokenError> {
         let client = http_client::client(TIMEOUT, remote.authorities.as_deref())?;
         Ok(Self { client, remote })
     }
 
-    /// The set as it is at the moment.
+    /// Fetches the current set.
     pub(super) async fn fetch(&self) -> Result<Vec<u8>, TokenError> {
         let failed = |problem: String| TokenError::Fetch {
             url: ShownUrl::from(&self.remote.url).to_string(),
@@ -50,12 +50,12 @@ impl Fetcher {
         let request = self.client.get(self.remote.url.clone()).header("accept", "application/json");
         let mut response = request.send().await.map_err(|error| failed(http_client::explain(error)))?;
         if response.status() != 200 {
-            return Err(failed(format!("the answer was {}", response.status())));
+            return Err(failed(format!("the response was {}", response.status())));
         }
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(http_client::explain(error)))? {
             if text.len() + chunk.len() > LONGEST {
-                return Err(failed(format!("the answer is longer than {LONGEST} bytes")));
+                return Err(failed(format!("the response is longer than {LONGEST} bytes")));
             }
             text.extend_from_slice(&chunk);
         }

@@ -1,4 +1,5 @@
-//! `Root`: a certificate of `auth.token.rootcertbundle`. Its key may sign tokens, and certificates whose keys may.
+//! `Root`: a certificate in `auth.token.rootcertbundle`. Its key may sign tokens, and certificates whose keys
+//! may.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -7,26 +8,26 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::key::{Key, libtrust_id};
 use super::keyring::TrustedKey;
 
-/// A certificate that is trusted by being in the bundle.
+/// A certificate that is trusted because it is in the bundle.
 pub(super) struct Root {
     der: CertificateDer<'static>,
     anchor: TrustAnchor<'static>,
     validity: Validity,
 }
 
-/// From when to when, in seconds since 1970.
+/// The validity period, in seconds since 1970.
 #[derive(Clone, Copy, Debug)]
 struct Validity {
     not_before: i64,
     not_after: i64,
 }
 
-/// What a bundle holds.
+/// The contents of a bundle.
 #[derive(Default)]
 pub(super) struct Bundle {
     pub(super) roots: Vec<Root>,
     pub(super) keys: Vec<(Vec<String>, TrustedKey)>,
-    /// What the owner of the file should know.
+    /// Problems that the administrator should know.
     pub(super) remarks: Vec<String>,
 }
 
@@ -46,7 +47,7 @@ impl Root {
 }
 
 impl Bundle {
-    /// Reads a PEM file; `Err` says which certificate is damaged.
+    /// Parses a PEM file; `Err` names the damaged certificate.
     pub(super) fn parse(pem: &[u8], now: UnixTime) -> Result<Self, String> {
         let mut bundle = Self::default();
         for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {

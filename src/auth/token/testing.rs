@@ -1,4 +1,4 @@
-//! A token server's hands, for the tests: keys, certificates, and tokens right and wrong.
+//! A token server for the tests: keys, certificates, valid and invalid tokens.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
@@ -26,7 +26,7 @@ pub(super) fn now() -> i64 {
     OffsetDateTime::now_utc().unix_timestamp()
 }
 
-/// Claims that are all right, for pulling from and pushing to `team/app`.
+/// Valid claims, for pulling from and pushing to `team/app`.
 pub(super) fn claims() -> Value {
     json!({
         "iss": ISSUER, "aud": SERVICE, "sub": "anne", "exp": now() + 300, "nbf": now() - 10,
@@ -34,7 +34,7 @@ pub(super) fn claims() -> Value {
     })
 }
 
-/// A private key, of whatever kind.
+/// A private key of any kind.
 pub(super) enum Signer {
     Ec(EcdsaKeyPair, &'static str),
     Ed25519(Ed25519KeyPair),
@@ -93,7 +93,7 @@ impl Signer {
         }
     }
 
-    /// The public key as it stands in a certificate.
+    /// The public key as encoded in a certificate.
     pub(super) fn public_der(&self) -> Vec<u8> {
         match self {
             Self::Rsa(pair) => AsDer::as_der(pair.public_key()).unwrap().as_ref().to_vec(),
@@ -132,12 +132,12 @@ impl Signer {
         }
     }
 
-    /// A token with this header and these claims, rightly signed.
+    /// A token with this header and these claims, correctly signed.
     pub(super) fn token(&self, header: &Value, claims: &Value) -> String {
         self.token_of(&header.to_string(), &claims.to_string())
     }
 
-    /// The same from text, which can say what no JSON value can.
+    /// A token from text, which can contain what no JSON value can.
     pub(super) fn token_of(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", base64url(header), base64url(claims));
         let algorithm = serde_json::from_str::<Value>(header).unwrap_or_default();
@@ -155,7 +155,7 @@ pub(super) struct Certified {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// How a certificate is to be odd.
+/// A deviation from a valid certificate.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Oddity {
     pub(super) is_authority: bool,
@@ -164,7 +164,7 @@ pub(super) struct Oddity {
 }
 
 impl Certified {
-    /// A certificate that signed itself.
+    /// A self-signed certificate.
     pub(super) fn root(oddity: Oddity) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = params("root", oddity);
@@ -172,7 +172,7 @@ impl Certified {
         Self::new(&certificate, params, key)
     }
 
-    /// One that this one has signed.
+    /// A certificate signed by this one.
     pub(super) fn certify(&self, oddity: Oddity) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = params("below", oddity);
@@ -189,7 +189,7 @@ impl Certified {
         }
     }
 
-    /// As it stands in `x5c`.
+    /// The certificate's encoding in `x5c`.
     pub(super) fn x5c(&self) -> String {
         STANDARD.encode(&self.der)
     }
