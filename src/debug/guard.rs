@@ -1,8 +1,10 @@
-//! Keeps web pages out: what is open in a browser on the owner's machine reaches every listener that the machine reaches.
+//! Keeps web pages out: a browser on the administrator's machine lets any page send requests to every
+//! listener in reach.
 //!
-//! A browser says when another site asks (`Sec-Fetch-Site`, `Origin`). It does not when the name of that site was made to
-//! lead here (DNS rebinding), so the pages that Distribution does not have answer only to a name that is known. Metrics, health
-//! and probes answer to any, as they do there: Prometheus asks for them by whatever name its configuration has.
+//! A browser marks cross-site requests (`Sec-Fetch-Site`, `Origin`), but not if the other site's name
+//! resolves to this machine (DNS rebinding). So the pages that Distribution does not have accept only known
+//! host names. Metrics, health and probes accept any host, as in Distribution: Prometheus uses whatever name
+//! its configuration has.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,12 +16,12 @@ use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-/// Who may ask.
+/// Decides which requests the debug listener accepts.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
-    /// The names that lead here, besides addresses and `localhost`.
+    /// The host names of this listener, besides addresses and `localhost`.
     hosts: Arc<[String]>,
-    /// The pages that answer to any name.
+    /// The pages that accept any host name.
     open: Arc<[String]>,
 }
 
@@ -28,15 +30,15 @@ impl Guard {
         Self { hosts: hosts.into(), open: open.into() }
     }
 
-    /// Why a request is refused, if it is.
+    /// Why the request is refused; `None` if it is accepted.
     fn refusal(&self, request: &Request) -> Option<String> {
         let headers = request.headers();
         let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
         if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
-            return Some("a page of another site asks for it".to_owned());
+            return Some("the request comes from another site".to_owned());
         }
         if headers.get_all(ORIGIN).iter().any(|origin| !is_own(origin, headers)) {
-            return Some("a page of another site (`Origin`) asks for it".to_owned());
+            return Some("the request comes from another site (`Origin`)".to_owned());
         }
         if self.open.iter().any(|page| page == request.uri().path()) {
             return None;
@@ -44,10 +46,10 @@ impl Guard {
         let named = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
         let unknown =
             named.chain(request.uri().authority().map(Authority::as_str)).find(|host| !self.knows(host))?;
-        // As much of it as a name may have.
+        // At most as long as a host name may be.
         let unknown: String = unknown.chars().take(253).collect();
         Some(format!(
-            "the name {unknown:?} is not known to lead here: use an address or localhost, or list it in http.debug.hosts"
+            "{unknown:?} is not a known name of this listener: use an address or localhost, or list it in http.debug.hosts"
         ))
     }
 
@@ -55,7 +57,7 @@ impl Guard {
         let Ok(authority) = host.parse::<Authority>() else { return false };
         let name = authority.host();
         let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-        // The parser of authorities takes user info for granted.
+        // The parser of authorities accepts user info.
         !host.contains('@')
             && (address.parse::<IpAddr>().is_ok()
                 || name.eq_ignore_ascii_case("localhost")
@@ -63,20 +65,20 @@ impl Guard {
     }
 }
 
-/// Whether a page that this listener itself has served is asking.
+/// Whether the request comes from a page of this listener.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let own = headers.get(HOST).and_then(|host| host.to_str().ok());
     let origin = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
     matches!((own, origin), (Some(own), Some(origin)) if own.eq_ignore_ascii_case(origin))
 }
 
-/// 403 and the reason, or the page.
+/// Returns the page, or 403 with the reason.
 pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match guard.refusal(&request) {
         None => next.run(request).await,
         Some(reason) => {
-            tracing::debug!("{} {} was refused: {reason}", request.method(), request.uri().path());
-            (StatusCode::FORBIDDEN, format!("this page is refused: {reason}\n")).into_response()
+            tracing::debug!("refused {} {}: {reason}", request.method(), request.uri().path());
+            (StatusCode::FORBIDDEN, format!("access denied: {reason}\n")).into_response()
         }
     }
 }
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_site_is_refused_everywhere() {
+    fn requests_from_another_site_are_refused_everywhere() {
         for path in ["/debug/gc", "/metrics"] {
             for (name, value) in [
                 ("origin", "https://evil.example"),
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_known_names_lead_to_our_own_pages() {
+    fn our_own_pages_accept_only_known_host_names() {
         for known in ["127.0.0.1:5001", "[::1]:5001", "10.1.2.3", "LOCALHOST:80", "registry.example:5001"] {
             assert_eq!(refusal("/debug/config", &[("host", known)]), None, "{known}");
         }
@@ -136,6 +138,6 @@ mod tests {
         }
         assert!(refusal("/debug/gc", &[("host", "localhost"), ("host", "evil.example")]).is_some());
         assert!(refusal("http://evil.example/debug/gc", &[]).is_some());
-        assert_eq!(refusal("/debug/gc", &[]), None, "a browser always gives a name");
+        assert_eq!(refusal("/debug/gc", &[]), None, "a browser always sends a host name");
     }
 }

@@ -1,8 +1,8 @@
-//! The debug listener, `http.debug.addr`: for those who run the registry, not for those who use it.
+//! The debug listener, `http.debug.addr`: for administrators, not for clients.
 //!
-//! Nobody has to log in here, so nothing here tells a secret, and nothing changes what is stored in a way that the
-//! registry would not do by itself. `app` hands it its parts; it opens no sockets and builds nothing.
-//! Absent on purpose: Go's `/debug/vars` and `/debug/pprof`, of which the first tells Distribution's secrets.
+//! It has no login, so its pages reveal no secret and change nothing in the store that the registry would not
+//! change by itself. `app` supplies its parts; it opens no sockets. Absent on purpose: Go's `/debug/vars` and
+//! `/debug/pprof`, of which the first reveals Distribution's secrets.
 
 mod guard;
 mod handlers;
@@ -16,31 +16,31 @@ use crate::collector::Collector;
 use crate::health::HealthStatus;
 use crate::telemetry::Metrics;
 
-/// What the debug listener shows.
+/// The data behind the debug listener.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The health checks.
     pub health: HealthStatus,
-    /// The metrics, if they are wanted.
+    /// The metrics, if enabled.
     pub metrics: Option<MetricsPage>,
-    /// The effective configuration as YAML, without its secrets.
+    /// The effective configuration as YAML, without secrets.
     pub config: String,
-    /// The collection of garbage.
+    /// The garbage collector.
     pub collector: Arc<Collector>,
-    /// The names that lead to this listener, besides addresses and `localhost`.
+    /// The host names of this listener, besides addresses and `localhost`.
     pub hosts: Vec<String>,
 }
 
-/// The page of metrics, and where it is.
+/// The metrics page.
 #[derive(Clone, Debug)]
 pub struct MetricsPage {
     /// `http.debug.prometheus.path`.
     pub path: String,
-    /// What is on it.
+    /// The metrics on it.
     pub metrics: Metrics,
 }
 
-/// Everything on the debug listener, ready to be served.
+/// Builds the router of the debug listener.
 pub fn router(parts: Parts) -> Router {
     routes::table(parts)
 }

@@ -1,4 +1,4 @@
-//! The pages of the debug listener: the place to add one.
+//! The routes of the debug listener; add a page here.
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -8,7 +8,7 @@ use super::Parts;
 use super::guard::{self, Guard};
 use super::handlers::{config, gc, health, index, metrics, probes};
 
-/// Every page; the handlers are in one file each.
+/// The routes of all pages.
 pub(super) fn table(parts: Parts) -> Router {
     let Parts { health, metrics, config, collector, hosts } = parts;
     let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc", "/livez", "/readyz"];

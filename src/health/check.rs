@@ -1,4 +1,4 @@
-//! `Check`: something that is looked at regularly.
+//! `Check`: a health check that runs periodically.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,27 +12,27 @@ use tokio::net::TcpStream;
 use crate::http_client;
 use crate::shown_url::ShownUrl;
 
-/// Something that is looked at regularly, and is well or not.
+/// A health check that runs periodically.
 #[async_trait]
 pub trait Check: fmt::Debug + Send + Sync + 'static {
-    /// Looks once.
+    /// Runs the check once.
     ///
     /// # Errors
     ///
-    /// When it is not well; the text is for the person who reads `/debug/health`.
+    /// The check fails; the text is for readers of `/debug/health`.
     async fn look(&self) -> Result<Seen, String>;
 }
 
-/// What a check has seen of something that works.
+/// The result of a successful check.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Seen {
-    /// It is well.
+    /// No problem.
     Well,
-    /// It can be read and not written to, for this reason.
+    /// Reads work, writes do not, for this reason.
     ReadOnly(String),
 }
 
-/// `health.storagedriver`: whether the store answers, is the one that was opened, and takes writes.
+/// `health.storagedriver`: whether the store responds, is still the one that was opened, and accepts writes.
 #[derive(Debug)]
 pub struct StorageCheck(pub Arc<dyn StorageDriver>);
 
@@ -47,7 +47,7 @@ impl Check for StorageCheck {
     }
 }
 
-/// `health.file`: a file whose existence takes the registry out of service.
+/// `health.file`: a file that takes the registry out of service while it exists.
 #[derive(Debug)]
 pub struct FileCheck(pub PathBuf);
 
@@ -62,12 +62,12 @@ impl Check for FileCheck {
     }
 }
 
-/// `health.tcp`: a port that must take connections.
+/// `health.tcp`: a port that must accept connections.
 #[derive(Debug)]
 pub struct TcpCheck {
     /// `host:port`.
     pub address: String,
-    /// How long that may take; as long as a check may take, if there is none.
+    /// The connection timeout; by default the check's interval.
     pub timeout: Option<Duration>,
 }
 
@@ -79,32 +79,32 @@ impl Check for TcpCheck {
         let connected = match self.timeout {
             Some(timeout) => tokio::time::timeout(timeout, connecting)
                 .await
-                .map_err(|_| failed(&format_args!("no answer within {timeout:?}")))?,
+                .map_err(|_| failed(&format_args!("no response within {timeout:?}")))?,
             None => connecting.await,
         };
         connected.map(|_| Seen::Well).map_err(|error| failed(&error))
     }
 }
 
-/// `health.http`: a server that must answer a `HEAD` with one status.
+/// `health.http`: a server that must respond to `HEAD` with a given status.
 #[derive(Debug)]
 pub struct HttpCheck {
-    /// What asks.
+    /// The HTTP client.
     pub client: reqwest::Client,
-    /// What is asked, its headers and its own time limit included.
+    /// The request.
     pub request: HttpRequest,
-    /// The status that is well.
+    /// The expected status.
     pub status: u16,
 }
 
-/// The request of an [`HttpCheck`]. Its `Debug` shows no headers, which often hold a token.
+/// The request of an [`HttpCheck`]. `Debug` omits the headers, which often contain a token.
 #[derive(Clone)]
 pub struct HttpRequest {
-    /// Where to.
+    /// The URL.
     pub url: reqwest::Url,
-    /// Added to it.
+    /// Additional headers.
     pub headers: http::HeaderMap,
-    /// How long an answer may take; as long as a check may take, if there is none.
+    /// The response timeout; by default the check's interval.
     pub timeout: Option<Duration>,
 }
 
@@ -137,13 +137,13 @@ impl Check for HttpCheck {
         if let Some(location) = location.and_then(|location| location.to_str().ok()) {
             let location = ShownUrl::new(location);
             problem
-                .push_str(&format!(" to {location}, and redirects are not followed: give that URL as `uri`"));
+                .push_str(&format!(" to {location}, and redirects are not followed: use that URL as `uri`"));
         }
         Err(problem)
     }
 }
 
-/// An error with its causes.
+/// Formats an error with its causes.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

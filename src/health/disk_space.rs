@@ -1,4 +1,4 @@
-//! `DiskSpace`: how much room there is where the store is, when that is a directory of this machine.
+//! `DiskSpace`: the free space of the store's file system, for a store in a local directory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,59 +11,59 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::HealthStatus;
 
-/// The name under which a lack of room stands on the board.
+/// The name of this check in [`HealthStatus`].
 pub(super) const NAME: &str = "diskspace";
 
-/// Looks at a file system again and again. Cheap to clone; all clones are the same.
+/// Checks a file system periodically. Cheap to clone; clones share the state.
 #[derive(Clone, Debug)]
 pub struct DiskSpace {
     directory: Arc<PathBuf>,
     seen: Arc<ArcSwapOption<Room>>,
 }
 
-/// What a file system has.
+/// The space of a file system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Room {
-    /// Its size.
+    /// The file system's size.
     pub capacity_bytes: u64,
-    /// What this process may still fill.
+    /// The bytes that this process may still write.
     pub free_bytes: u64,
-    /// How many files can still be made; `None` where that has no bound.
+    /// The files that can still be created; `None` without a limit.
     pub free_files: Option<u64>,
-    /// Whether it is mounted read-only, as Linux does by itself after an error of the disk.
+    /// Whether it is mounted read-only, as Linux remounts it after a disk error.
     pub is_read_only: bool,
 }
 
 impl DiskSpace {
-    /// Nothing has been looked at yet.
+    /// Creates a check without a result yet.
     pub fn new(directory: PathBuf) -> Self {
         Self { directory: Arc::new(directory), seen: Arc::default() }
     }
 
-    /// What was seen last.
+    /// The last result.
     pub fn room(&self) -> Option<Room> {
         self.seen.load().as_deref().copied()
     }
 
-    /// Looks for ever, at once for the first time, and keeps clients from beginning uploads while there is less room than
-    /// `need` has, or no writing at all.
+    /// Checks forever, starting at once, and refuses new uploads while there is less space than `need`
+    /// requires, or the file system is read-only.
     pub async fn run(self, every: Duration, need: Need, board: HealthStatus) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // A file system that does not answer, such as one over a network, is the storage check's business.
+            // The storage check covers a file system that does not respond, such as a network file system.
             let Some(room) = self.look().await else { continue };
             self.seen.store(Some(Arc::new(room)));
             match need.objection(room) {
                 Some(reason) => {
                     if board.refuse_writes(NAME, &reason) {
-                        tracing::error!(free_bytes = room.free_bytes, "new uploads are refused: {reason}");
+                        tracing::error!(free_bytes = room.free_bytes, "refusing new uploads: {reason}");
                     }
                 }
                 None => {
                     if board.allow_writes(NAME) {
-                        tracing::info!(free_bytes = room.free_bytes, "new uploads are taken again");
+                        tracing::info!(free_bytes = room.free_bytes, "accepting new uploads again");
                     }
                 }
             }
@@ -82,19 +82,19 @@ impl DiskSpace {
                 is_read_only: seen.f_flag.contains(StatVfsMountFlags::RDONLY),
             }),
             Err(error) => {
-                tracing::debug!(%error, "the free space of {} is not known", self.directory.display());
+                tracing::debug!(%error, "the free space of {} is unknown", self.directory.display());
                 None
             }
         }
     }
 }
 
-/// What a registry needs of its file system.
+/// The registry's demand on its file system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Need {
-    /// Nothing: it was opened for reading alone, perhaps from a medium that is never written to.
+    /// No writes: the store is open read-only, perhaps on a read-only medium.
     Nothing,
-    /// To write, and this much free space.
+    /// Writes, and this much free space.
     Writes {
         /// `health.diskspace.floor`, or 0.
         floor_bytes: u64,
@@ -102,7 +102,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// Why nothing new should be begun.
+    /// Why new uploads must be refused.
     fn objection(self, room: Room) -> Option<String> {
         let Self::Writes { floor_bytes } = self else { return None };
         if room.is_read_only {
@@ -111,7 +111,7 @@ impl Need {
             let (free, floor) = (HumanSize(room.free_bytes), HumanSize(floor_bytes));
             Some(format!("{free} are free, and health.diskspace.floor is {floor}"))
         } else if floor_bytes > 0 && room.free_files == Some(0) {
-            Some("the file system of the store can hold no more files".to_owned())
+            Some("the file system of the store has no free inodes".to_owned())
         } else {
             None
         }
@@ -132,12 +132,12 @@ mod tests {
         let read_only = Room { is_read_only: true, ..ROOM };
         assert!(objection(0, read_only).unwrap().contains("read-only"));
         assert_eq!(Need::Nothing.objection(read_only), None);
-        assert!(objection(1, Room { free_files: Some(0), ..ROOM }).unwrap().contains("no more files"));
+        assert!(objection(1, Room { free_files: Some(0), ..ROOM }).unwrap().contains("no free inodes"));
         assert_eq!(objection(1, Room { free_files: None, ..ROOM }), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_seen_is_told() {
+    async fn the_last_result_is_available() {
         let directory = tempfile::tempdir().unwrap();
         let (space, board) = (DiskSpace::new(directory.path().to_owned()), HealthStatus::default());
         assert_eq!(space.room(), None);

@@ -1,8 +1,8 @@
-//! Whether the registry can do its work: what is looked at, and what was seen.
+//! Health checks and their results.
 //!
-//! Two things are told apart. A failing check takes the registry out of service; a lack of room, or a disk that cannot be
-//! written to, only keeps clients from beginning uploads, and reads go on; probes say why and stay well.
-//! Absent on purpose: what an unhealthy registry answers (`http`, `debug`), and starting the checks (`app`).
+//! There are two kinds of problems. A failing check takes the registry out of service. A lack of space, or a
+//! read-only disk, only refuses new uploads: reads continue, and probes report the reason but succeed. Absent
+//! on purpose: the responses of an unhealthy registry (`http`, `debug`), and starting the checks (`app`).
 
 mod check;
 mod disk_space;

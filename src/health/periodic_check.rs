@@ -1,4 +1,4 @@
-//! `PeriodicCheck`: a check, how often, and after how many failures it counts.
+//! `PeriodicCheck`: a check with its interval and failure threshold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{Check, HealthStatus, Seen};
 
-/// A check that is made again and again, with its result on a [`HealthStatus`].
+/// A check that runs periodically and reports to a [`HealthStatus`].
 #[derive(Clone, Debug)]
 pub struct PeriodicCheck {
-    /// Its name there.
+    /// The check's name.
     pub name: String,
-    /// What is looked at.
+    /// The check.
     pub check: Arc<dyn Check>,
-    /// How often. A look that takes longer has failed.
+    /// The interval. A run that takes longer fails.
     pub interval: Duration,
-    /// How many failures in a row make it unhealthy; 0 and 1 mean the first.
+    /// The number of consecutive failures that count; 0 and 1 mean the first.
     pub threshold: u32,
 }
 
 impl PeriodicCheck {
-    /// Looks for ever, at once for the first time. Dropping the future ends it; the board keeps what it has.
+    /// Runs forever, starting at once. Dropping the future stops it; the status keeps its last result.
     pub async fn run(self, board: HealthStatus) {
         let mut ticks = interval(self.interval);
-        // A look that took long is not made up for by two at once.
+        // After a slow run, do not run twice in a row to catch up.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failures = 0u32;
         loop {
@@ -33,18 +33,18 @@ impl PeriodicCheck {
                 Ok(seen) => {
                     self.note_writes(&board, seen);
                     if failures > 0 {
-                        tracing::info!(check = self.name, "health check {} is well again", self.name);
+                        tracing::info!(check = self.name, "health check {} succeeds again", self.name);
                     }
                     failures = 0;
                     board.pass(&self.name);
                 }
                 Err(reason) => {
                     failures = failures.saturating_add(1);
-                    // Before it is said: who reads it may ask at once.
+                    // Before the log line: its reader may look at the status at once.
                     if failures >= self.threshold {
                         board.fail(&self.name, &reason);
                     }
-                    // Said when it begins, when it begins to count, and not every ten seconds after that.
+                    // Log the first failure and the one that reaches the threshold, not every one.
                     if failures == 1 || failures == self.threshold {
                         tracing::error!(
                             check = self.name,
@@ -59,17 +59,17 @@ impl PeriodicCheck {
         }
     }
 
-    /// Writes are refused from the first time on: whoever begins one would fail.
+    /// Refuses writes from the first time on, because an upload would fail.
     fn note_writes(&self, board: &HealthStatus, seen: Seen) {
         match seen {
             Seen::ReadOnly(reason) => {
                 if board.refuse_writes(&self.name, &reason) {
-                    tracing::error!(check = self.name, "new uploads are refused: {reason}");
+                    tracing::error!(check = self.name, "refusing new uploads: {reason}");
                 }
             }
             Seen::Well => {
                 if board.allow_writes(&self.name) {
-                    tracing::info!(check = self.name, "new uploads are taken again");
+                    tracing::info!(check = self.name, "accepting new uploads again");
                 }
             }
         }
@@ -78,7 +78,7 @@ impl PeriodicCheck {
     async fn look(&self) -> Result<Seen, String> {
         match timeout(self.interval, self.check.look()).await {
             Ok(result) => result,
-            Err(_) => Err(format!("no answer within {:?}", self.interval)),
+            Err(_) => Err(format!("no response within {:?}", self.interval)),
         }
     }
 }
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// Does what it is told, and hangs when it has been told nothing more.
+    /// Returns the scripted results, then hangs.
     #[derive(Debug)]
     struct Script(Mutex<VecDeque<Result<Seen, String>>>);
 
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// The reasons on the board after each of the looks, 10 seconds apart, and after one that hangs.
+    /// The reasons in the status after each run, 10 seconds apart, and after one that hangs.
     async fn looks(threshold: u32, script: &[Result<Seen, &str>]) -> Vec<Option<String>> {
         let script: VecDeque<_> = script.iter().map(|look| look.clone().map_err(str::to_owned)).collect();
         let count = script.len();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn with_a_threshold_only_so_many_in_a_row_count() {
+    async fn with_a_threshold_only_consecutive_failures_count() {
         let seen =
             looks(3, &[Err("a"), Err("b"), Ok(Seen::Well), Err("c"), Err("d"), Err("e"), Ok(Seen::Well)])
                 .await;
@@ -142,18 +142,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_that_hangs_has_failed() {
+    async fn a_run_that_hangs_fails() {
         let (board, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::default()));
         let watch = PeriodicCheck { name: "it".to_owned(), check, interval, threshold: 0 };
         let running = tokio::spawn(watch.run(board.clone()));
         tokio::time::sleep(Duration::from_secs(11)).await;
-        assert_eq!(board.failing()["it"], "no answer within 10s");
+        assert_eq!(board.failing()["it"], "no response within 10s");
         running.abort();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_can_only_be_read_is_healthy_and_refuses_writes_until_it_is_well() {
+    async fn a_read_only_store_is_healthy_and_refuses_writes_until_it_recovers() {
         let script = [Ok(Seen::ReadOnly("the disk failed".to_owned())), Ok(Seen::Well)];
         let (board, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::new(script.into())));

@@ -1,4 +1,4 @@
-//! `HealthStatus`: the failing checks, for whoever asks.
+//! `HealthStatus`: the current problems.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use arc_swap::ArcSwap;
 
 use super::disk_space::NAME as DISK_SPACE;
 
-/// What is not well at the moment, each with its reason. Cheap to clone; all clones are the same board.
+/// The current problems, each with its reason. Cheap to clone; clones share the state.
 ///
-/// Asking it costs a load: it is asked at each request.
+/// Reading it costs one atomic load, because every request reads it.
 #[derive(Clone, Debug, Default)]
 pub struct HealthStatus {
     inner: Arc<Inner>,
@@ -34,22 +34,23 @@ impl HealthStatus {
         self.inner.failing.0.load_full()
     }
 
-    /// Notes that a check fails, and why.
+    /// Records that a check fails.
     pub fn fail(&self, check: &str, reason: &str) {
         self.inner.failing.add(check, reason);
     }
 
-    /// Notes that a check does not fail.
+    /// Records that a check succeeds.
     pub fn pass(&self, check: &str) {
         self.inner.failing.remove(check);
     }
 
-    /// Why no upload should be begun, if that is so.
+    /// Why new uploads are refused; `None` if they are accepted.
     pub fn writes_blocked_by(&self) -> Option<String> {
         self.inner.unwritable.0.load().values().next().cloned()
     }
 
-    /// The checks that fail, and those that say that the store takes no writes, with their reasons. A lack of room is none.
+    /// The failing checks and those that report a read-only store, with their reasons. Excludes a lack of
+    /// space.
     pub fn ailing(&self) -> BTreeMap<String, String> {
         let mut ailing = BTreeMap::clone(&self.inner.unwritable.0.load());
         ailing.remove(DISK_SPACE);
@@ -57,23 +58,23 @@ impl HealthStatus {
         ailing
     }
 
-    /// Notes that no upload should be begun, and why. Tells whether that is new.
+    /// Refuses new uploads on behalf of `check`. Returns whether that is new.
     pub fn refuse_writes(&self, check: &str, reason: &str) -> bool {
         self.inner.unwritable.add(check, reason)
     }
 
-    /// Notes that uploads may be begun as far as `check` is concerned. Tells whether that is new.
+    /// Withdraws the refusal of `check`. Returns whether that is new.
     pub fn allow_writes(&self, check: &str) -> bool {
         self.inner.unwritable.remove(check)
     }
 
-    /// Notes that the registry is about to end: it finishes what was begun, and should be sent nothing more.
+    /// Records the start of the shutdown: running requests finish, and balancers should send no more.
     pub fn stop(&self) {
         self.inner.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Why no requests should be sent here, if that is so, in words for strangers: the reasons of checks hold addresses and
-    /// paths.
+    /// Why balancers should send no requests, in words safe for the public: the reasons of checks contain
+    /// addresses and paths.
     pub fn unready_to_strangers(&self) -> Option<&'static str> {
         if self.inner.is_stopping.load(Ordering::Relaxed) {
             return Some("stopping");
@@ -81,7 +82,7 @@ impl HealthStatus {
         (!self.is_healthy()).then_some("a health check fails")
     }
 
-    /// Why no requests should be sent here, if that is so, for those who run the registry.
+    /// Why balancers should send no requests, for administrators.
     pub fn unready(&self) -> Option<String> {
         if self.inner.is_stopping.load(Ordering::Relaxed) {
             return Some("the registry is stopping".to_owned());
@@ -92,7 +93,7 @@ impl HealthStatus {
     }
 }
 
-/// Names with reasons.
+/// Reasons by name.
 #[derive(Debug, Default)]
 struct Reasons(ArcSwap<BTreeMap<String, String>>);
 
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_hinders_writing_leaves_it_healthy() {
+    fn a_write_problem_leaves_the_registry_healthy() {
         let board = HealthStatus::default();
         assert!(board.refuse_writes("disk", "full"));
         assert!(!board.refuse_writes("disk", "still full"));
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_is_healthy_and_not_ready() {
+    fn a_stopping_registry_is_healthy_but_not_ready() {
         let board = HealthStatus::default();
         board.stop();
         assert!(board.is_healthy() && board.unready().is_some());

@@ -1,8 +1,8 @@
-//! Storage middleware: what Distribution's section `middleware.storage` puts around a driver.
+//! Storage middleware: the decorators of Distribution's section `middleware.storage`.
 //!
-//! There are two kinds, `redirect` and `rewrite`, and both only change where a client is sent for a blob; one decorator
-//! serves for both. Bytes that the registry sends itself, and everything that is written, pass through untouched.
-//! Absent on purpose: `cloudfront`, whose signatures need a library that is kept up.
+//! There are two kinds, `redirect` and `rewrite`. Both only change where a client is redirected for a blob,
+//! so one decorator implements both. Content that the registry sends itself, and all writes, pass through
+//! unchanged. Absent on purpose: `cloudfront`, whose signatures need a maintained library.
 
 mod redirecting;
 

@@ -1,4 +1,4 @@
-//! `Redirecting`: a driver whose clients are sent elsewhere for their blobs.
+//! `Redirecting`: a driver that redirects clients elsewhere for blobs.
 
 use std::sync::Arc;
 
@@ -8,36 +8,36 @@ use url::Url;
 
 use crate::shown_url::ShownUrl;
 
-/// Where clients are sent.
+/// Where clients are redirected.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Rule {
-    /// To the file's path below this URL, as a content delivery network in front of the store has it.
+    /// To the file's path below this URL, such as a content delivery network in front of the store.
     To(Url),
-    /// To where the driver sends them, with some parts of that URL exchanged. What is signed stays as it is.
+    /// To the driver's own URL with some parts replaced. The signature is unchanged.
     Rewrite {
-        /// Another scheme.
+        /// The new scheme.
         scheme: Option<String>,
-        /// Another host, with its port if it has one.
+        /// The new host, with its port if any.
         host: Option<String>,
-        /// What the path loses at its beginning, if it begins so.
+        /// A prefix to remove from the path.
         trim_path_prefix: String,
     },
 }
 
-/// A URL that a rule made is none.
+/// A rule produced an invalid URL.
 #[derive(Debug, thiserror::Error)]
-#[error("the rewritten URL would be `{url}`, which is none: see the options `scheme` and `host`")]
+#[error("the rewritten URL `{url}` is not valid: check the options `scheme` and `host`")]
 pub struct InvalidRule {
     url: ShownUrl,
     source: url::ParseError,
 }
 
 impl Rule {
-    /// Sees that the rule makes URLs.
+    /// Checks that the rule produces URLs.
     ///
     /// # Errors
     ///
-    /// When `scheme` or `host` cannot stand in one.
+    /// `scheme` or `host` is not valid in a URL.
     pub fn check(&self) -> std::result::Result<(), InvalidRule> {
         match self {
             Self::To(_) => Ok(()),
@@ -49,7 +49,7 @@ impl Rule {
         }
     }
 
-    /// Where the rule sends the client for `path`; `None` when the registry is to send the file.
+    /// The redirect for `path`; `None` when the registry should send the file.
     fn apply(&self, path: &DriverPath, given: Option<Url>) -> std::result::Result<Option<Url>, InvalidRule> {
         match self {
             Self::To(base) => {
@@ -75,7 +75,7 @@ fn parse(url: String) -> std::result::Result<Url, InvalidRule> {
     Url::parse(&url).map_err(|source| InvalidRule { url: ShownUrl::new(&url), source })
 }
 
-/// A driver under a [`Rule`].
+/// A driver with a [`Rule`].
 #[derive(Clone, Debug)]
 pub struct Redirecting {
     inner: Arc<dyn StorageDriver>,
@@ -83,7 +83,7 @@ pub struct Redirecting {
 }
 
 impl Redirecting {
-    /// Puts `rule` around `inner`.
+    /// Wraps `inner` with `rule`.
     pub fn new(inner: Arc<dyn StorageDriver>, rule: Rule) -> Self {
         Self { inner, rule }
     }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_found_below_the_base() {
+    fn a_file_is_below_the_base_url() {
         for base in
             ["https://cdn.example.com", "https://cdn.example.com/", "https://cdn.example.com:8443/images/"]
         {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_the_drivers_url_are_exchanged_and_its_signature_is_not() {
+    fn parts_of_the_drivers_url_are_replaced_but_not_its_signature() {
         let given = Some("https://store.example:9000/bucket/a/b?X-Amz-Signature=a%2Fb%3D&x=1");
         let rewrite = |scheme: Option<&str>, host: Option<&str>, trim: &str| Rule::Rewrite {
             scheme: scheme.map(str::to_owned),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_makes_no_url_is_found_out() {
+    fn a_rule_that_produces_no_url_is_detected() {
         let host = |host: &str| Rule::Rewrite {
             scheme: None,
             host: Some(host.to_owned()),

@@ -1,9 +1,9 @@
-//! `Backlog`: where a queue keeps its events: in memory, or in files that outlive the process.
+//! `Backlog`: the storage of a queue's events, in memory or in files that outlive the process.
 //!
-//! On disk: segments `<number>.events` with one event a line, appended to the last and read from the first; a segment that
-//! was delivered is removed. `position` holds how much of the first one was delivered. Writes are not synced: a killed
-//! process loses nothing, a power failure may lose the last seconds. A line without an end, which a full disk may leave,
-//! is cut off again.
+//! On disk: segments `<number>.events` with one event per line, appended to the last and read from the first.
+//! A delivered segment is removed. `position` contains how much of the first segment was delivered. Writes
+//! are not synced: a killed process loses nothing, a power failure may lose the last seconds. An incomplete
+//! line, which a full disk may leave, is truncated.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -11,26 +11,26 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// A segment that is longer is followed by the next.
+/// The segment size at which a new segment starts, in bytes.
 const SEGMENT_BYTES: u64 = 1 << 20;
 
-/// Where events wait.
+/// A queue's events.
 pub(super) enum Backlog {
-    /// In memory; they are gone with the process.
+    /// In memory; lost with the process.
     Memory(VecDeque<String>),
     /// In files.
     Disk(Disk),
 }
 
-/// Files of events.
+/// A queue in files.
 pub(super) struct Disk {
     folder: PathBuf,
     segments: VecDeque<Segment>,
     last: File,
-    /// How much of the first segment was delivered.
+    /// The bytes of the first segment that were delivered.
     delivered_bytes: u64,
     position: File,
-    /// Held so that no other process works on the same files.
+    /// Held so that no other process uses the same files.
     _lock: File,
 }
 
@@ -42,7 +42,7 @@ struct Segment {
 }
 
 impl Backlog {
-    /// Adds an event at the end. When this fails, nothing was added.
+    /// Appends an event. On an error nothing was appended.
     pub(super) fn push(&mut self, line: &str) -> io::Result<()> {
         match self {
             Self::Memory(lines) => {
@@ -61,7 +61,7 @@ impl Backlog {
         }
     }
 
-    /// Removes the first event, which is as long as `line`.
+    /// Removes the first event, which has the length of `line`.
     pub(super) fn remove(&mut self, line: &str) -> io::Result<()> {
         match self {
             Self::Memory(lines) => {
@@ -74,7 +74,8 @@ impl Backlog {
 }
 
 impl Disk {
-    /// Opens the files in `folder`, which is made if need be, and counts what is in them: events and bytes.
+    /// Opens the files in `folder`, creating it if necessary. Also returns the number of events and bytes in
+    /// them.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, u64, u64)> {
         fs::create_dir_all(folder)?;
         let open = |name: &str| {
@@ -132,7 +133,7 @@ impl Disk {
         text.extend_from_slice(line.as_bytes());
         text.push(b'\n');
         if let Err(error) = self.last.write_all(&text) {
-            // A full disk may have taken a part of it.
+            // A full disk may have accepted a part.
             self.last.set_len(segment.len)?;
             return Err(error);
         }
@@ -153,7 +154,7 @@ impl Disk {
         let mut line = String::new();
         reader.read_line(&mut line)?;
         if line.pop() != Some('\n') {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is shorter than it was"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment shrank"));
         }
         Ok(Some(line))
     }
@@ -178,7 +179,7 @@ impl Disk {
 }
 
 impl Segment {
-    /// Counts the events after `skip` bytes, and cuts off a line without an end.
+    /// Counts the events after `skip` bytes, and truncates an incomplete line.
     fn examine(path: &Path, number: u64, skip: u64) -> io::Result<(Self, u64)> {
         let mut reader = BufReader::new(File::open(path)?);
         let (mut len, mut waiting) = (0_u64, 0_u64);
@@ -208,7 +209,7 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// Always as long, so that it is written over in one go.
+/// Always writes the same length, so that one write overwrites the previous value.
 fn write_position(file: &File, segment: u64, offset: u64) -> io::Result<()> {
     file.write_all_at(format!("{segment:020} {offset:020}\n").as_bytes(), 0)
 }
@@ -220,6 +221,6 @@ fn read_position(file: &File) -> (u64, u64) {
         let (segment, offset) = text.trim_end().split_once(' ')?;
         Some((segment.parse().ok()?, offset.parse().ok()?))
     });
-    // Without it everything that is there is delivered, perhaps again.
+    // Without a position, all events are delivered, perhaps again.
     read.unwrap_or((0, 0))
 }

@@ -1,4 +1,4 @@
-//! `Endpoint`: whom events are told, one after the other, each one until it is taken.
+//! `Endpoint`: delivers events one by one, each until the endpoint accepts it.
 
 use std::time::Duration;
 
@@ -13,31 +13,31 @@ use super::queue::Queue;
 use crate::files::on_blocking_pool;
 use crate::http_client;
 
-/// How soon a failed attempt is repeated before the threshold is reached.
+/// The delay before a retry while the threshold is not reached.
 const SOON: Duration = Duration::from_millis(100);
 
-/// Whom to tell, and how.
+/// The settings of an endpoint.
 #[derive(Clone)]
 pub struct EndpointSettings {
-    /// A name for the log, the metrics and the queue.
+    /// The name in logs, metrics and the queue.
     pub name: String,
-    /// Where events are posted.
+    /// The URL that events are posted to.
     pub url: Url,
-    /// Added to the requests.
+    /// Additional request headers.
     pub headers: HeaderMap,
-    /// How long an answer may take.
+    /// The response timeout.
     pub timeout: Duration,
-    /// How many failures in a row make a pause before each further attempt.
+    /// The number of consecutive failures after which each retry waits for `backoff`.
     pub threshold: u32,
-    /// How long the pause is, on the average.
+    /// The mean delay between retries.
     pub backoff: Duration,
-    /// What is not told.
+    /// The events not to deliver.
     pub ignored: Ignored,
-    /// What bodies are signed with, if they are.
+    /// The key for signing bodies, if any.
     pub secret: Option<String>,
 }
 
-/// What is not told to an endpoint: events of which the media type or the action is listed.
+/// Events not to deliver: those with a listed media type or action.
 #[derive(Clone, Debug, Default)]
 pub struct Ignored {
     /// Media types.
@@ -46,7 +46,7 @@ pub struct Ignored {
     pub actions: Vec<String>,
 }
 
-/// Whom events are told.
+/// A notification endpoint.
 pub(super) struct Endpoint {
     settings: EndpointSettings,
     client: Client,
@@ -70,7 +70,7 @@ impl Endpoint {
         &self.settings
     }
 
-    /// Tells what is in the queue, and what comes, for as long as it is polled.
+    /// Delivers queued and new events while it is polled.
     pub(super) async fn run(&self) {
         let mut failures = 0;
         loop {
@@ -86,7 +86,7 @@ impl Endpoint {
                     if failures > 0 {
                         tracing::info!(
                             endpoint = self.settings.name,
-                            "notifications for {} are taken again",
+                            "{} accepts notifications again",
                             self.settings.name
                         );
                     }
@@ -117,19 +117,20 @@ impl Endpoint {
                 self.queue.counts().error();
                 Err(http_client::explain(error))
             }
-            // As in Distribution, a redirect is as good as having taken it, and is not followed.
+            // As in Distribution, a redirect counts as success and is not followed.
             Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
                 self.queue.counts().success();
                 Ok(())
             }
             Ok(answer) => {
                 self.queue.counts().failure();
-                Err(format!("the answer was {}", answer.status()))
+                Err(format!("the response was {}", answer.status()))
             }
         }
     }
 
-    /// A few attempts one after the other, then pauses, of random length so that replicas do not come all at once.
+    /// A short delay for the first retries, then `backoff`, randomized so that replicas do not retry
+    /// together.
     fn pause(&self, failures: u32) -> Duration {
         if failures < self.settings.threshold {
             return SOON.min(self.settings.backoff);
@@ -140,28 +141,25 @@ impl Endpoint {
     fn log_failure(&self, failures: u32, trouble: &str) {
         let name = &self.settings.name;
         if failures == 1 {
-            tracing::warn!(
-                endpoint = name,
-                "a notification was not taken by {name}, it is sent again: {trouble}"
-            );
+            tracing::warn!(endpoint = name, "{name} did not accept a notification, retrying: {trouble}");
         } else if failures == self.settings.threshold.max(2) {
             let (pending, backoff) = (self.queue.counts().pending(), self.settings.backoff);
             tracing::error!(
                 endpoint = name,
                 pending,
-                "{name} has not taken a notification for {failures} times, the next attempts are {backoff:?} apart: {trouble}"
+                "{name} did not accept a notification {failures} times, retrying every {backoff:?}: {trouble}"
             );
         }
     }
 
     async fn complain_of_the_queue(&self, error: &std::io::Error) {
         let name = &self.settings.name;
-        tracing::error!(endpoint = name, %error, "the queue of notifications for {name} cannot be used: {error}");
+        tracing::error!(endpoint = name, %error, "the notification queue of {name} is not usable: {error}");
         sleep(Duration::from_secs(5)).await;
     }
 }
 
-/// `sha256=` and the HMAC of the body in hexadecimal digits.
+/// `sha256=` and the HMAC of the body in hexadecimal.
 fn signature(secret: &str, body: &[u8]) -> HeaderValue {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body);
     let text = format!("sha256={}", data_encoding::HEXLOWER.encode(tag.as_ref()));

@@ -1,4 +1,4 @@
-//! The text that endpoints get: Distribution's, with the same fields in the same order.
+//! The JSON posted to endpoints: Distribution's, with the same fields in the same order.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::request::{RequestRecord, RequestSink};
 
-/// The type of the text.
+/// The media type of the JSON.
 pub(super) const CONTENT_TYPE: &str = "application/vnd.docker.distribution.events.v2+json";
 
 const BLOB_MEDIA_TYPE: &str = "application/octet-stream";
@@ -24,7 +24,7 @@ pub(super) struct SourceRecord {
     pub(super) instance_id: String,
 }
 
-/// Whether what a manifest refers to is in its event.
+/// Whether a manifest's event lists the manifest's references.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum References {
     Included,
@@ -114,7 +114,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// One line, for the queue.
+    /// The event as one line, for the queue.
     pub(super) fn to_line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
@@ -151,7 +151,7 @@ impl Target {
     }
 }
 
-/// What a manifest refers to: an image its configuration and layers, an index its children.
+/// The manifest's references: an image's configuration and layers, an index's children.
 fn refers_to(manifest: &[u8]) -> Vec<Descriptor> {
     let Ok(Manifest { config, layers, manifests, .. }) = Manifest::parse(manifest, None) else {
         return Vec::new();
@@ -159,12 +159,12 @@ fn refers_to(manifest: &[u8]) -> Vec<Descriptor> {
     config.into_iter().chain(layers).chain(manifests).collect()
 }
 
-/// What is posted for a line of the queue: indented by three spaces, as Distribution does.
+/// The body for a line of the queue: indented by three spaces, as in Distribution.
 pub(super) fn envelope(line: &str) -> String {
     indent(&format!("{{\"events\":[{line}]}}"))
 }
 
-/// Breaks JSON without blanks into lines. By hand, since a parsed map would lose the order of its fields.
+/// Indents JSON without whitespace. By hand, because parsing it would lose the order of the fields.
 fn indent(compact: &str) -> String {
     let mut out = String::with_capacity(compact.len() * 2);
     let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);

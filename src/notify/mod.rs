@@ -1,8 +1,8 @@
-//! Telling others what happens: Distribution's notifications, to the letter, and kept on disk until they are delivered.
+//! Notifications: Distribution's format exactly, kept on disk until delivered.
 //!
-//! The engine tells of events; [`RequestSink`] adds who asked for what by which request; [`Notifier`] makes a text of it
-//! and puts that into one queue for each endpoint; an endpoint sends what is in its queue, one after the other.
-//! Whatever goes wrong here, no push waits for it and none fails.
+//! The engine emits events; [`RequestSink`] adds the request and its user; [`Notifier`] serializes them into
+//! one queue per endpoint; an endpoint delivers its queue in order. A problem here neither blocks nor fails a
+//! push.
 
 mod backlog;
 mod endpoint;

@@ -1,4 +1,4 @@
-//! `Notifier`: takes events, and has them told to every endpoint that wants them.
+//! `Notifier`: queues events for every endpoint that wants them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ use super::write_buffer::Wait;
 use crate::files::on_blocking_pool;
 use crate::http_client::{self, HttpClientError};
 
-/// Whom to tell what.
+/// The settings of notifications.
 #[derive(Clone)]
 pub struct NotifierSettings {
-    /// Whether what a manifest refers to is in its event.
+    /// Whether a manifest's event lists the manifest's references.
     pub include_references: bool,
-    /// Who is told; names are told apart.
+    /// The endpoints; their names are unique.
     pub endpoints: Vec<EndpointSettings>,
-    /// Where events wait; in memory without it.
+    /// The directory of the queues; `None` keeps them in memory.
     pub directory: Option<PathBuf>,
-    /// How many bytes may wait for one endpoint.
+    /// The most bytes queued for one endpoint.
     pub most_bytes: u64,
     /// The host and port of this process, as events name it.
     pub source: String,
@@ -35,12 +35,12 @@ pub struct NotifierSettings {
 /// Endpoints that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
-    /// There is no client for them.
+    /// Creating the HTTP client failed.
     #[error("notifications")]
     Client(#[from] HttpClientError),
 }
 
-/// Takes events.
+/// Queues and delivers events.
 pub struct Notifier {
     endpoints: Vec<Endpoint>,
     references: References,
@@ -48,11 +48,11 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Opens the queues. One that cannot be opened is replaced by one in memory, and the log says so.
+    /// Opens the queues. Replaces one that does not open by one in memory, and logs it.
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up.
+    /// TLS cannot be set up.
     pub async fn open(settings: NotifierSettings) -> Result<Self, NotifyError> {
         on_blocking_pool(move || Self::open_now(settings)).await
     }
@@ -61,7 +61,7 @@ impl Notifier {
         let NotifierSettings { include_references, endpoints, directory, most_bytes, source } = settings;
         if directory.is_none() && !endpoints.is_empty() {
             tracing::warn!(
-                "notifications wait in memory and are lost when the registry stops: set notifications.queue.directory"
+                "notifications are queued in memory and lost when the registry stops: set notifications.queue.directory"
             );
         }
         let mut opened = Vec::new();
@@ -75,7 +75,8 @@ impl Notifier {
         Ok(Self { endpoints: opened, references, source })
     }
 
-    /// Puts an event into the queue of every endpoint that wants it. Returns at once, or after the patience that a change is worth.
+    /// Queues an event for every endpoint that wants it. Returns at once for a pull; for a change it may wait
+    /// up to [`PATIENCE`](super::write_buffer::PATIENCE).
     pub(super) fn emit(&self, event: &Event, sink: &RequestSink) {
         let record = Record::new(event, sink, &self.source, self.references);
         let wait = match event.what {
@@ -95,18 +96,18 @@ impl Notifier {
         }
     }
 
-    /// Tells the endpoints what there is to tell, for as long as it is polled.
+    /// Delivers events to all endpoints while it is polled.
     pub async fn run(&self) {
         join_all(self.endpoints.iter().map(Endpoint::run)).await;
     }
 
-    /// What each endpoint has been through, by its name.
+    /// The counters of each endpoint, by name.
     pub fn counts(&self) -> Vec<(String, Counts)> {
         let count = |endpoint: &Endpoint| (endpoint.settings().name.clone(), endpoint.queue.counts().clone());
         self.endpoints.iter().map(count).collect()
     }
 
-    /// Whether nothing waits to be told.
+    /// Whether all queues are empty.
     pub fn is_done(&self) -> bool {
         self.endpoints.iter().all(|endpoint| endpoint.queue.counts().pending() == 0)
     }
@@ -125,15 +126,15 @@ fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes:
                     tracing::info!(
                         endpoint = name,
                         events,
-                        "{events} notifications for {name} wait since the last run"
+                        "{events} notifications for {name} are queued from the last run"
                     );
                 }
                 return queue;
             }
             Err(error) => tracing::error!(
                 endpoint = name, %error,
-                "the queue of notifications for {name} in {} cannot be used, so they wait in memory and are lost when the \
-                 registry stops; see that this process may write to notifications.queue.directory: {error}",
+                "the notification queue of {name} in {} is not usable, so they are queued in memory and lost when the \
+                 registry stops; make sure that this process may write to notifications.queue.directory: {error}",
                 folder.display()
             ),
         }
@@ -141,7 +142,7 @@ fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes:
     Queue::in_memory(name, most_bytes)
 }
 
-/// Names may hold what names of folders may not, so a few digits of their hash tell them apart.
+/// Names may contain characters that folder names may not, so a few digits of the hash keep folders distinct.
 fn folder_name(name: &str) -> String {
     let plain: String = name
         .chars()

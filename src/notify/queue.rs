@@ -1,8 +1,8 @@
-//! `Queue`: the events that an endpoint has still to be told, in their order, and how many there were.
+//! `Queue`: the undelivered events of an endpoint, in order, and its counters.
 //!
-//! It is bounded: when it is full, the oldest events are dropped, so that an endpoint that comes back after a long time
-//! hears what is newest. What cannot be written is dropped too. Either is said in the log once until it is over.
-//! A queue on disk is written by a thread of its own, because a file system over the network can hang for hours.
+//! A full queue drops its oldest events, so that an endpoint that returns after a long time gets the newest.
+//! An event that cannot be written is dropped too. The log reports either once until it is over. A thread of
+//! its own writes a queue on disk, because a network file system can hang for hours.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -16,17 +16,17 @@ use tokio::sync::Notify;
 use super::backlog::{Backlog, Disk};
 use super::write_buffer::{Enqueued, Wait, WriteBuffer};
 
-/// The events that an endpoint has still to be told.
+/// The undelivered events of an endpoint.
 #[derive(Clone)]
 pub(super) struct Queue(Arc<Inner>);
 
 struct Inner {
     endpoint: String,
     most_bytes: u64,
-    /// A std mutex: held for the writing or reading of one line, never across an await. On disk that may take forever, so
-    /// that only the writer and the blocking pool may ask for it.
+    /// A std mutex: held while one line is written or read, never across an await. On disk that may take
+    /// forever, so only the writer and the blocking pool may lock it.
     state: Mutex<State>,
-    /// Where events for the disk wait for the writer; there is none for a backlog in memory.
+    /// Events for the writer of a queue on disk; `None` for a queue in memory.
     buffer: Option<Arc<WriteBuffer>>,
     news: Notify,
     counts: Counts,
@@ -34,14 +34,15 @@ struct Inner {
 
 struct State {
     backlog: Backlog,
-    /// The bytes that wait.
+    /// The bytes queued.
     bytes: u64,
-    /// How often the first event was removed, delivered or not: tells whether it is still the one that was sent.
+    /// How many events were removed, delivered or not: shows whether the first event is still the one that
+    /// was sent.
     removed: u64,
     is_dropping: bool,
 }
 
-/// What an endpoint has been through. Shared by all clones.
+/// The counters of an endpoint. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Counts(Arc<Numbers>);
 
@@ -58,37 +59,37 @@ struct Numbers {
 }
 
 impl Counts {
-    /// Events so far.
+    /// All events so far.
     pub fn events(&self) -> u64 {
         self.0.events.load(Relaxed)
     }
 
-    /// Events that wait.
+    /// Queued events.
     pub fn pending(&self) -> u64 {
         self.0.pending.load(Relaxed)
     }
 
-    /// Events that were delivered.
+    /// Delivered events.
     pub fn successes(&self) -> u64 {
         self.0.successes.load(Relaxed)
     }
 
-    /// Answers that were not what they should be.
+    /// Responses with an unexpected status.
     pub fn failures(&self) -> u64 {
         self.0.failures.load(Relaxed)
     }
 
-    /// Attempts without an answer.
+    /// Attempts without a response.
     pub fn errors(&self) -> u64 {
         self.0.errors.load(Relaxed)
     }
 
-    /// Events that were lost, because the queue was full or could not be written.
+    /// Events lost because the queue was full or not writable.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Relaxed)
     }
 
-    /// How often each status was answered, such as `200 OK`.
+    /// The number of responses by status, such as `200 OK`.
     pub fn statuses(&self) -> Vec<(String, u64)> {
         let statuses = self.0.statuses.lock().unwrap_or_else(PoisonError::into_inner);
         statuses.iter().map(|(status, number)| (status.clone(), *number)).collect()
@@ -112,23 +113,23 @@ impl Counts {
     }
 }
 
-/// An event to be sent.
+/// An event to send.
 pub(super) struct Waiting {
     pub(super) line: String,
     removed: u64,
 }
 
 impl Queue {
-    /// A queue whose events are gone with the process.
+    /// A queue in memory, lost with the process.
     pub(super) fn in_memory(endpoint: &str, most_bytes: u64) -> Self {
         Self(Arc::new(Inner::new(endpoint, most_bytes, Backlog::Memory(VecDeque::new()), None)))
     }
 
-    /// The queue in files, of which so many events and bytes are in them already.
+    /// A queue in files, which already contain `events` and `bytes`.
     ///
     /// # Errors
     ///
-    /// When there cannot be another thread.
+    /// The writer's thread does not start.
     pub(super) fn on_disk(
         endpoint: &str,
         most_bytes: u64,
@@ -142,7 +143,8 @@ impl Queue {
         inner.state.get_mut().unwrap_or_else(PoisonError::into_inner).bytes = bytes;
         let inner = Arc::new(inner);
         let writer = Arc::downgrade(&inner);
-        // Not of the blocking pool, for which the process waits at its end. It ends with the queue, which nobody waits for.
+        // Not on the blocking pool, which the process waits for at its end. The thread ends with the queue;
+        // the process does not wait for it.
         thread::Builder::new().name("notifications".to_owned()).spawn(move || write(&buffer, &writer))?;
         Ok(Self(inner))
     }
@@ -151,8 +153,8 @@ impl Queue {
         &self.0.counts
     }
 
-    /// Adds an event, or drops it, or drops older ones for it. Never fails, never waits for the endpoint, and for the disk
-    /// no longer than [`PATIENCE`](super::write_buffer::PATIENCE).
+    /// Adds an event, dropping it or older ones if necessary. Never fails, never waits for the endpoint, and
+    /// waits for the disk at most [`PATIENCE`](super::write_buffer::PATIENCE).
     pub(super) fn push(&self, line: &str, wait: Wait) {
         let Inner { counts, endpoint, buffer, .. } = &*self.0;
         counts.0.events.fetch_add(1, Relaxed);
@@ -164,21 +166,21 @@ impl Queue {
             if is_first {
                 tracing::error!(
                     endpoint,
-                    "the disk does not take the notifications for {endpoint}: they wait in memory until it does, and are lost \
-                     if the registry stops before; see that notifications.queue.directory is on a disk that answers"
+                    "the disk does not accept the notifications for {endpoint}: they stay in memory until it does, and are lost \
+                     if the registry stops before; make sure that notifications.queue.directory is on a working disk"
                 );
             }
         }
     }
 
-    /// The first event, if there is one. Blocks for a read.
+    /// The first event. Blocks to read it.
     pub(super) fn first(&self) -> io::Result<Option<Waiting>> {
         let mut state = self.0.lock();
         let removed = state.removed;
         Ok(state.backlog.first()?.map(|line| Waiting { line, removed }))
     }
 
-    /// Removes an event that was delivered, unless it was dropped meanwhile. Blocks for a write.
+    /// Removes a delivered event, unless it was dropped meanwhile. Blocks to write.
     pub(super) fn delivered(&self, sent: &Waiting) -> io::Result<()> {
         let mut state = self.0.lock();
         if state.removed != sent.removed {
@@ -188,7 +190,7 @@ impl Queue {
         state.remove(&sent.line)
     }
 
-    /// Waits until something was added.
+    /// Waits until an event is added.
     pub(super) async fn news(&self) {
         self.0.news.notified().await;
     }
@@ -201,7 +203,7 @@ impl Inner {
         Self { endpoint: endpoint.to_owned(), most_bytes, state, buffer, news, counts }
     }
 
-    /// Adds an event to the backlog, if need be in the place of older ones.
+    /// Appends an event to the backlog, dropping older ones if necessary.
     fn write(&self, line: &str) {
         let len = line.len() as u64 + 1;
         let mut state = self.lock();
@@ -224,8 +226,8 @@ impl Inner {
                 if dropped > 0 && !state.is_dropping {
                     tracing::error!(
                         endpoint = self.endpoint,
-                        "the queue of notifications for {} is full: the oldest events are dropped until the endpoint takes \
-                         some",
+                        "the notification queue of {} is full: the oldest events are dropped until the endpoint accepts \
+                         events",
                         self.endpoint
                     );
                 }
@@ -237,8 +239,8 @@ impl Inner {
                 if !state.is_dropping {
                     tracing::error!(
                         endpoint = self.endpoint, %error,
-                        "an event for {} cannot be put into its queue and is lost, as will be those that follow until this is \
-                         mended: {error}",
+                        "an event for {} cannot be queued and is lost, as further ones will be until this is \
+                         fixed: {error}",
                         self.endpoint
                     );
                 }
@@ -263,9 +265,10 @@ impl Drop for Inner {
     }
 }
 
-/// What the writer does, for as long as there is a queue.
+/// The writer's loop; it ends with the queue.
 fn write(buffer: &WriteBuffer, queue: &Weak<Inner>) {
-    // The queue is held for one line at a time: whoever waits for that line may want to be the last that has it.
+    // Holds the queue for one line at a time: a caller that waits for that line may be about to drop the last
+    // other reference.
     buffer.empty(
         |line| {
             if let Some(queue) = queue.upgrade() {
@@ -275,7 +278,7 @@ fn write(buffer: &WriteBuffer, queue: &Weak<Inner>) {
         || {
             if let Some(queue) = queue.upgrade() {
                 let endpoint = &queue.endpoint;
-                tracing::info!(endpoint, "the disk takes the notifications for {endpoint} again");
+                tracing::info!(endpoint, "the disk accepts the notifications for {endpoint} again");
             }
         },
     );

@@ -1,4 +1,4 @@
-//! Queues in memory and on disk.
+//! Tests of queues in memory and on disk.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -37,7 +37,7 @@ fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
 }
 
 #[test]
-fn events_leave_in_the_order_in_which_they_came() {
+fn events_leave_in_order() {
     let dir = tempfile::tempdir().unwrap();
     for queue in [memory(1 << 20), disk(dir.path(), 1 << 20)] {
         numbers(0..100).iter().for_each(|line| push(&queue, line));
@@ -48,14 +48,14 @@ fn events_leave_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn a_queue_on_disk_goes_on_where_it_was() {
+fn a_queue_on_disk_continues_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let first = disk(dir.path(), 1 << 20);
     numbers(0..10).iter().for_each(|line| push(&first, line));
     for _ in 0..4 {
         take(&first).unwrap();
     }
-    // Sent but not known to be taken: it will be sent again.
+    // Sent but not known to be accepted, so it is sent again.
     first.first().unwrap().unwrap();
     drop(first);
     let second = disk(dir.path(), 1 << 20);
@@ -100,7 +100,7 @@ fn a_full_queue_drops_the_oldest() {
 }
 
 #[test]
-fn an_event_that_is_dropped_while_it_is_sent_takes_no_other_with_it() {
+fn an_event_dropped_while_it_is_sent_removes_no_other() {
     let queue = memory(24);
     push(&queue, "event 00000");
     let sent = queue.first().unwrap().unwrap();
@@ -110,7 +110,7 @@ fn an_event_that_is_dropped_while_it_is_sent_takes_no_other_with_it() {
 }
 
 #[test]
-fn a_torn_line_is_cut_off() {
+fn an_incomplete_line_is_truncated() {
     let dir = tempfile::tempdir().unwrap();
     let queue = disk(dir.path(), 1 << 20);
     numbers(0..2).iter().for_each(|line| push(&queue, line));
@@ -124,7 +124,7 @@ fn a_torn_line_is_cut_off() {
 }
 
 #[test]
-fn a_lost_position_repeats_what_is_there() {
+fn a_lost_position_repeats_the_events() {
     let dir = tempfile::tempdir().unwrap();
     let queue = disk(dir.path(), 1 << 20);
     numbers(0..3).iter().for_each(|line| push(&queue, line));
@@ -141,11 +141,12 @@ fn two_processes_do_not_share_a_queue() {
     assert!(Disk::open(dir.path()).is_err());
 }
 
-/// A queue whose disk hangs at the next event. A pipe stands for it: to open it for writing waits for somebody who reads.
+/// A queue whose disk hangs at the next event, simulated by a pipe: opening it for writing blocks until it
+/// has a reader.
 fn hanging(folder: &Path, most_bytes: u64) -> (Queue, PathBuf) {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     let queue = disk(folder, most_bytes);
-    // What comes after so long an event begins another segment.
+    // After such a long event a new segment starts.
     push(&queue, &"x".repeat(1 << 20));
     let pipe = folder.join(format!("{:020}.events", 2));
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -153,7 +154,7 @@ fn hanging(folder: &Path, most_bytes: u64) -> (Queue, PathBuf) {
 }
 
 #[test]
-fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
+fn a_hanging_disk_blocks_no_push_and_gets_all_events_later() {
     let dir = tempfile::tempdir().unwrap();
     let (queue, pipe) = hanging(dir.path(), 64 << 20);
     let (pushed, all_pushed) = mpsc::channel();
@@ -162,7 +163,7 @@ fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
         numbers(0..1000).iter().for_each(|line| push(&brought, line));
         pushed.send(()).unwrap();
     });
-    all_pushed.recv_timeout(Duration::from_secs(60)).expect("a push waits for the disk");
+    all_pushed.recv_timeout(Duration::from_secs(60)).expect("a push must not wait for the disk");
     assert_eq!((queue.counts().pending(), queue.counts().dropped()), (1001, 0));
 
     let pipe = BufReader::new(fs::File::open(pipe).unwrap());
@@ -171,23 +172,23 @@ fn a_disk_that_hangs_holds_nobody_up_and_is_told_everything_later() {
 }
 
 #[test]
-fn what_waits_for_a_disk_that_hangs_is_bounded() {
+fn events_waiting_for_a_hanging_disk_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let (queue, _pipe) = hanging(dir.path(), 2 << 20);
     let long = "x".repeat(600_000);
     for _ in 0..10 {
         push(&queue, &long);
     }
-    // One is being written and two wait, and what is on the disk still is.
+    // One is being written and two are waiting, besides the one on disk.
     assert_eq!((queue.counts().pending(), queue.counts().dropped()), (4, 7));
 }
 
 #[test]
-fn of_a_pull_nobody_waits_and_it_is_written_all_the_same() {
+fn a_pull_does_not_wait_and_is_written_nevertheless() {
     let dir = tempfile::tempdir().unwrap();
     let queue = disk(dir.path(), 1 << 20);
     numbers(0..1000).iter().for_each(|line| queue.push(line, Wait::Not));
-    // In their order, so that what comes last is written when all is.
+    // Events are written in order, so after this one all are.
     push(&queue, "event 01000");
     assert_eq!(all(&queue), numbers(0..1001));
 }

@@ -1,4 +1,4 @@
-//! `RequestSink`: one request, listening to what the engine does for it.
+//! `RequestSink`: receives the events that one request causes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use serde::Serialize;
 
 use super::notifier::Notifier;
 
-/// The request that an event is due to.
+/// The request that caused an event.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RequestRecord {
-    /// Its id, as in the log and in `X-Request-Id`.
+    /// The request's id, as in the log and in `X-Request-Id`.
     pub id: String,
-    /// The address of the client.
+    /// The client's address.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub addr: String,
-    /// The host that the client called.
+    /// The host that the client requested.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub host: String,
-    /// Its method.
+    /// The method.
     pub method: String,
-    /// The client's program.
+    /// The `User-Agent`.
     pub useragent: String,
 }
 
-/// Adds to an event what is known of its request, and passes it on.
+/// Adds the request's data to events and passes them on.
 pub struct RequestSink {
-    /// Where to.
+    /// The notifier.
     pub notifier: Arc<Notifier>,
     /// The request.
     pub request: RequestRecord,
-    /// The user, if one is known.
+    /// The user, if authenticated.
     pub user: Option<String>,
-    /// Everything before `/v2/` in the URLs of this registry.
+    /// The part of this registry's URLs before `/v2/`.
     pub base: String,
 }
 

@@ -1,20 +1,21 @@
-//! `WriteBuffer`: events on their way to the disk, so that a disk that hangs holds up its own writer and no request.
+//! `WriteBuffer`: events waiting for the disk, so that a hanging disk blocks only its writer and no request.
 //!
-//! Who brings news of a change waits until it is written, since then not even a killed process loses it. They wait for a
-//! bounded time; from then on nobody does, until everything that came meanwhile is written. Of a pull nobody waits: to be
-//! woken by the writer takes as long as the pull itself, and a pull that nobody hears of does no harm.
+//! A push blocks until its event is on disk, so a killed process does not lose it. The wait is bounded; after
+//! one timeout nothing blocks until the buffer has drained. Pulls never block: waking them costs as much as
+//! the pull, and a lost pull event does no harm.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long an event may take to be written while somebody waits for it. It takes microseconds, but on a disk that hangs.
+/// How long a caller waits for an event to be written. Writing takes microseconds, except on a hanging disk.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Events that are not written yet.
+/// Events not written yet.
 pub(super) struct WriteBuffer {
     most_bytes: u64,
-    /// Std's, held for short work in memory: waited for by threads, the writer's and those of requests.
+    /// A std mutex, held for short work in memory: only threads wait for it, the writer's and those of
+    /// requests.
     state: Mutex<State>,
     came: Condvar,
     went: Condvar,
@@ -23,36 +24,36 @@ pub(super) struct WriteBuffer {
 #[derive(Default)]
 struct State {
     lines: VecDeque<(u64, String)>,
-    /// The bytes of those, and of the one that is being written.
+    /// The bytes of `lines` and of the event being written.
     bytes: u64,
-    /// The number of the last that came.
+    /// The number of the last event added.
     last: u64,
-    /// The number of the last that was written.
+    /// The number of the last event written.
     written: u64,
-    /// Somebody has waited in vain.
+    /// A caller's wait has timed out.
     is_late: bool,
     is_closed: bool,
 }
 
-/// Whether whoever brings an event waits until it is written.
+/// Whether a caller waits until its event is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Wait {
-    /// For [`PATIENCE`] at most.
+    /// Waits, at most for [`PATIENCE`].
     UntilWritten,
-    /// Not at all.
+    /// Does not wait.
     Not,
 }
 
-/// What came of bringing an event.
+/// The result of [`WriteBuffer::enqueue`].
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Enqueued {
-    /// It is written, or was lost in the attempt.
+    /// The event is written, or was lost in the attempt.
     Written,
-    /// It is in memory until it is written.
+    /// The event is in memory until it is written.
     Waits {
-        /// Whether it is the first that waits too long.
+        /// Whether this is the first wait that timed out.
         is_first: bool,
-        /// So many older ones had to be dropped for it.
+        /// How many older events were dropped to make room.
         dropped: u64,
     },
 }
@@ -62,7 +63,7 @@ impl WriteBuffer {
         Self { most_bytes, state: Mutex::default(), came: Condvar::new(), went: Condvar::new() }
     }
 
-    /// Adds an event, in the place of older ones if there is no room.
+    /// Adds an event, dropping older ones if there is no room.
     pub(super) fn enqueue(&self, line: &str, wait: Wait) -> Enqueued {
         let mut state = self.lock();
         let mut dropped = 0;
@@ -90,8 +91,8 @@ impl WriteBuffer {
         Enqueued::Waits { is_first, dropped }
     }
 
-    /// Hands every event to `write`, in their order, until the buffer is closed. Tells `caught_up` when nothing is late any
-    /// more.
+    /// Passes every event to `write`, in order, until the buffer is closed. Calls `caught_up` when no event
+    /// is late any more.
     pub(super) fn empty(&self, mut write: impl FnMut(&str), mut caught_up: impl FnMut()) {
         loop {
             let mut state = self.lock();
@@ -116,7 +117,7 @@ impl WriteBuffer {
         }
     }
 
-    /// Ends [`empty`](Self::empty) once nothing is left.
+    /// Makes [`empty`](Self::empty) return once nothing is left.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.came.notify_one();
@@ -127,7 +128,7 @@ impl WriteBuffer {
     }
 }
 
-/// With the end of the line.
+/// The length with the line end.
 fn len(line: &str) -> u64 {
     line.len() as u64 + 1
 }

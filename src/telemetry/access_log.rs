@@ -1,6 +1,7 @@
-//! The access log: lines for standard output, written by a thread of their own.
+//! The access log: lines for standard output, written by a thread of its own.
 //!
-//! A reader that is slow must not slow down the registry: when it does not keep up, lines are dropped, and how many is told.
+//! A slow reader must not slow down the registry: when it does not keep up, lines are dropped and counted in
+//! the log.
 
 use std::io::{self, Write};
 use std::iter;
@@ -9,22 +10,22 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-/// How many lines may wait to be written, and of how many bytes: a client chooses how long its line is.
+/// The most lines queued, and their most bytes: clients control the length of a line.
 const QUEUE: usize = 4096;
 const QUEUE_BYTES: usize = 4 << 20;
 
-/// What the writer tells of the lines that wait, and those who bring them.
+/// Counters shared by the writer and the senders.
 #[derive(Default)]
 struct Counts {
     waiting_bytes: AtomicUsize,
     dropped: AtomicU64,
 }
 
-/// Starts the thread, and gives the way to it. The thread ends when that is dropped.
+/// Starts the thread and returns its input. The thread ends when the input is dropped.
 ///
 /// # Errors
 ///
-/// When the system gives no thread.
+/// The system does not start a thread.
 pub fn to_stdout() -> io::Result<impl Fn(String) + Send + Sync> {
     let (sender, lines) = sync_channel(QUEUE);
     let counts = Arc::new(Counts::default());
@@ -48,18 +49,18 @@ fn write_all(lines: &Receiver<String>, counts: &Counts) {
     let mut output = io::BufWriter::new(io::stdout());
     while let Ok(first) = lines.recv() {
         let mut written = Ok(());
-        // What has gathered meanwhile goes in one write.
+        // Write all queued lines at once.
         for line in iter::once(first).chain(lines.try_iter().take(QUEUE)) {
             counts.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
             written = written.and_then(|()| writeln!(output, "{line}"));
         }
         if written.and_then(|()| output.flush()).is_err() {
-            tracing::warn!("the access log ends: nobody reads standard output");
+            tracing::warn!("the access log ends: standard output has no reader");
             return;
         }
         let lost = counts.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            tracing::warn!(lost, "{lost} lines of the access log were dropped: its reader does not keep up");
+            tracing::warn!(lost, "dropped {lost} lines of the access log: its reader does not keep up");
         }
     }
 }
@@ -69,8 +70,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_wait_are_bounded_in_number_and_in_bytes() {
-        // The longest head of a request has 64 KiB, each of them written as an escape.
+    fn queued_lines_are_bounded_in_number_and_in_bytes() {
+        // Request headers have at most 64 KiB, each byte written as an escape.
         for (len, expected) in [(256 << 10, 16), (100, QUEUE)] {
             let (sender, lines) = sync_channel(QUEUE);
             let counts = Arc::new(Counts::default());

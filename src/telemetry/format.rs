@@ -1,4 +1,4 @@
-//! How a line of the log is written: as logrus does, so that whatever read Distribution's logs reads ours.
+//! Formats log lines as logrus does, so that tools for Distribution's logs work.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::LogFormat;
 use crate::error_chain::chain;
 
-/// Writes events as lines.
+/// Formats events as lines.
 #[derive(Clone, Debug)]
 pub struct LineFormat {
     format: LogFormat,
@@ -29,7 +29,7 @@ impl LineFormat {
         Self { format, fields, caller: false }
     }
 
-    /// The same, each line with its place in the program, as logrus names it, if `caller` is set.
+    /// Adds the source location to each line, as logrus does, if `caller` is set.
     #[must_use]
     pub fn with_caller(self, caller: bool) -> Self {
         Self { caller, ..self }
@@ -70,7 +70,7 @@ impl LineFormat {
             write_pair(&mut line, name, value)?;
         }
         for (name, value) in &event.fields {
-            // For machines the error is a field of its own; people need it once.
+            // Machines need the error as a field; people need it once.
             let is_said =
                 *name == "error" && value.as_str().is_some_and(|error| event.message.contains(error));
             if !is_said {
@@ -102,7 +102,7 @@ where
     }
 }
 
-/// An event, taken apart.
+/// The parts of an event.
 #[derive(Default)]
 struct Parts {
     message: String,
@@ -152,7 +152,7 @@ impl Visit for Parts {
         self.add(field, value);
     }
 
-    /// An error is of no use without its causes.
+    /// Includes the causes of an error.
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
         self.add(field, chain(value));
     }
@@ -171,7 +171,7 @@ fn level_name(level: Level) -> &'static str {
 fn write_pair(line: &mut String, name: &str, value: &Value) -> fmt::Result {
     match value {
         Value::String(text) if is_plain(text) => write!(line, " {name}={text}"),
-        // Debug escapes quotes and control characters: a log line is one line.
+        // Debug escapes quotes and control characters, which keeps the line a single line.
         Value::String(text) => write!(line, " {name}={text:?}"),
         Value::Array(_) | Value::Object(_) => write!(line, " {name}={:?}", value.to_string()),
         other => write!(line, " {name}={other}"),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_that_of_logrus() {
+    fn text_has_logrus_format() {
         assert_eq!(
             line(
                 LogFormat::Text,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_once_to_people_and_as_a_field_to_machines() {
+    fn an_error_appears_once_in_text_and_as_a_field_in_json() {
         let fields = || vec![("error", "[::]:5000".into())];
         let text = line(LogFormat::Text, fields());
         assert!(!text.contains("error="), "{text}");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_keys_of_its_dialect() {
+    fn json_has_the_keys_of_its_format() {
         assert_eq!(
             line(LogFormat::Json, vec![("size", 5.into())]),
             r#"{"level":"warning","msg":"listening on [::]:5000","service":"registry","size":5,"time":"2026-01-02T03:04:05Z"}"#
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_names_its_place_when_it_is_wanted() {
+    fn a_line_contains_its_source_location_if_enabled() {
         use tracing_subscriber::layer::SubscriberExt;
 
         #[derive(Clone, Default)]

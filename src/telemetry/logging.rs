@@ -1,6 +1,6 @@
-//! The log: to whom it goes, and from which level on.
+//! The log: its destination and level.
 //!
-//! The log is on standard error; standard output belongs to the access log and to commands.
+//! The log goes to standard error; standard output belongs to the access log and to commands.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,28 +13,28 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use super::format::LineFormat;
 
-/// How a line of the log looks (`log.formatter`).
+/// The format of log lines (`log.formatter`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum LogFormat {
     /// `time="…" level=info msg="…" key=value`.
     #[default]
     Text,
-    /// One JSON object a line, with the keys `time`, `level` and `msg`.
+    /// One JSON object per line, with the keys `time`, `level` and `msg`.
     Json,
-    /// One JSON object a line, with the keys `@timestamp`, `@version`, `level` and `message`.
+    /// One JSON object per line, with the keys `@timestamp`, `@version`, `level` and `message`.
     Logstash,
 }
 
-/// What is logged, and how.
+/// The settings of the log.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
-    /// The least severe level that is logged.
+    /// The least severe level to log.
     pub level: LevelFilter,
-    /// How a line looks.
+    /// The format of lines.
     pub format: LogFormat,
-    /// Fields that every line has.
+    /// Fields of every line.
     pub fields: BTreeMap<String, Value>,
-    /// Whether every line names its place in the program.
+    /// Whether every line contains its source location.
     pub caller: bool,
 }
 
@@ -44,11 +44,11 @@ impl Default for LogOptions {
     }
 }
 
-/// Sends everything that is logged from now on to standard error. The first call counts; a process has one log.
+/// Installs the log on standard error. The first call wins; a process has one log.
 ///
-/// `traces` listens to the spans of traces, if they are wanted.
+/// `traces` receives the spans of traces, if enabled.
 ///
-/// `RUST_LOG`, when it is set, says more exactly what is logged than `options.level`.
+/// `RUST_LOG` overrides `options.level`.
 pub fn install(options: &LogOptions, traces: Option<Box<dyn Layer<Registry> + Send + Sync>>) -> LevelSwitch {
     let format = LineFormat::new(options.format, options.fields.clone()).with_caller(options.caller);
     let lines = fmt::layer().event_format(format).with_ansi(false).with_writer(io::stderr);
@@ -61,7 +61,8 @@ pub fn install(options: &LogOptions, traces: Option<Box<dyn Layer<Registry> + Se
     };
     let layers: Vec<_> = std::iter::once(lines).chain(traces).collect();
     let subscriber = Registry::default().with(layers);
-    // An error means that there is one already: a test, or a program that uses this as a library.
+    // An error means that a log is installed already: by a test, or by a program that uses this crate as a
+    // library.
     let _ = tracing::subscriber::set_global_default(subscriber);
     switch
 }
@@ -71,13 +72,13 @@ pub fn install(options: &LogOptions, traces: Option<Box<dyn Layer<Registry> + Se
 pub struct LevelSwitch(Option<reload::Handle<Targets, Registry>>);
 
 impl LevelSwitch {
-    /// Logs from `level` on, unless `RUST_LOG` has the say; tells whether it does.
+    /// Changes the level, unless `RUST_LOG` determines it. Returns whether it did.
     pub fn set(&self, level: LevelFilter) -> bool {
         self.0.as_ref().is_some_and(|handle| handle.reload(ours_at(level)).is_ok())
     }
 }
 
-/// Our own modules at `level`; libraries only from warnings on, unless it is a debugging level.
+/// Our own modules at `level`; libraries at warnings only, except for debugging levels.
 fn ours_at(level: LevelFilter) -> Targets {
     let others = if level >= LevelFilter::DEBUG { LevelFilter::INFO } else { level.min(LevelFilter::WARN) };
     Targets::new().with_default(others).with_target("sampan", level).with_target("registry", level)

@@ -1,4 +1,4 @@
-//! What the registry tells about itself.
+//! Logs, metrics and traces.
 
 pub mod access_log;
 pub mod format;

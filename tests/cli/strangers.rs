@@ -120,7 +120,7 @@ fn a_health_check_takes_its_headers_to_no_other_server() {
     let registry = registry(directory.path(), &config(directory.path(), &health));
     registry.process.wait_for(|line| {
         let expected = format!(
-            "unexpected status: 302 to http://{to}/there, and redirects are not followed: give that URL as `uri`"
+            "unexpected status: 302 to http://{to}/there, and redirects are not followed: use that URL as `uri`"
         );
         line.contains(&expected).then_some(())
     });

@@ -95,11 +95,11 @@ fn a_collector_that_is_away_is_told_of_once_and_disturbs_nobody() {
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "10")];
     let (mut process, address) = start(directory.path(), &variables);
     push_and_pull(address);
-    process.wait_for(|line| line.contains("traces cannot be sent").then_some(()));
+    process.wait_for(|line| line.contains("sending traces fails").then_some(()));
     push_and_pull(address);
     assert!(process.terminate().success());
     let log = process.log();
-    assert_eq!(log.matches("traces cannot be sent").count(), 1, "{log}");
+    assert_eq!(log.matches("sending traces fails").count(), 1, "{log}");
     assert!(!log.contains("level=error"), "{log}");
 }
 

@@ -191,7 +191,7 @@ fn a_disk_that_hangs_below_the_queue_holds_up_neither_pushes_nor_the_end() {
     let mut wire = registry.wire();
     put_blob(&mut wire, "team/app", b"one");
     put_blob(&mut wire, "team/app", b"two");
-    registry.process.wait_to_say("the disk does not take the notifications for portal");
+    registry.process.wait_to_say("the disk does not accept the notifications for portal");
 
     let (sender, ended) = channel();
     thread::spawn(move || sender.send(registry.process.terminate()));

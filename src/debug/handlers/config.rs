@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 
-/// The configuration as YAML, its secrets as `***`.
+/// The configuration as YAML, secrets shown as `***`.
 pub(in crate::debug) async fn show(State(config): State<String>) -> String {
     config
 }

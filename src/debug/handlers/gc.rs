@@ -1,4 +1,4 @@
-//! `/debug/gc`: the collection of garbage: what it does and did, and, by `POST`, that it is to begin.
+//! `/debug/gc`: the state of garbage collection; `POST` starts a collection.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use serde_json::json;
 
 use crate::collector::{self, Collector, Refusal};
 
-/// The state, and the last reports.
+/// The state and the last reports.
 pub(in crate::debug) async fn show(State(collector): State<Arc<Collector>>) -> Json<collector::State> {
     Json(collector.state())
 }
 
-/// 202, and a collection begins; or the reason why none does.
+/// Starts a collection: 202, or the reason why it does not start.
 pub(in crate::debug) async fn start(State(collector): State<Arc<Collector>>) -> Response {
     match collector.request() {
         Ok(()) => (StatusCode::ACCEPTED, Json(collector.state())).into_response(),

@@ -1,4 +1,4 @@
-//! `/debug/health`: the failing checks, as Distribution tells them, and why the store takes no writes.
+//! `/debug/health`: the failing checks in Distribution's format, and why the store accepts no writes.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,8 +7,8 @@ use http::StatusCode;
 
 use crate::health::HealthStatus;
 
-/// 200 and `{}`, or 503 and an object of check and reason. Why the store takes no writes is in it, too, and
-/// leaves the status as it is.
+/// 200 and `{}`, or 503 and an object of checks and reasons. The object also contains why the store accepts
+/// no writes, which does not affect the status.
 pub(in crate::debug) async fn show(State(board): State<HealthStatus>) -> Response {
     let status = if board.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(board.ailing())).into_response()

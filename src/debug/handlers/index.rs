@@ -1,4 +1,4 @@
-//! What there is, for those who came without knowing.
+//! The index of pages.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -9,12 +9,12 @@ pub(in crate::debug) fn text(pages: &[&str]) -> String {
     pages.iter().map(|page| format!("{page}\n")).collect()
 }
 
-/// The list, at `/`.
+/// `/`: the index.
 pub(in crate::debug) async fn show(State(index): State<String>) -> String {
     index
 }
 
-/// The list, at every path that is on none.
+/// The 404 for any other path, with the index.
 pub(in crate::debug) async fn not_found(State(index): State<String>) -> Response {
-    (StatusCode::NOT_FOUND, format!("there is no such page; there are\n{index}")).into_response()
+    (StatusCode::NOT_FOUND, format!("no such page; the pages are\n{index}")).into_response()
 }

@@ -1,4 +1,4 @@
-//! The metrics, where `http.debug.prometheus.path` has them.
+//! The metrics page, at `http.debug.prometheus.path`.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ pub(in crate::debug) async fn show(State(metrics): State<Metrics>) -> Response {
     match metrics.text() {
         Ok(text) => ([(CONTENT_TYPE, Metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the metrics cannot be written");
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot serialize the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

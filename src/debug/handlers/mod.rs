@@ -1,4 +1,4 @@
-//! One file a page.
+//! Handlers, one file per page.
 
 pub(super) mod config;
 pub(super) mod gc;

@@ -6,12 +6,12 @@ use http::StatusCode;
 
 use crate::health::HealthStatus;
 
-/// It lives: only a process that does not answer should be restarted.
+/// The process responds; a supervisor should restart only a process that does not.
 pub(in crate::debug) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// 200, or 503 and the first reason; 503 as well from the moment at which the registry begins to stop.
+/// 200, or 503 and the first reason; 503 also from the start of the shutdown.
 pub(in crate::debug) async fn readyz(State(board): State<HealthStatus>) -> Response {
     match board.unready() {
         None => match board.writes_blocked_by() {

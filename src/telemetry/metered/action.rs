@@ -1,6 +1,6 @@
-//! `Action`: what a driver is asked to do, as metrics call it.
+//! `Action`: a driver call, as metrics name it.
 
-/// What a driver is asked to do. The first seven are those that Distribution times.
+/// A driver call. The first seven are those that Distribution times.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Action {
     GetContent,
@@ -21,7 +21,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// All of them, each at its index.
+    /// All actions, each at its index.
     pub(super) const ALL: [Self; 15] = [
         Self::GetContent,
         Self::PutContent,
@@ -40,7 +40,7 @@ impl Action {
         Self::Revert,
     ];
 
-    /// The value of the label.
+    /// The label's value.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::GetContent => "GetContent",
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_action_stands_at_its_index() {
+    fn each_action_is_at_its_index() {
         for (index, action) in Action::ALL.into_iter().enumerate() {
             assert_eq!(index, action as usize, "{action:?}");
         }

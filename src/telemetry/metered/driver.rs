@@ -1,4 +1,4 @@
-//! `Metered`, the driver.
+//! `Metered`: a driver wrapper that times every call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::metrics::DriverMetrics;
 use super::stream::TimedStream;
 use super::writer::MeteredWriter;
 
-/// A driver whose every call is timed.
+/// A driver wrapper that times every call.
 #[derive(Clone, Debug)]
 pub struct Metered<D> {
     inner: D,
@@ -27,7 +27,7 @@ pub struct Metered<D> {
 }
 
 impl<D: StorageDriver> Metered<D> {
-    /// `inner`, its calls counted in `metrics`.
+    /// Wraps `inner` and records its calls in `metrics`.
     pub fn new(inner: D, metrics: Arc<DriverMetrics>) -> Self {
         Self { inner, metrics }
     }

@@ -1,4 +1,4 @@
-//! `DriverMetrics`: what is counted of a driver's calls.
+//! `DriverMetrics`: metrics of a driver's calls.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use sampan_driver::ErrorKind;
 use super::action::Action;
 use crate::telemetry::MetricsError;
 
-/// What is counted of the calls of one driver.
+/// Metrics of one driver's calls.
 #[derive(Debug)]
 pub struct DriverMetrics {
     seconds: HistogramVec,
@@ -25,16 +25,16 @@ struct OfAction {
     errors: IntCounter,
 }
 
-/// Distribution's buckets, and below them some in which a local disk can be seen.
+/// Distribution's buckets, and smaller ones that resolve a local disk, in seconds.
 const BUCKETS: [f64; 15] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 impl DriverMetrics {
-    /// Counters at zero for the driver of this name.
+    /// Creates the metrics at zero for the driver `driver`.
     ///
     /// # Errors
     ///
-    /// Never: the names below are names.
+    /// Never: all names below are valid.
     pub fn new(driver: &'static str) -> Result<Self, MetricsError> {
         let seconds = HistogramVec::new(
             HistogramOpts::new(
@@ -47,15 +47,12 @@ impl DriverMetrics {
         let errors = IntCounterVec::new(
             Opts::new(
                 "sampan_storage_errors_total",
-                "Storage actions that failed, other than by finding a file or none.",
+                "Storage actions that failed, other than because a file exists or does not.",
             ),
             &["driver", "action"],
         )?;
         let written = IntCounterVec::new(
-            Opts::new(
-                "sampan_storage_written_bytes_total",
-                "Bytes that the storage driver was given to keep.",
-            ),
+            Opts::new("sampan_storage_written_bytes_total", "Bytes written through the storage driver."),
             &["driver"],
         )?;
         let actions = Action::ALL.map(|action| OfAction {
@@ -66,7 +63,7 @@ impl DriverMetrics {
         Ok(Self { seconds, errors, written, actions, written_here })
     }
 
-    /// What goes on the page.
+    /// The collectors to register.
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
         vec![Box::new(self.seconds.clone()), Box::new(self.errors.clone()), Box::new(self.written.clone())]
     }
@@ -83,7 +80,7 @@ impl DriverMetrics {
     }
 
     pub(super) fn failed(&self, action: Action, kind: ErrorKind) {
-        // These are answers: to ask for what is not there is how one learns that it is not there.
+        // These are results, not failures: callers ask in order to find out.
         let is_answer =
             matches!(kind, ErrorKind::AlreadyExists | ErrorKind::NotFound | ErrorKind::RangeInvalid);
         if !is_answer {

@@ -1,7 +1,8 @@
-//! `Metered`: a driver whose every call is timed, with a writer's calls and the waiting for a stream's items.
+//! `Metered`: a driver wrapper that times every call, including a writer's calls and the waits for a stream's
+//! items.
 //!
-//! What a reader delivers is not timed: it is passed on as it is, open file and all, because pulls go past this process's
-//! memory. `Reader` is the time until it was open.
+//! A reader's content is not timed: the reader is passed on unchanged, with its open file, because pulls
+//! bypass this process's memory. `Reader` is the time until it is open.
 
 mod action;
 mod driver;

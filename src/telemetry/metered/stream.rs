@@ -1,4 +1,4 @@
-//! `TimedStream`: a stream, and how long one had to wait for its items.
+//! `TimedStream`: a stream that measures the waits for its items.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use sampan_driver::{DriverPath, ErrorKind, Result};
 use super::action::Action;
 use super::metrics::DriverMetrics;
 
-/// A stream of a driver's results. When it is over, the time that was spent waiting for it counts as one call; what its
-/// reader did between the items does not.
+/// A stream of a driver's results. At its end, the total time spent waiting for it counts as one call; its
+/// consumer's time between items does not count.
 pub(super) struct TimedStream<T> {
     action: Action,
     inner: BoxStream<'static, T>,
@@ -24,7 +24,7 @@ pub(super) struct TimedStream<T> {
 
 /// An item that may be a failure.
 pub(super) trait Outcome {
-    /// The kind of failure that it is.
+    /// The kind of failure, if it is one.
     fn failure(&self) -> Option<ErrorKind>;
 }
 

@@ -1,4 +1,4 @@
-//! `MeteredWriter`: a file being written, each call timed.
+//! `MeteredWriter`: a writer whose calls are timed.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use sampan_driver::{DriverPath, FileWriter, Result};
 use super::action::Action;
 use super::metrics::DriverMetrics;
 
-/// A file being written, each call timed.
+/// A writer whose calls are timed.
 #[derive(Debug)]
 pub(super) struct MeteredWriter {
     inner: Box<dyn FileWriter>,

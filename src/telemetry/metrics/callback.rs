@@ -1,4 +1,4 @@
-//! `CallbackMetric`: a metric whose value is kept elsewhere and looked at when the page is asked for.
+//! `CallbackMetric`: a metric whose value is stored elsewhere and read when the page is rendered.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,14 +8,14 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 use super::MetricsError;
 
-/// A metric that is read when somebody looks, such as the count of connections that a server keeps anyway.
+/// A metric that is read when the page is rendered, such as a server's connection count.
 pub struct CallbackMetric {
     desc: Desc,
     kind: MetricType,
     read: Box<dyn Fn() -> Vec<Sample> + Send + Sync>,
 }
 
-/// A value, and those of its labels, in the order of their names.
+/// A value and its labels' values, in the order of the labels' names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     labels: Vec<String>,
@@ -30,11 +30,11 @@ impl Sample {
 }
 
 impl CallbackMetric {
-    /// A number that goes up and down.
+    /// A value that goes up and down.
     ///
     /// # Errors
     ///
-    /// When the name is not one.
+    /// The name is not valid.
     pub fn gauge(
         name: &str,
         help: &str,
@@ -43,11 +43,11 @@ impl CallbackMetric {
         Self::gauges(name, help, &[], move || vec![Sample { labels: Vec::new(), value: read() }])
     }
 
-    /// A number that only goes up; its name ends with `_total`.
+    /// A value that only goes up; its name ends with `_total`.
     ///
     /// # Errors
     ///
-    /// When the name is not one.
+    /// The name is not valid.
     pub fn counter(
         name: &str,
         help: &str,
@@ -56,11 +56,11 @@ impl CallbackMetric {
         Self::counters(name, help, &[], move || vec![Sample { labels: Vec::new(), value: read() as f64 }])
     }
 
-    /// Numbers that go up and down, told apart by labels. An empty list leaves the metric out.
+    /// Labelled values that go up and down. An empty list omits the metric.
     ///
     /// # Errors
     ///
-    /// When a name is not one.
+    /// A name is not valid.
     pub fn gauges(
         name: &str,
         help: &str,
@@ -70,11 +70,11 @@ impl CallbackMetric {
         Self::boxed(MetricType::GAUGE, name, help, labels, Box::new(read))
     }
 
-    /// Numbers that only go up, told apart by labels.
+    /// Labelled values that only go up.
     ///
     /// # Errors
     ///
-    /// When a name is not one.
+    /// A name is not valid.
     pub fn counters(
         name: &str,
         help: &str,

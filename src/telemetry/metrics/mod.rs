@@ -1,17 +1,18 @@
-//! The metrics: what is counted anywhere, in one page of Prometheus' text format.
+//! The metrics page in Prometheus' text format.
 //!
-//! A room counts for itself and knows nothing of this page. There are two ways to do it:
+//! Modules count for themselves and do not know this page, in one of two ways:
 //!
-//! - it keeps a plain struct of the `prometheus` crate's counters and histograms, and hands them out as collectors
-//!   (see `HttpMetrics` in `src/http/metrics.rs`); it resolves their labels once, not at each event;
-//! - or it keeps plain numbers (atomics, a report), and [`CallbackMetric`]s look at them when the page is asked for. The engine
-//!   and the drivers, which know no metrics crate, do that.
+//! - a module keeps a struct of the `prometheus` crate's counters and histograms and returns them as
+//!   collectors (see `HttpMetrics` in `src/http/metrics.rs`), resolving labels once and not per event;
+//! - or it keeps plain numbers (atomics, a report), and [`CallbackMetric`]s read them when the page is
+//!   rendered. The engine and the drivers, which do not depend on a metrics crate, do this.
 //!
-//! `app` [registers](Metrics::register) both. Nothing is global: two servers in one process have two pages. A room whose
-//! metrics nobody asked for gets none, and counts nothing.
+//! `app` [registers](Metrics::register) both. Nothing is global: two servers in one process have two pages.
+//! With metrics disabled, nothing is counted.
 //!
-//! Names that Distribution has are Distribution's, to the letter, and begin with `registry_`; ours begin with `sampan_`.
-//! A label has few values, known beforehand: never a repository, a user or an address, unless their number is bounded.
+//! Metrics that Distribution has keep its names exactly, which begin with `registry_`; ours begin with
+//! `sampan_`. Labels have few, known values: never a repository, a user or an address, unless their number is
+//! bounded.
 
 mod callback;
 mod process;
@@ -21,15 +22,15 @@ use prometheus::{Registry, TextEncoder};
 
 pub use self::callback::{CallbackMetric, Sample};
 
-/// A page of metrics. Cheap to clone; all clones are the same page.
+/// A page of metrics. Cheap to clone; clones share the page.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     registry: Registry,
 }
 
-/// Metrics that cannot stand on one page.
+/// Metrics that conflict with others on the page.
 #[derive(Debug, thiserror::Error)]
-#[error("a metric cannot be added to the page")]
+#[error("cannot add a metric to the page")]
 pub struct MetricsError(#[from] prometheus::Error);
 
 impl Metrics {
@@ -45,7 +46,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// When one of that name and those labels is on it already.
+    /// The page already has a metric with that name and those labels.
     pub fn register(
         &self,
         collectors: impl IntoIterator<Item = Box<dyn Collector>>,
@@ -56,20 +57,20 @@ impl Metrics {
         Ok(())
     }
 
-    /// Adds the metrics that every program has: processor time, memory, open files, its start.
+    /// Adds the standard process metrics: processor time, memory, open files, start time.
     ///
     /// # Errors
     ///
-    /// When they are on it already.
+    /// The page already has them.
     pub fn register_process(&self) -> Result<(), MetricsError> {
         self.register(process::collectors()?)
     }
 
-    /// The page as it is now.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// When a collector gives what cannot be written down.
+    /// A collector returns values that cannot be encoded.
     pub fn text(&self) -> Result<String, MetricsError> {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reading_shows_the_value_of_the_moment() {
+    fn a_callback_metric_shows_the_current_value() {
         let metrics = Metrics::new();
         let open = Arc::new(AtomicU64::new(1));
         let seen = open.clone();
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn labelled_readings_may_come_and_go() {
+    fn labelled_values_may_appear_and_disappear() {
         let metrics = Metrics::new();
         let reading = CallbackMetric::counters("sampan_runs_total", "Runs.", &["how"], || {
             vec![Sample::new(["well"], 3.0), Sample::new(["badly"], 0.0)]
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_on_a_page_once() {
+    fn a_name_is_on_a_page_once() {
         let metrics = Metrics::new();
         let reading = || CallbackMetric::gauge("sampan_open", "Things open.", || 1.0).unwrap();
         metrics.register([reading()]).unwrap();
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_tells_of_itself() {
+    fn process_metrics_are_present() {
         let metrics = Metrics::new();
         metrics.register_process().unwrap();
         let page = metrics.text().unwrap();

@@ -1,6 +1,7 @@
-//! The metrics that every program has, under Prometheus' names, read from `/proc/self`.
+//! The standard process metrics, under Prometheus' names, read from `/proc/self`.
 //!
-//! The metrics crate has them as well, by way of a library for all of `/proc` that takes longer to build than this room.
+//! The metrics crate provides them too, but through a library for all of `/proc` that takes longer to build
+//! than this crate.
 
 use std::fs;
 
@@ -9,7 +10,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{CallbackMetric, MetricsError, Sample};
 
-/// Processor time, memory, threads, open files and start of this process. What the system does not tell is left out.
+/// Processor time, memory, threads, open files and start time of this process. Values that the system does
+/// not provide are omitted.
 pub(super) fn collectors() -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     Ok(vec![
         CallbackMetric::counters(
@@ -51,12 +53,12 @@ fn sample(value: Option<f64>) -> Vec<Sample> {
     value.map(|value| Sample::new(std::iter::empty::<String>(), value)).into_iter().collect()
 }
 
-/// What `/proc/self/stat` says.
+/// The fields of `/proc/self/stat`.
 #[derive(Debug, PartialEq)]
 struct Stat {
     cpu_seconds: f64,
     threads: f64,
-    /// Since the system's start.
+    /// Since boot.
     start_seconds: f64,
     virtual_bytes: f64,
     resident_bytes: f64,
@@ -72,7 +74,7 @@ impl Stat {
     }
 
     fn parse(line: &str, ticks_per_second: f64, page_bytes: f64) -> Option<Self> {
-        // The second field is the program's name in brackets, which may hold blanks and brackets.
+        // The second field is the program's name in parentheses, which may contain blanks and parentheses.
         let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
         Some(Self {
@@ -91,7 +93,7 @@ fn start_seconds() -> Option<f64> {
     Some(boot + Stat::read()?.start_seconds)
 }
 
-/// Counts all but the one that the counting opens.
+/// Counts open files without the one that the counting opens.
 fn open_files() -> Option<f64> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64)
 }
@@ -101,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_counted_behind_the_programs_name() {
+    fn fields_are_counted_after_the_programs_name() {
         let line = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 12 0 4200 1000000 30 0 0\n";
         let stat = Stat::parse(line, 100.0, 4096.0).unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! `Traced`: a driver whose calls are spans.
+//! `Traced`: a driver wrapper that opens a span per call.
 
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ use url::Url;
 
 use super::TARGET;
 
-/// A driver whose calls are spans.
+/// A driver wrapper that opens a span per call.
 ///
-/// The span of a reader, a listing or a walk lasts until its stream is dropped; where there is a local file, that
-/// of a reader ends when it was opened. Of a writer the ends have spans, not each of the writes.
+/// The span of a reader, a listing or a walk lasts until its stream is dropped; for a local file, a reader's
+/// span ends when the file is open. A writer's close, commit, cancel and revert have spans, its writes do
+/// not.
 #[derive(Debug)]
 pub struct Traced {
     inner: Arc<dyn StorageDriver>,
@@ -39,7 +40,7 @@ macro_rules! span {
 }
 
 impl Traced {
-    /// Makes spans of the calls of `inner`.
+    /// Wraps `inner`.
     pub fn new(inner: Arc<dyn StorageDriver>) -> Self {
         Self { inner }
     }
@@ -176,7 +177,7 @@ impl FileWriter for TracedWriter {
     }
 }
 
-/// Awaits in the span, and notes an error in it; that nothing is there is an answer, not an error.
+/// Awaits within the span, and records an error. A missing file is a result, not an error.
 async fn within<T>(span: &Span, call: impl Future<Output = Result<T>>) -> Result<T> {
     let result = call.instrument(span.clone()).await;
     if let Err(error) = &result

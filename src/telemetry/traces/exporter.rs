@@ -1,4 +1,4 @@
-//! `Exporter`: OTLP over HTTP, which does not fill the log when the collector is away.
+//! `Exporter`: OTLP over HTTP that does not flood the log when the collector is down.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-/// Sends spans, and says once that it cannot and once that it can again.
+/// Sends spans; logs once when sending fails and once when it works again.
 #[derive(Debug)]
 pub(super) struct Exporter {
     inner: opentelemetry_otlp::SpanExporter,
-    /// How many spans were lost since the collector was last there.
+    /// Spans lost since sending last worked.
     lost: AtomicU64,
 }
 
 impl Exporter {
-    /// One for the collector that the environment names.
+    /// Creates an exporter for the collector in the environment.
     pub(super) fn new() -> Result<Self, ExporterBuildError> {
         let protocol = opentelemetry_otlp::Protocol::HttpBinary;
         let inner =
@@ -34,12 +34,12 @@ impl SpanExporter for Exporter {
             Ok(()) => {
                 let lost = self.lost.swap(0, Ordering::Relaxed);
                 if lost > 0 {
-                    tracing::info!(lost, "traces are sent again; {lost} spans were lost meanwhile");
+                    tracing::info!(lost, "sending traces works again; {lost} spans were lost meanwhile");
                 }
             }
             Err(error) => {
                 if self.lost.fetch_add(spans, Ordering::Relaxed) == 0 {
-                    tracing::warn!(%error, "traces cannot be sent, which is not said again until they can: {error}");
+                    tracing::warn!(%error, "sending traces fails, which is not logged again until it works: {error}");
                 }
             }
         }

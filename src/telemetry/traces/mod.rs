@@ -1,8 +1,8 @@
-//! Traces: what a request does, sent to an OpenTelemetry collector by OTLP over HTTP.
+//! Traces: spans of requests, sent to an OpenTelemetry collector by OTLP over HTTP.
 //!
-//! Off unless one of the standard variables asks for it, and then nothing is left of it: the driver is not wrapped, no
-//! layer listens, and a span in the engine is one look at a number. Spans are those of the `tracing` crate with the
-//! target [`TARGET`]; everything of OpenTelemetry stays in this room.
+//! Off unless a standard variable enables them. When off they cost nothing: the driver is not wrapped, no
+//! layer is installed, and a span in the engine costs one comparison. Spans are those of the `tracing` crate
+//! with the target [`TARGET`]; only this module depends on OpenTelemetry.
 
 mod driver;
 mod exporter;
@@ -26,24 +26,24 @@ pub use settings::Wish;
 
 use self::exporter::Exporter;
 
-/// The target of all spans that belong to a trace, and of nothing else.
+/// The target of all trace spans, and of nothing else.
 pub const TARGET: &str = "sampan::traces";
 
-/// How long the last spans may take to be sent when the registry ends.
+/// How long sending the last spans may take at the end of the process.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// The way to the collector.
+/// The connection to the collector.
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
 }
 
 impl Traces {
-    /// Makes the way to the collector that `OTEL_EXPORTER_OTLP_*` names. Nothing is sent yet.
+    /// Sets up the exporter for the collector in `OTEL_EXPORTER_OTLP_*`. Nothing is sent yet.
     ///
     /// # Errors
     ///
-    /// When one of these variables has a value that cannot be used.
+    /// One of these variables has an invalid value.
     pub fn to_collector() -> Result<Self, String> {
         let exporter = Exporter::new().map_err(|error| error.to_string())?;
         let provider = SdkTracerProvider::builder()
@@ -53,7 +53,7 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// What listens to our spans.
+    /// The layer that receives our spans.
     pub fn layer(&self) -> Box<dyn Layer<Registry> + Send + Sync> {
         let ours = Targets::new().with_target(TARGET, LevelFilter::TRACE);
         tracing_opentelemetry::layer()
@@ -66,7 +66,7 @@ impl Traces {
             .boxed()
     }
 
-    /// Sends what is left, for a few seconds at most.
+    /// Sends the remaining spans, for a few seconds at most.
     pub async fn finish(self) {
         let sent = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(LAST_WORDS));
         if let Ok(Err(error)) = sent.await {
@@ -75,10 +75,10 @@ impl Traces {
     }
 }
 
-/// Makes a span a child of the one that the caller names in `traceparent`, if it names one.
+/// Makes a span a child of the one in the `traceparent` header, if any.
 pub fn continue_from(headers: &HeaderMap, span: &Span) {
     let parent = TraceContextPropagator::new().extract(&Headers(headers));
-    // It fails only when the span is not listened to or has begun already; then there is nobody to tell.
+    // Fails only if the span is disabled or already started; then there is nothing to do.
     let _ = span.set_parent(parent);
 }
 

@@ -1,23 +1,23 @@
-//! Which of the standard variables ask for traces.
+//! Reads the standard variables that enable traces.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 
-/// What the environment asks for.
+/// The environment's choice.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Wish {
     /// No traces.
     None,
     /// Traces by OTLP over HTTP.
     Otlp,
-    /// Something that there is not; none are sent then, and this says why.
+    /// An unsupported choice: no traces, for this reason.
     Unknown(String),
 }
 
 impl Wish {
-    /// What these variables ask for.
+    /// Evaluates the variables.
     ///
-    /// Traces are sent when `OTEL_TRACES_EXPORTER` is `otlp`, or when it is not set and an endpoint is.
+    /// Traces are sent when `OTEL_TRACES_EXPORTER` is `otlp`, or when it is unset and an endpoint is set.
     pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -31,7 +31,7 @@ impl Wish {
             None | Some("otlp") => {}
             Some(other) => {
                 return Self::Unknown(format!(
-                    "OTEL_TRACES_EXPORTER is `{other}`, and there are `otlp` and `none`: no traces are sent"
+                    "OTEL_TRACES_EXPORTER is `{other}`, but only `otlp` and `none` are supported: no traces are sent"
                 ));
             }
         }
@@ -40,13 +40,13 @@ impl Wish {
         match protocol.as_deref() {
             None | Some("http/protobuf") => Self::Otlp,
             Some(other) => Self::Unknown(format!(
-                "OTEL_EXPORTER_OTLP_PROTOCOL is `{other}`, and only `http/protobuf` is spoken: no traces are sent"
+                "OTEL_EXPORTER_OTLP_PROTOCOL is `{other}`, but only `http/protobuf` is supported: no traces are sent"
             )),
         }
     }
 }
 
-/// What the spans say that they are of; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` may name it otherwise.
+/// The resource attributes of spans; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` may override them.
 pub(super) fn resource() -> Resource {
     let builder =
         Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_are_sent_only_when_a_variable_asks_for_them() {
+    fn traces_are_sent_only_when_a_variable_enables_them() {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
         for (variables, expected) in [
             (&[][..], Wish::None),
@@ -74,7 +74,7 @@ mod tests {
             (&[endpoint], Wish::Otlp),
             (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:4318/v1/traces")], Wish::Otlp),
             (&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")], Wish::Otlp),
-            // As Distribution's image has it.
+            // As in Distribution's image.
             (&[endpoint, ("OTEL_TRACES_EXPORTER", "none")], Wish::None),
             (&[endpoint, ("OTEL_SDK_DISABLED", "true")], Wish::None),
         ] {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_not_is_named() {
+    fn an_unsupported_choice_is_named() {
         for (variables, name) in [
             (&[("OTEL_TRACES_EXPORTER", "zipkin")][..], "`zipkin`"),
             (&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], "`grpc`"),
