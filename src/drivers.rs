@@ -1,4 +1,4 @@
-//! `Drivers`: from the name of a storage section to the driver, in one visible place.
+//! `Drivers`: maps a storage section's name to its driver, in one place.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,20 +15,21 @@ use crate::config::{
     Config, ConfigError, Environment, Finding, Loaded, Node, Origin, Selected, Source, hint,
 };
 
-/// The storage drivers that a binary knows.
+/// The storage drivers of a binary.
 ///
-/// A binary of one's own with a further driver hands `Drivers::builtin().with::<MyConfig>()` to `cli::main`.
+/// A custom binary with a further driver passes `Drivers::builtin().with::<MyConfig>()` to `cli::main`.
 #[derive(Clone, Default)]
 pub struct Drivers {
     recipes: BTreeMap<&'static str, Recipe>,
     aliases: BTreeMap<&'static str, &'static str>,
 }
 
-/// Reads a section; building is the second step, so that a configuration can be checked without opening a store.
+/// Parses a section. Building is a second step, so that a configuration can be checked without opening a
+/// store.
 type Recipe = fn(&Selected) -> Result<Box<dyn Prepared>, Finding>;
 
 impl Drivers {
-    /// The drivers that come with the registry.
+    /// The built-in drivers.
     pub fn builtin() -> Self {
         Self::default()
             .with::<AzureConfig>()
@@ -39,35 +40,35 @@ impl Drivers {
             .with::<S3Config>()
     }
 
-    /// Adds a driver; one of the same name is replaced.
+    /// Adds a driver, replacing one with the same name.
     #[must_use]
     pub fn with<C: DriverConfig>(mut self) -> Self {
         self.recipes.insert(C::NAME, prepare::<C>);
         self
     }
 
-    /// Makes `alias` another name for the driver `name`.
+    /// Adds `alias` as another name for the driver `name`.
     #[must_use]
     pub fn with_alias(mut self, alias: &'static str, name: &'static str) -> Self {
         self.aliases.insert(alias, name);
         self
     }
 
-    /// The names that a configuration may use, aliases among them.
+    /// The names that a configuration may use, including aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.recipes.keys().chain(self.aliases.keys()).copied()
     }
 
-    /// Loads a configuration whose storage section is for one of these drivers.
+    /// Loads a configuration whose storage section belongs to one of these drivers.
     ///
     /// # Errors
     ///
-    /// As [`Config::load`]; and when no driver has the section's name, or its parameters are not the driver's.
+    /// As [`Config::load`]; also when no driver has the section's name, or the driver rejects its parameters.
     pub fn load(&self, source: Source, environment: &Environment) -> Result<Loaded, ConfigError> {
         Config::load_with(source, environment, &|selected| self.mistakes(selected))
     }
 
-    /// Everything in a section that cannot be understood, without opening anything.
+    /// All errors in a section, without opening anything.
     pub fn mistakes(&self, selected: &Selected) -> Vec<Finding> {
         let mut selected = selected.clone();
         let mut found = Vec::new();
@@ -76,7 +77,7 @@ impl Drivers {
                 Ok(_) | Err(DriverSetupError::Build { .. }) => return found,
                 Err(DriverSetupError::Unknown(finding) | DriverSetupError::Parameters(finding)) => finding,
             };
-            // Without what is wrong with one parameter, it may speak of the next.
+            // Without this parameter, the driver may report the next error.
             let is_about_one = selected.remove_parameter(&finding.path);
             found.push(finding);
             if !is_about_one {
@@ -85,11 +86,11 @@ impl Drivers {
         }
     }
 
-    /// Opens the store that a section describes.
+    /// Opens the store of a section.
     ///
     /// # Errors
     ///
-    /// When no driver has the section's name, when its parameters are not the driver's, or when the store cannot be used.
+    /// No driver has the section's name, the driver rejects its parameters, or the store is not usable.
     pub async fn build(
         &self,
         selected: &Selected,
@@ -99,8 +100,8 @@ impl Drivers {
         built.map_err(|source| DriverSetupError::unusable(selected, source))
     }
 
-    /// Looks whether the store that a section describes could be opened, as far as that can be seen without making or writing
-    /// anything. It may block.
+    /// Checks whether the store of a section could be opened, as far as possible without creating or writing
+    /// anything. May block.
     ///
     /// # Errors
     ///
@@ -110,7 +111,7 @@ impl Drivers {
         checked.map_err(|source| DriverSetupError::unusable(selected, source))
     }
 
-    /// The directory of this machine that a section's content is in, if it is in one.
+    /// The local directory of a section's content, if it is local.
     pub fn local_directory(&self, selected: &Selected) -> Option<PathBuf> {
         let is_ours = selected.name() == FilesystemConfig::NAME && self.recipes.contains_key(selected.name());
         let config = is_ours.then(|| Node::read::<FilesystemConfig>(selected.params()))?;
@@ -144,23 +145,23 @@ impl fmt::Debug for Drivers {
     }
 }
 
-/// A driver that could not be made from its section.
+/// A driver that could not be created from its section.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverSetupError {
-    /// No driver has the name.
+    /// No driver has this name.
     #[error("{0}")]
     Unknown(Finding),
-    /// The section says something that the driver does not understand.
+    /// The driver rejects a parameter.
     #[error("{0}")]
     Parameters(Finding),
     /// The driver could not open its store.
-    #[error("{origin}: storage.{name}: the store cannot be used")]
+    #[error("{origin}: storage.{name}: the store is not usable")]
     Build {
         /// The driver.
         name: String,
-        /// Where its section stands.
+        /// The section's location.
         origin: Origin,
-        /// What the driver said.
+        /// The driver's error.
         source: BuildError,
     },
 }
@@ -171,7 +172,7 @@ impl DriverSetupError {
     }
 }
 
-/// A section that was understood.
+/// A parsed section.
 #[async_trait]
 trait Prepared: Send {
     async fn build(self: Box<Self>, access: StoreAccess) -> Result<Arc<dyn StorageDriver>, BuildError>;

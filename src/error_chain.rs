@@ -1,14 +1,14 @@
-//! An error with all its causes, as logs and the command line tell it.
+//! Formats an error with all its causes, for logs and the command line.
 
 use std::error::Error;
 
-/// An error and all its causes, on one line.
+/// Formats an error and all its causes on one line.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let next = error.to_string();
-        // A wrapper often says already what its cause says.
+        // A wrapper often includes its cause's text.
         if !text.contains(&next) {
             text.push_str(": ");
             text.push_str(&next);
@@ -31,7 +31,7 @@ mod tests {
     struct Wrapper(#[source] std::io::Error);
 
     #[test]
-    fn a_chain_tells_every_cause_once() {
+    fn a_chain_contains_every_cause_once() {
         assert_eq!(chain(&Outer(std::io::Error::other("inner"))), "outer: inner");
         assert_eq!(chain(&Wrapper(std::io::Error::other("inner"))), "wrapper: inner; try again");
     }

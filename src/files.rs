@@ -1,6 +1,7 @@
-//! Small files that people and tools exchange while we run: noticing that, and exchanging them ourselves.
+//! Small files that administrators and tools replace while the registry runs: detecting changes, and
+//! replacing them safely.
 //!
-//! Everything here blocks, and belongs [on the blocking pool](on_blocking_pool).
+//! All functions block and belong [on the blocking pool](on_blocking_pool).
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::{JoinError, spawn_blocking};
 
-/// What tells one state of a file from the next: its place on the disk, size and times, seen through symlinks.
+/// Identifies a state of a file: its device, inode, size and times, seen through symlinks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FileStamp {
     device: u64,
@@ -22,26 +23,27 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// A file written twice within this time may carry the same times for both, depending on the file system.
+    /// A file written twice within this time may have the same times, depending on the file system.
     const UNSETTLED: Duration = Duration::from_secs(2);
 
-    /// Looks at the file at `path`. Take the stamp *before* reading the file, so that a later change shows.
+    /// Stamps the file at `path`. Take the stamp *before* reading the file, so that a later change shows.
     ///
     /// # Errors
     ///
-    /// When there is no file, or it cannot be looked at.
+    /// The file does not exist or is not accessible.
     pub fn of(path: &Path) -> io::Result<Self> {
         Ok(Self::from_metadata(&fs::metadata(path)?, SystemTime::now()))
     }
 
-    /// Whether a file with this stamp is surely the one that `earlier` was taken of.
+    /// Whether a file with this stamp is certainly unchanged since `earlier`.
     ///
-    /// A stamp taken within two seconds of the file's change is never sure: it costs a few needless reads.
+    /// A stamp taken within two seconds of the file's change is never certain, which costs a few needless
+    /// reads.
     pub fn is_surely(&self, earlier: &Self) -> bool {
         earlier.settled && self.looks_like(earlier)
     }
 
-    /// Whether a file with this stamp may be the one that `earlier` was taken of, as far as can be seen.
+    /// Whether a file with this stamp may be unchanged since `earlier`.
     pub fn looks_like(&self, earlier: &Self) -> bool {
         Self { settled: earlier.settled, ..*self } == *earlier
     }
@@ -63,33 +65,33 @@ impl FileStamp {
     }
 }
 
-/// Runs `work` on the blocking pool, and goes down with it if it panics.
+/// Runs `work` on the blocking pool; propagates its panic.
 pub async fn on_blocking_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
         Ok(done) => done,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        // The runtime is being shut down, and this task with it.
+        // The runtime is shutting down, and this task with it.
         Err(Err(_)) => std::future::pending().await,
     }
 }
 
-/// Whether a file may be written over one that is there.
+/// Whether a write may replace an existing file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Existing {
-    /// It is exchanged; the new one takes over its mode and owner.
+    /// Replace it; the new file gets its mode and owner.
     Replace,
-    /// It is kept, and the call fails.
+    /// Keep it and fail.
     Keep,
 }
 
-/// Writes a file so that every reader, at any time, sees all of it or what was there before.
+/// Writes a file so that every reader sees either the old or the new content.
 ///
-/// A new file gets `mode`. A symlink stays: the file it leads to is exchanged.
-/// A crash leaves the old file, perhaps with a temporary one named `.NAME.…` beside it.
+/// A new file gets `mode`. A symlink stays, and its target is replaced. A crash leaves the old file, perhaps
+/// with a temporary file named `.NAME.…` beside it.
 ///
 /// # Errors
 ///
-/// When the file cannot be written, exists though it should not, or would change its owner by being exchanged.
+/// The file is not writable, exists but must not, or would change its owner by being replaced.
 pub fn write_atomically(path: &Path, content: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
     let path = match existing {
         Existing::Replace => fs::canonicalize(path).or_else(|error| match error.kind() {
@@ -118,11 +120,11 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32, existing: Existi
     File::open(folder)?.sync_all()
 }
 
-/// Creates the folder of `path`, and those above it, for the owner alone.
+/// Creates the folder of `path`, and those above it, accessible to the owner only.
 ///
 /// # Errors
 ///
-/// When one of them cannot be created.
+/// One of them cannot be created.
 pub fn create_private_folder_of(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder_of(path))
 }
@@ -134,7 +136,7 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-/// Gives `new` the mode and owner of the file it will replace, so that whoever could read it still can.
+/// Gives `new` the mode and owner of the file that it will replace, so that the same users can read it.
 fn take_over(new: &File, old: &Metadata) -> io::Result<()> {
     let ours = new.metadata()?;
     if (ours.uid(), ours.gid()) != (old.uid(), old.gid()) {
@@ -142,28 +144,27 @@ fn take_over(new: &File, old: &Metadata) -> io::Result<()> {
             let owner = format!("{}:{}", old.uid(), old.gid());
             io::Error::new(
                 error.kind(),
-                format!("exchanging the file would take it from its owner {owner}: {error}"),
+                format!("replacing the file would change its owner {owner}: {error}"),
             )
         })?;
     }
     new.set_permissions(Permissions::from_mode(old.mode() & 0o7777))
 }
 
-/// A single file mounted into a container cannot be renamed over, and the bare message helps nobody.
+/// Explains EBUSY: a single file mounted into a container cannot be replaced by a rename.
 fn explain_busy(error: io::Error) -> io::Error {
     if error.kind() != io::ErrorKind::ResourceBusy {
         return error;
     }
-    let remedy =
-        "the file is a mount of its own and cannot be exchanged from here: change it where it comes from";
+    let remedy = "the file is a mount point and cannot be replaced here: change it at its source";
     io::Error::new(error.kind(), format!("{remedy} ({error})"))
 }
 
-/// What helps when a file that the configuration names cannot be read.
+/// The remedy for an unreadable file named in the configuration.
 pub fn how_to_make_readable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::IsADirectory => {
-            "it is a directory and must be a file; docker makes one where a mounted file is missing on the host".to_owned()
+            "it is a directory and must be a file; docker creates one where a mounted file is missing on the host".to_owned()
         }
         io::ErrorKind::PermissionDenied => {
             let user = rustix::process::geteuid().as_raw();
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_gets_the_mode_and_nothing_is_left_beside_it() {
+    fn a_new_file_gets_the_mode_and_leaves_no_temporary_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         write_atomically(&path, b"x", 0o600, Existing::Keep).unwrap();
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exchanged_file_keeps_its_mode_and_its_symlink() {
+    fn a_replaced_file_keeps_its_mode_and_its_symlink() {
         let dir = tempfile::tempdir().unwrap();
         let (path, link) = (dir.path().join("file"), dir.path().join("link"));
         fs::write(&path, "old").unwrap();
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_file_is_kept_when_it_should_be() {
+    fn an_existing_file_is_kept_on_request() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "old").unwrap();
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_stamp_is_never_sure_and_a_settled_one_is() {
+    fn only_a_settled_stamp_is_certain() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "a").unwrap();
@@ -228,12 +229,12 @@ mod tests {
         assert!(settled.is_surely(&settled));
         assert!(
             fresh.is_surely(&settled),
-            "a look at an unchanged file within the two seconds is still sure"
+            "a stamp of an unchanged file within the two seconds is still certain"
         );
     }
 
     #[test]
-    fn an_exchanged_file_of_the_same_size_and_time_is_noticed() {
+    fn a_replaced_file_of_the_same_size_and_time_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         let later = SystemTime::now() + Duration::from_secs(10);

@@ -1,7 +1,8 @@
-//! Requests that we make ourselves: the client for them, made in one way everywhere.
+//! The HTTP client for all outgoing requests.
 //!
-//! No redirect is followed: what is configured is where we go. The proxy variables of the environment are heeded, as
-//! Distribution does. TLS is rustls with the certificates of the system, or with those of a file in their place.
+//! It follows no redirects, so it only connects to configured servers. It honours the proxy variables of the
+//! environment, as Distribution does. TLS is rustls with the system's certificates, or with those of a file
+//! instead.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,36 +10,36 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
 
-/// A client that cannot be made.
+/// A client that cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpClientError {
-    /// The file of certificates cannot be read.
+    /// The certificate file is not readable.
     #[error("cannot read the certificates in {}", .path.display())]
     Read {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file has none, or a damaged one.
-    #[error("{} has no certificate that can be used", .path.display())]
+    /// The file contains no certificate, or a damaged one.
+    #[error("{} has no usable certificate", .path.display())]
     Certificates {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong, if there was anything.
+        /// The cause, if there is one.
         source: Option<reqwest::Error>,
     },
     /// TLS cannot be set up.
-    #[error("a client for outgoing requests cannot be set up")]
+    #[error("cannot set up a client for outgoing requests")]
     Client(#[source] reqwest::Error),
 }
 
-/// A client whose requests are given up after `timeout`. It trusts the certificates in `authorities`, a PEM file, and no
-/// others; without the file, those of the system. Reading them blocks.
+/// A client whose requests time out after `timeout`. It trusts only the certificates in `authorities`, a PEM
+/// file; without the file, those of the system. Blocks to read them.
 ///
 /// # Errors
 ///
-/// When the certificates cannot be used.
+/// The certificates are not usable.
 pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, HttpClientError> {
     let mut builder = builder(timeout);
     if let Some(path) = authorities {
@@ -54,12 +55,12 @@ pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, H
     builder.build().map_err(HttpClientError::Client)
 }
 
-/// A client for the registry of this machine, over a Unix socket if one is given. It is asked by an address that its certificate
-/// does not name: any certificate will do, and nothing secret may be sent.
+/// A client for the registry on this machine, over a unix socket if given. It connects to an address that the
+/// certificate does not contain, so it accepts any certificate: do not send secrets.
 ///
 /// # Errors
 ///
-/// When TLS cannot be set up.
+/// TLS cannot be set up.
 pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, HttpClientError> {
     let mut builder = builder(timeout).tls_danger_accept_invalid_certs(true).no_proxy();
     if let Some(socket) = socket {
@@ -68,11 +69,11 @@ pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, 
     builder.build().map_err(HttpClientError::Client)
 }
 
-/// A client that believes any certificate, for a user at a terminal who asks for it.
+/// A client that accepts any certificate, for a user at a terminal who requests it.
 ///
 /// # Errors
 ///
-/// When TLS cannot be set up.
+/// TLS cannot be set up.
 pub fn insecure_client(timeout: Duration) -> Result<Client, HttpClientError> {
     builder(timeout).tls_danger_accept_invalid_certs(true).build().map_err(HttpClientError::Client)
 }
@@ -84,7 +85,7 @@ fn builder(timeout: Duration) -> ClientBuilder {
         .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
 }
 
-/// What went wrong with a request, with its causes, in one line. It names no URL: the caller knows which one to show.
+/// Formats a request's error with its causes in one line. Omits the URL: the caller knows which one to show.
 pub fn explain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,10 +1,11 @@
-//! Descriptors of manifests in a Redis server, under Distribution's keys: `storage.cache.blobdescriptor: redis`.
+//! `RedisDescriptors`: manifest descriptors in a Redis server, under Distribution's keys
+//! (`storage.cache.blobdescriptor: redis`).
 //!
-//! An entry is the hash `blobs::<digest>` with the fields `digest`, `size` and `mediatype`, and expires. The set of a
-//! repository's digests, which Distribution takes for proof that a blob is there, is neither written nor read: existence is
-//! asked of the store.
+//! An entry is the hash `blobs::<digest>` with the fields `digest`, `size` and `mediatype`, and expires. The
+//! set of a repository's digests, which Distribution accepts as proof that a blob exists, is neither written
+//! nor read: only the store decides that.
 //!
-//! A server that is away costs nothing but one short wait now and then; the store is asked instead.
+//! An unavailable server costs one short wait now and then; the registry reads the store instead.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,24 +25,24 @@ use sampan_engine::oci::{Digest, MediaType};
 use sampan_engine::{CachedDescriptor, DescriptorCache};
 use tokio::time::Instant;
 
-/// How a Redis server is reached.
+/// The connection to a Redis server.
 #[derive(Clone, Default)]
 pub struct RedisSettings {
     /// `host:port`, or the path of a socket.
     pub address: String,
-    /// The account, if it is not the default one.
+    /// The user name, if not the default.
     pub username: Option<String>,
     /// Its password.
     pub password: Option<String>,
-    /// The number of the database.
+    /// The database number.
     pub database: i64,
-    /// Whether version 3 of the protocol is spoken.
+    /// Whether to use version 3 of the protocol.
     pub resp3: bool,
-    /// How long connecting may take.
+    /// The connection timeout.
     pub connect_timeout: Option<Duration>,
-    /// How long an answer may take.
+    /// The response timeout.
     pub response_timeout: Option<Duration>,
-    /// With TLS: the client's certificate and key, and whom it trusts instead of the system's authorities.
+    /// The TLS settings; `None` for a plain connection.
     pub tls: Option<RedisTlsSettings>,
 }
 
@@ -50,22 +51,22 @@ pub struct RedisSettings {
 pub struct RedisTlsSettings {
     /// The client's certificate, with its key.
     pub client: Option<(PathBuf, PathBuf)>,
-    /// Authorities that may sign the server's certificate.
+    /// Authorities that may sign the server's certificate, instead of the system's.
     pub authorities: Vec<PathBuf>,
 }
 
-/// Why a Redis server cannot be used at all.
+/// Why a Redis server is not usable at all.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisSetupError {
-    /// An address that is none.
+    /// The address is not valid.
     #[error("redis.addrs: expected `host:port` or the path of a socket, found `{0}`")]
     Address(String),
-    /// A file that cannot be read.
-    #[error("redis.tls: {} cannot be read", .path.display())]
+    /// A file is not readable.
+    #[error("redis.tls: cannot read {}", .path.display())]
     File {
-        /// Which one.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// Settings that the client refuses.
@@ -73,31 +74,31 @@ pub enum RedisSetupError {
     Client(#[from] RedisError),
 }
 
-/// Descriptors in a Redis server.
+/// A descriptor cache in a Redis server.
 pub struct RedisDescriptors {
     address: String,
     connection: ConnectionManager,
-    /// When it failed last. A plain mutex: it is held to copy, never across an await.
+    /// The time of the last failure. A plain mutex: held to copy, never across an await.
     resting: Mutex<Option<Instant>>,
     seconds: HistogramVec,
     failures: AtomicU64,
 }
 
-/// How long an entry is kept after it was last seen.
+/// How long an entry lives after its last use.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a server that failed is left alone.
+/// How long to avoid a server after a failure.
 const REST: Duration = Duration::from_secs(5);
 
-/// How long connecting and an answer may take when nothing is configured: a client waits for it.
+/// The default timeout of connecting and of a response: a client waits for it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl RedisDescriptors {
-    /// A cache in that server, which is connected to when it is first asked.
+    /// Creates a cache; it connects at the first use.
     ///
     /// # Errors
     ///
-    /// When the settings cannot be right; not when the server is away.
+    /// The settings are not valid. An unavailable server is not an error.
     pub async fn new(settings: &RedisSettings) -> Result<Self, RedisSetupError> {
         let client = client(settings).await?;
         let config = ConnectionManagerConfig::new()
@@ -119,24 +120,24 @@ impl RedisDescriptors {
         })
     }
 
-    /// Asks whether the server is there, so that one that is not is told before a client needs it.
+    /// Pings the server, so that an unavailable one shows in the log before a client needs it.
     pub async fn greet(&self) {
         let mut question = redis::pipe();
         question.cmd("PING").ignore();
         let _: Option<()> = self.ask("ping", &question).await;
     }
 
-    /// How long the server takes, for the page of metrics.
+    /// The response times, for the metrics page.
     pub fn collector(&self) -> Box<dyn Collector> {
         Box::new(self.seconds.clone())
     }
 
-    /// How often the server failed.
+    /// The number of failures.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Asks the server, unless it failed a moment ago.
+    /// Sends a command, unless the server failed a moment ago.
     async fn ask<T: redis::FromRedisValue>(
         &self,
         operation: &'static str,
@@ -154,7 +155,7 @@ impl RedisDescriptors {
         match answer {
             Ok(answer) => {
                 if resting.is_some() {
-                    tracing::info!(address = self.address, "the Redis server answers again");
+                    tracing::info!(address = self.address, "the Redis server responds again");
                 }
                 Some(answer)
             }
@@ -164,7 +165,7 @@ impl RedisDescriptors {
                     tracing::warn!(
                         address = self.address,
                         %error,
-                        "the Redis server cannot be used; the store is asked instead, until it can"
+                        "the Redis server is not usable; reading the store instead until it is"
                     );
                 }
                 None
@@ -208,7 +209,8 @@ fn key(digest: &Digest) -> String {
     format!("blobs::{digest}")
 }
 
-/// What an entry says, if it is about a manifest and whole. Distribution keeps entries about blobs there, too.
+/// Parses an entry; `None` unless it is complete and about a manifest. Distribution keeps entries about blobs
+/// there too.
 fn descriptor(
     digest: &Digest,
     (named, size, media_type): (Option<String>, Option<String>, Option<String>),
@@ -274,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_entry_about_a_manifest_is_believed() {
+    fn only_a_complete_entry_about_a_manifest_is_used() {
         let digest = Digest::sha256_of(b"manifest");
         let entry = |named: &str, size: &str, media_type: &str| {
             descriptor(&digest, (Some(named.to_owned()), Some(size.to_owned()), Some(media_type.to_owned())))
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_host_and_a_port_or_is_a_socket() {
+    fn an_address_is_host_and_port_or_a_socket() {
         assert_eq!(address("redis:6379", false).unwrap(), ConnectionAddr::Tcp("redis".to_owned(), 6379));
         assert_eq!(address("[::1]:6379", false).unwrap(), ConnectionAddr::Tcp("::1".to_owned(), 6379));
         assert_eq!(

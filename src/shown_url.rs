@@ -1,13 +1,14 @@
-//! `ShownUrl`: a URL as it is shown, without what is secret in it.
+//! `ShownUrl`: a URL without its secret parts.
 
 use std::fmt;
 
 use url::Url;
 
-/// A URL without user info, query and fragment: all that a log, an error, a name or a page shows of one.
+/// A URL without user info, query and fragment: the only form in which logs, errors, names and pages show
+/// URLs.
 ///
-/// What is no URL loses the same parts, since it was meant to be one: the password of `user:password@host/` is as secret
-/// without a scheme.
+/// Text that is not a URL loses the same parts, because it was probably meant to be one: the password in
+/// `user:password@host/` is as secret without a scheme.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ShownUrl {
     text: String,
@@ -15,7 +16,7 @@ pub struct ShownUrl {
 }
 
 impl ShownUrl {
-    /// What may be shown of `text`. It is not normalised: nothing but the secret parts differs.
+    /// Removes the secret parts of `text`. Leaves all other text unchanged.
     pub fn new(text: &str) -> Self {
         let (scheme, rest) = text.split_at(scheme_length(text));
         let is_url = !scheme.is_empty() && Url::parse(text).is_ok();
@@ -24,7 +25,7 @@ impl ShownUrl {
                 let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
                 rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..])
             }
-            // Where the user info of a broken URL ends cannot be known.
+            // In a malformed URL, the end of the user info is ambiguous.
             false => rest.rfind('@').map_or(rest, |at| &rest[at + 1..]),
         };
         let shown = rest.split(['?', '#']).next().unwrap_or_default();
@@ -32,12 +33,12 @@ impl ShownUrl {
         Self { is_shortened: text_shown != text, text: text_shown }
     }
 
-    /// Whether `text` begins like a URL, with a scheme and `://`.
+    /// Whether `text` begins with a scheme and `://`.
     pub fn looks_like_one(text: &str) -> bool {
         scheme_length(text) > 0
     }
 
-    /// Whether something of the URL is not shown.
+    /// Whether parts of the URL were removed.
     pub fn is_shortened(&self) -> bool {
         self.is_shortened
     }
@@ -55,7 +56,7 @@ impl fmt::Display for ShownUrl {
     }
 }
 
-/// The length of `scheme://` at the beginning; 0 without one.
+/// The length of a leading `scheme://`; 0 without one.
 fn scheme_length(text: &str) -> usize {
     let is_scheme = |scheme: &str| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -80,7 +81,7 @@ mod tests {
             ("https://[::1]:5000/v2/", "https://[::1]:5000/v2/"),
             ("https://host", "https://host"),
             ("redis://:pa55@host:6379/0", "redis://host:6379/0"),
-            // No URLs, and meant to be some.
+            // Not URLs, but probably meant to be.
             ("user:hunter2@host/health?token=x", "host/health"),
             ("http://user:hun/ter2@host/", "http://host/"),
             ("http://user:hun#ter2@host/", "http://host/"),

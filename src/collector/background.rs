@@ -1,4 +1,4 @@
-//! Work on a thread of its own that gives way to those that serve.
+//! Runs work on a thread of its own with low priority.
 
 use std::future::Future;
 use std::io;
@@ -8,16 +8,17 @@ use sampan_driver::allow_blocking;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// How far the thread stands back, in the scale of nice(2): one that serves and wants the same processor gets three quarters of it.
-/// The remaining quarter is why a collection ends on the busiest machine: what it has announced to delete must not stay announced.
+/// The thread's niceness, see nice(2): a serving thread on the same processor gets three quarters of it. The
+/// remaining quarter lets a collection finish on the busiest machine, because pending deletions must not stay
+/// pending.
 const NICENESS: i32 = 5;
 
-/// Does `work` on a thread of its own, and waits for what comes of it. When nobody waits any more, the work is dropped where it
-/// next waits for something.
+/// Runs `work` on a thread of its own and waits for its result. If the future is dropped, `work` is dropped
+/// at its next await.
 ///
 /// # Errors
 ///
-/// When the system has no thread for it.
+/// The system does not start a thread.
 pub(super) async fn in_background<T, F>(work: F) -> io::Result<T>
 where
     T: Send + 'static,
@@ -41,15 +42,15 @@ where
         Ok(output) => Ok(output),
         Err(_unsent) => match thread.join() {
             Err(panic) => resume_unwind(panic),
-            Ok(()) => Err(io::Error::other("its thread ended without a word")),
+            Ok(()) => Err(io::Error::other("its thread ended without a result")),
         },
     }
 }
 
-/// On Linux it is said of this thread alone.
+/// On Linux this affects only the current thread.
 fn stand_back() {
     if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "the thread that collects does not stand back behind those that serve");
+        tracing::debug!(%error, "cannot lower the priority of the collector's thread");
     }
 }
 
@@ -60,10 +61,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_has_a_thread_of_its_own_that_may_wait() {
+    async fn work_has_its_own_thread_that_may_block() {
         let here = std::thread::current().id();
         let (there, may_block, answer) = in_background(async move {
-            // A timer of the runtime that serves.
+            // A timer of the serving runtime.
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             (std::thread::current().id(), sampan_driver::may_block(), 42)
         })
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_thread_stands_back_and_no_other_does() {
+    async fn only_the_works_thread_has_low_priority() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
         let there = in_background(async move { niceness() }).await.unwrap();
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_nobody_waits_for_is_dropped() {
+    async fn work_is_dropped_with_its_future() {
         let (held, dropped) = oneshot::channel::<()>();
         let (began, begun) = oneshot::channel();
         let work = in_background(async move {

@@ -1,4 +1,4 @@
-//! `History`: what came of the last collections.
+//! `History`: the results of the last collections.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -8,102 +8,102 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The last collections of this process, the newest first, and sums over all of them.
+/// The last collections of this process, the newest first, and totals over all of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     runs: VecDeque<Run>,
     totals: Totals,
 }
 
-/// One collection.
+/// A collection.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
-    /// Who wanted it.
+    /// What triggered it.
     pub trigger: Trigger,
-    /// When it began.
+    /// When it started.
     #[serde(serialize_with = "as_text")]
     pub begun: SystemTime,
-    /// How long it took, in seconds.
+    /// Its duration, in seconds.
     pub duration_secs: f64,
-    /// What came of it.
+    /// Its result.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// Who wanted a collection.
+/// What triggered a collection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// The schedule.
     Schedule,
-    /// Somebody asked for it.
+    /// A request to the debug listener.
     Request,
 }
 
-/// What came of a collection.
+/// The result of a collection.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
-    /// It came to its end.
+    /// It finished.
     Finished {
-        /// What it found and did.
+        /// Its findings and deletions.
         report: Box<Report>,
     },
-    /// It was stopped: at shutdown, at the end of the window, or by a change of the configuration.
+    /// It was stopped: at shutdown, at the end of the window, or by a configuration change.
     Stopped {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Another replica, or the command, was collecting.
     Elsewhere {
-        /// What is known of it.
+        /// The known facts about it.
         reason: String,
     },
     /// The store failed.
     Failed {
-        /// How.
+        /// The error.
         error: String,
     },
 }
 
-/// Sums over all collections of this process.
+/// Totals over all collections of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
-    /// How many came to their end.
+    /// Finished collections.
     pub finished: u64,
-    /// How many were stopped.
+    /// Stopped collections.
     pub stopped: u64,
-    /// How many found another one going on.
+    /// Collections that found another one running.
     pub elsewhere: u64,
-    /// How many failed.
+    /// Failed collections.
     pub failed: u64,
-    /// Blobs that were found to be garbage, by those that finished.
+    /// Garbage blobs found by finished collections.
     pub candidates: u64,
-    /// Blobs that were deleted.
+    /// Deleted blobs.
     pub blobs: u64,
-    /// Bytes that were freed.
+    /// Freed bytes.
     pub bytes: u64,
-    /// When the last one that finished had finished.
+    /// The end of the last finished collection.
     pub last_success: Option<SystemTime>,
-    /// How long that took.
+    /// Its duration.
     pub last_duration: Duration,
-    /// Blobs that it kept because they were too young.
+    /// Blobs that it kept because they are within the grace period.
     pub last_young: u64,
 }
 
-/// How many are remembered.
+/// The most collections to remember.
 const REMEMBERED: usize = 10;
 
-/// How many files that could not be read are remembered of each.
+/// The most unreadable files to remember per collection.
 const NAMED: usize = 100;
 
 impl History {
-    /// The last ones, the newest first.
+    /// The last collections, the newest first.
     pub(super) fn runs(&self) -> impl ExactSizeIterator<Item = &Run> {
         self.runs.iter()
     }
 
-    /// The sums.
+    /// The totals.
     pub(super) fn totals(&self) -> Totals {
         self.totals
     }
@@ -131,7 +131,7 @@ impl History {
 }
 
 impl Run {
-    /// One line.
+    /// Logs the result in one line.
     pub(super) fn log(&self) {
         let seconds = self.duration_secs;
         if let Outcome::Finished { report } = &self.outcome
@@ -139,7 +139,7 @@ impl Run {
         {
             tracing::warn!(
                 future = report.future,
-                "{} files are dated in the future and too young to be collected until then, the first is {first}: \
+                "{} files have modification times in the future and are not collected until then, the first is {first}: \
                  correct their dates (`touch`)",
                 report.future
             );
@@ -166,7 +166,7 @@ impl Run {
                     young = report.young.count,
                     unreadable = report.unreadable.len(),
                     seconds,
-                    "collected garbage: {}; {} files could not be read and were kept with all they may refer to, the first is {}: {}",
+                    "collected garbage: {}; kept {} unreadable files with everything they may refer to, the first is {}: {}",
                     summary(report),
                     report.unreadable.len(),
                     first.map(|unreadable| &*unreadable.path).unwrap_or_default(),
@@ -174,14 +174,11 @@ impl Run {
                 );
             }
             Outcome::Stopped { reason } => {
-                tracing::info!(
-                    seconds,
-                    "the collection of garbage was stopped after {seconds:.1} s: {reason}"
-                );
+                tracing::info!(seconds, "garbage collection stopped after {seconds:.1} s: {reason}");
             }
-            Outcome::Elsewhere { reason } => tracing::info!("no garbage was collected here: {reason}"),
+            Outcome::Elsewhere { reason } => tracing::info!("skipped garbage collection: {reason}"),
             Outcome::Failed { error } => {
-                tracing::error!(error, seconds, "garbage could not be collected: {error}");
+                tracing::error!(error, seconds, "garbage collection failed: {error}");
             }
         }
     }
@@ -189,7 +186,7 @@ impl Run {
 
 fn summary(report: &Report) -> String {
     format!(
-        "{} blobs, {} manifests, {} uploads and {} layer links went, {} bytes were freed, {} blobs are too young, in {:.1} s",
+        "deleted {} blobs, {} manifests, {} uploads and {} layer links, freed {} bytes, {} blobs are within the grace period, in {:.1} s",
         report.blobs.count,
         report.manifests,
         report.uploads.count,

@@ -1,9 +1,9 @@
-//! The collection of garbage in the running registry: when, how gently, and what came of it.
+//! Garbage collection in the running registry: schedule, priority and results.
 //!
-//! [`Collector`] runs one collection at a time, when its [`Schedule`] says so or somebody asks, and remembers the last few.
-//! What other replicas did is asked of the store: a collection by one is a collection for all. Two that begin together are told
-//! apart by the engine's lease, and the one that comes too late waits its turn.
-//! Absent on purpose: what is garbage, and why deleting it is safe; the engine knows.
+//! [`Collector`] runs one collection at a time, on its [`Schedule`] or on request, and remembers the last
+//! few. It reads from the store what other replicas did: a collection by one is a collection for all. If two
+//! start together, the engine's collector lock lets one run, and the other waits its turn. Absent on purpose:
+//! which content is garbage, and why deleting it is safe; the engine decides that.
 
 mod background;
 mod history;

@@ -1,4 +1,4 @@
-//! `Collector`: one collection after the other.
+//! `Collector`: runs one collection after the other.
 
 use std::future::pending;
 use std::io;
@@ -16,22 +16,22 @@ use super::history::as_text;
 use super::{History, Outcome, Run, Schedule, Settings, Totals, Trigger};
 use crate::error_chain::chain;
 
-/// Collects the garbage of a registry's store, while it serves.
+/// Collects the garbage of a registry's store while the registry serves.
 #[derive(Debug)]
 pub struct Collector {
     registry: Registry,
     wishes: watch::Sender<Wishes>,
-    /// A plain mutex: it is held to look or write down, never across an await.
+    /// A plain mutex: held to read or update, never across an await.
     memory: Mutex<Memory>,
 }
 
-/// What is wanted of a collector.
+/// The commands to a collector.
 #[derive(Clone, Debug)]
 struct Wishes {
     settings: Settings,
-    /// Somebody wants a collection now.
+    /// A collection is requested.
     now: bool,
-    /// Nobody wants any more.
+    /// The collector must end.
     end: bool,
 }
 
@@ -41,7 +41,7 @@ struct Memory {
     history: History,
 }
 
-/// A collection that is going on.
+/// A running collection.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Running {
     trigger: Trigger,
@@ -49,29 +49,29 @@ struct Running {
     begun: SystemTime,
 }
 
-/// What a collector does and did, as it is told to those who ask.
+/// The collector's state, for the debug listener.
 #[derive(Debug, Serialize)]
 pub struct State {
     /// Whether there is a schedule.
     scheduled: bool,
-    /// Whether the registry is read-only, so that nothing is collected.
+    /// Whether the registry is read-only, which prevents collections.
     read_only: bool,
     grace_secs: u64,
     delete_untagged: bool,
-    /// Whether somebody has asked for one that has not begun.
+    /// Whether a collection is requested but not started.
     requested: bool,
     running: Option<Running>,
-    /// The newest first.
+    /// The last collections, the newest first.
     last: Vec<Run>,
 }
 
-/// Why no collection begins although somebody asked.
+/// Why a requested collection does not start.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// One is going on, or about to begin.
-    #[error("a collection is going on already")]
+    /// A collection is running or about to start.
+    #[error("a collection is already running")]
     Running,
-    /// Nothing is written by a read-only registry.
+    /// The registry is read-only.
     #[error("the registry is read-only")]
     ReadOnly,
     /// The registry is shutting down.
@@ -79,29 +79,31 @@ pub enum Refusal {
     Ending,
 }
 
-/// Why a collection came to nothing.
+/// Why a collection failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("no thread could be started for it")]
+    #[error("cannot start a thread for it")]
     Thread(#[source] io::Error),
     #[error(transparent)]
     Collection(#[from] gc::Error),
 }
 
-/// How long a collection is waited for at the end of the process. What comes then is as if it were killed, see [`gc`].
+/// How long the process waits for a collection at its end. After that it is like a killed collection, see
+/// [`gc`].
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How long until another try after one that failed.
+/// The delay before a retry after a failure.
 const RETRY: Duration = Duration::from_secs(10 * 60);
 
 impl Collector {
-    /// A collector that has not begun.
+    /// Creates a collector; it does not run yet.
     pub fn new(registry: Registry, settings: Settings) -> Self {
         let wishes = watch::Sender::new(Wishes { settings, now: false, end: false });
         Self { registry, wishes, memory: Mutex::default() }
     }
 
-    /// Collects when it is time to, until [`end`](Self::end). Dropping it is like killing it, see [`gc`].
+    /// Collects on schedule and on request until [`end`](Self::end). Dropping the future is like killing it,
+    /// see [`gc`].
     pub async fn run(&self) {
         let mut wishes = self.wishes.subscribe();
         let mut rested = Instant::now();
@@ -110,11 +112,11 @@ impl Collector {
         }
     }
 
-    /// Asks for a collection now.
+    /// Requests a collection now.
     ///
     /// # Errors
     ///
-    /// When there cannot be one now.
+    /// The collector cannot start one now.
     pub fn request(&self) -> Result<(), Refusal> {
         if self.registry.limits().read_only {
             return Err(Refusal::ReadOnly);
@@ -135,18 +137,19 @@ impl Collector {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// Takes over other settings; a collection that they would not have begun is stopped.
-    /// To be called, too, when the registry has become read-only or is no more.
+    /// Replaces the settings; stops a collection that they would not have started. Call it also when the
+    /// registry becomes read-only or writable.
     pub fn reconsider(&self, settings: Settings) {
         self.wishes.send_modify(|wishes| wishes.settings = settings);
     }
 
-    /// Ends it all; a collection that is going on is stopped, which takes as long as its step, and no longer than some seconds.
+    /// Ends the collector. A running collection stops after its current step, at the latest after some
+    /// seconds.
     pub fn end(&self) {
         self.wishes.send_modify(|wishes| wishes.end = true);
     }
 
-    /// What it does and did.
+    /// The current state.
     pub fn state(&self) -> State {
         let Wishes { settings, now: requested, .. } = self.wishes.borrow().clone();
         let memory = self.memory();
@@ -161,12 +164,12 @@ impl Collector {
         }
     }
 
-    /// Whether it is collecting.
+    /// Whether a collection is running.
     pub fn is_running(&self) -> bool {
         self.memory().running.is_some()
     }
 
-    /// What came of its collections.
+    /// The totals of its collections.
     pub fn totals(&self) -> Totals {
         self.memory().history.totals()
     }
@@ -188,7 +191,7 @@ impl Collector {
                 sleep_until(rested).await;
                 let wait = self.due(&schedule, &wish.settings).await;
                 sleep(wait + schedule.jitter().mul_f64(spread)).await;
-                // Somebody else may have collected meanwhile, for all who share the store.
+                // Another replica may have collected the shared store meanwhile.
                 self.due(&schedule, &wish.settings).await.is_zero()
             };
             tokio::select! {
@@ -198,20 +201,20 @@ impl Collector {
         }
     }
 
-    /// How long it is until the schedule wants a collection of the store, whoever did the last one.
+    /// The time until the schedule requires a collection of the store, whichever replica made the last one.
     async fn due(&self, schedule: &Schedule, settings: &Settings) -> Duration {
-        // A store that cannot be read is told of by the collection, if it is still so then.
+        // The collection reports an unreadable store, if it still is unreadable then.
         let last = LastRun::of(&self.registry).await.ok().flatten();
         let last = last.filter(|last| last.delete_untagged || !settings.delete_untagged);
         schedule.wait(last.map(|last| last.begun()), SystemTime::now())
     }
 
-    /// Collects, tells what came of it, and how long to rest.
+    /// Collects, records the result, and returns how long to rest.
     async fn collect(&self, trigger: Trigger, wishes: &mut watch::Receiver<Wishes>) -> Duration {
         let begun = SystemTime::now();
         let clock = Instant::now();
         self.memory().running = Some(Running { trigger, begun });
-        // After that: whoever asks sees the request, or what became of it.
+        // After that, so that an observer sees either the request or the running collection.
         if trigger == Trigger::Request {
             self.wishes.send_modify(|wishes| wishes.now = false);
         }
@@ -224,7 +227,7 @@ impl Collector {
             if !wishes.borrow().end {
                 return pending().await;
             }
-            // It ends at its next step; a store that does not answer must not keep the process from ending.
+            // It ends at its next step; a store that does not respond must not keep the process alive.
             sleep(FAREWELL).await;
             gc::Error::Stopped
         };
@@ -248,12 +251,12 @@ impl Collector {
             memory.running = None;
             memory.history.add(run);
         }
-        // After the memory: who has read the line finds it there.
+        // After recording it, so that a reader of the log line finds it in the state.
         told.log();
         rest
     }
 
-    /// Waits until a collection is not wanted any more, and says why.
+    /// Waits until the collection must stop, and returns the reason.
     async fn unwanted(
         &self,
         trigger: Trigger,
@@ -284,12 +287,12 @@ impl Collector {
                     return "the configuration has changed";
                 }
                 if wishes.changed().await.is_err() {
-                    return "nobody wants it any more";
+                    return "it is no longer wanted";
                 }
             }
         };
         tokio::select! {
-            () = window => "its window has closed; if it never comes to an end, make gc.window longer",
+            () = window => "its window has closed; if collections never finish, make gc.window longer",
             why = changed => why,
         }
     }
@@ -299,13 +302,13 @@ impl Collector {
     }
 }
 
-/// What to wait for before the schedule is asked again.
+/// How long to wait before checking the schedule again.
 fn rest(result: &Result<gc::Report, Failure>, settings: &Settings) -> Duration {
     match result {
         Ok(_) | Err(Failure::Collection(gc::Error::Stopped)) => Duration::ZERO,
-        // The moment at which the other one is dead, if it does not give a sign of life until then.
+        // The time at which the other collection counts as dead, unless it renews its lock.
         Err(Failure::Collection(gc::Error::Running { seconds, .. })) => Duration::from_secs(*seconds + 1),
-        // Nothing changes by itself that was not confirmed.
+        // The result will not change without a confirmation.
         Err(Failure::Collection(gc::Error::TooMuch(_))) => {
             settings.schedule.map_or(RETRY, |schedule| schedule.interval.max(RETRY))
         }

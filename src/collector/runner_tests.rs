@@ -1,4 +1,4 @@
-//! What ends a collector.
+//! Tests of the end of a collector.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::*;
 
-/// A store that does not answer to a walk.
+/// A store that does not respond to a walk.
 #[derive(Debug)]
 struct Hung {
     inner: InMemoryDriver,
@@ -36,7 +36,7 @@ impl StorageDriver for Hung {
 }
 
 #[tokio::test]
-async fn a_store_that_hangs_does_not_hold_up_the_end() {
+async fn a_hanging_store_does_not_block_the_end() {
     let asked = Arc::new(Notify::new());
     let driver = Hung { inner: InMemoryDriver::new(), asked: asked.clone() };
     let registry = Registry::builder(Arc::new(driver)).build();
@@ -55,6 +55,6 @@ async fn a_store_that_hangs_does_not_hold_up_the_end() {
     };
     let run = tokio::time::timeout(FAREWELL * 20, collector.run());
     let (run, ()) = tokio::join!(run, ended);
-    run.expect("the collector ends although the store does not answer");
+    run.expect("the collector must end although the store does not respond");
     assert_eq!(collector.totals().stopped, 1);
 }

@@ -1,4 +1,4 @@
-//! `Schedule`: when the next collection is due. Pure.
+//! `Schedule`: when the next collection is due. Pure functions.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,22 +7,22 @@ use crate::config::DailyWindow;
 /// When collections run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    /// From the beginning of one to that of the next; nothing means one after the other.
+    /// The time from the start of one collection to the start of the next; zero for no pause.
     pub interval: Duration,
-    /// The part of each day in which they may run; none means all day.
+    /// The part of each day in which they may run; `None` for all day.
     pub window: Option<DailyWindow>,
 }
 
-/// The most that a collection comes later than it is due, so that replicas do not all come at once.
+/// The longest random delay of a collection, so that replicas do not start together.
 const MOST_JITTER: Duration = Duration::from_secs(10 * 60);
 
 impl Schedule {
-    /// How long it is until the next one is due, when the last one began at `last`.
+    /// The time until the next collection is due, if the last one started at `last`.
     pub fn wait(&self, last: Option<SystemTime>, now: SystemTime) -> Duration {
         let after = match self.window {
             None => self.interval,
-            // What is daily may come a little early. Otherwise each would come a little later than the one before, until it
-            // misses the window.
+            // A daily collection may come a little early. Otherwise each would come a little later than the
+            // previous one, until it misses the window.
             Some(window) => self.interval - (self.interval / 10).min(window.length()),
         };
         let since = last.map(|last| now.duration_since(last).unwrap_or_default());
@@ -30,12 +30,12 @@ impl Schedule {
         due + self.window.map_or(Duration::ZERO, |window| window.opens_in(now + due))
     }
 
-    /// How long it is until a collection must have ended; `None` without a window.
+    /// The time until a collection must have ended; `None` without a window.
     pub fn ends_in(&self, now: SystemTime) -> Option<Duration> {
         self.window.map(|window| window.open_for(now).unwrap_or_default())
     }
 
-    /// How much later than it is due a collection comes at most.
+    /// The longest random delay of a collection.
     pub fn jitter(&self) -> Duration {
         let of_window = self.window.map_or(MOST_JITTER, |window| window.length() / 10);
         (self.interval / 10).min(MOST_JITTER).min(of_window)
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_is_due_an_interval_after_the_last_began() {
+    fn the_next_is_due_an_interval_after_the_start_of_the_last() {
         let schedule = Schedule { interval: 6 * HOUR, window: None };
         for (last, now, wait) in [
             (None, at(1), Duration::ZERO),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daily_one_waits_for_its_window_and_does_not_drift_out_of_it() {
+    fn a_daily_collection_waits_for_its_window_and_does_not_drift_out_of_it() {
         let schedule = Schedule { interval: 24 * HOUR, window: Some("02:00-05:00".parse().unwrap()) };
         assert_eq!(schedule.wait(None, at(1)), HOUR);
         assert_eq!(schedule.wait(None, at(3)), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! `Settings`: how a running registry collects.
+//! `Settings`: the settings of collections in a running registry.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use sampan_engine::gc;
 
 use super::Schedule;
 
-/// How a running registry collects.
+/// The settings of collections in a running registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// When, unless somebody asks; `None` for never.
+    /// The schedule; `None` to collect on request only.
     pub schedule: Option<Schedule>,
-    /// What is younger stays. The registry was built with the same.
+    /// The grace period. The registry must have the same.
     pub grace: Duration,
-    /// Whether untagged manifests go.
+    /// Whether to delete untagged manifests.
     pub delete_untagged: bool,
-    /// How much of all bytes of blobs goes unasked, in per cent.
+    /// The most of all blob bytes to delete without a confirmation, in percent.
     pub max_delete_percent: u8,
-    /// Uploads go that nobody has touched for so long; none without it.
+    /// Deletes uploads that have been idle for this long; `None` deletes none.
     pub upload_age: Option<Duration>,
 }
 
-/// How many files are read at a time: few, since others want the disk, too.
+/// The number of files to read concurrently: few, because requests need the disk too.
 const CONCURRENCY: usize = 4;
 
-/// How long it rests for every second of work.
+/// The rest for every second of work, in seconds.
 const REST: f32 = 1.0;
 
 impl Settings {

@@ -1,4 +1,4 @@
-//! What each tag of a repository is.
+//! Lists the image behind each tag of a repository.
 
 use std::collections::HashSet;
 
@@ -11,35 +11,37 @@ use super::source::{Found, Source, SourceError};
 /// A repository and its tags.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listing {
-    /// Its name.
+    /// The repository's name.
     pub repository: String,
-    /// Its tags, in order.
+    /// The tags, sorted.
     pub tags: Vec<TaggedImage>,
 }
 
-/// What a tag points at.
+/// A tagged manifest.
 #[derive(Clone, Debug, Serialize)]
 pub struct TaggedImage {
     /// The tag.
     pub tag: String,
-    /// The digest of the manifest.
+    /// The manifest's digest.
     pub digest: String,
-    /// The media type of the manifest.
+    /// The manifest's media type.
     pub media_type: String,
-    /// What it runs on, such as `linux/amd64`; none for what is no image.
+    /// The platforms, such as `linux/amd64`; none if it is not an image.
     pub platforms: Vec<String>,
-    /// What all of it takes in the store: manifests, configurations and layers, each counted once.
+    /// The size of all its content in the store, in bytes: manifests, configurations and layers, each counted
+    /// once.
     pub size_bytes: u64,
 }
 
-/// How many manifests are asked for at a time.
+/// The number of concurrent requests for manifests.
 const AT_ONCE: usize = 8;
 
-/// Lists the repositories of these names, and those whose names begin with one and a slash; all without names. Each is given to
-/// `tell` when it is complete. Tells whether there was any.
+/// Lists the repositories with these names and those below them; all without names. Passes each to `tell`
+/// when it is complete. Returns whether any exist.
 ///
 /// # Errors
 ///
+/// The source is not readable.
 /// When the source cannot be read.
 pub async fn list(
     source: &Source,
@@ -68,7 +70,7 @@ pub(super) fn is_among(repository: &str, names: &[String]) -> bool {
     names.is_empty() || names.iter().any(matches)
 }
 
-/// `None` for a tag that went meanwhile, or leads to nothing that can be understood.
+/// `None` for a tag that was deleted meanwhile, or whose manifest is not parseable.
 async fn describe(
     source: &Source,
     repository: &str,
@@ -97,10 +99,10 @@ async fn describe(
     }))
 }
 
-/// No index of an image has more; a hostile one would make work without end.
+/// The most children of an index to read; a hostile one would cause endless work.
 const MOST_CHILDREN: usize = 1000;
 
-/// What a manifest adds to what is counted already.
+/// The bytes that a manifest adds to those counted already.
 fn count(counted: &mut HashSet<Digest>, found: &Found) -> u64 {
     let own = std::iter::once((&found.digest, found.size_bytes));
     let parts =
@@ -110,7 +112,7 @@ fn count(counted: &mut HashSet<Digest>, found: &Found) -> u64 {
         .fold(0, |sum: u64, (_, size)| sum.saturating_add(size))
 }
 
-/// Layers with URLs are fetched from there.
+/// Layers with URLs are stored elsewhere.
 pub(super) fn is_stored(layer: &Descriptor) -> bool {
     layer.urls.is_empty()
 }
@@ -124,7 +126,7 @@ fn is_image(config: &Descriptor) -> bool {
 
 fn platform(child: &Descriptor) -> Option<String> {
     let platform = child.platform.as_ref()?;
-    // What buildkit writes for attestations.
+    // buildkit marks attestations so.
     if platform.os == "unknown" {
         return None;
     }
@@ -144,7 +146,7 @@ fn platform_of_config(content: &[u8]) -> Option<String> {
 }
 
 fn joined(os: &str, architecture: &str, variant: Option<&str>) -> Option<String> {
-    // The client that pushed it wrote this, and it is shown on a terminal.
+    // The client that pushed the manifest controls this text, and a terminal will show it.
     let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     if os.is_empty()
         || architecture.is_empty()

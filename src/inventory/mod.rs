@@ -1,7 +1,7 @@
-//! What is in a registry and how much room it takes: `registry ls` and `registry du`.
+//! The content of a registry and its size: `registry ls` and `registry du`.
 //!
-//! It is read from the store itself, whether a registry runs over it or not, or from any registry by its API. Nothing is written
-//! and no lease is taken: what is pushed or deleted meanwhile may be in it or not.
+//! It reads the store itself, whether or not a registry runs on it, or any registry through its API. It
+//! writes nothing and takes no lease: concurrent pushes and deletes may or may not show.
 
 mod listing;
 mod remote;

@@ -1,4 +1,4 @@
-//! `Remote`: an inventory from a registry by its API, with a password or a token that is fetched for it.
+//! `Remote`: reads an inventory through a registry's API, with a password or a fetched token.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,24 +19,24 @@ use super::store::SMALL_BYTES;
 use crate::http_client;
 use crate::shown_url::ShownUrl;
 
-/// Which registry, and who asks.
+/// The registry and the credentials.
 pub struct RemoteOptions {
-    /// Where it is, such as `https://registry.example:5000`.
+    /// The registry's URL, such as `https://registry.example:5000`.
     pub url: Url,
     /// User and password.
     pub credentials: Option<(String, String)>,
-    /// The client that asks.
+    /// The HTTP client.
     pub client: Client,
 }
 
-/// A registry that is asked by its API.
+/// A registry read through its API.
 pub struct Remote {
     options: RemoteOptions,
-    /// What was found to be needed for each scope. Held for look-ups only.
+    /// The authorization for each scope so far. Locked for look-ups only.
     authorizations: Mutex<HashMap<String, HeaderValue>>,
 }
 
-/// A list or a token that is longer is not read.
+/// The longest list or token to read, in bytes.
 const MOST_BYTES: u64 = 32 << 20;
 
 #[derive(Default, Deserialize)]
@@ -47,7 +47,7 @@ struct Page {
 }
 
 impl Remote {
-    /// A registry that was asked nothing yet.
+    /// Creates a reader; it sends nothing yet.
     pub fn new(options: RemoteOptions) -> Self {
         Self { options, authorizations: Mutex::default() }
     }
@@ -56,7 +56,7 @@ impl Remote {
         let pages = self.pages("_catalog?n=1000", "registry:catalog:*").await?;
         let mut found: Vec<String> =
             pages.into_iter().filter_map(|page| page.repositories).flatten().collect();
-        // What is no name may be meant for the terminal that it is shown on.
+        // An invalid name may be an attack on the terminal that shows it.
         found.retain(|name| name.parse::<RepositoryName>().is_ok());
         found.sort();
         found.dedup();
@@ -92,10 +92,12 @@ impl Remote {
     ) -> Result<Option<Bytes>, SourceError> {
         let url = self.url(&format!("{repository}/blobs/{digest}"))?;
         let Some(mut response) = self.get(&url, &pull(repository)).await? else { return Ok(None) };
-        // To the store behind the registry, which gets no password.
+        // A redirect to the store behind the registry, which must not get the password.
         let place = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
         if let Some(place) = place.filter(|_| response.status().is_redirection()) {
-            let place = url.join(place).map_err(|error| problem(&url, format!("leads nowhere: {error}")))?;
+            let place = url
+                .join(place)
+                .map_err(|error| problem(&url, format!("redirects to an invalid URL: {error}")))?;
             response = self.send(&place, None).await?;
         }
         match response.status().as_u16() {
@@ -111,12 +113,12 @@ impl Remote {
             let Some(response) = self.get(&url, scope).await? else { return Ok(pages) };
             let next = next(&url, &response);
             let bytes = self.read(response, &url, MOST_BYTES).await?;
-            let page: Page =
-                serde_json::from_slice(&bytes).map_err(|error| problem(&url, format!("no list: {error}")))?;
+            let page: Page = serde_json::from_slice(&bytes)
+                .map_err(|error| problem(&url, format!("the response is not a list: {error}")))?;
             let is_empty = page.repositories.as_ref().or(page.tags.as_ref()).is_none_or(Vec::is_empty);
             pages.push(page);
             match next {
-                // Another server is none of ours, and a page that leads to itself has no end.
+                // Ignore links to another server, and to the same page, which would loop forever.
                 Some(next) if next.origin() == url.origin() && next != url && !is_empty => url = next,
                 Some(_) | None => return Ok(pages),
             }
@@ -126,10 +128,10 @@ impl Remote {
     fn url(&self, path: &str) -> Result<Url, SourceError> {
         let base = &self.options.url;
         let text = format!("{}/v2/{path}", base.as_str().trim_end_matches('/').trim_end_matches("/v2"));
-        text.parse().map_err(|error| problem(base, format!("no URL can be made for {path}: {error}")))
+        text.parse().map_err(|error| problem(base, format!("cannot build a URL for {path}: {error}")))
     }
 
-    /// The answer, `None` for 404.
+    /// The response; `None` for 404.
     async fn get(&self, url: &Url, scope: &str) -> Result<Option<Response>, SourceError> {
         let known = self.known().get(scope).cloned();
         let mut response = self.send(url, known).await?;
@@ -145,7 +147,7 @@ impl Remote {
                 url,
                 "the user or the password is wrong, or the user may not read this".to_owned(),
             )),
-            status => Err(problem(url, format!("answered with {status}"))),
+            status => Err(problem(url, format!("responded with {status}"))),
         }
     }
 
@@ -164,7 +166,7 @@ impl Remote {
         request.send().await.map_err(|error| problem(url, http_client::explain(error)))
     }
 
-    /// What the registry wants to be shown.
+    /// The `Authorization` that the registry requires.
     async fn authorization(
         &self,
         url: &Url,
@@ -177,18 +179,15 @@ impl Remote {
         let basic = credentials.map(|(user, password)| basic(user, password));
         let (scheme, parameters) = challenge.split_once(' ').unwrap_or((challenge, ""));
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return basic.ok_or_else(|| problem(url, "asks for a password: give `--user`".to_owned()));
+            return basic.ok_or_else(|| problem(url, "requires a password: pass `--user`".to_owned()));
         }
         let realm = parameter(parameters, "realm").and_then(|realm| realm.parse::<Url>().ok());
         let Some(mut realm) = realm else {
-            return Err(problem(url, "asks for a token and does not say where to get one".to_owned()));
+            return Err(problem(url, "requires a token but does not name a token server".to_owned()));
         };
         if url.scheme() == "https" && realm.scheme() != "https" {
             let shown = ShownUrl::from(&realm);
-            return Err(problem(
-                url,
-                format!("its token server {shown} would get the password in the clear"),
-            ));
+            return Err(problem(url, format!("its token server {shown} would get the password unencrypted")));
         }
         if let Some(service) = parameter(parameters, "service") {
             realm.query_pairs_mut().append_pair("service", &service);
@@ -196,8 +195,8 @@ impl Remote {
         realm.query_pairs_mut().append_pair("scope", scope);
         let response = self.send(&realm, basic).await?;
         if !response.status().is_success() {
-            let who = if credentials.is_some() { "" } else { ": give `--user`" };
-            return Err(problem(&realm, format!("gives no token ({}){who}", response.status())));
+            let who = if credentials.is_some() { "" } else { ": pass `--user`" };
+            return Err(problem(&realm, format!("refuses a token ({}){who}", response.status())));
         }
         let bytes = self.read(response, &realm, MOST_BYTES).await?;
         #[derive(Deserialize)]
@@ -208,8 +207,8 @@ impl Remote {
         let token: Option<Token> = serde_json::from_slice(&bytes).ok();
         let token = token.and_then(|token| token.token.or(token.access_token)).unwrap_or_default();
         let header = HeaderValue::try_from(format!("Bearer {token}"));
-        let mut header =
-            header.map_err(|_| problem(&realm, "gives a token that cannot be sent".to_owned()))?;
+        let mut header = header
+            .map_err(|_| problem(&realm, "returns a token that is not a valid header value".to_owned()))?;
         header.set_sensitive(true);
         Ok(header)
     }
@@ -220,7 +219,7 @@ impl Remote {
             response.chunk().await.map_err(|error| problem(url, http_client::explain(error)))?
         {
             if (content.len() + chunk.len()) as u64 > most {
-                return Err(problem(url, format!("the answer is longer than {most} bytes")));
+                return Err(problem(url, format!("the response is longer than {most} bytes")));
             }
             content.extend_from_slice(&chunk);
         }
@@ -239,7 +238,7 @@ impl fmt::Debug for Remote {
 }
 
 fn basic(user: &str, password: &str) -> HeaderValue {
-    // The alphabet of base64 is always a header.
+    // base64 text is always a valid header value.
     let text = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
     let mut header = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     header.set_sensitive(true);
@@ -254,14 +253,14 @@ fn problem(url: &Url, problem: String) -> SourceError {
     SourceError::Remote { url: ShownUrl::from(url).to_string(), problem }
 }
 
-/// The page after this one.
+/// The URL of the next page.
 fn next(url: &Url, response: &Response) -> Option<Url> {
     let link = response.headers().get(LINK)?.to_str().ok()?;
     let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
     rest.contains("next").then(|| url.join(target).ok())?
 }
 
-/// A parameter of a challenge, in quotes or not.
+/// A parameter of a challenge, quoted or not.
 fn parameter(parameters: &str, name: &str) -> Option<String> {
     let mut rest = parameters;
     loop {
@@ -282,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parameters_of_a_challenge_are_found() {
+    fn challenge_parameters_are_parsed() {
         let text = r#"realm="https://auth.example/token?a=b,c",service="registry, one",scope=x"#;
         assert_eq!(parameter(text, "realm").unwrap(), "https://auth.example/token?a=b,c");
         assert_eq!(parameter(text, "service").unwrap(), "registry, one");

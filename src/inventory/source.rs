@@ -1,4 +1,4 @@
-//! `Source`: where an inventory is read from.
+//! `Source`: the source of an inventory.
 
 use bytes::Bytes;
 use sampan_engine::oci::{Digest, Manifest};
@@ -7,32 +7,32 @@ use sampan_engine::{Error, Registry};
 use super::remote::Remote;
 use super::store::Store;
 
-/// Where an inventory is read from.
+/// The source of an inventory.
 #[derive(Debug)]
 pub enum Source {
-    /// A store, by its driver.
+    /// A store, through its driver.
     Store(Store),
-    /// A registry, by its API.
+    /// A registry, through its API.
     Remote(Remote),
 }
 
-/// Why an inventory cannot be made.
+/// Why an inventory failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] Error),
-    /// The registry did not answer, or not as it should.
+    /// The registry did not respond, or not as it should.
     #[error("{url}: {problem}")]
     Remote {
-        /// What was asked for, without a user or query.
+        /// The requested URL, without user or query.
         url: String,
-        /// What went wrong.
+        /// The problem.
         problem: String,
     },
 }
 
-/// A manifest and what it says.
+/// A manifest with its parsed content.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) digest: Digest,
@@ -41,12 +41,13 @@ pub(super) struct Found {
 }
 
 impl Source {
-    /// The store of a registry, which must be [read-only](sampan_engine::Limits::read_only) so that no lease is taken.
+    /// The store of a registry, which must be [read-only](sampan_engine::Limits::read_only) so that reads
+    /// take no lease.
     pub fn store(registry: Registry) -> Self {
         Self::Store(Store::new(registry))
     }
 
-    /// Every repository, in order.
+    /// All repositories, sorted.
     pub(super) async fn repositories(&self) -> Result<Vec<String>, SourceError> {
         match self {
             Self::Store(store) => store.repositories().await,
@@ -54,7 +55,7 @@ impl Source {
         }
     }
 
-    /// The tags of a repository, in order; none if there is no such repository.
+    /// The tags of a repository, sorted; none if the repository does not exist.
     pub(super) async fn tags(&self, repository: &str) -> Result<Vec<String>, SourceError> {
         match self {
             Self::Store(store) => store.tags(repository).await,
@@ -62,7 +63,7 @@ impl Source {
         }
     }
 
-    /// The manifest of a tag or digest; `None` if it is not there, or cannot be understood.
+    /// The manifest of a tag or digest; `None` if it is missing or not parseable.
     pub(super) async fn manifest(
         &self,
         repository: &str,
@@ -74,7 +75,7 @@ impl Source {
         }
     }
 
-    /// A small blob, such as the configuration of an image; `None` if it is not there or not small.
+    /// A small blob, such as an image's configuration; `None` if it is missing or not small.
     pub(super) async fn small_blob(
         &self,
         repository: &str,

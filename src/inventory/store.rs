@@ -1,4 +1,4 @@
-//! `Store`: an inventory from the store itself.
+//! `Store`: reads an inventory from the store itself.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,10 @@ use sampan_engine::{Error, Registry, Repository};
 use super::source::{Found, SourceError};
 use super::usage::Key;
 
-/// A configuration of an image that is larger is not read.
+/// The largest image configuration to read, in bytes.
 pub(super) const SMALL_BYTES: u64 = 4 << 20;
 
-/// How many repositories are asked for at a time.
+/// The number of repositories per page.
 const PAGE: usize = 1000;
 
 /// A store, read through the engine.
@@ -88,11 +88,11 @@ impl Store {
         Ok(Some(content.into()))
     }
 
-    /// Every manifest of a repository, tagged or not.
+    /// All manifests of a repository, tagged or not.
     pub(super) async fn revisions(&self, repository: &str) -> Result<Vec<String>, SourceError> {
         let Some(name) = repository.parse::<RepositoryName>().ok() else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        // A manifest that was pushed by another digest has a link under this one, too.
+        // A manifest pushed under another algorithm has a link under this one too.
         let algorithm = Algorithm::Sha256;
         let mut entries = self.driver().list(&layout::revisions(&name, algorithm), None);
         while let Some(entry) = entries.try_next().await.map_err(Error::from)? {
@@ -101,7 +101,7 @@ impl Store {
         Ok(found)
     }
 
-    /// How large everything is, whatever refers to it.
+    /// The sizes of all blobs, referenced or not.
     pub(super) async fn blobs(&self) -> Result<HashMap<Key, u64>, SourceError> {
         let mut found = HashMap::new();
         let mut files = self.driver().walk(&layout::blobs_root(), None);

@@ -1,4 +1,4 @@
-//! How much room each repository takes, and how much of it the others need too.
+//! The size of each repository, and how much of it is shared with others.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,37 +9,37 @@ use sha2::{Digest as _, Sha256};
 use super::listing::{is_among, is_stored};
 use super::source::{Found, Source, SourceError};
 
-/// How much room a registry takes.
+/// The size of a registry.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Usage {
-    /// Repository by repository, in order.
+    /// The repositories, sorted.
     pub repositories: Vec<RepositoryUsage>,
-    /// What the repositories take together, each content counted once.
+    /// The size of all repositories together, each content counted once.
     pub size_bytes: u64,
-    /// What is in the store and no manifest refers to it, so that a collection of garbage may free it; unknown by the API.
+    /// The size of content without a reference, which a collection may free; `None` through the API.
     pub unreferenced_bytes: Option<u64>,
-    /// Manifests that could not be read or understood, and whose content is therefore not counted.
+    /// Manifests that are not readable or parseable, whose content is therefore not counted.
     pub unreadable: u64,
 }
 
-/// How much room a repository takes.
+/// The size of a repository.
 #[derive(Clone, Debug, Serialize)]
 pub struct RepositoryUsage {
-    /// Its name.
+    /// The repository's name.
     pub repository: String,
-    /// How many tags it has.
+    /// The number of tags.
     pub tags: u64,
-    /// How many manifests it has; by the API, those that its tags lead to.
+    /// The number of manifests; through the API, those reachable from tags.
     pub manifests: u64,
-    /// All that it needs.
+    /// The size of all its content.
     pub size_bytes: u64,
-    /// What no other repository needs.
+    /// The size of content that no other repository needs.
     pub own_bytes: u64,
-    /// What others need too.
+    /// The size of content that other repositories need too.
     pub shared_bytes: u64,
 }
 
-/// A digest in 32 bytes, whatever its algorithm: a large store has millions of them.
+/// A digest in 32 bytes, whatever its algorithm: a large store has millions.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Key([u8; 32]);
 
@@ -49,17 +49,17 @@ impl Key {
     }
 }
 
-/// A content, and the repository that needs it, if it is only one.
+/// A blob's size, and the repository that needs it, if there is only one.
 struct Content {
     size_bytes: u64,
     owner: Option<usize>,
 }
 
-/// Measures every repository, and gives those of these names, or whose names begin with one and a slash; all without names.
+/// Measures all repositories, and returns those with these names and those below them; all without names.
 ///
 /// # Errors
 ///
-/// When the source cannot be read.
+/// The source is not readable.
 pub async fn measure(source: &Source, names: &[String]) -> Result<Usage, SourceError> {
     let blobs = match source {
         Source::Store(store) => Some(store.blobs().await?),
@@ -87,7 +87,7 @@ pub async fn measure(source: &Source, names: &[String]) -> Result<Usage, SourceE
             }
             manifests += 1;
             room.add(&found);
-            // In the store, each child has a link of its own.
+            // In the store, each child has its own link.
             if blobs.is_none() {
                 pending.extend(found.manifest.manifests.iter().map(|child| child.digest.to_string()));
             }
@@ -125,7 +125,7 @@ pub async fn measure(source: &Source, names: &[String]) -> Result<Usage, SourceE
     Ok(usage)
 }
 
-/// The contents of one repository.
+/// The content of one repository.
 struct Room<'a> {
     blobs: Option<&'a HashMap<Key, u64>>,
     seen: HashSet<Key>,
@@ -142,7 +142,7 @@ impl Room<'_> {
         }
     }
 
-    /// What the store says of a size counts; by the API there is only what the manifest says.
+    /// The size in the store counts; through the API there is only the manifest's.
     fn part(&mut self, digest: &Digest, said_bytes: u64) {
         let key = Key::of(digest);
         let size_bytes = match self.blobs {

@@ -108,7 +108,7 @@ fn garbage_is_collected_when_somebody_asks_for_it() {
     assert!(begun["requested"] == true || !begun["running"].is_null(), "{begun}");
     let again = post();
     assert_eq!(again.status, 409, "{again:?}");
-    assert!(String::from_utf8(again.body).unwrap().contains("going on already"));
+    assert!(String::from_utf8(again.body).unwrap().contains("already running"));
     registry.process.wait_for(|line| line.contains("collected garbage").then_some(()));
     let last = &state()["last"][0];
     assert_eq!((&last["trigger"], &last["outcome"]), (&"request".into(), &"finished".into()));

@@ -141,7 +141,7 @@ fn a_registry_that_asks_for_a_password_or_a_token_gets_it() {
         end(binary(directory.path()).args(["ls", "--url", url]).args(more), input)
     };
     let ended = ls(&url(&htpasswd), &[], "");
-    assert!(ended.code == Some(1) && ended.stderr.contains("give `--user`"), "{ended:?}");
+    assert!(ended.code == Some(1) && ended.stderr.contains("pass `--user`"), "{ended:?}");
     let ended = ls(&url(&htpasswd), &["--user", "alice"], "wrong\n");
     assert!(ended.code == Some(1) && ended.stderr.contains("password is wrong"), "{ended:?}");
     let ended = ls(&url(&htpasswd), &["--user", "alice"], "wonderland\n");

@@ -66,7 +66,7 @@ fn a_redis_server_that_is_not_there_is_told_before_anybody_needs_it() {
     fs::write(directory.path().join("config.yml"), config).unwrap();
     let process = Process::start(binary(directory.path()).arg("config.yml"));
     let line =
-        process.wait_for(|line| line.contains("the Redis server cannot be used").then(|| line.to_owned()));
+        process.wait_for(|line| line.contains("the Redis server is not usable").then(|| line.to_owned()));
     assert!(line.contains("none.sock"), "{line}");
 }
 

@@ -121,8 +121,8 @@ fn a_server_that_goes_away_is_told_once_and_the_store_is_asked() {
         push(&registry, tag);
         assert_eq!((head(&registry, tag), head(&registry, "before")), (200, 200));
     }
-    registry.process.wait_to_say("the Redis server cannot be used");
-    assert_eq!(registry.process.log().matches("the Redis server cannot be used").count(), 1);
+    registry.process.wait_to_say("the Redis server is not usable");
+    assert_eq!(registry.process.log().matches("the Redis server is not usable").count(), 1);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn it_is_reached_over_tls_with_a_password() {
     let refused = registry(directory.path(), &redis.config(&root, "wrong"));
     let digest = push(&refused, "latest");
     assert_eq!(head(&refused, "latest"), 200);
-    refused.process.wait_to_say("the Redis server cannot be used");
+    refused.process.wait_to_say("the Redis server is not usable");
     assert_eq!(redis.ask(&["EXISTS", &format!("blobs::{digest}")]), "0");
     drop(refused);
 

@@ -191,7 +191,7 @@ fn keys_come_over_tls_from_a_server_that_the_file_vouches_for() {
     };
     let trusting = start(&format!(", jwksca: '{}'", path("ca.crt")));
     // The server may not have been there yet; the registry asks again.
-    if trusting.process.log().contains("until its keys are there") {
+    if trusting.process.log().contains("until their keys are available") {
         trusting.process.wait_for(|line| line.contains("were read").then_some(()));
     }
     assert_eq!(check(&trusting), 200, "{}", trusting.process.log());

@@ -72,7 +72,7 @@ async fn a_store_that_cannot_be_used_is_named_with_its_section_and_cause() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let section = format!("filesystem: {{ rootdirectory: '{}' }}", file.path().display());
     let error = Drivers::builtin().build(&selected(&section), StoreAccess::ReadWrite).await.unwrap_err();
-    assert_eq!(error.to_string(), "config.yml:3:3: storage.filesystem: the store cannot be used");
+    assert_eq!(error.to_string(), "config.yml:3:3: storage.filesystem: the store is not usable");
     let DriverSetupError::Build { source, .. } = error else { panic!("{error}") };
     assert!(source.to_string().contains(&file.path().display().to_string()), "{source}");
 }
