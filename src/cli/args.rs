@@ -1,4 +1,4 @@
-//! What can be asked of the binary.
+//! Command-line arguments.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const VERSION: &str = concat!("sampan v", env!("CARGO_PKG_VERSION"));
 pub(super) enum Command {
     /// Serve the registry until SIGTERM or SIGINT
     ///
-    /// `registry FILE.yml` means the same, as the image's entry point has it.
+    /// `registry FILE.yml` means the same, for the image's entry point.
     Serve {
         /// The configuration; else $REGISTRY_CONFIGURATION_PATH, /etc/distribution/config.yml or
         /// /etc/docker/registry/config.yml, else a registry on localhost:5000 with its data in ./registry-data
@@ -41,89 +41,92 @@ pub(super) enum Command {
         default: bool,
     },
 
-    /// Remove content that nothing refers to, also while the registry is in use
+    /// Remove content without references, also while the registry is in use
     GarbageCollect(CollectOptions),
 
-    /// Say whether a running registry is well: exit code 0, or 1 and the reason
+    /// Check the health of a running registry: exit code 0, or 1 and the reason
     ///
-    /// For the health check of a container, and wherever there is no curl.
+    /// For the health check of a container, and where there is no curl.
     Health(HealthOptions),
 
-    /// Say what a running registry's debug listener says: readiness, health checks, collections
+    /// Show a running registry's state from its debug listener: readiness, health checks, collections
     Status(StatusOptions),
 
-    /// List repositories and tags: digest, platforms and size, from the store or by the API of any registry
+    /// List repositories and tags with digest, platforms and size, from the store or through the API of any
+    /// registry
     Ls(InventoryOptions),
 
-    /// Say how much room each repository takes, and how much of that no other needs
+    /// Show the size of each repository, and how much of it no other repository needs
     Du(InventoryOptions),
 
-    /// Look at a configuration without serving it
+    /// Examine a configuration without serving it
     #[command(subcommand)]
     Config(ConfigCommand),
 
-    /// Keep the file of users and passwords for `auth: htpasswd`
+    /// Manage the password file of `auth: htpasswd`
     #[command(subcommand)]
     Htpasswd(HtpasswdCommand),
 
-    /// Make a certificate authority and a server certificate for a network without one
+    /// Create a certificate authority and a server certificate for a network without one
     Certificate(CertificateOptions),
 
-    /// Measure any OCI registry from outside, or two in turn: throughput, latency, and what the server spends
+    /// Measure any OCI registry from outside, or two in turn: throughput, latency, and the server's resources
     ///
-    /// It fills a repository with random content, and removes it again as far as the registry lets it.
-    /// Give it a registry that may be loaded, never one that others depend on.
+    /// Fills a repository with random content, and removes it again as far as the registry allows. Use a
+    /// registry that may be loaded, never one that others depend on.
     Bench(Box<BenchOptions>),
 
     /// Print a completion script for a shell
     Completion {
-        /// For which shell
+        /// The shell
         shell: Shell,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CollectOptions {
-    /// Only tell what would be removed
+    /// Only show what would be removed
     #[arg(short = 'd', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     pub(super) dry_run: bool,
 
-    /// Remove manifests too that no tag, index or subject reaches
+    /// Also remove manifests that no tag, index or subject references
     #[arg(short = 'm', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     pub(super) delete_untagged: bool,
 
-    /// Print nothing but errors
+    /// Print only errors
     #[arg(short = 'q', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     pub(super) quiet: bool,
 
-    /// How the outcome is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(super) format: ReportFormat,
 
-    /// Keep what is younger, such as 30m or 24h; 0 only when no registry serves the store meanwhile.
-    /// Without it: 0 if the configuration says read-only, else its gc.grace, which is 24h by default
+    /// Keep content younger than this, such as 30m or 24h; 0 only if no registry serves the store meanwhile.
+    /// Default: 0 if the configuration is read-only, else its gc.grace, which is 24h by default
     #[arg(long, value_name = "DURATION")]
     pub(super) grace: Option<GoDuration>,
 
-    /// Delete also when most of the store would go, or when repositories have vanished: look with --dry-run first
+    /// Delete even if most of the store would be removed, or repositories have vanished: check with --dry-run
+    /// first
     #[arg(short = 'y', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     pub(super) yes: bool,
 
-    /// The configuration; else the one that `serve` would take
+    /// The configuration; else the one that `serve` would use
     pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InventoryOptions {
-    /// The configuration whose store is read, whether a registry runs over it or not; else the one that `serve` would take
+    /// The configuration whose store is read, whether or not a registry runs on it; else the one that `serve`
+    /// would use
     #[arg(short, long, value_name = "FILE", conflicts_with = "url")]
     pub(super) config: Option<PathBuf>,
 
-    /// Ask the registry at this URL by its API instead, such as https://registry.example:5000
+    /// Use the API of the registry at this URL instead, such as https://registry.example:5000
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<Url>,
 
-    /// Who asks; the password is in --password-file, or is asked for or read from standard input
+    /// The user; the password comes from --password-file, a prompt or standard input
     #[arg(long, value_name = "NAME", requires = "url")]
     pub(super) user: Option<String>,
 
@@ -131,55 +134,57 @@ pub(super) struct InventoryOptions {
     #[arg(long, value_name = "FILE", requires = "user")]
     pub(super) password_file: Option<PathBuf>,
 
-    /// A PEM file with the authority that signed the certificate; else those that this machine trusts
+    /// A PEM file with the authority of the registry's certificate; else this machine's authorities
     #[arg(long, value_name = "FILE", requires = "url", conflicts_with = "insecure")]
     pub(super) cacert: Option<PathBuf>,
 
-    /// Believe any certificate
+    /// Accept any certificate
     #[arg(long, requires = "url")]
     pub(super) insecure: bool,
 
-    /// How the outcome is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(super) format: ReportFormat,
 
-    /// Only these repositories, and those below them (`team` means `team/app` too)
+    /// Only these repositories, and those below them (`team` includes `team/app`)
     #[arg(value_name = "REPOSITORY")]
     pub(super) repositories: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct HealthOptions {
-    /// Where the registry is, such as https://registry.example:5000; else http.addr of the configuration, on this machine
+    /// The registry's URL, such as https://registry.example:5000; else http.addr of the configuration, on
+    /// this machine
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub(super) url: Option<Url>,
 
-    /// The configuration; else the one that `serve` would take
+    /// The configuration; else the one that `serve` would use
     pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusOptions {
-    /// Where the debug listener is, such as http://localhost:5001; else http.debug.addr of the configuration, on this machine
+    /// The debug listener's URL, such as http://localhost:5001; else http.debug.addr of the configuration, on
+    /// this machine
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub(super) url: Option<Url>,
 
-    /// Ask the registry to collect its garbage now
+    /// Request a garbage collection now
     #[arg(long)]
     pub(super) collect_garbage: bool,
 
-    /// How the state is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(super) format: ReportFormat,
 
-    /// The configuration; else the one that `serve` would take
+    /// The configuration; else the one that `serve` would use
     pub(super) config: Option<PathBuf>,
 }
 
-/// How an outcome is printed.
+/// An output format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(super) enum ReportFormat {
-    /// Lines for people
+    /// Text for people
     Text,
     /// One JSON document
     Json,
@@ -187,30 +192,30 @@ pub(super) enum ReportFormat {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Say whether the configuration would be served: exit code 0, or 1 and every problem found
+    /// Check whether the configuration can be served: exit code 0, or 1 and every problem found
     ///
-    /// It opens what `serve` opens, as this user: the directory of the store, certificates, password and key files.
-    /// It makes and writes nothing, and asks no other server.
+    /// Opens what `serve` opens, as this user: the store's directory, certificates, password and key files.
+    /// It creates and writes nothing, and contacts no other server.
     Check {
-        /// Say as well what another registry would make of it: exit code 1 if it would not start with it
+        /// Also check for another registry: exit code 1 if it would not start with the configuration
         #[arg(long = "for", value_name = "REGISTRY", value_enum)]
         for_registry: Option<OtherRegistry>,
 
-        /// Look at the text alone, as for a file that another machine will serve
+        /// Check only the text, such as for a file that another machine will serve
         #[arg(long)]
         without_files: bool,
 
-        /// The configuration; else the one that `serve` would take
+        /// The configuration; else the one that `serve` would use
         config: Option<PathBuf>,
     },
-    /// Print the configuration in effect, each value with where it comes from, without secrets
+    /// Print the effective configuration, each value with its source, without secrets
     Show {
-        /// The configuration; else the one that `serve` would take
+        /// The configuration; else the one that `serve` would use
         config: Option<PathBuf>,
     },
 }
 
-/// A registry that takes the same configuration.
+/// A registry that accepts the same configuration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(super) enum OtherRegistry {
     /// CNCF Distribution 3, `registry:3`
@@ -219,18 +224,18 @@ pub(super) enum OtherRegistry {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HtpasswdCommand {
-    /// Add a user, or change a password, which is asked for or read from standard input
+    /// Add a user or change a password, which comes from a prompt or standard input
     Add {
-        /// The file; it is made when there is none
+        /// The file; created if missing
         file: PathBuf,
-        /// Who
+        /// The user
         user: String,
     },
     /// Remove a user
     Remove {
         /// The file
         file: PathBuf,
-        /// Who
+        /// The user
         user: String,
     },
     /// List the users
@@ -238,30 +243,30 @@ pub(super) enum HtpasswdCommand {
         /// The file
         file: PathBuf,
     },
-    /// Say whether a password, which is asked for or read from standard input, is the user's: exit code 0 or 1
+    /// Check a user's password, which comes from a prompt or standard input: exit code 0 or 1
     Verify {
         /// The file
         file: PathBuf,
-        /// Who
+        /// The user
         user: String,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CertificateOptions {
-    /// Where the files go: ca.crt (for clients), domain.crt and domain.key (for the registry)
+    /// The directory for ca.crt (for clients), domain.crt and domain.key (for the registry)
     #[arg(long, value_name = "DIRECTORY")]
     pub(super) out: PathBuf,
 
-    /// For how many days the certificate is valid
+    /// The validity of the certificate, in days
     #[arg(long, default_value_t = DEFAULT_DAYS)]
     pub(super) days: u32,
 
-    /// Make a certificate in the place of one that is there already; the authority stays
+    /// Overwrite an existing certificate; the authority stays
     #[arg(long)]
     pub(super) replace: bool,
 
-    /// Host names and addresses that clients know the registry by
+    /// Host names and addresses under which clients reach the registry
     #[arg(required = true, value_name = "HOST")]
     pub(super) hosts: Vec<String>,
 }

@@ -11,7 +11,7 @@ use super::args::ReportFormat;
 use super::terminal::{first_line, password, progress, say};
 use crate::config::{ByteSize, GoDuration};
 
-/// The password of `--user`, when no file is given.
+/// The password of `--user` without a file.
 const PASSWORD_VARIABLE: &str = "BENCH_PASSWORD";
 
 #[derive(Debug, clap::Args)]
@@ -23,15 +23,16 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "URL")]
     vs: Option<Url>,
 
-    /// What they do; all of it without this
+    /// The work to measure; all by default
     #[arg(long, short, value_name = "NAME", value_delimiter = ',', value_parser = works())]
     work: Vec<Work>,
 
-    /// How many clients at once, each on a connection of its own; several numbers are measured one after the other
+    /// The number of concurrent clients, each with its own connection; several numbers are measured in
+    /// sequence
     #[arg(long, short, value_name = "N", value_delimiter = ',', default_value = "1,16")]
     clients: Vec<usize>,
 
-    /// How many threads the clients share
+    /// The number of threads that the clients share
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
 
@@ -39,7 +40,7 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
 
-    /// How long one measurement takes
+    /// The duration of one measurement
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     duration: GoDuration,
 
@@ -51,23 +52,23 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "SIZE", default_value = "4KiB")]
     small: ByteSize,
 
-    /// A measurement of pushes ends when it has pushed this much, or one blob for each client
+    /// The volume after which a measurement of pushes ends, but at least one blob per client
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     push_volume: ByteSize,
 
-    /// The repository that is filled [default: bench/ and a random number]
+    /// The repository to fill [default: bench/ and a random number]
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
 
-    /// Leave in the registry what was pushed
+    /// Keep the pushed content in the registry
     #[arg(long)]
     keep: bool,
 
-    /// How the outcome is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
 
-    /// A's process on this machine: its CPU time and memory are told, with those of its children
+    /// A's process on this machine: report its CPU time and memory, including its children
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
 
@@ -75,7 +76,7 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "PID", requires = "vs")]
     vs_pid: Option<u32>,
 
-    /// A's data directory on this machine: it is put out of the page cache before each measurement of a pull
+    /// A's data directory on this machine: drop it from the page cache before each measurement of a pull
     #[arg(long, value_name = "DIRECTORY")]
     cold: Option<PathBuf>,
 
@@ -83,7 +84,8 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "DIRECTORY", requires_all = ["vs", "cold"])]
     vs_cold: Option<PathBuf>,
 
-    /// A is a server of plain files, such as nginx, with this directory: blobs are put there and pulled as files
+    /// A is a server of plain files, such as nginx, with this directory: write blobs there and pull them as
+    /// files
     #[arg(long, value_name = "DIRECTORY")]
     files: Option<PathBuf>,
 
@@ -91,7 +93,7 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "DIRECTORY", requires = "vs")]
     vs_files: Option<PathBuf>,
 
-    /// Who asks; the password is in --password-file or $BENCH_PASSWORD, or is asked for or read from standard input
+    /// The user; the password comes from --password-file, $BENCH_PASSWORD, a prompt or standard input
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 
@@ -99,7 +101,7 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
 
-    /// Who asks B, if that is not --user
+    /// The user of B, if different from --user
     #[arg(long, value_name = "NAME", requires = "vs_password_file")]
     vs_user: Option<String>,
 
@@ -107,11 +109,11 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "FILE", requires_all = ["vs", "vs_user"])]
     vs_password_file: Option<PathBuf>,
 
-    /// A PEM file with the authority that signed the certificates; else those that this machine trusts
+    /// A PEM file with the authority of the certificates; else this machine's authorities
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     cacert: Option<PathBuf>,
 
-    /// Believe any certificate
+    /// Accept any certificate
     #[arg(long)]
     insecure: bool,
 }

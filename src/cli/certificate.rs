@@ -13,9 +13,6 @@ pub(super) fn run(options: CertificateOptions) -> Outcome {
     say(format!("{}\tfor http.tls.certificate", files.certificate.display()));
     say(format!("{}\tfor http.tls.key", files.key.display()));
     say(format!("{}\tfor clients: /etc/docker/certs.d/HOST:PORT/ca.crt", files.authority.display()));
-    say(format!(
-        "{}\tkeep it safe: whoever has it can sign further certificates",
-        files.authority_key.display()
-    ));
+    say(format!("{}\tkeep it secret: it signs further certificates", files.authority_key.display()));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `registry config`: looking at a configuration without serving it.
+//! `registry config`: examines a configuration without serving it.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ fn check(drivers: &Drivers, config: Option<PathBuf>, files: Files, other: Option
     print_warnings(&loaded.warnings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     print_warnings(&runtime.block_on(app::check(&loaded, drivers, files))?);
-    say(format!("{} would be served", loaded.source));
+    say(format!("{} can be served", loaded.source));
     match other {
         None => Ok(()),
         Some(OtherRegistry::Distribution) => check_for_distribution(&loaded),
@@ -50,10 +50,10 @@ fn check_for_distribution(loaded: &Loaded) -> Outcome {
         return Ok(());
     }
     let lines: String = refused.iter().map(|finding| format!("\n  {finding}")).collect();
-    Err(format!("Distribution would not serve it as it is served here:{lines}").into())
+    Err(format!("Distribution would not serve it like this registry:{lines}").into())
 }
 
-/// Loads a configuration, or prints what is odd about one that cannot be loaded: it may be the cause.
+/// Loads a configuration, or prints the oddities of one that does not load: they may be the cause.
 pub(super) fn load(drivers: &Drivers, source: Source) -> Result<Loaded, ConfigError> {
     let loaded = drivers.load(source, &Environment::of_process());
     if let Err(error) = &loaded {

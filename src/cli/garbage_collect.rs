@@ -15,7 +15,7 @@ use crate::app::{self, AppError};
 use crate::config::{Config, GoDuration, Loaded};
 use crate::drivers::Drivers;
 
-/// The exit code of a collection that could not read everything, and kept what it could not judge.
+/// The exit code of a collection that kept content because it could not read everything.
 const INCOMPLETE: u8 = 3;
 
 pub(super) fn run(
@@ -39,7 +39,7 @@ pub(super) fn run(
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = match runtime.block_on(app::collect(&config, drivers, &options)) {
-        // Said in the words of this command.
+        // With this command's remedy.
         Err(AppError::Collect(gc::Error::TooMuch(too_much))) => return Err(refusal(too_much).into()),
         report => report.map_err(|error| check::beside(&source, error.into()))?,
     };
@@ -60,13 +60,14 @@ pub(super) fn run(
 
 fn refusal(TooMuch { bytes, percent }: TooMuch) -> String {
     format!(
-        "nothing is deleted, because {} of blobs would go, more than {percent} % of all: \
-         see with --dry-run whether that is right, and give `--yes` if it is (gc.maxdeletepercent sets the share)",
+        "nothing deleted, because {} of blobs would be removed, more than {percent} % of all: \
+         check with --dry-run whether that is right, and pass `--yes` if it is (gc.maxdeletepercent sets the limit)",
         HumanSize(bytes)
     )
 }
 
-/// A read-only registry is not written to, so nothing in it is too young. Otherwise a push may be going on at this moment.
+/// The default for `--grace`: 0 for a read-only registry, which receives no pushes; else the configured
+/// period, because a push may be in progress.
 fn default_grace(config: &Config) -> Duration {
     if config.storage.maintenance.readonly.enabled {
         return Duration::ZERO;
@@ -82,24 +83,24 @@ fn print_what_is_young(report: &Report, is_default: bool) {
     let (young, size) = (count(report.young.count, "blob"), HumanSize(report.young.bytes));
     let remedy = match is_default {
         true => {
-            " now: give `--grace 0` if no registry serves this store, or set storage.maintenance.readonly"
+            " now: pass `--grace 0` if no registry serves this store, or set storage.maintenance.readonly"
         }
-        false => " sooner: give a shorter `--grace`, or 0 if no registry serves this store",
+        false => " sooner: pass a shorter `--grace`, or 0 if no registry serves this store",
     };
     warn(format!(
-        "{young} ({size}) that nothing refers to stay: nothing younger than {grace} is collected, since the registry may be in \
-         use. A collection in {grace} takes them, if nothing refers to them then. To take them{remedy}"
+        "kept {young} ({size}) without references: nothing younger than {grace} is collected, because the registry may be in \
+         use. A collection in {grace} removes them if they still have no references. To remove them{remedy}"
     ));
 }
 
 type Output = Arc<Mutex<BufWriter<io::Stdout>>>;
 
-/// Prints what is found as it is found, line by line as Distribution does.
+/// Prints findings as they come, line by line as Distribution does.
 fn printer() -> (Observer, Output) {
     let output: Output = Arc::new(Mutex::new(BufWriter::new(io::stdout())));
     let lines = output.clone();
     let observer = Observer::new(move |event: Event<'_>| {
-        // A reader that has gone away does not stop the collection.
+        // A closed output does not stop the collection.
         let _ = writeln!(lines.lock().unwrap_or_else(PoisonError::into_inner), "{event}");
     });
     (observer, output)
@@ -123,18 +124,18 @@ fn print_summary(report: &Report) {
     ));
     if report.unseen > 0 {
         warn(format!(
-            "{} of the store cannot be seen, or lost all repositories: no blob, manifest or repository was deleted",
+            "{} of the store are not visible, or lost all repositories: no blob, manifest or repository was deleted",
             count(report.unseen, "place")
         ));
     } else if !report.is_complete() {
         warn(format!(
-            "{} could not be read and stayed, with all that may be referred to there",
-            count(report.unreadable.len() as u64, "file")
+            "kept {}, with everything they may refer to",
+            count(report.unreadable.len() as u64, "unreadable file")
         ));
     }
     if let Some(first) = report.future_paths.first() {
         warn(format!(
-            "{} dated in the future, the first is {first}: too young to be collected until then; correct the dates (`touch`), or \
+            "{} with modification times in the future, the first is {first}: not collected until then; correct the times (`touch`), or \
              collect with `--grace 0` while no registry serves the store",
             count(report.future, "file")
         ));

@@ -1,4 +1,4 @@
-//! `registry htpasswd`: the file of users and passwords, without Apache's tool.
+//! `registry htpasswd`: manages the password file without Apache's tool.
 
 use super::Outcome;
 use super::args::HtpasswdCommand;

@@ -13,7 +13,7 @@ use crate::drivers::Drivers;
 use crate::http_client;
 use crate::inventory::{Remote, RemoteOptions, Source, list, measure};
 
-/// How long one answer of a registry may take.
+/// The timeout of a registry's response.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
@@ -45,7 +45,7 @@ pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
             }
         });
         if !any.await? && !options.repositories.is_empty() {
-            return Err(format!("there is no repository {}", options.repositories.join(" or ")).into());
+            return Err(format!("no such repository: {}", options.repositories.join(" or ")).into());
         }
         if json {
             say(serde_json::to_string_pretty(&listings)?);
@@ -61,7 +61,7 @@ pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
         let source = source(drivers, &options).await?;
         let usage = measure(&source, &options.repositories).await?;
         if usage.repositories.is_empty() && !options.repositories.is_empty() {
-            return Err(format!("there is no repository {}", options.repositories.join(" or ")).into());
+            return Err(format!("no such repository: {}", options.repositories.join(" or ")).into());
         }
         if options.format == ReportFormat::Json {
             say(serde_json::to_string_pretty(&usage)?);
@@ -82,10 +82,12 @@ pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
         say(format!("all repositories together: {}", HumanSize(usage.size_bytes)));
         if let Some(bytes) = usage.unreferenced_bytes {
             let size = HumanSize(bytes);
-            say(format!("referred to by no manifest: {size}, which a collection of garbage frees when it is old enough"));
+            say(format!(
+                "without a reference: {size}, which a garbage collection frees after the grace period"
+            ));
         }
         if usage.unreadable > 0 {
-            warn(format!("{} could not be read; what belongs to it is not counted", count(usage.unreadable, "manifest")));
+            warn(format!("{}; their content is not counted", count(usage.unreadable, "unreadable manifest")));
         }
         Ok(())
     })

@@ -1,6 +1,6 @@
-//! The command line: what can be asked of the binary, everything that it prints, and its exit codes.
+//! The command line: arguments, output and exit codes.
 //!
-//! 0 is success, 1 a failure, 2 a command that was not understood, 3 a collection that could not read everything.
+//! Exit codes: 0 success, 1 failure, 2 invalid command line, 3 a collection that could not read everything.
 
 mod args;
 mod bench;
@@ -23,7 +23,7 @@ use self::args::{Args, Command};
 use crate::drivers::Drivers;
 use crate::error_chain::chain;
 
-/// Runs the command that the process was started with, over these drivers, and tells how it ended.
+/// Runs the command of this process with `drivers`, and returns its exit code.
 pub fn main(drivers: Drivers) -> ExitCode {
     let args = match Args::try_parse_from(args::with_implied_serve(std::env::args_os())) {
         Ok(args) => args,
@@ -63,7 +63,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
     }
 }
 
-/// What a command ends with: an error is printed with its causes, and the exit code is 1.
+/// A command's result: an error is printed with its causes and yields exit code 1.
 type Outcome = Result<(), Box<dyn Error>>;
 
 #[expect(clippy::print_stderr, reason = "the command line prints")]
@@ -71,9 +71,9 @@ fn print_error(error: &(dyn Error + 'static)) {
     eprintln!("registry: {}", chain(error));
 }
 
-/// `--help` and `--version` come this way too.
+/// Prints a parse error; `--help` and `--version` are such errors too.
 fn usage(error: &clap::Error) -> ExitCode {
-    // A closed terminal is no reason to fail otherwise.
+    // Ignore a closed terminal.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,

@@ -36,7 +36,7 @@ fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> Outcom
     Ok(served?)
 }
 
-/// How long threads may go on that nobody waits for any more: one that a hung disk holds would hold the process.
+/// How long abandoned threads may delay the exit: one blocked by a hung disk would block the process.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

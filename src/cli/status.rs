@@ -1,4 +1,5 @@
-//! `registry health` and `registry status`: asking a running registry, also where there is no other program to ask with.
+//! `registry health` and `registry status`: query a running registry, also where no other client is
+//! installed.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::config::{Config, ListenAddress};
 use crate::drivers::Drivers;
 use crate::http_client;
 
-/// How long an answer may take: less than docker waits for a health check.
+/// The timeout of a response: shorter than docker's for a health check.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
@@ -42,7 +43,7 @@ pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
             let reason = serde_json::from_str::<Value>(&text).ok();
             let reason =
                 reason.as_ref().and_then(|reason| reason["error"].as_str()).unwrap_or(text.trim_end());
-            return Err(format!("no garbage is collected: {reason}").into());
+            return Err(format!("garbage collection did not start: {reason}").into());
         }
     }
     let (_, ready) = asked.get("readyz", Method::Get)?;
@@ -77,19 +78,19 @@ fn health_line(health: &Value) -> String {
         .flatten()
         .map(|(check, reason)| format!("{check}: {}", reason.as_str().unwrap_or_default()))
         .collect();
-    if failing.is_empty() { "every check is well".to_owned() } else { failing.join("; ") }
+    if failing.is_empty() { "all checks pass".to_owned() } else { failing.join("; ") }
 }
 
 fn collection_line(state: &Value) -> String {
     let is = |key: &str| state[key].as_bool() == Some(true);
     if let Some(begun) = state["running"]["begun"].as_str() {
-        return format!("going on since {begun}");
+        return format!("running since {begun}");
     }
     match (is("read_only"), is("requested"), is("scheduled")) {
-        (true, ..) => "none, since the registry is read-only".to_owned(),
-        (_, true, _) => "about to begin".to_owned(),
-        (.., true) => "by the schedule of gc".to_owned(),
-        (.., false) => "none by itself (gc.enabled); `--collect-garbage` begins one".to_owned(),
+        (true, ..) => "none, because the registry is read-only".to_owned(),
+        (_, true, _) => "about to start".to_owned(),
+        (.., true) => "scheduled (gc)".to_owned(),
+        (.., false) => "not scheduled (gc.enabled); `--collect-garbage` starts one".to_owned(),
     }
 }
 
@@ -101,14 +102,14 @@ fn run_line(run: &Value) -> String {
         "finished" => {
             let report = &run["report"];
             format!(
-                "begun {begun}, {} deleted, {} too young to go, in {:.1} s",
+                "started {begun}, {} deleted, {} within the grace period, in {:.1} s",
                 count(number(&report["blobs"]["count"]), "blob"),
                 count(number(&report["young"]["count"]), "blob"),
                 run["duration_secs"].as_f64().unwrap_or_default()
             )
         }
-        "failed" => format!("begun {begun}, failed: {}", text("error")),
-        outcome => format!("begun {begun}, {outcome}: {}", text("reason")),
+        "failed" => format!("started {begun}, failed: {}", text("error")),
+        outcome => format!("started {begun}, {outcome}: {}", text("reason")),
     }
 }
 
@@ -118,7 +119,7 @@ enum Method {
     Post,
 }
 
-/// A registry that can be asked.
+/// A registry to query.
 struct Asked {
     base: Url,
     socket: Option<std::path::PathBuf>,
@@ -126,12 +127,13 @@ struct Asked {
 }
 
 impl Asked {
-    /// At a URL, of which `page` may be the end.
+    /// The registry at `url`, which may end with `page`.
     fn at(mut url: Url, page: &str) -> Result<Self, Box<dyn std::error::Error>> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(
-                format!("{url} is no URL of a registry: expected one such as http://localhost:5000").into()
-            );
+            return Err(format!(
+                "{url} is not the URL of a registry: expected one such as http://localhost:5000"
+            )
+            .into());
         }
         if let Some(above) = url.path().strip_suffix(page).map(str::to_owned).filter(|_| !page.is_empty()) {
             url.set_path(&above);
@@ -139,7 +141,7 @@ impl Asked {
         Ok(Self { base: url, socket: None, is_own: false })
     }
 
-    /// Where clients of the registry come in; where they need a certificate, where operators do.
+    /// The clients' listener; if it requires client certificates, the debug listener.
     fn of_clients(config: &Config) -> Result<Self, Box<dyn std::error::Error>> {
         let http = &config.http;
         let asks_for_certificates = http.tls.as_ref().is_some_and(|tls| !tls.clientcas.is_empty());
@@ -158,7 +160,7 @@ impl Asked {
     fn of_operators(config: &Config) -> Result<Self, Box<dyn std::error::Error>> {
         let debug = config.http.debug.as_ref().and_then(|debug| debug.addr.as_ref());
         let address = debug.ok_or(
-            "http.debug.addr is not set, and the registry reports its state there alone: set it, such as 127.0.0.1:5001, or give `--url`",
+            "http.debug.addr is not set, but only the debug listener reports the state: set it, such as 127.0.0.1:5001, or pass `--url`",
         )?;
         Self::own("http", address, "http.debug.addr")
     }
@@ -167,7 +169,7 @@ impl Asked {
         let (host, port, socket) = match address {
             ListenAddress::Unix(path) => ("localhost".to_owned(), None, Some(path.clone())),
             ListenAddress::Tcp { port: 0, .. } => {
-                return Err(format!("{key} leaves the port to the system: give `--url`").into());
+                return Err(format!("{key} leaves the port to the system: pass `--url`").into());
             }
             ListenAddress::Tcp { host, port } => (own_host(host.as_deref()), Some(*port), None),
         };
@@ -191,12 +193,12 @@ impl Asked {
             let response = request.send().await?;
             let status = response.status().as_u16();
             let text = response.text().await?;
-            // It is shown on a terminal.
+            // Remove control characters, because a terminal will show the text.
             let text = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
             Ok::<_, reqwest::Error>((status, text))
         });
         answer.map_err(|error| {
-            format!("{} does not answer: {}", self.shown(), http_client::explain(error)).into()
+            format!("{} does not respond: {}", self.shown(), http_client::explain(error)).into()
         })
     }
 
@@ -208,7 +210,7 @@ impl Asked {
     }
 }
 
-/// The name by which this machine calls the address that it listens at.
+/// The host under which this machine reaches its listen address.
 fn own_host(host: Option<&str>) -> String {
     match host.map(|host| (host, host.parse::<std::net::IpAddr>())) {
         None => "127.0.0.1".to_owned(),

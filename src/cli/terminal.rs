@@ -1,14 +1,14 @@
-//! Printing, and asking for passwords.
+//! Prints output and reads passwords.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
-/// Prints a line. A reader that has gone away (`| head`) is not an error.
+/// Prints a line. A closed output (`| head`) is not an error.
 pub(super) fn say(line: impl AsRef<str>) {
     let _ = writeln!(io::stdout().lock(), "{}", line.as_ref());
 }
 
-/// So many of something: `1 blob`, `2 blobs`.
+/// Formats a count with its noun: `1 blob`, `2 blobs`.
 pub(super) fn count(number: u64, one: &str) -> String {
     match (number, one.strip_suffix('y')) {
         (1, _) => format!("1 {one}"),
@@ -17,14 +17,15 @@ pub(super) fn count(number: u64, one: &str) -> String {
     }
 }
 
-/// The first line of a file with a password.
+/// Reads the first line of a password file.
 pub(super) fn first_line(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the password cannot be read from {}: {error}", path.display()))?;
+        .map_err(|error| format!("cannot read the password from {}: {error}", path.display()))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// Asks for a password without showing it, twice when it is a new one; or takes the first line of standard input.
+/// Prompts for a password without echo, twice for a new one; reads the first line if standard input is not a
+/// terminal.
 pub(super) fn password(user: &str, is_new: bool) -> io::Result<Vec<u8>> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
@@ -36,8 +37,8 @@ pub(super) fn password(user: &str, is_new: bool) -> io::Result<Vec<u8>> {
         return Ok(line);
     }
     let password = rpassword::prompt_password(format!("Password of {user}: "))?;
-    if is_new && rpassword::prompt_password("The same again: ")? != password {
-        return Err(io::Error::other("the two passwords differ; nothing was changed"));
+    if is_new && rpassword::prompt_password("Repeat the password: ")? != password {
+        return Err(io::Error::other("the passwords differ; nothing changed"));
     }
     Ok(password.into_bytes())
 }
@@ -47,7 +48,7 @@ pub(super) fn warn(line: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
 }
 
-/// Shows what is going on in a line that the next one replaces, if somebody is looking.
+/// Shows progress in a line that the next one replaces, if standard error is a terminal.
 pub(super) fn progress(text: &str) {
     let mut stderr = io::stderr().lock();
     if stderr.is_terminal() {

@@ -125,7 +125,7 @@ fn content_that_comes_back_changed_ends_the_run() {
         &registry.url(),
         &["--work", "pull-large", "--user", "alice", "--password-file", "password"],
     );
-    assert!(ended.stderr.contains("the password cannot be read from password"), "{ended:?}");
+    assert!(ended.stderr.contains("cannot read the password from password"), "{ended:?}");
     fs::write(directory.path().join("password"), "secret\n").unwrap();
     let ended = bench(
         directory.path(),

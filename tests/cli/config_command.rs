@@ -64,7 +64,7 @@ fn everything_that_serve_would_open_and_cannot_is_told_at_once_and_nothing_is_ma
     {
         assert!(ended.stderr.contains(part), "{part}: {ended:?}");
     }
-    assert!(!ended.stdout.contains("would be served"), "{ended:?}");
+    assert!(!ended.stdout.contains("can be served"), "{ended:?}");
     // The start tells them all, too.
     let served = end(binary(directory.path()).arg("config.yml"), "");
     assert!(served.code == Some(1) && served.stderr.contains("3 things cannot be used"), "{served:?}");

@@ -80,8 +80,8 @@ fn what_is_young_stays_unless_the_registry_is_read_only_or_told_otherwise() {
     let (store, garbage) = store(directory.path(), "");
     let ended = collect(directory.path(), &[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let told = "1 blob (7 B) that nothing refers to stay: nothing younger than 24h is collected";
-    assert!(ended.stderr.contains(told) && ended.stderr.contains("give `--grace 0`"), "{ended:?}");
+    let told = "kept 1 blob (7 B) without references: nothing younger than 24h is collected";
+    assert!(ended.stderr.contains(told) && ended.stderr.contains("pass `--grace 0`"), "{ended:?}");
     assert!(store.has(&Entry::Blob(garbage.clone())));
 
     let configured = fs::read_to_string(directory.path().join("config.yml")).unwrap();
@@ -128,7 +128,7 @@ fn what_cannot_be_read_is_kept_and_told_and_the_rest_goes() {
     assert_eq!(ended.code, Some(3), "{ended:?}");
     let path = Entry::Blob(broken).path();
     assert!(ended.stdout.contains(&format!("kept with all it may refer to: {path}")), "{ended:?}");
-    assert!(ended.stderr.contains("1 file could not be read"), "{ended:?}");
+    assert!(ended.stderr.contains("kept 1 unreadable file"), "{ended:?}");
     assert!(store.has(&Entry::Blob(kept)) && !store.has(&Entry::Blob(garbage)));
 }
 
@@ -270,8 +270,10 @@ fn a_date_in_the_future_is_told_and_keeps_nothing_without_a_grace() {
     for args in [&["--dry-run"][..], &[]] {
         let ended = collect(directory.path(), args);
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let told =
-            format!("1 file dated in the future, the first is {}", Entry::Blob(garbage.clone()).path());
+        let told = format!(
+            "1 file with modification times in the future, the first is {}",
+            Entry::Blob(garbage.clone()).path()
+        );
         assert!(ended.stderr.contains(&told), "{ended:?}");
         assert!(path.exists());
     }

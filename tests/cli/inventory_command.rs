@@ -116,7 +116,7 @@ fn repositories_are_chosen_by_name_or_by_what_is_above_them() {
     );
     for command in ["ls", "du"] {
         let ended = end(binary(directory.path()).args([command, "-c", "sampan.yml", "tea"]), "");
-        assert!(ended.code == Some(1) && ended.stderr.contains("there is no repository tea"), "{ended:?}");
+        assert!(ended.code == Some(1) && ended.stderr.contains("no such repository: tea"), "{ended:?}");
     }
     fs::write(directory.path().join("sampan.yml"), filesystem_config(&directory.path().join("nowhere")))
         .unwrap();

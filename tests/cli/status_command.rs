@@ -65,7 +65,7 @@ fn a_registry_is_found_by_its_configuration() {
         .replace("addr: '127.0.0.1:0'", &format!("net: unix, addr: {socket}"));
     fs::write(site.path("socket.yml"), &config).unwrap();
     let ended = ask(&site.path(""), &["health", "socket.yml"]);
-    assert!(ended.code == Some(1) && ended.stderr.contains("registry.sock does not answer"), "{ended:?}");
+    assert!(ended.code == Some(1) && ended.stderr.contains("registry.sock does not respond"), "{ended:?}");
     let process =
         crate::clients::support::Process::start(binary(&site.path("")).args(["serve", "socket.yml"]));
     process.wait_for(|line| line.contains("listening on").then_some(()));
@@ -80,7 +80,7 @@ fn a_registry_tells_its_state_and_collects_when_it_is_asked() {
     let url = format!("http://{}", debug(&registry));
     let ended = ask(directory.path(), &["status", "--url", &url]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for line in ["ready:      ok", "health:     every check is well", "collection: none by itself"] {
+    for line in ["ready:      ok", "health:     all checks pass", "collection: not scheduled"] {
         assert!(ended.stdout.contains(line), "{line}: {ended:?}");
     }
     let ended = ask(directory.path(), &["status", "--url", &url, "--collect-garbage"]);

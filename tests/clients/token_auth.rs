@@ -156,7 +156,7 @@ fn keys_are_exchanged_while_running() {
     assert_eq!(check(&new), 401);
     std::fs::write(&jwks, "{").unwrap();
     registry.process.signal("HUP");
-    registry.process.wait_for(|line| line.contains("the old ones stay").then_some(()));
+    registry.process.wait_for(|line| line.contains("the old ones remain").then_some(()));
     assert_eq!(check(&old), 200);
 
     std::fs::write(&jwks, server.jwks()).unwrap();
@@ -192,7 +192,7 @@ fn keys_come_over_tls_from_a_server_that_the_file_vouches_for() {
     let trusting = start(&format!(", jwksca: '{}'", path("ca.crt")));
     // The server may not have been there yet; the registry asks again.
     if trusting.process.log().contains("until their keys are available") {
-        trusting.process.wait_for(|line| line.contains("were read").then_some(()));
+        trusting.process.wait_for(|line| line.contains("read keys for tokens").then_some(()));
     }
     assert_eq!(check(&trusting), 200, "{}", trusting.process.log());
     let suspicious = start("");
