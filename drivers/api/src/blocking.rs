@@ -1,8 +1,8 @@
-//! Threads that may wait.
+//! Threads that may block.
 //!
-//! The threads of an asynchronous runtime run many tasks each and must not wait for a disk, so a driver goes to threads of its
-//! own for that. The way there and back costs more than a look at something that is in memory. Who has a thread to himself, and
-//! has thousands of things to look at, can spare his driver that way.
+//! A thread of an asynchronous runtime runs many tasks and must not wait for a disk, so a driver moves such
+//! work to threads of its own. The round trip costs more than reading something that is in memory. A caller
+//! that owns its thread, and has thousands of things to read, can save the driver that trip.
 
 use std::cell::Cell;
 
@@ -10,11 +10,11 @@ thread_local! {
     static IS_PATIENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` on this thread, which may wait meanwhile: nobody else is held up by that.
+/// Runs `work` on this thread and lets drivers block it: no other task waits for it.
 ///
-/// What a driver is asked for in `work`, it may do right here. It need not, and the answers are the same.
+/// Driver calls in `work` may run right here. They need not, and their results are the same.
 pub fn allow_blocking<T>(work: impl FnOnce() -> T) -> T {
-    /// Also when `work` panics.
+    /// Restores the flag also when `work` panics.
     struct Before(bool);
     impl Drop for Before {
         fn drop(&mut self) {
@@ -25,7 +25,7 @@ pub fn allow_blocking<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Whether this thread may wait, for drivers.
+/// Whether drivers may block this thread.
 pub fn may_block() -> bool {
     IS_PATIENT.get()
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_patient_for_as_long_as_it_was_said_to_be() {
+    fn a_thread_may_block_only_within_allow_blocking() {
         assert!(!may_block());
         assert!(allow_blocking(|| allow_blocking(may_block) && may_block()));
         assert!(!may_block());

@@ -1,13 +1,13 @@
-//! `Deadline`: the moment after which a deletion must not begin.
+//! `Deadline`: the time after which a deletion must not start.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A moment after which a deletion must not begin. Cloning is cheap.
+/// A time after which a deletion must not start. Cheap to clone.
 ///
-/// Only the caller knows which of its clocks to trust, so a driver asks it how much time is left, as near to the deletion as it
-/// can: a process may be stopped for any time between two of its steps.
+/// Only the caller knows which clock to trust, so a driver asks for the time left, as close to the deletion
+/// as it can: a process may be stopped for any time between two of its steps.
 #[derive(Clone)]
 pub struct Deadline(Option<Arc<dyn Fn() -> Duration + Send + Sync>>);
 
@@ -15,17 +15,17 @@ impl Deadline {
     /// No deadline.
     pub const NONE: Self = Self(None);
 
-    /// A deadline that is as far away as `left` says, which is called each time.
+    /// A deadline that is `left()` away; `left` is called each time.
     pub fn new(left: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(left)))
     }
 
-    /// How much time is left; `None` without a deadline.
+    /// The time left; `None` without a deadline.
     pub fn left(&self) -> Option<Duration> {
         self.0.as_ref().map(|left| left())
     }
 
-    /// Whether nothing may begin any more.
+    /// Whether deletions must no longer start.
     pub fn has_passed(&self) -> bool {
         self.left().is_some_and(|left| left.is_zero())
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_is_asked_each_time() {
+    fn a_deadline_is_evaluated_each_time() {
         assert!(!Deadline::NONE.has_passed());
         let left = Arc::new(AtomicU64::new(1));
         let clock = left.clone();

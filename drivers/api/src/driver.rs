@@ -1,4 +1,4 @@
-//! `StorageDriver`, the trait itself. Its rules stand in the crate's documentation.
+//! `StorageDriver`, the trait. The crate's documentation has its rules.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,39 +13,43 @@ use crate::{
     PutMode, RedirectRequest, Result, WriteMode,
 };
 
-/// A place to keep bytes under paths. Object-safe; shared as `Arc<dyn StorageDriver>`.
+/// Stores bytes under paths. Object-safe; shared as `Arc<dyn StorageDriver>`.
 ///
-/// A path is never both a file and a prefix of other files; a driver may refuse to make it so.
+/// A path is never both a file and a prefix of other files; a driver may refuse to create such a path.
 #[async_trait]
 pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
-    /// The name of the kind of store, such as `filesystem`; a constant.
+    /// The name of the kind of store, such as `filesystem`; constant.
     fn name(&self) -> &'static str;
 
-    /// What this store can promise beyond the contract.
+    /// The store's guarantees beyond the contract.
     fn capabilities(&self) -> Capabilities;
 
-    /// The whole of a small file. `NotFound` when there is none.
+    /// Reads a small file. `NotFound` if it does not exist.
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes>;
 
-    /// Publishes a small file atomically (C1, C2) and, unless it is [`PutMode::Transient`], durably.
+    /// Publishes a small file atomically (C1, C2) and, unless the mode is [`PutMode::Transient`], durably.
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()>;
 
-    /// Opens a file for reading. `NotFound` when there is none, `RangeInvalid` for an offset beyond its end (C10).
+    /// Opens a file for reading. `NotFound` if it does not exist, `RangeInvalid` for an offset beyond its end
+    /// (C10).
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader>;
 
-    /// Opens a staged file for writing. The path names it until it is committed somewhere else (or there).
+    /// Opens a staged file for writing. The path names it until it is committed to another path (or the
+    /// same).
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>>;
 
-    /// Size and time of a file. `NotFound` for anything else, a prefix too (C7).
+    /// The size and time of a file. `NotFound` for anything else, including a prefix (C7).
     async fn stat(&self, path: &DriverPath) -> Result<FileInfo>;
 
-    /// One level, in byte order of the names, beginning after the name `after`: a page of tags is `take(n)` (C6).
+    /// Lists one level, in byte order of the names, starting after the name `after`: a page of tags is
+    /// `take(n)` (C6).
     ///
-    /// A name that leads nowhere, such as a link to a disk that is not mounted, is listed as a file, which `stat` does not find.
+    /// A dangling name, such as a link to an unmounted disk, is listed as a file, for which `stat` returns
+    /// `NotFound`.
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>>;
 
-    /// As [`list`](Self::list), but a driver that has directories apart from their files leaves out each in which there is no file
-    /// `holding`, such as `current/link` (C19). A crash leaves such directories.
+    /// As [`list`](Self::list), but a driver with real directories omits those without the file `holding`,
+    /// such as `current/link` (C19). A crash leaves such directories.
     fn list_holding(
         &self,
         path: &DriverPath,
@@ -56,49 +60,52 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
         self.list(path, after)
     }
 
-    /// Every file below, in byte order of the whole paths (`/a.b/x` before `/a/x`), beginning after the path `after` (C6).
+    /// Walks all files below `path`, in byte order of the whole paths (`/a.b/x` before `/a/x`), starting
+    /// after the path `after` (C6).
     ///
-    /// A file that appears or vanishes meanwhile may or may not be yielded. A place that cannot be seen is an error of the kind
-    /// [`Unseen`](crate::ErrorKind::Unseen) with its path, after which the walk goes on; any other error ends it.
-    /// A staged file may be yielded, at its path, with the time of the last [`close`](FileWriter::close) or later: the purge of
-    /// uploads takes that for a sign of life.
+    /// A file that appears or vanishes meanwhile may or may not be yielded. An unreadable place yields an
+    /// error of the kind [`Unseen`](crate::ErrorKind::Unseen) with its path, after which the walk continues;
+    /// any other error ends it. A staged file may be yielded, at its path, with the time of the last
+    /// [`close`](FileWriter::close) or later: the purge of uploads reads that time as the last activity.
     fn walk(&self, path: &DriverPath, after: Option<&DriverPath>) -> BoxStream<'static, Result<FileInfo>>;
 
-    /// Moves one file (C11), durably.
+    /// Moves a file (C11), durably.
     async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()>;
 
-    /// Removes one file; succeeds when there is none (C8).
+    /// Deletes a file; succeeds if it does not exist (C8).
     async fn delete(&self, path: &DriverPath) -> Result<()>;
 
-    /// Removes everything below `path`, staged files too, and a file at `path` itself; succeeds when there is nothing (C8, C9).
+    /// Deletes everything below `path`, including staged files, and a file at `path` itself; succeeds if
+    /// there is nothing (C8, C9).
     async fn delete_tree(&self, path: &DriverPath) -> Result<()>;
 
-    /// Removes many files, in as few requests as the store allows; each path comes back with its own result.
+    /// Deletes many files, in as few requests as the store allows; yields each path with its own result.
     ///
-    /// Nothing is removed that begins after `until`: such a path gets `TooLate`. A file that comes back with `Ok` is gone, and no
-    /// request for it is under way any more; after an error that is not [settled](crate::DriverError::is_settled) the store may
-    /// still remove it, at any later moment (C18).
+    /// No deletion starts after `until`: such a path gets `TooLate`. A file that yields `Ok` is deleted, and
+    /// no request for it is still running; after an error that is not
+    /// [settled](crate::DriverError::is_settled) the store may still delete it at any later time (C18).
     ///
-    /// A power failure may bring some of them back, until [`sync_deletions`](Self::sync_deletions) has been told of them.
-    /// Where there are directories, one that holds nothing then goes, too.
+    /// A power failure may undo some deletions until [`sync_deletions`](Self::sync_deletions) is called for
+    /// them. A driver with real directories also deletes those that become empty.
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,
         until: Deadline,
     ) -> BoxStream<'static, (DriverPath, Result<()>)>;
 
-    /// Makes durable that the files `paths` are gone: no power failure brings them back afterwards (C17).
+    /// Makes the deletion of `paths` durable: no power failure restores them afterwards (C17).
     ///
-    /// It is the barrier between deleting what refers and deleting what it refers to. It removes nothing; a path that
-    /// has a file again keeps it.
+    /// It is the barrier between deleting references and deleting their targets. It deletes nothing itself; a
+    /// path that has a file again keeps it.
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()>;
 
-    /// Whether the store answers, is the one that was opened, and takes writes, as far as it knows.
+    /// Checks whether the store responds, is still the one that was opened, and accepts writes, as far as the
+    /// driver knows.
     ///
-    /// Health checks call it every few seconds, so it costs little. An error means that nothing works.
+    /// Health checks call it every few seconds, so it must be cheap. An error means that nothing works.
     async fn check(&self) -> Result<Condition>;
 
-    /// A URL from which a client may fetch the file itself for a while; `None` when the registry is to serve it.
+    /// A URL from which a client may fetch the file itself for a while; `None` if the registry must serve it.
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>>;
 }
 
@@ -111,20 +118,20 @@ impl<D: StorageDriver + ?Sized> StorageDriver for Arc<D> {
     }
 }
 
-/// What every driver can do by doing the above.
+/// Convenience methods for every driver.
 #[async_trait]
 pub trait StorageDriverExt: StorageDriver {
-    /// Whether there is a file at `path`.
+    /// Whether `path` is a file.
     async fn exists(&self, path: &DriverPath) -> Result<bool> {
         Ok(if_any(self.stat(path).await)?.is_some())
     }
 
-    /// The content of a small file, or `None` when there is none.
+    /// Reads a small file; `None` if it does not exist.
     async fn get_content_if_any(&self, path: &DriverPath) -> Result<Option<Bytes>> {
         if_any(self.get_content(path).await)
     }
 
-    /// Size and time of a file, or `None` when there is none.
+    /// The size and time of a file; `None` if it does not exist.
     async fn stat_if_any(&self, path: &DriverPath) -> Result<Option<FileInfo>> {
         if_any(self.stat(path).await)
     }

@@ -1,6 +1,7 @@
-//! What goes wrong in a store.
+//! `DriverError`: a failed storage operation.
 //!
-//! One struct with a kind, so that callers compare kinds and the context (driver, operation, path, cause) has one home (C14).
+//! One struct with a kind, so that callers compare kinds, and the context (driver, operation, path, cause) is
+//! in one place (C14).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,7 +14,7 @@ pub type Result<T, E = DriverError> = std::result::Result<T, E>;
 /// A cause of any type.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
-/// A storage operation that did not succeed: what was tried, where, by whom, and why it failed.
+/// A failed storage operation: the driver, the operation, the path, the kind of failure and its cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{driver}: {operation} {path}: {kind}")]
 pub struct DriverError {
@@ -26,40 +27,40 @@ pub struct DriverError {
 }
 
 impl DriverError {
-    /// An error of `kind` without a further cause.
+    /// An error of `kind` without a cause.
     pub fn new(kind: ErrorKind, driver: &'static str, operation: Operation, path: &DriverPath) -> Self {
         Self { kind, driver, operation, path: path.clone(), source: None }
     }
 
-    /// The same error, caused by `source`.
+    /// Sets the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What sort of failure it is.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The driver that failed, as [`StorageDriver::name`](crate::StorageDriver::name) has it.
+    /// The name of the driver, see [`StorageDriver::name`](crate::StorageDriver::name).
     pub fn driver(&self) -> &'static str {
         self.driver
     }
 
-    /// What was tried.
+    /// The failed operation.
     pub fn operation(&self) -> Operation {
         self.operation
     }
 
-    /// The file or directory that it was tried on.
+    /// The file or directory of the operation.
     pub fn path(&self) -> &DriverPath {
         &self.path
     }
 
-    /// Whether it is certain that the operation has had all the effect that it will ever have. After any other error the store may
-    /// still carry it out, for instance because a request was sent and its answer did not come.
+    /// Whether the operation certainly has no further effect. After any other error the store may still
+    /// execute it, for instance because a request was sent and its response did not arrive.
     pub fn is_settled(&self) -> bool {
         match self.kind {
             ErrorKind::AlreadyExists
@@ -73,36 +74,37 @@ impl DriverError {
         }
     }
 
-    /// Whether the file is not there.
+    /// Whether the file does not exist.
     pub fn is_not_found(&self) -> bool {
         self.kind == ErrorKind::NotFound
     }
 }
 
-/// The sorts of failure that a caller may treat differently.
+/// Kinds of failure that a caller may handle differently.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// [`PutMode::Create`](crate::PutMode::Create) found the file already there.
+    /// [`PutMode::Create`](crate::PutMode::Create) found an existing file.
     AlreadyExists,
-    /// There is no such file.
+    /// The file does not exist.
     NotFound,
-    /// Anything else; the source says what.
+    /// Any other failure; the source has details.
     Other,
-    /// The store refuses these credentials or this user.
+    /// The store denies access to these credentials or this user.
     PermissionDenied,
-    /// The range begins beyond the end of the file.
+    /// The range starts beyond the end of the file.
     RangeInvalid,
-    /// The store has no room left; nothing was published.
+    /// The store has no space left; nothing was published.
     StorageFull,
-    /// The deadline had passed before the operation began. Nothing was done.
+    /// The deadline passed before the operation started. It had no effect.
     TooLate,
-    /// The store cannot be reached or is overloaded; the same call may succeed later.
+    /// The store is unreachable or overloaded; the same call may succeed later.
     Unavailable,
-    /// A walk cannot see what is at or below this place: a directory that it must not read, a link to nothing or out of the
-    /// store. It goes on behind it. What is not seen may be there, so nobody may take it for absent.
+    /// A walk cannot read the content at or below this place: a directory without permission, a dangling
+    /// link, or one that leads out of the store. The walk continues after it. Callers must not assume that
+    /// the content is absent.
     Unseen,
-    /// The driver cannot do this at all.
+    /// The driver does not support the operation.
     Unsupported,
 }
 
@@ -117,15 +119,16 @@ impl fmt::Display for ErrorKind {
             Self::StorageFull => "no space left in the store",
             Self::TooLate => "too late",
             Self::Unavailable => "store unavailable",
-            Self::Unseen => "what is there cannot be seen",
+            Self::Unseen => "the content is not visible",
             Self::Unsupported => "not supported",
         })
     }
 }
 
-/// The operations of [`StorageDriver`](crate::StorageDriver) and [`FileWriter`](crate::FileWriter), for errors and metrics.
+/// The operations of [`StorageDriver`](crate::StorageDriver) and [`FileWriter`](crate::FileWriter), for
+/// errors and metrics.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[allow(missing_docs, reason = "each is named after the method it stands for")]
+#[allow(missing_docs, reason = "each is named after its method")]
 pub enum Operation {
     Build,
     Cancel,
@@ -151,7 +154,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The name in snake case, as error messages have it.
+    /// The name in snake case, as error messages show it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Build => "build",
@@ -190,14 +193,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_without_an_answer_is_not_settled() {
+    fn a_request_without_a_response_is_not_settled() {
         let error = |kind| DriverError::new(kind, "test", Operation::DeleteAll, &DriverPath::root());
         assert!(error(ErrorKind::TooLate).is_settled());
         assert!(!error(ErrorKind::Unavailable).is_settled());
     }
 
     #[test]
-    fn an_error_says_who_did_what_where_and_keeps_why() {
+    fn an_error_names_driver_operation_and_path_and_keeps_its_source() {
         let path = "/a/b".parse().unwrap();
         let error = DriverError::new(ErrorKind::PermissionDenied, "filesystem", Operation::Stat, &path)
             .with_source(std::io::Error::other("cause"));

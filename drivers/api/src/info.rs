@@ -1,26 +1,26 @@
-//! What a driver tells about its files.
+//! Facts about files and stores.
 
 use std::time::SystemTime;
 
 use crate::DriverPath;
 
-/// A file in the store. Directories do not exist (C7).
+/// A file in the store. Directories are not visible (C7).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileInfo {
-    /// Where it is.
+    /// The file's path.
     pub path: DriverPath,
-    /// Its length in bytes.
+    /// The length, in bytes.
     pub size_bytes: u64,
-    /// When it was published at this path, never earlier than the call that did so (C13).
+    /// When the file was published at this path, never earlier than the call that published it (C13).
     pub modified: SystemTime,
 }
 
-/// One name in a listing: a file, or a prefix that has files below it.
+/// A name in a listing: a file, or a prefix with files below it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DirEntry {
-    /// A file of that name.
+    /// A file with that name.
     File(String),
-    /// A prefix of that name. On a filesystem it may be an empty directory.
+    /// A prefix with that name. On a filesystem it may be an empty directory.
     Directory(String),
 }
 
@@ -38,11 +38,12 @@ impl DirEntry {
     }
 }
 
-/// How a store is, as far as it knows.
+/// The condition of a store, as far as the driver knows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Condition {
-    /// It takes writes.
+    /// The store accepts writes.
     Writable,
-    /// It can be read and takes no writes, for this reason: a disk that failed, a file system that became read-only.
+    /// The store can be read but accepts no writes, for this reason: a failed disk, or a file system that
+    /// became read-only.
     ReadOnly(String),
 }

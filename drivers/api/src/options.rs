@@ -1,18 +1,18 @@
-//! How an operation is to be done.
+//! Options of operations.
 
 use crate::DriverPath;
 
-/// What a store can promise beyond the contract.
+/// A store's guarantees beyond the contract.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Capabilities {
-    /// `rename` is one step: no reader and no crash ever sees both names, or neither.
+    /// `rename` is one step: neither readers nor a crash see both names, or neither.
     pub atomic_rename: bool,
-    /// What was acknowledged survives the end of the process, whatever ends it: a store that another process opens then has
-    /// it (`durability::*`).
+    /// Acknowledged writes survive the end of the process, however it ends: a store opened by another process
+    /// has them (`durability::*`).
     pub durable: bool,
-    /// Nothing stays of a directory when its last file is deleted, so that to delete its files is to delete the tree.
+    /// A directory vanishes with its last file, so deleting its files deletes the tree.
     pub flat: bool,
-    /// `redirect_url` may answer with a URL.
+    /// `redirect_url` may return a URL.
     pub redirect: bool,
 }
 
@@ -23,36 +23,36 @@ pub enum PutMode {
     Create,
     /// The file is created or replaced.
     Overwrite,
-    /// As `Overwrite`, but a power failure may take the file away again, or its content: for what is nothing but work to lose.
-    /// The end of the process takes nothing.
+    /// As `Overwrite`, but a power failure may delete the file or its content: for content that only costs
+    /// work to lose. The end of the process has no such effect.
     Transient,
 }
 
-/// How a writer begins.
+/// The initial state of a writer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum WriteMode {
-    /// Empty; whatever was staged at the path before is dropped.
+    /// Empty; drops any file staged at the path before.
     Create(WriteHint),
-    /// Where the last `close` left off (C4); `NotFound` when nothing is staged there.
+    /// The state at the last `close` (C4); `NotFound` if nothing is staged there.
     Append,
 }
 
-/// What is known about a file before its first byte, so that a store may choose a cheaper way.
-/// A hint that turns out wrong costs time, never correctness.
+/// Facts about a file before its first byte, so that a store may choose a cheaper method. A wrong hint costs
+/// time, never correctness.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct WriteHint {
-    /// The final length in bytes.
+    /// The final length, in bytes.
     pub len: Option<u64>,
     /// The path that `commit` will name.
     pub target: Option<DriverPath>,
 }
 
-/// A part of a file: from `offset`, at most `len` bytes, to the end without it.
+/// A part of a file: from `offset`, at most `len` bytes; to the end if `len` is `None`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ByteRange {
-    /// The first byte wanted. The size of the file gives an empty stream, more is `RangeInvalid` (C10).
+    /// The first byte. The size of the file yields an empty stream, more is `RangeInvalid` (C10).
     pub offset: u64,
-    /// How many bytes are wanted; fewer come when the file ends before.
+    /// The most bytes to read; fewer if the file ends before.
     pub len: Option<u64>,
 }
 
@@ -60,17 +60,17 @@ impl ByteRange {
     /// The whole file.
     pub const ALL: Self = Self { offset: 0, len: None };
 
-    /// Everything from `offset` on.
+    /// From `offset` to the end.
     pub fn from(offset: u64) -> Self {
         Self { offset, len: None }
     }
 
-    /// `len` bytes from `offset` on.
+    /// `len` bytes from `offset`.
     pub fn new(offset: u64, len: u64) -> Self {
         Self { offset, len: Some(len) }
     }
 
-    /// The bytes `start..end` that this range means in a file of `size` bytes; `None` when it begins beyond the end.
+    /// The bytes `start..end` of this range in a file of `size` bytes; `None` if it starts beyond the end.
     pub fn resolve(self, size: u64) -> Option<std::ops::Range<u64>> {
         if self.offset > size {
             return None;
@@ -80,11 +80,11 @@ impl ByteRange {
     }
 }
 
-/// What the client that is to be redirected asked for.
+/// The request of the client to redirect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RedirectRequest {
-    /// The bytes.
+    /// The content.
     Get,
-    /// The headers alone. Signatures often bind the method.
+    /// The headers only. Signatures often bind the method.
     Head,
 }

@@ -1,26 +1,27 @@
-//! `DriverPath`: where a file is, as every driver understands it.
+//! `DriverPath`: the location of a file, valid for every driver.
 //!
-//! A path is parsed once and then correct for ever, so no operation has to say "invalid path".
+//! A path is parsed once and then always valid, so no operation returns "invalid path".
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// An absolute path inside a store: `/` or `(/component)+`, a component being `[A-Za-z0-9._-]+` but neither `.` nor `..`.
+/// An absolute path inside a store: `/` or `(/component)+`, where a component is `[A-Za-z0-9._-]+` except `.`
+/// and `..`.
 ///
-/// The rule is Distribution's (`storagedriver.PathRegexp`), less the two names that climb out of a directory.
-/// Cloning is cheap. The order of paths is the byte order of the whole text, which is also the order of
+/// The rule is Distribution's (`storagedriver.PathRegexp`), without the two names that leave a directory.
+/// Cheap to clone. Paths order by the bytes of the whole text, which is also the order of
 /// [`walk`](crate::StorageDriver::walk).
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DriverPath(Arc<str>);
 
 impl DriverPath {
-    /// The top of the store: a place to list and walk from, never a file.
+    /// The top of the store: a start for listings and walks, never a file.
     pub fn root() -> Self {
         Self(Arc::from("/"))
     }
 
-    /// The whole path, beginning with `/`.
+    /// The whole path, with its leading `/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -30,12 +31,12 @@ impl DriverPath {
         &*self.0 == "/"
     }
 
-    /// The path without its leading `/`: the key of an object, or a path relative to a root directory.
+    /// The path without its leading `/`: an object key, or a path relative to a root directory.
     pub fn as_key(&self) -> &str {
         &self.0[1..]
     }
 
-    /// The components from the top, none for `/`.
+    /// The components from the top; none for `/`.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.as_key().split('/').filter(|component| !component.is_empty())
     }
@@ -56,18 +57,18 @@ impl DriverPath {
         }
     }
 
-    /// This path with `relative` (one component, or several separated by `/`) below it.
+    /// Appends `relative`: one component, or several separated by `/`.
     ///
     /// # Errors
     ///
-    /// When `relative` is not made of valid components.
+    /// `relative` contains an invalid component.
     pub fn join(&self, relative: &str) -> Result<Self, InvalidPath> {
         let whole = if self.is_root() { format!("/{relative}") } else { format!("{self}/{relative}") };
         check(&whole)?;
         Ok(Self(Arc::from(whole)))
     }
 
-    /// Whether this path lies below `ancestor` (by whole components), or is it.
+    /// Whether this path is `ancestor` or below it (by whole components).
     pub fn starts_with(&self, ancestor: &DriverPath) -> bool {
         if ancestor.is_root() || self == ancestor {
             return true;
@@ -75,7 +76,7 @@ impl DriverPath {
         self.0.strip_prefix(ancestor.as_str()).is_some_and(|rest| rest.starts_with('/'))
     }
 
-    /// What follows `ancestor/`; `None` unless this path lies strictly below it.
+    /// The part after `ancestor/`; `None` unless this path is strictly below it.
     pub fn below(&self, ancestor: &DriverPath) -> Option<&str> {
         if ancestor.is_root() {
             return (!self.is_root()).then(|| self.as_key());
@@ -107,7 +108,7 @@ impl FromStr for DriverPath {
     }
 }
 
-/// A text that is no [`DriverPath`].
+/// Text that is not a valid [`DriverPath`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("invalid path {path:?}: {problem}")]
 pub struct InvalidPath {
@@ -118,14 +119,14 @@ pub struct InvalidPath {
 fn check(text: &str) -> Result<(), InvalidPath> {
     let problem = |problem| InvalidPath { path: text.to_owned(), problem };
     let Some(key) = text.strip_prefix('/') else {
-        return Err(problem("it must begin with a slash"));
+        return Err(problem("it must start with a slash"));
     };
     for component in key.split('/') {
         match component {
             "" => return Err(problem("it has an empty component")),
             "." | ".." => return Err(problem("it has a `.` or `..` component")),
             _ if !is_component(component.as_bytes()) => {
-                return Err(problem("a component may only hold letters, digits, `.`, `_` and `-`"));
+                return Err(problem("a component may contain only letters, digits, `.`, `_` and `-`"));
             }
             _ => {}
         }
@@ -133,7 +134,7 @@ fn check(text: &str) -> Result<(), InvalidPath> {
     Ok(())
 }
 
-/// The name as a component of a path; `None` when no path can have it.
+/// The name as a path component; `None` if it is not valid in a path.
 pub fn as_component(name: &[u8]) -> Option<&str> {
     is_component(name).then(|| std::str::from_utf8(name).ok())?
 }
@@ -142,7 +143,7 @@ fn is_component(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..") && name.iter().all(|byte| ALLOWED[usize::from(*byte)])
 }
 
-/// Which bytes a component may have; a table, since every byte of every path is looked up.
+/// The bytes allowed in a component; a table, because every byte of every path is looked up.
 const ALLOWED: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte: u8 = 0;
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_with_keeps_to_components() {
+    fn starts_with_compares_whole_components() {
         let path: DriverPath = "/a/bc".parse().unwrap();
         assert!(!path.starts_with(&"/a/b".parse().unwrap()));
         assert!(path.starts_with(&"/a".parse().unwrap()));
@@ -215,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parent_and_name_take_apart_what_join_put_together(text in "(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,5}){1,5}") {
+        fn parent_and_name_invert_join(text in "(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,5}){1,5}") {
             let path: DriverPath = text.parse().unwrap();
             let (parent, name) = (path.parent().unwrap(), path.name().unwrap());
             prop_assert_eq!(parent.join(name).unwrap(), path.clone());

@@ -1,4 +1,4 @@
-//! `FileReader`: a file being read, as a stream, as the open file behind it, or as its bytes.
+//! `FileReader`: an open file, readable as a stream, as a local file, or as its bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -11,9 +11,10 @@ use futures::stream::{self, BoxStream};
 
 use crate::Result;
 
-/// A range of a file, ready to be read.
+/// A range of a file, ready to read.
 ///
-/// The range is fixed when the reader is made: what happens to the path afterwards (deleted, replaced) does not show.
+/// The range is fixed when the reader is created: deleting or replacing the path afterwards has no effect on
+/// it.
 pub struct FileReader {
     size_bytes: u64,
     range: Range<u64>,
@@ -26,30 +27,31 @@ enum Source {
     File(LocalFile, BoxStream<'static, Result<Bytes>>),
 }
 
-/// An open file of this machine, and the part of it that is to be read.
+/// An open local file, and the part of it to read.
 pub struct LocalFile {
     /// The file.
     pub file: Arc<File>,
-    /// The range of the reader in pieces, in their order and none of them empty.
-    /// Each comes when reading it will not wait for a disk any more, so a stream that is asked late reads ahead late.
+    /// The reader's range in pieces, in order and none of them empty. Each is yielded when reading it will
+    /// not block on a disk, so the reader of the stream controls the readahead.
     pub windows: BoxStream<'static, Result<Range<u64>>>,
 }
 
 impl FileReader {
-    /// A reader of `range` out of a file of `size_bytes`, whose bytes come from `stream`.
+    /// A reader of `range` of a file of `size_bytes`, whose bytes come from `stream`.
     pub fn new(size_bytes: u64, range: Range<u64>, stream: BoxStream<'static, Result<Bytes>>) -> Self {
         Self { size_bytes, range, source: Source::Stream(stream) }
     }
 
-    /// A reader of `range` out of a file of `size_bytes`, whose bytes are at hand: they are `content`.
+    /// A reader of `range` of a file of `size_bytes`, whose bytes are `content`.
     pub fn of_content(size_bytes: u64, range: Range<u64>, content: Bytes) -> Self {
         Self { size_bytes, range, source: Source::Content(content) }
     }
 
-    /// A reader of `range` out of a file of `size_bytes`, which can be read from `stream` or, at the same offsets, from `file`.
+    /// A reader of `range` of a file of `size_bytes`, readable from `stream` or, at the same offsets, from
+    /// `file`.
     ///
-    /// The HTTP layer sends such a file without copying it through the process.
-    /// Both streams must be lazy: one of them is dropped unread.
+    /// The HTTP layer sends such a file without copying it through the process. Both streams must be lazy:
+    /// one of them is dropped unread.
     pub fn of_file(
         size_bytes: u64,
         range: Range<u64>,
@@ -59,17 +61,17 @@ impl FileReader {
         Self { size_bytes, range, source: Source::File(file, stream) }
     }
 
-    /// The length of the whole file in bytes.
+    /// The length of the whole file, in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// The bytes of the file that the stream yields.
+    /// The range of the file that the stream yields.
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
     }
 
-    /// How many bytes the stream yields.
+    /// The number of bytes that the stream yields.
     pub fn len(&self) -> u64 {
         self.range.end - self.range.start
     }
@@ -79,7 +81,7 @@ impl FileReader {
         self.range.is_empty()
     }
 
-    /// The open local file behind the stream, if there is one.
+    /// The open local file, if there is one.
     pub fn file(&self) -> Option<&Arc<File>> {
         match &self.source {
             Source::File(local, _) => Some(&local.file),
@@ -87,11 +89,11 @@ impl FileReader {
         }
     }
 
-    /// The file and its windows, to be read instead of the stream; or the reader again, if there is no file.
+    /// The file and its windows, to read instead of the stream.
     ///
     /// # Errors
     ///
-    /// The reader itself.
+    /// The reader itself, if it has no local file.
     pub fn into_file(self) -> std::result::Result<LocalFile, Self> {
         match self.source {
             Source::File(local, _) => Ok(local),
@@ -99,11 +101,11 @@ impl FileReader {
         }
     }
 
-    /// The bytes, if they are at hand; or the reader again.
+    /// The bytes, if they are in memory.
     ///
     /// # Errors
     ///
-    /// The reader itself.
+    /// The reader itself, if they are not.
     pub fn into_content(self) -> std::result::Result<Bytes, Self> {
         match self.source {
             Source::Content(content) => Ok(content),

@@ -1,11 +1,11 @@
-//! Sizes as people write them in the configuration, of whichever driver, and as they read them.
+//! Sizes as people write them in the configuration, and as output shows them.
 
 use std::fmt;
 
-/// The number of bytes that a text such as `1048576`, `512MiB` or `4 GB` means.
+/// Parses a size such as `1048576`, `512MiB` or `4 GB` to bytes.
 ///
-/// `KiB`, `MiB`, `GiB` and `TiB`, and `K`, `M`, `G` and `T`, are powers of 1024; `KB`, `MB`, `GB` and `TB` powers of 1000.
-/// Upper and lower case mean the same.
+/// `KiB`, `MiB`, `GiB` and `TiB`, and `K`, `M`, `G` and `T`, are powers of 1024; `KB`, `MB`, `GB` and `TB`
+/// powers of 1000. Case does not matter.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -25,7 +25,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// A number of bytes for people: `17 B`, `2.4 KiB`, `1 GiB`.
+/// Displays a number of bytes: `17 B`, `2.4 KiB`, `1 GiB`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct HumanSize(pub u64);
 
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_shown_with_the_unit_that_fits() {
+    fn sizes_are_shown_with_a_fitting_unit() {
         for (bytes, text) in [
             (0, "0 B"),
             (1023, "1023 B"),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn sizes_are_parsed_with_units() {
         for (text, bytes) in [
             ("0", 0),
             ("17", 17),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused() {
+    fn invalid_sizes_are_refused() {
         for text in ["", "MiB", "-1", "1.5GiB", "4MB2", "1 parsec", "99999999999TiB", "18446744073709551616"]
         {
             assert_eq!(parse_size(text), None, "{text:?}");

@@ -7,10 +7,10 @@ use futures::stream::{self, BoxStream};
 
 use crate::{DirEntry, DriverPath, FileInfo, Result, StorageDriver};
 
-/// Walks by listing every directory: as many listings as there are directories.
+/// Walks by listing every directory: as many listings as directories.
 ///
-/// A store with a flat listing has a better way. The order is that of the whole paths, hence a directory `a`
-/// sorts as `a/`, after `a-b` and `a.b`; directories that end before `after` are not entered.
+/// A store with a flat listing has a better method. The order is that of the whole paths, so a directory `a`
+/// sorts as `a/`, after `a-b` and `a.b`. Directories that end before `after` are skipped.
 pub fn walk_fallback(
     driver: Arc<dyn StorageDriver>,
     path: &DriverPath,
@@ -28,7 +28,7 @@ pub fn walk_fallback(
 struct Walker {
     driver: Arc<dyn StorageDriver>,
     after: Option<DriverPath>,
-    /// What is still to be visited, the next one last.
+    /// The entries to visit, the next one last.
     todo: Vec<Todo>,
 }
 
@@ -44,7 +44,7 @@ impl Walker {
                 Todo::Open(directory) => self.open(&directory).await?,
                 Todo::File(path) => match self.driver.stat(&path).await {
                     Ok(info) => return Ok(Some(info)),
-                    Err(error) if error.is_not_found() => {} // Gone since it was listed.
+                    Err(error) if error.is_not_found() => {} // Deleted since it was listed.
                     Err(error) => return Err(error),
                 },
             }
@@ -57,7 +57,7 @@ impl Walker {
         let mut listing = self.driver.list(directory, None);
         while let Some(entry) = listing.next().await {
             let entry = entry?;
-            let Ok(path) = directory.join(entry.name()) else { continue }; // No driver path: not ours.
+            let Ok(path) = directory.join(entry.name()) else { continue }; // Not a driver path, so not ours.
             match entry {
                 DirEntry::File(_) if self.after.as_ref().is_some_and(|after| path <= *after) => {}
                 DirEntry::File(_) => entries.push((path.to_string(), Todo::File(path))),

@@ -1,4 +1,4 @@
-//! `FileWriter`: a file being written.
+//! `FileWriter`: writes a file.
 
 use std::fmt;
 
@@ -7,53 +7,54 @@ use bytes::Bytes;
 
 use crate::{DriverPath, Result};
 
-/// A file being written. Its four ends consume it, so "already closed" cannot be expressed.
+/// Writes a staged file. Its four final methods consume it, so an "already closed" state does not exist.
 ///
 /// Dropping a writer equals a crash: bytes since the last `close` may be lost, and nothing becomes visible.
-/// What was closed before stays and can be appended to; a writer that was never closed may leave nothing.
+/// Bytes closed before remain and can be appended to; a writer that was never closed may leave nothing.
 ///
-/// A *note* is what the caller wants to know of the bytes when it goes on with them, such as their running hash.
-/// It belongs to the bytes that it was closed with and to no others, so it is never a matter of their number (C15).
+/// A *note* is data that the caller needs when it continues the upload, such as the running hash. It belongs
+/// to exactly the bytes that it was closed with, not to their number (C15).
 #[async_trait]
 pub trait FileWriter: fmt::Debug + Send {
-    /// How many bytes the file has: those from before an append and those taken by `write` (C5).
+    /// The size of the file in bytes: those from before an append and those accepted by `write` (C5).
     fn size(&self) -> u64;
 
-    /// The note of an appended writer: that of the last `close`, if the bytes before the append are exactly those that were
-    /// closed with it (C15).
+    /// The note of the last `close`, for an appended writer whose bytes are exactly those that were closed
+    /// with it (C15).
     ///
-    /// `None` whenever that is not certain: after a crash that the bytes need not survive either, or when another process
-    /// wrote in between. Also for an empty note, and for a file that was begun anew.
+    /// `None` whenever that is uncertain: after a crash that the bytes need not survive either, or if another
+    /// process wrote in between. Also `None` for an empty note and for a new file.
     fn note(&self) -> Option<Bytes>;
 
-    /// Takes `chunk`. It may be written later; an error is reported by this or a later call.
-    /// After an error, only `close`, `cancel` and `revert` make sense.
+    /// Accepts `chunk`. The write may happen later; this or a later call reports its error. After an error,
+    /// only `close`, `cancel` and `revert` are useful.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
-    /// Keeps everything for a later [`WriteMode::Append`](crate::WriteMode::Append), unpublished, and tells its size.
-    /// `note` replaces the note from before. Notes beyond [`MAX_NOTE_BYTES`] need not be kept.
+    /// Keeps everything for a later [`WriteMode::Append`](crate::WriteMode::Append), unpublished, and returns
+    /// the size. `note` replaces the previous note. A driver may drop notes longer than [`MAX_NOTE_BYTES`].
     ///
-    /// It survives the end of the process, but need not survive a power failure: the sender is asked for it again.
-    /// When less is kept than `size` told, `note` is not. After an error the file may be gone.
+    /// The file survives the end of the process, but need not survive a power failure: the client sends it
+    /// again. If fewer bytes survive than `size` returned, the note does not. After an error the file may be
+    /// gone.
     async fn close(self: Box<Self>, note: Bytes) -> Result<u64>;
 
-    /// Publishes the file at `to`, whole, replacing what was there; the staged file is gone afterwards (C3).
+    /// Publishes the whole file at `to`, replacing an existing one, and removes the staged file (C3).
     ///
-    /// Where publishing and removing are two steps and the second fails, the file is published: that is success, and what is
-    /// left costs space until its directory is deleted.
+    /// If publishing and removing are two steps and the second fails, the file is published: that is success,
+    /// and the leftover costs space until its directory is deleted.
     ///
-    /// When this returns, the file and its name are durable.
-    /// A failure leaves `to` as it was or complete, and the staged file as [`revert`](Self::revert) does, unless `to` has it
-    /// or it is lost. Of a lost one nothing is left: an append is `NotFound`.
+    /// On return, the file and its name are durable. On a failure `to` is unchanged or complete, and the
+    /// staged file is as after [`revert`](Self::revert), unless it moved to `to` or is lost. Nothing remains
+    /// of a lost file: an append is `NotFound`.
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()>;
 
-    /// Leaves nothing.
+    /// Deletes the staged file.
     async fn cancel(self: Box<Self>) -> Result<()>;
 
-    /// Leaves the file as it was when this writer was opened: with the bytes and the note from before the append, or, after
-    /// [`WriteMode::Create`](crate::WriteMode::Create), nothing (C16).
+    /// Restores the file to its state when this writer was opened: the bytes and the note from before the
+    /// append, or, after [`WriteMode::Create`](crate::WriteMode::Create), nothing (C16).
     async fn revert(self: Box<Self>) -> Result<()>;
 }
 
-/// As long as a note may be.
+/// The longest note, in bytes, that drivers keep.
 pub const MAX_NOTE_BYTES: usize = 4096;

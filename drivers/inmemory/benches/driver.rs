@@ -1,4 +1,4 @@
-//! How fast the in-memory driver is.
+//! Benchmarks of the in-memory driver.
 
 use std::sync::Arc;
 

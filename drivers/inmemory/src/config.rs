@@ -12,7 +12,7 @@ use crate::{ByteSize, InMemoryDriver};
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(from = "Option<Section>")]
 pub struct InMemoryConfig {
-    /// How many bytes of content the store may hold; more is refused as a full disk would.
+    /// The most bytes of content; the store refuses more like a full disk.
     pub maxsize: Option<ByteSize>,
 }
 
@@ -31,14 +31,14 @@ impl DriverConfig for InMemoryConfig {
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
         match self.maxsize {
             Some(ByteSize(0)) => Err(BuildError::new(
-                "storage.inmemory.maxsize is 0, so nothing could be stored; remove the key for a store without a limit",
+                "storage.inmemory.maxsize is 0, so the store could hold nothing; remove the key for a store without a limit",
             )),
             Some(_) | None => Ok(()),
         }
     }
 }
 
-/// What may stand in the file: a mapping, or nothing at all (`inmemory:`).
+/// The accepted forms: a mapping, or nothing (`inmemory:`).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Section {

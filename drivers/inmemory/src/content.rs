@@ -1,7 +1,7 @@
-//! `Content`: the bytes of a file as a list of shared chunks, and the budget that they are taken from.
+//! `Content`: a file's bytes as a list of shared chunks, and the budget that they count against.
 //!
-//! Chunks are kept as they were written, so appending never copies what is there; only small ones are gathered, so that a
-//! thousand tiny writes do not become a thousand tiny allocations.
+//! Chunks stay as they were written, so appending copies nothing. Only small ones are merged, so that a
+//! thousand tiny writes do not cause a thousand tiny allocations.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
-/// How many bytes a store may hold, and how many of them are taken.
+/// The most bytes that a store may hold, and the bytes in use.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit_bytes: u64,
@@ -25,14 +25,14 @@ impl Budget {
         self.limit_bytes
     }
 
-    /// Takes `bytes` until the reservation is dropped; `None` when they are not left.
+    /// Reserves `bytes` until the reservation is dropped; `None` if fewer are left.
     fn take(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut reservation = Reservation { budget: self.clone(), bytes: 0 };
         reservation.grow(bytes).then_some(reservation)
     }
 }
 
-/// A share of a budget, given back on drop: deleting, replacing and forgetting a file all do so.
+/// A part of a budget, returned on drop, whether the file was deleted, replaced or abandoned.
 #[derive(Debug)]
 struct Reservation {
     budget: Arc<Budget>,
@@ -58,30 +58,30 @@ impl Drop for Reservation {
     }
 }
 
-/// The bytes of a file; it only ever grows.
+/// A file's bytes; append-only.
 #[derive(Debug)]
 pub(crate) struct Content {
     chunks: Vec<Chunk>,
-    /// Small writes that wait to become a chunk.
+    /// Small writes to be merged into a chunk.
     tail: BytesMut,
     reservation: Reservation,
 }
 
 #[derive(Debug)]
 struct Chunk {
-    /// The offset of the first byte after this chunk, so that an offset is found by bisection.
+    /// The offset of the first byte after this chunk, for binary search.
     end: u64,
     bytes: Bytes,
 }
 
 impl Content {
-    /// No bytes.
+    /// Empty content.
     pub(crate) fn empty(budget: &Arc<Budget>) -> Self {
         let reservation = Reservation { budget: budget.clone(), bytes: 0 };
         Self { chunks: Vec::new(), tail: BytesMut::new(), reservation }
     }
 
-    /// `bytes` in one piece; `None` when the budget has no room for them.
+    /// Content of one chunk; `None` if the budget is exceeded.
     pub(crate) fn whole(bytes: Bytes, budget: &Arc<Budget>) -> Option<Self> {
         let end = bytes.len() as u64;
         let reservation = budget.take(end)?;
@@ -93,7 +93,7 @@ impl Content {
         self.reservation.bytes
     }
 
-    /// Adds `bytes` at the end; `false`, and nothing is added, when the budget has no room for them.
+    /// Appends `bytes`; returns `false` and appends nothing if the budget is exceeded.
     #[must_use]
     pub(crate) fn push(&mut self, bytes: Bytes) -> bool {
         if !self.reservation.grow(bytes.len() as u64) {
@@ -111,7 +111,7 @@ impl Content {
         true
     }
 
-    /// Adds all of `other` at the end; its share of the budget comes with it.
+    /// Appends all of `other`, including its part of the budget.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.seal();
         other.seal();
@@ -121,7 +121,7 @@ impl Content {
         }
     }
 
-    /// Turns gathered bytes into a chunk. Needed before the content is read.
+    /// Turns merged bytes into a chunk. Required before reading.
     pub(crate) fn seal(&mut self) {
         let bytes = self.tail.split().freeze();
         if !bytes.is_empty() {
@@ -129,7 +129,7 @@ impl Content {
         }
     }
 
-    /// All bytes; copied only when they were written in several pieces.
+    /// All bytes; copied only if they are in several chunks.
     pub(crate) fn to_bytes(&self) -> Bytes {
         match self.chunks.as_slice() {
             [] => Bytes::new(),
@@ -138,7 +138,7 @@ impl Content {
         }
     }
 
-    /// The first piece of `range` that lies in one chunk; empty at the end.
+    /// The first part of `range` that is in one chunk; empty at the end.
     pub(crate) fn piece(&self, range: Range<u64>) -> Bytes {
         let index = self.chunks.partition_point(|chunk| chunk.end <= range.start);
         let Some(chunk) = self.chunks.get(index).filter(|_| !range.is_empty()) else { return Bytes::new() };
@@ -153,7 +153,7 @@ impl Content {
     }
 }
 
-/// Writes below this are gathered: copying them costs less than keeping each by itself.
+/// Writes below this size are merged: copying them costs less than keeping each separately.
 const GATHER_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_join_to_the_content_wherever_they_begin() {
+    fn pieces_join_to_the_content_wherever_they_start() {
         let budget = Arc::new(Budget::new(u64::MAX));
         let mut content = Content::empty(&budget);
         let mut expected = Vec::new();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_kept_and_given_back() {
+    fn the_budget_is_enforced_and_returned() {
         let budget = Arc::new(Budget::new(10));
         let mut first = Content::empty(&budget);
         assert!(first.push(Bytes::from_static(b"123456")));

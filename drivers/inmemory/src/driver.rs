@@ -20,7 +20,7 @@ use crate::writer::InMemoryWriter;
 /// The name of the driver and of its section.
 pub(crate) const NAME: &str = "inmemory";
 
-/// A store in the memory of this process. Clones share it.
+/// A store in this process's memory. Clones share it.
 #[derive(Clone, Debug)]
 pub struct InMemoryDriver {
     store: Arc<Store>,
@@ -32,7 +32,7 @@ impl InMemoryDriver {
         Self::with_limit(u64::MAX)
     }
 
-    /// An empty store for at most `limit_bytes` of content, staged content included.
+    /// An empty store for at most `limit_bytes` of content, including staged content.
     pub fn with_limit(limit_bytes: u64) -> Self {
         Self { store: Arc::new(Store::new(limit_bytes)) }
     }
@@ -157,7 +157,7 @@ impl StorageDriver for InMemoryDriver {
     }
 
     async fn sync_deletions(&self, paths: &[DriverPath]) -> Result<()> {
-        _ = paths; // There is no power failure that memory survives.
+        _ = paths; // Memory survives no power failure, so there is nothing to sync.
         Ok(())
     }
 
@@ -170,7 +170,7 @@ impl StorageDriver for InMemoryDriver {
     }
 }
 
-/// The bytes of `range`, piece by piece, none of them copied.
+/// The bytes of `range` in pieces, without copying.
 fn pieces(content: Arc<Content>, range: std::ops::Range<u64>) -> BoxStream<'static, Result<Bytes>> {
     let next = move |start: u64| {
         let piece = content.piece(start..range.end);
@@ -180,7 +180,8 @@ fn pieces(content: Arc<Content>, range: std::ops::Range<u64>) -> BoxStream<'stat
     stream::unfold(range.start, next).boxed()
 }
 
-/// A stream of what `page` finds, each page beginning after the last item before it, so that no lock is held in between.
+/// A stream of the pages of `page`, each starting after the last item of the previous one, so that no lock is
+/// held in between.
 fn paged<T, K>(
     after: Option<K>,
     page: impl Fn(Option<&K>) -> Vec<T> + Send + 'static,
@@ -200,5 +201,5 @@ where
     stream::unfold((after, VecDeque::new()), next).boxed()
 }
 
-/// How many entries are read at a time, at most.
+/// The most entries per page.
 const PAGE: usize = 256;

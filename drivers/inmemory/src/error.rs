@@ -1,15 +1,15 @@
-//! What can go wrong in memory, and the one place where it becomes a [`DriverError`].
+//! The store's errors, and their only conversion to [`DriverError`].
 
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
 
 use crate::driver::NAME;
 
-/// A refusal of the store.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("there is no such file")]
+    #[error("the file does not exist")]
     NotFound,
-    #[error("there is a file already")]
+    #[error("the file already exists")]
     AlreadyExists,
     #[error("the file has {size_bytes} bytes")]
     RangeInvalid { size_bytes: u64 },
@@ -21,9 +21,9 @@ pub(crate) enum Error {
     BelowFile(DriverPath),
     #[error("there are files below it, so it cannot be a file")]
     AboveFiles,
-    #[error("the deadline had passed")]
+    #[error("the deadline has passed")]
     TooLate,
-    #[error("the staged file was closed by another writer meanwhile")]
+    #[error("another writer closed the staged file meanwhile")]
     Overtaken,
 }
 

@@ -1,8 +1,8 @@
 //! The in-memory storage driver: a sorted map of files that ends with the process.
 //!
-//! For tests, demonstrations and caches that may be lost. Reads copy nothing: they hand out slices of what was written.
-//! Two maps, one of published and one of staged files, stand behind one lock that is only ever held for a look-up or a
-//! page; content is shared out of it. Absent on purpose: persistence of any kind.
+//! For tests, demonstrations and caches that may be lost. Reads copy nothing: they return slices of the
+//! written chunks. One lock, held only for a look-up or a page, protects two maps, of published and of staged
+//! files. Absent on purpose: persistence of any kind.
 
 mod config;
 mod content;

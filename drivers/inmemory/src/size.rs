@@ -1,11 +1,11 @@
-//! `ByteSize`: an amount of memory as people write it.
+//! `ByteSize`: a size as people write it.
 
 use std::fmt;
 
 use sampan_driver::parse_size;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// A number of bytes, written as an integer or as text with a unit that [`parse_size`] knows.
+/// A number of bytes, written as an integer or as text with a unit that [`parse_size`] accepts.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ByteSize(pub u64);
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_shows_what_is_accepted() {
+    fn the_message_shows_the_accepted_forms() {
         let error = serde_json::from_str::<ByteSize>("\"lots\"").unwrap_err().to_string();
         assert!(error.contains("\"lots\"") && error.contains("512MiB"), "{error}");
         assert!(serde_json::from_str::<ByteSize>("-1").is_err());

@@ -1,7 +1,8 @@
-//! `Store`: the two maps of files and the lock in front of them.
+//! `Store`: the two maps of files and their lock.
 //!
-//! The maps are sorted by the bytes of the whole path, which is the order of a walk. A listing wants the order of the
-//! names, which differs where a name continues with `-` or `.` (both sort below `/`): see [`Files::next_entry`].
+//! The maps order by the bytes of the whole path, which is the order of a walk. A listing needs the order of
+//! the names, which differs where a name continues with `-` or `.` (both sort below `/`): see
+//! [`Files::next_entry`].
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,11 +15,11 @@ use sampan_driver::{DirEntry, DriverPath, FileInfo};
 use crate::content::{Budget, Content};
 use crate::error::Error;
 
-/// Everything that a driver and its open writers share.
+/// State shared by a driver and its open writers.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) budget: Arc<Budget>,
-    /// A std lock: it is held for look-ups alone, never across an await.
+    /// A std lock: held for look-ups only, never across an await.
     files: RwLock<Files>,
 }
 
@@ -37,17 +38,17 @@ pub(crate) struct File {
     pub(crate) modified: SystemTime,
 }
 
-/// A file that was begun and not yet published.
+/// A file that is not published yet.
 #[derive(Debug)]
 struct Staged {
-    /// Tells it from another one that was begun at the same path.
+    /// Distinguishes it from another file staged at the same path.
     id: StagedId,
     content: Content,
-    /// What the last writer noted of this content.
+    /// The last writer's note on this content.
     note: Option<Bytes>,
 }
 
-/// Which of the files staged at a path, one after the other, a writer belongs to.
+/// Identifies one of the files staged at a path, one after the other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct StagedId(u64);
 
@@ -56,19 +57,19 @@ impl Store {
         Self { budget: Arc::new(Budget::new(limit_bytes)), files: RwLock::default() }
     }
 
-    /// The files, to look at.
+    /// The files, for reading.
     ///
-    /// A poisoned lock is used on: every change is one insertion or removal, so a panic leaves the maps whole.
+    /// Ignores poisoning: every change is one insertion or removal, so a panic leaves the maps consistent.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Files> {
         self.files.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The files, to change.
+    /// The files, for writing.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Files> {
         self.files.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The refusal of what the budget has no room for.
+    /// The error for an exceeded budget.
     pub(crate) fn full(&self) -> Error {
         Error::Full { limit_bytes: self.budget.limit_bytes() }
     }
@@ -79,7 +80,7 @@ impl Files {
         self.published.get(path.as_str()).cloned().ok_or(Error::NotFound)
     }
 
-    /// Publishes `content` at `path`, dated now (C13).
+    /// Publishes `content` at `path` with the current time (C13).
     pub(crate) fn publish(&mut self, path: &DriverPath, content: Arc<Content>) -> Result<(), Error> {
         self.check_place(path)?;
         self.published.insert(path.to_string(), File { content, modified: SystemTime::now() });
@@ -105,7 +106,7 @@ impl Files {
         self.staged.extract_if(first..end, |_, _| true).for_each(drop);
     }
 
-    /// Begins an empty staged file in place of any other.
+    /// Creates an empty staged file, replacing any other.
     pub(crate) fn stage(&mut self, path: &DriverPath, content: Content) -> StagedId {
         self.last_staged += 1;
         let id = StagedId(self.last_staged);
@@ -119,7 +120,8 @@ impl Files {
         Ok((staged.id, staged.content.size_bytes(), staged.note.clone()))
     }
 
-    /// Adds `content` to the staged file `id`, which must have `size_bytes` still, and notes `note` of the whole.
+    /// Appends `content` to the staged file `id`, which must still have `size_bytes`, and sets the note of
+    /// the whole.
     pub(crate) fn close(
         &mut self,
         path: &DriverPath,
@@ -134,7 +136,8 @@ impl Files {
         Ok(staged.content.size_bytes())
     }
 
-    /// Adds `content` to the staged file `id`, which must have `size_bytes` still, and publishes it at `to`.
+    /// Appends `content` to the staged file `id`, which must still have `size_bytes`, and publishes it at
+    /// `to`.
     pub(crate) fn commit(
         &mut self,
         path: &DriverPath,
@@ -158,7 +161,7 @@ impl Files {
         }
     }
 
-    /// Takes the staged file `id` out.
+    /// Removes and returns the staged file `id`.
     pub(crate) fn unstage(&mut self, path: &DriverPath, id: StagedId) -> Option<Content> {
         if self.staged.get(path.as_str())?.id != id {
             return None;
@@ -166,7 +169,7 @@ impl Files {
         self.staged.remove(path.as_str()).map(|staged| staged.content)
     }
 
-    /// At most `max` files below `path` in the order of whole paths, beginning after `after`.
+    /// At most `max` files below `path` in the order of whole paths, starting after `after`.
     pub(crate) fn page(&self, path: &DriverPath, after: Option<&DriverPath>, max: usize) -> Vec<FileInfo> {
         let (first, end) = subtree(path);
         let start = match after {
@@ -178,7 +181,7 @@ impl Files {
         range.take(max).filter_map(|(key, file)| Some(file.info(key.parse().ok()?))).collect()
     }
 
-    /// At most `max` names directly below `path` in byte order, beginning after `after`.
+    /// At most `max` names directly below `path` in byte order, starting after `after`.
     pub(crate) fn names(&self, path: &DriverPath, after: Option<&str>, max: usize) -> Vec<DirEntry> {
         let (prefix, _) = subtree(path);
         let mut entries: Vec<DirEntry> = Vec::new();
@@ -192,10 +195,10 @@ impl Files {
 
     /// The first name below `prefix` (which ends with `/`) that is greater than `after`.
     ///
-    /// Whole subtrees are skipped by seeking, so the cost does not depend on what is in them.
-    /// In the order of paths, the files of directory `a` come after `a-b` and `a.b`. Hence two corrections: names not
-    /// above `after` may still lie ahead and are jumped over; and when the seek hits `a-b.c`, the directories `a` and
-    /// `a-b` may lie ahead though they are smaller, so they are asked for by name.
+    /// Seeks past whole subtrees, so the cost does not depend on their content. In path order, the files of
+    /// directory `a` come after `a-b` and `a.b`. Hence two corrections: names up to `after` may still follow
+    /// and are skipped; and when the seek finds `a-b.c`, the directories `a` and `a-b` may follow although
+    /// they are smaller, so they are looked up by name.
     fn next_entry(&self, prefix: &str, after: &str) -> Option<DirEntry> {
         let mut seek = Bound::Excluded(format!("{prefix}{after}"));
         loop {
@@ -226,7 +229,7 @@ impl Files {
         next.is_some_and(|(key, _)| key.starts_with(prefix))
     }
 
-    /// Refuses a path that would be a file and a prefix at once.
+    /// Refuses a path that would be both a file and a prefix.
     fn check_place(&self, path: &DriverPath) -> Result<(), Error> {
         let mut ancestor = path.parent();
         while let Some(directory) = ancestor {
@@ -248,7 +251,7 @@ impl File {
     }
 }
 
-/// The first key that could lie below `path`, and the first that no longer could.
+/// The first key that could be below `path`, and the first that could not.
 fn subtree(path: &DriverPath) -> (String, String) {
     let directory = if path.is_root() { "" } else { path.as_str() };
     (format!("{directory}/"), format!("{directory}{AFTER_SLASH}"))
@@ -262,5 +265,5 @@ fn as_str(bound: &Bound<String>) -> Bound<&str> {
     }
 }
 
-/// The byte after `/`: every key below `p` lies between `p/` and `p0`.
+/// The byte after `/`: every key below `p` is between `p/` and `p0`.
 const AFTER_SLASH: char = '0';

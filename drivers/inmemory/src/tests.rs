@@ -1,4 +1,4 @@
-//! What the conformance suite does not ask of every driver: the limit, and what this one refuses.
+//! Tests beyond the conformance suite: the limit, and this driver's refusals.
 
 use bytes::Bytes;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, WriteHint, WriteMode};
@@ -18,7 +18,7 @@ fn kind<T>(result: Result<T, DriverError>) -> Option<ErrorKind> {
 }
 
 #[tokio::test]
-async fn a_full_store_takes_no_more_until_something_is_deleted() {
+async fn a_full_store_refuses_writes_until_a_file_is_deleted() {
     let driver = InMemoryDriver::with_limit(100);
     put(&driver, "/a", 60).await.unwrap();
     put(&driver, "/b", 40).await.unwrap();
@@ -30,7 +30,7 @@ async fn a_full_store_takes_no_more_until_something_is_deleted() {
 }
 
 #[tokio::test]
-async fn staged_files_count_and_give_back() {
+async fn staged_files_count_against_the_budget_and_return_it() {
     let driver = InMemoryDriver::with_limit(100);
     let create = || WriteMode::Create(WriteHint::default());
     let mut writer = driver.writer(&path("/u/staged"), create()).await.unwrap();
@@ -52,7 +52,7 @@ async fn staged_files_count_and_give_back() {
 }
 
 #[tokio::test]
-async fn no_path_becomes_a_file_and_a_prefix() {
+async fn a_path_cannot_become_both_a_file_and_a_prefix() {
     let driver = InMemoryDriver::new();
     put(&driver, "/a/b", 1).await.unwrap();
     put(&driver, "/c", 1).await.unwrap();
@@ -74,7 +74,7 @@ async fn no_path_becomes_a_file_and_a_prefix() {
 }
 
 #[tokio::test]
-async fn of_two_appending_writers_the_second_to_close_is_told() {
+async fn of_two_appending_writers_the_second_to_close_fails() {
     let driver = InMemoryDriver::new();
     stage(&driver, "/s").await;
     let mut first = driver.writer(&path("/s"), WriteMode::Append).await.unwrap();
@@ -87,7 +87,7 @@ async fn of_two_appending_writers_the_second_to_close_is_told() {
 }
 
 #[tokio::test]
-async fn a_writer_whose_file_was_deleted_cannot_publish_it() {
+async fn a_writer_of_a_deleted_file_cannot_publish_it() {
     let driver = InMemoryDriver::new();
     let mut writer = driver.writer(&path("/u/s"), WriteMode::Create(WriteHint::default())).await.unwrap();
     writer.write(Bytes::from_static(b"content")).await.unwrap();

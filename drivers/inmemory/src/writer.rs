@@ -1,6 +1,7 @@
-//! `InMemoryWriter`: bytes on their way into a staged file.
+//! `InMemoryWriter`: writes a staged file.
 //!
-//! New bytes stay with the writer until `close` or `commit` adds them in one step; a writer that is dropped takes them along.
+//! New bytes stay in the writer until `close` or `commit` appends them in one step; dropping the writer drops
+//! them.
 
 use std::sync::Arc;
 
@@ -19,11 +20,11 @@ pub(crate) struct InMemoryWriter {
     pub(crate) id: StagedId,
     /// The size of the staged file when the writer was opened.
     pub(crate) staged_bytes: u64,
-    /// The note that it was closed with.
+    /// The note of the last close.
     pub(crate) note: Option<Bytes>,
-    /// What was written since.
+    /// The bytes written since.
     pub(crate) added: Content,
-    /// Whether the staged file is this writer's alone, and was nothing before.
+    /// Whether this writer created the staged file and has not closed it.
     pub(crate) is_new: bool,
 }
 
@@ -61,12 +62,12 @@ impl FileWriter for InMemoryWriter {
 
     async fn cancel(self: Box<Self>) -> Result<()> {
         let staged = self.store.write().unstage(&self.path, self.id);
-        drop(staged); // Outside the lock: large content takes its time to free.
+        drop(staged); // Outside the lock, because freeing large content takes time.
         Ok(())
     }
 
     async fn revert(self: Box<Self>) -> Result<()> {
-        // What was written is with this writer until it is closed.
+        // New bytes are in this writer until it is closed.
         if self.is_new { self.cancel().await } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! The conformance suite on stores in memory.
+//! Runs the conformance suite on in-memory stores.
 
 use std::sync::Arc;
 

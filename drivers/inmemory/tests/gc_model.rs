@@ -1,6 +1,7 @@
-//! Thousands of interleavings of clients and collectors over stores in memory, and the proof that the model bites.
+//! Runs thousands of interleavings of clients and collectors on in-memory stores, and shows that the model
+//! detects violations.
 //!
-//! `SAMPAN_MODEL_SEEDS` sets how many, or, as `from..to`, which.
+//! `SAMPAN_MODEL_SEEDS` sets the number of seeds, or, as `from..to`, their range.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use sampan_conformance::gc::model::{Sabotage, Scenario, play};
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
 
-/// How many seeds a broken rule has to be noticed within.
+/// The number of seeds within which a broken rule must be detected.
 const SEEDS_TO_NOTICE: u64 = 3000;
 
 #[test]
@@ -27,19 +28,20 @@ fn no_promise_is_broken() {
 }
 
 #[test]
-fn every_broken_rule_is_noticed() {
+fn every_broken_rule_is_detected() {
     for trial in noticed(Sabotage::ALL.to_vec(), SEEDS_TO_NOTICE) {
         let (sabotage, seed) = trial.unwrap();
-        println!("{sabotage:?} is noticed by seed {seed:?}");
-        assert!(seed.is_some(), "{sabotage:?} is not noticed");
+        println!("{sabotage:?} is detected by seed {seed:?}");
+        assert!(seed.is_some(), "{sabotage:?} is not detected");
     }
 }
 
-/// The first of so many seeds that notices each, looked for side by side: each takes seconds to minutes.
+/// The first of `seeds` seeds that detects each sabotage. They run in parallel: each takes seconds to
+/// minutes.
 fn noticed(sabotages: Vec<Sabotage>, seeds: u64) -> Vec<thread::Result<(Sabotage, Option<u64>)>> {
     let notices = |sabotage: Sabotage, seed: u64| {
         let scenario = match sabotage {
-            // Where collections are configured, tokens are young anyway.
+            // Where collections are configured, leases are fresh anyway.
             Sabotage::CollectorIsNotNoticed => Scenario::ALL[2],
             Sabotage::DeletionsIgnoreTheDeadline
             | Sabotage::ClientsDoNotSeeRemovals

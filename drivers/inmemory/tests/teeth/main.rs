@@ -1,6 +1,7 @@
-//! The conformance suite has teeth: every lie of a driver is found out, and every clause finds one out.
+//! Tests of the conformance suite: it detects every lie of a driver, and every clause detects a lie.
 //!
-//! Those about the end of a process need a store that outlives it, and are in `drivers/filesystem/tests/teeth.rs`.
+//! The clauses about the end of a process need a store that outlives it, and are in
+//! `drivers/filesystem/tests/teeth.rs`.
 
 mod redirecting;
 
@@ -26,14 +27,14 @@ fn main() -> ExitCode {
     trials.push(Trial::test("a_clause_that_never_gives_its_thread_back_is_named_too", || hangs(true)));
     for lie in Lie::all() {
         for clause in lie.bites().filter(|clause| !needs_a_disk(clause)) {
-            let name = format!("{lie:?} is found out by {clause}");
+            let name = format!("{lie:?} is detected by {clause}");
             trials.push(Trial::test(name, move || is_found_out(lie, &clause)));
         }
     }
     for clause in driver_clauses() {
         let trial =
             move || Ok(run_clause(&liar(Lie::None, clause), clause).map_err(|failed| failed.to_string())?);
-        trials.push(Trial::test(format!("the truth passes {clause}"), trial));
+        trials.push(Trial::test(format!("an honest driver passes {clause}"), trial));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -62,7 +63,7 @@ fn hangs(keeps_its_thread: bool) -> Result<(), Failed> {
     };
     let fixture = Fixture::shared(|| Arc::new(InMemoryDriver::new()));
     match run_within(&fixture, &clause, Duration::from_millis(500)) {
-        Ok(()) => Err("it came to an end".into()),
+        Ok(()) => Err("it ended".into()),
         Err(failed) => {
             let told = failed.to_string();
             let is_named = told.contains(clause.name) && told.contains("last operation: stat of /the/file");
@@ -79,14 +80,13 @@ async fn stat_and(context: Context, end: impl Future<Output = ()>) -> Result<(),
 
 fn every_clause_but_of_the_collector_finds_out_some_lie() -> Result<(), Failed> {
     let biting: BTreeSet<String> = Lie::all().flat_map(Lie::bites).collect();
-    // What the collector's clauses find out are mistakes of the collector; a lying driver is not their business.
+    // The collector's clauses detect mistakes of the collector, not of a driver.
     let clauses = clauses().map(|clause| clause.name).filter(|name| !name.starts_with("gc::"));
     let toothless: Vec<&str> = clauses.filter(|clause| !biting.contains(*clause)).collect();
     if toothless.is_empty() {
         return Ok(());
     }
-    Err(format!("no lie is named for these clauses, so nothing shows that they can fail: {toothless:?}")
-        .into())
+    Err(format!("these clauses have no lie that shows that they can fail: {toothless:?}").into())
 }
 
 fn driver_clauses() -> impl Iterator<Item = &'static str> {

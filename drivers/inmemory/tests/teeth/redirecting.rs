@@ -1,4 +1,4 @@
-//! `Redirecting`: a store in memory with an HTTP server in front, so that redirects can be true or false.
+//! `Redirecting`: an in-memory store behind an HTTP server, so that redirects can be correct or wrong.
 
 #![expect(clippy::expect_used, reason = "a server of the tests that cannot serve fails the tests")]
 
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use sampan_driver::*;
 use url::Url;
 
-/// A decorator that serves what `inner` has.
+/// A decorator that serves the content of `inner`.
 #[derive(Debug)]
 pub(crate) struct Redirecting {
     inner: Arc<dyn StorageDriver>,
