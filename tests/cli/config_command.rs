@@ -79,7 +79,7 @@ fn everything_that_serve_would_open_and_cannot_is_told_at_once_and_nothing_is_ma
     let config =
         "storage: { filesystem: { rootdirectory: new/data }, maintenance: { readonly: { enabled: true } } }";
     let ended = check(directory.path(), &[], config);
-    assert!(ended.code == Some(1) && ended.stderr.contains("it is not there"), "{ended:?}");
+    assert!(ended.code == Some(1) && ended.stderr.contains("it does not exist"), "{ended:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How fast the driver is; `cargo bench -p sampan-driver-filesystem` prints the table.
+//! Benchmarks of the driver; `cargo bench -p sampan-driver-filesystem` prints the table.
 
 use sampan_driver_filesystem::FilesystemConfig;
 

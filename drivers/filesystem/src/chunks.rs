@@ -1,7 +1,7 @@
-//! A file as a stream of chunks, for whoever needs the bytes themselves: TLS, HTTP/2, the collector.
+//! A file as a stream of chunks, for consumers that need the bytes: TLS, HTTP/2, the collector.
 //!
-//! What is in memory is copied on the calling thread, into a buffer that goes round: a fresh one for every chunk costs as much
-//! in page faults as the copy. What is not is read on the pool, one chunk ahead of its reader.
+//! Cached content is copied on the calling thread, into a reused buffer: a fresh one per chunk would cost as
+//! much in page faults as the copy. Uncached content is read on the pool, one chunk ahead of the consumer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,13 +15,13 @@ use crate::page_cache;
 use crate::pool::Job;
 use crate::read::{Part, exactly};
 
-/// Copied at once on an async thread, in some 30 µs.
+/// The size of a copy on an async thread, which takes some 30 µs.
 const WARM_BYTES: u64 = 256 * 1024;
 
-/// One trip to the pool: larger ones cost memory, smaller ones more trips.
+/// The size of a read on the pool: larger ones cost memory, smaller ones more round trips.
 const COLD_BYTES: u64 = 1024 * 1024;
 
-/// The bytes of `part`, read when they are asked for.
+/// The bytes of `part`, read on demand.
 pub(crate) fn chunks(part: Part) -> BoxStream<'static, Result<Bytes>> {
     let chunks = Chunks { part, home: Arc::default(), ahead: None };
     stream::try_unfold(chunks, |mut chunks| async move {
@@ -57,18 +57,18 @@ impl Chunks {
         self.passed_on(chunk).map(Some)
     }
 
-    /// Counts a chunk that came from the disk, and sends for the next one if that lies there too.
+    /// Counts a chunk that came from the disk, and starts to read the next one if it is not cached either.
     fn passed_on(&mut self, chunk: Bytes) -> Result<Bytes, Failure> {
         self.part.rest.start += chunk.len() as u64;
         let next = self.part.rest.start..self.part.rest.end.min(self.part.rest.start + COLD_BYTES);
         if !next.is_empty() && !page_cache::is_cached(&self.part.file, next) {
-            // Reading ahead is best effort: without a free permit the next call reads for itself.
+            // Readahead is best effort: without a free permit the next call reads by itself.
             self.ahead = self.part.store.pool.try_permit().map(|permit| permit.start(self.cold()));
         }
         Ok(chunk)
     }
 
-    /// What is in memory at the beginning of the rest; `None` if that is nothing.
+    /// The cached bytes at the start of the rest; `None` if there are none.
     fn warm(&self) -> Option<Bytes> {
         let len = usize::try_from(WARM_BYTES.min(self.part.len())).ok()?;
         let mut lent = Lent::take(&self.home, len);
@@ -83,10 +83,10 @@ impl Chunks {
     }
 }
 
-/// Where the buffer is while nobody has it. A plain mutex: it is held to move a pointer.
+/// Holds the buffer while it is unused. A plain mutex: held to move a pointer.
 type Home = Arc<Mutex<Option<Vec<u8>>>>;
 
-/// A buffer that goes home when the last who reads it is done.
+/// A buffer that returns to its [`Home`] when its last user drops it.
 struct Lent {
     buffer: Vec<u8>,
     len: usize,
@@ -94,7 +94,7 @@ struct Lent {
 }
 
 impl Lent {
-    /// The buffer, or another one if somebody still has it; with `len` bytes, whatever they are.
+    /// Takes the buffer, or a new one if it is in use; with `len` bytes of arbitrary content.
     fn take(home: &Home, len: usize) -> Self {
         let mut buffer = home.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         if buffer.len() < len {
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_goes_round_and_none_is_read_and_written_at_once() {
+    fn a_buffer_is_reused_but_never_read_and_written_at_once() {
         let home = Home::default();
         let first = Bytes::from_owner(Lent::take(&home, 8));
         let address = first.as_ptr();
@@ -129,7 +129,7 @@ mod tests {
         assert_ne!(second.as_ptr(), address);
         let part = first.slice(2..);
         drop(first);
-        assert!(home.lock().unwrap().is_none(), "a part of it is still read");
+        assert!(home.lock().unwrap().is_none(), "a part of it is still in use");
         drop(part);
         assert_eq!(Bytes::from_owner(Lent::take(&home, 4)).as_ptr(), address);
     }

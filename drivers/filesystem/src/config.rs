@@ -15,16 +15,16 @@ use crate::error::NAME;
 use crate::spelling;
 use crate::store::Store;
 
-/// Fewer would make uploads wait for each other; Distribution has the same floor.
+/// With fewer threads, uploads would wait for each other; Distribution has the same floor.
 const LEAST_THREADS: usize = 25;
 
-/// Where the store is, and how hard it may be worked.
+/// The location of the store, and the limit on threads.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilesystemConfig {
-    /// The directory that holds everything; made if it is missing. A relative path starts at the working directory.
+    /// The directory of all files; created if missing. A relative path starts at the working directory.
     pub rootdirectory: PathBuf,
-    /// How many blocking calls may run at once; less than 25 means 25.
+    /// The most concurrent blocking calls; less than 25 means 25.
     #[serde(deserialize_with = "number_or_text")]
     pub maxthreads: usize,
 }
@@ -61,9 +61,8 @@ impl FilesystemConfig {
         let max_threads = self.threads();
         let opened =
             tokio::task::spawn_blocking(move || open(&self.rootdirectory, access, max_threads)).await;
-        let store = opened.map_err(|error| {
-            BuildError::new("storage.filesystem could not be opened").with_source(error)
-        })??;
+        let store = opened
+            .map_err(|error| BuildError::new("cannot open storage.filesystem").with_source(error))??;
         Ok(Arc::new(FilesystemDriver::new(store)))
     }
 
@@ -79,13 +78,13 @@ fn open(directory: &Path, access: StoreAccess, max_threads: usize) -> Result<Sto
     }
     check_permissions(&root, access)?;
     let store = Store::open(root.clone(), max_threads).map_err(|errno| {
-        refuse(format!("the directory {} cannot be opened", root.display())).with_source(errno)
+        refuse(format!("cannot open the directory {}", root.display())).with_source(errno)
     })?;
-    // The look writes a file.
+    // The check writes a file.
     if access == StoreAccess::ReadWrite && spelling::folds_case(&store.root) {
         tracing::warn!(
-            "the file system of {} takes upper and lower case for the same: tags such as V1 and v1 will be one; \
-             keep the store on one that tells them apart",
+            "the file system of {} ignores case: tags such as V1 and v1 will be the same; \
+             keep the store on a case-sensitive one",
             root.display()
         );
     }
@@ -98,10 +97,10 @@ fn refuse(problem: String) -> BuildError {
 
 fn absolute(directory: &Path) -> Result<PathBuf, BuildError> {
     if directory.as_os_str().is_empty() {
-        return Err(refuse("it is empty; name the directory that is to hold the registry's data".to_owned()));
+        return Err(refuse("it is empty; set the directory for the registry's data".to_owned()));
     }
     std::path::absolute(directory).map_err(|error| {
-        refuse(format!("no absolute path can be made of {}", directory.display())).with_source(error)
+        refuse(format!("cannot make {} an absolute path", directory.display())).with_source(error)
     })
 }
 
@@ -110,7 +109,7 @@ fn make(root: &Path) -> Result<(), BuildError> {
     std::fs::create_dir_all(root).map_err(|error| cannot_be_made(root).with_source(error))?;
     if is_new {
         tracing::info!(
-            "{} was not there and was made: if it should hold images, see that its disk is mounted",
+            "created {}, which did not exist: if it should contain images, make sure that its disk is mounted",
             root.display()
         );
     }
@@ -130,14 +129,14 @@ fn check_that_it_can_be_made(root: &Path) -> Result<(), BuildError> {
 fn cannot_be_made(root: &Path) -> BuildError {
     let user = rustix::process::geteuid().as_raw();
     let remedy = match existing_ancestor(root) {
-        Some(file) if !file.is_dir() => format!("{} is not a directory; name another", file.display()),
-        Some(above) => format!("make it, or let the user {user} write to {}", above.display()),
-        None => "make it".to_owned(),
+        Some(file) if !file.is_dir() => format!("{} is not a directory; set another path", file.display()),
+        Some(above) => format!("create it, or let the user {user} write to {}", above.display()),
+        None => "create it".to_owned(),
     };
-    refuse(format!("the directory {} cannot be made: {remedy}", root.display()))
+    refuse(format!("cannot create the directory {}: {remedy}", root.display()))
 }
 
-/// What everybody who runs a container needs to know about a directory of another user.
+/// Checks access, and names the remedy that container users need for a directory of another user.
 fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), BuildError> {
     let (wanted, how) = match access {
         StoreAccess::ReadOnly => (Access::READ_OK | Access::EXEC_OK, "readable"),
@@ -148,14 +147,14 @@ fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), BuildError>
     rustix::fs::accessat(CWD, root, wanted, AtFlags::EACCESS).map_err(|errno| {
         let remedy = match errno {
             Errno::ROFS => "its file system is mounted read-only; remount it writable, or set \
-                            storage.maintenance.readonly.enabled to serve what is there"
+                            storage.maintenance.readonly.enabled to serve its content"
                 .to_owned(),
-            Errno::NOENT => "it is not there; check the path, and that its disk is mounted".to_owned(),
+            Errno::NOENT => "it does not exist; check the path, and that its disk is mounted".to_owned(),
             _ => {
                 let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
                 format!(
-                    "give it, and what is in it, to the user {user} of this process (chown -R {user}:{group} on the directory; \
-                     in a container, on the one of the host that is mounted there), or run the registry as the user whose it is \
+                    "give it and its content to the user {user} of this process (chown -R {user}:{group} on the directory; \
+                     in a container, on the mounted directory of the host), or run the registry as its owner \
                      (for root: docker run --user 0:0)"
                 )
             }
@@ -168,7 +167,8 @@ fn existing_ancestor(path: &Path) -> Option<&Path> {
     path.ancestors().find(|ancestor| ancestor.exists())
 }
 
-/// A number, or a text that is one (environment variables and templates make such); nothing means the default.
+/// Parses a number, or text with a number (as from environment variables and templates); nothing means the
+/// default.
 fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     struct Count(usize);
 
@@ -186,7 +186,7 @@ fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D
         }
 
         fn visit_i64<E: de::Error>(self, number: i64) -> Result<Count, E> {
-            // Distribution raises a negative number to the least one, as any that is too small.
+            // Distribution raises a negative number to the minimum, like any too small number.
             Ok(Count(usize::try_from(number).unwrap_or(0)))
         }
 
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn maxthreads_is_a_number_or_a_text_and_never_below_the_floor() {
+    fn maxthreads_is_a_number_or_text_and_at_least_the_minimum() {
         for (json, threads) in [
             ("100", 100),
             ("\"40\"", 40),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_root_is_made_with_all_above_it() {
+    async fn a_missing_root_is_created_with_its_parents() {
         let dir = tempfile::tempdir().unwrap();
         let rootdirectory = dir.path().join("a/b/c");
         FilesystemConfig { rootdirectory: rootdirectory.clone(), ..Default::default() }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_root_that_cannot_be_is_refused_with_its_path_and_a_remedy() {
+    async fn an_impossible_root_is_refused_with_its_path_and_a_remedy() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -1,15 +1,16 @@
-//! `Directories`: makes the directories on the way to a file, durably.
+//! `Directories`: creates a file's parent directories, durably.
 //!
-//! The invariant: when [`settle`](Directories::settle) returns, the directory and all above it would survive a power failure, or
-//! will with what is synced in it next: it depends on the file system ([`SyncRule`]). Where a directory is durable with its
-//! content, nothing is noted and nothing settled. Where each is synced through its parent:
+//! The invariant: when [`sync_new`](Directories::sync_new) returns, the directory and its parents survive a
+//! power failure, or will after the next sync in it, depending on the file system ([`SyncRule`]). If a
+//! directory becomes durable with its content, there is nothing to record or sync. Otherwise each directory
+//! is synced through its parent.
 //!
-//! That needs care when two writers need the same new directory, for the second finds it already there, though the first has not
-//! yet synced its entry. So a directory is noted as unsynced *before* it is made, and everybody who finds one of the noted
-//! directories on the way syncs it too.
+//! Two writers may need the same new directory, and the second finds it although the first has not yet synced
+//! its entry. So a directory is recorded as unsynced *before* it is created, and every writer that passes a
+//! recorded directory syncs it too.
 //!
-//! Making and settling are two steps, because what is written in between takes the journal of most file systems to disk, and the
-//! new directories with it: then there is little left to do.
+//! Creating and syncing are separate steps, because writing the content in between flushes the journal of
+//! most file systems, and the new directories with it: little remains to sync.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,7 +24,7 @@ use crate::root::{Root, parent_of, split};
 use crate::sync_rule::SyncRule;
 use crate::trouble::Ends;
 
-/// The directories that were made and not yet synced.
+/// The directories that were created and not synced yet.
 #[derive(Debug)]
 pub(crate) struct Directories {
     rule: SyncRule,
@@ -31,20 +32,19 @@ pub(crate) struct Directories {
     unsynced: Mutex<UnsyncedSet>,
 }
 
-/// UnsyncedSet of directories whose entry in their parent may not be on disk.
+/// Directories whose entry in their parent may not be on disk.
 #[derive(Debug, Default)]
 struct UnsyncedSet {
-    /// In order, so that what is below a directory is found without a look at all others.
+    /// Sorted, so that the directories below one are found without scanning all others.
     numbers: BTreeMap<String, u64>,
     last: u64,
 }
 
-/// How many notes are kept for what nobody relies on. An upload that was begun leaves one until it ends or is purged, days later;
-/// beyond this number each is settled at once, which costs a sync.
+/// The most records for transient content. A started upload leaves one until it ends or is purged, days
+/// later. Beyond this number each is synced at once, which costs a sync.
 const MOST_NOTES: usize = 10_000;
 
-/// A note, as it was when somebody looked. Whoever crosses it out leaves alone what was noted since: a directory that went in
-/// the meantime, and was made again by somebody else, is another one.
+/// A snapshot of an entry. Removing it is a no-op if the directory was deleted and re-created since.
 #[derive(Debug)]
 pub(crate) struct Note {
     directory: String,
@@ -62,9 +62,9 @@ impl UnsyncedSet {
         Some(Note { directory: directory.to_owned(), number })
     }
 
-    /// Those of the directory `key` and of what is below it.
+    /// The records of the directory `key` and those below it.
     fn within(&self, key: &str) -> Vec<Note> {
-        // The next character after the slash ends the range.
+        // The character after the slash ends the range.
         let (begin, end) = (format!("{key}/"), format!("{key}0"));
         let below = self.numbers.range(begin..end);
         let below = below.map(|(directory, number)| Note { directory: directory.clone(), number: *number });
@@ -79,12 +79,13 @@ impl UnsyncedSet {
 }
 
 impl Directories {
-    /// None yet, on a file system where `rule` holds.
+    /// An empty set, on a file system with `rule`.
     pub(crate) fn new(rule: SyncRule) -> Self {
         Self { rule, unsynced: Mutex::default() }
     }
 
-    /// Opens the directory `key`, making it and those above it if need be; never the root itself. They are not settled.
+    /// Opens the directory `key`, creating it and its parents if necessary, but never the root. Does not sync
+    /// them.
     pub(crate) fn open_or_create(&self, root: &Root, key: &str) -> Result<OwnedFd, Failure> {
         match root.directory(key) {
             Err(failure) if failure.is_absence() => self.create(root, key),
@@ -92,7 +93,7 @@ impl Directories {
         }
     }
 
-    /// Makes the directory `key` and those above it durable, as far as they are new.
+    /// Makes the directory `key` and its parents durable, as far as they are new.
     pub(crate) fn sync_new(&self, root: &Root, key: &str) -> Result<(), Failure> {
         let new: Vec<Note> = {
             let noted = self.noted();
@@ -106,7 +107,7 @@ impl Directories {
             match root.directory(parent) {
                 Ok(parent) => disk::sync_directory(&parent)
                     .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?,
-                Err(failure) if failure.is_absence() => {} // Deleted since, and with it what was to be synced.
+                Err(failure) if failure.is_absence() => {} // Deleted since, with everything to sync.
                 Err(failure) => return Err(failure),
             }
             self.noted().remove_if_unchanged(&note);
@@ -114,19 +115,20 @@ impl Directories {
         Ok(())
     }
 
-    /// What a directory needs for something that a power failure may take away, together with the directory.
+    /// Syncs the parents of a directory whose content a power failure may delete together with the directory.
     pub(crate) fn sync_new_for_transient(&self, root: &Root, key: &str) -> Result<(), Failure> {
         let are_many = self.noted().numbers.len() > MOST_NOTES;
-        // Others will rely on the directories above.
+        // Other files will rely on the parents.
         self.sync_new(root, if are_many { key } else { parent_of(key) })
     }
 
-    /// The notes of the directory `key` and of what is below it, for whoever is about to remove all of that.
+    /// The records of the directory `key` and those below it, to pass to [`forget`](Self::forget) after
+    /// removing them.
     pub(crate) fn notes_within(&self, key: &str) -> Vec<Note> {
         self.noted().within(key)
     }
 
-    /// Forgets directories that are no more.
+    /// Removes the records of deleted directories.
     pub(crate) fn forget(&self, removed: &[Note]) {
         let mut noted = self.noted();
         removed.iter().for_each(|note| noted.remove_if_unchanged(note));
@@ -149,7 +151,8 @@ impl Directories {
             let (_, name) = split(made)?;
             note(made);
             match disk::make_directory(&directory, name) {
-                // Noted again: since the first note somebody may have synced and deleted a directory of this name.
+                // Record it again: since the first record another writer may have synced and deleted a
+                // directory of this name.
                 Ok(()) => note(made),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
@@ -164,7 +167,7 @@ impl Directories {
     }
 }
 
-/// The deepest existing directory on a way, and those that are missing below it.
+/// The deepest existing directory on the path, and the missing ones below it.
 fn deepest<'a>(root: &Root, way: &'a [&'a str]) -> Result<(OwnedFd, &'a [&'a str]), Failure> {
     for existing in (1..way.len()).rev() {
         match root.directory(way[existing - 1]) {
@@ -176,7 +179,7 @@ fn deepest<'a>(root: &Root, way: &'a [&'a str]) -> Result<(OwnedFd, &'a [&'a str
     Ok((root.directory("")?, way))
 }
 
-/// The directory `key` and those above it, the uppermost first; not the root.
+/// The directory `key` and its parents, the topmost first, without the root.
 fn with_ancestors(key: &str) -> impl Iterator<Item = &str> {
     key.match_indices('/').map(|(end, _)| end).chain([key.len()]).map(|end| &key[..end])
 }
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn all_directories_on_the_way_are_made_and_none_stays_unsettled() {
+    fn all_parents_are_created_and_none_stays_unsynced() {
         let (dir, root, directories) = empty();
         for key in ["a/b/c", "a/b/d", "a/b/c", "", "x"] {
             directories.open_or_create(&root, key).unwrap();
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_another_has_just_made_is_settled_by_whoever_finds_it() {
+    fn a_directory_that_another_writer_just_created_is_synced_by_its_finder() {
         let (_dir, root, directories) = empty();
         directories.open_or_create(&root, "a/b").unwrap();
         directories.open_or_create(&root, "ab").unwrap();
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_durable_with_its_content_is_not_noted() {
+    fn directories_durable_with_their_content_are_not_recorded() {
         let (dir, root, _) = empty();
         let device = root.identity().0;
         for (rule, noted) in [
@@ -237,23 +240,23 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_what_was_begun_do_not_slow_others_and_have_a_bound() {
+    fn records_of_uploads_do_not_slow_others_and_are_bounded() {
         let (_dir, root, directories) = empty();
         for number in 0..MOST_NOTES {
             directories.noted().add(&format!("u/{number:05}"));
         }
         let (of_one, of_all) = (directories.notes_within("u/00007"), directories.notes_within("u"));
         assert_eq!((of_one.len(), of_all.len()), (1, MOST_NOTES));
-        assert!(directories.notes_within("u/0000").is_empty(), "a part of a name is no directory");
+        assert!(directories.notes_within("u/0000").is_empty(), "a part of a name is not a directory");
         for key in ["u/a", "u/b"] {
             directories.open_or_create(&root, key).unwrap();
             directories.sync_new_for_transient(&root, key).unwrap();
         }
-        assert!(directories.notes_within("u/b").is_empty(), "it is settled, since there are too many");
+        assert!(directories.notes_within("u/b").is_empty(), "it is synced, because there are too many");
     }
 
     #[test]
-    fn the_longest_notes_take_no_more_than_their_share() {
+    fn the_longest_records_stay_within_the_memory_limit() {
         let (_dir, _root, directories) = empty();
         let repository = "a".repeat(255);
         for number in 0..MOST_NOTES {
@@ -262,15 +265,15 @@ mod tests {
                 .add(&format!("docker/registry/v2/repositories/{repository}/_uploads/{number:036}"));
         }
         let noted = directories.noted();
-        // A tree may be half empty.
+        // A tree node may be half empty.
         let texts: usize = noted.numbers.keys().map(|directory| directory.capacity() + 16).sum();
         let bytes = texts + noted.numbers.len() * 2 * (size_of::<(String, u64)>() + 2);
         assert!(bytes <= 8 << 20, "{bytes}");
     }
 
-    /// Whoever has just made it anew relies on its note, and has not settled it.
+    /// The writer that re-created the directory relies on its record, and has not synced it.
     #[test]
-    fn a_directory_that_was_made_again_is_not_forgotten_by_who_removed_the_former_one() {
+    fn forgetting_a_removed_directory_keeps_the_record_of_a_re_created_one() {
         let (dir, root, directories) = empty();
         directories.open_or_create(&root, "a/b").unwrap();
         let former = directories.notes_within("a/b");

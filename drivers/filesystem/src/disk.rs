@@ -1,7 +1,7 @@
-//! Every call that changes what is on the disk, waits for it, or reads a directory: one function each.
+//! Every call that changes the disk, waits for it, or reads a directory: one function each.
 //!
-//! They add nothing to what the kernel does. They are in one place so that the tests of this crate can count them and let each
-//! of them fail (module `faults`); without the tests nothing of that is compiled.
+//! They add nothing to the kernel's behaviour. They are in one place so that this crate's tests can count
+//! them and make each of them fail (module `faults`), which is compiled for tests only.
 
 use std::ffi::CStr;
 use std::io::IoSlice;
@@ -36,21 +36,21 @@ fn begin(_call: Call, _at: impl AsFd, _name: &str) -> Result<(), Errno> {
 #[cfg(test)]
 use faults::begin;
 
-/// Waits until the content and the metadata of a file are on disk.
+/// Syncs a file's content and metadata (`fsync`).
 pub(crate) fn sync_file(file: impl AsFd) -> Result<(), Errno> {
     begin(Call::SyncFile, &file, "")?;
     rustix::fs::fsync(file)
 }
 
-/// Waits until the content of a file is on disk, and what is needed to find it there.
+/// Syncs a file's content, and the metadata needed to read it (`fdatasync`).
 pub(crate) fn sync_content(file: impl AsFd) -> Result<(), Errno> {
     begin(Call::SyncFile, &file, "")?;
     rustix::fs::fdatasync(file)
 }
 
-/// Waits until the entries of a directory are on disk.
+/// Syncs a directory's entries.
 ///
-/// A file system that cannot sync directories says `INVAL`; it has nothing to be made durable that way.
+/// `INVAL` comes from file systems that cannot sync directories; they have nothing to make durable that way.
 pub(crate) fn sync_directory(directory: impl AsFd) -> Result<(), Errno> {
     begin(Call::SyncDirectory, &directory, "")?;
     match rustix::fs::fsync(directory) {
@@ -59,32 +59,32 @@ pub(crate) fn sync_directory(directory: impl AsFd) -> Result<(), Errno> {
     }
 }
 
-/// Writes as much of `content` as the kernel takes.
+/// Writes as much of `content` as the kernel accepts.
 pub(crate) fn write(file: impl AsFd, content: &[u8]) -> Result<usize, Errno> {
     begin(Call::Write, &file, "")?;
     rustix::io::write(file, content)
 }
 
-/// Writes as much of `slices` as the kernel takes, from `offset` on.
+/// Writes as much of `slices` as the kernel accepts, starting at `offset`.
 pub(crate) fn write_at(file: impl AsFd, slices: &[IoSlice<'_>], offset: u64) -> Result<usize, Errno> {
     begin(Call::Write, &file, "")?;
     rustix::io::pwritev(file, slices, offset)
 }
 
-/// Makes the file `name`, which must not be there, and opens it.
+/// Creates and opens the file `name`, which must not exist.
 pub(crate) fn create(directory: impl AsFd, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     begin(Call::Create, &directory, name)?;
     let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o666))
 }
 
-/// Makes the directory `name`.
+/// Creates the directory `name`.
 pub(crate) fn make_directory(directory: impl AsFd, name: &str) -> Result<(), Errno> {
     begin(Call::MakeDirectory, &directory, name)?;
     rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o777))
 }
 
-/// Gives a file another name, and replaces what has it unless `flags` forbid that.
+/// Renames a file, replacing an existing one unless `flags` forbid it.
 pub(crate) fn rename(
     from: impl AsFd,
     name: &str,
@@ -99,19 +99,19 @@ pub(crate) fn rename(
     }
 }
 
-/// Gives a file one more name in the same directory.
+/// Gives a file a second name in the same directory.
 pub(crate) fn link(directory: impl AsFd, name: &str, new_name: &str) -> Result<(), Errno> {
     begin(Call::Link, &directory, new_name)?;
     rustix::fs::linkat(&directory, name, &directory, new_name, AtFlags::empty())
 }
 
-/// Removes a name, which is a file's or, with `REMOVEDIR`, that of an empty directory.
+/// Removes a file's name or, with `REMOVEDIR`, an empty directory.
 pub(crate) fn unlink(directory: impl AsFd, name: &str, flags: AtFlags) -> Result<(), Errno> {
     begin(Call::Unlink, &directory, name)?;
     rustix::fs::unlinkat(directory, name, flags)
 }
 
-/// The same, of a name that may be no text.
+/// The same for a name that may not be text.
 pub(crate) fn unlink_any(directory: impl AsFd, name: &CStr, flags: AtFlags) -> Result<(), Errno> {
     begin(Call::Unlink, &directory, &name.to_string_lossy())?;
     rustix::fs::unlinkat(directory, name, flags)

@@ -1,4 +1,4 @@
-//! `FilesystemDriver`: the operations, each handed to the room that does it.
+//! `FilesystemDriver`: delegates each operation to its module.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use crate::store::Store;
 use crate::writer::FilesystemWriter;
 use crate::{file, list, page_cache, publish, read, remove, walk};
 
-/// How many files are deleted in one blocking call.
+/// The number of files to delete in one blocking call.
 const DELETE_BATCH: usize = 256;
 
-/// How many such calls run at once.
+/// The number of such calls to run concurrently.
 const DELETE_CALLS: usize = 4;
 
-/// Keeps files in a directory of the local machine, as the crate's documentation describes.
+/// Stores files in a local directory, as the crate's documentation describes.
 #[derive(Clone, Debug)]
 pub struct FilesystemDriver {
     store: Arc<Store>,
@@ -69,7 +69,7 @@ impl FilesystemDriver {
         result.map_err(|failure| self.store.error(operation, path, failure))
     }
 
-    /// Runs `job`, which writes, if the store may be written to.
+    /// Runs `job`, which writes, if the store accepts writes.
     async fn change<T: Send + 'static>(
         &self,
         operation: Operation,

@@ -1,4 +1,4 @@
-//! `Failure`: what goes wrong below the driver, and the one place where it becomes a [`DriverError`].
+//! `Failure`: errors within the driver, and their only conversion to [`DriverError`].
 
 use std::path::{Path, PathBuf};
 
@@ -7,38 +7,36 @@ use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
 
 use crate::trouble::Ends;
 
-/// The name of the driver, as errors and configuration have it.
+/// The name of the driver in errors and configuration.
 pub(crate) const NAME: &str = "filesystem";
 
-/// Why an operation on the store did not succeed.
+/// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("files keep appearing in the directory that is to be removed; try again when they have stopped")]
+    #[error("files keep appearing in the directory to remove; try again when that has stopped")]
     Crowded,
-    #[error(
-        "a symbolic link leads nowhere; mount what it should lead to, or remove it if nothing is missing"
-    )]
+    #[error("a symbolic link is dangling; mount its target, or remove the link if nothing is missing")]
     Dangling,
     #[error("the name of the file did not reach the disk: {errno}{advice}", advice = advice(*errno))]
     EntryNotOnDisk {
         errno: Errno,
-        /// How the store recovers: easily where nothing is visible that may not be on disk.
+        /// How the store recovers: easily if no name is visible that may not be on disk.
         ends: Ends,
     },
     #[error(
-        "a symbolic link on the way leads out of the root directory, or cannot be followed safely on this system; \
+        "a symbolic link in the path leads out of the root directory, or cannot be followed safely on this system; \
          replace it by a bind mount"
     )]
     Escapes,
-    #[error("the file exists already")]
+    #[error("the file already exists")]
     Exists,
     #[error(
-        "another writer, maybe of another process, holds the staged file; try again when it has finished"
+        "another writer, perhaps in another process, holds the staged file; try again when it has finished"
     )]
     Locked,
-    #[error("there is no such file")]
+    #[error("the file does not exist")]
     Missing,
-    #[error("what was written to the file did not reach the disk and is removed: {0}{advice}", advice = advice(*.0))]
+    #[error("the content of the file did not reach the disk and was removed: {0}{advice}", advice = advice(*.0))]
     NotOnDisk(Errno),
     #[error("{0}{advice}", advice = advice(*.0))]
     Os(#[from] Errno),
@@ -53,36 +51,36 @@ pub(crate) enum Failure {
     RootGone(PathBuf),
     #[error("the runtime is shutting down")]
     ShuttingDown,
-    #[error("the file should have {expected} bytes and has {found}; something else has changed it")]
+    #[error("the file should have {expected} bytes but has {found}; another program has changed it")]
     SizeChanged { expected: u64, found: u64 },
     #[error(transparent)]
     Unseen(Box<Failure>),
-    #[error("the store takes no writes: {0}")]
+    #[error("the store accepts no writes: {0}")]
     Unwritable(String),
-    #[error("the deadline had passed")]
+    #[error("the deadline has passed")]
     TooLate,
     #[error("an earlier write to this file failed")]
     WriterBroken,
 }
 
-/// Where a failure happened, for the person who reads the log.
+/// The location of a failure, for readers of the log.
 #[derive(Debug, thiserror::Error)]
 #[error("at {}{}", file.display(), denied(denied_at.as_deref()))]
 struct Located {
     file: PathBuf,
-    /// The file or directory that the user of this process has no permission to.
+    /// The file or directory that this process's user may not access.
     denied_at: Option<PathBuf>,
     #[source]
     failure: Failure,
 }
 
 impl Failure {
-    /// Whether the system says that a name on the way does not exist.
+    /// Whether the system reports that a name in the path does not exist.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::Os(Errno::NOENT))
     }
 
-    /// This failure of a walk to see what is at a place, if the walk can go on behind it; else the failure that ends it.
+    /// Converts a failure at one place of a walk to an error after which the walk can continue, if possible.
     pub(crate) fn unseen(self) -> Self {
         match self {
             Self::Dangling | Self::Escapes | Self::Os(Errno::ACCESS | Errno::LOOP | Errno::PERM) => {
@@ -92,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// The error that the driver returns for `operation` on `path` in the store at `root`.
+    /// The driver's error for `operation` on `path` in the store at `root`.
     pub(crate) fn into_driver_error(
         self,
         operation: Operation,
@@ -101,7 +99,7 @@ impl Failure {
     ) -> DriverError {
         let error = DriverError::new(self.kind(), NAME, operation, path);
         if let Self::Missing = self {
-            return error.with_source(self); // The commonest answer by far: not worth building a path for.
+            return error.with_source(self); // By far the most frequent error: not worth building a path.
         }
         let file = root.join(path.as_key());
         let cause = if let Self::Unseen(cause) = &self { &**cause } else { &self };
@@ -128,14 +126,14 @@ impl Failure {
     }
 }
 
-/// What an error of the system means. Look-ups turn "not there" into [`Failure::Missing`] before; when it comes here, the
-/// directory was deleted under a write again and again, which another attempt may survive.
+/// The kind of a system error. Look-ups convert "not found" to [`Failure::Missing`] before. If it arrives
+/// here, the directory was repeatedly deleted during a write, and a retry may succeed.
 fn kind_of(errno: Errno) -> ErrorKind {
     match errno {
         Errno::NOSPC | Errno::DQUOT => ErrorKind::StorageFull,
         Errno::ACCESS | Errno::PERM => ErrorKind::PermissionDenied,
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::NOENT => ErrorKind::Unavailable,
-        // Linux makes a file system read-only that has met errors of its disk.
+        // Linux remounts a file system read-only after disk errors.
         Errno::ROFS => ErrorKind::Unavailable,
         Errno::STALE | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::NOTCONN | Errno::NODEV => {
             ErrorKind::Unavailable
@@ -144,7 +142,8 @@ fn kind_of(errno: Errno) -> ErrorKind {
     }
 }
 
-/// What nobody gave this process permission to: a file is replaced, moved and removed by whoever may write its directory.
+/// The file or directory without permission: replacing, moving and deleting a file requires write permission
+/// on its directory.
 fn place_of_denial(operation: Operation, file: &Path) -> Option<&Path> {
     use Operation::{Commit, Delete, DeleteAll, PutContent, Rename};
     let is_of_directory = matches!(operation, Commit | Delete | DeleteAll | PutContent | Rename);
@@ -163,8 +162,8 @@ fn advice(errno: Errno) -> &'static str {
         Errno::DQUOT => "; raise the quota of this user, or collect garbage",
         Errno::ROFS => "; remount it writable",
         Errno::MFILE | Errno::NFILE => "; raise the limit of open files",
-        Errno::NOTDIR => "; a file stands where a directory is needed",
-        Errno::ISDIR => "; a directory stands where the file should be",
+        Errno::NOTDIR => "; a file is in the place of a directory",
+        Errno::ISDIR => "; a directory is in the place of the file",
         Errno::NOENT => "; its directory was deleted meanwhile",
         _ => "",
     }

@@ -1,4 +1,4 @@
-//! Tests: a disk that does not take what it is given, call by call.
+//! Tests of a failing disk, call by call.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::driver::FilesystemDriver;
 use crate::store::Store;
 use crate::sync_rule::SyncRule;
 
-/// A driver over a directory of its own whose calls can fail, with the store behind it.
+/// A driver with its own directory whose calls can fail, and its store.
 pub(crate) struct Place {
     pub(crate) driver: FilesystemDriver,
     pub(crate) watch: Watch,
@@ -30,7 +30,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(rule: fn(u64) -> SyncRule) -> Self {
-        // In memory: what is waited for is counted, and need not be waited for.
+        // In memory: syncs are counted and need not be slow.
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
         let watch = Watch::over(dir.path());
         let mut store = Store::open(dir.path().to_owned(), 25).unwrap();
@@ -53,16 +53,16 @@ impl Place {
         assert_eq!(writer.close(bytes::Bytes::new()).await.unwrap(), content.len() as u64);
     }
 
-    /// Commits what was staged before, as a request that comes again does.
+    /// Commits the staged file, like a repeated request.
     async fn commit(&self) -> Result<(), DriverError> {
         let writer = self.driver.writer(&path("/u/data"), WriteMode::Append).await?;
         writer.commit(&path("/blobs/x/data")).await
     }
 
-    /// The store must take no writes now, for a reason with `word` in it, and go on serving `file`.
+    /// Asserts that the store refuses writes, with `word` in the reason, and still serves `file`.
     async fn takes_no_writes(&self, word: &str, file: &str) {
         let Condition::ReadOnly(reason) = self.driver.check().await.unwrap() else {
-            panic!("it takes writes")
+            panic!("it accepts writes")
         };
         assert!(reason.contains(word), "{reason}");
         let paths = stream::iter([path(file)]).boxed();
@@ -77,7 +77,7 @@ impl Place {
         ];
         for error in errors {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-            assert!(text_of(&error).contains("the store takes no writes"), "{}", text_of(&error));
+            assert!(text_of(&error).contains("the store accepts no writes"), "{}", text_of(&error));
         }
         assert_eq!(self.driver.get_content(&path(file)).await.unwrap(), "served");
     }
@@ -113,26 +113,26 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_commit_that_was_not_synced_cannot_succeed_when_it_is_tried_again() {
+async fn a_commit_that_was_not_synced_cannot_succeed_on_a_retry() {
     let place = Place::new(posix);
     place.put("/served", "served").await.unwrap();
     place.stage("content").await;
     place.watch.fail(Call::SyncFile, "u/data", Errno::IO, 1);
     let error = place.commit().await.unwrap_err();
-    assert!(text_of(&error).contains("did not reach the disk and is removed"), "{}", text_of(&error));
+    assert!(text_of(&error).contains("did not reach the disk and was removed"), "{}", text_of(&error));
     assert!(!place.there("u/data") && !place.there("blobs/x/data"));
-    place.takes_no_writes("could not be written to the disk", "/served").await;
+    place.takes_no_writes("writing a file to the disk failed", "/served").await;
     assert!(place.commit().await.is_err());
 
     assert!(place.recovers().await);
-    assert!(place.commit().await.unwrap_err().is_not_found(), "the client begins anew");
+    assert!(place.commit().await.unwrap_err().is_not_found(), "the client starts again");
     place.stage("content").await;
     place.commit().await.unwrap();
     assert_eq!(place.driver.get_content(&path("/blobs/x/data")).await.unwrap(), "content");
 }
 
 #[tokio::test]
-async fn a_full_disk_at_the_sync_takes_the_upload_and_nothing_else() {
+async fn a_full_disk_at_the_sync_loses_only_the_upload() {
     let place = Place::new(posix);
     place.stage("content").await;
     place.watch.fail(Call::SyncFile, "u/data", Errno::NOSPC, 1);
@@ -143,7 +143,7 @@ async fn a_full_disk_at_the_sync_takes_the_upload_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_rename_of_what_was_not_synced_leaves_neither_name() {
+async fn a_rename_that_was_not_synced_leaves_neither_name() {
     let place = Place::new(posix);
     place.put("/from", "x").await.unwrap();
     place.watch.fail(Call::SyncFile, "from", Errno::IO, 1);
@@ -160,11 +160,11 @@ async fn content_that_was_not_synced_is_not_published() {
     let error = place.put("/a/link", "new").await.unwrap_err();
     assert!(text_of(&error).contains("did not reach the disk"), "{}", text_of(&error));
     assert_eq!(names(&place.dir.path().join("a")), ["link"]);
-    place.takes_no_writes("could not be written to the disk", "/a/link").await;
+    place.takes_no_writes("writing a file to the disk failed", "/a/link").await;
 }
 
 #[tokio::test]
-async fn a_new_name_that_did_not_reach_the_disk_is_taken_back() {
+async fn a_new_name_that_did_not_reach_the_disk_is_removed() {
     let place = Place::new(posix);
     place.put("/served", "served").await.unwrap();
     place.put("/a/other", "x").await.unwrap();
@@ -173,7 +173,7 @@ async fn a_new_name_that_did_not_reach_the_disk_is_taken_back() {
     let error = place.put("/a/link", "new").await.unwrap_err();
     assert!(text_of(&error).contains("the name of the file did not reach the disk"), "{}", text_of(&error));
     assert!(!place.there("a/link"), "a later sync would say that it is on disk");
-    place.takes_no_writes("a directory could not be written", "/served").await;
+    place.takes_no_writes("writing a directory to the disk failed", "/served").await;
     assert!(place.recovers().await);
 
     place.stage("content").await;
@@ -185,18 +185,18 @@ async fn a_new_name_that_did_not_reach_the_disk_is_taken_back() {
 }
 
 #[tokio::test]
-async fn what_replaced_something_is_whole_whichever_of_both_is_on_disk() {
+async fn a_replaced_file_is_whole_whichever_version_is_on_disk() {
     let place = Place::new(posix);
     place.put("/a/link", "old").await.unwrap();
     place.watch.fail(Call::SyncDirectory, "a", Errno::IO, 1);
     place.put("/a/link", "served").await.unwrap_err();
-    place.takes_no_writes("a directory could not be written", "/a/link").await;
+    place.takes_no_writes("writing a directory to the disk failed", "/a/link").await;
     assert!(place.recovers().await);
     place.put("/a/link", "again").await.unwrap();
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_back_ends_writing_until_a_restart() {
+async fn a_name_that_cannot_be_removed_blocks_writes_until_a_restart() {
     let place = Place::new(posix);
     place.put("/served", "served").await.unwrap();
     place.put("/a/other", "x").await.unwrap();
@@ -208,7 +208,7 @@ async fn what_cannot_be_taken_back_ends_writing_until_a_restart() {
 }
 
 #[tokio::test]
-async fn a_new_directory_or_a_deletion_that_did_not_reach_the_disk_ends_writing_until_a_restart() {
+async fn an_unsynced_directory_or_deletion_blocks_writes_until_a_restart() {
     for at in ["", "a"] {
         let place = Place::new(posix);
         place.put("/served", "served").await.unwrap();
@@ -225,7 +225,7 @@ async fn a_new_directory_or_a_deletion_that_did_not_reach_the_disk_ends_writing_
 }
 
 #[tokio::test]
-async fn a_disk_that_still_fails_is_not_written_to_after_a_probe() {
+async fn a_disk_that_fails_the_probe_gets_no_writes() {
     let place = Place::new(posix);
     place.put("/served", "served").await.unwrap();
     place.watch.fail(Call::SyncFile, "", Errno::IO, 3);
@@ -233,12 +233,12 @@ async fn a_disk_that_still_fails_is_not_written_to_after_a_probe() {
     for _ in 0..2 {
         assert!(!place.recovers().await);
     }
-    assert!(place.recovers().await, "the third probe finds it well");
+    assert!(place.recovers().await, "the third probe succeeds");
     place.put("/a/link", "x").await.unwrap();
 }
 
 #[tokio::test]
-async fn a_file_system_that_became_read_only_says_so_and_recovers() {
+async fn a_file_system_that_became_read_only_is_reported_and_recovers() {
     let place = Place::new(posix);
     place.put("/served", "served").await.unwrap();
     place.watch.fail(Call::Create, "a/link", Errno::ROFS, 1);
@@ -249,9 +249,10 @@ async fn a_file_system_that_became_read_only_says_so_and_recovers() {
     place.put("/a/link", "x").await.unwrap();
 }
 
-/// Whatever fails at whichever call: what was there is there, what is visible is whole, and success means that it is there.
+/// Whichever call fails: existing files remain, visible files are whole, and success means that the file
+/// exists.
 #[tokio::test]
-async fn no_failing_call_leaves_half_of_anything() {
+async fn no_failing_call_leaves_a_partial_file() {
     let calls = [
         Call::Create,
         Call::MakeDirectory,
@@ -267,7 +268,7 @@ async fn no_failing_call_leaves_half_of_anything() {
                 let place = Place::new(posix);
                 place.put("/a/link", "old").await.unwrap();
                 place.stage("content").await;
-                // The ones before it succeed.
+                // The calls before it succeed.
                 place.watch.fail_after(call, nth, errno);
                 let linked = place.put("/a/link", "new").await;
                 let made = place.put("/b/c/link", "made").await;
@@ -310,7 +311,7 @@ async fn a_directory_that_cannot_be_read_ends_a_walk_with_an_error() {
 }
 
 #[tokio::test]
-async fn deletions_are_synced_once_for_each_directory_that_lost_something() {
+async fn deletions_are_synced_once_for_each_directory_that_lost_an_entry() {
     let place = Place::new(posix);
     let files: Vec<DriverPath> =
         (0..50).map(|number| path(&format!("/r{}/l/{number}/link", number % 2))).collect();

@@ -1,4 +1,4 @@
-//! Questions about one open file, and its time of birth.
+//! Facts about an open file, and setting its time.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,12 +10,12 @@ use sampan_driver::{DriverPath, FileInfo};
 
 use crate::error::Failure;
 
-/// Whether `stat` is of a plain file: directories, pipes and devices are not the store's.
+/// Whether `stat` is of a regular file: directories, pipes and devices do not belong to the store.
 pub(crate) fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-/// What was opened, if it is a plain file.
+/// The opened file, if it is regular.
 pub(crate) fn regular(found: OwnedFd) -> Result<(File, Stat), Failure> {
     let stat = rustix::fs::fstat(&found)?;
     if is_regular(&stat) { Ok((found.into(), stat)) } else { Err(Failure::Missing) }
@@ -26,12 +26,12 @@ pub(crate) fn size_bytes(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0) // The kernel has no negative sizes.
 }
 
-/// What the driver tells of a file.
+/// The driver's information about a file.
 pub(crate) fn info(path: DriverPath, stat: &Stat) -> FileInfo {
     FileInfo { path, size_bytes: size_bytes(stat), modified: modified(stat) }
 }
 
-/// Whether `name` in `directory` still is the open `file`.
+/// Whether `name` in `directory` is still the open `file`.
 pub(crate) fn is_at(file: impl AsFd, directory: impl AsFd, name: &str) -> Result<bool, Errno> {
     let here = rustix::fs::fstat(file)?;
     match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -41,10 +41,11 @@ pub(crate) fn is_at(file: impl AsFd, directory: impl AsFd, name: &str) -> Result
     }
 }
 
-/// Dates the file now, because it is about to be published (C13).
+/// Sets the modification time to now, before publishing the file (C13).
 ///
-/// The time is read here and not left to the kernel, whose own clock for files lags by a tick: the file would be older than
-/// the call. A file of another user, left by a registry that ran as somebody else, can only be dated by the kernel.
+/// Reads the clock here instead of leaving it to the kernel, whose clock for files lags by a tick: the file
+/// would be older than the call. For a file of another user, left by a registry that ran as that user, only the
+/// kernel can set the time.
 pub(crate) fn date_now(file: impl AsFd) -> Result<(), Errno> {
     let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

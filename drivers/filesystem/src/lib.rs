@@ -1,31 +1,32 @@
 //! The filesystem storage driver: the driver path `/a/b` is the file `<rootdirectory>/a/b`.
 //!
-//! The directory is the one that Distribution's `filesystem` driver keeps, so either registry can serve it after the other.
-//! Directories are made on demand; one that a finished upload or the collector has emptied is removed. An upload grows in place at
-//! its staging path; a small file is written as `<name>.<uuid>.tmp` beside its place and renamed.
-//! After a crash such a file may stay behind: it is listed and walked under its own name like any file, and never content.
+//! The directory is that of Distribution's `filesystem` driver, so either registry can serve it after the
+//! other. Directories are created on demand; one that a finished upload or the collector has emptied is
+//! removed. An upload grows in place at its staging path; a small file is written as `<name>.<uuid>.tmp`
+//! beside its target and renamed. After a crash such a file may remain: listings and walks show it under its
+//! own name like any file, but it is never content.
 //!
-//! What is promised beyond the contract:
+//! Guarantees beyond the contract:
 //!
-//! - **Durability.** What `put_content`, `commit`, `rename`, `delete` or `delete_tree` acknowledged is on disk: the file, its name
-//!   and every directory made on the way (modules `publish` and `directories`). Excepted are `PutMode::Transient` and `delete_all`,
-//!   whose deletions `sync_deletions` makes durable.
-//! - **A failed sync is final.** What could not be written down is removed and never published from memory, and the store takes
-//!   no writes until the disk has shown that it writes again, or until a restart (module `trouble`).
-//! - **What cannot be seen is not absent.** A walk names a directory that it must not read, and a link that leads nowhere.
-//! - **Written out early.** A large upload goes to the disk while it comes, so that its commit waits for little (module `writeback`).
-//! - **Confinement.** The kernel resolves each path beneath the opened root and refuses symbolic links that lead out (module `root`).
-//!   A link inside the root works; the root itself may be one.
+//! - **Durability.** Acknowledged calls of `put_content`, `commit`, `rename`, `delete` and `delete_tree` are on disk: the
+//!   file, its name and every new parent directory (modules `publish` and `directories`). Exceptions are
+//!   `PutMode::Transient` and `delete_all`, whose deletions `sync_deletions` makes durable.
+//! - **A failed sync is final.** Content that did not reach the disk is removed and never published from memory, and the
+//!   store accepts no writes until the disk has proven that it writes again, or until a restart (module `trouble`).
+//! - **Invisible is not absent.** A walk reports an unreadable directory and a dangling link.
+//! - **Early writeback.** A large upload goes to the disk while it arrives, so that its commit waits for little (module
+//!   `writeback`).
+//! - **Confinement.** The kernel resolves each path beneath the opened root and refuses symbolic links that lead out
+//!   (module `root`). A link inside the root works; the root itself may be one.
 //! - **A vanished root is not an empty store.** If the root is unmounted, moved or replaced, a miss is `Unavailable`, not
-//!   `NotFound`, and nothing is written to whatever took its place.
-//! - **One writer a file.** A staged file is locked with `flock` while it is written; a second writer, in this process or another,
-//!   gets `Unavailable` (module `staging`). Distribution does not lock; do not let both append to one upload.
-//! - **Bounded threads.** At most `maxthreads` blocking calls run at once (module `pool`), and one that writes out; what the kernel
-//!   has in memory is read without a thread at all (module `inline`).
+//!   `NotFound`, and nothing is written to its replacement.
+//! - **One writer per file.** A staged file is locked with `flock` while it is written; a second writer, in this process
+//!   or another, gets `Unavailable` (module `staging`). Distribution does not lock; do not let both append to one upload.
+//! - **Bounded threads.** At most `maxthreads` blocking calls run at once (module `pool`), and one for writeback. Content
+//!   in the page cache is read without a thread (module `page_cache`).
 //! - **Large directories are read once.** Their sorted entries are kept until they change (module `listings`).
-//!
-//! Linux only, for it leans on `openat2`, `renameat2` and `preadv2`; on an old kernel, or under a sandbox without them, slower
-//! ways with the same results are taken.
+//! Linux only, because it relies on `openat2`, `renameat2` and `preadv2`. On an old kernel, or in a sandbox
+//! without them, it uses slower methods with the same results.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("sampan-driver-filesystem needs Linux");

@@ -1,4 +1,4 @@
-//! Listing one level.
+//! Lists one level.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::listings::{Listings, State};
 use crate::scan;
 use crate::store::Store;
 
-/// What is still to be told of a directory, in byte order.
+/// The remaining entries of a directory, in byte order.
 #[derive(Debug)]
 pub(crate) enum Listing {
-    /// Read for this once.
+    /// Read for this listing only.
     Own(vec::IntoIter<DirEntry>),
-    /// Kept for others, and from which entry on it is told.
+    /// Shared from the cache, and the index of the next entry.
     Kept(Arc<Vec<DirEntry>>, usize),
 }
 
@@ -45,8 +45,8 @@ impl Iterator for Listing {
     }
 }
 
-/// The entries of the directory `key` whose names come after `after`, sorted; none if it is missing or a file. With `holding`,
-/// directories without that file are left out.
+/// The entries of the directory `key` whose names follow `after`, sorted; none if it is missing or a file.
+/// With `holding`, directories without that file are omitted.
 pub(crate) fn list(
     store: &Store,
     key: &str,
@@ -57,9 +57,9 @@ pub(crate) fn list(
         Err(Failure::Missing) => return Ok(Listing::Own(Vec::new().into_iter())),
         result => result?,
     };
-    // Asked before the entries are read: what changes meanwhile makes another state.
+    // Before reading the entries, so that a change meanwhile results in another state.
     let state = State::of(&directory)?;
-    // No key ends so: a listing that leaves something out is one of its own.
+    // No key has this suffix, so a filtered listing is cached separately.
     let kept_key = holding.map_or_else(|| key.to_owned(), |holding| format!("{key}/\0/{holding}"));
     if let Some(kept) = store.listings.get(&kept_key, &state) {
         return Ok(Listing::of_kept(kept, after));
@@ -67,19 +67,20 @@ pub(crate) fn list(
     let is_settled = state.is_settled();
     let prefix = if key.is_empty() { String::new() } else { format!("{key}/") };
     let mut entries = Vec::new();
-    // Whether it can be another listing though the directory is in the same state.
+    // Whether the listing can change while the directory's state stays the same.
     let mut is_fleeting = false;
-    // Most listings are of a handful of names, where to allocate so much would be half of the work.
+    // On the stack, because most listings have few names, and allocating the buffer would be half of the
+    // work.
     let mut buffer = [MaybeUninit::uninit(); scan::BUFFER_BYTES];
     scan::entries_in(directory.as_fd(), &mut buffer, |name, file_type| {
         if !is_settled && after.is_some_and(|after| name.to_bytes() <= after.as_bytes()) {
             return Ok(());
         }
-        // Where a link leads can change without the directory changing.
+        // A link's target can change without the directory changing.
         is_fleeting |= file_type == FileType::Symlink;
         if let Some((name, kind)) = scan::classify(&store.root, &prefix, name, file_type)? {
-            // What a link to nothing should be is not known. It is listed as a file, which no client is shown, and which is missed by
-            // who looks for it.
+            // A dangling link has no known kind. It is listed as a file, which clients do not see, and `stat`
+            // does not find it.
             if kind.is_directory() && holding.is_some_and(|holding| !holds(&directory, name, holding)) {
                 is_fleeting = true;
                 return Ok(());
@@ -102,7 +103,8 @@ pub(crate) fn list(
     Ok(Listing::of_kept(store.listings.keep(&kept_key, state, entries), after))
 }
 
-/// Whether the file `holding` is in the directory `name`. An error other than absence counts as a yes: opening the file gives the reason.
+/// Whether the file `holding` is in the directory `name`. True on an error other than absence: opening the
+/// file reports it.
 fn holds(directory: impl AsFd, name: &str, holding: &str) -> bool {
     let found = rustix::fs::statat(directory, format!("{name}/{holding}"), AtFlags::empty());
     !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))

@@ -1,9 +1,10 @@
-//! `Listings`: the sorted entries of large directories, kept for as long as these do not change.
+//! `Listings`: caches the sorted entries of large directories until they change.
 //!
-//! A directory gives its names in no order, so a page of a hundred tags out of a hundred thousand takes reading all of them; and
-//! so does the next page. What was read is kept beside the directory's change time, which the kernel sets with every entry that
-//! comes or goes and nobody else can set. Change times have a granularity, so a directory that has changed a moment ago could
-//! change once more and look the same: it is only kept when it has rested for [`SETTLED`].
+//! A directory returns its names unsorted, so a page of a hundred tags out of a hundred thousand requires
+//! reading all of them, and so does the next page. A cached listing is kept with the directory's change time,
+//! which the kernel updates with every entry and which programs cannot set. Change times have a granularity:
+//! a directory that has just changed could change again and look the same, so it is cached only after it has
+//! rested for [`SETTLED`].
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,22 +16,22 @@ use sampan_driver::DirEntry;
 
 use crate::root::Identity;
 
-/// Longer than the granularity of the times of any file system in use.
+/// Longer than the time granularity of any file system in use.
 const SETTLED: Duration = Duration::from_secs(4);
 
-/// Reading fewer entries costs less than a millisecond.
+/// The fewest entries worth caching: reading fewer takes less than a millisecond.
 const LEAST_ENTRIES: usize = 2000;
 
-/// How much all of them may take; about a quarter of a million entries.
+/// The most bytes of all listings; about a quarter of a million entries.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// What an entry takes besides its name, by estimate.
+/// The estimated size of an entry without its name.
 const ENTRY_BYTES: usize = 48;
 
-/// The kept listings of a store.
+/// The cached listings of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Listings {
-    /// The latest first. A plain mutex: it is held to look through a handful.
+    /// The newest first. A plain mutex: held to search a handful.
     kept: Mutex<VecDeque<Kept>>,
 }
 
@@ -42,7 +43,7 @@ struct Kept {
     size_bytes: usize,
 }
 
-/// Which directory it is, and when it last changed.
+/// A directory's identity and change time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct State {
     identity: Identity,
@@ -50,7 +51,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state of an open directory at this moment.
+    /// The current state of an open directory.
     pub(crate) fn of(directory: impl AsFd) -> Result<Self, Errno> {
         let stat = rustix::fs::fstat(directory)?;
         let secs = u64::try_from(stat.st_ctime).unwrap_or(0);
@@ -58,27 +59,27 @@ impl State {
         Ok(Self { identity: (stat.st_dev, stat.st_ino), changed: Duration::from_secs(secs) + nanos })
     }
 
-    /// Whether a further change would show.
+    /// Whether a further change would be noticeable.
     pub(crate) fn is_settled(&self) -> bool {
         let age = SystemTime::now().duration_since(UNIX_EPOCH + self.changed);
-        age.is_ok_and(|age| age >= SETTLED) // A change in the future tells of clocks that differ.
+        age.is_ok_and(|age| age >= SETTLED) // A change time in the future means that clocks differ.
     }
 }
 
 impl Listings {
-    /// The entries of the directory `key`, if it still is in that state.
+    /// The entries of the directory `key`, if its state is still the same.
     pub(crate) fn get(&self, key: &str, state: &State) -> Option<Arc<Vec<DirEntry>>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let found = kept.iter().find(|kept| &*kept.key == key && kept.state == *state)?;
         Some(Arc::clone(&found.entries))
     }
 
-    /// Whether reading them again would cost more than keeping them.
+    /// Whether reading the entries again would cost more than caching them.
     pub(crate) fn is_worth_keeping(entries: &[DirEntry]) -> bool {
         entries.len() >= LEAST_ENTRIES && size_bytes(entries) <= MOST_BYTES
     }
 
-    /// Keeps the sorted entries of the directory `key`, and lets go of what has been kept for longest if need be.
+    /// Caches the sorted entries of the directory `key`, evicting the oldest listings if necessary.
     pub(crate) fn keep(&self, key: &str, state: State, entries: Vec<DirEntry>) -> Arc<Vec<DirEntry>> {
         let entries = Arc::new(entries);
         let size_bytes = size_bytes(&entries);
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_changed_is_not_found() {
+    fn a_changed_directory_is_not_found() {
         let listings = Listings::default();
         let kept = listings.keep("a", state(Duration::from_secs(5)), entries(3));
         assert_eq!(listings.get("a", &state(Duration::from_secs(5))), Some(kept));
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn all_together_are_bounded() {
+    fn all_listings_together_are_bounded() {
         let listings = Listings::default();
         for key in ["a", "b", "c"] {
             listings.keep(key, state(Duration::ZERO), entries(120_000));
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_listing_tells_what_a_fresh_one_does_and_is_given_up_with_the_first_change() {
+    fn a_cached_listing_equals_a_fresh_one_and_is_dropped_on_a_change() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
         for number in 0..LEAST_ENTRIES + 5 {
@@ -154,7 +155,7 @@ mod tests {
         let fresh: Vec<_> = list(&store, "", Some("000010"), None).unwrap().collect();
         assert_eq!(fresh.len(), LEAST_ENTRIES - 6);
 
-        // The clock cannot be turned, so the listing is kept as if the directory had rested.
+        // The test cannot set the clock, so it caches the listing as if the directory had rested.
         let directory = store.root.directory("").unwrap();
         let state = State::of(&directory).unwrap();
         store.listings.keep("", state.clone(), entries(LEAST_ENTRIES + 5));
@@ -165,7 +166,7 @@ mod tests {
 
         fs::remove_file(dir.path().join("000020")).unwrap();
         while State::of(&directory).unwrap() == state {
-            // The same tick of the clock still: what `is_settled` is for.
+            // Still the same clock tick: the case for `is_settled`.
             fs::write(dir.path().join("x"), "").unwrap();
             fs::remove_file(dir.path().join("x")).unwrap();
         }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_out_unfinished_directories_is_not_kept() {
+    fn a_listing_that_omits_unfinished_directories_is_not_cached() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
         for number in 0..LEAST_ENTRIES {
@@ -191,12 +192,12 @@ mod tests {
         assert!(matches!(listed, Listing::Own(_)));
         assert_eq!(listed.count(), LEAST_ENTRIES);
 
-        // The directory itself does not change with that.
+        // This does not change the directory itself.
         fs::write(dir.path().join("unfinished/link"), "").unwrap();
         let listed = list(&store, "", None, Some("link")).unwrap();
         assert!(matches!(listed, Listing::Kept(..)));
         assert_eq!(listed.count(), LEAST_ENTRIES + 1);
-        // What leaves nothing out is another listing.
+        // The unfiltered listing is cached separately.
         fs::remove_file(dir.path().join("unfinished/link")).unwrap();
         assert_eq!(list(&store, "", None, None).unwrap().count(), LEAST_ENTRIES + 1);
     }

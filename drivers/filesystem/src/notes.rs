@@ -1,11 +1,11 @@
-//! `Notes`: what the callers of this process noted of the staged files that they closed.
+//! `Notes`: notes of the staged files that writers of this process closed.
 //!
-//! A note is in memory only. Closed bytes need not survive a power failure, after which a file may have its length and be
-//! full of zeros; a note on disk could outlive them. So another process finds none.
+//! Notes are in memory only. Closed bytes need not survive a power failure, after which a file may have its
+//! length and be full of zeros; a note on disk could outlive them. So another process finds no notes.
 //!
-//! A note is bound to the file by its inode, its size and its times. The modification time is set to the nanosecond when the
-//! file is closed, so that neither a later write, which is dated by the kernel's tick, nor another file that got the same
-//! inode number has the same one.
+//! A note is bound to a file by its inode, size and times. Closing sets the modification time to the
+//! nanosecond, so that neither a later write, which gets the kernel's tick, nor another file with the same
+//! inode number has the same time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,27 +19,27 @@ use rustix::io::Errno;
 use crate::file;
 use crate::root::Identity;
 
-/// The notes of one store. A std mutex: it is held for a look-up.
+/// The notes of a store. A std mutex: held for a look-up.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
     by_file: HashMap<Identity, (u64, Note)>,
-    /// By the number of the note: the first is the oldest.
+    /// By sequence number: the first is the oldest.
     order: BTreeMap<u64, Identity>,
     last: u64,
     weight_bytes: usize,
 }
 
-/// A note, and the file that it is about, as it was then.
+/// A note, and the state of its file at that time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Note {
     text: Bytes,
     file: State,
 }
 
-/// What changes with the content of a file.
+/// The attributes that change with a file's content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct State {
     identity: Identity,
@@ -49,8 +49,8 @@ struct State {
 }
 
 impl Note {
-    /// Dates the open `file` and notes `text` of it. `None` where the file system does not keep the date to the nanosecond,
-    /// and for a text that is empty or too long.
+    /// Sets the time of the open `file` and binds `text` to it. `None` if the file system does not store the
+    /// time to the nanosecond, or the text is empty or too long.
     pub(crate) fn of(file: impl AsFd, text: Bytes) -> Result<Option<Self>, Errno> {
         if text.is_empty() || text.len() > sampan_driver::MAX_NOTE_BYTES {
             return Ok(None);
@@ -104,7 +104,7 @@ impl Notes {
         }
     }
 
-    /// Takes the note of an open file out. It is dropped when the file is not as it was.
+    /// Removes and returns the note of an open file. Drops it if the file has changed.
     pub(crate) fn take(&self, file: impl AsFd) -> Result<Option<Note>, Errno> {
         let state = State::of(&rustix::fs::fstat(file)?);
         let note = self.lock().remove(state.identity);
@@ -125,10 +125,10 @@ impl Table {
     }
 }
 
-/// Enough for some ten thousand uploads at rest with a running hash each.
+/// Enough for some ten thousand resting uploads with a running hash each.
 const MAX_BYTES: usize = 8 << 20;
 
-/// What a note takes in the tables besides its text.
+/// The size of a note in the tables, without its text.
 const ENTRY_BYTES: usize = 256;
 
 #[cfg(test)]
@@ -143,11 +143,13 @@ mod tests {
     }
 
     fn note(file: &File, text: &'static str) -> Note {
-        Note::of(file, Bytes::from_static(text.as_bytes())).unwrap().expect("a file system with nanoseconds")
+        Note::of(file, Bytes::from_static(text.as_bytes()))
+            .unwrap()
+            .expect("the file system stores nanoseconds")
     }
 
     #[test]
-    fn a_note_is_of_one_state_of_one_file() {
+    fn a_note_belongs_to_one_state_of_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let notes = Notes::default();
@@ -155,14 +157,14 @@ mod tests {
         file.write_all(b"content").unwrap();
         notes.keep(note(&file, "note"));
         assert_eq!(notes.take(&file).unwrap().unwrap().text(), "note");
-        assert_eq!(notes.take(&file).unwrap(), None, "it was taken out");
+        assert_eq!(notes.take(&file).unwrap(), None, "it was removed");
 
         notes.keep(note(&file, "note"));
         file.write_all(b"more").unwrap();
         file.set_len(7).unwrap();
-        assert_eq!(notes.take(&file).unwrap(), None, "the size is the same, and the file is not");
+        assert_eq!(notes.take(&file).unwrap(), None, "same size, different content");
 
-        // The inode number is free for the next file, and many file systems take it at once.
+        // The inode number is free for the next file, and many file systems reuse it at once.
         for _ in 0..100 {
             notes.keep(note(&file, "note"));
             fs::remove_file(&path).unwrap();
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_bounded_in_bytes_and_the_oldest_go_first() {
+    fn notes_are_bounded_in_bytes_and_the_oldest_are_evicted_first() {
         let dir = tempfile::tempdir().unwrap();
         let notes = Notes::default();
         let text = Bytes::from(vec![b'x'; sampan_driver::MAX_NOTE_BYTES]);

@@ -1,7 +1,8 @@
-//! `Opened`: a file that is being read, whose last close may take its time.
+//! `Opened`: a file being read, whose last close may be slow.
 //!
-//! Who closes the last handle on a file without a name frees its blocks: tens of milliseconds for a large one, whose readers
-//! outlast its deletion by a collection or its replacement by a push. An async thread has no time for that.
+//! Closing the last handle of a file without a name frees its blocks, which takes tens of milliseconds for a
+//! large one. Its readers may outlast its deletion by a collection or its replacement by a push, and an async
+//! thread must not wait that long.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -12,10 +13,10 @@ use tokio::runtime::Handle;
 
 use crate::file;
 
-/// A shorter file is freed in no time.
+/// A smaller file is freed quickly.
 const LARGE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A file that is being read by some.
+/// A shared file being read.
 #[derive(Clone, Debug)]
 pub(crate) struct Opened(Option<Arc<File>>);
 
@@ -29,8 +30,8 @@ impl Deref for Opened {
     type Target = File;
 
     fn deref(&self) -> &File {
-        #[expect(clippy::expect_used, reason = "it is taken out by the drop alone")]
-        self.0.as_ref().expect("invariant: the file is there until the drop")
+        #[expect(clippy::expect_used, reason = "only `drop` removes it")]
+        self.0.as_ref().expect("invariant: the file is set until `drop`")
     }
 }
 
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_close_of_a_large_deleted_file_waits_for_a_thread_that_may_wait() {
+    fn the_last_close_of_a_large_deleted_file_runs_on_a_blocking_thread() {
         let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         let (release, released) = mpsc::channel::<()>();
         let mut file = tempfile::tempfile().unwrap();

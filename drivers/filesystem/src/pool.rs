@@ -1,4 +1,4 @@
-//! `Pool`: the bounded number of threads that may wait for the disk.
+//! `Pool`: a bounded number of threads that may block on the disk.
 
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use tokio::task::JoinHandle;
 
 use crate::error::Failure;
 
-/// Runs blocking calls, at most so many at once.
+/// Runs blocking calls, a limited number at once.
 ///
-/// A job keeps its permit until it has ended, even when its caller is gone: dropped requests cannot exceed the bound.
+/// A job keeps its permit until it ends, even if its caller is gone: dropped requests cannot exceed the
+/// limit.
 #[derive(Debug)]
 pub(crate) struct Pool {
     permits: Arc<Semaphore>,
@@ -21,9 +22,9 @@ impl Pool {
         Self { permits: Arc::new(Semaphore::new(max_threads.min(Semaphore::MAX_PERMITS))) }
     }
 
-    /// Runs `job` and waits for what it returns. The job ends even if the wait is given up.
+    /// Runs `job` and waits for its result. The job ends even if the wait is dropped.
     ///
-    /// On a thread that may wait it runs right there; such a thread is a bound itself.
+    /// On a thread that may block it runs right there; such threads are bounded themselves.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -42,13 +43,13 @@ impl Pool {
         }
     }
 
-    /// A permit, if there is one free now.
+    /// A permit, if one is free.
     pub(crate) fn try_permit(&self) -> Option<Permit> {
         Arc::clone(&self.permits).try_acquire_owned().ok().map(Permit)
     }
 }
 
-/// The right to run one job.
+/// The permission to run one job.
 pub(crate) struct Permit(OwnedSemaphorePermit);
 
 impl Permit {
@@ -66,7 +67,7 @@ impl Permit {
     }
 }
 
-/// A job under way.
+/// A running job.
 #[derive(Debug)]
 pub(crate) struct Job<T>(JoinHandle<Result<T, Failure>>);
 
@@ -75,7 +76,7 @@ impl<T> Job<T> {
         self.0.is_finished()
     }
 
-    /// Waits for the end of the job. A wait that was given up may be begun again; one that has ended must not.
+    /// Waits for the job's result. A dropped wait may be repeated; a completed one must not.
     pub(crate) async fn outcome(&mut self) -> Result<T, Failure> {
         match (&mut self.0).await {
             Ok(result) => result,
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_job_keeps_its_seat_until_it_ends_even_if_nobody_waits() {
+    async fn a_job_keeps_its_permit_until_it_ends_even_if_its_caller_is_gone() {
         let pool = Pool::new(1);
         let (release, released) = mpsc::channel::<()>();
         let job = pool.permit().await.unwrap().start(move || {

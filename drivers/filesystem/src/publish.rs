@@ -1,13 +1,14 @@
-//! Making files visible, whole and durable: the order of syncs and renames.
+//! Makes files visible, whole and durable: the order of syncs and renames.
 //!
-//! Each function publishes in this order: content and date to disk, the directories above to disk, the new name, the directory of
-//! the name to disk. A crash in between leaves a temporary or staged file, never a part of a published one.
-//! New directories are made before the content goes to disk, so that a file system with a journal writes them down with it.
+//! Each function publishes in this order: sync the content and time, sync the parent directories, create the
+//! new name, sync its directory. A crash in between leaves a temporary or staged file, never a part of a
+//! published one. New directories are created before the content is synced, so that a journaling file system
+//! writes them with it.
 //!
-//! A sync that failed is final. The kernel tells once that it lost a page or an entry; the next sync says that all is well. So
-//! content that did not reach the disk is removed at once, and a new name that did not is taken back: neither can be published,
-//! or relied upon, from memory. What replaced something is left: before and after a power failure it is the one or the other,
-//! whole, and who wrote it was told of an error.
+//! A failed sync is final. The kernel reports a lost page or entry once; the next sync succeeds. So content
+//! that did not reach the disk is removed at once, and so is a new name that did not: neither can be
+//! published, or relied upon, from memory. A replacement stays: before and after a power failure the name has
+//! either the old or the new file, whole, and the writer got an error.
 
 use std::sync::Arc;
 
@@ -26,10 +27,10 @@ use crate::staging::Staged;
 use crate::store::Store;
 use crate::trouble::Ends;
 
-/// How often a publication is begun again whose directory is deleted under it.
+/// How often to retry a publication whose directory is deleted meanwhile.
 const DELETIONS_TO_SURVIVE: usize = 8;
 
-/// The longest name that file systems take.
+/// The longest name that file systems accept, in bytes.
 const NAME_MAX: usize = 255;
 
 /// Publishes `content` at `key`.
@@ -37,12 +38,12 @@ pub(crate) fn put(store: &Store, key: &str, content: &[u8], mode: PutMode) -> Re
     retry_absence(|| put_once(store, key, content, mode))
 }
 
-/// Moves the file `from` to `to` and dates it now.
+/// Moves the file `from` to `to` and sets its time to now.
 pub(crate) fn rename(store: &Store, from: &str, to: &str) -> Result<(), Failure> {
     retry_absence(|| rename_once(store, from, to))
 }
 
-/// Publishes the staged file at `to`, if it still is what was staged and has `size_bytes`.
+/// Publishes the staged file at `to`, if it is still the staged one and has `size_bytes`.
 pub(crate) fn commit(store: &Store, staged: &Staged, to: &str, size_bytes: u64) -> Result<(), Failure> {
     store.check_writable()?;
     store.root.check()?;
@@ -108,9 +109,11 @@ fn rename_once(store: &Store, from: &str, to: &str) -> Result<(), Failure> {
     move_entry(store, &moved, &source, from, to)
 }
 
-/// Renames the opened file `from` in its opened directory to the key `to`, and syncs the file and both directories.
+/// Renames the opened file `from` in its opened directory to the key `to`, and syncs the file and both
+/// directories.
 ///
-/// A source directory that becomes empty goes, too: it was that of an upload. A file that did not reach the disk goes.
+/// Removes a source directory that becomes empty, because it was an upload's. Removes a file that did not
+/// reach the disk.
 fn move_entry(store: &Store, file: &OwnedFd, source: &OwnedFd, from: &str, to: &str) -> Result<(), Failure> {
     let ((source_parent, name), (target_parent, target_name)) = (split(from)?, split(to)?);
     let target = store.directories.open_or_create(&store.root, target_parent)?;
@@ -128,7 +131,7 @@ fn move_entry(store: &Store, file: &OwnedFd, source: &OwnedFd, from: &str, to: &
     }
     sync_name(&target, target_name, file, replaces)?;
     if source_parent != target_parent {
-        // Or the old name could come back, and who appends to it would append to what is published.
+        // Otherwise the old name could reappear, and an append to it would change the published file.
         disk::sync_directory(source)
             .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?;
         remove::if_empty(store, source_parent);
@@ -136,7 +139,8 @@ fn move_entry(store: &Store, file: &OwnedFd, source: &OwnedFd, from: &str, to: &
     Ok(())
 }
 
-/// Waits until the new `name` of `file` is on disk. One that may not be there, and that nobody had before, is taken back.
+/// Syncs the new `name` of `file`. Removes a new name that may not be on disk, unless it replaced another
+/// file.
 fn sync_name(directory: &OwnedFd, name: &str, file: &OwnedFd, replaces: bool) -> Result<(), Failure> {
     let Err(errno) = disk::sync_directory(directory) else { return Ok(()) };
     let is_in_doubt = match file::is_at(file, directory, name) {
@@ -148,7 +152,7 @@ fn sync_name(directory: &OwnedFd, name: &str, file: &OwnedFd, replaces: bool) ->
     Err(Failure::EntryNotOnDisk { errno, ends })
 }
 
-/// The loser's answer, given only when the winner's file is durable: the loser may build on it.
+/// The loser's error, returned only when the winner's file is durable, because the loser may rely on it.
 fn already_there(directory: &OwnedFd) -> Result<Failure, Failure> {
     disk::sync_directory(directory)
         .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?;
@@ -163,7 +167,7 @@ fn exists(directory: &OwnedFd, name: &str) -> Result<bool, Failure> {
     }
 }
 
-/// Repeats what failed because a directory was deleted between its opening and its use.
+/// Retries `attempt` when a directory was deleted between its opening and its use.
 fn retry_absence(mut attempt: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
     for _ in 1..DELETIONS_TO_SURVIVE {
         match attempt() {
@@ -185,7 +189,7 @@ fn write_all(file: &OwnedFd, mut content: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// A file under a name of its own beside its later place; removed unless it is published.
+/// A file under a temporary name beside its target; removed unless it is published.
 struct Temporary<'a> {
     directory: BorrowedFd<'a>,
     name: String,
@@ -196,25 +200,26 @@ struct Temporary<'a> {
 impl<'a> Temporary<'a> {
     fn create(directory: BorrowedFd<'a>, beside: &str) -> Result<Self, Errno> {
         let suffix = format!(".{}.tmp", Uuid::new_v4());
-        // Names are ASCII, so a long one can be cut anywhere.
+        // Names are ASCII, so any cut is valid.
         let name = format!("{}{suffix}", &beside[..beside.len().min(NAME_MAX - suffix.len())]);
         let file = Arc::new(disk::create(directory, &name, OFlags::WRONLY)?);
         Ok(Self { directory, name, file, published: false })
     }
 
-    /// Takes the place of whatever has `name`.
+    /// Publishes the file as `name`, replacing an existing one.
     fn replace(mut self, name: &str) -> Result<Arc<OwnedFd>, Errno> {
         disk::rename(self.directory, &self.name, self.directory, name, RenameFlags::empty())?;
         self.published = true;
         Ok(Arc::clone(&self.file))
     }
 
-    /// Takes `name` if nobody has it; `EXIST` if somebody has.
+    /// Publishes the file as `name`; `EXIST` if the name is taken.
     fn take_free(mut self, name: &str) -> Result<Arc<OwnedFd>, Errno> {
         let directory = self.directory;
         match disk::rename(directory, &self.name, directory, name, RenameFlags::NOREPLACE) {
             Ok(()) => self.published = true,
-            // Some file systems cannot. A hard link is refused just so, and the drop below removes the first name.
+            // For file systems without `RENAME_NOREPLACE`: creating a hard link fails likewise, and the drop
+            // below removes the first name.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => disk::link(directory, &self.name, name)?,
             Err(errno) => return Err(errno),
         }
@@ -230,7 +235,7 @@ impl Drop for Temporary<'_> {
         if let Err(errno) = disk::unlink(self.directory, &self.name, AtFlags::empty())
             && errno != Errno::NOENT
         {
-            tracing::warn!(name = self.name, error = %errno, "temporary file stays behind: {}: {errno}", self.name);
+            tracing::warn!(name = self.name, error = %errno, "cannot remove the temporary file {}: {errno}", self.name);
         }
     }
 }
@@ -274,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_temporary_file_lies_beside_its_place_and_is_named_as_distribution_names_it() {
+    fn the_temporary_file_is_beside_its_target_with_distributions_name() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir);
         let directory = store.root.directory("").unwrap();
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_once_by_either_way() {
+    fn a_name_is_taken_once_by_either_method() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir);
         let directory = store.root.directory("").unwrap();

@@ -1,4 +1,4 @@
-//! Reading files: whole small ones at once, others as a stream of chunks or of windows (modules `chunks`, `windows`).
+//! Reads files: small ones whole, others as a stream of chunks or windows (modules `chunks`, `readahead`).
 
 use std::fs::File;
 use std::ops::Range;
@@ -19,10 +19,10 @@ use crate::readahead::windows;
 use crate::root::{READ, Root};
 use crate::store::Store;
 
-/// From this length on the kernel is told that a file will be read from front to back.
+/// From this length the kernel is advised that the file will be read sequentially.
 const SEQUENTIAL_BYTES: u64 = 1024 * 1024;
 
-/// A part of an open file that is still to be read.
+/// The unread part of an open file.
 #[derive(Clone)]
 pub(crate) struct Part {
     pub(crate) store: Arc<Store>,
@@ -36,18 +36,18 @@ impl Part {
         self.rest.end - self.rest.start
     }
 
-    /// The driver's error for a failure to read.
+    /// The driver's error for a failed read.
     pub(crate) fn error(&self, failure: Failure) -> DriverError {
         self.store.error(Operation::Read, &self.path, failure)
     }
 }
 
-/// Opens the file that `key` names, waiting for the disk if need be.
+/// Opens the file `key`, waiting for the disk if necessary.
 pub(crate) fn open(root: &Root, key: &str, flags: OFlags) -> Result<(File, Stat), Failure> {
     file::regular(root.find(key, flags)?)
 }
 
-/// The whole of the file at `path`.
+/// The whole content of the file at `path`.
 pub(crate) async fn whole(store: &Arc<Store>, path: &DriverPath) -> Result<Bytes, Failure> {
     let Some(found) = store.root.find_cached(path.as_key(), READ)? else {
         let (waiting, path) = (Arc::clone(store), path.clone());
@@ -91,7 +91,7 @@ pub(crate) async fn reader(
         return Ok(FileReader::of_content(size_bytes, bytes, content));
     }
     if bytes.end - bytes.start >= SEQUENTIAL_BYTES {
-        // Only advice: a file system that does not take it reads as it did before.
+        // Only advice: a file system that ignores it reads as before.
         _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
     }
     let file = Arc::new(file);
@@ -108,7 +108,7 @@ pub(crate) async fn reader(
     Ok(FileReader::of_file(size_bytes, bytes, chunks(part), LocalFile { file, windows }))
 }
 
-/// The `len` bytes from `offset` on, which the file must have.
+/// The `len` bytes from `offset`; the file must have them.
 pub(crate) fn exactly(file: &File, offset: u64, len: u64) -> Result<Bytes, Failure> {
     let capacity = usize::try_from(len).map_err(|_| Errno::NOMEM)?;
     let mut content = Vec::new();
@@ -121,6 +121,6 @@ pub(crate) fn exactly(file: &File, offset: u64, len: u64) -> Result<Bytes, Failu
             Err(errno) => return Err(errno.into()),
         }
     }
-    content.truncate(capacity); // An allocator may give more room than asked for, and the file may have grown.
+    content.truncate(capacity); // The allocation may be larger than requested, and the file may have grown.
     Ok(content.into())
 }

@@ -1,7 +1,8 @@
-//! A file as a stream of windows, for whoever sends it without reading it.
+//! A file as a stream of windows, for sending it without reading it.
 //!
-//! Sending must not wait for the disk on an async thread. So each window is looked at before it is given out: what is in memory
-//! is given out at once, what is not is first brought there on the pool, and the next one with it while this one is sent.
+//! Sending must not wait for the disk on an async thread. So each window is checked before it is yielded: a
+//! cached one is yielded at once, another one is first read on the pool, followed by the next one while this
+//! one is sent.
 
 use std::fs::File;
 use std::ops::Range;
@@ -16,13 +17,13 @@ use crate::page_cache;
 use crate::pool::Job;
 use crate::read::Part;
 
-/// As much as is sent in well under a millisecond to a fast reader.
+/// Sent to a fast client in well under a millisecond.
 const WINDOW_BYTES: u64 = 1024 * 1024;
 
-/// What a thread reads at once of what it brings to memory.
+/// The size of a read that fills the page cache.
 const STRIDE_BYTES: usize = 64 * 1024;
 
-/// The windows of `part`, each looked at when it is asked for.
+/// The windows of `part`, each checked when it is polled.
 pub(crate) fn windows(part: Part) -> BoxStream<'static, Result<Range<u64>>> {
     stream::try_unfold(Windows { part, ahead: None }, |mut windows| async move {
         match windows.next().await {
@@ -76,10 +77,10 @@ impl Windows {
     }
 }
 
-/// Brings `window` to memory, and waits until it is there.
+/// Reads `window` into the page cache.
 ///
-/// It is read for that, in order. Then the kernel reads ahead by itself, and into large pages, which cost half as much to fill
-/// and to send as the small ones that it takes when it is advised (`POSIX_FADV_WILLNEED`).
+/// A sequential read makes the kernel read ahead by itself, and into large pages, which cost half as much to
+/// fill and send as the small ones that advice brings (`POSIX_FADV_WILLNEED`).
 fn warm_up(file: &File, window: Range<u64>) -> Result<(), Failure> {
     let mut buffer = vec![0; STRIDE_BYTES];
     let mut offset = window.start;
@@ -107,12 +108,12 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn what_is_not_in_memory_is_brought_there_before_its_window_is_given_out() {
+    async fn uncached_content_is_read_before_its_window_is_yielded() {
         let dir = tempfile::tempdir().unwrap();
         let content = vec![7; 3 * 1024 * 1024 + 1];
         std::fs::write(dir.path().join("file"), &content).unwrap();
         let file = Arc::new(File::open(dir.path().join("file")).unwrap());
-        // Not every file system can forget; then this is a test of the other way.
+        // Not every file system can evict; then this tests the other path.
         file.sync_all().unwrap();
         rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         let store = Arc::new(Store::open(dir.path().to_owned(), 25).unwrap());
@@ -129,7 +130,7 @@ mod tests {
             end = window.end;
             for offset in window.step_by(buffer.len()) {
                 let wanted = buffer.len().min(usize::try_from(end - offset).unwrap());
-                // Where the kernel cannot say what is in memory, nothing is found there.
+                // Where the kernel does not support the query, nothing counts as cached.
                 let found = page_cache::fill(&file, offset, &mut buffer[..wanted]);
                 assert!(found == wanted || page_cache::fill(&file, 0, &mut [0]) == 0, "at {offset}: {found}");
             }

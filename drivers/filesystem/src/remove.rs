@@ -1,4 +1,4 @@
-//! Deleting files and trees. Links are removed, never followed.
+//! Deletes files and trees. Links are removed, never followed.
 
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -15,10 +15,10 @@ use crate::scan;
 use crate::store::Store;
 use crate::trouble::Ends;
 
-/// How often a directory is emptied again in which files appear meanwhile.
+/// How often to retry emptying a directory in which files keep appearing.
 const REFILLS_TO_SURVIVE: usize = 16;
 
-/// Removes the file `key`, durably. Nothing, or a directory, is no file and nothing is to be done.
+/// Deletes the file `key`, durably. A missing file or a directory is a no-op.
 pub(crate) fn file(store: &Store, key: &str) -> Result<(), Failure> {
     match unlink(store, key, &Deadline::NONE)? {
         Some(directory) => sync(directory),
@@ -26,7 +26,7 @@ pub(crate) fn file(store: &Store, key: &str) -> Result<(), Failure> {
     }
 }
 
-/// Removes the files `paths` for as long as `until` allows, and the directories that become empty with them. None of it is made
+/// Deletes the files `paths` while `until` allows, and the directories that become empty with them. Not
 /// durable.
 pub(crate) fn files(
     store: &Store,
@@ -40,20 +40,20 @@ pub(crate) fn files(
             (path, result)
         })
         .collect();
-    // Neighbours usually share their directory, which is then tried once.
+    // Neighbours usually share a directory, which is then tried once.
     let mut parents: Vec<&str> = results.iter().map(|(path, _)| parent_of(path.as_key())).collect();
     parents.dedup();
     parents.into_iter().for_each(|parent| if_empty(store, parent));
     results
 }
 
-/// Makes durable that the files `paths` are gone: each directory that may have lost an entry is waited for once.
+/// Makes the deletion of `paths` durable: syncs each directory that may have lost an entry once.
 pub(crate) fn sync_deletions(store: &Store, paths: &[DriverPath]) -> Result<(), Failure> {
     store.root.check()?;
     let mut synced: HashSet<&str> = HashSet::new();
     let mut absent: HashSet<&str> = HashSet::new();
     for path in paths {
-        // A directory that went with its last file is an entry that its own directory has lost.
+        // A directory removed with its last file is an entry that its parent has lost.
         let mut key = parent_of(path.as_key());
         loop {
             if synced.contains(key) {
@@ -69,7 +69,7 @@ pub(crate) fn sync_deletions(store: &Store, paths: &[DriverPath]) -> Result<(), 
                     Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) if !key.is_empty() => {
                         absent.insert(key);
                     }
-                    // What is deleted cannot be deleted again, so this failure is as final as that of a sync.
+                    // A deletion cannot be repeated, so this failure is as final as that of a sync.
                     Err(Failure::Os(errno)) => {
                         return Err(Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart });
                     }
@@ -82,7 +82,7 @@ pub(crate) fn sync_deletions(store: &Store, paths: &[DriverPath]) -> Result<(), 
     Ok(())
 }
 
-/// Removes the directory `key` if nothing is in it; a directory is nobody's promise, so an error is nothing to anybody.
+/// Removes the directory `key` if it is empty. Best effort: nothing depends on it, so errors are ignored.
 pub(crate) fn if_empty(store: &Store, key: &str) {
     let Ok((parent, name)) = split(key) else { return };
     let Ok(parent) = store.root.find_directory(parent) else { return };
@@ -92,7 +92,7 @@ pub(crate) fn if_empty(store: &Store, key: &str) {
     }
 }
 
-/// Removes the file or directory `key` with everything below it, durably; of the root only what is below.
+/// Deletes the file or directory `key` with everything below it, durably; of the root, only its content.
 pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
     if key.is_empty() {
         store.root.check()?;
@@ -108,7 +108,7 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
     match disk::unlink(&directory, name, AtFlags::empty()) {
         Ok(()) => {}
         Err(Errno::NOENT) => return missing(store),
-        // What POSIX says of directories, and what Linux does.
+        // EPERM is POSIX's error for directories, EISDIR is Linux's.
         Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => {
             let name = CString::new(name).map_err(|_| Errno::INVAL)?;
             let notes = store.directories.notes_within(key);
@@ -120,16 +120,17 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
     sync(directory)
 }
 
-/// Removes the name and returns its directory, which is to be synced.
+/// Removes the name and returns its directory for syncing.
 ///
-/// The directory is returned also when the name was gone: who removed it may have failed before it was durable.
+/// Returns the directory also if the name is already gone: the process that removed it may have failed to
+/// sync it.
 fn unlink(store: &Store, key: &str, until: &Deadline) -> Result<Option<OwnedFd>, Failure> {
     let Ok((parent, name)) = split(key) else { return Ok(None) };
     let directory = match store.root.find_directory(parent) {
         Err(Failure::Missing) => return Ok(None),
         result => result?,
     };
-    // Right before the call: the process may have been stopped for any time since it was told to remove the file.
+    // Right before the call, because the process may have been stopped for any time since the request.
     if until.has_passed() {
         return Err(Failure::TooLate);
     }
@@ -141,13 +142,13 @@ fn unlink(store: &Store, key: &str, until: &Deadline) -> Result<Option<OwnedFd>,
     }
 }
 
-/// Waits for what a directory has lost. A deletion that failed to reach the disk cannot be repeated: the next sync would say
-/// that all is well.
+/// Syncs a directory that lost an entry. A failed sync cannot be repeated, because the next one would
+/// succeed.
 fn sync(directory: OwnedFd) -> Result<(), Failure> {
     disk::sync_directory(directory).map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })
 }
 
-/// Success for what is not there, unless the root is not there either.
+/// Success for a missing file, unless the root is missing too.
 fn missing(store: &Store) -> Result<(), Failure> {
     match store.root.missing() {
         Failure::Missing => Ok(()),
@@ -171,7 +172,7 @@ fn remove_directory(parent: BorrowedFd<'_>, name: &CString, buffer: &mut Vec<u8>
     Err(Failure::Crowded)
 }
 
-/// Removes all there is in `directory`.
+/// Removes everything in `directory`.
 fn empty(directory: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Failure> {
     let mut subdirectories = Vec::new();
     scan::entries(directory.as_fd(), buffer, |name, file_type| {
@@ -203,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_goes_with_whatever_strange_names_it_holds_but_links_are_not_followed() {
+    fn a_tree_is_deleted_with_any_names_but_links_are_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("root/a/b/c d~")).unwrap();
         fs::create_dir_all(dir.path().join("outside")).unwrap();
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_directory_is_emptied_though_it_is_read_in_parts() {
+    fn a_large_directory_read_in_parts_is_emptied() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("a")).unwrap();
         for number in 0..3000 {
@@ -233,9 +234,9 @@ mod tests {
         assert!(!dir.path().join("a").exists());
     }
 
-    /// The file is gone, so its deletion would not be tried again; whether it reaches the disk cannot be seen.
+    /// The file is gone, so its deletion would not be retried; whether it is on disk is unknown.
     #[test]
-    fn a_directory_that_cannot_be_synced_because_it_is_not_found_is_a_final_failure() {
+    fn a_directory_that_vanished_before_its_sync_is_a_final_failure() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
         symlink("loop", dir.path().join("loop")).unwrap();

@@ -1,12 +1,13 @@
-//! Resolution for systems without `openat2`: one component after the other, following no symbolic link at all.
+//! Path resolution for systems without `openat2`: one component at a time, following no symbolic links.
 //!
-//! Stricter than the kernel's own way and several calls longer, but as safe: each step starts from an opened directory.
+//! Stricter than the kernel's resolution and several calls longer, but as safe: each step starts from an
+//! opened directory.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Opens `key` beneath `root`; `XDEV` when there is a symbolic link on the way or at its end.
+/// Opens `key` beneath `root`; `XDEV` if the path contains a symbolic link.
 pub(crate) fn open(root: BorrowedFd<'_>, key: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     if key.is_empty() {
         return rustix::fs::openat(root, ".", flags, Mode::empty());
@@ -26,7 +27,7 @@ pub(crate) fn open(root: BorrowedFd<'_>, key: &str, flags: OFlags) -> Result<Own
 fn step(directory: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let opened = rustix::fs::openat(directory, name, flags | OFlags::NOFOLLOW, Mode::empty());
     let may_be_link = match opened {
-        Ok(_) => flags.contains(OFlags::PATH), // Such a handle can be had on the link itself.
+        Ok(_) => flags.contains(OFlags::PATH), // With `PATH`, the handle may be one of the link itself.
         Err(errno) => matches!(errno, Errno::LOOP | Errno::NOTDIR),
     };
     if may_be_link && is_link(directory, name) {

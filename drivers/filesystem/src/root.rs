@@ -1,8 +1,8 @@
 //! `Root`: the opened root directory, and the resolution of every path beneath it.
 //!
-//! The root is opened once. A path is then resolved by the kernel in one call that refuses to leave the root
-//! (`openat2` with `RESOLVE_BENEATH`), so there is no window between checking a path and using it.
-//! Absent on purpose: creating files. That happens by a single name in an opened directory, where no link is followed.
+//! The root is opened once. The kernel then resolves a path in one call that does not leave the root
+//! (`openat2` with `RESOLVE_BENEATH`), so there is no window between checking a path and using it. Absent on
+//! purpose: creating files, which uses a single name in an opened directory, where no link is followed.
 
 use std::path::{Path, PathBuf};
 
@@ -13,20 +13,20 @@ use rustix::io::Errno;
 use crate::error::Failure;
 use crate::resolve_fallback;
 
-/// Makes a read-only handle on a directory, good for syncing it too.
+/// Flags for a read-only directory handle, which can also sync the directory.
 pub(crate) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Makes a handle that can only be asked what it is.
+/// Flags for a handle that only identifies a file.
 pub(crate) const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-/// Opens a file for reading. A pipe that somebody put there is opened without waiting for its writer, and refused afterwards.
+/// Flags for reading a file. Opening a pipe does not wait for its writer; the pipe is refused afterwards.
 pub(crate) const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// How often a resolution is begun again that a concurrent rename has disturbed.
+/// How often to retry a resolution disturbed by a concurrent rename.
 const RACES_TO_SURVIVE: usize = 64;
 
-/// Device and inode, by which a root that was replaced is noticed, and one that was opened twice.
+/// Device and inode, to detect a root that was replaced or opened twice.
 pub(crate) type Identity = (u64, u64);
 
 /// The root directory of a store.
@@ -38,14 +38,14 @@ pub(crate) struct Root {
     resolver: Resolver,
 }
 
-/// What the kernel offers.
+/// The kernel's support for path resolution.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Resolver {
-    /// `openat2`, also from what is in memory alone (Linux 5.12).
+    /// `openat2`, also restricted to cached entries (Linux 5.12).
     Cached,
     /// `openat2` (Linux 5.6).
     Beneath,
-    /// Neither, or a sandbox that forbids them.
+    /// No `openat2`, or a sandbox that forbids it.
     Stepwise,
 }
 
@@ -58,19 +58,19 @@ impl Root {
         Ok(Self { path, directory, identity, resolver })
     }
 
-    /// Where the root is.
+    /// The path of the root.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Which directory it is.
+    /// The identity of the directory.
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Opens what `key` names, waiting for the disk if need be.
+    /// Opens `key`, waiting for the disk if necessary.
     ///
-    /// An absence is reported as the system does; [`find`](Self::find) is for those who want to know whether it is true.
+    /// Returns an absence as the system reports it; [`find`](Self::find) verifies it.
     pub(crate) fn open_at(&self, key: &str, flags: OFlags) -> Result<OwnedFd, Failure> {
         if self.resolver == Resolver::Stepwise {
             return resolve_fallback::open(self.directory.as_fd(), key, flags).map_err(refusal);
@@ -85,7 +85,7 @@ impl Root {
         result.map_err(refusal)
     }
 
-    /// Opens what `key` names, which is [`Failure::Missing`] if it is not there though the root is.
+    /// Opens `key`; [`Failure::Missing`] if it does not exist but the root does.
     pub(crate) fn find(&self, key: &str, flags: OFlags) -> Result<OwnedFd, Failure> {
         self.open_at(key, flags).map_err(|failure| match failure {
             Failure::Os(errno) if is_absence(errno) => self.missing(),
@@ -93,7 +93,7 @@ impl Root {
         })
     }
 
-    /// Like [`find`](Self::find), but never waits for the disk: `None` when the answer is not in memory.
+    /// Like [`find`](Self::find), but never waits for the disk: `None` if the result is not cached.
     pub(crate) fn find_cached(&self, key: &str, flags: OFlags) -> Result<Option<OwnedFd>, Failure> {
         if self.resolver != Resolver::Cached {
             return Ok(None);
@@ -101,7 +101,7 @@ impl Root {
         match self.resolve(key, flags, ResolveFlags::CACHED) {
             Ok(found) => Ok(Some(found)),
             Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            // A miss is believed if the root is certainly there, and looked into with more patience if not.
+            // A miss counts if the root is certainly there; otherwise the slow path verifies it.
             Err(errno) if is_absence(errno) => match self.is_there_cached() {
                 true => Err(Failure::Missing),
                 false => Ok(None),
@@ -110,17 +110,17 @@ impl Root {
         }
     }
 
-    /// A handle on the directory `key`, empty for the root itself.
+    /// A handle of the directory `key`; the empty key is the root.
     pub(crate) fn directory(&self, key: &str) -> Result<OwnedFd, Failure> {
         self.open_at(key, DIRECTORY)
     }
 
-    /// Like [`directory`](Self::directory), but tells a missing directory from a missing root.
+    /// Like [`directory`](Self::directory), but distinguishes a missing directory from a missing root.
     pub(crate) fn find_directory(&self, key: &str) -> Result<OwnedFd, Failure> {
         self.find(key, DIRECTORY)
     }
 
-    /// Whether `key` is not there because a link on the way leads nowhere.
+    /// Whether `key` does not exist because of a dangling link in its path.
     pub(crate) fn is_dangling(&self, key: &str) -> Result<bool, Failure> {
         for (end, _) in key.match_indices('/').chain([(key.len(), "")]) {
             let link = match self.open_at(&key[..end], PATH_ONLY | OFlags::NOFOLLOW) {
@@ -139,7 +139,7 @@ impl Root {
         Ok(false)
     }
 
-    /// What to answer when something was not found: that, unless the root itself is gone.
+    /// The failure for a missing file, or for a missing root.
     pub(crate) fn missing(&self) -> Failure {
         match self.check() {
             Ok(()) => Failure::Missing,
@@ -147,10 +147,10 @@ impl Root {
         }
     }
 
-    /// Verifies that the path of the root still leads to the directory that was opened.
+    /// Verifies that the root's path still leads to the opened directory.
     ///
-    /// Asked before every write: what is written to an unmounted volume's mount point, or to a directory that was moved away,
-    /// would be acknowledged and then not be there.
+    /// Called before every write: data written to an unmounted volume's mount point, or to a directory that
+    /// was moved away, would be acknowledged and then be missing.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match rustix::fs::stat(&self.path) {
             Ok(stat) if (stat.st_dev, stat.st_ino) == self.identity => Ok(()),
@@ -173,7 +173,7 @@ impl Root {
     }
 }
 
-/// The directory part and the name of `key`; no name is a directory's, hence the error for the root.
+/// The directory part and the name of `key`; an error for the root, which has no name.
 pub(crate) fn split(key: &str) -> Result<(&str, &str), Failure> {
     match key.rsplit_once('/') {
         Some(split) => Ok(split),
@@ -182,12 +182,13 @@ pub(crate) fn split(key: &str) -> Result<(&str, &str), Failure> {
     }
 }
 
-/// The key of the directory that `key` lies in; of the root's own, the root.
+/// The key of the parent directory of `key`; the root's parent is the root.
 pub(crate) fn parent_of(key: &str) -> &str {
     key.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
-/// Whether `errno` says that there is no file of that path. A socket is no file; a name too long has none.
+/// Whether `errno` means that no file has that path. A socket is not a file; a name that is too long has
+/// none.
 pub(crate) fn is_absence(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::NXIO)
 }
@@ -207,9 +208,7 @@ fn identity(directory: impl AsFd) -> Result<Identity, Errno> {
 fn probe(directory: BorrowedFd<'_>) -> Resolver {
     let works = |resolve| rustix::fs::openat2(directory, ".", PATH_ONLY, Mode::empty(), resolve);
     if works(ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS).is_err() {
-        tracing::info!(
-            "openat2 is not available here; paths are resolved step by step, and symbolic links are refused"
-        );
+        tracing::info!("openat2 is not available; resolving paths step by step, and refusing symbolic links");
         return Resolver::Stepwise;
     }
     match works(ResolveFlags::BENEATH | ResolveFlags::CACHED) {
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn no_way_of_resolving_leaves_the_root() {
+    fn no_resolver_leaves_the_root() {
         check_resolution(Resolver::Cached, true);
         check_resolution(Resolver::Beneath, true);
         check_resolution(Resolver::Stepwise, false);

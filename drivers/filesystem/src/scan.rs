@@ -1,4 +1,4 @@
-//! Reading one directory.
+//! Reads one directory.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -12,15 +12,15 @@ use crate::disk;
 use crate::error::Failure;
 use crate::root::{PATH_ONLY, Root};
 
-/// Room for some 400 entries a call.
+/// Enough for some 400 entries per call.
 pub(crate) const BUFFER_BYTES: usize = 32 * 1024;
 
-/// Memory that one reading of a directory after the other can use.
+/// A buffer that successive directory reads can share.
 pub(crate) fn buffer() -> Vec<u8> {
     Vec::with_capacity(BUFFER_BYTES)
 }
 
-/// Calls `found` for every entry but `.` and `..`, in no order; links are told as links.
+/// Calls `found` for every entry except `.` and `..`, in no order; links are reported as links.
 pub(crate) fn entries(
     directory: BorrowedFd<'_>,
     buffer: &mut Vec<u8>,
@@ -29,7 +29,7 @@ pub(crate) fn entries(
     entries_in(directory, buffer.spare_capacity_mut(), found)
 }
 
-/// The same, with memory that is on the stack perhaps.
+/// The same with a given buffer, perhaps on the stack.
 pub(crate) fn entries_in(
     directory: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
@@ -39,7 +39,7 @@ pub(crate) fn entries_in(
     let mut raw = RawDir::new(directory, buffer);
     while let Some(entry) = raw.next() {
         let entry = match entry {
-            Err(Errno::NOENT) => return Ok(()), // The directory was deleted meanwhile: it has no more entries.
+            Err(Errno::NOENT) => return Ok(()), // The directory was deleted meanwhile, so it has no more entries.
             entry => entry?,
         };
         let name = entry.file_name();
@@ -59,14 +59,14 @@ pub(crate) fn entries_in(
     Ok(())
 }
 
-/// What an entry is to the store.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     File,
     Directory,
     LinkedFile,
     LinkedDirectory,
-    /// A link whose target is not there.
+    /// A link whose target does not exist.
     Dangling,
 }
 
@@ -76,10 +76,10 @@ impl Kind {
     }
 }
 
-/// What `name` in the directory `prefix` (a key, with a slash at the end unless it is the root's) is to the store.
+/// Classifies `name` in the directory `prefix` (a key, with a trailing slash unless it is the root).
 ///
-/// `None` for what no driver path can name, and for sockets and their like.
-/// A link that leads outside is an error and not passed over: garbage collection would take what it cannot see for garbage.
+/// `None` for a name that no driver path can have, and for sockets and the like. A link that leads outside is
+/// an error and not skipped: garbage collection would treat invisible content as absent.
 pub(crate) fn classify<'a>(
     root: &Root,
     prefix: &str,

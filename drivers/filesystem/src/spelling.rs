@@ -1,7 +1,7 @@
-//! Whether the file system keeps names apart that differ in the case of their letters.
+//! Detects file systems that ignore case.
 //!
-//! Tags `V1` and `v1` are two. Where they are one file (CIFS, a casefolded ext4, a directory of a Mac), the push of one moves the
-//! other. Nothing can be done about it here, so it is said at the start.
+//! Tags `V1` and `v1` differ. Where they are one file (CIFS, a casefolded ext4, a macOS directory), pushing
+//! one moves the other. The driver cannot prevent that, so it warns at the start.
 
 use rustix::fs::{AtFlags, OFlags};
 use uuid::Uuid;
@@ -11,12 +11,12 @@ use crate::error::Failure;
 use crate::file;
 use crate::root::Root;
 
-/// Whether upper and lower case are the same below `root`; no, where that cannot be found out.
+/// Whether the file system ignores case below `root`; false if unknown.
 pub(crate) fn folds_case(root: &Root) -> bool {
     try_folds_case(root).unwrap_or(false)
 }
 
-/// Looks with a file that is removed at once.
+/// Tests with a temporary file.
 fn try_folds_case(root: &Root) -> Result<bool, Failure> {
     let directory = root.directory("")?;
     let name = format!("case.{}.tmp", Uuid::new_v4());
@@ -31,10 +31,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_at_the_case_of_names_leaves_nothing() {
+    fn the_test_for_case_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path().to_owned()).unwrap();
-        assert!(!folds_case(&root), "tests run on file systems that keep names apart");
+        assert!(!folds_case(&root), "tests run on case-sensitive file systems");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

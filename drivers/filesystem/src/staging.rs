@@ -2,12 +2,12 @@
 //!
 //! Two guards keep two writers from one file:
 //!
-//! - `flock` on the file holds against every process that does the same. It belongs to the open file, so it ends with the last
-//!   handle, also when the process dies. On a network file system without locks the second guard stands alone.
-//! - [`claim`] knows the writers of this process, because a lock alone cannot tell a writer that works from one that was dropped
-//!   while its last write is still under way on another thread. The first is a conflict; for the second one waits, or an append
-//!   would count the bytes before the last of them arrive. The table belongs to the process and not to a driver, as the lock
-//!   does: a store that is closed and opened again meets the writes that its former driver has left.
+//! - `flock` on the file excludes every process that also locks. The lock belongs to the open file, so it ends with the
+//!   last handle, also when the process dies. On a network file system without locks only the second guard remains.
+//! - [`claim`] tracks the writers of this process, because the lock does not distinguish a working writer from a dropped
+//!   one whose last write is still running on another thread. The first is a conflict. The second requires waiting, or an
+//!   append would count the bytes before the last of them arrive. The table belongs to the process and not to a driver,
+//!   like the lock: a store that is closed and reopened finds the running writes of its former driver.
 
 use std::collections::HashMap;
 use std::io::IoSlice;
@@ -26,7 +26,7 @@ use crate::file;
 use crate::root::{Identity, Root, split};
 use crate::store::Store;
 
-/// How often opening is begun again because another has removed or made the file meanwhile.
+/// How often to retry opening when another writer removes or creates the file meanwhile.
 const RACES_TO_SURVIVE: usize = 16;
 
 const OPEN: OFlags =
@@ -34,13 +34,13 @@ const OPEN: OFlags =
 
 /// The writers of this process, by root and path.
 ///
-/// A slot is closed with the last handle on the file; before that, it is true once its writer is gone.
-/// A blocking lock, held for look-ups only.
+/// A slot closes with the last handle on the file; before that, it is true once its writer is gone. A
+/// blocking lock, held for look-ups only.
 static WRITERS: LazyLock<Mutex<HashMap<Key, watch::Receiver<bool>>>> = LazyLock::new(Mutex::default);
 
 type Key = (Identity, DriverPath);
 
-/// Takes `path` below `root` for one writer, as soon as the last write of a dropped one has ended.
+/// Claims `path` below `root` for one writer, after the last write of a dropped one has ended.
 pub(crate) async fn claim(root: &Root, path: &DriverPath) -> Result<Claim, Failure> {
     loop {
         let mut departing = match try_claim((root.identity(), path.clone()))? {
@@ -70,16 +70,16 @@ enum Attempt {
     Departing(watch::Receiver<bool>),
 }
 
-/// A place in the table of writers; shared by the writer and its writes under way.
+/// An entry in the table of writers; shared by the writer and its running writes.
 #[derive(Debug)]
 pub(crate) struct Slot(watch::Sender<bool>);
 
-/// The writer's own hold on its slot.
+/// The writer's own reference to its slot.
 #[derive(Debug)]
 pub(crate) struct Claim(Arc<Slot>);
 
 impl Claim {
-    /// What a write under way keeps.
+    /// The reference for a running write.
     pub(crate) fn slot(&self) -> Arc<Slot> {
         Arc::clone(&self.0)
     }
@@ -91,7 +91,7 @@ impl Drop for Claim {
     }
 }
 
-/// A staged file, open and locked.
+/// An open, locked staged file.
 #[derive(Debug)]
 pub(crate) struct Staged {
     key: Box<str>,
@@ -101,7 +101,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Opens and locks the file that `key` names, as `mode` says.
+    /// Opens and locks the file `key` as `mode` requires.
     pub(crate) fn open(store: &Store, key: &str, mode: &WriteMode, slot: Arc<Slot>) -> Result<Self, Failure> {
         store.check_writable()?;
         store.root.check()?;
@@ -122,18 +122,18 @@ impl Staged {
         &self.file
     }
 
-    /// What is truly stored.
+    /// The size really stored, in bytes.
     pub(crate) fn size_bytes(&self) -> Result<u64, Failure> {
         Ok(file::size_bytes(&rustix::fs::fstat(&self.file)?))
     }
 
-    /// Writes all `chunks` from `offset` on.
+    /// Writes all `chunks`, starting at `offset`.
     pub(crate) fn write(&self, chunks: &[Bytes], mut offset: u64) -> Result<(), Failure> {
         let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
         let mut rest = slices.as_mut_slice();
         while !rest.is_empty() {
             match disk::write_at(&self.file, rest, offset) {
-                Ok(0) => return Err(Errno::NOSPC.into()), // Chunks are never empty: the file takes no more.
+                Ok(0) => return Err(Errno::NOSPC.into()), // Chunks are never empty, so the file accepts no more.
                 Ok(written) => {
                     offset += written as u64;
                     IoSlice::advance_slices(&mut rest, written);
@@ -145,12 +145,12 @@ impl Staged {
         Ok(())
     }
 
-    /// Waits until what is written is on disk, under whatever name the file has.
+    /// Syncs the content, whatever name the file has.
     pub(crate) fn sync(&self) -> Result<(), Errno> {
         disk::sync_content(&self.file)
     }
 
-    /// Whether the file still has the name that it is staged under.
+    /// Whether the file still has its staging name.
     pub(crate) fn is_in_place(&self, store: &Store) -> Result<bool, Failure> {
         let (parent, name) = split(&self.key)?;
         match store.root.find_directory(parent) {
@@ -159,12 +159,12 @@ impl Staged {
         }
     }
 
-    /// Cuts off what comes after `size_bytes`.
+    /// Truncates the file to `size_bytes`.
     pub(crate) fn cut(&self, size_bytes: u64) -> Result<(), Failure> {
         Ok(rustix::fs::ftruncate(&self.file, size_bytes)?)
     }
 
-    /// Removes the file, unless its name belongs to another by now.
+    /// Removes the file, unless its name belongs to another file by now.
     pub(crate) fn remove(&self, store: &Store) -> Result<(), Failure> {
         let (parent, name) = split(&self.key)?;
         let directory = match store.root.find_directory(parent) {
@@ -180,19 +180,20 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Closing would do, but for a child process that was forked a moment ago and has a copy of the handle until its `exec`.
+        // Closing is not enough: a just forked child process has a copy of the handle until its `exec`.
         _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 
-/// An empty file at `key`.
+/// Creates an empty file at `key`.
 ///
-/// What was there is removed and not truncated: it may have been published, and a reader may have it mapped.
+/// Removes an existing file instead of truncating it: it may have been published, and a reader may have
+/// mapped it.
 fn create(store: &Store, key: &str) -> Result<OwnedFd, Failure> {
     let (parent, name) = split(key)?;
     for _ in 0..RACES_TO_SURVIVE {
         let directory = store.directories.open_or_create(&store.root, parent)?;
-        // Its own directory may be lost with what is staged.
+        // The file's own directory may be lost together with the file.
         store.directories.sync_new_for_transient(&store.root, parent)?;
         match rustix::fs::openat(&directory, name, OPEN, Mode::empty()) {
             Ok(old) => {
@@ -214,33 +215,33 @@ fn create(store: &Store, key: &str) -> Result<OwnedFd, Failure> {
                     return Ok(new);
                 }
             }
-            Err(Errno::EXIST | Errno::NOENT) => {} // Another was faster, or the directory was deleted.
+            Err(Errno::EXIST | Errno::NOENT) => {} // Another writer was faster, or the directory was deleted.
             Err(errno) => return Err(errno.into()),
         }
     }
     Err(Failure::Locked)
 }
 
-/// The file that was closed at `key` before.
+/// Opens the file that was closed at `key` before.
 fn append(store: &Store, key: &str) -> Result<OwnedFd, Failure> {
     let (parent, name) = split(key)?;
     let directory = store.root.find_directory(parent)?;
     match rustix::fs::openat(&directory, name, OPEN, Mode::empty()) {
         Ok(file) => match lock(&file, &directory, name)? {
             Some(_) => Ok(file),
-            None => Err(Failure::Missing), // Committed or deleted by another before the lock was had.
+            None => Err(Failure::Missing), // Another writer committed or deleted it before we had the lock.
         },
         Err(Errno::NOENT | Errno::ISDIR) => Err(store.root.missing()),
         Err(errno) => Err(errno.into()),
     }
 }
 
-/// Locks the file and tells its size; `None` when it has lost its name before it was locked.
+/// Locks the file and returns its size; `None` if it lost its name before.
 ///
-/// Without that look one could append to a file that its former writer has just published.
+/// Without this check a writer could append to a file that its former writer has just published.
 fn lock(file: &OwnedFd, directory: &OwnedFd, name: &str) -> Result<Option<u64>, Failure> {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        // Some network file systems have no locks. Distribution uses none anywhere.
+        // Some network file systems have no locks. Distribution never uses any.
         Ok(()) | Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {}
         Err(Errno::WOULDBLOCK) => return Err(Failure::Locked),
         Err(errno) => return Err(errno.into()),
@@ -260,7 +261,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_path_has_one_writer_and_waits_for_what_a_dropped_one_left_under_way() {
+    async fn a_path_has_one_writer_and_waits_for_running_writes_of_a_dropped_one() {
         let dir = tempfile::tempdir().unwrap();
         let [root, reopened] = [(); 2].map(|()| Root::open(dir.path().to_owned()).unwrap());
         let path: DriverPath = "/a".parse().unwrap();
@@ -278,7 +279,7 @@ mod tests {
     #[test]
     fn a_staged_file_locked_by_another_process_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        // Two stores over one directory know as little of each other as two processes do.
+        // Two stores over one directory share as little state as two processes.
         let [one, two] = [(); 2].map(|()| Store::open(dir.path().to_owned(), 25).unwrap());
         let slot = || Arc::new(Slot(watch::channel(false).0));
         let first = Staged::open(&one, "u/data", &WriteMode::Create(Default::default()), slot()).unwrap();
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn create_never_truncates_what_a_reader_may_have_mapped() {
+    fn create_never_truncates_a_file_that_a_reader_may_have_mapped() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
         std::fs::write(dir.path().join("data"), "published").unwrap();

@@ -1,4 +1,4 @@
-//! `Store`: what every operation of one driver shares.
+//! `Store`: state shared by all operations of a driver.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::root::Root;
 use crate::sync_rule;
 use crate::trouble::{Ends, Trouble};
 
-/// The opened root with the threads and new directories that belong to it.
+/// The opened root with its threads and new directories.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) root: Root,
@@ -23,7 +23,7 @@ pub(crate) struct Store {
     pub(crate) notes: Notes,
     pub(crate) pool: Pool,
     pub(crate) trouble: Trouble,
-    /// The thread that writes out what is being uploaded: one, so that uploads do not make a disk seek between them.
+    /// The thread for writeback of uploads: one, so that uploads do not make a disk seek between them.
     pub(crate) syncs: Pool,
 }
 
@@ -42,24 +42,24 @@ impl Store {
         })
     }
 
-    /// Passes when the store may be written to.
+    /// Succeeds if the store accepts writes.
     pub(crate) fn check_writable(&self) -> Result<(), Failure> {
         self.trouble.check(&self.root)
     }
 
-    /// The driver's error for `failure`, of which the store takes note if it says that the disk cannot be trusted.
+    /// The driver's error for `failure`. If the disk is no longer reliable, the store records that.
     pub(crate) fn error(&self, operation: Operation, path: &DriverPath, failure: Failure) -> DriverError {
         match &failure {
             Failure::NotOnDisk(Errno::NOSPC | Errno::DQUOT) => {}
             Failure::NotOnDisk(errno) => {
-                self.trouble.note(format!("a file could not be written to the disk: {errno}"), Ends::ByProbe);
+                self.trouble.note(format!("writing a file to the disk failed: {errno}"), Ends::ByProbe);
             }
             Failure::EntryNotOnDisk { errno, ends } => {
                 let remedy = match ends {
                     Ends::ByProbe => "",
                     Ends::ByRestart => "; check the disk, and restart the registry",
                 };
-                let reason = format!("a directory could not be written to the disk: {errno}{remedy}");
+                let reason = format!("writing a directory to the disk failed: {errno}{remedy}");
                 self.trouble.note(reason, *ends);
             }
             Failure::Os(Errno::ROFS) => {

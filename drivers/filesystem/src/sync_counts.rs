@@ -1,5 +1,5 @@
-//! Tests: how often a request waits for the disk. A push waits for each of these one after the other, so none may be added
-//! unnoticed; `docs/decisions/0013-directories-are-synced-where-needed.md` has the table.
+//! Tests of the number of syncs per request. A push waits for each sync in sequence, so an additional one
+//! must be noticed; `docs/decisions/0013-directories-are-synced-where-needed.md` has the table.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use sampan_conformance::first_push;
 use crate::failing_disk::{Place, posix};
 use crate::sync_rule::SyncRule;
 
-/// How often each request of a first push, and of those after it, waits for the disk.
+/// The number of syncs of each request of a first push, and of later ones.
 async fn counts(place: &Place) -> Vec<(&'static str, usize)> {
     let mut counts = Vec::new();
     place.watch.syncs();
@@ -19,7 +19,7 @@ async fn counts(place: &Place) -> Vec<(&'static str, usize)> {
 }
 
 #[tokio::test]
-async fn where_a_directory_is_durable_with_its_content_each_file_and_name_is_waited_for_once() {
+async fn where_directories_are_durable_with_their_content_each_file_and_name_is_synced_once() {
     let counts = counts(&Place::new(SyncRule::WithItsContent)).await;
     let expected = [
         ("POST, first of the store", 0),
@@ -37,7 +37,7 @@ async fn where_a_directory_is_durable_with_its_content_each_file_and_name_is_wai
 }
 
 #[tokio::test]
-async fn elsewhere_each_new_directory_is_waited_for_once_more() {
+async fn elsewhere_each_new_directory_is_synced_too() {
     let counts = counts(&Place::new(posix)).await;
     let expected = [
         ("POST, first of the store", 7),

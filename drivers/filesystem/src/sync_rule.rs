@@ -1,18 +1,18 @@
-//! `SyncRule`: what has to be synced so that a new directory is durable.
+//! `SyncRule`: which sync makes a new directory durable.
 //!
-//! POSIX says that a name is durable when the directory is synced that has it. So a file in a new directory takes one more sync
-//! for each new directory on the way, and a first push to a repository makes a dozen of those.
+//! According to POSIX, a name is durable when its directory is synced. So a file in a new directory needs one more sync for
+//! each new parent directory, and a first push to a repository creates a dozen of those.
 //!
-//! Some file systems promise more: whoever syncs a file or directory makes durable all that its being there depends on, and so
-//! the directories above it as far as they are new, whoever made them.
+//! Some file systems guarantee more: syncing a file or directory makes everything durable that its existence depends on,
+//! including its new parent directories, whichever process created them.
 //!
-//! - ext4 and ext3 with a journal, and XFS, write their metadata down in the order in which it was changed: what was changed
-//!   later is never on disk without what was changed before ("strictly ordered metadata").
-//! - btrfs logs with each inode those above it that are newer than the last transaction (`log_new_ancestors`).
+//! - ext4 and ext3 with a journal, and XFS, write metadata in the order of the changes: a later change is never on disk
+//!   without the earlier ones ("strictly ordered metadata").
+//! - btrfs logs with each inode those parents that are newer than the last transaction (`log_new_ancestors`).
 //!
-//! On these, directories are not synced for themselves; the sync of what is put into them does it. On all others (without a
-//! journal, over a network, through FUSE, on top of others) POSIX holds. What was measured with disks as a power failure leaves
-//! them is in `docs/decisions/0013-directories-are-synced-where-needed.md`.
+//! On these, directories are not synced separately; syncing their content does it. On all others (without a journal,
+//! network file systems, FUSE, stacked ones) the POSIX rule holds.
+//! `docs/decisions/0013-directories-are-synced-where-needed.md` has measurements of disks after power failures.
 
 use std::fs;
 
@@ -20,12 +20,12 @@ use rustix::fs::fstatfs;
 
 use crate::root::Root;
 
-/// What has to be synced so that a new directory is durable.
+/// Which sync makes a new directory durable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum SyncRule {
-    /// The directory that has its name.
+    /// A sync of its parent.
     EachParent,
-    /// Anything in it; this holds on the file system of that device number.
+    /// A sync of anything in it; holds on the file system with that device number.
     WithItsContent(u64),
 }
 
@@ -44,10 +44,10 @@ pub(crate) fn of(root: &Root) -> SyncRule {
 
 const XFS: u64 = 0x5846_5342;
 const BTRFS: u64 = 0x9123_683E;
-/// ext2, ext3 and ext4 have the same.
+/// The same for ext2, ext3 and ext4.
 const EXT: u64 = 0xEF53;
 
-/// Whether the kernel's ext4 has the file system of that device, and keeps a journal for it. Who is not sure says no.
+/// Whether the device has a file system of the kernel's ext4 with a journal. False if uncertain.
 fn is_journaled_ext(device: u64) -> bool {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let Ok(link) = fs::read_link(format!("/sys/dev/block/{major}:{minor}")) else { return false };

@@ -1,12 +1,12 @@
-//! `Trouble`: why the store takes no writes at the moment, if that is so.
+//! `Trouble`: why the store currently accepts no writes.
 //!
-//! A disk that could not write something down is not believed again at once. The kernel reports a lost page or directory entry
-//! once; the next sync of the same file says that all is well. So after a failed sync nothing is written any more, until
+//! A disk that failed to write is not trusted at once. The kernel reports a lost page or directory entry once; the next
+//! sync of the same file succeeds. So after a failed sync the store accepts no writes until
 //!
-//! - a *probe* has shown that the disk writes again: enough where all that was lost is discarded and was never acknowledged;
-//! - the registry is *restarted*, where names may be visible that are not on disk and could not be taken back.
+//! - a *probe* has shown that the disk writes again: enough if everything lost was discarded and never acknowledged;
+//! - the registry *restarts*: needed if names may be visible that are not on disk and could not be removed.
 //!
-//! Reading goes on all the time.
+//! Reads continue.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,16 +19,16 @@ use crate::disk;
 use crate::error::Failure;
 use crate::root::Root;
 
-/// How long a failed disk is left alone before it is probed again.
+/// How long to wait before probing a failed disk again.
 const REST: Duration = Duration::from_secs(5);
 
-/// As much as a probe writes: a page.
+/// The content of a probe: a page.
 const PROBE: [u8; 4096] = [0x53; 4096];
 
-/// What is wrong, shared by all operations of a driver.
+/// The current problem, shared by all operations of a driver.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
-    /// Whether there is any: asked before every write.
+    /// Whether there is a problem: read before every write.
     is_there: AtomicBool,
     /// A blocking lock, held for look-ups only.
     known: Mutex<Option<Known>>,
@@ -38,11 +38,11 @@ pub(crate) struct Trouble {
 struct Known {
     reason: String,
     ends: Ends,
-    /// When the store was last found to be so.
+    /// When the problem was last observed.
     seen: Instant,
 }
 
-/// How trouble ends.
+/// When a problem ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ends {
     /// When a probe succeeds.
@@ -52,7 +52,7 @@ pub(crate) enum Ends {
 }
 
 impl Trouble {
-    /// Takes note that the store must not be written to. What only a restart ends is not forgotten for what is less.
+    /// Records a problem. One that requires a restart is never replaced by a lesser one.
     pub(crate) fn note(&self, reason: String, ends: Ends) {
         let mut known = self.known();
         if known.as_ref().is_some_and(|known| known.ends == Ends::ByRestart) {
@@ -61,14 +61,14 @@ impl Trouble {
         match &mut *known {
             Some(known) if known.ends == ends && known.reason == reason => known.seen = Instant::now(),
             known => {
-                tracing::error!("the store takes no writes any more: {reason}");
+                tracing::error!("the store accepts no more writes: {reason}");
                 *known = Some(Known { reason, ends, seen: Instant::now() });
             }
         }
         self.is_there.store(true, Ordering::Release);
     }
 
-    /// Passes when the store may be written to; probes it now and then if it was in trouble.
+    /// Succeeds if the store accepts writes; probes it now and then if it has a problem.
     pub(crate) fn check(&self, root: &Root) -> Result<(), Failure> {
         if !self.is_there.load(Ordering::Acquire) {
             return Ok(());
@@ -86,7 +86,7 @@ impl Trouble {
         }
     }
 
-    /// Why the store takes no writes, after a probe if one is worth it.
+    /// Why the store accepts no writes, after a probe if one is due.
     pub(crate) fn look(&self, root: &Root) -> Option<String> {
         match self.check(root) {
             Err(Failure::Unwritable(reason)) => Some(reason),
@@ -94,7 +94,7 @@ impl Trouble {
         }
     }
 
-    /// The reason, and whether a probe is due, which then is the caller's.
+    /// The reason, and whether a probe is due, which the caller must then run.
     fn is_due(&self) -> Option<(String, bool)> {
         let mut known = self.known();
         let known = known.as_mut()?;
@@ -107,11 +107,11 @@ impl Trouble {
 
     fn end(&self) {
         let mut known = self.known();
-        // Another may have found more meanwhile.
+        // Another operation may have recorded a worse problem meanwhile.
         if known.as_ref().is_none_or(|known| known.ends == Ends::ByProbe) {
             *known = None;
             self.is_there.store(false, Ordering::Release);
-            tracing::info!("the store takes writes again");
+            tracing::info!("the store accepts writes again");
         }
     }
 
@@ -127,7 +127,7 @@ impl Trouble {
     }
 }
 
-/// Writes a file without a name and waits for it; nothing stays of it.
+/// Writes and syncs an unnamed file, which leaves nothing behind.
 fn probe(root: &Root) -> Result<(), Failure> {
     root.check()?;
     let directory = root.directory("")?;
@@ -137,7 +137,7 @@ fn probe(root: &Root) -> Result<(), Failure> {
             disk::write(&file, &PROBE)?;
             disk::sync_file(&file)?;
         }
-        // Not every file system has such files. What it says of its directory is what there is to know, then.
+        // For file systems without unnamed files, check the directory's permissions.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
             rustix::fs::accessat(&directory, ".", Access::WRITE_OK, AtFlags::empty())?;
         }

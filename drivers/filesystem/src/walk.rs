@@ -1,11 +1,11 @@
-//! Walking everything below a path, in byte order of the whole paths.
+//! Walks all files below a path, in byte order of the whole paths.
 //!
-//! A directory `a` sorts as `a/`, after `a-b` and `a.b`. So each directory is read whole, its names (directories with their
-//! slash) are sorted, and the next one is taken: memory is bounded by the depth times the size of a directory.
-//! What cannot be seen is told, place by place, and the walk goes on behind it: a collection of garbage must not take for absent
-//! what is on a disk that is not mounted.
-//! The walk runs on the pool in batches and keeps the directories on its way open, so that a file costs one `fstatat` of a single
-//! name, and a subdirectory one `openat`.
+//! A directory `a` sorts as `a/`, after `a-b` and `a.b`. So the walk reads each directory whole, sorts its
+//! names (directories with their slash) and takes the next one: memory is bounded by the depth times the size
+//! of a directory. It reports each place that it cannot read and continues after it: a garbage collection
+//! must not assume that content on an unmounted disk is absent. It runs on the pool in batches and keeps the
+//! directories on its path open, so that a file costs one `fstatat` of a single name, and a subdirectory one
+//! `openat`.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ use crate::root::{DIRECTORY, PATH_ONLY};
 use crate::scan::{self, Kind};
 use crate::store::Store;
 
-/// Files in the first batch, for those who want but a few; later ones grow.
+/// Files in the first batch, for callers that need only a few; later batches grow.
 const FIRST_BATCH: usize = 64;
 
-/// Files in the largest batch: some 300 KiB of paths, worth the way to the pool and back.
+/// Files in the largest batch: some 300 KiB of paths, worth a round trip to the pool.
 const LARGEST_BATCH: usize = 1024;
 
-/// Everything below `path`, beginning after `after`.
+/// All files below `path`, starting after `after`.
 pub(crate) fn walk(
     store: Arc<Store>,
     path: &DriverPath,
@@ -44,7 +44,7 @@ pub(crate) fn walk(
                 Ok(step) => step,
                 Err(failure) => (vec![Err(store.error(Operation::Walk, &path, failure))], None),
             };
-            // On a thread that may wait there is no such way, and whoever has it wants to look up now and then.
+            // A thread that may block needs no round trip, and its caller wants control more often.
             let largest = if may_block() { FIRST_BATCH } else { LARGEST_BATCH };
             Some((stream::iter(batch), (walker, (most * 4).min(largest))))
         }
@@ -57,23 +57,23 @@ struct Walker {
     store: Arc<Store>,
     start: DriverPath,
     after: Option<DriverPath>,
-    /// The directories on the way, the deepest last; empty before the beginning.
+    /// The directories on the path, the deepest last; empty before the start.
     frames: Vec<Frame>,
     begun: bool,
-    /// The path of the deepest directory, with a slash at its end.
+    /// The path of the deepest directory, with a trailing slash.
     prefix: String,
-    /// Places that could not be seen, and are to be told of.
+    /// Unreadable places, not reported yet.
     unseen: Vec<(DriverPath, Failure)>,
     buffer: Vec<u8>,
 }
 
-/// A directory on the way and what is still to be visited in it.
+/// A directory on the path and its remaining entries.
 struct Frame {
     directory: OwnedFd,
     /// The length of the walker's prefix while in this directory.
     prefix_len: usize,
     names: String,
-    /// Begin and end in `names` and the kind, the next one last.
+    /// Start and end in `names` and the kind, the next entry last.
     entries: Vec<(usize, usize, Kind)>,
 }
 
@@ -92,7 +92,7 @@ impl Walker {
         }
     }
 
-    /// The next files, `most` of them at most, and the walker unless the walk is over.
+    /// The next files, at most `most`, and the walker unless the walk is over.
     fn batch(mut self, most: usize) -> (Vec<Result<FileInfo>>, Option<Self>) {
         let mut batch = Vec::with_capacity(most);
         while batch.len() < most {
@@ -153,7 +153,7 @@ impl Walker {
         Ok(None)
     }
 
-    /// Takes note that what is at the prefix cannot be seen; passes on a failure that ends the walk.
+    /// Records that the place at the prefix is unreadable; passes on a failure that ends the walk.
     fn skip(&mut self, failure: Failure) -> Result<(), Failure> {
         match failure.unseen() {
             unseen @ Failure::Unseen(_) => {
@@ -164,12 +164,12 @@ impl Walker {
         }
     }
 
-    /// The path that the prefix is.
+    /// The path of the prefix.
     fn place(&self) -> DriverPath {
         self.prefix.trim_end_matches('/').parse().unwrap_or_else(|_| self.start.clone())
     }
 
-    /// The file at the prefix, which ends with its name now; `None` when it is gone.
+    /// The file at the prefix, which now ends with its name; `None` if it is gone.
     fn file(&self, kind: Kind) -> Result<Option<FileInfo>, Failure> {
         let stat = match kind {
             Kind::LinkedFile => self
@@ -185,9 +185,9 @@ impl Walker {
         match stat {
             Ok(stat) if file::is_regular(&stat) => match self.prefix.parse() {
                 Ok(path) => Ok(Some(file::info(path, &stat))),
-                Err(_) => Ok(None), // Names are checked when they are read.
+                Err(_) => Ok(None), // Names are validated when they are read.
             },
-            // Its target was there a moment ago: a disk that was just unmounted, maybe.
+            // Its target existed a moment ago: perhaps a disk was just unmounted.
             Err(Failure::Os(Errno::NOENT | Errno::NOTDIR)) if kind == Kind::LinkedFile => {
                 Err(Failure::Dangling)
             }
@@ -196,7 +196,7 @@ impl Walker {
         }
     }
 
-    /// The directory at the prefix, which ends with its name and a slash now; `None` when it is gone.
+    /// The directory at the prefix, which now ends with its name and a slash; `None` if it is gone.
     fn open(&self, kind: Kind) -> Result<Option<OwnedFd>, Failure> {
         let opened = match kind {
             Kind::LinkedDirectory => self.open_linked(),
@@ -216,7 +216,7 @@ impl Walker {
         }
     }
 
-    /// A directory that is a link is only entered if the walk is not in it already, or it would never end.
+    /// Enters a linked directory only if the walk is not already in it, which would loop forever.
     fn open_linked(&self) -> Result<OwnedFd, Failure> {
         let directory = self.store.root.directory(self.prefix[1..].trim_end_matches('/'))?;
         let identity = rustix::fs::fstat(&directory)?;
@@ -239,10 +239,10 @@ impl Walker {
         (&frame.directory, self.prefix[frame.prefix_len..].trim_end_matches('/'))
     }
 
-    /// Reads `directory`, which is at the prefix, and goes on there.
+    /// Reads `directory`, which is at the prefix, and continues there.
     fn enter(&mut self, directory: OwnedFd) -> Result<(), Failure> {
         let Self { store, start, after, prefix, unseen, buffer, .. } = self;
-        // What of `after` lies in this directory; if nothing does, the directory comes wholly before or after it.
+        // The part of `after` in this directory. Without one, the directory is wholly before or after it.
         let rest = match after.as_ref().map(|after| after.as_str()) {
             Some(after) => match after.strip_prefix(prefix.as_str()) {
                 None if *prefix.as_str() < *after => return Ok(()),

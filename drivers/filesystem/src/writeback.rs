@@ -1,10 +1,11 @@
-//! `Writeback`: content that goes to the disk while more of it comes.
+//! `Writeback`: writes an upload to the disk while more of it arrives.
 //!
-//! The kernel lets written pages rest for half a minute, so without this all of a large upload would wait for its commit, and its
-//! client with it: longer, maybe, than a proxy in between is patient.
+//! The kernel keeps written pages for half a minute, so otherwise the commit of a large upload, and its
+//! client, would wait for all of it: perhaps longer than a proxy in between.
 //!
-//! The kernel tells the holder of an open file once that it could not write a page, and forgets the page. So a sync that failed
-//! takes the file away: nobody can append to what is no longer whole, not even after the writer that began the sync is gone.
+//! The kernel reports a page that it could not write once to the holder of an open file, and forgets the
+//! page. So a failed sync removes the file: an append to an incomplete file is then impossible, even after
+//! the writer that started the sync is gone.
 
 use std::sync::Arc;
 
@@ -15,30 +16,30 @@ use crate::pool::Job;
 use crate::staging::Staged;
 use crate::store::Store;
 
-/// Enough for a disk to be busy with, and little enough to wait for at the end (`docs/performance.md`).
+/// Enough to keep a disk busy, and little enough to wait for at the end (`docs/performance.md`).
 pub(crate) const STEP_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The syncs of one staged file before its commit, one at a time.
+/// The syncs of a staged file before its commit, one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Writeback {
-    /// The size of the file when the last sync began.
+    /// The size of the file at the start of the last sync, in bytes.
     synced_bytes: u64,
     under_way: Option<Job<Result<(), Errno>>>,
-    /// Why the file is gone.
+    /// Why the file was removed.
     failed: Option<Errno>,
 }
 
 impl Writeback {
-    /// For a file whose first `size_bytes` were written by an earlier writer.
+    /// For a file whose first `size_bytes` an earlier writer wrote.
     pub(crate) fn after(size_bytes: u64) -> Self {
         Self { synced_bytes: size_bytes, ..Self::default() }
     }
 
-    /// Starts a sync if enough has been written since the last one began, and the disk is not busy with that of another file.
+    /// Starts a sync if enough was written since the last one started, and no other file is being synced.
     ///
     /// # Errors
     ///
-    /// As of [`Self::settle`], when the last sync has ended.
+    /// As [`Self::settle`], if the last sync has ended.
     pub(crate) async fn advance(
         &mut self,
         store: &Arc<Store>,
@@ -57,7 +58,7 @@ impl Writeback {
         Ok(())
     }
 
-    /// Whether the file is still there, as far as is known without waiting.
+    /// Whether the file still exists, as far as is known without waiting.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.failed.map_or(Ok(()), |errno| Err(Failure::NotOnDisk(errno)))
     }
@@ -67,17 +68,17 @@ impl Writeback {
         self.under_way.is_some()
     }
 
-    /// That of a file which the disk did not take.
+    /// The writeback of a file whose sync failed.
     #[cfg(test)]
     pub(crate) fn failed(errno: Errno) -> Self {
         Self { failed: Some(errno), ..Self::default() }
     }
 
-    /// Waits for the sync under way.
+    /// Waits for the running sync.
     ///
     /// # Errors
     ///
-    /// [`Failure::NotOnDisk`] if this or an earlier one has failed, and the file is gone.
+    /// [`Failure::NotOnDisk`] if this or an earlier one failed, and the file was removed.
     pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
         if let Some(job) = &mut self.under_way {
             let outcome = job.outcome().await;
@@ -88,10 +89,10 @@ impl Writeback {
     }
 }
 
-/// The `outcome` of a sync, and no file any more if that is a failure.
+/// Returns the `outcome` of a sync; removes the file if it failed.
 fn or_remove(store: &Store, staged: &Staged, outcome: Result<(), Errno>) -> Result<(), Errno> {
     if outcome.is_err() {
-        _ = staged.remove(store); // The first failure says why.
+        _ = staged.remove(store); // The first failure is the cause.
     }
     outcome
 }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sync_is_due_after_so_many_bytes_and_when_the_disk_is_free() {
+    async fn a_sync_starts_after_a_step_and_when_the_disk_is_free() {
         let (_dir, store, staged) = staged().await;
         let mut writeback = Writeback::after(7);
         writeback.advance(&store, &staged, 7 + STEP_BYTES - 1).await.unwrap();
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_disk_did_not_take_is_gone_and_its_writer_told() {
+    async fn a_file_that_the_disk_refused_is_removed_and_its_writer_fails() {
         let (dir, store, staged) = staged().await;
         let mut writeback = Writeback::default();
         let (store, lost) = (Arc::clone(&store), Arc::clone(&staged));

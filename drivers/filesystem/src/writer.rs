@@ -1,8 +1,8 @@
-//! `FilesystemWriter`: gathers chunks and writes them while the next ones gather.
+//! `FilesystemWriter`: gathers chunks and writes them while the next ones arrive.
 //!
-//! At most one write is under way and one batch gathers, so a writer holds about twice [`BATCH_BYTES`] of its sender's
-//! chunks, and the sender can hash the next batch while the last goes to the page cache.
-//! A dropped writer may leave a write under way; the next writer of the file waits for its end (see [`crate::staging`]).
+//! At most one write is running and one batch is gathering, so a writer holds about twice [`BATCH_BYTES`] of
+//! chunks, and the caller can hash the next batch while the last one goes to the page cache. A dropped writer
+//! may leave a write running; the next writer of the file waits for its end (see [`crate::staging`]).
 
 use std::sync::Arc;
 
@@ -18,23 +18,23 @@ use crate::staging::{self, Claim, Staged};
 use crate::store::Store;
 use crate::writeback::Writeback;
 
-/// As much as comes with one read of a busy connection. Twice as much spares nothing and holds more memory; with half of it,
-/// read and written, a push takes a tenth more processor time (`docs/performance.md`).
+/// As much as one read of a busy connection yields. Twice as much saves nothing and holds more memory; with
+/// half of it, read and written, a push takes a tenth more processor time (`docs/performance.md`).
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// As many as one vectored write takes (`IOV_MAX`).
+/// The most chunks that one vectored write accepts (`IOV_MAX`).
 const BATCH_CHUNKS: usize = 1024;
 
-/// A staged file being written.
+/// Writes a staged file.
 #[derive(Debug)]
 pub(crate) struct FilesystemWriter {
     store: Arc<Store>,
     path: DriverPath,
     staged: Arc<Staged>,
     _claim: Claim,
-    /// Everything taken, written or not.
+    /// All accepted bytes, written or not.
     size_bytes: u64,
-    /// Taken and not yet on its way to the file, whose end it is.
+    /// Accepted chunks that are not being written yet; they come last in the file.
     queue: Vec<Bytes>,
     queued_bytes: usize,
     under_way: Option<Job<()>>,
@@ -44,12 +44,12 @@ pub(crate) struct FilesystemWriter {
     opened: Opened,
 }
 
-/// The file as it was opened.
+/// The state of the file when it was opened.
 #[derive(Debug)]
 struct Opened {
     size_bytes: u64,
     note: Option<Note>,
-    /// Nothing was there.
+    /// Whether the file was created.
     is_new: bool,
 }
 
@@ -107,7 +107,7 @@ impl FilesystemWriter {
         Ok(())
     }
 
-    /// Waits for the write under way.
+    /// Waits for the running write.
     async fn settle(&mut self) -> Result<(), Failure> {
         let Some(job) = &mut self.under_way else { return Ok(()) };
         let result = job.outcome().await;
@@ -115,7 +115,7 @@ impl FilesystemWriter {
         self.note(result)
     }
 
-    /// Takes nothing more after a failure.
+    /// Refuses further chunks after a failure.
     fn note(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
         if result.is_err() {
             self.broken = true;
@@ -125,7 +125,7 @@ impl FilesystemWriter {
         result
     }
 
-    /// What is still to be written, and where.
+    /// The chunks to write, and their offset.
     fn take_queue(&mut self) -> (Arc<Staged>, Vec<Bytes>, u64) {
         let offset = self.size_bytes - self.queued_bytes as u64;
         self.queued_bytes = 0;
@@ -147,7 +147,7 @@ impl FilesystemWriter {
         self.write_and_note(text).await
     }
 
-    /// Writes what is left, and notes `text` if everything is in the file then.
+    /// Writes the remaining chunks, and binds `text` to the file if it is then complete.
     async fn write_and_note(&mut self, text: Bytes) -> Result<u64, Failure> {
         let (store, expected) = (Arc::clone(&self.store), self.size_bytes);
         let (staged, batch, offset) = self.take_queue();
@@ -169,9 +169,10 @@ impl FilesystemWriter {
     async fn publish(&mut self, to: &DriverPath) -> Result<(), Failure> {
         let published = self.publish_file(to).await;
         if published.is_err() && *to != self.path {
-            // The failure of the commit is the one to be told. Should this fail, too, the file is longer than it should be.
+            // The commit's failure is the error to return. If this fails too, the file is longer than it
+            // should be.
             if let Err(failure) = self.restore().await {
-                tracing::debug!(path = %self.path, error = %failure, "a staged file was not cut after a failed commit");
+                tracing::debug!(path = %self.path, error = %failure, "cannot truncate a staged file after a failed commit");
             }
         }
         published
@@ -194,12 +195,12 @@ impl FilesystemWriter {
             .await
     }
 
-    /// Leaves the file as it was opened.
+    /// Restores the file to its state when it was opened.
     async fn restore(&mut self) -> Result<(), Failure> {
         if let Some(mut job) = self.under_way.take() {
-            _ = job.outcome().await; // What came of it is cut off.
+            _ = job.outcome().await; // Its bytes are truncated below.
         }
-        _ = self.writeback.settle().await; // A file that the disk did not take is gone, and stays so.
+        _ = self.writeback.settle().await; // A file that the disk refused was removed, and stays so.
         self.queue.clear();
         self.queued_bytes = 0;
         let (store, staged) = (Arc::clone(&self.store), Arc::clone(&self.staged));
@@ -208,7 +209,8 @@ impl FilesystemWriter {
         self.store
             .pool
             .run(move || {
-                // Under another name it is published, and longer than it was written it is another's, too.
+                // Under another name the file is published; if it is longer than we wrote, another program
+                // writes it.
                 if !staged.is_in_place(&store)? || staged.size_bytes()? > written_bytes {
                     return Ok(());
                 }
@@ -231,14 +233,14 @@ impl FilesystemWriter {
 
     async fn remove(mut self) -> Result<(), Failure> {
         if let Some(mut job) = self.under_way.take() {
-            _ = job.outcome().await; // What is removed may be incomplete.
+            _ = job.outcome().await; // The file is removed, so it may be incomplete.
         }
         let Self { store, staged, _claim, .. } = self;
         let pool = Arc::clone(&store);
         pool.pool
             .run(move || {
                 let removed = staged.remove(&store);
-                drop(staged); // The last handle on an unlinked file frees its blocks, which takes a while: not on the async thread.
+                drop(staged); // Closing the last handle frees the blocks, which takes a while: not on the async thread.
                 removed
             })
             .await
@@ -298,13 +300,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_goes_to_the_disk_before_the_end() {
+    async fn content_goes_to_the_disk_before_the_end() {
         let (dir, mut writer) = writer().await;
         let chunk = Bytes::from(vec![b'x'; BATCH_BYTES]);
         let chunks = STEP_BYTES / chunk.len() as u64;
         for _ in 0..chunks {
             writer.take(chunk.clone()).await.unwrap();
-            assert!(!writer.writeback.has_begun(), "less than a step is in the file");
+            assert!(!writer.writeback.has_begun(), "the file has less than a step");
         }
         writer.take(chunk).await.unwrap();
         assert!(writer.writeback.has_begun());
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_disk_did_not_take_is_neither_published_nor_measured() {
+    async fn a_file_that_the_disk_refused_is_neither_published_nor_measured() {
         let (dir, mut writer) = writer().await;
         writer.writeback = Writeback::failed(Errno::IO);
         assert!(matches!(writer.flush_and_measure(Bytes::new()).await, Err(Failure::NotOnDisk(Errno::IO))));

@@ -1,4 +1,4 @@
-//! The contract, as the conformance suite has it.
+//! Runs the conformance suite.
 
 use sampan_driver_filesystem::FilesystemConfig;
 

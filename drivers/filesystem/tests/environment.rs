@@ -1,6 +1,6 @@
-//! What needs a special machine: a full disk, a read-only mount, a user without permission.
+//! Tests that need a special machine: a full disk, a read-only mount, a user without permission.
 //!
-//! The trials that this machine does not allow are shown as ignored; `--include-ignored` makes them failures.
+//! Trials that this machine does not allow are shown as ignored; `--include-ignored` makes them failures.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a trial fails")]
 
@@ -21,7 +21,7 @@ use sampan_driver::{
 use sampan_driver_filesystem::FilesystemConfig;
 use tempfile::TempDir;
 
-/// Names the directory that this program, started again as nobody, is to be refused by.
+/// The directory to which this program, restarted as nobody, must be denied access.
 const AS_NOBODY: &str = "SAMPAN_TEST_AS_NOBODY";
 
 const NOBODY: u32 = 65534;
@@ -58,13 +58,13 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
-/// A panic of the future fails the trial.
+/// Runs a future; its panic fails the trial.
 fn trial(future: impl Future<Output = ()>) -> Result<(), Failed> {
     run(future);
     Ok(())
 }
 
-/// A small file system in memory, unmounted at the end.
+/// A small in-memory file system, unmounted at the end.
 struct Mount(TempDir);
 
 impl Mount {
@@ -83,7 +83,7 @@ impl Mount {
     }
 
     fn unmount(&self) {
-        // Lazily, as it happens to a volume that is in use.
+        // Lazily, as happens to a volume in use.
         command("umount", &["-l"], self.path()).unwrap();
     }
 }
@@ -183,13 +183,13 @@ async fn read_only() {
         assert!(causes(&error).contains("remount it writable"), "{}", causes(&error));
     }
     assert_eq!(driver.get_content(&file).await.unwrap(), "x");
-    let Condition::ReadOnly(reason) = driver.check().await.unwrap() else { panic!("it takes no writes") };
+    let Condition::ReadOnly(reason) = driver.check().await.unwrap() else { panic!("it must refuse writes") };
     assert!(reason.contains("mounted read-only"), "{reason}");
     let built =
         FilesystemConfig { rootdirectory: mount.path().to_owned(), ..Default::default() }.build().await;
     assert!(built.unwrap_err().to_string().contains("mounted read-only"));
     mount.remount("rw");
-    // It is probed a few seconds after it failed last.
+    // The driver probes it a few seconds after the last failure.
     while driver.check().await.unwrap() != Condition::Writable {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -230,7 +230,7 @@ async fn other_file_system() {
     assert_eq!(left, ["/u"]);
 }
 
-/// Root is refused nothing, so as root this program starts itself again as somebody who is.
+/// Root is never denied access, so as root this program restarts itself as another user.
 fn missing_permissions(is_root: bool) -> Result<(), Failed> {
     let dir = tempfile::tempdir()?;
     if !is_root {
@@ -238,7 +238,8 @@ fn missing_permissions(is_root: bool) -> Result<(), Failed> {
         return Ok(());
     }
     let program = dir.path().join("program");
-    // Copied by another process: a handle for writing that a concurrent trial's child inherits would make the program "busy".
+    // Copied by another process: a concurrent trial's child would inherit a handle for writing, which makes
+    // the program "busy".
     let current = std::env::current_exe()?;
     command("cp", &[current.to_str().ok_or("the path of this program is not UTF-8")?], &program)?;
     let store = dir.path().join("store");

@@ -1,4 +1,4 @@
-//! What is particular to this driver, seen through its public door and in the directory behind it.
+//! Tests of this driver's particular behaviour, through its public API and in its directory.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
 
@@ -45,7 +45,7 @@ fn text_of(error: &DriverError) -> String {
 }
 
 #[tokio::test]
-async fn a_driver_path_is_the_same_path_below_the_root() {
+async fn a_driver_path_is_a_path_below_the_root() {
     let (dir, driver) = store().await;
     let link = path("/docker/registry/v2/repositories/a/_manifests/tags/v1/current/link");
     driver.put_content(&link, Bytes::from_static(b"sha256:x"), PutMode::Overwrite).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_driver_path_is_the_same_path_below_the_root() {
 }
 
 #[tokio::test]
-async fn modes_are_left_to_the_umask_as_in_distribution() {
+async fn modes_follow_the_umask_as_in_distribution() {
     let (dir, driver) = store().await;
     driver.put_content(&path("/put/file"), Bytes::new(), PutMode::Create).await.unwrap();
     let staged = driver.writer(&path("/staged/file"), create()).await.unwrap();
@@ -87,7 +87,7 @@ async fn modes_are_left_to_the_umask_as_in_distribution() {
 }
 
 #[tokio::test]
-async fn a_temporary_file_left_by_a_crash_is_walked_and_listed_under_its_own_name_and_never_content() {
+async fn a_temporary_file_left_by_a_crash_is_listed_under_its_own_name_only() {
     let (dir, driver) = store().await;
     fs::create_dir(dir.path().join("tag")).unwrap();
     let name = "link.0190a1b2-0000-4000-8000-000000000000.tmp";
@@ -130,7 +130,7 @@ async fn no_operation_follows_a_link_out_of_the_root() {
     errors.push(driver.rename(&through, &path("/stolen")).await.unwrap_err());
     driver.put_content(&path("/mine"), Bytes::new(), PutMode::Create).await.unwrap();
     errors.push(driver.rename(&path("/mine"), &new).await.unwrap_err());
-    // Not to see what lies behind a link would make it garbage; so enumerations say it too.
+    // If enumerations skipped the link, its content would look like garbage, so they must report it too.
     let (walked, unseen) = walk(&*driver).await;
     assert_eq!((walked, unseen), (strings(&["/mine"]), strings(&["/a/out", "/a/secret"])));
     errors.push(driver.list(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err());
@@ -146,7 +146,7 @@ async fn no_operation_follows_a_link_out_of_the_root() {
 }
 
 #[tokio::test]
-async fn links_inside_the_root_work_for_walks_too_and_a_circle_is_an_error() {
+async fn links_inside_the_root_work_for_walks_too_and_a_loop_is_an_error() {
     let (dir, driver) = store().await;
     fs::create_dir_all(dir.path().join("real/sub")).unwrap();
     fs::write(dir.path().join("real/sub/file"), "x").unwrap();
@@ -162,9 +162,9 @@ async fn links_inside_the_root_work_for_walks_too_and_a_circle_is_an_error() {
     assert_eq!(unseen, ["/alias/sub/circle", "/real/sub/circle"]);
 }
 
-/// Such as one to a disk that is not mounted. What is behind it is not gone.
+/// Such as a link to an unmounted disk. Its content is not gone.
 #[tokio::test]
-async fn a_link_that_leads_nowhere_is_told_by_a_walk_which_goes_on_behind_it() {
+async fn a_walk_reports_a_dangling_link_and_continues_after_it() {
     let (dir, driver) = store().await;
     fs::create_dir_all(dir.path().join("b/c")).unwrap();
     for file in ["a", "b/c/file", "z"] {
@@ -175,20 +175,20 @@ async fn a_link_that_leads_nowhere_is_told_by_a_walk_which_goes_on_behind_it() {
     let (walked, unseen) = walk(&*driver).await;
     assert_eq!(walked, ["/a", "/b/c/file", "/z"]);
     assert_eq!(unseen, ["/b/team", "/itself"]);
-    // What begins at or below it is not empty either.
+    // A walk that starts at or below it is not empty either.
     for start in ["/b/team", "/b/team/app"] {
         let error = driver.walk(&path(start), None).try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!((error.kind(), error.path()), (ErrorKind::Unseen, &path(start)));
-        assert!(text_of(&error).contains("mount what it should lead to"), "{}", text_of(&error));
+        assert!(text_of(&error).contains("mount its target"), "{}", text_of(&error));
     }
     assert_eq!(driver.walk(&path("/b/none"), None).count().await, 0);
-    // Clients are shown what is a directory, and this is none.
+    // Clients see directories, and this is not one.
     let listed: Vec<_> = driver.list(&path("/b"), None).try_collect().await.unwrap();
     assert_eq!(listed, [DirEntry::Directory("c".to_owned()), DirEntry::File("team".to_owned())]);
     assert!(driver.stat(&path("/b/team")).await.unwrap_err().is_not_found());
 }
 
-/// What a walk finds, and the places that it says it cannot see.
+/// The files that a walk finds, and the places that it reports as unreadable.
 async fn walk(driver: &dyn StorageDriver) -> (Vec<String>, Vec<String>) {
     let (mut found, mut unseen) = (Vec::new(), Vec::new());
     let mut walk = driver.walk(&path("/"), None);
@@ -211,7 +211,7 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_vanished_root_is_unavailable_and_is_not_made_again() {
+async fn a_vanished_root_is_unavailable_and_is_not_re_created() {
     let outer = tempfile::tempdir().unwrap();
     let root = outer.path().join("root");
     let driver = open(&root).await;
@@ -220,7 +220,7 @@ async fn a_vanished_root_is_unavailable_and_is_not_made_again() {
     fs::remove_dir_all(&root).unwrap();
     for replaced in [false, true] {
         if replaced {
-            fs::create_dir(&root).unwrap(); // As a mount point looks without its volume.
+            fs::create_dir(&root).unwrap(); // Like a mount point without its volume.
         }
         let errors = [
             driver.get_content(&file).await.map(drop).unwrap_err(),
@@ -281,7 +281,7 @@ async fn one_file_has_one_writer_also_across_drivers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_append_after_a_dropped_writer_counts_all_that_it_left() {
+async fn an_append_after_a_dropped_writer_counts_all_its_bytes() {
     let (dir, driver) = store().await;
     let file = path("/u/data");
     driver.writer(&file, create()).await.unwrap().close(Bytes::new()).await.unwrap();
@@ -292,26 +292,26 @@ async fn an_append_after_a_dropped_writer_counts_all_that_it_left() {
         assert!(writer.size() >= expected);
         expected = writer.size();
         writer.write(Bytes::from(vec![7; 600_000])).await.unwrap();
-        drop(writer); // While the write is under way.
+        drop(writer); // While the write is running.
     }
     let writer = driver.writer(&file, WriteMode::Append).await.unwrap();
     assert_eq!(writer.size(), 50 * 600_000);
 }
 
 #[tokio::test]
-async fn a_file_that_something_else_changed_is_not_published() {
+async fn a_file_that_another_program_changed_is_not_published() {
     let (dir, driver) = store().await;
     let mut writer = driver.writer(&path("/u/data"), create()).await.unwrap();
     writer.write(Bytes::from_static(b"hashed")).await.unwrap();
     let staged = dir.path().join("u/data");
     fs::write(&staged, "hashed and more").unwrap();
     let error = writer.commit(&path("/blob")).await.unwrap_err();
-    assert!(text_of(&error).contains("something else has changed it"), "{}", text_of(&error));
+    assert!(text_of(&error).contains("another program has changed it"), "{}", text_of(&error));
     assert!(!dir.path().join("blob").exists() && staged.exists());
 }
 
 #[tokio::test]
-async fn an_upload_deleted_under_its_writer_is_not_found_and_does_not_come_back() {
+async fn an_upload_deleted_during_a_write_is_not_found_and_does_not_reappear() {
     let (dir, driver) = store().await;
     let mut writer = driver.writer(&path("/u/data"), create()).await.unwrap();
     writer.write(Bytes::from_static(b"x")).await.unwrap();
@@ -333,7 +333,7 @@ async fn a_writer_dropped_by_a_crash_leaves_nothing_visible_at_its_target() {
 }
 
 #[tokio::test]
-async fn a_commit_renews_the_date_of_an_upload_that_rested() {
+async fn a_commit_renews_the_time_of_an_upload_that_rested() {
     let (dir, driver) = store().await;
     driver.writer(&path("/u"), create()).await.unwrap().close(Bytes::new()).await.unwrap();
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
@@ -344,13 +344,13 @@ async fn a_commit_renews_the_date_of_an_upload_that_rested() {
 }
 
 #[tokio::test]
-async fn a_file_where_a_directory_is_needed_is_an_error_that_says_so() {
+async fn a_file_in_the_place_of_a_directory_is_reported() {
     let (_dir, driver) = store().await;
     driver.put_content(&path("/file"), Bytes::from_static(b"kept"), PutMode::Create).await.unwrap();
     let below = path("/file/below");
     let error = driver.put_content(&below, Bytes::new(), PutMode::Overwrite).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Other);
-    assert!(text_of(&error).contains("a file stands where a directory is needed"), "{}", text_of(&error));
+    assert!(text_of(&error).contains("a file is in the place of a directory"), "{}", text_of(&error));
     assert!(driver.stat(&below).await.unwrap_err().is_not_found());
     driver.delete(&below).await.unwrap();
     driver.delete_tree(&below).await.unwrap();
@@ -382,7 +382,7 @@ async fn a_tree_can_be_deleted_while_files_appear_in_it() {
                 let file = path(&format!("/t/a/{number}"));
                 match driver.put_content(&file, Bytes::new(), PutMode::Overwrite).await {
                     Ok(()) => {}
-                    // Its directory was deleted too often: nobody promises to win against a loop of deletions.
+                    // Its directory was deleted too often: a write need not win against a loop of deletions.
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", text_of(&error)),
                 }
             }
@@ -397,7 +397,7 @@ async fn a_tree_can_be_deleted_while_files_appear_in_it() {
 }
 
 #[tokio::test]
-async fn a_reader_gives_the_open_file_and_large_files_come_in_large_chunks() {
+async fn a_reader_returns_the_open_file_and_large_files_in_large_chunks() {
     let (dir, driver) = store().await;
     let content: Vec<u8> = (0..3_500_000_u32).map(|number| number.to_le_bytes()[1]).collect();
     fs::write(dir.path().join("blob"), &content).unwrap();
@@ -416,17 +416,17 @@ async fn a_reader_gives_the_open_file_and_large_files_come_in_large_chunks() {
 }
 
 #[tokio::test]
-async fn a_file_truncated_under_its_reader_is_an_error_and_not_an_early_end() {
+async fn a_file_truncated_during_a_read_is_an_error_and_not_an_early_end() {
     let (dir, driver) = store().await;
     fs::write(dir.path().join("blob"), vec![1; 200_000]).unwrap();
     let reader = driver.reader(&path("/blob"), ByteRange::ALL).await.unwrap();
     fs::write(dir.path().join("blob"), "short").unwrap();
     let error = reader.into_stream().try_collect::<Vec<_>>().await.unwrap_err();
-    assert!(text_of(&error).contains("should have 200000 bytes and has 5"), "{}", text_of(&error));
+    assert!(text_of(&error).contains("should have 200000 bytes but has 5"), "{}", text_of(&error));
 }
 
 #[tokio::test]
-async fn a_directory_goes_with_the_last_file_that_is_committed_or_deleted_with_others() {
+async fn a_directory_is_removed_with_its_last_committed_or_deleted_file() {
     let (dir, driver) = store().await;
     for file in ["/blobs/a/data", "/blobs/b/data", "/uploads/x/startedat"] {
         driver.put_content(&path(file), Bytes::new(), PutMode::Overwrite).await.unwrap();
@@ -445,7 +445,7 @@ async fn a_directory_goes_with_the_last_file_that_is_committed_or_deleted_with_o
 }
 
 #[tokio::test]
-async fn many_files_are_deleted_and_each_comes_back_with_its_own_result() {
+async fn many_files_are_deleted_and_each_has_its_own_result() {
     let (dir, driver) = store().await;
     let paths: Vec<_> = (0..600).map(|number| path(&format!("/d{}/f{number}", number % 7))).collect();
     for path in &paths {

@@ -1,6 +1,7 @@
-//! The clauses about the end of a process have teeth: a driver that acknowledges first and acts later is found out.
+//! Tests of the clauses about the end of a process: they detect a driver that acknowledges first and acts
+//! later.
 //!
-//! This program is what these clauses start once more. `drivers/inmemory/tests/teeth` has all other lies.
+//! These clauses start this program again. `drivers/inmemory/tests/teeth` has all other lies.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,12 +16,12 @@ fn main() -> ExitCode {
     for lie in [Lie::None, Lie::ActsLate] {
         let fixture = liar(lie);
         do_and_die(&fixture);
-        // One process alone may have a store open: another way through the suite.
+        // Only one process may have such a store open, which is another path through the suite.
         let exclusive = liar(lie).exclusive();
         do_and_die(&exclusive);
         for (how, fixture) in [("", fixture), (", with its store to itself,", exclusive)] {
             for clause in clauses().map(|clause| clause.name).filter(|name| name.starts_with(DURABILITY)) {
-                let (name, fixture) = (format!("{lie:?}{how} is seen by {clause}"), fixture.clone());
+                let (name, fixture) = (format!("{lie:?}{how} is detected by {clause}"), fixture.clone());
                 trials.push(Trial::test(name, move || match (run_clause(&fixture, clause), lie) {
                     (Ok(()), Lie::None) => Ok(()),
                     (Err(failed), Lie::None) => Err(failed.to_string().into()),

@@ -1,7 +1,7 @@
-//! Calls that fail, and how many were made: for the tests of this crate.
+//! Makes calls fail, and counts them: for this crate's tests.
 //!
-//! A call is known by its kind and by the path that the kernel knows its file under, so that tests which run beside each other
-//! in directories of their own do not meet.
+//! A call is identified by its kind and by the path under which the kernel knows its file, so that parallel
+//! tests in separate directories do not interfere.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::Call;
 
-/// What was planned and counted below the directories that tests watch.
+/// The planned faults and the counts below the directories that tests watch.
 static WATCHED: LazyLock<Mutex<HashMap<PathBuf, Watched>>> = LazyLock::new(Mutex::default);
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct Fault {
     call: Call,
     part: String,
     errno: Errno,
-    /// How many such calls succeed before.
+    /// How many such calls succeed first.
     spared: usize,
     times: usize,
 }
@@ -42,24 +42,24 @@ impl Watch {
         Self(directory)
     }
 
-    /// Lets the next `times` calls of that kind fail whose path below the directory has `part` in it.
+    /// Makes the next `times` calls of that kind fail whose path below the directory contains `part`.
     pub(crate) fn fail(&self, call: Call, part: &str, errno: Errno, times: usize) {
         let fault = Fault { call, part: part.to_owned(), errno, spared: 0, times };
         self.with(|watched| watched.faults.push(fault));
     }
 
-    /// Lets one call of that kind fail, after `spared` of them.
+    /// Makes one call of that kind fail, after `spared` of them.
     pub(crate) fn fail_after(&self, call: Call, spared: usize, errno: Errno) {
         let fault = Fault { call, part: String::new(), errno, spared, times: 1 };
         self.with(|watched| watched.faults.push(fault));
     }
 
-    /// Whether every planned fault has come to pass.
+    /// Whether every planned fault has occurred.
     pub(crate) fn has_failed(&self) -> bool {
         self.with(|watched| watched.faults.iter().all(|fault| fault.times == 0))
     }
 
-    /// How many files and directories were waited for since the last time this was asked.
+    /// The number of syncs since the last call of this function.
     pub(crate) fn syncs(&self) -> usize {
         let counts = self.with(|watched| std::mem::take(&mut watched.calls));
         let of = |call| counts.get(&call).copied().unwrap_or_default();
