@@ -36,7 +36,7 @@ pub(super) enum Command {
         /// /etc/docker/registry/config.yml, else a registry on localhost:5000 with its data in ./registry-data
         config: Option<PathBuf>,
 
-        /// Serve the registry on localhost:5000, also where one of these places has a configuration
+        /// Serve the registry on localhost:5000, ignoring configurations in these places
         #[arg(long, conflicts_with = "config")]
         default: bool,
     },
@@ -280,7 +280,7 @@ pub(super) fn with_implied_serve(args: impl IntoIterator<Item = OsString>) -> Ve
     args
 }
 
-/// Whether an argument is named as a configuration is.
+/// Whether an argument has the name of a configuration file.
 pub(super) fn is_config(arg: &OsStr) -> bool {
     Path::new(arg).extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
 }

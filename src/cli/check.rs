@@ -62,12 +62,12 @@ pub(super) fn load(drivers: &Drivers, source: Source) -> Result<Loaded, ConfigEr
     loaded
 }
 
-/// Loads the configuration of a command: the one that it was given, else the one that `serve` would take.
+/// Loads the configuration of a command: the given one, else the one that `serve` would use.
 pub(super) fn find(drivers: &Drivers, config: Option<PathBuf>) -> Result<Loaded, ConfigError> {
     load(drivers, Source::find(config, &Environment::of_process()))
 }
 
-/// An error about what a configuration names, with the configuration where the command line does not name it.
+/// Adds the configuration in use to an error, if the command line does not name it.
 pub(super) fn beside(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
     match source {
         Source::Standard(_) | Source::Variable(_) => {

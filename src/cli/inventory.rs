@@ -93,7 +93,7 @@ pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     })
 }
 
-/// Other commands take the configuration as their last word, these take repositories.
+/// Refuses a configuration file as argument: other commands take one there, these take repositories.
 fn reject_files(command: &str, options: &InventoryOptions) -> Result<(), clap::Error> {
     if options.config.is_some() || options.url.is_some() {
         return Ok(());

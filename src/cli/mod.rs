@@ -81,7 +81,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// An error about the arguments of a command, which ends with 2.
+/// An error in the arguments of a command, with exit code 2.
 fn misunderstood(message: String) -> clap::Error {
     Args::command().error(ErrorKind::ValueValidation, message)
 }

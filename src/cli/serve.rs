@@ -16,7 +16,8 @@ pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>, default: bool) -> 
     serve(drivers, &source, environment).map_err(|error| explain(&source, error))
 }
 
-/// A configuration that was found and not named may be a leftover of another registry, in the way of somebody who wants none.
+/// Adds the configuration in use to an error, if the command line does not name it: it may be a leftover of
+/// another registry, where the user wants none.
 fn explain(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
     match source {
         Source::Standard(_) => format!(
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_that_was_not_asked_for_is_named_with_the_way_around_it() {
+    fn an_implicit_configuration_is_named_with_the_way_around_it() {
         let place = PathBuf::from("/etc/docker/registry/config.yml");
         let told = |source| explain(&source, "no such file".into()).to_string();
         assert_eq!(told(Source::Argument(place.clone())), "no such file");

@@ -18,7 +18,7 @@ pub(super) struct History {
 /// A collection.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
-    /// What triggered it.
+    /// Its trigger.
     pub trigger: Trigger,
     /// When it started.
     #[serde(serialize_with = "as_text")]
@@ -30,7 +30,7 @@ pub struct Run {
     pub outcome: Outcome,
 }
 
-/// What triggered a collection.
+/// The trigger of a collection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {

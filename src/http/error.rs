@@ -126,7 +126,7 @@ pub struct ApiError(Box<Inner>);
 struct Inner {
     status: StatusCode,
     code: ErrorCode,
-    /// The code's own, unless it does not fit.
+    /// The code's message, or a more specific one.
     message: &'static str,
     details: Vec<Option<Value>>,
     /// Whether the details are sentences to append to the message.
@@ -244,7 +244,7 @@ impl ApiError {
     }
 }
 
-/// What the log records about an error; an extension of the response.
+/// The log's data about an error; an extension of the response.
 #[derive(Clone, Debug)]
 pub(super) struct ErrorContext {
     pub(super) code: ErrorCode,

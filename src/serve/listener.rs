@@ -153,7 +153,7 @@ async fn bind_named(host: &str, port: u16) -> io::Result<TcpListener> {
     Err(last)
 }
 
-/// A name that leads to no address, in the words of the resolver.
+/// A host name without an address, with the resolver's message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct NoAddress(String);

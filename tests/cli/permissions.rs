@@ -51,13 +51,13 @@ fn a_permission_that_is_lost_while_running_fails_the_storage_check() {
     served.process.wait_for(|line| {
         (line.contains("may not read and write to") && line.contains("chown -R")).then_some(())
     });
-    served.process.wait_for(|line| line.contains("new uploads are refused").then_some(()));
+    served.process.wait_for(|line| line.contains("refusing new uploads").then_some(()));
     let refused = upload(&served);
     assert!(refused.ends_with("503"), "{refused}");
     assert!(refused.contains("there is no permission to write to the store"), "{refused}");
     assert!(!refused.contains(root.to_str().unwrap()), "a client learns where the store is: {refused}");
     chown(&repositories, Some(NOBODY), Some(NOBODY)).unwrap();
-    served.process.wait_for(|line| line.contains("new uploads are taken again").then_some(()));
+    served.process.wait_for(|line| line.contains("accepting new uploads again").then_some(()));
     assert_eq!(upload(&served), "202");
     assert!(served.process.terminate().success());
 }

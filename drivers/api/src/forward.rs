@@ -1,15 +1,15 @@
-//! `forward!`: the methods of a wrapper that do what the wrapped driver does.
+//! `forward!`: forwards methods of a wrapper to the wrapped driver.
 
-/// Implements methods of [`StorageDriver`](crate::StorageDriver) by the same methods of another driver.
+/// Implements methods of [`StorageDriver`](crate::StorageDriver) by calling those of another driver.
 ///
-/// A wrapper names what it forwards and writes the rest itself; with `#[deny(clippy::missing_trait_methods)]` a method that is
-/// neither does not compile.
+/// A wrapper lists the methods that it forwards and implements the others; with
+/// `#[deny(clippy::missing_trait_methods)]` a method that is in neither group does not compile.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use sampan_driver::{Capabilities, StorageDriver, forward};
 ///
-/// /// A driver that claims to send no client to its store.
+/// /// A driver that never redirects clients to its store.
 /// #[derive(Debug)]
 /// struct WithoutRedirects(Arc<dyn StorageDriver>);
 ///
@@ -107,7 +107,7 @@ macro_rules! forward {
             redirect_url(path: $crate::DriverPath; request: $crate::RedirectRequest)
                 -> ::std::option::Option<$crate::forwarded::Url> }
     };
-    // An async method, in the form that `async_trait` gives it: arguments by reference, then those by value.
+    // An async method as `async_trait` expands it: arguments by reference, then those by value.
     (@@ $self:ident $inner:expr;
         $method:ident($($by_ref:ident: $ref_type:ty),* $(; $($by_value:ident: $type:ty),*)?) -> $output:ty) => {
         $crate::forward! { @@@ $self $inner;
@@ -162,7 +162,7 @@ macro_rules! forward {
     };
 }
 
-/// Types of other crates, for the code that [`forward!`](crate::forward!) makes.
+/// Types of other crates, for the code that [`forward!`](crate::forward!) expands to.
 #[doc(hidden)]
 pub mod forwarded {
     pub use bytes::Bytes;

@@ -25,7 +25,7 @@ use crate::http::state::AppState;
 use crate::http::url_builder::{self, UrlBuilder};
 use crate::notify::{Notifier, RequestRecord, RequestSink};
 
-/// What a handler does to its repository.
+/// A handler's scope on its repository.
 pub(in crate::http) trait Scope: Send {
     /// The access that the handler needs.
     fn wanted(name: &RepositoryName) -> Vec<Access>;

@@ -25,7 +25,7 @@ pub(in crate::http) async fn list(
         return Err(PageQuery::invalid(&n.to_string()));
     }
     let page = state.registry().catalog(query.last.as_deref(), n).await?;
-    // Distribution ends the line, for those who ask by curl.
+    // With a line end as in Distribution, for users of curl.
     let body = format!("{}\n", json!({ "repositories": &page.items }));
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
     if let (true, Some(last)) = (page.more, page.items.last()) {

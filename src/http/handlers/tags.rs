@@ -30,7 +30,7 @@ pub(in crate::http) async fn list(
     };
     let limit = n.min(state.options().tags_max);
     let page = tags.list(query.last.as_deref(), Some(limit)).await?;
-    // Distribution ends the line, for those who ask by curl.
+    // With a line end as in Distribution, for users of curl.
     let body = format!("{}\n", json!({ "name": repo.name().as_str(), "tags": &page.items }));
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
     if let (true, Some(last)) = (page.more, page.items.last()) {

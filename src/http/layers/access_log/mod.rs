@@ -18,7 +18,7 @@ mod apache;
 
 use apache::ApacheLine;
 
-/// What the access logs record about a request besides its outcome.
+/// The data of a request that the access logs record besides its outcome.
 pub(super) struct AccessLine {
     /// The structured line, if enabled.
     structured: Option<Logged>,
