@@ -37,7 +37,7 @@ use crate::files::{FileStamp, how_to_make_readable, on_blocking_pool};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a login waits for its turn before it is refused.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+const MAX_WAIT: Duration = Duration::from_secs(15);
 
 /// `Retry-After` of a login that finds its queue full: by then the queue has advanced.
 const COME_BACK_AFTER: Duration = Duration::from_secs(2);
@@ -224,7 +224,7 @@ impl Htpasswd {
         password: Vec<u8>,
         refuse: impl Fn() -> Result<(), Denied>,
     ) -> Result<bool, Denied> {
-        let until = Instant::now() + LONGEST_WAIT;
+        let until = Instant::now() + MAX_WAIT;
         let comparison = loop {
             match self.line.part(fingerprint) {
                 Part::Compare(comparison) => break comparison,
@@ -357,7 +357,7 @@ fn turned_away(why: NoTurn) -> Denied {
     match why {
         NoTurn::Crowded => Denied::TooManyAtOnce { retry_after: COME_BACK_AFTER },
         NoTurn::TooLate => {
-            tracing::warn!("too many logins at once: refused one after it waited for {LONGEST_WAIT:?}");
+            tracing::warn!("too many logins at once: refused one after it waited for {MAX_WAIT:?}");
             Denied::Unavailable
         }
     }

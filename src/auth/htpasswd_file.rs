@@ -14,10 +14,10 @@ use super::provision::COST;
 use crate::files::{Existing, write_atomically};
 
 /// The longest password, in bytes: bcrypt ignores the rest.
-const LONGEST_PASSWORD: usize = 72;
+const MAX_PASSWORD_BYTES: usize = 72;
 
 /// The longest user name, in bytes, that Apache's tools accept.
-const LONGEST_USER: usize = 255;
+const MAX_USER_BYTES: usize = 255;
 
 /// The effect of [`add`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -245,7 +245,7 @@ fn check_user(user: &str) -> Result<(), EditError> {
         "it starts with `#`, which starts a comment in the file"
     } else if user.trim() != user {
         "it starts or ends with a blank"
-    } else if user.len() > LONGEST_USER {
+    } else if user.len() > MAX_USER_BYTES {
         "it is longer than 255 bytes"
     } else {
         return Ok(());
@@ -256,7 +256,7 @@ fn check_user(user: &str) -> Result<(), EditError> {
 fn check_password(password: &[u8]) -> Result<(), EditError> {
     let problem = if password.is_empty() {
         "it is empty"
-    } else if password.len() > LONGEST_PASSWORD {
+    } else if password.len() > MAX_PASSWORD_BYTES {
         "bcrypt takes 72 bytes and would ignore the rest: choose a shorter one"
     } else if password.contains(&0) {
         "it has a zero byte, where other programs would cut it"

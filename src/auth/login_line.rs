@@ -15,7 +15,7 @@ use super::success_cache::Fingerprint;
 use super::throttle::network_of;
 
 /// The most logins of one address that may wait, including those with a turn.
-const LONGEST_LINE: usize = 32;
+const MAX_WAITING: usize = 32;
 
 /// The logins that wait for a turn or have one.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl LoginLine {
         let line = lines
             .entry(address)
             .or_insert_with(|| Line { turns: Arc::new(Semaphore::new(self.per_address)), waiting: 0 });
-        if line.waiting >= LONGEST_LINE {
+        if line.waiting >= MAX_WAITING {
             return Err(NoTurn::Crowded);
         }
         line.waiting += 1;
@@ -210,7 +210,7 @@ mod tests {
     async fn a_full_queue_refuses_more() {
         let line = LoginLine::new(2);
         let first = line.turn(address(1), soon()).await.unwrap();
-        let mut others: Vec<_> = (1..LONGEST_LINE).map(|_| Box::pin(line.turn(address(1), soon()))).collect();
+        let mut others: Vec<_> = (1..MAX_WAITING).map(|_| Box::pin(line.turn(address(1), soon()))).collect();
         for other in &mut others {
             assert!(other.now_or_never().is_none());
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The longest shown text, in characters.
-const LONGEST: usize = 100;
+const MAX_CHARS: usize = 100;
 
 /// A client's text for our log: truncated, and escaped when part of a sentence.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -11,7 +11,7 @@ pub(super) struct Shown(String);
 
 impl Shown {
     pub(super) fn new(text: &str) -> Self {
-        let mut shown: String = text.chars().take(LONGEST).collect();
+        let mut shown: String = text.chars().take(MAX_CHARS).collect();
         if shown.len() < text.len() {
             shown.push('…');
         }

@@ -14,7 +14,7 @@ pub struct Schedule {
 }
 
 /// The longest random delay of a collection, so that replicas do not start together.
-const MOST_JITTER: Duration = Duration::from_secs(10 * 60);
+const MAX_JITTER: Duration = Duration::from_secs(10 * 60);
 
 impl Schedule {
     /// The time until the next collection is due, if the last one started at `last`.
@@ -37,8 +37,8 @@ impl Schedule {
 
     /// The longest random delay of a collection.
     pub fn jitter(&self) -> Duration {
-        let of_window = self.window.map_or(MOST_JITTER, |window| window.length() / 10);
-        (self.interval / 10).min(MOST_JITTER).min(of_window)
+        let of_window = self.window.map_or(MAX_JITTER, |window| window.length() / 10);
+        (self.interval / 10).min(MAX_JITTER).min(of_window)
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
         };
         assert_eq!(schedule(0, None).jitter(), Duration::ZERO);
         assert_eq!(schedule(1, None).jitter(), HOUR / 10);
-        assert_eq!(schedule(24, None).jitter(), MOST_JITTER);
+        assert_eq!(schedule(24, None).jitter(), MAX_JITTER);
         assert_eq!(schedule(24, Some("02:00-02:30")).jitter(), HOUR / 20);
     }
 }

@@ -80,7 +80,7 @@ async fn describe(
     let mut platforms = Vec::new();
     let mut counted = HashSet::new();
     let mut size_bytes = count(&mut counted, &found);
-    for child in found.manifest.manifests.iter().take(MOST_CHILDREN) {
+    for child in found.manifest.manifests.iter().take(MAX_CHILDREN) {
         platforms.extend(platform(child));
         if let Some(child) = source.manifest(repository, &child.digest.to_string()).await? {
             size_bytes = size_bytes.saturating_add(count(&mut counted, &child));
@@ -100,7 +100,7 @@ async fn describe(
 }
 
 /// The most children of an index to read; a hostile one would cause endless work.
-const MOST_CHILDREN: usize = 1000;
+const MAX_CHILDREN: usize = 1000;
 
 /// The bytes that a manifest adds to those counted already.
 fn count(counted: &mut HashSet<Digest>, found: &Found) -> u64 {

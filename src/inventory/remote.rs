@@ -37,7 +37,7 @@ pub struct Remote {
 }
 
 /// The longest list or token to read, in bytes.
-const MOST_BYTES: u64 = 32 << 20;
+const MAX_BYTES: u64 = 32 << 20;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -79,7 +79,7 @@ impl Remote {
         let Some(response) = self.get(&url, &pull(repository)).await? else { return Ok(None) };
         let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = media_type.map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
-        let bytes = self.read(response, &url, MOST_BYTES).await?;
+        let bytes = self.read(response, &url, MAX_BYTES).await?;
         let manifest = Manifest::parse(&bytes, media_type.as_deref()).ok();
         let digest = reference.parse().unwrap_or_else(|_| Digest::sha256_of(&bytes));
         Ok(manifest.map(|manifest| Found { digest, size_bytes: bytes.len() as u64, manifest }))
@@ -112,7 +112,7 @@ impl Remote {
         loop {
             let Some(response) = self.get(&url, scope).await? else { return Ok(pages) };
             let next = next(&url, &response);
-            let bytes = self.read(response, &url, MOST_BYTES).await?;
+            let bytes = self.read(response, &url, MAX_BYTES).await?;
             let page: Page = serde_json::from_slice(&bytes)
                 .map_err(|error| problem(&url, format!("the response is not a list: {error}")))?;
             let is_empty = page.repositories.as_ref().or(page.tags.as_ref()).is_none_or(Vec::is_empty);
@@ -198,7 +198,7 @@ impl Remote {
             let who = if credentials.is_some() { "" } else { ": pass `--user`" };
             return Err(problem(&realm, format!("refuses a token ({}){who}", response.status())));
         }
-        let bytes = self.read(response, &realm, MOST_BYTES).await?;
+        let bytes = self.read(response, &realm, MAX_BYTES).await?;
         #[derive(Deserialize)]
         struct Token {
             token: Option<String>,

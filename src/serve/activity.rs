@@ -30,7 +30,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 /// Bytes written without a request in flight count as the end of a response if they come at least this fast,
 /// in bytes per second. Replies to pings are slower.
-const SLOWEST_ENDING: u64 = 64;
+const MIN_ENDING_SPEED: u64 = 64;
 
 /// How long an HTTP/2 connection must have no request before it counts as resting: the part of the last
 /// response that waits for the client's window is not observable.
@@ -53,7 +53,7 @@ struct State {
     idle_since: Instant,
     /// When the first byte of incomplete headers arrived.
     head_since: Option<Instant>,
-    least_speed: u64,
+    min_speed: u64,
     /// How far the client is behind in accepting the bytes written.
     taking: Pace,
     /// Since when writes block.
@@ -95,7 +95,7 @@ pub(super) enum Reason {
 pub(super) struct InFlight(Activity);
 
 impl Activity {
-    pub(super) fn new(least_speed: u64) -> Self {
+    pub(super) fn new(min_speed: u64) -> Self {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(State {
             in_flight: 0,
@@ -104,8 +104,8 @@ impl Activity {
             multiplexed: false,
             idle_since: now,
             head_since: None,
-            least_speed,
-            taking: Pace::new(least_speed),
+            min_speed,
+            taking: Pace::new(min_speed),
             blocked_since: None,
             blocked_before: Duration::ZERO,
             busy_until: now,
@@ -142,7 +142,7 @@ impl Activity {
         if let Some(since) = state.blocked_since.take() {
             state.blocked_before += now - since;
         }
-        let busy = time_for(bytes, state.least_speed.max(SLOWEST_ENDING)).unwrap_or_default();
+        let busy = time_for(bytes, state.min_speed.max(MIN_ENDING_SPEED)).unwrap_or_default();
         state.busy_until = now.min(state.busy_until.max(state.idle_since) + busy);
     }
 

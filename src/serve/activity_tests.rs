@@ -4,7 +4,7 @@ use tokio::time::advance;
 
 use super::*;
 
-const LEAST_SPEED: u64 = 1024;
+const MIN_SPEED: u64 = 1024;
 
 fn options() -> ServeOptions {
     ServeOptions {
@@ -25,12 +25,12 @@ async fn after(activity: &Activity, seconds: u64) -> Look {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_is_cut() {
-    assert_eq!(after(&Activity::new(LEAST_SPEED), 20).await, Look::Cut(Reason::NoRequest));
+    assert_eq!(after(&Activity::new(MIN_SPEED), 20).await, Look::Cut(Reason::NoRequest));
 }
 
 #[tokio::test(start_paused = true)]
 async fn slow_headers_are_timed_from_their_first_byte() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     advance(Duration::from_secs(15)).await;
     activity.read_some(b'G');
     advance(Duration::from_secs(10)).await;
@@ -40,7 +40,7 @@ async fn slow_headers_are_timed_from_their_first_byte() {
 
 #[tokio::test(start_paused = true)]
 async fn slow_headers_of_a_second_request_are_cut_too() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     activity.read_some(b'G');
     drop(activity.request_began(Version::HTTP_11));
     advance(Duration::from_secs(100)).await;
@@ -50,7 +50,7 @@ async fn slow_headers_of_a_second_request_are_cut_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_kept_connection_is_closed_after_the_idle_timeout() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     activity.read_some(b'G');
     drop(activity.request_began(Version::HTTP_11));
     assert_eq!(after(&activity, 120).await, Look::Idle);
@@ -58,7 +58,7 @@ async fn a_kept_connection_is_closed_after_the_idle_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn pings_of_an_idle_http2_connection_are_neither_headers_nor_a_response() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     activity.handshake_done(Version::HTTP_2);
     drop(activity.request_began(Version::HTTP_2));
     for _ in 0..119 {
@@ -72,7 +72,7 @@ async fn pings_of_an_idle_http2_connection_are_neither_headers_nor_a_response() 
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_has_no_timeout() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     let _request = activity.request_began(Version::HTTP_11);
     advance(Duration::from_secs(24 * 3600)).await;
     assert!(matches!(activity.look(&options()), Look::Again(_)));
@@ -80,7 +80,7 @@ async fn a_handler_has_no_timeout() {
 
 /// Simulates a client that accepts `bytes` every `seconds`, for at most an hour; returns when it is cut.
 async fn taking(bytes: usize, seconds: u64) -> Option<u64> {
-    let (activity, begun) = (Activity::new(LEAST_SPEED), Instant::now());
+    let (activity, begun) = (Activity::new(MIN_SPEED), Instant::now());
     let _request = activity.request_began(Version::HTTP_11);
     while begun.elapsed() < Duration::from_secs(3600) {
         activity.write_blocked();
@@ -108,7 +108,7 @@ async fn a_client_below_the_minimum_speed_is_cut_and_one_above_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_between_two_writes_does_not_count_against_the_client() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     let _request = activity.request_began(Version::HTTP_11);
     for _ in 0..10 {
         activity.write_blocked();
@@ -124,7 +124,7 @@ async fn a_handler_between_two_writes_does_not_count_against_the_client() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_that_is_still_being_sent_is_not_idle() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     drop(activity.request_began(Version::HTTP_11));
     for _ in 0..100 {
         advance(Duration::from_secs(59)).await;
@@ -137,7 +137,7 @@ async fn a_response_that_is_still_being_sent_is_not_idle() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_rests_only_when_its_response_is_complete() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     let begun = Instant::now();
     advance(Duration::from_secs(5)).await;
     assert_eq!(activity.resting_since(), Some(begun), "without a request");
@@ -155,7 +155,7 @@ async fn a_connection_rests_only_when_its_response_is_complete() {
 
 #[tokio::test(start_paused = true)]
 async fn the_clock_of_streams_stops_while_writes_block() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     let begun = activity.time_unblocked();
     advance(Duration::from_secs(5)).await;
     activity.write_blocked();
@@ -168,7 +168,7 @@ async fn the_clock_of_streams_stops_while_writes_block() {
 
 #[tokio::test(start_paused = true)]
 async fn a_closing_connection_with_nothing_in_flight_is_cut_soon() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     let request = activity.request_began(Version::HTTP_11);
     activity.closing();
     advance(Duration::from_secs(1000)).await;
@@ -179,7 +179,7 @@ async fn a_closing_connection_with_nothing_in_flight_is_cut_soon() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handshake_is_not_headers() {
-    let activity = Activity::new(LEAST_SPEED);
+    let activity = Activity::new(MIN_SPEED);
     activity.read_some(b'G');
     advance(Duration::from_secs(9)).await;
     assert!(!activity.is_unused());

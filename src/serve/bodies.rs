@@ -33,7 +33,7 @@ pub enum BodyStalled {
 pub(super) struct RequestBody {
     inner: Incoming,
     stall_timeout: Duration,
-    least_speed: u64,
+    min_speed: u64,
     pace: Pace,
     waiting_since: Option<Instant>,
     /// Created when first needed: most requests have no body.
@@ -53,9 +53,9 @@ pub(super) struct ResponseBody {
 
 impl RequestBody {
     pub(super) fn new(inner: Incoming, options: &ServeOptions) -> Self {
-        let (stall_timeout, least_speed) = (options.stall_timeout, options.min_body_speed);
-        let pace = Pace::new(least_speed);
-        Self { inner, stall_timeout, least_speed, pace, waiting_since: None, timer: None }
+        let (stall_timeout, min_speed) = (options.stall_timeout, options.min_body_speed);
+        let pace = Pace::new(min_speed);
+        Self { inner, stall_timeout, min_speed, pace, waiting_since: None, timer: None }
     }
 
     /// Ready when the client is too slow.
@@ -71,7 +71,7 @@ impl RequestBody {
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(match since + self.stall_timeout <= deadline {
             true => BodyStalled::Stopped(self.stall_timeout),
-            false => BodyStalled::TooSlow(self.least_speed),
+            false => BodyStalled::TooSlow(self.min_speed),
         })
     }
 }

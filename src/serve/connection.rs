@@ -52,14 +52,14 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// The most concurrent requests of one HTTP/2 connection. Each holds some 300 KiB if its client does not
 /// read.
-const MOST_STREAMS: u32 = 64;
+const MAX_STREAMS: u32 = 64;
 
 /// The most blobs that one HTTP/2 connection may hold open, unless its peer is a proxy. More than clients
 /// pull at once.
-const MOST_BLOBS: usize = 32;
+const MAX_BLOBS: usize = 32;
 
 /// The most manifests and lists; each is wholly in memory, and clients read them quickly.
-const MOST_DOCUMENTS: usize = 8;
+const MAX_DOCUMENTS: usize = 8;
 
 /// The most response bytes that HTTP/2 buffers for a client that does not read: hyper's default of 400 KiB is
 /// no faster.
@@ -235,7 +235,7 @@ async fn serve_http<IO, S>(
     let Shared { service, options, statistics, mut phase, tasks } = shared;
     let activity = place.activity();
     let executor = StreamExecutor { tasks, activity: activity.clone(), options: options.clone() };
-    let readers = ReaderLimit::new(MOST_BLOBS, MOST_DOCUMENTS);
+    let readers = ReaderLimit::new(MAX_BLOBS, MAX_DOCUMENTS);
     let readers = (!options.trusts(peer.address)).then_some(readers);
     let requests = activity.clone();
     let of_requests = options.clone();
@@ -340,7 +340,7 @@ fn builder(versions: Versions, executor: StreamExecutor) -> auto::Builder<Stream
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(header_limit::MAX_HEAD_BYTES)
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(MAX_STREAMS)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);

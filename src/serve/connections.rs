@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const SEARCH_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// How many closing connections may exist beyond the limit.
-const MOST_LEAVING: usize = 64;
+const MAX_LEAVING: usize = 64;
 
 /// The interval for logging a lasting condition.
 const LOG_EVERY: Duration = Duration::from_secs(60);
@@ -124,7 +124,7 @@ impl Connections {
             if table.make_room(Some(network)) {
                 continue;
             }
-            if table.leaving >= MOST_LEAVING {
+            if table.leaving >= MAX_LEAVING {
                 return Entrance::Full;
             }
             if table.network_log.is_due() {
@@ -174,7 +174,7 @@ impl Table {
     /// Asks the connection that has rested for longest, in this network or in all, to leave. Returns whether
     /// one exists.
     fn make_room(&mut self, network: Option<IpAddr>) -> bool {
-        if self.leaving >= MOST_LEAVING {
+        if self.leaving >= MAX_LEAVING {
             return false;
         }
         let mut resting = std::mem::take(self.resting(network));

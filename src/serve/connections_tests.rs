@@ -116,7 +116,7 @@ async fn an_ipv6_network_counts_as_one_address_and_proxies_do_not_count() {
 async fn few_connections_are_leaving_at_a_time() {
     let connections = connections(1, 0);
     let mut places = vec![connections.admit(peer("192.0.2.1")).await.unwrap()];
-    for _ in 0..MOST_LEAVING {
+    for _ in 0..MAX_LEAVING {
         places.push(connections.admit(peer("192.0.2.1")).await.unwrap());
     }
     let waiting = timeout(Duration::from_secs(60), connections.admit(peer("192.0.2.1"))).await;

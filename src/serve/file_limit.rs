@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const RESERVED: u64 = 100;
 
 /// The fewest connections to derive from a low limit; below it `accept` reports the problem.
-const FEWEST: u64 = 16;
+const MIN_CONNECTIONS: u64 = 16;
 
 /// Raises the process's limit on open files to its hard limit, as Go programs do. Returns the new limit;
 /// `None` for unlimited.
@@ -37,7 +37,7 @@ pub fn files_for(connections: usize) -> u64 {
 /// The number of connections that fit into `files`: each may open a file of the store besides its socket.
 pub fn connections_within(files: Option<u64>) -> usize {
     let Some(files) = files else { return usize::MAX };
-    usize::try_from((files.saturating_sub(RESERVED) / 2).max(FEWEST)).unwrap_or(usize::MAX)
+    usize::try_from((files.saturating_sub(RESERVED) / 2).max(MIN_CONNECTIONS)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

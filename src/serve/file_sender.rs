@@ -29,10 +29,10 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 /// The longest placeholder. Its zeros are never touched, so they take address space but no memory.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 
 /// The memory whose addresses mark placeholders.
-static PLACEHOLDER: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; MOST_BYTES]);
+static PLACEHOLDER: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; MAX_BYTES]);
 
 /// Sends parts of files as a response body: an extension of requests whose connection supports it.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ impl FileSender {
     /// Only for bodies made of placeholders: call it when a frame is polled and return the placeholder as
     /// that frame. `rest` must not be empty.
     pub fn announce(&self, file: &Arc<File>, rest: &mut Range<u64>) -> Bytes {
-        let len = usize::try_from(rest.end - rest.start).map_or(MOST_BYTES, |len| len.min(MOST_BYTES));
+        let len = usize::try_from(rest.end - rest.start).map_or(MAX_BYTES, |len| len.min(MAX_BYTES));
         let range = rest.start..rest.start + len as u64;
         rest.start = range.end;
         self.announced().push_back(Part { file: Arc::clone(file), range });

@@ -36,11 +36,11 @@ fn buffers_before_a_placeholder_are_written_before_the_part() {
 #[test]
 fn a_long_range_is_announced_in_pieces() {
     let (files, file) = (FileSender::default(), file());
-    let (mut rest, mut lengths) = (0..2 * MOST_BYTES as u64 + 1, Vec::new());
+    let (mut rest, mut lengths) = (0..2 * MAX_BYTES as u64 + 1, Vec::new());
     while !rest.is_empty() {
         lengths.push(files.announce(&file, &mut rest).len());
     }
-    assert_eq!(lengths, [MOST_BYTES, MOST_BYTES, 1]);
+    assert_eq!(lengths, [MAX_BYTES, MAX_BYTES, 1]);
 }
 
 #[test]

@@ -31,10 +31,10 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
 pub(super) fn tls_to_a_plain_port(address: PeerAddress) {
     static TOLD: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
     /// Bounds the memory that a scanner with many addresses can take.
-    const MOST: usize = 1024;
+    const MAX_ADDRESSES: usize = 1024;
     if let Some(ip) = address.ip() {
         let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() == MOST || !told.insert(ip) {
+        if told.len() == MAX_ADDRESSES || !told.insert(ip) {
             return;
         }
     }

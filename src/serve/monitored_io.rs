@@ -18,7 +18,7 @@ const DISCARDED_AT_ONCE: usize = 4096;
 
 /// How many bytes to discard in total. Beyond it reading stops, so the client can send only what the kernel
 /// buffers; it still has its time to read the response.
-const MOST_DISCARDED: usize = 1024 * 1024;
+const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 
 /// A monitored socket. It is below TLS, so that it observes the bytes on the wire.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
     fn poll_discard(&mut self, discarded: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [0; DISCARDED_AT_ONCE];
         while !self.has_ended {
-            if *discarded >= MOST_DISCARDED {
+            if *discarded >= MAX_DISCARDED_BYTES {
                 return Poll::Pending;
             }
             let mut buf = ReadBuf::new(&mut space);

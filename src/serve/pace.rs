@@ -15,7 +15,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// In bytes per second. At zero, any byte resets `behind`.
-    least_speed: u64,
+    min_speed: u64,
     behind: Duration,
     waiting_since: Option<Instant>,
 }
@@ -25,8 +25,8 @@ pub(super) struct Pace {
 const STOPPED: Duration = Duration::from_secs(15);
 
 impl Pace {
-    pub(super) fn new(least_speed: u64) -> Self {
-        Self { least_speed, behind: Duration::ZERO, waiting_since: None }
+    pub(super) fn new(min_speed: u64) -> Self {
+        Self { min_speed, behind: Duration::ZERO, waiting_since: None }
     }
 
     /// Starts waiting for the client.
@@ -44,7 +44,7 @@ impl Pace {
     /// Records a transfer of `bytes`, and stops waiting.
     pub(super) fn moved(&mut self, bytes: usize, now: Instant) {
         self.pause(now);
-        self.behind = match time_for(bytes, self.least_speed) {
+        self.behind = match time_for(bytes, self.min_speed) {
             Some(made_up) => self.behind.saturating_sub(made_up),
             None if bytes > 0 => Duration::ZERO,
             None => self.behind,
@@ -84,9 +84,9 @@ mod tests {
 
     /// After how many seconds a client that transfers `bytes` every `seconds` runs out of patience; `None` if
     /// not within a day.
-    fn lasts(least_speed: u64, bytes: usize, seconds: u64) -> Option<u64> {
+    fn lasts(min_speed: u64, bytes: usize, seconds: u64) -> Option<u64> {
         let begun = Instant::now();
-        let (mut pace, mut now) = (Pace::new(least_speed), begun);
+        let (mut pace, mut now) = (Pace::new(min_speed), begun);
         while now - begun < Duration::from_secs(24 * 3600) {
             pace.wait(now);
             let deadline = pace.deadline(PATIENCE, now).unwrap();

@@ -41,8 +41,8 @@ struct State {
 }
 
 impl Stream {
-    pub(super) fn new(activity: Activity, least_speed: u64) -> Self {
-        let state = Mutex::new(State { pace: Pace::new(least_speed), handed_over: 0 });
+    pub(super) fn new(activity: Activity, min_speed: u64) -> Self {
+        let state = Mutex::new(State { pace: Pace::new(min_speed), handed_over: 0 });
         Self(Arc::new(Inner { activity, state }))
     }
 

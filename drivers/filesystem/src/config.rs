@@ -16,7 +16,7 @@ use crate::spelling;
 use crate::store::Store;
 
 /// With fewer threads, uploads would wait for each other; Distribution has the same floor.
-const LEAST_THREADS: usize = 25;
+const MIN_THREADS: usize = 25;
 
 /// The location of the store, and the limit on threads.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize)]
@@ -67,7 +67,7 @@ impl FilesystemConfig {
     }
 
     fn threads(&self) -> usize {
-        self.maxthreads.max(LEAST_THREADS)
+        self.maxthreads.max(MIN_THREADS)
     }
 }
 

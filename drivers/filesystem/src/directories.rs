@@ -42,7 +42,7 @@ struct UnsyncedSet {
 
 /// The most records for transient content. A started upload leaves one until it ends or is purged, days
 /// later. Beyond this number each is synced at once, which costs a sync.
-const MOST_NOTES: usize = 10_000;
+const MAX_RECORDS: usize = 10_000;
 
 /// A snapshot of an entry. Removing it is a no-op if the directory was deleted and re-created since.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Directories {
 
     /// Syncs the parents of a directory whose content a power failure may delete together with the directory.
     pub(crate) fn sync_new_for_transient(&self, root: &Root, key: &str) -> Result<(), Failure> {
-        let are_many = self.noted().numbers.len() > MOST_NOTES;
+        let are_many = self.noted().numbers.len() > MAX_RECORDS;
         // Other files will rely on the parents.
         self.sync_new(root, if are_many { key } else { parent_of(key) })
     }
@@ -242,11 +242,11 @@ mod tests {
     #[test]
     fn records_of_uploads_do_not_slow_others_and_are_bounded() {
         let (_dir, root, directories) = empty();
-        for number in 0..MOST_NOTES {
+        for number in 0..MAX_RECORDS {
             directories.noted().add(&format!("u/{number:05}"));
         }
         let (of_one, of_all) = (directories.notes_within("u/00007"), directories.notes_within("u"));
-        assert_eq!((of_one.len(), of_all.len()), (1, MOST_NOTES));
+        assert_eq!((of_one.len(), of_all.len()), (1, MAX_RECORDS));
         assert!(directories.notes_within("u/0000").is_empty(), "a part of a name is not a directory");
         for key in ["u/a", "u/b"] {
             directories.open_or_create(&root, key).unwrap();
@@ -259,7 +259,7 @@ mod tests {
     fn the_longest_records_stay_within_the_memory_limit() {
         let (_dir, _root, directories) = empty();
         let repository = "a".repeat(255);
-        for number in 0..MOST_NOTES {
+        for number in 0..MAX_RECORDS {
             directories
                 .noted()
                 .add(&format!("docker/registry/v2/repositories/{repository}/_uploads/{number:036}"));

@@ -20,10 +20,10 @@ use crate::root::Identity;
 const SETTLED: Duration = Duration::from_secs(4);
 
 /// The fewest entries worth caching: reading fewer takes less than a millisecond.
-const LEAST_ENTRIES: usize = 2000;
+const MIN_ENTRIES: usize = 2000;
 
 /// The most bytes of all listings; about a quarter of a million entries.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// The estimated size of an entry without its name.
 const ENTRY_BYTES: usize = 48;
@@ -76,7 +76,7 @@ impl Listings {
 
     /// Whether reading the entries again would cost more than caching them.
     pub(crate) fn is_worth_keeping(entries: &[DirEntry]) -> bool {
-        entries.len() >= LEAST_ENTRIES && size_bytes(entries) <= MOST_BYTES
+        entries.len() >= MIN_ENTRIES && size_bytes(entries) <= MAX_BYTES
     }
 
     /// Caches the sorted entries of the directory `key`, evicting the oldest listings if necessary.
@@ -86,7 +86,7 @@ impl Listings {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|kept| &*kept.key != key);
         kept.push_front(Kept { key: key.into(), state, entries: Arc::clone(&entries), size_bytes });
-        while kept.iter().map(|kept| kept.size_bytes).sum::<usize>() > MOST_BYTES {
+        while kept.iter().map(|kept| kept.size_bytes).sum::<usize>() > MAX_BYTES {
             kept.pop_back();
         }
         entries
@@ -141,7 +141,7 @@ mod tests {
         }
         assert!(listings.get("a", &state(Duration::ZERO)).is_none());
         assert!(listings.get("c", &state(Duration::ZERO)).is_some());
-        assert!(!Listings::is_worth_keeping(&entries(LEAST_ENTRIES - 1)));
+        assert!(!Listings::is_worth_keeping(&entries(MIN_ENTRIES - 1)));
         assert!(!Listings::is_worth_keeping(&entries(400_000)));
     }
 
@@ -149,20 +149,20 @@ mod tests {
     fn a_cached_listing_equals_a_fresh_one_and_is_dropped_on_a_change() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
-        for number in 0..LEAST_ENTRIES + 5 {
+        for number in 0..MIN_ENTRIES + 5 {
             fs::write(dir.path().join(format!("{number:06}")), "").unwrap();
         }
         let fresh: Vec<_> = list(&store, "", Some("000010"), None).unwrap().collect();
-        assert_eq!(fresh.len(), LEAST_ENTRIES - 6);
+        assert_eq!(fresh.len(), MIN_ENTRIES - 6);
 
         // The test cannot set the clock, so it caches the listing as if the directory had rested.
         let directory = store.root.directory("").unwrap();
         let state = State::of(&directory).unwrap();
-        store.listings.keep("", state.clone(), entries(LEAST_ENTRIES + 5));
+        store.listings.keep("", state.clone(), entries(MIN_ENTRIES + 5));
         let kept = list(&store, "", Some("000010"), None).unwrap();
         assert!(matches!(kept, Listing::Kept(..)));
         assert_eq!(kept.collect::<Vec<_>>(), fresh);
-        assert_eq!(list(&store, "", None, None).unwrap().count(), LEAST_ENTRIES + 5);
+        assert_eq!(list(&store, "", None, None).unwrap().count(), MIN_ENTRIES + 5);
 
         fs::remove_file(dir.path().join("000020")).unwrap();
         while State::of(&directory).unwrap() == state {
@@ -172,14 +172,14 @@ mod tests {
         }
         let changed = list(&store, "", Some("000010"), None).unwrap();
         assert!(matches!(changed, Listing::Own(_)));
-        assert_eq!(changed.count(), LEAST_ENTRIES - 7);
+        assert_eq!(changed.count(), MIN_ENTRIES - 7);
     }
 
     #[test]
     fn a_listing_that_omits_unfinished_directories_is_not_cached() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
-        for number in 0..LEAST_ENTRIES {
+        for number in 0..MIN_ENTRIES {
             fs::create_dir(dir.path().join(format!("{number:06}"))).unwrap();
             fs::write(dir.path().join(format!("{number:06}/link")), "").unwrap();
         }
@@ -190,15 +190,15 @@ mod tests {
         }
         let listed = list(&store, "", None, Some("link")).unwrap();
         assert!(matches!(listed, Listing::Own(_)));
-        assert_eq!(listed.count(), LEAST_ENTRIES);
+        assert_eq!(listed.count(), MIN_ENTRIES);
 
         // This does not change the directory itself.
         fs::write(dir.path().join("unfinished/link"), "").unwrap();
         let listed = list(&store, "", None, Some("link")).unwrap();
         assert!(matches!(listed, Listing::Kept(..)));
-        assert_eq!(listed.count(), LEAST_ENTRIES + 1);
+        assert_eq!(listed.count(), MIN_ENTRIES + 1);
         // The unfiltered listing is cached separately.
         fs::remove_file(dir.path().join("unfinished/link")).unwrap();
-        assert_eq!(list(&store, "", None, None).unwrap().count(), LEAST_ENTRIES + 1);
+        assert_eq!(list(&store, "", None, None).unwrap().count(), MIN_ENTRIES + 1);
     }
 }

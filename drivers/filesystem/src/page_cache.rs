@@ -21,7 +21,7 @@ use crate::file;
 use crate::root::Root;
 
 /// Copying more than this on an async thread would delay its other tasks.
-pub(crate) const MOST_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
 /// The distance of the bytes probed to check whether a range is cached.
 const PROBED_BYTES: usize = 64 * 1024;
@@ -47,7 +47,7 @@ pub(crate) fn tiny(file: impl AsFd) -> Option<Bytes> {
 
 /// The `len` bytes from `offset`, if they are few and all cached.
 pub(crate) fn read(file: &File, offset: u64, len: u64) -> Option<Bytes> {
-    if len > MOST_BYTES {
+    if len > MAX_BYTES {
         return None;
     }
     let mut content = vec![0; usize::try_from(len).ok()?];

@@ -101,7 +101,7 @@ pub(crate) async fn reader(
         file: Opened::new(Arc::clone(&file)),
         rest: bytes.clone(),
     };
-    if bytes.end - bytes.start <= page_cache::MOST_BYTES {
+    if bytes.end - bytes.start <= page_cache::MAX_BYTES {
         return Ok(FileReader::new(size_bytes, bytes, chunks(part)));
     }
     let windows = windows(part.clone());

@@ -26,7 +26,7 @@ use crate::store::Store;
 const FIRST_BATCH: usize = 64;
 
 /// Files in the largest batch: some 300 KiB of paths, worth a round trip to the pool.
-const LARGEST_BATCH: usize = 1024;
+const MAX_BATCH: usize = 1024;
 
 /// All files below `path`, starting after `after`.
 pub(crate) fn walk(
@@ -45,7 +45,7 @@ pub(crate) fn walk(
                 Err(failure) => (vec![Err(store.error(Operation::Walk, &path, failure))], None),
             };
             // A thread that may block needs no round trip, and its caller wants control more often.
-            let largest = if may_block() { FIRST_BATCH } else { LARGEST_BATCH };
+            let largest = if may_block() { FIRST_BATCH } else { MAX_BATCH };
             Some((stream::iter(batch), (walker, (most * 4).min(largest))))
         }
     })

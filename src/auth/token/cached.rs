@@ -14,7 +14,7 @@ use super::claims::Claims;
 /// The expected number of tokens and the most bytes they may take: an authenticated client can obtain tokens
 /// of any size.
 const USUAL_TOKENS: usize = 4096;
-const MOST_BYTES: u64 = 8 << 20;
+const MAX_BYTES: u64 = 8 << 20;
 
 /// The estimated size of an entry without its claims.
 const ENTRY_BYTES: u64 = 128;
@@ -44,7 +44,7 @@ impl Weighter<[u8; 32], Verified> for ByBytes {
 
 impl Default for VerifiedTokens {
     fn default() -> Self {
-        Self(Cache::with_weighter(USUAL_TOKENS, MOST_BYTES, ByBytes))
+        Self(Cache::with_weighter(USUAL_TOKENS, MAX_BYTES, ByBytes))
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
         for number in 0..1000_u32 {
             verified.insert(VerifiedTokens::key(&number.to_be_bytes()), Arc::new(claims.clone()));
         }
-        assert!(verified.0.weight() <= MOST_BYTES);
+        assert!(verified.0.weight() <= MAX_BYTES);
         let small = Arc::new(Claims::parse(b"{}").unwrap());
         verified.insert(VerifiedTokens::key(b"small"), small);
         assert!(verified.get(&VerifiedTokens::key(b"small")).is_some());

@@ -11,7 +11,7 @@ use super::algorithm::Algorithm;
 use super::cached::VerifiedTokens;
 use super::claims::Claims;
 use super::error::TokenError;
-use super::jws::{Jws, LONGEST};
+use super::jws::{Jws, MAX_TOKEN_BYTES};
 use super::keys::{KeySettings, Keys};
 use super::refusal::Refusal;
 use crate::auth::access::{Access, Action, Resource};
@@ -108,8 +108,8 @@ impl Token {
 
     /// Verifies the token and returns its claims.
     async fn verify(&self, token: &[u8]) -> Result<Arc<Claims>, Refusal> {
-        if token.len() > LONGEST {
-            return Err(Refusal::TooLong { limit: LONGEST });
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Refusal::TooLong { limit: MAX_TOKEN_BYTES });
         }
         let now = UnixTime::now();
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);

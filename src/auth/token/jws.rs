@@ -10,10 +10,10 @@ use super::refusal::Refusal;
 use crate::auth::shown::Shown;
 
 /// The largest token, in bytes. A certificate chain and some hundred scopes fit.
-pub(super) const LONGEST: usize = 128 << 10;
+pub(super) const MAX_TOKEN_BYTES: usize = 128 << 10;
 
 /// The longest certificate chain.
-const LONGEST_CHAIN: usize = 10;
+const MAX_CHAIN: usize = 10;
 
 /// A parsed token.
 pub(super) struct Jws<'a> {
@@ -54,8 +54,8 @@ struct EmbeddedKey {
 impl<'a> Jws<'a> {
     /// Parses a token. Duplicate members of the header are refused.
     pub(super) fn parse(token: &'a str) -> Result<Self, Refusal> {
-        if token.len() > LONGEST {
-            return Err(Refusal::TooLong { limit: LONGEST });
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Refusal::TooLong { limit: MAX_TOKEN_BYTES });
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::NotCompact)?;
         let (header, payload) = signed.split_once('.').ok_or(Refusal::NotCompact)?;
@@ -91,8 +91,8 @@ impl KeyHint {
     }
 
     fn chain(x5c: Vec<String>, id: Option<String>) -> Result<Self, Refusal> {
-        if x5c.len() > LONGEST_CHAIN {
-            return Err(Refusal::Chain(format!("it has more than {LONGEST_CHAIN} certificates")));
+        if x5c.len() > MAX_CHAIN {
+            return Err(Refusal::Chain(format!("it has more than {MAX_CHAIN} certificates")));
         }
         let mut certificates = Vec::new();
         for certificate in x5c {

@@ -14,7 +14,7 @@ use crate::shown_url::ShownUrl;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest key set, in bytes.
-const LONGEST: usize = 1 << 20;
+const MAX_SET_BYTES: usize = 1 << 20;
 
 /// The source of fetched keys.
 #[derive(Clone, Debug)]
@@ -54,8 +54,8 @@ impl Fetcher {
         }
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(http_client::explain(error)))? {
-            if text.len() + chunk.len() > LONGEST {
-                return Err(failed(format!("the response is longer than {LONGEST} bytes")));
+            if text.len() + chunk.len() > MAX_SET_BYTES {
+                return Err(failed(format!("the response is longer than {MAX_SET_BYTES} bytes")));
             }
             text.extend_from_slice(&chunk);
         }

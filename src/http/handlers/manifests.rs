@@ -24,7 +24,7 @@ use crate::http::state::AppState;
 use crate::http::url_builder::UrlBuilder;
 
 /// The most tags that one push may set: each costs several synced files.
-const MOST_TAGS: usize = 100;
+const MAX_TAGS: usize = 100;
 
 /// Sends a manifest, byte for byte as pushed.
 pub(in crate::http) async fn get(
@@ -110,10 +110,10 @@ pub(in crate::http) async fn delete(
 
 fn tags(query: &Query) -> Result<Vec<Tag>, ApiError> {
     let count = query.all("tag").count();
-    if count > MOST_TAGS {
+    if count > MAX_TAGS {
         return Err(ApiError::new(ErrorCode::TagInvalid)
             .with_status(StatusCode::URI_TOO_LONG)
-            .with_reason(format!("{count} tags are more than the {MOST_TAGS} that one push may set")));
+            .with_reason(format!("{count} tags are more than the {MAX_TAGS} that one push may set")));
     }
     let tag = |text: &str| text.parse::<Tag>();
     let tags: Result<_, _> = query.all("tag").map(tag).collect();

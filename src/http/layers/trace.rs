@@ -62,11 +62,11 @@ pub(in crate::http) async fn traced<F: Future<Output = Response>>(
 
 /// Truncates a client's text: two thousand spans may wait in memory for export.
 fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST)]
+    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
 /// A name has at most 255 letters and a tag 128; a longer path is not ours.
-const LONGEST: usize = 512;
+const MAX_TEXT_BYTES: usize = 512;
 
 fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn text_from_a_client_is_truncated() {
         assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"x".repeat(64 << 10)).len(), LONGEST);
+        assert_eq!(cut(&"x".repeat(64 << 10)).len(), MAX_TEXT_BYTES);
         assert_eq!(cut(&"é".repeat(400)), "é".repeat(256));
     }
 }
