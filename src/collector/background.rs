@@ -27,7 +27,7 @@ where
     let runtime = Handle::current();
     let (mut done, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("collector".to_owned()).spawn(move || {
-        stand_back();
+        lower_priority();
         allow_blocking(|| {
             runtime.block_on(async {
                 tokio::select! {
@@ -48,7 +48,7 @@ where
 }
 
 /// On Linux this affects only the current thread.
-fn stand_back() {
+fn lower_priority() {
     if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "cannot lower the priority of the collector's thread");
     }

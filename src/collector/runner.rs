@@ -20,14 +20,14 @@ use crate::error_chain::chain;
 #[derive(Debug)]
 pub struct Collector {
     registry: Registry,
-    wishes: watch::Sender<Wishes>,
+    commands: watch::Sender<Commands>,
     /// A plain mutex: held to read or update, never across an await.
-    memory: Mutex<Memory>,
+    record: Mutex<Record>,
 }
 
 /// The commands to a collector.
 #[derive(Clone, Debug)]
-struct Wishes {
+struct Commands {
     settings: Settings,
     /// A collection is requested.
     now: bool,
@@ -36,7 +36,7 @@ struct Wishes {
 }
 
 #[derive(Debug, Default)]
-struct Memory {
+struct Record {
     running: Option<Running>,
     history: History,
 }
@@ -76,7 +76,7 @@ pub enum Refusal {
     ReadOnly,
     /// The registry is shutting down.
     #[error("the registry is shutting down")]
-    Ending,
+    ShuttingDown,
 }
 
 /// Why a collection failed.
@@ -90,7 +90,7 @@ enum Failure {
 
 /// How long the process waits for a collection at its end. After that it is like a killed collection, see
 /// [`gc`].
-const FAREWELL: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The delay before a retry after a failure.
 const RETRY: Duration = Duration::from_secs(10 * 60);
@@ -98,17 +98,17 @@ const RETRY: Duration = Duration::from_secs(10 * 60);
 impl Collector {
     /// Creates a collector; it does not run yet.
     pub fn new(registry: Registry, settings: Settings) -> Self {
-        let wishes = watch::Sender::new(Wishes { settings, now: false, end: false });
-        Self { registry, wishes, memory: Mutex::default() }
+        let commands = watch::Sender::new(Commands { settings, now: false, end: false });
+        Self { registry, commands, record: Mutex::default() }
     }
 
     /// Collects on schedule and on request until [`end`](Self::end). Dropping the future is like killing it,
     /// see [`gc`].
     pub async fn run(&self) {
-        let mut wishes = self.wishes.subscribe();
+        let mut commands = self.commands.subscribe();
         let mut rested = Instant::now();
-        while let Some(trigger) = self.turn(&mut wishes, rested).await {
-            rested = Instant::now() + self.collect(trigger, &mut wishes).await;
+        while let Some(trigger) = self.turn(&mut commands, rested).await {
+            rested = Instant::now() + self.collect(trigger, &mut commands).await;
         }
     }
 
@@ -121,17 +121,17 @@ impl Collector {
         if self.registry.limits().read_only {
             return Err(Refusal::ReadOnly);
         }
-        if self.memory().running.is_some() {
+        if self.record().running.is_some() {
             return Err(Refusal::Running);
         }
         let mut refusal = None;
-        self.wishes.send_if_modified(|wishes| {
-            refusal = match (wishes.end, wishes.now) {
-                (true, _) => Some(Refusal::Ending),
+        self.commands.send_if_modified(|commands| {
+            refusal = match (commands.end, commands.now) {
+                (true, _) => Some(Refusal::ShuttingDown),
                 (false, true) => Some(Refusal::Running),
                 (false, false) => None,
             };
-            wishes.now |= refusal.is_none();
+            commands.now |= refusal.is_none();
             refusal.is_none()
         });
         refusal.map_or(Ok(()), Err)
@@ -140,62 +140,62 @@ impl Collector {
     /// Replaces the settings; stops a collection that they would not have started. Call it also when the
     /// registry becomes read-only or writable.
     pub fn reconsider(&self, settings: Settings) {
-        self.wishes.send_modify(|wishes| wishes.settings = settings);
+        self.commands.send_modify(|commands| commands.settings = settings);
     }
 
     /// Ends the collector. A running collection stops after its current step, at the latest after some
     /// seconds.
     pub fn end(&self) {
-        self.wishes.send_modify(|wishes| wishes.end = true);
+        self.commands.send_modify(|commands| commands.end = true);
     }
 
     /// The current state.
     pub fn state(&self) -> State {
-        let Wishes { settings, now: requested, .. } = self.wishes.borrow().clone();
-        let memory = self.memory();
+        let Commands { settings, now: requested, .. } = self.commands.borrow().clone();
+        let record = self.record();
         State {
             scheduled: settings.schedule.is_some(),
             read_only: self.registry.limits().read_only,
             grace_secs: settings.grace.as_secs(),
             delete_untagged: settings.delete_untagged,
             requested,
-            running: memory.running,
-            last: memory.history.runs().cloned().collect(),
+            running: record.running,
+            last: record.history.runs().cloned().collect(),
         }
     }
 
     /// Whether a collection is running.
     pub fn is_running(&self) -> bool {
-        self.memory().running.is_some()
+        self.record().running.is_some()
     }
 
     /// The totals of its collections.
     pub fn totals(&self) -> Totals {
-        self.memory().history.totals()
+        self.record().history.totals()
     }
 
     /// Waits for the next collection; `None` at the end.
-    async fn turn(&self, wishes: &mut watch::Receiver<Wishes>, rested: Instant) -> Option<Trigger> {
+    async fn turn(&self, commands: &mut watch::Receiver<Commands>, rested: Instant) -> Option<Trigger> {
         let spread = rand::random_range(0.0..1.0);
         loop {
-            let wish = wishes.borrow_and_update().clone();
-            if wish.end {
+            let wanted = commands.borrow_and_update().clone();
+            if wanted.end {
                 return None;
             }
-            if wish.now {
+            if wanted.now {
                 return Some(Trigger::Request);
             }
             let due = async {
-                let schedule = wish.settings.schedule.filter(|_| !self.registry.limits().read_only);
+                let schedule = wanted.settings.schedule.filter(|_| !self.registry.limits().read_only);
                 let Some(schedule) = schedule else { return pending().await };
                 sleep_until(rested).await;
-                let wait = self.due(&schedule, &wish.settings).await;
+                let wait = self.due(&schedule, &wanted.settings).await;
                 sleep(wait + schedule.jitter().mul_f64(spread)).await;
                 // Another replica may have collected the shared store meanwhile.
-                self.due(&schedule, &wish.settings).await.is_zero()
+                self.due(&schedule, &wanted.settings).await.is_zero()
             };
             tokio::select! {
-                changed = wishes.changed() => if changed.is_err() { return None },
+                changed = commands.changed() => if changed.is_err() { return None },
                 is_due = due => if is_due { return Some(Trigger::Schedule) },
             }
         }
@@ -210,25 +210,25 @@ impl Collector {
     }
 
     /// Collects, records the result, and returns how long to rest.
-    async fn collect(&self, trigger: Trigger, wishes: &mut watch::Receiver<Wishes>) -> Duration {
+    async fn collect(&self, trigger: Trigger, commands: &mut watch::Receiver<Commands>) -> Duration {
         let begun = SystemTime::now();
         let clock = Instant::now();
-        self.memory().running = Some(Running { trigger, begun });
+        self.record().running = Some(Running { trigger, begun });
         // After that, so that an observer sees either the request or the running collection.
         if trigger == Trigger::Request {
-            self.wishes.send_modify(|wishes| wishes.now = false);
+            self.commands.send_modify(|commands| commands.now = false);
         }
-        let settings = wishes.borrow().settings.clone();
+        let settings = commands.borrow().settings.clone();
         let (stop, reason) = (gc::Stop::default(), Mutex::new(""));
         let watch = async {
-            let why = self.unwanted(trigger, &settings, wishes).await;
+            let why = self.unwanted(trigger, &settings, commands).await;
             *reason.lock().unwrap_or_else(PoisonError::into_inner) = why;
             stop.stop();
-            if !wishes.borrow().end {
+            if !commands.borrow().end {
                 return pending().await;
             }
             // It ends at its next step; a store that does not respond must not keep the process alive.
-            sleep(FAREWELL).await;
+            sleep(STOP_TIMEOUT).await;
             gc::Error::Stopped
         };
         let (registry, options) = (self.registry.clone(), settings.options(&stop));
@@ -247,9 +247,9 @@ impl Collector {
         };
         let told = run.clone();
         {
-            let mut memory = self.memory();
-            memory.running = None;
-            memory.history.add(run);
+            let mut record = self.record();
+            record.running = None;
+            record.history.add(run);
         }
         // After recording it, so that a reader of the log line finds it in the state.
         told.log();
@@ -261,7 +261,7 @@ impl Collector {
         &self,
         trigger: Trigger,
         settings: &Settings,
-        wishes: &mut watch::Receiver<Wishes>,
+        commands: &mut watch::Receiver<Commands>,
     ) -> &'static str {
         let of_schedule = trigger == Trigger::Schedule;
         let ends_in = settings
@@ -276,17 +276,17 @@ impl Collector {
         };
         let changed = async {
             loop {
-                let wish = wishes.borrow_and_update().clone();
-                if wish.end {
+                let wanted = commands.borrow_and_update().clone();
+                if wanted.end {
                     return "the registry is shutting down";
                 }
                 if self.registry.limits().read_only {
                     return "the registry has become read-only";
                 }
-                if wish.settings != *settings {
+                if wanted.settings != *settings {
                     return "the configuration has changed";
                 }
-                if wishes.changed().await.is_err() {
+                if commands.changed().await.is_err() {
                     return "it is no longer wanted";
                 }
             }
@@ -297,8 +297,8 @@ impl Collector {
         }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

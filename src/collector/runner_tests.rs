@@ -53,7 +53,7 @@ async fn a_hanging_store_does_not_block_the_end() {
         asked.notified().await;
         collector.end();
     };
-    let run = tokio::time::timeout(FAREWELL * 20, collector.run());
+    let run = tokio::time::timeout(STOP_TIMEOUT * 20, collector.run());
     let (run, ()) = tokio::join!(run, ended);
     run.expect("the collector must end although the store does not respond");
     assert_eq!(collector.totals().stopped, 1);

@@ -22,7 +22,7 @@ pub(in crate::debug) async fn start(State(collector): State<Arc<Collector>>) -> 
         Err(refusal) => {
             let status = match refusal {
                 Refusal::Running | Refusal::ReadOnly => StatusCode::CONFLICT,
-                Refusal::Ending => StatusCode::SERVICE_UNAVAILABLE,
+                Refusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             };
             (status, Json(json!({ "error": refusal.to_string() }))).into_response()
         }
