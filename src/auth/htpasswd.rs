@@ -25,7 +25,7 @@ use super::access::Access;
 use super::basic::BasicCredentials;
 use super::challenge::{Challenge, InvalidParameter};
 use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
-use super::login_line::{LoginLine, NoTurn, Part};
+use super::login_queue::{LoginQueue, NoTurn, Part};
 use super::password_list::{BcryptHash, MalformedLine, PasswordList};
 use super::provision::provision;
 use super::shown::Shown;
@@ -48,7 +48,7 @@ pub struct Htpasswd {
     challenge: HeaderValue,
     throttle: Throttle,
     fingerprints: FingerprintKey,
-    line: LoginLine,
+    queue: LoginQueue,
     next_look: Mutex<Instant>,
 }
 
@@ -117,7 +117,7 @@ impl Htpasswd {
             challenge,
             throttle: Throttle::new(throttle),
             fingerprints: FingerprintKey::random(),
-            line: LoginLine::new(cores),
+            queue: LoginQueue::new(cores),
             next_look: Mutex::new(Instant::now() + LOOK_EVERY),
         })
     }
@@ -226,7 +226,7 @@ impl Htpasswd {
     ) -> Result<bool, Denied> {
         let until = Instant::now() + MAX_WAIT;
         let comparison = loop {
-            match self.line.part(fingerprint) {
+            match self.queue.part(fingerprint) {
                 Part::Compare(comparison) => break comparison,
                 Part::Await(mut result) => match timeout_at(until, result.wait_for(Option::is_some)).await {
                     Ok(Ok(matched)) => return Ok(*matched == Some(true)),
@@ -236,7 +236,7 @@ impl Htpasswd {
                 },
             }
         };
-        let turn = self.line.turn(client, until).await.map_err(turned_away)?;
+        let turn = self.queue.turn(client, until).await.map_err(turned_away)?;
         // The throttle may have refused the address or user while this request waited.
         refuse()?;
         Ok(on_blocking_pool(move || {

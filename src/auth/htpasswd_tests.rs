@@ -113,7 +113,7 @@ async fn a_password_that_matched_is_neither_compared_again_nor_refused() {
         // The client disconnects before its delay is over.
         tokio::time::timeout(Duration::from_millis(100), fixture.login("alice", "wrong")).await.unwrap_err();
     }
-    fixture.htpasswd.line.comparisons.close();
+    fixture.htpasswd.queue.comparisons.close();
     fixture.login("alice", "wonderland").await.unwrap();
     assert_eq!(fixture.login("bob", "x").await, Err(Denied::Unavailable), "nothing is comparable");
 }
@@ -121,8 +121,8 @@ async fn a_password_that_matched_is_neither_compared_again_nor_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_login_without_a_turn_is_refused_with_retry_after() {
     let fixture = Fixture::new(ALICE).await;
-    let cores = fixture.htpasswd.line.comparisons.available_permits() as u32;
-    let _all = fixture.htpasswd.line.comparisons.acquire_many(cores).await.unwrap();
+    let cores = fixture.htpasswd.queue.comparisons.available_permits() as u32;
+    let _all = fixture.htpasswd.queue.comparisons.acquire_many(cores).await.unwrap();
     assert_eq!(fixture.login("alice", "wonderland").await, Err(Denied::Unavailable));
 }
 

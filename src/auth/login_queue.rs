@@ -1,4 +1,4 @@
-//! `LoginLine`: the order in which logins are compared.
+//! `LoginQueue`: the order in which logins are compared.
 //!
 //! A comparison takes a core for a good part of a second, on purpose, so logins queue. In a single queue, a
 //! crowd at one address would delay all other addresses. So each address has its own queue, and only its
@@ -19,23 +19,23 @@ const MAX_WAITING: usize = 32;
 
 /// The logins that wait for a turn or have one.
 #[derive(Debug)]
-pub(super) struct LoginLine {
+pub(super) struct LoginQueue {
     /// The common queue.
     pub(super) comparisons: Arc<Semaphore>,
     /// How many logins of one address may be in it.
     per_address: usize,
-    lines: Lines,
+    queues: Queues,
     same: Same,
 }
 
 /// The queue of each address that has one. A std mutex: held for a count, never across an await.
-type Lines = Arc<Mutex<HashMap<Option<IpAddr>, Line>>>;
+type Queues = Arc<Mutex<HashMap<Option<IpAddr>, Queue>>>;
 
 /// Running comparisons by fingerprint, with their result. A std mutex, as above.
 type Same = Arc<Mutex<HashMap<Fingerprint, watch::Receiver<Option<bool>>>>>;
 
 #[derive(Debug)]
-struct Line {
+struct Queue {
     turns: Arc<Semaphore>,
     waiting: usize,
 }
@@ -60,7 +60,7 @@ pub(super) struct Turn {
 /// A login counted in its address's queue.
 #[derive(Debug)]
 struct Waiting {
-    lines: Lines,
+    queues: Queues,
     address: Option<IpAddr>,
 }
 
@@ -81,14 +81,14 @@ pub(super) struct Comparison {
     result: watch::Sender<Option<bool>>,
 }
 
-impl LoginLine {
+impl LoginQueue {
     /// A queue for a machine with `cores` cores.
     pub(super) fn new(cores: usize) -> Self {
         let comparisons = cores.saturating_sub(1).max(1);
         Self {
             comparisons: Arc::new(Semaphore::new(comparisons)),
             per_address: comparisons.div_ceil(2),
-            lines: Lines::default(),
+            queues: Queues::default(),
             same: Same::default(),
         }
     }
@@ -117,15 +117,15 @@ impl LoginLine {
 
     fn join(&self, client: Option<IpAddr>) -> Result<(Arc<Semaphore>, Waiting), NoTurn> {
         let address = client.map(network_of);
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queues
             .entry(address)
-            .or_insert_with(|| Line { turns: Arc::new(Semaphore::new(self.per_address)), waiting: 0 });
-        if line.waiting >= MAX_WAITING {
+            .or_insert_with(|| Queue { turns: Arc::new(Semaphore::new(self.per_address)), waiting: 0 });
+        if queue.waiting >= MAX_WAITING {
             return Err(NoTurn::Crowded);
         }
-        line.waiting += 1;
-        Ok((Arc::clone(&line.turns), Waiting { lines: Arc::clone(&self.lines), address }))
+        queue.waiting += 1;
+        Ok((Arc::clone(&queue.turns), Waiting { queues: Arc::clone(&self.queues), address }))
     }
 }
 
@@ -144,11 +144,11 @@ impl Drop for Comparison {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.get_mut(&self.address) {
-            line.waiting -= 1;
-            if line.waiting == 0 {
-                lines.remove(&self.address);
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.get_mut(&self.address) {
+            queue.waiting -= 1;
+            if queue.waiting == 0 {
+                queues.remove(&self.address);
             }
         }
     }
@@ -175,17 +175,17 @@ mod tests {
     /// The number of turns before a login from a quiet address gets one, behind `crowd` logins at each of
     /// four addresses.
     async fn turns_before_an_honest_login(cores: usize, crowd: usize) -> usize {
-        let line = LoginLine::new(cores);
+        let queue = LoginQueue::new(cores);
         let mut others = FuturesUnordered::new();
         for number in 1..=4 {
-            others.extend((0..crowd).map(|_| line.turn(address(number), soon())));
+            others.extend((0..crowd).map(|_| queue.turn(address(number), soon())));
         }
         // The whole crowd queues first.
         let mut held = Vec::new();
         while let Some(Some(turn)) = others.next().now_or_never() {
             held.extend(turn.ok());
         }
-        let mut honest = Box::pin(line.turn(address(9), soon()));
+        let mut honest = Box::pin(queue.turn(address(9), soon()));
         let mut turns = 0;
         loop {
             if let Some(turn) = (&mut honest).now_or_never() {
@@ -208,41 +208,41 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_more() {
-        let line = LoginLine::new(2);
-        let first = line.turn(address(1), soon()).await.unwrap();
-        let mut others: Vec<_> = (1..MAX_WAITING).map(|_| Box::pin(line.turn(address(1), soon()))).collect();
+        let queue = LoginQueue::new(2);
+        let first = queue.turn(address(1), soon()).await.unwrap();
+        let mut others: Vec<_> = (1..MAX_WAITING).map(|_| Box::pin(queue.turn(address(1), soon()))).collect();
         for other in &mut others {
             assert!(other.now_or_never().is_none());
         }
-        assert_eq!(line.turn(address(1), soon()).await.unwrap_err(), NoTurn::Crowded);
-        assert!(line.turn(address(2), soon()).now_or_never().is_none(), "another address queues");
+        assert_eq!(queue.turn(address(1), soon()).await.unwrap_err(), NoTurn::Crowded);
+        assert!(queue.turn(address(2), soon()).now_or_never().is_none(), "another address queues");
         drop(first);
         drop(others);
-        assert!(line.turn(address(1), soon()).now_or_never().is_some());
-        assert!(line.lines.lock().unwrap().is_empty());
+        assert!(queue.turn(address(1), soon()).now_or_never().is_some());
+        assert!(queue.queues.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_times_out() {
-        let line = LoginLine::new(1);
-        let _turn = line.turn(address(1), soon()).await.unwrap();
-        assert_eq!(line.turn(address(2), Instant::now()).await.unwrap_err(), NoTurn::TooLate);
+        let queue = LoginQueue::new(1);
+        let _turn = queue.turn(address(1), soon()).await.unwrap();
+        assert_eq!(queue.turn(address(2), Instant::now()).await.unwrap_err(), NoTurn::TooLate);
     }
 
     #[tokio::test]
     async fn identical_logins_share_one_comparison() {
-        let line = LoginLine::new(1);
+        let queue = LoginQueue::new(1);
         let fingerprint = Fingerprint::for_test(1);
-        let Part::Compare(comparison) = line.part(fingerprint) else { panic!("the first does not compare") };
-        let Part::Await(mut result) = line.part(fingerprint) else { panic!("the second does not wait") };
-        assert!(matches!(line.part(Fingerprint::for_test(2)), Part::Compare(_)));
+        let Part::Compare(comparison) = queue.part(fingerprint) else { panic!("the first does not compare") };
+        let Part::Await(mut result) = queue.part(fingerprint) else { panic!("the second does not wait") };
+        assert!(matches!(queue.part(Fingerprint::for_test(2)), Part::Compare(_)));
         comparison.matched(true);
         assert_eq!(*result.wait_for(Option::is_some).await.unwrap(), Some(true));
 
-        let Part::Compare(given_up) = line.part(fingerprint) else { panic!("the first is over") };
-        let Part::Await(mut result) = line.part(fingerprint) else { panic!("it is running") };
+        let Part::Compare(given_up) = queue.part(fingerprint) else { panic!("the first is over") };
+        let Part::Await(mut result) = queue.part(fingerprint) else { panic!("it is running") };
         drop(given_up);
         assert!(result.wait_for(Option::is_some).await.is_err());
-        assert!(matches!(line.part(fingerprint), Part::Compare(_)));
+        assert!(matches!(queue.part(fingerprint), Part::Compare(_)));
     }
 }

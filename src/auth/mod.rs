@@ -11,7 +11,7 @@ mod challenge;
 mod controller;
 mod htpasswd;
 pub mod htpasswd_file;
-mod login_line;
+mod login_queue;
 mod password_list;
 mod provision;
 mod shown;
