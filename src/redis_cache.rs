@@ -91,7 +91,7 @@ const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const REST: Duration = Duration::from_secs(5);
 
 /// The default timeout of connecting and of a response: a client waits for it.
-const PATIENCE: Duration = Duration::from_millis(500);
+const DEFAULT_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl RedisDescriptors {
     /// Creates a cache; it connects at the first use.
@@ -102,8 +102,8 @@ impl RedisDescriptors {
     pub async fn new(settings: &RedisSettings) -> Result<Self, RedisSetupError> {
         let client = client(settings).await?;
         let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(settings.connect_timeout.unwrap_or(PATIENCE)))
-            .set_response_timeout(Some(settings.response_timeout.unwrap_or(PATIENCE)))
+            .set_connection_timeout(Some(settings.connect_timeout.unwrap_or(DEFAULT_TIMEOUT)))
+            .set_response_timeout(Some(settings.response_timeout.unwrap_or(DEFAULT_TIMEOUT)))
             .set_number_of_retries(0);
         let options = HistogramOpts::new(
             "registry_storage_cache_redis_seconds",

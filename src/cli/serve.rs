@@ -33,12 +33,12 @@ fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> Outcom
     let loaded = check::load(drivers, source.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(app::serve(loaded, environment, drivers));
-    runtime.shutdown_timeout(LAST_THREADS);
+    runtime.shutdown_timeout(BLOCKING_SHUTDOWN_TIMEOUT);
     Ok(served?)
 }
 
 /// How long abandoned threads may delay the exit: one blocked by a hung disk would block the process.
-const LAST_THREADS: Duration = Duration::from_secs(1);
+const BLOCKING_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

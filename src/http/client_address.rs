@@ -45,7 +45,7 @@ impl TrustedProxies {
             return peer;
         }
         let mut client = peer;
-        for address in said(headers) {
+        for address in forwarded_addresses(headers) {
             let Some(address) = address else { break };
             client = PeerAddress::Tcp(address);
             if !self.trusts_ip(address.ip()) {
@@ -61,7 +61,7 @@ impl TrustedProxies {
 }
 
 /// The addresses in the headers, the nearest first; `None` for an entry that is not an address.
-fn said(headers: &HeaderMap) -> Vec<Option<SocketAddr>> {
+fn forwarded_addresses(headers: &HeaderMap) -> Vec<Option<SocketAddr>> {
     let texts =
         |name: HeaderName| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
     let mut listed: Vec<&str> = texts(X_FORWARDED_FOR).flat_map(|text| text.split(',')).collect();

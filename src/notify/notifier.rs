@@ -76,7 +76,7 @@ impl Notifier {
     }
 
     /// Queues an event for every endpoint that wants it. Returns at once for a pull; for a change it may wait
-    /// up to [`PATIENCE`](super::write_buffer::PATIENCE).
+    /// up to [`WRITE_TIMEOUT`](super::write_buffer::WRITE_TIMEOUT).
     pub(super) fn emit(&self, event: &Event, sink: &RequestSink) {
         let record = Record::new(event, sink, &self.source, self.references);
         let wait = match event.what {

@@ -154,7 +154,7 @@ impl Queue {
     }
 
     /// Adds an event, dropping it or older ones if necessary. Never fails, never waits for the endpoint, and
-    /// waits for the disk at most [`PATIENCE`](super::write_buffer::PATIENCE).
+    /// waits for the disk at most [`WRITE_TIMEOUT`](super::write_buffer::WRITE_TIMEOUT).
     pub(super) fn push(&self, line: &str, wait: Wait) {
         let Inner { counts, endpoint, buffer, .. } = &*self.0;
         counts.0.events.fetch_add(1, Relaxed);

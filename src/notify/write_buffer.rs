@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a caller waits for an event to be written. Writing takes microseconds, except on a hanging disk.
-pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Events not written yet.
 pub(super) struct WriteBuffer {
@@ -38,7 +38,7 @@ struct State {
 /// Whether a caller waits until its event is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Wait {
-    /// Waits, at most for [`PATIENCE`].
+    /// Waits, at most for [`WRITE_TIMEOUT`].
     UntilWritten,
     /// Does not wait.
     Not,
@@ -82,7 +82,7 @@ impl WriteBuffer {
             return Enqueued::Waits { is_first, dropped };
         }
         let unwritten = |state: &mut State| state.written < number;
-        let waited = self.went.wait_timeout_while(state, PATIENCE, unwritten);
+        let waited = self.went.wait_timeout_while(state, WRITE_TIMEOUT, unwritten);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.written >= number {
             return Enqueued::Written;

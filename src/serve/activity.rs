@@ -4,9 +4,9 @@
 //!
 //! | waiting for | timeout | observed by |
 //! |---|---|---|
-//! | the first request, or the rest of the headers (HTTP/1) | `header_timeout` | `Watched` reads while no request is in flight |
+//! | the first request, or the rest of the headers (HTTP/1) | `header_timeout` | `MonitoredIo` reads while no request is in flight |
 //! | the next request | `idle_timeout` | the end of the last request, or of its response's transmission |
-//! | the client to accept bytes | `stall_timeout` behind the minimum speed | pending `Watched` writes |
+//! | the client to accept bytes | `stall_timeout` behind the minimum speed | pending `MonitoredIo` writes |
 //! | an HTTP/2 client to open its window | the same; resets the stream | `Stream`, whose task has its own timer |
 //! | more of a request's body | the same | `RequestBody`, which has its own timer |
 //! | a handler or the store | none | |

@@ -28,7 +28,7 @@ use super::file_sender::FileSender;
 use super::header_limit;
 use super::hints;
 use super::listener::Accepted;
-use super::monitored_io::Watched;
+use super::monitored_io::MonitoredIo;
 use super::options::ServeOptions;
 use super::peer::{Peer, PeerAddress, Scheme};
 use super::plain_stream::PlainStream;
@@ -66,7 +66,7 @@ const MAX_DOCUMENTS: usize = 8;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long a resting connection may take to send its goodbye when another connection needs its place.
-const FAREWELL: Duration = Duration::from_millis(100);
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The first byte of a TLS handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -157,7 +157,7 @@ async fn serve_socket<IO: Socket, S: Handler>(
         let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
         let versions = if shared.options.h2c { Versions::Any } else { Versions::Http1 };
         let files = socket.files();
-        let socket = Watched::new(socket, activity.clone());
+        let socket = MonitoredIo::new(socket, activity.clone());
         return serve_http(socket, files, place, peer, versions, shared).await;
     };
     let mut phase = shared.phase.clone();
@@ -193,9 +193,9 @@ async fn shake_hands<IO: Socket>(
     socket: IO,
     tls: &TlsReloader,
     activity: &Activity,
-) -> io::Result<Option<tokio_rustls::server::TlsStream<Watched<IO>>>> {
+) -> io::Result<Option<tokio_rustls::server::TlsStream<MonitoredIo<IO>>>> {
     let first = socket.first_byte().await?;
-    let mut socket = Watched::new(socket, activity.clone());
+    let mut socket = MonitoredIo::new(socket, activity.clone());
     if first.is_some_and(|byte| byte != TLS_HANDSHAKE && byte.is_ascii_uppercase()) {
         socket.write_all(PLAIN_HTTP_REFUSED).await?;
         socket.shutdown().await?;
@@ -314,7 +314,7 @@ async fn serve_http<IO, S>(
                 activity.closing();
                 connection.as_mut().graceful_shutdown();
                 // The connection ends here, in time or not.
-                let _ = timeout(FAREWELL, connection).await;
+                let _ = timeout(GOODBYE_TIMEOUT, connection).await;
                 return;
             }
             () = sleep_until(look_again) => {}

@@ -22,7 +22,7 @@ const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 
 /// A monitored socket. It is below TLS, so that it observes the bytes on the wire.
 #[derive(Debug)]
-pub(super) struct Watched<IO> {
+pub(super) struct MonitoredIo<IO> {
     inner: IO,
     activity: Activity,
     has_ended: bool,
@@ -40,13 +40,13 @@ enum Closing {
     Done,
 }
 
-impl<IO> Watched<IO> {
+impl<IO> MonitoredIo<IO> {
     pub(super) fn new(inner: IO, activity: Activity) -> Self {
         Self { inner, activity, has_ended: false, closing: Closing::No }
     }
 }
 
-impl<IO> Watched<IO> {
+impl<IO> MonitoredIo<IO> {
     fn saw_write(&self, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Ready(Ok(bytes)) => self.activity.wrote_some(*bytes),
@@ -56,7 +56,7 @@ impl<IO> Watched<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> Watched<IO> {
+impl<IO: AsyncRead + Unpin> MonitoredIo<IO> {
     /// Reads and discards until the client closes or fails; adds the bytes to `discarded`.
     fn poll_discard(&mut self, discarded: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [0; DISCARDED_AT_ONCE];
@@ -75,7 +75,7 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for MonitoredIo<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
@@ -92,7 +92,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MonitoredIo<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, buf);

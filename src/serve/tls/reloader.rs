@@ -31,7 +31,7 @@ use crate::files::{FileStamp, on_blocking_pool};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long unusable files count as being replaced.
-const EXCHANGE: Duration = Duration::from_secs(6);
+const REPLACEMENT_TIME: Duration = Duration::from_secs(6);
 
 /// How often to warn of a certificate that expires soon.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -166,7 +166,7 @@ impl Inner {
             Err(error) => error,
         };
         let broken_since = *watch.broken_since.get_or_insert_with(Instant::now);
-        if broken_since.elapsed() >= EXCHANGE {
+        if broken_since.elapsed() >= REPLACEMENT_TIME {
             let not_after = date(self.expires_at());
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             // Stamps of recently written files never count as equal, so one state may get here twice.

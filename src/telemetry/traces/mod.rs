@@ -30,7 +30,7 @@ use self::exporter::Exporter;
 pub const TARGET: &str = "sampan::traces";
 
 /// How long sending the last spans may take at the end of the process.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The connection to the collector.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Traces {
 
     /// Sends the remaining spans, for a few seconds at most.
     pub async fn finish(self) {
-        let sent = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(LAST_WORDS));
+        let sent = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH_TIMEOUT));
         if let Ok(Err(error)) = sent.await {
             tracing::warn!(%error, "the last traces were not sent: {error}");
         }
