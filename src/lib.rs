@@ -14,9 +14,11 @@ pub mod http;
 pub mod middleware;
 pub mod serve;
 
+pub mod atomic_write;
+pub mod blocking;
 pub mod collector;
 mod error_chain;
-pub mod files;
+pub mod file_watch;
 pub mod http_client;
 pub mod inventory;
 pub mod notify;

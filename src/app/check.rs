@@ -3,9 +3,9 @@
 use tracing::level_filters::LevelFilter;
 
 use super::{Access, AppError, descriptors, exposure, http_options, log_options, middleware, network, store};
+use crate::blocking::on_blocking_pool;
 use crate::config::{Config, Finding, Loaded};
 use crate::drivers::Drivers;
-use crate::files::on_blocking_pool;
 use crate::telemetry::{LogOptions, logging};
 
 /// Opens what [`serve`](super::serve) opens, but for its addresses and other servers, and gives what the configuration leaves open to strangers.

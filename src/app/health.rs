@@ -11,8 +11,8 @@ use futures::future::join_all;
 use sampan_driver::{StorageDriver, StoreAccess};
 
 use super::{AppError, store};
+use crate::blocking::on_blocking_pool;
 use crate::config::{self, Config, HealthConfig};
-use crate::files::on_blocking_pool;
 use crate::health::{
     Check, DiskSpace, FileCheck, HealthStatus, HttpCheck, HttpRequest, Need, PeriodicCheck, Seen,
     StorageCheck, TcpCheck,

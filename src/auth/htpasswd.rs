@@ -31,7 +31,8 @@ use super::provision::provision;
 use super::shown::Shown;
 use super::success_cache::{Fingerprint, FingerprintKey, SuccessCache};
 use super::throttle::{Throttle, ThrottleOptions};
-use crate::files::{FileStamp, how_to_make_readable, on_blocking_pool};
+use crate::blocking::on_blocking_pool;
+use crate::file_watch::{FileStamp, how_to_make_readable};
 
 /// How often a login checks whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::password_list::{BcryptHash, Line, kind_of};
 use super::provision::COST;
-use crate::files::{Existing, write_atomically};
+use crate::atomic_write::{Existing, write_atomically};
 
 /// The longest password, in bytes: bcrypt ignores the rest.
 const MAX_PASSWORD_BYTES: usize = 72;

@@ -6,7 +6,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 
-use crate::files::{Existing, create_private_folder_of, write_atomically};
+use crate::atomic_write::{Existing, create_private_folder_of, write_atomically};
 
 /// The cost of new hashes: bcrypt's own default, some 50 ms on a present machine.
 pub(super) const COST: u32 = 10;

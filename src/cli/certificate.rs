@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::args::CertificateOptions;
 use super::terminal::say;
-use crate::files::Existing;
+use crate::atomic_write::Existing;
 use crate::serve::certificate::{CertificateRequest, create};
 
 pub(super) fn run(options: CertificateOptions) -> Outcome {

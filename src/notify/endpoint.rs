@@ -10,7 +10,7 @@ use url::Url;
 
 use super::envelope::{CONTENT_TYPE, Record, envelope};
 use super::queue::Queue;
-use crate::files::on_blocking_pool;
+use crate::blocking::on_blocking_pool;
 use crate::http_client;
 
 /// The delay before a retry while the threshold is not reached.

@@ -14,7 +14,7 @@ use super::envelope::{Record, References, SourceRecord};
 use super::queue::{Counts, Queue};
 use super::request::RequestSink;
 use super::write_buffer::Wait;
-use crate::files::on_blocking_pool;
+use crate::blocking::on_blocking_pool;
 use crate::http_client::{self, HttpClientError};
 
 /// The settings of notifications.

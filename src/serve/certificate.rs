@@ -17,7 +17,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use crate::files::{Existing, create_private_folder_of, write_atomically};
+use crate::atomic_write::{Existing, create_private_folder_of, write_atomically};
 
 /// The default validity of a certificate, in days: the longest that all clients accept.
 pub const DEFAULT_DAYS: u32 = 825;

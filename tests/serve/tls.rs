@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use sampan::files::Existing;
+use sampan::atomic_write::Existing;
 use sampan::serve::certificate::{CertificateRequest, create};
 use sampan::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
 use sampan::serve::{Security, ServeOptions};

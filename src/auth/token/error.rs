@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::auth::InvalidParameter;
-use crate::files::how_to_make_readable;
+use crate::file_watch::how_to_make_readable;
 use crate::http_client::HttpClientError;
 
 /// Keys or parameters that are not usable.

@@ -18,7 +18,8 @@ use super::jwk::KeySet;
 use super::keyring::{Keyring, TrustedKey};
 use super::remote::{Fetcher, RemoteKeys};
 use super::root::{Bundle, Root};
-use crate::files::{FileStamp, on_blocking_pool};
+use crate::blocking::on_blocking_pool;
+use crate::file_watch::FileStamp;
 
 /// How often to check the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

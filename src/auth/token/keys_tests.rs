@@ -7,8 +7,8 @@ use axum::routing::get;
 use serde_json::json;
 
 use super::*;
+use crate::atomic_write::{Existing, write_atomically};
 use crate::auth::token::testing::{Certified, Oddity, Signer};
-use crate::files::{Existing, write_atomically};
 use crate::test_log::TestLog;
 
 fn has(keys: &Keys, kid: &str) -> bool {

@@ -25,7 +25,8 @@ use super::cipher_suites;
 use super::client_auth;
 use super::error::TlsError;
 use super::settings::TlsSettings;
-use crate::files::{FileStamp, on_blocking_pool};
+use crate::blocking::on_blocking_pool;
+use crate::file_watch::FileStamp;
 
 /// How often to check the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -263,7 +264,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::files::Existing;
+    use crate::atomic_write::Existing;
     use crate::serve::certificate::{CertificateRequest, create};
     use crate::test_log::TestLog;
 

@@ -8,7 +8,7 @@ use time::macros::datetime;
 
 use super::certificates::Validity;
 use super::*;
-use crate::files::Existing;
+use crate::atomic_write::Existing;
 use crate::serve::certificate::{CertificateRequest, create};
 use crate::test_log::TestLog;
 
