@@ -16,9 +16,9 @@ pub mod serve;
 
 pub mod atomic_write;
 pub mod blocking;
-pub mod collector;
 mod error_chain;
 pub mod file_watch;
+pub mod gc_schedule;
 pub mod http_client;
 pub mod inventory;
 pub mod notify;

@@ -1,7 +1,7 @@
 //! From the configuration to the collector of garbage.
 
-use crate::collector::{Schedule, Settings};
 use crate::config::Config;
+use crate::gc_schedule::{Schedule, Settings};
 
 /// How the running registry that `config` describes collects.
 pub(super) fn settings(config: &Config) -> Settings {

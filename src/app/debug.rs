@@ -7,9 +7,9 @@ use axum::Router;
 use tokio::sync::oneshot;
 
 use super::{AppError, network};
-use crate::collector::Collector;
 use crate::config::{self, DebugConfig, HttpConfig, ListenAddress, Loaded};
 use crate::debug::{MetricsPage, Parts, router};
+use crate::gc_schedule::Collector;
 use crate::health::HealthStatus;
 use crate::serve::{Drained, Security, ServeOptions, Server};
 use crate::telemetry::Metrics;

@@ -10,8 +10,8 @@ use super::AppError;
 use sampan_driver::StorageDriver;
 use sampan_engine::Registry;
 
-use crate::collector::{self, Totals};
 use crate::config::HttpConfig;
+use crate::gc_schedule::{self, Totals};
 use crate::health::{DiskSpace, HealthStatus, Room};
 use crate::http::HttpMetrics;
 use crate::redis_cache::RedisDescriptors;
@@ -176,7 +176,7 @@ pub(super) fn of_connections(statistics: &Statistics) -> Result<Vec<Box<dyn Coll
 
 /// What came of the collections of garbage.
 pub(super) fn of_collections(
-    collector: &Arc<collector::Collector>,
+    collector: &Arc<gc_schedule::Collector>,
 ) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let counter = |name, help, read: fn(Totals) -> u64| {
         let collector = collector.clone();

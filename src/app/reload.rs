@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sampan_engine::Registry;
 
 use super::{Access, collection, level_filter};
-use crate::collector::Collector;
 use crate::config::{Config, Environment, HttpConfig, Loaded, Source};
+use crate::gc_schedule::Collector;
 use crate::serve::Security;
 use crate::telemetry::LevelSwitch;
 

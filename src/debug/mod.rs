@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use crate::collector::Collector;
+use crate::gc_schedule::Collector;
 use crate::health::HealthStatus;
 use crate::telemetry::Metrics;
 
