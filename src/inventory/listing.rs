@@ -42,7 +42,6 @@ const AT_ONCE: usize = 8;
 /// # Errors
 ///
 /// The source is not readable.
-/// When the source cannot be read.
 pub async fn list(
     source: &Source,
     names: &[String],

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// The time that the server waited for a client, less the time that the transferred bytes may take at the
 /// minimum speed.
 ///
-/// Only time while the server waits for the client counts. A client that transfers nothing runs out of
+/// Only time while the server waits for the client counts. A client that transfers nothing uses up the
 /// patience after exactly that time, one that is a little too slow much later, and one that is just fast
 /// enough never, however uneven its transfer.
 ///
@@ -56,7 +56,7 @@ impl Pace {
         self.waiting_since.is_some() || self.behind > Duration::ZERO
     }
 
-    /// When the client runs out of `patience`; `None` while the server does not wait for it.
+    /// When the client has used up `patience`; `None` while the server does not wait for it.
     ///
     /// A deadline long before `now` means that this process was stopped or its machine suspended: bytes that
     /// the client sent meanwhile are still unread, so the wait restarts.
@@ -82,7 +82,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// After how many seconds a client that transfers `bytes` every `seconds` runs out of patience; `None` if
+    /// After how many seconds a client that transfers `bytes` every `seconds` uses up its patience; `None` if
     /// not within a day.
     fn lasts(min_speed: u64, bytes: usize, seconds: u64) -> Option<u64> {
         let begun = Instant::now();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_clients_below_the_minimum_speed_run_out_of_patience() {
+    fn only_clients_below_the_minimum_speed_use_up_their_patience() {
         assert_eq!(lasts(1024, 0, 1), Some(60));
         assert!(matches!(lasts(1024, 1, 1), Some(60..=61)), "a byte at a time");
         assert!(matches!(lasts(1024, 512, 1), Some(118..=120)), "half of the minimum speed");

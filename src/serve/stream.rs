@@ -67,7 +67,7 @@ impl Stream {
         state.pace.moved(bytes, now);
     }
 
-    /// When the client runs out of `patience`; `None` while the server does not wait for it.
+    /// When the client has used up `patience`; `None` while the server does not wait for it.
     fn deadline(&self, patience: Duration) -> Option<Instant> {
         let now = self.now();
         let deadline = self.state().pace.deadline(patience, now)?;

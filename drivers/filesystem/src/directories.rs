@@ -46,7 +46,7 @@ const MAX_RECORDS: usize = 10_000;
 
 /// A snapshot of an entry. Removing it is a no-op if the directory was deleted and re-created since.
 #[derive(Debug)]
-pub(crate) struct Note {
+pub(crate) struct Record {
     directory: String,
     number: u64,
 }
@@ -57,23 +57,23 @@ impl UnsyncedSet {
         self.numbers.insert(directory.to_owned(), self.last);
     }
 
-    fn of(&self, directory: &str) -> Option<Note> {
+    fn of(&self, directory: &str) -> Option<Record> {
         let number = *self.numbers.get(directory)?;
-        Some(Note { directory: directory.to_owned(), number })
+        Some(Record { directory: directory.to_owned(), number })
     }
 
     /// The records of the directory `key` and those below it.
-    fn within(&self, key: &str) -> Vec<Note> {
+    fn within(&self, key: &str) -> Vec<Record> {
         // The character after the slash ends the range.
         let (begin, end) = (format!("{key}/"), format!("{key}0"));
         let below = self.numbers.range(begin..end);
-        let below = below.map(|(directory, number)| Note { directory: directory.clone(), number: *number });
+        let below = below.map(|(directory, number)| Record { directory: directory.clone(), number: *number });
         self.of(key).into_iter().chain(below).collect()
     }
 
-    fn remove_if_unchanged(&mut self, note: &Note) {
-        if self.numbers.get(&note.directory) == Some(&note.number) {
-            self.numbers.remove(&note.directory);
+    fn remove_if_unchanged(&mut self, record: &Record) {
+        if self.numbers.get(&record.directory) == Some(&record.number) {
+            self.numbers.remove(&record.directory);
         }
     }
 }
@@ -95,65 +95,65 @@ impl Directories {
 
     /// Makes the directory `key` and its parents durable, as far as they are new.
     pub(crate) fn sync_new(&self, root: &Root, key: &str) -> Result<(), Failure> {
-        let new: Vec<Note> = {
-            let noted = self.noted();
-            if noted.numbers.is_empty() {
+        let new: Vec<Record> = {
+            let unsynced = self.lock();
+            if unsynced.numbers.is_empty() {
                 return Ok(());
             }
-            with_ancestors(key).filter_map(|directory| noted.of(directory)).collect()
+            with_ancestors(key).filter_map(|directory| unsynced.of(directory)).collect()
         };
-        for note in new {
-            let (parent, _) = split(&note.directory)?;
+        for record in new {
+            let (parent, _) = split(&record.directory)?;
             match root.directory(parent) {
                 Ok(parent) => disk::sync_directory(&parent)
                     .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?,
                 Err(failure) if failure.is_absence() => {} // Deleted since, with everything to sync.
                 Err(failure) => return Err(failure),
             }
-            self.noted().remove_if_unchanged(&note);
+            self.lock().remove_if_unchanged(&record);
         }
         Ok(())
     }
 
     /// Syncs the parents of a directory whose content a power failure may delete together with the directory.
     pub(crate) fn sync_new_for_transient(&self, root: &Root, key: &str) -> Result<(), Failure> {
-        let are_many = self.noted().numbers.len() > MAX_RECORDS;
+        let are_many = self.lock().numbers.len() > MAX_RECORDS;
         // Other files will rely on the parents.
         self.sync_new(root, if are_many { key } else { parent_of(key) })
     }
 
     /// The records of the directory `key` and those below it, to pass to [`forget`](Self::forget) after
     /// removing them.
-    pub(crate) fn notes_within(&self, key: &str) -> Vec<Note> {
-        self.noted().within(key)
+    pub(crate) fn records_within(&self, key: &str) -> Vec<Record> {
+        self.lock().within(key)
     }
 
     /// Removes the records of deleted directories.
-    pub(crate) fn forget(&self, removed: &[Note]) {
-        let mut noted = self.noted();
-        removed.iter().for_each(|note| noted.remove_if_unchanged(note));
+    pub(crate) fn forget(&self, removed: &[Record]) {
+        let mut unsynced = self.lock();
+        removed.iter().for_each(|record| unsynced.remove_if_unchanged(record));
     }
 
     fn create(&self, root: &Root, key: &str) -> Result<OwnedFd, Failure> {
         let way: Vec<&str> = with_ancestors(key).collect();
         let (mut directory, missing) = deepest(root, &way)?;
-        let is_noted = match self.rule {
+        let is_recorded = match self.rule {
             SyncRule::EachParent => true,
             // Another file system may be mounted here.
             SyncRule::WithItsContent(device) => rustix::fs::fstat(&directory)?.st_dev != device,
         };
-        let note = |directory: &str| {
-            if is_noted {
-                self.noted().add(directory);
+        let record = |directory: &str| {
+            if is_recorded {
+                self.lock().add(directory);
             }
         };
         for &made in missing {
             let (_, name) = split(made)?;
-            note(made);
+            record(made);
             match disk::make_directory(&directory, name) {
                 // Record it again: since the first record another writer may have synced and deleted a
                 // directory of this name.
-                Ok(()) => note(made),
+                Ok(()) => record(made),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -162,7 +162,7 @@ impl Directories {
         Ok(directory)
     }
 
-    fn noted(&self) -> MutexGuard<'_, UnsyncedSet> {
+    fn lock(&self) -> MutexGuard<'_, UnsyncedSet> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,8 +196,8 @@ mod tests {
         (dir, root, Directories::new(SyncRule::EachParent))
     }
 
-    fn unsettled(directories: &Directories) -> Vec<String> {
-        let mut keys: Vec<_> = directories.noted().numbers.keys().cloned().collect();
+    fn unsynced(directories: &Directories) -> Vec<String> {
+        let mut keys: Vec<_> = directories.lock().numbers.keys().cloned().collect();
         keys.sort();
         keys
     }
@@ -209,7 +209,7 @@ mod tests {
             directories.open_or_create(&root, key).unwrap();
             assert!(dir.path().join(key).is_dir());
             directories.sync_new(&root, key).unwrap();
-            assert!(unsettled(&directories).is_empty());
+            assert!(unsynced(&directories).is_empty());
         }
     }
 
@@ -219,22 +219,22 @@ mod tests {
         directories.open_or_create(&root, "a/b").unwrap();
         directories.open_or_create(&root, "ab").unwrap();
         directories.sync_new(&root, "a").unwrap();
-        assert_eq!(unsettled(&directories), ["a/b", "ab"]);
-        directories.forget(&directories.notes_within("a"));
-        assert_eq!(unsettled(&directories), ["ab"]);
+        assert_eq!(unsynced(&directories), ["a/b", "ab"]);
+        directories.forget(&directories.records_within("a"));
+        assert_eq!(unsynced(&directories), ["ab"]);
     }
 
     #[test]
     fn directories_durable_with_their_content_are_not_recorded() {
         let (dir, root, _) = empty();
         let device = root.identity().0;
-        for (rule, noted) in [
+        for (rule, recorded) in [
             (SyncRule::WithItsContent(device), vec![]),
             (SyncRule::WithItsContent(device + 1), vec!["b", "b/c"]),
         ] {
             let directories = Directories::new(rule);
             directories.open_or_create(&root, "b/c").unwrap();
-            assert_eq!(unsettled(&directories), noted);
+            assert_eq!(unsynced(&directories), recorded);
             std::fs::remove_dir_all(dir.path().join("b")).unwrap();
         }
     }
@@ -243,16 +243,16 @@ mod tests {
     fn records_of_uploads_do_not_slow_others_and_are_bounded() {
         let (_dir, root, directories) = empty();
         for number in 0..MAX_RECORDS {
-            directories.noted().add(&format!("u/{number:05}"));
+            directories.lock().add(&format!("u/{number:05}"));
         }
-        let (of_one, of_all) = (directories.notes_within("u/00007"), directories.notes_within("u"));
+        let (of_one, of_all) = (directories.records_within("u/00007"), directories.records_within("u"));
         assert_eq!((of_one.len(), of_all.len()), (1, MAX_RECORDS));
-        assert!(directories.notes_within("u/0000").is_empty(), "a part of a name is not a directory");
+        assert!(directories.records_within("u/0000").is_empty(), "a part of a name is not a directory");
         for key in ["u/a", "u/b"] {
             directories.open_or_create(&root, key).unwrap();
             directories.sync_new_for_transient(&root, key).unwrap();
         }
-        assert!(directories.notes_within("u/b").is_empty(), "it is synced, because there are too many");
+        assert!(directories.records_within("u/b").is_empty(), "it is synced, because there are too many");
     }
 
     #[test]
@@ -261,13 +261,13 @@ mod tests {
         let repository = "a".repeat(255);
         for number in 0..MAX_RECORDS {
             directories
-                .noted()
+                .lock()
                 .add(&format!("docker/registry/v2/repositories/{repository}/_uploads/{number:036}"));
         }
-        let noted = directories.noted();
+        let unsynced = directories.lock();
         // A tree node may be half empty.
-        let texts: usize = noted.numbers.keys().map(|directory| directory.capacity() + 16).sum();
-        let bytes = texts + noted.numbers.len() * 2 * (size_of::<(String, u64)>() + 2);
+        let texts: usize = unsynced.numbers.keys().map(|directory| directory.capacity() + 16).sum();
+        let bytes = texts + unsynced.numbers.len() * 2 * (size_of::<(String, u64)>() + 2);
         assert!(bytes <= 8 << 20, "{bytes}");
     }
 
@@ -276,11 +276,11 @@ mod tests {
     fn forgetting_a_removed_directory_keeps_the_record_of_a_re_created_one() {
         let (dir, root, directories) = empty();
         directories.open_or_create(&root, "a/b").unwrap();
-        let former = directories.notes_within("a/b");
+        let former = directories.records_within("a/b");
         std::fs::remove_dir(dir.path().join("a/b")).unwrap();
         directories.open_or_create(&root, "a/b").unwrap();
         directories.forget(&former);
-        assert_eq!(unsettled(&directories), ["a", "a/b"]);
+        assert_eq!(unsynced(&directories), ["a", "a/b"]);
     }
 
     #[test]

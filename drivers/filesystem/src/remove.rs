@@ -86,9 +86,9 @@ pub(crate) fn sync_deletions(store: &Store, paths: &[DriverPath]) -> Result<(), 
 pub(crate) fn if_empty(store: &Store, key: &str) {
     let Ok((parent, name)) = split(key) else { return };
     let Ok(parent) = store.root.find_directory(parent) else { return };
-    let notes = store.directories.notes_within(key);
+    let records = store.directories.records_within(key);
     if disk::unlink(&parent, name, AtFlags::REMOVEDIR).is_ok() {
-        store.directories.forget(&notes);
+        store.directories.forget(&records);
     }
 }
 
@@ -111,9 +111,9 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
         // EPERM is POSIX's error for directories, EISDIR is Linux's.
         Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => {
             let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-            let notes = store.directories.notes_within(key);
+            let records = store.directories.records_within(key);
             remove_directory(directory.as_fd(), &name, &mut scan::buffer())?;
-            store.directories.forget(&notes);
+            store.directories.forget(&records);
         }
         Err(errno) => return Err(errno.into()),
     }
