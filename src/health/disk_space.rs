@@ -47,7 +47,7 @@ impl DiskSpace {
 
     /// Checks forever, starting at once, and refuses new uploads while there is less space than `need`
     /// requires, or the file system is read-only.
-    pub async fn run(self, every: Duration, need: Need, board: HealthStatus) {
+    pub async fn run(self, every: Duration, need: Need, health: HealthStatus) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -57,12 +57,12 @@ impl DiskSpace {
             self.seen.store(Some(Arc::new(room)));
             match need.objection(room) {
                 Some(reason) => {
-                    if board.refuse_writes(NAME, &reason) {
+                    if health.refuse_writes(NAME, &reason) {
                         tracing::error!(free_bytes = room.free_bytes, "refusing new uploads: {reason}");
                     }
                 }
                 None => {
-                    if board.allow_writes(NAME) {
+                    if health.allow_writes(NAME) {
                         tracing::info!(free_bytes = room.free_bytes, "accepting new uploads again");
                     }
                 }
@@ -139,14 +139,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_result_is_available() {
         let directory = tempfile::tempdir().unwrap();
-        let (space, board) = (DiskSpace::new(directory.path().to_owned()), HealthStatus::default());
+        let (space, health) = (DiskSpace::new(directory.path().to_owned()), HealthStatus::default());
         assert_eq!(space.room(), None);
         let running = tokio::spawn(space.clone().run(
             Duration::from_secs(10),
             Need::Writes { floor_bytes: u64::MAX },
-            board.clone(),
+            health.clone(),
         ));
-        while board.writes_blocked_by().is_none() {
+        while health.writes_blocked_by().is_none() {
             tokio::task::yield_now().await;
         }
         let room = space.room().unwrap();

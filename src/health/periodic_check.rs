@@ -22,7 +22,7 @@ pub struct PeriodicCheck {
 
 impl PeriodicCheck {
     /// Runs forever, starting at once. Dropping the future stops it; the status keeps its last result.
-    pub async fn run(self, board: HealthStatus) {
+    pub async fn run(self, health: HealthStatus) {
         let mut ticks = interval(self.interval);
         // After a slow run, do not run twice in a row to catch up.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,18 +31,18 @@ impl PeriodicCheck {
             ticks.tick().await;
             match self.look().await {
                 Ok(seen) => {
-                    self.note_writes(&board, seen);
+                    self.note_writes(&health, seen);
                     if failures > 0 {
                         tracing::info!(check = self.name, "health check {} succeeds again", self.name);
                     }
                     failures = 0;
-                    board.pass(&self.name);
+                    health.pass(&self.name);
                 }
                 Err(reason) => {
                     failures = failures.saturating_add(1);
                     // Before the log line: its reader may look at the status at once.
                     if failures >= self.threshold {
-                        board.fail(&self.name, &reason);
+                        health.fail(&self.name, &reason);
                     }
                     // Log the first failure and the one that reaches the threshold, not every one.
                     if failures == 1 || failures == self.threshold {
@@ -60,15 +60,15 @@ impl PeriodicCheck {
     }
 
     /// Refuses writes from the first time on, because an upload would fail.
-    fn note_writes(&self, board: &HealthStatus, seen: Seen) {
+    fn note_writes(&self, health: &HealthStatus, seen: Seen) {
         match seen {
             Seen::ReadOnly(reason) => {
-                if board.refuse_writes(&self.name, &reason) {
+                if health.refuse_writes(&self.name, &reason) {
                     tracing::error!(check = self.name, "refusing new uploads: {reason}");
                 }
             }
             Seen::Well => {
-                if board.allow_writes(&self.name) {
+                if health.allow_writes(&self.name) {
                     tracing::info!(check = self.name, "accepting new uploads again");
                 }
             }
@@ -111,14 +111,14 @@ mod tests {
     async fn looks(threshold: u32, script: &[Result<Seen, &str>]) -> Vec<Option<String>> {
         let script: VecDeque<_> = script.iter().map(|look| look.clone().map_err(str::to_owned)).collect();
         let count = script.len();
-        let (board, interval) = (HealthStatus::default(), Duration::from_secs(10));
+        let (health, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::new(script)));
         let watch = PeriodicCheck { name: "it".to_owned(), check, interval, threshold };
-        let running = tokio::spawn(watch.run(board.clone()));
+        let running = tokio::spawn(watch.run(health.clone()));
         tokio::time::sleep(Duration::from_secs(1)).await;
         let mut seen = Vec::new();
         for _ in 0..=count {
-            seen.push(board.failing().get("it").cloned());
+            seen.push(health.failing().get("it").cloned());
             tokio::time::sleep(interval).await;
         }
         running.abort();
@@ -143,28 +143,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_that_hangs_fails() {
-        let (board, interval) = (HealthStatus::default(), Duration::from_secs(10));
+        let (health, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::default()));
         let watch = PeriodicCheck { name: "it".to_owned(), check, interval, threshold: 0 };
-        let running = tokio::spawn(watch.run(board.clone()));
+        let running = tokio::spawn(watch.run(health.clone()));
         tokio::time::sleep(Duration::from_secs(11)).await;
-        assert_eq!(board.failing()["it"], "no response within 10s");
+        assert_eq!(health.failing()["it"], "no response within 10s");
         running.abort();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_read_only_store_is_healthy_and_refuses_writes_until_it_recovers() {
         let script = [Ok(Seen::ReadOnly("the disk failed".to_owned())), Ok(Seen::Well)];
-        let (board, interval) = (HealthStatus::default(), Duration::from_secs(10));
+        let (health, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::new(script.into())));
         let watch = PeriodicCheck { name: "store".to_owned(), check, interval, threshold: 3 };
-        let running = tokio::spawn(watch.run(board.clone()));
+        let running = tokio::spawn(watch.run(health.clone()));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(board.writes_blocked_by().as_deref(), Some("the disk failed"));
-        assert!(board.is_healthy() && board.unready().is_none());
-        assert_eq!(board.ailing()["store"], "the disk failed");
+        assert_eq!(health.writes_blocked_by().as_deref(), Some("the disk failed"));
+        assert!(health.is_healthy() && health.unready().is_none());
+        assert_eq!(health.ailing()["store"], "the disk failed");
         tokio::time::sleep(interval).await;
-        assert_eq!(board.writes_blocked_by(), None);
+        assert_eq!(health.writes_blocked_by(), None);
         running.abort();
     }
 }

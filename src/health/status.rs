@@ -126,35 +126,35 @@ mod tests {
 
     #[test]
     fn a_check_fails_until_it_passes() {
-        let board = HealthStatus::default();
-        assert!(board.is_healthy());
-        board.fail("disk", "full");
-        board.fail("disk", "fuller");
-        board.fail("network", "gone");
-        board.pass("network");
-        assert_eq!(*board.failing(), BTreeMap::from([("disk".to_owned(), "fuller".to_owned())]));
-        assert_eq!(board.unready().unwrap(), "disk: fuller");
-        assert_eq!(board.unready_to_strangers().unwrap(), "a health check fails");
-        board.pass("disk");
-        assert!(board.is_healthy() && board.unready().is_none());
+        let health = HealthStatus::default();
+        assert!(health.is_healthy());
+        health.fail("disk", "full");
+        health.fail("disk", "fuller");
+        health.fail("network", "gone");
+        health.pass("network");
+        assert_eq!(*health.failing(), BTreeMap::from([("disk".to_owned(), "fuller".to_owned())]));
+        assert_eq!(health.unready().unwrap(), "disk: fuller");
+        assert_eq!(health.unready_to_strangers().unwrap(), "a health check fails");
+        health.pass("disk");
+        assert!(health.is_healthy() && health.unready().is_none());
     }
 
     #[test]
     fn a_write_problem_leaves_the_registry_healthy() {
-        let board = HealthStatus::default();
-        assert!(board.refuse_writes("disk", "full"));
-        assert!(!board.refuse_writes("disk", "still full"));
-        assert_eq!(board.writes_blocked_by().unwrap(), "still full");
-        assert!(board.is_healthy() && board.unready().is_none());
-        assert!(board.allow_writes("disk") && !board.allow_writes("disk"));
-        assert_eq!(board.writes_blocked_by(), None);
+        let health = HealthStatus::default();
+        assert!(health.refuse_writes("disk", "full"));
+        assert!(!health.refuse_writes("disk", "still full"));
+        assert_eq!(health.writes_blocked_by().unwrap(), "still full");
+        assert!(health.is_healthy() && health.unready().is_none());
+        assert!(health.allow_writes("disk") && !health.allow_writes("disk"));
+        assert_eq!(health.writes_blocked_by(), None);
     }
 
     #[test]
     fn a_stopping_registry_is_healthy_but_not_ready() {
-        let board = HealthStatus::default();
-        board.stop();
-        assert!(board.is_healthy() && board.unready().is_some());
-        assert_eq!(board.unready_to_strangers().unwrap(), "stopping");
+        let health = HealthStatus::default();
+        health.stop();
+        assert!(health.is_healthy() && health.unready().is_some());
+        assert_eq!(health.unready_to_strangers().unwrap(), "stopping");
     }
 }

@@ -12,9 +12,9 @@ pub(in crate::debug) async fn livez() -> &'static str {
 }
 
 /// 200, or 503 and the first reason; 503 also from the start of the shutdown.
-pub(in crate::debug) async fn readyz(State(board): State<HealthStatus>) -> Response {
-    match board.unready() {
-        None => match board.writes_blocked_by() {
+pub(in crate::debug) async fn readyz(State(health): State<HealthStatus>) -> Response {
+    match health.unready() {
+        None => match health.writes_blocked_by() {
             None => "ok\n".into_response(),
             Some(reason) => format!("ok, but uploads are refused: {reason}\n").into_response(),
         },
