@@ -37,11 +37,11 @@ use crate::file_watch::{FileStamp, how_to_make_readable};
 /// How often a login checks whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a login waits for its turn before it is refused.
+/// The longest wait of a login for its comparison; then the client gets 503.
 const MAX_WAIT: Duration = Duration::from_secs(15);
 
-/// `Retry-After` of a login that finds its queue full: by then the queue has advanced.
-const COME_BACK_AFTER: Duration = Duration::from_secs(2);
+/// The delay after which a login that found its queue full may retry: by then the queue has advanced.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// An access controller backed by an htpasswd file.
 pub struct Htpasswd {
@@ -356,7 +356,7 @@ impl Loaded {
 /// The denial of a login without a turn.
 fn turned_away(why: NoTurn) -> Denied {
     match why {
-        NoTurn::Crowded => Denied::TooManyAtOnce { retry_after: COME_BACK_AFTER },
+        NoTurn::Crowded => Denied::TooManyAtOnce { retry_after: RETRY_AFTER },
         NoTurn::TooLate => {
             tracing::warn!("too many logins at once: refused one after it waited for {MAX_WAIT:?}");
             Denied::Unavailable

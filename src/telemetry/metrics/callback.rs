@@ -1,4 +1,4 @@
-//! `CallbackMetric`: a metric whose value is stored elsewhere and read when the page is rendered.
+//! `CallbackMetric`: a metric whose value is stored elsewhere and read at each scrape.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 use super::MetricsError;
 
-/// A metric that is read when the page is rendered, such as a server's connection count.
+/// A metric that reads its value at each scrape, such as a server's connection count.
 pub struct CallbackMetric {
     desc: Desc,
     kind: MetricType,
