@@ -60,7 +60,7 @@ pub(super) fn run(
 
 fn refusal(TooMuch { bytes, percent }: TooMuch) -> String {
     format!(
-        "nothing deleted, because {} of blobs would be removed, more than {percent} % of all: \
+        "nothing is deleted, because {} of blobs would be removed, more than {percent} % of all: \
          check with --dry-run whether that is right, and pass `--yes` if it is (gc.maxdeletepercent sets the limit)",
         HumanSize(bytes)
     )
@@ -124,7 +124,7 @@ fn print_summary(report: &Report) {
     ));
     if report.unseen > 0 {
         warn(format!(
-            "{} of the store are not visible, or lost all repositories: no blob, manifest or repository was deleted",
+            "{} of the store cannot be read, or lost all repositories: no blob, manifest or repository was deleted",
             count(report.unseen, "place")
         ));
     } else if !report.is_complete() {

@@ -73,7 +73,7 @@ fn everything_that_serve_would_open_and_cannot_is_told_at_once_and_nothing_is_ma
                   http: { addr: '127.0.0.1:0' }";
     let ended = check(directory.path(), &[], config);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.stderr.contains("auth.htpasswd.path auth/new is not there"), "{ended:?}");
+    assert!(ended.stderr.contains("auth.htpasswd.path auth/new does not exist"), "{ended:?}");
     assert!(!directory.path().join("new").exists() && !directory.path().join("auth").exists());
     // Read-only, there must be something to read.
     let config =

@@ -187,7 +187,7 @@ fn a_file_is_not_taken_for_a_repository() {
         }
         // A repository may well have such a name.
         let ended = end(binary(directory.path()).args([command, "-c", "sampan.yml", "team.yml"]), "");
-        assert!(ended.code == Some(1) && ended.stderr.contains("no repository team.yml"), "{ended:?}");
+        assert!(ended.code == Some(1) && ended.stderr.contains("no such repository: team.yml"), "{ended:?}");
     }
 }
 

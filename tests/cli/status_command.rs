@@ -39,7 +39,7 @@ fn a_registry_says_whether_it_is_well() {
     assert!(status.code == Some(0) && status.stdout.contains("bad: file exists"), "{status:?}");
     registry.process.terminate();
     let ended = ask(directory.path(), &["health", "--url", &url]);
-    assert!(ended.code == Some(1) && ended.stderr.contains("does not answer"), "{ended:?}");
+    assert!(ended.code == Some(1) && ended.stderr.contains("does not respond"), "{ended:?}");
 }
 
 /// As the image's health check asks: by the configuration, over TLS with a certificate for another name.
