@@ -41,7 +41,7 @@ impl Multipart {
     }
 
     /// The body. Opens each part when the previous one is sent.
-    pub(super) fn into_body(self, blobs: LinkedBlobs, digest: Digest) -> Body {
+    pub(super) fn into_body(self, blobs: RepositoryBlobs, digest: Digest) -> Body {
         let tail = Bytes::from(format!("\r\n--{}--\r\n", self.boundary));
         let sizes = self.parts.iter().map(|(head, range)| head.len() as u64 + range.end - range.start);
         let len = sizes.sum::<u64>() + tail.len() as u64;

@@ -272,7 +272,10 @@ mod tests {
             let built = FilesystemConfig { rootdirectory, ..Default::default() }.build().await;
             let error = built.unwrap_err();
             let text = error.to_string();
-            assert!(text.starts_with("storage.filesystem.rootdirectory: cannot create the directory "), "{text}");
+            assert!(
+                text.starts_with("storage.filesystem.rootdirectory: cannot create the directory "),
+                "{text}"
+            );
             assert!(text.contains(&format!("{} is not a directory", file.display())), "{text}");
             assert!(error.source().is_some());
         }

@@ -25,6 +25,7 @@
 //! - **Bounded threads.** At most `maxthreads` blocking calls run at once (module `pool`), and one for writeback. Content
 //!   in the page cache is read without a thread (module `page_cache`).
 //! - **Large directories are read once.** Their sorted entries are kept until they change (module `listings`).
+//!
 //! Linux only, because it relies on `openat2`, `renameat2` and `preadv2`. On an old kernel, or in a sandbox
 //! without them, it uses slower methods with the same results.
 
