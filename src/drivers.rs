@@ -12,7 +12,7 @@ use sampan_driver_inmemory::InMemoryConfig;
 use sampan_driver_object_store::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
 
 use crate::config::{
-    Config, ConfigError, Environment, Finding, Loaded, Node, Origin, Selected, Source, hint,
+    Config, ConfigError, Diagnostic, Environment, Loaded, Node, Origin, Selected, Source, hint,
 };
 
 /// The storage drivers of a binary.
@@ -26,7 +26,7 @@ pub struct Drivers {
 
 /// Parses a section. Building is a second step, so that a configuration can be checked without opening a
 /// store.
-type Recipe = fn(&Selected) -> Result<Box<dyn Prepared>, Finding>;
+type Recipe = fn(&Selected) -> Result<Box<dyn Prepared>, Diagnostic>;
 
 impl Drivers {
     /// The built-in drivers.
@@ -69,17 +69,19 @@ impl Drivers {
     }
 
     /// All errors in a section, without opening anything.
-    pub fn mistakes(&self, selected: &Selected) -> Vec<Finding> {
+    pub fn mistakes(&self, selected: &Selected) -> Vec<Diagnostic> {
         let mut selected = selected.clone();
         let mut found = Vec::new();
         loop {
-            let finding = match self.prepare(&selected) {
+            let diagnostic = match self.prepare(&selected) {
                 Ok(_) | Err(DriverSetupError::Build { .. }) => return found,
-                Err(DriverSetupError::Unknown(finding) | DriverSetupError::Parameters(finding)) => finding,
+                Err(DriverSetupError::Unknown(diagnostic) | DriverSetupError::Parameters(diagnostic)) => {
+                    diagnostic
+                }
             };
             // Without this parameter, the driver may report the next error.
-            let is_about_one = selected.remove_parameter(&finding.path);
-            found.push(finding);
+            let is_about_one = selected.remove_parameter(&diagnostic.path);
+            found.push(diagnostic);
             if !is_about_one {
                 return found;
             }
@@ -126,9 +128,9 @@ impl Drivers {
         }
     }
 
-    fn unknown(&self, selected: &Selected) -> Finding {
+    fn unknown(&self, selected: &Selected) -> Diagnostic {
         let names: Vec<&str> = self.names().collect();
-        Finding {
+        Diagnostic {
             origin: selected.origin().clone(),
             path: format!("storage.{}", selected.name()),
             message: format!(
@@ -150,10 +152,10 @@ impl fmt::Debug for Drivers {
 pub enum DriverSetupError {
     /// No driver has this name.
     #[error("{0}")]
-    Unknown(Finding),
+    Unknown(Diagnostic),
     /// The driver rejects a parameter.
     #[error("{0}")]
-    Parameters(Finding),
+    Parameters(Diagnostic),
     /// The driver could not open its store.
     #[error("{origin}: storage.{name}: the store is not usable")]
     Build {
@@ -196,9 +198,9 @@ impl<C: DriverConfig> Prepared for Section<C> {
     }
 }
 
-fn prepare<C: DriverConfig>(selected: &Selected) -> Result<Box<dyn Prepared>, Finding> {
+fn prepare<C: DriverConfig>(selected: &Selected) -> Result<Box<dyn Prepared>, Diagnostic> {
     match Node::read::<C>(selected.params()) {
         Ok(config) => Ok(Box::new(Section(config))),
-        Err(error) => Err(error.into_finding(&format!("storage.{}", selected.name()))),
+        Err(error) => Err(error.into_diagnostic(&format!("storage.{}", selected.name()))),
     }
 }

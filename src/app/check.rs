@@ -4,7 +4,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::{Access, AppError, descriptors, exposure, http_options, log_options, middleware, network, store};
 use crate::blocking::on_blocking_pool;
-use crate::config::{Config, Finding, Loaded};
+use crate::config::{Config, Diagnostic, Loaded};
 use crate::drivers::Drivers;
 use crate::telemetry::{LogOptions, logging};
 
@@ -14,7 +14,7 @@ use crate::telemetry::{LogOptions, logging};
 /// # Errors
 ///
 /// When the registry would not start with it: everything that would keep it from that.
-pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<Vec<Finding>, AppError> {
+pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<Vec<Diagnostic>, AppError> {
     let config = &loaded.config;
     let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
     logging::install(&quiet, None);

@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::config::{AuthConfig, Finding, HttpConfig, KeySetPlace, ListenAddress, Loaded, Node, Origin};
+use crate::config::{AuthConfig, Diagnostic, HttpConfig, KeySetPlace, ListenAddress, Loaded, Node, Origin};
 
 /// Each way in which strangers come in or learn a secret, with its remedy.
-pub(super) fn warnings(loaded: &Loaded) -> Vec<Finding> {
+pub(super) fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     found.extend(strangers(loaded));
     found.extend(secret_files(loaded).into_iter().filter_map(readable_by_everybody));
@@ -15,7 +15,7 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<Finding> {
 }
 
 /// Who gets in from other machines, if that is everybody or needs a password that everybody may hear.
-fn strangers(loaded: &Loaded) -> Option<Finding> {
+fn strangers(loaded: &Loaded) -> Option<Diagnostic> {
     let (http, storage) = (&loaded.config.http, &loaded.config.storage);
     if is_local(&http.addr) {
         return None;
@@ -47,7 +47,7 @@ fn strangers(loaded: &Loaded) -> Option<Finding> {
         ),
         AuthConfig::Htpasswd(_) | AuthConfig::Token(_) => return None,
     };
-    Some(Finding { origin: place(origin, loaded), path: "auth".to_owned(), message })
+    Some(Diagnostic { origin: place(origin, loaded), path: "auth".to_owned(), message })
 }
 
 /// A default stands nowhere, so the place to tell is the file.
@@ -80,7 +80,7 @@ fn is_behind_a_proxy(http: &HttpConfig) -> bool {
 
 /// A file that is nobody's business, and what names it.
 struct SecretFile<'a> {
-    named_by: Finding,
+    named_by: Diagnostic,
     path: &'a Path,
 }
 
@@ -91,7 +91,7 @@ fn secret_files(loaded: &Loaded) -> Vec<SecretFile<'_>> {
         let node = loaded.tree.at(key);
         let origin = node.map_or(&loaded.tree.origin, |node| &node.origin);
         let named_by =
-            Finding { origin: origin.clone(), path: key.to_owned(), message: "the file".to_owned() };
+            Diagnostic { origin: origin.clone(), path: key.to_owned(), message: "the file".to_owned() };
         files.push(SecretFile { named_by, path });
     };
     if let Some(tls) = &config.http.tls {
@@ -115,14 +115,14 @@ fn secret_files(loaded: &Loaded) -> Vec<SecretFile<'_>> {
         add("storage.gcs.keyfile", Path::new(path));
     }
     if let (Some(path), Some(secret)) = (loaded.source.path(), loaded.secret_in_file()) {
-        let named_by = Finding { message: "this file holds a secret and".to_owned(), ..secret };
+        let named_by = Diagnostic { message: "this file holds a secret and".to_owned(), ..secret };
         files.push(SecretFile { named_by, path });
     }
     files
 }
 
 /// What cannot be looked at is told where it is used.
-fn readable_by_everybody(file: SecretFile<'_>) -> Option<Finding> {
+fn readable_by_everybody(file: SecretFile<'_>) -> Option<Diagnostic> {
     const OTHERS_READ: u32 = 0o004;
     let metadata = fs::metadata(file.path).ok()?;
     if !metadata.is_file() || metadata.permissions().mode() & OTHERS_READ == 0 {
@@ -133,7 +133,7 @@ fn readable_by_everybody(file: SecretFile<'_>) -> Option<Finding> {
         "{} can be read by every user of this machine: chmod o-r {path}, and give it to the user of the registry",
         file.named_by.message
     );
-    Some(Finding { message, ..file.named_by })
+    Some(Diagnostic { message, ..file.named_by })
 }
 
 #[cfg(test)]
@@ -220,9 +220,9 @@ mod tests {
             ("config.yml:2:40: storage.s3.secretkey: this file holds a secret and can be read", "config.yml"),
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
-        for (finding, (what, file)) in found.iter().zip(expected) {
+        for (diagnostic, (what, file)) in found.iter().zip(expected) {
             let remedy = format!("chmod o-r {}", path(file).display());
-            assert!(finding.contains(what) && finding.contains(&remedy), "{finding}");
+            assert!(diagnostic.contains(what) && diagnostic.contains(&remedy), "{diagnostic}");
         }
         set_mode(0o640);
         assert!(warnings(&load()).is_empty());

@@ -8,7 +8,7 @@ use super::args::{ConfigCommand, OtherRegistry};
 use super::terminal::{say, warn};
 use crate::app::{self, Files};
 use crate::config::{
-    ConfigError, Environment, Finding, ForDistribution, Loaded, Source, for_distribution, show,
+    ConfigError, Diagnostic, Environment, ForDistribution, Loaded, Source, for_distribution, show,
 };
 use crate::drivers::Drivers;
 use crate::error_chain::chain;
@@ -42,14 +42,14 @@ fn check(drivers: &Drivers, config: Option<PathBuf>, files: Files, other: Option
 
 fn check_for_distribution(loaded: &Loaded) -> Outcome {
     let ForDistribution { refused, ignored } = for_distribution(loaded);
-    for finding in &ignored {
-        say(finding.to_string());
+    for diagnostic in &ignored {
+        say(diagnostic.to_string());
     }
     if refused.is_empty() {
         say("Distribution would start with it");
         return Ok(());
     }
-    let lines: String = refused.iter().map(|finding| format!("\n  {finding}")).collect();
+    let lines: String = refused.iter().map(|diagnostic| format!("\n  {diagnostic}")).collect();
     Err(format!("Distribution would not serve it like this registry:{lines}").into())
 }
 
@@ -77,7 +77,7 @@ pub(super) fn beside(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
     }
 }
 
-pub(super) fn print_warnings(warnings: &[Finding]) {
+pub(super) fn print_warnings(warnings: &[Diagnostic]) {
     for warning in warnings {
         warn(format!("warning: {warning}"));
     }

@@ -4,15 +4,15 @@ use super::auth::AuthConfig;
 use super::node::Entry;
 use super::schema::Choice;
 use super::storage::Selected;
-use super::{Finding, Node, Origin, spelling};
+use super::{Diagnostic, Node, Origin, spelling};
 
 /// The one driver section of `storage`, and the section without it.
-pub(crate) fn driver(storage: &Node, choice: &Choice) -> Result<(Selected, Node), Vec<Finding>> {
+pub(crate) fn driver(storage: &Node, choice: &Choice) -> Result<(Selected, Node), Vec<Diagnostic>> {
     let mut helpers = storage.clone();
     let candidates: Vec<&Entry> =
         storage.entries().iter().filter(|entry| !choice.is_helper(&entry.key)).collect();
     match candidates.as_slice() {
-        [] => Err(vec![Finding::new(
+        [] => Err(vec![Diagnostic::new(
             &storage.origin,
             "storage",
             "names no driver; add a section such as `filesystem: { rootdirectory: /var/lib/registry }`",
@@ -29,7 +29,7 @@ pub(crate) fn driver(storage: &Node, choice: &Choice) -> Result<(Selected, Node)
 }
 
 /// Either one of them is a misspelled helper, or there are really two.
-fn too_many_drivers(candidates: &[&Entry], choice: &Choice) -> Vec<Finding> {
+fn too_many_drivers(candidates: &[&Entry], choice: &Choice) -> Vec<Diagnostic> {
     let is_known = |entry: &&&Entry| choice.known.iter().any(|key| key.yaml == entry.key);
     if candidates.iter().filter(is_known).count() == 1 {
         let strangers = candidates.iter().filter(|entry| !is_known(entry));
@@ -37,7 +37,7 @@ fn too_many_drivers(candidates: &[&Entry], choice: &Choice) -> Vec<Finding> {
             .map(|entry| {
                 let helpers = choice.helpers.iter().map(|key| key.yaml);
                 let hint = spelling::hint(&entry.key, helpers);
-                Finding::new(
+                Diagnostic::new(
                     &entry.key_origin,
                     format!("storage.{}", entry.key),
                     format!("unknown key{hint}"),
@@ -49,7 +49,7 @@ fn too_many_drivers(candidates: &[&Entry], choice: &Choice) -> Vec<Finding> {
 }
 
 /// How clients are known.
-pub(crate) fn auth(auth: &Node) -> Result<AuthConfig, Finding> {
+pub(crate) fn auth(auth: &Node) -> Result<AuthConfig, Diagnostic> {
     let entries: Vec<&Entry> = auth.entries().iter().collect();
     let [chosen] = entries.as_slice() else {
         return Err(several("auth", "type", "REGISTRY_AUTH", &entries));
@@ -62,11 +62,11 @@ pub(crate) fn auth(auth: &Node) -> Result<AuthConfig, Finding> {
         "token" => params.read().map(|token| AuthConfig::Token(Box::new(token))),
         _ => Ok(AuthConfig::None),
     };
-    read.map_err(|error| error.into_finding(&format!("auth.{}", chosen.key)))
+    read.map_err(|error| error.into_diagnostic(&format!("auth.{}", chosen.key)))
 }
 
 /// Distribution panics when a variable adds a second one; the remedy is to name the choice as well.
-fn several(section: &str, noun: &str, variable: &str, entries: &[&Entry]) -> Finding {
+fn several(section: &str, noun: &str, variable: &str, entries: &[&Entry]) -> Diagnostic {
     let places: Vec<String> =
         entries.iter().map(|entry| format!("`{}` ({})", entry.key, entry.key_origin)).collect();
     let by_variable = entries.iter().find(|entry| matches!(entry.key_origin, Origin::Environment(_)));
@@ -75,5 +75,9 @@ fn several(section: &str, noun: &str, variable: &str, entries: &[&Entry]) -> Fin
         None => "keep one".to_owned(),
     };
     let origin = entries.last().map_or(&Origin::Default, |entry| &entry.key_origin);
-    Finding::new(origin, section, format!("names more than one {noun}: {}; {remedy}", places.join(" and ")))
+    Diagnostic::new(
+        origin,
+        section,
+        format!("names more than one {noun}: {}; {remedy}", places.join(" and ")),
+    )
 }

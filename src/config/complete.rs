@@ -7,7 +7,7 @@ use super::node::{Content, Entry};
 use super::parse::parse;
 use super::renew::renew;
 use super::schema::{Choice, Key, Kind};
-use super::{Finding, Node, Origin, finding};
+use super::{Diagnostic, Node, Origin, diagnostic};
 
 /// Makes the tree whole and says what is odd or wrong about it.
 pub(super) fn complete(root: &mut Node, kind: &Kind) -> Completed {
@@ -19,8 +19,8 @@ pub(super) fn complete(root: &mut Node, kind: &Kind) -> Completed {
 /// What making the tree whole has found.
 #[derive(Default)]
 pub(super) struct Completed {
-    pub(super) warnings: Vec<Finding>,
-    pub(super) mistakes: Vec<Finding>,
+    pub(super) warnings: Vec<Diagnostic>,
+    pub(super) mistakes: Vec<Diagnostic>,
 }
 
 impl Completed {
@@ -41,7 +41,7 @@ impl Completed {
             Kind::Map(value) => {
                 if let (Kind::List(_), Content::Map(entries)) = (value, &mut node.content) {
                     for entry in entries {
-                        self.node(&mut entry.value, value, &finding::child(path, &entry.key));
+                        self.node(&mut entry.value, value, &diagnostic::child(path, &entry.key));
                     }
                 }
             }
@@ -58,7 +58,7 @@ impl Completed {
             return;
         }
         for key in keys.iter().filter(|key| !key.yaml.is_empty()) {
-            self.key(node, key, &finding::child(path, key.yaml));
+            self.key(node, key, &diagnostic::child(path, key.yaml));
         }
     }
 
@@ -118,7 +118,7 @@ impl Completed {
             entries.retain(|entry| !is_choice(entry) || entry.key_origin != Origin::Default);
         }
         for entry in entries.iter_mut().filter(|entry| is_choice(entry)) {
-            let path = finding::child(path, &entry.key);
+            let path = diagnostic::child(path, &entry.key);
             let kind = choice
                 .known
                 .iter()
@@ -151,7 +151,7 @@ impl Completed {
             }
             _ => "is there and empty".to_owned(),
         };
-        self.mistakes.push(Finding::new(origin, path, format!("{what}; {remedy}")));
+        self.mistakes.push(Diagnostic::new(origin, path, format!("{what}; {remedy}")));
         true
     }
 
@@ -163,7 +163,7 @@ impl Completed {
             // A key that Distribution has too means there what it means here. Ours need not repeat the trap.
             if path.starts_with("gc.") {
                 let message = format!("{text} has no unit; write `{text}h` for hours, `{text}m` for minutes");
-                self.mistakes.push(Finding::new(&node.origin, path, message));
+                self.mistakes.push(Diagnostic::new(&node.origin, path, message));
                 return;
             }
             let message = format!("{text} without a unit is {text} nanoseconds; for seconds write `{text}s`");
@@ -172,7 +172,7 @@ impl Completed {
     }
 
     pub(super) fn warn(&mut self, origin: &Origin, path: &str, message: &str) {
-        self.warnings.push(Finding::new(origin, path, message));
+        self.warnings.push(Diagnostic::new(origin, path, message));
     }
 }
 

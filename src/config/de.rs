@@ -11,7 +11,7 @@ use serde::de::{
 use super::node::{Content, Entry, Scalar};
 use super::scalar::Plain;
 use super::secret::is_secret_name;
-use super::{Finding, Node, Origin, environment, finding, spelling};
+use super::{Diagnostic, Node, Origin, diagnostic, environment, spelling};
 
 /// A value that does not fit its type, with the way that leads to it.
 #[derive(Debug)]
@@ -52,12 +52,12 @@ impl NodeError {
         Self { origin: None, path: Vec::new(), message }
     }
 
-    /// The finding for the reader, when the tree that was read is the value of the key `path`.
-    pub(crate) fn into_finding(self, path: &str) -> Finding {
+    /// The diagnostic for the reader, when the tree that was read is the value of the key `path`.
+    pub(crate) fn into_diagnostic(self, path: &str) -> Diagnostic {
         let mut path = path.to_owned();
         for segment in self.path.iter().rev() {
             match segment {
-                Segment::Key(key) => path = finding::child(&path, key),
+                Segment::Key(key) => path = diagnostic::child(&path, key),
                 Segment::Index(index) => path = format!("{path}[{index}]"),
             }
         }
@@ -65,11 +65,11 @@ impl NodeError {
         let message = match (&self.message, &origin) {
             // A variable is completed by another.
             (Message::Missing(field), Origin::Environment(_)) => {
-                format!("{} ({})", self.message, environment::variable(&finding::child(&path, field)))
+                format!("{} ({})", self.message, environment::variable(&diagnostic::child(&path, field)))
             }
             (message, _) => message.to_string(),
         };
-        Finding { origin, path, message }
+        Diagnostic { origin, path, message }
     }
 
     fn located(mut self, origin: &Origin) -> Self {

@@ -38,7 +38,7 @@ fn read(text: &str) -> Result<Sample, String> {
     let file: Arc<str> = Arc::from("c.yml");
     let origin = |line, column| Origin::File { file: file.clone(), line, column };
     let node = parse(text, &origin).map_err(|_| "broken").unwrap().root;
-    node.read().map_err(|error| error.into_finding("storage.x").to_string())
+    node.read().map_err(|error| error.into_diagnostic("storage.x").to_string())
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! What Distribution (`registry:3`) would make of a configuration: for operators who may go back to it.
 
 use super::node::Content;
-use super::{Finding, Loaded, Node, Origin};
+use super::{Diagnostic, Loaded, Node, Origin};
 
 /// What Distribution would make of a configuration that is served here.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ForDistribution {
     /// What it would not start with, or understand as something else.
-    pub refused: Vec<Finding>,
+    pub refused: Vec<Diagnostic>,
     /// What it would pass over.
-    pub ignored: Vec<Finding>,
+    pub ignored: Vec<Diagnostic>,
 }
 
 /// Keys of ours that Distribution passes over; `[]` stands for each item of a list.
@@ -45,7 +45,7 @@ pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
     let root = &loaded.tree;
     if !root.at("version").is_some_and(is_written) {
         let message = "is missing, and Distribution insists on it; write `version: 0.1`";
-        found.refused.push(Finding::new(&root.origin, "version", message));
+        found.refused.push(Diagnostic::new(&root.origin, "version", message));
     }
     let moved = loaded.warnings.iter().filter(|warning| warning.path == "storage.gc");
     found.refused.extend(moved.cloned());
@@ -56,12 +56,16 @@ pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
         if !missing.is_empty() && missing.len() < keys.len() {
             let message =
                 format!("lacks `{}`, and Distribution panics; give all four keys", missing.join("`, `"));
-            found.refused.push(Finding::new(&purging.origin, "storage.maintenance.uploadpurging", message));
+            found.refused.push(Diagnostic::new(
+                &purging.origin,
+                "storage.maintenance.uploadpurging",
+                message,
+            ));
         }
     }
     if let Some(jwks) = root.at("auth.token.jwks").filter(|jwks| is_url(jwks)) {
         let message = "is a URL, which Distribution takes for the name of a file; give it a file";
-        found.refused.push(Finding::new(&jwks.origin, "auth.token.jwks", message));
+        found.refused.push(Diagnostic::new(&jwks.origin, "auth.token.jwks", message));
     }
     for path in IGNORED {
         ignored(root, path, "", &mut found.ignored);
@@ -69,14 +73,14 @@ pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
     found
 }
 
-fn ignored(node: &Node, path: &str, above: &str, found: &mut Vec<Finding>) {
+fn ignored(node: &Node, path: &str, above: &str, found: &mut Vec<Diagnostic>) {
     if let Some((list, item)) = path.split_once("[].") {
         for (index, node) in node.at(list).map(Node::items).unwrap_or_default().iter().enumerate() {
             ignored(node, item, &format!("{list}[{index}]."), found);
         }
     } else if let Some(node) = node.at(path).filter(|node| is_written(node)) {
         let message = "is ours: Distribution passes over it";
-        found.push(Finding::new(first_written(node), format!("{above}{path}"), message));
+        found.push(Diagnostic::new(first_written(node), format!("{above}{path}"), message));
     }
 }
 

@@ -13,7 +13,7 @@ use super::complete::chooses_nothing;
 use super::node::{Content, Entry};
 use super::parse::parse;
 use super::schema::{Choice, Key, Kind};
-use super::{Finding, Node, Origin, spelling};
+use super::{Diagnostic, Node, Origin, spelling};
 
 /// What every variable begins with.
 const PREFIX: &str = "REGISTRY_";
@@ -65,10 +65,10 @@ impl Environment {
                 Ok(()) => {}
                 Err(Refusal::Unknown(hint)) => {
                     let message = format!("matches no key of the configuration and has no effect{hint}");
-                    overlay.warnings.push(Finding::new(&variable.origin(), "", message));
+                    overlay.warnings.push(Diagnostic::new(&variable.origin(), "", message));
                 }
                 Err(Refusal::Wrong(message)) => {
-                    overlay.mistakes.push(Finding::new(&variable.origin(), "", message));
+                    overlay.mistakes.push(Diagnostic::new(&variable.origin(), "", message));
                 }
             }
         }
@@ -91,8 +91,8 @@ impl FromIterator<(String, String)> for Environment {
 /// What the environment had to say about itself.
 #[derive(Default)]
 pub(crate) struct Overlay {
-    pub(crate) warnings: Vec<Finding>,
-    pub(crate) mistakes: Vec<Finding>,
+    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) mistakes: Vec<Diagnostic>,
 }
 
 impl Variable {
@@ -128,7 +128,7 @@ enum Refusal {
 struct Assignment<'a> {
     variable: &'a Variable,
     parts: &'a [&'a str],
-    warnings: Vec<Finding>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Assignment<'_> {
@@ -237,7 +237,7 @@ impl Assignment<'_> {
                 _ => Ok(Node::text(&origin, text)),
             },
             Kind::Section(_) | Kind::Optional(_) | Kind::List(_) | Kind::Map(_) | Kind::Parameters(_) => {
-                parsed.map_err(|findings| not_yaml(&findings))
+                parsed.map_err(|diagnostics| not_yaml(&diagnostics))
             }
             Kind::Choice(choice) => {
                 if parsed.as_ref().is_ok_and(chooses_nothing) {
@@ -247,7 +247,7 @@ impl Assignment<'_> {
                     ));
                 }
                 self.warn_of_lost_helpers(old, choice);
-                parsed.map_err(|findings| not_yaml(&findings))
+                parsed.map_err(|diagnostics| not_yaml(&diagnostics))
             }
         }
     }
@@ -265,7 +265,7 @@ impl Assignment<'_> {
                 "replaces the whole section, so that {} of the file no longer applies; set it by variables as well",
                 lost.join(", ")
             );
-            self.warnings.push(Finding::new(&self.variable.origin(), "", message));
+            self.warnings.push(Diagnostic::new(&self.variable.origin(), "", message));
         }
     }
 
@@ -335,7 +335,8 @@ fn name_choice(node: &mut Node) {
     }
 }
 
-fn not_yaml(findings: &[Finding]) -> Refusal {
-    let reason = findings.first().map_or("this is not valid YAML", |finding| finding.message.as_str());
+fn not_yaml(diagnostics: &[Diagnostic]) -> Refusal {
+    let reason =
+        diagnostics.first().map_or("this is not valid YAML", |diagnostic| diagnostic.message.as_str());
     Refusal::Wrong(format!("the value sets a whole section, but {reason}"))
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::Finding;
+use super::Diagnostic;
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +30,19 @@ pub enum ConfigError {
         /// How it was chosen.
         chosen_by: &'static str,
     },
-    /// The file or the environment says something wrong; every finding is listed.
+    /// The file or the environment says something wrong; every diagnostic is listed.
     #[error("{}", Listing(mistakes))]
     Invalid {
         /// What is wrong.
-        mistakes: Vec<Finding>,
+        mistakes: Vec<Diagnostic>,
         /// What is odd beside, for the log: a variable that has no effect may be the cause of a mistake.
-        warnings: Vec<Finding>,
+        warnings: Vec<Diagnostic>,
     },
 }
 
 impl ConfigError {
     /// What is wrong, place by place; empty when the file could not even be read.
-    pub fn findings(&self) -> &[Finding] {
+    pub fn diagnostics(&self) -> &[Diagnostic] {
         match self {
             Self::Invalid { mistakes, .. } => mistakes,
             Self::Unreadable { .. } | Self::Directory { .. } => &[],
@@ -50,7 +50,7 @@ impl ConfigError {
     }
 
     /// What is odd beside, place by place.
-    pub fn warnings(&self) -> &[Finding] {
+    pub fn warnings(&self) -> &[Diagnostic] {
         match self {
             Self::Invalid { warnings, .. } => warnings,
             Self::Unreadable { .. } | Self::Directory { .. } => &[],
@@ -58,8 +58,8 @@ impl ConfigError {
     }
 }
 
-/// One finding on its own, several as an indented list.
-struct Listing<'a>(&'a [Finding]);
+/// One diagnostic on its own, several as an indented list.
+struct Listing<'a>(&'a [Diagnostic]);
 
 impl fmt::Display for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,8 +67,8 @@ impl fmt::Display for Listing<'_> {
             return write!(f, "{only}");
         }
         write!(f, "{} mistakes in the configuration:", self.0.len())?;
-        for finding in self.0 {
-            write!(f, "\n  {finding}")?;
+        for diagnostic in self.0 {
+            write!(f, "\n  {diagnostic}")?;
         }
         Ok(())
     }

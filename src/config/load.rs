@@ -9,7 +9,7 @@ use super::complete::complete;
 use super::parse::parse;
 use super::weaker::weaker;
 use super::{
-    AuthConfig, Config, ConfigError, Environment, Finding, Node, Origin, Selected, Source, StorageConfig,
+    AuthConfig, Config, ConfigError, Diagnostic, Environment, Node, Origin, Selected, Source, StorageConfig,
     check, choose, schema, shape, slips, unserved,
 };
 
@@ -19,7 +19,7 @@ pub struct Loaded {
     /// The values.
     pub config: Config,
     /// What is odd without being wrong, for the log.
-    pub warnings: Vec<Finding>,
+    pub warnings: Vec<Diagnostic>,
     /// The merged tree with its origins, for [`show`](super::show).
     pub tree: Node,
     /// What was read.
@@ -32,7 +32,7 @@ impl Config {
     /// # Errors
     ///
     /// When the file cannot be read, or when it or a variable says something that is wrong, contradictory or not served by
-    /// this version; each finding names the key and its file and line or variable.
+    /// this version; each diagnostic names the key and its file and line or variable.
     pub fn load(source: Source, environment: &Environment) -> Result<Loaded, ConfigError> {
         Self::load_with(source, environment, &|_| Vec::new())
     }
@@ -45,7 +45,7 @@ impl Config {
     pub fn load_with(
         source: Source,
         environment: &Environment,
-        driver: &dyn Fn(&Selected) -> Vec<Finding>,
+        driver: &dyn Fn(&Selected) -> Vec<Diagnostic>,
     ) -> Result<Loaded, ConfigError> {
         let Text { root: mut tree, mut warnings, mut mistakes } = text_to_tree(&source)?;
         let file = tree.clone();
@@ -64,11 +64,11 @@ impl Config {
         mistakes.extend(unserved::unserved(&tree));
         let known: Vec<String> = mistakes.iter().map(|mistake| mistake.path.clone()).collect();
         let sound = without(&tree, &known);
-        let Read { config, selected, findings } = tree_to_config(&sound);
+        let Read { config, selected, diagnostics } = tree_to_config(&sound);
         let (contradictions, oddities) = check::check(&config, &sound);
         let mut hidden = known;
-        hidden.extend(findings.iter().map(|finding| finding.path.clone()));
-        mistakes.extend(findings.into_iter().filter(|found| !is_below(&hidden, found)));
+        hidden.extend(diagnostics.iter().map(|diagnostic| diagnostic.path.clone()));
+        mistakes.extend(diagnostics.into_iter().filter(|found| !is_below(&hidden, found)));
         // What follows from a mistake that is reported already is none of its own.
         mistakes.extend(contradictions.into_iter().filter(|found| !is_beside(&hidden, found)));
         mistakes.extend(selected.iter().flat_map(driver));
@@ -91,14 +91,14 @@ fn without(tree: &Node, paths: &[String]) -> Node {
 }
 
 /// Whether a section lacks something that a mistake in it may have been meant for.
-fn is_below(mistakes: &[String], found: &Finding) -> bool {
+fn is_below(mistakes: &[String], found: &Diagnostic) -> bool {
     mistakes
         .iter()
         .any(|path| path.strip_prefix(&*found.path).is_some_and(|rest| rest.starts_with(['.', '['])))
 }
 
-/// Whether a finding is about something in a section with a mistake.
-fn is_beside(mistakes: &[String], found: &Finding) -> bool {
+/// Whether a diagnostic is about something in a section with a mistake.
+fn is_beside(mistakes: &[String], found: &Diagnostic) -> bool {
     let section = found.path.rsplit_once('.').map_or("", |(section, _)| section);
     mistakes.iter().any(|path| {
         let same = path.rsplit_once('.').map_or("", |(section, _)| section) == section && !section.is_empty();
@@ -121,8 +121,8 @@ impl Default for Config {
 /// What the text of a file comes to.
 struct Text {
     root: Node,
-    warnings: Vec<Finding>,
-    mistakes: Vec<Finding>,
+    warnings: Vec<Diagnostic>,
+    mistakes: Vec<Diagnostic>,
 }
 
 fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
@@ -139,7 +139,7 @@ fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
         Ok(parsed) => parsed,
         // What is left behind the slips may be due to how they were mended.
         Err(_) if !mistakes.is_empty() => return Err(invalid(mistakes)),
-        Err(findings) => return Err(invalid(findings)),
+        Err(diagnostics) => return Err(invalid(diagnostics)),
     };
     if let Some(text) = parsed.root.as_text() {
         let shown: String = text.chars().take(40).collect();
@@ -148,11 +148,11 @@ fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
              was pasted?",
             if shown.len() < text.len() { "…" } else { "" }
         );
-        return Err(invalid(vec![Finding::new(&parsed.root.origin, "", message)]));
+        return Err(invalid(vec![Diagnostic::new(&parsed.root.origin, "", message)]));
     }
     let mut warnings = Vec::new();
     if let Some(rest) = &parsed.rest {
-        warnings.push(Finding::new(rest, "", "a second document begins here; only the first is read"));
+        warnings.push(Diagnostic::new(rest, "", "a second document begins here; only the first is read"));
     }
     Ok(Text { root: parsed.root, warnings, mistakes })
 }
@@ -161,26 +161,27 @@ fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
 struct Read {
     config: Config,
     selected: Option<Selected>,
-    findings: Vec<Finding>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 fn tree_to_config(tree: &Node) -> Read {
-    let mut reader = Reader { tree, findings: Vec::new(), selected: None };
+    let mut reader = Reader { tree, diagnostics: Vec::new(), selected: None };
     let config = reader.config();
-    Read { config, selected: reader.selected, findings: reader.findings }
+    Read { config, selected: reader.selected, diagnostics: reader.diagnostics }
 }
 
 /// Reads section after section, so that each can have its own mistake.
 struct Reader<'a> {
     tree: &'a Node,
-    findings: Vec<Finding>,
+    diagnostics: Vec<Diagnostic>,
     selected: Option<Selected>,
 }
 
 impl Reader<'_> {
     fn config(&mut self) -> Config {
         let default = LazyCell::new(Config::default);
-        let auth = choose::auth(&self.value("auth")).map_err(|finding| self.findings.push(finding)).ok();
+        let auth =
+            choose::auth(&self.value("auth")).map_err(|diagnostic| self.diagnostics.push(diagnostic)).ok();
         Config {
             version: self.section("version").unwrap_or_else(|| default.version),
             log: self.section("log").unwrap_or_else(|| default.log.clone()),
@@ -216,15 +217,15 @@ impl Reader<'_> {
                 let storage: StorageConfig = self.read(&helpers, "storage")?;
                 Some(StorageConfig { driver, ..storage })
             }
-            Err(findings) => {
-                self.findings.extend(findings);
+            Err(diagnostics) => {
+                self.diagnostics.extend(diagnostics);
                 None
             }
         }
     }
 
     fn read<T: DeserializeOwned>(&mut self, node: &Node, key: &str) -> Option<T> {
-        node.read().map_err(|error| self.findings.push(error.into_finding(key))).ok()
+        node.read().map_err(|error| self.diagnostics.push(error.into_diagnostic(key))).ok()
     }
 
     fn value(&self, key: &str) -> Node {

@@ -10,10 +10,10 @@ mod check;
 mod choose;
 mod complete;
 mod de;
+mod diagnostic;
 mod distribution;
 mod environment;
 mod error;
-mod finding;
 mod gc;
 mod health;
 mod http;
@@ -44,10 +44,10 @@ mod version;
 mod weaker;
 
 pub use auth::{AuthConfig, HtpasswdConfig, KeySetPlace, SigningAlgorithm, SillyConfig, TokenConfig};
+pub use diagnostic::Diagnostic;
 pub use distribution::{ForDistribution, for_distribution};
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use finding::Finding;
 pub use gc::GcConfig;
 pub use health::{DiskSpaceCheck, FileCheck, HealthConfig, HttpCheck, StorageDriverCheck, TcpCheck};
 pub use http::{

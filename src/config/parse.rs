@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag
 
 use super::node::{Content, Entry, Scalar};
 use super::scalar::Plain;
-use super::{Finding, Node, Origin, finding};
+use super::{Diagnostic, Node, Origin, diagnostic};
 
 /// No configuration is deeper; a hostile one would exhaust the stack.
 const MAX_DEPTH: usize = 64;
@@ -26,21 +26,21 @@ pub(crate) struct Parsed {
 }
 
 /// Parses YAML; `origin` says where a line and column are.
-pub(crate) fn parse(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Parsed, Vec<Finding>> {
+pub(crate) fn parse(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Parsed, Vec<Diagnostic>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
         origin,
         anchors: HashMap::new(),
         nodes: 0,
-        findings: Vec::new(),
+        diagnostics: Vec::new(),
     };
     match builder.documents() {
-        Ok(parsed) if builder.findings.is_empty() => Ok(parsed),
-        Ok(_) => Err(builder.findings),
-        Err(finding) => {
-            builder.findings.push(finding);
-            Err(builder.findings)
+        Ok(parsed) if builder.diagnostics.is_empty() => Ok(parsed),
+        Ok(_) => Err(builder.diagnostics),
+        Err(diagnostic) => {
+            builder.diagnostics.push(diagnostic);
+            Err(builder.diagnostics)
         }
     }
 }
@@ -51,11 +51,11 @@ struct Builder<'a> {
     anchors: HashMap<usize, Node>,
     nodes: usize,
     /// Mistakes after which parsing can go on.
-    findings: Vec<Finding>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Builder<'a> {
-    fn documents(&mut self) -> Result<Parsed, Finding> {
+    fn documents(&mut self) -> Result<Parsed, Diagnostic> {
         let mut root = None;
         let mut rest = None;
         loop {
@@ -74,11 +74,11 @@ impl<'a> Builder<'a> {
         Ok(Parsed { root, rest })
     }
 
-    fn node(&mut self, event: Event<'a>, mark: Marker, path: &str, depth: usize) -> Result<Node, Finding> {
+    fn node(&mut self, event: Event<'a>, mark: Marker, path: &str, depth: usize) -> Result<Node, Diagnostic> {
         let origin = self.place(mark);
         self.nodes += 1;
         if depth > MAX_DEPTH || self.nodes > MAX_NODES {
-            return Err(Finding::new(&origin, path, "is nested too deeply or repeats aliases too often"));
+            return Err(Diagnostic::new(&origin, path, "is nested too deeply or repeats aliases too often"));
         }
         let (anchor, node) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -107,12 +107,12 @@ impl<'a> Builder<'a> {
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Finding::new(&origin, path, "an alias stands inside what it repeats"));
+                    return Err(Diagnostic::new(&origin, path, "an alias stands inside what it repeats"));
                 };
                 self.nodes += count(&node);
                 return Ok(node);
             }
-            _ => return Err(Finding::new(&origin, path, "the YAML ends in the middle")),
+            _ => return Err(Diagnostic::new(&origin, path, "the YAML ends in the middle")),
         };
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -120,7 +120,7 @@ impl<'a> Builder<'a> {
         Ok(node)
     }
 
-    fn mapping(&mut self, path: &str, depth: usize) -> Result<Vec<Entry>, Finding> {
+    fn mapping(&mut self, path: &str, depth: usize) -> Result<Vec<Entry>, Diagnostic> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged = Vec::new();
         loop {
@@ -130,14 +130,14 @@ impl<'a> Builder<'a> {
                 Event::MappingEnd => break,
                 Event::Scalar(key, style, ..) => (key.into_owned(), style == ScalarStyle::Plain),
                 _ => {
-                    return Err(Finding::new(
+                    return Err(Diagnostic::new(
                         &key_origin,
                         path,
                         "a key must be a plain word, not a list or map",
                     ));
                 }
             };
-            let key_path = finding::child(path, &key);
+            let key_path = diagnostic::child(path, &key);
             let (event, mark) = self.next()?;
             let value = self.node(event, mark, &key_path, depth + 1)?;
             if key == "<<" && plain {
@@ -152,14 +152,14 @@ impl<'a> Builder<'a> {
                     Some(line) => format!("stands twice, first in line {line}; keep one of the two"),
                     None => "stands twice; keep one of the two".to_owned(),
                 };
-                self.findings.push(Finding::new(&key_origin, key_path, message));
+                self.diagnostics.push(Diagnostic::new(&key_origin, key_path, message));
                 continue;
             }
             entries.push(Entry { key, key_origin, value });
         }
         for map in merged {
             let Content::Map(defaults) = map.content else {
-                return Err(Finding::new(&map.origin, path, "`<<` takes a map or a list of maps"));
+                return Err(Diagnostic::new(&map.origin, path, "`<<` takes a map or a list of maps"));
             };
             for entry in defaults {
                 if !entries.iter().any(|existing| existing.key == entry.key) {
@@ -170,18 +170,18 @@ impl<'a> Builder<'a> {
         Ok(entries)
     }
 
-    fn next(&mut self) -> Result<(Event<'a>, Marker), Finding> {
+    fn next(&mut self) -> Result<(Event<'a>, Marker), Diagnostic> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, span.start)),
             Some(Err(error)) => Err(self.broken(&error)),
-            None => Err(Finding::new(&(self.origin)(1, 1), "", "the YAML ends in the middle")),
+            None => Err(Diagnostic::new(&(self.origin)(1, 1), "", "the YAML ends in the middle")),
         }
     }
 
-    fn broken(&self, error: &ScanError) -> Finding {
+    fn broken(&self, error: &ScanError) -> Diagnostic {
         let origin = self.place(*error.marker());
         let (problem, remedy) = (error.info(), remedy(error.info()));
-        Finding::new(&origin, "", format!("this is not valid YAML: {problem}{remedy}"))
+        Diagnostic::new(&origin, "", format!("this is not valid YAML: {problem}{remedy}"))
     }
 
     fn place(&self, mark: Marker) -> Origin {
@@ -224,7 +224,7 @@ mod tests {
     fn check(text: &str) -> Result<Parsed, Vec<String>> {
         let file: Arc<str> = Arc::from("c.yml");
         let origin = |line, column| Origin::File { file: file.clone(), line, column };
-        parse(text, &origin).map_err(|findings| findings.iter().map(ToString::to_string).collect())
+        parse(text, &origin).map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
     fn text(parsed: &Parsed, path: &str) -> String {

@@ -5,7 +5,7 @@
 
 use super::complete::{Completed, is_blank, slot};
 use super::node::{Content, Entry};
-use super::{Finding, Node, Origin};
+use super::{Diagnostic, Node, Origin};
 
 /// Renews what is old in the tree, and says so.
 pub(super) fn renew(root: &mut Node) -> Completed {
@@ -59,7 +59,7 @@ impl Completed {
                 "is the old place of `gc`, which is at the top as well ({new}); keep the one at the top, since Distribution \
                  does not start with the other"
             );
-            self.mistakes.push(Finding::new(old, "storage.gc", message));
+            self.mistakes.push(Diagnostic::new(old, "storage.gc", message));
             return;
         }
         for origin in sources(&old) {

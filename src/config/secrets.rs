@@ -3,18 +3,18 @@
 use super::node::Content;
 use super::schema::{self, Kind, Showing};
 use super::show::{child_kind, is_secret_scalar, keys_of, showing_below};
-use super::{Finding, Loaded, Node, Origin, finding};
+use super::{Diagnostic, Loaded, Node, Origin, diagnostic};
 use crate::shown_url::ShownUrl;
 
 impl Loaded {
     /// The first secret that the file itself holds, by its key and place; a secret from a variable is none of the file's.
     /// The message is left to the caller.
-    pub(crate) fn secret_in_file(&self) -> Option<Finding> {
+    pub(crate) fn secret_in_file(&self) -> Option<Diagnostic> {
         find(&self.tree, &schema::ROOT, Showing::Usual, "")
     }
 }
 
-fn find(node: &Node, kind: &Kind, showing: Showing, path: &str) -> Option<Finding> {
+fn find(node: &Node, kind: &Kind, showing: Showing, path: &str) -> Option<Diagnostic> {
     match &node.content {
         Content::Null => None,
         Content::Scalar(scalar) => {
@@ -26,7 +26,7 @@ fn find(node: &Node, kind: &Kind, showing: Showing, path: &str) -> Option<Findin
                 Showing::Verbatim => false,
             };
             (has_secret && matches!(node.origin, Origin::File { .. }))
-                .then(|| Finding::new(&node.origin, path, ""))
+                .then(|| Diagnostic::new(&node.origin, path, ""))
         }
         Content::List(items) => items.iter().find_map(|item| find(item, &child_kind(kind), showing, path)),
         Content::Map(entries) => {
@@ -35,7 +35,7 @@ fn find(node: &Node, kind: &Kind, showing: Showing, path: &str) -> Option<Findin
                 let key = keys.iter().find(|key| key.yaml == entry.key);
                 let kind = key.map_or_else(|| child_kind(kind), |key| key.kind);
                 let showing = showing_below(showing, key, is_secret_scalar(entry));
-                find(&entry.value, &kind, showing, &finding::child(path, &entry.key))
+                find(&entry.value, &kind, showing, &diagnostic::child(path, &entry.key))
             })
         }
     }

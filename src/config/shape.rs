@@ -3,13 +3,13 @@
 use super::node::Content;
 use super::scalar::Plain;
 use super::schema::{Choice, Key, Kind};
-use super::{Finding, Node, finding, spelling};
+use super::{Diagnostic, Node, diagnostic, spelling};
 
 /// Everything in the tree that has no place in the table, or the wrong type.
-pub(crate) fn mistakes(root: &Node, kind: &Kind) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    inspect(root, kind, &Place { path: "", keys: Keys::None, outer: None }, &mut findings);
-    findings
+pub(crate) fn mistakes(root: &Node, kind: &Kind) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    inspect(root, kind, &Place { path: "", keys: Keys::None, outer: None }, &mut diagnostics);
+    diagnostics
 }
 
 /// A section on the way to a value, for keys that stand in one and belong to another.
@@ -60,84 +60,93 @@ impl Place<'_> {
     }
 }
 
-fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, findings: &mut Vec<Finding>) {
+fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let path = place.path;
     match kind {
         Kind::Leaf(reads) => {
             if let Err(error) = reads(node) {
-                findings.push(error.into_finding(path));
+                diagnostics.push(error.into_diagnostic(path));
             }
         }
         Kind::Duration => {
             if let Err(error) = node.read::<super::values::GoDuration>() {
-                findings.push(error.into_finding(path));
+                diagnostics.push(error.into_diagnostic(path));
             }
         }
         Kind::Section(keys) | Kind::Optional(keys) => {
-            section(node, keys, &Place { keys: Keys::Of(keys), ..*place }, findings);
+            section(node, keys, &Place { keys: Keys::Of(keys), ..*place }, diagnostics);
         }
         Kind::Choice(choice) => {
-            choices(node, choice, &Place { keys: Keys::Choice(choice), ..*place }, findings);
+            choices(node, choice, &Place { keys: Keys::Choice(choice), ..*place }, diagnostics);
         }
         Kind::List(item) => {
             if !matches!(node.content, Content::List(_)) {
-                findings.push(expected("a list", node, path));
+                diagnostics.push(expected("a list", node, path));
             }
             for (index, node) in node.items().iter().enumerate() {
                 let path = format!("{path}[{index}]");
-                inspect(node, item, &Place { path: &path, keys: Keys::None, outer: Some(place) }, findings);
+                inspect(
+                    node,
+                    item,
+                    &Place { path: &path, keys: Keys::None, outer: Some(place) },
+                    diagnostics,
+                );
             }
         }
         Kind::Map(value) => {
             if !matches!(node.content, Content::Map(_)) {
-                findings.push(expected("a map", node, path));
+                diagnostics.push(expected("a map", node, path));
             }
             for entry in node.entries().iter().filter(|entry| !entry.value.is_null()) {
-                let path = finding::child(path, &entry.key);
+                let path = diagnostic::child(path, &entry.key);
                 let place = Place { path: &path, keys: Keys::None, outer: Some(place) };
-                inspect(&entry.value, value, &place, findings);
+                inspect(&entry.value, value, &place, diagnostics);
             }
         }
-        Kind::Parameters(known) => parameters(node, known, place, findings),
+        Kind::Parameters(known) => parameters(node, known, place, diagnostics),
         Kind::Any => {}
     }
 }
 
 /// Only the driver judges its parameters; what is none of them and belongs elsewhere is found here.
-fn parameters(node: &Node, known: &[Key], place: &Place<'_>, findings: &mut Vec<Finding>) {
+fn parameters(node: &Node, known: &[Key], place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if !matches!(node.content, Content::Map(_)) {
-        findings.push(expected("a map of the driver's parameters", node, place.path));
+        diagnostics.push(expected("a map of the driver's parameters", node, place.path));
     }
     for entry in node.entries().iter().filter(|entry| matches!(entry.value.content, Content::Map(_))) {
         let is_known = known.iter().any(|key| key.yaml == entry.key);
         if let Some(owner) = place.owner(&entry.key).filter(|_| !is_known && !known.is_empty()) {
-            let path = finding::child(place.path, &entry.key);
-            findings.push(Finding::new(&entry.key_origin, path, format!("is in the wrong section; {owner}")));
+            let path = diagnostic::child(place.path, &entry.key);
+            diagnostics.push(Diagnostic::new(
+                &entry.key_origin,
+                path,
+                format!("is in the wrong section; {owner}"),
+            ));
         }
     }
 }
 
-fn section(node: &Node, keys: &'static [Key], place: &Place<'_>, findings: &mut Vec<Finding>) {
+fn section(node: &Node, keys: &'static [Key], place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if !matches!(node.content, Content::Map(_)) {
-        let mut finding = expected("a section of keys", node, place.path);
+        let mut diagnostic = expected("a section of keys", node, place.path);
         if let (Some(key), Content::Scalar(scalar)) = (switch(keys), &node.content)
             && let Plain::Bool(flag) = scalar.meaning()
         {
             let name = place.path.rsplit('.').next().unwrap_or_default();
-            finding.message.push_str(&format!("; write `{name}: {{ {key}: {flag} }}`"));
+            diagnostic.message.push_str(&format!("; write `{name}: {{ {key}: {flag} }}`"));
         }
-        findings.push(finding);
+        diagnostics.push(diagnostic);
     }
     for entry in node.entries() {
-        let path = finding::child(place.path, &entry.key);
+        let path = diagnostic::child(place.path, &entry.key);
         match keys.iter().find(|key| key.yaml == entry.key && !key.yaml.is_empty()) {
             Some(key) => {
                 let place = Place { path: &path, keys: Keys::None, outer: Some(place) };
-                inspect(&entry.value, &key.kind, &place, findings);
+                inspect(&entry.value, &key.kind, &place, diagnostics);
             }
             None => {
                 let known = keys.iter().map(|key| key.yaml).filter(|name| !name.is_empty());
-                findings.push(Finding::new(&entry.key_origin, path, place.unknown(&entry.key, known)));
+                diagnostics.push(Diagnostic::new(&entry.key_origin, path, place.unknown(&entry.key, known)));
             }
         }
     }
@@ -148,16 +157,16 @@ fn switch(keys: &[Key]) -> Option<&'static str> {
     keys.iter().map(|key| key.yaml).find(|name| matches!(*name, "enabled" | "disable" | "disabled"))
 }
 
-fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, findings: &mut Vec<Finding>) {
+fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if !matches!(node.content, Content::Map(_)) {
-        findings.push(expected("a section of keys", node, place.path));
+        diagnostics.push(expected("a section of keys", node, place.path));
     }
     for entry in node.entries() {
-        let path = finding::child(place.path, &entry.key);
+        let path = diagnostic::child(place.path, &entry.key);
         let below = Place { path: &path, keys: Keys::None, outer: Some(place) };
-        let mut tell = |message| findings.push(Finding::new(&entry.key_origin, path.clone(), message));
+        let mut tell = |message| diagnostics.push(Diagnostic::new(&entry.key_origin, path.clone(), message));
         match choice.keys().find(|key| key.yaml == entry.key) {
-            Some(key) => inspect(&entry.value, &key.kind, &below, findings),
+            Some(key) => inspect(&entry.value, &key.kind, &below, diagnostics),
             None if choice.open && place.owner(&entry.key).is_some() => {
                 tell(place.unknown(&entry.key, std::iter::empty()));
             }
@@ -167,7 +176,7 @@ fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, findings: &m
                 ),
                 None => place.unknown(&entry.key, choice.helpers.iter().map(|key| key.yaml)),
             }),
-            None if choice.open => inspect(&entry.value, &Kind::Parameters(&[]), &below, findings),
+            None if choice.open => inspect(&entry.value, &Kind::Parameters(&[]), &below, diagnostics),
             None => tell(place.unknown(&entry.key, choice.keys().map(|key| key.yaml))),
         }
     }
@@ -182,6 +191,6 @@ fn owner(parameter: &str, choice: &Choice) -> Option<&'static str> {
     choice.known.iter().find(has).map(|key| key.yaml)
 }
 
-fn expected(what: &str, node: &Node, path: &str) -> Finding {
-    Finding::new(&node.origin, path, format!("expected {what}, found {}", node.kind_name()))
+fn expected(what: &str, node: &Node, path: &str) -> Diagnostic {
+    Diagnostic::new(&node.origin, path, format!("expected {what}, found {}", node.kind_name()))
 }

@@ -6,12 +6,12 @@
 
 use super::node::Content;
 use super::schema::{self, Key, Kind};
-use super::{Finding, Node, Origin, finding};
+use super::{Diagnostic, Node, Origin, diagnostic};
 
 /// What was found, and the text without it.
 pub(super) struct Slips {
     pub(super) mended: String,
-    pub(super) mistakes: Vec<Finding>,
+    pub(super) mistakes: Vec<Diagnostic>,
 }
 
 /// Looks for slips, line by line; `origin` says where a line and column are.
@@ -24,7 +24,7 @@ pub(super) fn slips(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Slip
     }
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let mut tell = |column, message| {
-            found.mistakes.push(Finding::new(&origin(index + 1, column), "", message));
+            found.mistakes.push(Diagnostic::new(&origin(index + 1, column), "", message));
         };
         let mended = indentation(line, &mut tell);
         found.mended.push_str(&colon(&mended, &mut tell));
@@ -102,13 +102,13 @@ fn is_known(word: &str, kind: &Kind) -> bool {
 }
 
 /// Values in quotation marks that are letters to YAML.
-pub(super) fn quotes(root: &Node) -> Vec<Finding> {
+pub(super) fn quotes(root: &Node) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     look_for_quotes(root, "", &mut found);
     found
 }
 
-fn look_for_quotes(node: &Node, path: &str, found: &mut Vec<Finding>) {
+fn look_for_quotes(node: &Node, path: &str, found: &mut Vec<Diagnostic>) {
     match &node.content {
         Content::Null => {}
         Content::Scalar(scalar) => {
@@ -118,7 +118,7 @@ fn look_for_quotes(node: &Node, path: &str, found: &mut Vec<Finding>) {
             if !scalar.quoted && (double || single) {
                 let message = "has typographic quotation marks, which are part of the value: write \" or ' in their place, or \
                                put ' around all of it if they are meant";
-                found.push(Finding::new(&node.origin, path, message));
+                found.push(Diagnostic::new(&node.origin, path, message));
             }
         }
         Content::List(items) => {
@@ -128,7 +128,7 @@ fn look_for_quotes(node: &Node, path: &str, found: &mut Vec<Finding>) {
         }
         Content::Map(entries) => {
             for entry in entries {
-                look_for_quotes(&entry.value, &finding::child(path, &entry.key), found);
+                look_for_quotes(&entry.value, &diagnostic::child(path, &entry.key), found);
             }
         }
     }

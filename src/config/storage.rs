@@ -50,7 +50,7 @@ impl Selected {
         &self.params
     }
 
-    /// Takes out the parameter that the path of a finding leads to, such as `storage.filesystem.maxthreads`, if there is one.
+    /// Takes out the parameter that the path of a diagnostic leads to, such as `storage.filesystem.maxthreads`, if there is one.
     pub(crate) fn remove_parameter(&mut self, path: &str) -> bool {
         let parameter = path.strip_prefix("storage.").and_then(|path| path.strip_prefix(self.name.as_str()));
         let Some(parameter) = parameter.and_then(|parameter| parameter.strip_prefix('.')) else {

@@ -3,7 +3,7 @@
 //! A setting whose loss somebody would not notice until it hurts keeps the registry from starting.
 
 use super::node::Content;
-use super::{Finding, Node};
+use super::{Diagnostic, Node};
 
 struct Row {
     path: &'static str,
@@ -42,11 +42,11 @@ const TABLE: &[Row] = &[
 ];
 
 /// Settings that would be lost, each of which keeps the registry from starting.
-pub(crate) fn unserved(root: &Node) -> Vec<Finding> {
+pub(crate) fn unserved(root: &Node) -> Vec<Diagnostic> {
     let mut refused = Vec::new();
     for row in TABLE {
         if let Some(node) = root.at(row.path).filter(|node| (row.asks)(node)) {
-            refused.push(Finding::new(&node.origin, row.path, row.message));
+            refused.push(Diagnostic::new(&node.origin, row.path, row.message));
         }
     }
     refused

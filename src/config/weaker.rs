@@ -2,13 +2,13 @@
 
 use super::complete::is_blank;
 use super::node::Entry;
-use super::{Finding, Node};
+use super::{Diagnostic, Node};
 
 /// What of the file's protection the variables have taken away.
 #[derive(Default)]
 pub(super) struct Weaker {
-    pub(super) warnings: Vec<Finding>,
-    pub(super) mistakes: Vec<Finding>,
+    pub(super) warnings: Vec<Diagnostic>,
+    pub(super) mistakes: Vec<Diagnostic>,
 }
 
 /// Compares the file with what it is after the variables, both as they were written.
@@ -33,7 +33,7 @@ impl Weaker {
             "`{}` takes the place of the file's `{}` ({}): {effect}",
             after.name, before.name, before.entry.key_origin
         );
-        self.warnings.push(Finding::new(&after.entry.value.origin, "auth", message));
+        self.warnings.push(Diagnostic::new(&after.entry.value.origin, "auth", message));
     }
 
     fn tls(&mut self, file: &Node, merged: &Node) {
@@ -45,10 +45,10 @@ impl Weaker {
                  TLS; set `tls` by variables as well",
                 before.origin
             );
-            let finding = Finding::new(&http.value.origin, "http", message);
+            let diagnostic = Diagnostic::new(&http.value.origin, "http", message);
             match is_blank(&http.value) {
-                true => self.mistakes.push(finding),
-                false => self.warnings.push(finding),
+                true => self.mistakes.push(diagnostic),
+                false => self.warnings.push(diagnostic),
             }
             return;
         };
@@ -59,7 +59,7 @@ impl Weaker {
         let mut warn = |key: &str, message: &str| {
             let origin = &after.at(key).unwrap_or(after).origin;
             let message = format!("{message} (the file says otherwise, {})", before.origin);
-            self.warnings.push(Finding::new(origin, format!("http.tls.{key}"), message));
+            self.warnings.push(Diagnostic::new(origin, format!("http.tls.{key}"), message));
         };
         if asks_for_certificates(before) && !asks_for_certificates(after) {
             let key = if has_authorities(after) { "clientauth" } else { "clientcas" };

@@ -248,7 +248,7 @@ fn a_mistake_does_not_hide_those_of_other_sections_nor_those_of_the_driver() {
     let text = "version: 0.1\nstorage:\n  filesystem:\n    rootdir: /x\n    threads: 9\nhttp:\n  addr: :99999\n\
                 log: { level: loud }\ngc: { interval: often }\nauth: { htpasswd: { realm: r } }\n";
     let error = load(text, &[("REGISTRY_HTTP_TLS_CERTFICATE", "/c")]);
-    let told = lines(error.findings());
+    let told = lines(error.diagnostics());
     for place in [
         "4:5: storage.filesystem.rootdir: ",
         "5:5: storage.filesystem.threads: ",
@@ -259,11 +259,11 @@ fn a_mistake_does_not_hide_those_of_other_sections_nor_those_of_the_driver() {
     ] {
         assert_eq!(told.matches(&format!("config.yml:{place}")).count(), 1, "{place}: {told}");
     }
-    assert_eq!(error.findings().len(), 6, "{told}");
+    assert_eq!(error.diagnostics().len(), 6, "{told}");
     assert!(lines(error.warnings()).contains("REGISTRY_HTTP_TLS_CERTFICATE"));
     // What follows from a mistake is none of its own.
     let text = "version: 0.1\nstorage: inmemory\nhttp: { net: unx, addr: /run/registry.sock, tls: { certificate: /c, kye: /k } }\n";
-    let told = lines(load(text, &[]).findings());
+    let told = lines(load(text, &[]).diagnostics());
     assert!(
         told.lines().count() == 2 && told.contains("http.net") && told.contains("http.tls.kye"),
         "{told}"

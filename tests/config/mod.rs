@@ -33,12 +33,12 @@ fn config(text: &str, variables: &[(&str, &str)]) -> Config {
     }
 }
 
-/// The findings about what must be wrong, one a line.
+/// The diagnostics about what must be wrong, one a line.
 #[track_caller]
 fn mistakes(text: &str, variables: &[(&str, &str)]) -> String {
     match load(text, variables) {
         Ok(_) => panic!("accepted: {text}"),
-        Err(error) => lines(error.findings()),
+        Err(error) => lines(error.diagnostics()),
     }
 }
 
@@ -46,6 +46,6 @@ fn warnings(text: &str, variables: &[(&str, &str)]) -> String {
     lines(&load(text, variables).unwrap_or_else(|error| panic!("{error}")).warnings)
 }
 
-fn lines(findings: &[sampan::config::Finding]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn lines(diagnostics: &[sampan::config::Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

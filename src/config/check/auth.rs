@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::findings::{Findings, is_http_url};
+use super::diagnostics::{Diagnostics, is_http_url};
 use crate::config::{AuthConfig, KeySetPlace, TokenConfig};
 use crate::shown_url::ShownUrl;
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     pub(super) fn auth(&mut self, auth: &AuthConfig) {
         if let AuthConfig::Token(token) = auth {
             self.token(token);

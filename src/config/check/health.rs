@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::findings::{Findings, is_http_url};
+use super::diagnostics::{Diagnostics, is_http_url};
 use crate::config::Config;
 use crate::shown_url::ShownUrl;
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     /// Each check needs something to look at, and a name of its own, under which its result stands.
     pub(super) fn health(&mut self, config: &Config) {
         let Some(health) = &config.health else { return };

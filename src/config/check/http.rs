@@ -1,10 +1,10 @@
 //! `http`: addresses, headers, TLS and the pages of the debug listener.
 
-use super::findings::{Findings, is_header};
+use super::diagnostics::{Diagnostics, is_header};
 use crate::config::values::ListenAddress;
 use crate::config::{HttpConfig, Net, Origin, TlsVersion};
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     pub(super) fn http(&mut self, http: &HttpConfig) {
         self.address(http);
         self.headers(http);

@@ -1,9 +1,9 @@
 //! `tags` and `validation`: what a list shows, and what may be in it.
 
-use super::findings::Findings;
+use super::diagnostics::Diagnostics;
 use crate::config::{Config, Node};
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     /// Distribution takes a negative `maxentries` for the default and refuses a negative `maxtags`.
     pub(super) fn listings(&mut self, config: &Config) {
         let negative =

@@ -1,16 +1,16 @@
 //! `middleware`: whether each entry is one that is served, with options that make sense.
 
-use super::findings::Findings;
-use crate::config::{Config, Finding};
+use super::diagnostics::Diagnostics;
+use crate::config::{Config, Diagnostic};
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     pub(super) fn middleware(&mut self, config: &Config) {
         let Some(middleware) = &config.middleware else { return };
         for (index, entry) in middleware.storage.iter().enumerate() {
             if let Err(message) = entry.as_storage() {
                 let node = self.tree.at("middleware.storage").and_then(|list| list.items().get(index));
                 let origin = &node.unwrap_or(self.tree).origin;
-                self.mistakes.push(Finding::new(origin, format!("middleware.storage[{index}]"), message));
+                self.mistakes.push(Diagnostic::new(origin, format!("middleware.storage[{index}]"), message));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What no single key can say: whether the values fit together. A file for each section that has something to be checked.
 
 mod auth;
-mod findings;
+mod diagnostics;
 mod health;
 mod http;
 mod listings;
@@ -10,20 +10,20 @@ mod notifications;
 mod redis;
 mod storage;
 
-use super::{Config, Finding, Node};
-use findings::Findings;
+use super::{Config, Diagnostic, Node};
+use diagnostics::Diagnostics;
 
 /// The contradictions of a configuration, and its oddities.
-pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Finding>, Vec<Finding>) {
-    let mut findings = Findings::new(tree);
-    findings.http(&config.http);
-    findings.auth(&config.auth);
-    findings.health(config);
-    findings.notifications(config);
-    findings.storage(&config.storage);
-    findings.collection(&config.gc);
-    findings.middleware(config);
-    findings.redis(config);
-    findings.listings(config);
-    findings.into_mistakes_and_warnings()
+pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+    let mut diagnostics = Diagnostics::new(tree);
+    diagnostics.http(&config.http);
+    diagnostics.auth(&config.auth);
+    diagnostics.health(config);
+    diagnostics.notifications(config);
+    diagnostics.storage(&config.storage);
+    diagnostics.collection(&config.gc);
+    diagnostics.middleware(config);
+    diagnostics.redis(config);
+    diagnostics.listings(config);
+    diagnostics.into_mistakes_and_warnings()
 }

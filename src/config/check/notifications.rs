@@ -1,10 +1,10 @@
 //! `notifications`: whether each endpoint can be posted to.
 
-use super::findings::{Findings, is_header, is_http_url};
-use crate::config::{Config, Finding, Node};
+use super::diagnostics::{Diagnostics, is_header, is_http_url};
+use crate::config::{Config, Diagnostic, Node};
 use crate::shown_url::ShownUrl;
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     pub(super) fn notifications(&mut self, config: &Config) {
         let Some(notifications) = &config.notifications else { return };
         let nodes = self.tree.at("notifications.endpoints").map(Node::items).unwrap_or_default();
@@ -16,7 +16,7 @@ impl Findings<'_> {
             let node = nodes.get(index).unwrap_or(self.tree);
             let mistake = |key: &str, message: String| {
                 let origin = &node.at(key).unwrap_or(node).origin;
-                Finding::new(origin, format!("{path}.{key}"), message)
+                Diagnostic::new(origin, format!("{path}.{key}"), message)
             };
             let url = endpoint.url.as_deref().unwrap_or_default();
             if !is_http_url(url) {

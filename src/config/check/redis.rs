@@ -1,9 +1,9 @@
 //! `redis`, and the cache that needs it.
 
-use super::findings::Findings;
+use super::diagnostics::Diagnostics;
 use crate::config::{Config, DescriptorCacheKind, Node, Origin, RedisConfig};
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     pub(super) fn redis(&mut self, config: &Config) {
         let wanted = config.storage.cache.blobdescriptor == Some(DescriptorCacheKind::Redis);
         let Some(redis) = &config.redis else {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::findings::Findings;
+use super::diagnostics::Diagnostics;
 use crate::config::{GcConfig, StorageConfig};
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     pub(super) fn storage(&mut self, storage: &StorageConfig) {
         let purging = &storage.maintenance.uploadpurging;
         for (key, value) in [("age", purging.age), ("interval", purging.interval)] {

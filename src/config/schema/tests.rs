@@ -136,7 +136,7 @@ fn keys_of(kind: &Kind) -> Vec<&'static Key> {
 
 fn each_leaf(kind: &Kind, path: &str, visit: &mut dyn FnMut(&Key, &str)) {
     for key in keys_of(kind).iter().filter(|key| !key.yaml.is_empty()) {
-        let path = c::finding::child(path, key.yaml);
+        let path = c::diagnostic::child(path, key.yaml);
         if keys_of(&key.kind).is_empty() {
             visit(key, &path);
         } else {

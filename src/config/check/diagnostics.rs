@@ -1,38 +1,38 @@
-//! `Findings`: what was found, each with the place in the tree that it is about.
+//! `Diagnostics`: what was found, each with the place in the tree that it is about.
 
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::config::{Finding, Node};
+use crate::config::{Diagnostic, Node};
 
 /// What was found so far.
-pub(super) struct Findings<'a> {
+pub(super) struct Diagnostics<'a> {
     pub(super) tree: &'a Node,
-    pub(super) mistakes: Vec<Finding>,
-    warnings: Vec<Finding>,
+    pub(super) mistakes: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
-impl<'a> Findings<'a> {
+impl<'a> Diagnostics<'a> {
     pub(super) fn new(tree: &'a Node) -> Self {
         Self { tree, mistakes: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn into_mistakes_and_warnings(self) -> (Vec<Finding>, Vec<Finding>) {
+    pub(super) fn into_mistakes_and_warnings(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         (self.mistakes, self.warnings)
     }
 
     pub(super) fn mistake(&mut self, path: &str, message: String) {
-        let finding = self.finding(path, message);
-        self.mistakes.push(finding);
+        let diagnostic = self.diagnostic(path, message);
+        self.mistakes.push(diagnostic);
     }
 
     pub(super) fn warning(&mut self, path: &str, message: &str) {
-        let finding = self.finding(path, message.to_owned());
-        self.warnings.push(finding);
+        let diagnostic = self.diagnostic(path, message.to_owned());
+        self.warnings.push(diagnostic);
     }
 
-    fn finding(&self, path: &str, message: String) -> Finding {
-        Finding::new(&self.nearest(path).origin, path, message)
+    fn diagnostic(&self, path: &str, message: String) -> Diagnostic {
+        Diagnostic::new(&self.nearest(path).origin, path, message)
     }
 
     /// What is at a path, or, if nothing is, at the path above it.

@@ -1,4 +1,4 @@
-//! `Finding`: one thing that is wrong, or odd, at one place of the configuration.
+//! `Diagnostic`: one thing that is wrong, or odd, at one place of the configuration.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::Origin;
 /// In a [`ConfigError`](super::ConfigError) it keeps the registry from starting; in
 /// [`Loaded::warnings`](super::Loaded) it is for the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Finding {
+pub struct Diagnostic {
     /// The file and line, or the environment variable.
     pub origin: Origin,
     /// The key, as in `http.tls.clientcas[0]`; empty when there is none.
@@ -18,14 +18,14 @@ pub struct Finding {
     pub message: String,
 }
 
-impl Finding {
-    /// A finding about the key `path`.
+impl Diagnostic {
+    /// A diagnostic about the key `path`.
     pub(crate) fn new(origin: &Origin, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { origin: origin.clone(), path: path.into(), message: message.into() }
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
         if !self.path.is_empty() {
