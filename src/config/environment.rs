@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use super::complete::chooses_nothing;
+use super::defaults::chooses_nothing;
 use super::node::{Content, Entry};
 use super::parse::parse;
 use super::schema::{Choice, Key, Kind};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::complete::complete;
+use super::defaults::complete;
 use super::parse::parse;
 use super::weaker::weaker;
 use super::{

@@ -8,8 +8,8 @@
 mod auth;
 mod check;
 mod choose;
-mod complete;
 mod de;
+mod defaults;
 mod diagnostic;
 mod distribution;
 mod environment;

@@ -3,7 +3,7 @@
 //! Distribution's own old spellings work as there. `storage.gc` is where our section `gc` was: Distribution refuses a key of
 //! `storage` that it does not know, so a file that has it there cannot go back.
 
-use super::complete::{Completed, is_blank, slot};
+use super::defaults::{Completed, is_blank, slot};
 use super::node::{Content, Entry};
 use super::{Diagnostic, Node, Origin};
 

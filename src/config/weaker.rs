@@ -1,6 +1,6 @@
 //! Variables that make the file's protection weaker: allowed, since variables beat the file, and always said.
 
-use super::complete::is_blank;
+use super::defaults::is_blank;
 use super::node::Entry;
 use super::{Diagnostic, Node};
 
