@@ -10,7 +10,7 @@ use super::parse::parse;
 use super::weaker::weaker;
 use super::{
     AuthConfig, Config, ConfigError, Diagnostic, Environment, Node, Origin, Selected, Source, StorageConfig,
-    check, choose, schema, shape, slips, unserved,
+    check, choose, schema, slips, unserved, validate,
 };
 
 /// A configuration that can be used, and how it came about.
@@ -60,7 +60,7 @@ impl Config {
         mistakes.extend(completed.mistakes);
 
         mistakes.extend(slips::quotes(&tree));
-        mistakes.extend(shape::mistakes(&tree, &schema::ROOT));
+        mistakes.extend(validate::mistakes(&tree, &schema::ROOT));
         mistakes.extend(unserved::unserved(&tree));
         let known: Vec<String> = mistakes.iter().map(|mistake| mistake.path.clone()).collect();
         let sound = without(&tree, &known);
