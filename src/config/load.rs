@@ -10,7 +10,7 @@ use super::parse::parse;
 use super::weaker::weaker;
 use super::{
     AuthConfig, Config, ConfigError, Diagnostic, Environment, Node, Origin, Selected, Source, StorageConfig,
-    check, choose, schema, slips, unserved, validate,
+    check, schema, selection, slips, unserved, validate,
 };
 
 /// A configuration that can be used, and how it came about.
@@ -181,7 +181,7 @@ impl Reader<'_> {
     fn config(&mut self) -> Config {
         let default = LazyCell::new(Config::default);
         let auth =
-            choose::auth(&self.value("auth")).map_err(|diagnostic| self.diagnostics.push(diagnostic)).ok();
+            selection::auth(&self.value("auth")).map_err(|diagnostic| self.diagnostics.push(diagnostic)).ok();
         Config {
             version: self.section("version").unwrap_or_else(|| default.version),
             log: self.section("log").unwrap_or_else(|| default.log.clone()),
@@ -211,7 +211,7 @@ impl Reader<'_> {
             // Nobody wrote the section, so the place to tell is the file.
             storage.origin = self.tree.origin.clone();
         }
-        match choose::driver(&storage, &schema::STORAGE) {
+        match selection::driver(&storage, &schema::STORAGE) {
             Ok((driver, helpers)) => {
                 self.selected = Some(driver.clone());
                 let storage: StorageConfig = self.read(&helpers, "storage")?;

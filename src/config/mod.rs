@@ -7,7 +7,6 @@
 
 mod auth;
 mod check;
-mod choose;
 mod de;
 mod defaults;
 mod diagnostic;
@@ -32,6 +31,7 @@ mod scalar;
 mod schema;
 mod secret;
 mod secrets;
+mod selection;
 mod show;
 mod slips;
 mod source;
