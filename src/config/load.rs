@@ -10,7 +10,7 @@ use super::parse::parse;
 use super::weaker::weaker;
 use super::{
     AuthConfig, Config, ConfigError, Diagnostic, Environment, Node, Origin, Selected, Source, StorageConfig,
-    check, schema, selection, slips, unserved, validate,
+    check, schema, selection, slips, unsupported, validate,
 };
 
 /// A configuration that can be used, and how it came about.
@@ -61,7 +61,7 @@ impl Config {
 
         mistakes.extend(slips::quotes(&tree));
         mistakes.extend(validate::mistakes(&tree, &schema::ROOT));
-        mistakes.extend(unserved::unserved(&tree));
+        mistakes.extend(unsupported::unserved(&tree));
         let known: Vec<String> = mistakes.iter().map(|mistake| mistake.path.clone()).collect();
         let sound = without(&tree, &known);
         let Read { config, selected, diagnostics } = tree_to_config(&sound);

@@ -37,7 +37,7 @@ mod slips;
 mod source;
 mod spelling;
 mod storage;
-mod unserved;
+mod unsupported;
 mod validate;
 mod values;
 mod version;
