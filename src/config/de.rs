@@ -11,7 +11,7 @@ use serde::de::{
 use super::node::{Content, Entry, Scalar};
 use super::scalar::Plain;
 use super::secret::is_secret_name;
-use super::{Diagnostic, Node, Origin, diagnostic, environment, spelling};
+use super::{Diagnostic, Node, Origin, diagnostic, environment, suggest};
 
 /// A value that does not fit its type, with the way that leads to it.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl de::Error for NodeError {
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         // The key itself is in the path, which the map adds.
-        Self::custom(format!("unknown key{}", spelling::hint(field, expected.iter().copied())))
+        Self::custom(format!("unknown key{}", suggest::hint(field, expected.iter().copied())))
     }
 
     fn missing_field(field: &'static str) -> Self {

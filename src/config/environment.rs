@@ -13,7 +13,7 @@ use super::defaults::chooses_nothing;
 use super::node::{Content, Entry};
 use super::parse::parse;
 use super::schema::{Choice, Key, Kind};
-use super::{Diagnostic, Node, Origin, spelling};
+use super::{Diagnostic, Node, Origin, suggest};
 
 /// What every variable begins with.
 const PREFIX: &str = "REGISTRY_";
@@ -318,7 +318,7 @@ impl Assignment<'_> {
         }
         let names =
             keys.flat_map(|key| [key.yaml].into_iter().chain(key.field)).filter(|name| !name.is_empty());
-        let Some(name) = spelling::nearest(rest[0], names) else { return Refusal::Unknown(String::new()) };
+        let Some(name) = suggest::nearest(rest[0], names) else { return Refusal::Unknown(String::new()) };
         let mut parts: Vec<String> = before.iter().map(|part| (*part).to_owned()).collect();
         parts.push(name.to_uppercase());
         parts.extend(rest[1..].iter().map(|part| (*part).to_owned()));

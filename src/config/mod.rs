@@ -35,8 +35,8 @@ mod selection;
 mod show;
 mod slips;
 mod source;
-mod spelling;
 mod storage;
+mod suggest;
 mod unsupported;
 mod validate;
 mod values;
@@ -77,7 +77,7 @@ pub(crate) use values::GoDuration;
 pub use values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern, ProxyNetwork};
 pub use version::Version;
 
-pub(crate) use spelling::hint;
+pub(crate) use suggest::hint;
 
 /// The whole configuration: pure data, every default filled in.
 #[derive(Clone, Debug, PartialEq)]

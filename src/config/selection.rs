@@ -4,7 +4,7 @@ use super::auth::AuthConfig;
 use super::node::Entry;
 use super::schema::Choice;
 use super::storage::Selected;
-use super::{Diagnostic, Node, Origin, spelling};
+use super::{Diagnostic, Node, Origin, suggest};
 
 /// The one driver section of `storage`, and the section without it.
 pub(crate) fn driver(storage: &Node, choice: &Choice) -> Result<(Selected, Node), Vec<Diagnostic>> {
@@ -36,7 +36,7 @@ fn too_many_drivers(candidates: &[&Entry], choice: &Choice) -> Vec<Diagnostic> {
         return strangers
             .map(|entry| {
                 let helpers = choice.helpers.iter().map(|key| key.yaml);
-                let hint = spelling::hint(&entry.key, helpers);
+                let hint = suggest::hint(&entry.key, helpers);
                 Diagnostic::new(
                     &entry.key_origin,
                     format!("storage.{}", entry.key),

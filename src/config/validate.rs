@@ -3,7 +3,7 @@
 use super::node::Content;
 use super::scalar::Plain;
 use super::schema::{Choice, Key, Kind};
-use super::{Diagnostic, Node, diagnostic, spelling};
+use super::{Diagnostic, Node, diagnostic, suggest};
 
 /// Everything in the tree that has no place in the table, or the wrong type.
 pub(crate) fn mistakes(root: &Node, kind: &Kind) -> Vec<Diagnostic> {
@@ -55,7 +55,7 @@ impl Place<'_> {
     fn unknown<'k>(&self, key: &str, known: impl Iterator<Item = &'k str>) -> String {
         match self.owner(key) {
             Some(owner) => format!("is in the wrong section; {owner}"),
-            None => format!("unknown key{}", spelling::hint(key, known)),
+            None => format!("unknown key{}", suggest::hint(key, known)),
         }
     }
 }
