@@ -8,11 +8,11 @@ mod engine;
 mod error;
 mod exposure;
 mod health;
-mod housekeeping;
 mod metrics;
 mod middleware;
 mod network;
 mod notifications;
+mod purge_uploads;
 mod reload;
 mod store;
 mod systemd;
@@ -114,10 +114,10 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     }
     let debug = debug::server(&loaded, health.clone(), metrics, collector.clone()).await?;
     let mut signals = Signals::new().map_err(AppError::Signals)?;
-    let housekeeping = config.storage.maintenance.uploadpurging.clone();
+    let purging = config.storage.maintenance.uploadpurging.clone();
     let work = async {
-        if housekeeping.enabled {
-            housekeeping::purge_uploads(registry.clone(), housekeeping).await;
+        if purging.enabled {
+            purge_uploads::purge_uploads(registry.clone(), purging).await;
         } else {
             std::future::pending::<()>().await;
         }
