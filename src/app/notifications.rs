@@ -17,7 +17,7 @@ use crate::shown_url::ShownUrl;
 use crate::telemetry::{CallbackMetric, MetricsError, Sample};
 
 /// How long a registry that stops still tries to tell what it knows. What waits on disk can wait.
-const FAREWELL: Duration = Duration::from_secs(3);
+const EVENT_FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whom to tell; `None` when there is nobody.
 pub(super) async fn notifier(config: &Config) -> Result<Option<Arc<Notifier>>, AppError> {
@@ -56,7 +56,7 @@ pub(super) async fn finish(notifier: Option<&Notifier>) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    let _ = timeout(FAREWELL, async {
+    let _ = timeout(EVENT_FLUSH_TIMEOUT, async {
         tokio::select! {
             () = done => {}
             () = notifier.run() => {}
