@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::client::{Client, Page, PageRequest};
 use crate::conditional::Conditional;
 use crate::error::{Failure, chain};
-use crate::flights::Flights;
+use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::missed::Missed;
 use crate::options::Options;
@@ -42,7 +42,7 @@ pub(crate) struct Bucket {
     pub(crate) conditional: Conditional,
     pub(crate) redirect: bool,
     pub(crate) missed: Missed,
-    pub(crate) flights: Flights,
+    pub(crate) in_flight: InFlightParts,
     /// Bytes of parts that may be on their way, in KiB.
     pub(crate) budget: Arc<Semaphore>,
 }

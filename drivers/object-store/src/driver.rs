@@ -16,7 +16,7 @@ use crate::client::{Client, PlainStore};
 use crate::conditional::Conditional;
 use crate::delete::delete_all;
 use crate::error::Failure;
-use crate::flights::Flights;
+use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::list::list;
 use crate::missed::Missed;
@@ -70,7 +70,7 @@ impl ObjectStoreDriver {
             conditional: Conditional::ALL,
             redirect: false,
             missed: Missed::default(),
-            flights: Flights::default(),
+            in_flight: InFlightParts::default(),
         }))
     }
 

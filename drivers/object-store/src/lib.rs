@@ -22,7 +22,7 @@ mod copy;
 mod delete;
 mod driver;
 mod error;
-mod flights;
+mod in_flight;
 mod keys;
 mod list;
 mod missed;

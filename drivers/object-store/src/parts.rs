@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::bucket::{Bucket, with_limit};
 use crate::error::Failure;
-use crate::flights::Lane;
+use crate::in_flight::PartsLock;
 use crate::state::is_unknown_upload;
 
 /// Parts in order. Dropping them stops those on their way: a writer that is dropped leaves what was saved.
@@ -17,16 +17,16 @@ pub(crate) struct Parts {
     /// What the store calls each part; `None` while it is on its way, or when it was lost.
     ids: Vec<Option<String>>,
     /// Tasks, so that parts go on while the client's next bytes are awaited. The set owns them and ends them with itself.
-    flights: JoinSet<(usize, Result<String, Failure>)>,
+    in_flight: JoinSet<(usize, Result<String, Failure>)>,
     failure: Option<Failure>,
     /// Shared by the parts on their way, so that another writer can wait for their end.
-    lane: Lane,
+    lock: PartsLock,
 }
 
 impl Parts {
     /// The parts that `ids` name.
-    pub(crate) fn new(ids: Vec<String>, lane: Lane) -> Self {
-        Self { ids: ids.into_iter().map(Some).collect(), flights: JoinSet::new(), failure: None, lane }
+    pub(crate) fn new(ids: Vec<String>, lock: PartsLock) -> Self {
+        Self { ids: ids.into_iter().map(Some).collect(), in_flight: JoinSet::new(), failure: None, lock }
     }
 
     /// How many parts there are, sent or being sent.
@@ -42,7 +42,7 @@ impl Parts {
         upload: &str,
         payload: PutPayload,
     ) -> Result<(), Failure> {
-        while self.flights.len() >= bucket.options.parts.in_flight {
+        while self.in_flight.len() >= bucket.options.parts.in_flight {
             self.land().await;
         }
         self.check()?;
@@ -52,8 +52,8 @@ impl Parts {
         let index = self.ids.len();
         self.ids.push(None);
         let (bucket, key, upload) = (bucket.clone(), key.clone(), upload.to_owned());
-        let place = self.lane.clone().read_owned().await;
-        self.flights.spawn(async move {
+        let place = self.lock.clone().read_owned().await;
+        self.in_flight.spawn(async move {
             let _held = (permit, place);
             (index, put_part(&bucket, &key, &upload, index, payload).await)
         });
@@ -62,7 +62,7 @@ impl Parts {
 
     /// Waits for all parts; the first failure of any is the answer.
     pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
-        while !self.flights.is_empty() {
+        while !self.in_flight.is_empty() {
             self.land().await;
         }
         self.check()
@@ -82,7 +82,7 @@ impl Parts {
 
     /// Stops what is on its way and forgets all parts.
     pub(crate) async fn clear(&mut self) {
-        self.flights.shutdown().await;
+        self.in_flight.shutdown().await;
         self.ids.clear();
         self.failure = None;
     }
@@ -99,7 +99,7 @@ impl Parts {
     }
 
     async fn land(&mut self) {
-        let failure = match self.flights.join_next().await {
+        let failure = match self.in_flight.join_next().await {
             None => return,
             Some(Ok((index, Ok(id)))) => {
                 self.ids[index] = Some(id);

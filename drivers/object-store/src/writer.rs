@@ -59,7 +59,7 @@ impl ObjectWriter {
         mode: WriteMode,
     ) -> Result<Self, Failure> {
         bucket.object(path)?;
-        bucket.flights.clear(path).await;
+        bucket.in_flight.clear(path).await;
         match mode {
             WriteMode::Create(hint) => Self::create(bucket, path, hint).await,
             WriteMode::Append => Self::append(bucket, path).await,
@@ -80,12 +80,12 @@ impl ObjectWriter {
         };
         let target = hint.target.filter(|_| limits.at_target).and_then(|target| bucket.keys.object(&target));
         let header = Header::new(&target.unwrap_or_else(|| bucket.keys.assembly(path)), part_size);
-        let lane = bucket.flights.lane(path);
+        let lock = bucket.in_flight.parts_lock(path);
         Ok(Self {
             bucket,
             path: path.clone(),
             header,
-            parts: Parts::new(Vec::new(), lane),
+            parts: Parts::new(Vec::new(), lock),
             tail: Tail::default(),
             unread: 0,
             saved: None,
@@ -103,7 +103,7 @@ impl ObjectWriter {
             bucket.missed.note(path);
             return Err(Failure::NotFound);
         };
-        let parts = Parts::new(found.header.parts.clone(), bucket.flights.lane(path));
+        let parts = Parts::new(found.header.parts.clone(), bucket.in_flight.parts_lock(path));
         let opened = Opened { is_shared: found.header.upload.is_some(), ends: found.header.ends };
         let mut writer = Self {
             bucket,

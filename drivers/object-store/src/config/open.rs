@@ -10,7 +10,7 @@ use crate::ObjectStoreDriver;
 use crate::bucket::{Bucket, Raw, budget};
 use crate::client::Client;
 use crate::conditional::Conditional;
-use crate::flights::Flights;
+use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::missed::Missed;
 use crate::options::Options;
@@ -49,7 +49,7 @@ impl Plan {
             conditional: Conditional::NONE,
             redirect: self.redirect,
             missed: Missed::default(),
-            flights: Flights::default(),
+            in_flight: InFlightParts::default(),
         };
         probe(&mut bucket, &probing).await?;
         Ok(Arc::new(ObjectStoreDriver::new(bucket)))

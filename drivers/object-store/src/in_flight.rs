@@ -1,0 +1,40 @@
+//! `InFlightParts`: parts that are on their way although their writer is gone.
+//!
+//! A writer that is dropped ends its requests, but not at the same moment. Until then one of them might still arrive, over
+//! the part that the next writer of the upload sends under the same number. So that one waits here first.
+//! Between processes the store's check of the parts, and the checksum, stand against the same.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sampan_driver::DriverPath;
+use tokio::sync::RwLock;
+
+/// A lock that every part of an upload shares while it is on its way.
+pub(crate) type PartsLock = Arc<RwLock<()>>;
+
+/// The locks of the uploads of this process that send parts. A std mutex: it is held for a look-up.
+#[derive(Debug, Default)]
+pub(crate) struct InFlightParts(Mutex<HashMap<DriverPath, Weak<RwLock<()>>>>);
+
+impl InFlightParts {
+    /// The lock of the upload staged at `path`.
+    pub(crate) fn parts_lock(&self, path: &DriverPath) -> PartsLock {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(path).and_then(Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = PartsLock::default();
+        locks.insert(path.clone(), Arc::downgrade(&lock));
+        lock
+    }
+
+    /// Waits until no part of the upload staged at `path` is on its way.
+    pub(crate) async fn clear(&self, path: &DriverPath) {
+        let lock = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).and_then(Weak::upgrade);
+        if let Some(lock) = lock {
+            drop(lock.write().await);
+        }
+    }
+}
