@@ -15,8 +15,8 @@ use crate::conditional::Conditional;
 use crate::error::{Failure, chain};
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
-use crate::missed::Missed;
 use crate::options::Options;
+use crate::recent_misses::RecentMisses;
 use crate::requests::CopyStatus;
 
 /// A bucket or container, and how it is used.
@@ -41,7 +41,7 @@ pub(crate) struct Bucket {
     pub(crate) options: Options,
     pub(crate) conditional: Conditional,
     pub(crate) redirect: bool,
-    pub(crate) missed: Missed,
+    pub(crate) recent_misses: RecentMisses,
     pub(crate) in_flight: InFlightParts,
     /// Bytes of parts that may be on their way, in KiB.
     pub(crate) budget: Arc<Semaphore>,

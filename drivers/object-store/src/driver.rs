@@ -19,8 +19,8 @@ use crate::error::Failure;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::list::list;
-use crate::missed::Missed;
 use crate::options::Options;
+use crate::recent_misses::RecentMisses;
 use crate::stale::Sweeper;
 use crate::walk::{info, walk};
 use crate::writer::ObjectWriter;
@@ -69,7 +69,7 @@ impl ObjectStoreDriver {
             options,
             conditional: Conditional::ALL,
             redirect: false,
-            missed: Missed::default(),
+            recent_misses: RecentMisses::default(),
             in_flight: InFlightParts::default(),
         }))
     }

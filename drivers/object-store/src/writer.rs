@@ -68,7 +68,7 @@ impl ObjectWriter {
 
     /// Begins anew. Where nothing was staged, this sends nothing to the store.
     async fn create(bucket: Arc<Bucket>, path: &DriverPath, hint: WriteHint) -> Result<Self, Failure> {
-        if !bucket.missed.take(path)
+        if !bucket.recent_misses.take(path)
             && let Some(old) = bucket.find_state(path).await?
         {
             bucket.delete_objects(vec![bucket.keys.state(path)]).await?;
@@ -100,7 +100,7 @@ impl ObjectWriter {
 
     async fn append(bucket: Arc<Bucket>, path: &DriverPath) -> Result<Self, Failure> {
         let Some(found) = bucket.find_state(path).await? else {
-            bucket.missed.note(path);
+            bucket.recent_misses.note(path);
             return Err(Failure::NotFound);
         };
         let parts = Parts::new(found.header.parts.clone(), bucket.in_flight.parts_lock(path));
@@ -264,7 +264,7 @@ impl ObjectWriter {
                 self.bucket.save_state(&self.path, &mut self.header, &mut self.tail, self.saved.as_ref());
             self.saved = Some(saved.await?);
             self.acknowledged = (self.len(), self.header.upload.is_some());
-            self.bucket.missed.forget(&self.path);
+            self.bucket.recent_misses.forget(&self.path);
             self.dirty = false;
             self.touched = Instant::now();
         }

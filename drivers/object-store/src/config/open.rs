@@ -12,9 +12,9 @@ use crate::client::Client;
 use crate::conditional::Conditional;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
-use crate::missed::Missed;
 use crate::options::Options;
 use crate::probe::probe;
+use crate::recent_misses::RecentMisses;
 use crate::requests::Watch;
 
 /// A section that was read and found to make sense.
@@ -48,7 +48,7 @@ impl Plan {
             options: self.options,
             conditional: Conditional::NONE,
             redirect: self.redirect,
-            missed: Missed::default(),
+            recent_misses: RecentMisses::default(),
             in_flight: InFlightParts::default(),
         };
         probe(&mut bucket, &probing).await?;

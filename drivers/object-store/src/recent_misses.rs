@@ -1,4 +1,4 @@
-//! `Missed`: where nothing was staged a moment ago.
+//! `RecentMisses`: where nothing was staged a moment ago.
 //!
 //! An upload's first bytes are preceded by a look for staged ones. That look need not be repeated when the upload is then
 //! begun. It only ever saves a request: a note that is wrong is found out when the state is saved.
@@ -11,9 +11,9 @@ use sampan_driver::DriverPath;
 
 /// The last few misses. A std mutex: it is held for a scan of some hundred entries.
 #[derive(Debug, Default)]
-pub(crate) struct Missed(Mutex<VecDeque<(DriverPath, Instant)>>);
+pub(crate) struct RecentMisses(Mutex<VecDeque<(DriverPath, Instant)>>);
 
-impl Missed {
+impl RecentMisses {
     /// Notes that nothing is staged at `path`.
     pub(crate) fn note(&self, path: &DriverPath) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,13 +50,13 @@ mod tests {
 
     #[test]
     fn a_few_misses_are_noted_and_each_note_is_used_once() {
-        let missed = Missed::default();
-        (0..10 * CAPACITY).for_each(|number| missed.note(&path(number)));
-        assert_eq!(missed.0.lock().unwrap().len(), CAPACITY);
+        let misses = RecentMisses::default();
+        (0..10 * CAPACITY).for_each(|number| misses.note(&path(number)));
+        assert_eq!(misses.0.lock().unwrap().len(), CAPACITY);
         let last = path(10 * CAPACITY - 1);
-        assert!(!missed.take(&path(0)) && missed.take(&last) && !missed.take(&last));
+        assert!(!misses.take(&path(0)) && misses.take(&last) && !misses.take(&last));
         let other = path(10 * CAPACITY - 2);
-        missed.forget(&other);
-        assert!(!missed.take(&other));
+        misses.forget(&other);
+        assert!(!misses.take(&other));
     }
 }
