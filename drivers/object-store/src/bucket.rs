@@ -131,14 +131,14 @@ pub(crate) async fn with_limit<T, E>(
 where
     Failure: From<E>,
 {
-    let patience = PROMPT + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SEC);
-    match tokio::time::timeout(patience, request).await {
+    let time_limit = PROMPT + Duration::from_secs(bytes / MIN_BYTES_PER_SEC);
+    match tokio::time::timeout(time_limit, request).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(Failure::NoAnswer(patience)),
+        Err(_) => Err(Failure::NoAnswer(time_limit)),
     }
 }
 
 /// How long a store may take to answer when no bytes are moved.
 const PROMPT: Duration = Duration::from_secs(120);
 
-const SLOWEST_BYTES_PER_SEC: u64 = 50_000;
+const MIN_BYTES_PER_SEC: u64 = 50_000;

@@ -76,7 +76,7 @@ where
         let answer = request().await;
         let passing =
             matches!(&answer, Err(failure) if failure.kind() == sampan_driver::ErrorKind::Unavailable);
-        if !passing || pause > LONGEST_PAUSE {
+        if !passing || pause > MAX_PAUSE {
             return answer;
         }
         tokio::time::sleep(pause).await;
@@ -105,12 +105,12 @@ async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> 
         let status = answer.status();
         Ok::<_, object_store::client::HttpError>((status, answer.into_body().bytes().await?))
     };
-    let (status, body) = match tokio::time::timeout(PATIENCE, exchange).await {
+    let (status, body) = match tokio::time::timeout(REQUEST_TIMEOUT, exchange).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             return Err(object_store::Error::Generic { store: "signed", source: error.into() }.into());
         }
-        Err(_) => return Err(Failure::NoAnswer(PATIENCE)),
+        Err(_) => return Err(Failure::NoAnswer(REQUEST_TIMEOUT)),
     };
     // A copy that fails late is answered with 200 and an error in the body.
     if status.is_success() && !body.windows(7).any(|window| window == b"<Error>") {
@@ -125,6 +125,6 @@ async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> 
 const VALID: Duration = Duration::from_secs(15 * 60);
 
 /// A copy of 5 GiB may take its time.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+const MAX_PAUSE: Duration = Duration::from_secs(3);
