@@ -1,4 +1,4 @@
-//! The section `auth`: exactly one way to know clients.
+//! The section `auth`: at most one way to authenticate clients.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,17 +10,17 @@ use url::{Host, Url};
 use super::values::{deserialize_from_text, duration, words};
 use crate::shown_url::ShownUrl;
 
-/// How clients are known.
+/// How clients authenticate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum AuthConfig {
-    /// They are not; everybody may do everything.
+    /// They do not; every client may do everything.
     #[default]
     None,
-    /// Any `Authorization` header will do; for tests.
+    /// Any `Authorization` header is accepted; for tests.
     Silly(SillyConfig),
-    /// By a file of user names and bcrypt hashes.
+    /// With a file of user names and bcrypt hashes.
     Htpasswd(HtpasswdConfig),
-    /// By tokens that another server signs.
+    /// With tokens that another server signs.
     Token(Box<TokenConfig>),
 }
 
@@ -28,9 +28,9 @@ pub enum AuthConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SillyConfig {
-    /// What the challenge names.
+    /// The realm that the challenge names.
     pub realm: String,
-    /// What the challenge names as the service.
+    /// The service that the challenge names.
     pub service: String,
 }
 
@@ -38,7 +38,7 @@ pub struct SillyConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct HtpasswdConfig {
-    /// What the challenge names.
+    /// The realm that the challenge names.
     pub realm: String,
     /// The file.
     pub path: PathBuf,
@@ -48,26 +48,26 @@ pub struct HtpasswdConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TokenConfig {
-    /// The token server's address, which the challenge names.
+    /// The URL of the token server, which the challenge names.
     pub realm: String,
-    /// The name of this registry in tokens.
+    /// The name of this registry, which a token must have as its audience.
     pub service: String,
-    /// Who must have issued a token.
+    /// The issuer that a token must name.
     pub issuer: String,
     /// A PEM file of certificates that may sign.
     pub rootcertbundle: Option<PathBuf>,
     /// The keys that may sign.
     pub jwks: Option<KeySetPlace>,
-    /// The certificates to trust when the keys are fetched, in place of the system's. Ours.
+    /// The authorities to trust when fetching the keys, instead of the system's. Not in Distribution.
     pub jwksca: Option<PathBuf>,
-    /// How often the keys are fetched. Ours.
+    /// The interval at which the keys are fetched. Not in Distribution.
     #[serde(deserialize_with = "duration")]
     pub jwksrefresh: Duration,
-    /// Whether the realm is this very host.
+    /// Whether the realm is on the host that the client used.
     pub autoredirect: bool,
-    /// The path of the realm then.
+    /// The path of the realm if `autoredirect` is set.
     pub autoredirectpath: String,
-    /// The algorithms that are accepted; empty means every one but the symmetric ones.
+    /// The algorithms that are accepted; empty means all but the symmetric ones.
     #[serde(default)]
     pub signingalgorithms: Vec<SigningAlgorithm>,
 }
@@ -93,7 +93,7 @@ impl FromStr for KeySetPlace {
         let url = Url::parse(text).map_err(|_| expected())?;
         match url.scheme() {
             "https" => Ok(Self::Url(url)),
-            // Whoever can change the keys on their way can sign tokens.
+            // An attacker who can change the keys in transit can sign tokens.
             "http" if is_this_machine(&url) => Ok(Self::Url(url)),
             "http" => Err(format!("keys cannot be fetched safely over `http`: use `https`, found `{found}`")),
             _ => Err(expected()),
@@ -145,7 +145,7 @@ words! {
 }
 
 impl SigningAlgorithm {
-    /// Whether whoever can check a signature can make one.
+    /// Whether a key that verifies a signature can also create one.
     pub fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
     }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_in_a_file_or_come_over_a_safe_way() {
+    fn keys_come_from_a_file_or_over_a_safe_connection() {
         assert_eq!("/etc/keys.json".parse(), Ok(KeySetPlace::File("/etc/keys.json".into())));
         for safe in [
             "https://auth.example.com/jwks",

@@ -13,11 +13,11 @@ use super::scalar::Plain;
 use super::secret::is_secret_name;
 use super::{Diagnostic, Node, Origin, diagnostic, environment, suggest};
 
-/// A value that does not fit its type, with the way that leads to it.
+/// A value that does not fit its type, with the path to it.
 #[derive(Debug)]
 pub(crate) struct NodeError {
     origin: Option<Origin>,
-    /// The way from the value upwards: the innermost key first.
+    /// The path from the value upwards: the innermost key first.
     path: Vec<Segment>,
     message: Message,
 }
@@ -31,9 +31,9 @@ enum Segment {
 #[derive(Debug)]
 enum Message {
     Plain(String),
-    /// A key that has no default.
+    /// A key without a default is missing.
     Missing(&'static str),
-    /// Kept apart so that what was found can be left out where it is a secret.
+    /// Separate fields, so that a secret value can be left out of the message.
     Mismatch {
         expected: String,
         found: String,
@@ -52,7 +52,7 @@ impl NodeError {
         Self { origin: None, path: Vec::new(), message }
     }
 
-    /// The diagnostic for the reader, when the tree that was read is the value of the key `path`.
+    /// The diagnostic to show, where the tree that was read is the value of the key `path`.
     pub(crate) fn into_diagnostic(self, path: &str) -> Diagnostic {
         let mut path = path.to_owned();
         for segment in self.path.iter().rev() {
@@ -63,7 +63,7 @@ impl NodeError {
         }
         let origin = self.origin.unwrap_or(Origin::Default);
         let message = match (&self.message, &origin) {
-            // A variable is completed by another.
+            // Another variable supplies the missing key, so the message names that variable.
             (Message::Missing(field), Origin::Environment(_)) => {
                 format!("{} ({})", self.message, environment::variable(&diagnostic::child(&path, field)))
             }
@@ -81,7 +81,7 @@ impl NodeError {
         if let Message::Mismatch { found, .. } = &mut self.message
             && is_secret_name(key)
         {
-            "a value that is not shown".clone_into(found);
+            "a value that is hidden".clone_into(found);
         }
         self.path.push(Segment::Key(key.to_owned()));
         self
@@ -134,7 +134,7 @@ impl de::Error for NodeError {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        // The key itself is in the path, which the map adds.
+        // The map adds the key to the path.
         Self::custom(format!("unknown key{}", suggest::hint(field, expected.iter().copied())))
     }
 
@@ -173,9 +173,9 @@ impl Scalar {
     }
 }
 
-/// A node being read: text is handed out as it was written, everything else as YAML means it.
+/// A node being read. Text keeps its spelling; everything else has the meaning that YAML gives it.
 ///
-/// A flag in quotes is text, as it is for Distribution.
+/// A quoted flag is text, as in Distribution.
 #[derive(Clone, Copy)]
 struct NodeDeserializer<'a>(&'a Node);
 
@@ -280,7 +280,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = NodeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, NodeError> {
-        // A key without a value is a key that was not given, as in Go.
+        // A key without a value counts as absent, as in Go.
         while let Some((entry, rest)) = self.rest.split_first() {
             self.rest = rest;
             if entry.value.is_null() {
@@ -296,7 +296,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, NodeError> {
         let Some(entry) = self.current.take() else {
-            return Err(de::Error::custom("a value was asked for before its key"));
+            return Err(de::Error::custom("a value was read before its key"));
         };
         seed.deserialize(NodeDeserializer(&entry.value))
             .map_err(|error| error.located(&entry.value.origin).under_key(&entry.key))

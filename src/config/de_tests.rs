@@ -1,4 +1,4 @@
-//! Values read from nodes, and the errors when they do not fit.
+//! Values that are read from nodes, and the errors for values that do not fit.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -65,10 +65,7 @@ fn errors_name_the_key_its_place_and_what_was_expected() {
         ("flag: yes\nrot: /x", "c.yml:2:1: storage.x.rot: unknown key; did you mean `root`?"),
         ("root: [a]", "c.yml:1:7: storage.x.root: expected path string, found a list"),
         ("choice: plan", "c.yml:1:9: storage.x.choice: expected one of plain, with, found `plan`"),
-        (
-            "secretkey: hunter2",
-            "c.yml:1:12: storage.x.secretkey: expected u8, found a value that is not shown",
-        ),
+        ("secretkey: hunter2", "c.yml:1:12: storage.x.secretkey: expected u8, found a value that is hidden"),
     ] {
         assert_eq!(read(text).unwrap_err(), error, "{text}");
     }

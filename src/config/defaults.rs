@@ -1,7 +1,7 @@
-//! The merged tree made whole: old spellings renewed, short forms written out, defaults filled in, and sections noticed that
-//! are there and say nothing although the registry's safety hangs on them.
+//! Completes the merged tree: renews old spellings, writes short forms out, fills in defaults, and refuses empty sections
+//! that the registry's safety depends on.
 //!
-//! Afterwards every key of the table that has a value is in the tree, with its origin, and none is null.
+//! Afterwards the tree holds every key of the table that has a value, with its origin, and no value is null.
 
 use super::node::{Content, Entry};
 use super::parse::parse;
@@ -9,14 +9,14 @@ use super::renew::renew;
 use super::schema::{Choice, Key, Kind};
 use super::{Diagnostic, Node, Origin, diagnostic};
 
-/// Makes the tree whole and says what is odd or wrong about it.
+/// Completes the tree and reports what is odd or wrong in it.
 pub(super) fn complete(root: &mut Node, kind: &Kind) -> Completed {
     let mut completed = renew(root);
     completed.node(root, kind, "");
     completed
 }
 
-/// What making the tree whole has found.
+/// The diagnostics of a completion.
 #[derive(Default)]
 pub(super) struct Completed {
     pub(super) warnings: Vec<Diagnostic>,
@@ -27,7 +27,7 @@ impl Completed {
     fn node(&mut self, node: &mut Node, kind: &Kind, path: &str) {
         match kind {
             Kind::Leaf(_) | Kind::Duration => {
-                // In Go an empty text is the same as none.
+                // In Go an empty text equals none.
                 if node.as_text() == Some("") {
                     node.content = Content::Null;
                 }
@@ -113,7 +113,7 @@ impl Completed {
         }
         let Content::Map(entries) = &mut node.content else { return };
         let is_choice = |entry: &Entry| !choice.is_helper(&entry.key);
-        // What somebody chose takes the place of what nobody did.
+        // An explicit choice replaces the default one.
         if entries.iter().any(|entry| is_choice(entry) && entry.key_origin != Origin::Default) {
             entries.retain(|entry| !is_choice(entry) || entry.key_origin != Origin::Default);
         }
@@ -132,8 +132,8 @@ impl Completed {
         self.section(node, choice.helpers, path);
     }
 
-    /// A section on which the registry's safety hangs never means "off" by being empty: the variable or the template that
-    /// should have filled it may have been misspelt. Tells whether it is empty.
+    /// Reports a mistake and returns `true` if a section that protects the registry is empty. Empty never means "off": the
+    /// variable or template that should have filled the section may be misspelt.
     fn refuse_blank(&mut self, entry: &Entry, kind: &Kind, path: &str, remedy: &str) -> bool {
         let is_empty = match kind {
             Kind::Choice(_) => chooses_nothing(&entry.value),
@@ -147,9 +147,9 @@ impl Completed {
         let what = match emptied.as_slice() {
             [_, others @ ..] if !others.is_empty() => {
                 let others: Vec<String> = others.iter().map(ToString::to_string).collect();
-                format!("is there and empty, as is {}", others.join(" and "))
+                format!("is empty, and so is {}", others.join(" and "))
             }
-            _ => "is there and empty".to_owned(),
+            _ => "is empty".to_owned(),
         };
         self.mistakes.push(Diagnostic::new(origin, path, format!("{what}; {remedy}")));
         true
@@ -160,7 +160,7 @@ impl Completed {
             && text != "0"
             && text.bytes().all(|b| b.is_ascii_digit())
         {
-            // A key that Distribution has too means there what it means here. Ours need not repeat the trap.
+            // A key of Distribution's keeps its meaning. Our own keys refuse a number without a unit.
             if path.starts_with("gc.") {
                 let message = format!("{text} has no unit; write `{text}h` for hours, `{text}m` for minutes");
                 self.mistakes.push(Diagnostic::new(&node.origin, path, message));
@@ -176,7 +176,7 @@ impl Completed {
     }
 }
 
-/// The value of `key`, which is made if it is not there.
+/// The value of `key`; creates the entry if it is missing.
 pub(super) fn slot<'a>(node: &'a mut Node, key: &str) -> &'a mut Node {
     let entries = node.make_map();
     let index = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
@@ -191,7 +191,7 @@ fn default(yaml: &str) -> Option<Node> {
     parse(yaml, &|_, _| Origin::Default).ok().map(|parsed| parsed.root)
 }
 
-/// Whether nothing at all is said: an optional section that is blank is not there.
+/// Whether a node holds no value at all. A blank optional section counts as absent.
 pub(super) fn is_blank(node: &Node) -> bool {
     match &node.content {
         Content::Null => true,
@@ -201,7 +201,7 @@ pub(super) fn is_blank(node: &Node) -> bool {
     }
 }
 
-/// Whether a section that is a choice makes none.
+/// Whether a choice section names no choice.
 pub(super) fn chooses_nothing(node: &Node) -> bool {
     match &node.content {
         Content::Null => true,
@@ -211,7 +211,7 @@ pub(super) fn chooses_nothing(node: &Node) -> bool {
     }
 }
 
-/// The variables that set a node and what is below it, each once.
+/// The variables that set a node or something below it, each once.
 fn variables_of(node: &Node) -> Vec<&Origin> {
     let mut found = Vec::new();
     let below = node.entries().iter().flat_map(|entry| variables_of(&entry.value));

@@ -1,20 +1,20 @@
-//! `Diagnostic`: one thing that is wrong, or odd, at one place of the configuration.
+//! `Diagnostic`: a mistake or an oddity at one place of the configuration.
 
 use std::fmt;
 
 use super::Origin;
 
-/// Something to tell the person who wrote the configuration: the place, the key and the remedy.
+/// A message for the author of the configuration: the place, the key and the remedy.
 ///
-/// In a [`ConfigError`](super::ConfigError) it keeps the registry from starting; in
-/// [`Loaded::warnings`](super::Loaded) it is for the log.
+/// In a [`ConfigError`](super::ConfigError) it keeps the registry from starting; in [`Loaded::warnings`](super::Loaded) it
+/// goes to the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Diagnostic {
     /// The file and line, or the environment variable.
     pub origin: Origin,
     /// The key, as in `http.tls.clientcas[0]`; empty when there is none.
     pub path: String,
-    /// What is wrong, and what to do.
+    /// The problem and its remedy.
     pub message: String,
 }
 

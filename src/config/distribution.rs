@@ -1,18 +1,18 @@
-//! What Distribution (`registry:3`) would make of a configuration: for operators who may go back to it.
+//! How Distribution (`registry:3`) reads a configuration: for operators who may go back to it.
 
 use super::node::Content;
 use super::{Diagnostic, Loaded, Node, Origin};
 
-/// What Distribution would make of a configuration that is served here.
+/// How Distribution reads a configuration that this registry accepts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ForDistribution {
-    /// What it would not start with, or understand as something else.
+    /// Settings that keep Distribution from starting, or that it reads differently.
     pub refused: Vec<Diagnostic>,
-    /// What it would pass over.
+    /// Settings that Distribution ignores.
     pub ignored: Vec<Diagnostic>,
 }
 
-/// Keys of ours that Distribution passes over; `[]` stands for each item of a list.
+/// Keys of ours that Distribution ignores; `[]` means each item of a list.
 const IGNORED: &[&str] = &[
     "gc",
     "auth.token.jwksca",
@@ -39,12 +39,12 @@ const IGNORED: &[&str] = &[
     "storage.azure.uploadbuffer",
 ];
 
-/// Looks at what was written, in the file and by variables.
+/// Inspects the settings of the file and of variables; defaults do not count.
 pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
     let mut found = ForDistribution::default();
     let root = &loaded.tree;
     if !root.at("version").is_some_and(is_written) {
-        let message = "is missing, and Distribution insists on it; write `version: 0.1`";
+        let message = "is missing, and Distribution requires it; write `version: 0.1`";
         found.refused.push(Diagnostic::new(&root.origin, "version", message));
     }
     let moved = loaded.warnings.iter().filter(|warning| warning.path == "storage.gc");
@@ -64,7 +64,7 @@ pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
         }
     }
     if let Some(jwks) = root.at("auth.token.jwks").filter(|jwks| is_url(jwks)) {
-        let message = "is a URL, which Distribution takes for the name of a file; give it a file";
+        let message = "is a URL, which Distribution reads as a file name; give it a file";
         found.refused.push(Diagnostic::new(&jwks.origin, "auth.token.jwks", message));
     }
     for path in IGNORED {
@@ -79,12 +79,12 @@ fn ignored(node: &Node, path: &str, above: &str, found: &mut Vec<Diagnostic>) {
             ignored(node, item, &format!("{list}[{index}]."), found);
         }
     } else if let Some(node) = node.at(path).filter(|node| is_written(node)) {
-        let message = "is ours: Distribution passes over it";
+        let message = "is unknown to Distribution, which ignores it";
         found.push(Diagnostic::new(first_written(node), format!("{above}{path}"), message));
     }
 }
 
-/// Whether it, or something below it, was written and is no default.
+/// Whether the node, or a node below it, has an origin other than the defaults.
 fn is_written(node: &Node) -> bool {
     match &node.content {
         Content::Map(entries) => entries.iter().any(|entry| is_written(&entry.value)),

@@ -1,9 +1,9 @@
-//! Environment variables over the tree.
+//! Lays environment variables over the tree.
 //!
 //! `REGISTRY_HTTP_TLS_CLIENTCAS_0=/ca.pem` sets the first item of `http.tls.clientcas`. Each part of the name, between
-//! underscores, is a key in any letter case, by its name in the file or by the name that Go's field has; keys that hold an
-//! underscore themselves are tried first. The value is YAML. Everything that works with Distribution works the same; what
-//! it documents and breaks on (lists of text by index, maps below maps, empty values) works too.
+//! underscores, is a key in any letter case: its name in the file or the name of Go's field. Keys that hold an underscore
+//! themselves are tried first. The value is YAML. Every variable that works with Distribution works the same. Variables that
+//! Distribution documents and breaks on (lists of text by index, maps below maps, empty values) work too.
 
 use std::cmp::Ordering;
 use std::ffi::OsString;
@@ -15,17 +15,17 @@ use super::parse::parse;
 use super::schema::{Choice, Key, Kind};
 use super::{Diagnostic, Node, Origin, suggest};
 
-/// What every variable begins with.
+/// The prefix of every variable.
 const PREFIX: &str = "REGISTRY_";
-/// No key lies deeper; free maps would otherwise nest as deep as a name is long.
+/// No key is deeper; free maps could otherwise nest as deep as a name is long.
 const MAX_PARTS: usize = 64;
-/// Names the configuration file; handled when the source is chosen.
+/// Names the configuration file; [`Source::find`](super::Source::find) reads it.
 pub(crate) const PATH_VARIABLE: &str = "REGISTRY_CONFIGURATION_PATH";
 
 /// The environment variables that concern the configuration, as data.
 #[derive(Clone, Default)]
 pub struct Environment {
-    /// Sorted so that `REGISTRY_STORAGE` comes before what refines it.
+    /// Sorted, so that `REGISTRY_STORAGE` comes before the variables that refine it.
     variables: Vec<Variable>,
 }
 
@@ -36,7 +36,7 @@ struct Variable {
 }
 
 impl Environment {
-    /// The variables of this process; a value that is not UTF-8 is read with replacement characters.
+    /// The variables of this process. A value that is not UTF-8 gets replacement characters.
     pub fn of_process() -> Self {
         let lossy = |text: OsString| text.to_string_lossy().into_owned();
         std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect()
@@ -47,7 +47,7 @@ impl Environment {
         self.variables.iter().find(|variable| &*variable.name == name).map(|variable| variable.value.as_str())
     }
 
-    /// Lays the variables over `root`, whose shape is `kind`.
+    /// Lays the variables over `root`, which has the kind `kind`.
     pub(crate) fn apply(&self, root: &mut Node, kind: &Kind) -> Overlay {
         let mut overlay = Overlay::default();
         for variable in &self.variables {
@@ -88,7 +88,7 @@ impl FromIterator<(String, String)> for Environment {
     }
 }
 
-/// What the environment had to say about itself.
+/// The diagnostics about the variables.
 #[derive(Default)]
 pub(crate) struct Overlay {
     pub(crate) warnings: Vec<Diagnostic>,
@@ -111,20 +111,20 @@ pub(crate) fn variable(path: &str) -> String {
     format!("{PREFIX}{}", parts.join("_").to_uppercase())
 }
 
-/// Part by part, numbers by value, so that item 10 of a list comes after item 9.
+/// Compares part by part, and numbers by value, so that item 10 of a list comes after item 9.
 fn compare<'a>(a: impl Iterator<Item = &'a str>, b: impl Iterator<Item = &'a str>) -> Ordering {
     let key = |part: &'a str| (part.parse::<u32>().ok(), part);
     a.map(key).cmp(b.map(key))
 }
 
 enum Refusal {
-    /// No key has this name; with a hint.
+    /// No key has this name; holds a hint.
     Unknown(String),
-    /// A key has, and it cannot be done.
+    /// A key has this name, but the value cannot be set.
     Wrong(String),
 }
 
-/// One variable on its way down the tree; `depth` counts the parts that are used up.
+/// One variable on its way down the tree; `depth` counts the parts that are used.
 struct Assignment<'a> {
     variable: &'a Variable,
     parts: &'a [&'a str],
@@ -141,7 +141,7 @@ impl Assignment<'_> {
             Kind::Leaf(_) | Kind::Duration => Err(Refusal::Unknown(String::new())),
             Kind::Section(keys) | Kind::Optional(keys) | Kind::Parameters(keys) => {
                 if matches!(node.content, Content::Scalar(_) | Content::List(_)) {
-                    // The file is wrong here, which is reported; the variable must not cover it up.
+                    // The file is wrong here. The variable must not hide the mistake, which is reported elsewhere.
                     return Ok(());
                 }
                 let (key, used) = self.known(keys, depth).ok_or_else(|| self.unknown(keys.iter(), depth))?;
@@ -165,7 +165,7 @@ impl Assignment<'_> {
         }
     }
 
-    /// Goes on below `key`, and leaves no empty key behind when that fails.
+    /// Continues below `key`, and leaves no empty key behind on failure.
     fn descend(&mut self, node: &mut Node, key: &str, kind: &Kind, depth: usize) -> Result<(), Refusal> {
         let origin = self.variable.origin();
         let mut parent = Node { origin: node.origin.clone(), content: node.content.clone() };
@@ -221,13 +221,13 @@ impl Assignment<'_> {
         }
     }
 
-    /// The last part is used up: the value takes the place of whatever was there.
+    /// No part is left: the value replaces the old one.
     fn value(&mut self, old: &Node, kind: &Kind) -> Result<Node, Refusal> {
         let text = self.variable.value.as_str();
         let origin = self.variable.origin();
         let parsed = parse(text, &|_, _| self.variable.origin()).map(|parsed| parsed.root);
         match kind {
-            // Whatever is no YAML scalar is meant as it stands: a password may begin with `@` or hold a `: `.
+            // A value that is no YAML scalar is taken literally: a password may begin with `@` or hold a `: `.
             Kind::Leaf(_) | Kind::Duration => match parsed {
                 Ok(node) if matches!(node.content, Content::Scalar(_)) => Ok(node),
                 _ => Ok(Node::text(&origin, text)),
@@ -252,7 +252,7 @@ impl Assignment<'_> {
         }
     }
 
-    /// `REGISTRY_STORAGE=s3` replaces the section whole, as Distribution does: `delete` and the like with it.
+    /// Warns that `REGISTRY_STORAGE=s3` replaces the whole section, `delete` and other helpers included, as in Distribution.
     fn warn_of_lost_helpers(&mut self, old: &Node, choice: &Choice) {
         let lost: Vec<String> = old
             .entries()
@@ -269,14 +269,14 @@ impl Assignment<'_> {
         }
     }
 
-    /// The key that the most of the next parts together name.
+    /// The key that matches the most of the next parts.
     fn known<'k>(&self, keys: &'k [Key], depth: usize) -> Option<(&'k Key, usize)> {
         keys.iter()
             .filter_map(|key| self.matches(|part| key.is_called(part), depth).map(|used| (key, used)))
             .max_by_key(|(_, used)| *used)
     }
 
-    /// The key of a map that the most of the next parts together name.
+    /// The existing key of a map that matches the most of the next parts.
     fn existing(&self, node: &Node, depth: usize) -> Option<(String, usize)> {
         node.entries()
             .iter()
@@ -287,7 +287,7 @@ impl Assignment<'_> {
             .max_by_key(|(_, used)| *used)
     }
 
-    /// The key that is added to a map: what is left of the name, or one part of it where maps may lie in maps.
+    /// The key to add to a map: the rest of the name, or one part of it where maps may nest.
     fn new_key(&self, value: &Kind, depth: usize) -> (String, usize) {
         let rest = &self.parts[depth..];
         let used = match value {
@@ -303,7 +303,7 @@ impl Assignment<'_> {
         (rest[..used].join("_").to_lowercase(), used)
     }
 
-    /// How many of the next parts, the more the better, together are what `is_called` knows.
+    /// The largest number of next parts that together satisfy `is_called`.
     fn matches(&self, is_called: impl Fn(&str) -> bool, depth: usize) -> Option<usize> {
         let rest = &self.parts[depth..];
         (1..=rest.len()).rev().find(|used| is_called(&rest[..*used].join("_")))
@@ -326,7 +326,7 @@ impl Assignment<'_> {
     }
 }
 
-/// The string form `storage: s3` has no map to descend into yet.
+/// Turns the string form `storage: s3` into a map, so that a variable can descend into it.
 fn name_choice(node: &mut Node) {
     if let Some(name) = node.as_text().map(str::to_owned) {
         let origin = node.origin.clone();

@@ -1,4 +1,4 @@
-//! `ConfigError`: a configuration that cannot be used.
+//! `ConfigError`: the reasons why a configuration is refused.
 
 use std::fmt;
 use std::io;
@@ -6,42 +6,42 @@ use std::path::PathBuf;
 
 use super::Diagnostic;
 
-/// Why the configuration cannot be used.
+/// The reason why the configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
     #[error("configuration file {} ({chosen_by}) cannot be read", path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// How it was chosen, such as `given on the command line`.
         chosen_by: &'static str,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A directory stands where the file should be.
+    /// The path names a directory, not a file.
     #[error(
         "configuration file {} ({chosen_by}) is a directory; docker creates one when the mounted file does not exist on the host",
         path.display()
     )]
     Directory {
-        /// The place.
+        /// The path of the directory.
         path: PathBuf,
         /// How it was chosen.
         chosen_by: &'static str,
     },
-    /// The file or the environment says something wrong; every diagnostic is listed.
+    /// The file or the environment has mistakes; the message lists all of them.
     #[error("{}", Listing(mistakes))]
     Invalid {
-        /// What is wrong.
+        /// The mistakes.
         mistakes: Vec<Diagnostic>,
-        /// What is odd beside, for the log: a variable that has no effect may be the cause of a mistake.
+        /// Oddities, for the log: a variable without effect may be the cause of a mistake.
         warnings: Vec<Diagnostic>,
     },
 }
 
 impl ConfigError {
-    /// What is wrong, place by place; empty when the file could not even be read.
+    /// The mistakes, place by place; empty if the file could not be read.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match self {
             Self::Invalid { mistakes, .. } => mistakes,
@@ -49,7 +49,7 @@ impl ConfigError {
         }
     }
 
-    /// What is odd beside, place by place.
+    /// The oddities, place by place.
     pub fn warnings(&self) -> &[Diagnostic] {
         match self {
             Self::Invalid { warnings, .. } => warnings,
@@ -58,7 +58,7 @@ impl ConfigError {
     }
 }
 
-/// One diagnostic on its own, several as an indented list.
+/// Displays a single diagnostic as it is, and several as an indented list.
 struct Listing<'a>(&'a [Diagnostic]);
 
 impl fmt::Display for Listing<'_> {

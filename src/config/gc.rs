@@ -1,4 +1,4 @@
-//! The section `gc`: the collection of garbage while the registry runs. Ours; Distribution cannot do that.
+//! The section `gc`: garbage collection in the running registry. Distribution has no such section.
 
 use std::time::Duration;
 
@@ -7,38 +7,38 @@ use serde::Deserialize;
 use super::GoDuration;
 use super::values::{DailyWindow, duration};
 
-/// When and what the running registry collects.
+/// When the running registry collects garbage, and which garbage.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct GcConfig {
     /// Whether the running registry collects.
     pub enabled: bool,
-    /// From the beginning of one collection to that of the next.
+    /// The time from the start of one collection to the start of the next.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// When in the day a collection may run; none means at any time.
+    /// The part of the day in which a collection may run; `None` means any time.
     pub window: Option<DailyWindow>,
     grace: Option<GoDuration>,
-    /// Whether manifests go that no tag, index or subject reaches.
+    /// Whether to delete manifests that no tag, index or subject reaches.
     pub untagged: bool,
-    /// How much of all bytes of blobs a collection deletes unasked, in per cent.
+    /// The largest share of all blob bytes that a collection may delete, in percent.
     pub maxdeletepercent: u32,
 }
 
 impl GcConfig {
-    /// How much of all bytes of blobs a collection deletes unasked, in per cent.
+    /// The largest share of all blob bytes that a collection may delete, in percent.
     pub fn max_delete_percent(&self) -> u8 {
         u8::try_from(self.maxdeletepercent).map_or(100, |percent| percent.min(100))
     }
 
-    /// What is younger stays.
+    /// Blobs and manifests that are younger are kept.
     pub fn grace(&self) -> Duration {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         self.grace.map_or(DAY, |grace| grace.0)
     }
 
-    /// What a running registry has to promise by: the grace, if somebody collects here, be it the registry itself or, as a
-    /// grace that is set says, somebody else.
+    /// The grace period for the leases of a running registry. `None` if no collector is known: the registry does not collect,
+    /// and no configured grace period says that another process does.
     pub fn promised_grace(&self) -> Option<Duration> {
         (self.enabled || self.grace.is_some()).then(|| self.grace())
     }

@@ -8,15 +8,15 @@ use serde::Deserialize;
 use super::Secret;
 use super::values::{ByteSize, duration};
 
-/// What is looked at regularly.
+/// The regular health checks.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct HealthConfig {
-    /// The store.
+    /// The check of the store.
     pub storagedriver: StorageDriverCheck,
-    /// The room for the store's files.
+    /// The check of the free space for the store's files.
     pub diskspace: DiskSpaceCheck,
-    /// Files that must not exist.
+    /// Files whose existence makes the registry unhealthy.
     #[serde(default)]
     pub file: Vec<FileCheck>,
     /// Servers that must answer.
@@ -31,12 +31,12 @@ pub struct HealthConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct StorageDriverCheck {
-    /// Whether the store is looked at.
+    /// Whether to check the store.
     pub enabled: bool,
-    /// How often.
+    /// The interval between checks.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// How many failures in a row make it unhealthy.
+    /// The number of consecutive failures that makes the registry unhealthy.
     pub threshold: i64,
 }
 
@@ -44,11 +44,11 @@ pub struct StorageDriverCheck {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct DiskSpaceCheck {
-    /// Whether there is a floor.
+    /// Whether a floor is set.
     pub enabled: bool,
-    /// With less room than this no upload can be begun.
+    /// With less free space than this, no upload can begin.
     pub floor: ByteSize,
-    /// How often to look.
+    /// The interval between checks.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
 }
@@ -57,12 +57,12 @@ pub struct DiskSpaceCheck {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct FileCheck {
-    /// While it exists the registry is unhealthy.
+    /// While this file exists, the registry is unhealthy.
     pub file: Option<String>,
-    /// How often to look.
+    /// The interval between checks.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// How many times in a row it must be seen; has no effect in Distribution.
+    /// The number of consecutive sightings that makes the registry unhealthy; without effect in Distribution.
     pub threshold: i64,
 }
 
@@ -70,20 +70,20 @@ pub struct FileCheck {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct HttpCheck {
-    /// What to ask for.
+    /// The URL to request.
     pub uri: Option<String>,
-    /// Added to the request; often holds a token.
+    /// Headers of the request; often with a token.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<Secret<String>>>,
-    /// The status that is healthy.
+    /// The status of a healthy server.
     pub statuscode: u16,
-    /// How long an answer may take.
+    /// The timeout of a request.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
-    /// How often to ask.
+    /// The interval between requests.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// How many failures in a row make it unhealthy.
+    /// The number of consecutive failures that makes the registry unhealthy.
     pub threshold: i64,
 }
 
@@ -91,14 +91,14 @@ pub struct HttpCheck {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TcpCheck {
-    /// What to connect to.
+    /// The address to connect to.
     pub addr: Option<String>,
-    /// How long that may take.
+    /// The timeout of a connection attempt.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
-    /// How often to try.
+    /// The interval between attempts.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// How many failures in a row make it unhealthy.
+    /// The number of consecutive failures that makes the registry unhealthy.
     pub threshold: i64,
 }

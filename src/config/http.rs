@@ -9,31 +9,31 @@ use serde::Deserialize;
 use super::Secret;
 use super::values::{ByteSize, ExternalUrl, ListenAddress, PathPrefix, ProxyNetwork, duration, words};
 
-/// How the registry is reached.
+/// The addresses, certificates and limits of the HTTP server.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Where to listen.
+    /// The address to listen on.
     pub addr: ListenAddress,
-    /// What kind of address that is; [`load`](super::Config::load) has checked that it is.
+    /// The kind of that address; [`load`](super::Config::load) checks that the two match.
     pub net: Net,
-    /// The address that clients use; beats every forwarded header.
+    /// The URL that clients use; takes precedence over every forwarded header.
     pub host: Option<ExternalUrl>,
     /// The path before `/v2/`.
     pub prefix: PathPrefix,
-    /// Signs the state that uploads hand to clients; replicas must share it.
+    /// The key that signs the upload state which clients carry; replicas must share it.
     pub secret: Option<Secret<String>>,
-    /// Whether `Location` headers leave out scheme and host.
+    /// Whether `Location` headers omit scheme and host.
     pub relativeurls: bool,
-    /// How long running requests may take to end at shutdown.
+    /// How long running requests may take at shutdown.
     #[serde(deserialize_with = "duration")]
     pub draintimeout: Duration,
-    /// Certificates; none means plaintext.
+    /// Certificates; `None` means plaintext.
     pub tls: Option<TlsConfig>,
-    /// Added to all responses.
+    /// Headers of every response.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<String>>,
-    /// The proxies that are believed when they say where a request comes from; Distribution believes everybody.
+    /// The proxies whose forwarded headers are trusted; Distribution trusts every client.
     #[serde(default)]
     pub trustedproxies: Vec<ProxyNetwork>,
     /// HTTP/2 over TLS.
@@ -42,7 +42,7 @@ pub struct HttpConfig {
     pub h2c: H2cConfig,
     /// The second listener, for health and metrics.
     pub debug: Option<DebugConfig>,
-    /// What one client may ask for.
+    /// Limits for a single client.
     pub limits: LimitsConfig,
 }
 
@@ -60,34 +60,34 @@ words! {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// The certificate chain, PEM.
+    /// The path of the certificate chain, PEM.
     pub certificate: PathBuf,
-    /// Its private key, PEM.
+    /// The path of its private key, PEM.
     pub key: PathBuf,
     /// Authorities that may sign client certificates, PEM.
     #[serde(default)]
     pub clientcas: Vec<PathBuf>,
-    /// What is asked of clients when `clientcas` is given.
+    /// The demand on clients' certificates if `clientcas` is set.
     pub clientauth: ClientAuth,
-    /// The oldest version that is spoken.
+    /// The oldest accepted version.
     pub minimumtls: TlsVersion,
     /// Cipher suites by their Go names; empty means the secure ones.
     #[serde(default)]
     pub ciphersuites: Vec<String>,
-    /// Certificates fetched by ACME; not served.
+    /// Certificates from an ACME server; not supported.
     pub letsencrypt: Option<LetsEncryptConfig>,
 }
 
 words! {
-    /// What is asked of clients' certificates.
+    /// The demand on clients' certificates.
     pub enum ClientAuth {
-        /// Ask, and take anything.
+        /// Request one; accept any or none.
         RequestClientCert = "request-client-cert",
-        /// Insist on one, and take any.
+        /// Require one; accept any.
         RequireAnyClientCert = "require-any-client-cert",
-        /// Verify it if there is one.
+        /// Verify it if the client sends one.
         VerifyClientCertIfGiven = "verify-client-cert-if-given",
-        /// Insist on one that verifies.
+        /// Require one that verifies.
         RequireAndVerifyClientCert = "require-and-verify-client-cert",
     }
 }
@@ -106,14 +106,14 @@ words! {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LetsEncryptConfig {
-    /// The directory of fetched certificates.
+    /// The directory of the fetched certificates.
     pub cachefile: Option<PathBuf>,
-    /// Whom to write to.
+    /// The contact address of the account.
     pub email: Option<String>,
-    /// The names to fetch certificates for.
+    /// The names that need certificates.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// The ACME server.
+    /// The URL of the ACME server.
     pub directoryurl: Option<String>,
 }
 
@@ -121,7 +121,7 @@ pub struct LetsEncryptConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Http2Config {
-    /// Whether HTTP/2 is left out.
+    /// Whether HTTP/2 over TLS is off.
     pub disabled: bool,
 }
 
@@ -129,7 +129,7 @@ pub struct Http2Config {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct H2cConfig {
-    /// Whether HTTP/2 is spoken without TLS.
+    /// Whether HTTP/2 without TLS is on.
     pub enabled: bool,
 }
 
@@ -137,9 +137,9 @@ pub struct H2cConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct DebugConfig {
-    /// Where the debug server listens.
+    /// The address of the debug listener.
     pub addr: Option<ListenAddress>,
-    /// Names that lead to it, besides addresses and those that are known anyway. Ours.
+    /// Host names of the debug listener, besides IP addresses and the names that it always accepts. Not in Distribution.
     #[serde(default)]
     pub hosts: Vec<String>,
     /// Metrics.
@@ -152,35 +152,35 @@ pub struct DebugConfig {
 pub struct PrometheusConfig {
     /// Whether metrics are served.
     pub enabled: bool,
-    /// Under which path.
+    /// The path of the metrics.
     pub path: String,
-    /// How many repositories have counters of their own; Distribution has none.
+    /// The number of repositories with counters of their own; Distribution has none.
     pub repositories: usize,
 }
 
-/// `http.limits`, which Distribution does not have: what one client may ask for.
+/// `http.limits`, which Distribution does not have: limits for a single client.
 ///
-/// None of them limits how long a transfer may take as long as it is not slower than `minbodyspeed`.
+/// None of them limits the duration of a transfer that is at least as fast as `minbodyspeed`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// How long a request's head may take to arrive.
+    /// How long the headers of a request may take to arrive.
     #[serde(deserialize_with = "duration")]
     pub headertimeout: Duration,
-    /// How long a connection may rest between requests.
+    /// How long a connection may be idle between requests.
     #[serde(deserialize_with = "duration")]
     pub idletimeout: Duration,
-    /// How long a body may stand still.
+    /// How long a body may pause.
     #[serde(deserialize_with = "duration")]
     pub readtimeout: Duration,
-    /// How many bytes a second a body must move; 0 means that any will do.
+    /// The minimum speed of a body in bytes per second; 0 accepts any speed.
     pub minbodyspeed: ByteSize,
-    /// How many connections are open at once; 0 means as many as files may be open for.
+    /// The maximum number of open connections; 0 means as many as the limit of open files allows.
     pub maxconnections: usize,
-    /// How many of them one address may have; 0 means no limit.
+    /// The maximum number of connections per address; 0 means no limit.
     pub connectionsperaddress: usize,
-    /// How large a manifest may be.
+    /// The maximum size of a manifest.
     pub maxmanifestsize: ByteSize,
-    /// How many uploads one address may have under way; 0 means no limit.
+    /// The maximum number of open uploads per address; 0 means no limit.
     pub uploadsperaddress: usize,
 }

@@ -1,4 +1,4 @@
-//! The four stages, one after the other: text and environment → merged tree → [`Config`] → checked.
+//! The four stages in order: text and environment → merged tree → [`Config`] → checked.
 
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use super::{
     check, schema, selection, slips, unsupported, validate,
 };
 
-/// A configuration that can be used, and how it came about.
+/// A valid configuration and its sources.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The values.
     pub config: Config,
-    /// What is odd without being wrong, for the log.
+    /// Oddities for the log.
     pub warnings: Vec<Diagnostic>,
     /// The merged tree with its origins, for [`show`](super::show).
     pub tree: Node,
-    /// What was read.
+    /// The source that was read.
     pub source: Source,
 }
 
@@ -31,13 +31,13 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or when it or a variable says something that is wrong, contradictory or not served by
-    /// this version; each diagnostic names the key and its file and line or variable.
+    /// If the file cannot be read, or if the file or a variable has a setting that is wrong, contradictory or unsupported.
+    /// Each diagnostic names the key and its file and line or variable.
     pub fn load(source: Source, environment: &Environment) -> Result<Loaded, ConfigError> {
         Self::load_with(source, environment, &|_| Vec::new())
     }
 
-    /// Like [`load`](Self::load); `driver` finds the mistakes in the parameters of the driver, which only it knows.
+    /// Like [`load`](Self::load); `driver` checks the parameters of the driver, which only the driver knows.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Config {
         let mut hidden = known;
         hidden.extend(diagnostics.iter().map(|diagnostic| diagnostic.path.clone()));
         mistakes.extend(diagnostics.into_iter().filter(|found| !is_below(&hidden, found)));
-        // What follows from a mistake that is reported already is none of its own.
+        // A contradiction that follows from a reported mistake is not reported again.
         mistakes.extend(contradictions.into_iter().filter(|found| !is_beside(&hidden, found)));
         mistakes.extend(selected.iter().flat_map(driver));
         warnings.extend(oddities.into_iter().filter(|found| !is_beside(&hidden, found)));
@@ -80,7 +80,7 @@ impl Config {
     }
 }
 
-/// The tree without what is at these paths, made whole again, so that the rest of it can be judged.
+/// The tree without the values at these paths, completed again, so that the rest can be checked.
 fn without(tree: &Node, paths: &[String]) -> Node {
     let mut sound = tree.clone();
     if !paths.is_empty() {
@@ -90,14 +90,14 @@ fn without(tree: &Node, paths: &[String]) -> Node {
     sound
 }
 
-/// Whether a section lacks something that a mistake in it may have been meant for.
+/// Whether a section lacks a key that a mistake in it may have meant.
 fn is_below(mistakes: &[String], found: &Diagnostic) -> bool {
     mistakes
         .iter()
         .any(|path| path.strip_prefix(&*found.path).is_some_and(|rest| rest.starts_with(['.', '['])))
 }
 
-/// Whether a diagnostic is about something in a section with a mistake.
+/// Whether a diagnostic concerns a section with a mistake.
 fn is_beside(mistakes: &[String], found: &Diagnostic) -> bool {
     let section = found.path.rsplit_once('.').map_or("", |(section, _)| section);
     mistakes.iter().any(|path| {
@@ -109,7 +109,7 @@ fn is_beside(mistakes: &[String], found: &Diagnostic) -> bool {
     })
 }
 
-/// The built-in default, as a start without file and environment gives it.
+/// The built-in default: the configuration of a start without a file and variables.
 impl Default for Config {
     #[expect(clippy::expect_used, reason = "the text is part of the program, and a test loads it")]
     fn default() -> Self {
@@ -118,7 +118,7 @@ impl Default for Config {
     }
 }
 
-/// What the text of a file comes to.
+/// A parsed text and its diagnostics.
 struct Text {
     root: Node,
     warnings: Vec<Diagnostic>,
@@ -137,7 +137,7 @@ fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
     let mistakes = slips.mistakes;
     let parsed = match parse(&slips.mended, &origin) {
         Ok(parsed) => parsed,
-        // What is left behind the slips may be due to how they were mended.
+        // An error after mended slips may come from the mending itself.
         Err(_) if !mistakes.is_empty() => return Err(invalid(mistakes)),
         Err(diagnostics) => return Err(invalid(diagnostics)),
     };
@@ -157,7 +157,7 @@ fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
     Ok(Text { root: parsed.root, warnings, mistakes })
 }
 
-/// What a tree comes to; where a section cannot be read, its default stands in for it.
+/// The result of reading a tree; the default replaces a section that cannot be read.
 struct Read {
     config: Config,
     selected: Option<Selected>,
@@ -170,7 +170,7 @@ fn tree_to_config(tree: &Node) -> Read {
     Read { config, selected: reader.selected, diagnostics: reader.diagnostics }
 }
 
-/// Reads section after section, so that each can have its own mistake.
+/// Reads section by section, so that each can report its own mistake.
 struct Reader<'a> {
     tree: &'a Node,
     diagnostics: Vec<Diagnostic>,
@@ -208,7 +208,7 @@ impl Reader<'_> {
     fn storage(&mut self) -> Option<StorageConfig> {
         let mut storage = self.value("storage");
         if storage.origin == Origin::Default {
-            // Nobody wrote the section, so the place to tell is the file.
+            // The file has no such section, so the diagnostic names the file.
             storage.origin = self.tree.origin.clone();
         }
         match selection::driver(&storage, &schema::STORAGE) {

@@ -6,48 +6,48 @@ use serde::Deserialize;
 
 use super::values::words;
 
-/// What is logged, and how.
+/// The level, the format and the fields of the log.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LogConfig {
-    /// The least severe lines that are written.
+    /// The least severe level that is written.
     pub level: LogLevel,
-    /// What a line looks like.
+    /// The format of a line.
     pub formatter: LogFormatter,
-    /// Added to every line.
+    /// Fields of every line.
     #[serde(default)]
     pub fields: BTreeMap<String, serde_json::Value>,
-    /// Adds the place in the program to every line.
+    /// Whether every line names its place in the source.
     pub reportcaller: bool,
     /// The access log on standard output.
     pub accesslog: AccessLogConfig,
-    /// Mail on errors; not served.
+    /// Mail on errors; not supported.
     #[serde(default)]
     pub hooks: Vec<LogHook>,
 }
 
 words! {
-    /// How severe a line must be to be written.
+    /// The severity of a line.
     pub enum LogLevel {
-        /// Failures that need somebody.
+        /// Failures that need action.
         Error = "error",
-        /// Oddities that were dealt with.
+        /// Oddities that the registry has handled.
         Warn = "warn",
-        /// What happens, one line a request.
+        /// Events, one line per request.
         Info = "info",
-        /// What happens inside.
+        /// Internals.
         Debug = "debug",
     }
 }
 
 words! {
-    /// What a line of the log looks like.
+    /// The format of a line of the log.
     pub enum LogFormatter {
         /// For people.
         Text = "text",
-        /// One JSON object a line.
+        /// One JSON object per line.
         Json = "json",
-        /// One JSON object a line, in the shape that logstash expects.
+        /// One JSON object per line, in the format that logstash expects.
         Logstash = "logstash",
     }
 }
@@ -56,7 +56,7 @@ words! {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLogConfig {
-    /// Whether it is left out.
+    /// Whether the access log is off.
     pub disabled: bool,
 }
 
@@ -64,14 +64,14 @@ pub struct AccessLogConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LogHook {
-    /// Whether the entry is to be passed over.
+    /// Whether to ignore the entry.
     pub disabled: bool,
-    /// `mail` is the only kind there is.
+    /// The kind of hook; `mail` is the only one.
     pub r#type: Option<String>,
-    /// The levels that set it off.
+    /// The levels that trigger the hook.
     #[serde(default)]
     pub levels: Vec<String>,
-    /// Where the mail goes.
+    /// The settings of the mail.
     pub options: Option<MailOptions>,
 }
 
@@ -94,10 +94,10 @@ pub struct MailOptions {
 pub struct SmtpConfig {
     /// Host and port.
     pub addr: Option<String>,
-    /// The account.
+    /// The user name.
     pub username: Option<String>,
-    /// Its password.
+    /// The password.
     pub password: Option<super::Secret<String>>,
-    /// Whether to go without TLS verification.
+    /// Whether to skip TLS verification.
     pub insecure: bool,
 }

@@ -7,14 +7,14 @@ use serde::de::DeserializeOwned;
 
 use super::{ExternalUrl, Secret};
 
-/// What wraps the registry's parts.
+/// Wrappers around parts of the registry.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct MiddlewareConfig {
-    /// Around the registry. There is none, here or in Distribution.
+    /// Around the registry; neither this registry nor Distribution has any.
     #[serde(default)]
     pub registry: Vec<Middleware>,
-    /// Around repositories. There is none, here or in Distribution.
+    /// Around repositories; neither this registry nor Distribution has any.
     #[serde(default)]
     pub repository: Vec<Middleware>,
     /// Around the storage driver, the first one innermost.
@@ -26,16 +26,16 @@ pub struct MiddlewareConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Middleware {
-    /// Which one, such as `cloudfront`.
+    /// The name, such as `cloudfront`.
     pub name: Option<String>,
-    /// Whether the entry is to be passed over.
+    /// Whether to ignore the entry.
     pub disabled: bool,
-    /// Its own settings, keys among them.
+    /// The options, which may hold keys.
     #[serde(default)]
     pub options: BTreeMap<String, Secret<serde_json::Value>>,
 }
 
-/// What an entry of `middleware.storage` asks for.
+/// A middleware of storage, with its options.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StorageMiddleware {
     /// `redirect`
@@ -48,7 +48,7 @@ pub enum StorageMiddleware {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RedirectOptions {
-    /// Clients fetch a blob from its path below this URL.
+    /// The base URL; clients fetch a blob from its path below this URL.
     pub baseurl: ExternalUrl,
 }
 
@@ -56,20 +56,20 @@ pub struct RedirectOptions {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewriteOptions {
-    /// The scheme that the driver's URL gets.
+    /// The new scheme of the driver's URL.
     pub scheme: Option<String>,
-    /// The host that it gets.
+    /// The new host of the driver's URL.
     pub host: Option<String>,
-    /// What its path loses at the beginning.
+    /// The prefix to cut from the path of the driver's URL.
     pub trimpathprefix: String,
 }
 
 impl Middleware {
-    /// What a storage entry asks for; nothing if it is disabled.
+    /// The middleware that the entry configures; `None` if it is disabled.
     ///
     /// # Errors
     ///
-    /// Says what is wrong with it.
+    /// If the name is unknown or the options are wrong; the message says which.
     pub fn as_storage(&self) -> Result<Option<StorageMiddleware>, String> {
         if self.disabled {
             return Ok(None);
@@ -78,8 +78,8 @@ impl Middleware {
             Some("redirect") => Ok(Some(StorageMiddleware::Redirect(self.read()?))),
             Some("rewrite") => Ok(Some(StorageMiddleware::Rewrite(self.read()?))),
             Some("cloudfront") => {
-                Err("`cloudfront` is not served: nothing here makes its signatures; use `redirect` with the \
-                                       `baseurl` of a distribution that needs none, or set `disabled: true`"
+                Err("`cloudfront` is not supported: this registry cannot sign its URLs; use `redirect` with the `baseurl` \
+                                       of a distribution that needs none, or set `disabled: true`"
                     .to_owned())
             }
             Some(name) => {

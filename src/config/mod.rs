@@ -1,9 +1,8 @@
 //! The configuration file, `REGISTRY_*` variables and defaults: Distribution's `config.yml`, key for key.
 //!
 //! Four stages that never mix: text and environment → merged tree, each value with its origin → [`Config`], pure data →
-//! checked for what no key can say alone. Building things from it is the business of others.
-//! Absent on purpose: what a driver's parameters mean (the driver says), and reading the environment of the process, which
-//! only [`Environment::of_process`] does.
+//! checks across keys. Other modules build things from it. Absent on purpose: the meaning of a driver's parameters, which the
+//! driver knows, and reads of the process environment, which only [`Environment::of_process`] does.
 
 mod auth;
 mod check;
@@ -84,32 +83,32 @@ pub(crate) use suggest::hint;
 pub struct Config {
     /// The version of the format.
     pub version: Version,
-    /// What is logged.
+    /// The log.
     pub log: LogConfig,
-    /// Where content is kept.
+    /// The store and the rules for its content.
     pub storage: StorageConfig,
-    /// The collection of garbage while the registry runs.
+    /// Garbage collection in the running registry.
     pub gc: GcConfig,
-    /// How clients are known.
+    /// How clients authenticate.
     pub auth: AuthConfig,
-    /// How the registry is reached.
+    /// The HTTP server.
     pub http: HttpConfig,
-    /// Whom to tell.
+    /// The recipients of events.
     pub notifications: Option<NotificationsConfig>,
     /// The redis server of the descriptor cache.
     pub redis: Option<RedisConfig>,
     /// Health checks.
     pub health: Option<HealthConfig>,
-    /// Middleware; never asks for anything but what [`Middleware::as_storage`] knows.
+    /// Middleware; [`Middleware::as_storage`] accepts every entry.
     pub middleware: Option<MiddlewareConfig>,
-    /// The pull-through cache; never asks for anything that is not served.
+    /// The pull-through cache; never holds a setting that is not supported.
     pub proxy: Option<ProxyConfig>,
-    /// The catalogue of repositories.
+    /// Listings of repositories.
     pub catalog: CatalogConfig,
-    /// The lists of tags.
+    /// Listings of tags.
     pub tags: TagsConfig,
-    /// What manifests may hold.
+    /// The rules for manifests.
     pub validation: ValidationConfig,
-    /// What repositories may hold.
+    /// The rules for repositories.
     pub policy: PolicyConfig,
 }

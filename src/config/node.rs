@@ -1,4 +1,4 @@
-//! `Node`: the tree that a configuration is merged in, each value with its origin.
+//! `Node`: the merged configuration as a tree, each value with its origin.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use super::scalar::{self, Plain};
 /// A value of the configuration and where it came from.
 #[derive(Clone)]
 pub struct Node {
-    /// Where the value stands.
+    /// The place of the value.
     pub(crate) origin: Origin,
     /// The value.
     pub(crate) content: Content,
 }
 
-/// The kinds of value that YAML has.
+/// The kinds of value in YAML.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Content {
     /// Nothing: `key:` or `key: ~`.
@@ -32,7 +32,7 @@ pub(crate) enum Content {
 pub(crate) struct Scalar {
     /// The text, with escapes resolved.
     pub(crate) text: String,
-    /// Whether it is text for certain: in quotes, a block, or tagged so.
+    /// Whether it is text in any case: quoted, a block, or tagged as text.
     pub(crate) quoted: bool,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Scalar {
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) key: String,
-    /// Where the key stands, which for a mapping in block style is the line before its value.
+    /// The place of the key, which for a mapping in block style is the line before its value.
     pub(crate) key_origin: Origin,
     pub(crate) value: Node,
 }
@@ -54,7 +54,7 @@ impl Node {
         Self { origin: origin.clone(), content: Content::Map(Vec::new()) }
     }
 
-    /// Text that is not to be read as a number or flag.
+    /// Text that is never read as a number or flag.
     pub(crate) fn text(origin: &Origin, text: &str) -> Self {
         let scalar = Scalar { text: text.to_owned(), quoted: true };
         Self { origin: origin.clone(), content: Content::Scalar(scalar) }
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    /// Whether this is a plain `true`, in one of its spellings.
+    /// Whether this is an unquoted `true` in one of its spellings.
     pub(crate) fn is_true(&self) -> bool {
         matches!(&self.content, Content::Scalar(scalar) if scalar.meaning() == Plain::Bool(true))
     }
@@ -93,12 +93,12 @@ impl Node {
         }
     }
 
-    /// The entry of a mapping by its exact key.
+    /// The entry of a mapping with this exact key.
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// The value below a dotted path, such as `http.tls` or `health.tcp[0].addr`, if it is there and not null.
+    /// The value at a dotted path, such as `http.tls` or `health.tcp[0].addr`, unless it is absent or null.
     pub(crate) fn at(&self, path: &str) -> Option<&Node> {
         let mut node = self;
         for key in path.split('.') {
@@ -110,7 +110,7 @@ impl Node {
         (!node.is_null()).then_some(node)
     }
 
-    /// The entries for changing; what is no mapping becomes an empty one.
+    /// The entries, mutable; replaces anything else by an empty mapping.
     pub(crate) fn make_map(&mut self) -> &mut Vec<Entry> {
         if !matches!(self.content, Content::Map(_)) {
             self.content = Content::Map(Vec::new());
@@ -121,15 +121,15 @@ impl Node {
         }
     }
 
-    /// Takes an entry out of a mapping.
+    /// Removes an entry of a mapping and returns it.
     pub(crate) fn remove(&mut self, key: &str) -> Option<Entry> {
         let Content::Map(entries) = &mut self.content else { return None };
         let index = entries.iter().position(|entry| entry.key == key)?;
         Some(entries.remove(index))
     }
 
-    /// Takes what is at a dotted path, as [`at`](Self::at) has it, out of the tree. An item of a list takes the list along: the
-    /// others would move.
+    /// Removes the value at a dotted path (see [`at`](Self::at)) from the tree. For an item of a list it removes the whole
+    /// list, since the other items would move.
     pub(crate) fn remove_at(&mut self, path: &str) {
         let (key, rest) = match path.split_once('.') {
             Some((key, rest)) => (key, Some(rest)),
@@ -141,7 +141,7 @@ impl Node {
             return;
         }
         let Content::Map(entries) = &mut self.content else { return };
-        // A key may hold a dot itself.
+        // A key may itself hold a dot.
         if entries.iter().any(|entry| entry.key == path) || rest.is_none() {
             self.remove(path);
         } else if let (Some(entry), Some(rest)) = (entries.iter_mut().find(|entry| entry.key == key), rest) {
@@ -149,7 +149,7 @@ impl Node {
         }
     }
 
-    /// What this is, in a message.
+    /// The name of this kind in a message.
     pub(crate) fn kind_name(&self) -> &'static str {
         match &self.content {
             Content::Null => "nothing",
@@ -161,13 +161,13 @@ impl Node {
 }
 
 impl Scalar {
-    /// What the scalar means where no type is asked for.
+    /// The meaning of the scalar where no type is expected.
     pub(crate) fn meaning(&self) -> Plain {
         if self.quoted { Plain::Text } else { scalar::resolve(&self.text) }
     }
 }
 
-/// Equal values are equal wherever they came from.
+/// Equality ignores origins.
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         self.content == other.content
@@ -180,7 +180,7 @@ impl PartialEq for Entry {
     }
 }
 
-/// Shows keys and no values, since any of them may be a secret.
+/// Shows keys but no values, since any value may be a secret.
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.content {

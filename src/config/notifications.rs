@@ -9,16 +9,16 @@ use serde::Deserialize;
 use super::Secret;
 use super::values::{ByteSize, duration};
 
-/// Whom to tell what happens.
+/// The recipients of events, and the content of events.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct NotificationsConfig {
-    /// What an event holds.
+    /// The content of an event.
     pub events: EventsConfig,
-    /// Who is told.
+    /// The recipients.
     #[serde(default)]
     pub endpoints: Vec<EndpointConfig>,
-    /// Where events wait. Ours.
+    /// The queue of undelivered events. Not in Distribution.
     pub queue: QueueConfig,
 }
 
@@ -26,9 +26,9 @@ pub struct NotificationsConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct QueueConfig {
-    /// The directory in which events wait.
+    /// The directory of undelivered events.
     pub directory: Option<PathBuf>,
-    /// How much may wait for one endpoint.
+    /// The maximum size of one endpoint's queue.
     pub maxsize: ByteSize,
 }
 
@@ -36,7 +36,7 @@ pub struct QueueConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct EventsConfig {
-    /// Whether what a manifest refers to is in its event.
+    /// Whether the event of a manifest lists its references.
     pub includereferences: bool,
 }
 
@@ -46,27 +46,27 @@ pub struct EventsConfig {
 pub struct EndpointConfig {
     /// A name for the log.
     pub name: Option<String>,
-    /// Whether the entry is to be passed over.
+    /// Whether to ignore the entry.
     pub disabled: bool,
-    /// Where events are posted.
+    /// The URL that receives events.
     pub url: Option<String>,
-    /// Added to the requests; often holds a token.
+    /// Headers of the requests; often with a token.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<Secret<String>>>,
-    /// How long an answer may take.
+    /// The timeout of a request.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
-    /// How many failures in a row make a pause.
+    /// The number of consecutive failures before a pause.
     pub threshold: i64,
-    /// How long the pause is.
+    /// The length of the pause.
     #[serde(deserialize_with = "duration")]
     pub backoff: Duration,
-    /// Media types that are not told, in the old place.
+    /// Media types that cause no event; the old place of `ignore.mediatypes`.
     #[serde(default)]
     pub ignoredmediatypes: Vec<String>,
-    /// What is not told.
+    /// The events that are not sent.
     pub ignore: IgnoreConfig,
-    /// What bodies are signed with. Ours.
+    /// The key that signs request bodies. Not in Distribution.
     pub secret: Option<Secret<String>>,
 }
 

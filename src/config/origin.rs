@@ -1,15 +1,15 @@
-//! `Origin`: where a value came from.
+//! `Origin`: the source of a value.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where a value of the configuration came from.
+/// The source of a value of the configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Origin {
     /// A place in a configuration file; lines and columns count from one.
     File {
-        /// The file, as it was named when it was asked for.
+        /// The file, by the name that the user gave.
         file: Arc<str>,
         /// The line.
         line: usize,
@@ -18,12 +18,12 @@ pub enum Origin {
     },
     /// An environment variable, by its name.
     Environment(Arc<str>),
-    /// Nobody said anything.
+    /// A built-in default.
     Default,
 }
 
 impl Origin {
-    /// The origin in few words, for the comments of `config show`: the file without its directory.
+    /// A short form for the comments of `config show`: the file without its directory.
     pub(crate) fn note(&self) -> String {
         match self {
             Self::File { file, line, .. } => {
@@ -37,7 +37,7 @@ impl Origin {
         }
     }
 
-    /// The line, where there is one, for messages that name two places of the same file.
+    /// The line, if there is one, for messages that name two places of the same file.
     pub(crate) fn line(&self) -> Option<usize> {
         match self {
             Self::File { line, .. } => Some(*line),

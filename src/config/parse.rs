@@ -1,8 +1,8 @@
-//! YAML text → [`Node`]: the one place that meets the YAML parser.
+//! YAML text → [`Node`]: the only user of the YAML parser.
 //!
-//! The parser reports events with their marks; a tree of our own keeps the marks, which no serde front-end does.
-//! Anchors, aliases and `<<` work as in yaml.v2. Two things are stricter: a key that stands twice is an error (yaml.v2 takes the
-//! last silently), and aliases cannot blow a small file up to a large tree.
+//! The parser reports events with their marks, and our tree keeps the marks, which no serde front-end does. Anchors, aliases
+//! and `<<` work as in yaml.v2. Two rules are stricter: a duplicate key is an error (yaml.v2 silently takes the last), and
+//! aliases cannot expand a small file to a large tree.
 
 use std::collections::HashMap;
 
@@ -12,20 +12,20 @@ use super::node::{Content, Entry, Scalar};
 use super::scalar::Plain;
 use super::{Diagnostic, Node, Origin, diagnostic};
 
-/// No configuration is deeper; a hostile one would exhaust the stack.
+/// No real configuration is deeper; a hostile one would exhaust the stack.
 const MAX_DEPTH: usize = 64;
-/// No configuration is larger; nested aliases could be.
+/// No real configuration is larger; nested aliases could be.
 const MAX_NODES: usize = 100_000;
 
 /// A parsed text.
 pub(crate) struct Parsed {
     /// The first document.
     pub(crate) root: Node,
-    /// Where a second document begins, which Distribution ignores.
+    /// The start of a second document, which Distribution ignores.
     pub(crate) rest: Option<Origin>,
 }
 
-/// Parses YAML; `origin` says where a line and column are.
+/// Parses YAML; `origin` maps a line and a column to an origin.
 pub(crate) fn parse(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Parsed, Vec<Diagnostic>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
@@ -50,7 +50,7 @@ struct Builder<'a> {
     origin: &'a dyn Fn(usize, usize) -> Origin,
     anchors: HashMap<usize, Node>,
     nodes: usize,
-    /// Mistakes after which parsing can go on.
+    /// Mistakes that do not stop parsing.
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -107,7 +107,11 @@ impl<'a> Builder<'a> {
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Diagnostic::new(&origin, path, "an alias stands inside what it repeats"));
+                    return Err(Diagnostic::new(
+                        &origin,
+                        path,
+                        "an alias is inside the value that it repeats",
+                    ));
                 };
                 self.nodes += count(&node);
                 return Ok(node);
@@ -149,8 +153,8 @@ impl<'a> Builder<'a> {
             }
             if let Some(first) = entries.iter().find(|entry| entry.key == key) {
                 let message = match first.key_origin.line() {
-                    Some(line) => format!("stands twice, first in line {line}; keep one of the two"),
-                    None => "stands twice; keep one of the two".to_owned(),
+                    Some(line) => format!("appears twice, first in line {line}; keep one of the two"),
+                    None => "appears twice; keep one of the two".to_owned(),
                 };
                 self.diagnostics.push(Diagnostic::new(&key_origin, key_path, message));
                 continue;
@@ -189,7 +193,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// What mends it, of the two mistakes that are made most.
+/// The remedy for the two most frequent mistakes.
 fn remedy(problem: &str) -> &'static str {
     match problem {
         problem if problem.contains("tabs") => "; indent by spaces",
@@ -244,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_twice_is_named_with_both_lines() {
+    fn a_duplicate_key_is_reported_with_both_lines() {
         let errors = check("http:\n  addr: :1\n  net: tcp\n  addr: :2\n  net: tcp\n").err().unwrap();
         assert_eq!(
             errors,
             [
-                "c.yml:4:3: http.addr: stands twice, first in line 2; keep one of the two",
-                "c.yml:5:3: http.net: stands twice, first in line 3; keep one of the two",
+                "c.yml:4:3: http.addr: appears twice, first in line 2; keep one of the two",
+                "c.yml:5:3: http.net: appears twice, first in line 3; keep one of the two",
             ]
         );
     }

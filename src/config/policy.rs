@@ -1,17 +1,17 @@
-//! The sections that say what may be pushed and how much is listed: `catalog`, `tags`, `validation`, `policy`.
+//! The sections that limit pushes and listings: `catalog`, `tags`, `validation`, `policy`.
 
 use serde::{Deserialize, Deserializer};
 
 use super::values::{Pattern, words};
 
-/// How many entries a listing holds where nothing else is said.
+/// The default page size of a listing, in entries.
 const DEFAULT_PAGE: usize = 1000;
 
 /// `catalog`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogConfig {
-    /// The most repositories in one answer; at least one.
+    /// The maximum number of repositories in one answer; at least one.
     #[serde(deserialize_with = "page")]
     pub maxentries: usize,
 }
@@ -20,12 +20,12 @@ pub struct CatalogConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TagsConfig {
-    /// The most tags in one answer; at least one.
+    /// The maximum number of tags in one answer; at least one.
     #[serde(deserialize_with = "page")]
     pub maxtags: usize,
 }
 
-/// Zero and below mean the default, as for Distribution.
+/// Zero and negative numbers mean the default, as in Distribution.
 fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     let number = i64::deserialize(deserializer)?;
     Ok(usize::try_from(number).ok().filter(|number| *number > 0).unwrap_or(DEFAULT_PAGE))
@@ -35,16 +35,16 @@ fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationConfig {
-    /// Wins over `disabled`; kept for old files.
+    /// Takes precedence over `disabled`; kept for old files.
     pub enabled: bool,
-    /// Lifts the checks of URLs and of the children of an index.
+    /// Turns off the checks of URLs and of the children of an index.
     pub disabled: bool,
-    /// What manifests may hold.
+    /// The rules for manifests.
     pub manifests: ManifestsConfig,
 }
 
 impl ValidationConfig {
-    /// Whether the checks of URLs and of an index's children are lifted.
+    /// Whether the checks of URLs and of an index's children are off.
     pub fn is_lifted(&self) -> bool {
         self.disabled && !self.enabled
     }
@@ -60,7 +60,7 @@ pub struct ManifestsConfig {
     pub indexes: IndexesConfig,
 }
 
-/// `validation.manifests.urls`; with both lists empty, only layers that may not be distributed may name URLs.
+/// `validation.manifests.urls`. With both lists empty, only non-distributable layers may name URLs.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct UrlsConfig {
@@ -76,21 +76,21 @@ pub struct UrlsConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct IndexesConfig {
-    /// Which children of an index must exist when it is pushed.
+    /// The children of an index that must exist when a client pushes it.
     pub platforms: PlatformRule,
-    /// The platforms that `list` means.
+    /// The platforms for `list`.
     #[serde(default)]
     pub platformlist: Vec<PlatformConfig>,
 }
 
 words! {
-    /// Which children of an index must exist.
+    /// The children of an index that must exist.
     pub enum PlatformRule {
         /// Every one.
         All = "all",
         /// None.
         None = "none",
-        /// Those whose platform is listed.
+        /// Those with a listed platform.
         List = "list",
     }
 }
@@ -109,7 +109,7 @@ pub struct PlatformConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// What repositories may hold.
+    /// The rules for repositories.
     pub repository: RepositoryPolicy,
 }
 
@@ -117,7 +117,7 @@ pub struct PolicyConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RepositoryPolicy {
-    /// The classes that may be pushed, such as `image` and `plugin`; empty means all.
+    /// The classes that clients may push, such as `image` and `plugin`; empty means all.
     #[serde(default)]
     pub classes: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! The section `proxy`: a pull-through cache of another registry; not served.
+//! The section `proxy`: a pull-through cache of another registry; not supported.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use serde::Deserialize;
 use super::Secret;
 use super::values::duration;
 
-/// The registry that is cached.
+/// The registry to cache.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyConfig {
-    /// Its address.
+    /// Its URL.
     pub remoteurl: Option<String>,
-    /// The account there.
+    /// The user name there.
     pub username: Option<String>,
-    /// Its password.
+    /// The password there.
     pub password: Option<Secret<String>>,
     /// A docker credential helper that knows the account.
     pub exec: Option<ExecConfig>,
     /// How long content is kept; zero means for ever.
     #[serde(deserialize_with = "duration")]
     pub ttl: Duration,
-    /// How long writing to the cache may take.
+    /// The timeout for writes to the cache.
     #[serde(deserialize_with = "duration")]
     pub cachewritetimeout: Duration,
 }
@@ -33,7 +33,7 @@ pub struct ProxyConfig {
 pub struct ExecConfig {
     /// The helper's name.
     pub command: Option<String>,
-    /// How long its answer holds.
+    /// How long its answer is valid.
     #[serde(deserialize_with = "duration")]
     pub lifetime: Duration,
 }

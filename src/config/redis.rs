@@ -8,91 +8,92 @@ use serde::{Deserialize, Deserializer};
 use super::Secret;
 use super::values::GoDuration;
 
-/// How a redis server is reached. Its other keys have no effect, of which a warning tells.
+/// The address and the credentials of a redis server. Keys outside [`SERVED`](Self::SERVED) have no effect and cause a
+/// warning.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
     /// One server, or the members of a cluster, or the sentinels.
     #[serde(default)]
     pub addrs: Vec<String>,
-    /// The name that the connection carries.
+    /// The name of the connection.
     pub clientname: Option<String>,
     /// The number of the database.
     pub db: Option<i64>,
     /// The version of the protocol.
     pub protocol: Option<i64>,
-    /// The account.
+    /// The user name.
     pub username: Option<String>,
-    /// Its password.
+    /// The password.
     pub password: Option<Secret<String>>,
-    /// The account at the sentinels.
+    /// The user name at the sentinels.
     pub sentinelusername: Option<String>,
-    /// Its password.
+    /// The password at the sentinels.
     pub sentinelpassword: Option<Secret<String>>,
-    /// The name that sentinels know the master by.
+    /// The name of the master at the sentinels.
     pub mastername: Option<String>,
-    /// How often a command is tried again.
+    /// How often to repeat a failed command.
     pub maxretries: Option<i64>,
-    /// The shortest pause before that.
+    /// The shortest pause before a repetition.
     #[serde(default, deserialize_with = "some_duration")]
     pub minretrybackoff: Option<Duration>,
-    /// The longest pause before that.
+    /// The longest pause before a repetition.
     #[serde(default, deserialize_with = "some_duration")]
     pub maxretrybackoff: Option<Duration>,
-    /// How long connecting may take.
+    /// The timeout for connecting.
     #[serde(default, deserialize_with = "some_duration")]
     pub dialtimeout: Option<Duration>,
-    /// How long reading may take.
+    /// The timeout for reads.
     #[serde(default, deserialize_with = "some_duration")]
     pub readtimeout: Option<Duration>,
-    /// How long writing may take.
+    /// The timeout for writes.
     #[serde(default, deserialize_with = "some_duration")]
     pub writetimeout: Option<Duration>,
     /// Whether deadlines of requests apply to commands.
     pub contexttimeoutenabled: Option<bool>,
-    /// Whether the pool hands out the oldest connection.
+    /// Whether the pool returns the oldest connection first.
     pub poolfifo: Option<bool>,
-    /// How many connections the pool holds.
+    /// The size of the pool.
     pub poolsize: Option<i64>,
-    /// How long to wait for one.
+    /// How long to wait for a connection.
     #[serde(default, deserialize_with = "some_duration")]
     pub pooltimeout: Option<Duration>,
-    /// The fewest that are kept.
+    /// The minimum number of idle connections.
     pub minidleconns: Option<i64>,
-    /// The most that rest.
+    /// The maximum number of idle connections.
     pub maxidleconns: Option<i64>,
-    /// The most that work.
+    /// The maximum number of active connections.
     pub maxactiveconns: Option<i64>,
-    /// How long one may rest.
+    /// How long a connection may be idle.
     #[serde(default, deserialize_with = "some_duration")]
     pub connmaxidletime: Option<Duration>,
-    /// How long one may live.
+    /// The maximum age of a connection.
     #[serde(default, deserialize_with = "some_duration")]
     pub connmaxlifetime: Option<Duration>,
-    /// How many redirects in a cluster are followed.
+    /// The maximum number of redirects in a cluster.
     pub maxredirects: Option<i64>,
-    /// Whether replicas are read.
+    /// Whether to read from replicas.
     pub readonly: Option<bool>,
-    /// Whether the nearest is read.
+    /// Whether to read from the nearest node.
     pub routebylatency: Option<bool>,
-    /// Whether any is read.
+    /// Whether to read from a random node.
     pub routerandomly: Option<bool>,
-    /// Whether the client names itself.
+    /// Whether the client omits its library name and version.
     pub disableidentity: Option<bool>,
-    /// What it adds to its name.
+    /// The suffix of the client's name.
     pub identitysuffix: Option<String>,
-    /// Whether unstable answers of protocol 3 are taken.
+    /// Whether to accept unstable answers of protocol 3.
     pub unstableresp3: Option<bool>,
     /// Certificates.
     pub tls: Option<RedisTls>,
 }
 
 impl RedisConfig {
-    /// The keys that mean something here.
+    /// The keys that have an effect.
     pub(crate) const SERVED: &[&str] =
         &["addrs", "db", "dialtimeout", "password", "protocol", "readtimeout", "tls", "username"];
 
-    /// The one server, if it is one.
+    /// The address, if there is exactly one.
     pub fn server(&self) -> Option<&str> {
         match &*self.addrs {
             [address] if self.mastername.is_none() => Some(address),
@@ -109,7 +110,7 @@ pub struct RedisTls {
     pub certificate: Option<PathBuf>,
     /// Its key.
     pub key: Option<PathBuf>,
-    /// Authorities that may sign the server's.
+    /// Authorities that may sign the server's certificate.
     #[serde(default)]
     pub rootcas: Vec<PathBuf>,
 }

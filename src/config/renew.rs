@@ -1,13 +1,13 @@
-//! Old spellings and old places, renewed before anything else is made of the tree.
+//! Renews old spellings and old places, before every other stage.
 //!
-//! Distribution's own old spellings work as there. `storage.gc` is where our section `gc` was: Distribution refuses a key of
-//! `storage` that it does not know, so a file that has it there cannot go back.
+//! Distribution's own old spellings work as there. `storage.gc` is the old place of our section `gc`: Distribution refuses
+//! unknown keys in `storage`, so it refuses a file with that key.
 
 use super::defaults::{Completed, is_blank, slot};
 use super::node::{Content, Entry};
 use super::{Diagnostic, Node, Origin};
 
-/// Renews what is old in the tree, and says so.
+/// Renews old keys in the tree, and reports them.
 pub(super) fn renew(root: &mut Node) -> Completed {
     let mut renewal = Completed::default();
     if !matches!(root.content, Content::Map(_) | Content::Null) {
@@ -26,7 +26,7 @@ impl Completed {
             self.warn(
                 &root.origin,
                 "version",
-                "is missing; 0.1 is assumed, and Distribution would insist on `version: 0.1`",
+                "is missing; 0.1 is assumed, but Distribution requires `version: 0.1`",
             );
         }
     }
@@ -56,7 +56,7 @@ impl Completed {
         if let Some(new) = root.entry("gc").filter(|new| !is_blank(&new.value)) {
             let (old, new) = (&old.key_origin, &new.key_origin);
             let message = format!(
-                "is the old place of `gc`, which is at the top as well ({new}); keep the one at the top, since Distribution \
+                "is the old place of `gc`, which is also at the top ({new}); keep the one at the top, since Distribution \
                  does not start with the other"
             );
             self.mistakes.push(Diagnostic::new(old, "storage.gc", message));
@@ -71,9 +71,8 @@ impl Completed {
                     "write `gc: { … }` at the top of the file".to_owned()
                 }
             };
-            let message = format!(
-                "has moved, since Distribution does not start with a file that has it here; {remedy}"
-            );
+            let message =
+                format!("has moved: Distribution does not start with a file that has it here; {remedy}");
             self.warn(&origin, "storage.gc", &message);
         }
         let Content::Map(entries) = &mut root.content else { return };
@@ -82,14 +81,14 @@ impl Completed {
     }
 }
 
-/// A section of the file, if it is there and a map.
+/// A section of the file, if it exists and is a map.
 fn section<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     let Content::Map(entries) = &mut node.content else { return None };
     let entry = entries.iter_mut().find(|entry| entry.key == key)?;
     matches!(entry.value.content, Content::Map(_)).then_some(&mut entry.value)
 }
 
-/// Where a section comes from: its key, and each variable that set something below it.
+/// The origins of a section: its key, and each variable that set a value below it.
 fn sources(section: &Entry) -> Vec<Origin> {
     let mut origins = vec![section.key_origin.clone()];
     let below = section.value.entries().iter().map(|entry| &entry.value);

@@ -1,7 +1,7 @@
-//! What a plain YAML scalar means: the rules of YAML 1.1 as Go's yaml.v2 reads them.
+//! The meaning of a plain YAML scalar, by the rules of YAML 1.1 as Go's yaml.v2 reads them.
 //!
-//! They apply where no type is asked for, or where a flag or a number is; whoever asks for text gets the text as it was
-//! written, so that `version: 0.1` needs no quotes.
+//! The rules apply to flags, to numbers, and to values without an expected type. Text keeps its spelling, so that `version:
+//! 0.1` needs no quotes.
 
 /// The meaning of a scalar without quotes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub(crate) enum Plain {
     Text,
 }
 
-/// Reads a scalar that was written without quotes.
+/// Reads an unquoted scalar.
 pub(crate) fn resolve(text: &str) -> Plain {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Plain::Null,
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scalars_mean_what_they_mean_for_yaml_1_1() {
+    fn scalars_have_the_meaning_of_yaml_1_1() {
         for (text, meaning) in [
             ("", Plain::Null),
             ("~", Plain::Null),

@@ -1,13 +1,13 @@
-//! `Secret<T>`: a value that is used and never shown.
+//! `Secret<T>`: a value that is never shown.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// What stands in the place of a secret wherever one would be shown.
+/// Replaces a secret in every output.
 pub(super) const REDACTED: &str = "***";
 
-/// Parts of key names that mark a secret, for the parameters of drivers, whose keys are not known here.
+/// Parts of key names that mark a secret, for drivers' parameters, whose keys this crate does not know.
 const TELLTALES: [&str; 9] = [
     "accesskey",
     "accountkey",
@@ -20,7 +20,7 @@ const TELLTALES: [&str; 9] = [
     "token",
 ];
 
-/// A value without `Display`, whose `Debug` prints `***`: it cannot reach a log by accident.
+/// A value without `Display`, whose `Debug` prints `***`, so that it cannot reach a log by accident.
 #[derive(Clone, Default, Deserialize, Eq, PartialEq)]
 #[serde(transparent)]
 pub struct Secret<T>(T);
@@ -31,7 +31,7 @@ impl<T> Secret<T> {
         Self(value)
     }
 
-    /// The value, for the one place that uses it.
+    /// The value itself.
     pub fn expose(&self) -> &T {
         &self.0
     }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_known_by_their_key() {
+    fn the_name_of_a_key_marks_a_secret() {
         for name in ["secretkey", "accesskey", "AccountKey", "password", "private_key_id", "secret"] {
             assert!(is_secret_name(name), "{name}");
         }

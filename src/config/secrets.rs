@@ -1,4 +1,4 @@
-//! Whether a file holds a secret, for those who say who may read it.
+//! Finds secrets in the file, for the check of its permissions.
 
 use super::node::Content;
 use super::schema::{self, Kind, Showing};
@@ -7,8 +7,8 @@ use super::{Diagnostic, Loaded, Node, Origin, diagnostic};
 use crate::shown_url::ShownUrl;
 
 impl Loaded {
-    /// The first secret that the file itself holds, by its key and place; a secret from a variable is none of the file's.
-    /// The message is left to the caller.
+    /// The key and place of the first secret in the file itself; a secret from a variable does not count. The message is
+    /// empty, for the caller to fill.
     pub(crate) fn secret_in_file(&self) -> Option<Diagnostic> {
         find(&self.tree, &schema::ROOT, Showing::Usual, "")
     }

@@ -1,4 +1,4 @@
-//! `storage` and `auth`: which one was chosen.
+//! The chosen kind of `storage` and `auth`.
 
 use super::auth::AuthConfig;
 use super::node::Entry;
@@ -6,7 +6,7 @@ use super::schema::Choice;
 use super::storage::Selected;
 use super::{Diagnostic, Node, Origin, suggest};
 
-/// The one driver section of `storage`, and the section without it.
+/// The single driver section of `storage`, and the section without it.
 pub(crate) fn driver(storage: &Node, choice: &Choice) -> Result<(Selected, Node), Vec<Diagnostic>> {
     let mut helpers = storage.clone();
     let candidates: Vec<&Entry> =
@@ -20,7 +20,7 @@ pub(crate) fn driver(storage: &Node, choice: &Choice) -> Result<(Selected, Node)
         [chosen] => {
             helpers.remove(&chosen.key);
             let mut params = chosen.value.clone();
-            // A section that holds nothing of its own is best found by its key.
+            // The key locates a section best, since an empty one has no place of its own.
             params.origin = chosen.key_origin.clone();
             Ok((Selected::new(&chosen.key, params), helpers))
         }
@@ -28,7 +28,7 @@ pub(crate) fn driver(storage: &Node, choice: &Choice) -> Result<(Selected, Node)
     }
 }
 
-/// Either one of them is a misspelled helper, or there are really two.
+/// Reports either misspelled helpers or two drivers.
 fn too_many_drivers(candidates: &[&Entry], choice: &Choice) -> Vec<Diagnostic> {
     let is_known = |entry: &&&Entry| choice.known.iter().any(|key| key.yaml == entry.key);
     if candidates.iter().filter(is_known).count() == 1 {
@@ -48,7 +48,7 @@ fn too_many_drivers(candidates: &[&Entry], choice: &Choice) -> Vec<Diagnostic> {
     vec![several("storage", "driver", "REGISTRY_STORAGE", candidates)]
 }
 
-/// How clients are known.
+/// The chosen way to authenticate.
 pub(crate) fn auth(auth: &Node) -> Result<AuthConfig, Diagnostic> {
     let entries: Vec<&Entry> = auth.entries().iter().collect();
     let [chosen] = entries.as_slice() else {
@@ -65,7 +65,8 @@ pub(crate) fn auth(auth: &Node) -> Result<AuthConfig, Diagnostic> {
     read.map_err(|error| error.into_diagnostic(&format!("auth.{}", chosen.key)))
 }
 
-/// Distribution panics when a variable adds a second one; the remedy is to name the choice as well.
+/// Reports more than one choice. Distribution panics when a variable adds a second one; here the remedy is to name the choice
+/// in a variable as well.
 fn several(section: &str, noun: &str, variable: &str, entries: &[&Entry]) -> Diagnostic {
     let places: Vec<String> =
         entries.iter().map(|entry| format!("`{}` ({})", entry.key, entry.key_origin)).collect();

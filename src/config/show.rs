@@ -1,4 +1,4 @@
-//! `config show`: the effective configuration as YAML, each value with where it came from.
+//! `config show`: the effective configuration as YAML, each value with its origin.
 
 use super::node::{Content, Entry, Scalar};
 use super::scalar::{self, Plain};
@@ -35,7 +35,7 @@ impl Page {
         }
     }
 
-    /// What follows `key:` or `-`.
+    /// Writes the value after `key:` or `-`.
     fn value(&mut self, node: &Node, kind: &Kind, indent: usize, showing: Showing) {
         let note = node.origin.note();
         match &node.content {
@@ -65,7 +65,7 @@ impl Page {
         if !item.entries().is_empty() {
             self.map(item, kind, indent + 1, showing);
         }
-        // The first key of a map stands beside the dash, which takes the place of a blank.
+        // The first key of a map is on the line of the dash, which replaces a space.
         let dash = start + 2 * indent;
         if self.text.len() > dash {
             self.text.replace_range(dash..=dash, "-");
@@ -85,7 +85,7 @@ impl Page {
     }
 }
 
-/// What is shown of a URL that holds what may be secret.
+/// The part of a URL that may be shown, if the URL may hold secrets.
 fn shortened(scalar: &Scalar, showing: Showing) -> Option<Scalar> {
     if showing == Showing::Verbatim || !ShownUrl::looks_like_one(&scalar.text) {
         return None;
@@ -94,7 +94,7 @@ fn shortened(scalar: &Scalar, showing: Showing) -> Option<Scalar> {
     url.is_shortened().then(|| Scalar { text: url.to_string(), quoted: scalar.quoted })
 }
 
-/// A section that is there only so that its keys could be given.
+/// Whether a section exists only to hold keys, none of which has a value.
 fn says_nothing(node: &Node, kind: &Kind) -> bool {
     let Kind::Section(keys) = kind else { return false };
     let kind_of =
@@ -102,7 +102,7 @@ fn says_nothing(node: &Node, kind: &Kind) -> bool {
     node.entries().iter().all(|entry| says_nothing(&entry.value, &kind_of(entry)))
 }
 
-/// How what is under a key is shown, when what it is in is shown so.
+/// How to show a key's value, given how to show the section around it.
 pub(super) fn showing_below(above: Showing, key: Option<&Key>, is_secret: bool) -> Showing {
     match key.map(|key| key.showing) {
         _ if above != Showing::Usual => above,
@@ -127,7 +127,7 @@ pub(super) fn child_kind(kind: &Kind) -> Kind {
     }
 }
 
-/// The order of the table; what the table does not know comes first, in the order of the file.
+/// Sorts entries in the order of the table; entries outside the table come first, in the order of the file.
 fn in_order<'a>(entries: &'a [Entry], keys: &[Key]) -> Vec<&'a Entry> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted
@@ -143,7 +143,7 @@ fn quote_key(key: &str) -> String {
     if is_plain(key) { key.to_owned() } else { format!("{key:?}") }
 }
 
-/// The scalar so that reading it again gives the same: quotes where a plain word would mean something else.
+/// Quotes a scalar where the plain word would have another meaning, so that reading it again gives the same value.
 fn quote(scalar: &Scalar) -> String {
     let reads_as_text = scalar::resolve(&scalar.text) == Plain::Text;
     if is_plain(&scalar.text) && (!scalar.quoted || reads_as_text) {

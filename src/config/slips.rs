@@ -1,23 +1,24 @@
-//! Slips of the hand that YAML takes for something else, found in the text before it is parsed: what an input method for Chinese
-//! writes for a colon, a blank or a quotation mark, and a colon without a blank behind it.
+//! Typing slips that YAML reads as something else, found in the text before it is parsed: full-width colons, spaces and
+//! quotation marks of an input method for Chinese, and a colon without a space after it.
 //!
-//! The parser would speak of what follows from them, several lines on. Each is mended for the parser, so that the other
+//! The parser would report only the consequences, several lines further down. Each slip is mended for the parser, so that the
+//! same run reports the other mistakes of the file.
 //! mistakes of the file are found in the same go.
 
 use super::node::Content;
 use super::schema::{self, Key, Kind};
 use super::{Diagnostic, Node, Origin, diagnostic};
 
-/// What was found, and the text without it.
+/// The slips, and the text without them.
 pub(super) struct Slips {
     pub(super) mended: String,
     pub(super) mistakes: Vec<Diagnostic>,
 }
 
-/// Looks for slips, line by line; `origin` says where a line and column are.
+/// Finds slips line by line; `origin` maps a line and a column to an origin.
 pub(super) fn slips(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Slips {
     let mut found = Slips { mended: String::with_capacity(text.len()), mistakes: Vec::new() };
-    // A file without line breaks has a greater trouble.
+    // A file without line breaks has a larger problem.
     if text.lines().filter(|line| !line.trim().is_empty()).nth(1).is_none() {
         text.clone_into(&mut found.mended);
         return found;
@@ -32,21 +33,21 @@ pub(super) fn slips(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Slip
     found
 }
 
-/// Blanks that YAML does not take for blanks, before the first letter of a line.
+/// Replaces spaces that YAML does not know, before the first letter of a line.
 fn indentation(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
     let content = line.trim_start_matches(|c: char| is_odd_blank(c) || c == ' ' || c == '\t');
     let blanks = &line[..line.len() - content.len()];
     let Some((index, odd)) = blanks.chars().enumerate().find(|(_, c)| is_odd_blank(*c)) else {
         return line.to_owned();
     };
-    // A byte order mark begins a file, and blanks alone are an empty line.
+    // A byte order mark may begin a file, and a line of spaces is empty.
     if content.trim().is_empty() || content.starts_with('#') || (odd == '\u{feff}' && index == 0) {
         return line.to_owned();
     }
     let name = match odd {
-        '\u{3000}' => "a full-width blank",
-        '\u{a0}' => "a no-break blank",
-        _ => "a blank that YAML does not know",
+        '\u{3000}' => "a full-width space",
+        '\u{a0}' => "a no-break space",
+        _ => "a space that YAML does not know",
     };
     tell(index + 1, format!("the line begins with U+{:04X}, {name}: indent by spaces", u32::from(odd)));
     let mended: String = blanks.chars().map(|c| if c == '\u{3000}' { "  " } else { " " }).collect();
@@ -57,7 +58,7 @@ fn is_odd_blank(c: char) -> bool {
     (c.is_whitespace() && !c.is_ascii()) || matches!(c, '\u{200b}' | '\u{feff}')
 }
 
-/// A key of ours, with a colon behind it that YAML does not take for one.
+/// Mends the colon after a key of ours, if YAML does not take it for one.
 fn colon(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
     let key_begins = line.len() - line.trim_start_matches([' ', '-']).len();
     let rest = &line[key_begins..];
@@ -65,14 +66,14 @@ fn colon(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
     let (key, rest) = rest.split_at(key_length);
     let column = key_begins + 1;
     let (value, problem) = if let Some(value) = rest.strip_prefix('：') {
-        (value, "has a full-width colon (：) behind it")
+        (value, "has a full-width colon (：) after it")
     } else if let Some(value) = rest.strip_prefix(':') {
-        // A URL, what ends or goes on as YAML wants it, and an item such as `- redis:6379`.
+        // A URL, a colon at the end or before a space, and an item such as `- redis:6379` are correct.
         let is_item = line[..key_begins].contains('-');
         if value.starts_with("//") || value.starts_with(char::is_whitespace) || value.is_empty() || is_item {
             return line.to_owned();
         }
-        (value, "has no blank behind its colon")
+        (value, "has no space after its colon")
     } else {
         return line.to_owned();
     };
@@ -90,7 +91,7 @@ fn colon(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
     format!("{}{key}: {value}{end}", &line[..key_begins])
 }
 
-/// Whether a word is a key of the configuration, wherever.
+/// Whether a word is a key of the configuration, in any section.
 fn is_known(word: &str, kind: &Kind) -> bool {
     let among = |keys: &[Key]| keys.iter().any(|key| key.yaml == word || is_known(word, &key.kind));
     match kind {
@@ -101,7 +102,7 @@ fn is_known(word: &str, kind: &Kind) -> bool {
     }
 }
 
-/// Values in quotation marks that are letters to YAML.
+/// Values in quotation marks that YAML reads as letters.
 pub(super) fn quotes(root: &Node) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     look_for_quotes(root, "", &mut found);

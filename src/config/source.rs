@@ -1,4 +1,4 @@
-//! `Source`: which configuration is read.
+//! `Source`: the place of the configuration.
 
 use std::fmt;
 use std::fs;
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use super::environment::PATH_VARIABLE;
 use super::{ConfigError, Environment};
 
-/// Looked at in this order when nothing is said; the second is where the image of Distribution 2 had it.
+/// The default paths in order; the second is the one of Distribution 2's image.
 const STANDARD: [&str; 2] = ["/etc/distribution/config.yml", "/etc/docker/registry/config.yml"];
 
-/// What a newcomer gets who starts the registry without a file.
+/// The configuration of a start without a file.
 const BUILT_IN: &str = "\
 version: 0.1
 storage:
@@ -20,7 +20,7 @@ storage:
 http: { addr: '127.0.0.1:5000' }
 ";
 
-/// Where the configuration is read from, before the environment is laid over it.
+/// The place of the configuration, before the environment is laid over it.
 #[derive(Clone, Eq, PartialEq)]
 pub enum Source {
     /// A file named on the command line.
@@ -31,9 +31,9 @@ pub enum Source {
     Standard(PathBuf),
     /// No file: a store in `./registry-data`, served to this machine alone.
     BuiltIn,
-    /// A text, for tests and examples; errors name it as if it were a file.
+    /// A text, for tests and examples.
     Text {
-        /// What errors call it.
+        /// The name in messages, in place of a path.
         name: String,
         /// The YAML.
         text: String,
@@ -60,7 +60,7 @@ impl Source {
             .map_or(Self::BuiltIn, |path| Self::Standard(path.to_owned()))
     }
 
-    /// The other standard place, for a guide that names the one of the other version.
+    /// The other standard place, for a guide that names the place of the other version.
     fn moved(named: &Path, exists: fn(&Path) -> bool) -> Option<Self> {
         let is_standard = STANDARD.iter().any(|standard| Path::new(standard) == named);
         let other = STANDARD.iter().map(Path::new).find(|path| exists(path));
@@ -100,10 +100,9 @@ impl Source {
             Ok(text) => Ok((path.display().to_string(), text)),
             Err(error) => {
                 let source = match error.kind() {
-                    ErrorKind::InvalidData => io::Error::new(
-                        ErrorKind::InvalidData,
-                        "it is not a text in UTF-8: is it the file that was meant?",
-                    ),
+                    ErrorKind::InvalidData => {
+                        io::Error::new(ErrorKind::InvalidData, "it is not UTF-8 text: is it the right file?")
+                    }
                     _ => error,
                 };
                 Err(ConfigError::Unreadable { path: path.clone(), chosen_by, source })
@@ -127,7 +126,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// As in the log: a text may hold secrets.
+/// As in the log, since a text may hold secrets.
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -139,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_argument_beats_the_variable_beats_the_standard_places() {
+    fn the_argument_precedes_the_variable_which_precedes_the_standard_places() {
         let variable = [(PATH_VARIABLE.to_owned(), "/v.yml".to_owned())].into_iter().collect();
         let nothing = Environment::default();
         let everything = |_: &Path| true;
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standard_place_without_a_file_leads_to_the_other() {
+    fn a_missing_file_at_one_standard_place_is_found_at_the_other() {
         let environment = Environment::default();
         let new_place = |path: &Path| path.starts_with("/etc/distribution");
         let find = |argument: &str| Source::find_among(Some(argument.into()), &environment, new_place);

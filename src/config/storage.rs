@@ -1,4 +1,4 @@
-//! The section `storage`: one driver, and what the engine does with it.
+//! The section `storage`: one driver, and the engine's settings.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use serde::Deserialize;
 use super::values::{duration, words};
 use super::{Node, Origin};
 
-/// Where content is kept, and by which rules.
+/// The store and the rules for its content.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct StorageConfig {
-    /// The one driver section; [`load`](super::Config::load) puts it here, since its key is its name.
+    /// The single driver section; [`load`](super::Config::load) sets it, since its key is the driver's name.
     #[serde(skip)]
     pub driver: Selected,
     /// Whether clients may delete.
     pub delete: DeleteConfig,
-    /// Whether clients may be sent to the store itself.
+    /// Whether clients are redirected to the store itself.
     pub redirect: RedirectConfig,
     /// The cache of blob descriptors.
     pub cache: CacheConfig,
-    /// How tags are looked up.
+    /// How to look up tags.
     pub tag: TagConfig,
     /// Read-only mode and the purging of abandoned uploads.
     pub maintenance: MaintenanceConfig,
 }
 
-/// A driver's section, not yet understood: only the driver knows its parameters.
+/// A driver's section, unread: only the driver knows its parameters.
 #[derive(Clone)]
 pub struct Selected {
     name: String,
@@ -35,7 +35,7 @@ pub struct Selected {
 }
 
 impl Selected {
-    /// A section by its name.
+    /// The section of the driver `name`.
     pub(crate) fn new(name: &str, params: Node) -> Self {
         Self { name: name.to_owned(), params }
     }
@@ -50,7 +50,8 @@ impl Selected {
         &self.params
     }
 
-    /// Takes out the parameter that the path of a diagnostic leads to, such as `storage.filesystem.maxthreads`, if there is one.
+    /// Removes the parameter at the path of a diagnostic, such as `storage.filesystem.maxthreads`, and returns whether it
+    /// existed.
     pub(crate) fn remove_parameter(&mut self, path: &str) -> bool {
         let parameter = path.strip_prefix("storage.").and_then(|path| path.strip_prefix(self.name.as_str()));
         let Some(parameter) = parameter.and_then(|parameter| parameter.strip_prefix('.')) else {
@@ -60,7 +61,7 @@ impl Selected {
         self.params.remove(key).is_some()
     }
 
-    /// Where the section stands.
+    /// The place of the section.
     pub fn origin(&self) -> &Origin {
         &self.params.origin
     }
@@ -78,7 +79,7 @@ impl PartialEq for Selected {
     }
 }
 
-/// Shows which parameters are set and none of their values, some of which are secrets.
+/// Shows the names of parameters but no values, since some are secrets.
 impl fmt::Debug for Selected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selected").field("name", &self.name).field("params", &self.params).finish()
@@ -97,7 +98,7 @@ pub struct DeleteConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RedirectConfig {
-    /// Whether bytes always go through the registry.
+    /// Whether all content passes through the registry.
     pub disable: bool,
 }
 
@@ -105,25 +106,25 @@ pub struct RedirectConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {
-    /// Where blob descriptors are cached, if at all.
+    /// The kind of blob descriptor cache, if any.
     pub blobdescriptor: Option<DescriptorCacheKind>,
-    /// How many the cache in memory holds.
+    /// The maximum number of descriptors in memory.
     pub blobdescriptorsize: i64,
 }
 
 impl CacheConfig {
-    /// How many descriptors the cache in memory may hold; nothing and below means no limit.
+    /// The maximum number of descriptors in memory; zero and negative numbers mean no limit.
     pub fn limit(&self) -> Option<usize> {
         usize::try_from(self.blobdescriptorsize).ok().filter(|size| *size > 0)
     }
 }
 
 words! {
-    /// Where blob descriptors are cached.
+    /// The place of the blob descriptor cache.
     pub enum DescriptorCacheKind {
-        /// In this process.
+        /// In the memory of this process.
         InMemory = "inmemory",
-        /// In a redis server, those of manifests; see [`RedisConfig`](super::RedisConfig).
+        /// On a redis server, for manifests only; see [`RedisConfig`](super::RedisConfig).
         Redis = "redis",
     }
 }
@@ -132,7 +133,7 @@ words! {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TagConfig {
-    /// How many tags are looked at in parallel; 0 or none means as many as there are processors.
+    /// The number of tags to look up in parallel; 0 or none means the number of processors.
     pub concurrencylimit: Option<u32>,
 }
 
@@ -150,7 +151,7 @@ pub struct MaintenanceConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ReadOnlyConfig {
-    /// Whether every write is refused.
+    /// Whether to refuse every write.
     pub enabled: bool,
 }
 
@@ -158,14 +159,14 @@ pub struct ReadOnlyConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct UploadPurgingConfig {
-    /// Whether abandoned uploads are removed.
+    /// Whether to remove abandoned uploads.
     pub enabled: bool,
-    /// How old an upload must be.
+    /// The minimum age of an abandoned upload.
     #[serde(deserialize_with = "duration")]
     pub age: Duration,
-    /// How often to look.
+    /// The interval between purges.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// Whether to log only what would be removed.
+    /// Whether to log what would be removed instead of removing it.
     pub dryrun: bool,
 }

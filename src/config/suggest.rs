@@ -1,9 +1,9 @@
-//! Did-you-mean: the nearest of the names that are known.
+//! Did-you-mean: the nearest known name.
 
-/// The candidate that `given` is most likely a misspelling of, if one is near enough.
+/// The candidate that `given` most likely misspells, if one is near enough.
 pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_ascii_lowercase();
-    // One slip in a short word, two in a usual one, more in a long one: beyond that a guess is noise.
+    // One slip in a short word, two in a medium one, three in a long one; a guess beyond that is noise.
     let tolerated = match given.chars().count() {
         0..=3 => 1,
         4..=8 => 2,
@@ -19,7 +19,7 @@ pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a 
         .or_else(|| abbreviated(&given, &candidates))
 }
 
-/// The only candidate that begins like this: `rootdir` is meant for `rootdirectory`.
+/// The only candidate with this prefix: `rootdir` means `rootdirectory`.
 fn abbreviated<'a>(given: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let mut longer = candidates
         .iter()
@@ -27,7 +27,7 @@ fn abbreviated<'a>(given: &str, candidates: &[&'a str]) -> Option<&'a str> {
     longer.next().filter(|_| longer.next().is_none()).copied()
 }
 
-/// The tail of a message about an unknown name: the nearest spelling, or everything that is known.
+/// The end of a message about an unknown name: the nearest name, or all known names.
 pub(crate) fn hint<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     match nearest(given, candidates.iter().copied()) {
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised_and_a_stranger_is_not() {
+    fn a_slip_gets_a_suggestion_and_another_word_does_not() {
         let known = ["addr", "headers", "relativeurls"];
         assert_eq!(nearest("adr", known), Some("addr"));
         assert_eq!(nearest("Addr", known), Some("addr"));

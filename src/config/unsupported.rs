@@ -1,13 +1,13 @@
-//! What Distribution does and this version does not: one table, which later versions make shorter.
+//! Settings of Distribution that this version does not support, in one table.
 //!
-//! A setting whose loss somebody would not notice until it hurts keeps the registry from starting.
+//! Such a setting keeps the registry from starting, since its loss could go unnoticed until it causes damage.
 
 use super::node::Content;
 use super::{Diagnostic, Node};
 
 struct Row {
     path: &'static str,
-    /// Whether the value asks for something; an empty or disabled section does not.
+    /// Whether the value has a meaning; an empty or disabled section has none.
     asks: fn(&Node) -> bool,
     message: &'static str,
 }
@@ -16,32 +16,31 @@ const TABLE: &[Row] = &[
     Row {
         path: "middleware.registry",
         asks: any_enabled,
-        message: "there is no middleware of this kind, here or in Distribution; remove the entries",
+        message: "there is no middleware of this kind in this registry or in Distribution; remove the entries",
     },
     Row {
         path: "middleware.repository",
         asks: any_enabled,
-        message: "there is no middleware of this kind, here or in Distribution; remove the entries",
+        message: "there is no middleware of this kind in this registry or in Distribution; remove the entries",
     },
     Row {
         path: "http.tls.letsencrypt",
         asks: |_| true,
-        message: "certificates are not fetched by this version; give `certificate` and `key`, which are read again \
-                  whenever they change",
+        message: "this version fetches no certificates; give `certificate` and `key`, which it reads again when they change",
     },
     Row {
         path: "proxy.remoteurl",
         asks: |_| true,
-        message: "the pull-through cache is not served by this version; remove `proxy`",
+        message: "this version has no pull-through cache; remove `proxy`",
     },
     Row {
         path: "log.hooks",
         asks: any_enabled,
-        message: "mail on errors is not served by this version; remove the hooks",
+        message: "this version sends no mail on errors; remove the hooks",
     },
 ];
 
-/// Settings that would be lost, each of which keeps the registry from starting.
+/// The unsupported settings in the tree, each of which keeps the registry from starting.
 pub(crate) fn unserved(root: &Node) -> Vec<Diagnostic> {
     let mut refused = Vec::new();
     for row in TABLE {

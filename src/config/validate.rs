@@ -1,18 +1,18 @@
-//! Tree against table: every unknown key and every unreadable value of a file, all at once.
+//! Checks the tree against the table: reports every unknown key and every unreadable value of a file at once.
 
 use super::node::Content;
 use super::scalar::Plain;
 use super::schema::{Choice, Key, Kind};
 use super::{Diagnostic, Node, diagnostic, suggest};
 
-/// Everything in the tree that has no place in the table, or the wrong type.
+/// Every key of the tree that is not in the table, and every value of the wrong type.
 pub(crate) fn mistakes(root: &Node, kind: &Kind) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     inspect(root, kind, &Place { path: "", keys: Keys::None, outer: None }, &mut diagnostics);
     diagnostics
 }
 
-/// A section on the way to a value, for keys that stand in one and belong to another.
+/// A section on the path to a value, to find the owner of a misplaced key.
 struct Place<'a> {
     path: &'a str,
     keys: Keys,
@@ -37,7 +37,7 @@ impl Keys {
 }
 
 impl Place<'_> {
-    /// Says which of the sections around this one has a key of this name, if one has.
+    /// Names the enclosing section that has a key of this name, if any.
     fn owner(&self, key: &str) -> Option<String> {
         let mut next = self.outer;
         while let Some(place) = next {
@@ -108,7 +108,7 @@ fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, diagnostics: &mut Vec<Di
     }
 }
 
-/// Only the driver judges its parameters; what is none of them and belongs elsewhere is found here.
+/// Finds parameters that belong to another section. Only the driver checks the parameters themselves.
 fn parameters(node: &Node, known: &[Key], place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if !matches!(node.content, Content::Map(_)) {
         diagnostics.push(expected("a map of the driver's parameters", node, place.path));
@@ -152,7 +152,7 @@ fn section(node: &Node, keys: &'static [Key], place: &Place<'_>, diagnostics: &m
     }
 }
 
-/// The key that switches a section on or off.
+/// The key that turns a section on or off.
 fn switch(keys: &[Key]) -> Option<&'static str> {
     keys.iter().map(|key| key.yaml).find(|name| matches!(*name, "enabled" | "disable" | "disabled"))
 }
@@ -182,7 +182,7 @@ fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, diagnostics:
     }
 }
 
-/// The driver that has such a parameter.
+/// The driver that has this parameter.
 fn owner(parameter: &str, choice: &Choice) -> Option<&'static str> {
     let has = |key: &&Key| match key.kind {
         Kind::Parameters(known) => known.iter().any(|known| known.yaml == parameter),

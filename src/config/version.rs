@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::values::deserialize_from_text;
 
-/// The version of the format; there has only ever been one.
+/// The version of the format; there is only one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Version {
     /// `0.1`.

@@ -1,17 +1,17 @@
-//! Variables that make the file's protection weaker: allowed, since variables beat the file, and always said.
+//! Variables that weaken the file's protection: allowed, since variables take precedence over the file, and always reported.
 
 use super::defaults::is_blank;
 use super::node::Entry;
 use super::{Diagnostic, Node};
 
-/// What of the file's protection the variables have taken away.
+/// The protection of the file that variables have removed.
 #[derive(Default)]
 pub(super) struct Weaker {
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) mistakes: Vec<Diagnostic>,
 }
 
-/// Compares the file with what it is after the variables, both as they were written.
+/// Compares the file with the merged tree, both before defaults are filled in.
 pub(super) fn weaker(file: &Node, merged: &Node) -> Weaker {
     let mut found = Weaker::default();
     found.auth(file, merged);
@@ -26,11 +26,11 @@ impl Weaker {
             return;
         }
         let effect = match after.strength() {
-            0 => "everybody may do everything, without a password",
-            _ => "any `Authorization` header will do",
+            0 => "every client may do everything without a password",
+            _ => "the registry accepts any `Authorization` header",
         };
         let message = format!(
-            "`{}` takes the place of the file's `{}` ({}): {effect}",
+            "`{}` replaces the file's `{}` ({}): {effect}",
             after.name, before.name, before.entry.key_origin
         );
         self.warnings.push(Diagnostic::new(&after.entry.value.origin, "auth", message));
@@ -41,8 +41,8 @@ impl Weaker {
         let Some(http) = merged.entry("http") else { return };
         let Some(after) = http.value.entry("tls").map(|entry| &entry.value) else {
             let message = format!(
-                "replaces the whole section, so that the file's `tls` ({}) no longer applies and the registry speaks without \
-                 TLS; set `tls` by variables as well",
+                "replaces the whole section, so that the file's `tls` ({}) no longer applies and the registry serves \
+                 plaintext; set `tls` by variables as well",
                 before.origin
             );
             let diagnostic = Diagnostic::new(&http.value.origin, "http", message);
@@ -52,7 +52,7 @@ impl Weaker {
             }
             return;
         };
-        // An empty section is a mistake of its own.
+        // An empty section is reported elsewhere.
         if is_blank(after) {
             return;
         }
@@ -63,15 +63,15 @@ impl Weaker {
         };
         if asks_for_certificates(before) && !asks_for_certificates(after) {
             let key = if has_authorities(after) { "clientauth" } else { "clientcas" };
-            warn(key, "clients are no longer asked for a certificate that verifies");
+            warn(key, "clients no longer need a certificate that verifies");
         }
         if is_strict(before) && !is_strict(after) {
-            warn("minimumtls", "TLS 1.2 is spoken again");
+            warn("minimumtls", "the registry accepts TLS 1.2 again");
         }
     }
 }
 
-/// How clients are known, as it was written.
+/// The way to authenticate, as it is in the file or the merged tree.
 struct Choice<'a> {
     name: String,
     entry: &'a Entry,

@@ -1,4 +1,4 @@
-//! The section `gc` and its old place, from which no file could go back to Distribution.
+//! The section `gc` and its old place, with which Distribution refuses the file.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const OLD: &str =
     "version: 0.1\nstorage: { inmemory: {}, gc: { enabled: true, grace: 12h, untagged: true } }\n";
 
 #[test]
-fn the_section_is_at_the_top_where_distribution_passes_over_it() {
+fn the_section_is_at_the_top_where_distribution_ignores_it() {
     let gc = config(NEW, &[]).gc;
     assert!(gc.enabled && gc.untagged);
     assert_eq!((gc.grace(), gc.interval), (Duration::from_secs(12 * 3600), Duration::from_secs(24 * 3600)));
@@ -23,11 +23,11 @@ fn the_section_is_at_the_top_where_distribution_passes_over_it() {
 }
 
 #[test]
-fn the_old_place_means_the_same_and_is_warned_of_with_the_new_one() {
+fn the_old_place_means_the_same_and_causes_a_warning_with_the_new_one() {
     assert_eq!(config(OLD, &[]), config(NEW, &[]));
     assert_eq!(
         warnings(OLD, &[]),
-        "config.yml:2:26: storage.gc: has moved, since Distribution does not start with a file that has it here; write \
+        "config.yml:2:26: storage.gc: has moved: Distribution does not start with a file that has it here; write \
          `gc: { … }` at the top of the file"
     );
     let variables = [("REGISTRY_STORAGE_GC_ENABLED", "true"), ("REGISTRY_STORAGE_GC_UNTAGGED", "true")];
@@ -35,10 +35,10 @@ fn the_old_place_means_the_same_and_is_warned_of_with_the_new_one() {
     assert!(gc.enabled && gc.untagged);
     assert_eq!(
         warnings(MINIMAL, &variables),
-        "environment variable REGISTRY_STORAGE_GC_ENABLED: storage.gc: has moved, since Distribution does not start with a \
-         file that has it here; set `REGISTRY_GC_ENABLED`\n\
-         environment variable REGISTRY_STORAGE_GC_UNTAGGED: storage.gc: has moved, since Distribution does not start with a \
-         file that has it here; set `REGISTRY_GC_UNTAGGED`"
+        "environment variable REGISTRY_STORAGE_GC_ENABLED: storage.gc: has moved: Distribution does not start with a file \
+         that has it here; set `REGISTRY_GC_ENABLED`\n\
+         environment variable REGISTRY_STORAGE_GC_UNTAGGED: storage.gc: has moved: Distribution does not start with a file \
+         that has it here; set `REGISTRY_GC_UNTAGGED`"
     );
     let over_the_file = [("REGISTRY_STORAGE_GC_UNTAGGED", "false")];
     let gc = config(OLD, &over_the_file).gc;
@@ -51,7 +51,7 @@ fn both_places_at_once_are_refused_with_both_named() {
     let both = "version: 0.1\nstorage: { inmemory: {}, gc: { enabled: true } }\ngc: { grace: 1h }\n";
     assert_eq!(
         mistakes(both, &[]),
-        "config.yml:2:26: storage.gc: is the old place of `gc`, which is at the top as well (config.yml:3:1); keep the one at \
+        "config.yml:2:26: storage.gc: is the old place of `gc`, which is also at the top (config.yml:3:1); keep the one at \
          the top, since Distribution does not start with the other"
     );
     for (text, variable, places) in [
@@ -78,14 +78,14 @@ fn a_mistake_at_the_old_place_is_named_with_its_line() {
             expected
         );
     }
-    // An empty one says nothing, and would keep Distribution from starting all the same.
+    // An empty section has no meaning here, but Distribution would still refuse it.
     let empty = "version: 0.1\nstorage: { inmemory: {}, gc: }\n";
     assert!(warnings(empty, &[]).contains("config.yml:2:26: storage.gc: has moved"));
     assert!(load(&format!("{empty}gc: {{ enabled: true }}\n"), &[]).is_err());
 }
 
 #[test]
-fn what_is_shown_has_it_at_the_top() {
+fn config_show_prints_the_section_at_the_top() {
     let shown = sampan::config::show(&load(OLD, &[]).unwrap());
     let top: Vec<&str> = shown.lines().filter(|line| !line.starts_with([' ', '#'])).collect();
     assert!(top.contains(&"gc:"), "{shown}");

@@ -1,4 +1,4 @@
-//! Configurations as they are in use, each with what it means.
+//! Configurations in use, each with its meaning.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::{config, environment, load, warnings};
 use crate::support::image_configs::{GUIDE, UPSTREAM};
 
 #[test]
-fn the_images_file_means_what_it_means_for_distribution() {
+fn the_images_file_has_the_meaning_it_has_for_distribution() {
     let config = config(UPSTREAM, &[]);
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.log.formatter, LogFormatter::Text);
@@ -38,7 +38,7 @@ fn the_images_file_means_what_it_means_for_distribution() {
 }
 
 #[test]
-fn the_guides_file_is_taken_with_a_word_about_the_version() {
+fn the_guides_file_loads_with_a_warning_about_the_version() {
     let config = config(GUIDE, &[]);
     assert_eq!(config.http.addr.to_string(), ":5000");
     assert!(config.storage.delete.enabled);
@@ -46,7 +46,7 @@ fn the_guides_file_is_taken_with_a_word_about_the_version() {
     assert_eq!(config.storage.maintenance.uploadpurging.age, Duration::from_secs(168 * 3600));
     assert_eq!(
         warnings(GUIDE, &[]),
-        "config.yml:1:1: version: is missing; 0.1 is assumed, and Distribution would insist on `version: 0.1`"
+        "config.yml:1:1: version: is missing; 0.1 is assumed, but Distribution requires `version: 0.1`"
     );
 }
 
@@ -76,7 +76,7 @@ fn the_guides_compose_files_give_tls_and_passwords() {
 }
 
 #[test]
-fn without_a_file_a_newcomer_has_a_registry_on_this_machine_alone() {
+fn without_a_file_the_registry_serves_this_machine_alone() {
     let loaded = Config::load(Source::BuiltIn, &Environment::default()).unwrap();
     assert_eq!(loaded.config, Config::default());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -96,7 +96,7 @@ fn variables_apply_without_a_file_too_and_may_choose_another_driver() {
 }
 
 #[test]
-fn string_forms_and_flow_style_are_taken() {
+fn string_forms_and_flow_style_are_accepted() {
     for text in [
         "version: 0.1\nstorage: inmemory\nauth: none\n",
         "version: \"0.1\"\nstorage:\n  inmemory:\nauth: None\n",
@@ -187,7 +187,7 @@ policy:
 }
 
 #[test]
-fn what_asks_for_nothing_is_taken_though_it_is_not_served() {
+fn unsupported_sections_without_effect_are_accepted() {
     let text = "\
 version: 0.1
 storage: inmemory
@@ -204,7 +204,7 @@ middleware: { storage: [{ name: redirect, disabled: true }] }
 }
 
 #[test]
-fn old_spellings_are_taken_with_a_word() {
+fn old_spellings_load_with_a_warning() {
     let text = "version: 0.1\nloglevel: warn\nstorage: { inmemory: {}, cache: { layerinfo: inmemory } }\n";
     let config = config(text, &[]);
     assert_eq!(config.log.level, LogLevel::Warn);
@@ -219,7 +219,7 @@ fn old_spellings_are_taken_with_a_word() {
 }
 
 #[test]
-fn a_number_without_a_unit_is_nanoseconds_and_worth_a_word() {
+fn a_number_without_a_unit_is_nanoseconds_and_causes_a_warning() {
     let text = "version: 0.1\nstorage: inmemory\nhttp: { draintimeout: 60 }\n";
     assert_eq!(config(text, &[]).http.draintimeout, Duration::from_nanos(60));
     assert_eq!(
@@ -229,7 +229,7 @@ fn a_number_without_a_unit_is_nanoseconds_and_worth_a_word() {
 }
 
 #[test]
-fn of_redis_it_is_told_what_has_no_effect() {
+fn redis_keys_without_effect_cause_a_warning() {
     let warnings = |redis: &str| {
         let cached = "storage: { inmemory: {}, cache: { blobdescriptor: redis } }";
         warnings(&format!("version: 0.1\n{cached}\nredis: {{ {redis} }}\n"), &[])
@@ -243,7 +243,7 @@ fn of_redis_it_is_told_what_has_no_effect() {
         "config.yml:3:37: redis.poolsize: has no effect: one connection carries everything"
     );
     for several in ["addrs: [a:6379, b:6379]", "addrs: [a:26379], mastername: m"] {
-        assert!(warnings(several).contains("clusters and sentinels are not served"), "{several}");
+        assert!(warnings(several).contains("clusters and sentinels are not supported"), "{several}");
     }
 }
 

@@ -42,7 +42,7 @@ fn checking_opens_nothing() {
 }
 
 #[test]
-fn an_unknown_driver_is_told_which_there_are() {
+fn an_unknown_driver_is_refused_with_a_list_of_the_known_ones() {
     assert_eq!(
         refusal("filesytem: {}"),
         "config.yml:3:3: storage.filesytem: this binary has no storage driver of that name; did you mean `filesystem`?"
@@ -77,9 +77,9 @@ async fn a_store_that_cannot_be_used_is_named_with_its_section_and_cause() {
     assert!(source.to_string().contains(&file.path().display().to_string()), "{source}");
 }
 
-/// Of a store that is reached over a network, a check reads the section, and sends no request.
+/// A check of a networked store reads the section and sends no request.
 #[test]
-fn a_section_that_makes_no_sense_is_refused_without_asking_the_store() {
+fn an_invalid_section_is_refused_without_a_request_to_the_store() {
     let check = |storage: &str| Drivers::builtin().check(&selected(storage), StoreAccess::ReadWrite);
     let Err(DriverSetupError::Build { source, .. }) = check("s3: { region: r }") else { panic!("accepted") };
     assert_eq!(source.to_string(), "storage.s3.bucket is missing");

@@ -1,8 +1,8 @@
-//! Environment variables: every form that Distribution documents, those that it breaks on, and those that are ours.
+//! Environment variables: every form that Distribution documents, the forms that it breaks on, and our own.
 
 use super::{MINIMAL, config, load, mistakes, warnings};
 
-/// A file that has something to override everywhere.
+/// A file with something to override in every section.
 const FILE: &str = "\
 version: 0.1
 log:
@@ -19,7 +19,7 @@ http:
     X-Content-Type-Options: [nosniff]
 ";
 
-/// What the tree holds at `path` after the variables, as `show` prints it.
+/// The value at `path` after the variables, as `show` prints it.
 fn value(text: &str, variables: &[(&str, &str)], path: &str) -> String {
     let loaded = load(text, variables).unwrap_or_else(|error| panic!("{variables:?}: {error}"));
     let shown = sampan::config::show(&loaded);
@@ -42,7 +42,7 @@ fn value(text: &str, variables: &[(&str, &str)], path: &str) -> String {
     items.join(", ")
 }
 
-/// Variables, the key that they are about, and its value then.
+/// Variables, the key that they set, and its value afterwards.
 type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
 
 #[test]
@@ -108,7 +108,7 @@ fn every_way_to_name_a_key_and_write_a_value_works() {
         ),
         // A single value where a list is wanted.
         (&[("REGISTRY_POLICY_REPOSITORY_CLASSES", "image")], "policy.repository.classes", "image"),
-        // Headers are found in any letter case, and replaced.
+        // Headers match in any letter case, and are replaced.
         (
             &[("REGISTRY_HTTP_HEADERS_X-Content-Type-Options", "[a]")],
             "http.headers.X-Content-Type-Options",
@@ -142,7 +142,7 @@ fn every_way_to_name_a_key_and_write_a_value_works() {
         ),
         (&[("REGISTRY_LOG_FIELDS_SERVICE", "mine")], "log.fields.service", "mine"),
         (&[("REGISTRY_LOG_FIELDS_ENVIRONMENT", "test")], "log.fields.environment", "test"),
-        // The string forms, and what refines them, in whatever order they come.
+        // The string forms, and the variables that refine them, in any order.
         (&[("REGISTRY_STORAGE", "inmemory")], "storage.inmemory", "{}"),
         (&[("REGISTRY_STORAGE_S3_BUCKET", "b"), ("REGISTRY_STORAGE", "s3")], "storage.s3.bucket", "b"),
         (
@@ -171,11 +171,11 @@ fn every_way_to_name_a_key_and_write_a_value_works() {
             "storage.gcs.credentials.project_id",
             "x",
         ),
-        // An empty value is an empty text, not the word `<nil>`; where a text means nothing, it means not set.
+        // An empty value is an empty text, not the word `<nil>`; it means "not set" for other types.
         (&[("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "")], "storage.filesystem.rootdirectory", "\"\""),
         (&[("REGISTRY_HTTP_ADDR", "")], "http.addr", ":5000"),
         (&[("REGISTRY_STORAGE_DELETE_ENABLED", "")], "storage.delete.enabled", "false"),
-        // What is no YAML is taken as it stands.
+        // A value that is no YAML is taken literally.
         (&[("REGISTRY_HTTP_HOST", "https://r.example.com")], "http.host", "https://r.example.com"),
         (
             &[("REGISTRY_AUTH_HTPASSWD_REALM", "@home: {"), ("REGISTRY_AUTH_HTPASSWD_PATH", "/p")],
@@ -264,7 +264,7 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
 }
 
 #[test]
-fn variables_of_others_and_the_path_are_none_of_its_business() {
+fn unrelated_variables_and_the_path_are_ignored() {
     let variables =
         [("REGISTRY_CONFIGURATION_PATH", "/x"), ("OTEL_TRACES_EXPORTER", "none"), ("PATH", "/bin")];
     assert_eq!(warnings(FILE, &variables), "");
@@ -287,7 +287,7 @@ fn a_second_driver_by_a_variable_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn replacing_the_storage_section_says_what_is_lost_with_it() {
+fn replacing_the_storage_section_reports_the_lost_keys() {
     assert_eq!(
         warnings(FILE, &[("REGISTRY_STORAGE", "inmemory")]),
         "environment variable REGISTRY_STORAGE: replaces the whole section, so that `delete`, `maintenance` of the file no \
@@ -342,7 +342,7 @@ fn a_key_that_is_missing_beside_a_variable_is_named_as_one() {
 }
 
 #[test]
-fn a_variable_does_not_cover_up_a_section_that_is_wrong() {
+fn a_variable_does_not_hide_a_mistake_of_its_section() {
     assert_eq!(
         mistakes("version: 0.1\nstorage: inmemory\nhttp: nonsense\n", &[("REGISTRY_HTTP_ADDR", ":1")]),
         "config.yml:3:7: http: expected a section of keys, found a single value"

@@ -1,4 +1,4 @@
-//! Mistakes, and what the person who made them reads.
+//! Mistakes, and the messages that their authors read.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         ),
         (
             "middleware: { storage: [{ name: cloudfront }] }",
-            "config.yml:3:25: middleware.storage[0]: `cloudfront` is not served: nothing here makes its signatures; use \
+            "config.yml:3:25: middleware.storage[0]: `cloudfront` is not supported: this registry cannot sign its URLs; use \
              `redirect` with the `baseurl` of a distribution that needs none, or set `disabled: true`",
         ),
         ("redis: { addr: a:6379 }", "config.yml:3:10: redis.addr: unknown key; did you mean `addrs`?"),
@@ -55,7 +55,7 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         (
             "http: { net: unix }",
             "config.yml:3:14: http.net: with `net: unix`, `http.addr` must be the path of a socket, such as \
-             `/run/registry.sock`, and not `:5000`",
+             `/run/registry.sock`, not `:5000`",
         ),
         (
             "http: { host: registry.example.com }",
@@ -114,11 +114,11 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         ),
         (
             "proxy: { remoteurl: https://registry-1.docker.io }",
-            "config.yml:3:21: proxy.remoteurl: the pull-through cache is not served by this version; remove `proxy`",
+            "config.yml:3:21: proxy.remoteurl: this version has no pull-through cache; remove `proxy`",
         ),
         (
             "notifications: { endpoints: [{ name: a, url: portal.example.com }] }",
-            "config.yml:3:46: notifications.endpoints[0].url: expected where to post events, such as \
+            "config.yml:3:46: notifications.endpoints[0].url: expected the URL that receives events, such as \
              `https://portal.example.com/events`, found `portal.example.com`",
         ),
         (
@@ -137,21 +137,22 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         ),
         (
             "health: { tcp: [{ addr: 'redis:6379' }, { addr: 'redis:6379' }] }",
-            "config.yml:3:49: health.tcp[1].addr: `redis:6379` is looked at already, by health.tcp[0].addr; keep one of \
-             the two",
+            "config.yml:3:49: health.tcp[1].addr: `redis:6379` is already checked by health.tcp[0].addr; keep one of the \
+             two",
         ),
         (
             "health: { file: [{ interval: 1s }] }",
-            "config.yml:3:18: health.file[0].file: is missing; it says what to look at",
+            "config.yml:3:18: health.file[0].file: is missing; name the file, URL or address to check",
         ),
         (
             "health: { diskspace: { enabled: true } }",
-            "config.yml:3:33: health.diskspace.enabled: only the storage driver `filesystem` has a disk, and not `inmemory`",
+            "config.yml:3:33: health.diskspace.enabled: works only with the storage driver `filesystem`, not with \
+             `inmemory`",
         ),
         ("tags: { maxtags: -1 }", "config.yml:3:18: tags.maxtags: cannot be negative"),
         (
             "storage: filesystem",
-            "config.yml:3:1: storage: stands twice, first in line 2; keep one of the two",
+            "config.yml:3:1: storage: appears twice, first in line 2; keep one of the two",
         ),
     ] {
         assert_eq!(mistakes(&format!("{MINIMAL}{lines}\n"), &[]), expected, "{lines}");
@@ -199,12 +200,12 @@ fn mistakes_about_the_storage_are_named() {
         ),
         (
             "storage: { inmemory: {}, maintenance: { uploadpurging: { age: 0s } } }",
-            "config.yml:2:63: storage.maintenance.uploadpurging.age: must be longer than nothing; to stop purging set \
+            "config.yml:2:63: storage.maintenance.uploadpurging.age: must be longer than zero; to stop purging set \
              `enabled: false`",
         ),
         (
             "storage: inmemory\ngc: { grace: 0s }",
-            "config.yml:3:14: gc.grace: must be longer than nothing, since a push may be going on; the default is 24h",
+            "config.yml:3:14: gc.grace: must be longer than zero, since a push may be running; the default is 24h",
         ),
         (
             "storage: inmemory\ngc: { enabled: true, grace: 24 }",
@@ -224,7 +225,7 @@ fn mistakes_about_the_storage_are_named() {
 }
 
 #[test]
-fn all_mistakes_of_a_file_are_told_at_once() {
+fn all_mistakes_of_a_file_are_reported_at_once() {
     let error =
         load("version: 0.2\nstorage: inmemory\nhttp:\n  adr: :1\n  net: udp\nlog: { level: loud }\n", &[])
             .unwrap_err();
@@ -248,7 +249,7 @@ fn a_mistake_does_not_hide_those_of_other_sections_nor_those_of_the_driver() {
     let text = "version: 0.1\nstorage:\n  filesystem:\n    rootdir: /x\n    threads: 9\nhttp:\n  addr: :99999\n\
                 log: { level: loud }\ngc: { interval: often }\nauth: { htpasswd: { realm: r } }\n";
     let error = load(text, &[("REGISTRY_HTTP_TLS_CERTFICATE", "/c")]);
-    let told = lines(error.diagnostics());
+    let messages = lines(error.diagnostics());
     for place in [
         "4:5: storage.filesystem.rootdir: ",
         "5:5: storage.filesystem.threads: ",
@@ -257,16 +258,16 @@ fn a_mistake_does_not_hide_those_of_other_sections_nor_those_of_the_driver() {
         "9:17: gc.interval: ",
         "10:9: auth.htpasswd: ",
     ] {
-        assert_eq!(told.matches(&format!("config.yml:{place}")).count(), 1, "{place}: {told}");
+        assert_eq!(messages.matches(&format!("config.yml:{place}")).count(), 1, "{place}: {messages}");
     }
-    assert_eq!(error.diagnostics().len(), 6, "{told}");
+    assert_eq!(error.diagnostics().len(), 6, "{messages}");
     assert!(lines(error.warnings()).contains("REGISTRY_HTTP_TLS_CERTFICATE"));
-    // What follows from a mistake is none of its own.
+    // A consequence of a mistake is not reported again.
     let text = "version: 0.1\nstorage: inmemory\nhttp: { net: unx, addr: /run/registry.sock, tls: { certificate: /c, kye: /k } }\n";
-    let told = lines(load(text, &[]).diagnostics());
+    let messages = lines(load(text, &[]).diagnostics());
     assert!(
-        told.lines().count() == 2 && told.contains("http.net") && told.contains("http.tls.kye"),
-        "{told}"
+        messages.lines().count() == 2 && messages.contains("http.net") && messages.contains("http.tls.kye"),
+        "{messages}"
     );
 }
 
@@ -287,12 +288,12 @@ fn broken_yaml_is_named_with_its_line() {
     ] {
         assert_eq!(mistakes(text, &[]), expected);
     }
-    let told = mistakes("just a text", &[]);
-    assert!(told.starts_with("config.yml:1:1: the file is a single text (`just a text`)"), "{told}");
+    let messages = mistakes("just a text", &[]);
+    assert!(messages.starts_with("config.yml:1:1: the file is a single text (`just a text`)"), "{messages}");
 }
 
 #[test]
-fn settings_without_effect_are_warned_of() {
+fn settings_without_effect_cause_a_warning() {
     let tls = "http: { tls: { certificate: /c, key: /k, clientauth: request-client-cert, minimumtls: tls1.3, ciphersuites: \
                [TLS_AES_128_GCM_SHA256] }, h2c: { enabled: true } }";
     let warned = warnings(&format!("{MINIMAL}{tls}\nvalidation: {{ enabled: true, disabled: true }}\n"), &[]);
@@ -306,7 +307,7 @@ fn settings_without_effect_are_warned_of() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_says_how_it_came_to_be_chosen() {
+fn the_error_for_an_unreadable_file_says_how_it_was_chosen() {
     let load = |path: PathBuf| Config::load(Source::Argument(path), &Environment::default()).unwrap_err();
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("config.yml");
@@ -322,5 +323,5 @@ fn a_file_that_cannot_be_read_says_how_it_came_to_be_chosen() {
     std::fs::write(&program, b"\x7fELF\xff").unwrap();
     let error = load(program);
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(cause, "it is not a text in UTF-8: is it the file that was meant?");
+    assert_eq!(cause, "it is not UTF-8 text: is it the right file?");
 }

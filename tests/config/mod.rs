@@ -1,4 +1,4 @@
-//! The configuration: files that people have, variables that they set, mistakes that they make.
+//! The configuration: files, variables and mistakes of users.
 
 mod collection;
 mod corpus;
@@ -11,7 +11,7 @@ mod slips;
 
 use sampan::config::{Config, ConfigError, Environment, Loaded, Source};
 
-/// The least that makes a configuration.
+/// The smallest valid configuration.
 const MINIMAL: &str = "version: 0.1\nstorage: inmemory\n";
 
 /// Loads a text as the file `config.yml`, with variables over it.
@@ -24,7 +24,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Loads what must be right.
+/// Loads a valid configuration.
 #[track_caller]
 fn config(text: &str, variables: &[(&str, &str)]) -> Config {
     match load(text, variables) {
@@ -33,7 +33,7 @@ fn config(text: &str, variables: &[(&str, &str)]) -> Config {
     }
 }
 
-/// The diagnostics about what must be wrong, one a line.
+/// The diagnostics of an invalid configuration, one per line.
 #[track_caller]
 fn mistakes(text: &str, variables: &[(&str, &str)]) -> String {
     match load(text, variables) {

@@ -51,7 +51,7 @@ fn secrets_are_not_shown_anywhere() {
 }
 
 #[test]
-fn what_is_shown_can_be_loaded_again_and_means_the_same() {
+fn the_output_loads_again_with_the_same_meaning() {
     for text in [
         MINIMAL,
         "version: 0.1\nstorage: { filesystem: { rootdirectory: '/a b: c' } }\nlog: { fields: { a: '1', b: 1, c: ~, 'd e': x, e: {} } }\n",
@@ -63,7 +63,7 @@ fn what_is_shown_can_be_loaded_again_and_means_the_same() {
 }
 
 #[test]
-fn urls_are_shown_without_what_is_secret_in_them() {
+fn urls_are_shown_without_their_secrets() {
     let text = r#"
 version: 0.1
 storage: { s3: { bucket: b, regionendpoint: "https://key:pa55@s3.example:9000", region: r } }

@@ -1,30 +1,30 @@
-//! What hands do on keyboards, and what YAML takes it for.
+//! Typing slips, and YAML's reading of them.
 
 use super::{MINIMAL, config, mistakes};
 
 #[test]
-fn slips_of_the_hand_are_named_for_what_they_are() {
+fn typing_slips_are_named() {
     const KEY: &str = "version: 0.1\nstorage:\n  filesystem:\n";
     for (text, expected) in [
         (
             format!("{KEY}    rootdirectory:/data\n"),
-            "config.yml:4:5: `rootdirectory` has no blank behind its colon; write `rootdirectory: /data`",
+            "config.yml:4:5: `rootdirectory` has no space after its colon; write `rootdirectory: /data`",
         ),
         (
             format!("{KEY}    rootdirectory：/data\n    maxthreads: 100\n"),
-            "config.yml:4:5: `rootdirectory` has a full-width colon (：) behind it; write `rootdirectory: /data`",
+            "config.yml:4:5: `rootdirectory` has a full-width colon (：) after it; write `rootdirectory: /data`",
         ),
         (
             "version: 0.1\nstorage：\n  inmemory: {}\n".to_owned(),
-            "config.yml:2:1: `storage` has a full-width colon (：) behind it; write `storage:`",
+            "config.yml:2:1: `storage` has a full-width colon (：) after it; write `storage:`",
         ),
         (
             format!("{KEY}\u{3000}\u{3000}rootdirectory: /data\n"),
-            "config.yml:4:1: the line begins with U+3000, a full-width blank: indent by spaces",
+            "config.yml:4:1: the line begins with U+3000, a full-width space: indent by spaces",
         ),
         (
             format!("{KEY}   \u{a0}rootdirectory: /data\n"),
-            "config.yml:4:4: the line begins with U+00A0, a no-break blank: indent by spaces",
+            "config.yml:4:4: the line begins with U+00A0, a no-break space: indent by spaces",
         ),
         (
             format!("{KEY}    rootdirectory: “/data”\n"),
@@ -41,14 +41,17 @@ fn slips_of_the_hand_are_named_for_what_they_are() {
              it was pasted? Each `key:` begins a line",
         ),
     ] {
-        let told = mistakes(&text, &[]);
-        assert!(told.starts_with(expected) && told.lines().count() == 1, "{text}: {told}");
+        let messages = mistakes(&text, &[]);
+        assert!(messages.starts_with(expected) && messages.lines().count() == 1, "{text}: {messages}");
     }
-    // The rest of the file is read all the same.
-    let told =
+    // The same run also reports the other mistakes of the file.
+    let messages =
         mistakes(&format!("{KEY}    rootdirectory：/data\nhttp:\n  adr: :5000\n  secret:geheim\n"), &[]);
-    assert!(told.lines().count() == 3 && told.contains("http.adr") && !told.contains("geheim"), "{told}");
-    // What looks alike and is meant.
+    assert!(
+        messages.lines().count() == 3 && messages.contains("http.adr") && !messages.contains("geheim"),
+        "{messages}"
+    );
+    // Correct text that resembles a slip.
     for text in [
         "auth: { silly: { realm: '“x”', service: s } }",
         "redis:\n  addrs:\n    - redis:6379\nhealth:\n  tcp:\n    - addr: redis:6379",
@@ -61,7 +64,7 @@ fn slips_of_the_hand_are_named_for_what_they_are() {
 }
 
 #[test]
-fn a_section_in_another_is_told_where_it_belongs() {
+fn a_misplaced_section_is_reported_with_its_place() {
     for (lines, expected) in [
         (
             "storage:\n  inmemory: {}\n  http:\n    addr: :5000",

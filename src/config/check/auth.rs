@@ -1,4 +1,4 @@
-//! `auth`: keys that there must be, and URLs that must be ones.
+//! Checks `auth`: required keys, and URLs.
 
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ impl Diagnostics<'_> {
         if is_symmetric && !matches!(token.jwks, Some(KeySetPlace::File(_))) {
             self.warning(
                 "auth.token.signingalgorithms",
-                "has an HMAC algorithm (HS256, HS384, HS512), whose secret can only be in a `jwks` file, and there is none",
+                "has an HMAC algorithm (HS256, HS384, HS512), whose secret must be in a `jwks` file, and `jwks` names no \
+                 file",
             );
         }
     }

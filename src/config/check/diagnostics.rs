@@ -1,11 +1,11 @@
-//! `Diagnostics`: what was found, each with the place in the tree that it is about.
+//! `Diagnostics`: the mistakes and warnings of the checks, each with its place in the tree.
 
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use crate::config::{Diagnostic, Node};
 
-/// What was found so far.
+/// The mistakes and warnings so far.
 pub(super) struct Diagnostics<'a> {
     pub(super) tree: &'a Node,
     pub(super) mistakes: Vec<Diagnostic>,
@@ -35,7 +35,7 @@ impl<'a> Diagnostics<'a> {
         Diagnostic::new(&self.nearest(path).origin, path, message)
     }
 
-    /// What is at a path, or, if nothing is, at the path above it.
+    /// The node at a path, or else the nearest node above it.
     fn nearest(&self, path: &str) -> &Node {
         let mut path = path;
         loop {
@@ -48,12 +48,12 @@ impl<'a> Diagnostics<'a> {
     }
 }
 
-/// Whether a name and its values can stand in the head of a message.
+/// Whether a name and its values form a valid HTTP header.
 pub(super) fn is_header<'a>(name: &str, values: impl IntoIterator<Item = &'a str>) -> bool {
     HeaderName::try_from(name).is_ok() && values.into_iter().all(|value| HeaderValue::try_from(value).is_ok())
 }
 
-/// Whether a text is a URL that can be asked over HTTP.
+/// Whether a text is an HTTP or HTTPS URL.
 pub(super) fn is_http_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }

@@ -1,4 +1,4 @@
-//! `health`: whether each check has something to look at.
+//! Checks `health`: each check has a target.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::shown_url::ShownUrl;
 
 impl Diagnostics<'_> {
-    /// Each check needs something to look at, and a name of its own, under which its result stands.
+    /// Each check needs a target and a unique name for its result.
     pub(super) fn health(&mut self, config: &Config) {
         let Some(health) = &config.health else { return };
         let storage = format!("storagedriver_{}", config.storage.driver.name());
@@ -25,16 +25,13 @@ impl Diagnostics<'_> {
         let mut seen = BTreeMap::new();
         for (path, name) in named {
             let Some(name) = name.filter(|name| !name.is_empty()) else {
-                self.mistake(&path, "is missing; it says what to look at".to_owned());
+                self.mistake(&path, "is missing; name the file, URL or address to check".to_owned());
                 continue;
             };
             if let Some(first) = seen.insert(name.clone(), path.clone()) {
                 self.mistake(
                     &path,
-                    format!(
-                        "`{}` is looked at already, by {first}; keep one of the two",
-                        ShownUrl::new(&name)
-                    ),
+                    format!("`{}` is already checked by {first}; keep one of the two", ShownUrl::new(&name)),
                 );
             }
         }
@@ -61,7 +58,7 @@ impl Diagnostics<'_> {
             let driver = config.storage.driver.name();
             self.mistake(
                 "health.diskspace.enabled",
-                format!("only the storage driver `filesystem` has a disk, and not `{driver}`"),
+                format!("works only with the storage driver `filesystem`, not with `{driver}`"),
             );
         }
     }

@@ -1,4 +1,4 @@
-//! `http`: addresses, headers, TLS and the pages of the debug listener.
+//! Checks `http`: addresses, headers, TLS and the pages of the debug listener.
 
 use super::diagnostics::{Diagnostics, is_header};
 use crate::config::values::ListenAddress;
@@ -22,8 +22,8 @@ impl Diagnostics<'_> {
             (Net::Unix, address) => self.mistake(
                 "http.net",
                 format!(
-                    "with `net: unix`, `http.addr` must be the path of a socket, such as `/run/registry.sock`, \
-                     and not `{address}`"
+                    "with `net: unix`, `http.addr` must be the path of a socket, such as `/run/registry.sock`, not \
+                     `{address}`"
                 ),
             ),
         }

@@ -1,4 +1,4 @@
-//! `middleware`: whether each entry is one that is served, with options that make sense.
+//! Checks `middleware`: each entry is supported and has valid options.
 
 use super::diagnostics::Diagnostics;
 use crate::config::{Config, Diagnostic};

@@ -1,4 +1,4 @@
-//! What no single key can say: whether the values fit together. A file for each section that has something to be checked.
+//! Checks across keys: whether the values fit together. One file per section.
 
 mod auth;
 mod diagnostics;
@@ -13,7 +13,7 @@ mod storage;
 use super::{Config, Diagnostic, Node};
 use diagnostics::Diagnostics;
 
-/// The contradictions of a configuration, and its oddities.
+/// The mistakes and the warnings of a configuration.
 pub(crate) fn check(config: &Config, tree: &Node) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
     let mut diagnostics = Diagnostics::new(tree);
     diagnostics.http(&config.http);

@@ -1,4 +1,4 @@
-//! `notifications`: whether each endpoint can be posted to.
+//! Checks `notifications`: each endpoint has a valid URL and valid headers.
 
 use super::diagnostics::{Diagnostics, is_header, is_http_url};
 use crate::config::{Config, Diagnostic, Node};
@@ -22,7 +22,7 @@ impl Diagnostics<'_> {
             if !is_http_url(url) {
                 let found = ShownUrl::new(url);
                 let message = format!(
-                    "expected where to post events, such as `https://portal.example.com/events`, found `{found}`"
+                    "expected the URL that receives events, such as `https://portal.example.com/events`, found `{found}`"
                 );
                 self.mistakes.push(mistake("url", message));
             }

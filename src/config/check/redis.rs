@@ -1,4 +1,4 @@
-//! `redis`, and the cache that needs it.
+//! Checks `redis`, and the cache that needs it.
 
 use super::diagnostics::Diagnostics;
 use crate::config::{Config, DescriptorCacheKind, Node, Origin, RedisConfig};
@@ -21,8 +21,8 @@ impl Diagnostics<'_> {
         } else if redis.server().is_none() {
             self.warning(
                 "redis.addrs",
-                "clusters and sentinels are not served: descriptors are not cached there, which is no less right; give \
-                 the address of one server",
+                "clusters and sentinels are not supported: the registry caches no descriptors there, which costs speed but \
+                 no correctness; give the address of one server",
             );
         }
         if let Some(tls) = &redis.tls

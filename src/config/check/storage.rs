@@ -1,4 +1,4 @@
-//! `storage` and `gc`: what is said about its upkeep. What a driver's parameters mean, the driver says.
+//! Checks `storage` and `gc`. The driver checks its own parameters.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ impl Diagnostics<'_> {
             if purging.enabled && value.is_zero() {
                 self.mistake(
                     &format!("storage.maintenance.uploadpurging.{key}"),
-                    "must be longer than nothing; to stop purging set `enabled: false`".to_owned(),
+                    "must be longer than zero; to stop purging set `enabled: false`".to_owned(),
                 );
             }
         }
@@ -24,16 +24,16 @@ impl Diagnostics<'_> {
         if gc.grace().is_zero() {
             self.mistake(
                 "gc.grace",
-                "must be longer than nothing, since a push may be going on; the default is 24h".to_owned(),
+                "must be longer than zero, since a push may be running; the default is 24h".to_owned(),
             );
         } else if gc.enabled && gc.grace() < SHORT {
             self.warning(
                 "gc.grace",
-                "is short: a push that pauses for more than half of it may find what it has sent collected",
+                "is short: if a push pauses for more than half of it, a collection may delete the content that was pushed",
             );
         }
         if gc.maxdeletepercent > 100 {
-            self.mistake("gc.maxdeletepercent", "is a share of the store: 100 at most".to_owned());
+            self.mistake("gc.maxdeletepercent", "is a percentage: 100 at most".to_owned());
         }
         if !gc.enabled && !chosen && self.tree.at("gc.window").is_some() {
             self.warning("gc.window", "has no effect without `enabled: true`");

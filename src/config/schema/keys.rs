@@ -32,7 +32,7 @@ pub(crate) const ROOT: Kind = Kind::Section(&[
     Key::new("storage", Kind::Choice(&STORAGE)),
     Key::new("gc", Kind::Section(GC)),
     Key::new("auth", Kind::Choice(&AUTH)).never_blank(
-        "name the way in which clients log in, such as `htpasswd`, or write `auth: none` (REGISTRY_AUTH=none) to let everybody \
+        "name how clients authenticate, such as `htpasswd`, or write `auth: none` (REGISTRY_AUTH=none) to let every client \
          in",
     ),
     Key::new("middleware", Kind::Optional(MIDDLEWARE)),
@@ -71,7 +71,7 @@ pub(super) const SMTP: &[Key] = &[
     Key::new("insecure", FLAG).or("false"),
 ];
 
-/// Drivers that are built elsewhere are in `known` so that their variables are found; `Drivers` knows which there are.
+/// `known` also lists drivers that other crates build, so that their variables match; `Drivers` knows which exist.
 pub(crate) const STORAGE: Choice = Choice {
     helpers: STORAGE_HELPERS,
     known: &[
@@ -90,7 +90,7 @@ pub(super) const STORAGE_HELPERS: &[Key] = &[
     Key::new("cache", Kind::Section(CACHE)),
     Key::new("tag", Kind::Section(TAG)),
     Key::new("maintenance", Kind::Section(MAINTENANCE)),
-    // The old place of the section `gc`, which is moved there before anything else is done with it.
+    // The old place of the section `gc`; `renew` moves it before every other stage.
     Key::new("gc", Kind::Optional(GC)),
 ];
 pub(super) const DELETE: &[Key] = &[Key::new("enabled", FLAG).or("false")];
@@ -112,7 +112,7 @@ pub(super) const UPLOAD_PURGING: &[Key] = &[
     Key::new("dryrun", FLAG).or("false"),
 ];
 pub(super) const READ_ONLY: &[Key] = &[Key::new("enabled", FLAG).or("false")];
-/// Ours, and at the top, since Distribution refuses a key of `storage` that it does not know.
+/// At the top of the file, since Distribution refuses unknown keys of `storage`. Not in Distribution.
 pub(super) const GC: &[Key] = &[
     Key::new("enabled", FLAG).or("false"),
     Key::new("interval", Kind::Duration).or("24h"),
@@ -268,7 +268,7 @@ pub(super) const PROMETHEUS: &[Key] = &[
     Key::new("path", TEXT).or("/metrics"),
     Key::new("repositories", COUNT).or("0"),
 ];
-/// Ours; Distribution has none.
+/// Not in Distribution.
 pub(super) const LIMITS: &[Key] = &[
     Key::new("headertimeout", Kind::Duration).or("30s"),
     Key::new("idletimeout", Kind::Duration).or("2m"),
@@ -285,7 +285,7 @@ pub(super) const NOTIFICATIONS: &[Key] = &[
     Key::new("endpoints", Kind::List(&Kind::Section(ENDPOINT))),
     Key::new("queue", Kind::Section(QUEUE)),
 ];
-/// Ours; Distribution keeps events in memory, without a bound.
+/// Not in Distribution, which keeps events in memory without a bound.
 pub(super) const QUEUE: &[Key] =
     &[Key::new("directory", PATH), Key::new("maxsize", leaf::<ByteSize>()).or("64MiB")];
 pub(super) const EVENTS: &[Key] = &[Key::new("includereferences", FLAG).or("false")];
@@ -354,7 +354,7 @@ pub(super) const HEALTH: &[Key] = &[
     Key::new("tcp", Kind::List(&Kind::Section(HEALTH_TCP))).field("TCPCHECKERS"),
 ];
 pub(super) const HEALTH_STORAGE: &[Key] = &[Key::new("enabled", FLAG).or("false"), INTERVAL, THRESHOLD];
-/// Ours; Distribution has none.
+/// Not in Distribution.
 pub(super) const HEALTH_DISK_SPACE: &[Key] =
     &[Key::new("enabled", FLAG).or("false"), Key::new("floor", leaf::<ByteSize>()).or("1GiB"), INTERVAL];
 pub(super) const HEALTH_FILE: &[Key] = &[Key::new("file", TEXT), INTERVAL, THRESHOLD];

@@ -1,8 +1,8 @@
-//! Every key that the file knows: its shape, its default, and the name that Go's field gives it in the environment.
+//! Every key of the file: its kind, its default, and the name of Go's field for it in the environment.
 //!
-//! One table serves four ends: environment variables find their key in it, defaults are filled in from it, the tree is
-//! checked against it (so that all mistakes of a file are reported at once), and `config show` follows its order.
-//! What a value *means* is not here but in the typed structs beside; a test holds the two together.
+//! One table serves four purposes: environment variables find their key in it, defaults come from it, the tree is checked
+//! against it (so that all mistakes of a file are reported at once), and `config show` follows its order. The typed structs
+//! hold the meaning of a value; a test compares them with the table.
 
 mod keys;
 
@@ -16,46 +16,46 @@ pub(crate) use keys::{ROOT, STORAGE};
 /// A key of a section.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
-    /// As it is written in the file; empty for a part of a variable's name that stays in the same section.
+    /// The name in the file; empty for a part of a variable's name that stays in the same section.
     pub(crate) yaml: &'static str,
-    /// The name of Go's field in capitals, where it is not the key itself.
+    /// The name of Go's field in capitals, if it differs from the key.
     pub(crate) field: Option<&'static str>,
     pub(crate) kind: Kind,
     /// The default, in YAML.
     pub(crate) default: Option<&'static str>,
-    /// How the value is shown, and what is below it.
+    /// How to show the value and everything below it.
     pub(crate) showing: Showing,
-    /// What to do when the section is there and empty, where that must not mean that it is not there.
+    /// The remedy for an empty section, if an empty section must not count as absent.
     pub(crate) never_blank: Option<&'static str>,
 }
 
-/// What may stand under a key.
+/// The kind of value under a key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// One value; the function tries whether it can be read.
+    /// One value; the function checks that it can be read.
     Leaf(fn(&Node) -> Result<(), NodeError>),
-    /// One value, and a bare number deserves a warning.
+    /// One value; a bare number causes a warning.
     Duration,
-    /// A section, there even if the file does not mention it.
+    /// A section that exists even if the file does not mention it.
     Section(&'static [Key]),
-    /// A section that means something by being there.
+    /// A section whose presence has a meaning.
     Optional(&'static [Key]),
     /// A list.
     List(&'static Kind),
-    /// A map with keys of the user's choosing.
+    /// A map with keys that the user chooses.
     Map(&'static Kind),
-    /// The parameters of a driver: these are known, but only the driver judges them.
+    /// The parameters of a driver. Lists the known ones; only the driver checks them.
     Parameters(&'static [Key]),
-    /// A section in which one key is the choice, beside helpers.
+    /// A section with one key as the choice, next to helpers.
     Choice(&'static Choice),
     /// Anything.
     Any,
 }
 
-/// How a value is shown.
+/// How to show a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Showing {
-    /// As it is, but for what is secret in a URL.
+    /// As it is, except for secrets in a URL.
     Usual,
     /// As it is.
     Verbatim,
@@ -68,14 +68,14 @@ pub(crate) enum Showing {
 pub(crate) struct Choice {
     /// Keys that are not choices.
     pub(crate) helpers: &'static [Key],
-    /// The choices that are known.
+    /// The known choices.
     pub(crate) known: &'static [Key],
-    /// Whether there may be others.
+    /// Whether other choices may exist.
     pub(crate) open: bool,
 }
 
 impl Choice {
-    /// Every key that is known in the section.
+    /// Every known key of the section.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'static Key> {
         self.helpers.iter().chain(self.known)
     }
@@ -91,7 +91,7 @@ impl Key {
         Self { yaml, field: None, kind, default: None, showing: Showing::Usual, never_blank: None }
     }
 
-    /// Names Go's field, where Distribution's variable is called after it.
+    /// Sets the name of Go's field, where Distribution's variable has that name.
     const fn field(mut self, field: &'static str) -> Self {
         self.field = Some(field);
         self
@@ -107,7 +107,7 @@ impl Key {
         self
     }
 
-    /// Keeps a regular expression from being taken for a URL.
+    /// Prevents a regular expression from being taken for a URL.
     const fn verbatim(mut self) -> Self {
         self.showing = Showing::Verbatim;
         self

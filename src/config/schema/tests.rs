@@ -1,4 +1,4 @@
-//! The table and the typed structs, held together: each key of one is a field of the other.
+//! Compares the table with the typed structs: each key of one is a field of the other.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -66,7 +66,7 @@ fn each_key_is_a_field_and_each_field_a_key() {
     check::<c::RepositoryPolicy>("policy.repository", &[]);
 }
 
-/// A variable for a parameter that is not in the table would be taken for a mistake.
+/// A variable for a parameter outside the table would count as a misspelling.
 #[test]
 fn the_parameters_of_our_drivers_are_in_the_table() {
     check::<FilesystemConfig>("storage.filesystem", &[]);
@@ -107,7 +107,7 @@ fn each_key_is_in_the_documentation() {
     assert!(missing.is_empty(), "not in docs/configuration.md: {missing:#?}");
 }
 
-/// Compares the keys of the section at `path` with the fields of `T`, `extra` keys aside.
+/// Compares the keys of the section at `path` with the fields of `T`, except for the `extra` keys.
 #[track_caller]
 fn check<T: DeserializeOwned>(path: &str, extra: &[&str]) {
     let keys: BTreeSet<&str> =
@@ -145,7 +145,7 @@ fn each_leaf(kind: &Kind, path: &str, visit: &mut dyn FnMut(&Key, &str)) {
     }
 }
 
-/// The names that a struct's `Deserialize` asks for.
+/// The names that the `Deserialize` of a struct expects.
 fn fields<T: DeserializeOwned>() -> &'static [&'static str] {
     match T::deserialize(Probe) {
         Ok(_) => &[],

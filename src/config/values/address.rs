@@ -1,4 +1,4 @@
-//! Where to listen, and under which path.
+//! The address to listen on, and the path prefix.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,14 +8,14 @@ use super::deserialize_from_text;
 
 /// `http.addr`: a TCP address in Go's notation, or the path of a Unix socket.
 ///
-/// Which of the two it must be is said by `http.net`, and checked; consumers match on this alone.
+/// `http.net` must name the same kind, which is checked; consumers match on this type alone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ListenAddress {
-    /// `host:port`; without a host, every address of the machine, IPv6 and IPv4.
+    /// `host:port`; without a host, every IPv6 and IPv4 address of the machine.
     Tcp {
-        /// A name or an IP address without brackets; none in `:5000`.
+        /// A name, or an IP address without brackets; none in `:5000`.
         host: Option<String>,
-        /// The port; 0 lets the system choose.
+        /// The port; 0 means that the system chooses one.
         port: u16,
     },
     /// A Unix domain socket.
@@ -35,7 +35,7 @@ impl FromStr for ListenAddress {
 
 fn tcp(text: &str) -> Option<ListenAddress> {
     let (host, port) = text.rsplit_once(':')?;
-    // Go knows ports by their service names too; these two are the ones in use.
+    // Go also knows ports by their service names; these two are in use.
     let port = match port {
         "http" => 80,
         "https" => 443,
@@ -60,12 +60,12 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// `http.prefix`: the path under which `/v2/` is served; empty, or `/a/b` without a slash at the end.
+/// `http.prefix`: the path before `/v2/`; empty, or `/a/b` without a slash at the end.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PathPrefix(String);
 
 impl PathPrefix {
-    /// The prefix, ready to be put before `/v2/`.
+    /// The prefix, to be put before `/v2/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

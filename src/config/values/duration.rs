@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A duration in Go's syntax; a bare whole number is nanoseconds, as yaml.v2 has it.
+/// A duration in Go's syntax. A bare whole number is nanoseconds, as in yaml.v2.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct GoDuration(pub(crate) Duration);
 
@@ -16,7 +16,7 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     GoDuration::deserialize(deserializer).map(|duration| duration.0)
 }
 
-/// Whole hours, minutes and seconds, without those that are none; what is shorter than a second is told in milliseconds.
+/// Writes whole hours, minutes and seconds, without the zero ones, and milliseconds below a second.
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secs = self.0.as_secs();
@@ -61,7 +61,7 @@ impl FromStr for GoDuration {
     }
 }
 
-/// Units and their nanoseconds; `ms` stands before `m`, of which it would be taken for otherwise.
+/// Units and their nanoseconds; `ms` precedes `m`, which is its prefix.
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
     ("us", 1_000),
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_told_without_what_is_not_in_them() {
+    fn durations_are_shown_without_zero_units() {
         for text in ["24h", "1h30m", "30m", "1m30s", "250ms"] {
             assert_eq!(text.parse::<GoDuration>().unwrap().to_string(), text);
         }

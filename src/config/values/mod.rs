@@ -1,6 +1,6 @@
-//! Small types that values of the file are parsed into: durations, sizes, addresses, paths, patterns.
+//! Small types for values of the file: durations, sizes, addresses, paths, patterns.
 //!
-//! Each is one `FromStr` with a message for the person who wrote the value. Enumerations live with their section.
+//! Each is one `FromStr` whose error addresses the author of the value. Enumerations are in the file of their section.
 
 mod address;
 mod duration;
@@ -19,7 +19,7 @@ pub use window::DailyWindow;
 
 pub(crate) use duration::{GoDuration, duration};
 
-/// Implements `Deserialize` from text through `FromStr`, for types that are written as one scalar.
+/// Implements `Deserialize` from text through `FromStr`, for types that are one scalar.
 macro_rules! deserialize_from_text {
     ($($type:ty),+ $(,)?) => {$(
         impl<'de> serde::Deserialize<'de> for $type {

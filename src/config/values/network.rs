@@ -1,4 +1,4 @@
-//! `ProxyNetwork`: where proxies are that are believed.
+//! `ProxyNetwork`: the network of trusted proxies.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -7,10 +7,10 @@ use ipnet::IpNet;
 
 use super::deserialize_from_text;
 
-/// A network of proxies, written `10.0.0.0/8`, `192.0.2.1`, or `unix` for whoever comes by a unix socket.
+/// A network of proxies: `10.0.0.0/8`, `192.0.2.1`, or `unix` for clients of a Unix socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProxyNetwork {
-    /// Whoever comes by a unix socket.
+    /// Clients of a Unix socket.
     Unix,
     /// The addresses of a network.
     Ip(IpNet),

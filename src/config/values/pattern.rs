@@ -1,4 +1,4 @@
-//! `Pattern`: a regular expression of the file.
+//! `Pattern`: a regular expression in the file.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::deserialize_from_text;
 
-/// A regular expression that matches anywhere unless it is anchored, in a syntax that Go's and Rust's engines share.
+/// A regular expression in a syntax that Go's and Rust's engines share; it matches anywhere unless anchored.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
@@ -28,7 +28,7 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Regex::new(text).map(Self).map_err(|error| {
-            // The engine draws a picture over several lines; its last one says what is wrong.
+            // The engine draws a picture over several lines; the last line gives the reason.
             let picture = error.to_string();
             let reason = picture.lines().last().unwrap_or_default().trim_start_matches("error: ");
             format!("the regular expression `{text}` is not valid: {reason}")

@@ -1,4 +1,4 @@
-//! `ExternalUrl`: the address under which clients know the registry.
+//! `ExternalUrl`: the URL that clients use for the registry.
 
 use std::str::FromStr;
 
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_full_urls_will_do() {
+    fn only_full_urls_are_accepted() {
         assert_eq!("https://r.example.com:5000".parse::<ExternalUrl>().unwrap().as_url().port(), Some(5000));
         for text in ["r.example.com", "r.example.com:5000", "//r", "ftp://r", ""] {
             assert!(text.parse::<ExternalUrl>().is_err(), "{text}");

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::deserialize_from_text;
 
-/// A part of each day, in UTC; `22:00-04:00` goes over midnight.
+/// A part of each day, in UTC; `22:00-04:00` passes midnight.
 ///
-/// The time of a place is no good here: it is not known in most containers, and twice a year it jumps.
+/// Local time is unsuitable: most containers do not know it, and it jumps twice a year.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DailyWindow {
     /// Minutes after midnight.
@@ -21,13 +21,13 @@ const MINUTES_A_DAY: u64 = 24 * 60;
 const DAY: Duration = Duration::from_secs(MINUTES_A_DAY * 60);
 
 impl DailyWindow {
-    /// How long it is until the window closes; `None` when it is not open at `now`.
+    /// The time until the window closes; `None` if it is not open at `now`.
     pub fn open_for(&self, now: SystemTime) -> Option<Duration> {
         let (since, length) = (self.since_begin(now), self.length());
         (since < length).then(|| length - since)
     }
 
-    /// How long it is until the window opens the next time; nothing when it is open.
+    /// The time until the window next opens; zero if it is open.
     pub fn opens_in(&self, now: SystemTime) -> Duration {
         match self.open_for(now) {
             Some(_) => Duration::ZERO,
@@ -35,7 +35,7 @@ impl DailyWindow {
         }
     }
 
-    /// From its opening to its end.
+    /// The time from opening to close.
     pub fn length(&self) -> Duration {
         Duration::from_secs((self.end + MINUTES_A_DAY - self.begin) % MINUTES_A_DAY * 60)
     }
@@ -62,7 +62,7 @@ impl FromStr for DailyWindow {
         let parsed = text.split_once('-').and_then(|(begin, end)| minutes(begin).zip(minutes(end)));
         match parsed {
             Some((begin, end)) if begin == end => Err(format!(
-                "a window must be longer than nothing, found `{text}`; without it all day is fine"
+                "a window must not be empty, found `{text}`; leave it out to allow the whole day"
             )),
             Some((begin, end)) => Ok(Self { begin, end }),
             None => Err(format!("expected two times of the day (UTC) such as 02:00-05:00, found `{text}`")),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_may_go_over_midnight() {
+    fn a_window_may_pass_midnight() {
         let window: DailyWindow = "22:00 - 4:30".parse().unwrap();
         assert_eq!(window.length(), 6 * HOUR + HOUR / 2);
         assert_eq!(window.open_for(at(23, 0)), Some(5 * HOUR + HOUR / 2));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_window_is_refused() {
+    fn malformed_windows_are_refused() {
         for text in
             ["", "02:00", "2-5", "02:00-24:00", "02:60-05:00", "02:00-02:00", "02:0-05:00", "a:00-b:00"]
         {
