@@ -257,7 +257,7 @@ fn a_stale_state_is_not_written_over() {
     place.line.fail(Sort::State, Fault::Answer(412, "PreconditionFailed"), 1);
     let refused = place.send("PATCH", &location, &[], &content[FIRST..]);
     assert_eq!(refused.status, 503, "{refused:?}");
-    place.registry.process.wait_to_say("another writer went on with this upload meanwhile");
+    place.registry.process.wait_to_say("another writer has continued this upload");
     let there = place.send("GET", &location, &[], b"");
     assert_eq!(there.header("range"), Some(format!("0-{}", FIRST - 1).as_str()), "{there:?}");
     let url = format!("{location}?digest={}", Digest::sha256_of(&content));

@@ -1,4 +1,4 @@
-//! `Bucket`: everything that the operations of the driver share.
+//! `Bucket`: the state that all operations of the driver share.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,23 +19,23 @@ use crate::options::Options;
 use crate::recent_misses::RecentMisses;
 use crate::requests::CopyStatus;
 
-/// A bucket or container, and how it is used.
+/// A bucket or container, and its settings.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     /// The section of the configuration file.
     pub(crate) name: &'static str,
-    /// For small requests, which are given a minute.
+    /// For small requests, with a time limit of one minute.
     pub(crate) control: Client,
-    /// For what the collector deletes: a request is given seconds and is sent once, since one whose answer did not come may still
-    /// be carried out.
+    /// For deletions by the collector: a request has a time limit of seconds and is sent once, since the store may still
+    /// carry out a request without an answer.
     pub(crate) deletion: Client,
-    /// For content, copies and the ends of multipart uploads, which take as long as they take.
+    /// For content, copies and the ends of multipart uploads, without a time limit.
     pub(crate) data: Client,
-    /// Signs the URLs that clients are sent to, when they know the store by another name.
+    /// Signs redirect URLs, if clients reach the store under another name.
     pub(crate) public: Option<Client>,
-    /// For what the `object_store` crate does not do; absent where nothing is missing.
+    /// For requests that the `object_store` crate does not support; `None` if the crate supports all of them.
     pub(crate) raw: Option<Raw>,
-    /// Dates objects of Azure's by requests that the crate does not make; absent where it need not or cannot be done.
+    /// Sets the date of Azure's objects by requests that the crate does not support; `None` if it need not or cannot be done.
     pub(crate) dating: Option<HttpClient>,
     pub(crate) keys: Keys,
     pub(crate) options: Options,
@@ -43,15 +43,15 @@ pub(crate) struct Bucket {
     pub(crate) redirect: bool,
     pub(crate) recent_misses: RecentMisses,
     pub(crate) in_flight: InFlightParts,
-    /// Bytes of parts that may be on their way, in KiB.
+    /// The budget for parts in flight, in KiB.
     pub(crate) budget: Arc<Semaphore>,
 }
 
-/// The way of requests that are signed here.
+/// The client for requests that this driver signs itself.
 #[derive(Debug)]
 pub(crate) struct Raw {
     pub(crate) http: HttpClient,
-    /// The name of the bucket, which the source of a copy begins with.
+    /// The name of the bucket, for the start of a copy's source.
     pub(crate) bucket: String,
 }
 
@@ -61,7 +61,7 @@ impl Bucket {
         self.keys.object(path).ok_or(Failure::Root)
     }
 
-    /// The object at `path`, for whoever would be told that there is none.
+    /// The object at `path`; `NotFound` if `path` has none.
     pub(crate) fn existing(&self, path: &DriverPath) -> Result<Path, Failure> {
         self.keys.object(path).ok_or(Failure::NotFound)
     }
@@ -75,37 +75,38 @@ impl Bucket {
         Ok(self.control.page(request).await?)
     }
 
-    /// Removes what is left of an upload whose file is published. A failure costs space, and the purge of uploads finds it.
+    /// Removes the remains of an upload whose file is published. A failure costs space; the purge of uploads removes the
+    /// rest.
     pub(crate) async fn clean(&self, leftovers: Vec<Path>) {
         let keys = leftovers.iter().map(Path::to_string).collect::<Vec<_>>().join(", ");
         if let Err(failure) = self.delete_objects(leftovers).await {
             tracing::warn!(
                 keys,
                 error = chain(&failure),
-                "a file is published, but not all that was staged for it is removed"
+                "a file is published, but some of its staged bytes remain"
             );
         }
     }
 
-    /// Whether the parts of an upload become an object once and for all. On Azure a list of blocks may be committed again, over
-    /// the object that another one has become.
+    /// Whether the parts of an upload become an object only once. Azure may commit a list of blocks again, over the object
+    /// that another list has become.
     pub(crate) fn ends_once(&self) -> bool {
         !matches!(self.data, Client::Azure(_))
     }
 
-    /// Whether a multipart upload can be given metadata when it begins.
+    /// Whether a multipart upload can have metadata from its start.
     pub(crate) fn marks_parts(&self) -> bool {
         self.ends_once()
     }
 
-    /// How many KiB of the budget a part of `size` bytes takes: never more than there is, so that it will be had.
+    /// The KiB of the budget that a part of `size` bytes takes: at most the whole budget, so that every part can get it.
     pub(crate) fn share_of_budget(&self, size: u64) -> u32 {
         let whole = self.options.parts.buffer.div_ceil(1024).max(1);
         u32::try_from(size.div_ceil(1024).clamp(1, whole)).unwrap_or(u32::MAX)
     }
 }
 
-/// An answer about an object, unless it is what a copy makes of it that goes on or came to nothing. Azure shows that, but it is
+/// An answer about an object. An object of a copy that is running or has failed counts as absent: Azure shows it, but it is
 /// no file yet.
 pub(crate) fn finished(answer: GetResult) -> Result<GetResult, Failure> {
     match answer.extensions.get::<CopyStatus>() {
@@ -120,10 +121,10 @@ pub(crate) fn budget(buffer: u64) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
 }
 
-/// `request`, unless it takes longer than moving `bytes` could possibly take. The beginning and the end of a multipart upload
-/// move none.
+/// Runs `request`, and fails with `NoAnswer` once it takes longer than moving `bytes` could. The start and the end of a
+/// multipart upload move none.
 ///
-/// The data client has no time limit of its own, and a store that is hung must not hang its callers.
+/// The data client has no time limit of its own, and a store that hangs must not hang its callers.
 pub(crate) async fn with_limit<T, E>(
     bytes: u64,
     request: impl Future<Output = Result<T, E>>,
@@ -138,7 +139,7 @@ where
     }
 }
 
-/// How long a store may take to answer when no bytes are moved.
+/// The time limit of a request that moves no bytes.
 const PROMPT: Duration = Duration::from_secs(120);
 
 const MIN_BYTES_PER_SEC: u64 = 50_000;

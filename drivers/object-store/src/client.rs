@@ -1,4 +1,4 @@
-//! `Client`: one of the stores of the `object_store` crate, by the traits that it implements.
+//! `Client`: one of the stores of the `object_store` crate, with the traits that it implements.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub trait PlainStore: ObjectStore + MultipartStore {}
 
 impl<S: ObjectStore + MultipartStore> PlainStore for S {}
 
-/// A store, and what can be asked of it.
+/// A store and its abilities.
 #[derive(Clone, Debug)]
 pub(crate) enum Client {
     Azure(MicrosoftAzure),
@@ -62,7 +62,7 @@ impl Client {
             Self::S3(store) => store,
         };
         let options = PaginatedListOptions {
-            // A token says where to go on, and the two together confuse some stores.
+            // A token says where to continue; some stores cannot handle both.
             offset: request.after.filter(|_| request.token.is_none()).map(str::to_owned),
             delimiter: request.delimited.then_some("/".into()),
             max_keys: Some(request.limit),
@@ -79,17 +79,17 @@ impl Client {
     }
 }
 
-/// What a page of a listing is to show.
+/// A request for a page of a listing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageRequest<'a> {
-    /// What the keys begin with; not cut at slashes.
+    /// The prefix of the keys; not cut at slashes.
     pub(crate) prefix: &'a str,
-    /// The keys follow this one. A store may show earlier ones nevertheless.
+    /// The keys follow this one. A store may still return earlier ones.
     pub(crate) after: Option<&'a str>,
-    /// Whether keys with a slash behind the prefix are shown as what stands before it.
+    /// Whether to shorten keys with a slash after the prefix to the part before that slash.
     pub(crate) delimited: bool,
     pub(crate) limit: usize,
-    /// Where the page before ended.
+    /// The token of the previous page.
     pub(crate) token: Option<&'a str>,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct Page {
     pub(crate) next: Option<String>,
 }
 
-/// A page by way of a listing of everything: for stores small enough for that.
+/// Cuts a page from a full listing: for stores small enough for that.
 async fn plain_page(store: &dyn PlainStore, request: PageRequest<'_>) -> Result<Page> {
     let mut all: Vec<ObjectMeta> = store.list(None).try_collect().await?;
     all.sort_unstable_by(|a, b| a.location.as_ref().cmp(b.location.as_ref()));

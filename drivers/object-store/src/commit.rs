@@ -1,15 +1,15 @@
-//! How an upload is published: by one request when it fits into a part, else by completing its multipart upload, which
-//! either was made at the target or is copied there.
+//! Publishes an upload: by one request if it fits into a part, else by completing its multipart upload, which is at the
+//! target or is copied there.
 //!
-//! What becomes visible is what this writer was given, also when others go on with the same upload:
+//! The published bytes are those that this writer received, even if other writers continue the same upload:
 //!
-//! - What fits into a part is sent from memory.
-//! - Parts are named by what the store calls their content. A store that has others by now refuses.
-//! - Only the writer whose state is in the store ends a multipart upload that others know ([`ObjectWriter::own`]). One that
-//!   comes later is its heir, and the former one is told so.
-//! - An object that is there after an error is taken for the one that was to be made only when it bears the upload's mark
-//!   and no other writer can have made it of other bytes ([`ObjectWriter::is_there`]). Its size says nothing.
-//! - The object that is copied has a key of its own, at which nothing else is ever made.
+//! - Bytes that fit into a part are sent from memory.
+//! - Each part is named by the store's name for its content. A store that has other parts by now refuses.
+//! - Only the writer whose state is in the store ends a multipart upload that others know ([`ObjectWriter::own`]). A later
+//! writer takes over, and the earlier one gets an error.
+//! - After an error, an object counts as the intended one only if it bears the upload's mark and no other writer can have
+//! made it of other bytes ([`ObjectWriter::is_there`]). Its size proves nothing.
+//! - The object to copy has a key of its own, which no other object ever uses.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,15 +26,15 @@ use crate::state::{Ends, Header, is_unknown_upload, lacks_parts};
 use crate::tail::Tail;
 use crate::writer::{ObjectWriter, seconds_since_1970};
 
-/// How far the end of an upload came, and so what a failure leaves.
+/// The progress of the end of an upload, which decides the state after a failure.
 enum Progress {
-    /// Nothing was asked of the store that cannot be asked again.
+    /// All requests so far can be repeated.
     Untouched,
-    /// Owned, with the state that was there before.
+    /// This writer owns the upload; holds the state before that.
     Owned(Box<Header>, Tail),
-    /// The store was told to make one object of the parts, and did not say that it did.
+    /// The store has not confirmed the request to make one object of the parts.
     Asked,
-    /// The object is there.
+    /// The object exists.
     Assembled,
 }
 
@@ -53,7 +53,7 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Publishes the upload, and tells which object of it is left over.
+    /// Publishes the upload, and returns the object that is left over, if any.
     async fn publish_object(
         &mut self,
         to: &DriverPath,
@@ -106,7 +106,7 @@ impl ObjectWriter {
         *progress = Progress::Asked;
         let complete = self.bucket.data.multipart().complete_multipart(key, &upload, parts);
         let Err(failure) = with_limit(0, complete).await else { return Ok(()) };
-        // The answer to a request that succeeded may have been lost, and the next one met an upload that had ended.
+        // The answer to a successful request may be lost; its repetition then finds the upload ended.
         if self.is_there(key, size).await? {
             return Ok(());
         }
@@ -114,16 +114,16 @@ impl ObjectWriter {
         Err(if is_lost { Failure::UploadLost } else { failure })
     }
 
-    /// Makes this writer the only one that may end the upload: by writing the state that it has found once more, with a nonce
-    /// of its own. A writer that found it earlier is told at its next write that it was overtaken.
+    /// Makes this writer the only one that may end the upload: rewrites the state that it found, with a nonce of its own. A
+    /// writer that found it earlier fails at its next write.
     ///
-    /// The bytes that this writer took are not in it, so that a failure leaves the upload as long as it was.
+    /// The state excludes the bytes that this writer received, so that a failure leaves the length of the upload unchanged.
     async fn own(&mut self) -> Result<Progress, Failure> {
         let Some(saved) = self.saved.clone() else { return Ok(Progress::Untouched) };
         let (mut header, mut tail, before) = if self.added == 0 {
             (self.header.clone(), self.tail.clone(), saved)
         } else {
-            // The state has what this writer has passed on since.
+            // The state includes the bytes that this writer has passed on since.
             match self.bucket.load_state(&self.path).await? {
                 None => return Err(Failure::UploadLost),
                 Some(found) if found.header.nonce != saved.nonce() => return Err(Failure::Overtaken),
@@ -141,13 +141,13 @@ impl ObjectWriter {
         Ok(Progress::Owned(Box::new(found), tail))
     }
 
-    /// Leaves the upload as it was found as far as it can be, after `failure`; and tells what that means.
+    /// Restores the upload as far as possible after `failure`, and returns the error for the client.
     async fn step_back(&mut self, failure: Failure, progress: Progress) -> Failure {
         let (is_lost, size) = (matches!(failure, Failure::UploadLost), self.len());
         self.parts.clear().await;
         let left = match progress {
             _ if matches!(failure, Failure::Overtaken) => return failure,
-            // No other writer knows what this one has begun.
+            // Other writers do not know of this upload.
             _ if !self.opened.is_shared && self.header.assembled.is_none() => match self.header.upload {
                 Some(_) => {
                     self.header.ends = Ends::Mixed; // The object may be there.
@@ -157,7 +157,7 @@ impl ObjectWriter {
             },
             _ if is_lost => return self.lost().await,
             Progress::Assembled if self.header.assembled.is_none() && self.added > 0 => {
-                // The bytes from before this request are in the object now, with those of this request behind them.
+                // The object now contains the earlier bytes and those of this request.
                 return Failure::UploadLost;
             }
             Progress::Assembled if self.header.assembled.is_none() => {
@@ -174,13 +174,13 @@ impl ObjectWriter {
             Progress::Untouched | Progress::Asked | Progress::Assembled => Ok(()),
         };
         if let Err(error) = left {
-            // That this is tried is all that a failing store allows. The next writer finds the state that is there.
+            // Best effort, since the store is failing. The next writer finds the state in the store.
             tracing::debug!(path = %self.path, %error, "the state of an upload was not saved after a failure");
         }
         failure
     }
 
-    /// Whether the object that this upload was to become is at `key`, made of the bytes that this writer has.
+    /// Whether the object of this upload is at `key` and consists of this writer's bytes.
     async fn is_there(&self, key: &Path, size: u64) -> Result<bool, Failure> {
         let is_known = match self.opened.ends {
             _ if !self.opened.is_shared => true,
@@ -203,7 +203,7 @@ impl ObjectWriter {
         };
         let is_marked = match self.bucket.marks_parts() {
             true => self.bucket.bears(&found, &self.header.mark),
-            // Nothing else is ever made at such a key, and there only one writer ends an upload.
+            // No other object ever has such a key, and only one writer ends an upload there.
             false => self.is_assembly(),
         };
         if !is_marked || found.meta.size != size {
@@ -212,14 +212,14 @@ impl ObjectWriter {
         if self.opened.is_shared
             && let Some(saved) = &self.saved
         {
-            // An heir may have made it, of bytes that it was given.
+            // Another writer that took over may have made it of its own bytes.
             self.bucket.still(&self.bucket.keys.state(&self.path), saved).await?;
         }
         Ok(true)
     }
 
-    /// AWS dates an object by the beginning of its multipart upload. One that was long under way would be born old, and a
-    /// garbage collector might take it for abandoned (C13). Copying it away and back gives it a new date.
+    /// Renews the date of an object by copying it away and back. AWS dates an object by the start of its multipart upload, so
+    /// a garbage collector could take the result of a long upload for abandoned (C13).
     async fn renew_if_old(&self, key: &Path, size: u64, begun: SystemTime) -> Result<(), Failure> {
         if seconds_since_1970().saturating_sub(self.header.begun) < SKEW.as_secs() {
             return Ok(());
@@ -236,5 +236,5 @@ impl ObjectWriter {
     }
 }
 
-/// How far the store's clock and ours may be apart. Far less than any grace period of a garbage collector.
+/// The largest assumed difference between the store's clock and ours; far below any grace period.
 const SKEW: Duration = Duration::from_secs(300);

@@ -1,4 +1,4 @@
-//! Conditional writes: which ones a store honours, and how they are sent.
+//! Conditional writes: which ones a store honours, and how to send them.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use tokio::sync::Mutex;
 use crate::bucket::{Bucket, with_limit};
 use crate::error::{Failure, chain, is_precondition, was_cut};
 
-/// What a store makes of conditions. Some stores answer 200 and ignore them, hence this is found out by trying.
+/// The conditions that a store honours. Some stores answer 200 and ignore them, so the driver probes the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Conditional {
-    /// "Only if there is none yet."
+    /// "Only if the object does not exist."
     pub(crate) create: bool,
-    /// "Only if it is still this one."
+    /// "Only if the object is still this version."
     pub(crate) update: UpdateMatch,
 }
 
-/// How a store wants the version in "only if it is still this one".
+/// The form of the version in "only if the object is still this version".
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum UpdateMatch {
-    /// As the standard has it.
+    /// Quoted, as in the standard.
     Quoted,
     /// Ceph before 18: without the quotes that it sent itself.
     Unquoted,
-    /// It does not compare.
+    /// The store does not compare versions.
     Unsupported,
 }
 
@@ -40,7 +40,7 @@ impl Conditional {
 }
 
 impl UpdateMatch {
-    /// The condition that an object is still `version`; `None` when the store would not look.
+    /// The condition that an object is still `version`; `None` if the store does not compare.
     pub(crate) fn mode(self, version: &UpdateVersion) -> Option<PutMode> {
         let mut version = version.clone();
         match self {
@@ -53,10 +53,10 @@ impl UpdateMatch {
 }
 
 impl Bucket {
-    /// Makes an object that must not exist yet.
+    /// Creates an object that must not exist yet.
     ///
-    /// Behind a lost answer the crate sends the request again, which then meets its own success. So every such object
-    /// bears a mark by which its maker knows it.
+    /// After a lost answer the crate repeats the request, which then fails because of its own success. So every such object
+    /// bears a mark that identifies its writer.
     pub(crate) async fn create(&self, key: &Path, content: Bytes) -> Result<(), Failure> {
         if !self.conditional.create {
             return self.create_alone(key, content).await;
@@ -82,10 +82,10 @@ impl Bucket {
         }
     }
 
-    /// The same for a store that does not look: of the racers of one process one wins. That is all that can be done, and
-    /// it was said at the start.
+    /// The same for a store that ignores conditions: one writer per process wins. More is impossible, and a warning at the
+    /// start says so.
     async fn create_alone(&self, key: &Path, content: Bytes) -> Result<(), Failure> {
-        // Held across requests on purpose: these files are few, and looking and writing must be one step.
+        // Held across requests on purpose: these files are few, and the check and the write must be one step.
         static TURN: Mutex<()> = Mutex::const_new(());
         let _turn = TURN.lock().await;
         match self.control.objects().head(key).await {
@@ -98,15 +98,15 @@ impl Bucket {
         }
     }
 
-    /// Writes an object, whatever was there.
+    /// Writes an object, and replaces an existing one.
     pub(crate) async fn put(&self, key: &Path, content: PutPayload) -> Result<PutResult, Failure> {
         let options = PutOptions { attributes: self.attributes(), ..Default::default() };
-        // The data client: a large tail may take longer than a small request is given.
+        // The data client: a large tail may exceed the time limit of small requests.
         let size = content.content_length() as u64;
         with_limit(size, self.data.objects().put_opts(key, content, options)).await
     }
 
-    /// What a multipart upload bears, and the object that it becomes; `mark` where the store keeps such a thing for parts.
+    /// The attributes of a multipart upload and of its object; includes `mark` where the store keeps metadata for parts.
     pub(crate) fn attributes_marked(&self, mark: &str) -> Attributes {
         let mut attributes = self.attributes();
         if self.marks_parts() {
@@ -121,7 +121,7 @@ impl Bucket {
         !mark.is_empty() && there.is_some_and(|there| **there == *mark)
     }
 
-    /// What every new object bears.
+    /// The attributes of every new object.
     pub(crate) fn attributes(&self) -> Attributes {
         let mut attributes = Attributes::new();
         if let Some(class) = &self.options.storage_class {
@@ -131,8 +131,8 @@ impl Bucket {
     }
 }
 
-/// A conditional write. When its connection is cut the crate does not send it again, since it may have been carried out; who
-/// bears a mark and asks whose it is that was there first may be sent again.
+/// A conditional write. After a cut connection the crate does not repeat it, since the store may have carried it out. A
+/// caller whose object bears a mark can identify an existing object, so the write may be repeated.
 pub(crate) async fn put_if(
     store: &dyn ObjectStore,
     key: &Path,
@@ -143,7 +143,7 @@ pub(crate) async fn put_if(
     loop {
         match store.put_opts(key, content.clone(), options.clone()).await {
             Err(error) if tries < TRIES && was_cut(&error) => {
-                tracing::debug!(%key, error = chain(&error), "a conditional write is sent again");
+                tracing::debug!(%key, error = chain(&error), "repeating a conditional write");
                 tokio::time::sleep(PAUSE * tries).await;
                 tries += 1;
             }
@@ -156,5 +156,5 @@ const TRIES: u32 = 4;
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The name of the mark, a piece of the object's metadata.
+/// The name of the mark in the metadata of the object.
 const MARK: &str = "sampannonce";

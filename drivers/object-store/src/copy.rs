@@ -1,4 +1,4 @@
-//! Copies inside the store: by one request when that is possible, range by range when the file is too large for it.
+//! Copies inside the store: by one request if possible, range by range if the file is too large for it.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::signed::SignedRequest;
 use crate::xml;
 
 impl Bucket {
-    /// Moves a file. No store can do that in one step: there is a moment at which both are there.
+    /// Moves a file. No store does this in one step: for a moment both files exist.
     pub(crate) async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<(), Failure> {
         let (source, target) = (self.existing(from)?, self.object(to)?);
         let size = self.head(&source).await?.size;
@@ -32,10 +32,10 @@ impl Bucket {
         self.delete_objects(vec![source]).await
     }
 
-    /// Copies an object of `size` bytes, replacing what was at `to`.
+    /// Copies an object of `size` bytes, and replaces an object at `to`.
     pub(crate) async fn copy(&self, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
         match &self.raw {
-            // One request cannot say the storage class, so that needs the long way as well.
+            // A single request cannot set the storage class, so a storage class also needs the copy by ranges.
             Some(raw)
                 if size > self.options.copies.threshold
                     || (self.options.storage_class.is_some() && size > 0) =>
@@ -55,8 +55,8 @@ impl Bucket {
         }
     }
 
-    /// Azure takes what was at `to` away when a copy begins, and does not bring it back when the copy comes to nothing.
-    /// So what is there already, of the same content, stays and is dated anew.
+    /// Keeps an existing object of the same content and renews its date. Azure removes the object at `to` when a copy begins,
+    /// and does not restore it if the copy fails.
     async fn copy_on_azure(&self, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
         if self.holds_the_same(from, to, size).await? {
             return self.date_anew(to).await;
@@ -65,7 +65,7 @@ impl Bucket {
         with_limit(size, self.await_copy(to, size)).await
     }
 
-    /// Whether `to` is an object of the same bytes as `from`, which is there.
+    /// Whether `to` has the same bytes as the existing object `from`.
     async fn holds_the_same(&self, from: &Path, to: &Path, size: u64) -> Result<bool, Failure> {
         match self.head(to).await {
             Ok(there) if there.size == size => {}
@@ -96,20 +96,20 @@ impl Bucket {
         with_limit(2 * size, compare).await
     }
 
-    /// Gives an object of Azure's the date of now, by writing a piece of its metadata (C13).
+    /// Sets the date of an object of Azure's to now, by writing an entry of its metadata (C13).
     async fn date_anew(&self, key: &Path) -> Result<(), Failure> {
         let Some(http) = &self.dating else {
-            // A token for one account signs nothing. The link that a push writes protects the blob meanwhile.
-            tracing::debug!(%key, "an object of the same content is there and keeps its date");
+            // A token for a single account cannot sign. Meanwhile the link that a push writes protects the blob.
+            tracing::debug!(%key, "an object of the same content exists and keeps its date");
             return Ok(());
         };
         self.set_metadata(http, key).await
     }
 
-    /// Azure may answer before it has copied. To delete the source of such a copy would be to lose it.
+    /// Waits for the end of a copy. Azure may answer before it has copied; deleting the source then would lose the content.
     ///
-    /// What a copy leaves that came to nothing stays: reads take it for no file, the next copy replaces it, and to delete it
-    /// could be to delete what another writer has put there in the meantime.
+    /// The remains of a failed copy stay: reads treat them as absent, the next copy replaces them, and deleting them could
+    /// delete a newer object of another writer.
     async fn await_copy(&self, to: &Path, size: u64) -> Result<(), Failure> {
         let mut pause = Duration::from_millis(100);
         loop {
@@ -129,7 +129,7 @@ impl Bucket {
         }
     }
 
-    /// Copies range by range, many at a time, into a multipart upload.
+    /// Copies range by range, several at a time, into a multipart upload.
     async fn copy_ranges(&self, raw: &Raw, from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
         let options = PutMultipartOptions { attributes: self.attributes(), ..Default::default() };
         let upload = with_limit(0, self.data.multipart().create_multipart_opts(to, options)).await?;
@@ -144,7 +144,7 @@ impl Bucket {
         };
         if let Err(failure) = copied.await {
             if let Err(error) = self.control.multipart().abort_multipart(to, &upload).await {
-                tracing::debug!(%to, %error, "the multipart upload of a copy that failed could not be ended");
+                tracing::debug!(%to, %error, "cannot end the multipart upload of a failed copy");
             }
             return Err(failure);
         }
@@ -180,10 +180,10 @@ impl Bucket {
         let answer = String::from_utf8_lossy(&answer);
         match xml::text(&answer, "ETag") {
             Some(content_id) => Ok(PartId { content_id }),
-            None => Err(Failure::Copy(format!("an answer without an ETag: {answer}"))),
+            None => Err(Failure::Copy(format!("the answer has no ETag: {answer}"))),
         }
     }
 }
 
-/// What is escaped in the source of a copy.
+/// The characters to escape in the source of a copy.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -1,4 +1,4 @@
-//! Removing objects: many a request, and with the uploads that are staged among them.
+//! Deletes objects: many per request, and with them the uploads staged among them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::keys::{Keys, object};
 use crate::options::DeletionOptions;
 
 impl Bucket {
-    /// Deletes `keys`; those that are not there are no failure.
+    /// Deletes `keys`; missing ones are no failure.
     pub(crate) async fn delete_objects(&self, keys: Vec<Path>) -> Result<(), Failure> {
         let once = |keys| self.delete_once(&self.control, keys);
         for result in in_rounds(keys, once, concerns_one_key).await {
@@ -26,10 +26,10 @@ impl Bucket {
         Ok(())
     }
 
-    /// Deletes `keys`, with a result for each of them; nothing that begins after `until`.
+    /// Deletes `keys`, and returns a result for each; begins no request after `until`.
     ///
-    /// A request that is not answered in time is not sent again: it may still be carried out, and whoever reads `Ok` relies on
-    /// there being no such request.
+    /// A request without a timely answer is not repeated: the store may still carry it out, and a caller that gets `Ok`
+    /// relies on the absence of such requests.
     async fn delete_until(&self, keys: Vec<Path>, until: &Deadline) -> Vec<Result<(), Failure>> {
         let once = |keys: Vec<Path>| async move {
             let count = keys.len();
@@ -61,20 +61,20 @@ impl Bucket {
         if results.len() == count {
             return results;
         }
-        // The request as a whole failed, which is one answer for all.
+        // The request failed as a whole, so all keys get its error.
         let shared = results.into_iter().find_map(Result::err);
         (0..count)
             .map(|_| shared.as_ref().map_or(Err(Failure::Ended), |failure| Err(failure.share())))
             .collect()
     }
 
-    /// Removes everything at and below `path`.
+    /// Deletes everything at and below `path`.
     pub(crate) async fn delete_tree(&self, path: &DriverPath) -> Result<(), Failure> {
         let (key, below) = (self.keys.key(path), self.keys.below(path));
         if path.is_root() {
             return self.delete_below(&below).await;
         }
-        // One listing without the slash finds the file, its upload and what is below, unless siblings crowd them out.
+        // One listing without the slash finds the file, its upload and everything below, unless siblings fill the page.
         let request = PageRequest {
             prefix: &key,
             after: None,
@@ -89,7 +89,7 @@ impl Bucket {
             let ours =
                 |found: &Path| found.as_ref() == key || *found == state || found.as_ref().starts_with(&below);
             let mut keys: Vec<Path> = keys.filter(ours).collect();
-            // The crate takes an exact match for a directory of Azure's, and does not show it.
+            // For Azure, the crate takes an exact match for a directory and omits it.
             if matches!(self.control, Client::Azure(_)) {
                 keys.push(object(&key));
             }
@@ -102,7 +102,7 @@ impl Bucket {
     async fn delete_below(&self, below: &str) -> Result<(), Failure> {
         let mut after: Option<String> = None;
         loop {
-            // By key and not by token: what the token points into is being deleted.
+            // By key and not by token: the deletion removes the objects that the token points into.
             let request = PageRequest {
                 prefix: below,
                 after: after.as_deref(),
@@ -121,16 +121,16 @@ impl Bucket {
         }
     }
 
-    /// Deletes `keys`, after ending the multipart uploads that state objects among them tell of.
+    /// Deletes `keys`, after ending the multipart uploads of the state objects among them.
     async fn delete_with_uploads(&self, keys: Vec<Path>) -> Result<(), Failure> {
         let states = keys.iter().filter(|key| Keys::is_state(key.as_ref()));
         let aborts = states.map(|key| async move {
             match self.load_header(key).await {
                 Ok(Some(header)) => self.abort(&header).await,
                 Ok(None) => Ok(()),
-                // What cannot be read tells of no upload; the sweep of stale ones finds it.
+                // An unreadable state names no upload; the sweep of stale uploads finds it.
                 Err(Failure::State(problem)) => {
-                    tracing::warn!(%key, problem, "deleting the state of an upload that cannot be read");
+                    tracing::warn!(%key, problem, "deleting the unreadable state of an upload");
                     Ok(())
                 }
                 Err(failure) => Err(failure),
@@ -141,10 +141,10 @@ impl Bucket {
     }
 }
 
-/// Deletes `keys` by `once`, and again what failed in a way that `is_passing`.
+/// Deletes `keys` by `once`, and retries failures for which `is_passing` holds.
 ///
-/// What a store could not do with one key among many, such as Ceph with one that is being written, it is asked for again: that
-/// is not an answer to a request, and nobody below us does so.
+/// Some stores fail for one key among many, as Ceph does while a key is being written. Such a failure is not a failed
+/// request, so the layers below do not retry it.
 async fn in_rounds<F>(
     keys: Vec<Path>,
     once: impl Fn(Vec<Path>) -> F,
@@ -160,11 +160,11 @@ where
         if again.is_empty() {
             break;
         }
-        tracing::debug!(count = again.len(), "keys that a store did not delete among others are tried again");
+        tracing::debug!(count = again.len(), "retrying keys that the store failed to delete");
         tokio::time::sleep(PAUSE * round).await;
         let keys = again.iter().map(|index| keys[*index].clone()).collect();
         for (index, result) in again.into_iter().zip(once(keys).await) {
-            // What it is too late for has failed as before.
+            // A key that is too late keeps its earlier failure.
             if !matches!(result, Err(Failure::TooLate)) {
                 results[index] = result;
             }
@@ -173,19 +173,19 @@ where
     results
 }
 
-/// Whether a store refused the request without doing anything, because it has too much to do.
+/// Whether an overloaded store refused the request without carrying it out.
 fn was_refused(failure: &Failure) -> bool {
     let text = chain(failure);
     ["status code: 429", "status code: 503", "SlowDown"].iter().any(|sign| text.contains(sign))
 }
 
-/// Whether a store carried out the request, but not for this key, and not because that is forbidden.
+/// Whether a store carried out the request, but failed for this key for another reason than permissions.
 fn concerns_one_key(failure: &Failure) -> bool {
     let text = chain(failure);
     text.contains("DeleteObjects request failed for key") && !text.contains("AccessDenied")
 }
 
-/// Deletes `paths`, as many a request as the store takes: each request has a time limit of its own.
+/// Deletes `paths` in requests of the maximum size; each request has a time limit of its own.
 pub(crate) fn delete_all(
     bucket: Arc<Bucket>,
     paths: BoxStream<'static, DriverPath>,
@@ -195,7 +195,7 @@ pub(crate) fn delete_all(
     let batch = move |paths: Vec<DriverPath>| {
         let (bucket, until) = (bucket.clone(), until.clone());
         async move {
-            // `/` is no file, so deleting it is to delete nothing.
+            // `/` is no file, so deleting it does nothing.
             let (files, root): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| !path.is_root());
             let keys = files.iter().filter_map(|path| bucket.keys.object(path)).collect();
             let results = bucket.delete_until(keys, &until).await;
@@ -211,10 +211,10 @@ pub(crate) fn delete_all(
     paths.chunks(keys).map(batch).buffered(requests).flatten().boxed()
 }
 
-/// How long a request of the collector's may take.
+/// The time limit of a collector's request.
 pub(crate) const DELETION_LIMIT: Duration = Duration::from_secs(20);
 
-/// How often keys are tried again that a store did not delete among others.
+/// How often to retry keys that the store failed to delete among others.
 const ROUNDS: u32 = 4;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::ObjectStoreDriver;
 
-    /// A store that takes one key a request, and a second for each.
+    /// A store that takes one key per request, and one second for each.
     fn slow() -> ObjectStoreDriver {
         let config = ThrottleConfig { wait_delete_per_call: Duration::from_secs(1), ..Default::default() };
         let store = Arc::new(ThrottledStore::new(InMemory::new(), config));
@@ -247,7 +247,7 @@ mod tests {
         results
     }
 
-    /// Thirty seconds of work, none of which takes longer than one.
+    /// Thirty seconds of work in steps of one second each.
     #[tokio::test(start_paused = true)]
     async fn the_time_limit_is_that_of_a_request_and_not_of_many() {
         let failed: Vec<_> =
@@ -255,7 +255,7 @@ mod tests {
         assert!(failed.is_empty(), "{} of 300 failed, the first: {:?}", failed.len(), failed[0]);
     }
 
-    /// What has begun in time is answered; the rest is not begun.
+    /// Requests that begin in time get an answer; the rest does not begin.
     #[tokio::test(start_paused = true)]
     async fn a_deadline_ends_what_has_not_begun() {
         let end = Instant::now() + Duration::from_millis(10_500);

@@ -29,7 +29,7 @@ use crate::writer::ObjectWriter;
 #[derive(Debug)]
 pub struct ObjectStoreDriver {
     pub(crate) bucket: Arc<Bucket>,
-    /// Held for its end.
+    /// Held so that dropping the driver ends it.
     _sweeper: Option<Sweeper>,
 }
 
@@ -45,7 +45,7 @@ impl ObjectStoreDriver {
     ///
     /// # Errors
     ///
-    /// When `root_directory` makes no keys.
+    /// If `root_directory` makes no valid keys.
     pub fn over(
         store: Arc<dyn PlainStore>,
         root_directory: &str,
@@ -169,7 +169,7 @@ impl StorageDriver for ObjectStoreDriver {
 
     async fn check(&self) -> Result<Condition> {
         match self.stat(&DriverPath::root()).await {
-            // A store that says so has answered: a root is no file.
+            // Such an answer proves that the store is reachable: a root is no file.
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(Condition::Writable),
         }

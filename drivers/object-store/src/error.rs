@@ -1,4 +1,4 @@
-//! What can go wrong in an object store, and the one place where it becomes a [`DriverError`].
+//! The failures of an object store, and their only conversion to [`DriverError`].
 
 use std::error::Error;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use object_store::Error as StoreError;
 use object_store::client::{HttpError, HttpErrorKind};
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
 
-/// A refusal, by the store or by us.
+/// A failure, reported by the store or by this driver.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("there is no such file")]
+    #[error("the file does not exist")]
     NotFound,
-    #[error("there is a file already")]
+    #[error("the file already exists")]
     AlreadyExists,
     #[error("`/` is not a file")]
     Root,
     #[error("the file has {size_bytes} bytes")]
     RangeInvalid { size_bytes: u64 },
-    #[error("the file was deleted or replaced while it was read")]
+    #[error("the file was deleted or replaced while being read")]
     Replaced,
-    #[error("another writer went on with this upload meanwhile")]
+    #[error("another writer has continued this upload")]
     Overtaken,
     #[error(
         "the store no longer knows this upload; a lifecycle rule may have ended it, so it must be begun anew"
@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     UploadLost,
     #[error("the upload was begun for {begun_for} and cannot be published elsewhere; it must be begun anew")]
     WrongTarget { begun_for: String },
-    #[error("the upload has ended and cannot be written to any more")]
+    #[error("the upload has ended and accepts no more bytes")]
     Ended,
     #[error(
         "more than {max_parts} parts of {part_size} bytes: raise the chunk size in the storage section, or let the client \
@@ -41,9 +41,9 @@ pub(crate) enum Failure {
     State(String),
     #[error("the deadline had passed")]
     TooLate,
-    #[error("no byte came for {0:?}")]
+    #[error("the store sent no byte for {0:?}")]
     Stalled(Duration),
-    #[error("no answer within {0:?}")]
+    #[error("the store did not answer within {0:?}")]
     NoAnswer(Duration),
     #[error("the store answered {status} to {what}: {body}")]
     Answer { what: &'static str, status: u16, body: String },
@@ -64,7 +64,7 @@ impl Failure {
             Self::NotFound | Self::UploadLost => ErrorKind::NotFound,
             Self::AlreadyExists => ErrorKind::AlreadyExists,
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
-            // Of one staged file's two writers the second is asked to come again, as with a file that is locked.
+            // Of two writers of one staged file, the second should retry, as with a locked file.
             Self::Stalled(_) | Self::NoAnswer(_) | Self::Copy(_) | Self::Overtaken => ErrorKind::Unavailable,
             Self::TooLate => ErrorKind::TooLate,
             Self::WrongTarget { .. } | Self::Ended => ErrorKind::Unsupported,
@@ -78,7 +78,7 @@ impl Failure {
         self.kind() == ErrorKind::NotFound
     }
 
-    /// The same failure once more, for another of the paths of one request.
+    /// The same failure again, for another path of the same request.
     pub(crate) fn share(&self) -> Self {
         match self {
             Self::UploadLost => Self::UploadLost,
@@ -87,7 +87,7 @@ impl Failure {
     }
 }
 
-/// The error and its causes in one line, none of them twice.
+/// The error and its causes on one line, without repetitions.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -102,7 +102,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Whether the condition of a conditional request did not hold.
+/// Whether the condition of a conditional request failed.
 pub(crate) fn is_precondition(error: &StoreError) -> bool {
     matches!(
         error,
@@ -110,12 +110,12 @@ pub(crate) fn is_precondition(error: &StoreError) -> bool {
     )
 }
 
-/// Whether a request was sent and its answer never came whole, so that nobody knows whether it was carried out.
+/// Whether a request was sent without a complete answer, so that it is unknown whether the store carried it out.
 pub(crate) fn was_cut(error: &StoreError) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<HttpError>() {
-            // The crate itself tries these again.
+            // The crate itself retries these.
             return !matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Request);
         }
         cause = error.source();
@@ -123,10 +123,10 @@ pub(crate) fn was_cut(error: &StoreError) -> bool {
     false
 }
 
-/// What sort of failure an error of the crate is.
+/// The kind of an error of the crate.
 pub(crate) fn kind_of(error: &StoreError) -> ErrorKind {
     match error {
-        // Also said of a bucket that is gone; that must not look like a file that never was.
+        // A missing bucket causes the same error, which must not look like a missing file.
         StoreError::NotFound { .. } if is_about_the_bucket(&chain(error)) => ErrorKind::Unavailable,
         StoreError::NotFound { .. } => ErrorKind::NotFound,
         StoreError::AlreadyExists { .. } => ErrorKind::AlreadyExists,
@@ -139,7 +139,7 @@ pub(crate) fn kind_of(error: &StoreError) -> ErrorKind {
     }
 }
 
-/// `object_store` keeps the status of an answer to itself, except in its text.
+/// `object_store` exposes the status of an answer only in its text.
 fn kind_of_generic(error: &(dyn Error + 'static)) -> ErrorKind {
     let mut cause = Some(error);
     while let Some(error) = cause {

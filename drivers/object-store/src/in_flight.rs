@@ -1,8 +1,8 @@
-//! `InFlightParts`: parts that are on their way although their writer is gone.
+//! `InFlightParts`: parts in flight whose writer is gone.
 //!
-//! A writer that is dropped ends its requests, but not at the same moment. Until then one of them might still arrive, over
-//! the part that the next writer of the upload sends under the same number. So that one waits here first.
-//! Between processes the store's check of the parts, and the checksum, stand against the same.
+//! A dropped writer cancels its requests, but not at once. Until then one of them may still arrive and overwrite the part
+//! that the next writer of the upload sends under the same number. So the next writer waits here first. Between processes,
+//! the store's check of the parts and the checksum protect the upload.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use sampan_driver::DriverPath;
 use tokio::sync::RwLock;
 
-/// A lock that every part of an upload shares while it is on its way.
+/// A lock that every part of an upload shares while it is in flight.
 pub(crate) type PartsLock = Arc<RwLock<()>>;
 
-/// The locks of the uploads of this process that send parts. A std mutex: it is held for a look-up.
+/// The locks of the uploads with parts in flight in this process. A std mutex, since it is held for a lookup only.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightParts(Mutex<HashMap<DriverPath, Weak<RwLock<()>>>>);
 
@@ -30,7 +30,7 @@ impl InFlightParts {
         lock
     }
 
-    /// Waits until no part of the upload staged at `path` is on its way.
+    /// Waits until no part of the upload staged at `path` is in flight.
     pub(crate) async fn clear(&self, path: &DriverPath) {
         let lock = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).and_then(Weak::upgrade);
         if let Some(lock) = lock {

@@ -1,4 +1,4 @@
-//! `Keys`: which object holds which path. The keys are those of Distribution's drivers.
+//! `Keys`: maps paths to objects. The keys are those of Distribution's drivers.
 
 use object_store::path::Path;
 use sampan_driver::DriverPath;
@@ -6,12 +6,12 @@ use sampan_driver::DriverPath;
 /// The mapping between paths and keys under one root directory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Keys {
-    /// Empty, or the root directory with a slash behind.
+    /// Empty, or the root directory and a slash.
     prefix: String,
 }
 
 impl Keys {
-    /// Keys under `root`, as it stands in the configuration file.
+    /// Keys under `root`, as written in the configuration file.
     pub(crate) fn new(root: &str) -> Result<Self, object_store::path::Error> {
         let root = root.trim().trim_matches('/');
         if root.is_empty() {
@@ -21,7 +21,7 @@ impl Keys {
         Ok(Self { prefix: format!("{root}/") })
     }
 
-    /// The object at `path`; `None` for `/`, which is none.
+    /// The object at `path`; `None` for `/`, which has none.
     pub(crate) fn object(&self, path: &DriverPath) -> Option<Path> {
         (!path.is_root()).then(|| object(&self.key(path)))
     }
@@ -38,25 +38,25 @@ impl Keys {
 
     /// A new object beside `path` for the parts of an upload that is staged there, different each time.
     ///
-    /// It is named like the temporary file of a filesystem, so that whoever clears up after a crash knows it for one.
+    /// Its name resembles a temporary file, so that a clean-up after a crash recognizes it.
     pub(crate) fn assembly(&self, path: &DriverPath) -> Path {
         let hex = format!("{:032x}", rand::random::<u128>());
         let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
         object(&format!("{}.{a}-{b}-{c}-{d}-{e}.tmp", self.key(path)))
     }
 
-    /// Whether `key` is one that [`assembly`](Self::assembly) makes for `path`. Earlier versions used that of the path itself.
+    /// Whether [`assembly`](Self::assembly) makes `key` for `path`. Earlier versions used the key of the path itself.
     pub(crate) fn is_assembly(&self, key: &Path, path: &DriverPath) -> bool {
         let rest = key.as_ref().strip_prefix(&self.key(path));
         rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('.') && rest.ends_with(".tmp")))
     }
 
-    /// An object of our own that no path means.
+    /// An object of the driver's own that no path maps to.
     pub(crate) fn private(&self, name: &str) -> Path {
         object(&format!("{}!{name}", self.prefix))
     }
 
-    /// The key of `path` as text; that of `/` is the prefix of all keys, without its slash.
+    /// The key of `path` as text; for `/` it is the prefix of all keys, without its slash.
     pub(crate) fn key(&self, path: &DriverPath) -> String {
         match path.is_root() {
             true => self.prefix.trim_end_matches('/').to_owned(),
@@ -64,7 +64,7 @@ impl Keys {
         }
     }
 
-    /// What the keys below `path` begin with.
+    /// The prefix of the keys below `path`.
     pub(crate) fn below(&self, path: &DriverPath) -> String {
         match path.is_root() {
             true => self.prefix.clone(),
@@ -72,7 +72,7 @@ impl Keys {
         }
     }
 
-    /// The path that an object is at; `None` when it is not ours or is a state object.
+    /// The path of an object; `None` if the object is foreign or a state object.
     pub(crate) fn path(&self, key: &str) -> Option<DriverPath> {
         format!("/{}", key.strip_prefix(&self.prefix)?)
             .parse()
@@ -80,13 +80,13 @@ impl Keys {
             .filter(|path: &DriverPath| !path.is_root())
     }
 
-    /// Whether `key` is that of a state object.
+    /// Whether `key` belongs to a state object.
     pub(crate) fn is_state(key: &str) -> bool {
         key.ends_with(STATE)
     }
 }
 
-/// The object of a key that is made of a checked root and a path.
+/// The object for a key from a checked root and a path.
 #[expect(
     clippy::expect_used,
     reason = "the root was parsed and paths have neither empty nor dotted components"
@@ -95,7 +95,7 @@ pub(crate) fn object(key: &str) -> Path {
     Path::parse(key).expect("invariant: a root that was parsed and a driver path make a key")
 }
 
-/// What the key of a state object ends with. `!` is safe in every store, and in no path.
+/// The suffix of a state object's key. `!` is safe in every store, and occurs in no path.
 const STATE: &str = "!upload";
 
 #[cfg(test)]

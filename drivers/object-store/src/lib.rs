@@ -1,7 +1,7 @@
-//! The storage driver over object stores: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage.
+//! The storage driver over object stores: S3 and compatible stores, Google Cloud Storage, Azure Blob Storage.
 //!
-//! Keys are those of Distribution's drivers (the root directory, then the path), so that a bucket can be used by either.
-//! One driver, [`ObjectStoreDriver`], stands behind three sections of the configuration file: [`S3Config`] (also as
+//! Keys are those of Distribution's drivers (the root directory, then the path), so that both can use the same bucket. One
+//! driver, [`ObjectStoreDriver`], implements three sections of the configuration file: [`S3Config`] (also as
 //! [`S3AwsConfig`]), [`GcsConfig`] and [`AzureConfig`].
 //!
 //! An unfinished upload is one *state object* beside the path that it is staged at, `<path>!upload`: a header and the
@@ -9,9 +9,9 @@
 //! multipart upload that begins with the first of them. `!` is no character of a [`DriverPath`](sampan_driver::DriverPath),
 //! so neither a walk nor a path can ever mean a state object.
 //!
-//! Invariants: what readers can see is only ever whole and was only ever committed; nothing of consequence lives in the
-//! process, so another one may go on with any upload; memory is bounded by the part size and the upload buffer.
-//! Absent on purpose: caches of content or existence, and knowledge of registries (but for `stale`, which says why).
+//! Invariants: readers see only whole, committed files; the process holds no state that an upload needs, so another process
+//! may continue any upload; the part size and the upload buffer bound memory. Absent on purpose: caches of content or
+//! existence, and knowledge of registries (except in `stale`, which gives the reason).
 
 mod bucket;
 mod client;

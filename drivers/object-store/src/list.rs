@@ -1,9 +1,8 @@
 //! The listing of one level, by name.
 //!
-//! Stores sort keys, and there a prefix counts with its slash: `a-b` comes before `a/`, while by name `a` comes before
-//! `a-b`. Within a page that is a matter of sorting. Across pages it concerns only those prefixes that the last key of a
-//! page begins with (`a`, when it is `a-b`), so they are asked for before the page is given out. Hence a page, and not a
-//! directory, is all that is held.
+//! Stores sort keys, where a prefix counts with its slash: `a-b` precedes `a/`, while by name `a` precedes `a-b`. Within a
+//! page, sorting solves this. Across pages, only prefixes of the last key of a page are affected (`a`, if the key is `a-b`),
+//! so the listing requests them before it returns the page. Hence it holds one page, not one directory, in memory.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,7 +46,7 @@ struct Lister {
     below: String,
     after: Option<String>,
     token: Option<String>,
-    /// Names whose prefixes were asked for ahead of their turn.
+    /// Names whose prefixes were requested early.
     settled: Vec<String>,
     ready: VecDeque<DirEntry>,
     ended: bool,
@@ -105,7 +104,7 @@ impl Lister {
         Ok(())
     }
 
-    /// Whether an entry of that name is to be shown: it comes after the start, and is one of ours.
+    /// Whether to return an entry of that name: it follows the start, and is ours.
     fn is_wanted(&self, name: &str) -> bool {
         self.after.as_deref().is_none_or(|after| name > after)
             && !name.contains('/')
@@ -129,7 +128,7 @@ impl Lister {
     }
 }
 
-/// The beginnings of `key` that, as prefixes, would sort after it: those before a byte that is less than a slash.
+/// The prefixes of `key` that sort after it: those before a byte less than a slash.
 fn stems(key: &str) -> impl Iterator<Item = &str> {
     key.char_indices().filter(|(index, c)| *index > 0 && *c < '/').map(|(index, _)| &key[..index])
 }

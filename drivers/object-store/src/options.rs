@@ -1,4 +1,4 @@
-//! `Options`: how the driver goes about its work, whatever the store.
+//! `Options`: the settings of the driver, for any store.
 
 use std::time::Duration;
 
@@ -10,57 +10,57 @@ pub(crate) struct Options {
     pub(crate) deletions: DeletionOptions,
     /// How long a redirect URL is valid.
     pub(crate) redirect_expiry: Duration,
-    /// The storage class of new objects, if it is not the store's own default.
+    /// The storage class of new objects; `None` means the store's default.
     pub(crate) storage_class: Option<String>,
-    /// How long a store may send nothing before a read is begun anew.
+    /// How long a read may receive no byte before it restarts.
     pub(crate) stall: Duration,
-    /// How many keys a listing asks for at a time.
+    /// The page size of a listing, in keys.
     pub(crate) page: usize,
 }
 
-/// How uploads are cut.
+/// The division of uploads into parts.
 #[derive(Clone, Debug)]
 pub(crate) struct PartOptions {
-    /// The length of every part but the last, unless a known length needs larger ones.
+    /// The length of every part but the last, unless the known length of the file needs larger ones.
     pub(crate) size: u64,
-    /// The longest part that the store takes.
+    /// The maximum part size of the store.
     pub(crate) max_size: u64,
-    /// How many parts the store takes.
+    /// The maximum number of parts of the store.
     pub(crate) max_count: u64,
-    /// How many parts of one upload are sent at a time.
+    /// The number of parts of one upload in flight.
     pub(crate) in_flight: usize,
-    /// How many bytes of parts are on their way at a time, over all uploads.
+    /// The bytes of parts in flight, over all uploads.
     pub(crate) buffer: u64,
-    /// Whether a multipart upload may be made at the final key. Azure keeps one list of blocks a blob, so that two uploads
-    /// of the same blob would destroy each other's there.
+    /// Whether a multipart upload may use the final key. Azure keeps one list of blocks per blob, so two uploads of the same
+    /// blob would destroy each other there.
     pub(crate) at_target: bool,
 }
 
-/// How large files are copied inside a store that can copy ranges.
+/// The copying of large files in a store that can copy ranges.
 #[derive(Clone, Debug)]
 pub(crate) struct CopyOptions {
-    /// Up to this size a file is copied by one request.
+    /// The largest file that is copied by one request.
     pub(crate) threshold: u64,
     pub(crate) part: u64,
     pub(crate) concurrency: usize,
 }
 
-/// How many files are deleted at a time.
+/// The deletion of many files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeletionOptions {
-    /// How many keys a request of the store takes.
+    /// The maximum number of keys per request.
     pub(crate) keys: usize,
-    /// How many requests are under way at a time.
+    /// The number of requests in flight.
     pub(crate) requests: usize,
 }
 
 impl PartOptions {
-    /// The size of parts for a file of `len` bytes, or of unknown length; `None` when it cannot be stored.
+    /// The part size for a file of `len` bytes, or of unknown length; `None` if the store cannot hold it.
     ///
-    /// A part is held in memory until it is full, and a client claims whatever length it likes: so a claim makes parts of
-    /// [`MAX_CLAIMED`] at most, which is enough for 312 GiB. Larger blobs need a larger `chunksize`.
+    /// A part is held in memory until it is full, and a client may claim any length. So a claim makes parts of at most
+    /// [`MAX_CLAIMED`], which suffices for 312 GiB. Larger blobs need a larger `chunksize`.
     pub(crate) fn size_for(&self, len: Option<u64>) -> Option<u64> {
-        // A hint beyond all measure is worth nothing, and must not make gigantic parts.
+        // An absurd hint is ignored, since it must not make gigantic parts.
         let needed = len.filter(|len| *len < HINT_LIMIT).unwrap_or(0).div_ceil(self.max_count);
         let size = match needed <= self.size {
             true => self.size,
@@ -82,7 +82,7 @@ impl Default for Options {
                 at_target: true,
             },
             copies: CopyOptions { threshold: 128 << 20, part: 64 << 20, concurrency: 16 },
-            // As S3 has it. More requests would ask some stores for too much at once.
+            // The limit of S3. More requests would overload some stores.
             deletions: DeletionOptions { keys: 1000, requests: 2 },
             redirect_expiry: Duration::from_secs(20 * 60),
             storage_class: None,
@@ -92,10 +92,10 @@ impl Default for Options {
     }
 }
 
-/// The largest part that the claim of a client makes, in bytes.
+/// The largest part size that a client's claim causes, in bytes.
 const MAX_CLAIMED: u64 = 32 << 20;
 
-/// The largest object of any store is 48.8 TiB.
+/// Above the largest object of any store, 48.8 TiB.
 const HINT_LIMIT: u64 = 64 << 40;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `Parts`: the parts of one multipart upload, some of them on their way.
+//! `Parts`: the parts of one multipart upload, some of them in flight.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::error::Failure;
 use crate::in_flight::PartsLock;
 use crate::state::is_unknown_upload;
 
-/// Parts in order. Dropping them stops those on their way: a writer that is dropped leaves what was saved.
+/// Parts in order. Dropping them cancels those in flight: a dropped writer leaves the saved state.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    /// What the store calls each part; `None` while it is on its way, or when it was lost.
+    /// The store's name of each part; `None` while it is in flight, or if it is lost.
     ids: Vec<Option<String>>,
-    /// Tasks, so that parts go on while the client's next bytes are awaited. The set owns them and ends them with itself.
+    /// Tasks, so that parts progress while the writer waits for the client's next bytes. Dropping the set cancels them.
     in_flight: JoinSet<(usize, Result<String, Failure>)>,
     failure: Option<Failure>,
-    /// Shared by the parts on their way, so that another writer can wait for their end.
+    /// Shared by the parts in flight, so that another writer can wait for their end.
     lock: PartsLock,
 }
 
@@ -29,12 +29,12 @@ impl Parts {
         Self { ids: ids.into_iter().map(Some).collect(), in_flight: JoinSet::new(), failure: None, lock }
     }
 
-    /// How many parts there are, sent or being sent.
+    /// The number of parts, sent or in flight.
     pub(crate) fn count(&self) -> u64 {
         self.ids.len() as u64
     }
 
-    /// Sends the next part. Waits until it may: for one of this upload's to arrive, and for room in the common budget.
+    /// Sends the next part. First waits for a free place among this upload's parts and for room in the common budget.
     pub(crate) async fn send(
         &mut self,
         bucket: &Arc<Bucket>,
@@ -60,7 +60,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Waits for all parts; the first failure of any is the answer.
+    /// Waits for all parts; fails with the first failure of any.
     pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
         while !self.in_flight.is_empty() {
             self.land().await;
@@ -68,26 +68,26 @@ impl Parts {
         self.check()
     }
 
-    /// The parts up to the first one that was lost. To be asked when all have settled.
+    /// The parts before the first lost one. Call it after [`settle`](Self::settle).
     pub(crate) fn kept(&self) -> Vec<String> {
         self.ids.iter().map_while(Clone::clone).collect()
     }
 
-    /// Forgets the parts from the first one that was lost on, and that it was.
+    /// Forgets the first lost part, all later parts, and the failure.
     pub(crate) fn truncate(&mut self) {
         let kept = self.ids.iter().take_while(|id| id.is_some()).count();
         self.ids.truncate(kept);
         self.failure = None;
     }
 
-    /// Stops what is on its way and forgets all parts.
+    /// Cancels the parts in flight and forgets all parts.
     pub(crate) async fn clear(&mut self) {
         self.in_flight.shutdown().await;
         self.ids.clear();
         self.failure = None;
     }
 
-    /// Reports the failure of a part, once; later calls are told that there was one.
+    /// Returns the failure of a part once; later calls return a copy of it.
     fn check(&mut self) -> Result<(), Failure> {
         match &self.failure {
             None => Ok(()),
@@ -106,7 +106,7 @@ impl Parts {
                 return;
             }
             Some(Ok((_, Err(failure)))) => failure,
-            // A panic in the client; the part has no name, so it does not count.
+            // The client panicked; the part has no name, so it does not count.
             Some(Err(_)) => Failure::Ended,
         };
         self.failure.get_or_insert(failure);

@@ -1,7 +1,6 @@
-//! What is looked at when a store is opened: whether it can be used as configured, and what it makes of conditional writes.
+//! Probes a store at the start: whether it works as configured, and which conditional writes it honours.
 //!
-//! A mistake in the configuration is told at the start, with the store's own words and what to change, and not by the first
-//! push that fails.
+//! A mistake in the configuration fails the start, with the store's own words and the remedy, instead of the first push.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::conditional::{Conditional, UpdateMatch};
 use crate::error::{chain, is_precondition, kind_of};
 use crate::signed::SignedRequest;
 
-/// Tries the store through `client`, which gives up soon, and fills in what was found out.
+/// Probes the store through `client`, which gives up soon, and fills in the results.
 pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
     look(bucket, client).await?;
@@ -25,8 +24,8 @@ pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), Bu
     let found = conditional(bucket, client, &mut tried).await;
     match tokio::time::timeout(PATIENCE, bucket.delete_objects(tried)).await {
         Ok(Ok(())) => {}
-        Ok(Err(failure)) => tracing::debug!(error = chain(&failure), "the probe object was not removed"),
-        Err(_) => tracing::debug!("the probe object was not removed in time"),
+        Ok(Err(failure)) => tracing::debug!(error = chain(&failure), "cannot remove the probe object"),
+        Err(_) => tracing::debug!("cannot remove the probe object in time"),
     }
     bucket.conditional = match found {
         Ok(found) => found,
@@ -42,13 +41,13 @@ pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), Bu
     };
     warn_of_replicas(name, bucket.conditional);
     if let Some(raw) = &bucket.raw {
-        // A warning is not worth a long wait.
+        // Limits the wait for a warning.
         let _ = tokio::time::timeout(PATIENCE, warn_of_lifecycle(bucket, raw)).await;
     }
     Ok(())
 }
 
-/// Lists a little: a mistake in the configuration shows here.
+/// Lists a few keys: a mistake in the configuration shows here.
 async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
     let below = bucket.keys.below(&DriverPath::root());
@@ -57,7 +56,7 @@ async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
     loop {
         match timeout_at(end, client.page(request)).await {
             Ok(Ok(_)) => return Ok(()),
-            // A store that says how busy it is was found, and is what it should be.
+            // A busy store exists and is of the right kind.
             Ok(Err(error)) if is_busy(&error) && Instant::now() + PAUSE < end => {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -69,7 +68,7 @@ async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
 
 fn no_answer(name: &str) -> BuildError {
     BuildError::new(format!(
-        "storage.{name}: no answer within {} seconds; check the endpoint, the network, and that there are credentials",
+        "storage.{name}: no answer within {} seconds; check the endpoint, the network and the credentials",
         PATIENCE.as_secs()
     ))
 }
@@ -92,25 +91,25 @@ fn warn_of_replicas(name: &str, found: Conditional) {
     }
 }
 
-/// Why there is no finding.
+/// The reason for a missing result.
 enum Trouble {
-    /// The answer would be the same tomorrow: credentials, a wrong bucket.
+    /// A permanent error: credentials, a wrong bucket.
     Lasting(StoreError),
-    /// The store is busy, or an answer was lost: this says nothing about conditional writes.
+    /// The store is busy, or an answer is lost: proves nothing about conditional writes.
     Passing(String),
 }
 
-/// Finds out what the store makes of conditional writes, and begins anew for as long as answers say nothing about that.
+/// Finds out which conditions the store honours, and starts over while its answers prove nothing.
 ///
-/// Each attempt has a key of its own, so that a request of the attempt before, which may still be carried out, disturbs
-/// nothing. The keys are added to `tried`.
+/// Each attempt has a key of its own, so that a late request of an earlier attempt disturbs nothing. The keys are added to
+/// `tried`.
 async fn conditional(
     bucket: &Bucket,
     client: &Client,
     tried: &mut Vec<Path>,
 ) -> Result<Conditional, Trouble> {
     let end = Instant::now() + PROBING;
-    let mut problem = "there was no answer".to_owned();
+    let mut problem = "the store did not answer".to_owned();
     loop {
         let key = bucket.keys.private(&format!("probe-{:032x}", rand::random::<u128>()));
         tried.push(key.clone());
@@ -119,33 +118,33 @@ async fn conditional(
             Ok(answer) => return answer,
             Err(_) => return Err(Trouble::Passing(problem)),
         }
-        tracing::debug!(problem, "conditional writes are tried again");
+        tracing::debug!(problem, "probing conditional writes again");
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// One run of the probe, with an object of its own.
+/// One run of the probe, with its own object.
 struct Attempt<'a> {
     client: &'a Client,
     key: Path,
 }
 
-/// What an answer says about a condition.
+/// The meaning of an answer to a conditional write.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Finding {
     /// The store wrote the object.
     Wrote,
-    /// The store saw that the condition did not hold.
+    /// The store refused, since the condition did not hold.
     Refused,
-    /// The store says that it cannot look.
+    /// The store reports that it does not support the condition.
     Unsupported,
 }
 
 impl Attempt<'_> {
-    /// Tries conditions that hold and conditions that do not. A store that ignores them says yes to all.
+    /// Tries conditions that hold and conditions that do not. A store that ignores them accepts all.
     async fn run(&self) -> Result<Conditional, Trouble> {
         let version = self.write().await?;
-        // There is an object by now, so that to write it is proof, and so is the refusal.
+        // The object exists by now, so both a write and a refusal are proof.
         let create = match self.put("create", PutMode::Create).await? {
             Finding::Refused => true,
             Finding::Wrote | Finding::Unsupported => false,
@@ -173,21 +172,19 @@ impl Attempt<'_> {
                 Finding::Unsupported => return Ok(UpdateMatch::Unsupported),
                 Finding::Refused => {}
             }
-            // The client sends a request again whose answer was lost, and that one meets the success of the first.
+            // The client repeats a request after a lost answer, and the repetition fails because of the first one's success.
             let found = self.read().await?;
             if found == content {
                 return Ok(update);
             }
             if found != FIRST {
-                return Err(Trouble::Passing(format!(
-                    "the probe object is {found:?}, which is not expected"
-                )));
+                return Err(Trouble::Passing(format!("the probe object is {found:?}, which is unexpected")));
             }
         }
         Ok(UpdateMatch::Unsupported)
     }
 
-    /// Writes the object, whatever was there.
+    /// Writes the object, and replaces an existing one.
     async fn write(&self) -> Result<UpdateVersion, Trouble> {
         let options = PutOptions { mode: PutMode::Overwrite, ..Default::default() };
         match self
@@ -197,7 +194,7 @@ impl Attempt<'_> {
             .await
         {
             Ok(put) => Ok(UpdateVersion { e_tag: put.e_tag, version: put.version }),
-            // An answer to a plain write that is not understood comes from something that is no such store.
+            // An unknown answer to a plain write comes from a server that is no such store.
             Err(error) if kind_of(&error) == ErrorKind::Other => Err(Trouble::Lasting(error)),
             Err(error) => Err(trouble(error)),
         }
@@ -221,7 +218,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether an error goes away by itself. What is not understood may.
+/// Whether an error may pass by itself; unknown errors may.
 fn trouble(error: StoreError) -> Trouble {
     match kind_of(&error) {
         ErrorKind::Unavailable | ErrorKind::Other => Trouble::Passing(chain(&error)),
@@ -229,7 +226,7 @@ fn trouble(error: StoreError) -> Trouble {
     }
 }
 
-/// Whether the store itself said that it is busy or in trouble; no answer at all is another matter.
+/// Whether the store itself reports overload or trouble; a missing answer does not count.
 fn is_busy(error: &StoreError) -> bool {
     let text = chain(error);
     ["code: 429", "code: 500", "code: 502", "code: 503", "code: 504"].iter().any(|code| text.contains(code))
