@@ -1,7 +1,7 @@
-//! Reading: a stream without a time limit that begins anew where it broke off.
+//! Reads: a stream without a total time limit that resumes where it broke off.
 //!
-//! A pull over a slow line may take hours, so no request has a total time-out. What is watched is the time in which the
-//! store sends nothing although it is asked; the time in which the client takes nothing does not count.
+//! A pull over a slow connection may take hours, so no request has a total timeout. Only the time in which the store owes
+//! bytes counts; the time in which the client takes none does not.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,13 +35,13 @@ impl Bucket {
         match self.open(&key, GetOptions { range: wanted, ..Default::default() }).await {
             Ok(answer) => Ok(self.reader(path, key, answer)),
             Err(failure) if failure.is_not_found() => Err(Failure::NotFound),
-            // Stores say in many ways that a range begins at the end or beyond it; asking for the size is sure.
+            // Stores report a range beyond the end in many ways, so this asks for the size.
             Err(_) if is_partial => self.read_resolved(path, key, range).await,
             Err(failure) => Err(failure),
         }
     }
 
-    /// The same with the size known beforehand.
+    /// The same for a known size.
     async fn read_resolved(
         self: &Arc<Self>,
         path: &DriverPath,
@@ -92,11 +92,11 @@ struct Reading {
     bucket: Arc<Bucket>,
     path: DriverPath,
     key: Path,
-    /// Which object it was when the reading began.
+    /// The version of the object at the start of the read.
     tag: Option<String>,
     rest: Range<u64>,
     stream: Option<BoxStream<'static, object_store::Result<Bytes>>>,
-    /// How often in a row nothing came.
+    /// The number of consecutive attempts without a byte.
     failures: u32,
 }
 
@@ -122,7 +122,7 @@ impl Reading {
                         return Ok(Some(chunk));
                     }
                     Ok(Some(Err(error))) => Failure::from(error),
-                    Ok(None) => Failure::State("the answer ended before its end".to_owned()),
+                    Ok(None) => Failure::State("the answer is shorter than announced".to_owned()),
                     Err(_) => Failure::Stalled(stall),
                 },
             };
@@ -131,13 +131,13 @@ impl Reading {
             if self.failures > PATIENCE || self.tag.is_none() || matches!(failure, Failure::Replaced) {
                 return Err(failure);
             }
-            tracing::debug!(path = %self.path, offset = self.rest.start, error = chain(&failure), "a read is begun anew");
+            tracing::debug!(path = %self.path, offset = self.rest.start, error = chain(&failure), "resuming a read");
             tokio::time::sleep(PAUSE * self.failures).await;
         }
         Ok(None)
     }
 
-    /// Goes on with the same object, or fails when it is another by now.
+    /// Resumes with the same object, or fails if the object has changed.
     async fn reopen(&mut self) -> Result<BoxStream<'static, object_store::Result<Bytes>>, Failure> {
         let options = GetOptions {
             if_match: self.tag.clone(),
@@ -155,7 +155,7 @@ impl Reading {
     }
 }
 
-/// How often in a row a read is begun anew without a byte coming.
+/// The maximum number of consecutive attempts without a byte.
 const PATIENCE: u32 = 6;
 
 const PAUSE: Duration = Duration::from_millis(300);

@@ -1,7 +1,7 @@
-//! `RecentMisses`: where nothing was staged a moment ago.
+//! `RecentMisses`: paths where nothing was staged a moment ago.
 //!
-//! An upload's first bytes are preceded by a look for staged ones. That look need not be repeated when the upload is then
-//! begun. It only ever saves a request: a note that is wrong is found out when the state is saved.
+//! Before the first bytes of an upload the engine looks for staged ones; the start of the upload need not repeat that lookup.
+//! An entry only saves a request: saving the state reveals a wrong one.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use sampan_driver::DriverPath;
 
-/// The last few misses. A std mutex: it is held for a scan of some hundred entries.
+/// The latest misses. A std mutex, since it is held for a scan of a few hundred entries.
 #[derive(Debug, Default)]
 pub(crate) struct RecentMisses(Mutex<VecDeque<(DriverPath, Instant)>>);
 
 impl RecentMisses {
-    /// Notes that nothing is staged at `path`.
+    /// Records that nothing is staged at `path`.
     pub(crate) fn note(&self, path: &DriverPath) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.len() == CAPACITY {
@@ -23,14 +23,14 @@ impl RecentMisses {
         notes.push_back((path.clone(), Instant::now()));
     }
 
-    /// Whether nothing was staged at `path` a moment ago. The note is used up.
+    /// Whether nothing was staged at `path` a moment ago. Removes the entry.
     pub(crate) fn take(&self, path: &DriverPath) -> bool {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(index) = notes.iter().position(|(noted, _)| noted == path) else { return false };
         notes.remove(index).is_some_and(|(_, when)| when.elapsed() < FRESH)
     }
 
-    /// Forgets `path`, at which something is staged now.
+    /// Removes `path`, since something is staged there now.
     pub(crate) fn forget(&self, path: &DriverPath) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(noted, _)| noted != path);
     }

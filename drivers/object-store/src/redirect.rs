@@ -1,4 +1,4 @@
-//! URLs that clients fetch files from by themselves.
+//! URLs from which clients fetch files themselves.
 
 use http::Method;
 use sampan_driver::{DriverPath, RedirectRequest};
@@ -9,8 +9,8 @@ use crate::client::Client;
 use crate::error::Failure;
 
 impl Bucket {
-    /// A URL for one method: signatures bind it, and a store refuses a `HEAD` on a URL that was signed for `GET`.
-    /// Not so Azure, whose signatures are for reading, and which the crate signs nothing else for.
+    /// A URL for one method: the signature includes it, and a store refuses a `HEAD` on a URL signed for `GET`. Azure's
+    /// signatures are for reading in general, and the crate signs nothing else for Azure.
     pub(crate) async fn redirect_url(
         &self,
         path: &DriverPath,

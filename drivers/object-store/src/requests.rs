@@ -1,6 +1,4 @@
-//! What goes over the wire: requests are counted, limited, logged when that is asked for, and a few answers looked at.
-//!
-//! This is the HTTP client that the `object_store` crate is given.
+//! The HTTP client for the `object_store` crate: counts, limits and optionally logs requests, and inspects a few answers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +14,7 @@ use object_store::client::{
 };
 use tokio::sync::Semaphore;
 
-/// The sorts of request that stores charge for and whose number tells how well the driver does.
+/// The kinds of request that stores charge for; their numbers show the driver's efficiency.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum RequestKind {
     /// Copies, of objects and of parts of them.
@@ -25,11 +23,11 @@ pub enum RequestKind {
     Delete,
     /// Reads of content.
     Get,
-    /// Looks at size and time.
+    /// Requests for size and time.
     Head,
     /// Pages of listings.
     List,
-    /// Beginnings and ends of multipart uploads.
+    /// Starts and ends of multipart uploads.
     Multipart,
     /// Anything else: credentials, lifecycle rules.
     Other,
@@ -50,7 +48,7 @@ impl RequestKind {
         Self::Put,
     ];
 
-    /// The name in lower case, as metrics have it.
+    /// The name in lower case, for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Copy => "copy",
@@ -90,16 +88,16 @@ impl fmt::Display for RequestKind {
     }
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Outcome {
-    /// No answer: the connection could not be made, was cut, or took too long.
+    /// No answer: the connection failed, was cut, or timed out.
     NoAnswer,
-    /// The store is overloaded or in trouble (429, 5xx), so that the request is sent again.
+    /// The store is overloaded or in trouble (429, 5xx), so the request is repeated.
     Overloaded,
-    /// An answer that says no; that there is no such object, for the most part, which is often good news.
+    /// A refusal; mostly "no such object", which is often the expected answer.
     Refused,
-    /// It was done.
+    /// Success.
     Success,
 }
 
@@ -107,7 +105,7 @@ impl Outcome {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::NoAnswer, Self::Overloaded, Self::Refused, Self::Success];
 
-    /// The name in snake case, as metrics have it.
+    /// The name in snake case, for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoAnswer => "no_answer",
@@ -127,20 +125,20 @@ impl Outcome {
     }
 }
 
-/// What one sort of request has come to in this process, over all object stores, retries included.
+/// The requests of one kind and outcome in this process, over all object stores, retries included.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RequestCount {
-    /// The sort.
+    /// The kind.
     pub kind: RequestKind,
-    /// What came of them.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How many there were.
+    /// The number of requests.
     pub requests: u64,
-    /// How long they took, up to the head of the answer, all together.
+    /// Their total time until the headers of the answer.
     pub duration: Duration,
 }
 
-/// What was counted so far; sorts and outcomes that did not occur are left out.
+/// The counts so far, without kinds and outcomes that did not occur.
 pub fn request_counts() -> impl Iterator<Item = RequestCount> {
     let all = RequestKind::ALL.into_iter().flat_map(|kind| Outcome::ALL.map(|outcome| (kind, outcome)));
     all.filter_map(|(kind, outcome)| {
@@ -151,11 +149,11 @@ pub fn request_counts() -> impl Iterator<Item = RequestCount> {
     })
 }
 
-/// What Azure says about a copy that goes on behind an answer, as an extension of the answer.
+/// The progress that Azure reports of an unfinished copy, as an extension of the answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CopyStatus(pub(crate) String);
 
-/// Makes HTTP clients that are watched.
+/// Creates HTTP clients with these counters and limits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
     limit: Option<Arc<Semaphore>>,
@@ -163,7 +161,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// At most `concurrency` requests at a time wait for an answer; each is logged if `log` says so.
+    /// At most `concurrency` requests wait for an answer at a time; `log` logs each.
     pub(crate) fn new(concurrency: Option<usize>, log: bool) -> Self {
         Self { limit: concurrency.map(|permits| Arc::new(Semaphore::new(permits))), log }
     }
@@ -224,14 +222,14 @@ impl HttpService for Watched {
     }
 }
 
-/// Whether the body of an answer that says yes is small, and the request may be sent again when that breaks off. One that says
-/// no is always small, and changed nothing.
+/// Whether an answer of success has a small body, and the request may be repeated if that body breaks off. A refusal is
+/// always small, and changed nothing.
 ///
-/// Content goes on where it was cut, and the end of a multipart upload is found out by a look at the object.
+/// Reads of content resume where they broke off, and a lookup of the object reveals the end of a multipart upload.
 fn is_repeatable(kind: RequestKind, request: &HttpRequest) -> bool {
     match kind {
         RequestKind::Copy | RequestKind::Delete | RequestKind::List => true,
-        // The beginning. A second one leaves the first to the sweep of stale uploads.
+        // The start. A second one leaves the first to the sweep of stale uploads.
         RequestKind::Multipart => request
             .uri()
             .query()
@@ -240,19 +238,19 @@ fn is_repeatable(kind: RequestKind, request: &HttpRequest) -> bool {
     }
 }
 
-/// The answer with all of its body, which the `object_store` crate reads only after it has given up sending again.
+/// The answer with its whole body, which the `object_store` crate would read only after its last retry.
 async fn whole(answer: HttpResponse, kind: RequestKind) -> Result<HttpResponse, HttpError> {
     let (head, body) = answer.into_parts();
     match body.bytes().await {
         Ok(body) => Ok(HttpResponse::from_parts(head, body.into())),
-        // The crate sends any request again of which it is told that it did not arrive. To delete what is deleted is nothing,
-        // but the crate does not know that of a POST.
+        // The crate repeats any request that it believes undelivered. Repeating a deletion is harmless, but the crate does
+        // not know that of a POST.
         Err(error) if kind == RequestKind::Delete => Err(HttpError::new(HttpErrorKind::Request, error)),
         Err(error) => Err(HttpError::new(HttpErrorKind::Interrupted, error)),
     }
 }
 
-/// Two numbers that need not agree to the last request.
+/// Two counters that need not agree exactly.
 #[derive(Debug)]
 struct Counted {
     requests: AtomicU64,

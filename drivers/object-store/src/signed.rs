@@ -1,4 +1,4 @@
-//! Requests that the `object_store` crate does not send, signed by its `Signer` like the URLs that clients are given.
+//! Requests that the `object_store` crate does not send, signed by its `Signer` like redirect URLs.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::bucket::{Bucket, Raw};
 use crate::error::Failure;
 use crate::writer::seconds_since_1970;
 
-/// A request to be signed.
+/// A request to sign.
 #[derive(Debug)]
 pub(crate) struct SignedRequest<'a> {
-    /// What it does, for messages.
+    /// The action, for messages.
     pub(crate) what: &'static str,
     pub(crate) method: Method,
-    /// The object; the empty path is the bucket.
+    /// The key of the object; the empty path is the bucket.
     pub(crate) key: &'a Path,
     pub(crate) query: Vec<(&'static str, String)>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Bucket {
-    /// The body of the answer to `request`, which is tried again when the store is overloaded.
+    /// The body of the answer to `request`; repeats the request while the store is overloaded.
     pub(crate) async fn send_signed(&self, raw: &Raw, request: SignedRequest<'_>) -> Result<Bytes, Failure> {
         again_when_overloaded(|| self.send_once(raw, &request)).await
     }
@@ -46,10 +46,10 @@ impl Bucket {
         exchange(&raw.http, request, &url).await
     }
 
-    /// Puts the time into the metadata of an object of Azure's, in the place of what was there.
+    /// Writes the time into the metadata of an object of Azure's, and replaces the metadata.
     pub(crate) async fn set_metadata(&self, http: &HttpClient, key: &Path) -> Result<(), Failure> {
         let Some(signer) = self.data.signer() else { return Ok(()) };
-        // What is signed is the right to write this object; the rest is not part of the signature.
+        // The signature grants writes to this object; it does not cover the rest of the request.
         let mut url = signer.signed_url(Method::PUT, key, VALID).await?;
         url.query_pairs_mut().append_pair("comp", "metadata");
         let request = SignedRequest {
@@ -89,14 +89,14 @@ async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> 
     let malformed = |error: http::Error| Failure::Answer {
         what: request.what,
         status: 0,
-        body: format!("the request could not be made: {error}"),
+        body: format!("cannot build the request: {error}"),
     };
     let mut sent = http::Request::builder().method(request.method.clone()).uri(url.as_str());
     for (name, value) in &request.headers {
         sent = sent.header(name, value);
     }
     if request.method == Method::PUT {
-        // Ceph asks for it even when there is no body.
+        // Ceph requires it even without a body.
         sent = sent.header(CONTENT_LENGTH, 0);
     }
     let sent: HttpRequest = sent.body(HttpRequestBody::empty()).map_err(malformed)?;
@@ -112,7 +112,7 @@ async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> 
         }
         Err(_) => return Err(Failure::NoAnswer(REQUEST_TIMEOUT)),
     };
-    // A copy that fails late is answered with 200 and an error in the body.
+    // A copy that fails late has status 200 and an error in the body.
     if status.is_success() && !body.windows(7).any(|window| window == b"<Error>") {
         return Ok(body);
     }
@@ -121,10 +121,10 @@ async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> 
     Err(Failure::Answer { what: request.what, status: status.as_u16(), body })
 }
 
-/// How long a signature is good.
+/// The validity of a signature.
 const VALID: Duration = Duration::from_secs(15 * 60);
 
-/// A copy of 5 GiB may take its time.
+/// The time limit, long enough for a copy of 5 GiB.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 const MAX_PAUSE: Duration = Duration::from_secs(3);

@@ -1,10 +1,9 @@
-//! Multipart uploads that nobody will finish: what a crash left behind, and what no state object tells of.
+//! Abandoned multipart uploads: remains of crashes that no state object names.
 //!
-//! They cost storage and are seen by nobody. A lifecycle rule of the bucket removes them best; this is the net below it.
-//! A bucket may be shared with strangers, whose uploads are theirs, so only those below `docker/registry/` are ended: the one
-//! thing that this crate knows about whose files it keeps.
-//! An upload that a state object names can still be gone on with. It is left to the purge of uploads, which alone knows how old
-//! uploads may become.
+//! They cost storage and are invisible. A lifecycle rule of the bucket removes them best; this sweep is the fallback. A
+//! bucket may be shared with foreign applications, so the sweep ends only uploads below `docker/registry/`: the single fact
+//! that this crate knows about the files it stores. A writer can still continue an upload that a state object names. The
+//! sweep leaves those to the purge of uploads, which alone knows the maximum age of uploads.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,12 +22,12 @@ use crate::keys::Keys;
 use crate::signed::SignedRequest;
 use crate::xml;
 
-/// A task that sweeps once a day for as long as its owner lives.
+/// A task that sweeps once a day until its owner is dropped.
 #[derive(Debug)]
 pub(crate) struct Sweeper(JoinHandle<()>);
 
 impl Sweeper {
-    /// Begins to sweep, if the store needs it.
+    /// Starts sweeping, if the store needs it.
     pub(crate) fn start(bucket: &Arc<Bucket>) -> Option<Self> {
         bucket.raw.as_ref()?;
         let bucket = Arc::downgrade(bucket);
@@ -39,10 +38,10 @@ impl Sweeper {
                 let Some(bucket) = bucket.upgrade() else { return };
                 match bucket.sweep_stale_uploads(OffsetDateTime::now_utc() - AGE).await {
                     Ok(0) => {}
-                    Ok(count) => tracing::info!(count, "multipart uploads that nobody finished were ended"),
+                    Ok(count) => tracing::info!(count, "ended abandoned multipart uploads"),
                     Err(failure) => {
                         let error = chain(&failure);
-                        tracing::warn!(error, "multipart uploads that nobody finished could not be ended");
+                        tracing::warn!(error, "cannot end abandoned multipart uploads");
                     }
                 }
                 pause = INTERVAL;
@@ -58,7 +57,7 @@ impl Drop for Sweeper {
 }
 
 impl Bucket {
-    /// Ends the multipart uploads that began before `before` and that nothing names, and tells how many there were.
+    /// Ends the multipart uploads that began before `before` and that no state object names; returns their number.
     pub(crate) async fn sweep_stale_uploads(&self, before: OffsetDateTime) -> Result<u64, Failure> {
         let Some(raw) = &self.raw else { return Ok(0) };
         let prefix = self.registry();
@@ -80,10 +79,10 @@ impl Bucket {
         }
     }
 
-    /// Those of `uploads`, keys by the names of their multipart uploads, that no state object tells of; `None` when a state cannot
-    /// be read, which may tell of any.
+    /// The subset of `uploads` that no state object names; maps names of multipart uploads to keys. `None` if a state cannot
+    /// be read, since it may name any upload.
     ///
-    /// This lists everything, but only when there is something to end, which is seldom.
+    /// This lists all objects, but only if there is something to end, which is rare.
     async fn unnamed(&self, mut uploads: OldUploads) -> Result<Option<OldUploads>, Failure> {
         let (prefix, mut token) = (self.registry(), None);
         while !uploads.is_empty() {
@@ -120,7 +119,7 @@ impl Bucket {
         Ok(Some(uploads))
     }
 
-    /// What the keys begin with that may be ours.
+    /// The key prefixes that may be ours.
     fn registry(&self) -> String {
         format!("{}{REGISTRY}", self.keys.below(&sampan_driver::DriverPath::root()))
     }
@@ -139,14 +138,14 @@ impl Bucket {
     }
 }
 
-/// Multipart uploads: their keys by their names.
+/// Multipart uploads: maps names to keys.
 type OldUploads = HashMap<String, Path>;
 
-/// Where a listing of multipart uploads goes on, as parameters of its request.
+/// The position in a listing of multipart uploads, as parameters of its request.
 type Markers = Vec<(&'static str, String)>;
 
-/// The multipart uploads below `prefix` that began before `before`, from `markers` on, about [`AT_ONCE`] of them; and where the
-/// listing goes on after those, unless it has ended.
+/// The multipart uploads below `prefix` that began before `before`, from `markers` on, about [`AT_ONCE`] of them; and the
+/// position after them, unless the listing has ended.
 async fn some_old_uploads<F>(
     list: impl Fn(Markers) -> F,
     prefix: &str,
@@ -175,7 +174,7 @@ where
             .filter_map(|(parameter, element)| Some((parameter, xml::text(&answer, element)?)))
             .collect();
         let has_more = xml::text(&answer, "IsTruncated").as_deref() == Some("true");
-        // A store that goes on where it was would go on for ever.
+        // Ends the listing for a store that returns the same position again.
         if !has_more || next.is_empty() || next == markers {
             return Ok((old, None));
         }
@@ -186,17 +185,17 @@ where
     }
 }
 
-/// How many old uploads are held in memory at a time, and a page of the listing more. All state objects are listed for each so
-/// many, so that this is rather large; there are hardly ever any.
+/// The number of old uploads to hold in memory, plus one page. Each batch lists all state objects, so the number is large;
+/// there are hardly ever any.
 const AT_ONCE: usize = 3000;
 
-/// What our keys begin with, below the root directory.
+/// The prefix of our keys, below the root directory.
 const REGISTRY: &str = "docker/registry/";
 
-/// No upload of which no state was ever saved is under way for so long.
+/// An upload without a saved state never runs for so long.
 const AGE: time::Duration = time::Duration::days(7);
 
-/// Not at once, so that a process that only starts and stops does not sweep.
+/// A delay, so that a process that only starts and stops does not sweep.
 const FIRST: Duration = Duration::from_secs(10 * 60);
 
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -209,7 +208,7 @@ mod tests {
     use super::*;
     use crate::ObjectStoreDriver;
 
-    /// However old it is: how old uploads may become is not decided here.
+    /// At any age: this crate does not decide the maximum age of uploads.
     #[tokio::test]
     async fn a_multipart_upload_that_a_state_names_is_not_stale() {
         let driver = ObjectStoreDriver::over(Arc::new(InMemory::new()), "root", 1000).unwrap();
@@ -240,7 +239,7 @@ mod tests {
         assert!(driver.bucket.unnamed(unnamed).await.unwrap().is_none(), "doubt keeps");
     }
 
-    /// However many there are, a few thousand of them are held at a time, and all are met.
+    /// Holds a few thousand at a time, and reaches all of them.
     #[tokio::test]
     async fn old_uploads_are_looked_at_some_at_a_time() {
         const PAGES: usize = 20;
@@ -274,7 +273,7 @@ mod tests {
         assert_eq!(met, PAGES * 1000);
     }
 
-    /// A store that does not go on is left, instead of being asked for ever.
+    /// Leaves a store whose listing does not advance, instead of asking for ever.
     #[tokio::test]
     async fn a_listing_that_goes_in_circles_ends() {
         let list = async |_: Markers| {

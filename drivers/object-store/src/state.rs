@@ -1,8 +1,8 @@
-//! `State`: what is known about an unfinished upload, and the object that keeps it.
+//! `State`: the state of an unfinished upload, and the object that stores it.
 //!
-//! The object is four bytes with the length of a header, the header in JSON, and the tail. It is written by one request, so
-//! header and tail always belong together; parts that it does not name do not count. The tail may be as long as a part, so who
-//! needs the header alone reads no more than its beginning.
+//! The object is four bytes with the length of a header, the header in JSON, and the tail. One request writes it, so header
+//! and tail always belong together; parts that it does not name do not count. The tail may be as long as a part, so a reader
+//! of the header alone reads only the beginning.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use object_store::path::Path;
@@ -20,41 +20,41 @@ use crate::tail::Tail;
 pub(crate) struct Header {
     /// The version of the format.
     v: u32,
-    /// Different each time, so that a writer knows its own state from another's.
+    /// A random value, by which a writer tells its own state from another's.
     pub(crate) nonce: String,
-    /// The key that the multipart upload is made at.
+    /// The key of the multipart upload.
     pub(crate) key: String,
-    /// The multipart upload, once there is one.
+    /// The multipart upload, if it exists.
     pub(crate) upload: Option<String>,
-    /// When the multipart upload began, in seconds since 1970.
+    /// The start of the multipart upload, in seconds since 1970.
     pub(crate) begun: u64,
     /// The length of every part.
     pub(crate) part_size: u64,
-    /// What the store calls the parts.
+    /// The store's names of the parts.
     pub(crate) parts: Vec<String>,
-    /// Set when the parts have become the object at `key`, which then has this length, but the upload did not end.
+    /// Set if the parts have become the object at `key`, but the upload did not end; the length of that object.
     pub(crate) assembled: Option<u64>,
-    /// What the multipart upload bears as a piece of metadata, so that the object that it becomes is known.
+    /// A mark in the metadata of the multipart upload that identifies its object.
     #[serde(default)]
     pub(crate) mark: String,
-    /// Who has begun to end the multipart upload, and may still do so.
+    /// The writers that have begun to end the multipart upload, and may still do so.
     #[serde(default)]
     pub(crate) ends: Ends,
-    /// The note of the bytes that this state is of, in hexadecimal digits.
+    /// The note of the bytes of this state, in hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     note: String,
 }
 
-/// The writers that have begun to make the parts one object, and did not tell what came of it.
+/// The writers that have begun to make one object of the parts, and have not reported the outcome.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Ends {
-    /// There was none.
+    /// None.
     #[default]
     None,
-    /// All of them would make an object of the bytes of this state.
+    /// Writers whose object would have the bytes of this state.
     Alike,
-    /// Some added bytes of their own.
+    /// Writers that may have added bytes of their own.
     Mixed,
 }
 
@@ -75,7 +75,7 @@ impl Header {
         }
     }
 
-    /// The note of the bytes, unless there is none.
+    /// The note of the bytes, if any.
     pub(crate) fn note(&self) -> Option<Bytes> {
         let digits = self.note.as_bytes();
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -83,7 +83,7 @@ impl Header {
         bytes.filter(|bytes| !bytes.is_empty()).map(Bytes::from)
     }
 
-    /// Puts `note` in the place of the one before; tells whether that changed anything.
+    /// Sets the note; returns whether that changed it.
     pub(crate) fn set_note(&mut self, note: &[u8]) -> bool {
         let kept = if note.len() > MAX_NOTE_BYTES { &[] } else { note };
         let digits: String = kept.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -93,19 +93,19 @@ impl Header {
     }
 }
 
-/// A state object as it was found.
+/// A state object as read.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) header: Header,
-    /// The tail; empty when it was not read.
+    /// The tail; empty if it was not read.
     pub(crate) tail: Tail,
-    /// The length of a tail that was not read, in bytes.
+    /// The length of an unread tail, in bytes.
     pub(crate) unread: u64,
     pub(crate) version: Saved,
 }
 
 impl Found {
-    /// The object of `size` bytes that begins with `begin`, which must have the whole header.
+    /// The state in an object of `size` bytes that begins with `begin`, which must hold the whole header.
     fn parse(mut begin: Bytes, size: u64, version: UpdateVersion) -> Result<Self, Failure> {
         let (header, end) = parse(&begin)?;
         let is_whole = begin.len() as u64 == size;
@@ -118,7 +118,7 @@ impl Found {
     }
 }
 
-/// Which state object is in the store.
+/// The version of the state object in the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Saved {
     version: UpdateVersion,
@@ -132,12 +132,12 @@ impl Saved {
 }
 
 impl Bucket {
-    /// The state of the upload staged at `path`, if there is one; with its tail only if the object is short.
+    /// The state of the upload staged at `path`, if it exists; includes the tail only if the object is short.
     pub(crate) async fn find_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
         self.glimpse(&self.keys.state(path)).await
     }
 
-    /// The state of the upload staged at `path` with its tail, if there is one.
+    /// The state of the upload staged at `path` with its tail, if it exists.
     pub(crate) async fn load_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
         let answer = match with_limit(0, self.data.objects().get(&self.keys.state(path))).await {
             Ok(answer) => answer,
@@ -152,7 +152,7 @@ impl Bucket {
         }
     }
 
-    /// The header of the state object `key`; `None` when it is gone.
+    /// The header of the state object `key`; `None` if it is gone.
     pub(crate) async fn load_header(&self, key: &Path) -> Result<Option<Header>, Failure> {
         Ok(self.glimpse(key).await?.map(|found| found.header))
     }
@@ -209,10 +209,10 @@ impl Bucket {
                 let version = UpdateVersion { e_tag: put.e_tag, version: put.version };
                 Ok(Saved { version, nonce: header.nonce.clone() })
             }
-            // It may have been this very request, sent again after its answer was lost.
+            // This very request may have written it before its answer was lost.
             Err(Failure::Store(error)) if is_precondition(&error) => match self.find_state(path).await? {
                 Some(found) if found.header.nonce == header.nonce => Ok(found.version),
-                // Given up by somebody else, or finished.
+                // Abandoned by another writer, or finished.
                 None if before.is_some() => Err(Failure::UploadLost),
                 _ => Err(Failure::Overtaken),
             },
@@ -220,8 +220,8 @@ impl Bucket {
         }
     }
 
-    /// For stores that do not compare: sees whether the state is still the one that was loaded. Not airtight, but two
-    /// writers of one upload are not meant to be, and the checksum stands behind this.
+    /// For stores that do not compare: checks that the state is still the loaded one. This leaves a race, but an upload
+    /// should have one writer, and the checksum is a further check.
     pub(crate) async fn still(&self, key: &Path, saved: &Saved) -> Result<(), Failure> {
         match self.load_header(key).await? {
             Some(header) if header.nonce == saved.nonce => Ok(()),
@@ -229,7 +229,7 @@ impl Bucket {
         }
     }
 
-    /// Ends the multipart upload of a state staged at `path`, and removes what it has become, unless that is published.
+    /// Ends the multipart upload of a state staged at `path`, and removes its object unless that is published.
     pub(crate) async fn abort(&self, header: &Header) -> Result<(), Failure> {
         let key = Path::parse(&header.key).map_err(|error| Failure::State(error.to_string()))?;
         if let (Some(upload), None) = (&header.upload, header.assembled) {
@@ -248,14 +248,14 @@ impl Bucket {
     }
 }
 
-/// Whether the store says that it does not know a multipart upload, in one of the ways in which stores say it.
+/// Whether the store reports an unknown multipart upload, in one of several forms.
 pub(crate) fn is_unknown_upload(failure: &Failure) -> bool {
     let Failure::Store(error) = failure else { return false };
     let text = crate::error::chain(error);
     text.contains("NoSuchUpload") || text.contains("Upload not found") || text.contains("UploadNotFound")
 }
 
-/// Whether the store says that it does not have the parts that it once said it had.
+/// Whether the store reports that parts are missing which it had confirmed.
 pub(crate) fn lacks_parts(failure: &Failure) -> bool {
     let Failure::Store(error) = failure else { return false };
     let text = crate::error::chain(error);
@@ -271,25 +271,25 @@ fn encode(header: &Header) -> Result<Bytes, Failure> {
     Ok(bytes.freeze())
 }
 
-/// Where the header ends in an object that begins with `bytes`.
+/// The end of the header in an object that begins with `bytes`.
 fn header_end(bytes: &[u8]) -> Option<u64> {
     let length = bytes.first_chunk::<4>()?;
     Some(4 + u64::from(u32::from_be_bytes(*length)))
 }
 
-/// The header, and where it ends.
+/// The header and its end.
 fn parse(bytes: &[u8]) -> Result<(Header, usize), Failure> {
     let end = header_end(bytes).and_then(|end| usize::try_from(end).ok()).ok_or_else(too_short)?;
     let json = bytes.get(4..end).ok_or_else(too_short)?;
     let header: Header = serde_json::from_slice(json).map_err(|error| Failure::State(error.to_string()))?;
     match header.v {
         VERSION => Ok((header, end)),
-        other => Err(Failure::State(format!("it is of version {other}, made by a newer registry"))),
+        other => Err(Failure::State(format!("it has version {other} of a newer registry"))),
     }
 }
 
 fn too_short() -> Failure {
-    Failure::State("it is shorter than it says".to_owned())
+    Failure::State("it is shorter than its header says".to_owned())
 }
 
 fn version_of(answer: &GetResult) -> UpdateVersion {
@@ -298,10 +298,10 @@ fn version_of(answer: &GetResult) -> UpdateVersion {
 
 const VERSION: u32 = 1;
 
-/// What the key of an object that is an upload's own ends with. No path that is published does.
+/// The suffix of an upload's own object. No published path ends with it.
 const ASSEMBLY: &str = ".tmp";
 
-/// How many bytes of a state object are read for its header. It has 40 bytes or so for each part.
+/// How many bytes to read for the header. It takes about 40 bytes per part.
 const GLIMPSE: u64 = 64 << 10;
 
 #[cfg(test)]
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(&object[end..], b"the tail");
     }
 
-    /// A registry of an earlier version that is still there ignores the rest, and writes states without it.
+    /// An earlier version ignores the other fields, and writes states without them.
     #[test]
     fn a_state_of_an_earlier_version_has_no_note() {
         let json = br#"{"v":1,"nonce":"n","key":"u/data","upload":"U","begun":1,"part_size":9,"parts":["a"],"assembled":null}"#;

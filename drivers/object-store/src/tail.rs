@@ -1,13 +1,13 @@
-//! `Tail`: the bytes of an upload that do not fill a part yet.
+//! `Tail`: the bytes of an upload that do not yet fill a part.
 
 use bytes::{Bytes, BytesMut};
 use object_store::PutPayload;
 
-/// Bytes in the order in which they came. Large chunks are kept as they are, small ones are gathered.
+/// Bytes in order. Large chunks are kept as they are; small ones are gathered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tail {
     chunks: Vec<Bytes>,
-    /// Small chunks that came last.
+    /// The last small chunks.
     loose: BytesMut,
     len: u64,
 }
@@ -68,10 +68,10 @@ impl From<Bytes> for Tail {
     }
 }
 
-/// Below this a chunk is not worth an entry of its own.
+/// A smaller chunk gets no entry of its own.
 const SMALL: usize = 16 << 10;
 
-/// How many small bytes become a chunk.
+/// The size at which gathered bytes become a chunk.
 const GATHERED: usize = 256 << 10;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The walk: a flat listing, a thousand files a request, in the order in which the store has them.
+//! The walk: a flat listing, a thousand files per request, in the order of the store.
 //!
-//! An upload shows at the path at which it is staged, with the time of its state object: this is how the purge of uploads sees
-//! that it was touched. `!` sorts before all that a path may have, so the order is that of the paths.
+//! An upload appears at its staging path with the time of its state object, so the purge of uploads sees when it was last
+//! touched. `!` sorts before every character of a path, so the order is that of the paths.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,12 +41,12 @@ pub(crate) fn walk(
     .boxed()
 }
 
-/// What is told of an object.
+/// The entry of an object.
 pub(crate) fn info(path: DriverPath, object: &ObjectMeta) -> FileInfo {
     FileInfo { path, size_bytes: object.size, modified: whole_second(object.last_modified.into()) }
 }
 
-/// Listings of some stores are finer than their headers; what is told must not depend on which was asked.
+/// Some stores' listings have finer times than their headers; the result must not depend on the request.
 fn whole_second(time: SystemTime) -> SystemTime {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => UNIX_EPOCH + Duration::from_secs(since.as_secs()),
@@ -60,7 +60,7 @@ struct Walker {
     below: String,
     after: Option<DriverPath>,
     token: Option<String>,
-    /// The last path that the store has shown.
+    /// The last path that the store returned.
     last: Option<DriverPath>,
     ready: VecDeque<FileInfo>,
     ended: bool,
@@ -80,7 +80,7 @@ impl Walker {
     }
 
     async fn fetch(&mut self) -> Result<(), Failure> {
-        // A start before the prefix is no start, and some stores refuse it.
+        // A start before the prefix has no effect, and some stores refuse it.
         let start = self.after.as_ref().map(|after| self.bucket.keys.key(after));
         let request = PageRequest {
             prefix: &self.below,
@@ -93,12 +93,12 @@ impl Walker {
         for object in &page.objects {
             let (key, keys) = (object.location.as_ref(), &self.bucket.keys);
             let Some(path) = keys.path(key).or_else(|| keys.staged(key)) else { continue };
-            // A file that was assembled, and the state beside it.
+            // An assembled file and the state beside it have the same path.
             if self.last.as_ref() == Some(&path) {
                 continue;
             }
             self.last = Some(path.clone());
-            // Not every store can begin in the middle.
+            // Not every store can start in the middle.
             if path.below(&self.path).is_some() && self.after.as_ref().is_none_or(|after| path > *after) {
                 self.ready.push_back(info(path, object));
             }

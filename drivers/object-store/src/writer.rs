@@ -1,4 +1,4 @@
-//! `ObjectWriter`: bytes on their way into an upload. How it is published stands in `commit.rs`.
+//! `ObjectWriter`: receives the bytes of an upload. `commit.rs` publishes it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,33 +21,33 @@ use crate::tail::Tail;
 pub(crate) struct ObjectWriter {
     pub(crate) bucket: Arc<Bucket>,
     pub(crate) path: DriverPath,
-    /// What the state object will say, but for the parts, which are in `parts`.
+    /// The future state object, except for the parts, which are in `parts`.
     pub(crate) header: Header,
     pub(crate) parts: Parts,
-    /// The bytes behind the parts. Empty while they are [`unread`](Self::unread).
+    /// The bytes after the parts. Empty while they are [`unread`](Self::unread).
     pub(crate) tail: Tail,
-    /// How many bytes of the tail are in the state object alone: they are read when this writer needs them.
+    /// The bytes of the tail that are only in the state object; read when this writer needs them.
     unread: u64,
-    /// The state object that is in the store.
+    /// The version of the state object in the store.
     pub(crate) saved: Option<Saved>,
-    /// The length that the state object tells, and whether it names a multipart upload.
+    /// The length in the state object, and whether it names a multipart upload.
     pub(crate) acknowledged: (u64, bool),
-    /// Whether there is anything that the state object does not say.
+    /// Whether the writer has anything that the state object lacks.
     pub(crate) dirty: bool,
-    /// When the writer was opened, or has last saved its state.
+    /// The time when the writer was opened, or last saved its state.
     pub(crate) touched: Instant,
     /// Whether nothing was staged before this writer.
     is_new: bool,
-    /// How many bytes this writer has taken.
+    /// The number of bytes that this writer has received.
     pub(crate) added: u64,
-    /// The multipart upload that was there when this writer was opened, and what had been begun to end it.
+    /// The multipart upload at the opening of this writer, and its unfinished attempts to end.
     pub(crate) opened: Opened,
 }
 
-/// What a writer found.
+/// The findings of a writer at its opening.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opened {
-    /// Other writers know this upload, too. One that this writer began is its own until it is saved.
+    /// Whether other writers know this upload. A multipart upload that this writer began is its own until the state is saved.
     pub(crate) is_shared: bool,
     pub(crate) ends: Ends,
 }
@@ -66,7 +66,7 @@ impl ObjectWriter {
         }
     }
 
-    /// Begins anew. Where nothing was staged, this sends nothing to the store.
+    /// Starts anew. Sends no request if nothing was staged.
     async fn create(bucket: Arc<Bucket>, path: &DriverPath, hint: WriteHint) -> Result<Self, Failure> {
         if !bucket.recent_misses.take(path)
             && let Some(old) = bucket.find_state(path).await?
@@ -131,7 +131,7 @@ impl ObjectWriter {
         }
     }
 
-    /// Reads the tail of the state that this writer was opened with, if that was not done yet.
+    /// Reads the tail of the opening state, unless that is done.
     pub(crate) async fn read_tail(&mut self) -> Result<(), Failure> {
         let Some(saved) = self.saved.as_ref().filter(|_| self.unread > 0) else { return Ok(()) };
         match self.bucket.load_state(&self.path).await? {
@@ -161,7 +161,7 @@ impl ObjectWriter {
         self.dirty = true;
         self.added += chunk.len() as u64;
         while !chunk.is_empty() {
-            // A full tail waits for the byte after it: what fits into one part is never a multipart upload.
+            // A full tail waits for the next byte: content that fits into one part never becomes a multipart upload.
             if self.tail.len() == part_size {
                 self.send_tail().await?;
                 self.touch().await?;
@@ -172,9 +172,9 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Writes the state once more now and then while bytes come for hours: its date shows others that the upload is alive.
+    /// Rewrites the state now and then during a long transfer: its date shows others that the upload is alive.
     ///
-    /// A state that was there stays as it is, so that this writer can still be reverted (C16).
+    /// An existing state keeps its content, so that this writer can still be reverted (C16).
     async fn touch(&mut self) -> Result<(), Failure> {
         if self.touched.elapsed() < TOUCH {
             return Ok(());
@@ -198,7 +198,7 @@ impl ObjectWriter {
 
     async fn send_tail(&mut self) -> Result<(), Failure> {
         if self.header.upload.is_none() && self.is_assembly() {
-            // Another writer of the same state begins an upload as well, and one must not become the object of the other.
+            // Another writer of the same state also starts an upload, and the two must have different marks.
             self.header.key = self.bucket.keys.assembly(&self.path).to_string();
             self.header.mark = format!("{:032x}", rand::random::<u128>());
         }
@@ -214,25 +214,25 @@ impl ObjectWriter {
                 self.header.upload.insert(upload).clone()
             }
         };
-        // The tail is kept until the part is surely on its way.
+        // Keeps the tail until the part is certainly in flight.
         let payload = self.tail.payload();
         self.parts.send(&self.bucket, &key, &upload, payload).await?;
         self.tail.take();
         Ok(())
     }
 
-    /// Whether the parts become an object of this upload's own, which is then copied.
+    /// Whether the parts become a temporary object of this upload, which is then copied.
     pub(crate) fn is_assembly(&self) -> bool {
         self.bucket.keys.is_assembly(&object(&self.header.key), &self.path)
     }
 
-    /// Refuses to go on with blocks that another writer may still commit, over what this one would make of them.
+    /// Refuses to continue with blocks that another writer may still commit, over this writer's object.
     pub(crate) fn check_end(&self) -> Result<(), Failure> {
         let is_open = self.header.assembled.is_none() && self.opened.ends != Ends::None;
         if is_open && !self.bucket.ends_once() { Err(Failure::UploadLost) } else { Ok(()) }
     }
 
-    /// Writes down what there is, and `note` if that is all that was taken, so that another writer can go on.
+    /// Saves the state, and `note` if it covers exactly the received bytes, so that another writer can continue.
     pub(crate) async fn save(&mut self, note: &[u8]) -> Result<u64, Failure> {
         let taken = self.len();
         if let Err(Failure::UploadLost) = self.parts.settle().await {
@@ -240,15 +240,15 @@ impl ObjectWriter {
         }
         let kept = self.parts.kept();
         if kept.len() as u64 != self.parts.count() {
-            // The bytes after a lost part are of no use; whoever sends them is told how far they got.
+            // The bytes after a lost part are useless; the error gives the client the length that is kept.
             self.tail.take();
             self.parts.truncate();
             self.dirty = true;
             let (acknowledged, has_upload) = self.acknowledged;
             if self.len() < acknowledged {
-                // The end of what the state object has went with the lost part. There it still is.
+                // The lost part contained the tail of the stored state. The state object still has it.
                 if !has_upload && let Err(error) = self.bucket.abort(&self.header).await {
-                    tracing::debug!(path = %self.path, %error, "a multipart upload that came to nothing was not ended");
+                    tracing::debug!(path = %self.path, %error, "cannot end an unused multipart upload");
                 }
                 return Ok(acknowledged);
             }
@@ -271,8 +271,8 @@ impl ObjectWriter {
         Ok(self.len())
     }
 
-    /// What it means that the store does not know the upload any more: it is lost, unless another writer has ended it or goes
-    /// on with it. The state stays for the caller to clear, after what else makes the upload known.
+    /// The meaning of an unknown upload: it is lost, unless another writer has ended it or continues it. The caller clears
+    /// the state after everything else that names the upload.
     pub(crate) async fn lost(&mut self) -> Failure {
         self.parts.clear().await;
         let Some(saved) = &self.saved else { return Failure::UploadLost };
@@ -283,7 +283,7 @@ impl ObjectWriter {
         }
     }
 
-    /// Leaves nothing of the upload. The state goes first: without it the rest is unknown, and not the other way round.
+    /// Removes the whole upload. The state goes first: without it the rest is unreachable, but not vice versa.
     async fn forget(&mut self) -> Result<(), Failure> {
         self.parts.clear().await;
         if self.saved.take().is_some() {
@@ -292,14 +292,14 @@ impl ObjectWriter {
         self.bucket.abort(&self.header).await
     }
 
-    /// Gives up what this writer did, which no state tells of.
+    /// Discards this writer's bytes, which no state includes.
     pub(crate) async fn restore(&mut self) -> Result<(), Failure> {
         if self.is_new && self.saved.is_some() {
             return self.forget().await; // It was long enough under way to have saved its state.
         }
         self.parts.clear().await;
         match self.opened.is_shared {
-            // Its further parts are replaced by the next writer's.
+            // The next writer replaces its further parts.
             true => Ok(()),
             false => self.bucket.abort(&self.header).await,
         }
@@ -343,7 +343,7 @@ impl FileWriter for ObjectWriter {
     }
 }
 
-/// Far less than the age at which any purge takes uploads.
+/// Far less than the minimum age for any purge.
 const TOUCH: Duration = Duration::from_secs(10 * 60);
 
 pub(crate) fn seconds_since_1970() -> u64 {

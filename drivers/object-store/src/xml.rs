@@ -1,13 +1,13 @@
-//! As much of XML as the answers of S3 need that the `object_store` crate does not ask for.
+//! The part of XML that the answers of S3 need, where the `object_store` crate does not read them.
 //!
-//! Stores differ in quoting and spacing, so this looks for elements by name and nothing else.
+//! Stores differ in quoting and spacing, so this only looks for elements by name.
 
 /// The text of the first element `name`, unescaped.
 pub(crate) fn text(document: &str, name: &str) -> Option<String> {
     element(document, name).map(|(content, _)| unescape(content))
 }
 
-/// The contents of all elements `name`, as they stand there.
+/// The contents of all elements `name`, as written.
 pub(crate) fn elements<'a>(document: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     let mut rest = document;
     std::iter::from_fn(move || {

@@ -77,7 +77,7 @@ impl DriverConfig for AzureConfig {
     }
 }
 
-/// Who we are, and where the blobs are.
+/// The credentials, and the place of the blobs.
 struct Account {
     name: String,
     url: String,
@@ -92,12 +92,12 @@ enum Access {
         tenant: String,
         secret: String,
     },
-    /// What the environment and the machine provide.
+    /// The values that the environment and the machine provide.
     Ambient,
 }
 
 impl AzureConfig {
-    /// What the section means, without a word to the store.
+    /// Resolves the section, without a request to the store.
     fn plan(self) -> Result<Plan, BuildError> {
         let container = required(SECTION, "container", self.container.clone())?;
         let account = self.account()?;
@@ -139,7 +139,7 @@ impl AzureConfig {
             credentials = Some(store.credentials().clone());
             Ok(Client::Azure(store))
         })?;
-        // A signature cannot sign another.
+        // A signature cannot create another one.
         let signs = !matches!(account.access, Access::Sas(_));
         let defaults = Options::default();
         Ok(Plan {

@@ -1,4 +1,4 @@
-//! The HTTP clients of a store: what they trust, and how long they wait.
+//! The HTTP clients of a store: their certificates and time limits.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use sampan_driver::BuildError;
 
 use crate::delete::DELETION_LIMIT;
 
-/// What a client is for.
+/// The purpose of a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purpose {
     /// Small requests.
     Control,
     /// Content: no time limit, since a pull takes as long as the client does.
     Data,
-    /// What the collector deletes: each request is sent once.
+    /// Deletions by the collector: each request is sent once.
     Deletion,
-    /// The look at the start, which gives up soon.
+    /// The probe at the start, which gives up soon.
     Probe,
 }
 
-/// What the section says about the connection.
+/// The connection settings of a section.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Connection {
     pub(crate) section: &'static str,
@@ -48,8 +48,11 @@ impl Connection {
         };
         if let Some(agent) = &self.user_agent {
             let agent = HeaderValue::try_from(agent).map_err(|error| {
-                BuildError::new(format!("storage.{}.useragent is no HTTP header value", self.section))
-                    .with_source(error)
+                BuildError::new(format!(
+                    "storage.{}.useragent is not a valid HTTP header value",
+                    self.section
+                ))
+                .with_source(error)
             })?;
             options = options.with_user_agent(agent);
         }

@@ -1,11 +1,11 @@
-//! Where an S3 bucket is: the URL of the endpoint, and whether the bucket is part of its host name.
+//! The place of an S3 bucket: the URL of the endpoint, and whether its host name includes the bucket.
 
 use std::net::IpAddr;
 
 use sampan_driver::BuildError;
 use url::Url;
 
-/// What the section says about the place of the bucket.
+/// The settings of a section for the place of the bucket.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place<'a> {
     pub(crate) section: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Place<'a> {
     pub(crate) fips: bool,
 }
 
-/// An endpoint as the `object_store` crate wants it: with the bucket in its host when `virtual_hosted` is set.
+/// An endpoint for the `object_store` crate, with the bucket in its host if `virtual_hosted` is set.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Endpoint {
     pub(crate) url: String,
@@ -68,7 +68,7 @@ impl Place<'_> {
                 "regionendpoint {endpoint:?} cannot have the bucket as part of its host: set forcepathstyle: true"
             )));
         }
-        // Where the host has the bucket already, it is not put there again.
+        // A host that already includes the bucket stays as it is.
         if !host.starts_with(&format!("{}.", self.bucket)) {
             url.set_host(Some(&format!("{}.{host}", self.bucket))).map_err(|error| {
                 self.error("the bucket cannot be part of a host: set forcepathstyle: true").with_source(error)
@@ -81,7 +81,7 @@ impl Place<'_> {
         let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let scheme = if self.secure { "https" } else { "http" };
         let (bucket, region) = (self.bucket, self.region);
-        // The certificate is for one name below the domain, so a bucket with dots cannot be part of the host.
+        // The certificate covers one label below the domain, so the host cannot include a bucket with dots.
         let in_path = self.path_style || (self.secure && bucket.contains('.'));
         if self.accelerate {
             if in_path {

@@ -66,7 +66,7 @@ impl DriverConfig for GcsConfig {
 }
 
 impl GcsConfig {
-    /// What the section means, without a word to the store.
+    /// Resolves the section, without a request to the store.
     fn plan(self) -> Result<Plan, BuildError> {
         let bucket = required(SECTION, "bucket", self.bucket.clone())?;
         let account = self.service_account()?;
@@ -75,7 +75,7 @@ impl GcsConfig {
         let field = |name: &str| account.as_ref().and_then(|account| account.get(name)?.as_str());
         let connection = Connection {
             section: SECTION,
-            // An emulator is named in the account's file, which Google never does.
+            // The key file names an emulator, which Google's never do.
             allow_http: field("gcs_base_url").is_some_and(|url| url.starts_with("http://")),
             ca_file: self.cafile.clone(),
             user_agent: self.useragent.clone(),
@@ -101,7 +101,7 @@ impl GcsConfig {
             section: SECTION,
             keys: keys(SECTION, self.rootdirectory.as_deref())?,
             options: self.options()?,
-            // Without a private key each URL would be signed by a service of Google's, one call for each pull.
+            // Without a private key, a service of Google's would sign each URL, with one call per pull.
             redirect: field("private_key").is_some_and(|key| !key.is_empty()),
             clients,
             public: None,

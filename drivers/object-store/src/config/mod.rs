@@ -1,7 +1,7 @@
 //! The sections `s3` (also `s3aws`), `gcs` and `azure` of the configuration file, with Distribution's keys.
 //!
-//! A key without a counterpart is refused with the reason, never accepted and ignored. Keys of our own are the last ones of
-//! each section.
+//! A key without a counterpart is refused with the reason, never accepted and ignored. Our own keys are the last ones of each
+//! section.
 
 mod azure;
 mod clients;

@@ -1,4 +1,4 @@
-//! The last step of every section: clients and options become a driver.
+//! The last step of every section: makes a driver of clients and options.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::probe::probe;
 use crate::recent_misses::RecentMisses;
 use crate::requests::Watch;
 
-/// A section that was read and found to make sense.
+/// A section that was read and checked.
 pub(crate) struct Plan {
     pub(crate) section: &'static str,
     pub(crate) keys: Keys,
@@ -25,7 +25,7 @@ pub(crate) struct Plan {
     pub(crate) redirect: bool,
     /// The clients for control, data, deletions and probe.
     pub(crate) clients: [Client; 4],
-    /// The client that signs for the outside, when that is another.
+    /// The client that signs for the public address, if that differs.
     pub(crate) public: Option<Client>,
     pub(crate) raw: Option<Raw>,
     pub(crate) dating: Option<HttpClient>,
@@ -73,13 +73,13 @@ pub(crate) fn clients(
     Ok([build(Purpose::Control)?, build(Purpose::Data)?, build(Purpose::Deletion)?, build(Purpose::Probe)?])
 }
 
-/// An HTTP client for requests that are signed here.
+/// An HTTP client for requests that this driver signs.
 pub(crate) fn http_client(connection: &Connection, watch: &Watch) -> Result<HttpClient, BuildError> {
     let options = connection.options(Purpose::Data)?;
     watch.connect(&options).map_err(|error| unusable(connection.section, error))
 }
 
-/// A section that the `object_store` crate does not take.
+/// The error for a section that the `object_store` crate refuses.
 pub(crate) fn unusable(section: &str, error: object_store::Error) -> BuildError {
     BuildError::new(format!(
         "storage.{section} cannot be used as configured: {}",
@@ -88,7 +88,7 @@ pub(crate) fn unusable(section: &str, error: object_store::Error) -> BuildError 
     .with_source(error)
 }
 
-/// A value that must be between two others.
+/// Checks that a value is within a range.
 pub(crate) fn within(
     section: &str,
     key: &str,
@@ -107,7 +107,7 @@ pub(crate) fn within(
     }
 }
 
-/// A key that must be there.
+/// Requires a key.
 pub(crate) fn required(section: &str, key: &str, value: Option<String>) -> Result<String, BuildError> {
     value.ok_or_else(|| BuildError::new(format!("storage.{section}.{key} is missing")))
 }

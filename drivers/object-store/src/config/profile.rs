@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// A key pair, with a session token if it is a temporary one.
+/// A key pair, with a session token if it is temporary.
 #[derive(Eq, PartialEq)]
 pub(crate) struct KeyPair {
     pub(crate) id: String,

@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::options::{CopyOptions, Options, PartOptions};
 use crate::requests::Watch;
 
-/// The section `s3`: AWS S3, and everything that speaks like it.
+/// The section `s3`: AWS S3 and compatible stores.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the keys are documented in docs/object-stores.md, for those who write them")]
@@ -110,13 +110,13 @@ impl DriverConfig for S3AwsConfig {
     }
 }
 
-/// A variable of the environment, if it says anything.
+/// A variable of the environment, unless it is empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl S3Config {
-    /// What the section means, without a word to the store.
+    /// Resolves the section, without a request to the store.
     fn plan(self, section: &'static str, env: impl Fn(&str) -> Option<String>) -> Result<Plan, BuildError> {
         self.refuse_what_cannot_be(section)?;
         let region = required(section, "region", self.region.clone())?;
@@ -153,7 +153,7 @@ impl S3Config {
                 .with_bucket_name(&bucket)
                 .with_endpoint(&endpoint.url)
                 .with_virtual_hosted_style_request(endpoint.virtual_hosted)
-                // Every byte is hashed by whoever reads it; TLS keeps it whole on the way.
+                // Every reader hashes the bytes; TLS protects them on the way.
                 .with_unsigned_payload(!endpoint.is_plain_http())
                 .with_client_options(connection.options(purpose)?)
                 .with_retry(connection.retries(purpose))
@@ -236,7 +236,7 @@ impl S3Config {
         Ok(Options { parts, copies, storage_class, redirect_expiry, ..defaults })
     }
 
-    /// Says no to what Distribution has and this driver has not.
+    /// Refuses settings that Distribution has and this driver lacks.
     fn refuse_what_cannot_be(&self, section: &str) -> Result<(), BuildError> {
         let refuse = |problem: &str| Err(BuildError::new(format!("storage.{section}.{problem}")));
         if self.v4auth == Some(false) {
@@ -260,7 +260,7 @@ impl S3Config {
         }
     }
 
-    /// Whether each request is to be logged.
+    /// Whether to log each request.
     fn logs_requests(&self, section: &str) -> Result<bool, BuildError> {
         match self.loglevel.as_deref() {
             None | Some("off") => Ok(false),
@@ -276,7 +276,7 @@ impl S3Config {
         match (self.encrypt, &self.keyid) {
             (Some(true), Some(key)) => Ok(builder.with_sse_kms_encryption(key)),
             (Some(true), None) => {
-                // The crate does not export the name of this key, except as text.
+                // The crate exports the name of this key only as text.
                 let encryption: AmazonS3ConfigKey =
                     "aws_server_side_encryption".parse().map_err(|error| unusable(section, error))?;
                 Ok(builder.with_config(encryption, "AES256"))
@@ -324,8 +324,8 @@ impl S3Config {
     }
 }
 
-/// What the cloud tells its containers and machines. Nothing else of the environment is heeded: the rest is configuration,
-/// and that stands in the file.
+/// The variables by which a cloud informs its containers and machines. The driver ignores all others: the rest is
+/// configuration, which belongs to the file.
 const FROM_ENVIRONMENT: [(&str, AmazonS3ConfigKey); 6] = [
     ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
     ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),

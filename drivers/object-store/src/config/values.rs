@@ -1,4 +1,4 @@
-//! Values as people and environment variables write them: `true` or `"true"`, `10485760`, `"10485760"` or `"10MiB"`.
+//! Values as users and environment variables write them: `true` or `"true"`, `10485760`, `"10485760"` or `"10MiB"`.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use sampan_driver::parse_size;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// A text that is shown to nobody.
+/// A text that is never shown.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(String);
 
@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// `None` for nothing and for an empty text, as Distribution has it.
+/// `None` for a missing value and for an empty text, as in Distribution.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Scalar::deserialize(deserializer)? {
         Scalar::Null => None,
@@ -122,7 +122,7 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     }
 }
 
-/// A duration as Go writes it: `100ms`, `20m`, `1h30m`.
+/// A duration in Go's syntax: `100ms`, `20m`, `1h30m`.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let Some(value) = text(deserializer)? else { return Ok(None) };
     match parse_duration(&value) {
