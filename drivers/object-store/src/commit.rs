@@ -6,9 +6,9 @@
 //! - Bytes that fit into a part are sent from memory.
 //! - Each part is named by the store's name for its content. A store that has other parts by now refuses.
 //! - Only the writer whose state is in the store ends a multipart upload that others know ([`ObjectWriter::own`]). A later
-//! writer takes over, and the earlier one gets an error.
+//!   writer takes over, and the earlier one gets an error.
 //! - After an error, an object counts as the intended one only if it bears the upload's mark and no other writer can have
-//! made it of other bytes ([`ObjectWriter::is_there`]). Its size proves nothing.
+//!   made it of other bytes ([`ObjectWriter::is_there`]). Its size proves nothing.
 //! - The object to copy has a key of its own, which no other object ever uses.
 
 use std::time::{Duration, SystemTime};
