@@ -83,21 +83,21 @@ fn everything_that_serve_would_open_and_cannot_is_told_at_once_and_nothing_is_ma
 }
 
 #[test]
-fn what_distribution_would_make_of_a_file_is_told() {
+fn check_says_what_distribution_would_make_of_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let ours = "storage: { inmemory: { maxsize: 1GiB } }\nauth: none\ngc: { enabled: true }\nhttp:\n  addr: 127.0.0.1:0\n  \
                 limits: { maxconnections: 10 }";
     let ended = check(directory.path(), &["--for", "distribution"], ours);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for part in [
-        "config.yml:2:33: storage.inmemory.maxsize: is ours",
-        "config.yml:4:5: gc: is ours",
-        "http.limits: is ours",
+        "config.yml:2:33: storage.inmemory.maxsize: is unknown to Distribution",
+        "config.yml:4:5: gc: is unknown to Distribution",
+        "http.limits: is unknown to Distribution",
     ] {
         assert!(ended.stdout.contains(part), "{part}: {ended:?}");
     }
     assert!(ended.stdout.contains("Distribution would start with it"), "{ended:?}");
-    assert_eq!(ended.stdout.matches("is ours").count(), 3, "{ended:?}");
+    assert_eq!(ended.stdout.matches("is unknown to Distribution").count(), 3, "{ended:?}");
 
     let purging = "storage: { inmemory: {}, gc: { enabled: true }, maintenance: { uploadpurging: { enabled: true, age: 1h } } }\n\
                    auth: none";
