@@ -1,4 +1,4 @@
-//! What `config check` looks at: everything that the start opens, without making or writing anything.
+//! The checks of `config check`: opens what the start opens, without creating or writing anything.
 
 use tracing::level_filters::LevelFilter;
 
@@ -8,12 +8,12 @@ use crate::config::{Config, Diagnostic, Loaded};
 use crate::drivers::Drivers;
 use crate::telemetry::{LogOptions, logging};
 
-/// Opens what [`serve`](super::serve) opens, but for its addresses and other servers, and gives what the configuration leaves open to strangers.
-/// Nothing is made or written; what is odd goes to the log.
+/// Opens what [`serve`](super::serve) opens, except for its addresses and other servers, and returns warnings about a
+/// configuration that is open to strangers. Nothing is created or written; oddities go to the log.
 ///
 /// # Errors
 ///
-/// When the registry would not start with it: everything that would keep it from that.
+/// If the registry would not start: everything that would prevent the start.
 pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<Vec<Diagnostic>, AppError> {
     let config = &loaded.config;
     let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
@@ -34,9 +34,9 @@ pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<V
 /// Whether a check opens the files that the configuration names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Files {
-    /// As the registry would, on the machine that runs it.
+    /// On the machine that runs the registry.
     Open,
-    /// They are on another machine.
+    /// The files are on another machine.
     LeaveAlone,
 }
 

@@ -1,9 +1,9 @@
-//! From the configuration to the collector of garbage.
+//! Makes the settings of the garbage collector from the configuration.
 
 use crate::config::Config;
 use crate::gc_schedule::{Schedule, Settings};
 
-/// How the running registry that `config` describes collects.
+/// When and how the registry of `config` collects garbage.
 pub(super) fn settings(config: &Config) -> Settings {
     let (gc, uploads) = (&config.gc, &config.storage.maintenance.uploadpurging);
     Settings {
@@ -11,7 +11,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         grace: gc.grace(),
         delete_untagged: gc.untagged,
         max_delete_percent: gc.max_delete_percent(),
-        // A dry run of the purging is a wish to keep them.
+        // A dry run of purging means to keep the uploads.
         upload_age: (uploads.enabled && !uploads.dryrun).then_some(uploads.age),
     }
 }

@@ -1,4 +1,4 @@
-//! The debug listener: its parts, and its time.
+//! The debug listener: its parts, and its lifetime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::health::HealthStatus;
 use crate::serve::{Drained, Security, ServeOptions, Server};
 use crate::telemetry::Metrics;
 
-/// The server at `http.debug.addr`, if there is to be one.
+/// The server at `http.debug.addr`, if configured.
 pub(super) async fn server(
     loaded: &Loaded,
     health: HealthStatus,
@@ -27,7 +27,7 @@ pub(super) async fn server(
     let metrics = metrics.map(|metrics| MetricsPage { path, metrics });
     let hosts = hosts(&loaded.config.http, debug);
     let parts = Parts { health, metrics, config: config::show(loaded), collector, hosts };
-    // Its pages are small; what takes longer at the end is not waited for.
+    // Its pages are small, so the shutdown does not wait for longer answers.
     let options = ServeOptions {
         max_connections: 64,
         drain_timeout: Duration::from_secs(1),
@@ -37,7 +37,7 @@ pub(super) async fn server(
     Ok(Some(server.listen(listener, Security::Plain)))
 }
 
-/// The names by which those who run the registry may call the listener: those of the configuration, and this machine's.
+/// The host names that the listener accepts: those of the configuration, and this machine's.
 fn hosts(http: &HttpConfig, debug: &DebugConfig) -> Vec<String> {
     let system = rustix::system::uname();
     let mut hosts = debug.hosts.clone();
@@ -49,7 +49,7 @@ fn hosts(http: &HttpConfig, debug: &DebugConfig) -> Vec<String> {
     hosts
 }
 
-/// Serves until the registry is over, and gives how that ended.
+/// Serves until the registry has ended, and returns the result.
 pub(super) async fn run(server: Option<Server<Router>>, over: oneshot::Receiver<Drained>) -> Drained {
     let mut drained = Drained { aborted: 0 };
     let over = async {

@@ -1,4 +1,4 @@
-//! From `storage.cache.blobdescriptor` and `redis` to a cache of descriptors.
+//! Makes a descriptor cache from `storage.cache.blobdescriptor` and `redis`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::AppError;
 use crate::config::{Config, DescriptorCacheKind, RedisConfig};
 use crate::redis_cache::{RedisDescriptors, RedisSettings, RedisTlsSettings};
 
-/// The cache that the configuration asks for, if it is one in a Redis server.
+/// The configured cache, if it is on a Redis server.
 pub(super) async fn wanted(config: &Config) -> Result<Option<Arc<RedisDescriptors>>, AppError> {
     if config.storage.cache.blobdescriptor != Some(DescriptorCacheKind::Redis) {
         return Ok(None);
@@ -18,7 +18,7 @@ pub(super) async fn wanted(config: &Config) -> Result<Option<Arc<RedisDescriptor
     Ok(Some(descriptors))
 }
 
-/// Looks whether [`wanted`] would succeed, without asking the server.
+/// Checks that [`wanted`] would succeed, without a request to the server.
 pub(super) async fn check(config: &Config) -> Result<(), AppError> {
     if config.storage.cache.blobdescriptor == Some(DescriptorCacheKind::Redis)
         && let Some(settings) = config.redis.as_ref().and_then(settings)

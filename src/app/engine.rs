@@ -1,4 +1,4 @@
-//! From the configuration to the engine.
+//! Makes the engine from the configuration.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use sampan_engine::{DescriptorCache, IndexChildren, Limits, Registry, UrlRules, 
 
 use crate::config::{CacheConfig, Config, PlatformRule, ValidationConfig};
 
-/// The registry that `config` describes, over `driver`.
+/// The registry of `config`, over `driver`.
 pub(super) fn registry(
     config: &Config,
     driver: Arc<dyn StorageDriver>,
@@ -20,7 +20,7 @@ pub(super) fn registry(
         read_only: storage.maintenance.readonly.enabled,
         ..Limits::default()
     };
-    // 0 means "as many as there are processors", as in Distribution.
+    // 0 means the number of processors, as in Distribution.
     if let Some(lookups) = storage.tag.concurrencylimit.filter(|limit| *limit > 0) {
         limits.tag_lookups = usize::try_from(lookups).unwrap_or(usize::MAX);
     }

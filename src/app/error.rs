@@ -1,4 +1,4 @@
-//! Why the registry does not start.
+//! The reasons why the registry does not start.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use crate::notify::NotifyError;
 use crate::serve::BindError;
 use crate::serve::tls::TlsError;
 
-/// Why the registry does not start. Each names the setting that is to be changed.
+/// The reason why the registry does not start. Each names the setting to change.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The store.
     #[error(transparent)]
     Storage(#[from] DriverSetupError),
-    /// A directory of the store in which this process may not work.
+    /// This process lacks permissions in a directory of the store.
     #[error("{0}")]
     NoPermission(String),
-    /// A directory without a store.
+    /// The directory is not a store.
     #[error("{0}")]
     NoStore(String),
     /// Several of these at once.
@@ -31,7 +31,7 @@ pub enum AppError {
     /// The garbage collection.
     #[error("failed to garbage collect")]
     Collect(#[from] sampan_engine::gc::Error),
-    /// The certificates.
+    /// The certificates or keys of TLS.
     #[error("http.tls")]
     Tls(#[from] TlsError),
     /// The users and passwords.
@@ -40,54 +40,54 @@ pub enum AppError {
     /// The keys for tokens.
     #[error("auth.token")]
     Token(#[from] TokenError),
-    /// Those who are told.
+    /// The queue of notifications.
     #[error(transparent)]
     Notify(#[from] NotifyError),
-    /// A word that cannot be sent to clients.
+    /// The realm or the service cannot be a header.
     #[error("auth.silly")]
     Silly(#[from] InvalidParameter),
-    /// A header that cannot be sent.
+    /// A configured header is invalid.
     #[error("http.headers: {name:?} is not a header, or one of its values cannot be sent")]
     Header {
         /// Its name.
         name: String,
     },
-    /// A path that cannot be served.
+    /// The path prefix is invalid.
     #[error("http.prefix")]
     Prefix(#[from] crate::http::InvalidPrefix),
     /// Metrics that contradict each other.
     #[error("http.debug.prometheus")]
     Metrics(#[from] crate::telemetry::MetricsError),
-    /// A URL that cannot be made.
+    /// The rewritten URL is invalid.
     #[error("middleware.storage")]
     Middleware(#[from] crate::middleware::InvalidRule),
-    /// No HTTP client.
+    /// The HTTP client of the checks.
     #[error("health.http: no client can be made")]
     HealthClient(#[from] crate::http_client::HttpClientError),
-    /// A request that cannot be sent.
+    /// The request of a check is invalid.
     #[error("health.http: {uri}: {what}")]
     HealthRequest {
-        /// Where to.
+        /// The URL.
         uri: crate::shown_url::ShownUrl,
-        /// What is wrong with it.
+        /// The problem.
         what: String,
     },
-    /// A socket that systemd has opened.
+    /// The socket from systemd.
     #[error("the socket that systemd has opened cannot be taken over")]
     InheritedSocket(#[source] std::io::Error),
     /// The Redis server of the descriptor cache.
     #[error(transparent)]
     Redis(#[from] crate::redis_cache::RedisSetupError),
-    /// No thread for the access log.
+    /// The thread of the access log.
     #[error("log.accesslog")]
     AccessLog(#[source] std::io::Error),
-    /// The operating system refuses to tell of signals.
+    /// The handlers of signals.
     #[error("signals cannot be received")]
     Signals(#[source] std::io::Error),
 }
 
 impl AppError {
-    /// All of `errors` as one, if there is any.
+    /// Combines `errors` into one, if there are any.
     pub(super) fn all(errors: Vec<Self>) -> Option<Self> {
         let mut errors = errors;
         match errors.len() {
@@ -97,7 +97,7 @@ impl AppError {
     }
 }
 
-/// Each on a line of its own, with its causes.
+/// Displays each error on its own line, with its causes.
 struct Listing<'a>(&'a [AppError]);
 
 impl fmt::Display for Listing<'_> {

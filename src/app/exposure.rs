@@ -1,4 +1,4 @@
-//! What of a configuration leaves the registry open: allowed, and said at the start and by `config check`.
+//! Settings that leave the registry open: allowed, and reported at the start and by `config check`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::config::{AuthConfig, Diagnostic, HttpConfig, KeySetPlace, ListenAddress, Loaded, Node, Origin};
 
-/// Each way in which strangers come in or learn a secret, with its remedy.
+/// A warning with a remedy for each way in which strangers get access or learn a secret.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     found.extend(strangers(loaded));
@@ -14,7 +14,7 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
     found
 }
 
-/// Who gets in from other machines, if that is everybody or needs a password that everybody may hear.
+/// Warns if other machines have access without a password, or with a password in the clear.
 fn strangers(loaded: &Loaded) -> Option<Diagnostic> {
     let (http, storage) = (&loaded.config.http, &loaded.config.storage);
     if is_local(&http.addr) {
@@ -24,7 +24,7 @@ fn strangers(loaded: &Loaded) -> Option<Diagnostic> {
     let origin = auth.map_or(&loaded.tree.origin, |auth| &auth.origin);
     let open = format!("{} can be reached from other machines", http.addr);
     let message = match &loaded.config.auth {
-        // Who writes it down means it.
+        // An explicit `auth: none` is intended.
         AuthConfig::None if auth.is_some_and(is_chosen) => return None,
         AuthConfig::None => {
             let may = match (storage.maintenance.readonly.enabled, storage.delete.enabled) {
@@ -38,8 +38,8 @@ fn strangers(loaded: &Loaded) -> Option<Diagnostic> {
             )
         }
         AuthConfig::Silly(_) => format!(
-            "lets in whoever sends any `Authorization` header, and {open}: it is for tests; choose `htpasswd` or `token`, or \
-             listen at 127.0.0.1"
+            "accepts any `Authorization` header, and {open}: it is for tests; choose `htpasswd` or `token`, or listen at \
+             127.0.0.1"
         ),
         AuthConfig::Htpasswd(_) if http.tls.is_none() && !is_behind_a_proxy(http) => format!(
             "passwords cross the network in the clear, since {open} without TLS: set `http.tls`; or, behind a proxy that \
@@ -50,7 +50,7 @@ fn strangers(loaded: &Loaded) -> Option<Diagnostic> {
     Some(Diagnostic { origin: place(origin, loaded), path: "auth".to_owned(), message })
 }
 
-/// A default stands nowhere, so the place to tell is the file.
+/// A default has no place, so the message names the file.
 fn place(origin: &Origin, loaded: &Loaded) -> Origin {
     match origin {
         Origin::Default => loaded.tree.origin.clone(),
@@ -78,7 +78,7 @@ fn is_behind_a_proxy(http: &HttpConfig) -> bool {
         || http.host.as_ref().is_some_and(|host| host.as_url().scheme() == "https")
 }
 
-/// A file that is nobody's business, and what names it.
+/// A secret file, and the setting that names it.
 struct SecretFile<'a> {
     named_by: Diagnostic,
     path: &'a Path,
@@ -121,7 +121,7 @@ fn secret_files(loaded: &Loaded) -> Vec<SecretFile<'_>> {
     files
 }
 
-/// What cannot be looked at is told where it is used.
+/// A file that cannot be inspected is reported by its user.
 fn readable_by_everybody(file: SecretFile<'_>) -> Option<Diagnostic> {
     const OTHERS_READ: u32 = 0o004;
     let metadata = fs::metadata(file.path).ok()?;
@@ -163,7 +163,7 @@ mod tests {
             ),
             (
                 &format!("storage: inmemory\n{silly}"),
-                "config.yml:3:7: auth: lets in whoever sends any `Authorization` header, and :5000",
+                "config.yml:3:7: auth: accepts any `Authorization` header, and :5000",
             ),
             (
                 &format!("storage: inmemory\n{htpasswd}\nhttp: {{ addr: '0.0.0.0:80' }}"),
@@ -226,7 +226,7 @@ mod tests {
         }
         set_mode(0o640);
         assert!(warnings(&load()).is_empty());
-        // Without the secret, everybody may read the file.
+        // Without the secret, the file may be readable by all users.
         fs::write(path("config.yml"), text.replace(", secretkey: hush", "")).unwrap();
         fs::set_permissions(path("config.yml"), fs::Permissions::from_mode(0o644)).unwrap();
         assert!(warnings(&load()).is_empty());

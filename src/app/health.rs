@@ -1,4 +1,4 @@
-//! The health checks that a configuration asks for.
+//! The configured health checks.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::health::{
 use crate::http_client;
 use crate::shown_url::ShownUrl;
 
-/// How often to look when the configuration says 0, as in Distribution, and at the disk when it says nothing.
+/// The interval for the value 0, as in Distribution, and the default interval of the disk check.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Everything that is looked at.
+/// All configured checks.
 pub(super) struct Checks {
     board: HealthStatus,
     watches: Vec<PeriodicCheck>,
@@ -66,17 +66,17 @@ impl Checks {
         Ok(Self { board: HealthStatus::default(), watches, disk })
     }
 
-    /// Where their results are.
+    /// The results of the checks.
     pub(super) fn board(&self) -> HealthStatus {
         self.board.clone()
     }
 
-    /// How much room there is, if that can be known.
+    /// The free space, if known.
     pub(super) fn disk_space(&self) -> Option<DiskSpace> {
         self.disk.as_ref().map(|disk| disk.space.clone())
     }
 
-    /// Looks for ever.
+    /// Runs the checks for ever.
     pub(super) async fn run(self) {
         let Self { board, watches, disk } = self;
         let disk = async {
@@ -86,18 +86,18 @@ impl Checks {
         };
         let watches = join_all(watches.into_iter().map(|watch| watch.run(board.clone())));
         tokio::join!(disk, watches);
-        // There may be nothing to look at, and whoever waits for this waits for the end.
+        // Without any check this waits for ever too, since its caller waits for the end.
         std::future::pending::<()>().await;
     }
 }
 
-/// The store as its driver sees it, and whether this process may still work in its directory.
+/// A check of the store through its driver, and of this process's permissions in its directory.
 #[derive(Debug)]
 struct StoreCheck {
     driver: StorageCheck,
     directory: Option<PathBuf>,
     access: StoreAccess,
-    /// Whether the log has the remedy: what a check says goes to clients too, and has no paths.
+    /// Whether the remedy is in the log. Clients see the result of a check, so the result contains no paths.
     told: AtomicBool,
 }
 
@@ -116,9 +116,9 @@ impl Check for StoreCheck {
         }
         match access {
             StoreAccess::ReadWrite => {
-                Ok(Seen::ReadOnly("there is no permission to write to the store".to_owned()))
+                Ok(Seen::ReadOnly("this process lacks permission to write to the store".to_owned()))
             }
-            StoreAccess::ReadOnly => Err("there is no permission to read the store".to_owned()),
+            StoreAccess::ReadOnly => Err("this process lacks permission to read the store".to_owned()),
         }
     }
 }
@@ -136,7 +136,7 @@ fn watches(health: &HealthConfig, kind: &str, store: StoreCheck) -> Result<Vec<P
         let name = format!("storagedriver_{kind}");
         watches.push(watch(&name, Arc::new(store), storage.interval, storage.threshold));
     }
-    // The configuration's own check has seen that none of these lacks its name.
+    // The check of the configuration guarantees these names.
     for file in &health.file {
         let name = file.file.clone().unwrap_or_default();
         let path = std::path::absolute(&name).unwrap_or_else(|_| PathBuf::from(&name));
@@ -150,12 +150,12 @@ fn watches(health: &HealthConfig, kind: &str, store: StoreCheck) -> Result<Vec<P
     if health.http.is_empty() {
         return Ok(watches);
     }
-    // A look that takes longer than its interval has failed anyway.
+    // A check that exceeds its interval has failed.
     let longest = health.http.iter().map(|http| or_default(http.interval)).max().unwrap_or(INTERVAL);
     let client = http_client::client(longest, None)?;
     for http in &health.http {
         let shown = ShownUrl::new(http.uri.as_deref().unwrap_or_default()).to_string();
-        // URLs that differ only in what is not shown are different checks.
+        // URLs that differ only in hidden parts are different checks.
         let others = |name: &String| watches.iter().any(|watch| watch.name == *name);
         let mut names = std::iter::once(shown.clone()).chain((2..).map(|number| format!("{shown}#{number}")));
         let name = names.find(|name| !others(name)).unwrap_or(shown);

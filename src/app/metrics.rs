@@ -1,4 +1,4 @@
-//! What goes on the page of metrics: each room's own, put together.
+//! The page of metrics, assembled from the metrics of each module.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,7 +19,7 @@ use crate::serve::{Security, Statistics};
 use crate::telemetry::metrics::Sample;
 use crate::telemetry::{CallbackMetric, DriverMetrics, Metered, Metrics, MetricsError};
 
-/// The page, with what every program has on it; `None` when nobody asked for one.
+/// The page, with the metrics of every process; `None` unless configured.
 pub(super) fn wanted(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {
     let asked = http.debug.as_ref().is_some_and(|debug| debug.addr.is_some() && debug.prometheus.enabled);
     if !asked {
@@ -31,7 +31,7 @@ pub(super) fn wanted(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {
     Ok(Some(metrics))
 }
 
-/// What object stores were asked; nothing where there is none.
+/// Requests to object stores; empty without an object store.
 fn of_object_stores() -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let counter = |name, help, value: fn(&RequestCount) -> f64| {
         let labels = |count: &RequestCount| [count.kind.as_str(), count.outcome.as_str()];
@@ -53,7 +53,7 @@ fn of_object_stores() -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     ])
 }
 
-/// `driver`, its calls on the page.
+/// `driver`, with metrics of its calls.
 pub(super) fn of_driver(
     metrics: &Metrics,
     driver: Arc<dyn StorageDriver>,
@@ -63,7 +63,7 @@ pub(super) fn of_driver(
     Ok(Arc::new(Metered::new(driver, Arc::new(calls))))
 }
 
-/// When the certificate that is served expires.
+/// The expiry of the current certificate.
 pub(super) fn of_certificate(security: &Security) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let Security::Tls(tls) = security else { return Ok(Vec::new()) };
     let tls = Arc::clone(tls);
@@ -74,7 +74,7 @@ pub(super) fn of_certificate(security: &Security) -> Result<Vec<Box<dyn Collecto
     )?])
 }
 
-/// The cache of manifests, under the names that Distribution has for its cache of descriptors; and Redis behind it.
+/// The manifest cache, under the names of Distribution's descriptor cache; and Redis behind it.
 pub(super) fn of_cache(
     registry: &Registry,
     redis: Option<Arc<RedisDescriptors>>,
@@ -101,7 +101,7 @@ pub(super) fn of_cache(
     Ok(cache.into_iter().chain(seconds).collect())
 }
 
-/// The health checks: how many fail, and whether uploads are taken.
+/// The health checks: the number of failures, and whether uploads can begin.
 pub(super) fn of_health(board: &HealthStatus) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let (failing, unwritable) = (board.clone(), board.clone());
     Ok(vec![
@@ -147,7 +147,7 @@ pub(super) fn of_requests(metrics: &Metrics, http: &HttpConfig) -> Result<Arc<Ht
     Ok(Arc::new(requests))
 }
 
-/// What a server knows of its connections.
+/// The connections of a server.
 pub(super) fn of_connections(statistics: &Statistics) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let counter = |name, help, read: fn(&Statistics) -> u64| {
         let statistics = statistics.clone();
@@ -174,7 +174,7 @@ pub(super) fn of_connections(statistics: &Statistics) -> Result<Vec<Box<dyn Coll
     ])
 }
 
-/// What came of the collections of garbage.
+/// The outcomes of garbage collections.
 pub(super) fn of_collections(
     collector: &Arc<gc_schedule::Collector>,
 ) -> Result<Vec<Box<dyn Collector>>, MetricsError> {

@@ -1,4 +1,4 @@
-//! From `middleware.storage` to decorators.
+//! Makes decorators of the driver from `middleware.storage`.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::AppError;
 use crate::config::{Config, StorageMiddleware};
 use crate::middleware::{Redirecting, Rule};
 
-/// Puts what the configuration asks for around `driver`, the first entry innermost.
+/// Wraps `driver` in the configured middleware, the first entry innermost.
 pub(super) fn around(
     driver: Arc<dyn StorageDriver>,
     config: &Config,
@@ -17,10 +17,10 @@ pub(super) fn around(
     Ok(rules.into_iter().fold(driver, |inner, rule| Arc::new(Redirecting::new(inner, rule))))
 }
 
-/// The rules that the configuration asks for.
+/// The configured rules.
 pub(super) fn rules(config: &Config) -> Result<Vec<Rule>, AppError> {
     let entries = config.middleware.iter().flat_map(|middleware| &middleware.storage);
-    // The configuration's own check has refused entries that are not understood.
+    // The check of the configuration has refused invalid entries.
     let wanted = entries.filter_map(|entry| entry.as_storage().ok().flatten());
     wanted.map(rule).collect()
 }

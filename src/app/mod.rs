@@ -1,4 +1,4 @@
-//! The composition root: from a configuration to a running registry. Nothing else builds things.
+//! The composition root: makes a running registry from a configuration. Nothing else builds things.
 
 mod check;
 mod collection;
@@ -46,11 +46,11 @@ use crate::serve::{Security, Server};
 use crate::telemetry::traces::{Traced, Traces, continue_from};
 use crate::telemetry::{LogFormat, LogOptions, access_log, logging};
 
-/// Serves the registry that `loaded` describes until SIGTERM or SIGINT.
+/// Serves the registry of `loaded` until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
-/// When something that the configuration asks for cannot be had; nothing was served then.
+/// If a configured part is not available; the registry has served nothing then.
 pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) -> Result<(), AppError> {
     let config = &loaded.config;
     let (traces, doubt) = traces::wanted();
@@ -66,7 +66,8 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         options.combined_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
     }
     let Opened { driver, access, security, _used } = Opened::open(config, drivers).await?;
-    // The checks look at the store itself: a look every ten seconds is no trace, and no call of a client's.
+    // The checks call the store itself: a check every ten seconds belongs neither to traces nor to the metrics of clients'
+    // calls.
     let checks = Checks::new(config, driver.clone(), drivers.local_directory(&config.storage.driver))?;
     let driver = match traces {
         Some(_) => Arc::new(Traced::new(driver)),
@@ -143,11 +144,11 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         systemd::stopping(loaded.config.http.draintimeout);
         collector.end();
     };
-    // Whoever watches the registry can do so until the last transfer has ended.
+    // The debug listener serves until the last transfer has ended.
     let (drained, over) = oneshot::channel();
     let main = async {
         let ended = server.run(shutdown).await;
-        // Deletions whose client has gone have what is left of the time that transfers have.
+        // Deletions without a client get the rest of the drain timeout.
         let spent = stopping.get().map_or(Duration::ZERO, Instant::elapsed);
         let left = loaded.config.http.draintimeout.saturating_sub(spent);
         if tokio::time::timeout(left, registry.finish_deletions()).await.is_err() {
@@ -157,7 +158,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         }
         if let Err(error) = collecting.await {
             let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "the collection of garbage has ended before its time");
+            tracing::error!(error, "the garbage collector has ended unexpectedly");
         }
         let _ = drained.send(ended);
     };
@@ -176,11 +177,11 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
     Ok(())
 }
 
-/// Collects the garbage of the store that `config` describes.
+/// Collects the garbage of the store of `config`.
 ///
 /// # Errors
 ///
-/// When the store cannot be opened, or the collection fails; nothing that is needed is gone then.
+/// If the store cannot be opened, or the collection fails; everything needed is still there then.
 pub async fn collect(
     config: &Config,
     drivers: &Drivers,
@@ -196,11 +197,11 @@ pub async fn collect(
     Ok(gc::collect(&registry, options).await?)
 }
 
-/// The store that `config` describes, for an inventory: it is opened for reading alone.
+/// Opens the store of `config` for an inventory, read-only.
 ///
 /// # Errors
 ///
-/// When there is no store, or it cannot be opened.
+/// If there is no store, or it cannot be opened.
 pub async fn inventory(config: &Config, drivers: &Drivers) -> Result<inventory::Source, AppError> {
     let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
     logging::install(&quiet, None);
@@ -213,12 +214,12 @@ pub async fn inventory(config: &Config, drivers: &Drivers) -> Result<inventory::
     Ok(inventory::Source::store(registry))
 }
 
-/// What may be missing or closed to this process: opened together, so that one error names all of it.
+/// The parts that may be missing or forbidden to this process. Opens them together, so that one error names all problems.
 struct Opened {
     driver: Arc<dyn StorageDriver>,
     access: Access,
     security: Security,
-    /// For as long as the registry runs.
+    /// Lives as long as the registry.
     _used: Option<InUse>,
 }
 
@@ -254,7 +255,7 @@ async fn open_store(
     Ok((driver, used))
 }
 
-/// Who guards the registry, and what of it can be exchanged while running.
+/// Access control, and the parts of it that can be replaced while running.
 #[derive(Clone, Debug)]
 enum Access {
     Anonymous(Arc<Anonymous>),
@@ -279,7 +280,7 @@ impl Access {
         }
     }
 
-    /// Looks whether [`open`](Self::open) would succeed. Nothing is made, and no server is asked.
+    /// Checks that [`open`](Self::open) would succeed. Creates nothing, and sends no request.
     async fn check(config: &AuthConfig) -> Result<(), AppError> {
         match config {
             AuthConfig::Silly(silly) => Silly::new(&silly.realm, &silly.service).map(drop)?,
@@ -299,11 +300,11 @@ impl Access {
         }
     }
 
-    /// Follows what can change while running, for as long as it is polled.
+    /// Follows changes of keys and certificates, for as long as it is polled.
     async fn watch(&self) {
         match self {
             Self::Token(token) => token.watch().await,
-            // Its file is looked at by whoever logs in.
+            // A login checks its file.
             Self::Anonymous(_) | Self::Silly(_) | Self::Htpasswd(_) => std::future::pending().await,
         }
     }
@@ -355,7 +356,7 @@ fn http_options(config: &Config) -> Result<HttpOptions, AppError> {
     })
 }
 
-/// The signals that a registry heeds.
+/// The signals that a registry handles.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -371,7 +372,7 @@ impl Signals {
         })
     }
 
-    /// Reloads at each SIGHUP, until a signal ends it all.
+    /// Reloads at each SIGHUP, until a signal ends the registry.
     async fn until_the_end(&mut self, reload: &mut Reload) -> &'static str {
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! From the configuration to sockets.
+//! Makes sockets from the configuration.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::serve::{
 };
 use crate::shown_url::ShownUrl;
 
-/// The limits of the server that `config` describes, where this process may open so many `files`.
+/// The limits of the server of `config`, if this process may open `files` files.
 pub(super) fn options(config: &Config, files: Option<u64>) -> ServeOptions {
     let HttpConfig { limits, draintimeout, h2c, .. } = &config.http;
     ServeOptions {
@@ -30,7 +30,7 @@ pub(super) fn options(config: &Config, files: Option<u64>) -> ServeOptions {
     }
 }
 
-/// How many files this process may open, `None` for any number: as many as it may allow itself.
+/// The number of files that this process may open; `None` means no limit. Raises the soft limit to the hard limit.
 pub(super) fn file_limit() -> Option<u64> {
     raise_file_limit().unwrap_or_else(|error| {
         tracing::warn!(%error, "the limit of open files cannot be raised");
@@ -38,7 +38,7 @@ pub(super) fn file_limit() -> Option<u64> {
     })
 }
 
-/// `http.limits.maxconnections`, or as many as the limit of open files has room for.
+/// `http.limits.maxconnections`, reduced to the number that the limit of open files allows.
 fn max_connections(configured: usize, files: Option<u64>) -> usize {
     let fitting = connections_within(files);
     if configured == 0 {
@@ -62,20 +62,20 @@ pub(super) async fn listener(http: &HttpConfig) -> Result<Listener, AppError> {
     Ok(Listener::bind(&address(&http.addr), "http.addr").await?)
 }
 
-/// Binds `http.debug.addr`, if there is one, and says so when strangers could come in.
+/// Binds `http.debug.addr`, if configured, and warns if other machines can reach it.
 pub(super) async fn debug_listener(debug: &DebugConfig) -> Result<Option<Listener>, AppError> {
     let Some(configured) = &debug.addr else { return Ok(None) };
     let listener = Listener::bind(&address(configured), "http.debug.addr").await?;
     if listener.local_addr().is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
         tracing::warn!(
-            "the debug server on {listener} can be reached from other machines and asks nobody for a password: \
-             publish its port to those who watch the registry only, or set http.debug.addr to 127.0.0.1:5001"
+            "the debug server on {listener} can be reached from other machines and needs no password: publish its port only \
+             to the monitoring, or set http.debug.addr to 127.0.0.1:5001"
         );
     }
     Ok(Some(listener))
 }
 
-/// The proxies that are believed.
+/// The trusted proxies.
 pub(super) fn trusted_proxies(http: &HttpConfig) -> TrustedProxies {
     let mut trusted = TrustedProxies::default();
     for network in &http.trustedproxies {
@@ -99,7 +99,7 @@ fn address(configured: &config::ListenAddress) -> ListenAddress {
     }
 }
 
-/// What the owner of `http.host` should know: clients are sent there, and we listen elsewhere.
+/// A hint if `http.host` names another port or scheme than the listener's.
 pub(super) fn hint(http: &HttpConfig) -> Option<String> {
     let host = http.host.as_ref()?.as_url();
     let scheme = if http.tls.is_some() { "https" } else { "http" };
@@ -110,15 +110,15 @@ pub(super) fn hint(http: &HttpConfig) -> Option<String> {
     let same_port = ours.is_none() || ours == host.port_or_known_default();
     (host.scheme() != scheme || !same_port).then(|| {
         format!(
-            "clients are sent to {} (http.host), while this registry speaks {scheme} at {}: \
-             something between them must take uploads there in",
+            "clients are sent to {} (http.host), while this registry speaks {scheme} at {}: make sure that a proxy forwards \
+             uploads to this listener",
             ShownUrl::from(host),
             address(&http.addr)
         )
     })
 }
 
-/// What protects the connections. A TLS section that cannot be served is an error, never a plain connection.
+/// The protection of connections. An unusable TLS section is an error, never a plaintext connection.
 pub(super) async fn security(http: &HttpConfig) -> Result<Security, AppError> {
     match &http.tls {
         None => Ok(Security::Plain),

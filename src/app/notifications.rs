@@ -1,4 +1,4 @@
-//! From `notifications` to those who are told.
+//! Makes the notifier from `notifications`.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use crate::notify::{EndpointSettings, Ignored, Notifier, NotifierSettings};
 use crate::shown_url::ShownUrl;
 use crate::telemetry::{CallbackMetric, MetricsError, Sample};
 
-/// How long a registry that stops still tries to tell what it knows. What waits on disk can wait.
+/// How long a registry that stops still sends events. Events on disk stay there.
 const EVENT_FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whom to tell; `None` when there is nobody.
+/// The notifier; `None` without an endpoint.
 pub(super) async fn notifier(config: &Config) -> Result<Option<Arc<Notifier>>, AppError> {
     let Some(notifications) = &config.notifications else { return Ok(None) };
     let mut endpoints: Vec<EndpointSettings> = Vec::new();
@@ -40,7 +40,7 @@ pub(super) async fn notifier(config: &Config) -> Result<Option<Arc<Notifier>>, A
     Ok(Some(Arc::new(Notifier::open(settings).await?)))
 }
 
-/// Tells what there is to tell, for as long as it is polled.
+/// Sends events for as long as it is polled.
 pub(super) async fn run(notifier: Option<&Notifier>) -> Infallible {
     if let Some(notifier) = notifier {
         notifier.run().await;
@@ -48,7 +48,7 @@ pub(super) async fn run(notifier: Option<&Notifier>) -> Infallible {
     std::future::pending().await
 }
 
-/// Gives what was told last a moment to arrive.
+/// Gives the last events time to arrive.
 pub(super) async fn finish(notifier: Option<&Notifier>) {
     let Some(notifier) = notifier else { return };
     let done = async {
@@ -65,7 +65,7 @@ pub(super) async fn finish(notifier: Option<&Notifier>) {
     .await;
 }
 
-/// What each endpoint has been through, under Distribution's names, and what was lost, under ours.
+/// Metrics of each endpoint under Distribution's names, and of lost events under our own.
 pub(super) fn metrics(notifier: &Notifier) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let (events, pending, status, dropped) =
         (notifier.counts(), notifier.counts(), notifier.counts(), notifier.counts());
@@ -125,13 +125,13 @@ pub(super) fn metrics(notifier: &Notifier) -> Result<Vec<Box<dyn Collector>>, Me
     ])
 }
 
-/// The configuration's own check has refused what is missing here.
+/// The check of the configuration guarantees the URL.
 fn settings(config: &EndpointConfig, others: &[EndpointSettings]) -> Option<EndpointSettings> {
     let url = config.url.as_ref()?.parse().ok()?;
     let wanted =
         config.name.clone().or_else(|| config.url.as_deref().map(|url| ShownUrl::new(url).to_string()))?;
     let mut name = wanted.clone();
-    // Distribution lets several endpoints have one name; queues and metrics are told apart.
+    // Distribution lets several endpoints share a name; queues and metrics need distinct ones.
     for number in 2.. {
         if others.iter().all(|other| other.name != name) {
             break;
@@ -158,8 +158,8 @@ fn settings(config: &EndpointConfig, others: &[EndpointSettings]) -> Option<Endp
     })
 }
 
-/// In the directory of the store, but not in the store: Distribution and the collector look below `docker/` alone, and in a
-/// container this is the place that stays.
+/// In the directory of the store, but outside the store's files: Distribution and the collector only look below `docker/`,
+/// and a container keeps this directory.
 fn beside_the_store(config: &Config) -> Option<PathBuf> {
     let driver = &config.storage.driver;
     if driver.name() != "filesystem" {
@@ -169,7 +169,7 @@ fn beside_the_store(config: &Config) -> Option<PathBuf> {
     Some(root.unwrap_or_else(|| FilesystemConfig::default().rootdirectory).join("notifications"))
 }
 
-/// The name of this machine and the port, as in Distribution.
+/// The host name and the port, as in Distribution.
 fn source(config: &Config) -> String {
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! What a running registry does by itself: purging uploads that were given up.
+//! Purges abandoned uploads in the running registry.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use sampan_engine::{PurgeOptions, PurgeTurn, Registry};
 
 use crate::config::UploadPurgingConfig;
 
-/// Purges again and again, until it is dropped. Of the replicas over one store one does so in each interval.
+/// Purges repeatedly, until dropped. One of the replicas over a store purges per interval.
 pub(super) async fn purge_uploads(registry: Registry, config: UploadPurgingConfig) {
-    // Several replicas that start together are not to come to the store together.
+    // A random delay, so that replicas that start together do not use the store together.
     tokio::time::sleep(at_random(SPREAD.min(config.interval))).await;
     loop {
-        // A read-only registry writes nothing by itself either.
+        // A read-only registry writes nothing, so it does not purge.
         let pause = match registry.limits().read_only {
             true => config.interval,
             false => purge_once(&registry, &config).await,
@@ -20,7 +20,7 @@ pub(super) async fn purge_uploads(registry: Registry, config: UploadPurgingConfi
     }
 }
 
-/// Purges if that is due, and tells how long to wait before it is again.
+/// Purges if a purge is due, and returns the time until the next attempt.
 async fn purge_once(registry: &Registry, config: &UploadPurgingConfig) -> Duration {
     let begin = Instant::now();
     let options = PurgeOptions::untouched_for(config.age, config.dryrun);
@@ -49,18 +49,18 @@ async fn purge_once(registry: &Registry, config: &UploadPurgingConfig) -> Durati
             due_in
         }
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "uploads could not be purged");
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot purge uploads");
             config.interval
         }
     }
 }
 
-/// A part of `most`.
+/// A random part of `most`.
 fn at_random(most: Duration) -> Duration {
     most.mul_f64(rand::random_range(0.0..1.0))
 }
 
-/// Over how long the replicas of a store are spread that would come to it at once.
+/// The largest random delay, to spread the replicas of a store.
 const SPREAD: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// Days of three replicas that start one after the other; how often uploads were purged shows in the number of the last one.
+    /// Ten days of three replicas with staggered starts. The number in the last file's name counts the purges.
     #[tokio::test(start_paused = true)]
     async fn replicas_purge_once_in_each_interval() {
         let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());

@@ -1,4 +1,4 @@
-//! What SIGHUP changes in a running registry, and what it only can tell.
+//! Applies a changed configuration at SIGHUP, and reports changes that need a restart.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ pub(super) struct Reload {
     source: Source,
     environment: Environment,
     running: Running,
-    /// What is in effect.
+    /// The configuration in effect.
     config: Config,
 }
 
-/// What of a running registry can be exchanged.
+/// The parts of a running registry that can be replaced.
 pub(super) struct Running {
     pub(super) registry: Registry,
     pub(super) access: Access,
@@ -35,7 +35,7 @@ impl Reload {
         Self { source, environment, running, config }
     }
 
-    /// Takes over what can change while running, and says what cannot. A file that is wrong changes nothing.
+    /// Applies the changes that are possible while running, and reports the others. A faulty file changes nothing.
     pub(super) async fn run(&mut self) {
         tracing::info!("SIGHUP: reading {} again", self.source);
         self.take_certificates().await;
@@ -47,7 +47,7 @@ impl Reload {
                 for warning in error.warnings() {
                     tracing::warn!("{warning}");
                 }
-                tracing::error!("{} was not taken over, everything stays as it is: {error}", self.source);
+                tracing::error!("cannot apply {}, so nothing changes: {error}", self.source);
                 return;
             }
         };
@@ -61,22 +61,22 @@ impl Reload {
         taken.extend(self.take_collection(&new));
         let pending = differences(&self.config, &new);
         for key in &pending {
-            tracing::warn!("{key} has changed in {}; that needs a restart", self.source);
+            tracing::warn!("{key} has changed in {}; the change needs a restart", self.source);
         }
         tracing::info!("SIGHUP: {}", self.outcome(&taken, &pending));
     }
 
-    /// What came of it, for those who wonder whether their change has been seen.
+    /// The result of a reload, for the log.
     fn outcome(&self, taken: &[String], pending: &[&str]) -> String {
         let waits = match pending.len() {
             0 => String::new(),
             _ => format!("; {} waits for a restart", pending.join(", ")),
         };
         if !taken.is_empty() {
-            return format!("taken over: {}{waits}", taken.join(", "));
+            return format!("applied: {}{waits}", taken.join(", "));
         }
         if !pending.is_empty() {
-            return format!("nothing was taken over{waits}");
+            return format!("nothing was applied{waits}");
         }
         let hint = match self.source.path().is_some_and(is_mounted) {
             true => {
@@ -94,7 +94,7 @@ impl Reload {
             Ok(()) => tracing::info!("certificates were read again"),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "certificates were not exchanged, the old ones stay"
+                "cannot replace the certificates, so the old ones stay in use"
             ),
         }
     }
@@ -105,7 +105,7 @@ impl Reload {
             Ok(()) => tracing::info!(users = htpasswd.users(), "users and passwords were read again"),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "users and passwords were not exchanged, the old ones stay"
+                "cannot replace the users and passwords, so the old ones stay in use"
             ),
         }
     }
@@ -116,7 +116,7 @@ impl Reload {
             Ok(()) => tracing::info!("the keys for tokens were read again"),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "the keys for tokens were not exchanged, the old ones stay"
+                "cannot replace the keys for tokens, so the old ones stay in use"
             ),
         }
     }
@@ -138,7 +138,7 @@ impl Reload {
         is_new.then(|| format!("read-only mode is {}", if read_only { "on" } else { "off" }))
     }
 
-    /// Everything but the grace, by which this process has made promises.
+    /// Applies all changes of `gc`, unless they change the grace period, on which existing leases depend.
     fn take_collection(&mut self, new: &Config) -> Option<String> {
         let (old, new) = (&mut self.config.gc, &new.gc);
         let is_new = *old != *new && old.promised_grace() == new.promised_grace();
@@ -150,7 +150,7 @@ impl Reload {
     }
 }
 
-/// Whether a file is a mount of its own, as a container has it.
+/// Whether a file is itself a mount, as in a container.
 fn is_mounted(path: &Path) -> bool {
     let Ok(path) = std::fs::canonicalize(path) else { return false };
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -158,7 +158,7 @@ fn is_mounted(path: &Path) -> bool {
     mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| Path::new(point) == path)
 }
 
-/// The keys whose values differ.
+/// The keys with different values.
 fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
     let storage = |config: &Config| config.storage.clone();
     let (old_storage, new_storage) = (storage(old), storage(new));

@@ -1,5 +1,5 @@
-//! The directory of a store on this machine, looked at before it is used: whether it is one, and whether this process may work
-//! in it. The driver knows nothing of repositories, and sees its root alone.
+//! Checks the directory of a local store before its use: that it is a store, and that this process has permissions in it. The
+//! driver knows nothing of repositories, and sees only its root.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -13,10 +13,10 @@ use sampan_engine::layout;
 use super::AppError;
 use crate::config::Config;
 
-/// How many directories of one kind are looked at below the root: an owner that is wrong is mostly wrong everywhere.
+/// The number of directories of one kind to check below the root: a wrong owner is mostly wrong everywhere.
 const SAMPLES: usize = 3;
 
-/// What the registry that `config` describes does to its store.
+/// How the registry of `config` uses its store.
 pub(super) fn access(config: &Config) -> StoreAccess {
     match config.storage.maintenance.readonly.enabled {
         true => StoreAccess::ReadOnly,
@@ -24,11 +24,11 @@ pub(super) fn access(config: &Config) -> StoreAccess {
     }
 }
 
-/// Warns of a root that is no store though it has something in it, and refuses one in which this process may not work.
+/// Warns of a root that is neither empty nor a store, and refuses one without the needed permissions.
 ///
 /// # Errors
 ///
-/// When what every pull (or, for writing, every push) needs cannot be used.
+/// If this process lacks permissions that every pull (or, for writing, every push) needs.
 pub(super) fn examine(root: &Path, access: StoreAccess) -> Result<(), AppError> {
     if let Some(warning) = Place::of(root).warning(root) {
         tracing::warn!("{warning}");
@@ -36,11 +36,11 @@ pub(super) fn examine(root: &Path, access: StoreAccess) -> Result<(), AppError> 
     check_permissions(root, access)
 }
 
-/// Refuses a root without a store: a collection there would find nothing, and say that all is well.
+/// Refuses a root without a store: a collection there would find nothing and report success.
 ///
 /// # Errors
 ///
-/// When there is no store in `root`.
+/// If `root` is not a store.
 pub(super) fn require(root: &Path) -> Result<(), AppError> {
     let place = Place::of(root);
     let what = match &place {
@@ -55,13 +55,13 @@ pub(super) fn require(root: &Path) -> Result<(), AppError> {
     )))
 }
 
-/// A mark on the directory of a store, by which another registry on this machine sees that it is not alone. It keeps nothing from
-/// being used: several registries may serve one store.
+/// A lock on the directory of a store, by which another registry on this machine notices that it is not alone. It prevents
+/// nothing: several registries may serve one store.
 #[derive(Debug)]
 pub(super) struct InUse(#[expect(dead_code, reason = "held, and let go of at the end")] OwnedFd);
 
 impl InUse {
-    /// Marks `root`, and tells the log of a mark that is there. A file system without locks has none.
+    /// Locks `root`, and logs an existing lock. A file system without locks has none.
     pub(super) fn of(root: &Path) -> Option<Self> {
         let directory =
             rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -70,7 +70,7 @@ impl InUse {
             == Err(rustix::io::Errno::AGAIN)
         {
             tracing::info!(
-                "another registry on this machine serves {} too: they share it, with all that is in it",
+                "another registry on this machine also serves {}: both share its content",
                 root.display()
             );
         }
@@ -79,15 +79,15 @@ impl InUse {
     }
 }
 
-/// What a directory is.
+/// The kind of a directory.
 #[derive(Debug, Eq, PartialEq)]
 enum Place {
     Store,
-    /// It is not there, or there is nothing in it.
+    /// The directory is missing or empty.
     Empty,
-    /// It has something in it that is no store; one is there.
+    /// It has files but is no store; a subdirectory is one.
     Elsewhere(PathBuf),
-    /// It is a part of a store that is not seen from here whole.
+    /// It is a part of a store, below the store's root.
     Inside(PathBuf),
     Strange,
 }
@@ -109,7 +109,7 @@ impl Place {
         if children.is_empty() {
             return Self::Empty;
         }
-        // Each component of the way to the repositories may be the one that the root ends with.
+        // The root may end with any component of the path to the repositories.
         for base in [&repositories, &blobs] {
             let mut rest = base.as_path();
             while let Some((_, tail)) = split_first(rest) {
@@ -134,7 +134,7 @@ impl Place {
         match self {
             Self::Store | Self::Empty => None,
             place => Some(format!(
-                "storage.filesystem.rootdirectory: {} has something in it and no images: {}",
+                "storage.filesystem.rootdirectory: {} is not empty but contains no images: {}",
                 root.display(),
                 place.hint()
             )),
@@ -148,14 +148,14 @@ impl Place {
                 format!("the store is in {}: set rootdirectory (or the volume) to that", path.display())
             }
             Self::Inside(part) => format!(
-                "it has {} in it, as the inside of a store has: set rootdirectory (or the volume) to the directory that has \
-                 {} in it",
+                "it contains {}, as the inside of a store does: set rootdirectory (or the volume) to the directory that \
+                 contains {}",
                 part.display(),
                 way.as_str().trim_start_matches('/')
             ),
             Self::Store | Self::Empty | Self::Strange => {
                 format!(
-                    "a store has {} in it: check rootdirectory, and the volume that is mounted there",
+                    "a store contains {}: check rootdirectory, and the volume that is mounted there",
                     &way.as_str()[1..]
                 )
             }
@@ -169,14 +169,14 @@ fn split_first(path: &Path) -> Option<(PathBuf, &Path)> {
     Some((PathBuf::from(first.as_os_str()), components.as_path()))
 }
 
-/// What is in a directory without anybody having put it there for a registry, and our own queue of notifications.
+/// Entries that exist without a registry, and our own queue of notifications.
 fn is_furniture(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with('.') || matches!(&*name, "lost+found" | "notifications")
 }
 
-/// Whether this process may work below the root. Where a push of anything would fail, that is an error; where only some
-/// repositories are closed, a warning.
+/// Checks the permissions of this process below the root. A directory that every push needs is an error; repositories that
+/// only some pushes need are a warning.
 fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), AppError> {
     if let Some(remedy) = refusal(root, access) {
         return Err(AppError::NoPermission(remedy));
@@ -190,7 +190,7 @@ fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), AppError> {
     Ok(())
 }
 
-/// How to give this process what every pull (or, for writing, every push) needs, if it has not got it.
+/// The remedy if this process lacks permissions that every pull (or, for writing, every push) needs.
 pub(super) fn refusal(root: &Path, access: StoreAccess) -> Option<String> {
     let mut needed = Vec::new();
     for path in roots(root) {
@@ -203,7 +203,7 @@ pub(super) fn refusal(root: &Path, access: StoreAccess) -> Option<String> {
     Some(how_to_permit(root, &path, access))
 }
 
-/// Where repositories and blobs are.
+/// The directories of repositories and blobs.
 fn roots(root: &Path) -> [PathBuf; 2] {
     [layout::repositories_root(), layout::blobs_root()]
         .map(|path| root.join(path.as_str().trim_start_matches('/')))
@@ -257,7 +257,7 @@ mod tests {
             check(&root.join(off), &Place::Elsewhere(root.clone()));
         }
         check(directory.path(), &Place::Elsewhere(root.clone()));
-        // As a container sees what was mounted one level too deep.
+        // As in a container whose volume is mounted one level too deep.
         fs::rename(root.join("docker"), directory.path().join("mounted")).unwrap();
         check(&directory.path().join("mounted"), &Place::Inside("registry/v2/repositories".into()));
         fs::create_dir_all(root.join("lost+found")).unwrap();

@@ -1,6 +1,6 @@
-//! What systemd is told, and the socket that it may have opened for us.
+//! Notifies systemd, and takes over a socket that it has opened.
 //!
-//! Without systemd (no `NOTIFY_SOCKET`, no `LISTEN_FDS`, no `WATCHDOG_USEC`) nothing here does anything.
+//! Without systemd (no `NOTIFY_SOCKET`, no `LISTEN_FDS`, no `WATCHDOG_USEC`) this module does nothing.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 use super::AppError;
 use crate::serve::Listener;
 
-/// The socket that systemd opened, if it is exactly one: it takes the place of `http.addr`, as in Distribution.
+/// The socket that systemd opened, if it is exactly one; replaces `http.addr`, as in Distribution.
 pub(super) fn socket() -> Result<Option<Listener>, AppError> {
     let mut sockets = ListenFd::from_env();
     match sockets.len() {
@@ -32,12 +32,12 @@ pub(super) fn socket() -> Result<Option<Listener>, AppError> {
     listener.map_err(AppError::InheritedSocket)
 }
 
-/// Requests are served from now on.
+/// Reports that the registry serves requests.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// The configuration is being read again; [`ready`] ends this.
+/// Reports that the registry reloads its configuration; [`ready`] ends this.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -45,17 +45,17 @@ pub(super) fn reloading() {
     }
 }
 
-/// The end has begun, and may take as long as running transfers may.
+/// Reports the shutdown, and extends its timeout by the drain timeout.
 pub(super) fn stopping(drain_timeout: Duration) {
-    // A little more than that: what is cut has to be dropped.
+    // A little longer, since dropping cut transfers takes time.
     let time = (drain_timeout + Duration::from_secs(10)).as_micros();
     let time = u32::try_from(time).unwrap_or(u32::MAX);
     tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(time)]);
 }
 
-/// Tells the watchdog that the process is alive, as often as it wants to hear, for ever.
+/// Notifies the watchdog at the interval that it requires, for ever.
 ///
-/// This is a task among the others: when they all hang, so does this, and systemd starts the process anew.
+/// This is an ordinary task: if all tasks hang, so does this one, and systemd restarts the process.
 pub(super) async fn feed_the_watchdog() {
     let Some(patience) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(patience / 2);
@@ -67,6 +67,6 @@ pub(super) async fn feed_the_watchdog() {
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "systemd could not be told of {state:?}");
+        tracing::warn!(%error, "cannot notify systemd of {state:?}");
     }
 }

@@ -1,9 +1,9 @@
-//! From `auth.token` to its access controller.
+//! Makes the settings of token authentication from `auth.token`.
 
 use crate::auth::token::{Algorithm, KeySettings, Realm, RemoteKeys, TokenSettings};
 use crate::config::{KeySetPlace, SigningAlgorithm, TokenConfig};
 
-/// What `config` asks of tokens.
+/// The token settings of `config`.
 pub(super) fn settings(config: &TokenConfig) -> TokenSettings {
     let algorithms: Vec<Algorithm> = match config.signingalgorithms.as_slice() {
         [] => Algorithm::defaults(),

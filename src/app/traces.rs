@@ -1,8 +1,8 @@
-//! Whether there are traces.
+//! Sets up traces.
 
 use crate::telemetry::traces::{Traces, Wish};
 
-/// The way to the collector if the environment asks for traces, and what is wrong with how it asks.
+/// The exporter if the environment configures traces, and the error if that configuration is wrong.
 pub(super) fn wanted() -> (Option<Traces>, Option<String>) {
     match Wish::of(|name| std::env::var(name).ok()) {
         Wish::None => (None, None),

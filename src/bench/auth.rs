@@ -1,4 +1,4 @@
-//! What is sent as `Authorization`: a password, or a token that is fetched for it.
+//! The `Authorization` header: a password, or a token fetched with it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::options::{Credentials, Target};
 
-/// Asks the registry how it wants to be asked, and gives what that takes for these scopes.
+/// The header for these scopes, as the registry's challenge demands.
 pub(crate) async fn authorize(
     endpoint: &Arc<Endpoint>,
     target: &Target,

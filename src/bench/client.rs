@@ -1,4 +1,4 @@
-//! `Connection`: one HTTP/1.1 connection, which does just what it is told.
+//! `Connection`: one HTTP/1.1 connection, without retries and redirects.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -24,18 +24,18 @@ use crate::content::Blob;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 
-/// How long a server may say nothing.
+/// How long a server may stay silent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How much of an error's text is shown.
+/// How much of an error's text to show.
 const EXCERPT: usize = 300;
 
-/// A connection that is kept open, and opened again when the server has closed it between two requests.
+/// A keep-alive connection; reopened if the server has closed it between two requests.
 pub(crate) struct Connection {
     endpoint: Arc<Endpoint>,
     authorization: Option<HeaderValue>,
     sender: SendRequest<Body>,
-    /// How often the server had closed it.
+    /// How often the server closed it.
     pub(crate) reconnects: u64,
 }
 
@@ -53,9 +53,9 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The headers.
     pub(crate) headers: HeaderMap,
-    /// The body, if it was asked for.
+    /// The body, if requested.
     pub(crate) body: Vec<u8>,
-    /// How long the body was.
+    /// The length of the body.
     pub(crate) len: u64,
 }
 
@@ -65,25 +65,25 @@ impl<'a> Ask<'a> {
         Self { method, path, headers: [None, None], body: Body::Bytes(Bytes::new()) }
     }
 
-    /// What it asks.
+    /// The request in short.
     pub(crate) fn name(&self) -> (Method, &'a str) {
         (self.method.clone(), self.path)
     }
 
-    /// With what is understood.
+    /// Sets the accepted media types.
     pub(crate) fn accept(mut self, types: &'static str) -> Self {
         self.headers[0] = Some((ACCEPT, HeaderValue::from_static(types)));
         self
     }
 
-    /// With content.
+    /// Sets the content.
     pub(crate) fn content(mut self, media_type: &'static str, body: Body) -> Self {
         self.headers[0] = Some((CONTENT_TYPE, HeaderValue::from_static(media_type)));
         self.body = body;
         self
     }
 
-    /// With the place of the content in the whole.
+    /// Sets the content's range in the whole.
     pub(crate) fn range(mut self, start: u64, end: u64) -> Self {
         self.headers[1] =
             HeaderValue::try_from(format!("{start}-{}", end - 1)).ok().map(|range| (CONTENT_RANGE, range));
@@ -98,17 +98,17 @@ impl Connection {
         Ok(Self { endpoint, authorization, sender, reconnects: 0 })
     }
 
-    /// Whom it is to.
+    /// The server.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Asks, and reads the answer to its end without keeping a body that is as expected.
+    /// Sends a request and reads the whole answer; discards a body of success.
     pub(crate) async fn ask(&mut self, ask: Ask<'_>) -> Result<Answer> {
         self.exchange(ask, |_| ()).await
     }
 
-    /// Asks, and keeps the body.
+    /// Sends a request and keeps the body.
     pub(crate) async fn ask_for_content(&mut self, ask: Ask<'_>) -> Result<Answer> {
         let mut body = Vec::new();
         let mut answer = self.exchange(ask, |piece| body.extend_from_slice(piece)).await?;
@@ -118,7 +118,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Asks, and shows every piece of a successful answer.
+    /// Sends a request and passes every piece of a successful answer to `see`.
     pub(crate) async fn exchange(&mut self, ask: Ask<'_>, mut see: impl FnMut(&[u8])) -> Result<Answer> {
         let (method, path) = (ask.method.clone(), ask.path);
         let name = || format!("{method} {}{path}", self.endpoint.host);
@@ -173,7 +173,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The error that this answer is.
+    /// The answer as an error.
     pub(crate) fn refusal(&self, request: String) -> Error {
         let text = String::from_utf8_lossy(&self.body);
         let mut detail = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -230,31 +230,31 @@ async fn attach(
     let (sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|source| Error::Http { request: endpoint.host.clone(), source })?;
-    // Ends with the sender; what breaks is told to whoever waits for an answer.
+    // The task ends with the sender; waiting for an answer reports its errors.
     tokio::spawn(connection);
     Ok(sender)
 }
 
-/// What is sent.
+/// The content of a request.
 #[derive(Clone)]
 pub(crate) enum Body {
-    /// Bytes at hand.
+    /// Bytes in memory.
     Bytes(Bytes),
     /// A part of a blob.
     Blob {
-        /// Which.
+        /// The blob.
         blob: Blob,
         /// The next byte to send.
         at: u64,
         /// The end of the part.
         end: u64,
-        /// Whether its length is told beforehand.
+        /// Whether the request announces the length.
         announced: bool,
     },
 }
 
 impl Body {
-    /// All of a blob, its length announced.
+    /// A whole blob, with its length announced.
     pub(crate) fn whole(blob: &Blob) -> Self {
         Self::Blob { blob: blob.clone(), at: 0, end: blob.size, announced: true }
     }

@@ -1,4 +1,4 @@
-//! Puts files out of the page cache, so that reading them is reading the disk.
+//! Drops files from the page cache, so that reads come from the disk.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use rustix::fs::{Advice, fadvise};
 
 use crate::error::{Error, Result};
 
-/// Writes everything below a directory to the disk and asks the kernel to forget it.
+/// Writes all files below a directory to the disk and drops them from the page cache.
 ///
-/// Only the files themselves are forgotten: names and sizes stay known, and so does what a disk or a network file
-/// server remembers for itself. On tmpfs there is no other place, so nothing changes.
+/// Only file contents are dropped: names and sizes stay cached, as do the caches of the disk or of a network file server. On
+/// tmpfs this has no effect.
 pub(crate) fn evict(directory: &Path) -> Result<()> {
     let mut todo = vec![directory.to_owned()];
     while let Some(path) = todo.pop() {
         let failed = |source| Error::File { path: path.clone(), source };
         let metadata = match path.symlink_metadata() {
-            // The server goes on working: a temporary file may be gone.
+            // The server keeps running, so a temporary file may be gone.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && path != directory => continue,
             metadata => metadata.map_err(failed)?,
         };

@@ -1,20 +1,20 @@
-//! Content that no registry has seen before, made and hashed while the clock stands.
+//! Content that no registry has seen before, made and hashed outside the measured time.
 
 use bytes::Bytes;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 
-/// How many bytes at the end of a blob are its own.
+/// How many bytes at the end of a blob are unique to it.
 pub(crate) const TAIL: u64 = 32;
 
-/// How much random content is kept in memory. A larger blob repeats it, at a distance that no compression sees.
+/// The size of the random content in memory. A larger blob repeats it at a distance beyond the window of any compression.
 const POOL: u64 = 32 << 20;
 
-/// How much of a body is handed to the connection at once.
+/// The size of the pieces of a body.
 const PIECE: u64 = 256 << 10;
 
-/// Makes blobs of one size: random content that they share, and an end of their own.
-/// So that making one costs next to nothing, the hash of the shared part is taken once.
+/// Makes blobs of one size: shared random content, and a unique end. The hash of the shared part is computed once, so a new
+/// blob costs almost nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pool: Bytes,
@@ -40,7 +40,7 @@ impl Source {
         self.size
     }
 
-    /// A blob that there has never been.
+    /// A new, unique blob.
     pub(crate) fn blob(&self) -> Blob {
         let tail: [u8; TAIL as usize] = rand::random();
         let digest = digest_of(self.hash.clone().chain_update(tail));
@@ -60,7 +60,7 @@ pub(crate) struct Blob {
 }
 
 impl Blob {
-    /// Given content.
+    /// The given content.
     pub(crate) fn of(content: impl Into<Bytes>) -> Self {
         let tail = content.into();
         let digest = digest_of(Sha256::new_with_prefix(&tail));
@@ -72,7 +72,7 @@ impl Blob {
         self.digest.trim_start_matches("sha256:")
     }
 
-    /// The next piece from an offset on, and not beyond `end`; nothing at the end.
+    /// The next piece from an offset, up to `end`; empty at the end.
     pub(crate) fn piece(&self, at: u64, end: u64) -> Option<Bytes> {
         let shared = self.size - self.tail.len() as u64;
         if at >= end {
@@ -84,7 +84,7 @@ impl Blob {
         }
     }
 
-    /// All of it, piece by piece.
+    /// The whole content, piece by piece.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = Bytes> {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -95,7 +95,7 @@ impl Blob {
     }
 }
 
-/// The pool's content from `at` to `end`, were it endless.
+/// The pool's content from `at` to `end`, repeated without end.
 fn pieces(pool: &Bytes, mut at: u64, end: u64) -> impl Iterator<Item = Bytes> {
     std::iter::from_fn(move || {
         if at >= end {
@@ -108,7 +108,7 @@ fn pieces(pool: &Bytes, mut at: u64, end: u64) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// `sha256:…` of what was hashed.
+/// `sha256:…` of the hashed bytes.
 pub(crate) fn digest_of(hash: Sha256) -> String {
     let mut text = "sha256:".to_owned();
     for byte in hash.finalize() {

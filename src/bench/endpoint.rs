@@ -1,4 +1,4 @@
-//! `Endpoint`: a server's address, taken apart once.
+//! `Endpoint`: the parsed address of a server.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,17 +12,17 @@ use crate::error::{Error, Result};
 use crate::options::TlsOptions;
 use crate::tls;
 
-/// Where a server is and how it is spoken to.
+/// The address of a server, and its protocol.
 pub(crate) struct Endpoint {
     /// `host:port`, for messages.
     pub(crate) host: String,
     /// The same as a header.
     pub(crate) host_header: HeaderValue,
-    /// The path before everything, without a slash at its end.
+    /// The path prefix, without a slash at its end.
     pub(crate) prefix: String,
-    /// The same server every time, should its name have several addresses.
+    /// One fixed address, if the name has several.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// How, if by TLS.
+    /// The TLS settings, for `https`.
     pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -73,7 +73,7 @@ impl Endpoint {
         })
     }
 
-    /// What an answer's `Location` asks for next, which must be of this server.
+    /// The path and query of an answer's `Location`, which must name this server.
     pub(crate) fn path_of(&self, location: &str) -> Option<String> {
         if location.starts_with('/') {
             return Some(location.to_owned());

@@ -1,4 +1,4 @@
-//! Why a run ends early.
+//! The reasons why a run ends early.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,100 +6,100 @@ use std::path::PathBuf;
 /// A result with this crate's errors.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a run ended early.
+/// The reason why a run ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The options contradict each other.
     #[error("{0}")]
     Options(String),
-    /// A URL that is no server's.
+    /// The URL does not name a server.
     #[error("`{url}` is not the URL of a server: {reason}")]
     Url {
         /// The URL.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// No connection.
+    /// The connection failed.
     #[error("no connection to {host}: {source}")]
     Connect {
-        /// Whom.
+        /// The server.
         host: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// No trust.
+    /// The TLS handshake failed.
     #[error("no TLS with {host}: {source}; {hint}")]
     Tls {
-        /// With whom.
+        /// The server.
         host: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
-        /// What helps.
+        /// The remedy.
         hint: &'static str,
     },
-    /// The certificates to trust cannot be used.
+    /// The trusted certificates cannot be read.
     #[error("no authority can be read from {path}: {reason}")]
     Authority {
-        /// Where they should be.
+        /// Their file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The connection broke, or what came was not HTTP.
+    /// The connection broke, or the answer was not HTTP.
     #[error("{request}: {source}")]
     Http {
         /// The request.
         request: String,
-        /// What happened.
+        /// The cause.
         source: hyper::Error,
     },
-    /// Nothing came.
+    /// The server was silent for too long.
     #[error("{0}: nothing came for a minute")]
     Silence(String),
-    /// An answer that means that the work was not done.
+    /// The registry refused the request.
     #[error("{request} was answered with {status}{}{detail}", if detail.is_empty() { "" } else { ": " })]
     Answer {
         /// The request.
         request: String,
         /// The status code.
         status: u16,
-        /// What the registry said, or what helps.
+        /// The registry's message, or the remedy.
         detail: String,
     },
-    /// An answer that is not what the specification asks for.
+    /// The answer violates the specification.
     #[error("{request}: {problem}")]
     Nonsense {
         /// The request.
         request: String,
-        /// What is wrong.
+        /// The violation.
         problem: String,
     },
-    /// Access was not given.
+    /// The registry refused access.
     #[error("{host} asks for a user: {reason}")]
     Access {
-        /// Who asks.
+        /// The server.
         host: String,
-        /// What is missing.
+        /// The reason.
         reason: String,
     },
-    /// The process cannot be watched.
+    /// The process cannot be observed.
     #[error("process {pid} cannot be watched: {reason}")]
     Process {
-        /// Which.
+        /// The process.
         pid: u32,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// A file of the set-up.
+    /// A file cannot be read.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What happened.
+        /// The cause.
         source: io::Error,
     },
-    /// This machine gives no threads or no clock.
+    /// The machine provides no threads or no clock.
     #[error("{0}")]
     System(#[from] io::Error),
 }

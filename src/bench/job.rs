@@ -1,4 +1,4 @@
-//! `Job`: a work, made ready for one server: what each operation of it asks.
+//! `Job`: the requests of a work for one server, operation by operation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::material::{Image, LAYERS};
 use crate::registry::{Fetch, How};
 
-/// What the clients of a measurement do over and over.
+/// The repeated operation of a client.
 pub(crate) enum Job {
-    /// Gets things, several for one operation if they belong together.
+    /// Gets content, several items per operation if they belong together.
     Fetch(Vec<Vec<Fetch>>),
-    /// The same, each once.
+    /// The same, each item once.
     FetchOnce(Vec<Vec<Fetch>>, AtomicU64),
     /// Pushes new blobs.
     Push { repository: String, source: Source, how: How },
@@ -22,26 +22,26 @@ pub(crate) enum Job {
     Mixed { jobs: Vec<Job>, turns: [u8; 20] },
 }
 
-/// What an operation came to.
+/// The result of an operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Done {
-    /// How many requests it took.
+    /// The number of requests.
     pub(crate) requests: u64,
-    /// How many bytes of bodies were moved.
+    /// The bytes of bodies in both directions.
     pub(crate) bytes: u64,
 }
 
-/// Something that an operation left in the registry.
+/// Content that an operation left in the registry.
 #[derive(Clone, Debug)]
 pub(crate) enum Left {
-    /// A blob, and how large it is.
+    /// A blob and its size.
     Blob(String, u64),
     /// A manifest.
     Manifest(String),
 }
 
 impl Job {
-    /// Does the `index`th operation of a client, unless there is nothing left to do.
+    /// Does a client's operation number `index`; `None` if nothing is left to do.
     pub(crate) async fn once(
         &self,
         connection: &mut Connection,
@@ -74,7 +74,7 @@ impl Job {
         }
     }
 
-    /// How much an operation pushes.
+    /// The bytes that an operation pushes.
     pub(crate) fn pushes(&self) -> Option<u64> {
         match self {
             Self::Fetch(_) | Self::FetchOnce(..) => None,
@@ -84,7 +84,7 @@ impl Job {
         }
     }
 
-    /// Whether a first operation beforehand does no harm, and takes what only first ones cost off the clock.
+    /// Whether an untimed first operation is harmless and removes the cost of first operations from the figures.
     pub(crate) fn may_be_tried(&self) -> bool {
         matches!(self, Self::Fetch(_))
     }

@@ -1,15 +1,14 @@
-//! Measures OCI registries from outside: how fast they answer, and what the server spends on it.
+//! Measures OCI registries from outside: their speed, and the resources of the server.
 //!
-//! Any registry can be measured, by its URL and over HTTP/1.1 alone; nothing here knows ours.
-//! With two, the same work is given to them in turn (A B A B …), and the ratios are medians over the pairs, since a
-//! machine that is busier for a minute is then busier for both.
+//! Works with any registry, by its URL and over HTTP/1.1; knows nothing of ours. With two servers it gives each the same work
+//! in turn (A B A B …), and the ratios are medians over the pairs, so a busy minute of the machine affects both.
 //!
 //! Three rules keep the figures honest.
-//! What is pushed is new each time, so that no registry gets away with knowing it already.
-//! Making content, hashing it, connecting, asking for tokens, setting up and cleaning up happen while the clock stands.
-//! Nothing is tried again: a request that fails ends the run, because a figure with failures in it means nothing.
+//! Pushed content is new each time, so no registry can skip it. Making content, hashing, connecting, fetching tokens, set-up
+//! and clean-up are outside the measured time. A run never retries: a failed request ends it, because figures with failures
+//! mean nothing.
 //!
-//! Printing is left to the caller; [`Report`] can be displayed as a table and serialized.
+//! The caller prints; [`Report`] can be displayed as a table and serialized.
 
 mod auth;
 mod client;

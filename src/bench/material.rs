@@ -1,4 +1,4 @@
-//! `Material`: what is put into each server before the clock runs, the same for both.
+//! `Material`: the content of each server before the measurements, the same for both.
 
 use serde_json::json;
 
@@ -7,22 +7,22 @@ use crate::options::Options;
 use crate::registry::MANIFEST;
 use crate::work::Work;
 
-/// How many bytes of large blobs there are, so that they are not all one.
+/// The bytes of all large blobs together, so that they are several.
 const LARGE_VOLUME: u64 = 512 << 20;
 
-/// How many small blobs there are.
+/// The number of small blobs.
 const SMALL_BLOBS: usize = 256;
 
-/// How many images there are, each with a tag.
+/// The number of images, each with a tag.
 const IMAGES: usize = 5;
 
-/// How many layers an image has.
+/// The number of layers of an image.
 pub(crate) const LAYERS: usize = 5;
 
-/// Bytes of a layer.
+/// The bytes of a layer.
 const LAYER: u64 = 1 << 20;
 
-/// How many further repositories the catalogue has.
+/// The number of further repositories in the catalogue.
 pub(crate) const REPOSITORIES: usize = 9;
 
 /// Content for all works of a run.
@@ -33,17 +33,17 @@ pub(crate) struct Material {
     pub(crate) small: Vec<Blob>,
     /// Images.
     pub(crate) images: Vec<Image>,
-    /// Whether there are further repositories.
+    /// Whether the work needs further repositories.
     pub(crate) repositories: bool,
-    /// Where new large blobs come from.
+    /// The source of new large blobs.
     pub(crate) large_source: Source,
-    /// Where new small blobs come from.
+    /// The source of new small blobs.
     pub(crate) small_source: Source,
-    /// Where new layers come from.
+    /// The source of new layers.
     pub(crate) layer_source: Source,
 }
 
-/// A manifest and what it refers to.
+/// A manifest and its content.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     /// The manifest.
@@ -55,7 +55,7 @@ pub(crate) struct Image {
 }
 
 impl Material {
-    /// Makes what the works of a run need.
+    /// Makes the content for the works of a run.
     pub(crate) fn new(options: &Options) -> Self {
         let needs = |works: &[Work]| options.works.iter().any(|work| works.contains(work));
         let large_source = Source::new(options.large);
@@ -92,7 +92,7 @@ impl Material {
 }
 
 impl Image {
-    /// An image that there has never been.
+    /// A new, unique image.
     pub(crate) fn new(layers: &Source, count: usize) -> Self {
         let layers: Vec<_> = (0..count).map(|_| layers.blob()).collect();
         let diffs: Vec<_> = layers.iter().map(|layer| &layer.digest).collect();
@@ -114,7 +114,7 @@ impl Image {
         Self { manifest: Blob::of(manifest.to_string()), config, layers }
     }
 
-    /// Everything that the manifest refers to.
+    /// All blobs of the manifest.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
         std::iter::once(&self.config).chain(&self.layers)
     }

@@ -1,4 +1,4 @@
-//! One measurement: so many clients doing one job for so long.
+//! One measurement: some clients do one job for some time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,54 +16,54 @@ use crate::error::Result;
 use crate::job::{Job, Left};
 use crate::process::{Process, own_cpu};
 
-/// What is measured.
+/// The subject of a measurement.
 pub(crate) struct Measurement {
     /// The server.
     pub(crate) endpoint: Arc<Endpoint>,
-    /// What every request carries.
+    /// The `Authorization` header of every request.
     pub(crate) authorization: Option<HeaderValue>,
-    /// Its process.
+    /// The server's process.
     pub(crate) process: Option<Process>,
     /// The work.
     pub(crate) job: Arc<Job>,
-    /// How many do it at once.
+    /// The number of clients.
     pub(crate) clients: usize,
-    /// On how many threads.
+    /// The number of threads.
     pub(crate) threads: usize,
-    /// For how long.
+    /// The duration.
     pub(crate) duration: Duration,
-    /// How much may be pushed.
+    /// The maximum number of bytes to push.
     pub(crate) push_volume: u64,
 }
 
-/// What was found.
+/// The result of a measurement.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
-    /// Operations that were finished.
+    /// Finished operations.
     pub(crate) operations: u64,
-    /// The requests that these took.
+    /// The requests of these operations.
     pub(crate) requests: u64,
     /// Bytes of bodies, in both directions.
     pub(crate) bytes: u64,
-    /// From the start to the end of the last operation.
+    /// The time from the start to the end of the last operation.
     pub(crate) elapsed: Duration,
-    /// How long each operation took, in nanoseconds, in order.
+    /// The duration of each operation, in nanoseconds, sorted.
     pub(crate) latencies: Vec<u64>,
-    /// What the server spent.
+    /// The resources that the server used.
     pub(crate) cpu: Option<Duration>,
-    /// How much memory it held at most, and whether that is of this measurement alone.
+    /// Its peak memory, and whether that belongs to this measurement alone.
     pub(crate) peak: Option<(u64, bool)>,
-    /// What we spent.
+    /// The CPU time of this process.
     pub(crate) own_cpu: Duration,
-    /// How often the server closed a connection that was still in use.
+    /// How often the server closed a connection in use.
     pub(crate) reconnects: u64,
-    /// What stays in the registry.
+    /// Content that stays in the registry.
     pub(crate) left: Vec<Left>,
 }
 
-/// What all clients share.
+/// State that all clients share.
 struct Shared {
-    /// Everybody and the one who measures: when all are connected, when the clock runs, and when all are done.
+    /// Barriers of the clients and the measuring thread: all connected, clock started, all done.
     barrier: Barrier,
     duration: Duration,
     pushes_left: Option<AtomicU64>,
@@ -71,7 +71,7 @@ struct Shared {
 }
 
 impl Measurement {
-    /// Measures. What stays in the registry is told also when the work failed.
+    /// Measures. Returns the remaining content even if the work failed.
     pub(crate) fn run(self, runtime: &Runtime) -> Result<(Sample, Result<()>)> {
         let threads = self.threads.clamp(1, self.clients);
         let pushes = self.job.pushes().map(|size| (self.push_volume / size.max(1)).max(self.clients as u64));
@@ -86,7 +86,7 @@ impl Measurement {
             let mut handles = Vec::new();
             for number in 0..threads {
                 let clients: Vec<_> = (number..self.clients).step_by(threads).collect();
-                // Made here, so that nobody waits at the barrier for a thread that could not begin.
+                // Created here, so that a thread that fails to start does not leave others at the barrier.
                 let own = Builder::new_current_thread().enable_all().build()?;
                 let shared = shared.clone();
                 let run = move || own.block_on(this.clients(clients, &shared));
@@ -109,7 +109,7 @@ impl Measurement {
         })
     }
 
-    /// Reads the meters when all are ready, and again when all are done.
+    /// Reads the meters when all clients are ready, and again when all are done.
     async fn watch(&self, barrier: &Barrier) -> Result<Sample> {
         barrier.wait().await;
         let alone = self.process.is_some_and(Process::reset_peak);
@@ -153,7 +153,7 @@ impl Measurement {
     }
 }
 
-/// One client's part.
+/// The work of one client.
 #[derive(Default)]
 struct Client {
     requests: u64,
@@ -172,9 +172,9 @@ impl Client {
         job: &Job,
         shared: &Shared,
     ) -> Result<()> {
-        // Whatever happens, it comes to the barrier as often as everybody, or the others would wait for ever.
+        // Reaches the barriers as often as the other clients even on failure, or they would wait for ever.
         let mut connection = connection;
-        // Each begins elsewhere in the list.
+        // Each client starts at another place of the list.
         let first = number.wrapping_mul(0x9E37_79B9) % (1 << 20);
         if let (true, Ok(open)) = (job.may_be_tried(), &mut connection)
             && let Err(error) = job.once(open, first, &mut self.left).await
@@ -224,7 +224,7 @@ impl Client {
 }
 
 impl Shared {
-    /// Takes one of the pushes that are left.
+    /// Claims one of the remaining pushes.
     fn may_push(&self) -> bool {
         let Some(left) = &self.pushes_left else { return true };
         left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()

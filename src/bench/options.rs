@@ -1,4 +1,4 @@
-//! What is measured, and how.
+//! The options of a run.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,22 +8,22 @@ use url::Url;
 
 use crate::work::Work;
 
-/// Everything about a run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The server that is measured, A.
+    /// The server A, which is measured.
     pub target: Target,
-    /// The one that it is compared with, B.
+    /// The server B, for comparison.
     pub versus: Option<Target>,
-    /// What they do, in this order.
+    /// The works, in order.
     pub works: Vec<Work>,
-    /// With how many clients at once, each on a connection of its own; every work is done with every number.
+    /// The numbers of concurrent clients, each on its own connection; every work runs with every number.
     pub clients: Vec<usize>,
-    /// How many threads of ours the clients share.
+    /// The number of threads that the clients share.
     pub threads: usize,
-    /// How often each work is measured on each server.
+    /// The number of measurements of each work on each server.
     pub rounds: usize,
-    /// How long one measurement takes; operations that have begun are finished.
+    /// The duration of a measurement; running operations are finished.
     pub duration: Duration,
     /// Bytes of a large blob.
     pub large: u64,
@@ -31,44 +31,44 @@ pub struct Options {
     pub small: u64,
     /// A measurement of pushes ends when it has pushed this many bytes, or one blob for each client.
     pub push_volume: u64,
-    /// The repository that is filled; those of the catalogue begin with its name.
+    /// The repository to fill; those of the catalogue have its name as a prefix.
     pub repository: String,
-    /// Whether what was pushed stays.
+    /// Whether to keep the pushed content.
     pub keep: bool,
 }
 
 /// A server.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where it is; a path is put before `/v2/`.
+    /// The URL; a path is put before `/v2/`.
     pub url: Url,
-    /// What it is.
+    /// The kind of server.
     pub kind: Kind,
-    /// Who asks.
+    /// The login.
     pub credentials: Option<Credentials>,
-    /// Whom to trust.
+    /// The trusted certificates.
     pub tls: TlsOptions,
-    /// Its process on this machine, whose CPU time and memory are read, with those of its children.
+    /// Its process on this machine; the run reads the CPU time and memory of it and its children.
     pub pid: Option<u32>,
-    /// Its files on this machine, which are put out of the page cache before each measurement of a pull.
+    /// Its files on this machine, to drop from the page cache before each measurement of a pull.
     pub cold: Option<PathBuf>,
 }
 
-/// What a server is.
+/// The kind of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// A registry.
     Registry,
-    /// A server of plain files, which lie in this directory; its URL is that of the directory.
+    /// A server of the plain files in this directory; its URL names the directory.
     Files(PathBuf),
 }
 
 /// A name and a password.
 #[derive(Clone)]
 pub struct Credentials {
-    /// Who.
+    /// The name.
     pub user: String,
-    /// The secret.
+    /// The password.
     pub password: String,
 }
 
@@ -78,14 +78,14 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Which certificates are believed.
+/// The trusted certificates.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum TlsOptions {
     /// Those that this machine trusts.
     #[default]
     System,
-    /// Those that an authority in this PEM file has signed.
+    /// Those signed by an authority in this PEM file.
     Authority(PathBuf),
-    /// All.
+    /// All certificates.
     Insecure,
 }

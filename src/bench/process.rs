@@ -1,8 +1,8 @@
-//! What a server's process spends, read from the kernel of this machine.
+//! The resources of a server's process, read from this machine's kernel.
 //!
-//! CPU time is the process's own clock, as `clock_getcpuclockid` gives it: the scheduler's count in nanoseconds of all
-//! its threads, also of those that have ended. The sum over `/proc/PID/task/*/schedstat` is the same count without
-//! threads that have ended, and such come and go in servers; `utime` and `stime` are told in hundredths of a second.
+//! CPU time is the process's clock from `clock_getcpuclockid`: the scheduler's count in nanoseconds for all its threads,
+//! including ended ones. The sum over `/proc/PID/task/*/schedstat` lacks ended threads, which are frequent in servers;
+//! `utime` and `stime` only count hundredths of a second.
 
 use std::fs;
 use std::path::Path;
@@ -20,13 +20,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// A process that runs.
+    /// A running process.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// If it does not exist.
     pub(crate) fn new(pid: u32) -> Result<Self> {
-        // The clock of a number beyond the kernel's largest is that of another process.
+        // The kernel would read a larger number as the clock of another process.
         if !Path::new("/proc").join(pid.to_string()).exists() {
             return Err(Error::Process { pid, reason: "there is none on this machine".to_owned() });
         }
@@ -35,7 +35,7 @@ impl Process {
         Ok(process)
     }
 
-    /// What it and its present children have spent since they began.
+    /// The CPU time that it and its current children have used since their start.
     pub(crate) fn cpu(self) -> Result<Duration> {
         let clock = |pid: u32| {
             let raw = i32::try_from(pid).unwrap_or(i32::MAX);
@@ -45,7 +45,7 @@ impl Process {
         self.family().into_iter().try_fold(clock(self.pid)?, |sum, pid| Ok(sum + clock(pid)?))
     }
 
-    /// The most memory that it and its children have held, each for itself, since the last reset.
+    /// The peak memory of it and its children, summed, since the last reset.
     pub(crate) fn peak(self) -> Option<u64> {
         let of = |pid: u32| {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -55,13 +55,13 @@ impl Process {
         self.family().into_iter().try_fold(of(self.pid)?, |sum, pid| Some(sum + of(pid)?))
     }
 
-    /// Begins to watch the memory anew. `false` if that is not allowed.
+    /// Resets the peak memory. `false` if that is not permitted.
     pub(crate) fn reset_peak(self) -> bool {
         let reset = |pid: u32| fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok();
         reset(self.pid) && self.family().into_iter().all(reset)
     }
 
-    /// The workers of a server that has such.
+    /// Its child processes, such as the workers of a server.
     fn family(self) -> Vec<u32> {
         let mut found = Vec::new();
         let mut todo = vec![self.pid];
@@ -82,7 +82,7 @@ fn children(tasks: &Path) -> Vec<u32> {
         .collect()
 }
 
-/// What this process has spent.
+/// The CPU time that this process has used.
 pub(crate) fn own_cpu() -> Duration {
     clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }

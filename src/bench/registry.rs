@@ -1,4 +1,4 @@
-//! The requests of the distribution specification, as far as they are measured.
+//! The requests of the distribution specification that a run measures.
 
 use http::Method;
 use http::header::LOCATION;
@@ -8,15 +8,15 @@ use crate::client::{Answer, Ask, Body, Connection};
 use crate::content::{Blob, digest_of};
 use crate::error::{Error, Result};
 
-/// The media type of the manifests that are pushed.
+/// The media type of pushed manifests.
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 const OCTETS: &str = "application/octet-stream";
 
-/// How many parts a chunked push has.
+/// The number of parts of a chunked push.
 const CHUNKS: u64 = 4;
 
-/// How a blob is pushed.
+/// The way to push a blob.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum How {
     /// POST, PUT.
@@ -27,16 +27,16 @@ pub(crate) enum How {
     Chunked,
 }
 
-/// Something to be got.
+/// An item to get.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
     /// GET or HEAD.
     pub(crate) method: Method,
-    /// Where.
+    /// Its path.
     pub(crate) path: String,
-    /// Its media type, if that is asked for.
+    /// Its media type, if requested.
     pub(crate) accept: Option<&'static str>,
-    /// What must come, if that is known: its length and its digest.
+    /// Its expected length and digest, if known.
     pub(crate) expected: Option<(u64, String)>,
 }
 
@@ -51,7 +51,7 @@ impl Fetch {
 }
 
 impl Connection {
-    /// Pushes a blob; gives how many requests that took.
+    /// Pushes a blob; returns the number of requests.
     pub(crate) async fn push(&mut self, repository: &str, blob: &Blob, how: How) -> Result<u64> {
         let start = format!("{}/v2/{repository}/blobs/uploads/", self.endpoint().prefix);
         let mut location = self.step(Ask::new(Method::POST, &start), 202).await?;
@@ -92,7 +92,7 @@ impl Connection {
         self.expect(Method::PUT, &path, &answer, 201)
     }
 
-    /// Gets something whose length must be right; gives how many bytes came.
+    /// Gets an item of known length; returns the number of bytes.
     pub(crate) async fn fetch(&mut self, fetch: &Fetch) -> Result<u64> {
         let answer = self.ask(fetch.ask()).await?;
         self.expect(fetch.method.clone(), &fetch.path, &answer, 200)?;
@@ -102,7 +102,7 @@ impl Connection {
         Ok(answer.len)
     }
 
-    /// Gets something and sees that it is what was pushed.
+    /// Gets an item and compares it with the pushed content.
     pub(crate) async fn verify(&mut self, fetch: &Fetch) -> Result<()> {
         let Some((len, digest)) = &fetch.expected else { return self.fetch(fetch).await.map(|_| ()) };
         let mut hash = Sha256::new();
@@ -117,7 +117,7 @@ impl Connection {
         self.require(fetch, found == *digest, || format!("what came has the digest {found}"))
     }
 
-    /// Deletes something; `false` if the registry does not delete.
+    /// Deletes an item; `false` if the registry does not support deletion.
     pub(crate) async fn delete(&mut self, path: &str) -> Result<bool> {
         let answer = self.ask(Ask::new(Method::DELETE, path)).await?;
         match answer.status {

@@ -1,30 +1,30 @@
-//! What a run has found.
+//! The results of a run.
 
 use serde::{Serialize, Serializer};
 
 use crate::measure::Sample;
 use crate::work::Work;
 
-/// All that a run has found. It can be displayed as a table, and serialized.
+/// All results of a run. Can be displayed as a table, and serialized.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The URL of the server A.
     pub a: String,
-    /// The URL of the server B, if there was one.
+    /// The URL of the server B, if any.
     pub b: Option<String>,
     /// Bytes of a large blob.
     pub large_bytes: u64,
     /// Bytes of a small blob.
     pub small_bytes: u64,
-    /// How often each work was measured on each server.
+    /// The number of measurements of each work on each server.
     pub rounds: usize,
-    /// For how long, each time.
+    /// The duration of a measurement.
     pub seconds: f64,
-    /// How many threads the clients shared.
+    /// The number of threads that the clients shared.
     pub threads: usize,
-    /// Each work with each number of clients.
+    /// The result of each work with each number of clients.
     pub rows: Vec<Row>,
-    /// What a reader of the figures should know.
+    /// Notes for the reader of the figures.
     pub notes: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct Row {
     /// The work.
     #[serde(serialize_with = "as_text")]
     pub work: Work,
-    /// How many did it at once.
+    /// The number of clients.
     pub clients: usize,
     /// Medians of A.
     pub a: Figures<Option<f64>>,
@@ -45,7 +45,7 @@ pub struct Row {
     pub rounds_a: Vec<Figures<Option<f64>>>,
 }
 
-/// The other server's part.
+/// The figures of the other server.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
     /// Medians of B.
@@ -56,14 +56,14 @@ pub struct Comparison {
     pub rounds_b: Vec<Figures<Option<f64>>>,
 }
 
-/// Of the ratios of the rounds, each of a pair of measurements that follow each other.
+/// The ratios of the rounds, each of two consecutive measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Ratio {
-    /// The middle one.
+    /// The median.
     pub median: f64,
-    /// The least.
+    /// The minimum.
     pub low: f64,
-    /// The greatest.
+    /// The maximum.
     pub high: f64,
 }
 
@@ -76,25 +76,25 @@ pub struct Figures<T> {
     pub requests_per_second: T,
     /// Bytes of bodies in both directions, in MiB a second.
     pub mib_per_second: T,
-    /// Half of the operations took no longer than so many milliseconds.
+    /// The median duration of an operation, in milliseconds.
     pub p50_ms: T,
-    /// All but a hundredth took no longer.
+    /// The 99th percentile, in milliseconds.
     pub p99_ms: T,
-    /// Microseconds of the server's CPU for a request.
+    /// Microseconds of the server's CPU per request.
     pub cpu_us_per_request: T,
-    /// Seconds of the server's CPU for a GiB, where operations are large.
+    /// Seconds of the server's CPU per GiB, where operations are large.
     pub cpu_s_per_gib: T,
-    /// The most memory that the server held, in MiB.
+    /// The peak memory of the server, in MiB.
     pub peak_mib: T,
-    /// Of the time that our threads had, the part that they used.
+    /// The share of our threads' time that they used.
     pub client_load: T,
 }
 
-/// An operation that moves less is not judged by the GiB.
+/// The minimum size of an operation for figures per GiB.
 const LARGE: f64 = 65536.0;
 
 impl<T: Copy> Figures<T> {
-    /// All of them, in the order of the fields.
+    /// All figures, in the order of the fields.
     pub(crate) fn all(&self) -> [T; 9] {
         [
             self.operations_per_second,
@@ -156,14 +156,14 @@ impl Figures<Option<f64>> {
         }
     }
 
-    /// The middle of each figure.
+    /// The median of each figure.
     pub(crate) fn median(rounds: &[Self]) -> Self {
         Self::from_all(std::array::from_fn(|figure| {
             median(rounds.iter().filter_map(|round| round.all()[figure]).collect())
         }))
     }
 
-    /// Each figure of A by that of B of the same round.
+    /// Each figure of A divided by that of B of the same round.
     pub(crate) fn ratios(a: &[Self], b: &[Self]) -> Figures<Option<Ratio>> {
         Figures::from_all(std::array::from_fn(|figure| {
             let pairs = a.iter().zip(b).filter_map(|(a, b)| Some((a.all()[figure]?, b.all()[figure]?)));
@@ -177,7 +177,7 @@ impl Figures<Option<f64>> {
     }
 }
 
-/// Of sorted nanoseconds, in milliseconds: the least that at least this part does not exceed.
+/// A percentile of sorted nanoseconds, in milliseconds: the smallest value that at least this share does not exceed.
 fn quantile(sorted: &[u64], part: f64) -> Option<f64> {
     let rank = (part * sorted.len() as f64).ceil().max(1.0) as usize;
     sorted.get(rank - 1).map(|nanoseconds| *nanoseconds as f64 / 1e6)
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_a_round() {
-        // The machine is twice as slow in the second round, for both.
+        // In the second round, the machine is twice as slow for both.
         let a = [Figures::of(&sample(100, 10), 1), Figures::of(&sample(50, 10), 1)];
         let b = [Figures::of(&sample(200, 10), 1), Figures::of(&sample(100, 10), 1)];
         let ratio = Figures::ratios(&a, &b).operations_per_second.unwrap();

@@ -15,17 +15,17 @@ use crate::report::{Comparison, Figures, Report, Row};
 use crate::side::Side;
 use crate::work::Work;
 
-/// For how long a work is tried before the first measurement of it.
+/// How long to run a work before its first measurement.
 const TRIAL: Duration = Duration::from_millis(300);
 
-/// From this load on, it is our threads that are measured and not the server.
+/// From this share on, our threads limit the rate, not the server.
 const BUSY: f64 = 0.95;
 
-/// Does everything that the options say, telling `progress` what it is at, and cleans up also when that fails.
+/// Runs all measurements of the options, reports to `progress`, and cleans up even on failure.
 ///
 /// # Errors
 ///
-/// When a request fails: nothing is tried again.
+/// If a request fails: a run never retries.
 pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> {
     check(options)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -151,7 +151,7 @@ impl Run<'_> {
         outcome.map(|()| sample)
     }
 
-    /// Makes figures of a sample, and notes what makes them doubtful.
+    /// Makes figures of a sample, and notes reasons to doubt them.
     fn judge(&mut self, sample: &Sample, side: usize, work: Work, clients: usize) -> Figures<Option<f64>> {
         let threads = self.options.threads.clamp(1, clients);
         let figures = Figures::of(sample, threads);

@@ -1,4 +1,4 @@
-//! `Side`: one of the servers, set up, and cleaned up again.
+//! `Side`: one of the servers, its set-up and its clean-up.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,21 +19,21 @@ use crate::process::Process;
 use crate::registry::{Fetch, How, MANIFEST};
 use crate::work::Work;
 
-/// A server and what it was given.
+/// A server and the content that a run gave it.
 pub(crate) struct Side {
-    /// How it is reached.
+    /// The address.
     pub(crate) endpoint: Arc<Endpoint>,
-    /// What it is.
+    /// The kind of server.
     pub(crate) target: Target,
     /// Its process.
     pub(crate) process: Option<Process>,
-    /// What was put into it and should go.
+    /// The content to remove at the end.
     left: Vec<(String, Left)>,
     repository: String,
 }
 
 impl Side {
-    /// Finds the server, and its process.
+    /// Connects to the server, and finds its process.
     pub(crate) fn new(target: &Target, options: &Options) -> Result<Self> {
         Ok(Self {
             endpoint: Arc::new(Endpoint::resolve(&target.url, &target.tls)?),
@@ -44,7 +44,7 @@ impl Side {
         })
     }
 
-    /// What its requests carry from now on; a token is fetched anew.
+    /// The header of its requests from now on; fetches a new token.
     pub(crate) async fn authorization(&self) -> Result<Option<HeaderValue>> {
         if self.target.kind != Kind::Registry {
             return Ok(None);
@@ -55,7 +55,7 @@ impl Side {
         authorize(&self.endpoint, &self.target, &scopes).await
     }
 
-    /// Puts the material into it, and sees that it comes out as it went in.
+    /// Pushes the material, and checks that it can be pulled unchanged.
     pub(crate) async fn prepare(&mut self, material: &Material) -> Result<()> {
         match self.target.kind.clone() {
             Kind::Registry => self.fill(material).await?,
@@ -109,7 +109,7 @@ impl Side {
         Ok(())
     }
 
-    /// A repository that there is only for the catalogue.
+    /// A repository for the catalogue only.
     fn further(&self, number: usize) -> String {
         format!("{}-{number}", self.repository)
     }
@@ -142,12 +142,12 @@ impl Side {
         Connection::open(self.endpoint.clone(), self.authorization().await?).await
     }
 
-    /// Keeps in mind what is to be removed.
+    /// Records content for removal.
     pub(crate) fn remember(&mut self, left: Vec<Left>) {
         self.left.extend(left.into_iter().map(|left| (self.repository.clone(), left)));
     }
 
-    /// The work for this server.
+    /// The job of the work for this server.
     pub(crate) fn job(&self, work: Work, material: &Material) -> Job {
         let repository = || self.repository.clone();
         let each = |fetches: Vec<Fetch>| fetches.into_iter().map(|fetch| vec![fetch]).collect();
@@ -245,7 +245,7 @@ impl Side {
         Fetch { method: Method::GET, path, accept: None, expected: None }
     }
 
-    /// Removes what was put into it, as far as it lets us; says what stays.
+    /// Removes the run's content, as far as the server permits; reports the rest.
     pub(crate) async fn clean_up(&mut self) -> Result<Option<String>> {
         if let Kind::Files(directory) = &self.target.kind {
             let path = self.files(directory);
@@ -261,7 +261,7 @@ impl Side {
             return Ok(None);
         }
         let mut connection = self.connection().await?;
-        // Manifests were pushed last and go first.
+        // Manifests were pushed last, so they are removed first.
         for (repository, left) in self.left.drain(..).rev() {
             let kind = match &left {
                 Left::Blob(..) => "blobs",

@@ -59,7 +59,7 @@ fn line<T: Copy>(
     writeln!(f)
 }
 
-/// Three digits that count, or all before the point.
+/// Three significant digits, or all digits before the point.
 fn number(number: f64) -> String {
     let decimals = match number.abs() {
         large if large >= 100.0 => 0,

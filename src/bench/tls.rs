@@ -1,4 +1,4 @@
-//! Whom to believe.
+//! Trust in servers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use crate::error::{Error, Result};
 use crate::options::TlsOptions;
 
-/// What makes TLS out of a connection.
+/// The TLS settings of a connection.
 pub(crate) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -34,7 +34,7 @@ pub(crate) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
 fn roots(options: &TlsOptions) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let TlsOptions::Authority(path) = options else {
-        // What cannot be read here shows itself as an unknown issuer.
+        // A certificate that cannot be read causes an unknown issuer later.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok(roots);
     };
@@ -49,7 +49,7 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Asks nobody who they are, but still makes them prove that the certificate they show is theirs.
+/// Accepts any identity, but still verifies that the server holds the key of its certificate.
 #[derive(Debug)]
 struct BelieveAll(Arc<CryptoProvider>);
 

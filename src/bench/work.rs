@@ -1,14 +1,14 @@
-//! `Work`: what a registry can be asked to do.
+//! `Work`: a kind of load on a registry.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A kind of work. One operation of it may be several requests.
+/// A kind of work. An operation may consist of several requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Work {
     /// A large blob by POST and one PUT.
     PushMonolithic,
-    /// A large blob by POST, one PATCH of unannounced length, and PUT, as docker, podman and containerd do.
+    /// A large blob by POST, one PATCH without a length, and PUT, as in docker, podman and containerd.
     PushStreamed,
     /// A large blob by POST, several PATCHes, and PUT.
     PushChunked,
@@ -34,12 +34,12 @@ pub enum Work {
     TagsList,
     /// The first hundred repositories.
     Catalog,
-    /// Of twenty requests eleven for manifests, five for small blobs, two for tags; and one small push.
+    /// Of twenty requests, eleven for manifests, five for small blobs, two for tags; and one small push.
     Mixed,
 }
 
 impl Work {
-    /// All of them, in the order in which they are done.
+    /// All works, in the order of a run.
     pub const ALL: [Self; 15] = [
         Self::PushMonolithic,
         Self::PushStreamed,
@@ -58,7 +58,7 @@ impl Work {
         Self::Mixed,
     ];
 
-    /// Its name on the command line and in reports.
+    /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::PushMonolithic => "push-monolithic",
@@ -92,12 +92,12 @@ impl Work {
         )
     }
 
-    /// Whether a server of plain files can do it too.
+    /// Whether a server of plain files supports it.
     pub(crate) fn suits_files(self) -> bool {
         matches!(self, Self::PullLarge | Self::PullSmall | Self::ManifestGetDigest | Self::ManifestHeadDigest)
     }
 
-    /// Whether it reads content that may be read from the disk.
+    /// Whether it reads content that may come from the disk.
     pub(crate) fn reads_blobs(self) -> bool {
         matches!(self, Self::PullLarge | Self::PullSmall | Self::PullImage)
     }

@@ -86,7 +86,7 @@ fn a_wide_open_one_is_warned_of() {
     let wide = config.replace("debug: {addr: '127.0.0.1:0'", "debug: {addr: ':0'");
     fs::remove_dir_all(directory.path().join("data")).unwrap();
     let open = registry(directory.path(), &wide);
-    open.process.wait_to_say("asks nobody for a password");
+    open.process.wait_to_say("needs no password");
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn a_permission_that_is_lost_while_running_fails_the_storage_check() {
     served.process.wait_for(|line| line.contains("refusing new uploads").then_some(()));
     let refused = upload(&served);
     assert!(refused.ends_with("503"), "{refused}");
-    assert!(refused.contains("there is no permission to write to the store"), "{refused}");
+    assert!(refused.contains("this process lacks permission to write to the store"), "{refused}");
     assert!(!refused.contains(root.to_str().unwrap()), "a client learns where the store is: {refused}");
     chown(&repositories, Some(NOBODY), Some(NOBODY)).unwrap();
     served.process.wait_for(|line| line.contains("accepting new uploads again").then_some(()));

@@ -77,7 +77,7 @@ fn a_root_that_is_off_by_a_level_is_told_the_right_one() {
     fs::create_dir_all(root.join("docker/registry/v2/repositories/app")).unwrap();
     let served = registry(directory.path(), &filesystem_config(&root.join("docker/registry")));
     let log = served.process.log();
-    let told = format!("has something in it and no images: the store is in {}", root.display());
+    let told = format!("is not empty but contains no images: the store is in {}", root.display());
     assert!(log.contains(&told), "{log}");
 }
 
@@ -205,7 +205,7 @@ fn read_only_mode_is_switched_by_sighup() {
     let read_only = config.replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:");
     fs::write(&path, &read_only).unwrap();
     registry.process.signal("HUP");
-    registry.process.wait_for(|line| line.contains("SIGHUP: taken over: read-only mode is on").then_some(()));
+    registry.process.wait_for(|line| line.contains("SIGHUP: applied: read-only mode is on").then_some(()));
     let refused = registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"");
     assert_eq!(refused.status, 405);
     assert!(String::from_utf8_lossy(&refused.body).contains("read-only"), "{refused:?}");
@@ -215,7 +215,7 @@ fn read_only_mode_is_switched_by_sighup() {
     registry.process.signal("HUP");
     registry.process.wait_for(|line| (line.contains("http.addr") && line.contains("restart")).then_some(()));
     registry.process.wait_for(|line| {
-        line.contains("SIGHUP: nothing was taken over; http.addr waits for a restart").then_some(())
+        line.contains("SIGHUP: nothing was applied; http.addr waits for a restart").then_some(())
     });
     fs::write(&path, "version: 0.1\nstorage: {nonsense").unwrap();
     registry.process.signal("HUP");

@@ -81,7 +81,7 @@ const STEPS: &[Step] = &[
     with(
         "registry config check",
         "sed -i 's/      enabled: false/      enabled: true/' config/config.yml",
-        "logged 'SIGHUP: taken over: '; refused docker image push registry.example:5000/alpine
+        "logged 'SIGHUP: applied: '; refused docker image push registry.example:5000/alpine
          sed -i 's/      enabled: true/      enabled: false/' config/config.yml
          docker compose kill -s HUP registry; tries=0; until docker image push registry.example:5000/alpine; do again; done",
     ),
