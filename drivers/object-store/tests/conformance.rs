@@ -1,4 +1,4 @@
-//! The conformance suite, on a store in memory; `servers.rs` has the servers.
+//! The conformance suite on a store in memory; `servers.rs` runs it on servers.
 
 #[path = "support/parts_checked.rs"]
 mod parts_checked;
@@ -18,13 +18,13 @@ use parts_checked::PartsChecked;
 use support::of_profile;
 
 fn main() -> ExitCode {
-    // Parts as they usually are, and parts so small that uploads have many of them.
+    // Parts of the usual size, and parts so small that uploads have many.
     let mut trials = of_profile("memory", &memory(10 << 20));
     trials.extend(of_profile("memory-small-parts", &memory(256 << 10)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// One store in the memory of this process; to reopen it is to make another driver over it, which knows nothing of the first.
+/// A store in the memory of this process. Reopening makes another driver over it, which knows nothing of the first.
 fn memory(part_size: u64) -> Fixture {
     Fixture::in_prefix(move |prefix| Memory { root: prefix.to_owned(), part_size }).in_this_process()
 }

@@ -1,4 +1,4 @@
-//! Answers that break off in the body, over HTTP: one of them is no failure of anything.
+//! Answers over HTTP that break off in the body: a single one causes no failure.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -25,7 +25,7 @@ async fn open(store: &S3) -> Arc<dyn StorageDriver> {
     config.build().await.unwrap()
 }
 
-/// Everything that a driver does, once.
+/// Every operation of a driver, once.
 async fn everything(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<()> {
     let content = Bytes::from(vec![7; 6_000_000]);
     driver.put_content(&path("/dir/small"), "small".into(), PutMode::Overwrite).await?;
@@ -51,7 +51,7 @@ async fn everything(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<()
 }
 
 #[tokio::test]
-async fn one_answer_that_breaks_off_is_asked_for_again() {
+async fn an_answer_that_breaks_off_is_requested_again() {
     for sort in [Sort::List, Sort::Begin, Sort::Copy, Sort::Delete, Sort::Get, Sort::Complete] {
         let store = S3::start(Conditions::Quoted);
         let driver = open(&store).await;
@@ -66,9 +66,9 @@ async fn one_answer_that_breaks_off_is_asked_for_again() {
     }
 }
 
-/// Two in a row, and three, of what is asked for again as often as it takes.
+/// Two and three consecutive cuts, for requests with more retries.
 #[tokio::test]
-async fn some_answers_that_break_off_are_no_failure_either() {
+async fn several_answers_that_break_off_cause_no_failure() {
     for sort in [Sort::List, Sort::Begin, Sort::Copy, Sort::Delete] {
         let store = S3::start(Conditions::Quoted);
         let driver = open(&store).await;

@@ -1,5 +1,5 @@
-//! What becomes of uploads and reads when the store fails: clear errors, nothing that was acknowledged is lost, and what
-//! broke off can be gone on with. And how many requests things take when it does not fail.
+//! Uploads and reads while the store fails: errors are clear, acknowledged bytes are kept, and interrupted uploads can be
+//! continued. Also the number of requests without failures.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -26,7 +26,7 @@ fn path(text: &str) -> DriverPath {
     text.parse().unwrap()
 }
 
-/// Another driver over the same store, which knows nothing of the first, as another replica would.
+/// Another driver over the same store, like another replica: it knows nothing of the first.
 fn open(store: &Arc<Faulty>) -> ObjectStoreDriver {
     ObjectStoreDriver::over(store.clone(), "root", PART).unwrap()
 }
@@ -110,9 +110,9 @@ async fn a_commit_that_fails_anywhere_can_be_repeated() {
     }
 }
 
-/// The purge of uploads looks at what a walk shows, and must see that an upload was touched.
+/// The purge of uploads relies on a walk, which must show that an upload was touched.
 #[tokio::test]
-async fn an_upload_shows_in_a_walk_with_its_last_sign_of_life() {
+async fn a_walk_shows_an_upload_with_the_time_of_its_last_write() {
     let store = faulty();
     let driver = open(&store);
     driver.put_content(&path("/up/startedat"), "then".into(), PutMode::Overwrite).await.unwrap();
@@ -133,14 +133,14 @@ async fn an_upload_shows_in_a_walk_with_its_last_sign_of_life() {
     assert_eq!(walked.iter().map(|info| info.path.as_str()).collect::<Vec<_>>(), ["/blob", "/up/startedat"]);
 }
 
-/// Bytes that come for hours in one request leave signs of life, and a crash costs minutes of them.
+/// A request that sends bytes for hours saves its state now and then, so a crash loses minutes.
 #[tokio::test(start_paused = true)]
 async fn a_long_write_saves_its_state_now_and_then() {
     let (store, whole) = (faulty(), content(5000));
     let mut writer = begin(&store, None).await;
     for chunk in whole.chunks(500) {
         writer.write(Bytes::copy_from_slice(chunk)).await.unwrap();
-        // A sleep, and no jump of the clock, which would take the time from requests that are under way.
+        // A sleep, since a jump of the clock would take the time from running requests.
         tokio::time::sleep(std::time::Duration::from_secs(200)).await;
     }
     drop(writer);
@@ -152,13 +152,13 @@ async fn a_long_write_saves_its_state_now_and_then() {
     assert_eq!(read(&store, "/blob").await, whole);
 }
 
-/// The answer to any one request never comes. Nobody waits longer for it than for the bytes that are moved.
+/// One request never gets an answer. The driver waits no longer than moving the bytes could take.
 #[tokio::test(start_paused = true)]
-async fn no_request_is_waited_for_without_end() {
+async fn every_request_has_a_time_limit() {
     for request in
         [Request::Put, Request::Get, Request::Copy, Request::Begin, Request::Part, Request::Complete]
     {
-        // From a state on, and to another target, so that every sort of request is made.
+        // From a saved state, and to another target, so that every kind of request occurs.
         let (store, whole) = (faulty(), content(3300));
         let mut writer = begin(&store, None).await;
         writer.write(whole.slice(..500)).await.unwrap();
@@ -167,7 +167,7 @@ async fn no_request_is_waited_for_without_end() {
         let push = async {
             let mut writer = open(&store).writer(&path("/up/data"), WriteMode::Append).await?;
             writer.write(whole.slice(500..2500)).await?;
-            // What comes after a part that was lost is not kept, and the sender is told.
+            // The bytes after a lost part are dropped, and the client learns the new length.
             if writer.close(Bytes::new()).await? < 2500 {
                 return Ok(false);
             }
@@ -178,7 +178,7 @@ async fn no_request_is_waited_for_without_end() {
         let begun = tokio::time::Instant::now();
         match tokio::time::timeout(LONG, push).await.unwrap_or_else(|_| panic!("{request:?} hangs")) {
             Ok(is_published) => assert!(!is_published, "{request:?}: one request had no answer"),
-            // What was assembled has the bytes of this request at its end, so the upload is not as it was, but lost.
+            // The assembled object ends with the bytes of this request, so the earlier upload is lost.
             Err(error) if request == Request::Copy => {
                 assert_eq!(error.kind(), ErrorKind::NotFound, "{request:?}: {error}");
                 continue;
@@ -198,9 +198,9 @@ async fn no_request_is_waited_for_without_end() {
     }
 }
 
-/// A completion moves no bytes, however many the upload has.
+/// A completion moves no bytes, whatever the size of the upload.
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_large_upload_is_not_waited_for_longer_than_that_of_a_small_one() {
+async fn the_end_of_a_large_upload_has_the_time_limit_of_a_small_one() {
     let (store, part) = (faulty(), 5 << 20);
     let driver = ObjectStoreDriver::over(store.clone(), "root", part).unwrap();
     let mut writer = driver.writer(&path("/up/data"), WriteMode::Create(WriteHint::default())).await.unwrap();
@@ -213,7 +213,7 @@ async fn the_end_of_a_large_upload_is_not_waited_for_longer_than_that_of_a_small
     assert!(begun.elapsed() <= LONG, "{:?}", begun.elapsed());
 }
 
-/// Two minutes, and a few repetitions of what is small.
+/// Two minutes, and a few retries of small requests.
 const LONG: std::time::Duration = std::time::Duration::from_secs(200);
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn an_upload_that_the_store_forgot_is_not_found_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_loser_of_two_writers_is_told() {
+async fn the_loser_of_two_writers_gets_an_error() {
     let store = faulty();
     let mut writer = begin(&store, None).await;
     writer.write(content(10)).await.unwrap();
@@ -287,7 +287,7 @@ async fn the_loser_of_two_writers_is_told() {
     assert_eq!(go_on(&store).await.size(), 15);
 }
 
-/// Both add their own last bytes to one upload, and the first is slow: at each of its steps the second comes in between.
+/// Two writers each add last bytes to one upload. The first is slow: the second acts between any two of its steps.
 #[tokio::test]
 async fn of_two_ends_of_one_upload_each_publishes_its_own_bytes_or_nothing() {
     for step in [Request::Part, Request::Complete, Request::Copy] {
@@ -325,9 +325,9 @@ async fn of_two_ends_of_one_upload_each_publishes_its_own_bytes_or_nothing() {
     }
 }
 
-/// The process that ended the upload is gone, after the store had carried out what it was asked for.
+/// The process that ended the upload is gone, after the store had carried out its request.
 #[tokio::test]
-async fn an_end_that_nobody_heard_of_is_gone_on_with_by_another() {
+async fn another_process_continues_an_end_without_an_answer() {
     for (step, last) in
         [(Request::Part, ""), (Request::Complete, ""), (Request::Copy, ""), (Request::Complete, "x")]
     {
@@ -350,7 +350,7 @@ async fn an_end_that_nobody_heard_of_is_gone_on_with_by_another() {
     }
 }
 
-/// An object that has only the size is not the one that was to be made.
+/// An object of the right size alone is not the intended object.
 #[tokio::test]
 async fn another_object_of_the_same_size_is_not_taken_for_ours() {
     let (store, whole) = (faulty(), content(3300));
@@ -421,7 +421,7 @@ async fn a_read_does_not_go_on_with_another_file() {
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("replaced"), "{error}");
 }
 
-/// An hour between the chunks, and every connection is cut after a while: what limits requests must not limit a pull.
+/// An hour between the chunks, and every connection is cut after a while: the time limits of requests must not limit a pull.
 #[tokio::test(start_paused = true)]
 async fn a_read_by_a_slow_client_comes_to_its_end() {
     let (store, whole) = (faulty(), content(5000));
@@ -467,7 +467,7 @@ async fn trouble_is_not_mistaken_for_a_missing_file() {
     }
 }
 
-/// Ceph answers so of a key that is being written at the same time.
+/// Ceph fails so for a key that is being written at the same time.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_stays_among_others_is_deleted_again() {
     for (times, stays) in [(1, false), (3, false), (100, true)] {
@@ -487,7 +487,7 @@ async fn a_key_that_stays_among_others_is_deleted_again() {
     }
 }
 
-/// One that is not answered may still be carried out, so it is not sent again, and it is said that it may be.
+/// A request without an answer may still be carried out, so it is not repeated, and the error says so.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_is_sent_again_only_if_the_store_has_refused_it() {
     for (fault, times, requests, outcome) in [
@@ -520,12 +520,12 @@ async fn too_long_a_file_is_refused_before_its_bytes_are_sent() {
 }
 
 #[tokio::test]
-async fn what_is_not_supported_says_so() {
+async fn an_unsupported_operation_is_an_error() {
     let store = faulty();
     assert_eq!(open(&store).redirect_url(&path("/blob"), RedirectRequest::Get).await.unwrap(), None);
 }
 
-/// The driver's part of each flow, in requests.
+/// The driver's requests in each flow.
 #[tokio::test]
 async fn requests_are_few() {
     let store = faulty();

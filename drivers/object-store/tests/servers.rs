@@ -7,7 +7,7 @@
 //! tests/servers/with-servers.sh ceph -- cargo test -p sampan-driver-object-store --test servers
 //! ```
 //!
-//! The trials on a server that is not named are shown as ignored, unless `SAMPAN_TEST_SERVERS` says that it is there.
+//! The trials on a server that is not named are shown as ignored, unless `SAMPAN_TEST_SERVERS` lists it.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
@@ -63,7 +63,7 @@ fn without_unfit(server: &str, trial: Trial) -> Trial {
     trial.with_kind(format!("{server}: {why}")).with_ignored_flag(true)
 }
 
-/// moto, which is behind the shim of `gcs`, too, answers some three hundred requests a second, however many ask.
+/// moto, which the shim of `gcs` also uses, answers about three hundred requests per second, whatever the concurrency.
 fn pace(server: &str) -> Pace {
     if matches!(server, "moto" | "gcs") { Pace::Crawling } else { Pace::Server }
 }

@@ -1,4 +1,4 @@
-//! Mistakes in the configuration of a store: they are told at the start, soon, with the store's own words and what to change.
+//! Mistakes in the configuration of a store: the start reports them soon, with the store's own words and the remedy.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use sampan_driver::DriverConfig;
 use sampan_driver_object_store::S3Config;
 
-/// Some more than the five seconds within which the store must have answered: other tests want the processor, too.
+/// Longer than the five seconds in which the store must answer, since other tests use the processor too.
 const SOON: Duration = Duration::from_secs(8);
 
 /// A server that answers each connection with `answer` and closes it.
@@ -26,7 +26,7 @@ fn server(answer: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// A server that answers each request as S3 does when it refuses one.
+/// A server that refuses each request as S3 does.
 fn refusing(status: &'static str, code: &'static str, message: &'static str) -> SocketAddr {
     let body =
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
@@ -42,7 +42,7 @@ fn saying(status: &'static str, body: String) -> SocketAddr {
     })
 }
 
-/// Opens a store that cannot be opened, and looks whether the message has all of `expected`.
+/// Opens a store, expects a failure, and checks that the message contains all of `expected`.
 async fn check(endpoint: &str, expected: &[&str]) {
     let section = format!(
         r#"{{"region": "us-east-1", "bucket": "registry", "accesskey": "a", "secretkey": "b", "forcepathstyle": true,
@@ -58,13 +58,13 @@ async fn check(endpoint: &str, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_not_there_is_told() {
+async fn a_missing_bucket_is_reported() {
     let there = refusing("404 Not Found", "NoSuchBucket", "The specified bucket does not exist");
     check(&format!("http://{there}"), &["storage.s3", "create it", "NoSuchBucket"]).await;
 }
 
 #[tokio::test]
-async fn credentials_that_are_refused_are_told() {
+async fn refused_credentials_are_reported() {
     for (code, remedy) in [
         ("InvalidAccessKeyId", "does not know these credentials"),
         ("SignatureDoesNotMatch", "the secret does not belong"),
@@ -77,7 +77,7 @@ async fn credentials_that_are_refused_are_told() {
 }
 
 #[tokio::test]
-async fn a_region_that_is_not_the_buckets_is_told() {
+async fn a_wrong_region_is_reported() {
     let there = refusing("400 Bad Request", "AuthorizationHeaderMalformed", "expecting 'eu-west-1'");
     check(&format!("http://{there}"), &["correct `region`", "expecting 'eu-west-1'"]).await;
     let there = refusing("301 Moved Permanently", "PermanentRedirect", "must be addressed using eu-west-1");
@@ -85,32 +85,32 @@ async fn a_region_that_is_not_the_buckets_is_told() {
 }
 
 #[tokio::test]
-async fn an_endpoint_where_nobody_listens_is_told() {
+async fn an_endpoint_without_a_listener_is_reported() {
     let there = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check(&format!("http://{there}"), &["cannot be reached", "check the endpoint"]).await;
 }
 
 #[tokio::test]
-async fn an_endpoint_that_says_nothing_is_not_waited_for() {
+async fn a_silent_endpoint_fails_soon() {
     let there = server(std::mem::forget);
     check(&format!("http://{there}"), &["storage.s3", "check the endpoint"]).await;
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_no_s3_is_told() {
+async fn an_endpoint_other_than_s3_is_reported() {
     let there = saying("200 OK", "<html><body>It works!</body></html>".to_owned());
     check(&format!("http://{there}"), &["no S3", "check the endpoint"]).await;
 }
 
 #[tokio::test]
-async fn tls_where_there_is_none_is_told() {
+async fn https_to_a_plaintext_server_is_reported() {
     let there = saying("400 Bad Request", String::new());
     check(&format!("https://{there}"), &["does not speak TLS", "http://"]).await;
 }
 
 #[tokio::test]
-async fn no_tls_where_there_is_some_is_told() {
-    // What a TLS server says to a request in plain HTTP: an alert.
+async fn http_to_a_tls_server_is_reported() {
+    // The answer of a TLS server to a plaintext request: an alert.
     let there = server(|mut stream| {
         let _ = stream.read(&mut [0; 8192]);
         let _ = stream.write_all(&[21, 3, 1, 0, 2, 2, 70]);
@@ -118,7 +118,7 @@ async fn no_tls_where_there_is_some_is_told() {
     check(&format!("http://{there}"), &["does not speak plain HTTP", "https://"]).await;
 }
 
-/// What a store makes of conditional writes is found by an answer that proves it; trouble at the start proves nothing.
+/// Only an answer that proves it shows which conditions a store honours; trouble at the start proves nothing.
 mod conditional_writes {
     use std::sync::Arc;
 
@@ -133,7 +133,7 @@ mod conditional_writes {
         config.build().await.map_err(|error| error.to_string())
     }
 
-    /// Whether the driver sends conditions with what must not exist, and with what must still be the same.
+    /// Whether the driver sends conditions when it creates an object, and when it updates one.
     async fn conditions(driver: &Arc<dyn StorageDriver>, store: &S3) -> (bool, bool) {
         let staged: DriverPath = "/up/data".parse().unwrap();
         store.take_seen();
@@ -170,7 +170,7 @@ mod conditional_writes {
             cases.push((Conditions::Quoted, sort, fault, after, times));
             cases.push((Conditions::Unquoted, sort, fault, after, times));
         }
-        // What holds with quotes needs no third one.
+        // A condition that works with quotes needs no third request.
         cases.push((Conditions::Unquoted, Sort::Update, busy, 2, 2));
         cases.push((Conditions::Unquoted, Sort::Update, late, 2, 1));
         let checks = cases.into_iter().map(|(conditioned, sort, fault, after, times)| async move {
@@ -182,7 +182,7 @@ mod conditional_writes {
             assert_eq!(store.keys(), [""; 0], "{case}: something is left");
             assert_eq!(conditions(&driver, &store).await, (true, true), "{case}");
         });
-        // A few at a time: to make a client takes a while, and the store must answer within seconds.
+        // A few at a time: creating a client takes a while, and the store must answer within seconds.
         futures::stream::iter(checks).buffer_unordered(4).collect::<Vec<()>>().await;
     }
 

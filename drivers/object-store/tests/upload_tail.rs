@@ -1,5 +1,5 @@
-//! What an upload keeps of bytes that do not fill a part: they rest in its state object, and are read by a writer that needs
-//! them. Counted in requests and in bytes of objects that the store is asked for.
+//! The bytes of an upload that do not fill a part: they stay in its state object, and a writer reads them when it needs them.
+//! The tests count requests and the bytes of objects that were read.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -114,7 +114,7 @@ async fn a_tail_is_read_once_by_a_writer_that_needs_it() {
     }
 }
 
-/// Another note for the same bytes is a new state of all of them.
+/// Another note for the same bytes is a new state with all of them.
 #[tokio::test]
 async fn a_note_that_changes_takes_the_tail_along() {
     for size in SIZES {
@@ -127,9 +127,9 @@ async fn a_note_that_changes_takes_the_tail_along() {
     }
 }
 
-/// What was opened is not what is there any more: its writer adds nothing to another's bytes.
+/// Another writer has replaced the state that this writer opened, so this one adds nothing to the other's bytes.
 #[tokio::test]
-async fn a_writer_that_was_overtaken_before_it_read_the_tail_is_told() {
+async fn a_writer_overtaken_before_it_read_the_tail_gets_an_error() {
     for size in SIZES {
         let store = staged(size).await;
         let (mut slow, mut other, late) = (go_on(&store).await, go_on(&store).await, go_on(&store).await);

@@ -1,4 +1,4 @@
-//! `Faulty`: a store that fails when it is told to.
+//! `Faulty`: a store that fails on demand.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use tokio::sync::Semaphore;
 
 use crate::parts_checked::PartsChecked;
 
-/// What goes wrong.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     /// The store is overloaded.
     SlowDown,
     /// The request succeeds, and its answer is lost.
     LostAnswer,
-    /// The answer is lost below us, and the client of the crate sends the request again by itself.
+    /// The answer is lost below the driver, and the crate's client repeats the request.
     SentAgain,
     /// The store has forgotten the multipart upload.
     NoSuchUpload,
@@ -33,13 +33,13 @@ pub(crate) enum Fault {
     Expired,
     /// The bucket is gone.
     NoSuchBucket,
-    /// Of the keys of a deletion, the last one stays.
+    /// A deletion leaves its last key.
     OneKeyStays,
     /// No answer ever comes.
     Silence,
 }
 
-/// What a request does.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Request {
     Put,
@@ -51,21 +51,21 @@ pub(crate) enum Request {
     Complete,
 }
 
-/// A store in memory whose next request of one sort fails.
+/// A store in memory whose next request of one kind fails.
 #[derive(Debug, Default)]
 pub(crate) struct Faulty {
     inner: Arc<PartsChecked>,
     planned: std::sync::Mutex<Option<(Request, Fault, u64)>>,
-    /// How many bytes of the body of an answer come before the connection is cut; 0 for all.
+    /// The bytes of an answer's body before the connection is cut; 0 for all.
     cut_after: AtomicU64,
     requests: AtomicU64,
-    /// How many bytes of objects were asked for.
+    /// The number of bytes of objects that were read.
     bytes: AtomicU64,
-    /// The next request of this sort is held.
+    /// The next request of this kind is held.
     held: std::sync::Mutex<Option<(Request, Gates)>>,
 }
 
-/// Where a request is met, and where it waits.
+/// The gates of a held request: reached, and released.
 type Gates = (Arc<Semaphore>, Arc<Semaphore>);
 
 /// A request that is held.
@@ -80,19 +80,19 @@ impl Held {
         self.reached.acquire().await.unwrap().forget();
     }
 
-    /// Lets it go on.
+    /// Lets the request continue.
     pub(crate) fn release(&self) {
         self.released.add_permits(1);
     }
 }
 
 impl Faulty {
-    /// The next `times` requests of the sort `request` fail.
+    /// The next `times` requests of the kind `request` fail.
     pub(crate) fn fail(&self, request: Request, fault: Fault, times: u64) {
         *self.planned.lock().unwrap() = Some((request, fault, times));
     }
 
-    /// Holds the next request of the sort `request`.
+    /// Holds the next request of the kind `request`.
     pub(crate) fn hold(&self, request: Request) -> Held {
         let held = Held { reached: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) };
         *self.held.lock().unwrap() = Some((request, (held.reached.clone(), held.released.clone())));
@@ -112,17 +112,17 @@ impl Faulty {
         self.cut_after.store(bytes, Ordering::SeqCst);
     }
 
-    /// How many requests there were, and from now on none.
+    /// The number of requests since the last call.
     pub(crate) fn take_requests(&self) -> u64 {
         self.requests.swap(0, Ordering::SeqCst)
     }
 
-    /// How many bytes of objects were asked for, and from now on none.
+    /// The number of bytes of objects read since the last call.
     pub(crate) fn take_bytes(&self) -> u64 {
         self.bytes.swap(0, Ordering::SeqCst)
     }
 
-    /// Whether a failure is still to come.
+    /// Whether a failure is still pending.
     pub(crate) fn is_planned(&self) -> bool {
         self.planned.lock().unwrap().is_some()
     }

@@ -1,9 +1,9 @@
-//! What the tests of this crate share.
+//! Helpers that the tests of this crate share.
 
 use libtest_mimic::Trial;
 use sampan_conformance::Fixture;
 
-/// The trials on `fixture`, with the profile in front of what each lacks.
+/// The trials on `fixture`. Their kind names the profile and the capability that it lacks.
 pub(crate) fn of_profile(profile: &str, fixture: &Fixture) -> Vec<Trial> {
     let name = |trial: Trial| {
         let kind = match trial.kind() {

@@ -1,8 +1,7 @@
 //! `PartsChecked`: a store in memory that ends multipart uploads as S3 does.
 //!
-//! `object_store::memory` makes one object of whatever parts it has. A real store compares the parts with those that the
-//! request names, and Ceph also wants all of them named. And a request to a real store takes a while, in which others are
-//! served.
+//! `object_store::memory` makes one object of any parts. A real store compares the parts with those in the request, and Ceph
+//! requires all of them. A request to a real store also takes a while, during which it serves others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -51,7 +50,7 @@ impl fmt::Display for PartsChecked {
     }
 }
 
-/// Lets others go first, or not.
+/// Yields to other tasks at random.
 async fn a_while() {
     for _ in 0..rand::random_range(0..4) {
         tokio::task::yield_now().await;

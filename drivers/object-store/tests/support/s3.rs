@@ -1,6 +1,6 @@
-//! `S3`: as much of S3 as the driver asks for, over HTTP in this process, which fails when it is told to.
+//! `S3`: the part of S3 that the driver uses, over HTTP in this process; fails on demand.
 //!
-//! `Faulty` is asked below the HTTP client; this one is asked through it, so that its own repetitions count as well.
+//! `Faulty` fails below the HTTP client; this server fails above it, so the client's own retries count.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,10 +12,10 @@ use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Sort {
-    /// Any of them.
+    /// Any kind.
     Any,
     /// Begins a multipart upload.
     Begin,
@@ -30,35 +30,35 @@ pub(crate) enum Sort {
     List,
     Other,
     Part,
-    /// Writes an object, whatever was there.
+    /// Writes an object, and replaces an existing one.
     Put,
-    /// Writes an object that must still be the one that is named.
+    /// Writes an object that must still be the named version.
     Update,
 }
 
-/// What goes wrong.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     /// The store refuses, with a status and a code.
     Answer(u16, &'static str),
-    /// The store does what it was asked for, and the connection is cut before its answer.
+    /// The store carries out the request and cuts the connection before its answer.
     CutBeforeAnswer,
     /// The connection is cut in the body of the answer.
     CutInAnswer,
-    /// The store does nothing, and says nothing for as long as it lives.
+    /// The store does nothing and never answers.
     Silence,
 }
 
-/// What the store makes of conditions.
+/// The store's handling of conditions.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Conditions {
     #[default]
     Quoted,
-    /// It compares with ETags without their quotes.
+    /// Compares ETags without their quotes.
     Unquoted,
-    /// It answers yes and does not look.
+    /// Accepts conditions and ignores them.
     Ignored,
-    /// It answers that it does not know of them.
+    /// Answers that conditions are not supported.
     NotImplemented(u16),
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct S3 {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Never signalled: what waits for it waits for ever.
+    /// Never signalled, so waiting for it never ends.
     never: Condvar,
 }
 
@@ -80,7 +80,7 @@ struct State {
     conditions: Conditions,
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<String, BTreeMap<usize, Vec<u8>>>,
-    /// What the objects of uploads will have, by the uploads that have begun.
+    /// The metadata of the objects of started uploads.
     upload_metadata: BTreeMap<String, Vec<(String, String)>>,
     plans: Vec<Plan>,
     seen: Vec<(Sort, String)>,
@@ -95,7 +95,7 @@ struct Object {
 struct Plan {
     sort: Sort,
     fault: Fault,
-    /// How many requests of the sort are spared first.
+    /// The number of requests of this kind that succeed first.
     after: usize,
     times: usize,
 }
@@ -112,7 +112,7 @@ struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// What `HEAD` says the body has.
+    /// The length that `HEAD` reports.
     len: Option<usize>,
 }
 
@@ -142,12 +142,12 @@ impl S3 {
         )
     }
 
-    /// After `after` requests of the sort, the next `times` go wrong.
+    /// After `after` requests of the kind, the next `times` fail.
     pub(crate) fn fail(&self, sort: Sort, fault: Fault, after: usize, times: usize) {
         self.shared.state().plans.push(Plan { sort, fault, after, times });
     }
 
-    /// Whether all that was planned has gone wrong.
+    /// Whether all planned failures have occurred.
     pub(crate) fn has_failed(&self) -> bool {
         self.shared.state().plans.is_empty()
     }
@@ -168,7 +168,7 @@ impl Shared {
         self.state.lock().unwrap()
     }
 
-    /// Answers one request; `None` when the connection has ended.
+    /// Answers one request; `None` if the connection has ended.
     fn serve_one(&self, stream: &TcpStream) -> Option<()> {
         let request = read(&mut BufReader::new(stream))?;
         let sort = request.sort();
@@ -421,13 +421,13 @@ fn read(stream: &mut impl BufRead) -> Option<Request> {
     Some(Request { method, key, query: query.split('&').map(pair).collect(), headers, body })
 }
 
-/// The bytes that a header such as `bytes=0-99` means.
+/// The bytes of a header such as `bytes=0-99`.
 fn bounds(range: &str, len: usize) -> std::ops::Range<usize> {
     let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap();
     first.parse().unwrap()..last.parse().map_or(len, |last: usize| (last + 1).min(len))
 }
 
-/// As with S3, the same content has the same tag.
+/// As in S3, the same content has the same tag.
 fn tag(content: &[u8]) -> String {
     let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     format!("\"{:032x}\"", content.iter().fold(0xcbf2_9ce4_8422_2325, fold))
@@ -446,7 +446,7 @@ fn refusal(status: u16, code: &str) -> Answer {
     Answer { status, ..xml(document) }
 }
 
-/// The metadata that a request gives an object.
+/// The metadata that a request sets.
 fn metadata(request: &Request) -> Vec<(String, String)> {
     let metadata = request.headers.iter().filter(|(name, _)| name.starts_with("x-amz-meta-"));
     metadata.map(|(name, value)| (name.clone(), value.clone())).collect()
