@@ -1,4 +1,4 @@
-//! `Call` and `Answer`: a request as a client would make it, and what came back.
+//! `Call` and `Answer`: a client's request, and its answer.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use sampan::http::Api;
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// A request in the making.
+/// A request under construction.
 pub(crate) struct Call {
     api: Api,
     request: Request<Body>,
@@ -36,13 +36,13 @@ impl Call {
         self
     }
 
-    /// A chunked body, whose end nobody knows beforehand.
+    /// A chunked body, without a known length.
     pub(crate) fn chunks<T: Into<Bytes>>(self, chunks: impl IntoIterator<Item = T>) -> Self {
         let chunks: Vec<std::io::Result<Bytes>> = chunks.into_iter().map(|chunk| Ok(chunk.into())).collect();
         self.raw_body(Body::from_stream(stream::iter(chunks)))
     }
 
-    /// A chunked body that breaks off after `bytes`, as when the client's cable is pulled.
+    /// A chunked body that breaks off after `bytes`, as from a client whose connection fails.
     pub(crate) fn vanishing_after(self, bytes: &'static [u8]) -> Self {
         let chunks =
             [Ok(Bytes::from_static(bytes)), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
@@ -59,12 +59,12 @@ impl Call {
         self
     }
 
-    /// Makes the request and reads the whole answer.
+    /// Sends the request and reads the whole answer.
     pub(crate) async fn send(self) -> Answer {
         self.try_send().await.unwrap()
     }
 
-    /// The same; an error when the body of the answer breaks off.
+    /// The same; fails if the body of the answer breaks off.
     pub(crate) async fn try_send(self) -> Result<Answer, axum::Error> {
         let response = self.api.oneshot(self.request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -75,7 +75,7 @@ impl Call {
     }
 }
 
-/// What came back.
+/// The answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -83,7 +83,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// What holds for every answer, whatever was asked.
+    /// Checks the rules for every answer.
     fn assert_sound(&self) {
         if self.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json")
             && !self.body.is_empty()
@@ -103,7 +103,7 @@ impl Answer {
         self
     }
 
-    /// Fails the test unless this is an error with this status and this code, once or more.
+    /// Fails the test unless this is an error with this status, and with this code in every entry.
     #[track_caller]
     pub(crate) fn expect_error(self, status: u16, code: &str) -> Self {
         let answer = self.expect(status);
@@ -118,7 +118,7 @@ impl Answer {
         answer
     }
 
-    /// The value of a header that must be there once.
+    /// The value of a header that must appear once.
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> &str {
         let values: Vec<_> = self.headers.get_all(name).iter().collect();
@@ -140,7 +140,7 @@ impl Answer {
         self.json()["errors"].as_array().unwrap().iter().map(|error| error["detail"].clone()).collect()
     }
 
-    /// The path and query behind the `Location`, whatever host it names.
+    /// The path and query of `Location`, with any host.
     #[track_caller]
     pub(crate) fn location_path(&self) -> String {
         let location: http::Uri = self.header("location").parse().unwrap();

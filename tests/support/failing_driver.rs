@@ -14,28 +14,28 @@ use sampan_driver_inmemory::InMemoryDriver;
 use tokio::sync::Semaphore;
 use url::Url;
 
-/// What is odd about a store.
+/// The misbehaviour of a store.
 #[derive(Clone, Debug)]
 pub(crate) enum Oddity {
-    /// Every operation fails like this.
+    /// Every operation fails with this kind.
     Fails(ErrorKind),
-    /// CallbackMetric ends after this many bytes without saying why.
+    /// Reading ends after this many bytes without an error.
     EndsAfter(usize),
-    /// CallbackMetric fails after this many bytes.
+    /// Reading fails after this many bytes.
     BreaksAfter(usize),
     /// Listing fails after this many entries.
     ListsBreakAfter(usize),
-    /// Clients are sent here for files.
+    /// Clients are redirected here for files.
     Redirects(Url),
-    /// CallbackMetric the link of a tag whose name begins so waits until there is a permit for it.
+    /// Reading the link of a tag with this prefix waits for a permit.
     HoldsTags(&'static str, Arc<Held>),
-    /// Looking at a file panics.
+    /// A `stat` panics.
     Panics,
-    /// Every end of a writer but `close` fails, and what was staged is gone: the disk did not take it.
+    /// Every end of a writer except `close` fails and loses the staged bytes, as on a failing disk.
     LosesStaged,
 }
 
-/// What was asked of a store that waits.
+/// The reads that a store holds.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) permits: Semaphore,
@@ -48,12 +48,12 @@ impl Held {
         Arc::new(Self { permits: Semaphore::new(0), begun: AtomicUsize::new(0) })
     }
 
-    /// How many reads have begun.
+    /// The number of reads that have begun.
     pub(crate) fn begun(&self) -> usize {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Waits for the first one.
+    /// Waits for the first read.
     pub(crate) async fn reached(&self) {
         while self.begun() == 0 {
             tokio::task::yield_now().await;
@@ -61,7 +61,7 @@ impl Held {
     }
 }
 
-/// A store in memory that misbehaves once it is told to.
+/// A store in memory that misbehaves on demand.
 #[derive(Clone, Debug)]
 pub(crate) struct OddDriver {
     inner: Arc<InMemoryDriver>,
@@ -88,12 +88,12 @@ impl OddDriver {
         Self { inner: Arc::new(InMemoryDriver::new()), oddity: Arc::default() }
     }
 
-    /// From now on.
+    /// Misbehaves from now on.
     pub(crate) fn be(&self, oddity: Oddity) {
         *self.oddity.lock().unwrap() = Some(oddity);
     }
 
-    /// From now on it is a good one.
+    /// Behaves from now on.
     pub(crate) fn behave(&self) {
         *self.oddity.lock().unwrap() = None;
     }

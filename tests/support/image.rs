@@ -1,4 +1,4 @@
-//! Things to push.
+//! Content to push.
 
 use axum::body::Bytes;
 use sampan_engine::oci::{Digest, media_type};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Answer;
 use super::server::Server;
 
-/// Bytes that are not all the same, `len` of them.
+/// `len` pseudo-random bytes.
 pub(crate) fn noise(len: usize) -> Bytes {
     let mut state = 0x9e37_79b9_u32;
     let next = || {
@@ -19,7 +19,7 @@ pub(crate) fn noise(len: usize) -> Bytes {
     std::iter::repeat_with(next).take(len).collect::<Vec<u8>>().into()
 }
 
-/// The reference to some content in a manifest.
+/// A descriptor of content for a manifest.
 pub(crate) fn descriptor(kind: &str, content: &[u8]) -> Value {
     json!({ "mediaType": kind, "digest": Digest::sha256_of(content).to_string(), "size": content.len() })
 }
@@ -44,14 +44,14 @@ impl Server {
         digest
     }
 
-    /// Pushes a manifest whose type stands in itself.
+    /// Pushes a manifest with its own media type.
     pub(crate) async fn put_manifest(&self, name: &str, reference: &str, manifest: &Value) -> Answer {
         let kind = manifest["mediaType"].as_str().unwrap();
         let path = format!("/v2/{name}/manifests/{reference}");
         self.call("PUT", path).header("content-type", kind).body(manifest.to_string()).send().await
     }
 
-    /// Pushes an image, all of it; `seed` tells images apart. Gives the manifest's bytes.
+    /// Pushes a whole image; `seed` distinguishes images. Returns the manifest's bytes.
     pub(crate) async fn push_image(&self, name: &str, reference: &str, seed: &str) -> Bytes {
         let config = format!(r#"{{"seed":"{seed}"}}"#);
         self.push_blob(name, config.clone()).await;
@@ -61,7 +61,7 @@ impl Server {
         manifest.to_string().into()
     }
 
-    /// Begins an upload and gives the path of its session.
+    /// Begins an upload and returns the path of its session.
     pub(crate) async fn start_upload(&self, name: &str) -> String {
         self.call("POST", format!("/v2/{name}/blobs/uploads/")).send().await.expect(202).location_path()
     }

@@ -1,6 +1,6 @@
-//! The configurations that people come from, in facts: those that Distribution's images ship, and that of its guide.
+//! The configurations that users come from: those of Distribution's images, and that of its guide.
 
-/// What both images ship, with what each of them adds to `storage` and to `http`.
+/// The common part of both images, with the additions of each to `storage` and `http`.
 macro_rules! image_config {
     ($storage:literal, $http:literal) => {
         concat!(

@@ -1,4 +1,4 @@
-//! What the tests share: a registry in this process, a client for it, things to push, and stores that misbehave.
+//! Shared helpers: a registry in this process, a client for it, content to push, and stores that misbehave.
 
 pub(crate) mod client;
 pub(crate) mod failing_driver;

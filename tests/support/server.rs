@@ -11,7 +11,7 @@ use sampan_engine::{Limits, Registry, Validation};
 
 use super::client::Call;
 
-/// What a server is made of.
+/// The parts of a server.
 pub(crate) struct Setup {
     pub(crate) driver: Arc<dyn StorageDriver>,
     pub(crate) access: Arc<dyn AccessController>,
@@ -21,7 +21,7 @@ pub(crate) struct Setup {
 }
 
 impl Default for Setup {
-    /// An empty store, open to everybody, with deletion allowed.
+    /// An empty store with deletion enabled, and access for every client.
     fn default() -> Self {
         Self {
             driver: Arc::new(InMemoryDriver::new()),
@@ -41,7 +41,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server as [`Setup::default`] has it.
+    /// A server with [`Setup::default`].
     pub(crate) fn new() -> Self {
         Self::with(Setup::default())
     }
@@ -58,12 +58,12 @@ impl Server {
         Self::with(Setup { options, ..Setup::default() })
     }
 
-    /// A request to be made; `path` with its query.
+    /// A request; `path` includes its query.
     pub(crate) fn call(&self, method: &str, path: impl AsRef<str>) -> Call {
         Call::new(self.api.clone(), method, path.as_ref())
     }
 
-    /// Every file in the store with its size, to see that nothing has changed.
+    /// Every file in the store with its size, to detect changes.
     pub(crate) async fn files(&self) -> Vec<(String, u64)> {
         let files = self.driver.walk(&DriverPath::root(), None);
         files.map_ok(|file| (file.path.to_string(), file.size_bytes)).try_collect().await.unwrap()

@@ -1,4 +1,4 @@
-//! `StoreFiles`: a data directory that is written file by file, as a registry would have left it.
+//! `StoreFiles`: a data directory, written file by file in the state that a registry would leave.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ impl StoreFiles {
         Self { root: root.to_owned() }
     }
 
-    /// Where a file of the layout is.
+    /// The path of a file of the layout.
     pub(crate) fn path(&self, entry: &Entry) -> PathBuf {
         self.root.join(entry.path().as_key())
     }
@@ -33,7 +33,7 @@ impl StoreFiles {
         file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
     }
 
-    /// Data alone.
+    /// Only the data.
     pub(crate) fn blob(&self, content: impl AsRef<[u8]>) -> Digest {
         let digest = Digest::sha256_of(content.as_ref());
         self.write(&Entry::Blob(digest.clone()), content);
@@ -54,12 +54,12 @@ impl StoreFiles {
         digest
     }
 
-    /// An image of a configuration and some layers, whose contents are told apart by these texts.
+    /// An image of a configuration and some layers, with these texts as contents.
     pub(crate) fn image(&self, repository: &str, config: &str, layers: &[String]) -> Digest {
         self.manifest(repository, &self.image_manifest(repository, config, layers))
     }
 
-    /// Its blobs, and a manifest that is not stored yet.
+    /// The blobs of an image, and its manifest, which is not stored.
     pub(crate) fn image_manifest(&self, repository: &str, config: &str, layers: &[String]) -> Value {
         let config = format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"author\":\"{config}\"}}");
         self.layer(repository, &config);
