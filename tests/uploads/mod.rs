@@ -1,4 +1,4 @@
-//! Uploads that a failure comes between, seen from the engine: over a real directory, and over stores that misbehave.
+//! Interrupted uploads, seen from the engine: over a real directory, and over stores that misbehave.
 
 mod power_failure;
 mod purge;

@@ -1,4 +1,4 @@
-//! What a power failure leaves of an upload: its length, without all of its bytes. ext4 does that.
+//! An upload after a power failure: it keeps its length but not all of its bytes, as on ext4.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use sampan_engine::oci::Digest;
 use super::{begin, body, content, over_directory, uploads};
 
 #[tokio::test]
-async fn bytes_that_a_power_failure_took_are_not_published() {
+async fn bytes_lost_in_a_power_failure_are_not_published() {
     for size in [900_000, 1 << 20, 8 << 20] {
         let directory = tempfile::tempdir().unwrap();
         let (sent, last) = (content(size), content(1000));
@@ -40,9 +40,9 @@ async fn bytes_that_a_power_failure_took_are_not_published() {
     }
 }
 
-/// The bytes are there, and read once more, since the process that knew their hash is gone.
+/// The bytes are read once more, since the process that knew their hash is gone.
 #[tokio::test]
-async fn an_upload_that_goes_on_in_another_process_is_read_again() {
+async fn an_upload_continued_in_another_process_is_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let sent = content(3 << 20);
     let id = begin(&over_directory(directory.path()).await, &sent).await;

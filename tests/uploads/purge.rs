@@ -1,4 +1,4 @@
-//! Uploads that were given up are purged by one of the registries over a store, once in an interval.
+//! One of the registries over a store purges abandoned uploads, once per interval.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ fn later(driver: &Arc<dyn StorageDriver>, by: Duration) -> Registry {
     Registry::builder(driver.clone()).clock(Clock::new(move || SystemTime::now() + by)).build()
 }
 
-/// Purges everything once in an hour; tells how many there were if this was the time for that.
+/// Purges everything once per hour; returns the number of uploads if a purge was due.
 async fn purge(registry: &Registry) -> Result<Option<u64>, sampan_engine::Error> {
     let options = PurgeOptions { older_than: SystemTime::now() + HOUR, dry_run: false };
     Ok(match registry.purge_uploads_in_turn(&options, HOUR).await? {
@@ -33,7 +33,7 @@ async fn purge(registry: &Registry) -> Result<Option<u64>, sampan_engine::Error>
 }
 
 #[tokio::test]
-async fn what_one_registry_has_purged_the_others_do_not_look_for() {
+async fn a_purge_by_one_registry_spares_the_others() {
     let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
     let (one, other) = (over(driver.clone()), over(driver.clone()));
     begin(&one, b"given up").await;
@@ -48,7 +48,7 @@ async fn what_one_registry_has_purged_the_others_do_not_look_for() {
 }
 
 #[tokio::test]
-async fn of_many_that_come_at_once_one_purges() {
+async fn of_many_simultaneous_registries_one_purges() {
     let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
     for round in 0..3 {
         let registries: Vec<_> = (0..20).map(|_| later(&driver, 2 * HOUR * round)).collect();
@@ -60,7 +60,7 @@ async fn of_many_that_come_at_once_one_purges() {
 }
 
 #[tokio::test]
-async fn a_purge_that_failed_is_made_by_the_next() {
+async fn a_failed_purge_is_repeated_by_the_next_registry() {
     let odd = OddDriver::new();
     let driver: Arc<dyn StorageDriver> = Arc::new(odd.clone());
     begin(&over(driver.clone()), b"given up").await;
@@ -72,22 +72,22 @@ async fn a_purge_that_failed_is_made_by_the_next() {
     assert_eq!(purge(&over(driver.clone())).await.unwrap(), Some(1));
 }
 
-/// A power failure has emptied the note, or a clock was wrong by years: then rather once too often.
+/// A power failure has emptied the note, or a clock was wrong by years: an extra purge is better than none.
 #[tokio::test]
-async fn a_note_that_says_nothing_keeps_nobody() {
+async fn an_unreadable_note_does_not_prevent_a_purge() {
     let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
     for (number, content) in [(7, ""), (9, "soon"), (11, "99999999999999"), (u64::MAX, "0")] {
         let note = Entry::UploadPurge(number).path();
         driver.put_content(&note, content.into(), PutMode::Overwrite).await.unwrap();
         assert_eq!(purge(&over(driver.clone())).await.unwrap(), Some(0), "{content:?}");
         assert_eq!(purge(&over(driver.clone())).await.unwrap(), None, "{content:?}");
-        // As the beginning of time has it.
+        // The time of the epoch.
         let root: DriverPath = "/docker/registry/sampan/purge".parse().unwrap();
         driver.delete_tree(&root).await.unwrap();
     }
 }
 
-/// Nothing is done that would spare the others anything.
+/// A dry run does not replace a purge.
 #[tokio::test]
 async fn a_dry_run_takes_no_turn() {
     let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());

@@ -1,4 +1,4 @@
-//! A request that ends an upload is sent again, as it was, after it was refused for the time being.
+//! Clients repeat the last request of an upload unchanged, after a temporary refusal.
 
 use std::fs::File;
 use std::io::Write;
@@ -16,9 +16,9 @@ use super::{begin, body, content, over, over_directory, uploads};
 use crate::support::OddDriver;
 use crate::support::failing_driver::Oddity;
 
-/// The collector holds what is pushed for longer than a client is made to wait.
+/// The collector holds a push for longer than a client has to wait.
 async fn check_a_held_push(registry: Registry) {
-    // A body of some chunks, one of one, and none; for an upload that has bytes and for one that has none.
+    // A body of several chunks, of one, and of none; for uploads with and without earlier bytes.
     for (before, last) in [(300_000, 400_000), (2 << 20, 10), (10, 2 << 20), (0, 300_000), (70_000, 0)] {
         let (before, last) = (content(before), content(last));
         let digest = Digest::sha256_of(&[&before[..], &last].concat());
@@ -39,7 +39,7 @@ async fn check_a_held_push(registry: Registry) {
     }
 }
 
-/// A collection that is about to delete a blob, as its files say.
+/// A collection that is about to delete a blob, according to its files.
 async fn doom(registry: &Registry, digest: &Digest) {
     let expires = SystemTime::now() + Duration::from_secs(3600);
     let millis = expires.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
@@ -49,24 +49,24 @@ async fn doom(registry: &Registry, digest: &Digest) {
     };
     put(Entry::CollectionDoomed, format!("{digest}\n")).await;
     put(Entry::CollectionRun, run).await;
-    // For some seconds it is believed that there is none.
+    // For some seconds the registry relies on the absence of a run.
     tokio::time::advance(Duration::from_secs(3)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_that_was_held_for_too_long_succeeds_when_it_is_sent_again_in_memory() {
+async fn a_push_held_for_too_long_succeeds_when_repeated_in_memory() {
     check_a_held_push(over(Arc::new(InMemoryDriver::new()))).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_that_was_held_for_too_long_succeeds_when_it_is_sent_again_on_disk() {
+async fn a_push_held_for_too_long_succeeds_when_repeated_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     check_a_held_push(over_directory(directory.path()).await).await;
 }
 
-/// A process that dies in the midst of the last request leaves some of its body. The client sends the request again, as it was.
+/// A process that dies during the last request leaves some of its body. The client repeats the request unchanged.
 #[tokio::test]
-async fn a_last_request_that_was_cut_by_the_end_of_the_process_is_no_wrong_digest() {
+async fn a_last_request_cut_by_a_crash_causes_no_wrong_digest() {
     for part in [1, 100_000, 2 << 20] {
         let directory = tempfile::tempdir().unwrap();
         let (sent, last) = (content(300_000), content(3 << 20));
@@ -87,9 +87,9 @@ async fn a_last_request_that_was_cut_by_the_end_of_the_process_is_no_wrong_diges
     }
 }
 
-/// Within one process a wrong digest is the client's, by whatever algorithm.
+/// Within one process a wrong digest is the client's mistake, with any algorithm.
 #[tokio::test]
-async fn a_wrong_digest_of_a_chunked_upload_is_refused_as_such() {
+async fn a_wrong_digest_of_a_chunked_upload_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     for registry in [over_directory(directory.path()).await, over(Arc::new(InMemoryDriver::new()))] {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -103,7 +103,7 @@ async fn a_wrong_digest_of_a_chunked_upload_is_refused_as_such() {
     }
 }
 
-/// A sync that fails at the commit takes the staged bytes with it.
+/// A failed sync at the commit loses the staged bytes.
 #[tokio::test]
 async fn bytes_that_were_lost_at_the_commit_make_the_upload_unknown() {
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -127,7 +127,7 @@ async fn bytes_that_were_lost_at_the_commit_make_the_upload_unknown() {
     }
 }
 
-/// With all of its bytes in the request that failed, the upload is as it was: begun.
+/// All bytes were in the failed request, so the upload is as it was: begun.
 #[tokio::test]
 async fn a_commit_that_fails_can_be_sent_again_with_all_its_bytes() {
     let driver = OddDriver::new();
@@ -141,9 +141,9 @@ async fn a_commit_that_fails_can_be_sent_again_with_all_its_bytes() {
     uploads(&registry).finish(&id, None, body(&sent), &digest).await.unwrap();
 }
 
-/// The client is told what it did wrong, whatever the store says meanwhile.
+/// The error names the client's mistake, even if the store fails too.
 #[tokio::test]
-async fn a_client_that_breaks_off_is_told_so_though_the_store_fails_too() {
+async fn an_interrupted_body_is_reported_even_if_the_store_fails() {
     let driver = OddDriver::new();
     let registry = over(Arc::new(driver.clone()));
     driver.be(Oddity::LosesStaged);
