@@ -1,4 +1,4 @@
-//! What the log says about requests.
+//! The log lines of requests.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -18,11 +18,11 @@ use crate::support::failing_driver::Oddity;
 use crate::support::{OddDriver, Server, Setup};
 
 thread_local! {
-    /// What this thread has logged. A test has a thread of its own, and its runtime no other.
+    /// The output of this thread. Each test has its own thread, and its runtime no other.
     static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Collects what is logged, one JSON object a line.
+/// Collects the log, one JSON object per line.
 struct Log;
 
 impl Write for Log {
@@ -36,16 +36,16 @@ impl Write for Log {
 }
 
 impl Log {
-    /// The lines of this API that `work` makes appear.
+    /// The lines of this API during `work`.
     async fn of(work: impl Future<Output = ()>) -> Vec<Value> {
         let mut lines = Self::all(work).await;
         lines.retain(|line| line["target"].as_str().unwrap().starts_with("sampan::http"));
         lines
     }
 
-    /// All lines that `work` makes appear.
+    /// All lines during `work`.
     async fn all(work: impl Future<Output = ()>) -> Vec<Value> {
-        // One subscriber for all threads: scoped ones would race for what `tracing` remembers of each call.
+        // One subscriber for all threads: scoped ones would race for `tracing`'s cache of each call site.
         static SUBSCRIBED: Once = Once::new();
         SUBSCRIBED.call_once(|| tracing_subscriber::fmt().json().with_writer(|| Log).init());
         LOGGED.take();
@@ -56,7 +56,7 @@ impl Log {
 }
 
 #[tokio::test]
-async fn one_line_tells_of_a_request_without_its_secrets() {
+async fn a_request_has_one_line_without_its_secrets() {
     let access = Arc::new(Silly::new("realm", "service").unwrap());
     let server = Server::with(Setup { access, ..Setup::default() });
     let address = PeerAddress::Tcp("192.0.2.7:4000".parse().unwrap());
@@ -85,7 +85,7 @@ async fn one_line_tells_of_a_request_without_its_secrets() {
     assert!(!lines[0].to_string().contains("hidden"), "{lines:?}");
 }
 
-/// Who pushed what is in one line; who pulled what is in the path.
+/// The line of a push names the content; the path of a pull does.
 #[tokio::test]
 async fn the_line_of_a_push_has_the_digest() {
     let server = Server::new();
@@ -152,7 +152,7 @@ async fn the_cause_of_a_5xx_is_logged_once_with_the_requests_id() {
 }
 
 #[tokio::test]
-async fn a_client_that_vanishes_is_no_error_of_ours() {
+async fn a_client_that_disconnects_is_no_error() {
     let server = Server::new();
     let path = server.start_upload("a").await;
     let lines = Log::of(async {
@@ -167,7 +167,7 @@ async fn a_client_that_vanishes_is_no_error_of_ours() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waits_for_is_logged_as_such() {
+async fn an_answer_to_a_disconnected_client_is_logged_as_such() {
     let server = Server::new();
     let digest = server.push_blob("a", crate::support::image::noise(1000)).await;
     let lines = Log::of(async {
@@ -201,7 +201,7 @@ async fn a_response_that_breaks_off_is_logged_with_its_cause() {
 }
 
 #[tokio::test]
-async fn a_small_blob_that_is_damaged_is_told_with_its_place() {
+async fn a_damaged_small_blob_is_logged_with_its_place() {
     let driver = Arc::new(InMemoryDriver::new());
     let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
     let digest = server.push_blob("a", "content").await;

@@ -1,4 +1,4 @@
-//! What a request must be granted, and what it hears when it is not.
+//! The permissions that a request needs, and the answer without them.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -14,13 +14,13 @@ use serde_json::json;
 
 use crate::support::{Server, Setup};
 
-/// Grants what is written in the `Authorization` header, scopes separated by blanks, and remembers what was wanted.
+/// Grants the scopes in the `Authorization` header, separated by spaces, and records the requested ones.
 #[derive(Clone, Debug, Default)]
 struct ByHeader {
     wanted: Arc<Mutex<Vec<String>>>,
-    /// Where the last request came from, as far as it was told.
+    /// The client address of the last request, if known.
     client: Arc<Mutex<Option<IpAddr>>>,
-    /// What those hear who sent a header that does not suffice.
+    /// The answer to a header that does not suffice.
     otherwise: Option<Denied>,
 }
 
@@ -53,7 +53,7 @@ impl ByHeader {
 }
 
 #[tokio::test]
-async fn failed_logins_are_counted_for_the_address_that_trusted_proxies_tell() {
+async fn failed_logins_are_counted_for_the_address_from_trusted_proxies() {
     let trusted_proxies = TrustedProxies { networks: vec!["192.0.2.0/24".parse().unwrap()], unix: false };
     let access = ByHeader::default();
     let options = HttpOptions { trusted_proxies, ..HttpOptions::default() };
@@ -68,7 +68,7 @@ async fn failed_logins_are_counted_for_the_address_that_trusted_proxies_tell() {
 }
 
 #[tokio::test]
-async fn every_endpoint_asks_for_what_it_does() {
+async fn every_endpoint_requires_the_scope_of_its_action() {
     let (access, digest) = (ByHeader::default(), Digest::sha256_of(b""));
     let server = access.server();
     let (pull, both, delete) = (
@@ -108,7 +108,7 @@ async fn every_endpoint_asks_for_what_it_does() {
 }
 
 #[tokio::test]
-async fn a_challenge_says_what_was_wanted() {
+async fn a_challenge_names_the_required_scope() {
     let answer = ByHeader::default().server().call("GET", "/v2/a/b/tags/list").send().await;
     let answer = answer.expect_error(401, "UNAUTHORIZED");
     let scope = json!({ "Type": "repository", "Class": "", "Name": "a/b", "Action": "pull" });
@@ -132,7 +132,7 @@ async fn every_refusal_has_its_status() {
 }
 
 #[tokio::test]
-async fn authorization_comes_before_everything_that_could_tell_of_the_store() {
+async fn authorization_precedes_every_answer_about_the_store() {
     let server = ByHeader::default().server();
     for (method, path) in [
         ("GET", "/v2/a/blobs/nonsense"),
@@ -147,7 +147,7 @@ async fn authorization_comes_before_everything_that_could_tell_of_the_store() {
 
 const BOTH: &str = "repository:to:pull repository:to:push";
 
-/// A server with a blob in `from`, and a request to mount it into `to`.
+/// Creates a server with a blob in `from`, and requests a mount into `to`; returns the status.
 async fn mount(otherwise: Option<Denied>, from: &str, granted: &str) -> u16 {
     let server = ByHeader { otherwise, ..ByHeader::default() }.server();
     let digest = Digest::sha256_of(b"x");
@@ -159,19 +159,19 @@ async fn mount(otherwise: Option<Denied>, from: &str, granted: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_mount_needs_to_be_allowed_to_pull_from_the_source() {
+async fn a_mount_requires_pull_access_to_the_source() {
     let source = format!("{BOTH} repository:from:pull");
     assert_eq!(mount(None, "&from=from", &source).await, 201);
-    // A token that lacks the source can be had with it.
+    // The challenge leads to a token that includes the source.
     assert_eq!(mount(None, "&from=from", BOTH).await, 401);
-    // Somebody who is known and may not read there uploads instead.
+    // A known user without read access there uploads instead.
     let forbidden = Some(Denied::Forbidden { user: "anne".to_owned() });
     assert_eq!(mount(forbidden.clone(), "&from=from", BOTH).await, 202);
     assert_eq!(mount(forbidden, "&from=from", "repository:to:pull").await, 403);
 }
 
 #[tokio::test]
-async fn a_mount_from_anywhere_is_for_those_who_may_see_everything() {
+async fn a_mount_from_anywhere_requires_access_to_everything() {
     assert_eq!(mount(None, "", BOTH).await, 202);
     assert_eq!(mount(None, "", &format!("{BOTH} registry:catalog:*")).await, 201);
 }

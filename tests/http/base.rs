@@ -1,4 +1,4 @@
-//! end-1: `/v2/`, and `/`; what every answer carries; methods; paths that are none.
+//! end-1: `/v2/`, and `/`; headers of every answer; methods; unknown paths.
 
 use http::HeaderMap;
 use sampan::http::HttpOptions;
@@ -29,7 +29,7 @@ async fn the_base_is_an_empty_object() {
 }
 
 #[tokio::test]
-async fn forgotten_and_superfluous_slashes_are_put_right() {
+async fn missing_and_superfluous_slashes_are_corrected() {
     let server = Server::new();
     for (path, location) in [
         ("/v2", "/v2/"),
@@ -54,7 +54,7 @@ async fn paths_of_no_endpoint_get_plain_text() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn a_wrong_method_is_answered_with_the_allowed_ones() {
     let server = Server::new();
     let digest = sampan_engine::oci::Digest::sha256_of(b"");
     for (path, allow) in [
@@ -71,7 +71,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
         assert_eq!(answer.header("allow"), allow, "{path}");
         let options = server.call("OPTIONS", &path).send().await.expect(200);
         assert_eq!(options.header("allow"), allow, "{path}");
-        // What is allowed is there: it gets further than the method.
+        // An allowed method gets past the method check.
         for method in allow.split(", ") {
             let answer = server.call(method, &path).send().await;
             assert_ne!(answer.status, 405, "{method} {path}");
@@ -95,7 +95,7 @@ async fn configured_headers_are_added_to_every_answer_of_the_api() {
 }
 
 #[tokio::test]
-async fn everything_but_the_root_lives_below_the_prefix() {
+async fn everything_but_the_root_is_below_the_prefix() {
     let prefix = "/reg/".parse().unwrap();
     let server = Server::with_options(HttpOptions { prefix, ..HttpOptions::default() });
     server.call("GET", "/").send().await.expect(200);

@@ -33,7 +33,7 @@ async fn a_single_range_is_served() {
 }
 
 #[tokio::test]
-async fn a_range_outside_or_malformed_is_416_and_tells_the_size() {
+async fn a_range_outside_or_malformed_is_416_with_the_size() {
     for range in ["bytes=10-", "bytes=10-20", "bytes=5-2", "bytes=x-y", "bytes=-0", "bytes=", "bytes=1-2-3"] {
         let answer = of_ten(range).await.expect_error(416, "RANGE_INVALID");
         assert_eq!(answer.header("content-range"), "bytes */10", "{range}");
@@ -41,7 +41,7 @@ async fn a_range_outside_or_malformed_is_416_and_tells_the_size() {
 }
 
 #[tokio::test]
-async fn what_is_better_ignored_gets_the_whole() {
+async fn an_ignored_range_gets_the_whole_blob() {
     for range in ["items=0-1", "0-1", "bytes=0-9,0-9,0-9"] {
         let answer = of_ten(range).await.expect(200);
         assert_eq!(answer.body, "0123456789", "{range}");
@@ -79,7 +79,7 @@ async fn a_range_of_an_unknown_blob_is_not_found() {
     call.send().await.expect_error(404, "BLOB_UNKNOWN");
 }
 
-/// Takes `multipart/byteranges` apart: the headers' `Content-Range` and the bytes of each part.
+/// Parses `multipart/byteranges`: the `Content-Range` and the bytes of each part.
 fn parts(answer: &Answer) -> Vec<(String, Bytes)> {
     let content_type = answer.header("content-type").to_owned();
     let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
@@ -101,7 +101,7 @@ fn parts(answer: &Answer) -> Vec<(String, Bytes)> {
 }
 
 #[tokio::test]
-async fn several_ranges_come_as_a_multipart_in_the_order_asked_for() {
+async fn several_ranges_come_as_a_multipart_in_the_requested_order() {
     let answer = of_ten("bytes=8-9, 0-1, -1").await.expect(206);
     assert_eq!(answer.header("content-length"), answer.body.len().to_string());
     assert!(!answer.has_header("content-range"));

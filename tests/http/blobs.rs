@@ -62,7 +62,7 @@ async fn a_small_blob_comes_from_memory_where_there_is_a_link() {
 
     let answer = server.call("GET", &url).send().await.expect(200);
     assert_eq!((answer.header("content-length"), answer.body.as_ref()), ("7", b"content".as_ref()));
-    // What is in memory is content. Whether a push can do without sending it is asked of the store.
+    // Only the content is in memory. The store decides whether a push can skip the upload.
     server.call("HEAD", &url).send().await.expect(404);
     server.call("GET", format!("/v2/b/blobs/{digest}")).send().await.expect(404);
     server.call("DELETE", &url).send().await.expect(202);
@@ -96,9 +96,9 @@ async fn a_damaged_small_blob_is_not_kept() {
     }
 }
 
-/// As a power failure leaves of files that were never synced: the data, or the layer link.
+/// A power failure leaves such files if they were never synced: the data, or the layer link.
 #[tokio::test]
-async fn an_empty_file_in_the_place_of_a_blob_or_its_link_is_none_and_a_push_heals_it() {
+async fn an_empty_blob_file_or_link_counts_as_absent_and_a_push_heals_it() {
     for name in ["/data", "/link"] {
         let driver = Arc::new(InMemoryDriver::new());
         let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
@@ -112,7 +112,7 @@ async fn an_empty_file_in_the_place_of_a_blob_or_its_link_is_none_and_a_push_hea
         server.push_blob("a", "content").await;
         let answer = server.call("GET", format!("/v2/a/blobs/{digest}")).send().await.expect(200);
         assert_eq!(answer.body, "content");
-        // What is not empty is something else, and told as such.
+        // Other content is a different fault, and is reported as such.
         driver.put_content(&path.parse().unwrap(), "x".into(), PutMode::Overwrite).await.unwrap();
         let expected = if name == "/link" { 500 } else { 200 };
         server.call("HEAD", format!("/v2/a/blobs/{digest}")).send().await.expect(expected);
@@ -120,7 +120,7 @@ async fn an_empty_file_in_the_place_of_a_blob_or_its_link_is_none_and_a_push_hea
 }
 
 #[tokio::test]
-async fn a_blob_is_answered_in_the_algorithm_that_was_asked() {
+async fn a_blob_is_answered_in_the_requested_algorithm() {
     let server = Server::new();
     for algorithm in [Algorithm::Sha384, Algorithm::Sha512] {
         let digest = Digest::of(algorithm, b"content");
@@ -152,13 +152,13 @@ async fn an_unknown_blob_is_not_found_even_if_another_repository_has_it() {
         assert_eq!(answer.details(), [digest.to_string()]);
     }
     server.call("HEAD", format!("/v2/other/blobs/{digest}")).send().await.expect(404);
-    // An entity tag is no proof that it was ever here.
+    // An entity tag does not prove that the blob was ever here.
     let conditional = server.call("GET", format!("/v2/other/blobs/{digest}")).header("if-none-match", "*");
     conditional.send().await.expect_error(404, "BLOB_UNKNOWN");
 }
 
 #[tokio::test]
-async fn a_malformed_digest_is_told_what_is_wrong_with_it() {
+async fn the_error_for_a_malformed_digest_names_the_fault() {
     let server = Server::new();
     let hex = &EMPTY["sha256:".len()..];
     for (digest, reason) in [
@@ -175,7 +175,7 @@ async fn a_malformed_digest_is_told_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_the_blob_is_told_so() {
+async fn a_client_that_has_the_blob_gets_a_304() {
     let server = Server::new();
     let digest = server.push_blob("a", "content").await;
     let tag = format!("\"{digest}\"");
@@ -219,7 +219,7 @@ async fn deletion_has_to_be_enabled() {
 }
 
 #[tokio::test]
-async fn a_client_is_sent_to_a_store_that_can_serve_it() {
+async fn a_client_is_redirected_to_a_store_that_can_serve_it() {
     for (redirect, status) in [(true, 307), (false, 200)] {
         let driver = OddDriver::new();
         let options = HttpOptions { redirect, ..HttpOptions::default() };
@@ -237,7 +237,7 @@ async fn a_client_is_sent_to_a_store_that_can_serve_it() {
     }
 }
 
-/// Who is sent to a store that says that the blob is here was made the promise that it will stay.
+/// A redirected `HEAD` confirms the blob to the client, so it must take a lease.
 #[tokio::test]
 async fn a_head_that_is_redirected_renews_the_layer_link() {
     const HOUR: Duration = Duration::from_secs(3600);

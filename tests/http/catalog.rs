@@ -1,4 +1,4 @@
-//! `_catalog`: the repositories.
+//! `_catalog`: the list of repositories.
 
 use sampan::http::HttpOptions;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Deletions of manifests that have many tags, whose clients go.
+//! Deletions of manifests with many tags, whose clients disconnect.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::support::{OddDriver, Server, Setup};
 
 const TAGS: usize = 300;
 
-/// A server, its store, and the path of a manifest with many tags, beside another with one.
+/// A server, its store, and the path of a manifest with many tags, next to another with one.
 async fn with_tags() -> (Arc<Server>, OddDriver, String) {
     let driver = OddDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
@@ -25,14 +25,14 @@ async fn with_tags() -> (Arc<Server>, OddDriver, String) {
     (Arc::new(server), driver, format!("/v2/a/manifests/{digest}"))
 }
 
-/// Deletes it in a task of its own.
+/// Deletes the manifest in a separate task.
 fn delete(server: &Arc<Server>, path: &str) -> tokio::task::JoinHandle<u16> {
     let (server, path) = (server.clone(), path.to_owned());
     tokio::spawn(async move { server.call("DELETE", path).send().await.status.as_u16() })
 }
 
 #[tokio::test]
-async fn a_deletion_goes_on_when_its_client_is_gone_and_keeps_to_its_bound() {
+async fn a_deletion_continues_without_its_client_and_within_its_bound() {
     let (server, driver, path) = with_tags().await;
     let held = Held::new();
     driver.be(Oddity::HoldsTags("", held.clone()));
@@ -41,7 +41,7 @@ async fn a_deletion_goes_on_when_its_client_is_gone_and_keeps_to_its_bound() {
     client.abort();
     assert!(client.await.unwrap_err().is_cancelled());
 
-    // One by one, they are all read, and no more at a time than may be.
+    // All tags are read, at most as many at a time as the bound allows.
     let finished = tokio::spawn({
         let server = server.clone();
         async move { server.registry.finish_deletions().await }
@@ -64,7 +64,7 @@ async fn a_deletion_goes_on_when_its_client_is_gone_and_keeps_to_its_bound() {
 }
 
 #[tokio::test]
-async fn who_asks_again_waits_for_the_deletion_that_is_running() {
+async fn a_repeated_request_waits_for_the_running_deletion() {
     let (server, driver, path) = with_tags().await;
     let held = Held::new();
     driver.be(Oddity::HoldsTags("", held.clone()));
@@ -77,12 +77,12 @@ async fn who_asks_again_waits_for_the_deletion_that_is_running() {
     for again in again {
         assert_eq!(again.await.unwrap(), 404);
     }
-    // Looked at a few times each; not fifty times.
+    // Each tag is read a few times, not fifty times.
     assert!(held.begun() < 6 * (TAGS + 2), "{held:?}");
 }
 
 #[tokio::test]
-async fn a_deletion_that_fails_is_told_and_can_be_repeated() {
+async fn a_failed_deletion_is_reported_and_can_be_repeated() {
     let (server, driver, path) = with_tags().await;
     driver.be(Oddity::ListsBreakAfter(100));
     assert_eq!(delete(&server, &path).await.unwrap(), 503);
@@ -92,15 +92,15 @@ async fn a_deletion_that_fails_is_told_and_can_be_repeated() {
     server.call("GET", &path).send().await.expect_error(404, "MANIFEST_UNKNOWN");
 }
 
-/// Else it would be there again with the next push of its manifest.
+/// Otherwise the tag would reappear with the next push of its manifest.
 #[tokio::test]
-async fn a_tag_that_was_set_while_a_deletion_looked_through_the_others_goes_too() {
+async fn a_tag_set_during_the_scan_of_a_deletion_is_deleted_too() {
     let (server, driver, path) = with_tags().await;
     let held = Held::new();
     driver.be(Oddity::HoldsTags("t0/", held.clone()));
     let deletion = delete(&server, &path);
     held.reached().await;
-    // It comes before those that were listed.
+    // It sorts before the listed tags.
     let manifest: serde_json::Value = server.call("GET", &path).send().await.expect(200).json();
     server.put_manifest("a", "a-late", &manifest).await.expect(201);
     let late = Held::new();

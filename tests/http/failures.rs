@@ -1,4 +1,4 @@
-//! When the store fails: an honest status, nothing of the inside, never a short success.
+//! Answers while the store fails: the right status, no internals, never a short success.
 
 use std::sync::Arc;
 

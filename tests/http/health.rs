@@ -1,4 +1,4 @@
-//! What clients see while something is not well.
+//! Answers to clients while the registry is unhealthy.
 
 use sampan::health::HealthStatus;
 use sampan::http::HttpOptions;
@@ -33,7 +33,7 @@ async fn a_failing_check_takes_the_api_out_of_service_and_leaves_the_process_ali
 }
 
 #[tokio::test]
-async fn without_room_only_what_is_begun_is_finished() {
+async fn without_room_only_started_uploads_can_finish() {
     let board = HealthStatus::default();
     let server = server(&board);
     let digest = server.push_blob("a", "0123456789").await;

@@ -1,4 +1,4 @@
-//! Manifests whose layers may lie elsewhere.
+//! Manifests whose layers may be elsewhere.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ async fn layers_that_may_not_be_distributed_have_urls_unless_a_list_says_otherwi
         .await
         .expect(201);
     push(&server, DOCKER_MANIFEST, away(FOREIGN, json!([url]))).await.expect(201);
-    // What the registry may hold is not fetched from elsewhere, and clients ask for whatever stands there.
+    // A distributable layer needs no URL, and clients fetch any URL in a manifest, so the registry refuses these.
     for (kind, layer) in [
         (OCI_MANIFEST, away(ORDINARY, json!(["http://169.254.169.254/"]))),
         (DOCKER_MANIFEST, away(ORDINARY, json!([url]))),
@@ -53,14 +53,14 @@ async fn layers_that_may_not_be_distributed_have_urls_unless_a_list_says_otherwi
     ] {
         push(&server, kind, layer).await.expect_error(400, "MANIFEST_INVALID");
     }
-    // Without a URL it must be here.
+    // A layer without a URL must be in the registry.
     push(&server, OCI_MANIFEST, away(NONDISTRIBUTABLE, json!([])))
         .await
         .expect_error(400, "MANIFEST_BLOB_UNKNOWN");
 }
 
 #[tokio::test]
-async fn the_list_counts_where_there_is_one() {
+async fn a_configured_list_applies() {
     let urls = UrlRules::Only(Arc::new(|url| url.starts_with("https://good.example.com/")));
     let server = with_blobs(Validation { urls, ..Validation::default() }).await;
     let good = json!(["https://good.example.com/1"]);
@@ -68,6 +68,6 @@ async fn the_list_counts_where_there_is_one() {
     push(&server, OCI_MANIFEST, away(NONDISTRIBUTABLE, json!(["https://bad.example.com/1"])))
         .await
         .expect_error(400, "MANIFEST_INVALID");
-    // A layer of any kind may have one of these, and must be here all the same.
+    // A layer of any kind may have one of these URLs, but must still be in the registry.
     push(&server, OCI_MANIFEST, away(ORDINARY, good)).await.expect_error(400, "MANIFEST_BLOB_UNKNOWN");
 }

@@ -1,4 +1,4 @@
-//! Digests and tags outside the grammar: most clients print an error's `message` alone, so it says what is wrong.
+//! Digests and tags outside the grammar: most clients print only an error's `message`, so the message names the fault.
 
 use crate::support::Server;
 

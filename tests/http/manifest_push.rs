@@ -1,4 +1,4 @@
-//! end-7: manifests, pushed.
+//! end-7: pushes of manifests.
 
 use axum::body::{Body, Bytes};
 use futures::stream;
@@ -18,7 +18,7 @@ async fn with_blobs() -> Server {
 }
 
 #[tokio::test]
-async fn a_push_is_answered_with_the_digest_and_where_it_is() {
+async fn a_push_is_answered_with_the_digest_and_the_location() {
     let server = with_blobs().await;
     let manifest = manifest(b"{}", b"layer");
     let digest = Digest::sha256_of(manifest.to_string().as_bytes());
@@ -88,7 +88,7 @@ async fn a_subject_is_acknowledged() {
     assert_eq!(answer.header("oci-subject"), Digest::sha256_of(b"not here yet").to_string());
 }
 
-/// Pushes something that must be refused, and sees that nothing of it stays.
+/// Pushes a manifest that must be refused, and checks that nothing of it remains.
 async fn refused(
     server: &Server,
     path: &str,
@@ -107,7 +107,7 @@ async fn refused(
 }
 
 #[tokio::test]
-async fn what_is_no_manifest_is_refused() {
+async fn content_that_is_no_manifest_is_refused() {
     let server = with_blobs().await;
     let path = "/v2/a/b/manifests/latest";
     let good = manifest(b"{}", b"layer").to_string();
@@ -203,7 +203,7 @@ async fn a_manifest_that_is_too_large_is_refused_without_being_read() {
     let call = server.call("PUT", path).header("content-length", "1073741824").raw_body(untouched);
     call.send().await.expect_error(413, "SIZE_INVALID");
 
-    // Endless, and it does not say so.
+    // An endless body without a length.
     let endless =
         Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 100]))));
     server.call("PUT", path).raw_body(endless).send().await.expect_error(413, "SIZE_INVALID");
@@ -226,14 +226,14 @@ async fn a_body_of_another_length_than_announced_is_refused() {
 }
 
 #[tokio::test]
-async fn a_read_only_registry_says_so() {
+async fn a_read_only_registry_refuses_a_push_with_the_reason() {
     let server = with_blobs().await;
     server.registry.set_read_only(true);
     let answer = server.put_manifest("a/b", "latest", &manifest(b"{}", b"layer")).await;
     let answer = answer.expect_error(405, "UNSUPPORTED");
     let reason = "the registry is read-only at the moment (maintenance); pulls still work";
     assert_eq!(answer.details(), [reason]);
-    // Docker prints the message alone.
+    // Docker prints only the message.
     assert_eq!(answer.json()["errors"][0]["message"], format!("The operation is unsupported: {reason}"));
     for (method, path) in [
         ("POST", "/v2/a/blobs/uploads/".to_owned()),

@@ -1,4 +1,4 @@
-//! end-3, end-9: manifests, read and deleted.
+//! end-3, end-9: reads and deletions of manifests.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ async fn a_manifest_comes_back_byte_for_byte_by_tag_and_by_digest() {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_served_whatever_accept_says() {
+async fn a_stored_manifest_is_served_with_any_accept() {
     let server = Server::new();
     server.push_image("a", "latest", "x").await;
     for accept in ["text/html", DOCKER_MANIFEST, "*/*", "application/json;q=0.1"] {
@@ -44,7 +44,7 @@ async fn what_is_stored_is_served_whatever_accept_says() {
 }
 
 #[tokio::test]
-async fn an_empty_link_of_a_manifest_is_none_and_a_push_heals_it() {
+async fn an_empty_manifest_link_counts_as_absent_and_a_push_heals_it() {
     let driver = Arc::new(InMemoryDriver::new());
     let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
     let digest = Digest::sha256_of(&server.push_image("a", "latest", "x").await);
@@ -52,7 +52,7 @@ async fn an_empty_link_of_a_manifest_is_none_and_a_push_heals_it() {
     driver.put_content(&link, "".into(), PutMode::Overwrite).await.unwrap();
     let by_digest = format!("/v2/a/manifests/{digest}");
     server.call("GET", &by_digest).send().await.expect_error(404, "MANIFEST_UNKNOWN");
-    // A tag is known only while its manifest is.
+    // A tag without its manifest counts as absent.
     server.call("GET", "/v2/a/manifests/latest").send().await.expect_error(404, "MANIFEST_UNKNOWN");
     server.push_image("a", "latest", "x").await;
     server.call("GET", &by_digest).send().await.expect(200);
@@ -91,7 +91,7 @@ async fn a_blob_is_no_manifest() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_the_manifest_is_told_so_once_it_exists() {
+async fn a_client_that_has_the_manifest_gets_a_304_if_it_exists() {
     let server = Server::new();
     let digest = Digest::sha256_of(&server.push_image("a", "latest", "x").await);
     for reference in ["latest".to_owned(), digest.to_string()] {
@@ -110,7 +110,7 @@ async fn a_client_that_has_the_manifest_is_told_so_once_it_exists() {
         .expect_error(404, "MANIFEST_UNKNOWN");
 }
 
-/// Pushes a Docker list of images for the given architectures; gives the children's digests.
+/// Pushes a Docker list of images for the given architectures; returns the children's digests.
 async fn push_list(server: &Server, architectures: &[&str]) -> Vec<Digest> {
     let (mut children, mut digests) = (Vec::new(), Vec::new());
     for architecture in architectures {
@@ -154,7 +154,7 @@ async fn a_client_older_than_lists_gets_the_child_for_linux_amd64_of_a_tag() {
 }
 
 #[tokio::test]
-async fn a_list_without_that_child_is_nothing_for_such_a_client() {
+async fn a_list_without_that_child_is_not_found_for_such_a_client() {
     let server = Server::new();
     push_list(&server, &["arm64"]).await;
     let call = server.call("GET", "/v2/a/manifests/latest").header("accept", DOCKER_MANIFEST);
@@ -174,7 +174,7 @@ async fn deleting_a_tag_leaves_the_manifest() {
 }
 
 #[tokio::test]
-async fn deleting_a_digest_takes_its_tags_along() {
+async fn deleting_a_digest_deletes_its_tags() {
     let server = Server::new();
     let digest = Digest::sha256_of(&server.push_image("a", "one", "x").await);
     server.push_image("a", "two", "x").await;
@@ -196,7 +196,7 @@ async fn deletion_has_to_be_enabled() {
 }
 
 #[tokio::test]
-async fn a_manifest_is_answered_in_the_algorithm_that_was_asked() {
+async fn a_manifest_is_answered_in_the_requested_algorithm() {
     let server = Server::new();
     let config = server.push_blob("a", "{}").await;
     server.push_blob("a", "layer").await;

@@ -1,4 +1,4 @@
-//! The HTTP API from outside: one file for each row of the endpoint table, and some for what concerns all of them.
+//! The HTTP API from outside: one file per row of the endpoint table, and some for rules of all endpoints.
 
 mod access_log;
 mod authorization;

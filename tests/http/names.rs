@@ -1,4 +1,4 @@
-//! Names and paths: whatever they are, the answer is right or a clean 4xx.
+//! Names and paths: every path gets a correct answer or a clean 4xx.
 
 use proptest::prelude::*;
 use proptest::string::string_regex;
@@ -43,7 +43,7 @@ async fn names_that_look_like_endpoints_are_names() {
 }
 
 #[tokio::test]
-async fn names_outside_the_grammar_are_told_so_at_every_endpoint() {
+async fn names_outside_the_grammar_are_refused_at_every_endpoint() {
     let server = Server::new();
     let too_long = "a".repeat(256);
     for name in [
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn a_name_is_valid_here_exactly_if_the_engine_says_so(name in "[a-zA-Z0-9._-]{1,6}(/[a-z0-9._-]{0,6}){0,3}") {
+    fn the_api_and_the_engine_accept_the_same_names(name in "[a-zA-Z0-9._-]{1,6}(/[a-z0-9._-]{0,6}){0,3}") {
         let Some(answer) = ask("GET", &format!("/v2/{name}/tags/list")) else { return Ok(()) };
         let expected = if name.parse::<RepositoryName>().is_ok() { (404, "NAME_UNKNOWN") } else { (400, "NAME_INVALID") };
         let body = answer.json();

@@ -1,4 +1,4 @@
-//! A tag that was set with a push by a digest that is not the canonical one.
+//! Tags that were set by a push with a digest of another than the canonical algorithm.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ async fn with_blobs() -> Server {
     server
 }
 
-/// The digest that a tag answers with, by both methods.
+/// The digest in a tag's answer, by both methods.
 async fn told(server: &Server, tag: &str) -> String {
     let mut told = Vec::new();
     for method in ["HEAD", "GET"] {
@@ -40,23 +40,23 @@ async fn a_tag_answers_with_the_digest_by_which_it_was_pushed() {
     let push = async |reference: String| {
         server.put_manifest("a/b", &reference, &manifest).await.expect(201);
     };
-    // Also when it was asked for a moment ago.
+    // Also if the answer is cached.
     push("one".to_owned()).await;
     assert_eq!(told(&server, "one").await, sha256);
     push(format!("{sha512}?tag=one&tag=two")).await;
     assert_eq!([told(&server, "one").await, told(&server, "two").await], [&*sha512, &*sha512]);
-    // The tag's own link is as Distribution has it.
+    // The tag's own link has Distribution's form.
     let driver = server.registry.driver();
     let link = Entry::TagCurrent("a/b".parse().unwrap(), "one".parse().unwrap()).path();
     assert_eq!(driver.get_content(&link).await.unwrap(), sha256);
 
-    // Another push of the tag, in whatever way, has the last word.
+    // A later push of the tag replaces it, in any form.
     push("one".to_owned()).await;
     assert_eq!([told(&server, "one").await, told(&server, "two").await], [&*sha256, &*sha512]);
     push(format!("{sha256}?tag=two")).await;
     assert_eq!(told(&server, "two").await, sha256);
 
-    // A deletion takes it along, and with another manifest it means nothing.
+    // A deletion removes it, and another manifest makes it invalid.
     push(format!("{sha512}?tag=one&tag=two")).await;
     server.call("DELETE", "/v2/a/b/manifests/one").send().await.expect(202);
     let left: Vec<_> =
@@ -67,17 +67,17 @@ async fn a_tag_answers_with_the_digest_by_which_it_was_pushed() {
     let other_digest = Digest::sha256_of(other.to_string().as_bytes());
     server.put_manifest("a/b", &other_digest.to_string(), &other).await.expect(201);
     let link = Entry::TagCurrent("a/b".parse().unwrap(), "two".parse().unwrap()).path();
-    // As Distribution would move it.
+    // A move of the tag by Distribution.
     driver.put_content(&link, other_digest.to_string().into(), PutMode::Overwrite).await.unwrap();
     assert_eq!(told(&server, "two").await, other_digest.to_string());
-    // By digest, the one that was asked for, as ever.
+    // A request by digest gets that digest.
     for digest in [&sha256, &sha512] {
         assert_eq!(told(&server, digest).await, **digest);
     }
 }
 
 #[tokio::test]
-async fn a_damaged_note_of_a_digest_or_one_without_its_link_means_nothing() {
+async fn a_damaged_note_of_a_digest_or_one_without_its_link_is_ignored() {
     let server = with_blobs().await;
     let manifest = manifest(b"{}", b"layer");
     let bytes = manifest.to_string();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::image::{descriptor, manifest};
 use crate::support::{Answer, Server};
 
-/// Attaches an artifact to `subject`; gives its digest.
+/// Attaches an artifact to `subject`; returns its digest.
 async fn attach(server: &Server, subject: &[u8], artifact_type: &str, seed: &str) -> Digest {
     server.push_blob("a/b", "{}").await;
     server.push_blob("a/b", "layer").await;
@@ -36,7 +36,7 @@ fn next_page(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn nothing_refers_to_what_nobody_knows() {
+async fn an_unknown_subject_has_no_referrers() {
     let answer = Server::new().call("GET", path(b"unknown")).send().await.expect(200);
     assert_eq!(answer.header("content-type"), OCI_INDEX);
     assert_eq!(answer.json(), json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] }));
@@ -44,7 +44,7 @@ async fn nothing_refers_to_what_nobody_knows() {
 }
 
 #[tokio::test]
-async fn what_is_attached_is_listed_even_before_its_subject_exists() {
+async fn an_artifact_is_listed_even_before_its_subject_exists() {
     let server = Server::new();
     let digest = attach(&server, b"subject", "application/vnd.example.sbom", "1").await;
     attach(&server, b"another", "application/vnd.example.sbom", "2").await;
@@ -58,7 +58,7 @@ async fn what_is_attached_is_listed_even_before_its_subject_exists() {
 }
 
 #[tokio::test]
-async fn a_filter_is_applied_and_said_to_be() {
+async fn a_filter_is_applied_and_named_in_the_answer() {
     let server = Server::new();
     let wanted = attach(&server, b"subject", "application/vnd.a+json", "1").await;
     attach(&server, b"subject", "application/vnd.b+json", "2").await;
@@ -103,7 +103,7 @@ async fn pages_follow_each_others_links_to_the_end() {
     assert_eq!((seen, pages), (expected, 3));
 }
 
-/// Clients must be able to read an answer, whatever is attached.
+/// Clients must be able to read an answer, whatever artifacts exist.
 #[tokio::test]
 async fn no_page_is_longer_than_clients_can_read() {
     let server = Server::new();
@@ -127,7 +127,7 @@ async fn no_page_is_longer_than_clients_can_read() {
     assert_eq!((seen, pages), (expected, 2));
 }
 
-/// Every list of the subject would carry it.
+/// Every list of the subject would contain them.
 #[tokio::test]
 async fn annotations_that_lists_cannot_carry_are_refused() {
     let server = Server::new();
@@ -162,7 +162,7 @@ async fn annotations_that_lists_cannot_carry_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_is_gone_at_once() {
+async fn a_deleted_artifact_disappears_at_once() {
     let server = Server::new();
     let digest = attach(&server, b"subject", "application/vnd.a", "1").await;
     server.call("DELETE", format!("/v2/a/b/manifests/{digest}")).send().await.expect(202);
@@ -171,7 +171,7 @@ async fn what_is_deleted_is_gone_at_once() {
 }
 
 #[tokio::test]
-async fn questions_outside_the_grammar_are_refused() {
+async fn requests_outside_the_grammar_are_refused() {
     let server = Server::new();
     server.call("GET", "/v2/a/b/referrers/latest").send().await.expect_error(400, "DIGEST_INVALID");
     server.call("GET", "/v2/a/b/referrers/sha256:abc").send().await.expect_error(400, "DIGEST_INVALID");

@@ -1,4 +1,4 @@
-//! Manifests that another registry took, or an earlier version of this one: whatever hashes to its digest is served.
+//! Manifests from another registry or an earlier version: every manifest that matches its digest is served.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::support::{Server, Setup};
 const NAME: &str = "a/b";
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// A server over a store in which `content` lies as a manifest, with a tag.
+/// A server over a store with `content` as a manifest, and a tag.
 async fn serving(content: &str, tag: &str) -> (Server, Digest) {
     let driver = Arc::new(InMemoryDriver::new());
     let (digest, tag): (_, Tag) = (Digest::sha256_of(content.as_bytes()), tag.parse().unwrap());
@@ -31,7 +31,7 @@ async fn serving(content: &str, tag: &str) -> (Server, Digest) {
 }
 
 #[tokio::test]
-async fn whatever_hashes_to_its_digest_is_served_as_what_it_names_or_looks_like() {
+async fn a_manifest_that_matches_its_digest_is_served_with_its_own_or_a_guessed_type() {
     let layer = format!(r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{DIGEST}"}}"#);
     let config =
         format!(r#"{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{DIGEST}","size":0}}"#);
@@ -44,7 +44,7 @@ async fn whatever_hashes_to_its_digest_is_served_as_what_it_names_or_looks_like(
         )
     };
     for (content, media_type) in [
-        // The table of what was 500: a layer or a child without `size`, and so on.
+        // Manifests that once caused a 500: a layer or a child without `size`, and others.
         (image(&format!(r#""layers":[{layer}]"#)), OCI_MANIFEST),
         (image(&format!(r#""layers":[{{"mediaType":"a/b","size":-1,"digest":"{DIGEST}"}}]"#)), OCI_MANIFEST),
         (index(&format!(r#""mediaType":"{OCI_MANIFEST}","digest":"{DIGEST}""#)), OCI_INDEX),
@@ -77,7 +77,7 @@ async fn whatever_hashes_to_its_digest_is_served_as_what_it_names_or_looks_like(
             "application/vnd.example.thing.v9+json",
         ),
         (r#"{"schemaVersion":3,"manifests":[]}"#.to_owned(), OCI_INDEX),
-        // A browser would run it.
+        // A browser would execute it.
         (
             r#"{"schemaVersion":2,"mediaType":"text/html","x":"<script>alert(1)</script>"}"#.to_owned(),
             OCI_MANIFEST,
@@ -101,7 +101,7 @@ async fn whatever_hashes_to_its_digest_is_served_as_what_it_names_or_looks_like(
 }
 
 #[tokio::test]
-async fn what_does_not_hash_to_its_digest_is_not_served() {
+async fn a_manifest_that_does_not_match_its_digest_is_not_served() {
     let (server, digest) = serving(r#"{"schemaVersion":1}"#, "1").await;
     let damaged = Entry::Blob(digest.clone()).path();
     server
@@ -136,7 +136,7 @@ async fn an_old_client_gets_the_child_of_a_list_in_which_something_else_is_odd()
     );
     let (server, _) = serving(&list, "1").await;
     let call = server.call("GET", format!("/v2/{NAME}/manifests/1")).header("accept", DOCKER_MANIFEST);
-    // The child is found in the list, and is not in this store.
+    // The list names the child, but the store lacks it.
     let answer = call.send().await;
     let details = answer.expect_error(404, "MANIFEST_UNKNOWN").details();
     assert_eq!(details[0]["Revision"], DIGEST, "{details:?}");

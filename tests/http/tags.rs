@@ -19,7 +19,7 @@ async fn with_tags(tags_max: usize, tags: &[&str]) -> Server {
 }
 
 #[tokio::test]
-async fn all_tags_come_at_once_when_no_page_is_asked_for() {
+async fn all_tags_come_at_once_without_a_page_size() {
     let server = with_tags(2, &["v2", "latest", "V1", "v10"]).await;
     let answer = server.call("GET", "/v2/a/b/tags/list").send().await.expect(200);
     assert_eq!(answer.json(), json!({ "name": "a/b", "tags": ["V1", "latest", "v10", "v2"] }));
@@ -101,7 +101,7 @@ async fn a_deleted_tag_is_gone_at_once() {
     assert_eq!(answer.json()["tags"], json!(["b"]));
 }
 
-/// A store with 2000 tags, whose list has more than one chunk.
+/// A store with 2000 tags, whose list takes more than one chunk.
 async fn with_many_tags() -> (Server, OddDriver, Vec<String>) {
     let driver = OddDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
@@ -129,7 +129,7 @@ async fn a_list_that_is_long_is_sent_while_it_is_read() {
     assert_eq!(answer.json()["tags"], Value::from(tags[5..].to_vec()));
     assert!(server.call("HEAD", "/v2/a/b/tags/list").send().await.expect(200).body.is_empty());
 
-    // Before the first byte it is an answer, afterwards the connection breaks.
+    // A failure before the first byte is an error answer; later it breaks the connection.
     for entries in [0, 1, 10] {
         driver.be(Oddity::ListsBreakAfter(entries));
         server.call("GET", "/v2/a/b/tags/list").send().await.expect_error(503, "UNAVAILABLE");

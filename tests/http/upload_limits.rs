@@ -1,4 +1,4 @@
-//! `http.limits.uploadsperaddress`: what counts as an upload.
+//! `http.limits.uploadsperaddress`: the requests that count as uploads.
 
 use axum::body::{Body, Bytes};
 use futures::stream;
@@ -12,13 +12,13 @@ fn from(address: &str, call: Call) -> Call {
     call.extension(Peer { address, scheme: Scheme::Http, client_certificate: false })
 }
 
-/// A body that never comes.
+/// A body that never arrives.
 fn pending() -> Body {
     Body::from_stream(stream::pending::<std::io::Result<Bytes>>())
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_being_sent_is_an_upload_of_its_address() {
+async fn a_manifest_in_transfer_counts_as_an_upload_of_its_address() {
     let options = HttpOptions { uploads_per_address: Some(1), ..HttpOptions::default() };
     let server = Server::with_options(options);
     let put = || server.call("PUT", "/v2/a/b/manifests/x");
@@ -39,7 +39,7 @@ async fn a_manifest_that_is_being_sent_is_an_upload_of_its_address() {
 }
 
 #[tokio::test]
-async fn a_network_of_ipv6_is_one_address() {
+async fn an_ipv6_network_counts_as_one_address() {
     let options = HttpOptions { uploads_per_address: Some(1), ..HttpOptions::default() };
     let server = Server::with_options(options);
     let put = || server.call("PUT", "/v2/a/b/manifests/x");

@@ -1,4 +1,4 @@
-//! end-5, end-6, end-13, end-14: uploads, continued, finished, asked after, given up.
+//! end-5, end-6, end-13, end-14: continuing, finishing, inspecting and cancelling uploads.
 
 use sampan_engine::oci::{Algorithm, Digest};
 
@@ -53,7 +53,7 @@ async fn a_blob_can_be_sent_with_the_last_request_alone() {
 }
 
 #[tokio::test]
-async fn an_upload_tells_how_far_it_got() {
+async fn an_upload_reports_its_progress() {
     let server = Server::new();
     let path = server.start_upload("a").await;
     for (body, range) in [("", "0-0"), ("x", "0-0"), ("yz", "0-2")] {
@@ -69,7 +69,7 @@ async fn an_upload_tells_how_far_it_got() {
 }
 
 #[tokio::test]
-async fn a_chunk_out_of_order_learns_where_to_go_on() {
+async fn a_chunk_out_of_order_is_answered_with_the_right_offset() {
     let server = Server::new();
     let path = server.start_upload("a").await;
     server.call("PATCH", &path).header("content-range", "0-4").body("01234").send().await.expect(202);
@@ -104,7 +104,7 @@ async fn a_malformed_content_range_is_refused_and_the_upload_goes_on() {
 async fn a_chunk_of_another_length_than_its_range_is_refused() {
     let server = Server::new();
     for body in ["0123", "012345"] {
-        // With a Content-Length it is seen at once, without one at the end.
+        // With a Content-Length the fault is visible at once, without one at the end.
         let path = server.start_upload("a").await;
         let call = server.call("PATCH", &path).header("content-range", "0-4").body(body);
         call.send().await.expect_error(400, "SIZE_INVALID");
@@ -168,7 +168,7 @@ async fn content_that_does_not_match_never_becomes_a_blob() {
 }
 
 #[tokio::test]
-async fn an_upload_can_be_given_up() {
+async fn an_upload_can_be_cancelled() {
     let server = Server::new();
     let path = server.start_upload("a").await;
     server.call("PATCH", &path).body("content").send().await.expect(202);
@@ -200,7 +200,7 @@ async fn an_unknown_upload_is_not_found() {
 }
 
 #[tokio::test]
-async fn the_state_parameter_and_the_type_of_others_do_no_harm() {
+async fn foreign_state_parameters_and_types_are_harmless() {
     let server = Server::new();
     let path = server.start_upload("a").await;
     let call = server.call("PATCH", format!("{path}?_state=abc%3D%3D"));

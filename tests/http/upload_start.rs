@@ -1,4 +1,4 @@
-//! end-4, end-11: uploads, begun; in one request; mounted instead.
+//! end-4, end-11: starts of uploads; uploads in one request; mounts instead.
 
 use sampan::http::HttpOptions;
 use sampan::serve::{Peer, PeerAddress, Scheme};
@@ -37,7 +37,7 @@ async fn a_chunk_size_is_recommended_when_configured() {
 }
 
 #[tokio::test]
-async fn locations_are_what_the_client_can_reach() {
+async fn locations_are_urls_that_the_client_can_reach() {
     let proxied =
         [("host", "inner:5000"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "reg.example")];
     let host = Some("https://pub.example".parse().unwrap());
@@ -54,7 +54,7 @@ async fn locations_are_what_the_client_can_reach() {
 }
 
 #[tokio::test]
-async fn a_client_that_came_over_tls_is_led_back_over_tls() {
+async fn a_client_on_tls_gets_locations_with_https() {
     let peer = Peer { address: PeerAddress::Unix, scheme: Scheme::Https, client_certificate: false };
     let call =
         Server::new().call("POST", "/v2/a/blobs/uploads/").header("host", "reg.example").extension(peer);
@@ -84,14 +84,14 @@ async fn a_digest_without_a_body_begins_an_upload() {
         server.call("POST", format!("/v2/a/blobs/uploads/?digest={digest}")).send().await.expect(202);
     let path = answer.location_path();
     server.call("PUT", format!("{path}?digest={digest}")).body("content").send().await.expect(201);
-    // The digest of nothing needs no body to be a whole blob.
+    // The digest of empty content needs no body to be a whole blob.
     let empty = Digest::sha256_of(b"");
     server.call("POST", format!("/v2/a/blobs/uploads/?digest={empty}")).send().await.expect(201);
     server.call("HEAD", format!("/v2/a/blobs/{empty}")).send().await.expect(200);
 }
 
 #[tokio::test]
-async fn a_whole_blob_that_is_not_what_it_claims_leaves_nothing() {
+async fn a_whole_blob_with_a_wrong_digest_leaves_nothing() {
     let server = Server::new();
     let path = format!("/v2/a/blobs/uploads/?digest={}", Digest::sha256_of(b"content"));
     server.call("POST", &path).body("other").send().await.expect_error(400, "DIGEST_INVALID");
@@ -110,7 +110,7 @@ async fn a_whole_blob_that_is_not_what_it_claims_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_algorithm_may_be_told_beforehand() {
+async fn the_algorithm_may_be_named_in_advance() {
     let server = Server::new();
     let digest = Digest::of(sampan_engine::oci::Algorithm::Sha512, b"content");
     let answer = server.call("POST", "/v2/a/blobs/uploads/?digest-algorithm=sha512").send().await.expect(202);
@@ -127,7 +127,7 @@ async fn the_algorithm_may_be_told_beforehand() {
 }
 
 #[tokio::test]
-async fn a_blob_is_mounted_without_a_byte_being_sent() {
+async fn a_mount_sends_no_bytes() {
     let server = Server::new();
     let digest = server.push_blob("from/here", "content").await;
     for query in [
@@ -145,7 +145,7 @@ async fn a_blob_is_mounted_without_a_byte_being_sent() {
 }
 
 #[tokio::test]
-async fn a_mount_that_cannot_be_becomes_an_upload() {
+async fn an_impossible_mount_becomes_an_upload() {
     let server = Server::new();
     let (digest, unknown) = (server.push_blob("from", "content").await, Digest::sha256_of(b"unknown"));
     for query in [
