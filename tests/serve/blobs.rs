@@ -1,4 +1,4 @@
-//! Blobs on their way from a directory to clients: the same bytes by every way, whatever the clients do.
+//! Transfers of blobs from a directory to clients: every path gives the same bytes, whatever the clients do.
 
 use std::fs;
 use std::ops::Range;
@@ -29,10 +29,10 @@ use tokio::time::{sleep, timeout};
 use super::support::Running;
 use super::tls::Site;
 
-/// A few windows and a bit.
+/// Several windows and a remainder.
 const SIZE: usize = 3 * 1024 * 1024 + 12_345;
 
-/// More than any pair of socket buffers takes.
+/// More than any pair of socket buffers holds.
 const LARGE: usize = 64 * 1024 * 1024;
 
 /// A registry over a directory, with one blob.
@@ -87,7 +87,7 @@ impl Store {
         self.get(&format!("range: bytes={}-{}\r\n", range.start, range.end - 1))
     }
 
-    /// How many handles on the blob this process has.
+    /// The number of open handles on the blob in this process.
     fn open_handles(&self) -> usize {
         let handles = fs::read_dir("/proc/self/fd").unwrap();
         let targets = handles.filter_map(|handle| fs::read_link(handle.ok()?.path()).ok());
@@ -95,7 +95,7 @@ impl Store {
     }
 }
 
-/// Some range of the blob: small ones, large ones, and those that end where windows do.
+/// A range of the blob: small ones, large ones, and those that end at a window's edge.
 fn ranges() -> impl Strategy<Value = Range<usize>> {
     let edge =
         prop::sample::select(vec![0, 1, 65_535, 65_536, 1 << 20, (1 << 20) + 1, 2 << 20, SIZE - 1, SIZE]);
@@ -110,7 +110,7 @@ fn cases(cases: u32) -> Config {
     Config { failure_persistence: None, ..Config::with_cases(cases) }
 }
 
-/// Reads the head of a response, and its length.
+/// Reads the headers of a response, and its length.
 async fn read_head(io: &mut (impl AsyncRead + Unpin)) -> (String, usize) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -138,7 +138,7 @@ where
     sender
 }
 
-/// The ways by which a client can come, each with a connection that stays.
+/// Every kind of connection, each kept alive.
 struct Ways<'a> {
     store: &'a Store,
     plain: TcpStream,
@@ -149,7 +149,7 @@ struct Ways<'a> {
 
 impl<'a> Ways<'a> {
     async fn open(store: &'a Store) -> Self {
-        // Making certificates takes a while on a busy machine, and no request comes meanwhile.
+        // Creating certificates takes a while on a busy machine, without a request meanwhile.
         let patient = Duration::from_secs(3600);
         let options = ServeOptions { h2c: true, header_timeout: patient, ..ServeOptions::default() };
         let plain = store.serve(options.clone()).await;
@@ -166,7 +166,7 @@ impl<'a> Ways<'a> {
             http2: http2(plain.connect().await).await,
             http2_over_tls: http2(client.connect(&secure).await.unwrap()).await,
         };
-        // They serve until the runtime ends.
+        // The servers run until the runtime ends.
         plain.into_ended();
         secure.into_ended();
         ways
@@ -192,7 +192,7 @@ impl<'a> Ways<'a> {
 }
 
 #[test]
-fn every_range_has_the_same_bytes_by_every_way() {
+fn every_range_has_the_same_bytes_on_every_connection() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let store = runtime.block_on(Store::with_blob_of(SIZE));
     let ways = std::cell::RefCell::new(runtime.block_on(Ways::open(&store)));
@@ -203,7 +203,7 @@ fn every_range_has_the_same_bytes_by_every_way() {
     TestRunner::new(cases(24)).run(&ranges(), run).unwrap();
 }
 
-/// What a client asks for.
+/// The request of a client.
 #[derive(Clone, Debug)]
 enum Ask {
     Range(Range<usize>),
@@ -241,7 +241,7 @@ impl Ask {
         }
     }
 
-    /// Sends all requests at once, to a socket that takes little, and reads the answers in small pieces.
+    /// Sends all requests at once, over a socket with a small buffer, and reads the answers in small pieces.
     async fn check_all(asks: Vec<Self>, piece: usize, store: &Store, server: &Running) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -261,7 +261,7 @@ impl Ask {
 }
 
 #[test]
-fn requests_in_a_row_are_answered_in_a_row_however_little_the_client_takes_at_once() {
+fn pipelined_requests_are_answered_in_order_whatever_the_client_reads_at_once() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let store = runtime.block_on(Store::with_blob_of(SIZE));
     let server = runtime.block_on(store.serve(ServeOptions::default()));
@@ -272,7 +272,7 @@ fn requests_in_a_row_are_answered_in_a_row_however_little_the_client_takes_at_on
     TestRunner::new(cases(16)).run(&(asks(), 100_usize..50_000), run).unwrap();
 }
 
-/// Asks for the whole blob and reads a bit of it.
+/// Requests the whole blob and reads its beginning.
 async fn begin(store: &Store, server: &Running) -> (TcpStream, Vec<u8>) {
     let mut client = server.connect().await;
     client.write_all(store.get("connection: close\r\n").as_bytes()).await.unwrap();
@@ -294,12 +294,12 @@ async fn a_blob_that_is_removed_while_it_is_sent_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_truncated_by_hand_breaks_its_connection_and_nothing_else() {
+async fn a_truncated_file_breaks_only_its_own_connection() {
     let store = Store::with_blob_of(LARGE).await;
     let server = store.serve(ServeOptions::default()).await;
     let (mut client, mut received) = begin(&store, &server).await;
     fs::File::options().write(true).open(store.file()).unwrap().set_len(LARGE as u64 - 1000).unwrap();
-    // It ends early, by a reset or by an end.
+    // The transfer ends early, by a reset or by an end of stream.
     let _ = client.read_to_end(&mut received).await;
     assert!(received.len() < LARGE && store.content.starts_with(&received), "{} bytes", received.len());
     let mut other = server.connect().await;
@@ -323,7 +323,7 @@ async fn a_client_that_goes_leaves_no_file_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_stops_taking_a_file_is_cut_and_one_that_is_slow_is_not() {
+async fn a_client_that_stops_reading_a_file_is_cut_and_a_slow_one_is_not() {
     let store = Store::with_blob_of(LARGE).await;
     let server = store.serve(ServeOptions::default()).await;
     let (mut slow, mut received) = begin(&store, &server).await;

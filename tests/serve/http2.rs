@@ -1,4 +1,4 @@
-//! Clients of HTTP/2 that take as little as they can. The clock is paused, so that waiting takes no time.
+//! HTTP/2 clients that read as little as possible. The clock is paused, so waiting takes no time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ fn options() -> ServeOptions {
     ServeOptions { h2c: true, ..ServeOptions::default() }
 }
 
-/// A client that has asked for `path` by `streams`, and lets the server send so many bytes of each.
+/// A client that has requested `path` on `streams`, with a window of so many bytes for each.
 async fn asking(server: &Running, window: u32, streams: &[u32], path: &str) -> RawHttp2 {
     let mut client = RawHttp2::connect(server, window).await;
     for stream in streams {
@@ -42,7 +42,7 @@ async fn a_stream_that_gets_one_byte_a_minute_is_reset() {
         if client.reset == [1] {
             return;
         }
-        // In steps: a process that no task of runs for 50 seconds was stopped.
+        // In steps: the server would take 50 seconds without a running task for a stopped process.
         for _ in 0..50 {
             advance(SECOND).await;
             tokio::task::yield_now().await;
@@ -52,7 +52,7 @@ async fn a_stream_that_gets_one_byte_a_minute_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_window_never_opens_is_reset_and_the_others_go_on() {
+async fn a_stream_whose_window_never_opens_is_reset_and_the_others_continue() {
     let server = Running::start(options()).await;
     let mut client = asking(&server, 0, &[1, 3], "/endless").await;
     for _ in 0..65 {
@@ -68,10 +68,10 @@ async fn a_stream_whose_window_never_opens_is_reset_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_over_a_slow_link_is_left_alone() {
+async fn a_stream_over_a_slow_link_is_not_reset() {
     let server = Running::start(options()).await;
     let mut client = asking(&server, 0, &[1], "/endless").await;
-    // A little more than 1 KiB/s, in lumps.
+    // A little more than 1 KiB/s, in bursts.
     for _ in 0..100 {
         advance(30 * SECOND).await;
         client.open_window(1, 33 * 1024).await;
@@ -95,7 +95,7 @@ async fn pings_do_not_keep_an_idle_connection_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_slow_is_not_the_clients_fault() {
+async fn a_slow_store_does_not_cut_its_client() {
     let server = Running::start(options()).await;
     let mut client = asking(&server, 65_535, &[1], "/gated").await;
     for _ in 0..60 {
@@ -109,7 +109,7 @@ async fn a_store_that_is_slow_is_not_the_clients_fault() {
     assert!(client.reset.is_empty());
 }
 
-/// What has a blob open for each request, for as long as its answer is being sent.
+/// A service that keeps a blob open for each request until its answer is sent.
 fn reading(open: Arc<AtomicUsize>) -> Router {
     let read = |limit: Option<Extension<ReaderLimit>>| async move {
         let permit = match &limit {
@@ -126,7 +126,7 @@ fn reading(open: Arc<AtomicUsize>) -> Router {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_connection_has_only_so_much_open() {
+async fn open_files_per_connection_are_limited() {
     let streams: Vec<u32> = (0..40).map(|number| 2 * number + 1).collect();
     let open = Arc::new(AtomicUsize::new(0));
     let server = Running::of(reading(open.clone()), options(), Security::Plain).await;
@@ -136,7 +136,7 @@ async fn one_connection_has_only_so_much_open() {
     assert!(client.settle().await && client.settle().await);
     assert_eq!(open.load(Ordering::Relaxed), 33, "the next in line");
 
-    // A proxy asks for many.
+    // A proxy sends many requests.
     let open = Arc::new(AtomicUsize::new(0));
     let options = ServeOptions { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..options() };
     let server = Running::of(reading(open.clone()), options, Security::Plain).await;

@@ -1,4 +1,4 @@
-//! Slow clients are cut, and nobody else. The clock is paused, so that waiting takes no time.
+//! The server cuts slow clients, and no others. The clock is paused, so waiting takes no time.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::support::{Running, exchange, get_kept, in_no_time, read_to_end};
 
-/// Whether so many seconds have passed, or half the shortest timeout more (see `serve/activity.rs`).
+/// Checks that `seconds` have passed, plus at most half the shortest timeout (see `serve/activity.rs`).
 fn check_elapsed(begun: Instant, seconds: u64) {
     let elapsed = begun.elapsed();
     let range = Duration::from_secs(seconds)..Duration::from_secs(seconds + 11);
@@ -80,7 +80,7 @@ async fn a_body_that_stalls_is_told_to_the_handler_and_answered() {
     check_elapsed(begun, 60);
 }
 
-/// The client has sent the rest, which lies at the socket when the process goes on: it is not to blame.
+/// The client's data arrived during the pause, so the client is not at fault.
 #[tokio::test(start_paused = true)]
 async fn a_body_is_read_on_after_the_process_was_stopped_for_minutes() {
     let server = Running::start(ServeOptions::default()).await;
@@ -93,7 +93,7 @@ async fn a_body_is_read_on_after_the_process_was_stopped_for_minutes() {
         }
     })
     .await;
-    // Time goes by for all at once, and no task runs meanwhile.
+    // The clock advances for all tasks, and none runs meanwhile.
     advance(Duration::from_secs(180)).await;
     write.write_all(b"def").await.unwrap();
     let mut response = [0; 64];
@@ -102,7 +102,7 @@ async fn a_body_is_read_on_after_the_process_was_stopped_for_minutes() {
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
 }
 
-/// Sends a body of `bytes` every `pause`, at most a hundred times; what it is answered, if it is before the end.
+/// Sends a body of `bytes` every `pause`, at most a hundred times; returns an answer that comes before the end.
 async fn slow_body(bytes: usize, pause: Duration) -> Option<String> {
     let server = Running::start(ServeOptions::default()).await;
     let (mut read, mut write) = server.connect().await.into_split();
@@ -164,7 +164,7 @@ async fn a_client_that_takes_nothing_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_handler_is_nobodys_fault() {
+async fn a_slow_handler_does_not_cut_its_client() {
     let server = Running::start(ServeOptions::default()).await;
     let mut client = server.connect().await;
     client.write_all(b"GET /gated HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await.unwrap();
@@ -174,7 +174,7 @@ async fn a_slow_handler_is_nobodys_fault() {
     assert!(response.contains("begun,") && response.contains("ended"), "{response}");
 }
 
-/// A client whose request is being answered until the gate opens.
+/// A client whose answer waits for the gate.
 async fn working(server: &Running) -> TcpStream {
     let mut client = server.connect().await;
     client.write_all(b"GET /gated HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
@@ -198,14 +198,14 @@ async fn connections_beyond_the_limit_wait_for_those_at_work() {
     }
     assert_eq!(second.try_read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(server.statistics.open(), 1);
-    // The first rests from then on, and makes room.
+    // The first connection becomes idle and makes room.
     server.gate.notify_one();
     assert!(read_to_end(&mut second).await.ends_with("hello"));
     drop(first);
 }
 
 #[tokio::test]
-async fn connections_that_rest_make_room_for_new_ones() {
+async fn idle_connections_make_room_for_new_ones() {
     let server = Running::start(ServeOptions { max_connections: 2, ..ServeOptions::default() }).await;
     let mut unused = server.connect().await;
     while server.statistics.accepted() < 1 {

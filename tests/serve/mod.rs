@@ -1,4 +1,4 @@
-//! Servers on real sockets: what clients see of limits, TLS and shutdown.
+//! Servers on real sockets: limits, TLS and shutdown as clients see them.
 
 mod blobs;
 mod http2;

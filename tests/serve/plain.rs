@@ -1,4 +1,4 @@
-//! Without TLS.
+//! Servers without TLS.
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
@@ -39,12 +39,12 @@ async fn an_upload_refused_unread_still_shows_the_refusal_and_little_of_it_is_re
     });
     let response = read_to_end(&mut read).await;
     assert!(response.starts_with("HTTP/1.1 401 Unauthorized"), "{response}");
-    // A megabyte, what was read before the answer, and what the kernel keeps at both ends.
+    // One megabyte, the bytes read before the answer, and the kernel's buffers at both ends.
     let sent = sending.await.unwrap();
     assert!(sent < ANNOUNCED / 4, "{sent} bytes were taken");
 }
 
-/// The status and body of `/peer`, asked in HTTP/2 from the first byte on.
+/// The status and body of `/peer` over HTTP/2 from the first byte.
 async fn http2(server: &Running) -> Result<String, hyper::Error> {
     let io = TokioIo::new(server.connect().await);
     let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
@@ -55,7 +55,7 @@ async fn http2(server: &Running) -> Result<String, hyper::Error> {
 }
 
 #[tokio::test]
-async fn http2_without_tls_is_spoken_only_if_configured() {
+async fn http2_without_tls_works_only_if_configured() {
     let with = Running::start(ServeOptions { h2c: true, ..ServeOptions::default() }).await;
     assert!(http2(&with).await.unwrap().contains("scheme: Http,"));
     assert_eq!(get_kept(&mut with.connect().await, "/").await, "hello", "HTTP/1 is spoken beside it");

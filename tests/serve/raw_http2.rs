@@ -1,4 +1,4 @@
-//! An HTTP/2 client that sends exactly the frames that a test asks for.
+//! An HTTP/2 client that sends exactly the frames of a test.
 
 use std::collections::HashMap;
 
@@ -18,17 +18,17 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// A connection without TLS whose client knows what it is doing.
+/// A connection without TLS that starts with HTTP/2.
 pub(super) struct RawHttp2 {
     io: TcpStream,
     received: Vec<u8>,
-    /// The streams that the server has reset, as far as was seen by [`settle`](Self::settle).
+    /// The streams that the server has reset, as of the last [`settle`](Self::settle).
     pub(super) reset: Vec<u32>,
-    /// How many bytes of each stream came, likewise.
+    /// The number of bytes received per stream, as of the last [`settle`](Self::settle).
     pub(super) data: HashMap<u32, usize>,
 }
 
-/// A frame that came.
+/// A received frame.
 #[derive(Debug)]
 struct Frame {
     kind: u8,
@@ -38,7 +38,7 @@ struct Frame {
 }
 
 impl RawHttp2 {
-    /// Connects, and lets the server send so many bytes of each stream.
+    /// Connects, with a window of so many bytes per stream.
     pub(super) async fn connect(server: &Running, window: u32) -> Self {
         let mut client = Self {
             io: server.connect().await,
@@ -52,16 +52,16 @@ impl RawHttp2 {
         client
     }
 
-    /// Sends a frame. A server that has closed is seen by the next read.
+    /// Sends a frame. The next read notices a closed connection.
     async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
         let _ = self.io.write_all(&[&head, payload].concat()).await;
     }
 
-    /// Asks for `path` of `authority`.
+    /// Requests `path` of `authority`.
     pub(super) async fn get(&mut self, stream: u32, authority: &str, path: &str) {
-        // `:method: GET` and `:scheme: http` are in the static table; the rest is written out.
+        // `:method: GET` and `:scheme: http` are in the static table; the rest is literal.
         let mut block = vec![0x82, 0x86];
         for (name, value) in [(0x01, authority), (0x04, path)] {
             block.extend([name, u8::try_from(value.len()).unwrap()]);
@@ -74,13 +74,13 @@ impl RawHttp2 {
         self.send(PING, 0, 0, &[7; 8]).await;
     }
 
-    /// Lets the server send so many bytes more, of one stream and of the connection.
+    /// Opens the windows of a stream and of the connection by so many bytes.
     pub(super) async fn open_window(&mut self, stream: u32, bytes: u32) {
         self.send(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes()).await;
         self.send(WINDOW_UPDATE, 0, 0, &bytes.to_be_bytes()).await;
     }
 
-    /// The next frame; `None` when the server has closed. Dropping the future loses nothing.
+    /// The next frame; `None` if the server has closed. Cancel-safe.
     async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.take_frame() {
@@ -106,8 +106,8 @@ impl RawHttp2 {
         Some(Frame { kind, flags, stream, payload })
     }
 
-    /// Waits until the server has seen everything that was sent, while a paused clock does not move. Whether the
-    /// connection is still there.
+    /// Waits until the server has processed all frames, while a paused clock stands still. Returns whether the connection is
+    /// open.
     pub(super) async fn settle(&mut self) -> bool {
         in_no_time(async {
             self.ping().await;
@@ -124,12 +124,12 @@ impl RawHttp2 {
         .await
     }
 
-    /// Gives a stream up.
+    /// Resets a stream.
     pub(super) async fn cancel(&mut self, stream: u32) {
         self.send(RST_STREAM, 0, stream, &8_u32.to_be_bytes()).await;
     }
 
-    /// The status of the answer to the request on `stream`, if it is one of the static table.
+    /// The status of the answer on `stream`, if it is in the static table.
     pub(super) async fn status(&mut self, stream: u32) -> u16 {
         loop {
             let frame = self.next().await.expect("the connection was closed");

@@ -1,4 +1,4 @@
-//! The end of a server.
+//! The shutdown of a server.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn in_the_middle(server: &Running) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_running_transfer_is_finished_while_nothing_new_is_accepted() {
+async fn a_running_transfer_finishes_while_no_connection_is_accepted() {
     let server = Running::start(ServeOptions::default()).await;
     let mut client = in_the_middle(&server).await;
     let (address, gate) = (server.address, server.gate.clone());
@@ -57,7 +57,7 @@ async fn without_a_drain_timeout_everything_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_and_unused_connections_do_not_hold_up_the_end() {
+async fn idle_and_unused_connections_do_not_delay_the_shutdown() {
     let server = Running::start(ServeOptions::default()).await;
     let mut used = server.connect().await;
     assert_eq!(get_kept(&mut used, "/").await, "hello");

@@ -1,11 +1,11 @@
-//! What a request must look like, byte for byte. A request that two servers read differently can smuggle another one.
+//! The syntax of requests, byte for byte. A request that two servers read differently can smuggle another one.
 
 use sampan::serve::ServeOptions;
 
 use super::raw_http2::RawHttp2;
 use super::support::{Running, exchange};
 
-/// Sends `request` and expects the answer to begin with `status`; and nothing behind it.
+/// Sends `request` and checks that a single answer with `status` comes.
 async fn check(server: &Running, request: &[u8], status: &str) {
     let response = exchange(&mut server.connect().await, request).await;
     let shown = String::from_utf8_lossy(request).escape_debug().to_string();
@@ -55,7 +55,7 @@ async fn no_transfer_coding_but_chunked_is_understood() {
         ("transfer-encoding: gzip, chunked\r\n", "501"),
         ("transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n", "501"),
         ("transfer-encoding: chunked, chunked\r\n", "501"),
-        // Without `chunked` at the end the body has no end that can be found (RFC 9112, 6.3).
+        // Without `chunked` at the end, the end of the body is unknown (RFC 9112, 6.3).
         ("transfer-encoding: gzip\r\n", "400"),
         ("transfer-encoding: chunked, gzip\r\n", "400"),
     ] {
@@ -73,7 +73,7 @@ async fn nothing_can_be_smuggled_behind_a_request() {
     let both = format!(
         "POST /upload HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{second}"
     );
-    // Answered, and the connection closed: the second is never read.
+    // The first is answered and the connection closed; the second is never read.
     check(&server, both.as_bytes(), "200").await;
     for framing in [
         "content-length: 3\r\ncontent-length: 4\r\n",

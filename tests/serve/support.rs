@@ -1,4 +1,4 @@
-//! A running server, a service to try it on, and a client that says exactly what it is told.
+//! A running server, a service for it, and a client that sends exact bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-/// A server that runs until it is told to stop.
+/// A server that runs until it is stopped.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
     pub(super) statistics: Statistics,
     /// Lets the handler of `/gated` finish.
     pub(super) gate: Arc<Notify>,
-    /// How many bytes `/upload` has received.
+    /// The number of bytes that `/upload` has received.
     pub(super) received: Arc<AtomicUsize>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Drained>,
@@ -40,7 +40,7 @@ impl Running {
         Self::serving(service(state.clone()), state, options, security).await
     }
 
-    /// A server of something else than the service below.
+    /// A server of another service than the one below.
     pub(super) async fn of(service: Router, options: ServeOptions, security: Security) -> Self {
         Self::serving(service, Handles::default(), options, security).await
     }
@@ -63,27 +63,27 @@ impl Running {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Tells the server to stop, and gives what it says at its end.
+    /// Stops the server, and returns its final state.
     pub(super) fn stop(self) -> JoinHandle<Drained> {
         self.stop.send(()).unwrap();
         self.ended
     }
 
-    /// The server's task, which nobody has told to stop; the way to do so is kept open by being leaked.
+    /// The server's task, which is never stopped: this leaks the sender of the stop signal.
     pub(super) fn into_ended(self) -> JoinHandle<Drained> {
         std::mem::forget(self.stop);
         self.ended
     }
 }
 
-/// What a test and the service below have in common.
+/// State that a test and the service below share.
 #[derive(Clone, Default)]
 struct Handles {
     gate: Arc<Notify>,
     received: Arc<AtomicUsize>,
 }
 
-/// What is served: something small, something endless, something that waits, and something that listens.
+/// The service: small answers, endless answers, answers that wait, and a receiver of bodies.
 fn service(handles: Handles) -> Router {
     Router::new()
         .route("/", get(|| async { "hello" }))
@@ -128,7 +128,7 @@ async fn upload(State(Handles { received, .. }): State<Handles>, body: Body) -> 
     (StatusCode::OK, format!("{length} bytes"))
 }
 
-/// Sends a request without a body and reads the response; the connection stays.
+/// Sends a request without a body and reads the response; keeps the connection.
 pub(super) async fn get_kept<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO, path: &str) -> String {
     io.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await.unwrap();
     let mut response = Vec::new();
@@ -163,13 +163,13 @@ pub(super) async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO, se
 
 pub(super) async fn read_to_end<IO: AsyncRead + Unpin>(io: &mut IO) -> String {
     let mut received = Vec::new();
-    // A client that is cut may see a reset instead of an end; what matters is that nothing more comes.
+    // A client that is cut may see a reset instead of an end; only the absence of further bytes matters.
     let _ = io.read_to_end(&mut received).await;
     String::from_utf8_lossy(&received).into_owned()
 }
 
-/// Does `work` while a paused clock does not move. Otherwise the clock jumps ahead whenever no task is ready, which on a busy
-/// machine can be before the kernel has delivered what was sent.
+/// Runs `work` while a paused clock stands still. Otherwise the clock jumps ahead whenever no task is ready, which on a busy
+/// machine can be before the kernel has delivered the data.
 pub(super) async fn in_no_time<T>(work: impl Future<Output = T>) -> T {
     let (over, is_over) = std::sync::mpsc::channel::<()>();
     let holding = tokio::task::spawn_blocking(move || is_over.recv().is_err());

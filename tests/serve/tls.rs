@@ -1,4 +1,4 @@
-//! With TLS: what is negotiated, who is let in, and certificates that are exchanged.
+//! Servers with TLS: negotiation, client certificates, and replaced certificates.
 
 use std::fs;
 use std::io;
@@ -34,7 +34,7 @@ impl Site {
         site
     }
 
-    /// Makes another certificate, of another authority if the folder has none yet.
+    /// Creates another certificate, by a new authority if the folder has none yet.
     fn certify(&self, folder: &Path) {
         let names = vec!["localhost".to_owned()];
         let folder = folder.to_owned();
@@ -154,7 +154,7 @@ async fn tls13_alone_refuses_tls12() {
 async fn tls11_is_refused_with_a_fatal_alert() {
     let site = Site::new();
     let (server, _) = site.serve(site.settings()).await;
-    // A client that knows nothing newer: version 3.2, one suite, no compression, no extensions.
+    // The hello of a client for TLS 1.1: version 3.2, one suite, no compression, no extensions.
     let mut hello = vec![0x03, 0x02];
     hello.extend([7; 32]);
     hello.extend([0x00, 0x00, 0x02, 0xc0, 0x14, 0x01, 0x00]);
@@ -166,12 +166,12 @@ async fn tls11_is_refused_with_a_fatal_alert() {
     client.write_all(&record).await.unwrap();
     let mut alert = [0; 7];
     client.read_exact(&mut alert).await.unwrap();
-    // protocol_version, or handshake_failure where the library looks at the missing extensions first.
+    // protocol_version, or handshake_failure if the library checks the missing extensions first.
     assert!(alert[0] == 0x15 && alert[5] == 2 && matches!(alert[6], 40 | 70), "no refusal: {alert:?}");
 }
 
 #[tokio::test]
-async fn plain_http_is_told_that_this_is_tls() {
+async fn plain_http_is_answered_with_a_hint_at_tls() {
     let site = Site::new();
     let (server, _) = site.serve(site.settings()).await;
     let response = exchange(&mut server.connect().await, b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
@@ -180,7 +180,7 @@ async fn plain_http_is_told_that_this_is_tls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_does_not_come_is_cut() {
+async fn a_missing_handshake_is_cut() {
     let site = Site::new();
     let (server, _) = site.serve(site.settings()).await;
     let begun = tokio::time::Instant::now();
@@ -214,9 +214,9 @@ async fn an_open_connection_survives_a_reload_and_new_ones_get_the_new_certifica
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_symlink_swap_is_noticed_by_itself() {
+async fn a_symlink_swap_is_noticed_without_a_signal() {
     let site = Site::new();
-    // As Kubernetes mounts a secret: files are links through `..data`, which is a link to a folder.
+    // As in a secret that Kubernetes mounts: files are links through `..data`, which is a link to a folder.
     for folder in ["v1", "v2"] {
         fs::create_dir(site.path(folder)).unwrap();
         for file in ["ca.crt", "ca.key"] {
@@ -264,7 +264,7 @@ fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
 }
 
 #[tokio::test]
-async fn each_mode_of_client_authentication_lets_in_whom_it_should() {
+async fn each_mode_of_client_authentication_accepts_the_right_clients() {
     let site = Site::new();
     let (trusted, trusted_issuer) = authority("trusted");
     let (_, other_issuer) = authority("other");
@@ -280,7 +280,7 @@ async fn each_mode_of_client_authentication_lets_in_whom_it_should() {
         for (who, identity, expected) in cases {
             let shows = identity.is_some();
             let client = Client { identity, ..site.client() };
-            // In TLS 1.3 a client learns only from the first answer whether it was let in.
+            // In TLS 1.3 a client learns only from the first answer whether the server accepts it.
             let answer = match client.connect(&server).await {
                 Ok(mut stream) => {
                     let request = b"GET /peer HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
