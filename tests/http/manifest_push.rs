@@ -195,7 +195,7 @@ async fn a_manifest_that_is_too_large_is_refused_without_being_read() {
     let path = "/v2/a/manifests/latest";
     refused(&server, path, Some(OCI_MANIFEST), noise(1001), 413, "SIZE_INVALID").await;
 
-    // A gigabyte is announced, and nobody ever asks for its first byte.
+    // A body that announces a gigabyte; the server never reads its first byte.
     let untouched =
         Body::from_stream(stream::poll_fn(|_| -> std::task::Poll<Option<std::io::Result<Bytes>>> {
             panic!("the body was read")

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{Answer, Server};
 
 fn ask(method: &str, path: &str) -> Option<Answer> {
-    let uri: http::Uri = path.parse().ok()?; // What is no URI never gets past the HTTP parser.
+    let uri: http::Uri = path.parse().ok()?; // The HTTP parser refuses everything else.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     Some(runtime.block_on(Server::new().call(method, uri.to_string()).send()))
 }

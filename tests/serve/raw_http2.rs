@@ -106,8 +106,8 @@ impl RawHttp2 {
         Some(Frame { kind, flags, stream, payload })
     }
 
-    /// Waits until the server has processed all frames, while a paused clock stands still. Returns whether the connection is
-    /// open.
+    /// Waits until the server has processed all frames, while a paused clock does not advance. Returns whether the
+    /// connection is open.
     pub(super) async fn settle(&mut self) -> bool {
         in_no_time(async {
             self.ping().await;

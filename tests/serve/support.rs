@@ -168,8 +168,8 @@ pub(super) async fn read_to_end<IO: AsyncRead + Unpin>(io: &mut IO) -> String {
     String::from_utf8_lossy(&received).into_owned()
 }
 
-/// Runs `work` while a paused clock stands still. Otherwise the clock jumps ahead whenever no task is ready, which on a busy
-/// machine can be before the kernel has delivered the data.
+/// Runs `work` while a paused clock does not advance. Otherwise the clock jumps ahead whenever no task is ready, which
+/// on a busy machine can be before the kernel has delivered the data.
 pub(super) async fn in_no_time<T>(work: impl Future<Output = T>) -> T {
     let (over, is_over) = std::sync::mpsc::channel::<()>();
     let holding = tokio::task::spawn_blocking(move || is_over.recv().is_err());

@@ -25,10 +25,10 @@ pub(crate) enum Failure {
     #[error("another writer has continued this upload")]
     Overtaken,
     #[error(
-        "the store no longer knows this upload; a lifecycle rule may have ended it, so it must be begun anew"
+        "the store no longer knows this upload; a lifecycle rule may have ended it; start the upload again"
     )]
     UploadLost,
-    #[error("the upload was begun for {begun_for} and cannot be published elsewhere; it must be begun anew")]
+    #[error("the upload was started for {begun_for} and cannot be published elsewhere; start it again")]
     WrongTarget { begun_for: String },
     #[error("the upload has ended and accepts no more bytes")]
     Ended,

@@ -232,7 +232,7 @@ fn is_busy(error: &StoreError) -> bool {
     ["code: 429", "code: 500", "code: 502", "code: 503", "code: 504"].iter().any(|code| text.contains(code))
 }
 
-/// Uploads that are never finished cost storage for ever unless the bucket has a rule against them.
+/// Warns of a bucket without a lifecycle rule: unfinished uploads there cost storage for ever.
 async fn warn_of_lifecycle(bucket: &Bucket, raw: &Raw) {
     let request = SignedRequest {
         what: "look at the lifecycle rules",
@@ -244,19 +244,19 @@ async fn warn_of_lifecycle(bucket: &Bucket, raw: &Raw) {
     let rules = match bucket.send_signed(raw, request).await {
         Ok(rules) => String::from_utf8_lossy(&rules).into_owned(),
         Err(failure) if failure.is_not_found() => String::new(),
-        // Not allowed to look, or no such thing in this store: nothing to warn of.
+        // The request is forbidden, or the store has no lifecycle rules: no warning.
         Err(_) => return,
     };
     if !rules.contains("AbortIncompleteMultipartUpload") {
         tracing::warn!(
-            "storage.{}: the bucket has no lifecycle rule AbortIncompleteMultipartUpload; what is left of uploads that \
-             break off is removed only while a registry runs (docs/object-stores.md)",
+            "storage.{}: the bucket has no lifecycle rule AbortIncompleteMultipartUpload; the parts of \
+             abandoned uploads are removed only while a registry runs (docs/object-stores.md)",
             bucket.name
         );
     }
 }
 
-/// The store's own words, and what to change.
+/// The error of a start, with the store's own words and the remedy.
 fn refused(name: &str, error: &StoreError) -> BuildError {
     let text = chain(error);
     let says = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
@@ -288,7 +288,7 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
     ]) {
         "the endpoint does not speak plain HTTP: write https:// in front of it, or correct its port"
     } else if says(&["invalid list response", "Unable to extract metadata from headers"]) {
-        "what answers there is no S3: check the endpoint and its port"
+        "the server at the endpoint is no S3: check the endpoint and its port"
     } else if says(&["certificate", "UnknownIssuer", "CaUsedAsEndEntity", "NotValidForName"]) {
         "the store's certificate is not trusted: set `cafile` to the authority's, or correct the host name"
     } else if says(&[
@@ -304,20 +304,20 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
     } else if kind_of(error) == ErrorKind::PermissionDenied {
         "the store refuses these credentials: they need to list, read, write and delete in this bucket"
     } else if says(&["StatusCode(301)", "301", "307"]) {
-        "the store sends us elsewhere: correct `region` or the endpoint"
+        "the store redirects the request: correct `region` or the endpoint"
     } else {
         "check the bucket, the endpoint, the region and the credentials"
     };
     BuildError::new(format!("storage.{name}: {remedy}; the store says: {text}"))
 }
 
-/// For each of the other steps; a mistake in the configuration shows in the first.
+/// The time limit of each other step; a mistake in the configuration shows in the first.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// For conditional writes. A store is busiest when all registries over it start.
+/// The time limit for probing conditional writes. A store is busiest when all registries over it start.
 const PROBING: Duration = Duration::from_secs(15);
 
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What the probe object holds at first.
+/// The first content of the probe object.
 const FIRST: &str = "first";

@@ -86,10 +86,7 @@ async fn a_writer_that_takes_nothing_reads_no_tail() {
         let mode = WriteMode::Create(WriteHint::default());
         open(&store).writer(&path("/up/data"), mode).await.unwrap();
         let bytes = store.take_bytes();
-        assert!(
-            bytes <= LITTLE,
-            "{size}: an upload that is begun anew reads {bytes} bytes of the one before"
-        );
+        assert!(bytes <= LITTLE, "{size}: a new upload reads {bytes} bytes of the previous one");
     }
 }
 
