@@ -45,7 +45,7 @@ impl Process {
         self.family().into_iter().try_fold(clock(self.pid)?, |sum, pid| Ok(sum + clock(pid)?))
     }
 
-    /// The peak memory of it and its children, summed, since the last reset.
+    /// The sum of the peak memory of it and of each of its children since the last reset.
     pub(crate) fn peak(self) -> Option<u64> {
         let of = |pid: u32| {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
