@@ -112,7 +112,7 @@ fn check_says_what_distribution_would_make_of_a_file() {
     let args = ["config", "check", "--for=distribution", "config.yml"];
     let ended = end(binary(directory.path()).args(args), "");
     assert!(
-        ended.code == Some(1) && ended.stderr.contains("version: is missing, and Distribution insists"),
+        ended.code == Some(1) && ended.stderr.contains("version: is missing, and Distribution requires it"),
         "{ended:?}"
     );
 }

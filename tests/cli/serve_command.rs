@@ -85,8 +85,9 @@ fn a_root_that_is_off_by_a_level_is_told_the_right_one() {
 fn registries_on_one_directory_know_of_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let config = filesystem_config(&directory.path().join("data"));
-    let told =
-        |served: &RegistryProcess| served.process.log().contains("another registry on this machine serves");
+    let told = |served: &RegistryProcess| {
+        served.process.log().contains("another registry on this machine also serves")
+    };
     let first = registry(directory.path(), &config);
     let second = registry(directory.path(), &config);
     assert!(!told(&first) && told(&second), "{}", second.process.log());

@@ -104,7 +104,7 @@ impl Bucket {
                         named.and_then(|upload| uploads.remove(&upload));
                     }
                     Err(Failure::State(problem)) => {
-                        tracing::warn!(key = %object.location, problem, "the state of an upload cannot be read, so that no \
+                        tracing::warn!(key = %object.location, problem, "the state of an upload cannot be read, so no \
                              multipart upload is ended");
                         return Ok(None);
                     }
