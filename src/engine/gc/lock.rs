@@ -1,12 +1,14 @@
-//! `CollectorLock`: the right to collect in a store, which one collector has at a time; and its notices to those who promise.
+//! `CollectorLock`: the right to collect in a store, which one collector has at a time, and the notices that announce its
+//! run.
 //!
-//! Nothing that a registry is told depends on there being one collector. Each run has files of its own, whose names no other run
-//! uses and which are written once: a notice, `gc/run-<run>-<number>`, and for each batch `gc/doomed-<run>-<number>`. A sign of
-//! life is the next notice. Whatever a run writes or removes late, however late, concerns nothing but itself; so two runs at
-//! once, as after a pause, do no harm. That there is usually one spares the store the work of the other.
+//! No lease depends on there being only one collector. Each run has its own files, whose names no other run uses and which
+//! it writes once: a notice, `gc/run-<run>-<number>`, and for each batch `gc/doomed-<run>-<number>`. A sign of life is the
+//! next notice. A write or removal, however late, affects only the run that sent it; so two runs at once, as after a pause,
+//! do no harm. The lock spares the store the work of a second run.
 //!
-//! A run that was silent for longer than [`ALLOWANCE`] is over: it writes no further notice and deletes nothing. It measures
-//! its silence by every clock that it has, and by that of the store, and believes the one that shows most.
+//! A run that was silent for longer than [`ALLOWANCE`] is over: it writes no further notice and deletes nothing. It
+//! measures its silence by every clock that it has, and by that of the store, and relies on the clock that shows the
+//! longest time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -22,20 +24,20 @@ use crate::layout::Entry;
 use crate::lease::{AFTERLIFE, ActiveRun, Batch, DeletionKey, LOCK, RUN_CACHE_TTL, Sign, signs};
 use crate::run_id::RunId;
 
-/// How long a collector is believed to be alive without a sign of life.
+/// How long a collector counts as alive without a sign of life.
 pub const LOCK_TIMEOUT: Duration = LOCK;
 
-/// How long a collector waits, once its notice is up, before it marks: longer than anybody believes that there is none, and
-/// than a write takes that relies on it.
+/// How long a collector waits after its first notice before it marks: longer than a registry relies on "no run", plus the
+/// time that a write takes which relies on it.
 pub const SETTLE_DELAY: Duration = Duration::from_secs(RUN_CACHE_TTL.as_secs() + 3);
 
-/// How often it gives a sign of life.
+/// How often a run gives a sign of life.
 pub(super) const RENEW_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How long after its last sign of life a run may delete: the rest of the lock is for clocks of different speed.
+/// How long after its last sign of life a run may delete. The rest of the lock allows for clocks of different speed.
 const ALLOWANCE: Duration = Duration::from_secs(LOCK.as_secs() / 2);
 
-/// How long one deletion may take, at most.
+/// How long one deletion may take at most.
 const DELETION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The right to collect in a store.
@@ -45,20 +47,20 @@ pub(super) struct CollectorLock {
     clock: Clock,
     run: RunId,
     notice: ActiveRun,
-    /// The number of the last notice.
+    /// Number of the last notice.
     number: u64,
-    /// The moment before the last notice was written.
+    /// The moment before the run wrote its last notice.
     renewed: Moment,
-    /// When it was written, by the clock of the store.
+    /// When the run wrote its last notice, by the clock of the store.
     stored: SystemTime,
-    /// The number of the next batch.
+    /// Number of the next batch.
     next_batch: u64,
-    /// The batches that are published, oldest first.
+    /// Published batches, oldest first.
     pending: VecDeque<u64>,
 }
 
 impl CollectorLock {
-    /// Takes the lock, if no other collector is alive. Of two that try at once the one with the lesser name has it.
+    /// Takes the lock if no other collector is alive. Of two that try at once, the one with the lesser name gets it.
     pub(super) async fn take(
         driver: &Arc<dyn StorageDriver>,
         clock: &Clock,
@@ -88,19 +90,19 @@ impl CollectorLock {
             return Err(Error::Lost);
         }
         let others = lock.others(lock.clock.now(), found.clone());
-        // Who has written a second notice has seen nobody else; who has not will see this one.
+        // A run that has written a second notice has seen no other run; a run that has not will see this one.
         let yields_to = |other: &Other| other.is_settled || other.run.is_none_or(|run| run < lock.run);
         if let Err(error) = others.check_alone(yields_to) {
             lock.release().await?;
             return Err(error);
         }
-        // By the clock of the store alone: it has just dated the notice of this run.
+        // By the clock of the store alone: it has just dated this run's notice.
         lock.others(lock.stored, found).remove(driver).await?;
         lock.renew().await?;
         Ok(lock)
     }
 
-    /// Gives a sign of life when the last one was some time ago.
+    /// Gives a sign of life if the last one was some time ago.
     pub(super) async fn keep(&mut self) -> Result<()> {
         if self.silence() < RENEW_INTERVAL {
             return Ok(());
@@ -108,7 +110,7 @@ impl CollectorLock {
         self.renew().await
     }
 
-    /// Until when something may be deleted that begins now, after a sign of life if need be.
+    /// Returns the deadline of a deletion that begins now, after a sign of life if one is due.
     pub(super) async fn hold(&mut self) -> Result<Deadline> {
         self.keep().await?;
         let (clock, renewed, now) = (self.clock.clone(), self.renewed, self.clock.moment());
@@ -119,12 +121,12 @@ impl CollectorLock {
         if deadline.has_passed() { Err(Error::Lost) } else { Ok(deadline) }
     }
 
-    /// Sees that it was not silent for too long.
+    /// Checks that the run was not silent for too long.
     pub(super) fn check(&self) -> Result<()> {
         if self.silence() > ALLOWANCE { Err(Error::Lost) } else { Ok(()) }
     }
 
-    /// Says what is about to be deleted.
+    /// Publishes a batch of pending deletions.
     pub(super) async fn publish(&mut self, keys: &[DeletionKey]) -> Result<()> {
         self.keep().await?;
         let number = self.next_batch;
@@ -134,7 +136,7 @@ impl CollectorLock {
         Ok(self.driver.put_content(&path, Batch::content(keys), PutMode::Create).await?)
     }
 
-    /// Says that the oldest batch was. Nothing of it may be under way.
+    /// Removes the oldest batch. No deletion of it may be under way.
     pub(super) async fn clear(&mut self) -> Result<()> {
         if let Some(number) = self.pending.front() {
             self.driver.delete(&Entry::CollectionPending(self.run, *number).path()).await?;
@@ -143,7 +145,7 @@ impl CollectorLock {
         Ok(())
     }
 
-    /// Gives the lock back. Nothing may be under way.
+    /// Releases the lock. No deletion may be under way.
     pub(super) async fn release(mut self) -> Result<()> {
         while !self.pending.is_empty() {
             self.clear().await?;
@@ -158,15 +160,15 @@ impl CollectorLock {
         Entry::CollectionNotice(self.run, self.number)
     }
 
-    /// How long ago it gave the last sign of life.
+    /// How long ago the run gave its last sign of life.
     fn silence(&self) -> Duration {
         self.clock.since(&self.renewed)
     }
 
-    /// Writes the next notice, unless it is too late for that: those who promise believe by then that there is no run.
+    /// Writes the next notice, unless it is too late for that: by then, registries assume that there is no run.
     async fn renew(&mut self) -> Result<()> {
         self.check()?;
-        // Somebody who knows that this process is dead may have removed it.
+        // Another process that knows that this one is dead may have removed the notice.
         if self.driver.stat_if_any(&self.entry().path()).await?.is_none() {
             return Err(Error::Lost);
         }
@@ -174,12 +176,12 @@ impl CollectorLock {
         self.number += 1;
         self.write().await?;
         let silence = self.clock.since(&renewed);
-        // The store has a clock, too, that goes on while every clock of this machine stands still.
+        // The clock of the store goes on while every clock of this machine is halted.
         let by_store = self.stored.duration_since(stored).unwrap_or_default();
         if silence.max(by_store) > ALLOWANCE {
             return Err(Error::Lost);
         }
-        // Not the one before, which a listing may be about to come to, but the one before that.
+        // Not the previous notice, which a listing may be about to reach, but the one before it.
         if let Some(old) = self.number.checked_sub(2) {
             self.driver.delete(&Entry::CollectionNotice(self.run, old).path()).await?;
         }
@@ -204,14 +206,14 @@ impl CollectorLock {
 /// The other runs whose files are in the store.
 struct Others(Vec<Other>);
 
-/// One of them.
+/// Another run.
 struct Other {
-    /// `None` where the collector is of an earlier version.
+    /// `None` if the collector is of an earlier version.
     run: Option<RunId>,
     files: Vec<Entry>,
-    /// Since when nothing was heard of it, in either direction: a clock that was a day ahead dates files so.
+    /// Time between now and the newest file, in either direction: a clock that was a day ahead dates files in the future.
     silence: Duration,
-    /// The same for files that have a date in the past.
+    /// The same, but zero if the newest file is dated in the future.
     age: Duration,
     is_settled: bool,
 }
@@ -238,7 +240,7 @@ impl Others {
         Self(runs.into_iter().map(other).collect())
     }
 
-    /// Sees that nobody else is alive of those that `counts`.
+    /// Checks that none of the runs that `counts` selects is alive.
     fn check_alone(&self, counts: impl Fn(&Other) -> bool) -> Result<()> {
         let alive = self.0.iter().filter(|other| other.silence < LOCK && counts(other));
         match alive.max_by_key(|other| LOCK - other.silence) {
@@ -250,7 +252,7 @@ impl Others {
         }
     }
 
-    /// Removes what is left of runs of which nothing can come any more: what they were about to delete first.
+    /// Removes the files of runs of which no request can still be carried out: pending deletions first.
     async fn remove(self, driver: &Arc<dyn StorageDriver>) -> Result<()> {
         for mut other in self.0.into_iter().filter(|other| other.age > LOCK + AFTERLIFE) {
             other

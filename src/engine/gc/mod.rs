@@ -1,44 +1,47 @@
-//! Garbage collection: finding what nothing refers to any more, and deleting it while the registry goes on.
+//! Garbage collection: finds what nothing refers to any more, and deletes it while the registry keeps serving.
 //!
-//! [`collect`] walks the store ([`layout`](crate::layout) tells what each file is), reads every manifest once, marks what is
-//! live, and plans; a dry run ends there. Otherwise the plan is executed in batches, which are published, one or several, and
-//! looked at once more before anything in them goes: see [`promise`](crate::lease) for how that and a registry that is being
-//! pushed to do not get into each other's way.
+//! [`collect`] walks the store ([`layout`](crate::layout) identifies each file), reads every manifest once, marks what is
+//! live, and plans; a dry run ends there. Otherwise it executes the plan in batches: it publishes one batch or several, and
+//! marks once more before it deletes anything in them. [`lease`](crate::lease) describes how this and a registry that
+//! receives pushes keep out of each other's way.
 //!
 //! # What is live
 //!
-//! - A *manifest* of a repository: every one; or, when the untagged are to go, those that a tag points at, that are children of
-//!   a live index or attached (`subject`) to a live manifest of the same repository, and those whose link or data are younger
-//!   than the grace period. In either case not those whose data are gone and whose link is old, unless a tag ever named them.
-//! - A *layer link* of a repository: when a live manifest of that repository refers to it, or it is young itself.
-//! - *Data*: of live manifests, of what they refer to, behind live layer links, and young ones.
+//! - A *manifest* of a repository: every one. If untagged manifests are deleted, only those that a tag points at, that are
+//!   children of a live index or attached (`subject`) to a live manifest of the same repository, and those whose link or
+//!   data are younger than the grace period. In either case, a manifest is not live if its data are gone and its link is
+//!   old, unless a tag ever named it.
+//! - A *layer link* of a repository: if a live manifest of that repository refers to it, or if it is young itself.
+//! - *Data*: those of live manifests, those that live manifests refer to, those behind live layer links, and young ones.
 //!
-//! What refers to what is asked of each repository on its own, so an index that is sparse in one repository hides nothing from
-//! another that has all of it.
+//! The collector resolves references in each repository separately, so an index that is sparse in one repository hides
+//! nothing from another that has all of it.
 //!
-//! Doubt keeps: a manifest keeps everything that looks like a digest in it, also in fields that are not known here; one that
-//! cannot be read keeps its whole repository. A tag that cannot be read keeps what its history names, and an alias that cannot
-//! be read keeps the repository if something refers to it. A tag that points at a manifest without a link keeps that. All are
-//! reported. A manifest whose data are gone keeps nothing: nobody can pull it. Files that are none of ours are reported and left
-//! alone.
+//! In doubt, the collector keeps. A manifest keeps everything in it that looks like a digest, also in fields that this
+//! registry does not know; an unreadable manifest keeps its whole repository. An unreadable tag keeps what its history
+//! names, and an unreadable alias keeps the repository if something refers to it. A tag that points at a manifest without a
+//! link keeps that manifest. The report lists all of these. A manifest whose data are gone keeps nothing: no client can
+//! pull it. The report lists foreign files, too, and the collector leaves them alone.
 //!
-//! What cannot be seen is not absent, and what was there when the last collection ended has not gone by itself: then everything
-//! stays. A collection that would delete most of the store asks first (module `caution`).
+//! A place that cannot be seen is not empty, and repositories that were there when the last collection ended have not
+//! vanished by themselves: in both cases everything stays. A collection that would delete most of the store asks for
+//! confirmation first (module `caution`).
 //!
 //! # Why it is safe
 //!
-//! - Until the marking is over, nothing is deleted: whatever the driver fails with ends the run before.
-//! - What refers goes before what it refers to: tag histories; manifests, indexes before their children; layer links; data;
-//!   then abandoned uploads and empty repositories. A run that is killed leaves garbage and no dangling reference, and the next
-//!   one finds that garbage.
-//! - A run that was silent for longer than its lock allows is over, whatever stopped it: it notices before its next deletion, and
-//!   deletions have a deadline. Usually one run goes on at a time, but nothing depends on that: see the pauses in
-//!   [`promise`](crate::lease).
-//! - Dropping the future of [`collect`] is like killing it: for a quarter of an hour beyond the lock, pushes of what was in the
-//!   published batches at that moment are told to try again. So it is when the store did not answer to a deletion.
+//! - The collector deletes nothing until the marking is over: any error of the driver before that ends the run.
+//! - A file that refers to another is deleted first: tag histories; manifests, indexes before their children; layer links;
+//!   data; then abandoned uploads and empty repositories. A killed run leaves garbage and no dangling reference, and the
+//!   next run finds that garbage.
+//! - A run that was silent for longer than its lock allows is over, whatever stopped it: it notices before its next
+//!   deletion, and deletions have a deadline. Usually one run goes on at a time, but nothing depends on that: see the
+//!   pauses in [`lease`](crate::lease).
+//! - Dropping the future of [`collect`] is like killing it: for a quarter of an hour beyond the lock, the registry asks
+//!   clients to retry pushes of what was in the published batches at that moment. The same holds when the store did not
+//!   answer a deletion.
 //!
-//! A store to which Distribution itself is writing at the same time cannot be collected safely by anybody.
-//! Absent on purpose: schedules and output. The server has the one, the command line the other.
+//! No collector can safely collect a store to which Distribution itself writes at the same time. Deliberately absent:
+//! schedules, which belong to the server, and output, which belongs to the command line.
 
 mod caution;
 mod collect;

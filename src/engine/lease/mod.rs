@@ -1,65 +1,75 @@
-//! Leases: what a registry says is there stays there, although a collection of garbage may be going on.
+//! Leases: a client can rely on a blob or manifest that the registry has confirmed, even while a garbage collection runs.
 //!
 //! "This blob is here" (HEAD 200, mount 201, upload 201), "this manifest is here" and "this manifest is stored" are leases:
-//! what they are about stays for half the grace period, even if nothing refers to it, so that the client can go on with its
-//! push. Registry and collector, of any number of processes, hold to them without a lock. Both *write first and look second*,
-//! so that at least one sees the other:
+//! the blob or manifest stays for half the grace period, even if nothing refers to it, so that the client can go on with
+//! its push. Registries and collectors, in any number of processes, keep leases without a lock. Both *write first and check
+//! second*, so that at least one sees the other:
 //!
-//! | collector | whoever leases |
+//! | collector | registry |
 //! |---|---|
-//! | 1. writes a notice, `gc/run-<run>-0`, and waits until every process must have noticed | 1. makes its *token* young: writes it, unless it is younger than half the grace |
-//! | 2. marks; divides what is dead into batches | 2. is there a run? (that there is none is believed for [`RUN_CACHE_TTL`]) |
-//! | 3. publishes the batch as pending deletions, `gc/doomed-<run>-<number>` | 3. is it in a batch of any run? |
-//! | 4. marks again; drops from the batch what lives now | 4. yes: HEAD says 404, a mount becomes an upload; an upload or manifest waits until the batch is gone, and begins again with 1 |
-//! | 5. deletes the rest, references first; removes the batch; next batch | 5. no: sees that token and data are there *now*, and leases |
+//! | 1. writes a notice, `gc/run-<run>-0`, and waits until every process must have seen it | 1. renews the *lease file*: writes it, unless it is younger than half the grace period |
+//! | 2. marks; divides the garbage into batches | 2. checks whether there is a run (it caches "no run" for [`RUN_CACHE_TTL`]) |
+//! | 3. publishes the batch as pending deletions, `gc/doomed-<run>-<number>` | 3. checks whether a batch of any run names the blob or manifest |
+//! | 4. marks again; drops from the batch what is live now | 4. yes: HEAD answers 404, a mount becomes an upload; an upload or manifest waits until the batch is gone, and begins again with 1 |
+//! | 5. deletes the rest, references first; removes the batch; next batch | 5. no: verifies that lease file and data exist *now*, and grants the lease |
 //!
-//! Whatever has a young token is live for the collector. Tokens are files that Distribution knows:
+//! A blob or manifest is live for the collector while its lease file is younger than the grace period. Lease files are
+//! files that Distribution knows:
 //!
-//! - of a blob in a repository, its layer link. An upload writes the link, looks, and then commits the data;
-//! - of a manifest in a repository, its *data*. A revision link would not do: to renew it is to write it, and between seeing it
-//!   and writing it the manifest may have been collected; a crash would then leave a link to nothing. Data without a link are
-//!   harmless. The revision link is written last of all, and looked after once more, because the collector deletes those too.
+//! - For a blob in a repository, its layer link. An upload writes the link, checks for pending deletions, and then commits
+//!   the data.
+//! - For a manifest in a repository, its *data*. A revision link would not do: to renew it is to write it, and the
+//!   collector may delete the manifest between the registry's check of the link and that write; a crash would then leave a
+//!   link to nothing. Data without a link are harmless. The registry writes the revision link last of all and verifies it
+//!   once more afterwards, because the collector deletes revision links too.
 //!
-//! The collector may publish several batches before it marks again, once for all of them, and then goes through 5 with each. What
-//! is in one of them waits for those before it; for each thing the order of the steps is the same.
+//! The collector may publish several batches before it marks again, once for all of them; it then performs step 5 for each.
+//! An entry of a batch waits for the batches before it; the order of the steps is the same for every entry.
 //!
-//! Why the order is enough: if the look came before the batch was published, the token was written before the second mark,
-//! which sees it. If it came after the batch was cleared, the last sight shows what the collector has left. In between, it
-//! finds the batch. What is remembered of "no run" is no older than [`RUN_CACHE_TTL`], so that a token that was written before such a
-//! look was written before the mark began.
+//! Why the order suffices: if the registry checked before the collector published the batch, it wrote the lease file before
+//! the second mark, which sees the file. If it checked after the collector removed the batch, step 5 shows what the
+//! collector has left. In between, the check finds the batch. A cached "no run" is no older than [`RUN_CACHE_TTL`], so a
+//! lease file that was written before such a check was written before the mark began.
 //!
-//! # Pauses, clocks, and stores that are late
+//! # Pauses, clocks, and late stores
 //!
-//! A process may be stopped for any time between two steps, a machine may sleep, and a store may carry out a request long after
-//! nobody waits for it any more. These rules keep the leases all the same; `tests/models/collector.py` tries every interleaving
-//! of them, and that each is needed.
+//! A process may stop for any time between two steps, a machine may sleep, and a store may carry out a request long after
+//! the process that sent it has stopped waiting. The following rules keep the leases nevertheless;
+//! `tests/models/collector.py` tries every interleaving of them, and shows that each is needed.
 //!
-//! - *Each run has files of its own*, each of which is written once and whose names no other run uses. Whatever a run writes or
-//!   removes late concerns nothing but itself, so two runs at once do no harm.
-//! - *A run that was silent for too long is over.* Each sign of life is a further notice; without one a run is believed to go on
-//!   for `LOCK`. For half as long it may delete, by whatever clock shows most: monotonic, that which also counts while the
-//!   machine sleeps, wall, and that of the store.
-//! - *A deletion has a deadline*, for which the driver asks right before it: rule C18 of the contract.
-//! - *What was not answered stays pending.* A batch is removed by its own run alone, and only when every deletion was answered and
-//!   none can be under way. Of a run that came to no end, registries honour the pending deletions for `AFTERLIFE` beyond the lock.
-//! - *Registries measure that themselves*, from the moment at which they first saw the newest file of a run, by a clock that does
-//!   not jump. So nobody's wall clock can make them forget, nor block a store for a day.
-//! - *A promise during a run is made after a look*, even if the token is young: an upload that waits for the collector has written
-//!   one.
-//! - *An upload sees after its look that its link is there*, unless it knew before it wrote the link that there was no run.
+//! - *Each run has its own files.* A run writes each of them once, and no other run uses their names. A late write or
+//!   removal affects only the run that sent it, so two runs at once do no harm.
+//! - *A run that was silent for too long is over.* Each sign of life is a further notice; without one, a run counts as
+//!   alive for `LOCK`. The run itself may delete for half as long, by the clock that shows the longest time: the monotonic
+//!   clock, the clock that also counts while the machine sleeps, the wall clock, or the clock of the store.
+//! - *A deletion has a deadline*, which the driver checks right before it deletes: clause C18 of the driver contract.
+//! - *An unanswered deletion stays pending.* Only its own run removes a batch, and only when the store has answered every
+//!   deletion and none can be under way. After a run that did not finish, registries honour its pending deletions for
+//!   `AFTERLIFE` beyond the lock.
+//! - *Registries measure these times themselves*, from the moment at which they first saw the newest file of a run, by a
+//!   clock that does not jump. So a wrong wall clock can neither make them forget a run nor block a store for a day.
+//! - *During a run, the registry grants a lease only after a check for pending deletions*, even if the lease file is young:
+//!   an upload that waits for the collector has written one, too.
+//! - *After its check, an upload verifies that its link still exists*, unless it knew before it wrote the link that there
+//!   was no run.
 //!
-//! The last sight costs requests, and while there is no run nothing vanishes: data that were seen or stored since the look that
-//! is still believed are there (`Leases::has_data`). That is no cache: the answer is as old as that look at most,
-//! and what a user may delete at any time, a link, is asked of the store each time.
+//! Step 5 costs requests. While there is no run nothing vanishes, so data that were seen or stored since a check whose "no
+//! run" is still valid need no request (`Leases::has_data`). This is no cache: the answer is at most as old as that check,
+//! and the registry asks the store for a link each time, because a user may delete it at any moment.
 //!
-//! What it takes for granted: a store carries nothing out later than `AFTERLIFE` after it was sent; no machine stands still, with
-//! *all* its clocks, between two steps for longer than that; from its token to the end of a promise nobody takes longer than half the grace; clocks agree
-//! better than that. A registry that is not told its grace (no collection configured) renews nothing until it sees a run, and
-//! what it said before a run began is no promise; its manifests are safe all the same, because it looks again when the last
-//! look is too old, also after the link was written, and makes every token young when that does not help.
+//! Assumptions:
 //!
-//! Pulls never look and never write: what a live manifest needs is never doomed.
-//! Absent on purpose: anything about what is garbage (see [`gc`](crate::gc)).
+//! - A store carries out no request later than `AFTERLIFE` after it was sent.
+//! - No machine halts, with *all* its clocks, between two steps for longer than that.
+//! - From its lease file to the end of the lease, a push takes no longer than half the grace period.
+//! - Clocks differ by less than that.
+//!
+//! A registry without a configured grace period (no collection configured) renews nothing until it sees a run, and its
+//! answers from before a run began are no leases. Its manifests are safe nevertheless: it checks again when the last check
+//! is too old, also after it has written the link, and renews every lease file when that does not help.
+//!
+//! Pulls neither check nor write: pending deletions never name what a live manifest needs. Deliberately absent: which blobs
+//! and manifests are garbage (see [`gc`](crate::gc)).
 
 mod leases;
 mod pending;
@@ -69,5 +79,5 @@ pub(crate) use leases::{Leases, PendingSnapshot, RefreshPolicy, Retry, signs};
 pub(crate) use pending::{ActiveRun, Batch, DeletionKey, PendingDeletions, millis};
 pub(crate) use runs::{AFTERLIFE, LOCK, Sign};
 
-/// How long a process believes that there is no run.
+/// How long a process relies on a check that found no run.
 pub const RUN_CACHE_TTL: std::time::Duration = std::time::Duration::from_secs(2);
