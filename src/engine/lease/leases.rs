@@ -1,4 +1,4 @@
-//! `Leases`: the side of the registry: whether tokens must be renewed, and the look at what is pending.
+//! `Leases`: the registry's side of the protocol: which lease files need renewal, and checks for pending deletions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,44 +16,44 @@ use crate::layout::{Entry, collection_root};
 use crate::oci::Digest;
 use crate::{Error, Result};
 
-/// What one process knows of collections in its store.
+/// What one process knows of the collections in its store.
 #[derive(Debug)]
 pub(crate) struct Leases {
-    /// The grace period of the collections that are configured, if any are.
+    /// Grace period of the configured collections, if any.
     grace: Option<Duration>,
     clock: Clock,
-    /// A plain mutex: it is held to copy, never across an await.
+    /// A plain mutex: held only to copy, never across an await.
     seen: Mutex<Option<Seen>>,
-    /// A plain mutex: it is held to take a listing over, never across an await.
+    /// A plain mutex: held only to take over a listing, never across an await.
     runs: Mutex<Runs>,
-    /// Held by the request that reads batches, across that: the others need what it reads.
+    /// The request that reads batches holds this across its reads: other requests need the same batches.
     reading: tokio::sync::Mutex<()>,
-    /// When data were last known to be there. A plain mutex: it is held for a look-up.
+    /// When the data of a digest were last known to exist. A plain mutex: held only for a lookup.
     data: Mutex<HashMap<Digest, Instant>>,
 }
 
-/// What was seen at a look at the store.
+/// The result of a check of the store.
 #[derive(Clone, Debug)]
 struct Seen {
     at: Moment,
-    /// The grace of the run that is going on, or may still delete something; `None` when there is none.
+    /// Grace period of the run that goes on, or that may still delete something; `None` if there is no such run.
     grace: Option<Duration>,
     pending: PendingDeletions,
 }
 
-/// Which tokens are to be renewed before a promise.
+/// Which lease files the registry renews before it grants a lease.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RefreshPolicy {
-    /// None: as far as is known nobody collects here.
+    /// None: this process knows of no collection of this store.
     Nothing,
-    /// Those that were last written before.
+    /// Those last written before this time.
     Before(SystemTime),
     /// All.
     Everything,
 }
 
 impl RefreshPolicy {
-    /// Whether a token that was written then is to be renewed.
+    /// Whether a lease file last written at `modified` needs renewal.
     pub(crate) fn is_due(self, modified: SystemTime) -> bool {
         match self {
             Self::Nothing => false,
@@ -63,17 +63,17 @@ impl RefreshPolicy {
     }
 }
 
-/// What was seen at a look.
+/// The result of a check for pending deletions.
 #[derive(Debug)]
 pub(crate) struct PendingSnapshot {
     clock: Clock,
-    /// When it was seen that there is no run.
+    /// When the check found no run; `None` if it found one.
     free_at: Option<Moment>,
     pub(crate) pending: PendingDeletions,
 }
 
 impl PendingSnapshot {
-    /// Whether no run can have marked since: what stands in the store now, every collector will see.
+    /// Whether no run can have marked since the check: every collector will see what is in the store now.
     pub(crate) fn is_fresh(&self) -> bool {
         self.free_at.is_some_and(|at| self.clock.since(&at) <= RUN_CACHE_TTL)
     }
@@ -95,7 +95,7 @@ impl Leases {
         &self.clock
     }
 
-    /// Which tokens are to be renewed, as things stand.
+    /// Returns which lease files need renewal now.
     pub(crate) async fn renewal(&self, driver: &Arc<dyn StorageDriver>) -> Result<RefreshPolicy> {
         let grace = match (self.grace, self.seen(driver).await?.grace) {
             (None, None) => return Ok(RefreshPolicy::Nothing),
@@ -108,17 +108,17 @@ impl Leases {
         Ok(RefreshPolicy::Before(self.clock.ago(grace / 2)))
     }
 
-    /// Whether tokens are renewed without a run, too: then they are young for long enough.
+    /// Whether the registry renews lease files without a run, too: then they stay young for long enough.
     pub(crate) fn is_configured(&self) -> bool {
         self.grace.is_some_and(|grace| !grace.is_zero())
     }
 
-    /// Whether a collection is going on, or something may still be deleted by one, by a look no older than [`RUN_CACHE_TTL`].
+    /// Whether a collection is running or may still delete something, by a check no older than [`RUN_CACHE_TTL`].
     pub(crate) async fn is_collecting(&self, driver: &Arc<dyn StorageDriver>) -> Result<bool> {
         Ok(self.seen(driver).await?.grace.is_some())
     }
 
-    /// Looks at what is pending. The token is to be written before.
+    /// Checks for pending deletions. Callers must write the lease file first.
     pub(crate) async fn check_pending(&self, driver: &Arc<dyn StorageDriver>) -> Result<PendingSnapshot> {
         let remembered = self.remembered().filter(|seen| seen.grace.is_none());
         let seen = match remembered {
@@ -129,7 +129,7 @@ impl Leases {
         Ok(PendingSnapshot { clock: self.clock.clone(), free_at, pending: seen.pending })
     }
 
-    /// Notes that the data of a blob or manifest were there at some time after `at`.
+    /// Records that the data of a blob or manifest existed at some time after `at`.
     pub(crate) fn note_data(&self, canonical: &Digest, at: Instant) {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         if data.len() >= MAX_SIGHTINGS {
@@ -140,7 +140,7 @@ impl Leases {
         }
     }
 
-    /// Whether the data are there: as the store says, or as was seen since `look` saw that there is no run.
+    /// Whether the data exist: the store says so, or they were seen after `look` found no run.
     pub(crate) async fn has_data(
         &self,
         driver: &Arc<dyn StorageDriver>,
@@ -155,7 +155,7 @@ impl Leases {
         }
         let at = Instant::now();
         let data = driver.stat_if_any(&Entry::Blob(canonical.clone()).path()).await?;
-        // An empty file is what a power failure leaves of data that were never synced.
+        // A power failure leaves an empty file of data that were never synced.
         let here = data.is_some_and(|data| data.size_bytes > 0 || *canonical == Digest::sha256_of(b""));
         if here {
             self.note_data(canonical, at);
@@ -163,7 +163,7 @@ impl Leases {
         Ok(here)
     }
 
-    /// What there is in the store, by a look no older than [`RUN_CACHE_TTL`].
+    /// Returns a check of the store no older than [`RUN_CACHE_TTL`].
     async fn seen(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
         match self.remembered() {
             Some(seen) => Ok(seen),
@@ -176,9 +176,9 @@ impl Leases {
         seen.filter(|seen| self.clock.since(&seen.at) <= RUN_CACHE_TTL)
     }
 
-    /// Looks into the store.
+    /// Checks the store.
     async fn see(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
-        // The moment before the call: what is written during it may be missed by it.
+        // The moment before the call, because the listing may miss what is written during it.
         let at = self.clock.moment();
         let signs = signs(driver).await?;
         let mut view = self.runs().see(signs, self.clock.now());
@@ -188,7 +188,8 @@ impl Leases {
                 Unread::Notice(sign) => {
                     let content = driver.get_content_if_any(&sign.0.path()).await?;
                     let notice = content.and_then(|content| ActiveRun::parse(&content));
-                    // One that is gone is renewed or over; one that cannot be read says nothing, so that everything is renewed.
+                    // A notice that is gone was renewed, or its run is over. An unreadable one gives no grace period, so
+                    // everything is renewed.
                     view.add_grace(notice.as_ref().map(ActiveRun::grace).unwrap_or_default());
                     if let Some(notice) = notice {
                         self.runs().note_grace(&sign, notice.grace());
@@ -208,7 +209,7 @@ impl Leases {
         Ok(seen)
     }
 
-    /// Reads batches, each of them once, however many requests are to know what is in it.
+    /// Reads batches, each once, however many requests need their content.
     async fn read_batches(
         &self,
         driver: &Arc<dyn StorageDriver>,
@@ -218,7 +219,7 @@ impl Leases {
         let _turn = self.reading.lock().await;
         let mut unknown = Vec::new();
         for sign in signs {
-            // Another request may have read it meanwhile. What has this name never changes.
+            // Another request may have read it meanwhile. The content under this name never changes.
             match self.runs().batch(&sign) {
                 Some(batch) => pending.add(batch),
                 None => unknown.push(sign),
@@ -231,7 +232,7 @@ impl Leases {
             })
             .buffer_unordered(BATCHES_AT_ONCE);
         while let Some((sign, content)) = contents.try_next().await? {
-            // One that is gone is done with.
+            // The collector has finished with a batch that is gone.
             let Some(content) = content else { continue };
             let batch = Arc::new(Batch::parse(&content));
             pending.add(batch.clone());
@@ -245,20 +246,20 @@ impl Leases {
     }
 }
 
-/// What collectors have written down in the store.
+/// Lists the files of collectors in the store.
 pub(crate) async fn signs(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<Vec<Sign>> {
     let files = driver.walk(&collection_root(), None);
     let files: Vec<_> = files.try_collect().await?;
     Ok(files.into_iter().filter_map(|file| Some((Entry::parse(&file.path)?, file.modified))).collect())
 }
 
-/// How many batches are read at a time: a collection publishes some together.
+/// How many batches are read at a time: a collection publishes several together.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// How many sights of data are remembered: as many as one process stores and sees while a look is believed, and more.
+/// How many sightings of data are kept: at least as many as one process stores and sees within [`RUN_CACHE_TTL`].
 const MAX_SIGHTINGS: usize = 10_000;
 
-/// The patience of an upload or manifest with the collector.
+/// How long an upload or a manifest push waits for the collector.
 #[derive(Debug)]
 pub(crate) struct Retry {
     until: Instant,
@@ -267,7 +268,7 @@ pub(crate) struct Retry {
 /// Long enough for a batch in most stores, short enough for most clients.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often it is seen whether a batch is gone.
+/// Interval between checks whether a batch is gone.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Retry {
@@ -275,7 +276,7 @@ impl Retry {
         Self { until: Instant::now() + HOLD_TIMEOUT }
     }
 
-    /// Waits a moment for `digest` to be out of the collector's hands.
+    /// Waits a moment for `digest` to leave the pending deletions. Fails with [`Error::Collecting`] after [`HOLD_TIMEOUT`].
     pub(crate) async fn wait(&self, digest: &Digest) -> Result<()> {
         if Instant::now() >= self.until {
             return Err(Error::Collecting(digest.clone()));

@@ -1,4 +1,4 @@
-//! The files by which collector and promisers know of one another: notices of runs, and batches of pending deletions.
+//! The files by which collectors and registries know of one another: notices of runs, and batches of pending deletions.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,19 +11,19 @@ use sha2::{Digest as _, Sha256};
 
 use crate::oci::{Digest, RepositoryName};
 
-/// The content of a notice: that a collection is going on. Until when is not for it to say: the clock that would be asked may be
-/// a day ahead.
+/// The content of a notice: a collection is running. It names no end, because the clock that would decide it may be a day
+/// ahead.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct ActiveRun {
-    /// What the collector takes for young, in milliseconds.
+    /// Grace period of the collection, in milliseconds.
     pub(crate) grace_ms: u64,
-    /// The id of its process, for people who look for it.
+    /// Process id of the collector, for people who look for it.
     #[serde(default)]
     pub(crate) process: u32,
 }
 
 impl ActiveRun {
-    /// What stands in the file; `None` when it cannot be read.
+    /// Parses the file; `None` if it cannot be read.
     pub(crate) fn parse(content: &[u8]) -> Option<Self> {
         serde_json::from_slice(content).ok()
     }
@@ -43,7 +43,7 @@ pub(crate) fn millis(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One line of a batch: something that is about to be deleted.
+/// One line of a batch: a pending deletion.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum DeletionKey {
     /// Data, and every layer link to them.
@@ -52,7 +52,7 @@ pub(crate) enum DeletionKey {
     Layer(RepositoryName, Digest),
     /// A manifest of one repository.
     Revision(RepositoryName, Digest),
-    /// What is left of a repository that has nothing in it.
+    /// The remains of a repository that has no content.
     Repository(RepositoryName),
 }
 
@@ -67,8 +67,8 @@ impl fmt::Display for DeletionKey {
     }
 }
 
-/// The content of a batch: of each line the beginning of its hash, since a line is as long as the name of a repository, and a
-/// registry keeps the batches of a collection that goes on.
+/// The content of a batch: the first bytes of each line's hash. A line may be as long as the name of a repository, and a
+/// registry keeps the batches of a running collection in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Batch(HashSet<[u8; 16]>);
 
@@ -80,13 +80,13 @@ impl Batch {
         Self(lines)
     }
 
-    /// The content that says so.
+    /// Encodes the keys as the content of a batch.
     pub(crate) fn content(keys: &[DeletionKey]) -> Bytes {
         keys.iter().map(|key| format!("{key}\n")).collect::<String>().into()
     }
 }
 
-/// Everything that is about to be deleted, by whatever run.
+/// The pending deletions of all runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PendingDeletions(Vec<Arc<Batch>>);
 
@@ -95,14 +95,14 @@ impl PendingDeletions {
         self.0.push(batch);
     }
 
-    /// Whether the blob is about to vanish from the repository.
+    /// Whether a collection is about to delete the blob from the repository.
     pub(crate) fn has_blob(&self, name: &RepositoryName, canonical: &Digest) -> bool {
         self.has(&DeletionKey::Blob(canonical.clone()))
             || self.has(&DeletionKey::Layer(name.clone(), canonical.clone()))
             || self.has(&DeletionKey::Repository(name.clone()))
     }
 
-    /// Whether the manifest is about to vanish from the repository.
+    /// Whether a collection is about to delete the manifest from the repository.
     pub(crate) fn has_manifest(&self, name: &RepositoryName, canonical: &Digest) -> bool {
         self.has(&DeletionKey::Revision(name.clone(), canonical.clone()))
             || self.has(&DeletionKey::Blob(canonical.clone()))
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(ActiveRun::parse(b"rubbish"), None);
         let notice = ActiveRun { grace_ms: 500, process: 7 };
         assert_eq!(ActiveRun::parse(&notice.to_bytes()), Some(notice.clone()));
-        // As earlier versions wrote it.
+        // Format of earlier versions.
         let earlier = br#"{"id":"x","expires_ms":1000,"grace_ms":500}"#;
         assert_eq!(ActiveRun::parse(earlier), Some(ActiveRun { process: 0, ..notice.clone() }));
         assert_eq!(notice.grace(), Duration::from_millis(500));
@@ -172,7 +172,7 @@ mod tests {
         let content = Batch::content(&keys);
         assert!(content.len() > 1_900_000, "{}", content.len());
         let batch = Batch::parse(&content);
-        // A table has at most twice the room that it needs, and a byte more for each place.
+        // A table has at most twice the room that it needs, and a byte more for each slot.
         assert!(batch.0.capacity() * 2 * 17 <= 256 << 10, "{}", batch.0.capacity());
         let mut pending = PendingDeletions::default();
         pending.add(Arc::new(batch));

@@ -1,8 +1,8 @@
-//! `Runs`: what one process has seen of the runs of collectors in its store.
+//! `Runs`: what one process has seen of the collection runs in its store.
 //!
-//! A run is believed to go on for [`LOCK`] after its last sign of life was *first seen here*, by the clock that never jumps: that
-//! asks nothing of the clocks of different machines. Each file has a name of its own and is written once, so every new name is a
-//! sign of life. What a run was about to delete is pending for [`AFTERLIFE`] longer.
+//! A run counts as alive for [`LOCK`] after this process *first saw* its last sign of life, by the clock that never jumps:
+//! so the clocks of different machines need not agree. Each file has its own name and is written once, so every new name is
+//! a sign of life. The deletions of a run stay pending for [`AFTERLIFE`] longer.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,44 +14,46 @@ use super::pending::{Batch, PendingDeletions};
 use crate::layout::Entry;
 use crate::run_id::RunId;
 
-/// How long a collector is believed to be alive without a sign of life.
+/// How long a collector counts as alive without a sign of life.
 pub(crate) const LOCK: Duration = Duration::from_secs(120);
 
-/// How long after that a deletion may still be carried out which the collector has sent: TCP delivers bytes up to so late.
+/// How long after that the store may still carry out a deletion that the collector has sent: TCP may deliver bytes that
+/// late.
 pub(crate) const AFTERLIFE: Duration = Duration::from_secs(15 * 60);
 
-/// By how much the clock of this machine may be ahead of the store's, when files are forgotten that were here before the process.
+/// Margin for a clock of this machine that is ahead of the store's, when the registry forgets files that are older than the
+/// process.
 const TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A file that a collector has written down, and when.
+/// A file that a collector has written, and when.
 pub(crate) type Sign = (Entry, SystemTime);
 
-/// What is known of the runs whose files were in the store at the last look.
+/// The runs whose files were in the store at the last check.
 #[derive(Debug, Default)]
 pub(super) struct Runs(HashMap<Option<RunId>, Run>);
 
 #[derive(Debug)]
 struct Run {
     signs: HashSet<Sign>,
-    /// When the newest sign was first seen.
+    /// When this process first saw the newest sign.
     heard: Instant,
-    /// What it takes for young; unknown until its notice was read.
+    /// Grace period of the run; unknown until its notice was read.
     grace: Option<Duration>,
-    /// Those of its batches that were read.
+    /// The batches of the run that were read.
     batches: HashMap<Sign, Arc<Batch>>,
 }
 
-/// What a registry must reckon with, as one listing shows it.
+/// The runs and pending deletions that a registry must respect, by one listing.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    /// The shortest grace of the runs that matter, as far as it is known; `None` when no run matters.
+    /// The shortest known grace period of the runs that matter; `None` if no run matters.
     pub(super) grace: Option<Duration>,
     pub(super) pending: PendingDeletions,
-    /// What is to be read for the rest of it.
+    /// Files to read for the rest of the view.
     pub(super) unread: Vec<Unread>,
 }
 
-/// A file that is to be read.
+/// A file to read.
 #[derive(Clone, Debug)]
 pub(super) enum Unread {
     Notice(Sign),
@@ -59,14 +61,14 @@ pub(super) enum Unread {
 }
 
 impl View {
-    /// Takes in that a run takes so much for young.
+    /// Adds the grace period of a run.
     pub(super) fn add_grace(&mut self, grace: Duration) {
         self.grace = Some(self.grace.map_or(grace, |other| other.min(grace)));
     }
 }
 
-/// Which run a file is of; none where the collector is of an earlier version, of which one runs at a time. `None` for files that
-/// are no signs.
+/// Returns the run that a file belongs to: `Some(None)` if the collector is of an earlier version, of which one runs at a
+/// time; `None` for files that are no signs.
 fn run_of(entry: &Entry) -> Option<Option<RunId>> {
     match entry {
         Entry::CollectionNotice(run, _) | Entry::CollectionPending(run, _) => Some(Some(*run)),
@@ -92,16 +94,16 @@ impl Run {
         self.signs.iter().filter(|(entry, _)| self.is_remembered() && is_batch(entry))
     }
 
-    /// Whether a registry must reckon with it.
+    /// Whether a registry must respect the run.
     fn matters(&self) -> bool {
         self.goes_on() || self.pending().next().is_some()
     }
 }
 
 impl Runs {
-    /// Takes over what is in the store now, and tells what it means.
+    /// Takes over the files that are in the store now, and returns what follows from them.
     ///
-    /// Everything in the answer is of this one listing, since one that began earlier may be taken over later.
+    /// The answer depends on this listing alone, since a listing that began earlier may be taken over later.
     pub(super) fn see(&mut self, signs: Vec<Sign>, now: SystemTime) -> View {
         let mut seen: HashMap<Option<RunId>, HashSet<Sign>> = HashMap::new();
         for sign in signs {
@@ -109,7 +111,8 @@ impl Runs {
                 seen.entry(run).or_default().insert(sign);
             }
         }
-        // Left by a run of long ago. The newest file counts: a batch may be published for as long as a walk takes.
+        // The files of a run of long ago do not count. The newest file decides: a batch may be published for as long as a
+        // walk takes.
         let forgotten = now.checked_sub(LOCK + AFTERLIFE + TOLERANCE).unwrap_or(SystemTime::UNIX_EPOCH);
         seen.retain(|_, signs| signs.iter().any(|(_, modified)| *modified > forgotten));
         self.0.retain(|run, _| seen.contains_key(run));
@@ -142,28 +145,28 @@ impl Runs {
             match (run.grace, notices.max_by_key(|sign| sign.1)) {
                 (Some(grace), _) => view.add_grace(grace),
                 (None, Some(notice)) => view.unread.push(Unread::Notice(notice.clone())),
-                // A run of which nothing is left but what it was about to delete.
+                // Only the pending deletions of this run are left.
                 (None, None) => view.add_grace(Duration::ZERO),
             }
         }
         view
     }
 
-    /// Notes what a run takes for young.
+    /// Records the grace period of a run.
     pub(super) fn note_grace(&mut self, sign: &Sign, grace: Duration) {
         if let Some(run) = run_of(&sign.0).and_then(|run| self.0.get_mut(&run)) {
             run.grace = Some(grace);
         }
     }
 
-    /// What a file says that a run is about to delete, if that is noted.
+    /// Returns the batch in a file, if it was read.
     pub(super) fn batch(&self, sign: &Sign) -> Option<Arc<Batch>> {
         self.0.get(&run_of(&sign.0)?)?.batches.get(sign).cloned()
     }
 
-    /// Notes what a run is about to delete.
+    /// Records the batch in a file.
     pub(super) fn note_batch(&mut self, sign: Sign, batch: Arc<Batch>) {
-        // A name that is used again, as by earlier versions, is read again.
+        // Earlier versions reuse this name, so the file is read each time.
         if sign.0 == Entry::CollectionDoomed {
             return;
         }
@@ -185,7 +188,7 @@ mod tests {
         tokio::time::advance(time).await;
     }
 
-    /// Whether anything matters of what is in the store.
+    /// Whether anything in the store matters.
     fn matters(runs: &mut Runs, signs: &[Sign], now: SystemTime) -> bool {
         let view = runs.see(signs.to_vec(), now);
         view.grace.is_some() || !view.unread.is_empty()
