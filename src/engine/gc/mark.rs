@@ -1,4 +1,4 @@
-//! Marking: what is live, repository by repository. Pure: all reading was done before.
+//! Marking: decides what is live, repository by repository. Pure: all reading is done before.
 
 use std::cell::OnceCell;
 
@@ -6,29 +6,29 @@ use super::graph::{ReferenceGraph, State};
 use super::interner::{Id, IdHashSet, IdMap, IdSet};
 use super::inventory::{Contents, Data, History, Inventory};
 
-/// What is live in the whole store.
+/// The live data and links of the whole store.
 #[derive(Debug)]
 pub(super) struct Marks {
-    /// Whose data are live.
+    /// Digests whose data are live.
     pub(super) data: IdSet,
-    /// Whose data stay for a while because a link to them is young.
+    /// Digests whose data stay for now because a link to them is young.
     pub(super) young: IdSet,
     /// In the order of the inventory.
     pub(super) repositories: Vec<RepositoryMarks>,
 }
 
-/// What is live in one repository: one word for each link of it.
+/// The live links of one repository: one `bool` for each link.
 #[derive(Debug)]
 pub(super) struct RepositoryMarks {
     pub(super) revisions: Vec<bool>,
     pub(super) layers: Vec<bool>,
     /// Everything stays, because something cannot be read.
     pub(super) is_obscure: bool,
-    /// The places of tags that point at a manifest which is there and has no link, in order.
+    /// Positions of tags that point at a manifest whose data exist and that has no link, in order.
     pub(super) dangling: Vec<usize>,
 }
 
-/// Marks everything.
+/// Marks the whole inventory.
 pub(super) fn mark(
     inventory: &Inventory,
     data: &Data,
@@ -49,13 +49,13 @@ struct Marker<'a> {
     data: &'a Data,
     graph: &'a ReferenceGraph,
     delete_untagged: bool,
-    /// Where in the list of revisions a manifest is.
+    /// Position of a manifest in the list of revisions.
     places: IdMap<usize>,
-    /// What is linked like a layer, once that matters.
+    /// Digests with a layer link, collected on first use.
     layers: OnceCell<IdHashSet>,
-    /// Who is attached to whom.
+    /// Manifests by the manifest that they are attached to.
     referrers: IdMap<Vec<Id>>,
-    /// Whether no manifest at all could be read, so that it is the store that is not whole.
+    /// Whether not a single manifest could be read, which means that the store is incomplete.
     is_store_blank: bool,
 }
 
@@ -120,7 +120,7 @@ impl<'a> Marker<'a> {
             || self.has_obscure_reference()
     }
 
-    /// Whether a manifest refers to something by an alias that cannot be read.
+    /// Whether a manifest refers to something by an unreadable alias.
     fn has_obscure_reference(&self) -> bool {
         let unreadable = self.contents.aliases.iter().filter(|alias| alias.unreadable);
         let unreadable: IdHashSet = unreadable.map(|alias| alias.id).collect();
@@ -153,7 +153,7 @@ impl<'a> Marker<'a> {
         stays.chain(self.tagged()).collect()
     }
 
-    /// What tags point at, also without a link: that is an accident, and may be mended.
+    /// Manifests that tags point at, also those without a link: a missing link is an accident, and can be repaired.
     fn tagged(&self) -> impl Iterator<Item = Id> {
         self.contents
             .tags
@@ -167,7 +167,7 @@ impl<'a> Marker<'a> {
         !self.is_store_blank && self.graph.get(id).is_some_and(|reading| reading.state == State::Missing)
     }
 
-    /// What tags ever pointed at, if it matters.
+    /// Manifests that tags ever pointed at; empty where that does not matter.
     fn named_if_any_is_gone(&self) -> IdHashSet {
         if self.delete_untagged || !self.contents.revisions.iter().any(|link| self.is_gone(link.id)) {
             return IdHashSet::default();
@@ -183,21 +183,21 @@ impl<'a> Marker<'a> {
         tags.filter(|(_, history)| is_dangling(history)).map(|(place, _)| place).collect()
     }
 
-    /// Whether there is a link to the manifest, of either kind.
+    /// Whether there is a revision link or a layer link to the manifest.
     fn is_linked(&self, id: Id) -> bool {
         self.places.contains_key(&id) || self.is_layer(id)
     }
 
-    /// Whether there is a link to it like that to a layer.
+    /// Whether there is a layer link to it.
     fn is_layer(&self, id: Id) -> bool {
         let layers = || self.contents.layers.iter().map(|link| link.id).collect();
         self.layers.get_or_init(layers).contains(&id)
     }
 
-    /// Whether something that is referred to is a manifest of this repository, and refers to more.
+    /// Whether a referenced digest is a manifest of this repository, and refers to more.
     fn is_manifest(&self, id: Id) -> bool {
         self.places.contains_key(&id)
-            // Linked like a layer, as very old registries did.
+            // Very old registries linked manifests like layers.
             || (self.graph.get(id).is_some() && self.is_layer(id))
     }
 }

@@ -1,4 +1,4 @@
-//! `Plan`: what is to go, as data. Pure.
+//! `Plan`: the deletions of a collection, as data. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
@@ -11,38 +11,38 @@ use super::report::Amount;
 use crate::oci::{RepositoryName, Tag};
 use crate::upload::UploadId;
 
-/// What is to go, in the order in which it may.
+/// Planned deletions, in the order in which they are safe.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) tag_entries: Vec<(RepositoryName, Tag, Id)>,
-    /// Indexes before their children, subjects before what is attached to them.
+    /// Indexes before their children, subjects before the manifests attached to them.
     pub(super) revisions: Vec<(RepositoryName, Id)>,
     pub(super) layers: Vec<(RepositoryName, Id)>,
     pub(super) aliases: Vec<DeadAlias>,
-    /// What would be garbage if it were older.
+    /// Data that would be garbage if they were older.
     pub(super) young: Amount,
-    /// With their lengths.
+    /// With their sizes in bytes.
     pub(super) blobs: Vec<(Id, u64)>,
     pub(super) uploads: Vec<(RepositoryName, UploadId)>,
-    /// Entries of indexes of referrers whose manifests are no more, or go.
+    /// Entries of referrer indexes whose manifests do not exist any more, or will be deleted.
     pub(super) referrers: Vec<Referrer>,
-    /// Those whose manifests are attached to something else.
+    /// Entries whose manifests are attached to something else.
     pub(super) misplaced_referrers: Vec<Referrer>,
-    /// Entries that are missing, and repositories whose indexes are complete with them and do not say so.
+    /// Missing entries, and repositories whose indexes these entries complete and which lack the marker.
     pub(super) missing_referrers: Vec<Referrer>,
     pub(super) unmarked_indexes: Vec<RepositoryName>,
-    /// Repositories of which nothing would be left.
+    /// Repositories that the plan leaves empty.
     pub(super) repositories: Vec<RepositoryName>,
 }
 
-/// The manifests of a repository that have a link.
+/// The linked manifests of a repository.
 #[derive(Clone, Copy)]
 struct Linked<'a> {
     live: &'a IdHashSet,
     dead: &'a [Id],
 }
 
-/// An entry of an index of referrers.
+/// An entry of a referrer index.
 #[derive(Clone, Debug)]
 pub(super) struct Referrer {
     pub(super) name: RepositoryName,
@@ -50,7 +50,7 @@ pub(super) struct Referrer {
     pub(super) manifest: Id,
 }
 
-/// An alias that goes with what it stands for.
+/// An alias that is deleted with its target.
 #[derive(Clone, Debug)]
 pub(super) struct DeadAlias {
     pub(super) name: RepositoryName,
@@ -59,10 +59,11 @@ pub(super) struct DeadAlias {
     pub(super) of_manifest: bool,
 }
 
-/// To look at every manifest of a repository with so many takes a client's first listing of referrers long enough.
+/// In a repository with this many manifests, a client's first listing of referrers takes long enough to need an index,
+/// since it reads every manifest.
 const LARGE_REPOSITORY: usize = 1000;
 
-/// Plans. Uploads go that were last touched before `uploads_before`.
+/// Plans the deletions. Uploads that were last touched before `uploads_before` are abandoned.
 pub(super) fn plan(
     inventory: &Inventory,
     data: &Data,
@@ -86,7 +87,7 @@ pub(super) fn plan(
             plan.blobs.push((id, size_bytes));
         }
     }
-    // Neighbours on the disk.
+    // By hash: neighbours in this order are neighbours on the disk.
     plan.blobs.sort_unstable_by_key(|(id, _)| ids.hash(*id));
     plan
 }
@@ -144,14 +145,14 @@ impl Plan {
                 true => (&mut self.revisions, &revisions, &mut bare_revisions),
                 false => (&mut self.layers, &layers, &mut bare_layers),
             };
-            // Without the link that counts it means nothing, but goes as if that were there.
+            // An alias without its canonical link is meaningless; delete it as if the link existed.
             if !linked.contains(&canonical) && bare.insert(canonical) {
                 dead.push((name.clone(), canonical));
             }
         }
         for (place, history) in contents.tags.iter().enumerate() {
             left += usize::from(history.is_current);
-            // A tag that points at a manifest without a link keeps what it tells of that.
+            // A tag that points at a manifest without a link keeps its history entry for that manifest.
             let kept = history.current.filter(|_| marks.dangling.binary_search(&place).is_ok());
             let stays = marks.is_obscure || history.unreadable;
             for entry in &history.entries {
@@ -179,7 +180,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// Compares the index of referrers with the manifests. Tells how many entries stay for a while that mean nothing now.
+    /// Compares the referrer index with the manifests. Returns how many entries stay for now although they mean nothing.
     fn add_referrers(
         &mut self,
         contents: &Contents,
@@ -200,7 +201,7 @@ impl Plan {
                 match subject_of(manifest) == Some(subject) {
                     true => _ = indexed.insert((subject, manifest)),
                     false if is_readable(manifest) => self.misplaced_referrers.push(entry),
-                    // It may be pushed again.
+                    // The manifest was not parsed; a client may push it again.
                     false => {}
                 }
             } else if dead.contains(&manifest) || !(young || data.is_young(manifest) || marks.is_obscure) {
@@ -221,7 +222,7 @@ impl Plan {
         left
     }
 
-    /// The aliases of manifests, or of layers, by what they stand for.
+    /// The aliases of manifests, or of layers, by their targets.
     pub(super) fn aliases_by_target(&self, of_manifest: bool) -> HashMap<(&RepositoryName, Id), Vec<Id>> {
         let mut aliases: HashMap<_, Vec<_>> = HashMap::new();
         for alias in self.aliases.iter().filter(|alias| alias.of_manifest == of_manifest) {
@@ -230,7 +231,7 @@ impl Plan {
         aliases
     }
 
-    /// The entries of indexes of referrers that go, by what is attached.
+    /// The entries of referrer indexes that will be deleted, by the attached manifest.
     pub(super) fn referrers_by_manifest(&self) -> HashMap<(&RepositoryName, Id), Vec<&Referrer>> {
         let mut referrers: HashMap<_, Vec<_>> = HashMap::new();
         for entry in &self.referrers {
@@ -239,7 +240,8 @@ impl Plan {
         referrers
     }
 
-    /// The manifests whose entries alone are to go: those that are linked go with their links.
+    /// The manifests of which only the index entries will be deleted. Entries of linked manifests are deleted with the
+    /// links.
     pub(super) fn unlinked_referrers(&self) -> Vec<(RepositoryName, Id)> {
         let with_link: HashSet<_> = self.revisions.iter().map(|(name, id)| (name, *id)).collect();
         let mut met = HashSet::new();
@@ -253,15 +255,15 @@ impl Plan {
 }
 
 impl Contents {
-    /// What has a link as a manifest, or as a layer.
+    /// Digests with a revision link, or with a layer link.
     fn linked(&self, of_manifest: bool) -> IdHashSet {
         let links = if of_manifest { &self.revisions } else { &self.layers };
         links.iter().map(|link| link.id).collect()
     }
 }
 
-/// Manifests in an order in which each comes before what it refers to and before what is attached to it.
-/// Digests cannot refer to one another in a circle.
+/// Orders manifests such that each comes before what it refers to and before what is attached to it. Digests cannot form a
+/// cycle.
 fn referring_first<'a>(
     dead: &[Id],
     contents: &'a Contents,
@@ -280,7 +282,7 @@ fn referring_first<'a>(
     }
     let mut order = Vec::with_capacity(dead.len());
     let mut met = IdHashSet::default();
-    // Each is written down when all below it are; the reverse of that is the order.
+    // Each manifest is appended after all below it; the reverse is the order.
     let mut todo: Vec<(Id, bool)> = dead.iter().map(|id| (*id, false)).collect();
     while let Some((id, is_done)) = todo.pop() {
         if is_done {

@@ -1,7 +1,8 @@
-//! A closer look at what a [survey](super::quick_scan) knows by name alone and what would go, so that the plan holds of the files.
+//! A recheck of the candidates for deletion that a [quick scan](super::quick_scan) knows by name alone, so that the plan
+//! matches the files.
 //!
-//! Everything is looked at that would go if all of it were old. What turns out to be young keeps more alive, never less, so one
-//! look is enough.
+//! It checks everything that would be deleted if all of it were old. A candidate that turns out to be young keeps more
+//! alive, never less, so one recheck is enough.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,18 +19,18 @@ use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
-/// A link whose name is all that is known of it.
+/// A link that is known by name alone.
 #[derive(Clone, Copy)]
 enum Place {
     Layer { repository: usize, link: usize },
     History { repository: usize, tag: usize, link: usize },
 }
 
-/// How many links are looked at before it is written down what was seen of them.
+/// How many links are checked before the results are recorded.
 const BATCH: usize = 4096;
 
 impl Collection<'_> {
-    /// Looks, and forgets what is not there.
+    /// Checks the candidates, and forgets those that do not exist.
     pub(super) async fn recheck_candidates(&mut self, inventory: &mut Inventory) -> Result<()> {
         let marks = mark(inventory, &self.data, &self.graph, self.options.delete_untagged);
         let is_odd = self.look_at_links(inventory, &marks).await?;
@@ -43,7 +44,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Tells whether there are links that are not as long as they must be.
+    /// Returns whether some links do not have the length of a link.
     async fn look_at_links(&mut self, inventory: &mut Inventory, marks: &Marks) -> Result<bool> {
         let odd =
             |inventory: &Inventory| inventory.repositories.iter().map(|all| all.odd.len()).sum::<usize>();
@@ -118,7 +119,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Looks at the data of what would go, and of manifests whose links would.
+    /// Checks the data that would be deleted, and those of manifests whose links would be deleted.
     async fn look_at_data(&mut self, inventory: &mut Inventory, marks: &Marks) -> Result<()> {
         let mut wanted: IdHashSet = self.ids.canonical().filter(|id| !marks.data.contains(*id)).collect();
         for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
@@ -144,7 +145,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Walks repositories that seem to be empty, since files that are none of ours keep them.
+    /// Walks repositories that seem empty, since foreign files keep a repository.
     pub(super) async fn look_for_foreign(
         &mut self,
         inventory: &mut Inventory,
@@ -172,7 +173,7 @@ impl Collection<'_> {
     }
 }
 
-/// The links of a repository that would go, of those that are known by name alone.
+/// The links of a repository that are known by name alone and would be deleted.
 fn doubtful(repository: usize, contents: &Contents, marks: &RepositoryMarks) -> Vec<Place> {
     if marks.is_obscure {
         return Vec::new(); // Everything stays.
@@ -190,7 +191,7 @@ fn doubtful(repository: usize, contents: &Contents, marks: &RepositoryMarks) -> 
     doubtful
 }
 
-/// What is at the path of each of some things.
+/// Stats the path of each thing.
 async fn look_at<T>(
     driver: Arc<dyn StorageDriver>,
     things: Vec<T>,

@@ -1,4 +1,4 @@
-//! Sweeping: executing a plan, round by round and batch by batch, in an order whose every prefix is safe.
+//! Sweeping: executes a plan, round by round and batch by batch, in an order whose every prefix is safe.
 
 use std::collections::HashSet;
 use std::future::ready;
@@ -21,20 +21,20 @@ use crate::layout::{self, Entry};
 use crate::lease::DeletionKey;
 use crate::oci::RepositoryName;
 
-/// How many files are deleted without a look at the lock: a request to an object store.
+/// How many files are deleted between two checks of the lock: one request to an object store.
 const AT_ONCE: usize = 1000;
 
-/// Into how many rounds things of one kind are divided, if so few are enough.
+/// How many rounds the deletions of one kind take, if `MAX_BATCHES` allows so few.
 const ROUNDS: usize = 4;
 
-/// How many batches a round has at most: every registry keeps some fifty bytes for each thing that is published.
+/// How many batches a round has at most: every registry keeps some fifty bytes for each published entry.
 const MAX_BATCHES: usize = 64;
 
-/// How long an answer to a deletion is waited for. It has a deadline of its own well before.
+/// How long the collector waits for the answers to its deletions. Each deletion has an earlier deadline of its own.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Collection<'_> {
-    /// Deletes what is planned and, at a second look, still garbage.
+    /// Deletes what the plan names and the second mark still finds to be garbage.
     pub(super) async fn sweep(&mut self, plan: Plan) -> Result<()> {
         self.complete_indexes(&plan).await?;
         self.sweep_tag_entries(&plan).await?;
@@ -57,7 +57,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Histories are read by nobody who serves, so they need no second look.
+    /// No request reads histories, so they need no second mark.
     async fn sweep_tag_entries(&mut self, plan: &Plan) -> Result<()> {
         let path = |(name, tag, id): &(RepositoryName, _, Id)| {
             Entry::TagIndex(name.clone(), Clone::clone(tag), self.ids.digest(*id)).path()
@@ -91,7 +91,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Layer links first, then the data behind them.
+    /// Deletes layer links first, then the data behind them.
     async fn sweep_items(&mut self, round: &[Item]) -> Result<()> {
         self.doom(round, Item::key).await?;
         let blobs = round.iter().filter_map(|item| match item {
@@ -149,7 +149,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Deletes uploads that were given up, or tells that it would. One that makes trouble is left to the next collection.
+    /// Purges abandoned uploads; in a dry run, counts them. The next collection retries an upload that fails.
     pub(super) async fn purge(&mut self, plan: &Plan) {
         let Some(options) = self.uploads() else { return };
         for (name, id) in &plan.uploads {
@@ -174,7 +174,7 @@ impl Collection<'_> {
     async fn sweep_repositories(&mut self, names: &[RepositoryName]) -> Result<()> {
         self.doom(names, |_, name| DeletionKey::Repository(name.clone())).await?;
         for name in names {
-            // Whatever is seen there, a foreign file or a manifest of a moment ago: then it is not empty.
+            // Any file here, foreign or of a manifest of a moment ago, means that the repository is not empty.
             let rooms = [layout::manifests(name), layout::layers(name), layout::referrers(name)];
             let marker = Entry::ReferrersComplete(name.clone()).path();
             let mut is_empty = true;
@@ -187,7 +187,7 @@ impl Collection<'_> {
                 continue;
             }
             self.delete(&[marker]).await?;
-            // Not the uploads: one may begin at this moment, and nobody who begins one looks.
+            // Not the uploads: one may begin at this moment, and a new upload does not check for pending deletions.
             let [manifests, layers, _] = rooms;
             for room in [manifests, layers, layout::own(name)] {
                 self.remove_directories(room).await?;
@@ -197,8 +197,8 @@ impl Collection<'_> {
         self.spare().await
     }
 
-    /// Removes the directory `top` and those below it, but no file, even if one is written at this moment: each goes as the
-    /// directory of a file that was deleted, since the file that is asked for is not there.
+    /// Removes the directory `top` and those below it, but no file, even if a client writes one at this moment: the driver
+    /// removes each directory as that of a deleted file, since the file that it is asked to delete does not exist.
     async fn remove_directories(&mut self, top: DriverPath) -> Result<()> {
         let mut levels = vec![vec![top]];
         while let Some(level) = levels.last() {
@@ -222,7 +222,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// How many things are published together.
+    /// How many entries a batch has.
     pub(super) fn batch(&self) -> usize {
         self.options.batch.max(1)
     }
@@ -240,12 +240,13 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Says that the first of the batches that are published is gone.
+    /// Removes the oldest published batch.
     pub(super) async fn spare(&mut self) -> Result<()> {
         self.pacer.lock()?.clear().await
     }
 
-    /// Walks and marks anew, now that the round is published; `doubtful` are those whose data may have been written since.
+    /// Walks and marks again, now that the round is published; `doubtful` are those whose data a client may have written
+    /// since.
     pub(super) async fn look_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<Plan> {
         let driver = self.driver();
         let paths: Vec<_> = doubtful.into_iter().map(|id| (id, data_path(&self.ids, id))).collect();
@@ -258,20 +259,22 @@ impl Collection<'_> {
         }
         let mut inventory = self.walk(&[layout::repositories_root()]).await?;
         Self::check_sight(&inventory)?;
-        // What cannot be read was reported the first time.
+        // The first walk has reported what cannot be read.
         self.read(&mut inventory).await?;
         let marks = mark(&inventory, &self.data, &self.graph, self.options.delete_untagged);
         Ok(plan(&inventory, &self.data, &self.graph, &marks, &self.ids, None))
     }
 
-    /// Deletes what refers to something that may go next. A power failure that brought it back alone would make it dangle.
+    /// Deletes files that refer to something that may be deleted next, and syncs: a power failure that brought back such a
+    /// file alone would leave it dangling.
     async fn delete_durably(&mut self, paths: &[DriverPath]) -> Result<()> {
         self.delete(paths).await?;
         self.pacer.tick().await?;
         Ok(self.driver().sync_deletions(paths).await?)
     }
 
-    /// Deletes files, while the lock holds. After an error it is known whether something may still be under way.
+    /// Deletes files while the lock holds. After an error, `is_under_way` says whether the store may still carry out a
+    /// deletion.
     pub(super) async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {
         for paths in paths.chunks(AT_ONCE) {
             let mut left = paths.to_vec();
@@ -283,7 +286,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Deletes files until the lock has to be looked at again; tells which are left.
+    /// Deletes files until the lock needs another check; returns those that are left.
     async fn delete_in_time(&mut self, paths: Vec<DriverPath>) -> Result<Vec<DriverPath>> {
         let driver = self.driver();
         let lock = self.pacer.lock()?;
@@ -291,7 +294,7 @@ impl Collection<'_> {
         let count = paths.len();
         let (first, mut late) = (paths.first().cloned(), Vec::new());
         let mut failed = None;
-        // As long as nothing else is known.
+        // Assumed until all answers are known.
         self.is_under_way = true;
         let mut is_under_way = false;
         let mut results = driver.delete_all(stream::iter(paths).boxed(), until);
@@ -317,13 +320,13 @@ impl Collection<'_> {
                 }
             }
         }
-        // What was done in time by this process may have been done late by the store all the same.
+        // The store may have carried out late what this process sent in time.
         lock.check()?;
         self.is_under_way = is_under_way;
         if let Some(error) = failed {
             return Err(error.into());
         }
-        // A store that did nothing in all that time would keep the run at it for ever.
+        // Otherwise a store that did nothing in all that time would keep the run busy for ever.
         match late.len() == count {
             true => late.pop().map_or(Ok(Vec::new()), |(_, error)| Err(error.into())),
             false => Ok(late.into_iter().map(|(path, _)| path).collect()),
@@ -331,11 +334,11 @@ impl Collection<'_> {
     }
 }
 
-/// Something of the second half of a plan.
+/// An entry of the second half of a plan.
 enum Item {
     /// Data, with all layer links to them.
     Blob(Id),
-    /// A layer link to data that stay (or are gone already).
+    /// A layer link to data that stay, or are gone already.
     Layer(RepositoryName, Id),
 }
 
@@ -348,9 +351,10 @@ impl Item {
     }
 }
 
-/// Divides what goes into rounds of whole batches: each costs a walk over the repositories, so that they are few.
+/// Divides deletions into rounds of whole batches. Each round costs a walk over the repositories, so there are few.
 ///
-/// All batches of a round are published before its walk. Each goes, and is no longer published, before the next.
+/// The collector publishes all batches of a round before its walk. It deletes the entries of each batch, and removes the
+/// batch, before it goes on to the next.
 fn rounds<T>(things: &[T], batch: usize) -> impl Iterator<Item = &[T]> {
     let batches = things.len().div_ceil(batch).div_ceil(ROUNDS);
     things.chunks(batch.saturating_mul(batches.clamp(1, MAX_BATCHES)))
