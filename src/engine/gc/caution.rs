@@ -1,12 +1,12 @@
-//! Caution: what a collection does not believe of a store, and what it does not do unasked.
+//! Caution: when a collection distrusts the store, and when it asks for confirmation.
 //!
-//! A disk that is not mounted looks like one on which nothing is. What refers to a blob may be there, so
+//! A disk that is not mounted looks like an empty one. Files on it may refer to a blob, so
 //!
-//! - where a place of the store [cannot be seen](sampan_driver::ErrorKind::Unseen), nothing is deleted but what needs no look at
-//!   what refers to it: uploads that were given up and leftovers of interrupted writes;
+//! - where a place of the store [cannot be seen](sampan_driver::ErrorKind::Unseen), a collection deletes only what no
+//!   reference can need: abandoned uploads and leftovers of interrupted writes;
 //! - the same holds where the last collection found repositories and there is nothing any more: repositories vanish in
 //!   collections, not between them;
-//! - and where most of the store would go, somebody has to confirm that.
+//! - a collection that would delete most of the store needs confirmation.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -23,23 +23,24 @@ use super::{Error, LastRun, Result};
 use crate::layout;
 use crate::oci::RepositoryName;
 
-/// More than a collection deletes unasked.
+/// An amount that a collection does not delete without confirmation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct TooMuch {
-    /// How many bytes of blobs would go.
+    /// How many bytes of blobs the collection would delete.
     pub bytes: u64,
-    /// How many per cent of all blobs that is more than.
+    /// The limit that this exceeds, in per cent of all blobs.
     pub percent: u8,
 }
 
-/// With less than this to delete, a collection asks nothing: whoever tries the registry out deletes most of it soon.
+/// A collection that deletes fewer bytes than this needs no confirmation: a user who tries the registry out soon deletes
+/// most of the store.
 pub const UNASKED_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How many names a store remembers, those with the most repositories.
+/// How many names a store keeps: those with the most repositories.
 const NAMES: usize = 1000;
 
 impl Collection<'_> {
-    /// Takes out of a plan what may go only when the whole store was seen, unless it was.
+    /// Removes from a plan all deletions that are safe only when the whole store was seen, unless it was.
     pub(super) fn keep_what_may_be_needed(
         &mut self,
         inventory: &mut Inventory,
@@ -68,7 +69,7 @@ impl Collection<'_> {
         if !unseen.is_empty() {
             let Plan { uploads, .. } = std::mem::take(plan);
             plan.uploads = uploads;
-            // Everything stays, and what is not seen now was.
+            // Everything stays, and names that are not seen now were seen before.
             self.names = names(found.filter(|contents| contents.stays(&Gone::default())));
             for (name, count) in last.into_iter().flat_map(|last| &last.names) {
                 self.names.entry(name.clone()).or_insert(*count);
@@ -78,7 +79,8 @@ impl Collection<'_> {
         }
     }
 
-    /// Lets the store forget the names below which this collection leaves nothing, before it begins to delete: it may be stopped.
+    /// Removes from the store the names below which this collection leaves nothing. This comes before the first deletion,
+    /// because the collection may be stopped.
     pub(super) async fn forget_names(&mut self, last: Option<LastRun>) -> Result<()> {
         let Some(mut last) = last else { return Ok(()) };
         let before = last.names.len();
@@ -89,14 +91,14 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Whether a plan is more than a collection does unasked.
+    /// Returns the amount if the plan needs confirmation.
     pub(super) async fn too_much(&mut self, plan: &Plan) -> Result<Option<TooMuch>> {
         let percent = self.options.max_delete_percent;
         let bytes: u64 = plan.blobs.iter().map(|(_, size_bytes)| size_bytes).sum();
         if self.options.confirmed || percent >= 100 || bytes < UNASKED_BYTES {
             return Ok(None);
         }
-        // With as much as this, what goes is not too much, however much more there is.
+        // If at least this much stays, the plan needs no confirmation, however much more there is.
         let enough = u128::from(bytes) * u128::from(100 - percent) / u128::from(percent.max(1));
         let dead: IdHashSet = plan.blobs.iter().map(|(id, _)| *id).collect();
         let mut stays = u128::from(plan.young.bytes);
@@ -121,7 +123,7 @@ impl Collection<'_> {
         Ok(None)
     }
 
-    /// Fails when a part of the store that was seen before cannot be seen any more.
+    /// Fails if a part of the store that was visible cannot be seen any more.
     pub(super) fn check_sight(inventory: &Inventory) -> Result<()> {
         match inventory.unseen.first() {
             None => Ok(()),
@@ -147,8 +149,8 @@ impl<'a> Gone<'a> {
 }
 
 impl Contents {
-    /// Whether there will be a link in it that is no longer new: what was pushed a moment ago may not be on disk yet, and a
-    /// power failure that took it away would seem to be a disk that is not mounted.
+    /// Whether the repository will keep a link that is no longer young. Young links do not count: a push of a moment ago
+    /// may not be on disk yet, and if a power failure took it away, that would look like a disk that is not mounted.
     fn stays(&self, gone: &Gone<'_>) -> bool {
         let stays = |links: &[Link], gone: &HashSet<(&RepositoryName, Id)>| {
             links.iter().any(|link| link.age == Age::Old && !gone.contains(&(&self.name, link.id)))
@@ -156,7 +158,7 @@ impl Contents {
         stays(&self.layers, &gone.layers) || stays(&self.revisions, &gone.revisions)
     }
 
-    /// Whether there is anything in it but uploads.
+    /// Whether the repository has anything but uploads.
     fn has_links(&self) -> bool {
         !(self.layers.is_empty()
             && self.revisions.is_empty()
@@ -165,7 +167,7 @@ impl Contents {
     }
 }
 
-/// The first parts of the names of repositories, with how many of them begin so.
+/// First path components of repository names, with how many repositories begin with each.
 fn names<'a>(repositories: impl Iterator<Item = &'a Contents>) -> BTreeMap<String, u64> {
     let mut names = BTreeMap::new();
     for contents in repositories {
@@ -178,7 +180,7 @@ fn first_part(name: &RepositoryName) -> &str {
     name.as_str().split('/').next().unwrap_or_default()
 }
 
-/// As many names as a store remembers.
+/// Limits the names to as many as a store keeps.
 pub(super) fn bounded(names: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     if names.len() <= NAMES {
         return names;
@@ -187,7 +189,7 @@ pub(super) fn bounded(names: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     largest.into_iter().rev().take(NAMES).map(|(count, name)| (name, count)).collect()
 }
 
-/// The report of an error that says that something cannot be seen; any other error.
+/// Turns an error about a place that cannot be seen into an entry of the report; returns any other error.
 pub(super) fn unseen(error: DriverError) -> Result<Unreadable, DriverError> {
     match error.kind() {
         ErrorKind::Unseen | ErrorKind::PermissionDenied => {

@@ -26,16 +26,17 @@ use crate::{PurgeOptions, Registry, layout};
 
 /// Collects the garbage of the registry's store.
 ///
-/// It may be dropped at any time; [`Stop`](super::Stop) is the politer way. Both leave garbage to the next collection,
-/// nothing else.
+/// The caller may drop the future at any time; [`Stop`](super::Stop) is the politer way. Both leave garbage to the next
+/// collection, nothing else.
 ///
 /// # Errors
 ///
-/// `Running` when another collection has the lock; whatever the store fails with; `Stopped`; `Lost`.
+/// `Running` when another collection has the lock; any error of the store; `Stopped`; `Lost`.
 pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     let begun = Instant::now();
     let last = LastRun::beginning(registry.clock().now(), options);
-    // Before the lock: a promise that knows of the run is younger than this by half the grace at least.
+    // Before the lock: a lease file of a registry that knows of the run is younger than this cutoff by at least half the
+    // grace period.
     let cutoff = Cutoff::new(registry.clock(), options.grace);
     let lock = match options.dry_run {
         true => None,
@@ -55,7 +56,7 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     let Collection { mut report, pacer, is_under_way, names, .. } = collection;
     if let Some(lock) = pacer.into_lock() {
         match &swept {
-            // What this run was about to delete stays pending until nothing of it can be carried out any more.
+            // The batches of this run stay pending until the store cannot carry out any of their deletions any more.
             Err(_) if is_under_way => {}
             Err(Error::Lost) => {}
             Err(error) => {
@@ -87,9 +88,9 @@ pub(super) struct Collection<'a> {
     pub(super) tagged: Tagged,
     pub(super) temporary: Vec<(DriverPath, u64)>,
     pub(super) report: Report,
-    /// The collection before this one.
+    /// The previous collection.
     last: Option<LastRun>,
-    /// What the store is to remember of it, see [`LastRun`].
+    /// The names that the store keeps of this collection, see [`LastRun`].
     pub(super) names: BTreeMap<String, u64>,
     /// Whether the store may still carry out a deletion whose answer did not come.
     pub(super) is_under_way: bool,
@@ -124,7 +125,7 @@ impl<'a> Collection<'a> {
         self.registry.driver()
     }
 
-    /// Whether names are looked at, and not files.
+    /// Whether this collection scans names instead of walking files.
     fn is_survey(&self) -> bool {
         self.options.dry_run && !self.driver().capabilities().flat
     }
@@ -133,7 +134,7 @@ impl<'a> Collection<'a> {
         if self.is_survey() { Parallelism::Threads } else { Parallelism::Inline }
     }
 
-    /// Walks, reads, marks and plans; tells the observer.
+    /// Walks, reads, marks and plans; emits events to the observer.
     async fn plan(&mut self) -> Result<Plan> {
         let is_survey = self.is_survey();
         let mut inventory =
@@ -173,7 +174,7 @@ impl<'a> Collection<'a> {
         Ok(plan)
     }
 
-    /// Every file below some roots.
+    /// Walks every file below some roots.
     pub(super) async fn walk(&mut self, roots: &[DriverPath]) -> Result<Inventory> {
         Inventory::walk(self.driver(), roots, self.cutoff, &mut self.ids, &mut self.pacer).await
     }
@@ -189,13 +190,13 @@ impl<'a> Collection<'a> {
         Ok(unreadable)
     }
 
-    /// Which uploads are given up.
+    /// Which uploads count as abandoned; `None` if the collection purges none.
     pub(super) fn uploads(&self) -> Option<PurgeOptions> {
         let older_than = self.registry.clock().ago(self.options.upload_age?);
         Some(PurgeOptions { older_than, dry_run: self.options.dry_run })
     }
 
-    /// Repositories of which a filesystem has nothing but directories, as deletions by Distribution leave them.
+    /// Finds repositories that consist of nothing but directories on a filesystem, as deletions by Distribution leave them.
     async fn bare_repositories(&mut self, inventory: &Inventory) -> Result<Vec<RepositoryName>> {
         let mut bare = Vec::new();
         let mut level = vec![layout::repositories_root()];
@@ -239,7 +240,7 @@ impl<'a> Collection<'a> {
         }
     }
 
-    /// Reports what would go.
+    /// Reports what the plan would delete.
     async fn report(&mut self, plan: &Plan) -> Result<()> {
         self.report.too_much = self.too_much(plan).await?;
         self.report.tag_entries = plan.tag_entries.len() as u64;

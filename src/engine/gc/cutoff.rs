@@ -1,24 +1,25 @@
-//! `Cutoff`: what is young, and what is dated in a time to come.
+//! `Cutoff`: decides by date which files are young, and which are dated in the future.
 
 use std::time::{Duration, SystemTime};
 
 use crate::Clock;
 use crate::tag_removal::FORGOTTEN;
 
-/// Divides what a collection finds by its date.
+/// Classifies files by their date.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cutoff {
-    /// What was modified later is young.
+    /// A file modified later is young.
     young: SystemTime,
-    /// A deletion that was announced later may still be carried out.
+    /// A deletion whose notice was written later may still be carried out.
     pending: SystemTime,
-    /// What was modified later has a wrong date.
+    /// A file modified later has a wrong date.
     future: SystemTime,
-    /// Whether there is a grace period. Without one nobody writes to the store, so a wrong date is no reason to keep anything.
+    /// Whether there is a grace period. Without one no client writes to the store, so a wrong date is no reason to keep
+    /// anything.
     has_grace: bool,
 }
 
-/// How far a date may be ahead: further than clocks that are kept right ever are.
+/// How far a date may be in the future: further than well-kept clocks ever differ.
 const AHEAD: Duration = Duration::from_secs(60 * 60);
 
 impl Cutoff {
@@ -29,17 +30,17 @@ impl Cutoff {
         Self { young: clock.ago(grace), pending, future, has_grace: !grace.is_zero() }
     }
 
-    /// Whether something of that date is too young to go.
+    /// Whether a file of that date is too young for deletion.
     pub(super) fn is_young(self, modified: SystemTime) -> bool {
         modified > self.young && (self.has_grace || !self.is_future(modified))
     }
 
-    /// Whether a deletion that was announced then may still be carried out, however short the grace period is.
+    /// Whether a deletion whose notice was written then may still be carried out, however short the grace period is.
     pub(super) fn is_pending(self, announced: SystemTime) -> bool {
         announced > self.pending && !self.is_future(announced)
     }
 
-    /// Whether something has the date of a clock that was wrong.
+    /// Whether the date comes from a wrong clock.
     pub(super) fn is_future(self, modified: SystemTime) -> bool {
         modified > self.future
     }

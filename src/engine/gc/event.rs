@@ -7,8 +7,8 @@ use sampan_driver::DriverPath;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::upload::UploadId;
 
-/// Something that was found. `Display` is the line that Distribution prints for it, to the byte; what Distribution does not
-/// look for has lines of its own, after all of those.
+/// A finding of a collection. `Display` gives the line that Distribution prints for it, to the byte. Findings that
+/// Distribution does not look for have their own lines, after all of those.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// The marking of a repository begins.
@@ -17,11 +17,11 @@ pub enum Event<'a> {
     MarkedManifest(&'a RepositoryName, &'a Digest),
     /// A blob is live, seen for the first time.
     MarkedBlob(&'a RepositoryName, &'a Digest),
-    /// The untagged are to go, and the repository has no tags at all.
+    /// Untagged manifests are deleted, and the repository has no tags at all.
     NoTags(&'a RepositoryName),
-    /// A manifest is garbage; with it come all tags of the repository.
+    /// A manifest is garbage; the event carries all tags of the repository.
     ManifestEligible(&'a RepositoryName, &'a Digest, &'a [Tag]),
-    /// The marking is over: how many manifests and blobs are live, how many blobs and how many manifests are not.
+    /// The marking is over: the numbers of live manifests and blobs, of garbage blobs and of garbage manifests.
     Summary {
         /// Live manifests and blobs.
         marked: u64,
@@ -34,17 +34,17 @@ pub enum Event<'a> {
     BlobEligible(&'a Digest),
     /// A layer link is garbage.
     LayerLinkEligible(&'a RepositoryName, &'a Digest),
-    /// An entry in a tag's history is about a manifest that is no more.
+    /// An entry in a tag's history names a manifest that no longer exists.
     TagEntryEligible(&'a RepositoryName, &'a Tag, &'a Digest),
-    /// An upload was given up.
+    /// An upload is abandoned.
     UploadEligible(&'a RepositoryName, &'a UploadId),
-    /// A leftover of an interrupted write.
+    /// An interrupted write left a temporary file.
     TemporaryEligible(&'a DriverPath),
-    /// A repository has nothing in it (any more).
+    /// A repository has no content, or none any more.
     RepositoryEligible(&'a RepositoryName),
-    /// Something cannot be read; it and all that it may refer to stays.
+    /// A file cannot be read; it stays, with everything that it may refer to.
     Unreadable(&'a DriverPath, &'a str),
-    /// A file that is none of ours; it stays.
+    /// A file is foreign; it stays.
     Foreign(&'a DriverPath),
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Repository(name) => write!(f, "{name}"),
-            // The blank at the end is Distribution's.
+            // Distribution prints the trailing blank.
             Self::MarkedManifest(name, digest) => write!(f, "{name}: marking manifest {digest} "),
             Self::MarkedBlob(name, digest) => write!(f, "{name}: marking blob {digest}"),
             Self::NoTags(name) => write!(f, "manifest tags path of repository {name} does not exist"),

@@ -1,4 +1,5 @@
-//! `ReferenceGraph`: what manifests refer to. Each is read once, whatever the number of repositories and tags that have it.
+//! `ReferenceGraph`: which manifest refers to what. It reads each manifest once, however many repositories and tags have
+//! it.
 
 use std::sync::Arc;
 
@@ -15,26 +16,27 @@ use super::parallelism::Parallelism;
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind};
 
-/// All manifests that were read.
+/// The references of all manifests that were read.
 #[derive(Debug, Default)]
 pub(super) struct ReferenceGraph {
     readings: IdMap<ManifestRefs>,
-    /// Children of indexes that say to be manifests.
+    /// Children of indexes whose descriptors say that they are manifests.
     children: IdHashSet,
 }
 
-/// How manifests are read.
+/// How to read manifests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadOptions {
-    /// So many at a time.
+    /// How many are read at a time.
     pub(super) concurrency: usize,
     pub(super) parallelism: Parallelism,
 }
 
-/// What a manifest refers to.
+/// The references of a manifest.
 #[derive(Debug, Default)]
 pub(super) struct ManifestRefs {
-    /// Every digest in it but its subject and what annotations tell, as it is written: aliases, too. None twice.
+    /// Every digest in the manifest except its subject and those in annotations, as written: aliases, too. No digest
+    /// appears twice.
     pub(super) references: Box<[Id]>,
     pub(super) subject: Option<Id>,
     pub(super) state: State,
@@ -46,19 +48,19 @@ pub(super) enum State {
     /// Its data are gone.
     #[default]
     Missing,
-    /// Whole.
+    /// It was parsed in full.
     Parsed,
-    /// Not one of the kinds we know, but all that looks like a reference is known.
+    /// It is of an unknown kind, but everything in it that looks like a reference is known.
     Heuristic(Box<str>),
     /// It may refer to anything.
     Unreadable(Box<str>),
 }
 
-/// More is no manifest, and not worth the memory. Distribution takes 4 MiB.
+/// A larger file is no manifest, and not worth the memory. Distribution accepts 4 MiB.
 const LARGEST_BYTES: u64 = 64 << 20;
 
 impl ReferenceGraph {
-    /// One that has read these.
+    /// A graph that has read these manifests.
     #[cfg(test)]
     pub(super) fn with(readings: impl IntoIterator<Item = (Id, ManifestRefs)>) -> Self {
         Self { readings: readings.into_iter().collect(), children: IdHashSet::default() }
@@ -68,7 +70,7 @@ impl ReferenceGraph {
         self.readings.get(&id)
     }
 
-    /// Whether not one manifest could be read.
+    /// Whether not a single manifest could be read.
     pub(super) fn is_blank(&self) -> bool {
         self.readings.values().all(|reading| reading.state == State::Missing)
     }
@@ -77,7 +79,7 @@ impl ReferenceGraph {
         self.readings.values().filter(|reading| reading.state != State::Missing).count()
     }
 
-    /// Reads the manifests of the inventory that were not read before.
+    /// Reads those manifests of the inventory that were not read before.
     pub(super) async fn read(
         &mut self,
         driver: &Arc<dyn StorageDriver>,
@@ -90,14 +92,14 @@ impl ReferenceGraph {
         let revisions = inventory.repositories.iter().flat_map(|contents| &contents.revisions);
         let mut wanted: Vec<Id> = revisions.map(|link| link.id).collect();
         let tags = inventory.repositories.iter().flat_map(|contents| &contents.tags);
-        // What a tag points at lives also without a link.
+        // A tag keeps its manifest alive even without a link.
         wanted.extend(tags.flat_map(History::targets).filter(|id| !id.is_alias() && data.is_there(*id)));
         while !wanted.is_empty() {
             wanted.retain(|id| self.readings.get(id).is_none_or(|reading| reading.state == State::Missing));
             wanted.sort_unstable();
             wanted.dedup();
             self.read_these(driver, &wanted, data, ids, how, pacer).await?;
-            // Very old registries linked manifests like layers; such a child is met in its index alone.
+            // Very old registries linked manifests like layers; such a child appears only in its index.
             let mut children: Vec<Id> = self.children.drain().collect();
             children.sort_unstable();
             wanted = children;
@@ -140,17 +142,17 @@ impl ReferenceGraph {
     }
 }
 
-/// What a manifest says, while the digests in it have no numbers.
+/// The content of a manifest whose digests have no ids yet.
 #[derive(Debug, Default)]
 struct ParsedManifest {
     references: Vec<DigestRef>,
     subject: Option<DigestRef>,
-    /// Those of the references that say to be manifests.
+    /// Those references whose descriptors say that they are manifests.
     children: Vec<DigestRef>,
     state: State,
 }
 
-/// Reads some manifests, of which the lengths are known, or not.
+/// Reads manifests whose sizes may be known.
 async fn read_all(
     driver: Arc<dyn StorageDriver>,
     wanted: Vec<(Id, [u8; 32], Option<u64>)>,
@@ -174,7 +176,7 @@ async fn read_one(
     let content = match size_bytes {
         Some(size_bytes) if size_bytes > LARGEST_BYTES => return Ok(too_large(size_bytes)),
         Some(_) => driver.get_content_if_any(&path).await?,
-        // Opened once, to see how long it is and to read it.
+        // Opens the file once, to learn its size and to read it.
         None => match driver.reader(&path, ByteRange::ALL).await {
             Ok(reader) if reader.size_bytes() > LARGEST_BYTES => return Ok(too_large(reader.size_bytes())),
             Ok(reader) => Some(whole(reader).await?),
@@ -202,7 +204,7 @@ impl ParsedManifest {
                     ManifestKind::from_media_type(&child.media_type).is_some() || child.media_type.is_empty()
                 };
                 let children = manifest.manifests.iter().filter(may_be_manifest);
-                // What is nested more deeply than can be read here, no client reads as a reference.
+                // No client reads anything as a reference that is nested too deeply for this parser.
                 let (mentions, _) = mentions::find(bytes, Scope::Manifest);
                 Self {
                     references: manifest.references().map(DigestRef::of).chain(mentions).collect(),

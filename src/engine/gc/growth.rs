@@ -1,5 +1,5 @@
-//! That what is done in memory grows with what there is, and not with its square: measured in time of the processor, of which
-//! another process takes none.
+//! Checks that the in-memory work of a collection grows in proportion to the store, not to its square. The tests measure
+//! processor time, which other processes do not affect.
 
 use std::time::{Duration, SystemTime};
 
@@ -34,7 +34,7 @@ impl Store {
         self.ids.intern(&Digest::sha256_of(format!("{kind} {number}").as_bytes()))
     }
 
-    /// The data of something, which are old.
+    /// Adds data that are old.
     fn blob(&mut self, kind: &str, number: usize) -> Id {
         let id = self.digest(kind, number);
         let path = Entry::Blob(self.ids.digest(id)).path();
@@ -61,7 +61,7 @@ impl Store {
         self.contents.tags.push(History { is_current: true, current: Some(current), ..History::new(tag) });
     }
 
-    /// How long it takes to mark and plan.
+    /// Measures how long marking and planning take.
     fn cost(self, delete_untagged: bool) -> Duration {
         let Self { ids, contents, data, readings } = self;
         let graph = ReferenceGraph::with(readings);
@@ -88,7 +88,7 @@ fn time(work: impl FnOnce()) -> Duration {
     now() - begun
 }
 
-/// Eight times as much takes eight times as long, or a little more; by squares it would be 64 times.
+/// Eight times as much takes eight times as long, or a little more; quadratic work would take 64 times as long.
 fn check(cost: impl Fn(usize) -> Duration) {
     let (mut few, mut many) = (Duration::MAX, Duration::MAX);
     for _ in 0..5 {
@@ -115,7 +115,7 @@ fn references_by_aliases() {
     });
 }
 
-/// What the aliases stand for has no link, or has one and goes.
+/// The targets of the aliases have no link, or have one and are deleted.
 #[test]
 fn aliases_that_go() {
     for is_linked in [false, true] {
@@ -136,7 +136,7 @@ fn aliases_that_go() {
     }
 }
 
-/// Tags that point at manifests without a link, each of which has an entry in its history.
+/// Tags that point at manifests without a link, each of which has an entry in the tag's history.
 #[test]
 fn tags_of_manifests_without_a_link() {
     check(|count| {
@@ -152,7 +152,7 @@ fn tags_of_manifests_without_a_link() {
     });
 }
 
-/// An index of manifests that other repositories have.
+/// An index whose children have links only in other repositories.
 #[test]
 fn children_that_are_linked_elsewhere() {
     check(|count| {

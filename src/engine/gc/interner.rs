@@ -1,11 +1,11 @@
-//! `DigestInterner`: a number for every digest that is met, so that everything else about it takes four bytes.
+//! `DigestInterner`: gives every digest an id, so that everything else about it takes four bytes.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use crate::oci::{Algorithm, Digest};
 
-/// The number of a digest. An alias (any digest but a canonical one) has the highest bit set.
+/// The id of a digest. An alias (any digest that is not canonical) has the highest bit set.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Id(u32);
 
@@ -16,18 +16,18 @@ impl Id {
         self.0 & ALIAS != 0
     }
 
-    /// The place of a canonical digest in a list with one place a digest.
+    /// The index of a canonical digest in a list with one element for each digest.
     pub(super) fn index(self) -> usize {
         (self.0 & !ALIAS) as usize
     }
 }
 
-/// A digest that was met and has no number yet.
+/// A digest that was found in a document and may have no id yet.
 #[derive(Clone, Debug)]
 pub(super) enum DigestRef {
-    /// A canonical one, by its binary value.
+    /// A canonical digest, by its binary value.
     Canonical([u8; 32]),
-    /// Any other.
+    /// Any other digest.
     Alias(Digest),
 }
 
@@ -37,15 +37,15 @@ impl DigestRef {
     }
 }
 
-/// All digests and their numbers, in some forty bytes each.
+/// All digests and their ids, in some forty bytes each.
 #[derive(Debug)]
 pub(super) struct DigestInterner {
     hashes: Vec<[u8; 32]>,
-    /// An open-addressed table of places in `hashes`, at most half full; its length is a power of two.
+    /// An open-addressed table of indices into `hashes`, at most half full; its length is a power of two.
     slots: Vec<u32>,
-    /// With a key by chance: whoever chooses what is pushed cannot crowd a part of the table.
+    /// Has a random key, so that clients cannot choose digests that crowd a part of the table.
     hasher: RandomState,
-    /// There are few of these.
+    /// There are few aliases.
     aliases: Vec<Digest>,
     alias_ids: HashMap<Digest, u32>,
 }
@@ -65,7 +65,7 @@ impl Default for DigestInterner {
 }
 
 impl DigestInterner {
-    /// The number of a digest, a new one if need be.
+    /// Returns the id of a digest, a new one if necessary.
     pub(super) fn intern(&mut self, digest: &Digest) -> Id {
         match digest.canonical_hash() {
             Some(hash) => self.intern_hash(&hash),
@@ -73,7 +73,7 @@ impl DigestInterner {
         }
     }
 
-    /// The number of what was met, a new one if need be.
+    /// Returns the id of a digest that was found in a document, a new one if necessary.
     pub(super) fn intern_mention(&mut self, mention: &DigestRef) -> Id {
         match mention {
             DigestRef::Canonical(hash) => self.intern_hash(hash),
@@ -81,7 +81,7 @@ impl DigestInterner {
         }
     }
 
-    /// The number of a canonical digest with that binary value, a new one if need be.
+    /// Returns the id of the canonical digest with that binary value, a new one if necessary.
     pub(super) fn intern_hash(&mut self, hash: &[u8; 32]) -> Id {
         let slot = match self.find_slot(hash) {
             Ok(found) => return Id(found),
@@ -96,7 +96,7 @@ impl DigestInterner {
         Id(id)
     }
 
-    /// The digest of a number.
+    /// Returns the digest of an id.
     pub(super) fn digest(&self, id: Id) -> Digest {
         if id.is_alias() {
             return self.aliases[id.index()].clone();
@@ -104,12 +104,12 @@ impl DigestInterner {
         Digest::from_hash(Algorithm::Sha256, &self.hashes[id.index()])
     }
 
-    /// The numbers of all canonical digests.
+    /// The ids of all canonical digests.
     pub(super) fn canonical(&self) -> impl Iterator<Item = Id> + use<> {
         (0..next(self.hashes.len())).map(Id)
     }
 
-    /// The binary value of a canonical digest, by which lists are put in order.
+    /// The binary value of a canonical digest, by which lists are sorted.
     pub(super) fn hash(&self, id: Id) -> &[u8; 32] {
         &self.hashes[id.index()]
     }
@@ -123,7 +123,7 @@ impl DigestInterner {
         Id(id | ALIAS)
     }
 
-    /// The number of a hash, or the slot where it is to go.
+    /// The id of a hash, or the free slot for it.
     fn find_slot(&self, hash: &[u8; 32]) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
         let mut slot = self.hasher.hash_one(hash) as usize & mask;
@@ -146,13 +146,13 @@ impl DigestInterner {
     }
 }
 
-/// The number after `count` others. Two digests with one number would be taken for one another, so rather stop.
+/// The id after `count` others. Panics if there are too many: two digests with one id would be mistaken for each other.
 fn next(count: usize) -> u32 {
     assert!(count < ALIAS as usize, "more than two thousand million digests in one store");
     count as u32
 }
 
-/// A yes or no for each canonical digest; no where nothing was said.
+/// A set of canonical digests, one bit each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IdSet(Vec<u64>);
 
@@ -172,11 +172,11 @@ impl IdSet {
     }
 }
 
-/// A map by numbers, and a set of them.
+/// A map by id, and a set of ids.
 pub(super) type IdMap<V> = HashMap<Id, V, BuildHasherDefault<IdHasher>>;
 pub(super) type IdHashSet = HashSet<Id, BuildHasherDefault<IdHasher>>;
 
-/// Numbers are given in turn, by us, so nobody needs to be kept from choosing them; they need only be spread.
+/// Hashes ids. Clients do not choose ids, which are consecutive, so the hash needs no key; it only has to spread them.
 #[derive(Debug, Default)]
 pub(super) struct IdHasher(u64);
 
@@ -186,7 +186,7 @@ impl Hasher for IdHasher {
     }
 
     fn write_u32(&mut self, number: u32) {
-        // The golden ratio; the table wants both its lowest and its highest bits to differ.
+        // The golden ratio. The table needs both the lowest and the highest bits to differ.
         self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
     }
 

@@ -1,4 +1,4 @@
-//! `LastRun`: when the store was last collected, for all who share it.
+//! `LastRun`: the last collection of a store, for all processes that share it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use crate::Registry;
 use crate::layout::Entry;
 use crate::lease::millis;
 
-/// The last collection of a store that came to its end, whoever ran it.
+/// The last collection of a store that finished, in any process.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LastRun {
     begun_ms: u64,
-    /// Whether untagged manifests went.
+    /// Whether it deleted untagged manifests.
     pub delete_untagged: bool,
-    /// The first parts of the names of the repositories that it left, with how many begin so.
+    /// First path components of the repository names that it left, with how many repositories begin with each.
     #[serde(default)]
     pub(super) names: BTreeMap<String, u64>,
 }
 
 impl LastRun {
-    /// What the store says; `None` when it was never collected, or that cannot be read.
+    /// Reads the record from the store; `None` if the store was never collected, or the record cannot be read.
     ///
     /// # Errors
     ///
-    /// Whatever the store fails with.
+    /// Any error of the store.
     pub async fn of(registry: &Registry) -> Result<Option<Self>> {
         let content = registry.driver().get_content_if_any(&Entry::CollectionLast.path()).await?;
         Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
     }
 
-    /// When it began.
+    /// When the collection began.
     pub fn begun(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.begun_ms)
     }

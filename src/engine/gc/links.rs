@@ -1,5 +1,5 @@
-//! ManifestRefs the few links whose content matters: aliases, tags, and those that do not look right.
-//! The digest of every other link stands in its path.
+//! Reads the few links whose content matters: aliases, tags, and links of an unexpected length. The path of every other
+//! link contains its digest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,10 +17,11 @@ use super::report::Unreadable;
 use crate::layout::Entry;
 use crate::oci::{Digest, RepositoryName, Tag};
 
-/// What tags point at, by repository: read once in a collection, since a manifest that is tagged later is young.
+/// The manifests that tags point at, by repository and tag. A collection reads each tag once, since a manifest that is
+/// tagged later is young.
 pub(super) type Tagged = HashMap<(RepositoryName, Tag), Option<Id>>;
 
-/// Where a link stands in the inventory.
+/// The position of a link in the inventory.
 #[derive(Clone, Copy)]
 enum Place {
     Alias(usize, usize),
@@ -28,7 +29,7 @@ enum Place {
     Tag(usize, usize),
 }
 
-/// Reads them, and marks what cannot be known.
+/// Reads these links, and marks those whose targets cannot be known.
 pub(super) async fn read(
     driver: &Arc<dyn StorageDriver>,
     inventory: &mut Inventory,
@@ -41,7 +42,8 @@ pub(super) async fn read(
     for (place, contents) in inventory.repositories.iter_mut().enumerate() {
         wanted.extend((0..contents.aliases.len()).map(|alias| Place::Alias(place, alias)));
         wanted.extend((0..contents.odd.len()).map(|odd| Place::Odd(place, odd)));
-        // Else every manifest lives that has a link, whatever tags say, and a tag matters that points at one without.
+        // Unless the collection deletes untagged manifests, every manifest with a link is live, whatever tags say, and only
+        // a tag that may point at a manifest without one matters.
         let linked: Option<IdHashSet> =
             (!options.delete_untagged).then(|| contents.revisions.iter().map(|link| link.id).collect());
         let matters = |history: &History| {
@@ -71,7 +73,7 @@ pub(super) async fn read(
         .buffered(options.concurrency.max(1));
     while let Some((place, entry, content)) = contents.try_next().await? {
         pacer.tick().await?;
-        // One that is gone was deleted since, with all that it kept alive.
+        // A link that is gone was deleted since, with everything that it kept alive.
         let Some(content) = content else { continue };
         if let Err(reason) = settle(inventory, tagged, ids, place, &entry, &content, options) {
             unreadable.push(Unreadable { path: entry.path().to_string(), reason });
@@ -133,7 +135,7 @@ fn settle(
                     return Err(format!("it names {canonical} instead"));
                 }
                 (Err(_), Some(_)) => contents.keep(entry, ids),
-                // A tag: when it matters what it points at, it is read as such, too.
+                // A tag: if its target matters, it is also read as a tag.
                 _ => {}
             }
         }
@@ -147,9 +149,9 @@ fn settle(
                 }
                 Err(_) => {
                     contents.tags[tag].unreadable = true;
-                    // It points at something that it has pointed at before; else at anything.
+                    // The tag points at one of the manifests in its history; without a history, at any manifest.
                     contents.obscure |= options.delete_untagged && contents.tags[tag].entries.is_empty();
-                    // Said once: an odd length was noticed already.
+                    // Reported once: the tag may already be among the odd links.
                     return if contents.tags[tag].is_odd { Ok(()) } else { target.map(drop) };
                 }
             }

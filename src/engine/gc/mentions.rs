@@ -1,8 +1,8 @@
-//! Every digest that stands in a JSON document.
+//! Finds every digest in a JSON document.
 //!
-//! A manifest is kept whole for every client, so what it refers to is not only what this registry understands: to clients that
-//! are written in Go, `Layers` is `layers`, and a manifest that CNCF Distribution took may have fields of which nobody here has
-//! heard.
+//! The collector keeps a manifest complete for every client, so its references are not only those that this registry
+//! understands: to clients written in Go, `Layers` is `layers`, and a manifest that CNCF Distribution accepted may have
+//! fields that are unknown here.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::interner::DigestRef;
 use crate::oci::Digest;
 
-/// Which digests are of interest.
+/// Which digests to find.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) enum Scope {
-    /// All.
+    /// All digests.
     Document,
-    /// Those that may be needed to pull a manifest: not its `subject`, nor what `annotations` tell of it, such as the digest of
+    /// Digests that a pull of the manifest may need: not its `subject`, nor those in `annotations`, such as the digest of
     /// the image that it was built on.
     Manifest,
 }
 
-/// The digests in `json`, in their order.
+/// Returns the digests in `json`, in their order.
 ///
 /// # Errors
 ///
-/// When it is no JSON; and when it is nested too deeply, with the digests before that place.
+/// When `json` is not JSON, or is nested too deeply; the digests before that place come with the error.
 pub(super) fn find(json: &[u8], scope: Scope) -> (Vec<DigestRef>, Result<(), serde_json::Error>) {
     let mut found = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -42,7 +42,7 @@ struct Mentions<'a> {
 
 impl Mentions<'_> {
     fn take(&mut self, text: &str) {
-        // To refuse a text costs more than to see that it is none.
+        // Rejecting a text by parsing costs more than this comparison.
         if text.starts_with("sha")
             && let Ok(digest) = text.parse::<Digest>()
         {

@@ -1,4 +1,4 @@
-//! Telling the observer what was found, in the order in which Distribution prints it.
+//! Tells the observer what a collection found, in the order in which Distribution prints it.
 
 use super::Event;
 use super::collect::Collection;
@@ -12,7 +12,7 @@ use crate::layout::Entry;
 use crate::oci::Tag;
 
 impl Collection<'_> {
-    /// Tells, counts what is live, and completes the list of what cannot be read.
+    /// Emits the events, counts live manifests and blobs, and completes the list of unreadable files.
     pub(super) fn announce(&mut self, inventory: &Inventory, marks: &Marks, plan: &Plan) {
         let mut marked = IdSet::default();
         let mut count = 0;
@@ -40,7 +40,7 @@ impl Collection<'_> {
                 }
                 let (entry, reason) = match &reading.state {
                     State::Parsed => continue,
-                    // It is the link that is wrong, in each repository that has one.
+                    // The link is wrong, in each repository that has one.
                     State::Missing => {
                         let entry = Entry::RevisionLink(name.clone(), self.ids.digest(link.id));
                         (entry.path(), "the manifest's data are gone")
