@@ -1,4 +1,4 @@
-//! `Event`: what a collection finds, in the words that Distribution prints.
+//! `Event`: a finding of a collection, in the words that Distribution prints.
 
 use std::fmt;
 

@@ -12,33 +12,35 @@ use super::Event;
 /// How to collect.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Only tells what would go. Nothing is written at all, not even the lock.
+    /// Only reports what the collection would delete. A dry run writes nothing at all, not even the lock.
     pub dry_run: bool,
-    /// Whether manifests go that no tag, index or subject reaches.
+    /// Whether the collection deletes manifests that no tag, index or subject reaches.
     pub delete_untagged: bool,
-    /// What is younger stays. Zero is for a store that nobody writes to; it must be the grace of [`RegistryBuilder::gc_grace`]
-    /// (or more) where somebody does.
+    /// Grace period: younger files stay. Zero is for a store that no client writes to; if clients write, it must be the
+    /// grace period of [`RegistryBuilder::gc_grace`] or longer.
     ///
     /// [`RegistryBuilder::gc_grace`]: crate::RegistryBuilder::gc_grace
     pub grace: Duration,
-    /// Uploads go that nobody has touched for so long; none without it.
+    /// The collection purges uploads that no request has touched for this long; `None` purges no upload.
     pub upload_age: Option<Duration>,
     /// How many files are read or deleted at a time.
     pub concurrency: usize,
-    /// How many things are published in one file, and go before it is removed. Where there are more than four such batches,
-    /// several are published together, since a walk over the repositories follows. Pushes of what is in them wait.
+    /// How many entries the collection publishes in one file, and deletes before it removes the file. With more than four
+    /// such batches, it publishes several together, since a walk over the repositories follows. Pushes of their entries
+    /// wait.
     pub batch: usize,
-    /// How long to rest for every second of work: 0 for not at all.
+    /// Seconds of rest for every second of work; 0 for none.
     pub rest: f32,
-    /// How much of all bytes of blobs may go unasked, in per cent. Beyond that nothing goes, and the collection fails with
-    /// [`TooMuch`](super::Error::TooMuch); 100 asks never. Little is deleted unasked in any case
-    /// ([`UNASKED_BYTES`](super::UNASKED_BYTES)).
+    /// How much of all bytes of blobs the collection may delete without confirmation, in per cent. Above that it deletes
+    /// nothing, and fails with [`TooMuch`](super::Error::TooMuch); 100 never asks. A small amount needs no confirmation in
+    /// any case ([`UNASKED_BYTES`](super::UNASKED_BYTES)).
     pub max_delete_percent: u8,
-    /// Somebody has seen what would go, and wants it to: neither the amount nor repositories that vanished stop the collection.
+    /// The user has seen what the collection would delete, and confirms it: neither the amount nor vanished repositories
+    /// stop the collection.
     pub confirmed: bool,
-    /// Who is told what is found.
+    /// Receives the events of the collection.
     pub observer: Option<Observer>,
-    /// Ends the collection at the next good moment.
+    /// Ends the collection at the next safe moment.
     pub stop: Stop,
 }
 
@@ -60,12 +62,12 @@ impl Default for Options {
     }
 }
 
-/// Somebody who is told what a collection finds.
+/// Receives the events of a collection.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(Event<'_>) + Send + Sync>);
 
 impl Observer {
-    /// Tells `observe`.
+    /// Calls `observe` with each event.
     pub fn new(observe: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(observe))
     }
@@ -81,7 +83,7 @@ impl fmt::Debug for Observer {
     }
 }
 
-/// A word to stop, for any number of collections that have a clone of it.
+/// A signal to stop, for any number of collections that have a clone of it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Word>);
 
@@ -92,7 +94,7 @@ struct Word {
 }
 
 impl Stop {
-    /// Says it. The collection clears away its notices and ends with [`Error::Stopped`](super::Error::Stopped).
+    /// Gives the signal. The collection removes its notices and ends with [`Error::Stopped`](super::Error::Stopped).
     pub fn stop(&self) {
         self.0.is_said.store(true, Ordering::Release);
         self.0.said.notify_waiters();
@@ -102,9 +104,9 @@ impl Stop {
         self.0.is_said.load(Ordering::Acquire)
     }
 
-    /// Waits until it is said.
+    /// Waits for the signal.
     pub(super) async fn said(&self) {
-        // Before the look: a word in between is not missed.
+        // Before the check, so that a signal in between is not missed.
         let said = self.0.said.notified();
         if !self.is_said() {
             said.await;

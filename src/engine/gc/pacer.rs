@@ -1,4 +1,4 @@
-//! `Pacer`: what a collection does between any two steps: obey, rest, and give a sign of life.
+//! `Pacer`: the pause between any two steps of a collection: it stops on request, rests, and gives a sign of life.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use super::lock::CollectorLock;
 use super::options::{Options, Stop};
 use super::{Error, Result};
 
-/// The rhythm of a collection.
+/// Paces a collection.
 #[derive(Debug)]
 pub(super) struct Pacer {
-    /// None in a dry run.
+    /// `None` in a dry run.
     lock: Option<CollectorLock>,
     stop: Stop,
     rest: f32,
     awake_since: Instant,
 }
 
-/// How long it works at a stretch: less than the time slice of a processor, so that who is served meanwhile waits for less than
-/// he does for others who are served.
+/// Longest stretch of work between rests. Shorter than a scheduler time slice, so the collector delays a request no more
+/// than another request would.
 const MAX_SLICE: Duration = Duration::from_micros(500);
 
 impl Pacer {
@@ -28,7 +28,7 @@ impl Pacer {
         Self { lock, stop: options.stop.clone(), rest, awake_since: Instant::now() }
     }
 
-    /// To be called after every small step.
+    /// Paces the collection. Call it after every small step.
     pub(super) async fn tick(&mut self) -> Result<()> {
         if self.stop.is_said() {
             return Err(Error::Stopped);
@@ -47,7 +47,7 @@ impl Pacer {
         Ok(())
     }
 
-    /// The lock, where something is to be deleted.
+    /// Returns the lock, for a deletion. Fails in a dry run.
     pub(super) fn lock(&mut self) -> Result<&mut CollectorLock> {
         self.lock.as_mut().ok_or(Error::Lost)
     }

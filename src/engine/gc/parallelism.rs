@@ -1,4 +1,4 @@
-//! `Parallelism`: who does the work of a collection.
+//! `Parallelism`: on which threads a collection works.
 
 use std::iter;
 use std::panic::resume_unwind;
@@ -12,18 +12,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Error, Result};
 
-/// Who does the work of a collection.
+/// The threads on which a collection works.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Parallelism {
-    /// The task that the collection is, and no other: it rests when that does.
+    /// The task of the collection, and no other: the work rests when the task does.
     Inline,
-    /// Threads beside it, on all processors, for somebody who waits for the end and has nothing else to do.
-    /// What one of them has begun it does to the end, even if the collection is dropped; so they must only look.
+    /// Threads beside the task, on all processors, for a user who waits for the end and has nothing else to do. A thread
+    /// finishes the work that it has begun, even if the collection is dropped, so this work must only read.
     Threads,
 }
 
 impl Parallelism {
-    /// Many small things in pieces that are worth being handed over.
+    /// Divides many small things into pieces that are worth a thread.
     pub(super) fn chunks<T>(self, things: Vec<T>) -> impl Iterator<Item = Vec<T>> {
         let at_once = match self {
             Self::Inline => 1,
@@ -36,7 +36,7 @@ impl Parallelism {
         })
     }
 
-    /// Does all of `work`, so much of it at a time, and yields what came of it in the same order.
+    /// Does all of `work`, `concurrency` items at a time, and yields the results in the same order.
     pub(super) fn run_all<'a, T, F>(
         self,
         work: impl Iterator<Item = F> + Send + 'a,
@@ -61,7 +61,7 @@ async fn beside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send 
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // The runtime is being shut down.
+            // The runtime is shutting down.
             Err(_cancelled) => Err(Error::Stopped),
         },
     }

@@ -1,14 +1,15 @@
-//! The survey: what a dry run looks at where there are directories.
+//! The quick scan: the fast first pass of a dry run over a store with directories.
 //!
-//! Most files of a store are layer links, histories of tags and data, each in a directory whose name is its digest. To open each
-//! of those directories is most of the time that a walk takes, and tells nothing about what is live. So the names are taken from
-//! the directories above, and only what would go is [looked at](super::recheck): whether it is there, how long and how old it is.
+//! Most files of a store are layer links, histories of tags and data, each in a directory whose name is its digest. A walk
+//! spends most of its time on opening each of those directories, and learns nothing from that about what is live. So the
+//! quick scan takes the names from the directories above, and the [recheck](super::recheck) checks only the candidates for
+//! deletion: whether they exist, their length and their age.
 //!
-//! A listing passes over what cannot be seen, or shows it as a file that is not there. So every file that stands where a
-//! directory should be is looked for: see [`caution`](super::caution).
+//! A listing passes over a place that cannot be seen, or shows it as a file that does not exist. So the quick scan stats
+//! every file that is in the place of a directory: see [`caution`](super::caution).
 //!
-//! What is seen that way is what a walk sees, but for leftovers and foreign files in those directories, which a dry run does
-//! not look for. What is to be deleted is found by walking.
+//! The quick scan sees what a walk sees, except leftovers and foreign files in those directories, which a dry run does not
+//! look for. A collection that deletes always walks.
 
 use std::sync::Arc;
 
@@ -22,10 +23,10 @@ use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 
-/// What is in one directory of the tree of repositories.
+/// The content of one directory of the tree of repositories.
 #[derive(Default)]
 struct RepositoryListing {
-    /// Whether it is a repository with a name.
+    /// Name of the repository, if the directory is one.
     name: Option<RepositoryName>,
     has_manifests: bool,
     layers: Vec<[u8; 32]>,
@@ -36,16 +37,16 @@ struct RepositoryListing {
     below: Vec<DriverPath>,
 }
 
-/// What is beside the names.
+/// The rest of a listing, besides the names.
 #[derive(Default)]
 struct Rest {
-    /// Everything else, file by file.
+    /// All other files.
     files: Vec<FileInfo>,
     /// Places that cannot be seen.
     unseen: Vec<Unreadable>,
 }
 
-/// What is in the directory of a tag.
+/// The content of the directory of a tag.
 struct SeenTag {
     tag: Tag,
     current: Option<FileInfo>,
@@ -53,11 +54,11 @@ struct SeenTag {
 }
 
 impl Collection<'_> {
-    /// Everything in the store.
+    /// Scans the whole store.
     pub(super) async fn scan_names(&mut self) -> Result<Inventory> {
         let mut inventory = self.walk(&[layout::collection_root()]).await?;
         for root in [layout::repositories_root(), layout::blobs_root()] {
-            // A listing cannot tell a root that is not there from one that leads nowhere.
+            // A listing does not distinguish a root that does not exist from one that leads nowhere.
             if let Some(Err(error)) = self.driver().walk(&root, None).next().await {
                 inventory.unseen.push(unseen(error)?);
             }
@@ -127,7 +128,8 @@ impl Collection<'_> {
 }
 
 impl Rest {
-    /// What is in a directory; nothing, with a note, if that cannot be seen. Files are there, or noted as not to be seen.
+    /// Lists a directory; if that cannot be seen, records this and returns nothing. Records each file, or that it cannot be
+    /// seen.
     async fn listed(&mut self, driver: &dyn StorageDriver, path: &DriverPath) -> Result<Vec<DirEntry>> {
         let mut listed = Vec::new();
         let mut entries = driver.list(path, None);
@@ -146,7 +148,7 @@ impl Rest {
         Ok(listed)
     }
 
-    /// The directories in a directory. Files there are nothing that a dry run looks for.
+    /// Lists the directories in a directory. A dry run ignores the files there.
     async fn directories(&mut self, driver: &dyn StorageDriver, path: &DriverPath) -> Result<Vec<DirEntry>> {
         let mut here = Self::default();
         let mut entries = here.listed(driver, path).await?;
@@ -155,7 +157,8 @@ impl Rest {
         Ok(entries)
     }
 
-    /// Takes note of a file that is listed. One that is not there although it is still listed leads to what cannot be seen.
+    /// Records a listed file. A file that does not exist, although a second listing shows it again, leads to a place that
+    /// cannot be seen.
     async fn look_for(
         &mut self,
         driver: &dyn StorageDriver,
@@ -177,7 +180,7 @@ impl Rest {
         Ok(())
     }
 
-    /// Everything below a directory.
+    /// Records everything below a directory.
     async fn walked(&mut self, driver: &dyn StorageDriver, path: &DriverPath) -> Result<()> {
         let mut found = driver.walk(path, None);
         while let Some(file) = found.next().await {
@@ -206,19 +209,20 @@ async fn room(driver: Arc<dyn StorageDriver>, path: DriverPath) -> Result<Reposi
                 room.tags = tags(driver, name, rest).await?;
             }
             _ if layout::repository_at(&below).is_some() => room.below.push(below),
-            // Uploads, and what is none of ours.
+            // Uploads and foreign files.
             _ => rest.walked(driver, &below).await?,
         }
     }
     Ok(room)
 }
 
-/// The names of a repository's layers; aliases, whose content counts, as files.
+/// Returns the names of a repository's layers; records aliases, whose content counts, as files.
 async fn layers(driver: &dyn StorageDriver, name: &RepositoryName, rest: &mut Rest) -> Result<Vec<[u8; 32]>> {
     by_algorithm(driver, &layout::layers(name), &layout::layers_of(name, Algorithm::Sha256), rest).await
 }
 
-/// The links of a repository's manifests. Distribution leaves the directory when it deletes a link, so names are not enough.
+/// Returns the links of a repository's manifests. Distribution leaves the directory when it deletes a link, so names are
+/// not enough.
 async fn revisions(
     driver: &dyn StorageDriver,
     name: &RepositoryName,
@@ -235,7 +239,7 @@ async fn revisions(
     Ok(revisions)
 }
 
-/// A repository's tags, in the order in which a walk meets them.
+/// Returns a repository's tags, in the order of a walk.
 async fn tags(driver: &dyn StorageDriver, name: &RepositoryName, rest: &mut Rest) -> Result<Vec<SeenTag>> {
     let mut entries = rest.directories(driver, &layout::tags(name)).await?;
     entries.sort_by(|a, b| a.name().bytes().chain([b'/']).cmp(b.name().bytes().chain([b'/'])));
@@ -250,7 +254,7 @@ async fn tags(driver: &dyn StorageDriver, name: &RepositoryName, rest: &mut Rest
     Ok(tags)
 }
 
-/// The digests in the directory `canonical` below `all`; whatever else is below that, as files.
+/// Returns the digests in the directory `canonical` below `all`; records everything else below `all` as files.
 async fn by_algorithm(
     driver: &dyn StorageDriver,
     all: &DriverPath,
@@ -279,7 +283,7 @@ async fn listed(
     Ok((digests, rest))
 }
 
-/// The canonical digests that directories in a directory are named after, of those that begin with `prefix`.
+/// Returns the canonical digests that begin with `prefix` and after which directories in `path` are named.
 async fn digests(
     driver: &dyn StorageDriver,
     path: &DriverPath,
@@ -287,7 +291,7 @@ async fn digests(
     rest: &mut Rest,
 ) -> Result<Vec<[u8; 32]>> {
     let entries = rest.directories(driver, path).await?;
-    // A digest in a directory that is not its own is no data of ours.
+    // A digest in the wrong directory is not data of this registry.
     let digests = entries.iter().filter(|entry| entry.name().starts_with(prefix));
     Ok(digests.filter_map(|entry| Digest::canonical_hash_of(entry.name())).collect())
 }

@@ -1,7 +1,7 @@
-//! The indexes of referrers: entries that mean nothing go, and those that are missing are written.
+//! The referrer indexes: a collection deletes meaningless entries, and writes missing ones.
 //!
-//! An index is a hint (see [`Referrers`](crate::Referrers)), so nothing that is done here can take anything from a client but
-//! the time of a listing, or a referrer from a list until the next collection.
+//! An index is a hint (see [`Referrers`](crate::Referrers)), so nothing here can cost a client more than the time of a
+//! listing, or hide a referrer from a list for longer than until the next collection.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,11 @@ use crate::lease::DeletionKey;
 use crate::oci::RepositoryName;
 
 impl Collection<'_> {
-    /// Writes what is missing from indexes, then that they are complete.
+    /// Writes missing index entries, then the markers that the indexes are complete.
     ///
-    /// An entry whose manifest is deleted meanwhile is one too many. The marker comes last: what a stopped run has not written
-    /// the next one writes. A store that is full must not keep the collection from making room, so errors of the store are logged.
+    /// An entry whose manifest is deleted meanwhile is superfluous. The marker comes last: the next run writes what a
+    /// stopped run has not written. A full store must not keep the collection from making room, so errors of the store are
+    /// logged.
     pub(super) async fn complete_indexes(&mut self, plan: &Plan) -> Result<()> {
         match self.write_indexes(plan).await {
             Err(Error::Registry(error)) => {
@@ -60,7 +61,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Deletes entries that no push writes: what a manifest is attached to never changes.
+    /// Deletes entries that no push writes: the subject of a manifest never changes.
     pub(super) async fn sweep_misplaced_referrers(&mut self, plan: &Plan) -> Result<()> {
         let paths: Vec<DriverPath> = plan.misplaced_referrers.iter().map(|entry| self.path(entry)).collect();
         self.delete(&paths).await?;
@@ -68,8 +69,8 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Deletes entries of manifests that have no link. A push of such a manifest waits
-    /// meanwhile, so that it does not write its link between the second look and the deletion of its entry.
+    /// Deletes entries of manifests that have no link. A push of such a manifest waits meanwhile, so it does not write its
+    /// link between the second mark and the deletion of its entry.
     pub(super) async fn sweep_referrers(&mut self, round: &[(RepositoryName, Id)]) -> Result<()> {
         self.doom(round, |ids, (name, id)| DeletionKey::Revision(name.clone(), ids.digest(*id))).await?;
         let plan = self.look_again(round.iter().map(|(_, id)| *id)).await?;
@@ -81,7 +82,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Deletes those entries of `referrers` that are about `manifests`, which are published as pending deletions.
+    /// Deletes those entries of `referrers` that belong to `manifests`, which are published as pending deletions.
     pub(super) async fn delete_referrers(
         &mut self,
         referrers: &HashMap<(&RepositoryName, Id), Vec<&Referrer>>,

@@ -1,4 +1,4 @@
-//! `Report`: what a collection has found and done.
+//! `Report`: the findings and deletions of a collection.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use serde::Serialize;
 
 use super::TooMuch;
 
-/// What a collection has found and, unless it was a dry run, deleted.
+/// The findings of a collection and, unless it was a dry run, its deletions.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Whether it only looked.
+    /// Whether this was a dry run.
     pub dry_run: bool,
-    /// Whether untagged manifests were to go.
+    /// Whether the collection was to delete untagged manifests.
     pub delete_untagged: bool,
-    /// What was taken for young, in seconds.
+    /// Grace period, in seconds.
     pub grace_secs: u64,
-    /// How long it took, in seconds.
+    /// Duration of the collection, in seconds.
     pub duration_secs: f64,
     /// How many files were found.
     pub files: u64,
@@ -36,63 +36,63 @@ pub struct Report {
     pub layer_links: u64,
     /// Entries in histories of tags.
     pub tag_entries: u64,
-    /// Entries of indexes of referrers that meant nothing any more.
+    /// Meaningless entries of referrer indexes.
     pub referrers: u64,
-    /// Entries that were missing from indexes of referrers, as of what CNCF Distribution has taken.
+    /// Entries that were missing from referrer indexes, such as those of manifests that CNCF Distribution accepted.
     pub referrers_added: u64,
-    /// Uploads that were given up.
+    /// Abandoned uploads.
     pub uploads: Amount,
     /// Leftovers of interrupted writes.
     pub temporary: Amount,
-    /// Repositories that had nothing in them.
+    /// Repositories without content.
     pub empty_repositories: u64,
-    /// What was garbage and came to life before it was deleted.
+    /// Garbage that became live before the collection deleted it.
     pub saved: u64,
-    /// What is kept because it cannot be read, with all it may refer to.
+    /// Unreadable files, kept with everything that they may refer to.
     pub unreadable: Vec<Unreadable>,
-    /// How many of those are places that cannot be seen, or where repositories were that are no more. With any, nothing was
-    /// deleted but uploads and leftovers.
+    /// How many of those are places that cannot be seen, or where repositories have vanished. If there are any, the
+    /// collection deleted nothing but uploads and leftovers.
     pub unseen: u64,
-    /// What a dry run has found to be more than is deleted unasked.
+    /// The amount, if a dry run found more than a collection deletes without confirmation.
     pub too_much: Option<TooMuch>,
-    /// How many files are dated in the future, by a clock that was wrong. With a grace period they are young until then.
+    /// How many files are dated in the future, by a wrong clock. With a grace period they are young until then.
     pub future: u64,
-    /// The first of them.
+    /// Paths of the first of these files.
     pub future_paths: Vec<String>,
-    /// How many files are none of ours.
+    /// How many files are foreign.
     pub foreign: u64,
-    /// The first of them.
+    /// Paths of the first of these files.
     pub foreign_paths: Vec<String>,
 }
 
-/// So many, of so many bytes.
+/// A number of blobs, uploads or files, and their total size.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Amount {
-    /// How many.
+    /// How many there are.
     pub count: u64,
-    /// Their length in bytes, all together.
+    /// Their total length in bytes.
     pub bytes: u64,
 }
 
-/// Something that cannot be read.
+/// A file that cannot be read.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 pub struct Unreadable {
-    /// The file.
+    /// Path of the file.
     pub path: String,
-    /// What is wrong with it.
+    /// Why the file cannot be read.
     pub reason: String,
 }
 
-/// How many foreign files, and files with a date in the future, are named.
+/// How many foreign files, and files dated in the future, the report names.
 const NAMED: usize = 100;
 
 impl Report {
-    /// How many bytes were (or would be) freed.
+    /// How many bytes the collection freed, or a dry run would free.
     pub fn bytes(&self) -> u64 {
         self.blobs.bytes + self.uploads.bytes + self.temporary.bytes
     }
 
-    /// Whether everything could be read, so that nothing was kept for want of knowledge.
+    /// Whether everything could be read, so that no file was kept for lack of knowledge.
     pub fn is_complete(&self) -> bool {
         self.unreadable.is_empty()
     }

@@ -1,4 +1,4 @@
-//! `Contents`: everything in one repository, in a few bytes each.
+//! `Contents`: everything in one repository, in a few bytes for each file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
@@ -20,20 +20,20 @@ pub(in crate::gc) struct Contents {
     pub(in crate::gc) layers: Vec<Link>,
     pub(in crate::gc) revisions: Vec<Link>,
     pub(in crate::gc) aliases: Vec<Alias>,
-    /// Where each of them is in the list, by its number and whether it is of a manifest.
+    /// Position of each alias in `aliases`, by its id and whether it is of a manifest.
     alias_places: HashMap<(Id, bool), usize, BuildHasherDefault<IdHasher>>,
     pub(in crate::gc) tags: Vec<History>,
-    /// The index of referrers.
+    /// The referrer index.
     pub(in crate::gc) referrers: Vec<Attached>,
-    /// Whether that says that it is complete.
+    /// Whether the referrer index is marked as complete.
     pub(in crate::gc) has_index: bool,
-    /// With the time of the last sign of life.
+    /// Uploads, with the time of the last write to each.
     pub(in crate::gc) uploads: BTreeMap<UploadId, SystemTime>,
-    /// Links that are not as long as they must be.
+    /// Links that do not have the length of a link.
     pub(in crate::gc) odd: Vec<Entry>,
-    /// Links that stay whatever refers to them, by whether they are of manifests. See [`keep`](Self::keep).
+    /// Links that stay, whatever refers to them, by whether they are of manifests. See [`keep`](Self::keep).
     kept: [IdHashSet; 2],
-    /// Something cannot be read that may refer to anything in here.
+    /// An unreadable file may refer to anything in the repository.
     pub(in crate::gc) obscure: bool,
 }
 
@@ -44,16 +44,16 @@ pub(in crate::gc) struct Link {
     pub(in crate::gc) age: Age,
 }
 
-/// How old something is.
+/// Age of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::gc) enum Age {
     /// Older than the grace period.
     Old,
-    /// Younger, or to be treated so.
+    /// Younger than the grace period, or treated as such.
     Young,
-    /// It was seen in a listing, which tells neither that nor whether it is there.
+    /// Only a listing showed the file, which shows neither its age nor whether it exists.
     Unknown,
-    /// It stood in a listing, and was not there.
+    /// A listing showed the file, but it does not exist.
     Gone,
 }
 
@@ -75,9 +75,9 @@ pub(in crate::gc) struct Alias {
     pub(in crate::gc) id: Id,
     pub(in crate::gc) of_manifest: bool,
     pub(in crate::gc) young: bool,
-    /// What it stands for, once it is read.
+    /// Its target, once the link is read.
     pub(in crate::gc) canonical: Option<Id>,
-    /// It was read, and does not say what it stands for.
+    /// The link was read, and does not name a target.
     pub(in crate::gc) unreadable: bool,
 }
 
@@ -87,7 +87,7 @@ impl Alias {
     }
 }
 
-/// An entry of the index of referrers.
+/// An entry of the referrer index.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gc) struct Attached {
     pub(in crate::gc) subject: Id,
@@ -95,16 +95,16 @@ pub(in crate::gc) struct Attached {
     pub(in crate::gc) young: bool,
 }
 
-/// A tag, and what it ever pointed at.
+/// A tag, and the manifests that it ever pointed at.
 #[derive(Debug)]
 pub(in crate::gc) struct History {
     pub(in crate::gc) tag: Tag,
     pub(in crate::gc) is_current: bool,
-    /// What it points at, once it is read.
+    /// The manifest that the tag points at, once its link is read.
     pub(in crate::gc) current: Option<Id>,
-    /// It was read, and points at something that it has pointed at before.
+    /// The link was read and is invalid, so the tag may point at any of its `entries`.
     pub(in crate::gc) unreadable: bool,
-    /// Its link is not as long as it must be.
+    /// The link does not have the length of a link.
     pub(in crate::gc) is_odd: bool,
     pub(in crate::gc) entries: Vec<Link>,
 }
@@ -114,7 +114,7 @@ impl History {
         Self { tag, is_current: false, current: None, unreadable: false, is_odd: false, entries: Vec::new() }
     }
 
-    /// What it points at, as far as that is known; all that it may point at when its link cannot be read.
+    /// The manifest that the tag points at, if it is known; if the link cannot be read, all manifests that it may point at.
     pub(in crate::gc) fn targets(&self) -> impl Iterator<Item = Id> {
         let possible = self.entries.iter().filter(|_| self.unreadable).map(|entry| entry.id);
         self.current.into_iter().chain(possible)
@@ -145,7 +145,7 @@ impl Contents {
     }
 
     pub(super) fn history(&mut self, tag: &Tag) -> &mut History {
-        // The files of a tag come together.
+        // A walk yields the files of a tag together.
         if self.tags.last().is_none_or(|last| last.tag != *tag) {
             self.tags.push(History::new(tag.clone()));
         }
@@ -153,7 +153,7 @@ impl Contents {
         &mut self.tags[last]
     }
 
-    /// Whether there is nothing in it at all.
+    /// Whether the repository has no content at all.
     pub(in crate::gc) fn is_blank(&self) -> bool {
         self.layers.is_empty()
             && self.revisions.is_empty()
@@ -164,14 +164,14 @@ impl Contents {
             && self.uploads.is_empty()
     }
 
-    /// Takes note of what is wrong with a link.
+    /// Records the link if its length is wrong.
     pub(in crate::gc) fn check(&mut self, size_bytes: u64, entry: impl FnOnce() -> Entry) {
         if size_bytes != LINK_BYTES {
             self.odd.push(entry());
         }
     }
 
-    /// What a digest that is met in a manifest of this repository is stored under.
+    /// Returns the canonical digest of a digest in a manifest of this repository.
     pub(in crate::gc) fn resolve(&self, id: Id) -> Option<Id> {
         if !id.is_alias() {
             return Some(id);
@@ -183,7 +183,7 @@ impl Contents {
         canonical(false).or_else(|| canonical(true))
     }
 
-    /// Treats a link as young from [`keep_all`](Self::keep_all) on, so that it stays and what it is about stays.
+    /// Treats a link as young from [`keep_all`](Self::keep_all) on, so that it and its target stay.
     pub(in crate::gc) fn keep(&mut self, entry: &Entry, ids: &mut DigestInterner) {
         let (of_manifest, digest): (_, &Digest) = match entry {
             Entry::LayerLink(_, digest) => (false, digest),
@@ -193,7 +193,7 @@ impl Contents {
         self.kept[usize::from(of_manifest)].insert(ids.intern(digest));
     }
 
-    /// Treats the links as young that are to be kept.
+    /// Treats as young the links that [`keep`](Self::keep) has recorded.
     pub(in crate::gc) fn keep_all(&mut self) {
         let links = [&mut self.layers, &mut self.revisions];
         for (links, kept) in links.into_iter().zip(&mut self.kept) {

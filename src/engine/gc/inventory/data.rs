@@ -8,19 +8,19 @@ use super::super::interner::{Id, IdSet};
 /// The data of all blobs and manifests.
 #[derive(Debug, Default)]
 pub(in crate::gc) struct Data {
-    /// In the order of ids; lengths, or one of the two below.
+    /// Sizes in the order of ids, or one of the two constants below.
     sizes: Vec<u64>,
     young: IdSet,
 }
 
-/// There are none.
+/// The data do not exist.
 const ABSENT: u64 = u64::MAX;
 
-/// They were seen in a listing.
+/// Only a listing has shown the data.
 const UNKNOWN: u64 = u64::MAX - 1;
 
 impl Data {
-    /// What a look at them has shown.
+    /// Records the result of a stat of the data.
     pub(in crate::gc) fn set(&mut self, id: Id, info: Option<&FileInfo>, cutoff: Cutoff) {
         self.put(id, info.map_or(ABSENT, |info| info.size_bytes));
         if info.is_some_and(|info| cutoff.is_young(info.modified)) {
@@ -28,12 +28,12 @@ impl Data {
         }
     }
 
-    /// That they stand in a listing.
+    /// Records that a listing has shown the data.
     pub(in crate::gc) fn list(&mut self, id: Id) {
         self.put(id, UNKNOWN);
     }
 
-    /// That they were deleted.
+    /// Records that the data do not exist any more.
     pub(in crate::gc) fn remove(&mut self, id: Id) {
         self.put(id, ABSENT);
     }
@@ -49,17 +49,17 @@ impl Data {
         self.sizes.get(id.index()).copied().unwrap_or(ABSENT)
     }
 
-    /// Whether they are there, as far as is known.
+    /// Whether the data exist, as far as is known.
     pub(in crate::gc) fn is_there(&self, id: Id) -> bool {
         self.get(id) != ABSENT
     }
 
-    /// Whether only a listing has shown them.
+    /// Whether only a listing has shown the data.
     pub(in crate::gc) fn is_unknown(&self, id: Id) -> bool {
         self.get(id) == UNKNOWN
     }
 
-    /// How long they are, if they are there and were looked at.
+    /// Size of the data, if they exist and a stat has shown it.
     pub(in crate::gc) fn size_bytes(&self, id: Id) -> Option<u64> {
         Some(self.get(id)).filter(|size_bytes| !matches!(*size_bytes, ABSENT | UNKNOWN))
     }

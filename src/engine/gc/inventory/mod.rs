@@ -28,15 +28,15 @@ pub(super) struct Inventory {
     places: HashMap<RepositoryName, usize>,
     pub(super) data: Data,
     pub(super) temporary: Vec<FileInfo>,
-    /// The digests by which tags were pushed; those of tags that are gone are left over.
+    /// Files with the digests by which tags were pushed; those of deleted tags are leftovers.
     tag_digests: Vec<(RepositoryName, Tag, FileInfo)>,
     pub(super) foreign: Vec<DriverPath>,
     /// Places that cannot be seen.
     pub(super) unseen: Vec<Unreadable>,
-    /// Files with the date of a clock that was wrong.
+    /// Files that a wrong clock has dated in the future.
     pub(super) future: Vec<DriverPath>,
     pub(super) files: u64,
-    /// Repositories of which there are nothing but directories, if that is known.
+    /// Repositories that consist of nothing but directories, if that is known.
     pub(super) bare: Option<Vec<RepositoryName>>,
 }
 
@@ -65,7 +65,7 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// Counts those digests beside tags as temporary whose tag is gone.
+    /// Counts the digest files of deleted tags as temporary.
     fn find_left_digests(&mut self) {
         let mut current: Option<(RepositoryName, HashSet<Tag>)> = None;
         for (name, tag, file) in std::mem::take(&mut self.tag_digests) {
@@ -97,7 +97,7 @@ impl Inventory {
         self.files += 1;
     }
 
-    /// Takes note of the names in the directory of a repository's layers.
+    /// Records the names in the directory of a repository's layers.
     pub(super) fn take_layer_names(
         &mut self,
         name: &RepositoryName,
@@ -110,7 +110,7 @@ impl Inventory {
         }
     }
 
-    /// Takes note of a tag, and of the names in the directory of its history.
+    /// Records a tag, and the names in the directory of its history.
     pub(super) fn take_tag(
         &mut self,
         name: &RepositoryName,
@@ -164,7 +164,7 @@ impl Inventory {
                 let (subject, manifest) = (ids.intern(&subject), ids.intern(&digest));
                 self.contents(&name).referrers.push(Attached { subject, manifest, young });
             }
-            // Manifests are indexed by the digest that they are stored under.
+            // The index names a manifest by the digest under which it is stored.
             Entry::Referrer(..) => self.foreign.push(file.path),
             Entry::ReferrersComplete(name) => self.contents(&name).has_index = true,
             Entry::RevisionLink(name, digest) => {
@@ -191,7 +191,7 @@ impl Inventory {
             }
             Entry::TagDigest(..) if young => {}
             Entry::TagDigest(name, tag) => self.tag_digests.push((name, tag, file)),
-            // What a deletion leaves that was interrupted.
+            // An interrupted deletion leaves these.
             Entry::ManifestRemoval(..) | Entry::TagRemoval(..) if cutoff.is_pending(file.modified) => {}
             Entry::ManifestRemoval(..) | Entry::TagRemoval(..) => self.temporary.push(file),
             Entry::UploadData(name, id)
@@ -203,9 +203,9 @@ impl Inventory {
         }
     }
 
-    /// What is in the repository; nothing yet if it is met for the first time.
+    /// Returns the contents of the repository, which are empty when it is new to the inventory.
     fn contents(&mut self, name: &RepositoryName) -> &mut Contents {
-        // Files come repository by repository.
+        // A walk yields the files repository by repository.
         let place = match self.repositories.last() {
             Some(last) if last.name == *name => self.repositories.len() - 1,
             _ => *self.places.entry(name.clone()).or_insert_with(|| {
@@ -216,36 +216,36 @@ impl Inventory {
         &mut self.repositories[place]
     }
 
-    /// Puts the repositories in the order in which a walk meets them.
+    /// Sorts the repositories into the order of a walk.
     pub(super) fn sort(&mut self) {
         self.repositories.sort_by_cached_key(|contents| layout::layers(&contents.name));
         let names = self.repositories.iter().enumerate();
         self.places = names.map(|(place, contents)| (contents.name.clone(), place)).collect();
     }
 
-    /// The repositories that have files among their links which are none of ours.
+    /// The repositories that have foreign files among their links.
     pub(super) fn with_foreign(&self) -> HashSet<RepositoryName> {
         let places = self.foreign.iter().filter_map(layout::place_in_repository);
         places.filter(|(_, room)| ["_layers", "_manifests"].contains(room)).map(|(name, _)| name).collect()
     }
 
-    /// The repository of that name, if there is anything in it.
+    /// The repository of that name, if it has any content.
     pub(super) fn find(&self, name: &RepositoryName) -> Option<&Contents> {
         self.places.get(name).map(|place| &self.repositories[*place])
     }
 }
 
-/// Links of which a listing has shown the names.
+/// Links whose names a listing has shown.
 fn unknown(hashes: &[[u8; 32]], ids: &mut DigestInterner) -> Vec<Link> {
     hashes.iter().map(|hash| Link { id: ids.intern_hash(hash), age: Age::Unknown }).collect()
 }
 
-/// All that a collection walks.
+/// The roots that a collection walks.
 pub(super) fn everything() -> Vec<DriverPath> {
     vec![layout::repositories_root(), layout::blobs_root(), layout::collection_root()]
 }
 
-/// The path of a link to `id`, or from it if that is an alias.
+/// The path of the data of `id`, which must be canonical.
 pub(super) fn data_path(ids: &DigestInterner, id: Id) -> DriverPath {
     let digest = ids.digest(id);
     debug_assert_eq!(digest.algorithm(), Algorithm::Sha256, "aliases have no data");
