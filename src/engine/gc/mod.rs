@@ -40,8 +40,9 @@
 //!   clients to retry pushes of what was in the published batches at that moment. The same holds when the store did not
 //!   answer a deletion.
 //!
-//! No collector can safely collect a store to which Distribution itself writes at the same time. Deliberately absent:
-//! schedules, which belong to the server, and output, which belongs to the command line.
+//! No collector can safely collect a store to which Distribution itself writes at the same time.
+//!
+//! Deliberately absent: schedules, which belong to the server, and output, which belongs to the command line.
 
 mod caution;
 mod collect;

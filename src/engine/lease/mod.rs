@@ -61,15 +61,16 @@
 //!
 //! - A store carries out no request later than `AFTERLIFE` after it was sent.
 //! - No machine halts, with *all* its clocks, between two steps for longer than that.
-//! - From its lease file to the end of the lease, a push takes no longer than half the grace period.
+//! - From step 1 to the end of the lease, a push takes no longer than half the grace period.
 //! - Clocks differ by less than that.
 //!
 //! A registry without a configured grace period (no collection configured) renews nothing until it sees a run, and its
 //! answers from before a run began are no leases. Its manifests are safe nevertheless: it checks again when the last check
 //! is too old, also after it has written the link, and renews every lease file when that does not help.
 //!
-//! Pulls neither check nor write: pending deletions never name what a live manifest needs. Deliberately absent: which blobs
-//! and manifests are garbage (see [`gc`](crate::gc)).
+//! Pulls neither check nor write: pending deletions never name what a live manifest needs.
+//!
+//! Deliberately absent: which blobs and manifests are garbage (see [`gc`](crate::gc)).
 
 mod leases;
 mod pending;

@@ -171,7 +171,7 @@ impl Contents {
         }
     }
 
-    /// Returns the canonical digest of a digest in a manifest of this repository.
+    /// Returns the canonical digest to which a digest in a manifest of this repository resolves.
     pub(in crate::gc) fn resolve(&self, id: Id) -> Option<Id> {
         if !id.is_alias() {
             return Some(id);
