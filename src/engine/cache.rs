@@ -1,6 +1,7 @@
-//! What was read and compared with its digest, kept in memory: `ManifestCache`, and `ByDigest` for anything.
+//! Verified content in memory: `ManifestCache`, and `ByDigest` for any content.
 //!
-//! What a digest names never changes, so an entry is right for ever; whether a repository has it is asked of the store each time.
+//! The content of a digest never changes, so entries never expire. The store decides on each request whether a
+//! repository has the content.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +15,16 @@ use crate::oci::{Digest, MediaType};
 
 /// Contents by canonical digest, bounded by bytes.
 ///
-/// What is kept is a copy. The bytes that a driver or a connection gives may be a small part of a large buffer, which would stay
-/// as a whole for as long as they do.
+/// The cache stores copies. Bytes from a driver or a connection may be a small slice of a large buffer, and the slice would
+/// keep the whole buffer alive.
 pub(crate) struct ByDigest<T>(Option<Cache<Digest, T, ByBytes>>);
 
-/// Something that is kept by its digest.
+/// A value that the cache stores by its digest.
 pub(crate) trait Content: Clone {
-    /// What it takes in memory, but for a fixed part.
+    /// The memory that the value takes, without a fixed overhead.
     fn size_bytes(&self) -> usize;
 
-    /// The same, with bytes that are nothing but its own.
+    /// A copy that shares no buffer with the original.
     fn copied(&self) -> Self;
 }
 
@@ -55,16 +56,16 @@ pub(crate) struct ManifestCache {
     hits: AtomicU64,
 }
 
-/// How often a manifest was looked for in memory, and found there.
+/// How often the cache was asked for a manifest, and how often it had it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct CacheStatistics {
-    /// Looked for.
+    /// Lookups.
     pub requests: u64,
-    /// And found.
+    /// Lookups that found the manifest.
     pub hits: u64,
 }
 
-/// The bytes of a manifest, whose digest was compared, and what they are.
+/// The verified bytes of a manifest, and its media type.
 #[derive(Clone, Debug)]
 pub(crate) struct CachedManifest {
     pub(crate) media_type: MediaType,
@@ -78,7 +79,7 @@ impl CachedManifest {
 }
 
 impl<T: Content> ByDigest<T> {
-    /// Room for so many `bytes`; 0 keeps nothing.
+    /// Creates a cache of `bytes` bytes; 0 caches nothing.
     pub(crate) fn new(bytes: u64) -> Self {
         let average = 2048;
         Self((bytes > 0).then(|| {
@@ -96,12 +97,12 @@ impl<T: Content> ByDigest<T> {
         }
     }
 
-    /// What all of it takes.
+    /// The weight of all entries.
     pub(crate) fn weight_bytes(&self) -> u64 {
         self.0.as_ref().map_or(0, Cache::weight)
     }
 
-    /// Whether anything is kept at all.
+    /// Whether the cache stores anything at all.
     pub(crate) fn has_room(&self) -> bool {
         self.0.is_some()
     }
@@ -130,7 +131,7 @@ impl ManifestCache {
     }
 
     pub(crate) fn statistics(&self) -> CacheStatistics {
-        // The hits first: there are never more of them than requests.
+        // Load the hits first, so that they never exceed the requests.
         let hits = self.hits.load(Ordering::Relaxed);
         CacheStatistics { requests: self.requests.load(Ordering::Relaxed), hits }
     }
@@ -145,7 +146,7 @@ struct ByBytes;
 
 impl<T: Content> Weighter<Digest, T> for ByBytes {
     fn weight(&self, _: &Digest, content: &T) -> u64 {
-        // Key, links of the cache and the like, by estimate.
+        // An estimate of the key, the links of the cache and other overhead.
         content.size_bytes() as u64 + 256
     }
 }
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_keeps_no_more_than_itself() {
-        /// A buffer that tells its test when it is dropped.
+        /// A buffer that reports its drop to the test.
         struct Buffer {
             _seen: Arc<()>,
         }

@@ -7,30 +7,30 @@ use sampan_driver::{DirEntry, DriverPath, StorageDriver};
 use crate::oci::RepositoryName;
 use crate::{Error, Registry, Result, layout};
 
-/// A page of a listing.
+/// One page of a listing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// Whether there is more after it.
+    /// Whether further items follow.
     pub more: bool,
 }
 
-/// How many directories are read ahead. Each is a request to an object store, so a page wastes at most this many.
+/// How many directories the listing reads ahead. Each is a request to an object store, so a page wastes at most this many.
 const READ_AHEAD: usize = 16;
 
-/// How many entries of a directory are read ahead: more than a repository has that has none below it.
+/// How many entries of a directory the listing reads at first: more than a repository without nested repositories has.
 const PEEK_ENTRIES: usize = 64;
 
 impl Registry {
-    /// The repositories after `last` (which need not exist), at most `limit` of them.
+    /// Lists up to `limit` repositories after `last`, which need not exist.
     ///
-    /// A repository exists when there is anything about manifests in it.
-    /// The order is by components, as Distribution has it on a filesystem: `a/b` before `a-b`.
+    /// A repository exists when it has anything below `_manifests`.
+    /// The order is by path components, as in Distribution on a filesystem: `a/b` before `a-b`.
     ///
     /// # Errors
     ///
-    /// Whatever the store fails with.
+    /// Any error of the store.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.catalog", skip_all)]
     pub async fn catalog(&self, last: Option<&str>, limit: usize) -> Result<Page<String>> {
         let mut page = Page { items: Vec::new(), more: false };
@@ -45,16 +45,16 @@ impl Registry {
         Ok(page)
     }
 
-    /// Every repository that has `content`, after `last`, in the order of their components.
+    /// Every repository that has `content`, after `last`, in the order of path components.
     ///
-    /// Directories are read ahead, so that a slow store answers some of them at a time.
+    /// The listing reads directories ahead, so that a slow store answers several requests at a time.
     pub(crate) fn repositories_with(
         &self,
         content: Content,
         last: &str,
     ) -> BoxStream<'static, Result<RepositoryName>> {
         let tree = Tree { registry: self.clone(), content };
-        // What lies below `last` comes first, then what comes after it on its own level, and so on to the top.
+        // Everything below `last` comes first, then its later siblings, then those of its parent, and so on up to the root.
         let components: Vec<&str> = last.split('/').filter(|component| !component.is_empty()).collect();
         let levels = (0..=components.len()).rev().map(|depth| {
             let (prefix, after) = (components[..depth].join("/"), components.get(depth));
@@ -66,12 +66,12 @@ impl Registry {
     }
 }
 
-/// What a repository is looked for by.
+/// The content by which the listing finds a repository.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Content {
-    /// Anything about manifests.
+    /// Anything below `_manifests`.
     Manifests,
-    /// Uploads in progress. On a filesystem there may be none any more.
+    /// Uploads in progress. On a filesystem their directory may be empty.
     Uploads,
 }
 
@@ -94,7 +94,7 @@ struct Tree {
 }
 
 impl Tree {
-    /// Repositories on the level `prefix`, after the component `after`, each followed by those below it.
+    /// The repositories on the level `prefix`, after the component `after`, each followed by the repositories below it.
     fn level(self, prefix: String, after: Option<String>) -> BoxStream<'static, Result<RepositoryName>> {
         let root = layout::repositories_root();
         let path = if prefix.is_empty() { Ok(root) } else { root.join(&prefix) };
@@ -115,7 +115,7 @@ impl Tree {
                 DirEntry::Directory(component) => Some(format!("{prefix}/{component}")),
                 DirEntry::File(_) => None,
             };
-            // `_manifests` and its like, and foreign directories, are no names.
+            // `_manifests` and its siblings, and foreign directories, are not repository names.
             future::ok(name.and_then(|name| name.parse::<RepositoryName>().ok()))
         });
         let tree = self.clone();
@@ -127,7 +127,7 @@ impl Tree {
         found.try_flatten().boxed()
     }
 
-    /// Reads the beginning of a directory.
+    /// Reads the first entries of a directory.
     async fn open(self, name: RepositoryName) -> Result<Directory> {
         let driver = self.registry.driver();
         let mut entries = driver.list(&layout::repository(&name), None).fuse();
@@ -137,7 +137,7 @@ impl Tree {
         let is_listed = first.iter().any(|entry| entry.is_directory() && entry.name() == wanted);
         let may_follow = first.len() == PEEK_ENTRIES && first.last().is_some_and(|last| last.name() < wanted);
         let has_content = match self.content {
-            // Where there are directories, one may be empty.
+            // A store with real directories may hold an empty one.
             Content::Manifests if may_follow || is_listed && !driver.capabilities().flat => {
                 driver.list(&path, None).try_next().await?.is_some()
             }
@@ -149,7 +149,7 @@ impl Tree {
     }
 }
 
-/// A directory of the tree.
+/// One directory of the tree.
 struct Directory {
     name: RepositoryName,
     has_content: bool,

@@ -1,10 +1,10 @@
-//! `Clock`: what time it is, for ages and expiries; and how much time went by since some [`Moment`].
+//! `Clock`: the present time, for ages and expiries, and the time elapsed since a [`Moment`].
 //!
-//! A store's times come from the machine that holds it; they are compared with this clock. A grace period is therefore to be
-//! longer than the clocks of all machines can differ.
+//! The store's times come from the machine that holds it, and this clock measures their age. The grace period must therefore
+//! exceed the largest difference between the clocks of all machines.
 //!
-//! How much time went by is asked of several clocks, and the one that shows most is believed: the monotonic clock may stand still
-//! while the machine sleeps, and the wall clock may be set back.
+//! Elapsed time is the maximum over several clocks: the monotonic clock may stop while the machine sleeps, and an
+//! administrator may set the wall clock back.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ pub struct Clock {
     steady: Steady,
 }
 
-/// Which clocks beside the wall clock tell how much time went by.
+/// Which clocks, besides the wall clock, measure elapsed time.
 #[derive(Clone)]
 enum Steady {
-    /// The monotonic clock, and the one that also counts the time for which the machine sleeps.
+    /// The monotonic clock, and the clock that also counts the time that the machine sleeps.
     OfMachine,
     /// The monotonic clock of the runtime.
     OfRuntime,
-    /// Another one.
+    /// A custom clock.
     Other(Arc<dyn Fn() -> Duration + Send + Sync>),
 }
 
-/// A moment, by all clocks.
+/// A moment on every clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) instant: Instant,
@@ -39,13 +39,13 @@ pub(crate) struct Moment {
 }
 
 impl Clock {
-    /// A clock that shows what `now` says.
+    /// Creates a clock that reads `now`.
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self { wall: Arc::new(now), steady: Steady::OfRuntime }
     }
 
-    /// A clock that shows what `now` says, and that tells how much time went by from nothing but that and `steady`, which counts
-    /// from any beginning: for tests of clocks that stand still or jump.
+    /// Creates a clock that reads `now` and measures elapsed time by `now` and `steady` alone. `steady` counts from any
+    /// origin. Tests use it for clocks that stop or jump.
     pub fn with_steady(
         now: impl Fn() -> SystemTime + Send + Sync + 'static,
         steady: impl Fn() -> Duration + Send + Sync + 'static,
@@ -53,7 +53,7 @@ impl Clock {
         Self { wall: Arc::new(now), steady: Steady::Other(Arc::new(steady)) }
     }
 
-    /// The present.
+    /// The present time.
     pub fn now(&self) -> SystemTime {
         (self.wall)()
     }
@@ -63,7 +63,7 @@ impl Clock {
         self.now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// The present, to be compared with [`since`](Self::since).
+    /// The present moment, for [`since`](Self::since).
     pub(crate) fn moment(&self) -> Moment {
         let steady = match &self.steady {
             Steady::OfMachine => awake_or_asleep(),
@@ -73,7 +73,7 @@ impl Clock {
         Moment { instant: Instant::now(), steady, wall: self.now() }
     }
 
-    /// How much time went by since `moment`, by the clock that shows most.
+    /// The time elapsed since `moment`, by the clock that shows the most.
     pub(crate) fn since(&self, moment: &Moment) -> Duration {
         let steady = match &self.steady {
             Steady::OfMachine => {
@@ -82,16 +82,16 @@ impl Clock {
             Steady::OfRuntime => moment.instant.elapsed(),
             Steady::Other(steady) => steady().saturating_sub(moment.steady),
         };
-        // A wall clock that was set back says nothing.
+        // A wall clock that was set back adds nothing.
         steady.max(self.now().duration_since(moment.wall).unwrap_or_default())
     }
 }
 
-/// The time since some beginning, including that for which the machine slept.
+/// The time since an arbitrary origin, including the time that the machine slept.
 fn awake_or_asleep() -> Duration {
     #[cfg(any(target_os = "android", target_os = "linux"))]
     let clock = rustix::time::ClockId::Boottime;
-    // Elsewhere it counts on while the machine sleeps.
+    // On other systems this clock also counts while the machine sleeps.
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
     let clock = rustix::time::ClockId::Monotonic;
     Duration::try_from(rustix::time::clock_gettime(clock)).unwrap_or_default()

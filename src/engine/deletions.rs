@@ -1,9 +1,9 @@
-//! `Deletions`: deletions of manifests, which finish also when their request is dropped.
+//! `Deletions`: deletions of manifests, which finish even when the request is dropped.
 //!
-//! A deletion by digest looks at every tag of the repository, which takes minutes in a large one on an object store; longer than
-//! many clients wait. Were it dropped with its request, each attempt would begin anew, and none would ever come to the end. So it
-//! runs by itself: the request waits for it, and one for the same manifest waits until it is over. They are few at a time;
-//! further ones wait with their request, which costs nothing of the store.
+//! A deletion by digest reads every tag of the repository. In a large repository on an object store this takes minutes,
+//! longer than many clients wait. If the deletion ended with its request, each attempt would start over and none would
+//! finish. So each deletion runs in its own task; its request waits for it, and a second request for the same manifest waits
+//! until it is over. The number of tasks is bounded; further deletions wait in their requests, which costs the store nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,14 +12,14 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::oci::{Digest, RepositoryName};
 
-/// How many deletions run at a time. Each holds as many tags as are looked at together, and a page of names.
+/// How many deletions run at a time. Each holds one page of names and the tags that it reads in parallel.
 const MOST_RUNNING: u32 = 16;
 
 /// The deletions that are running.
 #[derive(Debug)]
 pub(crate) struct Deletions {
     permits: Semaphore,
-    /// A plain mutex: it is held for a look-up, never across an await.
+    /// A plain mutex: it guards a look-up and is never held across an await.
     running: Mutex<HashMap<Key, watch::Receiver<()>>>,
 }
 
@@ -32,7 +32,7 @@ impl Default for Deletions {
 }
 
 impl Deletions {
-    /// Begins the deletion of a manifest when no other is deleting it, and not too many are running.
+    /// Begins the deletion of a manifest. Waits while another deletion of it runs, or too many deletions run.
     pub(crate) async fn begin(self: &Arc<Self>, name: &RepositoryName, canonical: &Digest) -> Running {
         let key = (name.clone(), canonical.clone());
         loop {
@@ -45,12 +45,12 @@ impl Deletions {
                 Err(other) => other,
             };
             drop(permit);
-            // It says nothing, and ends.
+            // The other deletion sends nothing; the receiver ends with it.
             let _ = other.changed().await;
         }
     }
 
-    /// Waits until those that are running have come to their end.
+    /// Waits until all running deletions are over.
     pub(crate) async fn finish(&self) {
         drop(self.acquire(MOST_RUNNING).await);
     }
@@ -71,12 +71,12 @@ impl Deletions {
     }
 }
 
-/// A deletion that is running, until this is dropped.
+/// A running deletion; dropping this ends it.
 #[derive(Debug)]
 pub(crate) struct Running {
     deletions: Arc<Deletions>,
     key: Key,
-    /// Those that wait see it go.
+    /// Waiting requests see the sender go.
     _end: watch::Sender<()>,
 }
 

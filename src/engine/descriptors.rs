@@ -1,8 +1,8 @@
-//! `DescriptorCache`: what is known of manifests, kept where other registries see it too.
+//! `DescriptorCache`: descriptors of manifests in a cache that several registries share.
 //!
-//! It answers `HEAD` without the bytes of the manifest. What a digest names never changes, so an entry is right for ever;
-//! whether a repository has it is asked of the store each time, as with the manifests that are kept in memory.
-//! Nothing is promised because of an entry, so one that is stale, or gone, costs a request to the store at most.
+//! It answers `HEAD` without the bytes of the manifest. The content of a digest never changes, so entries never expire. The
+//! store decides on each request whether a repository has the manifest, as for manifests in memory. No lease depends on an
+//! entry, so a stale or missing entry costs at most one request to the store.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use async_trait::async_trait;
 
 use crate::oci::{Digest, MediaType};
 
-/// A cache of descriptors of manifests, by canonical digest. Whatever fails in it is its own affair: an answer is a hint.
+/// A cache of descriptors of manifests, by canonical digest. Implementations handle their own failures: an answer is a hint.
 #[async_trait]
 pub trait DescriptorCache: fmt::Debug + Send + Sync + 'static {
-    /// What is known of a manifest.
+    /// The cached descriptor of a manifest.
     async fn get(&self, digest: &Digest) -> Option<CachedDescriptor>;
 
-    /// Keeps what was seen of a manifest.
+    /// Caches the descriptor of a manifest.
     async fn put(&self, digest: &Digest, descriptor: CachedDescriptor);
 }
 
-/// What is known of a manifest besides its digest.
+/// The descriptor of a manifest without its digest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CachedDescriptor {
-    /// What it is served as.
+    /// The `Content-Type` of its responses.
     pub media_type: MediaType,
     /// Its length in bytes.
     pub size_bytes: u64,

@@ -1,4 +1,4 @@
-//! What goes wrong in a registry, in its own words; and the one place where "not found in the store" gains a meaning.
+//! The errors of the registry, and the one place that gives the store's "not found" a meaning.
 
 use sampan_driver::{BoxError, DriverError, DriverPath};
 
@@ -8,71 +8,71 @@ use crate::upload::UploadId;
 /// The result of an engine call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an engine call did not succeed. Exhaustive on purpose: a new variant must find its place in the HTTP layer.
+/// Why an engine call failed. Exhaustive on purpose: the HTTP layer must map each new variant.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The blob is not in the repository.
     #[error("blob {0} is unknown to {1}")]
     BlobUnknown(Digest, RepositoryName),
-    /// The content is about to be collected as garbage; the same call will succeed a moment later.
+    /// The collector is about to delete the content; the same call succeeds shortly after.
     #[error("{0} is being collected as garbage; try again in a moment")]
     Collecting(Digest),
-    /// A deletion of the tag was cut short in an object store, and may still be carried out for a quarter of an hour; the tag can be
-    /// pushed then.
+    /// A deletion of the tag was cut short in an object store, which may still carry it out for a quarter of an hour. After
+    /// that, a push of the tag succeeds.
     #[error(
         "a deletion of tag {1} of {0} was cut short, and the store may still carry it out; push the tag again in 15 minutes"
     )]
     TagBeingRemoved(RepositoryName, Tag),
-    /// The client's body broke off or could not be read.
+    /// The client's body broke off or was unreadable.
     #[error("the request's body could not be read")]
     BodyBroken(#[source] BoxError),
-    /// A stored file is not what it must be.
+    /// A stored file has invalid content.
     #[error("stored data is corrupt: {0}")]
     Corrupt(DriverPath, #[source] BoxError),
-    /// A policy forbids it.
+    /// A policy forbids the call.
     #[error("{0}")]
     Denied(String),
-    /// The content is not what its digest says.
+    /// The content does not match its digest.
     #[error("content hashes to {actual}, not {expected}")]
     DigestMismatch {
-        /// What the client said.
+        /// The digest that the client sent.
         expected: Digest,
-        /// What the bytes are.
+        /// The digest of the bytes.
         actual: Digest,
     },
-    /// Switched off in the configuration.
+    /// The configuration disables the feature.
     #[error("{0} is not enabled")]
     Disabled(&'static str),
     /// The store failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// The bytes are not a manifest that can be kept.
+    /// The bytes are not an acceptable manifest.
     #[error("manifest is invalid: {0}")]
     ManifestInvalid(ManifestProblem),
-    /// The manifest refers to content that is not in the repository: all that is missing.
+    /// The manifest refers to content that the repository lacks. The list is complete.
     #[error("manifest refers to missing content: {}", list(.0))]
     ManifestReferencesUnknown(Vec<Digest>),
     /// The manifest is not in the repository.
     #[error("manifest {0} is unknown to {1}")]
     ManifestUnknown(Reference, RepositoryName),
-    /// Nothing can be written for the time being.
+    /// The registry is read-only for now.
     #[error("the registry is in read-only mode")]
     ReadOnly,
-    /// Nothing was ever pushed to the repository.
+    /// The repository does not exist: it never received a push.
     #[error("repository {0} is unknown")]
     RepositoryUnknown(RepositoryName),
-    /// The body is longer or shorter than announced.
+    /// The length of the body differs from the announced length.
     #[error("the body has {actual} bytes, but {expected} were announced")]
     SizeMismatch {
-        /// What the client said.
+        /// The announced length.
         expected: u64,
-        /// What came; at least so much when it was too long.
+        /// The received length; a lower bound when the body is too long.
         actual: u64,
     },
-    /// Larger than allowed.
+    /// The content exceeds a limit.
     #[error("{what} exceeds {limit} bytes")]
     TooLarge {
-        /// What is too large.
+        /// The kind of content.
         what: &'static str,
         /// The limit in bytes.
         limit: u64,
@@ -80,15 +80,15 @@ pub enum Error {
     /// Another request is writing the upload.
     #[error("upload {0} is being written by another request")]
     UploadBusy(UploadId),
-    /// The chunk does not begin where the upload ends.
+    /// The chunk does not begin at the end of the upload.
     #[error("upload has {expected} bytes, but the chunk begins at {got}")]
     UploadOutOfOrder {
-        /// How many bytes the upload has.
+        /// The length of the upload in bytes.
         expected: u64,
-        /// Where the chunk begins.
+        /// The offset of the chunk.
         got: u64,
     },
-    /// There is no such upload.
+    /// The upload does not exist.
     #[error("upload {0} is unknown")]
     UploadUnknown(UploadId),
 }
@@ -97,9 +97,9 @@ fn list(digests: &[Digest]) -> String {
     digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Gives a missing file its meaning, at the call that knows it. `?` alone makes every `DriverError` an [`Error::Driver`].
+/// Gives a missing file its meaning at the call that knows it. `?` alone turns every `DriverError` into [`Error::Driver`].
 pub(crate) trait OnMissing<T> {
-    /// The error `unknown` when the store has no such file.
+    /// Returns the error `unknown` when the store lacks the file.
     fn on_missing(self, unknown: impl FnOnce() -> Error) -> Result<T>;
 }
 

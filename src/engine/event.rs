@@ -1,6 +1,6 @@
-//! `Event`: what happened to content, told to whoever listens, after it is durable.
+//! `Event`: a change or a pull of content, emitted to the sink; a change once it is durable.
 //!
-//! A [`Repository`](crate::Repository) that nobody listens to makes no events at all.
+//! A [`Repository`](crate::Repository) without a sink creates no events.
 
 use std::fmt;
 
@@ -8,65 +8,65 @@ use bytes::Bytes;
 
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
 
-/// Something that happened to the content of a repository.
+/// An event in a repository.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {
-    /// Where.
+    /// The repository.
     pub repository: RepositoryName,
-    /// What.
+    /// The event itself.
     pub what: EventKind,
 }
 
-/// What can happen to content.
+/// The kinds of events.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EventKind {
-    /// A client was given a manifest, or told that it is here.
+    /// A request served or confirmed a manifest.
     ManifestPulled(ManifestEvent),
-    /// A manifest was stored.
+    /// A request stored a manifest.
     ManifestPushed(ManifestEvent),
-    /// A manifest was removed. Its tags were before.
+    /// A request deleted a manifest, after its tags.
     ManifestDeleted(Digest),
-    /// A tag was removed, by itself or with its manifest.
+    /// A request deleted a tag, alone or with its manifest.
     TagDeleted(Tag),
-    /// A client was given a blob, or told that it is here.
+    /// A request served or confirmed a blob.
     BlobPulled(BlobEvent),
-    /// A blob was stored.
+    /// A request stored a blob.
     BlobPushed(BlobEvent),
-    /// A blob was made visible that was in the store already.
+    /// A request linked a blob that the store already had.
     BlobMounted {
-        /// Which.
+        /// The blob.
         blob: BlobEvent,
-        /// From where; `None` when the client did not care.
+        /// The source repository; `None` when the client named none.
         from: Option<RepositoryName>,
     },
-    /// A blob was removed.
+    /// A request deleted a blob.
     BlobDeleted(Digest),
 }
 
-/// What is told of a manifest.
+/// The manifest of an event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ManifestEvent {
-    /// Its digest, in the algorithm of the request.
+    /// The digest, in the algorithm of the request.
     pub digest: Digest,
-    /// Its media type.
+    /// The media type.
     pub media_type: MediaType,
-    /// The whole of it.
+    /// All bytes of the manifest.
     pub bytes: Bytes,
-    /// The tag by which it was asked for, or under which it was stored.
+    /// The tag of the request.
     pub tag: Option<Tag>,
 }
 
-/// What is told of a blob.
+/// The blob of an event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BlobEvent {
-    /// Its digest, in the algorithm of the request.
+    /// The digest, in the algorithm of the request.
     pub digest: Digest,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub size_bytes: u64,
 }
 
-/// Listens. Called in the midst of requests, so it must return at once, whatever its own troubles.
+/// A receiver of events. Requests call it inline, so it must return at once and handle its own failures.
 pub trait EventSink: fmt::Debug + Send + Sync + 'static {
-    /// Takes note of an event.
+    /// Receives an event.
     fn emit(&self, event: Event);
 }

@@ -1,16 +1,16 @@
-//! `RunId`: which run of a collector.
+//! `RunId`: identifies one run of a collector.
 
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// The name of one run of a collector, which no other run ever has.
+/// The unique name of one run of a collector.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RunId(Uuid);
 
 impl RunId {
-    /// A new one.
+    /// Creates a new id.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
@@ -27,12 +27,12 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, InvalidRunId> {
         let id = Uuid::try_parse(text).map(Self).map_err(|_| InvalidRunId)?;
-        // There are other ways to write a UUID, but one file has one name.
+        // A UUID has several spellings, but a file has one name.
         if id.to_string() == text { Ok(id) } else { Err(InvalidRunId) }
     }
 }
 
-/// A text that cannot name a run.
+/// An error: the text is not the id of a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("invalid id of a collection")]
 pub struct InvalidRunId;

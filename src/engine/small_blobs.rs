@@ -1,10 +1,10 @@
-//! `SmallBlobs`: small blobs that are read again and again, as the configurations of images are, kept by digest.
+//! `SmallBlobs`: frequently read small blobs, such as image configs, cached by digest.
 //!
-//! Only content is kept. Whether a repository has a blob, and whether it may be promised to whoever asks by `HEAD`, is asked of
-//! the store each time.
+//! The cache holds content only. On each request the store decides whether a repository has a blob, and whether a `HEAD` may
+//! grant a lease on it.
 //!
-//! To keep a blob it is hashed once more, which for one that nobody asks for again costs more than reading it did.
-//! So a blob is kept when it is read for a second time within the last few hundred.
+//! Caching a blob means hashing it once more, which costs more than reading it and pays only if the blob is read again.
+//! So the cache takes a blob when it is read for the second time within the last few hundred reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,29 +16,29 @@ use crate::cache::ByDigest;
 use crate::oci::Digest;
 use crate::{Error, Result};
 
-/// Small blobs whose bytes were compared with their digest, bounded by bytes.
+/// Verified small blobs, bounded by bytes.
 #[derive(Debug)]
 pub(crate) struct SmallBlobs {
     contents: ByDigest<Bytes>,
     seen: Seen,
 }
 
-/// Which blobs were read a short while ago: of each place in the table, the last one.
+/// The recently read blobs: each slot of the table holds the last one.
 #[derive(Debug)]
 struct Seen(Box<[AtomicU64]>);
 
 impl SmallBlobs {
     pub(crate) const DEFAULT_BYTES: u64 = 8 << 20;
 
-    /// The configurations of images, charts and signatures rarely have more; what has more is streamed.
+    /// Configs of images, charts and signatures are rarely larger; larger blobs are streamed.
     const MOST_BYTES: u64 = 32 * 1024;
 
-    /// Room for so many `bytes`; 0 keeps nothing.
+    /// Creates a cache of `bytes` bytes; 0 caches nothing.
     pub(crate) fn new(bytes: u64) -> Self {
         Self { contents: ByDigest::new(bytes), seen: Seen::default() }
     }
 
-    /// A range of a blob that is kept. One that begins beyond the end is left to the driver, which has an error for it.
+    /// A range of a cached blob. `None` for a range that begins beyond the end: the driver has an error for it.
     pub(crate) fn reader(&self, canonical: &Digest, range: ByteRange) -> Option<FileReader> {
         let content = self.contents.get(canonical)?;
         let size_bytes = content.len() as u64;
@@ -47,12 +47,12 @@ impl SmallBlobs {
         Some(FileReader::of_content(size_bytes, range, content.slice(start..end)))
     }
 
-    /// Reads a small blob to its end and keeps it, if `reader` has the whole of it and not for the first time; gives a reader
-    /// of the same.
+    /// Reads a small blob to its end and caches it, if `reader` has all of it and the blob was read recently; returns a
+    /// reader of the same bytes.
     ///
     /// # Errors
     ///
-    /// Those of the driver while it is read; `Corrupt` when it ends early.
+    /// Any error of the driver during the read; `Corrupt` when the blob ends early.
     pub(crate) async fn keep(
         &self,
         canonical: &Digest,
@@ -76,7 +76,7 @@ impl SmallBlobs {
             if actual == *canonical {
                 self.contents.insert(canonical, &content);
             } else {
-                // The client, who can compare it too, is the one to refuse it.
+                // The client compares the digest too and rejects the blob.
                 tracing::error!(
                     %path,
                     "the data of blob {canonical} are damaged: they hash to {actual}; remove the file and push the image again"
@@ -94,9 +94,9 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Notes a blob; tells whether it was noted a short while ago.
+    /// Records the read of a blob and returns whether the blob was read recently.
     fn again(&self, digest: &Digest) -> bool {
-        // A digest is as random as a hash can be, so its beginning serves for one.
+        // The digits of a digest are uniformly distributed, so the first 16 serve as the hash.
         let start = digest.hex().get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
         let Some(start) = start else { return false };
         let place = usize::try_from(start % self.0.len() as u64).unwrap_or(0);

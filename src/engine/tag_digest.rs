@@ -1,12 +1,12 @@
-//! By which digest a tag was pushed, where that is not the one that content is stored under (`PUT …/sha512:…?tag=`).
+//! The digest of a push by tag, where it is not the canonical digest (`PUT …/sha512:…?tag=`).
 //!
-//! The link of a tag names the canonical digest. CNCF Distribution would read a link with another one, too, but its
-//! `garbage-collect --delete-untagged` then takes the manifest for untagged, and deletes it. So the other digest stands beside,
-//! in `_sampan/digests/<tag>`, where Distribution does not look. It is a hint: it counts while the repository knows it for a
-//! digest of the manifest that the tag points at. It is written last, so it is never there without a push that asked for it;
-//! a push by tag or by the canonical digest removes it, and so does a deletion of the tag.
+//! The link of a tag names the canonical digest. CNCF Distribution can read a link with another digest, but its
+//! `garbage-collect --delete-untagged` then regards the manifest as untagged and deletes it. So `_sampan/digests/<tag>`,
+//! which Distribution ignores, stores the other digest. The file is a hint: it counts while the repository knows the digest
+//! as one of the manifest that the tag points at. A push writes it last, so it never exists without a push that named the
+//! digest; a push by tag or by the canonical digest removes it, and so does a deletion of the tag.
 //!
-//! Few tags have one, and each pull by tag would look for it. So where there was none a moment ago, none is looked for.
+//! Few tags have this file, but each pull by tag would read it. So a pull skips the read if the file was missing moments ago.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,22 +19,22 @@ use crate::layout::Entry;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::{Error, Result, TagStore, link};
 
-/// Which tags had no digest beside them a moment ago: of each place in the table, the last one.
+/// The tags that lacked the file moments ago: each slot of the table holds the last one.
 #[derive(Debug)]
 pub(crate) struct AbsentDigests {
-    /// Of each tag a part of its hash, and above that the second in which it was looked for.
+    /// Each slot holds part of the tag's hash and, above it, the second of the read.
     slots: Box<[AtomicU64]>,
     hasher: RandomState,
     begin: Instant,
 }
 
-/// How many tags are remembered, 8 bytes each.
+/// How many tags the table remembers, 8 bytes each.
 const SLOTS: usize = 4096;
 
-/// For so long another registry over the same store may have written one that is not seen.
+/// How long the table may miss a file that another registry over the same store wrote.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// How many bits of a slot are of the hash; the others count seconds, for half a year before they begin anew.
+/// How many bits of a slot belong to the hash; the others count seconds and wrap after half a year.
 const HASH_BITS: u32 = 40;
 
 impl Default for AbsentDigests {
@@ -73,7 +73,7 @@ impl AbsentDigests {
 }
 
 impl TagStore {
-    /// The digest by which the tag was pushed, if one was noted. Whether it is one of what the tag points at is another question.
+    /// The digest of the tag's push, if the push stored one. The caller checks that it belongs to the manifest of the tag.
     pub(crate) async fn pushed_digest(&self, tag: &Tag) -> Result<Option<Digest>> {
         let name = &self.repository.name;
         let absent = &self.repository.registry.inner.absent_digests;
@@ -86,13 +86,13 @@ impl TagStore {
                 Ok(None)
             }
             Ok(digest) => Ok(digest.filter(|digest| !digest.is_canonical())),
-            // It is a hint.
+            // The file is a hint.
             Err(Error::Corrupt(..)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Notes by which digest the tags were pushed, after they were set.
+    /// Stores the digest of a push beside its tags, after the push set them.
     pub(crate) async fn note_pushed_digest(&self, tags: &[&Tag], digest: &Digest) -> Result<()> {
         try_join_all(tags.iter().map(|tag| self.note_one(tag, digest))).await?;
         Ok(())

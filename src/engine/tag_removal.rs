@@ -1,26 +1,27 @@
-//! Removing a tag only if it still points at what is deleted, although another process may move it at the same time.
+//! Removing a tag only if it still points at the deleted manifest, although another process may move it at the same time.
 //!
-//! No store can delete a file on the condition that it still has its content. So deletion and push both *write first and look
-//! second*, as collector and registry do (see [`promise`](crate::lease)):
+//! No store can delete a file on the condition that its content is unchanged. So deletion and push both *write first and read
+//! second*, as collector and registry do (see [`lease`](crate::lease)):
 //!
 //! | deletion | push |
 //! |---|---|
 //! | 1. writes a notice, `_sampan/removals/tags/<tag>/<uuid>` | 1. writes the tag |
-//! | 2. reads the tag: has it moved, it stays | 2. lists the notices; waits until those that it sees are gone |
-//! | 3. removes the tag | 3. reads the tag: is it gone, it begins again |
+//! | 2. reads the tag; keeps it if it has moved | 2. lists the notices; waits until the listed ones are gone |
+//! | 3. removes the tag | 3. reads the tag; starts over if it is gone |
 //! | 4. removes the notice | |
 //!
-//! A deletion by digest does the same with a notice of the manifest, `_sampan/removals/manifests/<digest>/<uuid>`, and every tag
-//! that points at it: else a tag that was set while it looked through the others would be left, and be there again with the next
-//! push of the manifest.
+//! A deletion by digest does the same with a notice of the manifest, `_sampan/removals/manifests/<digest>/<uuid>`, and every
+//! tag that points at it: otherwise a tag set while the deletion read the others would stay, and reappear with the next push
+//! of the manifest.
 //!
-//! Either the deletion sees the new tag, or the push sees the notice. The deletion removes nothing later than [`REMOVAL_LIMIT`]
-//! after it has written its notice, however long the process stops in between: the driver asks right before.
+//! Either the deletion sees the new tag, or the push sees the notice. The deletion removes nothing later than
+//! [`REMOVAL_LIMIT`] after it wrote its notice, however long the process pauses in between: the driver checks the deadline
+//! just before.
 //!
-//! A deletion that was killed leaves its notice behind. On a file system it can remove nothing any more, so a push waits for
-//! [`PATIENCE`] and deletes the notice. In an object store the killed process may have sent a request that is carried out up to
-//! [`AFTERLIFE`] later; until then a push of the tag is refused, and the client tries again. A deletion by digest that was killed
-//! may remove the manifest at any later time: it was asked for, and never answered.
+//! A killed deletion leaves its notice behind. On a filesystem it can remove nothing any more, so a push waits for
+//! [`PATIENCE`] and deletes the notice. In an object store the killed process may have sent a request that the store carries
+//! out up to [`AFTERLIFE`] later; until then a push of the tag fails, and the client retries. A killed deletion by digest may
+//! remove the manifest at any later time: a client requested it, and never got an answer.
 
 use std::time::Duration;
 
@@ -38,30 +39,31 @@ use crate::{Error, Result, TagStore, link};
 /// How long after its notice a deletion may still begin to remove a tag.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a push waits for a deletion. The difference to [`REMOVAL_LIMIT`] is what one request to the store may take.
+/// How long a push waits for a deletion. The difference to [`REMOVAL_LIMIT`] is the longest time for one request to the
+/// store.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long after its notice nothing comes of a deletion any more. A second is for stores that date in seconds.
+/// How long after its notice a deletion can still take effect. One second covers stores with times in whole seconds.
 pub(crate) const FORGOTTEN: Duration = Duration::from_secs(REMOVAL_LIMIT.as_secs() + AFTERLIFE.as_secs() + 1);
 
-/// How often a push that waits lists the notices.
+/// How often a waiting push lists the notices.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Which tags a deletion removes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stale<'a> {
-    /// Whatever it points at.
+    /// Any tag.
     Any,
-    /// Those that point at the manifest.
+    /// Tags that point at the manifest.
     PointsAt(&'a Digest),
-    /// Those that point at the manifest, if that has no link any more.
+    /// Tags that point at the manifest, if it has no link any more.
     PointsAtDeleted(&'a Digest),
-    /// Those that point at no manifest of the repository.
+    /// Tags that point at no manifest of the repository.
     Dangling,
 }
 
 impl TagStore {
-    /// Removes the tag if it is stale, and tells whether it was.
+    /// Removes the tag if it is stale, and returns whether it was.
     pub(crate) async fn remove_if(&self, tag: &Tag, stale: Stale<'_>) -> Result<bool> {
         let (clock, begun) =
             (self.repository.registry.clock().clone(), self.repository.registry.clock().moment());
@@ -69,7 +71,7 @@ impl TagStore {
         let notice = Entry::TagRemoval(self.repository.name.clone(), tag.clone(), Uuid::new_v4()).path();
         self.driver().put_content(&notice, Bytes::new(), PutMode::Transient).await?;
         let removed = self.remove_noticed(tag, &until, stale).await;
-        // What failed without a clear answer may still be carried out, so its notice stays.
+        // The store may still carry out a request that failed without a clear answer, so its notice stays.
         if removed.as_ref().err().is_none_or(is_settled) {
             self.delete_notices(vec![notice]).await?;
         }
@@ -81,9 +83,10 @@ impl TagStore {
             return Ok(false);
         }
         let (name, directory) = (&self.repository.name, layout::tag(&self.repository.name, tag));
-        // The history first: a crash in between leaves a tag without it, which can be removed again; not a name without a tag.
+        // Delete the history first: a crash in between leaves a tag without history, which a client can delete, not a name
+        // without a tag.
         self.driver().delete_tree(&layout::tag_history(name, tag)).await?;
-        // Once more: CNCF Distribution, which neither writes notices nor reads them, may have moved the tag.
+        // Check again: CNCF Distribution, which neither writes nor reads notices, may have moved the tag.
         if !self.is_stale(tag, stale).await? {
             return Ok(false);
         }
@@ -98,7 +101,7 @@ impl TagStore {
         Ok(true)
     }
 
-    /// Deletes files of a tag unless it is too late for that, and its directory if nothing is left in it.
+    /// Deletes files of a tag before the deadline, and the directory of the tag if it is then empty.
     async fn delete_before(
         &self,
         until: &Deadline,
@@ -110,7 +113,7 @@ impl TagStore {
         }
         let mut paths = files.clone();
         if !self.driver().capabilities().flat {
-            // No file has this name; a directory goes with the last of the files that are deleted together.
+            // No file has this name; a driver removes the directory with the last file of the batch.
             paths.extend(directory.join("link").ok());
         }
         let mut deleted = self.driver().delete_all(stream::iter(paths).boxed(), until.clone());
@@ -127,7 +130,7 @@ impl TagStore {
         }
         let target = match self.resolve(tag).await {
             Ok(target) => target,
-            // It points nowhere.
+            // The tag points nowhere.
             Err(Error::Corrupt(..)) => None,
             Err(error) => return Err(error),
         };
@@ -143,8 +146,8 @@ impl TagStore {
         }
     }
 
-    /// Waits, after the tags were written, until the deletions are over that may have read them before, or are about to remove
-    /// the manifest that they point at.
+    /// Waits, after the tags were written, for the deletions that may have read them before, or are about to remove their
+    /// manifest.
     pub(crate) async fn outwait_removals(&self, tags: &[&Tag], canonical: &Digest) -> Result<()> {
         let mut seen = self.notices(tags, canonical).await?;
         let until = Instant::now() + PATIENCE;
@@ -154,22 +157,23 @@ impl TagStore {
                 return self.give_up_on(seen).await;
             }
             sleep(POLL_INTERVAL).await;
-            // A later notice is of a deletion that sees what was written.
+            // A later notice belongs to a deletion that sees the written tags.
             let left = self.notices(tags, canonical).await?;
             seen.retain(|notice| left.iter().any(|left| left.file.path == notice.file.path));
         }
         Ok(())
     }
 
-    /// Whether the tag is still there.
+    /// Whether the tag still exists.
     pub(crate) async fn is_there(&self, tag: &Tag) -> Result<bool> {
         let current = Entry::TagCurrent(self.repository.name.clone(), tag.clone()).path();
         Ok(self.driver().exists(&current).await?)
     }
 
-    /// Announces that a manifest is about to be removed with all its tags, and gives the notice.
+    /// Writes the notice that a manifest is about to be removed with all its tags, and returns its path.
     ///
-    /// A deletion that takes longer than pushes wait is no danger to them: until it is answered, it may remove whatever they set.
+    /// A deletion that outlasts the wait of a push does no harm: until its request is answered, it may remove any tag of the
+    /// manifest.
     pub(crate) async fn announce_removal(&self, canonical: &Digest) -> Result<DriverPath> {
         let name = self.repository.name.clone();
         let notice = Entry::ManifestRemoval(name, canonical.clone(), Uuid::new_v4()).path();
@@ -177,8 +181,8 @@ impl TagStore {
         Ok(notice)
     }
 
-    /// Deletes those notices of tags that are so old that nothing comes of their deletions any more, by the clock of the store:
-    /// it has dated the tag since.
+    /// Deletes the notices of tags whose deletions can no longer take effect, and returns the others. Ages are by the clock
+    /// of the store, which has dated the tag since.
     async fn without_forgotten(&self, notices: Vec<Notice>) -> Result<Vec<Notice>> {
         let (mut forgotten, mut rest) = (Vec::new(), Vec::new());
         for notice in notices {
@@ -199,7 +203,7 @@ impl TagStore {
         Ok(rest)
     }
 
-    /// Ends the wait for deletions that have not come to their end.
+    /// Ends the wait for deletions that did not finish.
     async fn give_up_on(&self, notices: Vec<Notice>) -> Result<()> {
         let (name, is_flat) = (&self.repository.name, self.driver().capabilities().flat);
         let in_doubt = notices.iter().find_map(|notice| notice.tag.as_ref().filter(|_| is_flat));
@@ -233,7 +237,7 @@ impl TagStore {
         Ok(notices.try_collect().await?)
     }
 
-    /// With the directory, where there are directories.
+    /// Deletes the notices, and their directory in stores that have directories.
     pub(crate) async fn delete_notices(&self, notices: Vec<DriverPath>) -> Result<()> {
         let mut deleted = self.driver().delete_all(stream::iter(notices).boxed(), Deadline::NONE);
         while let Some((_, result)) = deleted.next().await {
@@ -243,15 +247,15 @@ impl TagStore {
     }
 }
 
-/// That something is about to be removed.
+/// A notice that something is about to be removed.
 #[derive(Debug)]
 struct Notice {
     file: FileInfo,
-    /// The tag; `None` when it is a manifest.
+    /// The tag; `None` for the notice of a manifest.
     tag: Option<Tag>,
 }
 
-/// Whether nothing of what failed can still happen.
+/// Whether the store cannot carry out the failed request any more.
 fn is_settled(error: &Error) -> bool {
     matches!(error, Error::Driver(error) if error.is_settled())
 }

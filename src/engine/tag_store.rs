@@ -23,11 +23,11 @@ impl TagStore {
         Self { repository }
     }
 
-    /// The tags after `last` (which need not exist), in byte order, at most `limit` of them.
+    /// Lists up to `limit` tags after `last`, which need not exist, in byte order.
     ///
     /// # Errors
     ///
-    /// `RepositoryUnknown` when no manifest is in the repository.
+    /// `RepositoryUnknown` when the repository has no manifest.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.tags.list", skip_all)]
     pub async fn list(&self, last: Option<&str>, limit: Option<usize>) -> Result<Page<String>> {
         let mut tags = self.stream(last).await?;
@@ -41,17 +41,17 @@ impl TagStore {
         Ok(Page { items, more: false })
     }
 
-    /// All tags after `last`, in byte order, as the driver lists them. Nothing of the list is kept in memory here.
+    /// Streams all tags after `last`, in byte order, as the driver lists them. It buffers no list.
     ///
     /// # Errors
     ///
-    /// `RepositoryUnknown` when no manifest is in the repository, and what comes of looking for the first tag. Later
-    /// errors are in the stream.
+    /// `RepositoryUnknown` when the repository has no manifest, and any error while looking for the first tag. The stream
+    /// yields later errors.
     pub async fn stream(&self, last: Option<&str>) -> Result<BoxStream<'static, Result<String>>> {
         let tags = layout::tags(&self.repository.name);
         let entries = self.driver().list_holding(&tags, last, layout::TAG_LINK);
         let tags = entries.map_err(Error::from).try_filter_map(|entry| async move {
-            // Anything else is no tag: a stray file, a leftover of a crash.
+            // Any other entry is not a tag: a stray file, or what a crash left.
             let DirEntry::Directory(name) = entry else { return Ok(None) };
             Ok(name.parse::<Tag>().is_ok().then_some(name))
         });
@@ -63,28 +63,28 @@ impl TagStore {
         Ok(stream::iter(first.map(Ok)).chain(tags).boxed())
     }
 
-    /// What the tag points at; `None` when there is no such tag, or nothing in its link.
+    /// The digest that the tag points at; `None` when the tag does not exist or its link is empty.
     pub(crate) async fn resolve(&self, tag: &Tag) -> Result<Option<Digest>> {
         link::read(self.driver(), &Entry::TagCurrent(self.repository.name.clone(), tag.clone())).await
     }
 
-    /// Points the tag at a manifest whose revision link is written.
+    /// Points the tag at a manifest that already has its revision link.
     pub(crate) async fn point(&self, tag: &Tag, canonical: &Digest) -> Result<()> {
         self.keep_for_pullers(tag, Some(canonical)).await?;
         let name = &self.repository.name;
-        // Not the history first, as Distribution has it: the tag would be listed before it can be pulled, for ever after a crash.
+        // Distribution writes the history first. A crash would then list the tag for ever, although no client could pull it.
         link::write(self.driver(), &Entry::TagCurrent(name.clone(), tag.clone()), canonical).await?;
         let index = Entry::TagIndex(name.clone(), tag.clone(), canonical.clone());
         link::write(self.driver(), &index, canonical).await
     }
 
-    /// Whether anything is left of the tag, with which it would be listed.
+    /// Whether a file of the tag is left that would list it.
     pub(crate) async fn has_remains(&self, tag: &Tag) -> Result<bool> {
         let mut entries = self.driver().list(&layout::tag(&self.repository.name, tag), None);
         Ok(entries.try_next().await?.is_some())
     }
 
-    /// The tags that were written after `since`, by the store's clock.
+    /// The tags written after `since`, by the store's clock.
     pub(crate) fn changed_since(&self, since: SystemTime) -> BoxStream<'static, Result<Tag>> {
         let files = self.driver().walk(&layout::tags(&self.repository.name), None).map_err(Error::from);
         let changed = files.try_filter_map(move |file| {
@@ -97,7 +97,7 @@ impl TagStore {
         changed.boxed()
     }
 
-    /// Gives the manifest that the tag leaves its grace: somebody may be in the midst of pulling it.
+    /// Renews the lease of the manifest that the tag leaves: a client may be pulling it.
     pub(crate) async fn keep_for_pullers(&self, tag: &Tag, next: Option<&Digest>) -> Result<()> {
         let registry = &self.repository.registry;
         if !registry.inner.leases.is_configured() {
@@ -105,7 +105,7 @@ impl TagStore {
         }
         let left = match self.resolve(tag).await {
             Ok(Some(left)) if next != Some(&left) => left,
-            // An unreadable tag has no pullers.
+            // No client can be pulling by an unreadable tag.
             Ok(_) | Err(Error::Corrupt(..)) => return Ok(()),
             Err(error) => return Err(error),
         };

@@ -1,4 +1,4 @@
-//! `Validation`: what a manifest must fulfil beyond being one.
+//! `Validation`: requirements on manifests beyond their format.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,27 +8,27 @@ use url::Url;
 use crate::oci::{Descriptor, Manifest, ManifestKind, ManifestProblem, media_type};
 use crate::{Error, Result};
 
-/// What is asked of manifests that are pushed.
+/// The requirements on pushed manifests.
 #[derive(Clone, Debug, Default)]
 pub struct Validation {
-    /// Which URLs layers may point to.
+    /// Which URLs layers may have.
     pub urls: UrlRules,
-    /// Which children of an index must be in the repository.
+    /// Which children of an index the repository must have.
     pub index_children: IndexChildren,
-    /// The only classes of content that may be pushed (`image`, `plugin`), if there is such a limit.
+    /// The only classes of content that clients may push (`image`, `plugin`); `None` allows all.
     pub classes: Option<Vec<String>>,
 }
 
-/// Which URLs layers may point to.
+/// Which URLs layers may have.
 #[derive(Clone, Default)]
 pub enum UrlRules {
-    /// Layers that may not be distributed may point to every `http` or `https` URL without a fragment, others to none: what a
-    /// registry may hold need not be fetched from elsewhere, and clients fetch whatever someone wrote there.
+    /// Non-distributable layers may have any `http` or `https` URL without a fragment, other layers none: distributable
+    /// content belongs in the registry, and clients would fetch any URL that a manifest names.
     #[default]
     Nondistributable,
     /// Every `http` or `https` URL without a fragment.
     Any,
-    /// Of those, what the function says.
+    /// Of these, the URLs that the function accepts.
     Only(Arc<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
@@ -54,20 +54,20 @@ impl UrlRules {
     }
 }
 
-/// Which children of an index must be in the repository when it is pushed.
+/// Which children of an index the repository must have at the push.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum IndexChildren {
-    /// All of them.
+    /// All children.
     #[default]
     All,
-    /// None of them: sparse indexes are taken.
+    /// No children: clients may push sparse indexes.
     None,
-    /// Those for one of these platforms, `(architecture, os)`, and those without a platform.
+    /// Children for one of these platforms, `(architecture, os)`, and children without a platform.
     Platforms(Vec<(String, String)>),
 }
 
 impl Validation {
-    /// Checks what can be checked without looking into the store, and tells what must be in there.
+    /// Checks everything that needs no store, and returns the descriptors that the repository must have.
     pub(crate) fn required<'a>(&self, manifest: &'a Manifest) -> Result<Vec<&'a Descriptor>> {
         self.check_class(manifest)?;
         if manifest.kind.is_index() {
