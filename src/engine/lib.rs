@@ -1,18 +1,18 @@
 //! The core of the Sampan registry: blobs, manifests, tags, uploads and referrers over any
 //! [`StorageDriver`](sampan_driver::StorageDriver).
 //!
-//! A [`Registry`] is opened over a driver and hands out [`Repository`]s by name; a repository hands out its four stores:
-//! [`RepositoryBlobs`], [`ManifestStore`], [`TagStore`], [`UploadStore`], and its [`Referrers`].
-//! Everything is a cheap handle; nothing of consequence lives in the process, so that several registries over one store agree.
+//! A caller opens a [`Registry`] over a driver and gets [`Repository`]s from it by name; a repository has four stores,
+//! [`RepositoryBlobs`], [`ManifestStore`], [`TagStore`] and [`UploadStore`], and its [`Referrers`].
+//! All of these are cheap handles. The process holds no state that matters, so several registries over one store agree.
 //!
 //! Invariants, kept by the order of every method's writes (each prefix of them leaves a valid store):
 //!
-//! - content is hashed while it streams in, and nothing becomes visible under a digest before it was compared;
-//! - a link to a manifest is written after everything that the manifest refers to was seen, and a tag after that link;
-//! - a layer link is written before the data of its blob, and means nothing without them;
+//! - the engine hashes content while it streams in, and publishes it under a digest only after comparing the two;
+//! - the engine writes a link to a manifest after it has seen everything that the manifest refers to, and a tag after that link;
+//! - the engine writes a layer link before the data of its blob; the link means nothing without them;
 //! - removal goes the other way: tags, links, data.
 //!
-//! Absent on purpose: HTTP, configuration, authentication, any knowledge of which driver it is.
+//! Absent on purpose: HTTP, configuration, authentication, any knowledge of the driver behind the trait.
 
 mod cache;
 mod catalog;

@@ -1,4 +1,4 @@
-//! Links: small files whose content is a digest. Manifest revisions, layers and tags are made of them.
+//! Links: small files whose content is a digest. The layout uses them for manifest revisions, layers and tags.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::layout::Entry;
 use crate::oci::Digest;
 use crate::{Error, Result};
 
-/// Writes a link, or renews it.
+/// Writes a link, or refreshes its modification time.
 pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target: &Digest) -> Result<()> {
     // No newline: Distribution parses the whole content.
     driver.put_content(&entry.path(), Bytes::from(target.to_string()), PutMode::Overwrite).await?;
     Ok(())
 }
 
-/// Removes a link, once: one that is written meanwhile stays. A whole tree is not removed in one step, so that would go, too.
+/// Removes the link file alone: a link written meanwhile stays. Deleting a tree takes several steps and could delete it, too.
 pub(crate) async fn remove(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<()> {
     let path = entry.path();
     let mut removed = driver.delete_all(stream::iter([path.clone()]).boxed(), Deadline::NONE);
@@ -27,10 +27,9 @@ pub(crate) async fn remove(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Re
     Ok(driver.sync_deletions(&[path]).await?)
 }
 
-/// What a digest that a client asks for is stored under, in one room of a repository.
+/// The digest under which the repository stores the content of `digest`, by its links.
 ///
 /// A canonical digest is its own link. Any other is an alias: its link names the canonical digest, whose link counts.
-///
 pub(crate) async fn resolve(
     driver: &Arc<dyn StorageDriver>,
     digest: &Digest,
@@ -54,12 +53,12 @@ pub(crate) async fn resolve(
     }
 }
 
-/// The digest in a link; `None` when there is no link, or nothing in it.
+/// The digest in a link; `None` when the link is missing or empty.
 ///
-/// An empty link is what a power failure leaves of one that was never synced, as those of other registries are. A client that
-/// is answered "unknown" pushes again, which writes the link.
+/// A power failure empties a link that was never synced, such as those of other registries. A client that gets "unknown"
+/// pushes again, which writes the link.
 ///
-/// A driver that reads a missing file as an empty one is found out all the same.
+/// The suite still detects a driver that reads a missing file as an empty one.
 pub(crate) async fn read(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<Option<Digest>> {
     let path = entry.path();
     match driver.get_content_if_any(&path).await? {

@@ -1,4 +1,4 @@
-//! Purging: uploads that were given up, without a word, by their clients.
+//! Purging: deletes uploads that their clients abandoned.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,45 +15,45 @@ use crate::upload::locks::LockMode;
 use crate::upload::started_now;
 use crate::{Registry, Result};
 
-/// What is to be purged.
+/// Which uploads to purge.
 #[derive(Clone, Copy, Debug)]
 pub struct PurgeOptions {
-    /// Uploads that nobody has touched since are given up.
+    /// An upload without activity since this time is abandoned.
     pub older_than: SystemTime,
-    /// Only tells what would be purged.
+    /// Only report what a purge would delete.
     pub dry_run: bool,
 }
 
 impl PurgeOptions {
-    /// Everything that nobody has touched for `age`.
+    /// Selects every upload without activity for `age`.
     pub fn untouched_for(age: Duration, dry_run: bool) -> Self {
         Self { older_than: SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH), dry_run }
     }
 }
 
-/// What was purged.
+/// The result of a purge.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PurgeReport {
-    /// How many uploads were found.
+    /// How many uploads exist.
     pub examined: u64,
     /// How many of them were (or would be) purged.
     pub purged: u64,
-    /// How many bytes were in those.
+    /// How many bytes those had.
     pub purged_bytes: u64,
-    /// How many could not be examined or purged; the log says why.
+    /// How many uploads the purge could not examine or delete; the log gives the reasons.
     pub failed: u64,
 }
 
 impl Registry {
-    /// Purges uploads that were given up, in all repositories. One that makes trouble does not keep the others from it.
+    /// Purges abandoned uploads in all repositories. A failure with one upload does not stop the purge of the others.
     ///
-    /// An upload's age is that of the last sign of life: its beginning (`startedat`) or its youngest file.
-    /// Leftovers without a beginning are purged alike, which Distribution never does; those that a walk does not show are given
-    /// one, and purged when that is old.
+    /// The age of an upload counts from its last activity: its beginning (`startedat`) or its youngest file. The purge also
+    /// deletes leftovers without a `startedat`, which Distribution never does. For leftovers that a walk does not show it
+    /// writes a `startedat`, and purges them once that is old.
     ///
     /// # Errors
     ///
-    /// When the repositories cannot be listed.
+    /// When the store cannot list the repositories.
     pub async fn purge_uploads(&self, options: &PurgeOptions) -> Result<PurgeReport> {
         let mut report = PurgeReport::default();
         let mut names = self.repositories_with(Content::Uploads, "");
@@ -79,14 +79,14 @@ impl Registry {
         Ok(report)
     }
 
-    /// Purges one upload if it was given up, and tells how many bytes it had.
+    /// Purges one upload if its client abandoned it, and returns how many bytes it had.
     pub(crate) async fn purge_upload(
         &self,
         name: &RepositoryName,
         id: &UploadId,
         options: &PurgeOptions,
     ) -> Result<Option<u64>> {
-        // While it is held here, no request of this process can take it up again.
+        // While the purge holds the lock, no request of this process can resume the upload.
         let Ok(mut claim) = self.inner.locks.claim(id, LockMode::PendingSnapshot).await else {
             return Ok(None);
         };
@@ -114,10 +114,11 @@ impl Registry {
         Ok(Some(bytes))
     }
 
-    /// Gives an upload a beginning, now, of which nothing is to be seen. Nothing is known of its age; in time it is purged.
+    /// Writes the present time as the beginning of an upload without visible files. Its age is unknown; a later purge deletes
+    /// it.
     ///
-    /// It may have been cancelled by one process while another wrote its first bytes, and in some stores staged bytes are
-    /// shown by no walk. Where nothing is staged, it is an empty directory, which may be about to be filled.
+    /// One process may have cancelled the upload while another wrote its first bytes, and in some stores a walk shows no
+    /// staged bytes. If nothing is staged, the upload is an empty directory, which a request may be about to fill.
     async fn date_hidden(&self, name: &RepositoryName, id: &UploadId) -> Result<()> {
         let staged = Entry::UploadData(name.clone(), id.clone()).path();
         match self.driver().writer(&staged, WriteMode::Append).await {
@@ -139,7 +140,7 @@ impl Registry {
         let path = Entry::UploadStartedAt(name.clone(), id.clone()).path();
         let content = self.driver().get_content_if_any(&path).await?;
         let text = content.as_deref().and_then(|content| std::str::from_utf8(content).ok());
-        // An unreadable one counts by its age as a file.
+        // If it is unreadable, the age of the file counts.
         Ok(text.and_then(|text| OffsetDateTime::parse(text.trim(), &Rfc3339).ok()).map(SystemTime::from))
     }
 }

@@ -1,8 +1,8 @@
-//! `PurgeTurn`: of many registries over one store, one purges uploads in each interval.
+//! `PurgeTurn`: of several registries over one store, one purges uploads in each interval.
 //!
-//! Each purge is a file of its own, `purge/<number>`, which its registry creates before it begins, and removes when it fails: of
-//! two that begin at once, one finds that there is such a file. Two purges at a time do no harm, so a store that creates
-//! whatever is there already costs a walk, and so does a clock that is wrong. A purge whose process dies counts as made.
+//! Each purge has its own file, `purge/<number>`. Its registry creates the file before it begins and removes it when the
+//! purge fails; of two registries that begin at once, one finds the file. Two purges at a time do no harm, so a store that
+//! overwrites existing files costs one extra walk, and so does a wrong clock. A purge whose process dies counts as done.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,22 +13,22 @@ use crate::layout::{Entry, purges_root};
 use crate::lease::millis;
 use crate::{PurgeOptions, PurgeReport, Registry, Result};
 
-/// What came of a purge that is made once in an interval.
+/// The result of a purge that runs once per interval.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PurgeTurn {
-    /// It was made.
+    /// This registry ran the purge.
     Purged(PurgeReport),
-    /// Another registry has made it, or this one in an earlier life; it is due again in so long.
+    /// Another registry ran the purge, or this one before a restart; the next one is due after this time.
     NotDue(Duration),
 }
 
 impl Registry {
-    /// Purges uploads as [`purge_uploads`](Self::purge_uploads), unless that was done within the `interval` before, by
-    /// whatever registry over this store. A dry run does nothing for the others, so it takes no turn.
+    /// Purges uploads like [`purge_uploads`](Self::purge_uploads), unless a registry over this store did so within the last
+    /// `interval`. A dry run purges nothing for the others, so it takes no turn.
     ///
     /// # Errors
     ///
-    /// As `purge_uploads`: then it is still due. Whatever the store fails with.
+    /// As `purge_uploads`; then the purge is still due. Any error of the store.
     pub async fn purge_uploads_in_turn(
         &self,
         options: &PurgeOptions,
@@ -43,7 +43,7 @@ impl Registry {
         if let Some(number) = last
             && let Some(begun) = self.purge_begun(number).await?
         {
-            // One in the future is of a clock that was wrong, maybe by years.
+            // A time in the future comes from a clock that was wrong, possibly by years.
             let age = now.duration_since(begun).unwrap_or_else(|error| error.duration());
             if age < interval {
                 return Ok(PurgeTurn::NotDue(interval - age));
@@ -73,7 +73,7 @@ impl Registry {
         Ok(PurgeTurn::Purged(report))
     }
 
-    /// The numbers of the purges that are noted.
+    /// The numbers of the recorded purges.
     async fn purges(&self) -> Result<Vec<u64>> {
         let mut files = self.driver().walk(&purges_root(), None);
         let mut numbers = Vec::new();
@@ -85,7 +85,7 @@ impl Registry {
         Ok(numbers)
     }
 
-    /// When a purge began; `None` when that cannot be read, as after a power failure, or is no longer noted.
+    /// When a purge began; `None` when its file is gone or unreadable, as after a power failure.
     async fn purge_begun(&self, number: u64) -> Result<Option<SystemTime>> {
         let content = self.driver().get_content_if_any(&Entry::UploadPurge(number).path()).await?;
         let text = content.as_deref().and_then(|content| std::str::from_utf8(content).ok());

@@ -1,4 +1,4 @@
-//! `Registry`: the entry of the engine.
+//! `Registry`: the entry point of the engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::tag_digest::AbsentDigests;
 use crate::upload::locks::UploadLocks;
 use crate::{Error, Repository, Result, Validation};
 
-/// A registry over a store. Cloning is cheap and shares everything.
+/// A registry over a store. Cloning is cheap; clones share all state.
 #[derive(Clone, Debug)]
 pub struct Registry {
     pub(crate) inner: Arc<Inner>,
@@ -42,7 +42,7 @@ pub(crate) struct Inner {
 }
 
 impl Registry {
-    /// A registry over `driver`, to be configured.
+    /// Returns a builder for a registry over `driver`.
     pub fn builder(driver: Arc<dyn StorageDriver>) -> RegistryBuilder {
         RegistryBuilder {
             driver,
@@ -56,7 +56,7 @@ impl Registry {
         }
     }
 
-    /// The repository of that name, whether or not anything was ever pushed to it.
+    /// The repository of that name, whether or not it exists.
     pub fn repository(&self, name: RepositoryName) -> Repository {
         Repository::new(self.clone(), name)
     }
@@ -66,28 +66,28 @@ impl Registry {
         &self.inner.driver
     }
 
-    /// What is allowed at the moment.
+    /// The present limits.
     pub fn limits(&self) -> Limits {
         Limits { read_only: self.inner.read_only.load(Ordering::Relaxed), ..self.inner.limits }
     }
 
-    /// How the cache of manifests does.
+    /// The statistics of the manifest cache.
     pub fn cache_statistics(&self) -> CacheStatistics {
         self.inner.manifests.statistics()
     }
 
-    /// Refuses every write from now on, or allows them again. Requests that have begun go on.
+    /// Rejects every write from now on, or allows writes again. Running requests continue.
     pub fn set_read_only(&self, read_only: bool) {
         self.inner.read_only.store(read_only, Ordering::Relaxed);
     }
 
-    /// Waits until the deletions of manifests that are running have finished, also those whose requests were dropped. To be
-    /// called when no request is served any more; a deletion that is cut leaves some of the tags.
+    /// Waits for the running deletions of manifests, including those whose requests were dropped. Call this after the last
+    /// request; interrupting a deletion leaves some of the tags.
     pub async fn finish_deletions(&self) {
         self.inner.deletions.finish().await;
     }
 
-    /// The clock by which ages are told.
+    /// The clock for ages.
     pub fn clock(&self) -> &Clock {
         self.inner.leases.clock()
     }
@@ -102,7 +102,7 @@ impl Registry {
     }
 }
 
-/// How a registry is put together.
+/// Builds a [`Registry`].
 #[derive(Debug)]
 pub struct RegistryBuilder {
     driver: Arc<dyn StorageDriver>,
@@ -116,59 +116,59 @@ pub struct RegistryBuilder {
 }
 
 impl RegistryBuilder {
-    /// Sets what is allowed.
+    /// Sets the limits.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sets what a manifest must fulfil.
+    /// Sets the requirements on pushed manifests.
     #[must_use]
     pub fn validation(mut self, validation: Validation) -> Self {
         self.validation = validation;
         self
     }
 
-    /// Sets how many bytes of manifests are kept in memory; 0 for none.
+    /// Sets the size of the manifest cache in bytes; 0 disables it.
     #[must_use]
     pub fn manifest_cache_bytes(mut self, bytes: u64) -> Self {
         self.manifest_cache_bytes = bytes;
         self
     }
 
-    /// Sets how many bytes of small blobs are kept in memory; 0 for none.
+    /// Sets the size of the cache of small blobs in bytes; 0 disables it.
     #[must_use]
     pub fn blob_cache_bytes(mut self, bytes: u64) -> Self {
         self.blob_cache_bytes = bytes;
         self
     }
 
-    /// Sets where descriptors of manifests are kept for other registries over the same store, too; nowhere without it.
+    /// Sets a cache of descriptors that registries over the same store share; the default is none.
     #[must_use]
     pub fn descriptors(mut self, cache: Option<Arc<dyn DescriptorCache>>) -> Self {
         self.descriptors = cache;
         self
     }
 
-    /// Sets the grace period of the collections of garbage that run while this registry serves; `None` when there are none.
+    /// Sets the grace period of collections that run while this registry serves; `None` when no collection does.
     ///
-    /// What clients are told to be here is then renewed when it is older than half of it, so that it stays for the other half.
-    /// Without it, asking for a blob writes nothing; see [`gc`](crate::gc) on what that means for a collection.
+    /// The registry then renews leases older than half the grace period, so that content stays for the other half.
+    /// Without a grace period a lookup of a blob writes nothing; [`gc`](crate::gc) explains the consequence for a collection.
     #[must_use]
     pub fn gc_grace(mut self, grace: Option<Duration>) -> Self {
         self.gc_grace = grace;
         self
     }
 
-    /// Sets the clock by which ages are told; the machine's without it.
+    /// Sets the clock for ages; the default is the machine's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The registry.
+    /// Builds the registry.
     pub fn build(self) -> Registry {
         Registry {
             inner: Arc::new(Inner {
@@ -190,16 +190,16 @@ impl RegistryBuilder {
     }
 }
 
-/// What is allowed: policy as data, checked at the engine's doors.
+/// The limits of a registry: policy as data, checked where requests enter the engine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// The largest manifest that is taken, in bytes. What is in the store is served whatever its size.
+    /// The largest accepted manifest, in bytes. The registry serves stored manifests of any size.
     pub manifest_size_bytes: u64,
-    /// Whether blobs, manifests and tags may be deleted.
+    /// Whether clients may delete blobs, manifests and tags.
     pub delete: bool,
-    /// Whether every write is refused.
+    /// Whether the registry rejects every write.
     pub read_only: bool,
-    /// How many tags are looked at together when a manifest is deleted.
+    /// How many tags the deletion of a manifest reads in parallel.
     pub tag_lookups: usize,
 }
 

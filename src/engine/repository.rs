@@ -7,12 +7,12 @@ use crate::{
     Event, EventKind, EventSink, ManifestStore, Referrers, Registry, RepositoryBlobs, TagStore, UploadStore,
 };
 
-/// A repository of a registry. It need not exist: it comes into being with its first manifest.
+/// A repository of a registry. It need not exist: the first manifest creates it.
 #[derive(Clone, Debug)]
 pub struct Repository {
     pub(crate) registry: Registry,
     pub(crate) name: RepositoryName,
-    /// Who listens; mostly nobody.
+    /// The sink of events; usually none.
     events: Option<Arc<dyn EventSink>>,
 }
 
@@ -21,41 +21,41 @@ impl Repository {
         Self { registry, name, events: None }
     }
 
-    /// The same, and `sink` is told what happens to it through this handle and those that it hands out.
+    /// The same repository, whose handles emit events to `sink`.
     #[must_use]
     pub fn with_events(mut self, sink: Arc<dyn EventSink>) -> Self {
         self.events = Some(sink);
         self
     }
 
-    /// Whether anybody is told what happens.
+    /// Whether the repository has a sink.
     pub(crate) fn has_sink(&self) -> bool {
         self.events.is_some()
     }
 
-    /// Tells what has happened, if anybody listens; nothing is made for nobody.
+    /// Emits an event if the repository has a sink; otherwise creates none.
     pub(crate) fn emit(&self, what: impl FnOnce() -> EventKind) {
         if let Some(sink) = &self.events {
             sink.emit(Event { repository: self.name.clone(), what: what() });
         }
     }
 
-    /// Its name.
+    /// The name of the repository.
     pub fn name(&self) -> &RepositoryName {
         &self.name
     }
 
-    /// The blobs that can be pulled from it.
+    /// The blobs of the repository.
     pub fn blobs(&self) -> RepositoryBlobs {
         RepositoryBlobs::new(self.clone())
     }
 
-    /// The manifests that can be pulled from it.
+    /// The manifests of the repository.
     pub fn manifests(&self) -> ManifestStore {
         ManifestStore::new(self.clone())
     }
 
-    /// The tags in it.
+    /// The tags of the repository.
     pub fn tags(&self) -> TagStore {
         TagStore::new(self.clone())
     }
@@ -65,7 +65,7 @@ impl Repository {
         Referrers::new(self.clone())
     }
 
-    /// The uploads to it that are in progress.
+    /// The uploads in progress to the repository.
     pub fn uploads(&self) -> UploadStore {
         UploadStore::new(self.clone())
     }

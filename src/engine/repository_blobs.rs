@@ -1,8 +1,8 @@
-//! `RepositoryBlobs`: the blobs that can be pulled from a repository.
+//! `RepositoryBlobs`: the blobs of a repository.
 //!
-//! The data of a blob are stored once for the whole registry; a layer link makes them visible in a repository.
-//! A link without data means "not here": an upload writes it ahead of them.
-//! Whoever is told that a blob is here is made a promise, of which the link is the token: see [`promise`](crate::lease).
+//! The registry stores the data of a blob once; a layer link makes the blob visible in a repository.
+//! A link without data means "not here": an upload writes the link first.
+//! The answer that a blob is here grants a lease, and the link is the lease file: see [`lease`](crate::lease).
 
 use sampan_driver::{ByteRange, FileReader, RedirectRequest, StorageDriverExt};
 use tokio::time::Instant;
@@ -20,23 +20,23 @@ pub struct RepositoryBlobs {
     repository: Repository,
 }
 
-/// A blob that is there.
+/// An existing blob.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BlobInfo {
-    /// The digest that was asked for.
+    /// The digest of the request.
     pub digest: Digest,
-    /// The digest that it is stored under.
+    /// The digest under which the blob is stored.
     pub canonical: Digest,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub size_bytes: u64,
 }
 
-/// What came of an attempt to mount a blob.
+/// The result of an attempt to mount a blob.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum MountOutcome {
-    /// It can be pulled from this repository now.
+    /// The blob is now in this repository.
     Mounted(BlobInfo),
-    /// It was not found where it was to come from; it has to be uploaded.
+    /// The source does not have the blob; the client must upload it.
     NotFound,
 }
 
@@ -51,20 +51,20 @@ impl RepositoryBlobs {
         Self { repository }
     }
 
-    /// Whether the blob can be pulled from here, and its size. It will be here for half the grace period at least.
+    /// Looks up the blob and grants a lease on it: the blob stays for at least half the grace period.
     ///
     /// # Errors
     ///
-    /// `BlobUnknown` when it cannot, or is about to be collected.
+    /// `BlobUnknown` when the repository lacks the blob, or a collection is about to delete it.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.stat", skip_all)]
     pub async fn stat_and_lease(&self, digest: &Digest) -> Result<BlobInfo> {
         let found = self.stat(digest).await?;
         if self.repository.registry.limits().read_only {
-            return Ok(found); // Nothing that is pushed could need it.
+            return Ok(found); // No push can depend on it.
         }
         let renewal = self.leases().renewal(self.driver()).await?;
         let renewed = self.renew(digest, &found.canonical, renewal).await?;
-        // A young link alone says little: an upload that waits for the collector has written it.
+        // A fresh link alone proves little: an upload that waits for the collector may have written it.
         if renewed || self.leases().is_collecting(self.driver()).await? {
             let look = self.leases().check_pending(self.driver()).await?;
             if look.pending.has_blob(&self.repository.name, &found.canonical) {
@@ -75,7 +75,7 @@ impl RepositoryBlobs {
         Ok(found)
     }
 
-    /// What [`stat_and_lease`](Self::stat_and_lease) tells, without a promise.
+    /// Like [`stat_and_lease`](Self::stat_and_lease), but grants no lease.
     pub(crate) async fn stat(&self, digest: &Digest) -> Result<BlobInfo> {
         let canonical = self.resolve(digest).await?;
         let before = Instant::now();
@@ -86,8 +86,7 @@ impl RepositoryBlobs {
         Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes: info.size_bytes })
     }
 
-    /// What a blob that can be pulled from here is stored under. Where `look` allows it, data that were seen since are not
-    /// asked for again.
+    /// The canonical digest of a blob in this repository. Where `look` allows it, skips the check for data seen since.
     pub(crate) async fn find_data(&self, digest: &Digest, look: &PendingSnapshot) -> Result<Digest> {
         let canonical = self.resolve(digest).await?;
         match self.leases().has_data(self.driver(), &canonical, look).await? {
@@ -96,12 +95,12 @@ impl RepositoryBlobs {
         }
     }
 
-    /// Opens a range of the blob, and says what it is. A small blob that is read often comes from memory: its link is looked
-    /// for then, its data are not.
+    /// Opens a range of the blob, and describes the blob. A frequently read small blob comes from memory: the store then
+    /// confirms its link, not its data.
     ///
     /// # Errors
     ///
-    /// `BlobUnknown` when it cannot be pulled from here; a driver error of kind `RangeInvalid` when the range begins
+    /// `BlobUnknown` when the repository lacks the blob; a driver error of kind `RangeInvalid` when the range begins
     /// beyond its end.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.read", skip_all)]
     pub async fn read(&self, digest: &Digest, range: ByteRange) -> Result<(BlobInfo, FileReader)> {
@@ -124,8 +123,8 @@ impl RepositoryBlobs {
         small_blobs.keep(canonical, &path, reader).await
     }
 
-    /// An empty file under the digest of something is what a power failure leaves of data that were never synced, as those
-    /// of other registries are. Whoever is told that it is unknown pushes it again, and all is well.
+    /// A power failure empties data that were never synced, such as those of other registries. A client that gets "unknown"
+    /// pushes the blob again, which repairs it.
     fn reject_truncated(&self, digest: &Digest, canonical: &Digest, size_bytes: u64) -> Result<()> {
         if size_bytes > 0 || *canonical == Digest::sha256_of(b"") {
             return Ok(());
@@ -133,13 +132,13 @@ impl RepositoryBlobs {
         Err(self.unknown(digest))
     }
 
-    /// A URL from which the client may fetch the blob itself; `None` when the registry is to send it.
+    /// A URL from which the client may fetch the blob; `None` when the registry must send it.
     ///
-    /// To send a client who asks whether the blob is here to a store that says yes is the promise of [`stat_and_lease`](Self::stat_and_lease).
+    /// Redirecting a client to a store that confirms the blob grants the lease of [`stat_and_lease`](Self::stat_and_lease).
     ///
     /// # Errors
     ///
-    /// `BlobUnknown` when it cannot be pulled from here.
+    /// `BlobUnknown` when the repository lacks the blob.
     #[tracing::instrument(
         level = "trace",
         target = "sampan::traces",
@@ -162,17 +161,17 @@ impl RepositoryBlobs {
         Ok(url.map(|url| (blob, url)))
     }
 
-    /// Emits `BlobPulled`. The HTTP layer calls this once for each request that served the blob or a part of it, redirected to
-    /// it, or confirmed it.
+    /// Emits `BlobPulled`. The HTTP layer calls this once per request that served all or part of the blob, redirected to it,
+    /// or confirmed it.
     pub fn emit_pulled(&self, blob: &BlobInfo) {
         self.repository.emit(|| EventKind::BlobPulled(BlobEvent::from(blob)));
     }
 
-    /// Makes a blob of another repository (any, without `from`) visible in this one, without a byte being sent.
+    /// Makes a blob of another repository (of any, without `from`) visible in this one, without transferring a byte.
     ///
     /// # Errors
     ///
-    /// `ReadOnly`; whatever the store fails with. A blob that is not there is no error.
+    /// `ReadOnly`; any error of the store. A missing blob is not an error.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.mount", skip_all)]
     pub async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<MountOutcome> {
         self.repository.registry.check_writable()?;
@@ -195,16 +194,16 @@ impl RepositoryBlobs {
         }
     }
 
-    /// Removes the blob from this repository. Its data stay until they are collected.
+    /// Removes the blob from this repository. Its data stay until a collection deletes them.
     ///
     /// # Errors
     ///
-    /// `BlobUnknown` when it cannot be pulled from here, `Disabled` when nothing may be deleted, `ReadOnly`.
+    /// `BlobUnknown` when the repository lacks the blob, `Disabled` when the configuration forbids deletion, `ReadOnly`.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.delete", skip_all)]
     pub async fn delete(&self, digest: &Digest) -> Result<()> {
         self.repository.registry.check_deletable()?;
         let canonical = self.resolve(digest).await?;
-        // The canonical link counts: without it, an alias that is left by a crash means nothing.
+        // The canonical link counts: without it, an alias that a crash left means nothing.
         self.driver().delete_tree(&layout::layer(&self.repository.name, &canonical)).await?;
         if *digest != canonical {
             self.driver().delete_tree(&layout::layer(&self.repository.name, digest)).await?;
@@ -213,7 +212,7 @@ impl RepositoryBlobs {
         Ok(())
     }
 
-    /// Makes stored or soon to be stored data visible here, also under `digest` if that is an alias.
+    /// Links stored or soon to be stored data, also under `digest` if that is an alias.
     pub(crate) async fn link(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
         let name = &self.repository.name;
         if digest != canonical {
@@ -222,7 +221,7 @@ impl RepositoryBlobs {
         link::write(self.driver(), &Entry::LayerLink(name.clone(), canonical.clone()), canonical).await
     }
 
-    /// Makes data visible that are about to be stored, when the collector has let go of what was there before.
+    /// Links data before they are stored, once the collector has no pending deletion of the old link.
     pub(crate) async fn link_before_commit(
         &self,
         canonical: &Digest,
@@ -235,13 +234,13 @@ impl RepositoryBlobs {
             if !is_doomed(&before) {
                 self.link(canonical, digest).await?;
                 let look = self.leases().check_pending(self.driver()).await?;
-                // If a run was at work when the link was written, it may have deleted it before the look.
+                // A run that was active when the link was written may have deleted the link before the check.
                 let is_linked = before.is_fresh() || self.is_linked(canonical).await?;
                 if !is_doomed(&look) && is_linked {
                     return Ok(look);
                 }
             }
-            // The link goes with the batch. Only when that is gone is there a point in writing it again.
+            // The batch includes the link, so writing it again is pointless until the batch is done.
             while self
                 .leases()
                 .check_pending(self.driver())
@@ -262,17 +261,17 @@ impl RepositoryBlobs {
         }
     }
 
-    /// Sees, after the data of an announced blob were stored, that they are still visible.
+    /// Checks, after the data of a linked blob were stored, that they are still visible.
     pub(crate) async fn relink_if_collected(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
         match self.resolve(digest).await {
             Ok(_) => Ok(()),
-            // The collector had doomed the link before it was written, and deleted it afterwards.
+            // The link was a pending deletion before it was written, and the collector deleted it afterwards.
             Err(Error::BlobUnknown(..)) => self.link(canonical, digest).await,
             Err(error) => Err(error),
         }
     }
 
-    /// Makes the token of a blob young, if need be: tells whether it was written.
+    /// Renews the lease file of a blob if it is due; returns whether it was written.
     pub(crate) async fn renew(
         &self,
         digest: &Digest,
@@ -295,7 +294,7 @@ impl RepositoryBlobs {
 
     async fn find(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<Option<BlobInfo>> {
         let Some(from) = from else {
-            // Anywhere in the registry; an alias is known to its repositories alone.
+            // Any repository will do; an alias is known only to repositories that link it.
             let info = match digest.is_canonical() {
                 true => self.driver().stat_if_any(&Entry::Blob(digest.clone()).path()).await?,
                 false => None,

@@ -7,43 +7,43 @@ use serde_json::Value;
 
 use super::Digest;
 
-/// What a manifest says of a content it refers to (OCI image-spec, `descriptor.md`).
+/// A manifest's description of content that it refers to (OCI image-spec, `descriptor.md`).
 ///
-/// Fields that the registry does not look at (`data`, extensions) are not kept: manifests are stored and served verbatim.
+/// It omits fields that the registry ignores (`data`, extensions); the store holds manifests verbatim.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// The type of the content. Some old tools leave it out of layers.
+    /// The type of the content. Some old tools omit it from layers.
     #[serde(default)]
     pub media_type: String,
-    /// The name of the content.
+    /// The digest of the content.
     pub digest: Digest,
     /// The length of the content in bytes.
     pub size: u64,
-    /// The type of an artifact, in the answer of the referrers API.
+    /// The type of an artifact, in responses of the referrers API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Arbitrary metadata.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Where else the content may be fetched.
+    /// Further URLs of the content.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
-    /// For children of an index: what they run on.
+    /// For children of an index: their platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
 }
 
-/// What an image runs on (OCI image-spec, `image-index.md`), as far as the registry looks at it.
+/// The platform of an image (OCI image-spec, `image-index.md`), as far as the registry reads it.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Platform {
-    /// The processor, in Go's words.
+    /// The processor architecture, as a `GOARCH` value.
     #[serde(default)]
     pub architecture: String,
-    /// The operating system, in Go's words.
+    /// The operating system, as a `GOOS` value.
     #[serde(default)]
     pub os: String,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub rest: BTreeMap<String, Value>,
 }

@@ -1,4 +1,4 @@
-//! `Digest`: the name of a content, made from the content itself.
+//! `Digest`: identifies content by its hash.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-/// The hash functions that a digest may use (OCI image-spec, `descriptor.md`, registered algorithms; sha384 as Distribution has it).
+/// The hash functions of digests (OCI image-spec, `descriptor.md`, registered algorithms; sha384 as in Distribution).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Algorithm {
-    /// `sha256`: the canonical one, under which every content is stored.
+    /// `sha256`: the canonical algorithm, under which the registry stores all content.
     Sha256,
     /// `sha384`.
     Sha384,
@@ -18,10 +18,10 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// The name as it stands before the colon.
+    /// The name before the colon.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -95,7 +95,7 @@ impl Digest {
         if self.is_canonical() { Self::canonical_hash_of(&self.hex) } else { None }
     }
 
-    /// The binary value of the canonical digest with these digits; `None` when they are none.
+    /// The binary value of the canonical digest with these digits; `None` when they are invalid.
     pub(crate) fn canonical_hash_of(hex: &str) -> Option<[u8; 32]> {
         let digits: &[u8; 64] = hex.as_bytes().try_into().ok()?;
         let mut hash = [0; 32];
@@ -105,7 +105,7 @@ impl Digest {
             *byte = high << 4 | low;
             wrong |= high | low;
         }
-        // Looked at once: this is done for every file of a store.
+        // A single check at the end: this runs for every file of a store.
         (wrong < 16).then_some(hash)
     }
 
@@ -119,13 +119,13 @@ impl Digest {
         &self.hex
     }
 
-    /// Whether it is of the algorithm that content is stored under.
+    /// Whether the digest is of the canonical algorithm, under which content is stored.
     pub fn is_canonical(&self) -> bool {
         self.algorithm == Algorithm::Sha256
     }
 }
 
-/// The values of hexadecimal digits, and 255 for what is none.
+/// The values of hexadecimal digits, and 255 for other bytes.
 const VALUES: [u8; 256] = {
     let mut values = [255; 256];
     let mut value = 0;
@@ -179,7 +179,7 @@ impl From<Digest> for String {
     }
 }
 
-/// A text that is no digest.
+/// An error: the text is not a digest.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("invalid digest {text:?}: {problem}")]
 pub struct InvalidDigest {
@@ -188,7 +188,7 @@ pub struct InvalidDigest {
 }
 
 impl InvalidDigest {
-    /// Whether the text might be a digest of an algorithm that this registry does not know.
+    /// Whether the text may be a digest of an algorithm that this registry does not know.
     pub fn is_unknown_algorithm(&self) -> bool {
         self.problem == Problem::UnknownAlgorithm
     }
@@ -206,7 +206,7 @@ enum Problem {
     NotHex,
 }
 
-/// Client input ends up in errors and logs: enough of it to be recognised.
+/// Shortens client input for errors and logs, and leaves enough to recognise it.
 pub(super) fn shorten(text: &str) -> String {
     match text.char_indices().nth(160) {
         Some((end, _)) => format!("{}…", &text[..end]),

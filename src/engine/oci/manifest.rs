@@ -1,6 +1,6 @@
-//! `Manifest`: what a registry must understand of an image manifest or index.
+//! `Manifest`: the parts of an image manifest or index that a registry must understand.
 //!
-//! Bytes are kept and served verbatim; this is only a reading of them. Unknown fields are none of our business.
+//! The store holds and serves the bytes verbatim; this is a parsed view of them, which ignores unknown fields.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::descriptor::null_is_empty;
 use super::digest::shorten;
 use super::{Descriptor, Digest, media_type};
 
-/// The four kinds of manifest that are stored. Distribution knows these, so both can read one store.
+/// The four kinds of manifest that the registry stores. Distribution knows the same four, so both can read one store.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ManifestKind {
     /// Docker image manifest, version 2, schema 2.
@@ -43,18 +43,18 @@ impl ManifestKind {
             .find(|kind| kind.media_type() == text)
     }
 
-    /// Whether it refers to other manifests rather than to blobs.
+    /// Whether the kind refers to other manifests rather than to blobs.
     pub fn is_index(self) -> bool {
         matches!(self, Self::DockerList | Self::OciIndex)
     }
 }
 
-/// A parsed manifest: its kind and what it refers to.
+/// A parsed manifest: its kind and its references.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Manifest {
-    /// Which of the four it is.
+    /// The kind.
     pub kind: ManifestKind,
-    /// The configuration of an image, or an artifact's stand-in for it.
+    /// The configuration of an image, or the empty one of an artifact.
     pub config: Option<Descriptor>,
     /// The layers of an image, or an artifact's files.
     pub layers: Vec<Descriptor>,
@@ -62,20 +62,20 @@ pub struct Manifest {
     pub manifests: Vec<Descriptor>,
     /// The manifest that this one is attached to; it may not exist (yet).
     pub subject: Option<Descriptor>,
-    /// The type of artifact, if it is given.
+    /// The type of the artifact, if given.
     pub artifact_type: Option<String>,
     /// Arbitrary metadata.
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// Reads `bytes`, which a client says are of `content_type`, or which the store has without a type.
+    /// Parses `bytes`, which a client declared as `content_type`, or which the store holds without a type.
     ///
     /// # Errors
     ///
-    /// When the bytes are not one of the four kinds, or not the kind they are said to be.
+    /// When the bytes are not one of the four kinds, or not the declared kind.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestProblem> {
-        // serde would read an array as the fields in their order.
+        // serde accepts an array as the fields in their order.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(ManifestProblem::Json("it does not begin with `{`".to_owned()));
         }
@@ -100,14 +100,14 @@ impl Manifest {
         })
     }
 
-    /// Reads a manifest that is pushed. It must say the same to every client, so more is asked of it than of a stored one.
+    /// Parses a pushed manifest. Every client must read it alike, so the rules are stricter than for a stored one.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse); and when a key equals a known one but for the case of its letters.
+    /// As [`parse`](Self::parse), and when a key differs from a known one only in case.
     pub fn parse_pushed(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestProblem> {
         let manifest = Self::parse(bytes, content_type);
-        // What is misspelled may be why it was not understood.
+        // A misspelled key may be the reason for the parse error.
         match (&manifest, super::spelling::check(bytes)) {
             (_, Err(problem @ ManifestProblem::KeyMisspelled { .. })) => Err(problem),
             (Ok(_), Err(problem)) => Err(problem),
@@ -115,20 +115,20 @@ impl Manifest {
         }
     }
 
-    /// The digests of everything that must be there for a pull: configuration and layers, or children.
+    /// The digests of everything that a pull needs: configuration and layers, or children.
     pub fn references(&self) -> impl Iterator<Item = &Digest> {
         self.config.iter().chain(&self.layers).chain(&self.manifests).map(|descriptor| &descriptor.digest)
     }
 
-    /// The type of artifact as the referrers API tells it: the field, else the configuration's media type
-    /// (OCI distribution-spec, "Listing Referrers").
+    /// The artifact type in the referrers API: the field, else the configuration's media type (OCI distribution-spec,
+    /// "Listing Referrers").
     pub fn effective_artifact_type(&self) -> Option<&str> {
         let config = || self.config.as_ref().map(|config| config.media_type.as_str());
         self.artifact_type.as_deref().or_else(config).filter(|text| !text.is_empty())
     }
 }
 
-/// The fields as they stand in the JSON.
+/// The fields as in the JSON.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
@@ -160,7 +160,7 @@ impl Raw {
                 Err(ManifestProblem::TypesDiffer { inside: shorten(inside), outside: shorten(outside) })
             }
             (Some(inside), _) => known(inside),
-            // Nothing but the bytes is stored, so a Docker manifest has to say what it is.
+            // The store holds only the bytes, so a Docker manifest must name its own type.
             (None, Some(outside)) => match known(outside)? {
                 ManifestKind::DockerManifest | ManifestKind::DockerList => {
                     Err(ManifestProblem::TypeMissing(shorten(outside)))
@@ -172,7 +172,8 @@ impl Raw {
         }
     }
 
-    /// One document must not be readable as two kinds: that is how an image is smuggled past a scanner (CVE-2021-41190).
+    /// Rejects a document that is readable as two kinds: such a document can smuggle an image past a scanner
+    /// (CVE-2021-41190).
     fn check_shape(&self, kind: ManifestKind) -> Result<(), ManifestProblem> {
         if kind.is_index() {
             if self.config.is_some() || self.layers.is_some() {
@@ -193,7 +194,7 @@ impl Raw {
     }
 }
 
-/// Why some bytes are no manifest that this registry can keep.
+/// Why the registry cannot accept some bytes as a manifest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ManifestProblem {
     /// Not JSON, or a field of the wrong type.
@@ -202,7 +203,7 @@ pub enum ManifestProblem {
     Schema1,
     /// `schemaVersion` is not 2.
     SchemaVersion(Option<i64>),
-    /// A media type that is not stored.
+    /// A media type that the registry does not store.
     UnknownType(String),
     /// `Content-Type` and `mediaType` disagree.
     TypesDiffer {
@@ -213,27 +214,27 @@ pub enum ManifestProblem {
     },
     /// A Docker manifest without `mediaType`.
     TypeMissing(String),
-    /// Readable as two kinds.
+    /// The document is readable as two kinds.
     Ambiguous(&'static str),
-    /// A key that some clients take for another one.
+    /// A key that some clients read as another one.
     KeyMisspelled {
         /// The key.
         found: String,
-        /// The one that it is taken for.
+        /// The key that those clients read.
         expected: &'static str,
     },
-    /// A required field is not there.
+    /// A required field is missing.
     FieldMissing(&'static str),
-    /// What each list of referrers would carry of the manifest is too long.
+    /// The part of the manifest that each list of referrers would carry is too long.
     ListingTooLarge {
         /// The length of `artifactType` and annotations, in bytes.
         size_bytes: usize,
-        /// The most that is taken.
+        /// The largest accepted length.
         limit: usize,
     },
-    /// A layer points to a place that is not allowed.
+    /// A layer has a URL that the rules forbid.
     UrlNotAllowed(String),
-    /// A foreign layer without a URL to fetch it from.
+    /// A foreign layer has no URL.
     UrlMissing(Digest),
 }
 

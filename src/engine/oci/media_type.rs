@@ -20,7 +20,7 @@ pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list
 
 /// A Docker manifest of schema 1, which no registry should accept any more.
 pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
-/// The same, signed.
+/// A signed Docker manifest of schema 1.
 pub const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
 /// The configuration of a Docker image.
@@ -41,20 +41,20 @@ pub fn is_oci_nondistributable(media_type: &str) -> bool {
     media_type.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
 }
 
-/// Whether a layer of this type may live elsewhere, in whatever words.
+/// Whether a layer of this type may live elsewhere, by Docker's or OCI's rule.
 pub fn is_nondistributable(media_type: &str) -> bool {
     is_docker_foreign(media_type) || is_oci_nondistributable(media_type)
 }
 
-/// The media type of a manifest, as it is served: one of the kinds that can be pushed, or what a stored document says of itself.
+/// The media type of a served manifest: a kind that clients can push, or the type that a stored document names.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct MediaType(Cow<'static, str>);
 
 impl MediaType {
-    /// The media type that `text` names; `None` when no manifest can be served as that.
+    /// The media type that `text` names; `None` when no manifest can have it.
     ///
-    /// Only `application/…` is taken: a browser runs a document of some other types. Two of these say nothing about a
-    /// manifest, `application/json` and `application/octet-stream`.
+    /// Only `application/…` is accepted, since browsers execute documents of some other types. Of these, `application/json`
+    /// and `application/octet-stream` are rejected: they describe no manifest.
     pub fn named(text: &str) -> Option<Self> {
         let subtype = text.strip_prefix("application/")?;
         // RFC 6838, 4.2.
@@ -69,11 +69,11 @@ impl MediaType {
         })
     }
 
-    /// The media type of a stored manifest: the one that it names, else the one that its shape has. What has no shape either
-    /// is served as an OCI manifest, as Distribution does.
+    /// The media type of a stored manifest: the type that it names, else the type of its shape. A document without either is
+    /// served as an OCI manifest, as in Distribution.
     ///
-    /// It reads as Go does, with which such stores were written: the last one of several keys counts, in whatever letters.
-    /// That a document is a good manifest is asked when it is pushed, never here.
+    /// This reads keys like Go, which wrote such stores: the last of several equal keys counts, regardless of case.
+    /// A push checks that a document is a valid manifest; this never does.
     pub fn of_manifest(bytes: &[u8]) -> Self {
         let shape = Shape::of(bytes).unwrap_or_default();
         if let Some(named) = shape.media_type.as_deref().and_then(Self::named) {
@@ -87,7 +87,7 @@ impl MediaType {
         }))
     }
 
-    /// The text of it.
+    /// The media type as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -105,7 +105,7 @@ impl From<MediaType> for Cow<'static, str> {
     }
 }
 
-/// What the outermost keys of a document tell about its kind.
+/// The hints to a document's kind in its outermost keys.
 #[derive(Debug, Default)]
 struct Shape {
     media_type: Option<String>,
@@ -115,7 +115,7 @@ struct Shape {
 }
 
 impl Shape {
-    /// `None` when the bytes are no JSON object.
+    /// `None` when the bytes are not a JSON object.
     fn of(bytes: &[u8]) -> Option<Self> {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let shape = json.deserialize_map(ShapeVisitor).ok()?;
@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for ShapeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
         let mut shape = Shape::default();
         while let Some(key) = map.next_key::<String>()? {
-            // A null leaves a text or a number as it was, and empties a list.
+            // A null keeps a text or a number as it was, and empties a list.
             match spelling::manifest_key(&key) {
                 Some("mediaType") => {
                     if let Value::String(text) = map.next_value()? {

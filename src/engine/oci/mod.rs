@@ -1,4 +1,4 @@
-//! The nouns of the OCI specifications, parsed once at the border and correct from there on.
+//! The nouns of the OCI specifications, parsed once at the border and valid from there on.
 //!
 //! Absent on purpose: storage, HTTP, and every policy.
 

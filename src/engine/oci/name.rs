@@ -1,4 +1,4 @@
-//! `RepositoryName`: which repository.
+//! `RepositoryName`: identifies a repository.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use super::digest::shorten;
 /// The name of a repository such as `library/alpine` (OCI distribution-spec, "Pulling manifests": `<name>`).
 ///
 /// Components of `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` joined by `/`, at most 255 characters in all.
-/// It deliberately does not implement `Deserialize`: a handler can only get one by being authorized for it.
+/// It deliberately does not implement `Deserialize`: a handler gets one only through authorization.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RepositoryName(Arc<str>);
 
@@ -78,7 +78,7 @@ fn check_component(component: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A text that is no repository name.
+/// An error: the text is not a repository name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("invalid repository name {name:?}: {problem}")]
 pub struct InvalidName {

@@ -1,21 +1,21 @@
-//! `Reference`: a tag or a digest, whichever a client names a manifest by.
+//! `Reference`: the tag or digest by which a client names a manifest.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Digest, InvalidDigest, InvalidTag, Tag};
 
-/// What names a manifest within a repository (OCI distribution-spec, `<reference>`).
+/// A reference to a manifest of a repository (OCI distribution-spec, `<reference>`).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Reference {
-    /// Whatever the tag points at now.
+    /// The present target of the tag.
     Tag(Tag),
     /// Exactly this content.
     Digest(Digest),
 }
 
 impl Reference {
-    /// The tag, if it is one.
+    /// The tag, if the reference is a tag.
     pub fn tag(&self) -> Option<&Tag> {
         match self {
             Self::Tag(tag) => Some(tag),
@@ -37,7 +37,7 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        // No tag has a colon, no digest is without one.
+        // A tag never has a colon, a digest always does.
         if text.contains(':') { Ok(Self::Digest(text.parse()?)) } else { Ok(Self::Tag(text.parse()?)) }
     }
 }
@@ -54,13 +54,13 @@ impl From<Digest> for Reference {
     }
 }
 
-/// A text that is neither tag nor digest.
+/// An error: the text is neither tag nor digest.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidReference {
-    /// It has a colon but is no digest.
+    /// The text has a colon but is not a digest.
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
-    /// It has no colon and is no tag.
+    /// The text has no colon and is not a tag.
     #[error(transparent)]
     Tag(#[from] InvalidTag),
 }

@@ -1,7 +1,8 @@
-//! Keys that are read differently by different clients: `Layers` is nothing to us, and `layers` to whatever is written in Go.
+//! Keys that clients read differently: this registry ignores `Layers`, and programs in Go read it as `layers`.
 //!
-//! Go's `encoding/json` takes a key for a field also when they differ in case, and of several such keys the last one wins. So a
-//! document with such a key says one thing to this registry and another to docker, containerd and scanners. None is taken in.
+//! Go's `encoding/json` also matches a key to a field when they differ in case, and the last of several such keys wins. So a
+//! document with such a key means one thing to this registry and another to docker, containerd and scanners. Pushes of such
+//! documents fail.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use super::ManifestProblem;
 use super::digest::shorten;
 
-/// The objects of a manifest whose keys have a meaning.
+/// The objects of a manifest that have known keys.
 #[derive(Clone, Copy)]
 enum Object {
     Manifest,
@@ -41,7 +42,7 @@ impl Object {
         }
     }
 
-    /// The known key that Go takes `key` for.
+    /// The known key that Go reads `key` as.
     fn known(self, key: &str) -> Option<&'static str> {
         let folded = key.chars().map(fold);
         let is_same =
@@ -49,12 +50,12 @@ impl Object {
         self.keys().iter().copied().find(is_same)
     }
 
-    /// The same, if that is another one.
+    /// The known key that Go reads `key` as, if it differs from `key`.
     fn meant(self, key: &str) -> Option<&'static str> {
         self.known(key).filter(|known| *known != key)
     }
 
-    /// What is behind a key.
+    /// The object below a key.
     fn below(self, key: &str) -> Option<Self> {
         match (self, key) {
             (Self::Manifest, "blobs" | "config" | "layers" | "manifests" | "subject") => {
@@ -66,25 +67,25 @@ impl Object {
     }
 }
 
-/// Unicode's simple folding, as far as it leads to the letters of known keys.
+/// Unicode's simple folding, limited to the letters of known keys.
 fn fold(letter: char) -> char {
     match letter {
         'ſ' => 's',
-        '\u{212a}' => 'k', // The sign for kelvin.
+        '\u{212a}' => 'k', // The kelvin sign.
         letter => letter.to_ascii_lowercase(),
     }
 }
 
-/// The key of a manifest that Go takes `key` for.
+/// The manifest key that Go reads `key` as.
 pub(super) fn manifest_key(key: &str) -> Option<&'static str> {
     Object::Manifest.known(key)
 }
 
-/// Sees whether a manifest has no key that equals a known one but for the case of its letters.
+/// Checks that no key of a manifest differs from a known one only in case.
 ///
 /// # Errors
 ///
-/// When it has one, or is no JSON.
+/// When a key does, or the bytes are not JSON.
 pub(super) fn check(manifest: &[u8]) -> Result<(), ManifestProblem> {
     let mut found = None;
     let mut json = serde_json::Deserializer::from_slice(manifest);
@@ -96,7 +97,7 @@ pub(super) fn check(manifest: &[u8]) -> Result<(), ManifestProblem> {
     }
 }
 
-/// Looks at the keys of an object, or of every object in an array; at nothing in anything else.
+/// Checks the keys of an object, or of every object in an array; ignores any other value.
 struct Keys<'a> {
     object: Object,
     found: &'a mut Option<ManifestProblem>,

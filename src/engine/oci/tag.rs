@@ -45,7 +45,7 @@ impl FromStr for Tag {
     }
 }
 
-/// A text that is no tag.
+/// An error: the text is not a tag.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("invalid tag {tag:?}: at most 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`")]
 pub struct InvalidTag {
