@@ -1,4 +1,4 @@
-//! Directories of the layout, to be listed, walked or deleted as a whole.
+//! Directories of the layout, for listings, walks and deletions of trees.
 
 use sampan_driver::DriverPath;
 
@@ -9,55 +9,55 @@ use super::{
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::upload::UploadId;
 
-/// The top of everything that is content.
+/// The root of all data of blobs and manifests.
 pub fn blobs_root() -> DriverPath {
     path(BLOBS.to_owned())
 }
 
-/// Where the directories of all data of one algorithm are, by the beginnings of their digests.
+/// The parent of the data directories of one algorithm, which are grouped by the first two digits of their digests.
 pub fn blob_shards(algorithm: Algorithm) -> DriverPath {
     path(format!("{BLOBS}/{algorithm}"))
 }
 
-/// The top of all repositories.
+/// The root of all repositories.
 pub fn repositories_root() -> DriverPath {
     path(REPOSITORIES.to_owned())
 }
 
-/// The top of what collections of garbage write down for one another and for those who push.
+/// The root of the collector's files, which other collectors and pushes read.
 pub fn collection_root() -> DriverPath {
     path(COLLECTION.to_owned())
 }
 
-/// Where it is noted when uploads were purged.
+/// The directory of the records of upload purges.
 pub fn purges_root() -> DriverPath {
     path(PURGES.to_owned())
 }
 
-/// Whether the file is what a filesystem leaves behind that was interrupted while it wrote a small file: `<name>.<uuid>.tmp`,
-/// as both Distribution and we name it.
+/// Whether the file is left from an interrupted write of a small file on a filesystem: `<name>.<uuid>.tmp`, the name that
+/// both Distribution and this registry use.
 pub fn is_temporary(path: &DriverPath) -> bool {
     let stem = path.name().and_then(|name| name.strip_suffix(".tmp"));
     stem.and_then(|stem| stem.rsplit_once('.'))
         .is_some_and(|(name, id)| !name.is_empty() && id.len() == 36 && uuid::Uuid::try_parse(id).is_ok())
 }
 
-/// Everything of one repository, and of those whose names lie below it.
+/// All files of one repository, and of the repositories below its name.
 pub fn repository(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}"))
 }
 
-/// Everything about a repository's manifests. A repository exists when something is in it.
+/// All files about a repository's manifests. A repository exists when this directory is not empty.
 pub fn manifests(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests"))
 }
 
-/// The directory of all of a repository's manifests.
+/// The directory of the links to a repository's manifests.
 pub fn all_revisions(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/revisions"))
 }
 
-/// The directory of a repository's manifests of one algorithm.
+/// The directory of the links to a repository's manifests of one algorithm.
 pub fn revisions(name: &RepositoryName, algorithm: Algorithm) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/revisions/{algorithm}"))
 }
@@ -67,27 +67,27 @@ pub fn tags(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/tags"))
 }
 
-/// Everything about one tag.
+/// All files of one tag.
 pub fn tag(name: &RepositoryName, tag: &Tag) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}"))
 }
 
-/// What one tag has ever pointed at.
+/// All digests that the tag has ever pointed at.
 pub fn tag_history(name: &RepositoryName, tag: &Tag) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index"))
 }
 
-/// What one tag has ever pointed at, by digests of one algorithm.
+/// All digests of one algorithm that the tag has ever pointed at.
 pub fn tag_history_of(name: &RepositoryName, tag: &Tag, algorithm: Algorithm) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{algorithm}"))
 }
 
-/// The deletions that are about to remove something.
+/// The notices of deletions that are about to remove something.
 pub fn removals(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_sampan/removals"))
 }
 
-/// Everything of a repository that Distribution does not look at.
+/// All files of a repository that Distribution ignores.
 pub fn own(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_sampan"))
 }
@@ -102,7 +102,7 @@ pub fn referrers_of(name: &RepositoryName, subject: &Digest, algorithm: Algorith
     path(referrer_directory(name, subject, algorithm))
 }
 
-/// Everything about one manifest in a repository.
+/// All files of one manifest in a repository.
 pub fn revision(name: &RepositoryName, digest: &Digest) -> DriverPath {
     path(revision_directory(name, digest))
 }
@@ -117,12 +117,12 @@ pub fn layers_of(name: &RepositoryName, algorithm: Algorithm) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_layers/{algorithm}"))
 }
 
-/// The repository that a directory below [`repositories_root`] is, if its name may be one.
+/// The repository whose directory below [`repositories_root`] this is, if its name is valid.
 pub fn repository_at(path: &DriverPath) -> Option<RepositoryName> {
     path.below(&repositories_root()).and_then(|name| name.parse().ok())
 }
 
-/// The repository that a path is in, and the first directory below it.
+/// The repository that contains the path, and the first directory below it.
 pub fn place_in_repository(path: &DriverPath) -> Option<(RepositoryName, &str)> {
     let below = path.below(&repositories_root())?;
     let (name, _) = below.split_once("/_")?;
@@ -130,7 +130,7 @@ pub fn place_in_repository(path: &DriverPath) -> Option<(RepositoryName, &str)> 
     Some((name.parse().ok()?, room))
 }
 
-/// Everything about one blob in a repository.
+/// All files of one blob in a repository.
 pub fn layer(name: &RepositoryName, digest: &Digest) -> DriverPath {
     path(layer_directory(name, digest))
 }
@@ -145,12 +145,12 @@ pub fn uploads(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_uploads"))
 }
 
-/// Everything about one upload.
+/// All files of one upload.
 pub fn upload(name: &RepositoryName, id: &UploadId) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_uploads/{id}"))
 }
 
-/// Where the running hashes of an upload are.
+/// The directory of an upload's running hashes.
 pub fn hash_states(name: &RepositoryName, id: &UploadId, algorithm: Algorithm) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_uploads/{id}/hashstates/{algorithm}"))
 }

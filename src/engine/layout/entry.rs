@@ -16,47 +16,47 @@ use crate::upload::UploadId;
 pub enum Entry {
     /// The bytes of a blob or manifest.
     Blob(Digest),
-    /// What the collection in progress is about to delete, where the collector is of an earlier version.
+    /// The pending deletions of a running collector of an earlier version.
     CollectionDoomed,
-    /// When the last collection began that came to its end.
+    /// When the last completed collection began.
     CollectionLast,
-    /// That a run of the collector is in progress; it writes them one after the other, as signs of life.
+    /// Sign of life of a collector run; the run writes them with ascending numbers.
     CollectionNotice(RunId, u64),
-    /// One of the batches that a run is about to delete.
+    /// One batch of pending deletions of a run.
     CollectionPending(RunId, u64),
-    /// That a collection is in progress, where the collector is of an earlier version.
+    /// The marker of a running collection by a collector of an earlier version.
     CollectionRun,
     /// Makes a blob visible in a repository.
     LayerLink(RepositoryName, Digest),
-    /// That a deletion is about to remove a manifest with all its tags.
+    /// The notice of a deletion that is about to remove a manifest with all its tags.
     ManifestRemoval(RepositoryName, Digest, Uuid),
-    /// The manifest with the second digest is attached to the first by its `subject`: a hint, see
+    /// A hint that the manifest with the second digest is attached to the first by its `subject`; see
     /// [`Referrers`](crate::Referrers).
     Referrer(RepositoryName, Digest, Digest),
-    /// That the index of a repository's referrers lacks none.
+    /// The marker that the index of a repository's referrers is complete.
     ReferrersComplete(RepositoryName),
     /// Makes a manifest visible in a repository.
     RevisionLink(RepositoryName, Digest),
-    /// What a tag points at.
+    /// The digest that a tag points at.
     TagCurrent(RepositoryName, Tag),
-    /// The digest by which a tag was pushed, if that is not the one that content is stored under.
+    /// The digest of a tag's push, if it is not the canonical one.
     TagDigest(RepositoryName, Tag),
     /// One of the manifests that a tag has pointed at.
     TagIndex(RepositoryName, Tag, Digest),
-    /// That a deletion is about to remove a tag, unless it has moved.
+    /// The notice of a deletion that is about to remove a tag, unless the tag moves.
     TagRemoval(RepositoryName, Tag, Uuid),
-    /// That the uploads of the store were purged, or are being purged; the last of them has the highest number.
+    /// The record of a purge of uploads, finished or running; the latest has the highest number.
     UploadPurge(u64),
     /// The bytes received by an upload.
     UploadData(RepositoryName, UploadId),
     /// When an upload began.
     UploadStartedAt(RepositoryName, UploadId),
-    /// The running hash of an upload after so many bytes.
+    /// The running hash of an upload after this number of bytes.
     UploadHashState(RepositoryName, UploadId, Algorithm, u64),
 }
 
 impl Entry {
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> DriverPath {
         path(match self {
             Self::Blob(digest) => blob_directory(digest) + "/data",
@@ -98,7 +98,7 @@ impl Entry {
         })
     }
 
-    /// What the file at `path` is; `None` when it is none of ours.
+    /// The entry at `path`; `None` when the file does not belong to the layout.
     pub fn parse(path: &DriverPath) -> Option<Self> {
         match path.below(&collection_root()) {
             Some("doomed") => return Some(Self::CollectionDoomed),
@@ -190,7 +190,7 @@ impl Entry {
     }
 }
 
-/// A UUID as it is written here.
+/// Parses a UUID in the layout's spelling.
 fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
 }
@@ -199,7 +199,7 @@ fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     format!("{algorithm}:{hex}").parse().ok()
 }
 
-/// A number as it is written here, and in no other way: one file has one name.
+/// Parses a number in the layout's only spelling, so that one file has one name.
 fn parse_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }

@@ -4,23 +4,24 @@
 //! /docker/registry/v2/
 //!   blobs/<alg>/<hex[0:2]>/<hex>/data                        a blob or manifest, verbatim
 //!   repositories/<name…>/
-//!     _layers/<alg>/<hex>/link                               the blob can be pulled from this repository
-//!     _manifests/revisions/<alg>/<hex>/link                  the manifest can be pulled from this repository
-//!     _manifests/tags/<tag>/current/link                     what the tag points at
-//!     _manifests/tags/<tag>/index/<alg>/<hex>/link           what the tag ever pointed at
+//!     _layers/<alg>/<hex>/link                               makes the blob visible in this repository
+//!     _manifests/revisions/<alg>/<hex>/link                  makes the manifest visible in this repository
+//!     _manifests/tags/<tag>/current/link                     the present target of the tag
+//!     _manifests/tags/<tag>/index/<alg>/<hex>/link           a present or past target of the tag
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
-//!     _sampan/digests/<tag>                                  the digest by which the tag was pushed, if that is no sha256 one
+//!     _sampan/digests/<tag>                                  the digest of the tag's push, if that is no sha256 one
 //!     _sampan/referrers/<alg>/<hex>/<alg>/<hex>              the second manifest is attached to the first by its `subject`
 //!     _sampan/referrers/complete                             there is such an entry for each attached manifest
 //!     _sampan/removals/manifests/<alg>/<hex>/<uuid>          a deletion is about to remove the manifest
-//!     _sampan/removals/tags/<tag>/<uuid>                     a deletion is about to remove the tag; Distribution does not look here
-//! /docker/registry/sampan/gc/last                            collections of garbage; Distribution does not look here
-//! /docker/registry/sampan/gc/{run,doomed}-<run>-<number>     the collection in progress, and what it is about to delete
-//! /docker/registry/sampan/purge/<number>                     a purge of uploads; the last one is due an interval before the next
+//!     _sampan/removals/tags/<tag>/<uuid>                     a deletion is about to remove the tag
+//! /docker/registry/sampan/gc/last                            when the last completed collection began
+//! /docker/registry/sampan/gc/{run,doomed}-<run>-<number>     the running collection, and its pending deletions
+//! /docker/registry/sampan/purge/<number>                     a purge of uploads; the next is due an interval after the last
 //! ```
 //!
-//! No other module writes or reads a path. Content is stored under its sha256 digest; a link of another algorithm is an
-//! alias whose content is the sha256 digest, as Distribution has it.
+//! Distribution ignores `_sampan` and `sampan`.
+//! No other module writes or reads a path. The store keeps content under its sha256 digest; a link of another algorithm is an
+//! alias that contains the sha256 digest, as in Distribution.
 
 mod directories;
 mod entry;
@@ -40,10 +41,10 @@ const PURGES: &str = "/docker/registry/sampan/purge";
 /// The name of the marker beside the entries of an index of referrers.
 pub(crate) const COMPLETE: &str = "complete";
 
-/// What the directory of a tag holds if it is one, and no leftover of a crash.
+/// The file that every tag directory has, unless it is left from a crash.
 pub(crate) const TAG_LINK: &str = "current/link";
 
-// Every pull comes through these, so the texts are joined and not formatted.
+// Every pull calls these, so they join strings instead of formatting.
 
 fn blob_directory(digest: &Digest) -> String {
     [BLOBS, digest.algorithm().as_str(), &digest.hex()[..2], digest.hex()].join("/")

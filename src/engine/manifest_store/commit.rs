@@ -1,4 +1,4 @@
-//! Storing: data and link of a manifest are written so that nothing it refers to can be collected meanwhile.
+//! Storing: writes data and link of a manifest such that no collection can delete its references meanwhile.
 
 use bytes::Bytes;
 use futures::future::try_join;
@@ -10,28 +10,28 @@ use crate::lease::{PendingSnapshot, RefreshPolicy, Retry};
 use crate::oci::{Digest, Manifest};
 use crate::{Error, Result, link};
 
-/// What is to be stored.
+/// A manifest to store.
 struct NewManifest<'a> {
     canonical: &'a Digest,
     digest: &'a Digest,
     bytes: &'a Bytes,
     references: &'a References,
-    /// What it is attached to.
+    /// The manifest that it is attached to.
     subject: Option<&'a Digest>,
 }
 
-/// What became of an attempt to store a manifest.
+/// The result of an attempt to store a manifest.
 enum Attempt {
-    /// It is stored, and what it refers to is there.
+    /// The manifest is stored, and its references exist.
     Stored,
-    /// The collector is about to delete this. It is to be tried again when it is gone.
+    /// The collector is about to delete this digest. Retry after that.
     PendingDeletions(Digest),
-    /// It took so long that something may have been collected. It is to be tried again, with every token made young.
+    /// The attempt took so long that a collection may have deleted something. Retry, and renew every lease file.
     Late,
 }
 
 impl ManifestStore {
-    /// Writes data and revision links as soon as everything is there, and out of the collector's hands.
+    /// Writes data and revision links once all references exist and none of them is a pending deletion.
     pub(super) async fn store(
         &self,
         manifest: &Manifest,
@@ -61,8 +61,8 @@ impl ManifestStore {
             if !is_linked_by_us || !self.lacks_any(&references, &error).await? {
                 return Err(error);
             }
-            // What the manifest refers to was collected while its link was written. The last attempt sees whether another
-            // push, which has brought all of it back, was acknowledged by the link that is removed here.
+            // A collection deleted references of the manifest while its link was written. The last attempt finds out whether
+            // another push, which restored all of them, got its success from the link that is removed here.
             let revision = Entry::RevisionLink(self.repository.name.clone(), canonical.clone());
             link::remove(self.driver(), &revision).await?;
             is_linked_by_us = false;
@@ -70,7 +70,7 @@ impl ManifestStore {
         }
     }
 
-    /// Whether something that a manifest refers to is not there, now that storing it has failed.
+    /// Whether a reference of the manifest is missing, after an attempt to store it failed.
     async fn lacks_any(&self, references: &References, error: &Error) -> Result<bool> {
         match error {
             Error::ManifestReferencesUnknown(_) => return Ok(true),
@@ -94,13 +94,13 @@ impl ManifestStore {
         let NewManifest { canonical, digest, bytes, references, subject } = *new;
         let name = &self.repository.name;
         let revision = Entry::RevisionLink(name.clone(), canonical.clone());
-        // When it is known that there is no run, and still is not too long ago at the end, nothing can have vanished.
+        // If no run is active, and this check is still fresh at the end, nothing can have vanished.
         let before = self.leases().check_pending(self.driver()).await?;
         let renewal = match renews_everything {
             true => RefreshPolicy::Everything,
             false => self.leases().renewal(self.driver()).await?,
         };
-        // The tokens first, then the look, then the last sight.
+        // Lease files first, then the check for pending deletions, then the last check that everything exists.
         let checked = references.check(self, renewal, &before);
         let (canonicals, was_linked) = try_join(checked, self.has_link(&revision)).await?;
         self.store_data(canonical, bytes, renewal).await?;
@@ -114,7 +114,7 @@ impl ManifestStore {
                 return Ok(Attempt::PendingDeletions(canonical.clone()));
             }
             if renewal == RefreshPolicy::Nothing && !look.is_fresh() {
-                // A run may have begun that has not seen any of this.
+                // A run may have begun that has seen none of this.
                 return Ok(Attempt::Late);
             }
         }
@@ -129,19 +129,19 @@ impl ManifestStore {
         }
         link::write(self.driver(), &revision, canonical).await?;
         if let Some(subject) = subject {
-            // A deletion of the same manifest may have taken it away meanwhile.
+            // A deletion of the same manifest may have removed the entry meanwhile.
             referrers.add_if_missing(subject, canonical).await?;
         }
         if before.is_fresh() {
             return Ok(Attempt::Stored);
         }
-        // The collector may have doomed the very link, of a manifest that nothing referred to.
+        // The link itself may be a pending deletion, if nothing referred to the manifest.
         let look = self.leases().check_pending(self.driver()).await?;
         if look.pending.has_manifest(name, canonical) || !self.contains(digest).await? {
             return Ok(Attempt::PendingDeletions(canonical.clone()));
         }
         if renewal == RefreshPolicy::Nothing {
-            // To write the link may have taken so long that a whole run went by, which saw neither it nor young tokens.
+            // Writing the link may have outlasted a whole run, which saw neither the link nor fresh lease files.
             if let Some(doomed) = self.find_doomed(&look, canonicals.iter()) {
                 return Ok(Attempt::PendingDeletions(doomed.clone()));
             }
@@ -154,7 +154,7 @@ impl ManifestStore {
         Ok(Attempt::Stored)
     }
 
-    /// Whether there is a link, readable or not.
+    /// Whether the link exists, readable or not.
     async fn has_link(&self, entry: &Entry) -> Result<bool> {
         match link::read(self.driver(), entry).await {
             Ok(target) => Ok(target.is_some()),

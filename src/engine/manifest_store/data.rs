@@ -1,4 +1,4 @@
-//! The data of a manifest: bytes under their digest, young enough to be the token of a promise.
+//! The data of a manifest: bytes under their digest, which are also its lease file.
 
 use bytes::Bytes;
 use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
@@ -11,7 +11,7 @@ use crate::lease::RefreshPolicy;
 use crate::oci::Digest;
 
 impl ManifestStore {
-    /// Writes the bytes unless they are there, undamaged, and young enough.
+    /// Writes the bytes unless the store has them, undamaged and fresh enough.
     pub(super) async fn store_data(
         &self,
         canonical: &Digest,
@@ -19,7 +19,8 @@ impl ManifestStore {
         renewal: RefreshPolicy,
     ) -> Result<()> {
         let path = Entry::Blob(canonical.clone()).path();
-        // Only of a manifest that was here before is it likely, and worth a look; to write it again does no harm.
+        // The bytes are likely to exist only if the manifest was here before, so other pushes skip the check; rewriting does
+        // no harm.
         if self.repository.registry.inner.manifests.get(canonical).is_some() {
             let here = self.driver().get_content_if_any(&path).await?.is_some_and(|stored| stored == bytes);
             if here && !self.is_due(canonical, renewal).await? {
@@ -32,14 +33,14 @@ impl ManifestStore {
         Ok(())
     }
 
-    /// Makes the token of a manifest young, if need be: tells whether it was written.
+    /// Renews the lease file of a manifest if it is due; returns whether it was due.
     pub(crate) async fn renew(&self, canonical: &Digest, renewal: RefreshPolicy) -> Result<bool> {
         if !self.is_due(canonical, renewal).await? {
             return Ok(false);
         }
         let path = Entry::Blob(canonical.clone()).path();
         match self.driver().get_content_if_any(&path).await? {
-            // Damaged data stay as they are, for somebody to find; they are no token of anything.
+            // Damaged data stay as they are, for an administrator to find; they are no lease file.
             Some(bytes) if Digest::sha256_of(&bytes) == *canonical => {
                 self.driver().put_content(&path, bytes, PutMode::Overwrite).await?;
             }

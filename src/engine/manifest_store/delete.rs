@@ -1,9 +1,9 @@
-//! Deleting: references go before what they refer to.
+//! Deleting: references go before their targets.
 //!
-//! A manifest is deleted with the link that makes it visible: a tag without it is unknown. A deletion announces that it
-//! is about to remove the link, and looks once more for tags that were set meanwhile; a push that sets a tag sees afterwards
-//! whether a deletion was announced, waits for its end, and looks whether the link is still there. So one of the two notices, and
-//! what is left is what one after the other would have left.
+//! A deletion removes the link that makes the manifest visible: a tag without it is unknown. The deletion first writes a
+//! notice that it is about to remove the link, and then reads the tags set meanwhile; a push that has set a tag then looks
+//! for notices, waits for those deletions, and checks that the link still exists. So at least one of the two notices the
+//! other, and the result is that of running one after the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,21 +20,21 @@ use crate::oci::{Digest, Reference, Tag};
 use crate::tag_removal::Stale;
 use crate::{Error, EventKind, Result, link};
 
-/// Tags as they are listed, of which no more are held than are looked at together.
+/// The tags of a listing. The stream holds no more of them than the deletion reads in parallel.
 type Tags = BoxStream<'static, Result<Tag>>;
 
-/// By how much the clocks of registries and store may differ, and then some.
+/// More than the clocks of registries and store may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
 impl ManifestStore {
-    /// Removes a tag; or a manifest and every tag that points at it.
+    /// Deletes a tag; or a manifest and every tag that points at it.
     ///
-    /// What is damaged is removed as well. Until a deletion by digest is answered, some of the tags may be gone and others not.
-    /// It goes on when the call is dropped, and one that is made for the same manifest meanwhile waits for its end.
+    /// Damaged entries are deleted as well. Until a deletion by digest returns, some of the tags may be gone and others not.
+    /// It continues when the caller drops the call, and a second one for the same manifest waits for it.
     ///
     /// # Errors
     ///
-    /// `ManifestUnknown`, `Disabled` when nothing may be deleted, `ReadOnly`.
+    /// `ManifestUnknown`, `Disabled` when the configuration forbids deletion, `ReadOnly`.
     #[tracing::instrument(
         level = "trace",
         target = "sampan::traces",
@@ -55,7 +55,8 @@ impl ManifestStore {
             match self.resolve(reference).await {
                 Ok(_) => break,
                 Err(unknown @ Error::ManifestUnknown(..)) => {
-                    // It would be there again with the manifest that it points at. If it is by now, it is to be deleted after all.
+                    // The tag would reappear with a push of its manifest. If that has happened by now, delete the tag
+                    // normally.
                     if !tags.has_remains(tag).await? || tags.remove_if(tag, Stale::Dangling).await? {
                         return Err(unknown);
                     }
@@ -73,7 +74,7 @@ impl ManifestStore {
         Ok(())
     }
 
-    /// Deletes a manifest in a task of its own, which goes on when the request is dropped.
+    /// Deletes a manifest in its own task, which continues when the request is dropped.
     async fn delete_manifest(&self, reference: &Reference, digest: &Digest) -> Result<()> {
         let canonical = self.canonical_of_deleted(reference, digest).await?;
         let deletions = &self.repository.registry.inner.deletions;
@@ -93,13 +94,13 @@ impl ManifestStore {
             Ok(deleted) => deleted,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The process is at its end.
+                // The runtime is shutting down.
                 Err(_) => std::future::pending().await,
             },
         }
     }
 
-    /// What the manifest is stored under, as far as its links tell.
+    /// The canonical digest of the manifest, as far as its links name it.
     async fn canonical_of_deleted(&self, reference: &Reference, digest: &Digest) -> Result<Option<Digest>> {
         let name = &self.repository.name;
         match self.resolve(reference).await {
@@ -108,7 +109,7 @@ impl ManifestStore {
                 tracing::warn!(%path, %error, "a link to {digest} in {name} is damaged, and is deleted");
                 Ok(digest.is_canonical().then(|| digest.clone()))
             }
-            // A link in which there is nothing goes, too.
+            // Delete an empty link, too.
             Err(unknown @ Error::ManifestUnknown(..)) => {
                 let link = Entry::RevisionLink(name.clone(), digest.clone());
                 match self.driver().exists(&link.path()).await? {
@@ -122,7 +123,7 @@ impl ManifestStore {
 
     async fn delete_to_the_end(&self, reference: &Reference, digest: &Digest) -> Result<()> {
         let name = &self.repository.name;
-        // Once more: another deletion of it may have ended meanwhile.
+        // Resolve again: another deletion of the manifest may have ended meanwhile.
         let canonical = self.canonical_of_deleted(reference, digest).await?;
         if let Some(canonical) = &canonical {
             self.delete_linked(canonical).await?;
@@ -141,18 +142,19 @@ impl ManifestStore {
         let link = Entry::RevisionLink(self.repository.name.clone(), canonical.clone());
         let since = self.repository.registry.clock().ago(CLOCK_SKEW);
         self.untag(self.all_tags().await?, Stale::PointsAt(canonical)).await?;
-        // From here on a push of the manifest waits before it is answered. So whatever tag was answered for is seen now.
+        // From here on a push of the manifest waits before it answers. So the next step sees the tag of every push that
+        // answered before.
         let notice = tags.announce_removal(canonical).await?;
         if let Err(error) = self.untag(tags.changed_since(since), Stale::PointsAt(canonical)).await {
             tags.delete_notices(vec![notice]).await?;
             return Err(error);
         }
-        // When this fails it may still be under way, so the notice stays.
+        // A failed request may still be running in the store, so the notice stays.
         link::remove(self.driver(), &link).await?;
         if let Some(subject) = subject {
             referrers.remove(&subject, canonical).await;
         }
-        // Tags that CNCF Distribution, which writes no notices and reads none, has set meanwhile.
+        // CNCF Distribution, which neither writes nor reads notices, may have set tags meanwhile.
         self.untag(tags.changed_since(since), Stale::PointsAtDeleted(canonical)).await?;
         tags.delete_notices(vec![notice]).await
     }
@@ -165,7 +167,7 @@ impl ManifestStore {
         }
     }
 
-    /// Removes those of `tags` that are stale. What has begun comes to its end, also when something else fails.
+    /// Removes the stale tags among `tags`. After a failure, the removals that have begun still finish.
     async fn untag(&self, tags: Tags, stale: Stale<'_>) -> Result<()> {
         let lookups = self.repository.registry.limits().tag_lookups.max(1);
         let failed = AtomicBool::new(false);

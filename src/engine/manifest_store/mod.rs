@@ -1,6 +1,6 @@
 //! The manifests of a repository, stored and served verbatim.
 //!
-//! Whoever is told that a manifest is here is made a promise, of which its data are the token: see [`promise`](crate::lease).
+//! The answer that a manifest is here grants a lease, and its data are the lease file: see [`lease`](crate::lease).
 
 mod commit;
 mod data;

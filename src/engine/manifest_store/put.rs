@@ -1,4 +1,4 @@
-//! Putting: a manifest is stored when everything that it refers to is there.
+//! Putting: stores a manifest once everything that it refers to exists.
 
 use bytes::Bytes;
 
@@ -10,31 +10,31 @@ use crate::referrers::MAX_LISTED_BYTES;
 use crate::tag_removal::Stale;
 use crate::{Error, EventKind, ManifestEvent, Result};
 
-/// A manifest to be stored.
+/// A manifest to store.
 #[derive(Clone, Debug)]
 pub struct PutManifest {
     /// The bytes.
     pub bytes: Bytes,
-    /// What the client says they are; the bytes themselves say it otherwise.
+    /// The `Content-Type` of the request; without it, the bytes name their type.
     pub media_type: Option<String>,
-    /// The tag that is to point at it, or the digest that it must have.
+    /// The tag to set, or the expected digest.
     pub reference: Reference,
-    /// Further tags that are to point at it.
+    /// Further tags to set.
     pub tags: Vec<Tag>,
 }
 
-/// A manifest that was stored.
+/// A stored manifest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PutOutcome {
-    /// Its digest: the one given, else the canonical one.
+    /// The digest of the request, else the canonical one.
     pub digest: Digest,
-    /// What it is attached to.
+    /// The manifest that it is attached to.
     pub subject: Option<Digest>,
-    /// The tags that point at it now because of this call.
+    /// The tags that this call set.
     pub tags: Vec<Tag>,
 }
 
-/// What a deletion took away from a push that was under way.
+/// What a deletion removed during a push.
 enum Loss {
     /// A tag.
     Tag,
@@ -42,7 +42,7 @@ enum Loss {
     Manifest,
 }
 
-/// Sees that every list of the subject can carry what the manifest says of itself.
+/// Checks that every list of the subject can carry the manifest's annotations and artifact type.
 fn check_listed(manifest: &Manifest) -> Result<(), ManifestProblem> {
     let annotations = manifest.annotations.iter().map(|(key, value)| key.len() + value.len());
     let artifact_type = manifest.effective_artifact_type().map_or(0, str::len);
@@ -53,18 +53,19 @@ fn check_listed(manifest: &Manifest) -> Result<(), ManifestProblem> {
     }
 }
 
-/// A push that deletions undo more often than this is to be tried again later.
+/// After this number of rounds that deletions undid, the client must retry later.
 const MOST_ROUNDS: usize = 16;
 
 impl ManifestStore {
-    /// Stores a manifest when everything it refers to is there: its bytes, its revision link, its tags, in this order.
+    /// Stores a manifest once everything that it refers to exists: bytes, then revision link, then tags.
     ///
-    /// What it refers to stays there meanwhile, although it may have been garbage until now.
+    /// No collection deletes the references meanwhile, even if they were garbage until now.
     ///
     /// # Errors
     ///
-    /// `TooLarge`, `ManifestInvalid`, `DigestMismatch`, `ManifestReferencesUnknown` with all that is missing, `Denied`,
-    /// `ReadOnly`, `Collecting` when the collector is about to delete what it needs, and takes too long. It is not stored then.
+    /// `TooLarge`, `ManifestInvalid`, `DigestMismatch`, `ManifestReferencesUnknown` with every missing digest, `Denied`,
+    /// `ReadOnly`, `Collecting` when the collector is about to delete a reference and takes too long. The manifest is not
+    /// stored then.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.put", skip_all)]
     pub async fn put(&self, put: PutManifest) -> Result<PutOutcome> {
         let registry = &self.repository.registry;
@@ -103,7 +104,7 @@ impl ManifestStore {
         Ok(PutOutcome { digest, subject: manifest.subject.map(|subject| subject.digest), tags: put.tags })
     }
 
-    /// Stores the manifest and then sets the tags; again, when a deletion took one of them away meanwhile.
+    /// Stores the manifest and then sets the tags; repeats this when a deletion removed one of them meanwhile.
     async fn store_and_tag(
         &self,
         manifest: &Manifest,
@@ -122,7 +123,7 @@ impl ManifestStore {
                 Some(Loss::Tag) => {}
                 Some(Loss::Manifest) => match self.store(manifest, bytes, canonical, digest).await {
                     Ok(()) => {}
-                    // What it refers to was deleted after it: that is as if all of this had come after the push.
+                    // A reference was deleted after the manifest: equivalent to all these deletions coming after the push.
                     Err(Error::ManifestReferencesUnknown(_)) => {
                         for tag in tags {
                             self.repository.tags().remove_if(tag, Stale::PointsAtDeleted(canonical)).await?;
@@ -136,7 +137,7 @@ impl ManifestStore {
         Err(Error::Collecting(digest.clone()))
     }
 
-    /// Looks whether tags and link are still there, now that both were written.
+    /// Checks that tags and link still exist after both were written.
     async fn find_loss(&self, canonical: &Digest, digest: &Digest, tags: &[&Tag]) -> Result<Option<Loss>> {
         if tags.is_empty() {
             return Ok(None);
@@ -155,7 +156,7 @@ impl ManifestStore {
         }
     }
 
-    /// Tells of a manifest once for each of its tags, since an event has one; and once if there is none.
+    /// Emits one event per tag, since an event has one tag; one event if there are no tags.
     fn tell_pushed<'a>(
         &self,
         digest: &Digest,

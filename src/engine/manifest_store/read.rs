@@ -10,34 +10,34 @@ use crate::layout::Entry;
 use crate::oci::{Digest, Manifest, MediaType, Reference};
 use crate::{Error, EventKind, ManifestEvent, Result};
 
-/// A manifest that is there.
+/// An existing manifest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stored {
-    /// Its digest: the one asked for, or the canonical one of what a tag points at.
+    /// The digest of the request, or the canonical one of the tag's target.
     pub digest: Digest,
-    /// Its media type.
+    /// The media type.
     pub media_type: MediaType,
-    /// Its bytes, as they were pushed; their digest was compared.
+    /// The bytes as pushed, compared with their digest.
     pub bytes: Bytes,
 }
 
-/// The same without the bytes.
+/// An existing manifest without its bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredInfo {
-    /// Its digest: the one asked for, or the canonical one of what a tag points at.
+    /// The digest of the request, or the canonical one of the tag's target.
     pub digest: Digest,
-    /// Its media type.
+    /// The media type.
     pub media_type: MediaType,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub size_bytes: u64,
 }
 
 impl ManifestStore {
-    /// The manifest that a tag points at or a digest names.
+    /// Reads the manifest of a tag or digest.
     ///
     /// # Errors
     ///
-    /// `ManifestUnknown`; `Corrupt` when the stored bytes are not what their digest says.
+    /// `ManifestUnknown`; `Corrupt` when the stored bytes do not match their digest.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.get", skip_all)]
     pub async fn get(&self, reference: &Reference) -> Result<Stored> {
         let stored = self.fetch(reference).await?;
@@ -45,19 +45,19 @@ impl ManifestStore {
         Ok(stored)
     }
 
-    /// What [`get`](Self::get) does, of which nobody is told.
+    /// Like [`get`](Self::get), but emits no event.
     pub(crate) async fn fetch(&self, reference: &Reference) -> Result<Stored> {
         let (digest, canonical) = self.resolve(reference).await?;
         let manifest = self.read(reference, &canonical).await?;
         Ok(Stored { digest, media_type: manifest.media_type, bytes: manifest.bytes })
     }
 
-    /// The same without the bytes. A manifest that was asked for by digest will be here for half the grace period at least;
-    /// one that was asked for by tag, as long as the tag.
+    /// Describes the manifest without its bytes. By digest, this grants a lease: the manifest stays for at least half the
+    /// grace period. By tag, it stays as long as the tag.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get); `ManifestUnknown` also when it is about to be collected.
+    /// As [`get`](Self::get); `ManifestUnknown` also when a collection is about to delete the manifest.
     #[tracing::instrument(
         level = "trace",
         target = "sampan::traces",
@@ -93,7 +93,7 @@ impl ManifestStore {
         Ok(info)
     }
 
-    /// Reads stored bytes as one of the kinds of manifest that can be pushed.
+    /// Parses stored bytes as one of the kinds of manifest that clients can push.
     pub(crate) fn verify(path: &DriverPath, canonical: &Digest, bytes: &[u8]) -> Result<Manifest> {
         check_digest(path, canonical, bytes)?;
         Manifest::parse(bytes, None).map_err(|problem| Error::Corrupt(path.clone(), problem.into()))
@@ -105,7 +105,7 @@ impl ManifestStore {
             return Ok(manifest);
         }
         let path = Entry::Blob(canonical.clone()).path();
-        // An empty file is what a power failure leaves of data that were never synced.
+        // A power failure empties data that were never synced.
         let bytes = self.driver().get_content_if_any(&path).await?.filter(|bytes| !bytes.is_empty());
         let Some(bytes) = bytes else {
             tracing::error!(repository = %self.repository.name, %reference, %path, "the data of manifest {canonical} are gone");
@@ -118,7 +118,7 @@ impl ManifestStore {
         Ok(manifest)
     }
 
-    /// Kind and size of a manifest that the repository has, without its bytes if they are known.
+    /// Kind and size of a manifest of the repository, without reading its bytes if both are cached.
     async fn describe(&self, reference: &Reference, canonical: &Digest) -> Result<CachedDescriptor> {
         let inner = &self.repository.registry.inner;
         if let (None, Some(descriptors)) = (inner.manifests.get(canonical), &inner.descriptors)
@@ -144,7 +144,7 @@ impl ManifestStore {
     }
 }
 
-/// What hashes to its digest is served; whether it is a good manifest was asked when it was pushed, here or elsewhere.
+/// Serve anything that matches its digest; a push, here or elsewhere, has checked that it is a valid manifest.
 fn check_digest(path: &DriverPath, canonical: &Digest, bytes: &[u8]) -> Result<()> {
     match Digest::of(canonical.algorithm(), bytes) {
         actual if actual == *canonical => Ok(()),

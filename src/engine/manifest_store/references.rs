@@ -1,4 +1,4 @@
-//! `References`: what a manifest needs in its repository.
+//! `References`: the content that a manifest needs in its repository.
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -7,18 +7,18 @@ use crate::lease::{PendingSnapshot, RefreshPolicy};
 use crate::oci::{Digest, Manifest, Reference};
 use crate::{Error, Result, Validation};
 
-/// What must be there for a manifest.
+/// The required references of a manifest.
 pub(super) struct References {
     of_index: bool,
-    /// In order, none twice.
+    /// In order, without duplicates.
     digests: Vec<Digest>,
 }
 
-/// How many are looked for at a time.
+/// How many references are checked in parallel.
 const CONCURRENT_LOOKUPS: usize = 8;
 
 impl References {
-    /// What `manifest` refers to, as far as the rules want it to be there.
+    /// The references of `manifest` that the rules require.
     pub(super) fn of(manifest: &Manifest, validation: &Validation) -> Result<Self> {
         let required = validation.required(manifest)?;
         let mut digests: Vec<Digest> =
@@ -28,14 +28,14 @@ impl References {
         Ok(Self { of_index: manifest.kind.is_index(), digests })
     }
 
-    /// Sees that everything is there, makes its tokens young, and tells what it is stored under.
+    /// Checks that everything exists, renews the lease files, and returns the canonical digests.
     pub(super) async fn check(
         &self,
         store: &ManifestStore,
         renewal: RefreshPolicy,
         look: &PendingSnapshot,
     ) -> Result<Vec<Digest>> {
-        // Owned digests: a stream of borrowed ones makes futures of which the compiler cannot tell that they are `Send`.
+        // Owned digests: with a stream of borrowed ones the compiler cannot prove that the future is `Send`.
         let found: Vec<(Digest, Option<Digest>)> = stream::iter(self.digests.clone())
             .map(|digest| async move {
                 let canonical = self.check_one(store, &digest, renewal, look).await?;
@@ -69,7 +69,7 @@ impl References {
                     let here = store.leases().has_data(store.driver(), &canonical, look).await?;
                     return Ok(here.then_some(canonical));
                 }
-                Err(Error::ManifestUnknown(..)) => {} // An index of blobs, as build caches are: Distribution takes them.
+                Err(Error::ManifestUnknown(..)) => {} // An index of blobs, such as a build cache: Distribution accepts them.
                 Err(error) => return Err(error),
             }
         }

@@ -1,4 +1,4 @@
-//! `ManifestStore`: the manifests of one repository. What is done with them is in the files beside this one.
+//! `ManifestStore`: the manifests of one repository. The sibling files implement its operations.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::lease::Leases;
 use crate::oci::{Digest, Reference, Tag};
 use crate::{Error, Repository, Result, link};
 
-/// A tag that moves more often than this while it is read is unknown.
+/// A tag that moves more often than this during a read counts as unknown.
 const MOST_MOVES: usize = 8;
 
 /// The manifests of one repository.
@@ -24,7 +24,7 @@ impl ManifestStore {
         Self { repository }
     }
 
-    /// The digest to answer with, and the one that the content is stored under.
+    /// The digest for the response, and the canonical digest.
     pub(super) async fn resolve(&self, reference: &Reference) -> Result<(Digest, Digest)> {
         let unknown = || Error::ManifestUnknown(reference.clone(), self.repository.name.clone());
         match reference {
@@ -46,7 +46,7 @@ impl ManifestStore {
         }
     }
 
-    /// Whether the repository has a manifest under both digests.
+    /// Whether the repository has the manifest under both digests.
     async fn is_alias(&self, digest: &Digest, canonical: &Digest) -> Result<bool> {
         let name = &self.repository.name;
         match link::resolve(self.driver(), digest, |digest| Entry::RevisionLink(name.clone(), digest)).await {
@@ -56,14 +56,14 @@ impl ManifestStore {
         }
     }
 
-    /// What a tag points at, if that is in the repository.
+    /// The target of a tag, if the repository has it.
     ///
-    /// A tag without a link to its manifest is what is left of a deletion, here as in CNCF Distribution.
+    /// A tag without a link to its manifest is left from a deletion, here as in CNCF Distribution.
     async fn resolve_tag(&self, tag: &Tag) -> Result<Option<Digest>> {
         let mut before = None;
         for _ in 0..MOST_MOVES {
             let target = self.repository.tags().resolve(tag).await?;
-            // A tag that moved away from a manifest which was then deleted is not gone.
+            // A tag that moved away from a manifest which was then deleted still exists.
             if target.is_none() || target == before {
                 return Ok(None);
             }
@@ -84,7 +84,7 @@ impl ManifestStore {
         if link::resolve(self.driver(), canonical, revision).await?.is_some() {
             return Ok(true);
         }
-        // Distribution 2.1.0 linked manifests like layers, and every later one finds them.
+        // Distribution 2.1.0 linked manifests like layers, and every later version still finds them.
         let layer = |digest| Entry::LayerLink(name.clone(), digest);
         Ok(link::resolve(self.driver(), canonical, layer).await?.is_some())
     }

@@ -1,4 +1,4 @@
-//! Building the index of a repository that has none, and answering without one where nothing may be written.
+//! Builds the index of a repository that lacks one, and answers without an index in read-only mode.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,24 +15,24 @@ use crate::layout;
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::{Error, Result};
 
-/// The builds of this process, one for each repository.
+/// The builds of this process, one per repository.
 ///
-/// Each is carried on by one of the requests that wait for it, and by the next one when that is dropped.
+/// One of the waiting requests runs the build; when it is dropped, the next one continues the build.
 #[derive(Debug, Default)]
 pub(crate) struct Builds(Mutex<HashMap<RepositoryName, Arc<Build>>>);
 
-/// A lock that the request which builds holds across awaits.
+/// The building request holds this lock across awaits.
 type Build = tokio::sync::Mutex<Progress>;
 
-/// How far a build has come.
+/// The progress of a build.
 #[derive(Debug)]
 enum Progress {
-    /// The manifests up to this one are in the index.
+    /// The index covers the manifests up to this one.
     UpTo(Option<Digest>),
     Complete,
 }
 
-/// More builds than this are not remembered: those that are not under way begin anew.
+/// How many builds are remembered; idle ones beyond this start over.
 const MAX_BUILDS: usize = 64;
 
 impl Builds {
@@ -61,12 +61,12 @@ impl Builds {
 }
 
 impl Referrers {
-    /// Of which algorithms an index has subjects that is built if need be; `None` when there is none and none can be built.
+    /// The algorithms of the index's subjects, after building a missing index; `None` when it cannot be built.
     pub(super) async fn indexed_algorithms(&self, summary: Summary) -> Result<Option<Vec<Algorithm>>> {
         if summary.is_complete {
             return Ok(Some(summary.algorithms));
         }
-        // A question about a repository that does not exist must leave nothing behind.
+        // A request for a repository that does not exist must leave nothing behind.
         if !self.has_revisions().await? {
             return Ok(Some(Vec::new()));
         }
@@ -93,8 +93,8 @@ impl Referrers {
         Ok(self.driver().list(&directory, None).try_next().await?.is_some())
     }
 
-    /// Tells whether there is an index now. Where not one manifest can be read, it is the store that is not whole, such as where a
-    /// disk is not mounted; then nothing is known of the referrers.
+    /// Builds the index and returns whether it exists now. If not one manifest is readable, the store itself is incomplete,
+    /// such as with an unmounted disk, and the referrers are unknown.
     async fn build(&self) -> Result<bool> {
         let builds = &self.repository.registry.inner.referrer_builds;
         let build = builds.of(&self.repository.name);
@@ -118,7 +118,7 @@ impl Referrers {
         Ok(is_readable)
     }
 
-    /// The referrers of a subject of these names, by reading every manifest of the repository.
+    /// The referrers of the subject with these digests, found by reading every manifest of the repository.
     pub(super) fn scanned(&self, names: Vec<Digest>, after: Option<&Digest>) -> Source {
         let found = self.manifests(after, Use::PendingSnapshot).try_filter_map(move |(digest, known)| {
             let subject = known.as_ref().and_then(KnownManifest::subject);
@@ -128,7 +128,7 @@ impl Referrers {
         found.boxed()
     }
 
-    /// Every manifest of the repository after `after`, in the order of digests; with `None` where it cannot be read.
+    /// Every manifest of the repository after `after`, in the order of digests; `None` for an unreadable one.
     fn manifests(
         &self,
         after: Option<&Digest>,
@@ -155,7 +155,7 @@ impl Referrers {
                 }
             })
             .try_buffered(CONCURRENT_READS);
-        // Most of them are no answer to anybody: what is in memory is gone through without a rest.
+        // Most of them match no request, and a loop over cached ones would never yield.
         read.enumerate()
             .then(|(index, read)| async move {
                 if index % STRETCH == STRETCH - 1 {
@@ -167,7 +167,7 @@ impl Referrers {
     }
 }
 
-/// What manifests are read for.
+/// Why the manifests are read.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Use {
     Index,

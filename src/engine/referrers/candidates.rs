@@ -1,4 +1,4 @@
-//! `Candidates`: what may refer to a subject, from the index and the fallback tag, in the order of digests.
+//! `Candidates`: possible referrers of a subject, from the index and the fallback tag, in the order of digests.
 
 use std::pin::Pin;
 
@@ -12,12 +12,12 @@ use crate::layout;
 use crate::oci::{Algorithm, Digest, Manifest, Tag};
 use crate::{Error, Result};
 
-/// A manifest that may refer to the subject.
+/// A possible referrer of the subject.
 #[derive(Clone, Debug)]
 pub(super) enum Candidate {
-    /// By the index of the registry: its bytes tell the rest.
+    /// From the registry's index: its bytes provide the descriptor.
     Indexed(Digest),
-    /// By the index under the fallback tag, which has the descriptor.
+    /// From the index under the fallback tag, which contains the descriptor.
     Tagged(Referrer),
 }
 
@@ -32,7 +32,7 @@ impl Candidate {
 /// Candidates in the order of their digests.
 pub(super) type Source = BoxStream<'static, Result<Candidate>>;
 
-/// The candidates of several sources, each once. Where sources have the same one, that of the first counts.
+/// The candidates of several sources without duplicates. Of equal candidates, that of the first source counts.
 pub(super) struct Candidates(Vec<Peekable<Source>>);
 
 impl Candidates {
@@ -40,7 +40,7 @@ impl Candidates {
         Self(sources.into_iter().map(StreamExt::peekable).collect())
     }
 
-    /// The next `len` of them; fewer at the end.
+    /// The next `len` candidates; fewer at the end.
     pub(super) async fn next_chunk(&mut self, len: usize) -> Result<Vec<Candidate>> {
         let mut chunk = Vec::new();
         let mut steps = Steps::default();
@@ -67,7 +67,7 @@ impl Candidates {
         let mut found = None;
         for source in &mut self.0 {
             let same = |next: &Result<Candidate>| matches!(next, Ok(next) if *next.digest() == least);
-            // Each of them goes on, whatever the first one says.
+            // Advance each source, regardless of the first.
             let next = Pin::new(source).next_if(same).await;
             found = found.or(next);
         }
@@ -76,7 +76,7 @@ impl Candidates {
 }
 
 impl Referrers {
-    /// The entries of the index for a subject of exactly this name.
+    /// The entries of the index under exactly this digest of the subject.
     pub(super) fn indexed(&self, subject: &Digest, after: Option<&Digest>) -> Source {
         let directory = layout::referrers_of(&self.repository.name, subject, Algorithm::Sha256);
         let Some(after) = hex_after(after) else { return stream::empty().boxed() };
@@ -89,9 +89,9 @@ impl Referrers {
             .boxed()
     }
 
-    /// What the index under the fallback tag has (OCI distribution-spec, "Referrers Tag Schema").
+    /// The entries of the index under the fallback tag (OCI distribution-spec, "Referrers Tag Schema").
     pub(super) async fn tagged(&self, subject: &Digest, query: &ReferrersQuery) -> Result<Source> {
-        // As the schema has it: "truncated to 64 characters".
+        // The schema says "truncated to 64 characters".
         let hex = subject.hex().get(..64).unwrap_or(subject.hex());
         let Ok(tag) = format!("{}-{hex}", subject.algorithm()).parse::<Tag>() else {
             return Ok(stream::empty().boxed());
@@ -109,7 +109,7 @@ impl Referrers {
             }
             Err(error) => return Err(error),
         };
-        // Written out at once: what a client has written takes ten times as much when it is parsed.
+        // Serialize at once: parsed JSON of a client takes ten times the memory.
         let mut found: Vec<Referrer> = index
             .iter()
             .flat_map(|index| &index.manifests)
@@ -125,7 +125,7 @@ impl Referrers {
     }
 }
 
-/// Where a listing of canonical digests that come after a digest begins; `None` when none can come after it.
+/// The start of a listing of the canonical digests after `after`; `None` when no canonical digest can follow it.
 pub(super) fn hex_after(after: Option<&Digest>) -> Option<Option<String>> {
     match after {
         None => Some(None),

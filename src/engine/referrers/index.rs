@@ -9,19 +9,19 @@ use crate::Result;
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest};
 
-/// What stands at the top of an index.
+/// The top level of an index.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Summary {
-    /// Whether the marker is there.
+    /// Whether the marker exists.
     pub(super) is_complete: bool,
-    /// Of which algorithms there are subjects.
+    /// The algorithms of the subjects.
     pub(super) algorithms: Vec<Algorithm>,
 }
 
 impl Referrers {
-    /// Writes the entry of a manifest that is attached to `subject`. To be called before its revision link is written.
+    /// Writes the entry of a manifest that is attached to `subject`. Call this before writing its revision link.
     ///
-    /// An entry that is there is written anew: its date keeps the collector from it.
+    /// It also rewrites an existing entry: the fresh modification time protects it from the collector.
     pub(crate) async fn add(&self, subject: &Digest, canonical: &Digest) -> Result<()> {
         let content = Bytes::from(canonical.to_string());
         Ok(self
@@ -30,7 +30,7 @@ impl Referrers {
             .await?)
     }
 
-    /// Writes the entry unless it is there.
+    /// Writes the entry if it is missing.
     pub(crate) async fn add_if_missing(&self, subject: &Digest, canonical: &Digest) -> Result<()> {
         match self.driver().exists(&self.entry(subject, canonical).path()).await? {
             true => Ok(()),
@@ -38,14 +38,14 @@ impl Referrers {
         }
     }
 
-    /// The subject of a manifest, so that [`remove`](Self::remove) can be called when it is gone.
+    /// The subject of a manifest, for [`remove`](Self::remove) after the manifest is deleted.
     pub(crate) async fn subject_of(&self, canonical: &Digest) -> Result<Option<Digest>> {
         Ok(self.known(canonical).await?.and_then(|known| known.subject().cloned()))
     }
 
-    /// Removes the entry of a manifest whose revision link was removed; writes it again if that is back.
+    /// Removes the entry of a manifest whose revision link was removed; restores it if the link is back.
     ///
-    /// Whatever fails is logged: the manifest is deleted, and the entry means nothing without it.
+    /// Failures are only logged: the manifest is deleted, and the entry means nothing without it.
     pub(crate) async fn remove(&self, subject: &Digest, canonical: &Digest) {
         let removed = self.delete_entry(subject, canonical).await;
         let restored = match self.is_linked(canonical).await {
@@ -62,7 +62,7 @@ impl Referrers {
         }
     }
 
-    /// Removes an entry, with the directories that held nothing else.
+    /// Removes an entry, and the directories that are then empty.
     async fn delete_entry(&self, subject: &Digest, canonical: &Digest) -> Result<()> {
         let path = self.entry(subject, canonical).path();
         let mut deleted = self.driver().delete_all(stream::iter([path]).boxed(), Deadline::NONE);
@@ -72,7 +72,7 @@ impl Referrers {
         Ok(())
     }
 
-    /// What is at the top of the index: one listing of a directory with a handful of names.
+    /// Reads the top level of the index: one listing of a directory with a handful of names.
     pub(super) async fn summary(&self) -> Result<Summary> {
         let mut summary = Summary::default();
         let mut entries = self.driver().list(&layout::referrers(&self.repository.name), None);
@@ -85,7 +85,7 @@ impl Referrers {
         Ok(summary)
     }
 
-    /// Says that the index lacks nothing.
+    /// Marks the index as complete.
     pub(crate) async fn mark_complete(&self) -> Result<()> {
         let marker = Entry::ReferrersComplete(self.repository.name.clone());
         Ok(self.driver().put_content(&marker.path(), Bytes::from_static(b"1"), PutMode::Overwrite).await?)

@@ -1,4 +1,4 @@
-//! `KnownManifest`: what a listing needs of a manifest, kept in memory for as long as there is room.
+//! `KnownManifest`: the parts of a manifest that a listing needs, cached in memory.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::layout::Entry;
 use crate::manifest_store::ManifestStore;
 use crate::oci::{Descriptor, Digest, Manifest};
 
-/// A manifest that is attached to another, as a listing has it. Cloning is cheap.
+/// An attached manifest in a listing. Cloning is cheap.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Referrer {
-    /// Its digest.
+    /// The digest of the manifest.
     pub digest: Digest,
     json: Arc<str>,
 }
 
-/// The subject of a manifest, and how the manifest is listed.
+/// The subject of a manifest, and the manifest's descriptor in listings.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownManifest {
     subject: Option<Arc<Digest>>,
@@ -29,14 +29,14 @@ pub(crate) struct KnownManifest {
     json: Arc<str>,
 }
 
-/// Known manifests by canonical digest. What a manifest says never changes, so an entry is right for ever.
+/// Known manifests by canonical digest. The content of a digest never changes, so entries never expire.
 #[derive(Debug)]
 pub(crate) struct KnownManifests(ByDigest<KnownManifest>);
 
-/// What all of them may take.
+/// The size of the cache.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// A client chooses how long annotations are. What is longer is read again when it is asked for.
+/// Clients choose the length of annotations. Longer entries are not cached but read again on each request.
 const MAX_ENTRY_BYTES: usize = 16 << 10;
 
 impl Referrer {
@@ -46,12 +46,12 @@ impl Referrer {
         Self { digest: descriptor.digest.clone(), json: json.into() }
     }
 
-    /// Its descriptor as JSON.
+    /// The descriptor as JSON.
     pub fn json(&self) -> &str {
         &self.json
     }
 
-    /// Its descriptor.
+    /// The descriptor.
     #[expect(clippy::expect_used, reason = "the text was made from a descriptor")]
     pub fn descriptor(&self) -> Descriptor {
         serde_json::from_str(&self.json).expect("invariant: a descriptor that was written can be read")
@@ -117,19 +117,19 @@ impl Content for KnownManifest {
 }
 
 impl Referrers {
-    /// Remembers a manifest that was just read or stored.
+    /// Caches a manifest that was just read or stored.
     pub(crate) fn remember(&self, canonical: &Digest, manifest: &Manifest, size_bytes: u64) -> KnownManifest {
         let known = KnownManifest::of(canonical, manifest, size_bytes);
         self.cache().insert(canonical, &known);
         known
     }
 
-    /// What a manifest says of itself, if that is in memory.
+    /// The known parts of a manifest, if they are in memory.
     pub(super) fn remembered(&self, digest: &Digest) -> Option<KnownManifest> {
         self.cache().0.get(digest)
     }
 
-    /// What a manifest says of itself; `None` when it is gone or cannot be read.
+    /// The known parts of a manifest; `None` when it is gone or unreadable.
     pub(super) async fn known(&self, digest: &Digest) -> Result<Option<KnownManifest>> {
         if let Some(known) = self.remembered(digest) {
             return Ok(Some(known));
@@ -150,7 +150,7 @@ impl Referrers {
     }
 }
 
-/// Whether a descriptor is of an artifact type. Nothing else of it is read.
+/// Whether a descriptor has this artifact type. Parses no other field.
 fn has_type(json: &str, artifact_type: &str) -> bool {
     #[derive(Deserialize)]
     struct Typed<'a> {
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// The largest that are taken, and the largest that are kept.
+    /// The largest accepted and the largest cached entries.
     #[test]
     fn what_clients_push_is_kept_within_a_bound() {
         let known = KnownManifests::default();

@@ -1,4 +1,4 @@
-//! Which manifests are in the repository, in as few requests as that takes.
+//! Finds out which manifests the repository has, with as few requests as possible.
 
 use std::collections::HashSet;
 
@@ -10,19 +10,19 @@ use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest};
 use crate::{Error, Result, link};
 
-/// A page of a listing takes as long as this many requests, [`CONCURRENT_READS`] at a time.
+/// Reading one page of a listing takes as long as this many requests, [`CONCURRENT_READS`] at a time.
 const WORTH_A_PAGE: usize = 2 * CONCURRENT_READS;
 
 /// How many names a page of a listing has.
 const PAGE: usize = 1000;
 
 impl Referrers {
-    /// Which of some digests, in order, have a revision link.
+    /// The digests, given in order, that have a revision link.
     pub(super) async fn linked(&self, digests: Vec<Digest>) -> Result<HashSet<Digest>> {
         let mut linked = HashSet::new();
         let (canonical, mut left): (Vec<Digest>, Vec<Digest>) =
             digests.into_iter().partition(Digest::is_canonical);
-        // Where there are directories, one may be empty; and to read a link costs no more than to read its name.
+        // A store with real directories may list an empty one, and reading a link there costs no more than reading its name.
         if self.driver().capabilities().flat && canonical.len() > WORTH_A_PAGE {
             left.extend(self.linked_by_listing(canonical, &mut linked).await?);
         } else {
@@ -41,15 +41,16 @@ impl Referrers {
         Ok(linked)
     }
 
-    /// Goes through the revisions beside `digests`, for as long as that tells more than requests would in the same time: a
-    /// repository may have many more revisions than a subject has referrers. Gives back those that it did not come to.
+    /// Walks the listing of revisions beside `digests`, as long as that settles more digests than requests would in the same
+    /// time: a repository may have many more revisions than a subject has referrers. Returns the digests that it did not
+    /// reach.
     async fn linked_by_listing(
         &self,
         digests: Vec<Digest>,
         linked: &mut HashSet<Digest>,
     ) -> Result<Vec<Digest>> {
         let mut wanted = digests.into_iter().peekable();
-        // With one digit less it comes just before.
+        // Without its last digit, the name sorts just before the digest.
         let after = wanted.peek().map(|first| first.hex()[..first.hex().len() - 1].to_owned());
         let directory = layout::revisions(&self.repository.name, Algorithm::Sha256);
         let mut revisions = self.driver().list(&directory, after.as_deref());
@@ -76,7 +77,7 @@ impl Referrers {
         Ok(Vec::new())
     }
 
-    /// Whether a manifest can be pulled from the repository. A damaged link is logged, and counts as none.
+    /// Whether the repository has the manifest. A damaged link is logged and counts as missing.
     pub(super) async fn is_linked(&self, digest: &Digest) -> Result<bool> {
         let name = &self.repository.name;
         match link::resolve(self.driver(), digest, |digest| Entry::RevisionLink(name.clone(), digest)).await {

@@ -9,21 +9,21 @@ use super::{CONCURRENT_READS, Referrers, Steps};
 use crate::oci::{Algorithm, Digest};
 use crate::{Error, Result};
 
-/// Which referrers are wanted.
+/// Selects referrers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ReferrersQuery {
-    /// Only those after this digest.
+    /// Only referrers after this digest.
     pub after: Option<Digest>,
-    /// Only those of this artifact type.
+    /// Only referrers of this artifact type.
     pub artifact_type: Option<String>,
-    /// At most this many.
+    /// At most this many referrers.
     pub limit: usize,
-    /// At most this many bytes of descriptors as a JSON list, but at least one descriptor, so that there is a way on.
+    /// At most this many bytes of descriptors as a JSON list, but at least one descriptor, so that pages always advance.
     pub max_bytes: usize,
 }
 
 impl Default for ReferrersQuery {
-    /// All of them.
+    /// Selects all referrers.
     fn default() -> Self {
         Self { after: None, artifact_type: None, limit: usize::MAX, max_bytes: usize::MAX }
     }
@@ -32,24 +32,24 @@ impl Default for ReferrersQuery {
 /// A page of referrers.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ReferrersPage {
-    /// In the order of their digests.
+    /// The referrers in the order of their digests.
     pub descriptors: Vec<Referrer>,
-    /// Whether more of them follow.
+    /// Whether further referrers follow.
     pub more: bool,
 }
 
-/// How many candidates are looked at before it is seen whether the page needs more.
+/// The most candidates that are checked before the listing decides whether the page needs more.
 const CHUNK: usize = 1000;
 
 impl Referrers {
-    /// The manifests attached to `subject`, which need not exist, in the order of their digests.
+    /// Lists the manifests attached to `subject`, which need not exist, in the order of their digests.
     ///
-    /// Listed are those whose `subject` it is, and those in the index under the fallback tag (OCI distribution-spec, "Referrers
-    /// Tag Schema"), as far as they are in the repository.
+    /// The list has the manifests whose `subject` it is, and those in the index under the fallback tag (OCI
+    /// distribution-spec, "Referrers Tag Schema"), as far as the repository has them.
     ///
     /// # Errors
     ///
-    /// Whatever the store fails with. A manifest that cannot be read is left out and logged.
+    /// Any error of the store. An unreadable manifest is omitted and logged.
     #[tracing::instrument(
         level = "trace",
         target = "sampan::traces",
@@ -105,12 +105,12 @@ impl Referrers {
                 bytes = bytes.saturating_add(with_comma);
                 page.descriptors.push(referrer);
             }
-            // Few of them are answers; the store is asked for more at a time.
+            // Few candidates matched, so check more at a time.
             chunk_len = chunk_len.saturating_mul(4).min(CHUNK);
         }
     }
 
-    /// Whether a candidate may be what is asked for, as far as that is known without the store.
+    /// Whether a candidate may match the query, as far as that is known without the store.
     fn may_be_wanted(&self, candidate: &Candidate, query: &ReferrersQuery) -> bool {
         match (candidate, &query.artifact_type) {
             (Candidate::Indexed(digest), Some(wanted)) => {
@@ -120,7 +120,7 @@ impl Referrers {
         }
     }
 
-    /// A candidate as it is listed; `None` when it cannot be read, or says that it is attached to something else.
+    /// The descriptor of a candidate; `None` when it is unreadable, or attached to another subject.
     async fn describe(&self, candidate: Candidate, names: &[Digest]) -> Result<Option<Referrer>> {
         match candidate {
             Candidate::Tagged(referrer) => Ok(Some(referrer)),
@@ -133,7 +133,8 @@ impl Referrers {
         }
     }
 
-    /// The digests by which manifests may name `subject`: its own, and those of `algorithms` that the repository knows it by.
+    /// The digests by which manifests may name `subject`: its own, and those of `algorithms` under which the repository has
+    /// it.
     async fn names_of(&self, subject: &Digest, algorithms: &[Algorithm]) -> Result<Vec<Digest>> {
         let mut names = vec![subject.clone()];
         let others = Algorithm::ALL.into_iter().filter(|other| {

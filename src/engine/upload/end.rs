@@ -1,9 +1,9 @@
-//! How an upload ends: it becomes a blob, or it is refused.
+//! The end of an upload: it becomes a blob, or fails.
 //!
-//! The layer link is written first, then the data become visible, and what was staged goes. A request that fails leaves the
-//! upload as long as it was, so that the client may send the request again as it is; or it leaves an upload that is unknown.
-//! The time of its beginning makes an upload without bytes known. So of one that has bytes it goes before they do: a process
-//! that dies in between leaves none that seems to be empty.
+//! The registry writes the layer link, then publishes the data, then removes the rest of the upload. A failed request leaves
+//! the upload as long as it was, so that the client may repeat the request; or it leaves an unknown upload. An upload without
+//! bytes is known by its `startedat`. So an upload with bytes loses that file before its bytes: a process that dies in
+//! between leaves no upload that looks empty.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{ByteRange, Deadline, DriverPath, StorageDriver, WriteHint, WriteMode};
@@ -23,8 +23,8 @@ impl UploadStore {
     ///
     /// # Errors
     ///
-    /// As [`append`](Self::append); `DigestMismatch` when the content is not what its digest says: then the upload is gone;
-    /// `Collecting` when the collector is about to delete what was there under this digest, and takes too long.
+    /// As [`append`](Self::append); `DigestMismatch` when the content does not match its digest: the upload is then gone;
+    /// `Collecting` when the collector is about to delete an old blob of this digest and takes too long.
     #[tracing::instrument(
         level = "trace",
         target = "sampan::traces",
@@ -43,7 +43,7 @@ impl UploadStore {
         let (mut staged, is_new) = match self.open_staged(&claim, id).await? {
             Some(writer) => (Self::go_on(writer, digest.algorithm()), false),
             None => {
-                // UploadWriter apart: of a request that breaks off, or dies, nothing is left that its repetition would be added to.
+                // Write to a separate path: a request that breaks off or dies leaves nothing for its repetition to append to.
                 let hint = WriteHint { len: chunk.map(ChunkRange::len), target: target(digest) };
                 let apart = self.data_path(&UploadId::random());
                 let writer = self.driver().writer(&apart, WriteMode::Create(hint)).await?;
@@ -81,12 +81,12 @@ impl UploadStore {
         result
     }
 
-    /// Stores a whole blob in one request, without a session that a client would know of.
+    /// Stores a whole blob in one request, without an upload session that a client could see.
     ///
     /// # Errors
     ///
     /// `DigestMismatch`; `SizeMismatch` when the body is not `len` bytes; `BodyBroken`; `ReadOnly`; `Collecting` as
-    /// [`finish`](Self::finish). Nothing is left then.
+    /// [`finish`](Self::finish). An error leaves nothing behind.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.upload.put", skip_all)]
     pub async fn put(&self, digest: &Digest, len: Option<u64>, body: Body) -> Result<BlobInfo> {
         self.repository.registry.check_writable()?;
@@ -108,7 +108,7 @@ impl UploadStore {
         result
     }
 
-    /// Publishes an upload as `digest`, if that is what it is: layer link, then data.
+    /// Publishes an upload as `digest`, if it matches: layer link, then data.
     async fn publish(&self, id: &UploadId, staged: UploadWriter, digest: &Digest) -> Result<BlobInfo> {
         let size_bytes = staged.writer.size();
         let known =
@@ -128,7 +128,7 @@ impl UploadStore {
         Ok(blob)
     }
 
-    /// Gives up what hashes to something else.
+    /// Discards an upload that hashes to something else.
     async fn refuse(&self, id: &UploadId, staged: UploadWriter, digest: &Digest, actual: Digest) -> Error {
         let is_empty = staged.writer.size() == 0;
         if let Err(error) = self.driver().delete(&self.started_path(id)).await {
@@ -138,13 +138,13 @@ impl UploadStore {
             tracing::warn!(upload = %id, %error, "a refused upload is left; the next purge removes it");
         }
         match is_empty {
-            // The client has sent something, once: what it sent was lost, and its digest may be right.
+            // The client sent each byte, but the store lost some, so the client's digest may be right.
             true => Error::UploadUnknown(id.clone()),
             false => Error::DigestMismatch { expected: digest.clone(), actual },
         }
     }
 
-    /// Publishes the bytes of which the hash is known.
+    /// Publishes bytes whose hash is known.
     async fn publish_known(
         &self,
         id: &UploadId,
@@ -171,7 +171,7 @@ impl UploadStore {
         if let Err(error) = staged.writer.commit(&Entry::Blob(canonical.clone()).path()).await {
             return Err(self.lost(id, error.into()).await);
         }
-        // While no run can have marked since the look, nothing can have been deleted.
+        // If no run can have marked since the check, no run can have deleted anything.
         if !look.is_fresh() {
             blobs.relink_if_collected(canonical, digest).await?;
         }
@@ -179,12 +179,12 @@ impl UploadStore {
         Ok(())
     }
 
-    /// Publishes bytes that must be hashed first. UploadWriter bytes cannot be read; committed, they can.
+    /// Publishes bytes without a running hash. Staged bytes are not readable; committed ones are.
     ///
-    /// They are committed at a path that no other request knows of, where they stay what was hashed.
+    /// It commits them at a path unknown to any other request, where they cannot change after hashing.
     async fn publish_unknown(&self, id: &UploadId, staged: UploadWriter, digest: &Digest) -> Result<Digest> {
         let apart = self.data_path(&UploadId::random());
-        // By another algorithm.
+        // In another algorithm.
         let is_hashed = staged.hash.is_some();
         if let Err(error) = self.driver().delete(&self.started_path(id)).await {
             revert(staged).await;
@@ -202,8 +202,8 @@ impl UploadStore {
         }
         match error {
             error @ Error::DigestMismatch { .. } if is_hashed => return Err(error),
-            // Bytes that another process took in may be more than its client knows of: those of a request that was cut by the end
-            // of that process, and is sent again. The client's digest may be right.
+            // The upload may hold more bytes than its client knows of: another process received a request, died before its
+            // end, and the client repeated it. The client's digest may be right.
             Error::DigestMismatch { actual, .. } => {
                 tracing::info!(
                     upload = %id, %digest, %actual,
@@ -211,14 +211,14 @@ impl UploadStore {
                 );
             }
             error => {
-                // It cannot be staged again, so the client has to begin anew.
+                // Committed bytes cannot be staged again, so the client must start over.
                 tracing::warn!(upload = %id, %error, "upload {id} could not be read and published, and is lost");
             }
         }
         Err(Error::UploadUnknown(id.clone()))
     }
 
-    /// Hashes and publishes a file that is this request's own.
+    /// Hashes and publishes a file that only this request knows.
     async fn publish_apart(&self, apart: &DriverPath, digest: &Digest) -> Result<Digest> {
         let (canonical, actual) = self.hash_again(apart, digest.algorithm()).await?;
         if actual != *digest {
@@ -247,9 +247,8 @@ impl UploadStore {
         Ok((canonical, actual))
     }
 
-    /// Removes what is left of an upload: the time of its beginning, unless it `had_bytes` and that is gone; and whatever is
-    /// found where it is not known to be alone.
-    /// It has served its purpose: a failure costs space until the next purge, nothing else.
+    /// Removes the rest of an upload: its `startedat`, unless the upload `had_bytes` and that file is already gone; and any
+    /// other file, unless `is_alone` excludes one. The upload has ended, so a failure only costs space until the next purge.
     async fn clear(&self, id: &UploadId, is_alone: bool, had_bytes: bool) {
         let path = layout::upload(&self.repository.name, id);
         let driver = self.driver();
@@ -267,14 +266,14 @@ impl UploadStore {
     }
 }
 
-/// Leaves an upload as it was before the request. The request has failed for a better reason than a failure of this.
+/// Restores the upload to its state before the request. Logs a failure, since the request already has its error.
 async fn revert(staged: UploadWriter) {
     if let Err(error) = staged.writer.revert().await {
         tracing::warn!(%error, "what a failed request has sent could not be taken back");
     }
 }
 
-/// Where a blob will be, if its digest says so.
+/// The path of the blob, if its digest is canonical.
 fn target(digest: &Digest) -> Option<DriverPath> {
     digest.is_canonical().then(|| Entry::Blob(digest.clone()).path())
 }

@@ -1,7 +1,7 @@
-//! `UploadHash`: the running digest of an upload, and the form in which it outlives the process.
+//! `UploadHash`: the running digest of an upload, and its serialized form, which outlives the process.
 //!
 //! The form is that of Go's `crypto/sha256` and `crypto/sha512` (`MarshalBinary`): four bytes of magic, the chaining values
-//! and the bytes of the unfinished block, all big-endian, and the total length. Distribution keeps it beside the upload.
+//! and the bytes of the unfinished block, all big-endian, and the total length. Distribution stores it beside the upload.
 
 use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -13,7 +13,7 @@ use crate::oci::{Algorithm, Digest};
 pub(crate) struct UploadHash {
     offset: u64,
     sha256: Sha256,
-    /// The algorithm that the client will ask for, when it is not sha256.
+    /// The algorithm of the client's digest, when that is not sha256.
     other: Option<Other>,
 }
 
@@ -24,7 +24,7 @@ enum Other {
 }
 
 impl UploadHash {
-    /// The digest of nothing, which will be asked for in `algorithm`.
+    /// The digest of no bytes, also in `algorithm`.
     pub(crate) fn new(algorithm: Algorithm) -> Self {
         let other = match algorithm {
             Algorithm::Sha256 => None,
@@ -34,12 +34,12 @@ impl UploadHash {
         Self { offset: 0, sha256: Sha256::new(), other }
     }
 
-    /// How many bytes it is the digest of.
+    /// How many bytes the digest covers.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Goes on with `bytes`.
+    /// Hashes further `bytes`.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.offset += bytes.len() as u64;
         self.sha256.update(bytes);
@@ -55,7 +55,7 @@ impl UploadHash {
         Digest::from_hash(Algorithm::Sha256, &self.sha256.clone().finalize())
     }
 
-    /// The digest so far in `algorithm`; `None` when that one is not running.
+    /// The digest so far in `algorithm`; `None` when that hash is not running.
     pub(crate) fn digest(&self, algorithm: Algorithm) -> Option<Digest> {
         let hash: Box<[u8]> = match (algorithm, &self.other) {
             (Algorithm::Sha256, _) => return Some(self.canonical()),
@@ -66,7 +66,7 @@ impl UploadHash {
         Some(Digest::from_hash(algorithm, &hash))
     }
 
-    /// The state of each running algorithm, to be kept.
+    /// The state of each running hash, for storage.
     pub(crate) fn states(&self) -> Vec<(Algorithm, Vec<u8>)> {
         let mut states = vec![(Algorithm::Sha256, SHA256.encode(&self.sha256.serialize()))];
         match &self.other {
@@ -77,7 +77,7 @@ impl UploadHash {
         states
     }
 
-    /// Takes up kept states; `None` when they are not what `states` gave after `offset` bytes.
+    /// Resumes from stored states; `None` when they are not the result of `states` after `offset` bytes.
     pub(crate) fn resume(offset: u64, sha256: &[u8], other: Option<(Algorithm, &[u8])>) -> Option<Self> {
         let sha256 = Sha256::deserialize(SHA256.decode(sha256, offset)?.as_slice().try_into().ok()?).ok()?;
         let other = match other {
@@ -99,13 +99,13 @@ impl std::fmt::Debug for UploadHash {
     }
 }
 
-/// How one algorithm's state is written by Go, and how by the `sha2` crate:
+/// How Go and the `sha2` crate serialize the state of one algorithm. The form of `sha2`:
 /// chaining values, number of whole blocks, length of the rest, the rest; all little-endian.
 struct Form {
     magic: &'static [u8; 4],
     word_bytes: usize,
     block_bytes: usize,
-    /// How the `sha2` crate counts blocks.
+    /// The size of the `sha2` crate's block counter.
     count_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `UploadId`: which upload session.
+//! `UploadId`: identifies an upload session.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// The name of an upload session: a random UUID when it is ours, else what Distribution's router takes, `[a-zA-Z0-9-_.=]+`
-/// less `=` (which no path may have).
+/// The name of an upload session: a random UUID from this registry, or any name of Distribution's router, `[a-zA-Z0-9-_.=]+`
+/// without `=` (which no path may have).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct UploadId(Arc<str>);
 
 impl UploadId {
-    /// A new one, which nobody can guess.
+    /// Creates a new id that no client can guess.
     pub fn random() -> Self {
         Self(Arc::from(Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()) as &str))
     }
@@ -41,7 +41,7 @@ impl FromStr for UploadId {
     }
 }
 
-/// A text that cannot name an upload session.
+/// An error: the text is not the id of an upload session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("invalid upload id")]
 pub struct InvalidUploadId;

@@ -1,7 +1,7 @@
-//! `UploadLocks`: which uploads this process is at, and which it has begun a moment ago.
+//! `UploadLocks`: the uploads that requests of this process hold, and those that it began recently.
 //!
-//! It is a turnstile and a convenience, never the truth: the lock keeps two requests of this process apart (drivers keep
-//! processes apart), and what an upload is, is asked of the store.
+//! Both only serve this process: a lock separates two requests of one process (drivers separate processes), and the store
+//! alone knows the state of an upload.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -14,50 +14,50 @@ use tokio::time::Instant;
 use crate::upload::UploadId;
 use crate::{Error, Result};
 
-/// All uploads that this process knows of.
+/// The locks of all uploads of this process.
 #[derive(Debug, Default)]
 pub(crate) struct UploadLocks {
-    /// A plain mutex: it is held for a look-up, never across an await.
+    /// A plain mutex: it guards a look-up and is never held across an await.
     slots: Mutex<HashMap<UploadId, Slot>>,
-    /// Told whenever a look at an upload is over.
+    /// Notified whenever a read of an upload ends.
     looked: Notify,
 }
 
-/// What a request wants of an upload.
+/// Why a request locks an upload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LockMode {
-    /// To know how far it is. That is over in a moment, so others wait for it.
+    /// To read its length. This is short, so other requests wait for it.
     PendingSnapshot,
-    /// To change it. That takes as long as a client takes, so others are told to go.
+    /// To change it. This takes as long as the client takes, so other requests fail at once.
     Write,
 }
 
 #[derive(Debug)]
 enum Slot {
     Held(LockMode),
-    /// At rest since it was begun.
+    /// Begun recently and unlocked since.
     Begun(Begun),
 }
 
-/// When and where an upload was begun.
+/// When and where an upload began.
 #[derive(Debug)]
 struct Begun {
     at: Instant,
-    /// The file that tells so: an upload belongs to its repository.
+    /// The `startedat` file: an upload belongs to its repository.
     started: DriverPath,
 }
 
-/// More uploads that have just begun than this, and the store is asked whether they have.
+/// How many recent uploads are remembered; beyond this the store answers whether an upload exists.
 const MAX_BEGUN: usize = 10_000;
 
-/// For so long it is believed that an upload which this process has begun is there. Another process may end or lose it.
+/// How long the process trusts that an upload it began exists. Another process may end or lose the upload.
 const FRESH: Duration = Duration::from_secs(5);
 
 impl UploadLocks {
-    /// Takes hold of an upload for one request.
+    /// Locks an upload for one request.
     pub(crate) async fn claim(&self, id: &UploadId, purpose: LockMode) -> Result<UploadGuard<'_>> {
         loop {
-            // Before the look at the slot: what ends in between is not missed.
+            // Register before checking the slot, so that a release in between is not missed.
             let looked = self.looked.notified();
             if let Some(claim) = self.try_claim(id, purpose)? {
                 return Ok(claim);
@@ -66,7 +66,7 @@ impl UploadLocks {
         }
     }
 
-    /// `None` while another request looks at the upload.
+    /// `None` while another request reads the upload.
     fn try_claim(&self, id: &UploadId, purpose: LockMode) -> Result<Option<UploadGuard<'_>>> {
         let mut slots = self.lock();
         let begun = match slots.remove(id) {
@@ -89,28 +89,28 @@ impl UploadLocks {
     }
 }
 
-/// The hold of one request on an upload; let go when it is dropped, whatever became of the request.
+/// The lock of one request on an upload; dropping it unlocks the upload, whatever the result of the request.
 #[derive(Debug)]
 pub(crate) struct UploadGuard<'a> {
     locks: &'a UploadLocks,
     id: UploadId,
-    /// When this process began the upload, if it has no bytes yet. What is here at the end is remembered for a moment.
+    /// When this process began the upload, if it has no bytes yet. The drop stores it for a short time.
     begun: Option<Begun>,
     purpose: LockMode,
 }
 
 impl UploadGuard<'_> {
-    /// Notes that the upload was begun now, by writing `started`.
+    /// Records that this request began the upload by writing `started`.
     pub(crate) fn note_begun(&mut self, started: DriverPath) {
         self.begun = Some(Begun { at: Instant::now(), started });
     }
 
-    /// Whether this process wrote `started` a moment ago.
+    /// Whether this process wrote `started` recently.
     pub(crate) fn is_fresh(&self, started: &DriverPath) -> bool {
         self.begun.as_ref().is_some_and(|begun| begun.at.elapsed() < FRESH && begun.started == *started)
     }
 
-    /// Forgets that this process began the upload: there are bytes now, or it is over.
+    /// Forgets that this process began the upload: it has bytes now, or has ended.
     pub(crate) fn forget_begun(&mut self) {
         self.begun = None;
     }
@@ -154,7 +154,7 @@ mod tests {
         }
         let slots = locks.lock();
         assert!((1..=MAX_BEGUN).contains(&slots.len()), "{}", slots.len());
-        // A table has a byte more for each place; a text has two counters or what the allocator rounds up.
+        // A table has one more byte per slot; a text has two counters or the rounding of the allocator.
         let of_table = slots.capacity() * (size_of::<(UploadId, Slot)>() + 1);
         let texts: usize = slots
             .iter()

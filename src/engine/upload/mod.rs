@@ -1,8 +1,8 @@
 //! `UploadStore`: uploads in progress, from their first byte to the blob.
 //!
-//! An upload is a staged file beside the time of its beginning. It survives the process: how far it got is asked of the
-//! file and stored nowhere else; the running hash is a note of the file, and made anew from the bytes where there is none.
-//! How one is ended is in `upload_end.rs`.
+//! An upload is a staged file beside a `startedat` file. It survives the process: the staged file alone defines its length;
+//! the running hash is a note of that file, and is recomputed from the bytes when the note is missing. `end.rs` ends an
+//! upload.
 
 mod end;
 mod hash;
@@ -31,7 +31,7 @@ use locks::{LockMode, UploadGuard, UploadLocks};
 use note::UploadNote;
 use writer::UploadWriter;
 
-/// The bytes that a client sends. An error means that it vanished or sent something unreadable.
+/// The bytes of a client. An error means that the client disconnected or sent something unreadable.
 pub type Body = BoxStream<'static, Result<Bytes, BoxError>>;
 
 /// The uploads to one repository.
@@ -43,26 +43,26 @@ pub struct UploadStore {
 /// How an upload begins.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct StartUpload {
-    /// The algorithm of the digest that it will end with, when the client tells; sha256 otherwise.
-    /// A wrong or missing word costs one more reading of the data, nothing else.
+    /// The algorithm of the final digest, if the client names one; sha256 otherwise.
+    /// A wrong or missing value only costs one more read of the data.
     pub algorithm: Option<Algorithm>,
 }
 
-/// How far an upload is.
+/// The state of an upload.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UploadStatus {
-    /// Which upload.
+    /// The upload.
     pub id: UploadId,
-    /// How many bytes are there.
+    /// How many bytes the upload has.
     pub size_bytes: u64,
 }
 
-/// The place of a chunk in its blob, both ends inclusive (`Content-Range: <start>-<end>`).
+/// The range of a chunk in its blob, both ends inclusive (`Content-Range: <start>-<end>`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ChunkRange {
     /// The offset of its first byte.
     pub start: u64,
-    /// The offset of its last byte, not before the first.
+    /// The offset of its last byte, not less than `start`.
     pub end: u64,
 }
 
@@ -81,14 +81,14 @@ impl UploadStore {
     ///
     /// # Errors
     ///
-    /// `ReadOnly`; whatever the store fails with.
+    /// `ReadOnly`; any error of the store.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.upload.start", skip_all)]
     pub async fn start(&self, options: StartUpload) -> Result<UploadStatus> {
         self.repository.registry.check_writable()?;
         let id = UploadId::random();
         let algorithm = options.algorithm.unwrap_or(Algorithm::Sha256);
         if algorithm != Algorithm::Sha256 {
-            // Tells other processes which digest is to be made.
+            // The note tells other processes which digest to compute.
             let mode = WriteMode::Create(WriteHint::default());
             let writer = self.driver().writer(&self.data_path(&id), mode).await?;
             UploadWriter::new(writer, Some(UploadHash::new(algorithm)), true).close().await?;
@@ -99,7 +99,7 @@ impl UploadStore {
         Ok(UploadStatus { id, size_bytes: 0 })
     }
 
-    /// How far an upload is.
+    /// The state of an upload.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl UploadStore {
         Ok(UploadStatus { id: id.clone(), size_bytes })
     }
 
-    /// Adds a chunk to an upload. When the body breaks off, what came of it is kept.
+    /// Adds a chunk to an upload. When the body breaks off, the received part stays.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl UploadStore {
         }
         let received = staged.receive(chunk, body).await;
         let closed = if received.is_err() && staged.writer.size() == staged.opened_bytes {
-            // Nothing came, so nothing is to change.
+            // No bytes came, so nothing changes.
             staged.writer.revert().await.map(|()| staged.opened_bytes)
         } else {
             claim.forget_begun();
@@ -156,7 +156,7 @@ impl UploadStore {
         }
     }
 
-    /// Gives an upload up.
+    /// Cancels an upload.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl UploadStore {
         let mut claim = self.locks().claim(id, LockMode::Write).await?;
         let writer = self.open_staged(&claim, id).await?;
         claim.forget_begun();
-        // The beginning goes first, so that an upload of which the bytes are gone is unknown and not empty.
+        // Delete `startedat` first, so that an upload without its bytes is unknown and not empty.
         self.driver().delete(&self.started_path(id)).await?;
         if let Some(writer) = writer {
             writer.cancel().await?;
@@ -180,7 +180,7 @@ impl UploadStore {
         Ok(self.driver().delete_tree(&layout::upload(&self.repository.name, id)).await?)
     }
 
-    /// Opens an upload where it ends, with its running hash if that is known.
+    /// Opens an upload at its end, with its running hash if that is known.
     async fn open(
         &self,
         claim: &UploadGuard<'_>,
@@ -201,7 +201,7 @@ impl UploadStore {
         }
     }
 
-    /// An upload that has been opened, with its running hash if that is noted.
+    /// Wraps an open upload, with its running hash if the note has one.
     pub(crate) fn go_on(writer: Box<dyn FileWriter>, algorithm: Algorithm) -> UploadWriter {
         let size = writer.size();
         let note = writer.note().and_then(|note| UploadNote::parse(&note, size));
@@ -224,7 +224,7 @@ impl UploadStore {
         match self.driver().writer(&self.data_path(id), WriteMode::Append).await {
             Ok(writer) => Ok(Some(writer)),
             Err(error) if error.is_not_found() => {
-                // What this process has just begun need not be asked for.
+                // An upload that this process began recently needs no request to the store.
                 if claim.is_fresh(&self.started_path(id))
                     || self.driver().exists(&self.started_path(id)).await?
                 {
@@ -237,8 +237,8 @@ impl UploadStore {
         }
     }
 
-    /// What a failure means for an upload. One that the store has lost, or cannot go on with, stays lost: the client has to
-    /// begin again, and is told so from now on.
+    /// Translates a failure of an upload. If the store has lost the upload or cannot continue it, the upload stays lost: from
+    /// now on the client gets `UploadUnknown` and must start over.
     pub(crate) async fn lost(&self, id: &UploadId, error: Error) -> Error {
         match error {
             Error::Driver(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => {
@@ -250,7 +250,7 @@ impl UploadStore {
         }
     }
 
-    /// Removes what makes an upload known. The beginning goes first, so that it is never taken for one without bytes.
+    /// Removes the files that make an upload known. `startedat` goes first, so that the upload never looks empty.
     pub(crate) async fn forget(&self, id: &UploadId) {
         let forgotten = async {
             self.driver().delete(&self.started_path(id)).await?;

@@ -1,7 +1,7 @@
-//! `UploadNote`: what is kept with the bytes of an upload between its requests.
+//! `UploadNote`: state stored with the bytes of an upload between its requests.
 //!
-//! The driver gives it back with those bytes and no others, which the length alone could not promise: an upload may be lost
-//! and begun anew, or be written by two registries at once.
+//! The driver returns the note only with exactly those bytes. The length alone could not ensure that: an upload may be lost
+//! and begun again, or two registries may write it at once.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use crate::oci::Algorithm;
 use crate::upload::hash::UploadHash;
 
-/// The running hash of an upload, and what lies beside its bytes.
+/// The running hash of an upload, and whether other files lie beside its bytes.
 #[derive(Debug)]
 pub(crate) struct UploadNote {
     pub(crate) hash: UploadHash,
-    /// Only Sampan wrote here, so nothing but the time of its beginning lies beside the bytes. Distribution leaves more.
+    /// Only Sampan wrote here, so only `startedat` lies beside the bytes. Distribution leaves more.
     pub(crate) is_alone: bool,
 }
 
-/// The note as text: JSON, the states of the hashes in hexadecimal digits.
+/// The note as JSON; the states of the hashes are in hexadecimal digits.
 #[derive(Deserialize, Serialize)]
 struct Text {
     offset: u64,
@@ -36,7 +36,7 @@ impl UploadNote {
         serde_json::to_vec(&text).unwrap_or_default().into()
     }
 
-    /// The note of `size_bytes` bytes; `None` when it is not one.
+    /// Parses the note of `size_bytes` bytes; `None` when it is not such a note.
     pub(crate) fn parse(note: &[u8], size_bytes: u64) -> Option<Self> {
         let text: Text = serde_json::from_slice(note).ok()?;
         if text.offset != size_bytes {

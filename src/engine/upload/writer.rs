@@ -1,4 +1,4 @@
-//! `UploadWriter`: an upload in the hands of one request: the open file and the digest of what is in it.
+//! `UploadWriter`: an upload during one request: the open file and the digest of its bytes.
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -8,14 +8,14 @@ use crate::upload::hash::UploadHash;
 use crate::upload::note::UploadNote;
 use crate::{Body, ChunkRange, Error, Result};
 
-/// The open file of an upload, and its running hash unless that was lost.
+/// The open file of an upload, and its running hash unless that is unknown.
 #[derive(Debug)]
 pub(crate) struct UploadWriter {
     pub(crate) writer: Box<dyn FileWriter>,
     pub(crate) hash: Option<UploadHash>,
-    /// Whether it is known that only the time of its beginning lies beside it.
+    /// Whether only `startedat` lies beside the file, as far as known.
     pub(crate) is_alone: bool,
-    /// How many bytes were there before this request.
+    /// How many bytes the upload had before this request.
     pub(crate) opened_bytes: u64,
 }
 
@@ -25,7 +25,7 @@ impl UploadWriter {
         Self { writer, hash, is_alone, opened_bytes }
     }
 
-    /// Keeps the bytes until the next request, with their running hash. Tells how many there are.
+    /// Keeps the bytes and their running hash until the next request. Returns the number of bytes.
     pub(crate) async fn close(self) -> sampan_driver::Result<u64> {
         let Self { writer, hash, is_alone, .. } = self;
         let size = writer.size();
@@ -34,7 +34,7 @@ impl UploadWriter {
         writer.close(note.unwrap_or_default()).await
     }
 
-    /// Takes in a body. After an error the file has what came before it.
+    /// Receives a body. After an error the file has the bytes before it.
     pub(crate) async fn receive(&mut self, chunk: Option<ChunkRange>, mut body: Body) -> Result<()> {
         let begin = self.writer.size();
         if let Some(chunk) = chunk.filter(|chunk| chunk.start != begin) {
@@ -57,7 +57,7 @@ impl UploadWriter {
         }
     }
 
-    /// Writes and hashes some bytes. The hash is made while the driver writes.
+    /// Writes and hashes some bytes. The hash runs while the driver writes.
     async fn take(&mut self, bytes: Bytes) -> Result<()> {
         let Self { writer, hash, .. } = self;
         let hashing = async {
