@@ -1,7 +1,7 @@
 //! How fast a driver is: the bodies of the benches that [`bench!`](crate::bench!) runs on its stores.
 //!
-//! Simple on purpose: each case repeats one thing for a second or so and prints a row. The table compares drivers and
-//! changes of a driver with one another; it claims no precision beyond that.
+//! Simple on purpose: each case repeats one operation for about a second and prints a row. The table compares drivers, and
+//! versions of a driver; it claims no further precision.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ pub fn run(fixture: &Fixture) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Makes the `main` of a bench (`harness = false`) of the stores of a [`Fixture`].
+/// Defines the `main` of a bench (`harness = false`) on the stores of a [`Fixture`].
 #[macro_export]
 macro_rules! bench {
     ($fixture:expr $(,)?) => {
@@ -60,17 +60,17 @@ struct Case {
     what: What,
 }
 
-/// What is repeated, and with how much.
+/// The repeated operation and its size.
 enum What {
-    /// `put_content`, `get_content`, `delete` of so many bytes.
+    /// `put_content`, `get_content` and `delete` of this number of bytes.
     PutGet(usize),
-    /// A writer, commit, reader and `delete` of so many bytes.
+    /// A writer, commit, reader and `delete` of this number of bytes.
     Stream(u64),
-    /// A listing of so many children.
+    /// A listing of this number of children.
     List(usize),
-    /// Deletion of a tree of so many files; filling it is not measured.
+    /// Deletion of a tree of this number of files; the measurement excludes filling it.
     Delete(usize),
-    /// A walk of so many files.
+    /// A walk over this number of files.
     Walk(usize),
 }
 
@@ -170,8 +170,8 @@ const CASES: &[Case] = &[
     Case { name: "walk 5000", what: What::Walk(5_000) },
 ];
 
-/// How long a case is repeated.
+/// How long a case repeats.
 const ENOUGH: Duration = Duration::from_secs(1);
 
-/// Into how many folders the files of a large tree go.
+/// Over how many folders a large tree spreads its files.
 const FOLDERS: usize = 100;

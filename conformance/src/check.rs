@@ -1,4 +1,4 @@
-//! What clauses say about what they see: each returns a [`Failed`] that shows both sides.
+//! The assertions of clauses: each returns a [`Failed`] that shows both sides.
 
 use std::fmt::{Debug, Display};
 
@@ -25,7 +25,7 @@ where
     Err(Failed::new(format_args!("{what}: got {actual:?}, expected {expected:?}")))
 }
 
-/// Holds when the bytes are the same; says where they begin to differ instead of printing them.
+/// Holds when the bytes are equal; reports the first difference instead of printing the bytes.
 #[track_caller]
 pub(crate) fn same_bytes(actual: &[u8], expected: &[u8], what: impl Display) -> Result<(), Failed> {
     if actual == expected {
@@ -39,7 +39,7 @@ pub(crate) fn same_bytes(actual: &[u8], expected: &[u8], what: impl Display) -> 
     )))
 }
 
-/// Holds when the result is an error of `kind`, and hands it out.
+/// Holds when the result is an error of `kind`, and returns the error.
 #[track_caller]
 pub(crate) fn fails_with<T>(
     result: Result<T, DriverError>,

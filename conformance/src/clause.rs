@@ -4,21 +4,21 @@ use futures::future::LocalBoxFuture;
 
 use crate::{Context, Failed, driver, engine, gc};
 
-/// One sentence that is true of a good driver.
+/// A sentence that is true of a good driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Clause {
-    /// Where it stands and what it says, such as `driver::writer::nothing_appears_before_commit`.
+    /// The module and the sentence, such as `driver::writer::nothing_appears_before_commit`.
     pub name: &'static str,
-    /// What the store must be able to do for it to make sense.
+    /// The capability of the store that the clause requires.
     pub need: Need,
-    /// Tests it on an empty store.
+    /// Tests the sentence on an empty store.
     pub run: fn(Context) -> LocalBoxFuture<'static, Result<(), Failed>>,
 }
 
-/// What a store must be able to do for a clause to make sense.
+/// The capability of a store that a clause requires.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Need {
-    /// Nothing but the contract.
+    /// Only the contract.
     Nothing,
     /// `Capabilities::atomic_rename`.
     AtomicRename,
@@ -26,7 +26,7 @@ pub enum Need {
     Durable,
     /// `Capabilities::flat`.
     Flat,
-    /// Room and patience: `SAMPAN_CONFORMANCE_LARGE` is set.
+    /// `SAMPAN_CONFORMANCE_LARGE` is set: the machine has the space and the time.
     Large,
     /// Linux, which counts how often a thread waits.
     Linux,
@@ -43,7 +43,7 @@ pub fn clauses() -> impl Iterator<Item = &'static Clause> {
     driver::TOPICS.iter().chain(engine::TOPICS).chain(gc::TOPICS).copied().flatten()
 }
 
-/// A table of the clauses of a topic; `if` names what one of them needs.
+/// Defines the table of the clauses of a topic; `if` names the need of a clause.
 macro_rules! table {
     ($topic:literal: $($clause:ident $(if $need:ident)?),+ $(,)?) => {
         &[$($crate::Clause {

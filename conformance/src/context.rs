@@ -1,4 +1,4 @@
-//! `Context`: the store that a clause runs on, and short ways of using it.
+//! `Context`: the store of a clause, and shorthands for its operations.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::fixture::{Pace, Store};
 use crate::hooked::Hooked;
 use crate::last_operation::LastOperation;
 
-/// A store of a clause's own, open. Cloning it gives the same open driver to another task.
+/// The open store of one clause. A clone gives the same open driver to another task.
 ///
-/// The short ways below take paths as text, fail with [`Failed`] and do one operation of the driver each, unless they say
+/// The shorthands below take paths as text, fail with [`Failed`] and do one operation of the driver each, unless they say
 /// otherwise.
 #[derive(Clone)]
 pub struct Context {
@@ -42,7 +42,7 @@ impl Context {
         Ok(Self { store, driver, large_bytes, last })
     }
 
-    /// The store as another process finds it while this one has it open. Where only one can, the same driver goes on.
+    /// The store as another process sees it while this one has it open. An exclusive store continues with the same driver.
     pub async fn reopen(&self) -> Result<Self, Failed> {
         if self.store.is_exclusive() {
             return Ok(self.clone());
@@ -50,7 +50,7 @@ impl Context {
         Self::open(self.store.clone(), self.large_bytes, self.last.clone()).await
     }
 
-    /// The store as a new process finds it. Where only one can have it open, the driver is dropped first.
+    /// The store as a new process sees it. For an exclusive store, the context drops the driver first.
     pub async fn restart(self) -> Result<Self, Failed> {
         let Self { store, driver, large_bytes, last } = self;
         if !store.is_exclusive() {
@@ -64,7 +64,7 @@ impl Context {
         Self::open(store, large_bytes, last).await
     }
 
-    /// The store after another process has done `act` and died. The driver is dropped first.
+    /// The store after another process has done `act` and died. The context drops the driver first.
     pub(crate) async fn after(self, act: &'static str) -> Result<Self, Failed> {
         let Self { store, driver, large_bytes, last } = self;
         drop(driver);
@@ -73,7 +73,7 @@ impl Context {
         Self::open(store, large_bytes, last).await
     }
 
-    /// The operations, counted from 1, that a flow is to fail at by `fault`, each in a run of its own, until it gets through.
+    /// The operations, counted from 1, at which `fault` interrupts a flow, one per run, until the flow completes.
     pub(crate) fn moments(&self, fault: Fault) -> impl Iterator<Item = u64> + use<> {
         self.store.moments(fault)
     }
@@ -88,12 +88,12 @@ impl Context {
         &self.driver
     }
 
-    /// `usual`, or `large` when clauses about large content were asked for.
+    /// `large` if `SAMPAN_CONFORMANCE_LARGE` is set, else `usual`.
     pub(crate) fn scale<T>(&self, usual: T, large: T) -> T {
         if self.large_bytes.is_some() { large } else { usual }
     }
 
-    /// How much a clause about large content is to write; little when it runs unasked, to be shown to fail.
+    /// How much a clause about large content writes; little when it only runs to show that it can fail.
     pub(crate) fn large_bytes(&self) -> u64 {
         self.large_bytes.unwrap_or(8 << 20)
     }
@@ -110,10 +110,10 @@ impl Context {
         self.driver.put_content(&path(at), content.into(), PutMode::Create).await
     }
 
-    /// A new file at each of `paths`, holding its own path.
+    /// Writes a new file at each of `paths`, which contains its own path.
     pub(crate) async fn fill(&self, paths: &[impl AsRef<str>]) -> Result<(), Failed> {
         let paths: Vec<String> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
-        // Tasks of their own context: a future that borrows from a closure's argument cannot be sent.
+        // Tasks with their own context: a future that borrows from a closure's argument is not `Send`.
         let put = |file: String| {
             let ctx = self.clone();
             async move { ctx.put(&file, file.clone()).await }
@@ -147,7 +147,7 @@ impl Context {
         collect(self.driver.list(&path(at), after), name, format!("the listing of {at}")).await
     }
 
-    /// The names of a listing, those of prefixes with a slash behind.
+    /// The names of a listing, prefixes with a trailing slash.
     pub(crate) async fn names(&self, at: &str, after: Option<&str>) -> Result<Vec<String>, Failed> {
         let show = |entry: DirEntry| match entry {
             DirEntry::File(name) => name,
@@ -207,14 +207,14 @@ impl Context {
         Ok(self.driver.delete_tree(&path(at)).await?)
     }
 
-    /// Sees whether every way of reading finds exactly `expected` at `at`.
+    /// Checks that every way of reading finds exactly `expected` at `at`.
     pub(crate) async fn holds(&self, at: &str, expected: &[u8]) -> Result<(), Failed> {
         same_bytes(&self.get(at).await?, expected, format_args!("the content of {at}"))?;
         same_bytes(&self.read(at, ByteRange::ALL).await?, expected, format_args!("the stream of {at}"))?;
         equal(self.stat(at).await?.size_bytes, expected.len() as u64, format_args!("the size of {at}"))
     }
 
-    /// Sees whether no way of looking finds a file at `at`.
+    /// Checks that no operation finds a file at `at`.
     pub(crate) async fn lacks(&self, at: &str) -> Result<(), Failed> {
         let place = path(at);
         let not_found = ErrorKind::NotFound;
@@ -238,7 +238,7 @@ impl Context {
         )
     }
 
-    /// Sees whether nothing is staged at `at`.
+    /// Checks that nothing is staged at `at`.
     pub(crate) async fn lacks_staged(&self, at: &str) -> Result<(), Failed> {
         let appended = self.driver.writer(&path(at), WriteMode::Append).await;
         fails_with(appended, ErrorKind::NotFound, format_args!("append to {at}"))?;
@@ -246,7 +246,7 @@ impl Context {
     }
 }
 
-/// Everything that a stream yields, unless it yields the same a second time: it may have no end.
+/// Collects a stream; fails at the first repeated item, since such a stream may be endless.
 async fn collect<T>(
     mut stream: BoxStream<'static, sampan_driver::Result<T>>,
     name: impl Fn(&T) -> String,

@@ -1,13 +1,13 @@
-//! Bytes and paths to fill stores with: the same in every run, different from one another.
+//! Bytes and paths for stores: equal in every run, distinct from one another.
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sampan_driver::DriverPath;
 
-/// `length` bytes that look random; another `seed` gives others.
+/// `length` bytes that look random; another `seed` gives other bytes.
 pub(crate) fn bytes(seed: u64, length: usize) -> Bytes {
-    // A linear congruential generator: the standard one takes seconds for a clause's worth without optimisation.
+    // A linear congruential generator: without optimisation, the standard one takes seconds for the data of one clause.
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut bytes = Vec::with_capacity(length + 4);
     while bytes.len() < length {
@@ -23,11 +23,11 @@ pub(crate) fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-/// A path that a clause spells out.
+/// Parses a path literal of a clause.
 ///
 /// # Panics
 ///
-/// When it is no path: that is a mistake of the clause.
+/// When it is invalid, which is a bug of the clause.
 #[track_caller]
 pub(crate) fn path(text: &str) -> DriverPath {
     match text.parse() {
@@ -36,7 +36,7 @@ pub(crate) fn path(text: &str) -> DriverPath {
     }
 }
 
-/// `count` different paths below `top`, none a prefix of another, of names that are easily sorted wrongly.
+/// `count` different paths below `top`, none a prefix of another, with names that are easy to sort wrongly.
 pub(crate) fn tree(seed: u64, top: &str, count: usize) -> Vec<String> {
     let mut rng = rng(seed);
     let mut paths: Vec<String> = Vec::new();
@@ -57,7 +57,7 @@ pub(crate) fn tree(seed: u64, top: &str, count: usize) -> Vec<String> {
     paths
 }
 
-/// Names around `a` whose order changes when a slash is put after them, and some more.
+/// Names around `a` whose order changes with a trailing slash, and others.
 pub(crate) const NAMES: &[&str] = &[
     "a", "a-", "a-b", "a-b.c", "a.", "a.b", "a.b-c", "a0", "aa", "ab", "A", "B", "Z", "_a", "-a", ".a", "0",
     "b", "a-b-c", "z", "zz",

@@ -1,19 +1,19 @@
-//! `Failed`: why a clause does not hold, and where that was noticed.
+//! `Failed`: why a clause does not hold, and where the suite noticed it.
 
 use std::error::Error;
 use std::fmt::{self, Display, Write};
 use std::panic::Location;
 
-/// Why a clause does not hold. Every error becomes one with `?`, its causes included.
+/// Why a clause does not hold. `?` converts every error into it, including its causes.
 ///
-/// It is no `std::error::Error` itself, or that conversion could not be.
+/// It does not implement `std::error::Error`, which would conflict with that conversion.
 pub struct Failed {
     message: String,
     location: &'static Location<'static>,
 }
 
 impl Failed {
-    /// A failure in these words.
+    /// A failure with this message.
     #[track_caller]
     pub fn new(message: impl Display) -> Self {
         Self { message: message.to_string(), location: Location::caller() }

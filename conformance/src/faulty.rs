@@ -1,4 +1,4 @@
-//! `Faulty`: a driver that fails at a chosen operation. With every number in turn, it shows what a crash leaves behind.
+//! `Faulty`: a driver that fails at a chosen operation. A test that tries every number shows what each crash leaves behind.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use crate::one_by_one::one_by_one;
 /// How an operation fails.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// It does nothing, and so does every operation after it: the process or the machine dies before it.
+    /// The operation and all later ones do nothing: the process or the machine dies before it.
     CrashBefore,
-    /// It is done, but that is not told; every operation after it does nothing: death comes right behind it.
+    /// The operation takes effect but returns an error, and all later ones do nothing: the process dies right after it.
     CrashAfter,
-    /// It alone does nothing: a store that was overloaded for a moment.
+    /// Only this operation does nothing: the store was briefly overloaded.
     Once,
-    /// It alone is done without that being told: an answer that was lost.
+    /// Only this operation takes effect but returns an error: the answer was lost.
     OnceAfter,
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Self; 4] = [Self::CrashBefore, Self::CrashAfter, Self::Once, Self::OnceAfter];
 }
 
@@ -50,7 +50,7 @@ struct Plan {
     begun: AtomicU64,
 }
 
-/// What is to become of an operation.
+/// The effect and the result of an operation.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Fate {
     Done,
@@ -59,12 +59,12 @@ enum Fate {
 }
 
 impl Faulty {
-    /// Lets the operation number `fails_at` (the first is 1) of `inner` fail.
+    /// Makes the operation number `fails_at` (the first is 1) of `inner` fail.
     pub fn new(inner: Arc<dyn StorageDriver>, fault: Fault, fails_at: u64) -> Self {
         Self { inner, plan: Arc::new(Plan { fault, fails_at, begun: AtomicU64::new(0) }) }
     }
 
-    /// Whether there were so many operations that one failed.
+    /// Whether the failing operation was reached.
     pub fn has_failed(&self) -> bool {
         self.plan.begun.load(Ordering::SeqCst) >= self.plan.fails_at
     }
@@ -194,7 +194,7 @@ impl StorageDriver for Faulty {
         self.attempt(Operation::DeleteTree, path, self.inner.delete_tree(path)).await
     }
 
-    /// Each path is an operation of its own.
+    /// Each path counts as one operation.
     fn delete_all(
         &self,
         paths: BoxStream<'static, DriverPath>,

@@ -1,4 +1,4 @@
-//! The requests of a first push, and of what comes after it, one after the other: for drivers that count what each costs.
+//! The requests of a first push, and of later ones, in sequence: for drivers that count the cost of each.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use sampan_engine::{Body, Limits, MountOutcome, PutManifest, Registry, Repositor
 use crate::Failed;
 use crate::check::ensure;
 
-/// Makes the requests of a push to an empty store, and tells `after` each of them what it was.
+/// Makes the requests of a push to an empty store, and calls `after` with the name of each.
 pub async fn first_push(
     driver: Arc<dyn StorageDriver>,
     mut after: impl FnMut(&'static str),

@@ -1,4 +1,4 @@
-//! `Fixture`: how to make an empty store, how to open the same store again, how to dispose of it.
+//! `Fixture`: how to create an empty store, how to open the same store again, how to remove it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::Failed;
 use crate::faulty::Fault;
 use crate::process::{act_elsewhere, next_fixture};
 
-/// How a driver's stores are made, reopened and disposed of.
+/// How to create, reopen and remove the stores of a driver.
 #[derive(Clone)]
 pub struct Fixture {
-    /// Makes a place for an empty store, or tells of the one of that name, which another process has made.
+    /// Creates the place of an empty store, or opens the named place that another process has created.
     make: Make,
     number: usize,
     wraps: Vec<Wrap>,
@@ -26,21 +26,21 @@ pub struct Fixture {
     is_in_this_process: bool,
 }
 
-/// How long an operation of a store takes, by which the suite decides how much of the same it tries there.
+/// How long an operation of a store takes; the suite scales its number of runs by it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Pace {
-    /// Microseconds, and everything is tried.
+    /// Microseconds; the suite tries everything.
     #[default]
     Local,
-    /// Milliseconds, as on a server nearby: flows fail at one in so many operations, and collections are played once.
+    /// Milliseconds, as on a nearby server: flows fail only at every n-th operation, and collections run once.
     Server,
-    /// The same on a server that answers one after the other: fewer failures still, and only the richest scenario of
+    /// Milliseconds on a server that processes requests serially: still fewer failures, and only the largest scenario of
     /// collections.
     Crawling,
 }
 
 impl Pace {
-    /// What is tried with a failure at every operation is tried with one at every so many of them.
+    /// The distance between the operations at which a flow fails.
     fn crash_stride(self) -> usize {
         match self {
             Self::Local => 1,
@@ -51,9 +51,9 @@ impl Pace {
 }
 
 impl Fixture {
-    /// Stores in a new temporary directory each, which `config` turns into the driver's own configuration.
+    /// Stores in a new temporary directory each; `config` turns the directory into the driver's configuration.
     ///
-    /// To reopen a store is to build that configuration again.
+    /// Reopening a store builds that configuration again.
     pub fn in_dir<C: DriverConfig>(config: impl Fn(&Path) -> C + Send + Sync + 'static) -> Self {
         let config = Arc::new(config);
         Self::new(move |name| {
@@ -66,10 +66,10 @@ impl Fixture {
         })
     }
 
-    /// Stores under a random key prefix each, for clouds, where the bucket or container exists already.
+    /// Stores under a random key prefix each, for clouds where the bucket or container already exists.
     ///
     /// `config` puts the prefix (such as `sampan-conformance/0123456789abcdef`) where the driver has its root directory.
-    /// Afterwards everything under it is deleted, by the driver itself.
+    /// Afterwards the driver itself deletes everything under the prefix.
     pub fn in_prefix<C: DriverConfig>(config: impl Fn(&str) -> C + Send + Sync + 'static) -> Self {
         let config = Arc::new(config);
         Self::new(move |name| {
@@ -84,7 +84,7 @@ impl Fixture {
         })
     }
 
-    /// Stores that die with the process, from `make`; to reopen one is to go on with the same driver.
+    /// Stores from `make` that die with the process; reopening one continues with the same driver.
     pub fn shared(make: impl Fn() -> Arc<dyn StorageDriver> + Send + Sync + 'static) -> Self {
         Self::new(move |_| {
             let driver = make();
@@ -93,7 +93,7 @@ impl Fixture {
         })
     }
 
-    /// No store: every clause is shown as ignored for `reason`, such as "set SAMPAN_S3_ENDPOINT".
+    /// No store: the suite shows every clause as ignored for `reason`, such as "set SAMPAN_S3_ENDPOINT".
     pub fn ignored(reason: impl Into<String>) -> Self {
         let reason = reason.into();
         let failed = reason.clone();
@@ -103,7 +103,7 @@ impl Fixture {
         fixture
     }
 
-    /// The same stores, seen through a decorator, which is put on at each opening.
+    /// The same stores behind a decorator, which wraps the driver at each opening.
     #[must_use]
     pub fn decorated(
         mut self,
@@ -113,25 +113,25 @@ impl Fixture {
         self
     }
 
-    /// The same stores, of which it is known how fast they are.
+    /// The same stores, with their speed declared.
     #[must_use]
     pub fn paced(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }
 
-    /// The same stores, each of which only one driver can have open at a time, such as those of an embedded database that locks
-    /// its file.
+    /// The same stores, each of which only one driver can have open at a time, such as an embedded database that locks its
+    /// file.
     ///
-    /// The suite then drops the first driver before it opens a second, and does not try two beside each other.
+    /// The suite then drops the first driver before it opens a second, and skips tests with two open drivers.
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.is_exclusive = true;
         self
     }
 
-    /// The same stores, which are in the memory of this process, though their driver is one of durable stores: what outlives
-    /// a process cannot be tried on them, and the clauses about that are shown as ignored.
+    /// The same stores, declared to be in the memory of this process, although their driver is for durable stores: the suite
+    /// cannot test them beyond the end of a process, and shows those clauses as ignored.
     #[must_use]
     pub fn in_this_process(mut self) -> Self {
         self.is_in_this_process = true;
@@ -148,22 +148,22 @@ impl Fixture {
         self.is_in_this_process
     }
 
-    /// Which of this program's fixtures it is.
+    /// The number of this fixture in the program.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// Why every clause is to be ignored, if it is.
+    /// Why the suite ignores every clause, if it does.
     pub(crate) fn ignored_reason(&self) -> Option<&str> {
         self.ignored.as_deref()
     }
 
-    /// Makes an empty store.
+    /// Creates an empty store.
     pub(crate) fn store(&self) -> Result<Store, Failed> {
         self.store_in((self.make)(None)?)
     }
 
-    /// The store that another process has made at `place`.
+    /// The store that another process has created at `place`.
     pub(crate) fn store_at(&self, place: &str) -> Result<Store, Failed> {
         self.store_in((self.make)(Some(place))?)
     }
@@ -192,7 +192,7 @@ impl fmt::Debug for Fixture {
     }
 }
 
-/// A store that can be opened time and again.
+/// A store that the suite can open repeatedly.
 pub(crate) struct Store {
     place: Place,
     wraps: Vec<Wrap>,
@@ -202,14 +202,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the store, as a new process would.
+    /// Opens the store like a new process.
     pub(crate) async fn open(&self) -> Result<Arc<dyn StorageDriver>, Failed> {
         let driver = (self.place.open)().await?;
         Ok(self.wraps.iter().fold(driver, |driver, wrap| wrap(driver)))
     }
 
-    /// The operations, counted from 1, that are to fail in one way or another, each in a run of its own. They begin
-    /// elsewhere for each sort of failure.
+    /// The operations, counted from 1, that fail with `fault`, one per run. The first one differs between the faults.
     pub(crate) fn moments(&self, fault: Fault) -> impl Iterator<Item = u64> + use<> {
         let stride = self.pace.crash_stride();
         (1 + (fault as usize * stride / Fault::ALL.len()) as u64..).step_by(stride)
@@ -219,7 +218,7 @@ impl Store {
         self.pace
     }
 
-    /// Whether one driver alone can have it open.
+    /// Whether only one driver at a time can have the store open.
     pub(crate) fn is_exclusive(&self) -> bool {
         self.is_exclusive
     }
@@ -235,7 +234,7 @@ impl Store {
         act_elsewhere(self.fixture, place, act)
     }
 
-    /// Leaves nothing behind.
+    /// Removes the store completely.
     pub(crate) async fn dispose(self) -> Result<(), Failed> {
         if self.place.empty_on_dispose {
             (self.place.open)().await?.delete_tree(&DriverPath::root()).await?;
@@ -247,12 +246,12 @@ impl Store {
     }
 }
 
-/// Where the bytes of a store are.
+/// The location of a store.
 struct Place {
     open: Box<dyn Fn() -> Opening + Send + Sync>,
-    /// By which another process finds it, if one can.
+    /// The name by which another process finds the place, if one can.
     name: Option<String>,
-    /// Removed with everything in it when the place is dropped.
+    /// Removed with its content when the place is dropped.
     dir: Option<TempDir>,
     empty_on_dispose: bool,
 }
@@ -267,8 +266,8 @@ fn build<C: DriverConfig>(config: C) -> Opening {
     async { Ok(config.build().await?) }.boxed()
 }
 
-/// A server that has its hands full with other clauses may not answer within the seconds that a driver waits when it is built.
-/// Whoever reads the output is told of that.
+/// Opens a driver on a server. A server busy with other clauses may not answer within the seconds that a driver waits when it
+/// is built, so this retries and prints each failure.
 #[expect(clippy::print_stderr, reason = "what was tried again is to be seen")]
 fn reach<C: DriverConfig>(config: impl Fn() -> C + Send + 'static) -> Opening {
     async move {
@@ -283,5 +282,5 @@ fn reach<C: DriverConfig>(config: impl Fn() -> C + Send + 'static) -> Opening {
     .boxed()
 }
 
-/// How often it is tried to open a store on a server.
+/// How often the suite tries to open a store on a server.
 const TRIES: u32 = 3;

@@ -1,4 +1,4 @@
-//! `Hooked`: a driver before each of whose operations something happens.
+//! `Hooked`: a driver that calls a hook before each operation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use sampan_driver::{
 };
 use url::Url;
 
-/// What happens before an operation.
+/// An action before each operation.
 #[async_trait]
 pub(crate) trait Hook: fmt::Debug + Send + Sync + 'static {
-    /// Is awaited before `operation` on `path` begins, in the future or stream that the driver hands out.
+    /// Runs before `operation` on `path` begins, inside the future or stream that the driver returns.
     async fn before(&self, operation: Operation, path: &DriverPath) -> Result<()>;
 }
 
-/// A driver that tells a hook of each operation.
+/// A driver that calls a hook before each operation.
 #[derive(Debug)]
 pub(crate) struct Hooked<H> {
     inner: Arc<dyn StorageDriver>,
@@ -123,7 +123,7 @@ impl<H: Hook> StorageDriver for Hooked<H> {
     ) -> BoxStream<'static, (DriverPath, Result<()>)> {
         let (inner, hook) = (self.inner.clone(), self.hook.clone());
         let begin = async move {
-            // The stream has nothing but paths to tell of a failure, and the next operation tells it as well.
+            // The stream can report failures only per path; the next operation reports this one as well.
             let _ = hook.before(Operation::DeleteAll, &DriverPath::root()).await;
             inner.delete_all(paths, until)
         };

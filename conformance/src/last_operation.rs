@@ -1,4 +1,4 @@
-//! `LastOperation`: which operation of a driver a clause has begun last, for the message about a clause that hangs.
+//! `LastOperation`: the operation that a clause began last, for the message about a clause that hangs.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use sampan_driver::{DriverPath, Operation, Result};
 
 use crate::hooked::Hook;
 
-/// The operation that was begun last. A std lock, held for a moment.
+/// The operation that began last. A std lock, held briefly.
 #[derive(Debug, Default)]
 pub(crate) struct LastOperation(Mutex<Option<(Operation, DriverPath)>>);
 

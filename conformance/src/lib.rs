@@ -1,4 +1,4 @@
-//! The conformance suite: what every storage driver of the Sampan registry must do, as tests that a stranger can run.
+//! The conformance suite: the requirements on every storage driver of the Sampan registry, as tests for any driver crate.
 //!
 //! A driver's `tests/conformance.rs` is one line, with `harness = false` in its `[[test]]` section:
 //!
@@ -6,20 +6,21 @@
 //! sampan_conformance::main!(Fixture::in_dir(|dir| MyConfig { root: dir.to_owned() }));
 //! ```
 //!
-//! A *clause* is an ordinary `async fn(Context) -> Result<(), Failed>` whose name is a sentence that is true of a good driver.
-//! It gets an empty store of its own, so clauses run side by side. Clauses stand in files by topic, each of which ends in a
-//! table:
+//! A *clause* is an ordinary `async fn(Context) -> Result<(), Failed>` whose name is a sentence that is true of a good
+//! driver. Each clause gets its own empty store, so clauses run in parallel. The files group clauses by topic, and each ends
+//! in a table:
 //!
 //! - [`driver`]: the contract of `sampan-driver`, rule by rule;
-//! - [`engine`]: push, pull, mount, resume and delete over the driver, also when it fails at any operation ([`faulty`]);
-//! - [`gc`]: the collection of garbage. Its seeds are written through the layout as raw bytes, not through the engine's
-//!   writers, so that a mistake shared by writer and collector is found.
+//! - [`engine`]: push, pull, mount, resume and delete over the driver, including failures at any operation ([`faulty`]);
+//! - [`gc`]: garbage collection. Its seeds are raw bytes written through the layout, not through the engine's writers, so
+//!   that the suite finds a bug shared by writer and collector.
 //!
-//! The suite has teeth: [`sabotage`] holds a driver that lies in one chosen way, and every clause is shown to fail for some
-//! lie. It never knows the names of drivers, only their `Capabilities`; what a store cannot do is shown as ignored.
+//! The suite tests its own clauses: [`sabotage`] has a driver that lies in one chosen way, and every clause fails for some
+//! lie. The suite never knows the names of drivers, only their `Capabilities`; it shows clauses that a store cannot support
+//! as ignored.
 //!
-//! `SAMPAN_CONFORMANCE_LARGE`, a number of MiB, lets the clauses about large content run with that much.
-//! `SAMPAN_CONFORMANCE_PATIENCE`, a number, lets every clause take so many times as long before it is said to hang.
+//! `SAMPAN_CONFORMANCE_LARGE`, a number of MiB, sets the size of the clauses about large content.
+//! `SAMPAN_CONFORMANCE_PATIENCE`, a number, multiplies the time after which a clause counts as hanging.
 
 pub mod bench;
 mod check;
@@ -49,10 +50,10 @@ pub use fixture::{Fixture, Pace};
 pub use process::do_and_die;
 pub use run::{run, run_clause, run_within, trials};
 
-/// Makes the `main` of a test that runs the whole suite on the stores of a [`Fixture`].
+/// Defines the `main` of a test that runs the whole suite on the stores of a [`Fixture`].
 ///
-/// Without `harness = false` in the `[[test]]` section, the compiler's own test harness would take the place of this
-/// `main`, find no test and report success. Hence the one ordinary test below, which exists for that harness only.
+/// Without `harness = false` in the `[[test]]` section, the compiler's own test harness would replace this `main`, find no
+/// test and report success. Hence the one ordinary test below, which exists only for that harness.
 #[macro_export]
 macro_rules! main {
     ($fixture:expr $(,)?) => {

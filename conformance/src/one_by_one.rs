@@ -1,4 +1,4 @@
-//! `delete_all` for drivers around a driver that do something about each file.
+//! `delete_all` for drivers that wrap a driver and act on each file.
 
 use std::future::Future;
 

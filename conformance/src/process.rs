@@ -1,7 +1,7 @@
-//! Another process: this same test program, started once more to do something to a store, acknowledge it, and die.
+//! Another process: this test program runs itself again to do something to a store, acknowledge it, and die.
 //!
-//! The process is told by an environment variable which fixture it is to make, where the store is, and what to do. Fixtures are
-//! known by the order in which they are made, so a `main` must make them in the same order each time.
+//! An environment variable names the fixture, the place of the store, and the act. The number of a fixture is its creation
+//! order, so a `main` must create its fixtures in the same order each time.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ pub(crate) fn is_other() -> bool {
     std::env::var_os(ORDER).is_some()
 }
 
-/// Does what this process was started for and dies, if it was, and if that is about `fixture`.
+/// Does the act that this process was started for and dies, if there is one and it concerns `fixture`.
 ///
 /// A `main` that asks for no [`trials`](crate::trials) calls this for each of its fixtures.
 pub fn do_and_die(fixture: &Fixture) {
@@ -37,7 +37,7 @@ pub fn do_and_die(fixture: &Fixture) {
     if order["fixture"].as_u64() != Some(fixture.number() as u64) {
         return;
     }
-    // Who started this may be gone when it hangs.
+    // If this process hangs, its parent may be gone.
     thread::spawn(|| {
         thread::sleep(PATIENCE);
         std::process::exit(HANGS);
@@ -54,7 +54,7 @@ fn obey(fixture: &Fixture, place: &str, act: &str) -> Result<(), Failed> {
         let context = Context::open(Arc::new(fixture.store_at(place)?), None, Arc::default()).await?;
         durability::act(act, &context).await?;
         tell(ACKNOWLEDGED);
-        // With the driver still there: nothing is dropped, nothing is flushed.
+        // Abort with the driver alive: nothing is dropped or flushed.
         std::process::abort();
     })
 }
@@ -69,7 +69,7 @@ fn tell(what: &str) {
 ///
 /// # Errors
 ///
-/// When it did not acknowledge.
+/// When that process did not acknowledge.
 pub(crate) fn act_elsewhere(fixture: usize, place: &str, act: &str) -> Result<(), Failed> {
     let order = json!({"fixture": fixture, "place": place, "act": act}).to_string();
     let output = Command::new(std::env::current_exe()?)
@@ -91,7 +91,7 @@ pub(crate) fn act_elsewhere(fixture: usize, place: &str, act: &str) -> Result<()
     )))
 }
 
-/// The variable by which a process is told what it was started for.
+/// The variable that tells a process what to do.
 const ORDER: &str = "SAMPAN_CONFORMANCE_ORDER";
 
 const ACKNOWLEDGED: &str = "sampan-conformance: acknowledged";

@@ -16,10 +16,10 @@ use crate::last_operation::LastOperation;
 use crate::process::{do_and_die, is_other};
 use crate::{Clause, Context, Failed, Fixture, Need, Pace, clauses};
 
-/// Runs the suite as the command line asks (`--help` tells); the body of [`main!`](crate::main!).
+/// Runs the suite by the command line (see `--help`); the body of [`main!`](crate::main!).
 pub fn run(fixture: Fixture) -> ExitCode {
     if std::env::var_os("RUST_LOG").is_some() {
-        // libtest-mimic captures no output, so logs are silent unless they are asked for.
+        // libtest-mimic captures no output, so logs are off unless `RUST_LOG` enables them.
         tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
     }
     libtest_mimic::run(&Arguments::from_args(), trials(&fixture)).exit_code()
@@ -27,7 +27,7 @@ pub fn run(fixture: Fixture) -> ExitCode {
 
 /// The clauses as trials on the stores of `fixture`.
 ///
-/// A store is opened to learn its capabilities. When that fails, every trial does, so that no filter hides it.
+/// This opens a store to read its capabilities. When that fails, every trial fails, so that no filter hides it.
 pub fn trials(fixture: &Fixture) -> Vec<Trial> {
     do_and_die(fixture);
     if is_other() {
@@ -61,7 +61,7 @@ pub fn trials(fixture: &Fixture) -> Vec<Trial> {
     clauses().map(trial).collect()
 }
 
-/// Runs the clause `name` on a store of `fixture`, whatever it needs.
+/// Runs the clause `name` on a store of `fixture`, regardless of its needs.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub fn trials(fixture: &Fixture) -> Vec<Trial> {
 ///
 /// # Panics
 ///
-/// When there is no clause of that name.
+/// When no clause has that name.
 pub fn run_clause(fixture: &Fixture, name: &str) -> Result<(), Failed> {
     let Some(clause) = clauses().find(|clause| clause.name == name) else {
         panic!("there is no clause `{name}`");
@@ -86,12 +86,12 @@ fn run_on(fixture: &Fixture, clause: &Clause, large_bytes: Option<u64>) -> Resul
 ///
 /// # Errors
 ///
-/// When the clause does not hold, or does not come to an end.
+/// When the clause does not hold, or does not end in time.
 pub fn run_within(fixture: &Fixture, clause: &Clause, patience: Duration) -> Result<(), Failed> {
     run_for(fixture, clause, None, patience)
 }
 
-/// Runs a clause on a thread of its own, so that one whose driver never gives the thread back is told of as well.
+/// Runs a clause on its own thread, so that the suite also reports a clause whose driver blocks the thread for ever.
 #[expect(clippy::print_stderr, reason = "who waits for a clause that takes long wants to know for which")]
 fn run_for(
     fixture: &Fixture,
@@ -110,7 +110,7 @@ fn run_for(
         };
         thread::Builder::new().name(clause.name.to_owned()).spawn(run)?
     };
-    // Less than this was heard of by then only when the thread does not come back.
+    // The clause itself times out earlier than this, unless its thread is blocked.
     let (begun, end) = (Instant::now(), Instant::now() + patience + GRACE.min(patience));
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -121,7 +121,7 @@ fn run_for(
                 eprintln!("{} has been running for {seconds} s; its last operation: {last}", clause.name);
             }
             Err(RecvTimeoutError::Timeout) => return Err(hangs(clause, patience, &last)),
-            // It panicked, which is told as if it had done so here.
+            // The clause panicked; resume the panic here.
             Err(RecvTimeoutError::Disconnected) => match running.join() {
                 Err(panic) => std::panic::resume_unwind(panic),
                 Ok(()) => return Err(Failed::new("the clause ended without an outcome")),
@@ -147,7 +147,7 @@ async fn run_through(
     let outcome = outcome.unwrap_or_else(|_| Err(hangs(clause, patience, last)));
     let disposed = match Arc::into_inner(store) {
         Some(store) => store.dispose().await,
-        None => Ok(()), // A clause that timed out left a task behind; the failure tells of it.
+        None => Ok(()), // A clause that timed out left a task behind; its failure reports that.
     };
     outcome.and(disposed)
 }
@@ -169,7 +169,7 @@ async fn capabilities(fixture: &Fixture) -> Result<Capabilities, Failed> {
     Ok(capabilities)
 }
 
-/// What the store or the person lacks, in words.
+/// The missing capability or setting, in words.
 fn lacking(
     need: Need,
     capabilities: Capabilities,
@@ -203,7 +203,7 @@ fn large_bytes() -> Result<Option<u64>, Failed> {
     }
 }
 
-/// How long a clause may take. Those of the contract do little each.
+/// How long a clause may take. Clauses of the contract do little each.
 fn patience(clause: &Clause, pace: Pace, large_bytes: Option<u64>) -> Result<Duration, Failed> {
     let usual = match pace {
         Pace::Local if clause.name.starts_with("driver::") => 120,
@@ -224,14 +224,14 @@ fn patience(clause: &Clause, pace: Pace, large_bytes: Option<u64>) -> Result<Dur
     Ok(Duration::from_secs(usual + large_bytes.unwrap_or(0) / (1 << 20)) * times)
 }
 
-/// Each clause has a runtime of its own, so that what one leaves running cannot disturb another.
+/// Each clause has its own runtime, so that tasks it leaves running cannot disturb another.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(future)
 }
 
-/// How long a clause runs before it is told that it does, and how often after that.
+/// After how long, and how often from then on, the suite prints that a clause is still running.
 const NOTICE: Duration = Duration::from_secs(60);
 
-/// For the end of a clause that was told to end.
+/// How long a timed-out clause may take to end.
 const GRACE: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! `Slow`: a driver whose operations take their time: as long as a seed says, and a few of them fail; or some of them very long.
+//! `Slow`: a driver with delays: drawn from a seed, with a few failures; or long ones for some operations.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,31 +19,31 @@ use sampan_engine::layout::Entry;
 
 use crate::one_by_one::one_by_one;
 
-/// The driver of one process. Time is that of the runtime, which stands still while something is done.
+/// The driver of one process. Time is that of the runtime, which stops while work is done.
 #[derive(Clone)]
 pub(crate) struct Slow {
     inner: Arc<dyn StorageDriver>,
     chance: Arc<Chance>,
 }
 
-/// What all processes over a store share.
+/// The state that all processes over a store share.
 pub(crate) struct Chance {
     delays: Delays,
     /// How many operations may still fail.
     failures: AtomicU32,
-    /// One operation at a time, so that a seed always gives the same order.
+    /// Serializes operations, so that a seed always gives the same order.
     turn: tokio::sync::Mutex<()>,
 }
 
 /// How long operations take.
 enum Delays {
-    /// What is drawn. Held to draw a number.
+    /// Random delays. The lock is held to draw a number.
     ByLot(Box<Mutex<StdRng>>),
-    /// Links to manifests are written so long; everything else is done at once.
+    /// Writing a link to a manifest takes this long; every other operation is immediate.
     Links(Duration),
 }
 
-/// What becomes of an operation.
+/// The effect and the result of an operation.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Fate {
     Done,
@@ -52,19 +52,19 @@ enum Fate {
 }
 
 impl Chance {
-    /// Delays by lot, and so many failures.
+    /// Random delays, and this number of failures.
     pub(crate) fn new(rng: StdRng, failures: u32) -> Arc<Self> {
         let (delays, failures) = (Delays::ByLot(Box::new(Mutex::new(rng))), AtomicU32::new(failures));
         Arc::new(Self { delays, failures, turn: tokio::sync::Mutex::default() })
     }
 
-    /// To write the link of a manifest takes so long.
+    /// Writing the link of a manifest takes this long.
     pub(crate) fn slow_links(duration: Duration) -> Arc<Self> {
         let (delays, failures) = (Delays::Links(duration), AtomicU32::new(0));
         Arc::new(Self { delays, failures, turn: tokio::sync::Mutex::default() })
     }
 
-    /// Most operations are quick, some are not.
+    /// Most operations are fast, some are slow.
     pub(crate) async fn pause(&self) {
         let Delays::ByLot(rng) = &self.delays else { return };
         let duration = {
@@ -104,7 +104,7 @@ impl Chance {
 }
 
 impl Slow {
-    /// The same store.
+    /// Another driver over the same store.
     pub(crate) fn new(inner: Arc<dyn StorageDriver>, chance: Arc<Chance>) -> Self {
         Self { inner, chance }
     }
@@ -128,7 +128,7 @@ impl Slow {
         done
     }
 
-    /// A stream that is read at once.
+    /// A stream whose items are read at once.
     fn stream<T: Send + 'static>(
         &self,
         operation: Operation,
@@ -172,7 +172,7 @@ impl StorageDriver for Slow {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        // Asked of the store when it is read.
+        // The store is read when the stream is polled.
         let (inner, at, after) = (self.inner.clone(), path.clone(), after.map(str::to_owned));
         let list = stream::once(async move { inner.list(&at, after.as_deref()) }).flatten().boxed();
         self.stream(Operation::List, path.clone(), list)
@@ -184,7 +184,7 @@ impl StorageDriver for Slow {
         after: Option<&str>,
         holding: &str,
     ) -> BoxStream<'static, Result<DirEntry>> {
-        // Asked of the store when it is read.
+        // The store is read when the stream is polled.
         let (inner, at, after) = (self.inner.clone(), path.clone(), after.map(str::to_owned));
         let holding = holding.to_owned();
         let list = stream::once(async move { inner.list_holding(&at, after.as_deref(), &holding) });
@@ -205,7 +205,7 @@ impl StorageDriver for Slow {
         self.attempt(Operation::Delete, path, self.inner.delete(path)).await
     }
 
-    /// Its files go one after the other.
+    /// Deletes the files of the tree one after the other.
     async fn delete_tree(&self, path: &DriverPath) -> Result<()> {
         let files: Vec<FileInfo> = self.inner.walk(path, None).try_collect().await?;
         for file in files.into_iter().rev() {

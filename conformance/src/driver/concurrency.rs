@@ -1,4 +1,4 @@
-//! Many at once on one store.
+//! Many operations at once on one store.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::{Clause, Context, Failed, clause::table};
 
 async fn streams_do_not_mix(ctx: Context) -> Result<(), Failed> {
     let (files, size) = ctx.scale((8, 4 << 20), (32, 32 << 20));
-    // All of them are open before one goes on, whatever the driver makes of waiting.
+    // All files are open before any task continues, regardless of how the driver waits.
     let all_open = Arc::new(Barrier::new(files as usize));
     together(&ctx, files, move |ctx, file| {
         let all_open = all_open.clone();
@@ -83,7 +83,7 @@ async fn new_directories_are_shared(ctx: Context) -> Result<(), Failed> {
     equal(ctx.walk("/", None).await?.len(), 80, "the number of files")
 }
 
-/// A driver that removes directories with their last file must not do so under somebody who is about to use them.
+/// A driver that removes a directory with its last file must not do so while another task is about to use it.
 async fn deleting_never_breaks_a_neighbours_write(ctx: Context) -> Result<(), Failed> {
     together(&ctx, 6, |ctx, task| async move {
         for round in 0..30 {
@@ -124,7 +124,7 @@ async fn a_patient_thread_is_told_the_same(ctx: Context) -> Result<(), Failed> {
     equal(seen?, looks(ctx).await?, "what a thread that may wait has seen")
 }
 
-/// Changes a little, and looks at everything.
+/// Makes a small change and reads everything.
 async fn looks(ctx: Context) -> Result<(Vec<String>, Vec<String>, Vec<u8>), Failed> {
     ctx.upload("/staged", "/a/e", &bytes(1, 300_000), 100_000).await?;
     ctx.delete("/d").await?;
@@ -132,7 +132,7 @@ async fn looks(ctx: Context) -> Result<(Vec<String>, Vec<String>, Vec<u8>), Fail
     Ok((ctx.names("/a", None).await?, ctx.walk("/", None).await?, ctx.read("/a/e", ByteRange::ALL).await?))
 }
 
-/// Runs `task` as many times as told, all beginning together.
+/// Runs `task` this many times, all beginning together.
 async fn together<F>(
     ctx: &Context,
     tasks: u64,

@@ -63,7 +63,7 @@ async fn overwrite_leaves_nothing_of_the_old(ctx: Context) -> Result<(), Failed>
     equal(ctx.walk("/", None).await?, ["/file"], "the walk")
 }
 
-/// C1. Readers look while one file is replaced again and again by others of another length.
+/// C1. Readers read while a file is repeatedly replaced by content of another length.
 async fn overwrite_is_never_torn(ctx: Context) -> Result<(), Failed> {
     let versions: Arc<[Bytes]> =
         (0..4).map(|i| Bytes::from(vec![b'a' + i as u8; 5_000 + 60_000 * i])).collect();
@@ -122,7 +122,7 @@ async fn create_is_possible_again_after_delete(ctx: Context) -> Result<(), Faile
     Ok(())
 }
 
-/// C2. The racers start together, so that a look before the write is not enough.
+/// C2. The racers start together, so that checking before the write is not enough.
 async fn create_has_one_winner(ctx: Context) -> Result<(), Failed> {
     for round in 0..10 {
         let racers = 16;
@@ -169,7 +169,7 @@ async fn content_survives_reopen(ctx: Context) -> Result<(), Failed> {
     again.lacks("/dir/gone").await
 }
 
-/// Waits for all tasks; the first failure is the outcome.
+/// Waits for all tasks; the first failure is the result.
 pub(super) async fn join(mut tasks: JoinSet<Result<(), Failed>>) -> Result<(), Failed> {
     while let Some(task) = tasks.join_next().await {
         task??;

@@ -60,7 +60,7 @@ async fn keeps_neighbours(ctx: Context) -> Result<(), Failed> {
 async fn of_a_prefix_keeps_what_is_below(ctx: Context) -> Result<(), Failed> {
     ctx.put("/d/e/file", "content").await?;
     for prefix in ["/d", "/d/e"] {
-        // A directory is no file, so there is nothing to delete; a driver may also say that it is the wrong thing.
+        // A directory is not a file, so there is nothing to delete; a driver may also return an error.
         let _ = ctx.driver().delete(&path(prefix)).await;
         ctx.holds("/d/e/file", b"content").await?;
     }
@@ -119,7 +119,7 @@ async fn tree_of_the_root_is_everything(ctx: Context) -> Result<(), Failed> {
 async fn all_answers_for_each(ctx: Context) -> Result<(), Failed> {
     let doomed: Vec<String> = (0..1_200).map(|index| format!("/d/{}/{index}", index % 7)).collect();
     let spared: Vec<String> = (0..20).map(|index| format!("/d/{}/{index}x", index % 7)).collect();
-    // Every third was never there, which is no error.
+    // Every third path never existed, which is not an error.
     ctx.fill(
         &doomed.iter().enumerate().filter(|(i, _)| i % 3 != 0).map(|(_, file)| file).collect::<Vec<_>>(),
     )
@@ -148,7 +148,7 @@ async fn all_of_nothing_is_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/file", b"content").await
 }
 
-/// C17, as far as it can be seen without a power failure: of what is there, was there, and never was.
+/// C17, as far as a test without a power failure can see: of existing, deleted and never created files.
 async fn syncing_deletions_deletes_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.fill(&["/dir/a/file", "/dir/b/file", "/other/file"]).await?;
     ctx.driver().sync_deletions(&[]).await?;
@@ -184,7 +184,7 @@ async fn all_begins_nothing_too_late(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// C18. More files than any store takes in one request, and a deadline that passes when it was asked for the first time.
+/// C18. More files than any store takes in one request, and a deadline that passes after the first check.
 async fn all_asks_for_the_deadline_again(ctx: Context) -> Result<(), Failed> {
     let files: Vec<String> = (0..2_400).map(|index| format!("/d/{}/{index}", index % 7)).collect();
     ctx.fill(&files).await?;
@@ -209,7 +209,7 @@ async fn all_asks_for_the_deadline_again(ctx: Context) -> Result<(), Failed> {
     equal(ctx.walk("/", None).await?, left, "what is left: that for which it was too late")
 }
 
-/// A deleted file is gone for everybody who looks next, a reopened driver included, and can be made anew.
+/// Every later reader, including a reopened driver, sees that the file is gone, and can create it again.
 async fn is_seen_at_once(ctx: Context) -> Result<(), Failed> {
     let reopened = ctx.reopen().await?;
     for round in ["first", "second", "third"] {

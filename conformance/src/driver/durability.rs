@@ -1,7 +1,7 @@
-//! What was acknowledged outlives the process that acknowledged it.
+//! Acknowledged changes outlive the process that acknowledged them.
 //!
-//! Each act happens in another process, which dies by `abort` right behind the acknowledgement: nothing is dropped and nothing
-//! flushed at its end. A power failure is another matter, which no test of this kind can see.
+//! Each act happens in another process, which dies by `abort` right after the acknowledgement: nothing is dropped and nothing
+//! is flushed at its end. No test of this kind can see the effect of a power failure.
 
 use bytes::Bytes;
 use sampan_driver::PutMode;
@@ -9,7 +9,7 @@ use sampan_driver::PutMode;
 use crate::data::{bytes, path};
 use crate::{Clause, Context, Failed, clause::table};
 
-/// Does the act `name`, in the process that is to die. The last operation is the one that is tested.
+/// Does the act `name`, in the process that will die. The clause tests the last operation.
 pub(crate) async fn act(name: &str, ctx: &Context) -> Result<(), Failed> {
     match name {
         "put" => ctx.put("/dir/file", bytes(1, 50_000)).await,
@@ -110,7 +110,7 @@ async fn what_is_deleted_stays_so_after_the_process(ctx: Context) -> Result<(), 
     outlives("delete a tree", ctx.holds("/other", b"other").await)
 }
 
-/// Says with a failure that it is one of durability.
+/// Marks a failure as one of durability.
 fn outlives(how: &str, outcome: Result<(), Failed>) -> Result<(), Failed> {
     outcome.map_err(|failed| {
         Failed::new(format_args!(

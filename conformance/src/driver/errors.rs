@@ -1,4 +1,4 @@
-//! What errors tell.
+//! The content of errors.
 
 use std::error::Error;
 
@@ -53,7 +53,7 @@ async fn carry_context(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// An engine asks for the kind, so a miss must not look like a broken store, nor the other way round.
+/// The engine branches on the kind, so a miss must not look like a broken store, nor the other way round.
 async fn a_miss_is_no_failure_of_the_store(ctx: Context) -> Result<(), Failed> {
     let missing = path("/a/b/c/d");
     fails_with(

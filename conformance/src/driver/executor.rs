@@ -1,10 +1,10 @@
-//! Who polls a driver is not held up.
+//! A driver does not block the thread that polls it.
 //!
-//! A thread that has to wait, for a disk or a lock, gives up its processor of its own accord, and Linux counts how often. So no
-//! clock is asked: what is counted are the calls in whose polls the thread gave up its processor. Once in a while a good driver
-//! does, for a lock that another thread holds a moment too long; one that waits on the thread does so nearly every time.
+//! A thread that must wait for a disk or a lock yields its processor voluntarily, and Linux counts how often. So the clause
+//! reads no clock: it counts the calls in whose polls the thread yielded. A good driver does so occasionally, for a lock that
+//! another thread holds a moment too long; a driver that blocks its thread does so nearly every time.
 //!
-//! What this cannot see: waiting that does not come to pass, such as for a file in the page cache or on a `tmpfs`.
+//! The clause cannot see waits that do not happen, such as for a file in the page cache or on a `tmpfs`.
 
 use std::fs;
 use std::future::Future;
@@ -68,7 +68,7 @@ async fn no_operation_waits_where_it_is_polled(ctx: Context) -> Result<(), Faile
     )
 }
 
-/// The outcome of `future`, and whether the thread gave up its processor in one of its polls.
+/// The output of `future`, and whether the thread yielded its processor in one of its polls.
 async fn polled<F: Future + Unpin>(future: &mut F) -> (F::Output, bool) {
     let (mut future, mut waits) = (pin!(future), 0);
     let outcome = std::future::poll_fn(|task: &mut TaskContext<'_>| -> Poll<F::Output> {
@@ -81,14 +81,14 @@ async fn polled<F: Future + Unpin>(future: &mut F) -> (F::Output, bool) {
     (outcome, waits > 0)
 }
 
-/// How often this thread has given up its processor of its own accord.
+/// How often this thread has voluntarily yielded its processor.
 fn given_up() -> u64 {
     let status = fs::read_to_string(STATUS).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Whether the kernel counts that.
+/// Whether the kernel counts voluntary switches.
 pub(crate) fn is_counted() -> bool {
     fs::read_to_string(STATUS).is_ok_and(|status| status.contains("\nvoluntary_ctxt_switches:"))
 }
@@ -97,7 +97,7 @@ const STATUS: &str = "/proc/thread-self/status";
 
 const ROUNDS: usize = 40;
 
-/// In the order in which they are tried.
+/// The operations, in the order of the test.
 const OPERATIONS: [&str; 13] = [
     "put_content",
     "put_content with Create",

@@ -92,7 +92,7 @@ async fn after_need_not_exist(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Random trees, listed page by page with random page lengths, at every directory there is.
+/// Random trees, listed page by page with random page lengths, at every directory.
 async fn pages_join(ctx: Context) -> Result<(), Failed> {
     for seed in 0..4 {
         let top = format!("/top{seed}");
@@ -121,7 +121,7 @@ async fn pages_join(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// More than the thousand that object stores answer at once.
+/// More entries than the thousand that object stores return at once.
 async fn a_long_listing_is_whole(ctx: Context) -> Result<(), Failed> {
     let count = ctx.scale(2_500, 100_000);
     let names: Vec<String> = (0..count).map(|index| format!("child-{index:06}")).collect();
@@ -143,11 +143,11 @@ async fn holding_lists_those_with_the_file(ctx: Context) -> Result<(), Failed> {
     equal(holding(&ctx, Some("a")).await?, ["b", "c"], "those after a")
 }
 
-/// C19. Who has directories is left with one that has lost its file.
+/// C19. A store with real directories keeps one that has lost its file.
 async fn holding_leaves_out_empty_directories(ctx: Context) -> Result<(), Failed> {
     ctx.fill(&["/top/a/in/file", "/top/b/in/file", "/top/c/in/file"]).await?;
     for _ in 0..3 {
-        // Listings may be kept.
+        // A driver may cache listings.
         equal(holding(&ctx, None).await?, ["a", "b", "c"], "the directories that hold the file")?;
         ctx.driver().delete(&path("/top/b/in/file")).await?;
         equal(holding(&ctx, None).await?, ["a", "c"], "without the one that lost its file")?;
@@ -162,7 +162,7 @@ async fn holding(ctx: &Context, after: Option<&str>) -> Result<Vec<String>, Fail
     Ok(listed.iter().map(|entry| entry.name().to_owned()).collect())
 }
 
-/// What a listing of every directory must show.
+/// The expected listing of every directory.
 fn levels(paths: &[String]) -> BTreeMap<String, Vec<DirEntry>> {
     let mut levels: BTreeMap<String, BTreeMap<String, DirEntry>> = BTreeMap::new();
     for file in paths {

@@ -1,4 +1,4 @@
-//! Which paths there are, and which of them are different.
+//! Valid paths, and which of them differ.
 
 use sampan_driver::{DriverPath, PutMode};
 
@@ -37,7 +37,7 @@ async fn neighbours_do_not_mix(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A repository name may have 255 characters, in one component or in 128; a tag has 128.
+/// A repository name may have 255 characters, in one component or in 128; a tag has up to 128.
 async fn long_names_are_kept_apart(ctx: Context) -> Result<(), Failed> {
     let wide = format!("/{}/{}", "w".repeat(255), "t".repeat(128));
     let wide_too = format!("/{}/{}u", "w".repeat(255), "t".repeat(127));
@@ -63,7 +63,7 @@ async fn root_is_no_file(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/file", b"content").await
 }
 
-/// A driver may refuse to make a path both a file and a prefix of files; if it does not, both must be whole.
+/// A driver may refuse to make a path both a file and a prefix of files; if it does not, both must stay whole.
 async fn a_file_among_the_parents_is_not_harmed(ctx: Context) -> Result<(), Failed> {
     ctx.put("/file", "above").await?;
     match ctx.put("/file/below", "below").await {

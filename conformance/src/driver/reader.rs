@@ -90,7 +90,7 @@ async fn length_is_kept(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The range is fixed when the reader is made. The file is longer than any buffer, so that it cannot have been read already.
+/// The range is fixed when the reader is created. The file exceeds any buffer, so the driver cannot have read it already.
 async fn survives_deletion(ctx: Context) -> Result<(), Failed> {
     let content = bytes(1, 9 << 20);
     ctx.upload("/staged", "/dir/file", &content, 1 << 20).await?;
@@ -114,7 +114,7 @@ async fn survives_replacement(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/file", b"small").await
 }
 
-/// The HTTP layer sends the open file itself, if the reader has one, window by window, and never looks at the stream.
+/// If the reader has an open file, the HTTP layer sends that file, window by window, and never polls the stream.
 async fn file_behind_is_the_same(ctx: Context) -> Result<(), Failed> {
     let content = bytes(1, 5 << 20);
     ctx.put("/file", content.clone()).await?;

@@ -1,4 +1,4 @@
-//! URLs that clients fetch files from by themselves.
+//! URLs from which clients fetch files directly.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -42,7 +42,7 @@ struct Answer {
     body: Vec<u8>,
 }
 
-/// As much of an HTTP client as this takes: one request, one connection.
+/// A minimal HTTP client: one request, one connection.
 async fn fetch(method: &'static str, url: Option<Url>) -> Result<Answer, Failed> {
     let Some(url) = url else {
         return Err(Failed::new(format_args!("no URL for {method}, against the capability")));

@@ -46,7 +46,7 @@ async fn a_missing_source_leaves_the_target_alone(ctx: Context) -> Result<(), Fa
 
 async fn onto_itself_loses_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.put("/dir/file", "content").await?;
-    // Whether it succeeds is the driver's choice.
+    // The driver may succeed or fail here.
     let _ = ctx.driver().rename(&path("/dir/file"), &path("/dir/file")).await;
     ctx.holds("/dir/file", b"content").await
 }
@@ -62,7 +62,7 @@ async fn neighbours_stay(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/dir/to", b"content").await
 }
 
-/// A driver may refuse to put a file below a file; if it does not, both must be whole.
+/// A driver may refuse to put a file below a file; if it does not, both must stay whole.
 async fn below_a_file_loses_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.put("/dir/from", "source").await?;
     ctx.put("/file", "above").await?;
@@ -73,7 +73,7 @@ async fn below_a_file_loses_nothing(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/file", b"above").await
 }
 
-/// While files are renamed onto one that exists, whoever looks at it sees one of them whole.
+/// While files are renamed onto an existing one, every reader sees one of them whole.
 async fn is_one_step(ctx: Context) -> Result<(), Failed> {
     ctx.put("/to", bytes(0, 10_000)).await?;
     let look = |ctx: Context, _| async move {

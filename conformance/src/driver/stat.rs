@@ -42,10 +42,10 @@ async fn prefix_is_not_found(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// C13, by the store's own stamps: they may be coarse and its clock may be wrong, but not go back.
+/// C13, by the store's own times: they may be coarse and its clock may be wrong, but they must not go back.
 ///
-/// First something old is made, then other files until their stamps say that time has passed; what is published now must
-/// not bear a stamp from before.
+/// The clause first creates an old file, then others until their times show that time has passed; a file published now must
+/// not have an earlier time.
 async fn publishing_is_a_birth(ctx: Context) -> Result<(), Failed> {
     let content = bytes(1, 1_000);
     ctx.put("/old", content.clone()).await?;
@@ -107,13 +107,13 @@ async fn a_store_that_takes_writes_says_so(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Stamps may come from a clock that the kernel advances some hundred times a second, others from an exact one.
+/// Times may come from a clock that the kernel advances some hundred times a second, others from an exact one.
 const TICK: Duration = Duration::from_millis(20);
 
-/// A store that stamps whole seconds needs one or two.
+/// A store with times in whole seconds needs one or two.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How much the clocks of a store and of its users may differ before time-outs of hours become doubtful.
+/// How much the clocks of a store and its users may differ before timeouts of hours become unreliable.
 const SKEW: Duration = Duration::from_secs(120);
 
 pub(crate) const CLAUSES: &[Clause] = table! { "driver::stat":

@@ -154,7 +154,7 @@ async fn pages_join(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Files vanish before and behind a walk that has begun; those that stay are all seen, each once, in order.
+/// Files vanish before and behind a running walk; the walk returns every remaining file once, in order.
 async fn goes_on_while_files_vanish(ctx: Context) -> Result<(), Failed> {
     for seed in 0..3 {
         let top = format!("/top{seed}");

@@ -1,4 +1,4 @@
-//! Changes while others look.
+//! Changes during reads.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use super::content::join;
 use crate::{Context, Failed};
 
-/// Repeats `change` while several tasks repeat `look`, until enough of both have happened at the same time.
+/// Repeats `change` while several tasks repeat `look`, until enough of both have run at the same time.
 ///
-/// `change` is given the number of its round, beginning with 1, and `look` that of its task.
+/// `change` gets the number of its round, starting at 1, and `look` that of its task.
 pub(super) async fn change_while_watched<L, C>(
     ctx: &Context,
     look: impl Fn(Context, usize) -> L + Clone + Send + 'static,
@@ -29,7 +29,7 @@ where
             while !done.load(Ordering::SeqCst) {
                 look(ctx.clone(), watcher).await?;
                 looks.fetch_add(1, Ordering::SeqCst);
-                // Who never waits must not keep the others from running.
+                // A task that never waits must let the others run.
                 tokio::task::yield_now().await;
             }
             look(ctx, watcher).await
@@ -40,7 +40,7 @@ where
         round += 1;
         change(ctx.clone(), round).await?;
         if let Some(watcher) = watchers.try_join_next() {
-            return watcher?; // It ends early only because it saw what it should not.
+            return watcher?; // It ends early only with a failure.
         }
     }
     done.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Files written piece by piece, and published at once. What becomes of unfinished ones is in `writer_loss.rs`.
+//! Files written piece by piece and published in one step. `writer_loss.rs` covers unfinished ones.
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -22,7 +22,7 @@ async fn committed_content_comes_back(ctx: Context) -> Result<(), Failed> {
     ctx.holds("/blobs/data", &not_text).await
 }
 
-/// C3, with every hint there is, since a hint may change the way of the bytes.
+/// C3, with every hint, since a hint may change the path of the bytes.
 async fn nothing_appears_before_commit(ctx: Context) -> Result<(), Failed> {
     let content = bytes(1, 8 << 20);
     for (hinted_len, hinted_target) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -117,7 +117,7 @@ async fn writes_of_mixed_sizes_keep_their_order(ctx: Context) -> Result<(), Fail
     ctx.holds("/blobs/data", &content).await
 }
 
-/// C4, three times over, in pieces below and above what stores like to be given at once.
+/// C4, three times, in pieces smaller and larger than the part size of stores.
 async fn append_survives_reopen(ctx: Context) -> Result<(), Failed> {
     let mut ctx = ctx;
     for (seed, piece) in [32, 100_000, (5 << 20) + 1, 10 << 20].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Writers that do not come to a commit: cancelled, dropped, or appending to nothing.
+//! Writers without a commit: cancelled, dropped, or appending to nothing.
 
 use sampan_driver::{ErrorKind, WriteHint, WriteMode};
 
@@ -19,7 +19,7 @@ async fn append_to_nothing_is_not_found(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// C5. A writer that dies between two closes may lose what came since the first, and must not count it if it did.
+/// C5. A writer that dies between two closes may lose the bytes since the first, and must then not count them.
 async fn append_reports_true_size(ctx: Context) -> Result<(), Failed> {
     let mut ctx = ctx;
     for (seed, (size, restarts)) in

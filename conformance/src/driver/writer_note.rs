@@ -1,4 +1,4 @@
-//! What is noted of staged bytes, and writers that take back what they did.
+//! Notes of staged bytes, and writers that revert their changes.
 
 use bytes::Bytes;
 use sampan_driver::{FileWriter, MAX_NOTE_BYTES, WriteHint, WriteMode};
@@ -7,7 +7,7 @@ use crate::check::{ensure, equal};
 use crate::data::{bytes, path};
 use crate::{Clause, Context, Failed, clause::table};
 
-/// C15. Within one process; another one may find no note.
+/// C15. Within one process; another process may find no note.
 async fn a_note_comes_back_with_its_bytes(ctx: Context) -> Result<(), Failed> {
     for size in [0, 100, 6 << 20] {
         equal(ctx.writer("/staged/data").await?.note(), None, "the note of a new file")?;
@@ -31,7 +31,7 @@ async fn a_note_comes_back_with_its_bytes(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// C15. The files are all of one length.
+/// C15. All files have the same length.
 async fn other_bytes_have_no_note(ctx: Context) -> Result<(), Failed> {
     let elsewhere = ctx.reopen().await?;
     for round in 0..3 {
@@ -42,11 +42,11 @@ async fn other_bytes_have_no_note(ctx: Context) -> Result<(), Failed> {
             writer.write(bytes(1, 10)).await?;
             writer.close(Bytes::new()).await?;
             lacks_note(&ctx, "after another process appended").await?;
-            // Another process has begun anew.
+            // Another process has started over.
             stage(&ctx, bytes(round, size), "old").await?;
             stage(&elsewhere, bytes(2, size), "").await?;
             lacks_note(&ctx, "after another process began anew").await?;
-            // It was cancelled, or deleted.
+            // The writer cancelled the file, or a client deleted it.
             for cancels in [true, false] {
                 stage(&ctx, bytes(round, size), "old").await?;
                 match cancels {
@@ -56,7 +56,7 @@ async fn other_bytes_have_no_note(ctx: Context) -> Result<(), Failed> {
                 stage(&elsewhere, bytes(3, size), "").await?;
                 lacks_note(&ctx, "of a file that took the place of another").await?;
             }
-            // What a writer left that was dropped is not what was closed, unless nothing is left.
+            // The bytes of a dropped writer are not the closed ones, unless nothing is left.
             stage(&ctx, bytes(round, size), "old").await?;
             let mut writer = ctx.appender("/staged/data").await?;
             writer.write(bytes(4, size)).await?;
@@ -71,8 +71,8 @@ async fn other_bytes_have_no_note(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// C16. Below and above what stores like to be given at once. What was taken back is sent again at the end: Ceph makes no
-/// object of fewer parts than it was sent.
+/// C16. Smaller and larger than the part size of stores. The reverted bytes are sent again at the end: Ceph creates no
+/// object from fewer parts than it received.
 async fn revert_leaves_what_was_closed(ctx: Context) -> Result<(), Failed> {
     for (size, more) in [(100, 50), (0, 50), (100, 12 << 20), (6 << 20, 100), (11 << 20, 11 << 20)] {
         let content = bytes(1, size);
