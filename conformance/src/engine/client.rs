@@ -1,4 +1,4 @@
-//! `Client`: what docker and its kind do to a registry, and the images that they do it with.
+//! `Client`: the requests of docker and similar clients to a registry, and the images that they push.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::check::same_bytes;
 use crate::{Context, Failed, data};
 
-/// A registry of its own over a store, as one process has it.
+/// A client with its own registry over a store, like one process.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) registry: Registry,
@@ -24,7 +24,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(driver: &Arc<dyn StorageDriver>) -> Self {
         let limits = Limits { delete: true, ..Limits::default() };
-        // Every read of a blob is to show what the driver does.
+        // Without the blob cache, every read of a blob reaches the driver.
         Self { registry: Registry::builder(driver.clone()).limits(limits).blob_cache_bytes(0).build() }
     }
 
@@ -59,7 +59,7 @@ impl Client {
         uploads.put(digest, Some(content.len() as u64), body([content.clone()])).await
     }
 
-    /// Goes on with an upload as a client does that knows nothing any more: asks how far it came, and sends the rest.
+    /// Resumes an upload like a client without state: asks for its length, and sends the rest.
     pub(super) async fn resume(
         &self,
         repository: &str,
@@ -104,7 +104,7 @@ impl Client {
         Ok(artifact)
     }
 
-    /// All that is attached to `subject`.
+    /// All referrers of `subject`.
     pub(super) async fn referrers(
         &self,
         repository: &str,
@@ -136,7 +136,7 @@ impl Client {
         Ok(())
     }
 
-    /// Pushes an image in as few requests as there can be.
+    /// Pushes an image in as few requests as possible.
     pub(super) async fn put_image(&self, repository: &str, image: &Image, as_tag: &str) -> Result<(), Error> {
         self.put_blobs(repository, image).await?;
         self.push_manifest(repository, &image.manifest, tag(as_tag), &[]).await?;
@@ -175,7 +175,7 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// An image that differs from those of other seeds in every part.
+    /// An image that differs in every part from those of other seeds.
     pub(super) fn new(seed: u64) -> Self {
         let config = Bytes::from(json!({ "architecture": "amd64", "os": "linux", "seed": seed }).to_string());
         let layers = [data::bytes(1000 + seed, 20_000), data::bytes(2000 + seed, 300)];
@@ -195,7 +195,7 @@ impl Image {
         Digest::sha256_of(&self.manifest)
     }
 
-    /// Everything that has to be there before the manifest.
+    /// The blobs that must exist before the manifest.
     pub(super) fn blobs(&self) -> impl Iterator<Item = &Bytes> {
         self.layers.iter().chain([&self.config])
     }
@@ -207,7 +207,7 @@ pub(super) fn index(images: &[&Image]) -> Bytes {
     json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": children }).to_string().into()
 }
 
-/// An artifact that is attached to a manifest; its configuration and only layer is the empty JSON object.
+/// An artifact that is attached to a manifest; its configuration and its only layer are the empty JSON object.
 pub(super) fn artifact(artifact_type: &str, subject: &Bytes) -> Bytes {
     let empty = descriptor("application/vnd.oci.empty.v1+json", EMPTY_JSON);
     json!({
@@ -222,7 +222,7 @@ pub(super) fn artifact(artifact_type: &str, subject: &Bytes) -> Bytes {
     .into()
 }
 
-/// A body that comes in these chunks.
+/// A body of these chunks.
 pub(super) fn body<const N: usize>(chunks: [Bytes; N]) -> Body {
     futures::stream::iter(chunks).map(Ok).boxed()
 }
@@ -233,7 +233,7 @@ pub(super) fn broken_body(sent: Bytes) -> Body {
     futures::stream::iter([Ok(sent), broken]).boxed()
 }
 
-/// The range of the bytes `start..end`; none for no bytes, as clients have it.
+/// The range of the bytes `start..end`; `None` for no bytes, as clients send it.
 pub(super) fn range(start: usize, end: usize) -> Option<ChunkRange> {
     (start < end).then(|| ChunkRange { start: start as u64, end: end as u64 - 1 })
 }
@@ -263,7 +263,7 @@ fn descriptor(media_type: &str, content: &[u8]) -> serde_json::Value {
     json!({ "mediaType": media_type, "digest": Digest::sha256_of(content).to_string(), "size": content.len() })
 }
 
-/// The content that artifacts without a configuration refer to.
+/// The content of artifacts without a configuration.
 pub(super) const EMPTY_JSON: &[u8] = b"{}";
 
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

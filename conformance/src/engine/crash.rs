@@ -1,6 +1,6 @@
-//! Every flow, failing at its first, second, third … operation of the driver, until it gets through.
+//! Every flow, failing at its first, second, third … operation of the driver, until it completes.
 //!
-//! After each failure the store must be valid, and the flow, repeated by a new process, must succeed.
+//! After each failure the store must be valid, and a new process must be able to repeat the flow.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ async fn pushing_a_blob_by_an_alias(ctx: Context) -> Result<(), Failed> {
     crash_everywhere(&ctx, |_| nothing(), run, |client| holds_blob(client, content.clone())).await
 }
 
-/// The client sends its last request again as it was. It may be told that the upload is unknown, but not that it is wrong.
+/// The client repeats its last request. The answer may be that the upload is unknown, but not that the content is wrong.
 async fn ending_an_upload_twice(ctx: Context) -> Result<(), Failed> {
     for (sent, size) in
         [(30_000, 30_000), (SIZE_WITH_PARTS, SIZE_WITH_PARTS), (0, 30_000), (0, SIZE_WITH_PARTS)]
@@ -61,7 +61,7 @@ async fn ending_an_upload_twice(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The upload was begun by a process that is no more, small and large.
+/// A process that has ended began the upload, small or large.
 async fn resuming_an_upload(ctx: Context) -> Result<(), Failed> {
     for size in [30_000, SIZE_WITH_PARTS] {
         let (id, content) = (UploadId::random(), bytes(1, size));
@@ -75,7 +75,7 @@ async fn resuming_an_upload(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Each chunk is asked for and sent by itself.
+/// The client queries the upload before each chunk.
 async fn sending_chunks(ctx: Context) -> Result<(), Failed> {
     let (id, content) = (UploadId::random(), bytes(1, SIZE_WITH_PARTS));
     let before = |client| begin_upload(client, id.clone(), content.slice(..content.len() / 2));
@@ -83,7 +83,7 @@ async fn sending_chunks(ctx: Context) -> Result<(), Failed> {
         let (id, content) = (id.clone(), content.clone());
         async move {
             let uploads = client.repository("image").uploads();
-            // A client does not go on for ever with chunks that do not arrive.
+            // A client does not repeat chunks for ever that do not arrive.
             for _ in 0..3 {
                 let Ok(status) = uploads.status(&id).await else { break };
                 let start = content.len().min(status.size_bytes as usize);
@@ -136,7 +136,7 @@ async fn pushing_an_image(ctx: Context) -> Result<(), Failed> {
     .await
 }
 
-/// Until the tag has moved, it points at the old image, whole.
+/// Until the tag has moved, it points at the whole old image.
 async fn moving_a_tag(ctx: Context) -> Result<(), Failed> {
     crash_everywhere(
         &ctx,
@@ -198,7 +198,7 @@ async fn pushing_an_artifact(ctx: Context) -> Result<(), Failed> {
     .await
 }
 
-/// By a client that has never heard of it, so that its bytes are read for its subject.
+/// A client without caches deletes it, so the registry reads its bytes for the subject.
 async fn deleting_an_artifact(ctx: Context) -> Result<(), Failed> {
     let attached =
         || Digest::sha256_of(&artifact("application/vnd.example.signature", &Image::new(1).manifest));
@@ -220,7 +220,7 @@ async fn deleting_an_artifact(ctx: Context) -> Result<(), Failed> {
     .await
 }
 
-/// The first listing in a store of Distribution, which builds the index. Where that fails it answers all the same.
+/// The first listing in a store of Distribution, which builds the index. If that fails, the listing still succeeds.
 async fn listing_for_the_first_time(ctx: Context) -> Result<(), Failed> {
     crash_everywhere(
         &ctx,
@@ -288,7 +288,7 @@ async fn deletes_a_manifest(ctx: Context, algorithm: Algorithm) -> Result<(), Fa
                     ensure(unknown, format_args!("{reference} outlived the deletion"))?;
                 }
                 lists_tags(&client, &[]).await?;
-                // A push waits half a minute for a deletion that was killed; here it is known that it was.
+                // A push waits half a minute for a killed deletion; the test knows that it is dead.
                 ctx.delete_tree("/docker/registry/v2/repositories/image/_sampan").await?;
                 client.put_image("image", &Image::new(1), "again").await?;
                 client.pulls("image", &Image::new(1), tag("again")).await
@@ -326,7 +326,7 @@ async fn deleting_a_blob(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Interrupts `run` at every operation of the driver: after `before` was done, and so that `after` holds when it got through.
+/// Interrupts `run` at every operation of the driver: after `before` was done, and such that `after` holds when it completes.
 async fn crash_everywhere<B, R, A>(
     ctx: &Context,
     before: impl Fn(Client) -> B,
@@ -380,7 +380,7 @@ where
         ensure(faulty.has_failed(), "the flow fails though the driver does not")?;
         run(Client::new(reopened.driver())).await?;
     }
-    // What is acknowledged holds, also when something failed that did not matter.
+    // Acknowledged changes hold, even after an error in a step that did not matter.
     after(Client::of_another_process(ctx).await?).await?;
     is_valid(reopened.driver()).await
 }
@@ -406,7 +406,7 @@ async fn nothing() -> Result<(), Error> {
 async fn begin_upload(client: Client, id: UploadId, sent: Bytes) -> Result<(), Error> {
     use sampan_driver::PutMode;
     use sampan_engine::layout::Entry;
-    // The name of an upload is the registry's choice; a flow needs it to be always the same.
+    // The registry chooses the id of an upload; the flow needs the same one in each run.
     let uploads = client.repository("image").uploads();
     let chosen = uploads.start(StartUpload::default()).await?.id;
     let driver = client.registry.driver();
@@ -432,7 +432,7 @@ async fn holds_blob(client: Client, content: Bytes) -> Result<(), Failed> {
     crate::check::same_bytes(&pulled, &content, "the blob")
 }
 
-/// A tag that is listed can be pulled; what a deletion that died halfway left of it must not be listed for ever.
+/// A listed tag can be pulled; a listing must not show the remains of a deletion that died halfway for ever.
 async fn lists_tags(client: &Client, expected: &[&str]) -> Result<(), Failed> {
     let tags = match client.repository("image").tags().list(None, None).await {
         Ok(page) => page.items,
@@ -442,7 +442,7 @@ async fn lists_tags(client: &Client, expected: &[&str]) -> Result<(), Failed> {
     crate::check::equal(tags, expected, "the tags")
 }
 
-/// What is to go away is gone already: the first attempt came that far.
+/// The first attempt may have deleted it already.
 fn unless_unknown(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(Error::BlobUnknown(..) | Error::ManifestUnknown(..) | Error::UploadUnknown(_)) => Ok(()),
@@ -450,7 +450,7 @@ fn unless_unknown(result: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-/// More than one part where parts are small.
+/// More than one part in stores with small parts.
 const SIZE_WITH_PARTS: usize = (2 << 20) + 200_000;
 
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::crash":

@@ -1,4 +1,4 @@
-//! What power failures, bugs and deletions that were interrupted leave behind: it is seen through, and can be got rid of.
+//! Damage by power failures, bugs and interrupted deletions: the registry detects it, and clients can remove it.
 
 use sampan_driver::{DriverPath, StorageDriver};
 use sampan_engine::Error;
@@ -10,7 +10,7 @@ use super::store::is_valid;
 use crate::check::{ensure, equal};
 use crate::{Clause, Context, Failed, clause::table};
 
-/// An empty link is none. A link that names nothing is an error to those who pull; who pushes or deletes need not care.
+/// An empty link counts as missing. A link with invalid content is an error for pulls, but not for pushes and deletions.
 async fn links_can_be_deleted_and_replaced(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let alias = Digest::of(Algorithm::Sha512, &image.manifest);
@@ -49,7 +49,7 @@ async fn links_can_be_deleted_and_replaced(ctx: Context) -> Result<(), Failed> {
     is_valid(ctx.driver()).await
 }
 
-/// As in CNCF Distribution, where such a tag is what a deletion leaves that was interrupted.
+/// As in CNCF Distribution, where an interrupted deletion leaves such a tag.
 async fn a_tag_without_its_manifest_is_unknown(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let other = Image::new(2);
@@ -60,7 +60,7 @@ async fn a_tag_without_its_manifest_is_unknown(ctx: Context) -> Result<(), Faile
     lacks(&client, &tag("latest").into(), "a tag without its manifest").await?;
     let stat = client.repository("image").manifests().stat(&tag("latest").into()).await;
     ensure(matches!(stat, Err(Error::ManifestUnknown(..))), format_args!("it was answered by {stat:?}"))?;
-    // It can be set anew, and it can be cleared away.
+    // A push can set the tag again, and a deletion can remove it.
     client.push_manifest("image", &other.manifest, tag("latest"), &[]).await?;
     client.pulls("image", &other, tag("latest")).await?;
     ctx.delete(Entry::RevisionLink(name("image"), other.digest()).path().as_str()).await?;
@@ -79,7 +79,7 @@ async fn a_tag_without_its_manifest_is_unknown(ctx: Context) -> Result<(), Faile
     Ok(())
 }
 
-/// An empty file under the digest of something else is what a power failure leaves of data that were never synced.
+/// A power failure empties data that were never synced.
 async fn an_empty_file_is_no_content(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     client.put_blobs("image", &image).await?;

@@ -1,4 +1,4 @@
-//! Deletion is seen at once by everyone, and takes nothing along.
+//! Every client sees a deletion at once, and a deletion removes nothing else.
 
 use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_engine::{Error, Registry};
@@ -113,7 +113,7 @@ async fn what_was_deleted_can_be_pushed_again(ctx: Context) -> Result<(), Failed
     is_valid(ctx.driver()).await
 }
 
-/// The index refers to a child that is gone; that is the deleter's wish, but the index itself must stay.
+/// The client deleted the child on purpose; the index itself must stay.
 async fn an_index_outlives_its_children(ctx: Context) -> Result<(), Failed> {
     let (client, child) = (Client::new(ctx.driver()), Image::new(1));
     client.push_image("image", &child, "child").await?;

@@ -1,4 +1,4 @@
-//! Hooks of a driver: one that counts its operations, and one that lets something else happen before one of them.
+//! Hooks of a driver: one counts its operations, and one runs something else before one of them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::hooked::{Hook, Hooked};
 
-/// Counts the operations of a driver, and may stop after some of them.
+/// Counts the operations of a driver, and may stop it after some of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counted(Arc<Count>);
 
@@ -35,7 +35,7 @@ impl Counted {
         self.0.operations.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Lets so many operations through, and no more.
+    /// Allows this number of operations, and no more.
     pub(super) fn stop_after(&self, operations: usize) {
         *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(operations);
     }
@@ -65,7 +65,7 @@ impl Hook for Count {
 
 type Interruption = BoxFuture<'static, ()>;
 
-/// Lets something else happen before one operation of a driver.
+/// Runs something else before one operation of a driver.
 pub(super) struct Interrupted {
     left: Mutex<(usize, Option<Interruption>)>,
 }

@@ -1,4 +1,4 @@
-//! What a registry promises to its clients, over whatever driver it stands on.
+//! The guarantees of a registry to its clients, over any driver.
 
 mod client;
 mod crash;

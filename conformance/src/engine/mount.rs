@@ -1,4 +1,4 @@
-//! Blobs that other repositories have already.
+//! Blobs that other repositories already have.
 
 use sampan_engine::oci::{Algorithm, Digest};
 use sampan_engine::{Error, MountOutcome};

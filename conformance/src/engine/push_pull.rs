@@ -1,4 +1,4 @@
-//! What is pushed comes back, and nothing else does.
+//! Pulls return exactly the pushed content.
 
 use bytes::Bytes;
 use sampan_driver::ByteRange;
@@ -143,7 +143,7 @@ async fn an_image_comes_back_verbatim(ctx: Context) -> Result<(), Failed> {
 async fn everything_missing_is_listed(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let mut missing: Vec<Digest> = image.blobs().map(|blob| Digest::sha256_of(blob)).collect();
-    // That it is in another repository does not help.
+    // A copy in another repository does not count.
     client.push_blob("other", &image.config).await?;
     for blob in image.blobs() {
         missing.sort_unstable();
@@ -226,7 +226,7 @@ async fn a_manifest_must_be_what_its_digest_says(ctx: Context) -> Result<(), Fai
     equal(walk(ctx.driver()).await?, before, "the files of the store")
 }
 
-/// To clients that are written in Go such a key is the other one, so the manifest would say something else to them.
+/// Clients written in Go read such a key as the other one, so the manifest would mean something else to them.
 async fn keys_in_other_letters_are_refused(ctx: Context) -> Result<(), Failed> {
     let (client, image, other) = (Client::new(ctx.driver()), Image::new(1), Image::new(2));
     client.put_blobs("image", &image).await?;
@@ -257,7 +257,7 @@ async fn keys_in_other_letters_are_refused(ctx: Context) -> Result<(), Failed> {
     client.pulls("image", &image, tag("latest")).await
 }
 
-/// The files are those of Distribution, to the letter.
+/// The files are byte for byte those of Distribution.
 async fn the_layout_is_that_of_distribution(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     client.push_image("a/b", &image, "v1").await?;

@@ -1,4 +1,4 @@
-//! What is attached to manifests.
+//! Artifacts attached to manifests.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ async fn a_deleted_artifact_is_not_listed(ctx: Context) -> Result<(), Failed> {
     lists(&ctx, &client, &image, &[&first, &second]).await
 }
 
-/// A subject may be named by another algorithm than it is asked for by, where the repository knows both.
+/// A request may name a subject by another algorithm than its manifests do, if the repository knows both digests.
 async fn a_subject_is_found_under_each_of_its_digests(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let alias = Digest::of(Algorithm::Sha512, &image.manifest);
@@ -94,7 +94,7 @@ async fn come_in_order_and_in_pages(ctx: Context) -> Result<(), Failed> {
         let query = ReferrersQuery { limit: 0, ..ReferrersQuery::default() };
         let none = client.repository("image").referrers().list(&image.digest(), &query).await?;
         equal(none, ReferrersPage::default(), "a page of none")?;
-        // A digest to go on from need not be there, nor be of one that is stored.
+        // A page may begin after a digest that does not exist, or of another algorithm than the stored ones.
         let first = &expected[0];
         let before =
             format!("sha256:{}{}", &first.hex()[..63], if first.hex().ends_with('0') { "1" } else { "0" });
@@ -110,7 +110,7 @@ async fn come_in_order_and_in_pages(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// No page is longer than asked for, but one that has a single long descriptor.
+/// No page is longer than requested, except one with a single long descriptor.
 async fn come_in_pages_of_bytes(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let mut attached = Vec::new();
@@ -144,7 +144,7 @@ async fn come_in_pages_of_bytes(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Else a page might be empty though there are more.
+/// Otherwise a page could be empty although more referrers follow.
 async fn a_type_is_chosen_before_a_page_is_cut(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let mut wanted = Vec::new();
@@ -173,7 +173,7 @@ async fn a_type_is_chosen_before_a_page_is_cut(ctx: Context) -> Result<(), Faile
     Ok(())
 }
 
-/// Every list of the subject would carry what it says of itself.
+/// Every list of the subject would carry its annotations and artifact type.
 async fn one_that_lists_cannot_carry_is_refused(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     client.push_blob("image", &Bytes::from_static(EMPTY_JSON)).await?;
@@ -192,7 +192,7 @@ async fn one_that_lists_cannot_carry_is_refused(ctx: Context) -> Result<(), Fail
             }
             (put, _) => return Err(Failed::new(format_args!("{length} bytes: {put:?}"))),
         }
-        // Nothing carries it without a subject.
+        // Without a subject, no list carries it.
         let alone = Bytes::from(String::from_utf8(bytes.to_vec())?.replacen(
             "\"subject\"",
             "\"com.example.subject\"",
@@ -203,7 +203,7 @@ async fn one_that_lists_cannot_carry_is_refused(ctx: Context) -> Result<(), Fail
     is_valid(ctx.driver()).await
 }
 
-/// All referrers, page by page, and how many pages there were.
+/// All referrers, page by page, and the number of pages.
 async fn in_pages(
     client: &Client,
     subject: &Digest,
@@ -259,7 +259,7 @@ async fn attach(client: &Client, kind: &str, image: &Image) -> Result<Bytes, Fai
     Ok(artifact)
 }
 
-/// Sees whether exactly these are listed, by the process that pushed them and by a new one.
+/// Checks that exactly these are listed, by the process that pushed them and by a new one.
 async fn lists(ctx: &Context, client: &Client, image: &Image, artifacts: &[&Bytes]) -> Result<(), Failed> {
     let mut expected: Vec<Digest> = artifacts.iter().map(|artifact| Digest::sha256_of(artifact)).collect();
     expected.sort_unstable();

@@ -1,4 +1,4 @@
-//! What referrers cost: as much as the answer, and nothing where there are none.
+//! The cost of referrers: in proportion to the answer, and nothing without referrers.
 
 use sampan_driver::{DriverPath, PutMode, StorageDriver};
 use sampan_engine::layout::{self, Entry};
@@ -10,7 +10,7 @@ use super::referrers::{attach_some, listed};
 use crate::check::{ensure, equal};
 use crate::{Clause, Context, Failed, clause::table};
 
-/// Two answers, in a repository of ten manifests and in one of hundreds; warm, and by a process that knows nothing yet.
+/// Two answers, in a repository of ten manifests and in one of hundreds; with warm caches and in a new process.
 async fn a_listing_costs_what_it_answers(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let mut costs = Vec::new();
@@ -19,7 +19,7 @@ async fn a_listing_costs_what_it_answers(ctx: Context) -> Result<(), Failed> {
         for kind in ["application/vnd.signature", "application/vnd.sbom"] {
             client.attach(repository, kind, &image.manifest).await?;
         }
-        // Written past the registry, as another one does: the index has none of them.
+        // Written past the registry, as by another one: the index contains none of them.
         for number in 0..count {
             let other = artifact(&format!("application/{number}"), &Image::new(2).manifest);
             let digest = Digest::sha256_of(&other);
@@ -42,7 +42,7 @@ async fn a_listing_costs_what_it_answers(ctx: Context) -> Result<(), Failed> {
     ensure(costs[0][1] <= 6, format_args!("two answers cost {costs:?} operations"))
 }
 
-/// A hundred links are not asked for one by one where a listing tells of all of them.
+/// The registry does not request a hundred links one by one where a listing returns all of them.
 async fn a_long_list_is_not_asked_for_link_by_link(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let mut expected = attach_some(&client, &image, 100).await?;
@@ -62,7 +62,7 @@ async fn a_long_list_is_not_asked_for_link_by_link(ctx: Context) -> Result<(), F
     ensure(operations <= 6, format_args!("100 referrers cost {operations} operations"))
 }
 
-/// Nothing of the index is touched by who does not use it.
+/// A push without a subject touches nothing of the index.
 async fn a_manifest_without_a_subject_costs_nothing(ctx: Context) -> Result<(), Failed> {
     let counted = Counted::default();
     let client = Client::new(&counted.over(ctx.driver()));

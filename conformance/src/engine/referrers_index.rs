@@ -1,4 +1,4 @@
-//! The index of referrers: built where there is none, and never believed.
+//! The index of referrers: built where it is missing, and never trusted.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ async fn is_built_where_there_is_none(ctx: Context) -> Result<(), Failed> {
     let with_index = paths(&ctx).await?;
     ctx.driver().delete_tree(&layout::referrers(&name("image"))).await?;
 
-    // Two replicas, of which each is asked several times at once.
+    // Two replicas, each with several requests at once.
     let clients = [Client::new(ctx.driver()), Client::of_another_process(&ctx).await?];
     let lists = clients.iter().cycle().take(6).map(|client| listed(client, &image));
     for listed in try_join_all(lists).await? {
@@ -43,7 +43,7 @@ async fn is_built_where_there_is_none(ctx: Context) -> Result<(), Failed> {
     equal(built, with_index, "the store with an index that was built")?;
     ensure(ctx.driver().exists(&marker).await?, "the index does not say that it is complete")?;
 
-    // From now on it tells what is to be read.
+    // From now on the index determines the reads.
     let counted = Counted::default();
     let other = Client::new(&counted.over(ctx.driver()));
     for digest in [image.digest(), alias] {
@@ -57,7 +57,7 @@ async fn is_built_where_there_is_none(ctx: Context) -> Result<(), Failed> {
     is_valid(ctx.driver()).await
 }
 
-/// A disk that is not mounted looks like a repository whose manifests are gone. What is on it is listed when it is back.
+/// An unmounted disk looks like a repository without manifests. When the disk is back, its referrers are listed.
 async fn is_not_built_of_half_a_store(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let expected = attach_some(&client, &image, 3).await?;
@@ -78,7 +78,7 @@ async fn is_not_built_of_half_a_store(ctx: Context) -> Result<(), Failed> {
     equal(listed(&client, &image).await?, expected, "the referrers when their data are back")
 }
 
-/// What a client of Distribution attaches when the index is complete comes by the fallback tag.
+/// Artifacts that a client attaches through Distribution, after the index is complete, appear by the fallback tag.
 async fn what_distribution_adds_comes_by_its_tag(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     client.put_image("image", &image, "latest").await?;
@@ -94,7 +94,7 @@ async fn what_distribution_adds_comes_by_its_tag(ctx: Context) -> Result<(), Fai
     client.push_manifest("image", &list, tag(&fallback), &[]).await?;
     expected.insert(digest.clone());
     equal(listed(&client, &image).await?, expected.clone(), "the referrers with those of the fallback tag")?;
-    // In order, each once, also where both have it; and not when it is gone.
+    // In order, each once, even if both sources have it; and not after its deletion.
     client.push_manifest("image", &theirs, digest.clone(), &[]).await?;
     equal(listed(&client, &image).await?, expected.clone(), "the referrers that both have")?;
     ctx.driver().delete(&Entry::RevisionLink(name("image"), digest.clone()).path()).await?;
@@ -102,7 +102,7 @@ async fn what_distribution_adds_comes_by_its_tag(ctx: Context) -> Result<(), Fai
     equal(listed(&client, &image).await?, expected, "the referrers without one that Distribution deleted")
 }
 
-/// Of a longer digest the tag has the first 64 digits, and a tag that leads to nonsense hides nothing else.
+/// The tag contains the first 64 digits of a longer digest, and a tag with invalid content hides nothing else.
 async fn a_fallback_tag_is_cut_and_may_be_damaged(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     client.put_image("image", &image, "latest").await?;
@@ -131,7 +131,7 @@ async fn a_fallback_tag_is_cut_and_may_be_damaged(ctx: Context) -> Result<(), Fa
     equal(listed(&client, &image).await?, attached, "the referrers beside a damaged link")
 }
 
-/// What an entry says is not asked, only where it stands; and that is not believed.
+/// The registry ignores the content of an entry, reads only its path, and verifies that.
 async fn an_entry_is_a_hint(ctx: Context) -> Result<(), Failed> {
     let (client, image, other) = (Client::new(ctx.driver()), Image::new(1), Image::new(2));
     for (image, as_tag) in [(&image, "1"), (&other, "2")] {
@@ -170,7 +170,7 @@ async fn an_entry_is_a_hint(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A link or manifest that is damaged is left out, and nothing else.
+/// A listing omits a damaged link or manifest, and nothing else.
 async fn what_is_damaged_is_left_out(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let mut expected = attach_some(&client, &image, 4).await?;
@@ -186,7 +186,7 @@ async fn what_is_damaged_is_left_out(ctx: Context) -> Result<(), Failed> {
     equal(listed(&client, &image).await?, expected, "the referrers without the damaged ones")
 }
 
-/// A question about what is not there leaves nothing behind.
+/// A request for a repository or subject that does not exist leaves nothing behind.
 async fn of_a_question_nothing_is_left(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     equal(listed(&client, &image).await?, BTreeSet::new(), "what is attached to nothing")?;
@@ -231,7 +231,7 @@ async fn nothing_is_written_in_read_only_mode(ctx: Context) -> Result<(), Failed
     Ok(())
 }
 
-/// An index as the referrers tag schema has it.
+/// An index in the format of the referrers tag schema.
 fn index_of(artifacts: &[&Bytes]) -> Bytes {
     let manifests: Vec<_> = artifacts
         .iter()

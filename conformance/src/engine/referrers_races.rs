@@ -1,4 +1,4 @@
-//! Referrers beside other writers, and clients that leave.
+//! Referrers with concurrent writers, and clients that disconnect.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::check::{ensure, equal};
 use crate::hooked::Hooked;
 use crate::{Clause, Context, Failed, clause::table};
 
-/// A client that gives up does not throw away what was done for it.
+/// A client that disconnects does not discard the progress of the build.
 async fn a_build_that_is_dropped_is_carried_on(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     let count = 120;
@@ -43,7 +43,7 @@ async fn a_build_that_is_dropped_is_carried_on(ctx: Context) -> Result<(), Faile
     }
     counted.stop_after(usize::MAX);
     equal(listed(&client, &image).await?, expected, "the referrers in the end")?;
-    // Those that were under way when a client left are read again.
+    // The reads in flight when a client disconnected are repeated.
     let most = count + rounds * 16;
     ensure(
         reads() <= most,
@@ -52,8 +52,8 @@ async fn a_build_that_is_dropped_is_carried_on(ctx: Context) -> Result<(), Faile
     indexes_are_complete(ctx.driver()).await
 }
 
-/// A push of what another client deletes at the same moment: what is there in the end is listed, and nothing else. Each is
-/// interrupted by the whole of the other at each of its operations.
+/// One client pushes what another deletes at the same moment: afterwards the listing has the artifact if and only if it
+/// exists. Each request is interrupted by the whole other one, at each of its operations.
 async fn a_push_beside_a_deletion_is_listed(ctx: Context) -> Result<(), Failed> {
     let image = Image::new(1);
     let bytes = artifact("application/vnd.signature", &image.manifest);
@@ -97,7 +97,7 @@ async fn a_push_beside_a_deletion_is_listed(ctx: Context) -> Result<(), Failed> 
     Ok(())
 }
 
-/// What one replica pushes and deletes, the other lists.
+/// Each replica lists what the other pushes and deletes.
 async fn two_registries_list_the_same(ctx: Context) -> Result<(), Failed> {
     let (one, two, image) =
         (Client::new(ctx.driver()), Client::of_another_process(&ctx).await?, Image::new(1));

@@ -1,4 +1,4 @@
-//! Uploads that are interrupted, by clients, by crashes and by each other.
+//! Uploads interrupted by clients, by crashes and by one another.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +17,7 @@ use crate::check::{ensure, equal, same_bytes};
 use crate::data::bytes;
 use crate::{Clause, Context, Failed, clause::table};
 
-/// Every chunk comes to another process.
+/// Every chunk reaches another process.
 async fn an_upload_goes_on_in_a_new_process(ctx: Context) -> Result<(), Failed> {
     for (seed, size) in [30_000, 6 << 20].into_iter().enumerate() {
         let content = bytes(seed as u64, size);
@@ -55,7 +55,7 @@ async fn an_upload_goes_on_without_its_hash_state(ctx: Context) -> Result<(), Fa
     is_valid(ctx.driver()).await
 }
 
-/// That the hash must be made anew is no reason to believe the client.
+/// The registry recomputes a missing hash, and does not trust the client instead.
 async fn a_wrong_digest_is_found_out_without_the_hash_state(ctx: Context) -> Result<(), Failed> {
     let content = bytes(1, 100_000);
     let id = Client::new(ctx.driver()).repository("image").uploads().start(StartUpload::default()).await?.id;
@@ -68,7 +68,7 @@ async fn a_wrong_digest_is_found_out_without_the_hash_state(ctx: Context) -> Res
     let client = Client::of_another_process(&ctx).await?;
     let wrong = Digest::sha256_of(b"something else");
     let finished = client.repository("image").uploads().finish(&id, None, body([]), &wrong).await;
-    // What another process took in may be more than the client knows of: it is to begin anew.
+    // Another process may have received more than the client knows of, so the client must start over.
     ensure(
         matches!(finished, Err(Error::UploadUnknown(_))),
         format_args!("a wrong digest was answered by {finished:?}"),
@@ -117,7 +117,7 @@ async fn a_chunk_out_of_order_changes_nothing(ctx: Context) -> Result<(), Failed
     same_bytes(&client.pull_blob("image", &digest).await?, &content, "the blob")
 }
 
-/// Several requests send the same chunk at once; one of them is taken, and the upload is as if the others had not been.
+/// Several requests send the same chunk at once; one succeeds, and the upload is as if the others had never come.
 async fn of_concurrent_chunks_one_is_taken(ctx: Context) -> Result<(), Failed> {
     let (client, content) = (Client::new(ctx.driver()), bytes(1, 2 << 20));
     let (uploads, half) = (client.repository("image").uploads(), 1 << 20);
@@ -160,8 +160,8 @@ async fn cancel_leaves_nothing(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Whatever is left of them. An upload that one process gives up and another writes, unknowing, is left without the time of
-/// its beginning, and in some stores nothing that a walk shows is left of it either.
+/// Whatever remains of them. An upload that one process cancels while another writes it loses its `startedat`, and in some
+/// stores a walk shows none of its files either.
 async fn uploads_that_were_given_up_are_purged(ctx: Context) -> Result<(), Failed> {
     let client = Client::new(ctx.driver());
     let uploads = client.repository("image").uploads();
@@ -176,7 +176,7 @@ async fn uploads_that_were_given_up_are_purged(ctx: Context) -> Result<(), Faile
         }
         left.push((id, size));
     }
-    // A store may show nothing at all of staged files; that is its own affair then.
+    // A store need not show staged files at all.
     let entries = ctx.driver().list(&layout::uploads(&name("image")), None);
     let shown: Vec<String> = entries.map_ok(|entry| entry.name().to_owned()).try_collect().await?;
     left.retain(|(id, _)| shown.iter().any(|name| name == id.as_str()));
@@ -214,7 +214,7 @@ async fn an_upload_is_over_when_it_is_finished(ctx: Context) -> Result<(), Faile
     is_unknown(&client, &UploadId::random()).await
 }
 
-/// The bytes are gone and the beginning is not, as after a power failure or a rule of a bucket.
+/// The bytes are gone but `startedat` is not, as after a power failure or by a lifecycle rule of a bucket.
 async fn a_lost_upload_stays_lost(ctx: Context) -> Result<(), Failed> {
     for size in [1_000, 6 << 20] {
         let content = bytes(1, size);
@@ -238,7 +238,8 @@ async fn a_lost_upload_stays_lost(ctx: Context) -> Result<(), Failed> {
     is_valid(ctx.driver()).await
 }
 
-/// Distribution keeps the running hash in a file. It may be of other bytes than are there, and goes with the upload.
+/// Distribution stores the running hash in a file. It may belong to other bytes than the present ones, and is deleted with
+/// the upload.
 async fn a_hash_state_that_lies_beside_an_upload_is_not_believed(ctx: Context) -> Result<(), Failed> {
     let (sent, there) = (bytes(1, 2 << 20), bytes(2, 2 << 20));
     for (content, is_right) in [(&there, false), (&sent, true)] {
@@ -258,7 +259,7 @@ async fn a_hash_state_that_lies_beside_an_upload_is_not_believed(ctx: Context) -
     has_no_uploads(ctx.driver()).await
 }
 
-/// What Go's `sha256` marshals to after `content`, of which the length is a multiple of that of a block.
+/// The form of Go's `sha256` after `content`, whose length is a multiple of the block length.
 fn go_state(content: &[u8]) -> Vec<u8> {
     let native = Sha256::new_with_prefix(content).serialize();
     let mut state = b"sha\x03".to_vec();
@@ -268,7 +269,7 @@ fn go_state(content: &[u8]) -> Vec<u8> {
     state
 }
 
-/// Leaves an upload of which the running hash is not known.
+/// Leaves an upload without a known running hash.
 async fn forget_note(ctx: &Context, id: &UploadId) -> Result<(), Failed> {
     let writer = ctx.appender(Entry::UploadData(name("image"), id.clone()).path().as_str()).await?;
     writer.close(Bytes::new()).await?;

@@ -1,4 +1,4 @@
-//! Looks at a store as it lies there, past the engine: is everything that it promises there?
+//! Inspects the files of a store past the engine: does it contain everything that it refers to?
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::client::walk;
 use crate::Failed;
 use crate::check::{ensure, equal};
 
-/// Sees whether the store is valid:
+/// Checks that the store is valid:
 ///
-/// - every file is one of the layout;
-/// - what lies under a digest is what it says;
+/// - every file belongs to the layout;
+/// - the content of every digest matches it;
 /// - every revision link names a manifest that can be pulled whole, and every tag such a link.
 pub(super) async fn is_valid(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     for info in walk(driver).await? {
@@ -33,15 +33,15 @@ pub(super) async fn is_valid(driver: &Arc<dyn StorageDriver>) -> Result<(), Fail
                 let there = driver.exists(&target.path()).await?;
                 ensure(there, format_args!("the tag {tag} of {name} points at nothing"))?;
             }
-            // Layer links may be ahead of their data; everything else refers to nothing.
+            // Layer links may precede their data; every other file refers to nothing.
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Sees whether the index of referrers has every manifest with a `subject` whose link is there. Only for stores that no
-/// other registry has written to since the index was built.
+/// Checks that the index of referrers has every linked manifest with a `subject`. Only for stores that no other registry has
+/// written to since the index was built.
 pub(super) async fn indexes_are_complete(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     for info in walk(driver).await? {
         let Some(Entry::RevisionLink(name, digest)) = Entry::parse(&info.path) else { continue };
@@ -60,7 +60,7 @@ pub(super) async fn indexes_are_complete(driver: &Arc<dyn StorageDriver>) -> Res
     Ok(())
 }
 
-/// Sees whether nothing of an upload is left.
+/// Checks that nothing of an upload is left.
 pub(super) async fn has_no_uploads(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     for info in walk(driver).await? {
         let uploads = matches!(
@@ -81,7 +81,7 @@ async fn revision_is_whole(
     if canonical != *digest
         && !driver.exists(&Entry::RevisionLink(name.clone(), canonical.clone()).path()).await?
     {
-        return Ok(()); // An alias without its canonical link is nothing yet, or nothing any more.
+        return Ok(()); // An alias without its canonical link has no meaning yet, or no longer.
     }
     let Some(bytes) = driver.get_content_if_any(&Entry::Blob(canonical.clone()).path()).await? else {
         return Err(Failed::new(format_args!(

@@ -1,4 +1,4 @@
-//! Names for manifests, and the names of repositories.
+//! Tags, and the names of repositories.
 
 use sampan_engine::Error;
 use sampan_engine::oci::Reference;
@@ -49,7 +49,7 @@ async fn a_tag_moves(ctx: Context) -> Result<(), Failed> {
         (Client::of_another_process(&ctx).await?, [Image::new(1), Image::new(2), Image::new(1)]);
     for image in &images {
         client.push_image("image", image, "latest").await?;
-        // No process may go by what it saw before.
+        // No process may rely on what it read before.
         for client in [&client, &other] {
             client.pulls("image", image, tag("latest")).await?;
         }
@@ -84,7 +84,7 @@ async fn belong_to_their_repository(ctx: Context) -> Result<(), Failed> {
 
 async fn repositories_are_listed_in_pages(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
-    // By components: what lies below `a` comes before `a-b`.
+    // By components: everything below `a` comes before `a-b`.
     let names = [
         "0",
         "0/1",
@@ -103,7 +103,7 @@ async fn repositories_are_listed_in_pages(ctx: Context) -> Result<(), Failed> {
     for name in names {
         client.push_image(name, &image, "latest").await?;
     }
-    // Blobs alone make no repository.
+    // Blobs alone do not create a repository.
     client.push_blob("nothing-but-a-blob", &image.config).await?;
     for limit in 1..=names.len() + 1 {
         let mut joined: Vec<String> = Vec::new();

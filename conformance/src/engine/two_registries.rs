@@ -1,6 +1,7 @@
-//! Two registries over one store that are at the same upload, as a load balancer without stickiness makes them.
+//! Two registries over one store that work on the same upload, as behind a load balancer without sticky sessions.
 //!
-//! Which of them is refused, and how, is the store's affair. What is answered by success must be served as it was pushed.
+//! Either may fail, in a way that depends on the store. After a success, the registry must serve the content as it was
+//! pushed.
 
 use bytes::Bytes;
 use futures::channel::oneshot;
@@ -24,19 +25,19 @@ async fn a_hash_does_not_outlive_its_bytes(ctx: Context) -> Result<(), Failed> {
         let id = begin(&one).await?;
         append(&one, &id, 0, good.slice(..half)).await?;
 
-        // The second has opened the upload; while its client is slow the first one goes on.
+        // The second registry has opened the upload; while its client is slow, the first continues.
         let ((begun, has_begun), (release, held)) = (oneshot::channel(), oneshot::channel());
         let slow = held_body(begun, evil.slice(half..half + 1000), held, evil.slice(half + 1000..));
         let uploads = two.repository("image").uploads();
         let (second, slow_id) = (uploads.clone(), id.clone());
         let slow = tokio::spawn(async move { second.append(&slow_id, None, slow).await });
-        _ = has_begun.await; // Refused, when it is an error.
+        _ = has_begun.await; // An error means that the append failed.
         _ = append(&one, &id, half, good.slice(half..)).await;
         _ = release.send(());
         _ = slow.await?;
         _ = uploads.finish(&id, None, body([]), &digest).await;
 
-        // The second life of the upload, if there is one.
+        // The second life of the upload, if it has one.
         _ = append(&two, &id, 0, evil.slice(..500_000)).await;
         _ = append(&two, &id, 500_000, evil.slice(500_000..)).await;
         if restarts {
@@ -51,7 +52,7 @@ async fn a_hash_does_not_outlive_its_bytes(ctx: Context) -> Result<(), Failed> {
         }
         ensure(len > half, "the content is cut in two")?;
         is_valid(ctx.driver()).await?;
-        // Whatever became of it, the blob can be pushed.
+        // Whatever the result, the blob can be pushed.
         one.push_blob("image", &good).await?;
         same_bytes(&two.pull_blob("image", &digest).await?, &good, "the blob that was pushed anew")?;
         ctx.delete_tree("/").await?;
@@ -59,7 +60,7 @@ async fn a_hash_does_not_outlive_its_bytes(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Both end one upload, each with a last chunk of its own, by a digest whose hash was not running.
+/// Both finish one upload, each with its own last chunk, by a digest whose hash was not running.
 async fn of_two_ends_each_publishes_what_it_hashed(ctx: Context) -> Result<(), Failed> {
     for round in 0..ctx.scale(20, 100) {
         let size = if round % 4 == 3 { 1 << 20 } else { 200 };
@@ -101,7 +102,7 @@ async fn append(client: &Client, id: &UploadId, start: usize, chunk: Bytes) -> R
     Ok(())
 }
 
-/// A body of two pieces, of which the second comes when it is let go. It tells when the first is asked for.
+/// A body of two pieces; the second waits until it is released. It reports when the first is polled.
 fn held_body(begun: oneshot::Sender<()>, first: Bytes, held: oneshot::Receiver<()>, second: Bytes) -> Body {
     let first = async move {
         _ = begun.send(());

@@ -1,8 +1,9 @@
-//! Whether there is an order of steps that explains a history: all possible worlds, followed event by event
+//! Whether some order of steps explains a history: follows all possible worlds event by event
 //! (after Wing and Gong, "Testing and Verifying Concurrent Objects", and Lowe, "Testing for Linearizability").
 //!
-//! A world is a state of the repository and how far each request under way is. Before an answer, every world is joined by those
-//! to which steps lead from it; then only those are left in which the answer is right. When none is left, there is no order.
+//! A world is a state of the repository and the progress of each pending request. Before an answer, the check adds every
+//! world that steps from existing worlds reach; then it keeps only those in which the answer is right. If none is left, no
+//! order explains the history.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +18,10 @@ struct World {
     pending: Vec<Pending>,
 }
 
-/// A history with so many possible worlds at once says nothing: too many requests in it have no answer.
+/// With this many possible worlds at once a history proves nothing: too many of its requests have no answer.
 const MOST_WORLDS: usize = 100_000;
 
-/// Sees whether `history` is linearizable, beginning with an empty repository.
+/// Checks that `history` is linearizable, starting from an empty repository.
 pub(super) fn check(history: &History) -> Result<(), Failed> {
     let mut worlds = BTreeSet::from([World { state: State::EMPTY, pending: Vec::new() }]);
     let mut failed = Vec::new();
@@ -48,7 +49,7 @@ pub(super) fn check(history: &History) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Adds every world that steps of requests under way lead to, after some have `failed`.
+/// Adds every world that steps of pending requests reach, after some have `failed`.
 fn close(history: &History, worlds: BTreeSet<World>, failed: &[Request]) -> Result<BTreeSet<World>, Failed> {
     let mut todo: Vec<World> = worlds.iter().cloned().collect();
     let mut all = worlds;
@@ -73,13 +74,13 @@ impl World {
         self
     }
 
-    /// The world in which the request was answered; `None` when it is not as far as that.
+    /// The world in which the request was answered; `None` when it has not progressed that far.
     fn without(self, history: &History, call: u16) -> Option<Self> {
         let (world, pending) = self.leave(call)?;
         pending.is_done(history.calls[usize::from(call)].request).then_some(world)
     }
 
-    /// The world that the request has left, and how far it had come.
+    /// The world without the request, and the progress of the request.
     fn leave(mut self, call: u16) -> Option<(Self, Pending)> {
         let place = self.pending.iter().position(|pending| pending.call == call)?;
         let pending = self.pending.remove(place);
@@ -88,7 +89,7 @@ impl World {
 
     fn next(&self, history: &History, failed: &[Request]) -> Vec<Self> {
         let request = |pending: &Pending| history.calls[usize::from(pending.call)].request;
-        // What has failed may have left half a tag, which is listed.
+        // A failed request may have left half a tag, which listings show.
         let is_touched = |tag| {
             let mut requests = self.pending.iter().map(request).chain(failed.iter().copied());
             requests.any(|request| request.may_change(tag))
@@ -120,7 +121,7 @@ mod tests {
     use super::super::history::{Outcome, TagSet};
     use super::*;
 
-    /// Who is called and answered in this order: a request with its answer, by number.
+    /// Calls and answers in this order: the number of a request, and whether the event is its answer.
     fn is_explained(order: &[(u16, bool)], calls: &[(Request, Option<Outcome>)]) -> bool {
         let mut history = History::default();
         for (number, (request, _)) in calls.iter().enumerate() {
@@ -182,7 +183,7 @@ mod tests {
         }
     }
 
-    /// A push by tag beside the deletion of its manifest; both are answered, then all is read.
+    /// A push by tag beside the deletion of its manifest; both are answered, then everything is read.
     #[test]
     fn a_tag_without_its_manifest_is_found_out() {
         let order =
@@ -199,7 +200,7 @@ mod tests {
         assert!(reads(Outcome::Unknown, Outcome::Unknown));
         assert!(!reads(Outcome::Found(0), Outcome::Unknown));
         assert!(!reads(Outcome::Unknown, Outcome::Found(0)));
-        // The deletion came between the two writes of the push, which then wrote the manifest once more.
+        // The deletion came between the two writes of the push, which then wrote the manifest again.
         assert!(reads(Outcome::Found(0), Outcome::Found(0)));
     }
 

@@ -1,16 +1,16 @@
-//! `History`: who asked what, in which order calls and answers came.
+//! `History`: the requests and answers of all clients, in order.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many tags there are.
+/// The number of tags.
 pub(super) const TAGS: usize = 2;
-/// How many manifests there are: two images, and an index of the first.
+/// The number of manifests: two images, and an index of the first.
 pub(super) const MANIFESTS: usize = 3;
 /// The index.
 pub(super) const INDEX: u8 = 2;
 
-/// What a client asks for.
+/// A request of a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Request {
     Push { manifest: u8, tag: Option<u8> },
@@ -22,7 +22,7 @@ pub(super) enum Request {
 }
 
 impl Request {
-    /// Whether it may change what the tag points at.
+    /// Whether the request may change the target of the tag.
     pub(super) fn may_change(self, of: u8) -> bool {
         match self {
             Self::Push { tag, .. } => tag == Some(of),
@@ -33,18 +33,18 @@ impl Request {
     }
 }
 
-/// What it is answered.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
     /// 201 or 202.
     Done,
     /// 404.
     Unknown,
-    /// 400: something that the manifest refers to is not there.
+    /// 400: a reference of the manifest is missing.
     Incomplete,
-    /// 200, and this manifest.
+    /// 200, with this manifest.
     Found(u8),
-    /// 200, and these tags.
+    /// 200, with these tags.
     Listed(TagSet),
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Outcome {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct TagSet(pub(super) u8);
 
-/// A request and its answer, if it had one that says what became of it.
+/// A request and its answer, if it had a conclusive one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) client: usize,
@@ -65,7 +65,7 @@ pub(super) struct Call {
 pub(super) enum Event {
     Called(u16),
     Answered(u16),
-    /// The call has failed: nobody knows what became of it, but nothing more will.
+    /// The call failed: its effect is unknown, but it has none from now on.
     Failed(u16),
 }
 
@@ -77,7 +77,7 @@ impl Event {
     }
 }
 
-/// Everything that was asked of a repository.
+/// All requests to a repository.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     pub(super) calls: Vec<Call>,
@@ -120,7 +120,7 @@ impl fmt::Display for History {
     }
 }
 
-/// A history that several clients write.
+/// A history that several clients record.
 #[derive(Debug, Default)]
 pub(super) struct Recorder(Mutex<History>);
 

@@ -1,10 +1,10 @@
-//! Races of clients: whatever they are answered, some order of their requests explains it.
+//! Races of clients: some order of their requests explains all answers.
 //!
-//! Clients of one registry, or of two over one store, push by tag and by digest, move tags, delete tags and manifests, read and
-//! list, all at the same time. What they asked and were answered is a *history*; [`check`] looks for an order of the requests
-//! that explains it, by the rules in [`spec`].
+//! Clients of one registry, or of two over one store, push by tag and by digest, move tags, delete tags and manifests, read
+//! and list, all at the same time. Their requests and answers are a *history*; [`check`] searches for an order of the
+//! requests that explains it, by the rules in [`spec`].
 //!
-//! `SAMPAN_LINEARIZABLE_SEEDS` sets how many histories are tried, or, as `from..to`, which.
+//! `SAMPAN_LINEARIZABLE_SEEDS` sets the number of histories, or, as `from..to`, their seeds.
 
 mod check;
 mod history;
@@ -20,17 +20,17 @@ use tokio::runtime::Handle;
 use crate::gc::model::Offloaded;
 use crate::{Clause, Context, Failed, Pace, clause::table};
 
-/// Every operation of the store takes a time that is drawn by lot from a seed; a seed that fails fails again.
+/// Every operation of the store takes a time drawn from a seed; a failing seed fails again.
 async fn with_delays_by_lot(ctx: Context) -> Result<(), Failed> {
     play::lay_out(ctx.driver()).await?;
     let driver: Arc<dyn StorageDriver> = match ctx.pace() {
         Pace::Local => ctx.driver().clone(),
-        // The clock of a history must not go on while a server is waited for.
+        // The clock of a history must not advance while the store waits for a server.
         Pace::Server | Pace::Crawling => Arc::new(Offloaded::new(ctx.driver().clone(), Handle::current())),
     };
     for seed in seeds(&ctx, 60)? {
         let driver = driver.clone();
-        // A history has a clock, and hence a runtime, of its own.
+        // A history has its own clock, and hence its own runtime.
         tokio::task::spawn_blocking(move || play::play_seeded(&driver, seed)).await??;
         play::clear(ctx.driver()).await?;
     }
@@ -49,7 +49,7 @@ async fn at_full_speed(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Which histories are tried: so many as are asked for, else `usual` where an operation takes no time.
+/// The seeds of the histories: as many as requested, else `usual` where an operation takes no time.
 fn seeds(ctx: &Context, usual: u64) -> Result<Range<u64>, Failed> {
     let Ok(text) = std::env::var("SAMPAN_LINEARIZABLE_SEEDS") else {
         return Ok(match ctx.pace() {

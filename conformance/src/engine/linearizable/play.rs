@@ -1,4 +1,4 @@
-//! Clients of one or two registries over one store, and the history that they write.
+//! Clients of one or two registries over one store, and the history that they record.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use super::history::{History, INDEX, MANIFESTS, Outcome, Recorder, Request, TAGS
 use crate::slow::{Chance, Slow};
 use crate::{Failed, data};
 
-/// Where everything happens.
+/// The repository of all requests.
 const REPOSITORY: &str = "image";
 
 const CLIENTS: usize = 4;
 
-/// What is pushed.
+/// The pushed manifests.
 #[derive(Debug)]
 pub(super) struct Wares {
     manifests: [Bytes; MANIFESTS],
@@ -51,7 +51,7 @@ pub(super) async fn lay_out(driver: &Arc<dyn StorageDriver>) -> Result<(), Faile
     Ok(())
 }
 
-/// Takes away what a history has left.
+/// Removes what a history has left.
 pub(super) async fn clear(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     for room in ["_manifests", "_sampan"] {
         let room = format!("/docker/registry/v2/repositories/{REPOSITORY}/{room}");
@@ -60,7 +60,7 @@ pub(super) async fn clear(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed>
     Ok(())
 }
 
-/// One history by a seed: in time that stands still while something is done, so that the seed gives the same one again.
+/// Plays one history from a seed: time stops while work is done, so that the seed reproduces the history.
 ///
 /// Of three seeds, one has a single registry, and one has a store that fails twice.
 pub(super) fn play_seeded(driver: &Arc<dyn StorageDriver>, seed: u64) -> Result<(), Failed> {
@@ -78,7 +78,7 @@ pub(super) fn play_seeded(driver: &Arc<dyn StorageDriver>, seed: u64) -> Result<
         .map_err(|failed| Failed::new(format_args!("seed {seed}: {failed}")))
 }
 
-/// One history in real time: the seed says what is asked, and not how fast it is answered.
+/// Plays one history in real time: the seed determines the requests, and not how fast they are answered.
 pub(super) async fn play_at_full_speed(
     driver: &Arc<dyn StorageDriver>,
     processes: &[Arc<dyn StorageDriver>],
@@ -132,7 +132,7 @@ async fn play(
     while let Some(acted) = acting.join_next().await {
         acted??;
     }
-    // What is left, as another process sees it.
+    // The final state, read by another process.
     let last = Actor {
         number: CLIENTS + 1,
         client: Client::new(driver),
@@ -169,7 +169,7 @@ fn anything(rng: &mut StdRng) -> Request {
     }
 }
 
-/// A client that does one thing after the other.
+/// A client that makes one request after the other.
 struct Actor {
     number: usize,
     client: Client,
@@ -183,7 +183,7 @@ impl Actor {
         let call = self.recorder.call(self.number, request);
         match self.answer(request).await {
             Ok(outcome) => self.recorder.answer(call, outcome),
-            // It was done, or not, or half. In the time of a seed nothing comes late; in real time it may.
+            // The request took effect, or not, or half. With a seed nothing happens late; in real time it may.
             Err(Error::Driver(_) | Error::Collecting(_) | Error::TagBeingRemoved(..))
                 if self.nothing_comes_late =>
             {

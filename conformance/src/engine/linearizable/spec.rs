@@ -1,22 +1,22 @@
-//! `State`, `Request` and `Pending`: what a repository does when it does one thing at a time.
+//! `State`, `Request` and `Pending`: the behaviour of a repository that does one thing at a time.
 //!
 //! A request is a few atomic steps, taken at any time between its call and its answer. Most are one step. These are not:
 //!
-//! - a push by tag stores the manifest, and then sets the tag; what a concurrent deletion takes away it may write once more;
-//! - a deletion by digest removes the tags of the manifest one by one, and then the manifest with all tags that are left;
-//! - a deletion sees what it deletes, and then removes whatever is there;
-//! - a listing reads each tag by itself; a tag that a request under way changes may be listed or not.
+//! - a push by tag stores the manifest, and then sets the tag; it may write again what a concurrent deletion removes;
+//! - a deletion by digest removes the tags of the manifest one by one, and then the manifest with all remaining tags;
+//! - a deletion sees what it deletes, and then removes what is there at that time;
+//! - a listing reads each tag separately; it may or may not list a tag that a pending request changes.
 //!
-//! A request that failed may have taken some of its steps or all; one without any answer may still take them at any time.
-//! Either may also stop between the two halves of a step that are two writes: a tag is then left that points at no manifest.
-//! Such a tag is unknown to everybody until the manifest is pushed again.
+//! A failed request may have taken some of its steps or all; one without any answer may still take them at any time.
+//! Either may also stop between the two halves of a step that is two writes, and leave a tag that points at no manifest.
+//! Such a tag is unknown to every client until a push restores the manifest.
 
 use super::history::{INDEX, MANIFESTS, Outcome, Request, TAGS, TagSet};
 
-/// What a tag points at that is not there.
+/// The target of a missing tag.
 const ABSENT: u8 = u8::MAX;
 
-/// What is in the repository.
+/// The content of the repository.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct State {
     /// A bit for each manifest.
@@ -24,7 +24,7 @@ pub(super) struct State {
     tags: [u8; TAGS],
 }
 
-/// A request that was called, and how far it is.
+/// A pending request and its progress.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Pending {
     /// Its number in the history.
@@ -34,13 +34,13 @@ pub(super) struct Pending {
 
 /// Bits of `Pending::progress`. A listing has one for each tag instead.
 mod progress {
-    /// Everything that the answer says has happened.
+    /// Everything that the answer reports has happened.
     pub(super) const DONE: u8 = 1;
-    /// A deletion has seen what it deletes; a push has seen what its manifest refers to.
+    /// A deletion has seen what it deletes; a push has seen the references of its manifest.
     pub(super) const SEEN: u8 = 2;
     /// The manifest was stored.
     pub(super) const STORED: u8 = 4;
-    /// The manifest was taken away after it was stored, or the tag after it was set.
+    /// A deletion removed the manifest after it was stored, or the tag after it was set.
     pub(super) const LOST: u8 = 8;
 }
 use progress::{DONE, LOST, SEEN, STORED};
@@ -56,7 +56,7 @@ impl State {
         self.stored |= 1 << manifest;
     }
 
-    /// What a client sees under the tag.
+    /// The target of the tag that a client sees.
     fn resolve(self, tag: u8) -> Option<u8> {
         Some(self.tags[usize::from(tag)]).filter(|manifest| *manifest != ABSENT && self.has(*manifest))
     }
@@ -67,7 +67,7 @@ impl Pending {
         Self { call, progress: 0 }
     }
 
-    /// Whether the answer may be given.
+    /// Whether the registry may answer.
     pub(super) fn is_done(self, request: Request) -> bool {
         match request {
             Request::List => self.progress == (1 << TAGS) - 1,
@@ -80,11 +80,11 @@ impl Pending {
 pub(super) struct Step {
     pub(super) state: State,
     pub(super) pending: Pending,
-    /// Whether something was taken away from requests that had put it there.
+    /// What the step took away from requests that had written it.
     pub(super) removed: Removed,
 }
 
-/// What a step has taken away.
+/// The manifests and tags that a step removed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Removed {
     /// A bit for each manifest.
@@ -94,7 +94,7 @@ pub(super) struct Removed {
 }
 
 impl Removed {
-    /// Lets a push that is under way know that what it wrote is gone.
+    /// Tells a pending push that what it wrote is gone.
     pub(super) fn tell(self, pending: &mut Pending, request: Request) {
         let (manifest, tag) = match request {
             Request::Push { manifest, tag } => (manifest, tag),
@@ -108,8 +108,8 @@ impl Removed {
     }
 }
 
-/// Every step that `pending` may take now. `is_touched` tells whether a request under way may change a tag, `is_being_set`
-/// whether a push under way may have set it.
+/// Every step that `pending` may take now. `is_touched` returns whether a pending request may change a tag, `is_being_set`
+/// whether a pending push may have set it.
 pub(super) fn steps(
     state: State,
     pending: Pending,
@@ -122,9 +122,9 @@ pub(super) fn steps(
     let answers = |expected: Outcome| outcome.is_none_or(|outcome| outcome == expected);
     match request {
         Request::Push { manifest, tag } => steps.push(manifest, tag, outcome),
-        // What is deleted is deleted once; tags that a deletion has left behind go while their manifest is not there.
+        // A deletion deletes once; tags that another deletion left vanish while their manifest is missing.
         Request::DeleteTag(tag) if pending.progress & DONE != 0 => {
-            // A tag is deleted in several steps, and a push that is under way sets it again.
+            // The deletion of a tag takes several steps, and a pending push sets the tag again.
             if is_being_set(tag) {
                 steps.untag(tag, 0);
             }
@@ -228,7 +228,7 @@ impl Steps {
             None => {}
             Some(tag) => {
                 if progress & STORED == 0 || again {
-                    // After a loss it has to set the tag again, too.
+                    // After a loss the push must set the tag again, too.
                     let kept = if again { progress & !DONE } else { progress };
                     self.add(with, kept | STORED, Removed::default());
                 }
@@ -237,7 +237,7 @@ impl Steps {
                     tagged.tags[usize::from(tag)] = manifest;
                     self.add(tagged, (progress | STORED | DONE) & !LOST, Removed::default());
                     if outcome.is_none() {
-                        // The manifest was taken away before the tag was set, and the push failed before it noticed.
+                        // A deletion removed the manifest before the tag was set, and the push failed before it noticed.
                         let mut tagged = state;
                         tagged.tags[usize::from(tag)] = manifest;
                         self.add(tagged, (progress | STORED | DONE) & !LOST, Removed::default());
@@ -247,7 +247,7 @@ impl Steps {
         }
     }
 
-    /// One of the tags that point at the manifest, whichever.
+    /// Removes any one of the tags that point at the manifest.
     fn untag_any(&mut self, manifest: u8) {
         let tags = self.state.tags;
         for tag in (0..TAGS as u8).filter(|tag| tags[usize::from(*tag)] == manifest) {
