@@ -1,4 +1,4 @@
-//! `Event`: a change or a pull of content, emitted to the sink; a change once it is durable.
+//! `Event`: a change or a pull of content. The engine emits a change once it is durable.
 //!
 //! A [`Repository`](crate::Repository) without a sink creates no events.
 

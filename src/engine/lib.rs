@@ -8,7 +8,8 @@
 //! Invariants, kept by the order of every method's writes (each prefix of them leaves a valid store):
 //!
 //! - the engine hashes content while it streams in, and publishes it under a digest only after comparing the two;
-//! - the engine writes a link to a manifest after it has seen everything that the manifest refers to, and a tag after that link;
+//! - the engine writes a link to a manifest after it has seen everything that the manifest refers to, and a tag after that
+//!   link;
 //! - the engine writes a layer link before the data of its blob; the link means nothing without them;
 //! - removal goes the other way: tags, links, data.
 //!

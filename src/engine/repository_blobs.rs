@@ -134,7 +134,8 @@ impl RepositoryBlobs {
 
     /// A URL from which the client may fetch the blob; `None` when the registry must send it.
     ///
-    /// Redirecting a client to a store that confirms the blob grants the lease of [`stat_and_lease`](Self::stat_and_lease).
+    /// If the request asks whether the blob exists, the store confirms it after the redirect, so this grants the lease of
+    /// [`stat_and_lease`](Self::stat_and_lease).
     ///
     /// # Errors
     ///

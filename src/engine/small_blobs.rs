@@ -38,7 +38,8 @@ impl SmallBlobs {
         Self { contents: ByDigest::new(bytes), seen: Seen::default() }
     }
 
-    /// A range of a cached blob. `None` for a range that begins beyond the end: the driver has an error for it.
+    /// A range of a cached blob; `None` when the blob is not cached, or the range begins beyond its end: the driver has an
+    /// error for that.
     pub(crate) fn reader(&self, canonical: &Digest, range: ByteRange) -> Option<FileReader> {
         let content = self.contents.get(canonical)?;
         let size_bytes = content.len() as u64;

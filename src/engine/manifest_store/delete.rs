@@ -30,7 +30,7 @@ impl ManifestStore {
     /// Deletes a tag; or a manifest and every tag that points at it.
     ///
     /// Damaged entries are deleted as well. Until a deletion by digest returns, some of the tags may be gone and others not.
-    /// It continues when the caller drops the call, and a second one for the same manifest waits for it.
+    /// Such a deletion continues when the caller drops the call, and a second one for the same manifest waits for it.
     ///
     /// # Errors
     ///
@@ -55,8 +55,7 @@ impl ManifestStore {
             match self.resolve(reference).await {
                 Ok(_) => break,
                 Err(unknown @ Error::ManifestUnknown(..)) => {
-                    // The tag would reappear with a push of its manifest. If that has happened by now, delete the tag
-                    // normally.
+                    // The tag would reappear with a push of its manifest. If one came meanwhile, start over.
                     if !tags.has_remains(tag).await? || tags.remove_if(tag, Stale::Dangling).await? {
                         return Err(unknown);
                     }

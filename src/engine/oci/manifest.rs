@@ -54,7 +54,7 @@ impl ManifestKind {
 pub struct Manifest {
     /// The kind.
     pub kind: ManifestKind,
-    /// The configuration of an image, or the empty one of an artifact.
+    /// The configuration of an image, or an artifact's substitute for one.
     pub config: Option<Descriptor>,
     /// The layers of an image, or an artifact's files.
     pub layers: Vec<Descriptor>,
