@@ -40,7 +40,7 @@ use crate::blocking::on_blocking_pool;
 use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
 use crate::gc_schedule::Collector;
-use crate::http::{Api, AppState, HttpOptions, TraceParent};
+use crate::http::{Api, AppState, HttpOptions, HttpServices, TraceParent};
 use crate::inventory;
 use crate::serve::{Security, Server};
 use crate::telemetry::traces::{Traced, Traces, continue_from};
@@ -61,9 +61,10 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         tracing::warn!("{warning}");
     }
 
-    let mut options = http_options(config)?;
+    let options = http_options(config)?;
+    let mut services = HttpServices::default();
     if !config.log.accesslog.disabled {
-        options.combined_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
+        services.apache_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
     }
     let Opened { driver, access, security, _used } = Opened::open(config, drivers).await?;
     // The checks call the store itself: a check every ten seconds belongs neither to traces nor to the metrics of clients'
@@ -74,7 +75,7 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         None => driver,
     };
     let driver = middleware::around(driver, config)?;
-    options.trace_parent = traces.as_ref().map(|_| continue_from as TraceParent);
+    services.trace_parent = traces.as_ref().map(|_| continue_from as TraceParent);
     let metrics = metrics::wanted(&config.http)?;
     let driver = match &metrics {
         Some(metrics) => metrics::of_driver(metrics, driver)?,
@@ -90,16 +91,16 @@ pub async fn serve(loaded: Loaded, environment: Environment, drivers: &Drivers) 
         tracing::info!("{hint}");
     }
     let health = checks.board();
-    options.health = health.clone();
-    options.metrics = metrics.as_ref().map(|page| metrics::of_requests(page, &config.http)).transpose()?;
+    services.health = health.clone();
+    services.metrics = metrics.as_ref().map(|page| metrics::of_requests(page, &config.http)).transpose()?;
 
     let notifier = notifications::notifier(config).await?;
     if let (Some(metrics), Some(notifier)) = (&metrics, &notifier) {
         metrics.register(notifications::metrics(notifier)?)?;
     }
-    options.notifier = notifier.clone();
+    services.notifier = notifier.clone();
 
-    let state = AppState::new(registry.clone(), access.controller(), options);
+    let state = AppState::new(registry.clone(), access.controller(), options, services);
     let limits = network::options(config, network::file_limit());
     let server = Server::new(Api::new(state), limits).listen(listener, security.clone());
     if let Some(metrics) = &metrics {

@@ -87,7 +87,7 @@ impl Registry {
         options: &PurgeOptions,
     ) -> Result<Option<u64>> {
         // While the purge holds the lock, no request of this process can resume the upload.
-        let Ok(mut claim) = self.inner.locks.claim(id, LockMode::PendingSnapshot).await else {
+        let Ok(mut claim) = self.inner.locks.claim(id, LockMode::Read).await else {
             return Ok(None);
         };
         let directory = layout::upload(name, id);

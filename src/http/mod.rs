@@ -30,4 +30,4 @@ pub use error::{ApiError, ErrorCode};
 pub use metrics::HttpMetrics;
 pub use prefix::{InvalidPrefix, Prefix};
 pub use service::Api;
-pub use state::{AccessSink, AppState, HttpOptions, TraceParent};
+pub use state::{AccessSink, AppState, HttpOptions, HttpServices, TraceParent};

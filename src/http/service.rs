@@ -53,7 +53,7 @@ impl Api {
         let client = peer.map(|peer| options.trusted_proxies.client(peer.address, request.headers()));
         let context = Arc::new(RequestContext::new(request.headers(), client, route.as_ref().ok().cloned()));
         request.extensions_mut().insert(Arc::clone(&context));
-        let (exchange, request) = Exchange::begin(options, Arc::clone(&context), request);
+        let (exchange, request) = Exchange::begin(&self.state, Arc::clone(&context), request);
         let (is_root, is_head) = (context.is_at(Endpoint::Root), request.method() == Method::HEAD);
 
         let answer = Self::unless_unwell(&self.state, self.upload_slots.as_ref(), &context, route, request);
@@ -75,7 +75,7 @@ impl Api {
         request: Request,
     ) -> Response {
         let is_probe = route.as_ref().is_ok_and(|route| !route.endpoint().is_api());
-        if !is_probe && !state.options().health.is_healthy() {
+        if !is_probe && !state.services().health.is_healthy() {
             // Distribution's response.
             return ApiError::new(ErrorCode::Unavailable)
                 .with_detail("health check failed: please see /debug/health")

@@ -25,12 +25,18 @@ struct Inner {
     registry: Registry,
     access: Arc<dyn AccessController>,
     options: HttpOptions,
+    services: HttpServices,
 }
 
 impl AppState {
     /// The state of a server for `registry`, guarded by `access`.
-    pub fn new(registry: Registry, access: Arc<dyn AccessController>, options: HttpOptions) -> Self {
-        Self { inner: Arc::new(Inner { registry, access, options }) }
+    pub fn new(
+        registry: Registry,
+        access: Arc<dyn AccessController>,
+        options: HttpOptions,
+        services: HttpServices,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { registry, access, options, services }) }
     }
 
     /// The served registry.
@@ -47,6 +53,11 @@ impl AppState {
     pub fn options(&self) -> &HttpOptions {
         &self.inner.options
     }
+
+    /// The parts of the process that requests use besides the registry.
+    pub fn services(&self) -> &HttpServices {
+        &self.inner.services
+    }
 }
 
 /// Receives lines of the access log.
@@ -54,6 +65,33 @@ pub type AccessSink = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Attaches a span to the trace named in the request's headers.
 pub type TraceParent = fn(&HeaderMap, &tracing::Span);
+
+/// The parts of the process that requests use besides the registry.
+#[derive(Clone, Default)]
+pub struct HttpServices {
+    /// The state of the health checks.
+    pub health: HealthStatus,
+    /// Receives events for notification endpoints.
+    pub notifier: Option<Arc<Notifier>>,
+    /// The request metrics, if enabled.
+    pub metrics: Option<Arc<HttpMetrics>>,
+    /// Receives an access log in Apache's combined format.
+    pub apache_log: Option<AccessSink>,
+    /// Attaches spans to traces, if tracing is enabled.
+    pub trace_parent: Option<TraceParent>,
+}
+
+impl fmt::Debug for HttpServices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServices")
+            .field("health", &self.health)
+            .field("notifier", &self.notifier)
+            .field("metrics", &self.metrics.is_some())
+            .field("apache_log", &self.apache_log.is_some())
+            .field("trace_parent", &self.trace_parent.is_some())
+            .finish()
+    }
+}
 
 /// The settings of the HTTP API.
 #[derive(Clone)]
@@ -76,20 +114,10 @@ pub struct HttpOptions {
     pub chunk_min_length: Option<u64>,
     /// Whether to log each request at its end.
     pub access_log: bool,
-    /// Receives an access log in Apache's combined format.
-    pub combined_log: Option<AccessSink>,
-    /// Receives events for notification endpoints.
-    pub notifier: Option<Arc<Notifier>>,
     /// The most concurrent uploads per address; `None` for no limit.
     pub uploads_per_address: Option<usize>,
     /// The proxies whose forwarding headers count.
     pub trusted_proxies: TrustedProxies,
-    /// The state of the health checks.
-    pub health: HealthStatus,
-    /// The request metrics, if enabled.
-    pub metrics: Option<Arc<HttpMetrics>>,
-    /// Attaches spans to traces, if tracing is enabled.
-    pub trace_parent: Option<TraceParent>,
 }
 
 impl Default for HttpOptions {
@@ -104,13 +132,8 @@ impl Default for HttpOptions {
             redirect: true,
             chunk_min_length: None,
             access_log: true,
-            combined_log: None,
-            notifier: None,
             uploads_per_address: None,
             trusted_proxies: TrustedProxies::default(),
-            health: HealthStatus::default(),
-            metrics: None,
-            trace_parent: None,
         }
     }
 }
@@ -128,13 +151,8 @@ impl fmt::Debug for HttpOptions {
             .field("redirect", &self.redirect)
             .field("chunk_min_length", &self.chunk_min_length)
             .field("access_log", &self.access_log)
-            .field("combined_log", &self.combined_log.is_some())
-            .field("notifier", &self.notifier)
             .field("uploads_per_address", &self.uploads_per_address)
             .field("trusted_proxies", &self.trusted_proxies)
-            .field("health", &self.health)
-            .field("metrics", &self.metrics.is_some())
-            .field("trace_parent", &self.trace_parent.is_some())
             .finish()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use sampan::auth::Anonymous;
-use sampan::http::{Api, AppState, HttpOptions};
+use sampan::http::{Api, AppState, HttpOptions, HttpServices};
 use sampan_driver::{DriverPath, PutMode, StorageDriver};
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::oci::{Algorithm, Digest};
@@ -247,7 +247,12 @@ async fn a_head_that_is_redirected_renews_the_layer_link() {
     let clock =
         Clock::new(move || clock.now() + if seen.load(Ordering::Relaxed) { HOUR } else { Duration::ZERO });
     let registry = Registry::builder(Arc::new(driver.clone())).gc_grace(Some(HOUR)).clock(clock).build();
-    let api = Api::new(AppState::new(registry.clone(), Arc::new(Anonymous), HttpOptions::default()));
+    let api = Api::new(AppState::new(
+        registry.clone(),
+        Arc::new(Anonymous),
+        HttpOptions::default(),
+        HttpServices::default(),
+    ));
     let blobs = registry.repository("a".parse().unwrap());
     let digest = Digest::sha256_of(b"content");
     let body = futures::stream::iter([Ok(axum::body::Bytes::from("content"))]).boxed();

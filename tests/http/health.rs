@@ -1,12 +1,12 @@
 //! Answers to clients while the registry is unhealthy.
 
 use sampan::health::HealthStatus;
-use sampan::http::HttpOptions;
+use sampan::http::HttpServices;
 
 use crate::support::Server;
 
 fn server(board: &HealthStatus) -> Server {
-    Server::with_options(HttpOptions { health: board.clone(), ..HttpOptions::default() })
+    Server::with_services(HttpServices { health: board.clone(), ..HttpServices::default() })
 }
 
 #[tokio::test]

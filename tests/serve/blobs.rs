@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sampan::auth::Anonymous;
-use sampan::http::{Api, AppState, HttpOptions};
+use sampan::http::{Api, AppState, HttpOptions, HttpServices};
 use sampan::serve::tls::TlsReloader;
 use sampan::serve::{Security, ServeOptions};
 use sampan_driver::DriverConfig;
@@ -59,7 +59,8 @@ impl Store {
         let digest = Digest::sha256_of(&content);
         let body = Box::pin(stream::iter([Ok(content.clone())]));
         registry.repository("a/b".parse().unwrap()).uploads().put(&digest, None, body).await.unwrap();
-        let state = AppState::new(registry, Arc::new(Anonymous), HttpOptions::default());
+        let state =
+            AppState::new(registry, Arc::new(Anonymous), HttpOptions::default(), HttpServices::default());
         let router = Router::new().fallback_service(Api::new(state));
         Self { dir, router, digest, content }
     }

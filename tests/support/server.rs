@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use sampan::auth::{AccessController, Anonymous};
-use sampan::http::{Api, AppState, HttpOptions};
+use sampan::http::{Api, AppState, HttpOptions, HttpServices};
 use sampan_driver::{DriverPath, StorageDriver};
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::{Limits, Registry, Validation};
@@ -16,6 +16,7 @@ pub(crate) struct Setup {
     pub(crate) driver: Arc<dyn StorageDriver>,
     pub(crate) access: Arc<dyn AccessController>,
     pub(crate) options: HttpOptions,
+    pub(crate) services: HttpServices,
     pub(crate) limits: Limits,
     pub(crate) validation: Validation,
 }
@@ -27,6 +28,7 @@ impl Default for Setup {
             driver: Arc::new(InMemoryDriver::new()),
             access: Arc::new(Anonymous),
             options: HttpOptions::default(),
+            services: HttpServices::default(),
             limits: Limits { delete: true, ..Limits::default() },
             validation: Validation::default(),
         }
@@ -47,15 +49,20 @@ impl Server {
     }
 
     pub(crate) fn with(setup: Setup) -> Self {
-        let Setup { driver, access, options, limits, validation } = setup;
+        let Setup { driver, access, options, services, limits, validation } = setup;
         let registry = Registry::builder(Arc::clone(&driver)).limits(limits).validation(validation).build();
-        let api = Api::new(AppState::new(registry.clone(), access, options));
+        let api = Api::new(AppState::new(registry.clone(), access, options, services));
         Self { api, registry, driver }
     }
 
     /// A server with other options.
     pub(crate) fn with_options(options: HttpOptions) -> Self {
         Self::with(Setup { options, ..Setup::default() })
+    }
+
+    /// A server with other services.
+    pub(crate) fn with_services(services: HttpServices) -> Self {
+        Self::with(Setup { services, ..Setup::default() })
     }
 
     /// A request; `path` includes its query.

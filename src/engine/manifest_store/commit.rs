@@ -25,7 +25,7 @@ enum Attempt {
     /// The manifest is stored, and its references exist.
     Stored,
     /// The collector is about to delete this digest. Retry after that.
-    PendingDeletions(Digest),
+    Collecting(Digest),
     /// The attempt took so long that a collection may have deleted something. Retry, and renew every lease file.
     Late,
 }
@@ -48,9 +48,7 @@ impl ManifestStore {
         loop {
             let stored = match self.try_store(&new, renews_everything, &mut is_linked_by_us).await {
                 Ok(Attempt::Stored) => return Ok(()),
-                Ok(Attempt::PendingDeletions(doomed)) => {
-                    hold.get_or_insert_with(Retry::new).wait(&doomed).await
-                }
+                Ok(Attempt::Collecting(doomed)) => hold.get_or_insert_with(Retry::new).wait(&doomed).await,
                 Ok(Attempt::Late) => {
                     renews_everything = true;
                     Ok(())
@@ -107,11 +105,11 @@ impl ManifestStore {
         if !before.is_fresh() {
             let look = self.leases().check_pending(self.driver()).await?;
             if let Some(doomed) = self.find_doomed(&look, canonicals.iter().chain([canonical])) {
-                return Ok(Attempt::PendingDeletions(doomed.clone()));
+                return Ok(Attempt::Collecting(doomed.clone()));
             }
             references.check(self, RefreshPolicy::Nothing, &look).await?;
             if !self.leases().has_data(self.driver(), canonical, &look).await? {
-                return Ok(Attempt::PendingDeletions(canonical.clone()));
+                return Ok(Attempt::Collecting(canonical.clone()));
             }
             if renewal == RefreshPolicy::Nothing && !look.is_fresh() {
                 // A run may have begun that has seen none of this.
@@ -138,12 +136,12 @@ impl ManifestStore {
         // The link itself may be a pending deletion, if nothing referred to the manifest.
         let look = self.leases().check_pending(self.driver()).await?;
         if look.pending.has_manifest(name, canonical) || !self.contains(digest).await? {
-            return Ok(Attempt::PendingDeletions(canonical.clone()));
+            return Ok(Attempt::Collecting(canonical.clone()));
         }
         if renewal == RefreshPolicy::Nothing {
             // Writing the link may have outlasted a whole run, which saw neither the link nor fresh lease files.
             if let Some(doomed) = self.find_doomed(&look, canonicals.iter()) {
-                return Ok(Attempt::PendingDeletions(doomed.clone()));
+                return Ok(Attempt::Collecting(doomed.clone()));
             }
             match references.check(self, RefreshPolicy::Nothing, &look).await {
                 Ok(_) => {}

@@ -120,7 +120,7 @@ impl Referrers {
 
     /// The referrers of the subject with these digests, found by reading every manifest of the repository.
     pub(super) fn scanned(&self, names: Vec<Digest>, after: Option<&Digest>) -> Source {
-        let found = self.manifests(after, Use::PendingSnapshot).try_filter_map(move |(digest, known)| {
+        let found = self.manifests(after, Use::Scan).try_filter_map(move |(digest, known)| {
             let subject = known.as_ref().and_then(KnownManifest::subject);
             let is_attached = subject.is_some_and(|subject| names.contains(subject));
             std::future::ready(Ok(is_attached.then_some(Candidate::Indexed(digest))))
@@ -171,5 +171,5 @@ impl Referrers {
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Use {
     Index,
-    PendingSnapshot,
+    Scan,
 }

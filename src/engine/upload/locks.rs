@@ -27,7 +27,7 @@ pub(crate) struct UploadLocks {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LockMode {
     /// To read its length. This is short, so other requests wait for it.
-    PendingSnapshot,
+    Read,
     /// To change it. This takes as long as the client takes, so other requests fail at once.
     Write,
 }
@@ -55,11 +55,11 @@ const FRESH: Duration = Duration::from_secs(5);
 
 impl UploadLocks {
     /// Locks an upload for one request.
-    pub(crate) async fn claim(&self, id: &UploadId, purpose: LockMode) -> Result<UploadGuard<'_>> {
+    pub(crate) async fn claim(&self, id: &UploadId, mode: LockMode) -> Result<UploadGuard<'_>> {
         loop {
             // Register before checking the slot, so that a release in between is not missed.
             let looked = self.looked.notified();
-            if let Some(claim) = self.try_claim(id, purpose)? {
+            if let Some(claim) = self.try_claim(id, mode)? {
                 return Ok(claim);
             }
             looked.await;
@@ -67,21 +67,21 @@ impl UploadLocks {
     }
 
     /// `None` while another request reads the upload.
-    fn try_claim(&self, id: &UploadId, purpose: LockMode) -> Result<Option<UploadGuard<'_>>> {
+    fn try_claim(&self, id: &UploadId, mode: LockMode) -> Result<Option<UploadGuard<'_>>> {
         let mut slots = self.lock();
         let begun = match slots.remove(id) {
             Some(Slot::Held(held)) => {
                 slots.insert(id.clone(), Slot::Held(held));
                 return match held {
-                    LockMode::PendingSnapshot => Ok(None),
+                    LockMode::Read => Ok(None),
                     LockMode::Write => Err(Error::UploadBusy(id.clone())),
                 };
             }
             Some(Slot::Begun(begun)) => Some(begun),
             None => None,
         };
-        slots.insert(id.clone(), Slot::Held(purpose));
-        Ok(Some(UploadGuard { locks: self, id: id.clone(), begun, purpose }))
+        slots.insert(id.clone(), Slot::Held(mode));
+        Ok(Some(UploadGuard { locks: self, id: id.clone(), begun, mode }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Slot>> {
@@ -96,7 +96,7 @@ pub(crate) struct UploadGuard<'a> {
     id: UploadId,
     /// When this process began the upload, if it has no bytes yet. The drop stores it for a short time.
     begun: Option<Begun>,
-    purpose: LockMode,
+    mode: LockMode,
 }
 
 impl UploadGuard<'_> {
@@ -131,7 +131,7 @@ impl Drop for UploadGuard<'_> {
             }
         }
         drop(slots);
-        if self.purpose == LockMode::PendingSnapshot {
+        if self.mode == LockMode::Read {
             self.locks.looked.notify_waiters();
         }
     }

@@ -111,7 +111,7 @@ impl UploadStore {
         skip_all
     )]
     pub async fn status(&self, id: &UploadId) -> Result<UploadStatus> {
-        let claim = self.locks().claim(id, LockMode::PendingSnapshot).await?;
+        let claim = self.locks().claim(id, LockMode::Read).await?;
         let size_bytes = match self.open_staged(&claim, id).await? {
             Some(writer) => {
                 let note = writer.note().unwrap_or_default();

@@ -81,7 +81,7 @@ impl<P> Authorized<P> {
 
     fn new(name: RepositoryName, parts: &Parts, state: &AppState) -> Self {
         let mut repository = state.registry().repository(name);
-        if let Some(notifier) = &state.options().notifier {
+        if let Some(notifier) = &state.services().notifier {
             repository = repository.with_events(Arc::new(listening(parts, state, Arc::clone(notifier))));
         }
         Self { repository, purpose: PhantomData }
@@ -211,7 +211,7 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
         }),
     };
     let answer = state.access().authorize(&credentials, wanted).await;
-    if let (Err(denied), Some(metrics)) = (&answer, &state.options().metrics) {
+    if let (Err(denied), Some(metrics)) = (&answer, &state.services().metrics) {
         metrics.refused(denied);
     }
     tracing::debug!(

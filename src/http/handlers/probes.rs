@@ -21,7 +21,7 @@ pub(in crate::http) fn livez() -> Response {
 
 /// `/readyz`: 200 while the registry accepts requests, else 503.
 pub(in crate::http) fn readyz(state: &AppState) -> Response {
-    match state.options().health.unready_to_strangers() {
+    match state.services().health.unready_to_strangers() {
         None => "ok\n".into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }

@@ -144,7 +144,7 @@ impl UploadReply {
 
     /// Refuses new uploads while the store has no space; started ones may finish.
     fn refuse_without_room(&self) -> Result<(), ApiError> {
-        let Some(reason) = self.state.options().health.writes_blocked_by() else { return Ok(()) };
+        let Some(reason) = self.state.services().health.writes_blocked_by() else { return Ok(()) };
         let detail = format!("the registry takes no new uploads at the moment: {reason}");
         Err(ApiError::new(ErrorCode::Unavailable)
             .with_reason(detail)

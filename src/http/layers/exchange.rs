@@ -22,7 +22,7 @@ use crate::error_chain::chain;
 use crate::http::context::RequestContext;
 use crate::http::error::{ErrorCode, ErrorContext};
 use crate::http::headers::X_REQUEST_ID;
-use crate::http::state::HttpOptions;
+use crate::http::state::AppState;
 
 /// The status in logs and metrics of a request whose client disconnected, as in nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -60,12 +60,12 @@ pub(super) struct Outcome<'a> {
 impl Exchange {
     /// Starts to observe a request, and counts its body if metrics are enabled.
     pub(in crate::http) fn begin(
-        options: &HttpOptions,
+        state: &AppState,
         context: Arc<RequestContext>,
         request: Request,
     ) -> (Self, Request) {
-        let line = AccessLine::begin(options, &request);
-        let (count, request) = match &options.metrics {
+        let line = AccessLine::begin(state, &request);
+        let (count, request) = match &state.services().metrics {
             Some(metrics) => RequestCount::begin(metrics, context.route(), request),
             None => (None, request),
         };

@@ -19,7 +19,7 @@ use crate::serve::Peer;
 
 /// The request's span, if tracing is enabled.
 pub(in crate::http) fn span(state: &AppState, route: Option<&Route>, request: &Request) -> Option<Span> {
-    let continue_from = state.options().trace_parent?;
+    let continue_from = state.services().trace_parent?;
     let path = request.uri().path();
     let route = route.filter(|route| route.endpoint().is_api());
     let endpoint = route.map_or("other", |route| route.endpoint().as_str());

@@ -12,7 +12,7 @@ use super::exchange::Outcome;
 use crate::http::context::RequestContext;
 use crate::http::error::ErrorCode;
 use crate::http::headers::{DOCKER_CONTENT_DIGEST, X_FORWARDED_FOR};
-use crate::http::state::HttpOptions;
+use crate::http::state::AppState;
 
 mod apache;
 
@@ -39,10 +39,10 @@ struct Logged {
 }
 
 impl AccessLine {
-    pub(super) fn begin(options: &HttpOptions, request: &Request) -> Self {
+    pub(super) fn begin(state: &AppState, request: &Request) -> Self {
         Self {
-            structured: options.access_log.then(|| Logged::new(request.headers())),
-            apache: options.combined_log.clone().map(|sink| ApacheLine::new(sink, request)),
+            structured: state.options().access_log.then(|| Logged::new(request.headers())),
+            apache: state.services().apache_log.clone().map(|sink| ApacheLine::new(sink, request)),
         }
     }
 
