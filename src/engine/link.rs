@@ -20,11 +20,23 @@ pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target
 /// Removes the link file alone: a link written meanwhile stays. Deleting a tree takes several steps and could delete it, too.
 pub(crate) async fn remove(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<()> {
     let path = entry.path();
-    let mut removed = driver.delete_all(stream::iter([path.clone()]).boxed(), Deadline::NONE);
-    while let Some((_, result)) = removed.next().await {
-        result?;
+    delete_durably(driver, vec![path.clone()], &[path], Deadline::NONE).await
+}
+
+/// Deletes `paths` before the deadline, and makes the deletion of `files` among them durable, even after an error: a retry no
+/// longer finds the files that the first attempt removed, so it would not sync them.
+pub(crate) async fn delete_durably(
+    driver: &Arc<dyn StorageDriver>,
+    paths: Vec<DriverPath>,
+    files: &[DriverPath],
+    until: Deadline,
+) -> Result<()> {
+    let mut deletions = driver.delete_all(stream::iter(paths).boxed(), until);
+    let mut deleted = Ok(());
+    while let Some((_, result)) = deletions.next().await {
+        deleted = deleted.and(result);
     }
-    Ok(driver.sync_deletions(&[path]).await?)
+    Ok(deleted.and(driver.sync_deletions(files).await)?)
 }
 
 /// The digest under which the repository stores the content of `digest`, by its links.

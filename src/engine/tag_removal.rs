@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{Deadline, DriverPath, FileInfo, PutMode, StorageDriver, StorageDriverExt};
+use sampan_driver::{Deadline, DriverPath, ErrorKind, FileInfo, PutMode, StorageDriver, StorageDriverExt};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -116,11 +116,34 @@ impl TagStore {
             // No file has this name; a driver removes the directory with the last file of the batch.
             paths.extend(directory.join("link").ok());
         }
-        let mut deleted = self.driver().delete_all(stream::iter(paths).boxed(), until.clone());
-        while let Some((_, result)) = deleted.next().await {
-            result?;
+        link::delete_durably(self.driver(), paths, &files, until.clone()).await
+    }
+
+    /// Makes durable what earlier deletions removed: one that failed or was killed may not have synced it, and no retry finds
+    /// the tag. Call it before the link of a manifest goes, which a tag must not outlive.
+    pub(crate) async fn sync_removals(&self) -> Result<()> {
+        if self.driver().capabilities().flat {
+            return Ok(());
         }
-        Ok(self.driver().sync_deletions(&files).await?)
+        let (name, root) = (&self.repository.name, layout::tags(&self.repository.name));
+        // The entries of directories that are gone.
+        let mut removed: Vec<DriverPath> = root.join("link").ok().into_iter().collect();
+        let mut directories = self.driver().list(&root, None);
+        loop {
+            let entry = match directories.try_next().await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                // The repository has never had a tag.
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                Err(error) => return Err(error.into()),
+            };
+            let Ok(tag) = entry.name().parse::<Tag>() else { continue };
+            let current = Entry::TagCurrent(name.clone(), tag).path();
+            if !self.driver().exists(&current).await? {
+                removed.push(current);
+            }
+        }
+        Ok(self.driver().sync_deletions(&removed).await?)
     }
 
     /// Whether the tag is stale now.

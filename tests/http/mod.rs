@@ -7,6 +7,7 @@ mod blob_ranges;
 mod blobs;
 mod catalog;
 mod deletions;
+mod durable_deletions;
 mod failures;
 mod health;
 mod layer_urls;

@@ -268,9 +268,11 @@ impl Collection<'_> {
     /// Deletes files that refer to something that may be deleted next, and syncs: a power failure that brought back such a
     /// file alone would leave it dangling.
     async fn delete_durably(&mut self, paths: &[DriverPath]) -> Result<()> {
-        self.delete(paths).await?;
-        self.pacer.tick().await?;
-        Ok(self.driver().sync_deletions(paths).await?)
+        let deleted = self.delete(paths).await;
+        // After an error, too: the next collection no longer finds these files, and deletes what they refer to.
+        self.driver().sync_deletions(paths).await?;
+        deleted?;
+        self.pacer.tick().await
     }
 
     /// Deletes files while the lock holds. After an error, `is_under_way` says whether the store may still carry out a

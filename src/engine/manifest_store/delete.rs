@@ -148,6 +148,7 @@ impl ManifestStore {
             tags.delete_notices(vec![notice]).await?;
             return Err(error);
         }
+        tags.sync_removals().await?;
         // A failed request may still be running in the store, so the notice stays.
         link::remove(self.driver(), &link).await?;
         if let Some(subject) = subject {
