@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::Secret;
 use super::values::GoDuration;
 
-/// The address and the credentials of a redis server. Keys outside [`SERVED`](Self::SERVED) have no effect and cause a
+/// The address and the credentials of a redis server. Keys outside `SERVED` have no effect and cause a
 /// warning.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]

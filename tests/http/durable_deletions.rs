@@ -75,7 +75,8 @@ async fn a_tag_is_durably_gone_before_its_manifest() {
         log: log.clone(),
     });
     let server = Server::with(Setup { driver: driver.clone(), ..Setup::default() });
-    let manifest = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    let manifest =
+        br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
     let digest = Digest::sha256_of(manifest);
     let put = server.call("PUT", "/v2/app/manifests/latest").body(&manifest[..]);
     put.header("content-type", "application/vnd.oci.image.index.v1+json").send().await.expect(201);
