@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_headers_are_used() {
+    fn headers_of_a_proxy_are_used() {
         check(PROXIED, "https://reg.example");
         check(&[("host", "inner:5000"), ("x-forwarded-proto", "https")], "https://inner:5000");
         check(
