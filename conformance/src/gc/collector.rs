@@ -1,4 +1,4 @@
-//! Short ways of collecting, and of seeing what it has done.
+//! Helpers that run a collection and check its result.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use sampan_engine::{Clock, Registry};
 use crate::Failed;
 use crate::check::ensure;
 
-/// How a store is collected of which everything is old.
+/// The options for a store in which everything is old.
 pub(super) fn options(delete_untagged: bool) -> Options {
-    // Without a grace nobody is waited for, and the clock alone says what is young.
+    // Without a grace period the collector waits for no process, and the clock alone decides what is fresh.
     Options { delete_untagged, grace: Duration::ZERO, ..Options::default() }
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn collect_later(
     collect_at(driver, options, SystemTime::now() + Duration::from_secs(30 * 24 * 60 * 60)).await
 }
 
-/// Collects as if it were `now`.
+/// Collects with a clock that shows `now`.
 pub(super) async fn collect_at(
     driver: &Arc<dyn StorageDriver>,
     options: &Options,
@@ -38,7 +38,7 @@ pub(super) async fn collect_at(
     collect(&registry, options).await
 }
 
-/// Every path of the store, but for the collector's own note that it has collected.
+/// Every path of the store, except the collector's record of its last run.
 pub(super) async fn paths(driver: &Arc<dyn StorageDriver>) -> Result<BTreeSet<DriverPath>, Failed> {
     let mut paths: BTreeSet<DriverPath> =
         driver.walk(&DriverPath::root(), None).map_ok(|info| info.path).try_collect().await?;
@@ -46,7 +46,7 @@ pub(super) async fn paths(driver: &Arc<dyn StorageDriver>) -> Result<BTreeSet<Dr
     Ok(paths)
 }
 
-/// Sees whether exactly `gone` is missing from what was there `before`.
+/// Checks that exactly `gone` is missing from `before`.
 pub(super) async fn expect_gone(
     driver: &Arc<dyn StorageDriver>,
     before: &BTreeSet<DriverPath>,
@@ -65,8 +65,8 @@ pub(super) async fn expect_gone(
     indexes_are_right(driver).await
 }
 
-/// Sees whether the indexes of referrers are what a collection leaves of a store in which everything is old: complete, with
-/// nothing else in them, and only where there are referrers.
+/// Checks the indexes of referrers after a collection of a store in which everything is old: they are complete, hold nothing
+/// else, and exist only where there are referrers.
 pub(super) async fn indexes_are_right(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     let (mut found, mut expected) = (BTreeSet::new(), BTreeSet::new());
     for path in paths(driver).await? {
@@ -83,7 +83,7 @@ pub(super) async fn indexes_are_right(driver: &Arc<dyn StorageDriver>) -> Result
             _ => {}
         }
     }
-    // A repository that has no referrers any more may keep its marker.
+    // A repository without referrers may keep its marker.
     let is_marker = |path: &&DriverPath| matches!(Entry::parse(path), Some(Entry::ReferrersComplete(_)));
     let stale: Vec<_> = found.difference(&expected).filter(|path| !is_marker(path)).collect();
     ensure(stale.is_empty(), format_args!("entries of referrers that are none: {stale:#?}"))?;
@@ -91,7 +91,7 @@ pub(super) async fn indexes_are_right(driver: &Arc<dyn StorageDriver>) -> Result
     ensure(missing.is_empty(), format_args!("missing from the indexes of referrers: {missing:#?}"))
 }
 
-/// The manifests that can be pulled whole: link, data, and everything that they refer to.
+/// The manifests that clients can pull whole: link, data, and everything that they refer to.
 pub(super) async fn whole_manifests(
     driver: &Arc<dyn StorageDriver>,
 ) -> Result<BTreeSet<(RepositoryName, Digest)>, Failed> {

@@ -10,7 +10,7 @@ use crate::data::path;
 use crate::{Clause, Context, Failed, Pace, clause::table};
 
 async fn no_promise_is_broken(ctx: Context) -> Result<(), Failed> {
-    // Where an operation takes milliseconds, the model's clock must not go on meanwhile, and a seed takes long.
+    // Where an operation takes milliseconds, a seed takes long, and the model's clock must not advance meanwhile.
     let driver: Arc<dyn StorageDriver> = match ctx.pace() {
         Pace::Local => ctx.driver().clone(),
         Pace::Server | Pace::Crawling => Arc::new(Offloaded::new(ctx.driver().clone(), Handle::current())),
@@ -23,7 +23,7 @@ async fn no_promise_is_broken(ctx: Context) -> Result<(), Failed> {
     for seed in 0..seeds {
         for &scenario in scenarios {
             let driver = driver.clone();
-            // The model has a clock, and hence a runtime, of its own.
+            // The model has its own clock, and hence its own runtime.
             let played =
                 tokio::task::spawn_blocking(move || play(&driver, seed, scenario, Sabotage::Nothing));
             played.await??;

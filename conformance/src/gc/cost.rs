@@ -1,4 +1,4 @@
-//! What a collection costs, counted in operations.
+//! The cost of a collection, counted in operations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use crate::engine::hooks::Counted;
 use crate::hooked::{Hook, Hooked};
 use crate::{Clause, Context, Failed, clause::table};
 
-/// Twice the garbage is walked for as often. Batches are small, so that there are many.
+/// Twice the garbage needs twice as many walks. Batches are small, so that there are many.
 async fn much_garbage_takes_few_walks(ctx: Context) -> Result<(), Failed> {
     let mut costs = Vec::new();
     for count in [30, 60] {
@@ -30,7 +30,7 @@ async fn much_garbage_takes_few_walks(ctx: Context) -> Result<(), Failed> {
         let before = paths(ctx.driver()).await?;
         for number in 1..=count {
             seed.image("dead", number).await?;
-            // A link to data that stay.
+            // A link to data that the collection keeps.
             let link = Digest::sha256_of(&number.to_be_bytes());
             seed.link(Entry::LayerLink(name("dead"), link.clone()), &link).await?;
         }
@@ -51,7 +51,7 @@ async fn much_garbage_takes_few_walks(ctx: Context) -> Result<(), Failed> {
     ensure(costs[0] <= 9, format_args!("there were {} walks over the repositories", costs[0]))
 }
 
-/// Many pushes at once that meet a collection: each batch is read by one of them.
+/// Many pushes meet a collection at once: one of them reads each batch.
 async fn what_is_pending_is_read_once(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let (root, run) = (layout::collection_root(), "0b1c7f0e-8a52-4a3c-9d0e-2f1f5f3b6a77");
@@ -76,7 +76,7 @@ async fn what_is_pending_is_read_once(ctx: Context) -> Result<(), Failed> {
 
 const BATCHES: u64 = 5;
 
-/// Counts the reads of batches, each of which takes a while.
+/// Counts the reads of batches; each read takes a while.
 #[derive(Debug, Default)]
 struct Reads(AtomicUsize);
 

@@ -1,4 +1,5 @@
-//! A collection that dies at its first, second, third … operation: what lives is whole, and the next one finishes the job.
+//! A collection that dies at its first, second, third … operation: live content stays whole, and the next collection finishes
+//! the job.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -35,12 +36,12 @@ async fn everywhere(ctx: &Context, fault: Fault) -> Result<(), Failed> {
     let live = paths(driver).await?;
     for fails_at in ctx.moments(fault) {
         write_dead(driver).await?;
-        // A collection that keeps them, so that the store remembers the repositories which the next ones empty.
+        // A collection that keeps them, so that the store remembers the repositories that the next ones empty.
         collect_at(driver, &options(false), SystemTime::now() + MONTH).await?;
         let (before, whole) = (paths(driver).await?, whole_manifests(driver).await?);
         let (faulty, now) = (Faulty::new(driver.clone(), fault, fails_at), SystemTime::now() + MONTH);
         let as_driver: Arc<dyn StorageDriver> = Arc::new(faulty.clone());
-        // One item at a time: as many different moments as there can be.
+        // One item at a time gives as many crash points as possible.
         let options = gc::Options { batch: 1, ..options(true) };
         let result = collect_at(&as_driver, &options, now).await;
         if !faulty.has_failed() {
@@ -59,9 +60,9 @@ async fn everywhere(ctx: &Context, fault: Fault) -> Result<(), Failed> {
             )
             .map_err(at)?;
         }
-        // Nothing comes of a run that is dead, once its time is over.
+        // A dead run has no effect once its lock has expired.
         driver.delete_tree(&layout::collection_root()).await?;
-        // What it leaves is what the next moment begins with, so only what is gone needs to be written again.
+        // The next crash point begins with the result of this one, so the test rewrites only what is gone.
         collect_at(driver, &options, now + LOCK_TIMEOUT).await?;
         let gone = before.difference(&live).cloned().collect();
         expect_gone(driver, &before, &gone).await.map_err(at)?;
@@ -77,7 +78,7 @@ async fn write_live(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     seed.tag("a", "latest", &index).await
 }
 
-/// An untagged index of two other images, which the tag has once pointed at, and an untagged image that shares their layers.
+/// An untagged index of two other images, to which the tag once pointed, and an untagged image that shares their layers.
 async fn write_dead(driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
     let seed = Seed::new(driver);
     let images = try_join3(seed.image("a", 3), seed.image("a", 4), seed.image("b", 3)).await?;

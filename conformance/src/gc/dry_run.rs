@@ -1,4 +1,4 @@
-//! A dry run tells what would go, and writes nothing.
+//! A dry run reports what it would delete, and writes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! What lives stays, and what might live stays, too.
+//! Live content stays, and so does content that might be live.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -16,8 +16,8 @@ use crate::check::{ensure, equal};
 use crate::data::{bytes, path};
 use crate::{Clause, Context, Failed, clause::table};
 
-/// Repository `a` has an index whose child is in `b` alone, together with an index of its own; in `a` nothing of the child
-/// can be pulled, in `b` all of it.
+/// Repository `a` has an index whose child is only in `b`, beside an index of its own. Clients can pull nothing of the child
+/// from `a`, and all of it from `b`.
 async fn children_of_an_index_that_is_sparse_elsewhere(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let child = seed.image("b", 1).await?;
@@ -41,7 +41,7 @@ async fn what_is_attached_to_a_live_manifest(ctx: Context) -> Result<(), Failed>
     let all = paths(ctx.driver()).await?;
     seed.tag("a", "latest", &subject.manifest).await?;
     keeps_everything(&ctx, true).await?;
-    // It goes with what it is attached to.
+    // It is deleted together with its subject.
     ctx.driver().delete_tree(&path("/docker/registry/v2/repositories/a/_manifests/tags")).await?;
     collect_later(ctx.driver(), &options(true)).await?;
     let left = paths(ctx.driver()).await?;
@@ -58,7 +58,7 @@ async fn blobs_that_an_index_lists(ctx: Context) -> Result<(), Failed> {
     keeps_everything(&ctx, true).await
 }
 
-/// Very old registries linked manifests like layers.
+/// Very old registries linked manifests as layers.
 async fn children_that_are_linked_like_layers(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let child = seed.image("a", 1).await?;
@@ -75,7 +75,7 @@ async fn what_is_young(ctx: Context) -> Result<(), Failed> {
     let shared = seed.blob(&bytes(500, 10)).await?;
     seed.layer("b", &shared).await?;
     let last_old = ctx.stat(Entry::LayerLink(name("b"), shared.clone()).path().as_str()).await?.modified;
-    // The store's own time has to move on, or nothing written from now on would be younger.
+    // The store's clock must advance, or later writes would not be fresher.
     let mark = path("/mark");
     let now = loop {
         seed.put(&mark, "").await?;
@@ -92,18 +92,18 @@ async fn what_is_young(ctx: Context) -> Result<(), Failed> {
     }
     ctx.delete("/mark").await?;
     let mut young: Vec<DriverPath> = Vec::new();
-    // Data without a link, as a push leaves them for a moment; a link to old data, as a push that saves itself the bytes does.
+    // Data without a link, as a push leaves them for a moment; a link to old data, as a push that skips the upload leaves it.
     young.push(Entry::Blob(seed.blob(&bytes(600, 10)).await?).path());
     young.push(seed.layer("a", &shared).await?);
     young.push(Entry::Blob(shared.clone()).path());
-    // An untagged manifest whose link is old and whose data were just confirmed.
+    // An untagged manifest with an old link, whose lease was just refreshed.
     let confirmed = seed.image("c", 7).await?;
     young.extend(confirmed.files("c"));
     let before = paths(ctx.driver()).await?;
     let mut gone: BTreeSet<DriverPath> = old.files("a").into_iter().collect();
     gone.insert(Entry::LayerLink(name("b"), shared.clone()).path());
     gone.retain(|path| *path != Entry::Blob(shared.clone()).path());
-    // A dry run, with a grace: the same verdict without the wait for other processes.
+    // A dry run with a grace period reaches the same verdict without the wait for other processes.
     let grace = Duration::from_secs(3600);
     let dry = sampan_engine::gc::Options { dry_run: true, grace, ..options(true) };
     let report = collect_at(ctx.driver(), &dry, now + grace).await?;
@@ -141,7 +141,7 @@ async fn the_repository_of_an_unreadable_tag(ctx: Context) -> Result<(), Failed>
     expect_kept(&ctx, &garbage_elsewhere.files("b"), current).await
 }
 
-/// It points at something that it has pointed at before, and at nothing else.
+/// The tag points at a manifest of its history, and at nothing else.
 async fn what_an_unreadable_tag_has_pointed_at(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     for content in ["sha256:rubbish", ""] {
@@ -155,7 +155,7 @@ async fn what_an_unreadable_tag_has_pointed_at(ctx: Context) -> Result<(), Faile
     Ok(())
 }
 
-/// A deletion was interrupted, or a push beside it was. Nobody can pull it, and it may be mended.
+/// An interrupted deletion or push leaves this. Clients cannot pull it, and an operator may repair it.
 async fn what_a_tag_without_a_revision_link_points_at(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let tagged = seed.image("a", 1).await?;
@@ -171,7 +171,7 @@ async fn what_a_tag_without_a_revision_link_points_at(ctx: Context) -> Result<()
     Ok(())
 }
 
-/// To clients that are written in Go, `Layers` is `layers`; CNCF Distribution took such manifests.
+/// Clients written in Go read `Layers` as `layers`; CNCF Distribution accepted such manifests.
 async fn what_keys_in_other_letters_refer_to(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let [config, layer] = [seed.blob(&bytes(1, 10)).await?, seed.blob(&bytes(2, 10)).await?];
@@ -184,7 +184,7 @@ async fn what_keys_in_other_letters_refer_to(ctx: Context) -> Result<(), Failed>
     keeps_everything(&ctx, false).await
 }
 
-/// An alias that nobody knows the meaning of is kept, and nothing else, unless a manifest refers to it.
+/// The collector keeps an alias of unknown meaning, and nothing else, unless a manifest refers to it.
 async fn an_unreadable_alias(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let garbage = seed.image("a", 1).await?;
@@ -237,7 +237,7 @@ async fn files_that_are_none_of_ours(ctx: Context) -> Result<(), Failed> {
     equal(report.foreign, 3, "the number of foreign files where the collector looks")
 }
 
-/// Collects, and sees that nothing is gone.
+/// Collects, and checks that nothing is gone.
 async fn keeps(ctx: &Context, delete_untagged: bool) -> Result<Report, Failed> {
     let before = paths(ctx.driver()).await?;
     let report = collect_later(ctx.driver(), &options(delete_untagged)).await?;
@@ -250,7 +250,8 @@ async fn keeps_everything(ctx: &Context, delete_untagged: bool) -> Result<(), Fa
     ensure(report.is_complete(), format_args!("something could not be read: {:?}", report.unreadable))
 }
 
-/// A deletion that is announced, or was cut a minute ago, may still be carried out: a push is to see it, whatever the grace is.
+/// The store may still carry out an announced deletion, also one that was interrupted a minute ago. A push must see its notice,
+/// whatever the grace period is.
 async fn an_announced_deletion(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let image = seed.image("a", 1).await?;
@@ -271,7 +272,7 @@ async fn an_announced_deletion(ctx: Context) -> Result<(), Failed> {
     expect_gone(ctx.driver(), &before, &notices.into()).await
 }
 
-/// Collects what is untagged, and sees that `gone` is all that goes, and that `unreadable` is reported.
+/// Collects untagged manifests, and checks that exactly `gone` is deleted and that `unreadable` is reported.
 async fn expect_kept(ctx: &Context, gone: &[DriverPath], unreadable: DriverPath) -> Result<(), Failed> {
     let before = paths(ctx.driver()).await?;
     let report = collect_later(ctx.driver(), &options(true)).await?;

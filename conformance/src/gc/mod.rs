@@ -1,7 +1,7 @@
-//! Garbage collection, over whatever driver: what goes, what stays, and what pushes notice of it.
+//! Garbage collection, over any driver: what it deletes, what it keeps, and what pushes notice of it.
 //!
-//! Stores are written as raw bytes through the layout, not by the engine's writers, and what is to go is told by a reckoning of
-//! its own (`seed`), so that a mistake that writer and collector share is found.
+//! The suite writes stores as raw bytes through the layout, not by the engine's writers, and computes the garbage on its own
+//! (`seed`). So it finds a mistake that writer and collector share.
 
 mod collector;
 mod concurrent;

@@ -1,4 +1,4 @@
-//! The indexes of referrers: what is missing is written, and what means nothing goes.
+//! The indexes of referrers: a collection writes missing entries, and deletes meaningless ones.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ use super::seed::{Image, Seed, image, name};
 use crate::check::{ensure, equal};
 use crate::{Clause, Context, Failed, clause::table};
 
-/// A store of Distribution, whether or not the index says that it is complete.
+/// A store of Distribution, with and without an index that says that it is complete.
 async fn what_is_missing_is_written(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let subject = seed.image("a", 1).await?;
@@ -46,7 +46,7 @@ async fn what_is_missing_is_written(ctx: Context) -> Result<(), Failed> {
         let in_b = layout::referrers(&name("b"));
         let left = paths(ctx.driver()).await?;
         ensure(!left.iter().any(|path| path.below(&in_b).is_some()), "an index where nothing is attached")?;
-        // The index says that it is complete when the next one comes.
+        // The index says that it is complete when the next round begins.
         if round == 0 {
             let lost = attached.first().cloned().into_iter().chain(attached.last().cloned());
             for digest in lost {
@@ -68,7 +68,8 @@ async fn what_means_nothing_goes(ctx: Context) -> Result<(), Failed> {
     let deleted = attach(&seed, "a", 2, &subject.manifest).await?;
     collect_later(ctx.driver(), &options(false)).await?;
     indexes_are_right(ctx.driver()).await?;
-    // As Distribution deletes it; and what was never there, or is attached to something else.
+    // An entry whose link Distribution has deleted; then one for a manifest that never existed, and one for a manifest with
+    // another subject.
     ctx.driver().delete(&Entry::RevisionLink(name("a"), deleted.clone()).path()).await?;
     let never = Digest::sha256_of(b"never");
     for (subject, manifest) in
@@ -104,7 +105,7 @@ async fn what_is_young_stays(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Nothing is left of an index whose repository is no more.
+/// A collection leaves nothing of an index whose repository is gone.
 async fn an_index_goes_with_its_repository(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
     let subject = seed.image("a", 1).await?;
@@ -118,7 +119,7 @@ async fn an_index_goes_with_its_repository(ctx: Context) -> Result<(), Failed> {
     let left = ctx.names("/docker/registry/v2/repositories/a", None).await?;
     equal(left, vec!["below/".to_owned()], "what is left of the repository")?;
 
-    // One that Distribution has emptied.
+    // A repository that Distribution has emptied.
     let subject = seed.image("b", 3).await?;
     attach(&seed, "b", 1, &subject.manifest).await?;
     collect_later(ctx.driver(), &options(false)).await?;
@@ -132,7 +133,7 @@ async fn an_index_goes_with_its_repository(ctx: Context) -> Result<(), Failed> {
 /// Attaches an artifact that differs from those of other numbers.
 async fn attach(seed: &Seed, repository: &str, number: u64, subject: &Digest) -> Result<Digest, Failed> {
     let Image { blobs, manifest, .. } = seed.image(repository, 1000 + number).await?;
-    // The image itself is not wanted.
+    // The test does not need the image itself.
     seed.remove(Entry::RevisionLink(name(repository), manifest.clone())).await?;
     seed.remove(Entry::Blob(manifest)).await?;
     seed.manifest(repository, &image(&blobs[0], &blobs[1..], Some(subject))).await

@@ -1,4 +1,4 @@
-//! `Seed`: a store written file by file, and a reckoning of what in it is garbage.
+//! `Seed`: a test store written file by file, and a computation of its garbage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{Failed, data};
 
-/// A store that is being written.
+/// A store in the making.
 #[derive(Clone)]
 pub(super) struct Seed {
     driver: Arc<dyn StorageDriver>,
@@ -36,7 +36,7 @@ impl Seed {
         Ok(path)
     }
 
-    /// Data alone.
+    /// Writes data without a link.
     pub(super) async fn blob(&self, content: &Bytes) -> Result<Digest, Failed> {
         let digest = Digest::sha256_of(content);
         self.put(&Entry::Blob(digest.clone()).path(), content.clone()).await?;
@@ -51,7 +51,7 @@ impl Seed {
         self.link(Entry::RevisionLink(name(repository), digest.clone()), digest).await
     }
 
-    /// A tag with the one entry in its history.
+    /// A tag with one entry in its history.
     pub(super) async fn tag(&self, repository: &str, text: &str, digest: &Digest) -> Result<(), Failed> {
         self.history(repository, text, digest).await?;
         self.link(Entry::TagCurrent(name(repository), tag(text)), digest).await?;
@@ -92,7 +92,7 @@ impl Seed {
     }
 }
 
-/// An image that was written.
+/// A written image.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) manifest: Digest,
@@ -101,7 +101,7 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Every file of it in a repository, its data included.
+    /// Every file of the image in a repository, its data included.
     pub(super) fn files(&self, repository: &str) -> Vec<DriverPath> {
         let mut files = vec![
             Entry::RevisionLink(name(repository), self.manifest.clone()).path(),
@@ -150,7 +150,7 @@ pub(super) fn tag(text: &str) -> Tag {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What a generated manifest refers to.
+/// The references of a generated manifest.
 #[derive(Clone, Default)]
 struct Document {
     bytes: Bytes,
@@ -169,8 +169,8 @@ struct Room {
     histories: BTreeSet<(String, Digest)>,
 }
 
-/// A store made by chance, in which everything is somewhat likely: shared layers, indexes of indexes, children that are not
-/// there, artifacts attached to artifacts, aliases, links without data, tags that point at nothing.
+/// A random store in which every case is somewhat likely: shared layers, indexes of indexes, missing children, artifacts
+/// attached to artifacts, aliases, links without data, tags that point at nothing.
 pub(super) struct Generated {
     documents: BTreeMap<Digest, Document>,
     data: BTreeSet<Digest>,
@@ -279,7 +279,7 @@ impl Generated {
         Ok(())
     }
 
-    /// Everything that is garbage.
+    /// All garbage.
     pub(super) fn garbage(&self, delete_untagged: bool) -> BTreeSet<DriverPath> {
         let (mut gone, mut live_data) = (BTreeSet::new(), BTreeSet::new());
         for (repository, room) in &self.rooms {
@@ -319,11 +319,11 @@ impl Generated {
 
     /// The live manifests of a repository: begins with the roots, and adds what they reach until nothing is new.
     fn live(&self, room: &Room, delete_untagged: bool) -> BTreeSet<Digest> {
-        // What a tag points at lives also without a link.
+        // The target of a tag is live even without a link.
         let is_known = |digest: &&Digest| room.revisions.contains(*digest) || self.data.contains(*digest);
         let mut live: BTreeSet<Digest> = room.tags.values().filter(is_known).cloned().collect();
         if !delete_untagged {
-            // A link without data is about nothing, unless a tag has ever pointed there.
+            // A link without data is meaningless, unless a tag has ever pointed there.
             let is_told = |digest: &Digest| room.histories.iter().any(|(_, told)| told == digest);
             let stays = |digest: &&Digest| self.data.contains(*digest) || is_told(digest);
             live.extend(room.revisions.iter().filter(stays).cloned());
@@ -345,7 +345,7 @@ impl Generated {
         }
     }
 
-    /// What a manifest refers to in a repository, under the digests of its content.
+    /// The references of a manifest in a repository, under the digests of its content.
     fn references(&self, room: &Room, digest: &Digest) -> Vec<Digest> {
         if !self.data.contains(digest) {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! A collector that was stopped for longer than its lock allows is over.
+//! A collector that stops for longer than its lock allows deletes nothing more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,12 +13,12 @@ use crate::check::ensure;
 use crate::data::path;
 use crate::{Clause, Context, Failed, clause::table};
 
-/// Which of its clocks show that a process was stopped.
+/// The clocks that show that a process was stopped.
 #[derive(Clone, Copy, Debug)]
 enum Shown {
-    /// It was stopped by a signal.
+    /// A signal stopped the process.
     Both,
-    /// The machine was suspended, and its monotonic clock did not count that.
+    /// The machine was suspended, and its monotonic clock did not count the time.
     Wall,
     /// The wall clock was set back meanwhile.
     Monotonic,
@@ -31,7 +31,7 @@ async fn a_run_that_was_silent_deletes_nothing_more(ctx: Context) -> Result<(), 
         let before = paths(ctx.driver()).await?;
         let stopped = Arc::new(AtomicU64::new(0));
         let registry = Registry::builder(ctx.driver().clone()).clock(clock(shown, &stopped)).build();
-        // What is found is told before anything is deleted.
+        // The collector reports its findings before it deletes anything.
         let observer = Observer::new(move |_| stopped.store(LOCK_TIMEOUT.as_secs(), Ordering::SeqCst));
         let result = collect(&registry, &gc::Options { observer: Some(observer), ..options(true) }).await;
         ensure(

@@ -1,4 +1,4 @@
-//! A manifest whose link is written so slowly that a whole collection goes by meanwhile.
+//! A manifest whose link write takes longer than a whole collection.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use crate::data::bytes;
 use crate::slow::{Chance, Slow};
 use crate::{Clause, Context, Failed, Pace, clause::table};
 
-/// The registry knows of no grace period, so that it renewed nothing when it said that the blobs are here.
+/// The registry knows of no grace period, so it refreshed no leases when it confirmed the blobs.
 async fn keeps_what_the_manifest_refers_to(ctx: Context) -> Result<(), Failed> {
     let driver: Arc<dyn StorageDriver> = match ctx.pace() {
         Pace::Local => ctx.driver().clone(),
@@ -28,7 +28,7 @@ async fn keeps_what_the_manifest_refers_to(ctx: Context) -> Result<(), Failed> {
         for secs in [0, 3, 8, 60] {
             let driver = driver.clone();
             let played = tokio::task::spawn_blocking(move || {
-                // With a clock of its own.
+                // The runtime has its own clock.
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
                 runtime.block_on(push_beside_collection(driver, Duration::from_secs(secs), was_linked))

@@ -1,4 +1,4 @@
-//! What is garbage goes, all of it and nothing else.
+//! The collector deletes all garbage and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -57,8 +57,8 @@ async fn generated(ctx: Context, delete_untagged: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Nobody can pull such a manifest. Those that a tag points at stay, and are reported; and all do when no manifest at all can be
-/// read, since then it is the store that is not whole.
+/// Clients cannot pull such a manifest. The collector keeps and reports those that a tag points at. If it can read no manifest
+/// at all, it keeps all: then the store itself is damaged.
 async fn links_to_manifests_whose_data_are_gone(ctx: Context) -> Result<(), Failed> {
     for delete_untagged in [false, true] {
         let seed = Seed::new(ctx.driver());
@@ -123,7 +123,7 @@ async fn leftovers_of_interrupted_writes(ctx: Context) -> Result<(), Failed> {
         leftovers.insert(leftover);
     }
     let before = paths(ctx.driver()).await?;
-    // A driver may hide what it would name so itself.
+    // A driver may hide files that look like its own temporary files.
     let visible: BTreeSet<DriverPath> = leftovers.intersection(&before).cloned().collect();
     let report = collect_later(ctx.driver(), &options(false)).await?;
     equal(report.temporary.count, visible.len() as u64, "the number of leftovers")?;

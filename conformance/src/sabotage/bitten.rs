@@ -1,11 +1,11 @@
-//! Which clauses must find out which lie.
+//! The clauses that must catch each lie.
 
 use super::lie::Lie;
 
-/// Lies and the names of the clauses that must find them out.
+/// Lies and the names of the clauses that must catch them.
 pub(super) type Bitten = &'static [(Lie, &'static [&'static str])];
 
-/// Who must find out in the suite of the contract.
+/// The clauses of the driver contract.
 pub(super) const DRIVER: Bitten = &[
     (Lie::HidesDotNames, &["paths::valid_paths_are_kept"]),
     (Lie::FoldsCase, &["paths::case_matters"]),
@@ -156,7 +156,7 @@ pub(super) const DRIVER: Bitten = &[
     (Lie::RedirectsToOnePlace, &["redirect::leads_to_the_file"]),
 ];
 
-/// Who must find out in the suite of the registry.
+/// The clauses of the registry suite.
 pub(super) const ENGINE: Bitten = &[
     (Lie::ReaderIgnoresLength, &["push_pull::a_blob_comes_back_as_it_was_pushed"]),
     (Lie::CommitSkipsEmpty, &["push_pull::a_blob_may_come_in_one_request"]),

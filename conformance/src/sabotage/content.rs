@@ -1,4 +1,4 @@
-//! How bytes are put, read and begun to be written, each with its lies.
+//! Reading, putting and opening files, each with its lies.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -124,7 +124,7 @@ impl Sabotaged {
     }
 }
 
-/// A file of the right length and of nothing but zeros.
+/// A file of the right length that holds only zeros.
 fn another_file(size_bytes: u64) -> std::io::Result<std::fs::File> {
     let mut file = tempfile::tempfile()?;
     file.set_len(size_bytes)?;

@@ -21,7 +21,7 @@ use super::memory::{Change, Memory};
 use super::waiting::waiting;
 use super::writer::SabotagedWriter;
 
-/// A good driver that breaks one promise.
+/// A correct driver that breaks one clause of the contract.
 #[derive(Clone, Debug)]
 pub struct Sabotaged {
     pub(super) inner: Arc<dyn StorageDriver>,
@@ -30,7 +30,7 @@ pub struct Sabotaged {
 }
 
 impl Sabotaged {
-    /// Lets `inner` tell `lie`.
+    /// Makes `inner` tell `lie`.
     pub fn new(inner: Arc<dyn StorageDriver>, lie: Lie) -> Self {
         let inner = match lie {
             Lie::ActsLate => late(inner),
@@ -40,7 +40,7 @@ impl Sabotaged {
         Self { inner, lie, memory: Arc::default() }
     }
 
-    /// The path that is used instead of `path`.
+    /// The path that the driver uses instead of `path`.
     pub(super) fn at(&self, path: &DriverPath) -> DriverPath {
         let spoilt = match self.lie {
             Lie::FoldsCase => path.as_str().to_ascii_lowercase(),
@@ -55,7 +55,7 @@ impl Sabotaged {
         spoilt.parse().unwrap_or_else(|_| path.clone())
     }
 
-    /// A change that may be one too many. It takes its time, so that others can come.
+    /// A change that may collide with another. It takes a while, so that others can arrive meanwhile.
     pub(super) async fn change(&self, path: &DriverPath) -> Result<Option<Change<'_>>> {
         if self.lie != Lie::CollidesUnderLoad {
             return Ok(None);
@@ -300,12 +300,12 @@ impl StorageDriver for Sabotaged {
     }
 }
 
-/// What is left of bytes that are taken for text.
+/// The bytes after a lossy conversion to text.
 pub(super) fn as_text(bytes: &[u8]) -> Bytes {
     String::from_utf8_lossy(bytes).into_owned().into()
 }
 
-/// Makes a lie last long enough for others to come upon it. Nothing waits for this to be over.
+/// Makes a lie last long enough for other operations to meet it. Nothing waits for its end.
 pub(super) async fn pause() {
     tokio::time::sleep(Duration::from_millis(2)).await;
 }

@@ -1,5 +1,5 @@
-//! A driver that acknowledges what it does later: before the next operation, so that this process never sees it, or never, if
-//! the process ends before.
+//! A driver that acknowledges a change and carries it out later: before the next operation, so that this process never notices,
+//! or never, if the process ends before.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tokio::sync::Mutex;
 
 use crate::hooked::{Hook, Hooked};
 
-/// Lets `inner` do everything that changes the store later.
+/// Makes `inner` carry out all changes of the store later.
 pub(super) fn late(inner: Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> {
     let owed = Arc::new(Owed::default());
     let late = Late { inner, owed: owed.clone() };
     Arc::new(Hooked::new(Arc::new(late), owed))
 }
 
-/// What was acknowledged and is still to be done.
+/// Changes that are acknowledged and not yet carried out.
 #[derive(Default)]
 struct Owed(Mutex<Vec<BoxFuture<'static, Result<()>>>>);
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Owed {
 #[async_trait]
 impl Hook for Owed {
     async fn before(&self, _: Operation, _: &DriverPath) -> Result<()> {
-        // Held while it is done: the next operation waits for all of it.
+        // Holds the lock meanwhile, so that the next operation waits for all changes.
         let mut owed = self.0.lock().await;
         for change in owed.drain(..) {
             change.await?;

@@ -1,139 +1,139 @@
-//! `Lie`: the promises that can be broken, one at a time.
+//! `Lie`: the faults that a sabotaged driver can have, one at a time.
 
 use super::bitten::{Bitten, DRIVER, ENGINE};
 
-/// A broken promise.
+/// A fault that breaks a clause of the contract.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Lie {
-    /// None is broken: shows that the wrapper itself does no harm.
+    /// No fault: shows that the wrapper itself does no harm.
     None,
-    /// Files whose names begin with a dot are not kept.
+    /// The store keeps no files whose names begin with a dot.
     HidesDotNames,
-    /// Upper and lower case are the same.
+    /// The store does not distinguish upper and lower case.
     FoldsCase,
-    /// `-`, `.` and `_` are the same.
+    /// The store does not distinguish `-`, `.` and `_`.
     FoldsPunctuation,
-    /// Names are cut after 100 characters.
+    /// The store cuts names after 100 characters.
     TruncatesNames,
-    /// `/` can be written to.
+    /// The store accepts writes to `/`.
     RootIsAFile,
-    /// A file above the path that is written to is removed.
+    /// A write removes a file above its path.
     WritesReplaceParents,
     /// `put_content` keeps one mebibyte at most.
     CutsLargeContent,
-    /// Bytes that are no UTF-8 are replaced.
+    /// The store replaces bytes that are not UTF-8.
     TextOnly,
-    /// `put_content` of nothing does nothing.
+    /// `put_content` of no bytes does nothing.
     IgnoresEmptyContent,
-    /// A file that is not there reads as an empty one.
+    /// A missing file reads as an empty one.
     MissingIsEmpty,
-    /// Overwriting with less leaves the end of the old.
+    /// Overwriting with less leaves the end of the old content.
     OverwriteKeepsTail,
-    /// Overwriting shows half of the new for a while.
+    /// Overwriting shows half of the new content for a while.
     TearsOverwrites,
-    /// `PutMode::Transient` keeps what is there.
+    /// `PutMode::Transient` keeps the existing content.
     TransientKeepsTheOld,
     /// `PutMode::Create` makes no file.
     CreateDoesNothing,
-    /// `PutMode::Create` replaces what is there.
+    /// `PutMode::Create` replaces an existing file.
     CreateOverwrites,
-    /// `PutMode::Create` refuses where there ever was a file.
+    /// `PutMode::Create` refuses a path at which a file ever existed.
     CreateRemembersTheDead,
-    /// `PutMode::Create` looks first and writes later.
+    /// `PutMode::Create` checks first and writes later.
     CreateChecksThenWrites,
     /// The store says that it is durable, and is empty when opened again.
     ForgetsOnReopen,
-    /// A reader tells a size that is one too large.
+    /// A reader reports a size that is one too large.
     ReaderMisstatesSize,
-    /// Reading from beyond the end gives nothing instead of an error.
+    /// Reading from beyond the end yields nothing instead of an error.
     BeyondTheEndIsEmpty,
     /// Reading from an offset begins one byte before it.
     OffsetIsOneTooSmall,
-    /// A reader goes on to the end of the file.
+    /// A reader continues to the end of the file.
     ReaderIgnoresLength,
-    /// A reader looks for its file when it is first read.
+    /// A reader opens its file only at the first read.
     ReadsLate,
     /// The open file behind a reader is another one.
     OffersAnotherFile,
-    /// Two readers disturb each other, also when one was dropped.
+    /// Two readers disturb each other, even after one was dropped.
     ReadersShareAPosition,
     /// A commit publishes all but the last write.
     LosesLastWrite,
-    /// What was written shows at the hinted target at once.
+    /// Written bytes show at the hinted target at once.
     PublishesBeforeCommit,
-    /// The staged file stays beside the published one.
+    /// The staged file stays beside the published file.
     CommitLeavesTheStagedFile,
-    /// A commit to a file that exists does nothing.
+    /// A commit to an existing file does nothing.
     CommitKeepsTheExisting,
     /// A commit removes the path of the staged file, even if it is the target.
     CommitRemovesItsPath,
-    /// A commit of nothing makes no file.
+    /// A commit without bytes makes no file.
     CommitSkipsEmpty,
-    /// A staged file without bytes is not kept.
+    /// The store does not keep a staged file without bytes.
     CloseSkipsEmpty,
-    /// Every thousandth write is lost.
+    /// The store loses every thousandth write.
     LosesAWrite,
-    /// Small writes come after the large ones.
+    /// Small writes land after the large ones.
     WritesOutOfOrder,
     /// `close` counts the last write and loses it.
     ForgetsTailOnClose,
-    /// An append counts what was there and loses it.
+    /// An append counts the existing bytes and loses them.
     AppendStartsOver,
-    /// `WriteMode::Create` goes on with what was staged.
+    /// `WriteMode::Create` continues the staged file.
     CreateAppends,
-    /// Nothing is written beyond the hinted length.
+    /// The store writes nothing beyond the hinted length.
     TrustsHintedLength,
     /// A commit goes to the hinted target.
     TrustsHintedTarget,
-    /// An append to nothing begins a file.
+    /// An append to a missing file begins one.
     AppendCreates,
-    /// The size of an append includes bytes that went with a dropped writer.
+    /// The size of an append includes bytes that a dropped writer has lost.
     AppendCountsWhatWasLost,
-    /// A path whose writer was dropped cannot be written to again.
+    /// After a writer was dropped, its path rejects writes.
     DroppingLocksForEver,
-    /// No note comes back.
+    /// The store returns no note.
     ForgetsNotes,
-    /// The last note of a path comes back, whatever is staged there.
+    /// The store returns the last note of a path, whatever is staged there.
     NotesOutliveTheirBytes,
     /// `revert` is `close`.
     RevertKeeps,
     /// `cancel` is `close`.
     CancelKeeps,
-    /// `cancel` removes the file that was to be replaced.
+    /// `cancel` removes the file at the target.
     CancelRemovesTheTarget,
-    /// Listing nothing is an error.
+    /// Listing a missing directory is an error.
     MissingListIsNotFound,
     /// Listing a file yields the file.
     ListOfAFileIsTheFile,
-    /// A listing calls everything a file.
+    /// A listing reports every entry as a file.
     ListsDirectoriesAsFiles,
-    /// Listing what holds a file leaves out the first of it.
+    /// Listing a directory that holds files leaves out the first of them.
     HoldingLosesTheFirst,
-    /// Listing what holds a file shows one directory more.
+    /// Listing a directory that holds files shows one directory more.
     HoldingListsMore,
     /// Listing `/a` also shows what is in `/ab`.
     ListsByStringPrefix,
-    /// A listing sorts directories with a slash behind.
+    /// A listing sorts directories with a trailing slash.
     ListsInOrderOfPaths,
-    /// A listing begins with the name after which it should.
+    /// A listing includes the name after which it should begin.
     ListAfterIsInclusive,
-    /// A listing after a name that is not there begins at the top.
+    /// A listing after a missing name begins at the top.
     ListAfterMustExist,
     /// A listing ends after a thousand names.
     ListsAThousand,
     /// `rename` is a copy.
     RenameLeavesTheSource,
-    /// `rename` onto a file removes the source only.
+    /// `rename` onto a file only removes the source.
     RenameKeepsTheTarget,
-    /// `rename` removes the target, and then looks for the source.
+    /// `rename` removes the target before it looks for the source.
     RenameRemovesTheTargetFirst,
     /// `rename` onto itself deletes the file.
     RenameCopiesThenDeletes,
-    /// Renaming `/a` takes `/ab` along.
+    /// Renaming `/a` also renames `/ab`.
     RenamesByStringPrefix,
     /// `delete` does nothing.
     DeleteDoesNothing,
-    /// Deleting what is not there is an error.
+    /// Deleting a missing path is an error.
     DeletingNothingIsNotFound,
     /// Deleting `/a` deletes `/ab`.
     DeletesByStringPrefix,
@@ -145,39 +145,39 @@ pub enum Lie {
     DeleteTreeDoesNothing,
     /// `delete_tree` leaves staged files.
     DeleteTreeMissesStaged,
-    /// A directory whose files were deleted is still listed.
+    /// A listing still shows a directory whose files were deleted.
     DirectoriesStay,
     /// `delete_tree` leaves a file at the path itself.
     DeleteTreeKeepsItsTop,
-    /// `delete_all` gives a thousand answers at most.
+    /// `delete_all` yields a thousand answers at most.
     DeleteAllForgetsAnswers,
-    /// `delete_all` answers once too often.
+    /// `delete_all` yields one answer too many.
     DeleteAllInventsAnswers,
-    /// `sync_deletions` deletes what it is told of.
+    /// `sync_deletions` deletes the paths that it gets.
     SyncOfDeletionsDeletes,
-    /// A store that takes writes says that it takes none.
+    /// A writable store reports that it is read-only.
     AlwaysReadOnly,
-    /// `delete_all` goes on after its deadline.
+    /// `delete_all` continues after its deadline.
     DeleteAllIgnoresTheDeadline,
-    /// `delete_all` asks for its deadline at the beginning only.
+    /// `delete_all` checks its deadline only at the beginning.
     DeleteAllAsksOnce,
-    /// Content that was read once is never asked for again.
+    /// The store caches content for ever after the first read.
     CachesForEver,
-    /// `stat` tells a size that is one too large.
+    /// `stat` reports a size that is one too large.
     StatMisstatesSize,
-    /// `stat` of nothing is an empty file.
+    /// `stat` of a missing path reports an empty file.
     StatInventsFiles,
-    /// `stat` of a directory is a file.
+    /// `stat` of a directory reports a file.
     StatsPrefixes,
     /// A renamed file keeps its time.
     RenameKeepsTheTime,
-    /// A committed file bears the time of its first byte.
+    /// A committed file has the time of its first byte.
     CommitKeepsTheTime,
     /// Times are an hour off.
     LivesInAnotherTimeZone,
-    /// A walk finishes `a/` before it comes to `a-b`.
+    /// A walk finishes `a/` before it reaches `a-b`.
     WalksDirectoryByDirectory,
-    /// Walking nothing is an error.
+    /// Walking a missing path is an error.
     MissingWalkIsNotFound,
     /// Walking a file yields the file.
     WalkIncludesItsTop,
@@ -185,40 +185,40 @@ pub enum Lie {
     WalksByStringPrefix,
     /// A walk misses the newest file.
     WalkIsStale,
-    /// A walk tells no sizes.
+    /// A walk reports no sizes.
     WalkMisstatesSize,
-    /// A walk begins with the path after which it should.
+    /// A walk includes the path after which it should begin.
     WalkAfterIsInclusive,
-    /// A walk after a path that is not there begins at the top.
+    /// A walk after a missing path begins at the top.
     WalkAfterMustExist,
-    /// A walk fails when a file vanishes ahead of it.
+    /// A walk fails when a file ahead of it vanishes.
     WalkFailsOnVanished,
-    /// Errors do not tell where.
+    /// Errors name no path.
     ErrorsLoseThePath,
-    /// Errors bear the name of another driver.
+    /// Errors name another driver.
     ErrorsBlameAnotherDriver,
-    /// What is not there makes the store look broken.
+    /// A missing file looks like a failure of the store.
     MissesAreFailures,
     /// Two open writers disturb each other.
     WritersShareABuffer,
-    /// Two changes at a time are one too many.
+    /// Two changes at once exceed the store's limit.
     CollidesUnderLoad,
-    /// Operations wait on the thread that polls them.
+    /// Operations block the thread that polls them.
     WaitsWherePolled,
-    /// What is acknowledged is done before the next operation, and so not at all when the process ends before.
+    /// The store carries out an acknowledged change before the next operation, and so never, if the process ends before.
     ActsLate,
-    /// A listing begins again at its end.
+    /// A listing starts over at its end.
     ListsForEver,
-    /// A thread that may wait is shown an empty directory.
+    /// A thread that may block gets an empty directory.
     FoolsThePatient,
-    /// There are URLs though the capability is not declared.
+    /// The driver redirects though it does not declare the capability.
     RedirectsUnasked,
     /// The URL is the same for all files.
     RedirectsToOnePlace,
 }
 
 impl Lie {
-    /// The clauses that must fail for a driver that lies so.
+    /// The clauses that must fail for a driver with this fault.
     pub fn bites(self) -> impl Iterator<Item = String> {
         let of = move |lies: Bitten, suite: &'static str| {
             let clauses = lies.iter().filter(move |(lie, _)| *lie == self).flat_map(|(_, clauses)| *clauses);

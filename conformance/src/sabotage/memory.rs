@@ -1,4 +1,4 @@
-//! `Memory`: what a liar must remember to lie well.
+//! `Memory`: the state that a lie needs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use sampan_driver::DriverPath;
 
-/// What the clones of a sabotaged driver and its writers share.
+/// The state that the clones of a sabotaged driver and its writers share.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// A std lock, held for one look-up at a time.
@@ -22,17 +22,17 @@ pub(super) struct Memory {
 /// Notes by path.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    /// Where there ever was a file.
+    /// Paths at which a file ever existed.
     pub(super) ever: HashSet<DriverPath>,
-    /// Where a writer was opened and not yet brought to an end.
+    /// Paths with an opened writer that has not ended yet.
     pub(super) unfinished: HashSet<DriverPath>,
-    /// The time that is told instead of the true one.
+    /// The times that the driver reports instead of the true ones.
     pub(super) times: HashMap<DriverPath, SystemTime>,
-    /// When the staged file was begun.
+    /// When each staged file was begun.
     pub(super) begun: HashMap<DriverPath, SystemTime>,
-    /// The size that a staged file had in the eyes of its last writer.
+    /// The size of a staged file as its last writer left it.
     pub(super) sizes: HashMap<DriverPath, u64>,
-    /// What was noted last of the file staged at a path.
+    /// The last note for the file staged at a path.
     pub(super) texts: HashMap<DriverPath, Bytes>,
     pub(super) cache: HashMap<DriverPath, Bytes>,
     /// The file that was published last.
@@ -44,7 +44,7 @@ impl Memory {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Marks a change as under way until the guard is dropped; `None` when there is one already.
+    /// Marks a change as under way until the guard is dropped; `None` when one is already.
     pub(super) fn change(&self) -> Option<Change<'_>> {
         let change = Change(self);
         (self.changes_under_way.fetch_add(1, Ordering::SeqCst) == 0).then_some(change)

@@ -1,7 +1,7 @@
-//! Drivers that lie: the proof that the suite has teeth.
+//! Drivers that lie. They prove that the suite catches faults.
 //!
-//! [`Sabotaged`] wraps a good driver and breaks one promise of the contract, the [`Lie`]. Each lie names the clauses that
-//! must find it out, and every clause must be named by some lie; a clause that no lie can break tests nothing.
+//! [`Sabotaged`] wraps a correct driver and breaks one clause of the contract, the [`Lie`]. Each lie names the clauses that
+//! must catch it, and some lie must name every clause: a clause that no lie can break tests nothing.
 
 mod bitten;
 mod content;

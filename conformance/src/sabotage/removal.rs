@@ -1,4 +1,4 @@
-//! How files are renamed and deleted, each with its lies.
+//! Renaming and deleting files, each with its lies.
 
 use futures::TryStreamExt;
 use sampan_driver::{

@@ -1,4 +1,4 @@
-//! The lies of listings and walks. Most of them collect what is true, spoil it, and hand it out.
+//! The lies of listings and walks. Most of them collect the true entries, falsify them, and yield them.
 
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
@@ -127,7 +127,7 @@ impl Sabotaged {
         Ok(infos.into_iter().map(|info| self.spoil_info(info)).collect())
     }
 
-    /// The paths beside `path` whose names merely begin like its own.
+    /// The paths beside `path` whose names merely begin with its name.
     pub(super) async fn neighbours(&self, path: &DriverPath) -> Result<Vec<DriverPath>> {
         let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Ok(Vec::new()) };
         let beside: Vec<DirEntry> = self.inner.list(&parent, None).try_collect().await?;

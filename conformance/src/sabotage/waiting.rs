@@ -1,4 +1,4 @@
-//! A driver that waits on the thread that polls it.
+//! A driver that blocks the thread that polls it.
 
 use std::sync::Arc;
 use std::thread;
@@ -9,7 +9,7 @@ use sampan_driver::{DriverPath, Operation, Result, StorageDriver};
 
 use crate::hooked::{Hook, Hooked};
 
-/// Lets every operation of `inner` wait a little, as if for a disk.
+/// Makes every operation of `inner` block a little, as if for a disk.
 pub(super) fn waiting(inner: Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> {
     Arc::new(Hooked::new(inner, Arc::new(Waits)))
 }

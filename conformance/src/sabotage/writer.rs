@@ -15,9 +15,9 @@ pub(super) struct SabotagedWriter {
     pub(super) driver: Sabotaged,
     pub(super) path: DriverPath,
     pub(super) hint: WriteHint,
-    /// Writes that the inner writer has not been given, or not yet.
+    /// Writes that the inner writer has not received, or not yet.
     pub(super) held_back: Vec<Bytes>,
-    /// Bytes that are counted, though the inner writer does not have them.
+    /// Bytes that the count includes, though the inner writer does not have them.
     pub(super) counted: u64,
     pub(super) writes: u64,
     pub(super) appends: bool,

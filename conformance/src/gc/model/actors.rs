@@ -23,13 +23,13 @@ use super::world::World;
 use crate::{Failed, data};
 
 impl Scenario {
-    /// The grace period of everybody. Where processes stop and clocks jump it is longer than that, by as much as is asked of
-    /// those who configure one.
+    /// The grace period of all actors. Where processes stop and clocks jump, it exceeds those times by the margin that the
+    /// documentation asks of users.
     pub(super) fn grace(self) -> Duration {
         Duration::from_secs(if self.faults.any() { 2 * 60 * 60 } else { 60 })
     }
 
-    /// The longest stop of a client: it is to come to the end of a push within half the grace. A collector stops for any time.
+    /// The longest stop of a client, which must finish a push within half the grace period. A collector stops for any time.
     fn longest_stop(self, role: Role) -> Duration {
         self.grace() * if role == Role::Client { 1 } else { 16 } / 8
     }
@@ -128,10 +128,10 @@ fn registry(world: &Arc<World>, seed: u64, scenario: Scenario, actor: usize, rol
     .limits(limits)
     .clock(clock)
     .gc_grace(grace);
-    builder.blob_cache_bytes(0).build() // What is gone from the store is to be missed.
+    builder.blob_cache_bytes(0).build() // A cache would hide what is gone from the store.
 }
 
-/// Collects again and again, and is killed now and then.
+/// Collects again and again; the model kills it now and then.
 async fn keep_collecting(registry: Registry, scenario: Scenario, mut rng: StdRng) -> Result<(), Failed> {
     let grace = scenario.grace();
     loop {

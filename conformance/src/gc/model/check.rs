@@ -1,4 +1,4 @@
-//! What must be true of the store at every moment, and what the model knows of what its clients do themselves.
+//! The invariants of the store at every moment, and what the model knows of its clients' changes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName};
 use crate::Failed;
 use crate::gc::collector::{lacking, paths};
 
-/// Sees whether every linked manifest that `concerns` can be pulled whole (I1).
+/// Checks that every linked manifest that `concerns` is whole (I1).
 pub(super) async fn is_whole(
     driver: &Arc<dyn StorageDriver>,
     concerns: impl Fn(&RepositoryName, &Digest) -> bool,
@@ -29,7 +29,7 @@ pub(super) async fn is_whole(
     Ok(())
 }
 
-/// Sees whether each of some linked manifests is in the index of the referrers of what it is attached to (I2).
+/// Checks that the index of each linked manifest's subject lists it (I2).
 pub(super) async fn is_indexed(
     driver: &Arc<dyn StorageDriver>,
     attached: impl IntoIterator<Item = (RepositoryName, Digest, Digest)>,
@@ -44,7 +44,7 @@ pub(super) async fn is_indexed(
     Ok(())
 }
 
-/// What clients have deleted themselves, so that nobody wonders where it is.
+/// What the clients have deleted, so that the checks do not expect it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deleted(Arc<Mutex<BTreeSet<(RepositoryName, Digest)>>>);
 
@@ -59,27 +59,27 @@ impl Deleted {
     }
 }
 
-/// What clients do to tags, so that a tag which a client has set, and no other has touched, must be found where it was set.
+/// Changes of tags by clients. A tag that one client has set and no other has touched must be where that client set it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Touched(Arc<Mutex<HashMap<Place, Touches>>>);
 
-/// What is touched: a tag that is set or deleted, or a manifest that is deleted.
+/// The object of a change: a tag that a client sets or deletes, or a manifest that a client deletes.
 type Place = (RepositoryName, Reference);
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Touches {
-    /// How many have begun.
+    /// The number of changes begun.
     begun: u64,
-    /// How many of them go on.
+    /// The number of changes under way.
     under_way: u64,
 }
 
-/// What a client does to a tag or a manifest, until it is dropped.
+/// A client's change of a tag or a manifest, under way until dropped.
 #[derive(Debug)]
 pub(super) struct Touch {
     touched: Touched,
     place: Place,
-    /// Which one it is; `None` when another was under way.
+    /// The number of this change; `None` when another was under way.
     number: Option<u64>,
 }
 
@@ -102,12 +102,12 @@ impl Touched {
 }
 
 impl Touch {
-    /// Leaves it under way for ever: what failed may still be carried out.
+    /// Leaves the change under way for ever: the store may still carry out what failed.
     pub(super) fn never_ends(self) {
         std::mem::forget(self);
     }
 
-    /// Whether no other began before it and went on, nor since.
+    /// Whether no other change was under way at its beginning, and none began since.
     pub(super) fn is_the_last(&self) -> bool {
         let touches = self.touched.lock().get(&self.place).copied().unwrap_or_default();
         Some(touches.begun) == self.number

@@ -1,4 +1,4 @@
-//! `Client`: pushes, pulls, tags and deletes, and knows what it was promised.
+//! `Client`: pushes, pulls, tags and deletes, and knows its leases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use super::world::World;
 use crate::Failed;
 use crate::gc::seed::{name, tag};
 
-/// Why a client comes to no end.
+/// Why a client stops before it has finished.
 enum Trouble {
-    /// A promise was broken.
+    /// The registry broke a lease.
     Broken(Failed),
-    /// The store failed, and the client was told so.
+    /// The store failed, and the registry reported it to the client.
     Store(Error),
 }
 
@@ -64,7 +64,7 @@ impl Client {
     pub(super) async fn work(mut self) -> Result<(), Failed> {
         for _ in 0..5 {
             match self.do_something().await {
-                // The client gives up; it was told nothing.
+                // The client gives up without an answer.
                 Err(Trouble::Store(_)) if self.scenario.faults.any() => {}
                 Err(Trouble::Store(error)) => return Err(error.into()),
                 Err(Trouble::Broken(failed)) => return Err(failed),
@@ -81,7 +81,7 @@ impl Client {
             sleep(grace.mul_f32(self.rng.random_range(0.0..pause))).await;
             let repository = REPOSITORIES[self.rng.random_range(0..2)];
             let number = self.rng.random_range(0..self.wares.images.len());
-            // Where deletions are what matters, there are more of them.
+            // Deletions are more frequent where they matter.
             let deletes = self.scenario.faults == Faults::AtDeletions && self.rng.random_bool(0.4);
             match if deletes { 9 } else { self.rng.random_range(0..10) } {
                 0..5 => {
@@ -94,7 +94,7 @@ impl Client {
                     let tag = tag(TAGS[self.rng.random_range(0..2)]);
                     self.delete(repository, tag.into()).await?;
                 }
-                // Never a child of the index: to delete that is to break it by one's own hand.
+                // Never a child of the index: its deletion would break the index.
                 _ => {
                     let digest = self.wares.images[[1, 3][self.rng.random_range(0..2)]].digest();
                     self.deleted.add(&name(repository), &digest);
@@ -113,7 +113,8 @@ impl Client {
         }
     }
 
-    /// Pushes an image, and tells whether it was taken: asks for every blob, mounts or uploads what is not there, and then the manifest.
+    /// Pushes an image: asks for every blob, mounts or uploads the missing ones, and then puts the manifest. Returns whether
+    /// the registry accepted it.
     async fn push(&mut self, repository: &str, number: usize, reference: Reference) -> Result<bool, Trouble> {
         let (wares, ware) = (self.wares.clone(), self.wares.images[number].clone());
         let began = Instant::now();
@@ -134,7 +135,7 @@ impl Client {
         self.put(repository, &ware.bytes, reference, began).await
     }
 
-    /// Tells whether the blob is there now, by the registry's word.
+    /// Whether the blob is there now, as the registry answers.
     async fn push_blob(&mut self, repository: &str, content: &Bytes) -> Result<bool, Trouble> {
         let (here, digest) = (self.repository(repository), Digest::sha256_of(content));
         if self.rng.random_bool(0.8) {
@@ -165,7 +166,7 @@ impl Client {
         }
     }
 
-    /// Puts a manifest all of whose references were promised since `began`; tells whether it was taken.
+    /// Puts a manifest all of whose references have leases since `began`. Returns whether the registry accepted it.
     async fn put(
         &mut self,
         repository: &str,
@@ -206,7 +207,7 @@ impl Client {
             self.world.acknowledge_attached(&name(repository), &subject, &artifact);
         }
         self.find_tag(repository, &place, &digest, &touches).await?;
-        // What was acknowledged is there, unless a client deletes it.
+        // Acknowledged content is there, unless a client deletes it.
         if self.rng.random_bool(0.5) {
             let grace = self.scenario.grace();
             sleep(grace.mul_f32(self.rng.random_range(0.0..0.4))).await;
@@ -224,7 +225,7 @@ impl Client {
         Ok(true)
     }
 
-    /// Sees that a tag is where it was put, if none of `touches` was met by another.
+    /// Checks that a tag is where it was put, if no other change overlapped any of `touches`.
     async fn find_tag(
         &self,
         repository: &str,
@@ -253,7 +254,7 @@ impl Client {
             let digest = wares.images[number].digest();
             match self.repository(repository).manifests().stat(&digest.clone().into()).await {
                 Ok(_) => {}
-                // A child that could not be pushed is no broken promise.
+                // A child that could not be pushed breaks no lease.
                 Err(Error::ManifestUnknown(..)) => {
                     if !self.push(repository, number, digest.into()).await? {
                         return Ok(());
@@ -266,7 +267,7 @@ impl Client {
             let grace = self.scenario.grace();
             sleep(grace.mul_f32(self.rng.random_range(0.0..0.3))).await;
         }
-        // Nor is one that took too long.
+        // Nor does one that took too long.
         for number in [0, 2] {
             let digest = wares.images[number].digest();
             if self.repository(repository).manifests().stat(&digest.into()).await.is_err()
@@ -280,7 +281,7 @@ impl Client {
         Ok(())
     }
 
-    /// Pulls what a tag points at, slowly.
+    /// Pulls the target of a tag, slowly.
     async fn pull(&mut self, repository: &str) -> Result<(), Trouble> {
         let here = self.repository(repository);
         let reference = tag(TAGS[self.rng.random_range(0..2)]).into();

@@ -1,27 +1,27 @@
-//! `Faults`: what befalls the actors of a scenario, and how often.
+//! `Faults`: the faults that actors of a scenario meet, and how often.
 
-/// Of which kind the faults of a scenario are.
+/// The kind of faults in a scenario.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Faults {
-    /// There are none.
+    /// No faults.
     Nothing,
     /// Processes stop for a while before any operation, clocks jump or stand still, the store takes any time, answers get lost,
-    /// and deletions are carried out late.
+    /// and the store carries out deletions late.
     Anywhere,
-    /// Processes stop before deletions, collectors for longer than a registry remembers them, and many deletions are carried out
-    /// late. Two collectors run.
+    /// Processes stop before deletions, collectors for longer than a registry remembers them, and the store carries out many
+    /// deletions late. Two collectors run.
     AtDeletions,
 }
 
-/// Of how many operations one meets each fault; zero for none.
+/// For each fault, the number of operations of which one meets it; zero for none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Odds {
     pub(super) stops: u32,
     pub(super) slow: u32,
     pub(super) lost: u32,
-    /// Of deletions: is carried out late.
+    /// Of deletions: the store carries out one late.
     pub(super) late: u32,
-    /// Of deletions: follows a stop.
+    /// Of deletions: a stop precedes one.
     pub(super) stops_before_deletion: u32,
 }
 
@@ -34,7 +34,7 @@ impl Faults {
         }
     }
 
-    /// Whether there are any.
+    /// Whether the scenario has any faults.
     pub(super) fn any(self) -> bool {
         self != Self::Nothing
     }

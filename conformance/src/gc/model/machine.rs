@@ -1,4 +1,4 @@
-//! `Machine`: the process of one actor and what befalls it: stops, clocks that jump, slow operations, answers that get lost.
+//! `Machine`: the process of one actor and its faults: stops, clocks that jump, slow operations, lost answers.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::faults::{Faults, Odds};
 use crate::data;
 
-/// A process on a machine of its own. Clones share it.
+/// A process on its own machine. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Machine(Arc<Mutex<State>>);
 
@@ -22,32 +22,33 @@ struct State {
     longest_stop: Duration,
     epoch: SystemTime,
     begun: Instant,
-    /// Nothing is done before.
+    /// The process does nothing before this time.
     stopped_until: Instant,
-    /// For how long the monotonic clock stood still.
+    /// How long the monotonic clock stood still.
     asleep: Duration,
-    /// By how many milliseconds the wall clock is ahead of that of the store.
+    /// How many milliseconds the wall clock is ahead of the store's clock.
     ahead_ms: i64,
 }
 
-/// What becomes of one operation.
+/// The fate of one operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fate {
-    /// How long the store takes before it carries the operation out.
+    /// How long the store takes before it carries out the operation.
     before: Duration,
-    /// How long it takes after that to answer.
+    /// How long the store then takes to answer.
     after: Duration,
-    /// Whether there is an answer.
+    /// Whether the actor gets an answer.
     pub(super) is_answered: bool,
 }
 
-/// The longest time that an operation takes on either side of its effect.
+/// The longest time that an operation takes before or after its effect.
 const SLOWEST: Duration = Duration::from_secs(90);
 
-/// How late a deletion may be: as long as TCP delivers.
+/// The longest delay of a deletion: as long as TCP delivers.
 const LATEST: Duration = Duration::from_secs(15 * 60);
 
-/// How far a wall clock jumps: less than half the grace of scenarios with faults by far, and more than the margins of the lock.
+/// The longest jump of a wall clock: far less than half the grace period of scenarios with faults, and more than the margins of
+/// the lock.
 const JUMP_MS: i64 = 200_000;
 
 impl Machine {
@@ -65,7 +66,7 @@ impl Machine {
         })))
     }
 
-    /// What its wall clock shows.
+    /// The time that its wall clock shows.
     pub(super) fn wall(&self) -> SystemTime {
         let state = self.lock();
         let ahead = Duration::from_millis(state.ahead_ms.unsigned_abs());
@@ -73,20 +74,20 @@ impl Machine {
         if state.ahead_ms < 0 { now - ahead } else { now + ahead }
     }
 
-    /// What its monotonic clock shows.
+    /// The time that its monotonic clock shows.
     pub(super) fn steady(&self) -> Duration {
         let state = self.lock();
         state.begun.elapsed().saturating_sub(state.asleep)
     }
 
-    /// Comes to an operation, which may take a while: the process may be stopped before.
+    /// Arrives at an operation, which may take a while: the process may stop before.
     pub(super) async fn arrive(&self) -> Fate {
         let fate = self.lock().roll();
         self.until_it_runs().await;
         fate
     }
 
-    /// Comes to a deletion, before which stops are longer and more frequent.
+    /// Arrives at a deletion: stops before it are longer and more frequent.
     pub(super) async fn arrive_at_deletion(&self) -> Fate {
         let fate = {
             let mut state = self.lock();
@@ -111,7 +112,7 @@ impl Machine {
         }
     }
 
-    /// How late the store carries out a deletion that nobody waits for any more; `None` when it is as any other.
+    /// How late the store carries out a deletion for which no process waits any more; `None` for a timely one.
     pub(super) fn lateness(&self) -> Option<Duration> {
         let mut state = self.lock();
         let odds = state.odds.late;
@@ -129,7 +130,7 @@ impl State {
         let odds = self.odds;
         if self.one_in(odds.stops) {
             let longest = self.longest_stop.as_millis() as f64;
-            // Short ones and long ones alike.
+            // Short stops and long ones are equally likely.
             let length_ms = longest.powf(self.rng.random_range(0.4..1.0));
             self.stop(Duration::from_millis(length_ms as u64));
         }
@@ -143,7 +144,7 @@ impl State {
     fn stop(&mut self, length: Duration) {
         self.stopped_until = self.stopped_until.max(Instant::now() + length);
         match self.rng.random_range(0..3) {
-            // The machine is suspended; its monotonic clock does not count that.
+            // The machine is suspended, and its monotonic clock does not count the time.
             0 => self.asleep += length,
             1 => self.ahead_ms = self.rng.random_range(-JUMP_MS..JUMP_MS),
             _ => {}
@@ -156,14 +157,14 @@ impl State {
 }
 
 impl Fate {
-    /// The time until the store carries the operation out.
+    /// Waits until the store carries out the operation.
     pub(super) async fn until_done(self) {
         if self.before > Duration::ZERO {
             sleep(self.before).await;
         }
     }
 
-    /// The time until the answer is there.
+    /// Waits until the answer arrives.
     pub(super) async fn until_answered(self) {
         if self.after > Duration::ZERO {
             sleep(self.after).await;

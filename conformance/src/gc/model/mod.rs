@@ -1,12 +1,11 @@
-//! A model of everything that can go on in a store at once: clients and collectors, each in a process of its own, whose every
-//! operation of the driver waits for its turn.
+//! A model of all concurrent work on one store: clients and collectors, each in its own process, whose driver operations each
+//! wait for a turn.
 //!
-//! Whose turn it is, is drawn by lot from a seed, and so is what everybody does and how time passes; a seed that fails fails
-//! again. While nothing else is going on, the store is looked at: no linked manifest may lack anything, and no promise may
-//! have been broken.
+//! A seed determines the order of turns, the actions of every actor and the passage of time, so a failing seed fails again.
+//! While no operation runs, the model checks the store: every linked manifest must be whole, and every lease must hold.
 //!
-//! [`Sabotage`] breaks one rule of the protocol at a time, by lies of the driver that one side of it sees, so that the engine
-//! needs no doors for it. The model must notice each.
+//! [`Sabotage`] breaks one rule of the protocol at a time. It lies to one side through that side's driver, so the engine needs
+//! no test hooks. The model must notice each lie.
 
 mod actors;
 mod check;
@@ -30,23 +29,23 @@ pub use faults::Faults;
 pub(crate) use offloaded::Offloaded;
 pub use sabotage::Sabotage;
 
-/// How much is to go on.
+/// The extent of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     /// Whether the registries know that collections are configured.
     pub configured: bool,
-    /// Whether untagged manifests go, now and then.
+    /// Whether some collections delete untagged manifests.
     pub delete_untagged: bool,
-    /// Whether collections are killed now and then.
+    /// Whether the model kills some collections.
     pub kills: bool,
-    /// How long an operation of the driver usually takes: in some stores a collection takes minutes, in others no time at all.
+    /// The usual time of a driver operation: in some stores a collection takes minutes, in others no time at all.
     pub slowest_ms: u64,
-    /// What befalls processes, clocks and the store.
+    /// The faults of processes, clocks and the store.
     pub faults: Faults,
 }
 
 impl Scenario {
-    /// All of them, the richest first.
+    /// All scenarios, the richest first.
     pub const ALL: [Self; 6] = [
         Self {
             configured: true,
@@ -93,11 +92,11 @@ impl Scenario {
     ];
 }
 
-/// Plays one seed on an empty store, which is left as it is then.
+/// Plays one seed on an empty store, and leaves the store as it is at the end.
 ///
 /// # Errors
 ///
-/// When a rule was broken: which one, and what came before.
+/// When the play breaks a rule: names the rule and the events before.
 pub fn play(
     driver: &Arc<dyn StorageDriver>,
     seed: u64,

@@ -1,6 +1,6 @@
-//! `Offloaded`: a driver whose operations run outside of the model, where time goes by.
+//! `Offloaded`: a driver whose operations run outside of the model, where time passes.
 //!
-//! The clock of the model stands still, and goes on when everybody waits. To wait for a server is no such waiting: while an
+//! The model's clock stands still, and advances when all actors wait. Waiting for a server must not advance it: while an
 //! operation runs, as a blocking task, the clock stays where it is.
 
 use std::future::Future;
@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::one_by_one::one_by_one;
 
-/// A driver that is used on the runtime that it was made on.
+/// A driver that runs on the runtime that created it.
 #[derive(Clone, Debug)]
 pub(crate) struct Offloaded {
     inner: Arc<dyn StorageDriver>,
@@ -31,7 +31,7 @@ impl Offloaded {
         Self { inner, outside }
     }
 
-    /// What `operation` gives; an error when it panicked.
+    /// Runs `operation` on that runtime. Returns an error when it panics.
     async fn run<T, F>(
         &self,
         operation: impl FnOnce(Arc<dyn StorageDriver>) -> F + Send + 'static,
@@ -44,7 +44,7 @@ impl Offloaded {
         outside(&self.outside, move || operation(inner)).await
     }
 
-    /// The whole of a stream, which is read to its end before its first item is given.
+    /// Reads a whole stream to its end before it yields the first item.
     fn stream<T: Send + 'static>(
         &self,
         open: impl FnOnce(Arc<dyn StorageDriver>) -> BoxStream<'static, T> + Send + 'static,
@@ -179,7 +179,7 @@ impl StorageDriver for Offloaded {
     }
 }
 
-/// A writer that goes out and comes back with each operation.
+/// A writer that moves to that runtime and back with each operation.
 #[derive(Debug)]
 struct OffloadedWriter {
     inner: Option<Box<dyn FileWriter>>,
@@ -189,7 +189,7 @@ struct OffloadedWriter {
 }
 
 impl OffloadedWriter {
-    /// The writer, unless an operation of it was dropped half-way.
+    /// The writer, unless a caller dropped an operation of it half-way.
     fn take(&mut self) -> Result<Box<dyn FileWriter>> {
         self.inner
             .take()

@@ -1,42 +1,42 @@
-//! `Sabotage`: the rules of the protocol, to be broken one at a time.
+//! `Sabotage`: the rules of the protocol; a play breaks one at a time.
 
-/// Which rule is broken, by whom.
+/// The broken rule, and the side that breaks it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sabotage {
-    /// None.
+    /// No rule.
     Nothing,
-    /// Clients do not see that there is a run, nor what is doomed.
+    /// Clients see neither runs nor pending deletions.
     ClientsDoNotLook,
-    /// Clients do not renew what they are told to be here.
+    /// Clients do not renew the leases of what the registry confirms.
     ClientsDoNotRenew,
-    /// Clients believe that a file that they have seen is there for ever: no last sight, and a cache of existence.
+    /// Clients believe that a file which they have seen exists for ever: they skip the last check and cache existence.
     ClientsTrustTheirMemory,
-    /// The collector does not publish what it is about to delete.
+    /// The collector does not publish its pending deletions.
     CollectorDoesNotPublish,
-    /// The collector's notice comes up when it has waited already.
+    /// The collector's notice becomes visible only after the collector has waited.
     CollectorIsNotNoticed,
     /// The collector does not walk again after it has published.
     CollectorDoesNotLookAgain,
-    /// The collector takes every layer link for an old one.
+    /// The collector takes every layer link for old.
     CollectorIgnoresLinks,
     /// The collector takes all data for old.
     CollectorIgnoresData,
-    /// A collector that was stopped for any time goes on as if it had not been.
+    /// A collector goes on after a stop of any length as if it had not stopped.
     CollectorDoesNotNoticeItsSilence,
     /// A deletion goes to the store although the process was stopped until long after its deadline.
     DeletionsIgnoreTheDeadline,
-    /// A driver says that a file is deleted while a request for it may still be under way.
+    /// A driver reports a file as deleted while the store may still carry out a request for it.
     DeletionsUnderWayAreDone,
-    /// Clients forget what a run was about to delete as soon as it is over.
+    /// Clients forget the pending deletions of a run as soon as it is over.
     ClientsForgetDeadRuns,
     /// Clients do not see that a deletion is about to remove a tag.
     ClientsDoNotSeeRemovals,
-    /// All collectors publish what they are about to delete in one file.
+    /// All collectors publish their pending deletions in one file.
     RunsShareFiles,
 }
 
 impl Sabotage {
-    /// Every rule that can be broken.
+    /// Every rule that a play can break.
     pub const ALL: [Self; 14] = [
         Self::ClientsDoNotLook,
         Self::ClientsDoNotRenew,

@@ -1,4 +1,4 @@
-//! `Turns`: who is next.
+//! `Turns`: the order of operations.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::world::World;
 use crate::Failed;
 
-/// A place where operations wait for their turn. Clones share it.
+/// A queue in which operations wait for their turn. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Turns(Arc<Shared>);
 
@@ -24,15 +24,15 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// By actor, in the order of their coming.
+    /// Waiting operations by actor, in order of arrival.
     waiting: BTreeMap<usize, Vec<(String, oneshot::Sender<Turn>)>>,
-    /// How many operations are under way, whose turn it was: one, or those that a kill has left behind.
+    /// How many operations with a turn are under way: one, or more if a kill has left some behind.
     under_way: usize,
     done: bool,
     trace: Vec<String>,
 }
 
-/// Somebody's turn, until it is dropped.
+/// The turn of one operation, until dropped.
 #[derive(Debug)]
 pub(super) struct Turn(Arc<Shared>);
 
@@ -49,10 +49,10 @@ impl Shared {
     }
 }
 
-/// How long the dealer waits for an operation that has its turn. Time goes on when nobody does anything, and only then.
+/// How long the dealer waits for an operation that has its turn. Time advances only while every actor sleeps.
 const STUCK: Duration = Duration::from_millis(100);
 
-/// How much of what came before is told of a failure.
+/// How many preceding operations the message of a failure contains.
 const TRACED: usize = 400;
 
 impl Turns {
@@ -61,7 +61,7 @@ impl Turns {
         Self(Arc::new(Shared { state: Mutex::new(state), arrived: Notify::new() }))
     }
 
-    /// Waits for a turn, which lasts until it is dropped. Without a dealer any more, there is none to wait for.
+    /// Waits for a turn, which lasts until it is dropped. Without a dealer, does not wait.
     pub(super) async fn wait(&self, actor: usize, what: impl FnOnce() -> String) -> Option<Turn> {
         let (sender, receiver) = oneshot::channel();
         self.lock().waiting.entry(actor).or_default().push((what(), sender));
@@ -69,15 +69,15 @@ impl Turns {
         receiver.await.ok()
     }
 
-    /// Deals turns until it is over; looks at the store whenever something was deleted.
+    /// Deals turns until the play is over; checks the store after every deletion.
     pub(super) async fn deal(&self, rng: &mut StdRng, world: &World, slowest_ms: u64) -> Result<(), Failed> {
         let mut deletions = 0;
         loop {
-            // Whoever was woken by the last turn comes to his next operation, or to sleep.
+            // An actor that the last turn woke arrives at its next operation, or goes to sleep.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
-            // One of many operations of an actor may have its turn while he waits for another of them: he has that one, too.
+            // An operation may wait for another operation of the same actor. Then that one gets a turn, too.
             while self.lock().under_way > 0 {
                 if timeout(STUCK, self.0.arrived.notified()).await.is_err() {
                     break;
@@ -99,7 +99,7 @@ impl Turns {
                     self.lock().under_way += 1;
                     let _ = sender.send(Turn(self.0.clone()));
                 }
-                // All are asleep: time goes on until somebody wakes.
+                // All actors sleep: time advances until one wakes.
                 None => self.0.arrived.notified().await,
             }
         }
@@ -124,7 +124,7 @@ impl Turns {
 
     fn draw(&self, rng: &mut StdRng) -> Option<oneshot::Sender<Turn>> {
         let mut state = self.lock();
-        // Who was dropped does not come any more.
+        // A dropped operation does not arrive any more.
         for waiting in state.waiting.values_mut() {
             waiting.retain(|(_, sender)| !sender.is_closed());
         }
@@ -132,7 +132,7 @@ impl Turns {
         if state.waiting.is_empty() {
             return None;
         }
-        // By actor, so that one who does many things at a time does not keep the others waiting.
+        // The draw is by actor, so that one with many operations at once does not keep the others waiting.
         let nth = rng.random_range(0..state.waiting.len());
         let (actor, waiting) = state.waiting.iter_mut().nth(nth)?;
         let actor = *actor;

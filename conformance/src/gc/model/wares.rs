@@ -1,4 +1,4 @@
-//! `Wares`: what is pushed, and where to.
+//! `Wares`: the content of pushes, and its repositories.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::{Failed, data};
 pub(super) const REPOSITORIES: [&str; 2] = ["a", "b"];
 pub(super) const TAGS: [&str; 2] = ["1", "2"];
 
-/// What is pushed: small, and much of it shared.
+/// The content of pushes: small, and much of it shared.
 pub(super) struct Wares {
     pub(super) blobs: Vec<Bytes>,
-    /// Two images that share a layer, another one, and an artifact of the first.
+    /// Two images that share a layer, a third image, and an artifact attached to the first.
     pub(super) images: Vec<Ware>,
-    /// Of the first and the third image.
+    /// An index of the first and the third image.
     pub(super) index: Bytes,
 }
 
@@ -51,7 +51,7 @@ impl Wares {
         Self { blobs, images, index }
     }
 
-    /// Something that was there long before.
+    /// Content that was there long before.
     pub(super) async fn lay_out(
         &self,
         driver: &Arc<dyn StorageDriver>,

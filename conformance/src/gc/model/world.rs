@@ -1,4 +1,4 @@
-//! `World`: the store that all share, with times of its own.
+//! `World`: the store that all actors share, with its own file times.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use super::turns::Turns;
 use crate::Failed;
 use crate::gc::collector::paths;
 
-/// The store, and what time it is there.
+/// The store and its clock.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) inner: Arc<dyn StorageDriver>,
@@ -29,22 +29,23 @@ pub(super) struct World {
     faults: Faults,
     epoch: SystemTime,
     pub(super) begun: Instant,
-    /// The run whose files are those of all, if they share them.
+    /// The run whose files all collectors use, if they share them.
     pub(super) shared: RunId,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// When files were published; those from before the beginning are old.
+    /// When files were published; files from before the beginning are old.
     times: HashMap<DriverPath, SystemTime>,
-    /// A notice that is yet to come up.
+    /// A notice that is not visible yet.
     pub(super) late_notice: Option<(usize, DriverPath, Bytes)>,
-    /// How often something was deleted.
+    /// The number of deletions.
     pub(super) deletions: u64,
-    /// What the store was asked to delete and has not yet: it does so late.
+    /// Deletions that the store has accepted and carries out later.
     pub(super) late: Vec<DriverPath>,
-    /// Manifests that were acknowledged, or here from the beginning, and not collected since.
+    /// Manifests that the registry has acknowledged, or that were there from the beginning, and that no collection has deleted
+    /// since.
     acknowledged: HashSet<(RepositoryName, Digest)>,
     /// Repository, subject and digest of manifests that a client has attached, and that no client has deleted.
     attached: HashSet<(RepositoryName, Digest, Digest)>,
@@ -82,8 +83,8 @@ impl World {
         self.epoch
     }
 
-    /// Sees whether everything that is to be whole is so (I1). Where an operation takes any time, a manifest that is being
-    /// pushed may be linked for a moment before the registry sees that it must begin again.
+    /// Checks that everything that must be whole is whole (I1). Where operations take any time, a manifest may be linked for a
+    /// moment before its push notices that it must begin again.
     pub(super) async fn check(&self) -> Result<(), Failed> {
         let faults = self.faults;
         is_whole(&self.inner, |name, digest| !faults.any() || self.is_acknowledged(name, digest)).await?;
@@ -96,12 +97,13 @@ impl World {
         self.lock().attached.insert((name.clone(), subject.clone(), digest.clone()));
     }
 
-    /// Notes that a client deletes a manifest. Of a push at the same time it may die between two steps of that.
+    /// Notes that a client deletes a manifest. The client may die between two steps of that, beside a push of the same
+    /// manifest.
     pub(super) fn give_up(&self, name: &RepositoryName, digest: &Digest) {
         self.lock().attached.retain(|(of, _, attached)| of != name || attached != digest);
     }
 
-    /// Notes that every manifest of the store is promised to stay whole.
+    /// Notes that every manifest of the store must stay whole.
     pub(super) async fn acknowledge_all(&self) -> Result<(), Failed> {
         for path in paths(&self.inner).await? {
             if let Some(Entry::RevisionLink(name, digest)) = Entry::parse(&path) {
@@ -111,7 +113,7 @@ impl World {
         Ok(())
     }
 
-    /// How often something was deleted.
+    /// The number of deletions.
     pub(super) fn deletions(&self) -> u64 {
         self.lock().deletions
     }
@@ -127,7 +129,7 @@ impl World {
         Arc::new(Seen::new(Eyes::new(self.clone(), actor, role, machine, is_blind)))
     }
 
-    /// Notes that a manifest is promised to stay whole while it is linked.
+    /// Notes that a manifest must stay whole while it is linked.
     pub(super) fn acknowledge(&self, name: &RepositoryName, digest: &Digest) {
         self.lock().acknowledged.insert((name.clone(), digest.clone()));
     }
@@ -136,7 +138,7 @@ impl World {
         self.lock().acknowledged.contains(&(name.clone(), digest.clone()))
     }
 
-    /// Carries out what the store is still to delete.
+    /// Carries out the deletions that the store has accepted.
     pub(super) async fn catch_up(&self) -> Result<()> {
         let late = std::mem::take(&mut self.lock().late);
         for path in late {
@@ -145,7 +147,7 @@ impl World {
         Ok(())
     }
 
-    /// Deletes `path` late, if that was not done since.
+    /// Deletes `path` late, unless the store has done so since.
     pub(super) async fn delete_late(&self, path: DriverPath) -> Result<()> {
         let position = self.lock().late.iter().position(|late| *late == path);
         if let Some(position) = position {

@@ -1,4 +1,4 @@
-//! The driver that an actor is given: each operation by [`Seen`].
+//! The driver of one actor; it hands each operation to [`Seen`].
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl StorageDriver for Seen {
             return stream::once(listing).try_flatten().boxed();
         }
         let root = path.clone();
-        // Each file is asked for by itself, after the one before it: what is written meanwhile may be missed or not.
+        // The walk asks for one file after the other, so it may miss what is written meanwhile.
         let next = move |(eyes, after): (Arc<Eyes>, Option<DriverPath>)| {
             let root = root.clone();
             async move {

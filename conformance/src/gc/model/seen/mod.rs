@@ -1,4 +1,4 @@
-//! `Seen`: the store as one actor sees it, in its turn, with the faults and the lies that befall it.
+//! `Seen`: the store as one actor sees it in its turns, with that actor's faults and lies.
 
 mod driver;
 
@@ -23,7 +23,7 @@ use super::sabotage::Sabotage;
 use super::turns::Turn;
 use super::world::World;
 
-/// On which side of the protocol an actor is.
+/// The side of the protocol on which an actor is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Role {
     Client,
@@ -38,18 +38,18 @@ pub(super) struct Eyes {
     actor: usize,
     role: Role,
     machine: Machine,
-    /// Whether a collector sees no other.
+    /// Whether this collector sees no other collector.
     is_blind: bool,
     memory: Mutex<Memory>,
 }
 
-/// What an actor remembers who should not.
+/// What an actor remembers although it should not.
 #[derive(Default)]
 struct Memory {
     links: HashMap<DriverPath, Bytes>,
     files: HashMap<DriverPath, FileInfo>,
     walked: HashMap<DriverPath, Vec<FileInfo>>,
-    /// The run of a collector.
+    /// A collector's own run.
     own: Option<RunId>,
 }
 
@@ -64,7 +64,7 @@ impl Eyes {
         Self { world, actor, role, machine, is_blind, memory: Mutex::default() }
     }
 
-    /// Does an operation in its turn. The process may be stopped before, the store may take its time, and the answer may be lost.
+    /// Does an operation in its turn. The process may stop before, the store may take its time, and the answer may be lost.
     async fn act<T>(
         &self,
         operation: Operation,
@@ -124,7 +124,7 @@ impl Eyes {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The ages that this actor sees.
+    /// The ages of files as this actor sees them.
     fn aged(&self, info: FileInfo) -> FileInfo {
         let mut info = self.world.dated(info);
         let entry = Entry::parse(&info.path);
@@ -140,7 +140,7 @@ impl Eyes {
         info
     }
 
-    /// The file that all collectors publish in, if they share one.
+    /// The file in which all collectors publish, if they share one.
     fn shared(&self, path: &DriverPath) -> Option<DriverPath> {
         let is_shared = self.role == Role::Collector && self.breaks(Sabotage::RunsShareFiles);
         match Entry::parse(path) {
@@ -151,7 +151,7 @@ impl Eyes {
         }
     }
 
-    /// Whether a renewal is to be forgotten: what is written is there already.
+    /// Whether the actor skips this write, because it renews a file that exists.
     async fn forgets(&self, path: &DriverPath) -> bool {
         let token = matches!(Entry::parse(path), Some(Entry::LayerLink(..) | Entry::Blob(_)));
         self.role == Role::Client
@@ -233,7 +233,7 @@ impl Seen {
         info
     }
 
-    /// A deletion, which the store may carry out long after the actor has stopped waiting for it.
+    /// A deletion. The store may carry it out long after the actor has stopped waiting for it.
     async fn delete_by_and_by(&self, path: &DriverPath, until: Deadline) -> Result<()> {
         let eyes = &self.0;
         let fate = eyes.machine.arrive_at_deletion().await;
@@ -249,7 +249,7 @@ impl Seen {
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             if let Some(_turn) = later.turn(Operation::Delete, &late).await {
-                // It is in memory: it does not fail.
+                // The store is in memory, so the deletion does not fail.
                 let _ = later.world.delete_late(late).await;
             }
         });
@@ -260,7 +260,7 @@ impl Seen {
         Err(eyes.unanswered(Operation::Delete, path))
     }
 
-    /// A listing, all of it at one moment.
+    /// A listing, read at one moment.
     fn listed(
         &self,
         path: &DriverPath,
@@ -274,7 +274,7 @@ impl Seen {
         stream::once(listing).try_flatten().boxed()
     }
 
-    /// What an actor sees of the files of collections: all of them at one moment.
+    /// The collector files that an actor sees, read at one moment.
     async fn signs(&self, path: &DriverPath) -> Result<Vec<FileInfo>> {
         let eyes = &self.0;
         let late = eyes.world.lock().late_notice.take_if(|(actor, ..)| *actor == eyes.actor);
@@ -296,7 +296,7 @@ impl Seen {
         let sees = |info: &FileInfo| match eyes.role {
             Role::Client if eyes.breaks(Sabotage::ClientsDoNotLook) => false,
             Role::Client if eyes.breaks(Sabotage::ClientsForgetDeadRuns) => !is_dead(info),
-            // Some see no other collector, and must do no harm all the same.
+            // Some collectors see no other collector, and must still do no harm.
             Role::Collector if run(&info.path) == Some(eyes.world.shared) => false,
             Role::Collector if eyes.is_blind => {
                 let own = eyes.memory().own;
