@@ -1,4 +1,4 @@
-//! Copies that Azure answers before it has made them, over Azurite and a line that says that they are not done yet.
+//! Copies that Azure acknowledges before it has made them: Azurite behind a proxy that reports them as pending.
 
 use sampan_engine::oci::Digest;
 
@@ -16,9 +16,9 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
     let registry = registry(directory.path(), &without_purge(&config));
     let send = |method: &str, path: &str, body: &[u8]| registry.wire().send(method, path, &[], body);
 
-    // The first look is the one before the copy, which finds nothing whatever the line says.
+    // The first check precedes the copy and finds nothing, whatever the proxy reports.
     for (status, times) in [("pending", 4), ("failed", 2), ("aborted", 2)] {
-        // More than a part, and without its digest at the beginning, so that it is staged elsewhere and copied.
+        // More than a part, and without its digest at the beginning, so the registry stages it elsewhere and copies it.
         let content = random(11_000_000);
         let blob = format!("/v2/app/blobs/{}", Digest::sha256_of(&content));
         let location = send("POST", "/v2/app/blobs/uploads/", b"").location();
@@ -32,7 +32,7 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
         let copied = seen.iter().position(|(sort, _)| *sort == Sort::Copy).expect("nothing was copied");
         if status == "pending" {
             assert_eq!(finished.status, 201, "{finished:?}");
-            // Three looks at a copy that goes on, one at a copy that is done, and only then is its source removed.
+            // The registry checks a pending copy three times and a finished one once, and only then removes its source.
             let sorts: Vec<Sort> = seen[copied..].iter().map(|(sort, _)| *sort).collect();
             assert_eq!(
                 sorts[1..6],
@@ -50,7 +50,7 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
             let finished = send("PUT", &finish, b"");
             assert_eq!(finished.status, 201, "{status}: {finished:?}");
         }
-        // Another registry over the container would see such a blob before this one knows what became of it.
+        // Another registry over the container would see such a blob before this one knows the result.
         for (method, sort) in [("HEAD", Sort::Head), ("GET", Sort::Get)] {
             line.fail_at("/v2/blobs/", sort, Fault::CopyStatus(status), 1);
             assert_eq!(send(method, &blob, b"").status, 404, "{method} of what is {status}");

@@ -1,4 +1,4 @@
-//! `registry bench` against servers that are not ours.
+//! `registry bench` against other servers.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::support::{Process, RegistryProcess, filesystem_config, registry, run, tool};
 
-/// Compares for a moment, and gives the rows of the report.
+/// Runs a short comparison and returns the rows of the report.
 #[track_caller]
 fn compare(ours: &RegistryProcess, theirs: (SocketAddr, &Process), args: &[&str]) -> Vec<Value> {
     let url = |address: SocketAddr| format!("http://{address}");
@@ -43,10 +43,10 @@ fn a_server_of_plain_files_is_given_the_same_blobs() {
     assert_eq!(fs::read_dir(&files).unwrap().count(), 0, "the files are removed again");
 }
 
-/// Serves a directory. The work is done by a child of the process.
+/// Serves a directory. A child of the process does the work.
 #[track_caller]
 fn static_nginx(directory: &Path, files: &Path) -> (SocketAddr, Process) {
-    // nginx cannot tell which port it was given, so it is told one that was free a moment ago.
+    // nginx cannot report a port that the kernel chose, so it gets one that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let user = if run(tool("id").arg("-u")).trim() == "0" { "user root;" } else { "" };
     let config = format!(

@@ -1,4 +1,4 @@
-//! A blob that is larger than any memory we would use for it.
+//! A blob that is larger than the memory that we would give it.
 
 use std::fs;
 use std::io::Read;
@@ -18,7 +18,7 @@ fn five_gibibytes_go_in_and_out_in_little_memory() {
 }
 
 /// Beyond 5 GiB a store copies no object in one request. Ceph keeps its objects in memory unless `CEPH_OSD_STORE=bluestore`
-/// says otherwise (`tests/servers/ceph.sh`); hence little is written here unless a number of GiB is asked for.
+/// (`tests/servers/ceph.sh`); hence the test writes little unless the environment asks for a number of GiB.
 #[test]
 #[ignore = "needs ceph, as root"]
 fn gibibytes_go_into_ceph_and_out_in_little_memory() {
@@ -33,13 +33,13 @@ fn gibibytes_go_into_ceph_and_out_in_little_memory() {
     assert!(peak_kib < 128 << 10, "the registry used {peak_kib} KiB at its peak");
 }
 
-/// Pushes as docker does, without the digest at the beginning, pulls, and gives the most memory that it took, in KiB.
+/// Pushes as docker does, without the digest at the beginning, and pulls. Returns the peak memory in KiB.
 #[track_caller]
 fn there_and_back(registry: &RegistryProcess, size: u64) -> u64 {
     let mut wire = registry.wire();
     let location = wire.send("POST", "/v2/big/blobs/uploads/", &[], b"").location();
 
-    // Each block differs from all others, and none needs a random generator. A store that compresses finds much to do.
+    // Each block differs from all others, and none needs a random generator. A store that compresses can compress it well.
     let mut block = random(64 << 10);
     block.resize(1 << 20, 0);
     let mut sent = Sha256::new();
@@ -72,7 +72,7 @@ fn there_and_back(registry: &RegistryProcess, size: u64) -> u64 {
     memory_kib(registry.process.pid(), "VmHWM:")
 }
 
-/// A figure of a process's memory in KiB. Of mapped files only what is private counts against us.
+/// A figure of a process's memory in KiB. Of mapped files only private pages count.
 pub(super) fn memory_kib(pid: u32, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(key)).unwrap();

@@ -1,5 +1,4 @@
-//! Whom clients trust, and how they prove who they are: private authorities, passwords, certificates of their own,
-//! and none of all this.
+//! How clients verify the registry and authenticate: private authorities, passwords, client certificates, and none of these.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +6,10 @@ use std::process::Command;
 
 use super::support::{Dockerd, RegistryProcess, Site, fail, oci_layout, run, tool};
 
-/// A name that is not in 127.0.0.0/8, where Docker would trust everybody.
+/// A name outside of 127.0.0.0/8, where Docker would trust every server.
 const HOST: &str = "registry.test";
 
-/// How that name is known to the engine alone.
+/// Makes that name known to the engine alone.
 fn etc(site: &Site) -> std::path::PathBuf {
     let etc = site.path("etc");
     fs::create_dir_all(etc.join("docker")).unwrap();
@@ -83,7 +82,7 @@ fn docker_speaks_plain_http_to_whom_it_is_told() {
     docker.build(&image, &[b"a layer"]);
     let failed = docker.fail(&["push", &image]);
     assert!(failed.contains("server gave HTTP response to HTTPS client"), "{failed}");
-    // Whoever looks into our log finds what to do.
+    // The registry's log names the remedy.
     registry
         .process
         .wait_for(|line| (line.contains("TLS") && line.contains("insecure-registries")).then_some(()));
@@ -185,7 +184,7 @@ fn curl_with(mut command: Command, args: &[&str]) -> Command {
     command
 }
 
-/// The command fails, and says this among others.
+/// Checks that the command fails and prints this, among other text.
 #[track_caller]
 fn expect(mut command: Command, words: &str) {
     let printed = fail(&mut command);

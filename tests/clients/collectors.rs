@@ -1,4 +1,5 @@
-//! Two collectors, one store: what ours deletes, compared with Debian's `docker-registry garbage-collect` on a copy.
+//! Two collectors, one store: compares the deletions of ours with those of Debian's `docker-registry garbage-collect` on a
+//! copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,8 +18,8 @@ use crate::support::store::index;
 
 const REPOSITORIES: [&str; 5] = ["app", "app-tools", "app/web", "library/base", "team/deep/er"];
 
-/// Images with shared layers, indexes, indexes of indexes, sparse ones, artifacts attached to images and to one another, and
-/// garbage of every kind, by chance.
+/// Random images with shared layers, indexes, indexes of indexes, sparse ones, artifacts attached to images and to one another,
+/// and garbage of every kind.
 fn generate(store: &StoreFiles, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     for repository in REPOSITORIES {
@@ -54,7 +55,7 @@ fn generate(store: &StoreFiles, seed: u64) {
             store.layer(repository, format!("forgotten {seed} {repository} {number}"));
             store.blob(format!("never linked {seed} {repository} {number}"));
         }
-        // Deleted by the API, with the tags that point at it: the data stay.
+        // The API deleted it, with the tags that point at it: the data stay.
         let (deleted, _) = &made[rng.random_range(0..made.len())];
         for (tag, _) in tags.into_iter().filter(|(_, digest)| digest == deleted) {
             let link = Entry::TagCurrent(repository.parse().unwrap(), tag.parse().unwrap());
@@ -124,7 +125,7 @@ fn the_same_blobs_go_and_what_is_left_is_pulled_whole_through_distribution() {
     }
 }
 
-/// Pulls each manifest that is linked, and all that it names and that was there before.
+/// Pulls each linked manifest, and everything that it names and that was there before.
 fn pull_everything(registry: &RegistryProcess, store: &StoreFiles, before: &BTreeSet<Digest>) -> usize {
     let mut wire = registry.wire();
     let accept =
@@ -148,7 +149,8 @@ fn pull_everything(registry: &RegistryProcess, store: &StoreFiles, before: &BTre
     pulled
 }
 
-/// Version 2.8 takes the children of tagged indexes and what is attached to tagged images for untagged; that is fixed.
+/// Version 2.8 treats the children of tagged indexes and the artifacts attached to tagged images as untagged; a later version
+/// fixed that.
 #[test]
 #[ignore = "needs docker-registry"]
 fn of_untagged_manifests_ours_deletes_what_theirs_does_but_for_children_and_referrers() {
@@ -164,7 +166,7 @@ fn of_untagged_manifests_ours_deletes_what_theirs_does_but_for_children_and_refe
         let only_theirs: Vec<_> = left_by_them.difference(&left).collect();
         assert!(only_theirs.is_empty(), "seed {seed}: only ours deleted {only_theirs:?}");
 
-        // What only theirs deleted is needed by something that is tagged, or attached to such a thing.
+        // A tagged manifest, or one attached to a tagged manifest, needs what only theirs deleted.
         let needed = reachable(&our_store);
         let only_ours: Vec<_> =
             left.difference(&left_by_them).filter(|digest| !needed.contains(*digest)).collect();
@@ -172,7 +174,7 @@ fn of_untagged_manifests_ours_deletes_what_theirs_does_but_for_children_and_refe
     }
 }
 
-/// Everything that tags reach in their repositories: children, blobs, and what is attached.
+/// Everything that tags reach in their repositories: children, blobs, and attached manifests.
 fn reachable(store: &StoreFiles) -> BTreeSet<Digest> {
     let entries = store.entries();
     let mut all = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The image that `Dockerfile` makes, run as people run `registry:3`.
+//! The image that `Dockerfile` builds, run as users run `registry:3`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -44,7 +44,7 @@ fn it_has_the_registry_in_it_and_nothing_else(docker: &Dockerd) {
     docker.run(&["export", "--output", archive.to_str().unwrap(), &id]);
     docker.run(&["rm", "--volumes", &id]);
     let files = run(tool("tar").arg("-tf").arg(&archive));
-    // Docker adds some of its own: empty files to mount things over.
+    // Docker adds some files of its own: empty ones as mount points.
     for file in files.lines().filter(|file| !file.ends_with('/')) {
         let known = [
             "bin/registry",
@@ -59,9 +59,9 @@ fn it_has_the_registry_in_it_and_nothing_else(docker: &Dockerd) {
     }
 }
 
-/// `docker run -d registry:3`, but for the port: the one of the image may be taken on this machine.
+/// `docker run -d registry:3`, except for the port: the port of the image may be taken on this machine.
 fn it_serves_without_any_configuration(docker: &Dockerd) {
-    // A name, because a binary without shared libraries must be able to look one up.
+    // A host name, because a binary without shared libraries must be able to resolve one.
     let registry = Container::run(docker, &["--env=REGISTRY_HTTP_ADDR=localhost:0"], &[]);
     let host = registry.host();
     let image = format!("{host}/some/app:1");
@@ -76,7 +76,7 @@ fn it_serves_without_any_configuration(docker: &Dockerd) {
     assert_eq!(registry.stop(), "0");
 }
 
-/// What a data directory of `registry:3`, which is root in its container, is met with by the image that is not.
+/// The non-root image over the data directory of a `registry:3` that runs as root.
 fn the_other_image_names_the_directory_that_it_may_not_write(docker: &Dockerd) {
     let user = docker.run(&["image", "inspect", "--format", "{{.Config.User}}", NONROOT]);
     assert_eq!(user, "65532:65532");
@@ -90,7 +90,7 @@ fn the_other_image_names_the_directory_that_it_may_not_write(docker: &Dockerd) {
     assert!(error.contains("/var/lib/registry") && error.contains("65532"), "{error}");
 }
 
-/// Certificates, passwords, configuration and data where the guide's compose file mounts them, root's and for root alone.
+/// Certificates, passwords, configuration and data at the mount points of the guide's compose file, readable by root alone.
 fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     let site = tempfile::tempdir().unwrap();
     let path = |name: &str| site.path().join(name);
@@ -139,7 +139,7 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     docker.push_and_pull(&image);
     assert!(path("data/docker/registry/v2/repositories/registry").is_dir());
 
-    // `latest` hides what it pointed at before, and the collection finds it.
+    // The push of `latest` leaves the old manifest without a tag, and the collection finds it.
     docker.build(&image, &[b"something else"]);
     docker.run(&["push", &image]);
     for binary in ["bin/registry", "registry"] {
@@ -153,7 +153,7 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
         let report = registry.exec(&[&[binary], collect.as_slice()].concat());
         assert!(report.contains("blob eligible for deletion: sha256:"), "{report}");
     }
-    // The guide names the place of version 2, where nothing is.
+    // The guide names the path of version 2, where nothing is.
     registry.exec(&[
         "bin/registry",
         "garbage-collect",
@@ -162,7 +162,7 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     ]);
     let users = registry.exec(&["registry", "htpasswd", "list", "/auth/htpasswd"]);
     assert!(users.contains("alice"), "{users}");
-    // The guide mounts the file alone, and an editor puts another in its place.
+    // The guide mounts the file alone, and an editor replaces the file.
     let edited = GUIDE.replace("enabled: false", "enabled: true");
     assert_ne!(edited, GUIDE);
     fs::write(path("new.yml"), edited).unwrap();
@@ -194,7 +194,7 @@ impl<'a> Container<'a> {
         Self { docker, id, log }
     }
 
-    /// Waits until it serves, and tells where.
+    /// Waits until the registry serves, and returns its address.
     #[track_caller]
     fn host(&self) -> String {
         self.log.wait_for(|line| {
@@ -202,13 +202,13 @@ impl<'a> Container<'a> {
         })
     }
 
-    /// A command in it, as `docker exec` has it.
+    /// A command in the container, as with `docker exec`.
     #[track_caller]
     fn exec(&self, arguments: &[&str]) -> String {
         self.docker.run(&[&["exec", &self.id], arguments].concat())
     }
 
-    /// Ends it in the orderly way, and gives its exit code.
+    /// Stops the container in the orderly way, and returns its exit code.
     #[track_caller]
     fn stop(&self) -> String {
         self.docker.run(&["stop", &self.id]);
@@ -222,7 +222,7 @@ impl Drop for Container<'_> {
     }
 }
 
-/// `docker kill --signal=HUP` is how a registry in a container reads its configuration again.
+/// A registry in a container reads its configuration again on `docker kill --signal=HUP`.
 fn it_comes_back_after_a_reload_and_a_crash(docker: &Dockerd) {
     let registry = Container::run(docker, &["--restart=always", "--env=REGISTRY_HTTP_ADDR=localhost:0"], &[]);
     registry.host();
@@ -231,7 +231,7 @@ fn it_comes_back_after_a_reload_and_a_crash(docker: &Dockerd) {
     let inspect = |format: &str| docker.run(&["inspect", "--format", format, &registry.id]);
     let pid = inspect("{{.State.Pid}}");
     run(tool("kill").args(["-KILL", &pid]));
-    // The engine needs a moment to notice, and another to start it.
+    // The engine needs a moment to notice the exit, and another to start the container.
     while inspect("{{.State.Pid}} {{.State.Status}}") == format!("{pid} running") {}
     let mut status = inspect("{{.State.Status}}");
     while status == "restarting" {
@@ -252,7 +252,7 @@ fn a_binary_that_it_cannot_run_ends_the_build(docker: &Dockerd) {
     assert!(error.contains("needs a static binary for this architecture: ./image.sh builds it"), "{error}");
 }
 
-/// By a binary that is a header alone: the script looks at no more of it, and nothing here can run it.
+/// The binary is only a header: the script reads no more of it, and nothing here can run it.
 fn the_image_for_another_platform_says_so(docker: &Dockerd) {
     let native = docker.run(&["version", "--format", "{{.Server.Arch}}"]);
     let (foreign, machine) = if native == "arm64" { ("amd64", 62) } else { ("arm64", 183) };
@@ -277,7 +277,7 @@ fn the_image_for_another_platform_says_so(docker: &Dockerd) {
     assert!(told.contains(&format!("give --platform linux/{foreign}")), "{told}");
 }
 
-/// Builds both images by the script, but for the profile.
+/// Builds both images by the script, except for the profile.
 #[track_caller]
 fn build_images(docker: &Dockerd) {
     let directory = tempfile::tempdir().unwrap();
@@ -293,7 +293,7 @@ fn build_images(docker: &Dockerd) {
 
 /// The script of a context, with this engine.
 fn script(docker: &Dockerd, directory: &Path, context: &Path) -> Command {
-    // It calls the client by name, so it is given one that knows the engine.
+    // The script calls the client by name, so this client knows the engine.
     let client = directory.join("docker");
     let options: Vec<String> =
         docker.docker().get_args().map(|argument| format!("'{}'", argument.to_str().unwrap())).collect();
@@ -304,7 +304,7 @@ fn script(docker: &Dockerd, directory: &Path, context: &Path) -> Command {
     script
 }
 
-/// A copy of what an image is built from.
+/// A copy of the build context.
 pub(super) fn context(directory: &Path) -> PathBuf {
     let context = directory.join("context");
     fs::create_dir_all(&context).unwrap();
@@ -314,8 +314,8 @@ pub(super) fn context(directory: &Path) -> PathBuf {
     context
 }
 
-/// Links the binary once more, without a need for shared libraries. What was compiled for the tests is used again, but the
-/// result goes where no other test looks for the binary.
+/// Links the binary once more, without shared libraries. Reuses what was compiled for the tests, but puts the result where no
+/// other test looks for the binary.
 #[track_caller]
 pub(super) fn static_binary() -> PathBuf {
     let compiled = Path::new(env!("CARGO_BIN_EXE_registry")).ancestors().nth(2).unwrap();

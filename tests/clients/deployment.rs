@@ -1,4 +1,4 @@
-//! The guide that people run `registry:3` by, step by step, with this binary in its place.
+//! The deployment guide for `registry:3`, step by step, with this binary in its place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ fn the_guide_works_step_by_step() {
     let mut service = site.start("127.0.0.1:0", true);
     let address = service.host();
 
-    // What docker would find below /etc/docker/certs.d is what skopeo takes as an option.
+    // skopeo takes as an option the directory that docker would find below /etc/docker/certs.d.
     let certs = site.path("client-certs");
     fs::create_dir_all(&certs).unwrap();
     fs::copy(site.path("certs/ca.crt"), certs.join("ca.crt")).unwrap();
@@ -99,14 +99,14 @@ fn the_guide_works_step_by_step() {
         command.args(["--format", "{{.Digest}}", &format!("docker://{address}/registry:{tag}")]);
         command
     };
-    // The certificate is checked here, not just taken.
+    // The client verifies the certificate here.
     let first = run(&mut inspect("3"));
 
-    // A new user, while it runs.
+    // A new user, while the registry runs.
     run(site.registry().args(["htpasswd", "list", "auth/htpasswd"]));
     site.add_user_with_apaches_tool("bob", "builder");
 
-    // `latest` is pushed again and hides what it pointed at before.
+    // Another push of `latest` leaves the old manifest without a tag.
     docker.build(&image, &[b"something else entirely"]);
     docker.run(&["push", &image]);
     assert_ne!(run(&mut inspect("3")), first);
@@ -131,7 +131,7 @@ fn the_guide_works_step_by_step() {
     run(site.registry().args(["garbage-collect", "--delete-untagged=true"]).arg(&config));
     assert!(blobs() < before, "nothing was collected of {before} blobs");
 
-    // Writable again, restart: what is left can be pulled.
+    // Writable again, restart: clients can pull the remaining images.
     assert!(service.process.terminate().success());
     site.write_config(false);
     let _service = site.start(&address, true);

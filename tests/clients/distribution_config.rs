@@ -1,8 +1,8 @@
-//! The way back: Debian's package of Distribution starts with every sample whose driver it knows, and with what `config show`
-//! prints of it.
+//! The way back: Debian's package of Distribution starts with every sample whose driver it knows, and with the output of
+//! `config show` for it.
 //!
-//! Version 2.8 is what is packaged. It does not know `storage.tag` and `azure.credentials`, which version 3 does; no sample whose
-//! driver it knows has them.
+//! Debian packages version 2.8. That version lacks `storage.tag` and `azure.credentials` of version 3; no sample for a driver
+//! that it knows has them.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::support::{Process, Site, run, tool};
 use crate::cli::support::binary;
 
-/// Samples whose driver is not built into the package, or has keys of version 3 alone.
+/// Samples whose driver the package lacks, or that have keys of version 3 alone.
 const UNKNOWN: [&str; 2] = ["azure.yml", "gcs.yml"];
 
 fn samples() -> Vec<PathBuf> {
@@ -25,7 +25,7 @@ fn samples() -> Vec<PathBuf> {
     found
 }
 
-/// The variables that give a configuration places of this test, where it has any.
+/// The variables that replace paths and addresses of a configuration by those of this test.
 fn places(site: &Site, config: &str) -> Vec<(&'static str, String)> {
     let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut variables = vec![("REGISTRY_HTTP_ADDR", port())];
@@ -48,7 +48,7 @@ fn starts_distribution(site: &Site, config: &Path) {
     let mut command = tool("docker-registry");
     command.env_remove("AWS_CA_BUNDLE").envs(places(site, &text)).arg("serve").arg(config);
     let mut process = Process::start(&mut command);
-    // A configuration that is refused ends the process, and the log says why.
+    // Distribution exits on a configuration that it refuses, and its log gives the reason.
     process.wait_for(|line| line.contains("listening on").then_some(()));
     process.terminate();
 }
@@ -80,7 +80,7 @@ fn distribution_starts_with_what_config_show_prints() {
     }
 }
 
-/// Every key that is ours, wherever it stands.
+/// Every key that only this registry has, with its path.
 #[test]
 #[ignore = "needs docker-registry"]
 fn distribution_starts_with_every_key_of_ours() {
@@ -115,7 +115,7 @@ notifications:
     );
     let path = site.path("ours.yml");
     fs::write(&path, &config).unwrap();
-    // Ours takes it: it is no list of misspellings.
+    // This registry accepts it: the list holds no misspellings.
     run(binary(&site.path("")).args(["config", "check"]).arg(&path));
     starts_distribution(&site, &path);
     // No store answers there; version 2.8 asks for none at the start.

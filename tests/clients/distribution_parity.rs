@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::support::{Answer, Process, Wire, run, tool};
 
-/// Why an answer differs.
+/// The reason why an answer differs.
 #[derive(Clone, Copy)]
 enum Reason {
     /// Debian has 2.8; version 3 answers as we do.
     Version3,
-    /// `docs/differences.md` says so, in these words.
+    /// `docs/differences.md` documents the difference in these words.
     Written(&'static str),
 }
 
@@ -41,7 +41,7 @@ const DIFFERENCES: &[(&str, Reason)] = &[
 const NOT_MODIFIED: &str = "A 304 has the headers that a 200 would have";
 const WHY_NOT: &str = "Errors of 405 have a body that says why";
 
-/// Headers that clients look at.
+/// The headers that clients use.
 const HEADERS: &[&str] = &[
     "accept-ranges",
     "allow",
@@ -61,10 +61,10 @@ const HEADERS: &[&str] = &[
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
-/// The same words, and what came back for each.
+/// The requests, and the answer to each.
 struct Script {
     address: SocketAddr,
-    /// Who is asked, which is also the first part of all names.
+    /// The registry's name, which is also the first part of all repository names.
     who: &'static str,
     answers: BTreeMap<&'static str, BTreeMap<String, String>>,
 }
@@ -92,7 +92,7 @@ impl Script {
             let is_json =
                 answer.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
             if answer.status < 400 && !is_json || *header != "content-length" {
-                // Version 2.8 adds what has no meaning for JSON.
+                // Version 2.8 adds a parameter that has no meaning for JSON.
                 let value = answer.header(header).map(|value| value.trim_end_matches("; charset=utf-8"));
                 let value = value.map(|value| self.plain(value));
                 seen.extend(value.map(|value| ((*header).to_owned(), value)));
@@ -106,14 +106,14 @@ impl Script {
         answer
     }
 
-    /// Without what is another for each: who was asked, ids of uploads and their state.
+    /// Replaces what differs from run to run: the registry's name, ids of uploads and their state.
     fn plain(&self, text: &str) -> String {
         let text = text.replace(self.who, "WHO");
         let Some((before, id)) = text.split_once("/blobs/uploads/") else { return text };
         if id.is_empty() { text } else { format!("{before}/blobs/uploads/ID") }
     }
 
-    /// Of an error, the codes.
+    /// The codes of an error.
     fn body(&self, body: &[u8]) -> String {
         let text = self.plain(&String::from_utf8_lossy(body));
         match serde_json::from_str::<serde_json::Value>(&text) {
@@ -325,7 +325,7 @@ fn image(media_type: &str, config: &Digest, layer: &Digest) -> Vec<u8> {
 fn the_same_script_gets_the_same_answers_but_for_what_is_written_down() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
-    // The file is the same for both, so the port is one that was free a moment ago.
+    // Both registries read the same file, so the port is one that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     run(tool("htpasswd").args(["-Bbc", &path("htpasswd"), "alice", "wonderland"]));
     fs::write(

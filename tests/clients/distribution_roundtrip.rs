@@ -1,4 +1,4 @@
-//! One data directory, two registries: Debian's package of Distribution reads what we wrote, and the other way round.
+//! One data directory, two registries: Debian's package of Distribution reads our writes, and vice versa.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
@@ -54,7 +54,7 @@ fn distribution_reads_what_we_wrote_and_we_read_what_it_wrote() {
         assert_eq!(json(&bodies[0].body), json(&bodies[1].body), "{path}");
     }
 
-    // What one deletes is gone for the other.
+    // A deletion by one registry holds for the other.
     run(tool("skopeo").args([
         "delete",
         "--tls-verify=false",
@@ -116,13 +116,13 @@ fn distribution_reads_a_tag_that_was_pushed_by_sha512_and_keeps_it() {
     };
     let theirs = debian_registry(directory.path(), &root);
     assert_eq!([digest_of(&ours), digest_of(&theirs)], [sha512.to_string(), sha256.to_string()]);
-    // Were the link of the tag the sha512 digest, the manifest would be untagged for it.
+    // If the link of the tag were the sha512 digest, Distribution would see the manifest as untagged.
     let yml = write_config(directory.path(), "collect.yml", &filesystem_config(&root));
     run(tool("docker-registry").args(["garbage-collect", "--delete-untagged"]).arg(yml));
     assert_eq!([digest_of(&ours), digest_of(&theirs)], [sha512.to_string(), sha256.to_string()]);
 }
 
-/// What Distribution would have put into the URL of the upload, had it begun it: it keeps the offset at the client, signed.
+/// The signed state in the upload URL of Distribution, as if it had begun the upload: it keeps the offset at the client.
 fn signed_state(id: &str, offset: usize) -> String {
     let state = serde_json::json!({
         "Name": "app", "UUID": id, "Offset": offset, "StartedAt": "2026-01-02T03:04:05Z",

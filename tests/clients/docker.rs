@@ -14,13 +14,13 @@ fn docker_pushes_and_pulls_what_it_pushed() {
     docker.build(&image, &[b"first", &big, b"third"]);
     docker.push_and_pull(&image);
 
-    // The same layers to another repository: mounted, not sent.
+    // The client mounts the same layers into another repository instead of sending them.
     let other = format!("{}/other:1.0", registry.host());
     docker.run(&["tag", &image, &other]);
     let output = docker.run(&["push", &other]);
     assert!(output.contains("Mounted from some/where/app"), "{output}");
 
-    // Pushed again: everything is there.
+    // On the second push, everything is there.
     let output = docker.run(&["push", &other]);
     assert!(output.contains("Layer already exists"), "{output}");
 }

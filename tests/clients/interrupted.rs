@@ -1,4 +1,4 @@
-//! Pushes that are torn apart.
+//! Interrupted pushes.
 
 use super::support::{filesystem_config, registry};
 
@@ -14,7 +14,7 @@ fn a_push_goes_on_where_a_killed_registry_left_it() {
     let begun = first.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"");
     let location = begun.location();
     assert_eq!(first.wire().send("PATCH", &location, &[], &content[..5_000_000]).status, 202);
-    // In the middle of the second chunk, of which some has arrived.
+    // In the middle of the second chunk, of which some bytes have arrived.
     let mut wire = first.wire();
     wire.begin("PATCH", &location, &[("Content-Range", "5000000-14999999")], 10_000_000);
     wire.write(&content[5_000_000..9_000_000]);

@@ -1,11 +1,11 @@
-//! Certificates and passwords that are exchanged while a client pushes.
+//! Certificates and passwords that change while a client pushes.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::support::{Dockerd, RegistryProcess, Site, run, tool};
 
-/// Random bytes do not compress: the client is busy with them for some seconds.
+/// Random bytes do not compress: the client needs some seconds for them.
 const LAYER_BYTES: usize = 48 << 20;
 
 #[test]
@@ -26,7 +26,7 @@ fn a_push_goes_on_while_certificate_and_passwords_are_exchanged() {
 
     let mut push = docker.docker();
     let mut push = push.args(["push", &image]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    // Once an upload is under way, with megabytes there.
+    // While an upload is under way and megabytes have arrived.
     while largest_upload(&site.path("data")) < 1 << 20 {
         assert!(push.try_wait().unwrap().is_none(), "the push was over before anything was exchanged");
         std::thread::yield_now();
@@ -64,11 +64,11 @@ fn logs_in(site: &Site, registry: &RegistryProcess, credentials: &str) -> bool {
     }
 }
 
-/// How much of an upload has come, of the one of which most has.
+/// The number of bytes in the largest upload.
 fn largest_upload(data: &Path) -> u64 {
     let mut command = tool("find");
     command.arg(data).args(["-path", "*/_uploads/*/data", "-printf", "%s\n"]);
-    // What is listed may be gone when it is looked at: then find says so, and fails.
+    // An upload may vanish between listing and reading: then find reports that, and fails.
     let output = command.output().unwrap();
     String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).max().unwrap_or(0)
 }

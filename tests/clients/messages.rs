@@ -1,5 +1,5 @@
-//! What clients print of a refusal, as the table of docs/operating.md has it: of an error's body some show the `message`, some
-//! the status alone.
+//! The messages that clients print of a refusal, as in the table of docs/operating.md: some show the `message` of an error's
+//! body, some only the status.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::support::{
     Dockerd, Process, RegistryProcess, copy, fail, filesystem_config, oci_layout, registry, run, tool,
 };
 
-/// What a person does when it is refused.
+/// The action of a user that the registry refuses.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Push,
@@ -17,7 +17,7 @@ enum Act {
     Delete,
 }
 
-/// A row of the table: its name, what is refused, and by which registry.
+/// A row of the table: its name, the refused action, and the registry that refuses it.
 type Row = (&'static str, Act, fn(&str) -> String);
 
 const ROWS: [Row; 4] = [
@@ -33,7 +33,7 @@ const ROWS: [Row; 4] = [
     ("a pull while the store is away", Act::Pull, |config| config.to_owned()),
 ];
 
-/// A store with an image that some registry refuses something about.
+/// A store with an image, for registries that refuse actions on it.
 struct Image {
     directory: tempfile::TempDir,
     layout: PathBuf,
@@ -62,7 +62,7 @@ impl Image {
         filesystem_config(&self.path("data"))
     }
 
-    /// Has a client do what each row says; `command` makes none of what the client cannot do.
+    /// Makes a client do the action of each row; `command` returns nothing for what the client cannot do.
     #[track_caller]
     fn check(&self, client: &str, command: impl Fn(Act, &RegistryProcess) -> Option<Command>) {
         for (row, act, change) in ROWS {
@@ -85,7 +85,7 @@ impl Image {
     }
 }
 
-/// What the table has for a row and a client, without the marks of code.
+/// The table's cell for a row and a client, without the marks of code.
 #[track_caller]
 fn expected(row: &str, client: &str) -> String {
     let page = fs::read_to_string("docs/operating.md").unwrap();

@@ -1,7 +1,7 @@
-//! That the world's tools are content: real clients against the built binary.
+//! Compatibility with real tools: real clients against the built binary.
 //!
 //! Each test is ignored unless asked for (`cargo test --test it -- --ignored clients`), since it needs programs that a
-//! developer's machine may not have. `.ci/run` installs them and runs all; there, a missing one is a failure.
+//! developer's machine may lack. `.ci/run` installs them and runs all; there, a missing program is a failure.
 
 mod azure_copies;
 mod bench_others;

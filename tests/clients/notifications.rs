@@ -1,4 +1,4 @@
-//! Notifications: what a receiver gets for what clients do, and what becomes of it when it is not there.
+//! Notifications: the events that a receiver gets for the requests of clients, and their fate while it is down.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -35,7 +35,7 @@ fn put_blob(wire: &mut Wire, repository: &str, content: &[u8]) -> Digest {
 
 const MANIFEST_TYPE: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
-/// Everything that there are events for, the same for every registry.
+/// All actions that have events, the same for every registry.
 fn script(address: SocketAddr) {
     let mut wire = Wire::connect(address);
     let config = put_blob(&mut wire, "team/app", b"{}");
@@ -70,7 +70,7 @@ fn script(address: SocketAddr) {
     }
 }
 
-/// What an event says, without what differs from run to run.
+/// The content of an event, without what differs from run to run.
 fn gist(event: &Value) -> Value {
     let mut event = event.clone();
     for (section, field) in [
@@ -98,7 +98,7 @@ fn events_are_those_of_distribution() {
     let sampan = telling_registry(directory.path(), &ours, "");
     script(sampan.address);
 
-    // It cannot tell which port it was given, so it is told one that was free a moment ago.
+    // Distribution cannot report a port that the kernel chose, so it gets one that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config =
         filesystem_config(&directory.path().join("debian")).replace("127.0.0.1:0", &address.to_string());
@@ -108,7 +108,7 @@ fn events_are_those_of_distribution() {
     debian.wait_for(|line| line.contains("listening on").then_some(()));
     script(address);
 
-    // Ours tells besides that the tag went with its manifest; that comes first.
+    // This registry also reports that the tag was deleted with its manifest; that event comes first.
     let theirs: Vec<Value> = theirs.events(12).iter().map(gist).collect();
     let mut ours: Vec<Value> = ours.events(13).iter().map(gist).collect();
     let untagged = ours.remove(11);
@@ -167,7 +167,7 @@ fn bodies_are_signed_headers_added_and_what_is_ignored_is_not_told() {
     assert_eq!(actions, ["mount", "pull", "pull", "pull", "pull", "pull", "delete", "delete", "delete"]);
 }
 
-/// A pipe stands for the disk that hangs: to open it for writing waits for somebody who reads.
+/// A pipe plays a disk that hangs: opening it for writing blocks until another process reads.
 #[test]
 fn a_disk_that_hangs_below_the_queue_holds_up_neither_pushes_nor_the_end() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -175,7 +175,7 @@ fn a_disk_that_hangs_below_the_queue_holds_up_neither_pushes_nor_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let queue = directory.path().join("queue/portal-d0960501");
     fs::create_dir_all(&queue).unwrap();
-    // So long a segment is followed by the next.
+    // After a segment of this length, the queue begins another.
     fs::write(queue.join("00000000000000000001.events"), "x".repeat(1 << 20) + "\n").unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = filesystem_config(&directory.path().join("data"))

@@ -107,9 +107,9 @@ pub enum Lie {
     ListOfAFileIsTheFile,
     /// A listing reports every entry as a file.
     ListsDirectoriesAsFiles,
-    /// Listing a directory that holds files leaves out the first of them.
+    /// `list_holding` leaves out the first directory.
     HoldingLosesTheFirst,
-    /// Listing a directory that holds files shows one directory more.
+    /// `list_holding` yields a directory that does not hold the file.
     HoldingListsMore,
     /// Listing `/a` also shows what is in `/ab`.
     ListsByStringPrefix,

@@ -36,7 +36,7 @@ impl Client {
         self.send("GET", path, b"")
     }
 
-    /// Mounts a blob, if the registry likes, or uploads it.
+    /// Mounts a blob, if the registry agrees, or uploads it.
     pub(super) fn upload(
         &mut self,
         repository: &str,
@@ -49,7 +49,7 @@ impl Client {
         let Some(location) = begun.location.filter(|_| begun.status == 202) else { return Ok(begun.status) };
         let path = location.find("/v2/").map_or("", |begin| &location[begin..]);
         let separator = if path.contains('?') { '&' } else { '?' };
-        // What is large goes to two of them.
+        // A large blob goes to two of them.
         let (first, rest) = content.split_at(if content.len() > 1_000_000 { content.len() / 2 } else { 0 });
         if !first.is_empty() {
             let status = self.send("PATCH", path, first)?.status;
@@ -68,7 +68,7 @@ impl Client {
 
     fn exchange(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
         let (address, kept) = &mut self.replicas[self.turn];
-        // Put back when all went well.
+        // Returned when the request succeeded.
         let mut stream = match kept.take() {
             Some(stream) => stream,
             None => {

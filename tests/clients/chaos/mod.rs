@@ -1,18 +1,18 @@
-//! Chaos: a registry that collects without pause, with a grace of seconds, while clients push, move and delete tags and pull,
-//! and while it is killed again and again in the middle of it all. Once over a directory, and once with two replicas over a
-//! bucket of Ceph's, where clients send each request to the other one than the last, and one of the two is killed. And once with
-//! three replicas that are killed or stopped for seconds, each behind a line to the bucket on which two of a hundred requests are
-//! cut, refused, carried out without an answer, or late.
+//! Chaos: a registry that collects without pause, with a grace period of seconds, while clients push, move and delete tags and
+//! pull, and while the test kills the registry again and again. One test uses a directory. One uses two replicas over a bucket
+//! of Ceph: clients alternate between them, and the test kills one of the two. One uses three replicas, which the test kills or
+//! stops for seconds; a proxy between each of them and the bucket cuts, refuses, delays or carries out without an answer two of
+//! a hundred requests.
 //!
 //! ```sh
 //! SAMPAN_CHAOS_SECS=600 SAMPAN_CHAOS_SEED=1 cargo test --test it -- --ignored --nocapture chaos
 //! ```
 //!
-//! What must hold: whatever was acknowledged is there; a tagged image is pulled whole, each time; a client that was told "this
-//! blob is here" less than half a grace ago gets its manifest accepted; and at the end, one more collection leaves exactly
-//! what the tags reach.
-//! A killed collector's lease is believed for two minutes. That nothing collects in all that time would make for little chaos, so
-//! the lease is dated back after most kills, as if the minutes had passed.
+//! Invariants: acknowledged content is there; every pull of a tagged image gets all of it; if the registry confirmed a blob to
+//! a client less than half the grace period ago, it accepts the client's manifest; and at the end, one more collection leaves
+//! exactly what the tags reach.
+//! The other collectors honour the lock of a killed one for two minutes. To collect more often than that, the test backdates
+//! the lock after most kills, as if the minutes had passed.
 
 #![allow(clippy::print_stdout, reason = "ten minutes are long, and what happened is half of the result")]
 
@@ -58,7 +58,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// The same for all of a test run.
+/// The same value for a whole test run.
 fn seed() -> u64 {
     static SEED: LazyLock<u64> = LazyLock::new(|| number("SAMPAN_CHAOS_SEED", rand::random()));
     *SEED
@@ -96,8 +96,8 @@ fn chaos(world: World, usual_seconds: u64) {
     }
     world.place.calm();
     if !world.has_collected() || (world.place.is_stormy() && !world.has_killed()) {
-        // A lease that was kept holds up each collection of so short a time, also one of a process killed long before: all
-        // processes end, their leases with them, and the next collection is waited for.
+        // A lock that was kept blocks every collection of so short a run, even the lock of a process killed long before. So the
+        // test ends all processes and their locks, and waits for the next collection.
         for (replica, server) in servers.iter_mut().enumerate() {
             world.kill(replica, server, false);
         }
@@ -108,7 +108,7 @@ fn chaos(world: World, usual_seconds: u64) {
         world.wait_for_a_collection(&servers);
     }
     world.close();
-    // The last words of a person that panicked say more than its end.
+    // The panic message of a person says more than its end.
     let fates: Vec<_> = people.into_iter().map(thread::JoinHandle::join).collect();
     assert!(fates.iter().all(Result::is_ok), "somebody panicked");
     let live = world.pull_all_tags();

@@ -1,4 +1,4 @@
-//! Who takes part: those who push, move and delete tags, those who pull, and one with skopeo.
+//! The actors: some push, move and delete tags, some pull, and one uses skopeo.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::support::image::descriptor;
 
 const REPOSITORIES: [&str; 3] = ["alpha", "beta/gamma", "delta"];
 
-/// Few, so that most have been pushed before, and are garbage now and then.
+/// Few, so that most are repeats, and garbage now and then.
 const LAYERS: usize = 24;
 
 /// Pushes images to tags of its own, and deletes some.
@@ -68,7 +68,7 @@ fn push(world: &World, client: &mut Client, key: &Key, rng: &mut StdRng) -> Resu
             match client.upload(repository, blob, from)? {
                 201 => {}
                 503 => return Ok(()),
-                // The store has lost the upload, or it ended in a request whose answer was lost.
+                // The store has lost the upload, or the upload ended in a request whose answer was lost.
                 404 | 409 | 500 if world.place.is_stormy() => {
                     count(&world.counts.interrupted);
                     return Ok(());
@@ -91,7 +91,7 @@ fn push(world: &World, client: &mut Client, key: &Key, rng: &mut StdRng) -> Resu
                 count(&world.counts.pushes);
                 return Ok(());
             }
-            // All was promised for half the grace.
+            // The lease lasted for half the grace period.
             400 | 404 if begun.elapsed() > world.place.grace() / 2 => count(&world.counts.too_slow),
             503 => return Ok(()),
             500 if world.place.is_stormy() => return Ok(()),
@@ -114,7 +114,7 @@ fn delete(world: &World, client: &mut Client, key: &Key) -> Result<()> {
     world.learn(key, |known| known.perhaps_gone = true);
     let answer = client.send("DELETE", &format!("/v2/{repository}/manifests/{tag}"), b"")?;
     match answer.status {
-        // Gone already, by a deletion whose answer was lost.
+        // A deletion whose answer was lost has removed it already.
         202 | 404 => {
             world.learn(key, |known| (known.current, known.perhaps) = (None, Vec::new()));
             count(&world.counts.deletions);
@@ -169,10 +169,10 @@ fn pull_one(world: &World, client: &mut Client, key: &Key) -> Result<()> {
             count(&world.counts.interrupted);
             return Ok(());
         }
-        // Deleted, and pushed again meanwhile, perhaps.
+        // Perhaps a client deleted the tag and pushed it again meanwhile.
         404 if may_be_gone || after.current != before.current => return Ok(()),
         200 if before.allows(&digest) || after.allows(&digest) => {}
-        // It has moved in between, perhaps more than once.
+        // The tag has moved in between, perhaps more than once.
         200 if after.current != before.current => return Ok(()),
         status => {
             world.fail(format!(
@@ -192,7 +192,7 @@ fn pull_one(world: &World, client: &mut Client, key: &Key) -> Result<()> {
         }
         let now = world.known(key);
         let is_tagged = now.current.as_ref() == Some(&digest) && !now.perhaps_gone;
-        // An image that is tagged no more was given its grace when its tag moved.
+        // The grace period of an untagged image began when its tag moved.
         if is_tagged || (begun.elapsed() < world.place.grace() && now.current.is_some() && !now.perhaps_gone)
         {
             world.fail(format!(

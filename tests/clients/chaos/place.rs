@@ -1,4 +1,4 @@
-//! `Place`: where the registry keeps its files, and a look at them past the registry.
+//! `Place`: the storage of the registry, with direct access to its files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,18 +25,18 @@ pub(super) enum Place {
     Bucket(Bucket),
 }
 
-/// A bucket, and a driver of our own over it.
+/// A bucket, and a driver of the test's own over it.
 pub(super) struct Bucket {
     config: String,
     driver: Arc<dyn StorageDriver>,
     runtime: Runtime,
-    /// Between each replica and the store, if anything is.
+    /// A proxy between each replica and the store, if there is any.
     lines: Vec<BadLine>,
     store: StoreServer,
 }
 
 impl Bucket {
-    /// Keys of Ceph's that nobody else uses.
+    /// A key prefix in Ceph for this test alone.
     #[track_caller]
     pub(super) fn on_ceph() -> Self {
         let store = StoreServer::ceph();
@@ -52,7 +52,7 @@ impl Bucket {
         Self { config, driver, runtime, lines: Vec::new(), store }
     }
 
-    /// The same behind a line for each of `replicas`, with a storm on it.
+    /// The same behind a proxy for each of `replicas`, with random faults.
     #[track_caller]
     pub(super) fn on_ceph_in_a_storm(replicas: usize, seed: u64, per_mille: u32) -> Self {
         let mut bucket = Self::on_ceph();
@@ -66,7 +66,8 @@ impl Bucket {
 }
 
 impl Place {
-    /// How old what nothing refers to must be to go. The times of a bucket are in whole seconds, and all takes longer there.
+    /// The age at which unreferenced content is garbage. A bucket has times in whole seconds, and every operation takes longer
+    /// there.
     pub(super) fn grace(&self) -> Duration {
         match self {
             Self::Directory(_) => Duration::from_secs(2),
@@ -74,7 +75,7 @@ impl Place {
         }
     }
 
-    /// How many bytes the largest layer has: in a bucket more than a part.
+    /// The size of the largest layer in bytes: in a bucket more than a part.
     pub(super) fn largest_layer(&self) -> usize {
         match self {
             Self::Directory(_) => 30_000,
@@ -82,19 +83,19 @@ impl Place {
         }
     }
 
-    /// Whether requests to the store go wrong.
+    /// Whether requests to the store meet faults.
     pub(super) fn is_stormy(&self) -> bool {
         matches!(self, Self::Bucket(bucket) if !bucket.lines.is_empty())
     }
 
-    /// The storm is over.
+    /// Ends the faults.
     pub(super) fn calm(&self) {
         if let Self::Bucket(bucket) = self {
             bucket.lines.iter().for_each(|line| _ = line.heal());
         }
     }
 
-    /// The configuration of a replica, behind its line if there is one.
+    /// The configuration of a replica, behind its proxy if there is one.
     pub(super) fn config_of(&self, replica: usize) -> String {
         let config = self.config();
         match self {

@@ -1,4 +1,4 @@
-//! `World`: what all who take part know, and what is true of the registry.
+//! `World`: the shared state of all actors, and the invariants of the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,18 +20,18 @@ use super::client::Client;
 use super::place::Place;
 use crate::clients::support::{RegistryProcess, registry};
 
-/// How long a collection may take to begin, find something and end, among all those people.
+/// How long a collection may take to begin, find garbage and end, beside all those clients.
 const COLLECTION_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A tag by its repository and name.
 pub(super) type Key = (String, String);
 
-/// What a tag points at, as far as its only pusher knows.
+/// The target of a tag, as far as its only pusher knows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    /// What was acknowledged.
+    /// The last acknowledged target.
     pub(super) current: Option<Digest>,
-    /// What was sent since, and not acknowledged.
+    /// Targets that were sent since and not acknowledged.
     pub(super) perhaps: Vec<Digest>,
     /// Whether its deletion was sent.
     pub(super) perhaps_gone: bool,
@@ -43,7 +43,7 @@ impl Known {
     }
 }
 
-/// What happened how often.
+/// Counters of events.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) pushes: AtomicU64,
@@ -52,7 +52,7 @@ pub(super) struct Counts {
     pub(super) deletions: AtomicU64,
     pub(super) pulls: AtomicU64,
     pub(super) interrupted: AtomicU64,
-    /// Pushes and pulls that took longer than they were promised anything for.
+    /// Pushes and pulls that took longer than the lease or the grace period.
     pub(super) too_slow: AtomicU64,
     pub(super) by_skopeo: AtomicU64,
     pub(super) kills: AtomicU64,
@@ -68,7 +68,7 @@ pub(super) fn count(counter: &AtomicU64) {
 pub(super) struct World {
     pub(super) directory: PathBuf,
     pub(super) place: Place,
-    /// Of each replica, while it lives.
+    /// The address of each replica, while it lives.
     addresses: RwLock<Vec<Option<SocketAddr>>>,
     pub(super) tags: Mutex<BTreeMap<Key, Known>>,
     pub(super) counts: Counts,
@@ -104,9 +104,9 @@ impl World {
         server
     }
 
-    /// Kills a replica, and lets the time pass for which its collection counts if `forget`.
+    /// Kills a replica. With `forget`, expires its collection as well.
     pub(super) fn kill(&self, replica: usize, server: &mut RegistryProcess, forget: bool) {
-        // Known before it is done: what fails from now on is nobody's fault.
+        // Recorded before the kill: failures from now on count as interruptions.
         self.addresses.write().unwrap()[replica] = None;
         server.process.kill();
         count(&self.counts.kills);
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// Lets the time pass for which any collection counts: no process is left that could go on with one.
+    /// Expires every collection, as if time had passed: no process is left that could continue one.
     pub(super) fn forget_all_runs(&self) {
         for file in self.place.files() {
             let entry = file.parse().ok().and_then(|path| Entry::parse(&path));
@@ -126,7 +126,7 @@ impl World {
         }
     }
 
-    /// Lets the time pass for which the collections of a process count that is dead: nothing can come of them any more.
+    /// Expires the collections of a dead process, as if time had passed: they have no effect any more.
     pub(super) fn forget_runs(&self, server: &RegistryProcess) {
         let files = self.place.files();
         let signs: Vec<Entry> = files.iter().filter_map(|file| Entry::parse(&file.parse().ok()?)).collect();
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// Holds a replica up for a while, as a machine is whose disk or hypervisor is busy.
+    /// Stops a replica for a while, like a machine with a busy disk or hypervisor.
     pub(super) fn freeze(&self, server: &RegistryProcess, pause: Duration) {
         server.process.signal("STOP");
         thread::sleep(pause);
@@ -159,7 +159,7 @@ impl World {
         count(&self.counts.freezes);
     }
 
-    /// Takes from the log of a registry what it has collected, and complains of its errors.
+    /// Reads the collections from a registry's log, and fails on its errors.
     pub(super) fn note(&self, server: &RegistryProcess) {
         let log = server.process.log();
         for line in log.lines().filter(|line| line.contains("collected garbage")) {
@@ -167,7 +167,7 @@ impl World {
             let blobs = line.split("blobs=").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
             self.counts.collected.fetch_add(blobs.unwrap_or(0), Ordering::Relaxed);
         }
-        // What a storm does to a request is an error, rightly told.
+        // During a storm the registry is right to log errors.
         let is_bad = |line: &&str| {
             line.contains("panicked") || (line.contains("level=error") && !self.place.is_stormy())
         };
@@ -181,12 +181,12 @@ impl World {
         self.counts.kills.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether something was collected, as far as it was noted.
+    /// Whether a collection deleted anything, as far as noted.
     pub(super) fn has_collected(&self) -> bool {
         self.counts.collected.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits until one of the replicas has collected something; not for ever, and not after a failure.
+    /// Waits until one of the replicas has collected garbage, but not for ever, and not after a failure.
     pub(super) fn wait_for_a_collection(&self, servers: &[RegistryProcess]) {
         let collected = |line: &str| line.contains("collected garbage") && !line.contains("blobs=0 ");
         let end = Instant::now() + COLLECTION_PATIENCE;
@@ -198,8 +198,7 @@ impl World {
         }
     }
 
-    /// A client of the replicas that run now, which asks them in turn; waits while none does. `None` when it is time to go
-    /// home.
+    /// A client of the running replicas, which asks them in turn. Waits while no replica runs. `None` at the end of the test.
     pub(super) fn client(&self) -> Option<Client> {
         loop {
             if self.is_closed() {
@@ -213,7 +212,7 @@ impl World {
         }
     }
 
-    /// Where one of the replicas is, drawn by lot; none while none runs.
+    /// The address of a random replica; none while that one does not run.
     pub(super) fn address(&self, rng: &mut StdRng) -> Option<SocketAddr> {
         let addresses = self.addresses.read().unwrap();
         addresses[rng.random_range(0..addresses.len())]
@@ -249,7 +248,7 @@ impl World {
         self.closed.load(Ordering::Relaxed) || self.has_failed()
     }
 
-    /// Pulls what every tag points at, and gives the digests of all of it.
+    /// Pulls the targets of all tags, and returns the digests of their content.
     pub(super) fn pull_all_tags(&self) -> BTreeSet<Digest> {
         let mut live = BTreeSet::new();
         let mut client = Client::new(self.addresses.read().unwrap().iter().copied().flatten().collect());
@@ -276,7 +275,7 @@ impl World {
         live
     }
 
-    /// Collects what is left, with nobody about, and sees whether just `live` remains.
+    /// Collects the remaining garbage without any clients, and checks that exactly `live` remains.
     pub(super) fn converge(&self, live: &BTreeSet<Digest>) {
         let config = self.directory.join("converge.yml");
         // Everything is older than that by now.
@@ -307,13 +306,13 @@ impl World {
         }
     }
 
-    /// Says what happened, and fails if anything did that must not, or nothing that must.
+    /// Reports the events. Fails if one happened that must not, or if one is missing that must happen.
     pub(super) fn judge(&self, seconds: u64) {
         println!("{:#?}", self.counts);
         let failures = self.failures.lock().unwrap();
         assert!(failures.is_empty(), "{} failures, the first is: {}", failures.len(), failures[0]);
         let enough = |counter: &AtomicU64, least: u64| counter.load(Ordering::Relaxed) >= least;
-        // In a storm requests are sent again for seconds.
+        // In a storm the registry retries requests for seconds.
         let least = if self.place.is_stormy() { seconds / 20 } else { seconds / 4 };
         assert!(enough(&self.counts.pushes, least) && enough(&self.counts.pulls, least));
         assert!(enough(&self.counts.collections, 1) && enough(&self.counts.collected, 1));
