@@ -1,4 +1,4 @@
-//! The registry over a real object store, as the guide says.
+//! The registry over a real object store, as the guide describes.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -37,18 +37,18 @@ fn the_sample_and_an_environment_make_a_registry_over_ceph() {
     skopeo(&image, &format!("dir:{}", directory.path().join("back").display()));
 }
 
-/// Starts ours with a sample and an environment.
+/// Starts the registry with a sample and an environment.
 #[track_caller]
 fn with_sample(name: &str, environment: &[(&str, &str)]) -> RegistryProcess {
     let sample: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("config-samples").join(name);
     let mut command = registry_command(&sample);
     command.envs(environment.iter().copied());
-    // Of the test, not of the guide: ports are for the kernel to choose.
+    // For the test only, not in the guide: the kernel chooses the port.
     command.env("REGISTRY_HTTP_ADDR", "127.0.0.1:0");
     RegistryProcess::start(&mut command)
 }
 
-/// Pushes a small and a large blob and pulls them, from where the registry sends clients.
+/// Pushes a small and a large blob, and pulls them from where the registry redirects clients.
 #[track_caller]
 fn push_and_pull(registry: &RegistryProcess) {
     for size in [1000, 17 << 20] {
@@ -99,7 +99,7 @@ fn the_sample_for_azure_works_over_azurite() {
             ("REGISTRY_STORAGE_AZURE_SERVICEURL", azurite.text("serviceurl")),
             ("REGISTRY_STORAGE_AZURE_ACCOUNTNAME", azurite.text("accountname")),
             ("REGISTRY_STORAGE_AZURE_CONTAINER", azurite.text("container")),
-            // There is no identity of a workload here.
+            // There is no workload identity here.
             ("REGISTRY_STORAGE_AZURE_CREDENTIALS_TYPE", "shared_key"),
             ("REGISTRY_STORAGE_AZURE_ACCOUNTKEY", azurite.text("accountkey")),
         ],
@@ -121,7 +121,7 @@ fn the_sample_for_google_works_over_a_shim() {
     ));
 }
 
-/// The name is signed with the rest: what is signed for one does not hold for the other.
+/// The signature covers the host name: a URL signed for one name does not hold for another.
 #[test]
 #[ignore = "needs ceph, as root"]
 fn clients_are_sent_to_the_store_by_the_name_that_they_know() {

@@ -23,7 +23,7 @@ enum Side {
 impl Bucket {
     #[track_caller]
     fn new() -> Self {
-        // Distribution wants the slash at the beginning; the keys are the same without.
+        // Distribution requires the leading slash; the keys are the same without it.
         let root = format!("/peer-{:016x}", rand::random::<u64>());
         Self { directory: tempfile::tempdir().unwrap(), store: StoreServer::ceph(), root }
     }
@@ -33,7 +33,7 @@ impl Bucket {
     }
 
     fn config(&self) -> String {
-        // Part of a chunk, so that some layers have many parts and others none.
+        // A fraction of a chunk, so that some layers have many parts and others none.
         self.store.config(&self.root, |section| section["chunksize"] = (5 << 20).into())
     }
 
@@ -45,7 +45,7 @@ impl Bucket {
         }
     }
 
-    /// Pushes an image `name:tag` of which nothing is known yet, through `side`.
+    /// Pushes an image `name:tag` of which the registry knows nothing yet, through `side`.
     #[track_caller]
     fn push(&self, side: Side, name: &str, tag: &str) {
         let registry = self.start(side);
@@ -85,7 +85,7 @@ impl Bucket {
         ]));
     }
 
-    /// Collects garbage while no registry runs, and gives what was printed.
+    /// Collects garbage while no registry runs, and returns the output.
     #[track_caller]
     fn collect(&self, side: Side) -> String {
         let config = write_config(self.path(), "collect.yml", &self.config());
@@ -113,7 +113,7 @@ fn distribution_and_ours_take_turns_over_one_bucket() {
     let bucket = Bucket::new();
     bucket.push(Side::Ours, "ours/app", "kept");
     bucket.push(Side::Theirs, "theirs/app", "kept");
-    // Each adds to what the other made.
+    // Each registry adds to the other's content.
     bucket.push(Side::Theirs, "ours/app", "gone");
     bucket.push(Side::Ours, "theirs/app", "gone");
     let all = ["ours/app:kept", "ours/app:gone", "theirs/app:kept", "theirs/app:gone"];
@@ -123,7 +123,7 @@ fn distribution_and_ours_take_turns_over_one_bucket() {
     for path in ["/v2/_catalog", "/v2/ours/app/tags/list", "/v2/theirs/app/tags/list"] {
         let sorted = |side| {
             let mut listed = bucket.list(side, path);
-            // Distribution has no order of tags.
+            // Distribution does not order tags.
             if let Some(tags) = listed["tags"].as_array_mut() {
                 tags.sort_by_key(ToString::to_string);
             }
@@ -132,7 +132,7 @@ fn distribution_and_ours_take_turns_over_one_bucket() {
         assert_eq!(sorted(Side::Ours), sorted(Side::Theirs), "{path}");
     }
 
-    // What one deletes, the other collects.
+    // One registry deletes, the other collects.
     let kept = ["ours/app:kept", "theirs/app:kept"];
     bucket.delete(Side::Theirs, "ours/app:gone");
     let collected = bucket.collect(Side::Ours);
@@ -144,12 +144,12 @@ fn distribution_and_ours_take_turns_over_one_bucket() {
     for side in [Side::Ours, Side::Theirs] {
         bucket.pull(side, &kept);
     }
-    // Neither has left the other anything to do.
+    // Each collector leaves the other nothing to do.
     for side in [Side::Ours, Side::Theirs] {
         let collected = bucket.collect(side);
         assert!(!collected.contains("blob eligible for deletion"), "{side:?}: {collected}");
     }
-    // And what was collected can be pushed again, though both once had it.
+    // Clients can push collected content again, though both registries once had it.
     bucket.push(Side::Ours, "theirs/app", "again");
     bucket.push(Side::Theirs, "ours/app", "again");
     for side in [Side::Ours, Side::Theirs] {

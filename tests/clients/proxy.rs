@@ -1,4 +1,4 @@
-//! Behind nginx, which terminates TLS: clients must be sent back to where they came from.
+//! Behind nginx, which terminates TLS: the registry must send clients back to the address that they used.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,10 +12,10 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one with the certificate of a site; `locations` are its rules.
+    /// Starts nginx with the certificate of a site; `locations` are its rules.
     #[track_caller]
     fn start(site: &Site, locations: &str) -> Self {
-        // nginx cannot tell which port it was given, so it is told one that was free a moment ago.
+        // nginx cannot report a port that the kernel chose, so it gets one that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         fs::write(
             site.path("nginx.conf"),
@@ -45,7 +45,7 @@ impl Proxy {
         Self { address, _process: process }
     }
 
-    /// Where an upload is sent to that began at this path, word for word.
+    /// The `Location` of an upload that began at this path, word for word.
     #[track_caller]
     fn location(&self, site: &Site, path: &str) -> String {
         let url = format!("https://{}{path}", self.address);
@@ -87,7 +87,7 @@ fn uploads_through_a_tls_proxy_stay_on_the_proxy() {
 fn a_registry_with_a_prefix_sends_uploads_below_it() {
     let site = Site::new("127.0.0.1");
     let registry = site.serve("addr: '127.0.0.1:0', prefix: /images/", "");
-    // Clients know `/v2/` alone; where they are sent from there is below the prefix.
+    // Clients only know `/v2/`; every `Location` that they get there is below the prefix.
     let proxy = Proxy::start(
         &site,
         &format!(

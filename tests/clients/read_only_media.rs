@@ -1,4 +1,4 @@
-//! A store on a medium that cannot be written: a squashfs image or a DVD, as a site without internet gets it.
+//! A store on a read-only medium: a squashfs image or a DVD, as a site without internet receives it.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use super::support::{
     assert_same_blobs, copy, fail, filesystem_config, oci_layout, registry, run, tool, write_config,
 };
 
-/// A file system image in the place of its directory, for as long as this lives.
+/// A file system image mounted over its directory until dropped.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -37,7 +37,7 @@ fn a_store_in_a_squashfs_image_is_served() {
 #[test]
 #[ignore = "needs skopeo, umoci, genisoimage and a kernel with iso9660, as root"]
 fn a_store_on_a_dvd_is_served() {
-    // Asked for beforehand, since a kernel loads it only then.
+    // Checked beforehand, since a kernel loads the file system only on demand.
     let _ = tool("modprobe").args(["--quiet", "isofs"]).status();
     if !fs::read_to_string("/proc/filesystems").unwrap().contains("iso9660") {
         let left = "a_store_on_a_dvd_is_served: not run: this kernel knows no iso9660";
@@ -63,7 +63,7 @@ fn check(make: impl Fn(&Path, &Path)) {
     make(&path("data"), &path("image"));
     let _mounted = Mounted::new(&path("image"), &path("medium"));
 
-    // Everything that a site has switched on, over a medium on which nothing is free.
+    // Every feature that a site may have enabled, over a medium without free space.
     let sample = fs::read_to_string("config-samples/air-gapped/config.yml").unwrap();
     let config = sample
         .replace("/var/lib/registry", path("medium").to_str().unwrap())

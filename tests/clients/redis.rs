@@ -37,7 +37,7 @@ impl Redis {
         } else {
             arguments.extend(["--port", &port_text]);
         }
-        // It tells of itself on standard output.
+        // Redis logs to standard output.
         let mut command = tool("sh");
         command.current_dir(directory.path()).args(["-c", "exec redis-server \"$@\" >&2", "sh"]);
         let process = Process::start(command.args(arguments));

@@ -1,4 +1,4 @@
-//! An index of referrers in a store that Debian's `docker-registry` serves, writes and collects, too.
+//! An index of referrers in a store that Debian's `docker-registry` also serves, writes and collects.
 
 use std::path::Path;
 use std::process::Command;
@@ -71,11 +71,11 @@ fn distribution_leaves_an_index_alone_and_what_it_changes_is_healed() {
     run(tool("docker-registry").arg("garbage-collect").arg(directory.path().join("debian.yml")));
     assert!(index("a/deleted") && index("a/kept"), "the collector of Distribution has taken the index");
 
-    // At once: what is deleted is gone, and what the tag names is there.
+    // At once: a deleted referrer is gone, and the one that the tag names is there.
     let ours = registry(directory.path(), &filesystem_config(&root));
     assert_eq!(listed(&ours, &subject), sorted(&[&kept, &tagged]));
     drop(ours);
-    // The rest with the next collection.
+    // The next collection adds the rest.
     collect(directory.path(), &root);
     let ours = registry(directory.path(), &filesystem_config(&root));
     assert_eq!(listed(&ours, &subject), sorted(&[&kept, &tagged, &untagged]));

@@ -1,7 +1,7 @@
-//! Two registries over one bucket of Ceph's, and clients or a line to the store that make the worst of it.
+//! Two registries over one bucket of Ceph, with hostile clients or a faulty proxy before the store.
 //!
-//! What must hold, whatever is answered: a digest serves what hashes to it or nothing, what was acknowledged is there, and a
-//! tag says what some order of the requests would have made of it.
+//! Invariants, whatever the answers: a digest serves its content or nothing, acknowledged content is there, and a tag has a
+//! value that some order of the requests would give it.
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -14,7 +14,7 @@ use super::support::{
     Answer, BadLine, Fault, RegistryProcess, Sort, StoreServer, Wire, random, registry, without_purge,
 };
 
-/// Two registries, the first at the end of a line.
+/// Two registries, the first behind a faulty proxy.
 struct Pair {
     line: BadLine,
     a: SocketAddr,
@@ -25,7 +25,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// With `gc` in the storage section of the first one.
+    /// With `gc` in the storage section of the first registry.
     #[track_caller]
     fn start(gc: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -36,7 +36,7 @@ impl Pair {
         });
         let config = without_purge(&config);
         let behind = config.replace(store.text("regionendpoint"), &format!("http://{}", line.address));
-        // Both know the grace, which is what leases are renewed by.
+        // Both know the grace period, which determines when they refresh leases.
         let grace = "  gc: {grace: 5s}\n  delete:";
         let a = registry(directory.path(), &behind.replace("  delete:", &format!("{gc}  delete:")));
         let b = registry(directory.path(), &config.replace("  delete:", grace));
@@ -70,7 +70,7 @@ fn manifest(config: &Digest, size: usize, note: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What one registry knows of an upload is worth nothing once another has had its hands in it.
+/// The state of an upload that one registry remembers is stale once another has changed the upload.
 #[test]
 #[ignore = "needs ceph, as root"]
 fn no_digest_serves_anything_else_when_two_replicas_write_to_one_upload() {
@@ -98,7 +98,7 @@ fn no_digest_serves_anything_else_when_two_replicas_write_to_one_upload() {
 fn no_digest_serves_anything_else_when_two_replicas_end_one_upload() {
     let Pair { a, b, line: _line, processes: _processes, _directory, _store } = Pair::start("");
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        // Little, which is written by one request, and more than a part.
+        // A little content, which the registry writes by one request, and more than a part.
         for (size, rounds) in [(200, 15), (6 << 20, 3)] {
             for round in 0..rounds {
                 let first = random(size);
@@ -130,7 +130,7 @@ fn no_digest_serves_anything_else_when_two_replicas_end_one_upload() {
     }
 }
 
-/// A length that a client claims is not held in memory.
+/// The registry does not reserve memory for a length that a client claims.
 #[test]
 #[ignore = "needs ceph, as root"]
 fn a_claimed_length_costs_no_memory() {
@@ -149,7 +149,7 @@ fn a_claimed_length_costs_no_memory() {
     assert!(peak_kib < 400 << 10, "{peak_kib} KiB for two uploads that sent 300 MiB each");
 }
 
-/// `PUT` of a tag beside `DELETE` of the manifest that it said before: in either order the tag is the new one.
+/// `PUT` of a tag beside `DELETE` of its previous manifest: in either order the tag has the new value.
 #[test]
 #[ignore = "needs ceph, as root"]
 fn a_tag_that_moved_is_there_beside_the_deletion_of_what_it_said_before() {
@@ -178,7 +178,8 @@ fn a_tag_that_moved_is_there_beside_the_deletion_of_what_it_said_before() {
     }
 }
 
-/// `PUT` of a tag beside `DELETE` of the same manifest, with the write of the tag late: a tag that is served has its manifest.
+/// `PUT` of a tag beside `DELETE` of the same manifest, with a late write of the tag: a tag that the registry serves has its
+/// manifest.
 #[test]
 #[ignore = "needs ceph, as root"]
 fn a_tag_that_is_served_has_its_manifest() {

@@ -1,4 +1,4 @@
-//! Two registries over one bucket behind a dumb proxy that hands each request to the other one than the last.
+//! Two registries over one bucket, behind a simple proxy that alternates between them.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::support::{
     random, registry,
 };
 
-/// Two of ours over one bucket.
+/// Two of our registries over one bucket.
 struct Replicas {
     a: RegistryProcess,
     b: RegistryProcess,
@@ -18,12 +18,12 @@ struct Replicas {
     _store: StoreServer,
 }
 
-/// Who sends the bytes of blobs.
+/// The source of the bytes of blobs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Blobs {
     /// The registries themselves.
     Served,
-    /// The store, to which clients are sent.
+    /// The store, to which the registries redirect clients.
     Redirected,
 }
 
@@ -32,7 +32,7 @@ impl Replicas {
     fn start(blobs: Blobs) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = StoreServer::ceph();
-        // The smallest parts that there are, so that uploads of some MiB have many.
+        // The smallest possible parts, so that uploads of some MiB have many.
         let config = store.config(&format!("replicas-{:016x}", rand::random::<u64>()), |section| {
             section["chunksize"] = (5 << 20).into();
         });
@@ -71,7 +71,7 @@ fn pushes_and_pulls(blobs: Blobs) {
     let big = random(12_000_000);
     docker.build(&image, &[b"first", &big, b"third"]);
     docker.push_and_pull(&image);
-    // The same layers to another repository: mounted, by one of the two.
+    // One of the two mounts the same layers into another repository.
     let other = format!("{}/other:1", nginx.address);
     docker.run(&["tag", &image, &other]);
     let output = docker.run(&["push", &other]);
@@ -113,7 +113,7 @@ fn an_upload_goes_from_replica_to_replica() {
         assert!(pulled.status == 200 && pulled.body == content);
     }
 
-    // Begun at one and given up at the other.
+    // The client begins the upload at one and cancels it at the other.
     let location = a.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
     assert_eq!(b.wire().send("PATCH", &location, &[], first).status, 202);
     assert_eq!(a.wire().send("DELETE", &location, &[], b"").status, 204);
@@ -130,7 +130,7 @@ fn a_replica_killed_in_mid_patch_costs_that_patch_alone() {
 
     let location = a.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
     assert_eq!(b.wire().send("PATCH", &location, &[], &content[..12_000_000]).status, 202);
-    // In the middle of the second chunk, of which whole parts are in the store already.
+    // In the middle of the second chunk, of which the store already has whole parts.
     let mut wire = b.wire();
     wire.begin("PATCH", &location, &[("Content-Range", "12000000-31999999")], 20_000_000);
     wire.write(&content[12_000_000..30_000_000]);
@@ -140,7 +140,7 @@ fn a_replica_killed_in_mid_patch_costs_that_patch_alone() {
     assert_eq!(status.status, 204, "{status:?}");
     let last: usize = status.header("range").unwrap().split_once('-').unwrap().1.parse().unwrap();
     assert!((11_999_999..30_000_000).contains(&last), "{last}");
-    // Another chunk of another length than the one that was lost, and the rest with the digest.
+    // Another chunk with another length than the lost one, and the rest with the digest.
     let range = format!("{}-34999999", last + 1);
     let chunk = &content[last + 1..35_000_000];
     let patched = a.wire().send("PATCH", &status.location(), &[("Content-Range", &range)], chunk);
@@ -171,7 +171,7 @@ fn what_one_replica_does_the_other_sees_at_once() {
         .into_bytes()
     };
 
-    // A tag is moved to and fro, and looked at from the other side each time, so that both have something to remember.
+    // The test moves a tag to and fro and reads it from the other side each time, so that both have cached it.
     let mut digests = Vec::new();
     for version in 0..6 {
         let (writer, reader) = if version % 2 == 0 { (&a, &b) } else { (&b, &a) };
@@ -184,7 +184,7 @@ fn what_one_replica_does_the_other_sees_at_once() {
     // Catalog and tags.
     assert_eq!(json(&send(&b, "GET", "/v2/_catalog", b""))["repositories"], serde_json::json!(["app"]));
     assert_eq!(json(&send(&b, "GET", "/v2/app/tags/list", b""))["tags"], serde_json::json!(["latest"]));
-    // What refers to it.
+    // The referrers.
     let first = &digests[0];
     let referrers = format!("/v2/app/referrers/{first}");
     let listed = |replica: &RegistryProcess| {
@@ -198,7 +198,7 @@ fn what_one_replica_does_the_other_sees_at_once() {
     let put = send(&a, "PUT", "/v2/app/manifests/signature", &manifest(100, &subject));
     assert_eq!(put.status, 201, "{put:?}");
     assert_eq!((listed(&a), listed(&b)), (1, 1));
-    // Both have read every manifest and know it by heart; deleted is deleted.
+    // Both have read and cached every manifest; a deletion must hold all the same.
     for (number, digest) in digests.iter().enumerate() {
         let path = format!("/v2/app/manifests/{digest}");
         let (deleter, reader) = if number % 2 == 0 { (&a, &b) } else { (&b, &a) };

@@ -1,8 +1,8 @@
-//! How many requests the store is sent for each thing that a client does, counted in moto's log, which has one line a request.
+//! How many requests the store receives for each action of a client, counted in moto's log, which has one line a request.
 //!
-//! Stores charge for requests and take milliseconds for each, so their number is what a push costs. Every flow has a registry
-//! of its own that knows nothing yet, which is the worst case, but for the manifest, which follows its blobs as in a push.
-//! The bounds are upper ones.
+//! Stores charge for requests and take milliseconds for each, so their number is the cost of a push. Every flow has its own
+//! registry with empty caches, which is the worst case, except for the manifest, which follows its blobs as in a push. The
+//! bounds are upper ones.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn pushes_and_pulls_take_few_requests() {
         }
     };
 
-    // Shows also that what was not found is counted.
+    // Also shows that the count includes requests for missing objects.
     let unknown = Content::new(1);
     let sent = store.count(|registry| head(&mut registry.wire(), &unknown));
     assert_eq!(sent.len(), 1, "HEAD of an unknown blob: {sent:?}");
@@ -32,7 +32,8 @@ fn pushes_and_pulls_take_few_requests() {
     for (name, size, bound) in [("1 KiB", 1 << 10, 10), ("25 MiB", 25 << 20, 17)] {
         let (content, begin) = (Content::new(size), Instant::now());
         let sent = store.count(|registry| content.push(&mut registry.wire(), &[size]));
-        // The layer link is looked at once more when publishing took longer than it is known that there is no collection.
+        // The registry checks the layer link once more when publishing took longer than it may believe that there is no
+        // collection.
         let last_sight = usize::from(begin.elapsed() > NOTICE && size > 1 << 20);
         check(&format!("HEAD, POST, PATCH and PUT of {name}"), bound + last_sight, sent);
     }
@@ -46,14 +47,14 @@ fn pushes_and_pulls_take_few_requests() {
         store.count(|registry| content.push_chunks(&mut registry.wire(), &chunks)),
     );
 
-    // For two seconds it is known that there is no collection, and what was pushed in them need not be looked for.
+    // For two seconds the registry believes that there is no collection, and need not check what was pushed in them.
     let registry = store.registry();
     let (blobs, sent) = (0..20)
         .find_map(|_| {
             let ((blobs, manifest), begin) = (image(), Instant::now());
             blobs.iter().for_each(|blob| blob.push(&mut registry.wire(), &[blob.bytes.len()]));
             let sent = store.sent_by(&registry, |registry| put_manifest(&mut registry.wire(), &manifest));
-            // The look may be older than the first blob.
+            // The check may be older than the first blob.
             let is_known = begin.elapsed() < NOTICE && !sent.iter().any(|sent| sent.contains("sampan"));
             is_known.then_some((blobs, sent))
         })
@@ -81,7 +82,7 @@ fn pushes_and_pulls_take_few_requests() {
 
     let registry = store.registry();
     (0..120).for_each(|number| put_index(&mut registry.wire(), &format!("catalog/of-{number}")));
-    // The root, `catalog`, a listing for each repository, and those that were read ahead.
+    // The root, `catalog`, a listing for each repository, and the listings that were read ahead.
     let page =
         |n: usize| store.count(|registry| get_path(&mut registry.wire(), &format!("/v2/_catalog?n={n}")));
     check("a page of 100 of 121 repositories", 2 + 100 + 1 + 16, page(100));
@@ -90,7 +91,7 @@ fn pushes_and_pulls_take_few_requests() {
     assert!(over.is_empty(), "{}", over.join("\n"));
 }
 
-/// A store whose requests are counted.
+/// A store that logs its requests.
 struct Counted<'a> {
     moto: StoreServer,
     directory: &'a Path,
@@ -117,7 +118,7 @@ impl Counted<'_> {
         let log = self.moto.output("moto");
         let request = |line: &str| {
             let (request, _) = line.split_once('"')?.1.split_once(" HTTP/1.1")?;
-            // Some versions colour what was not found.
+            // Some versions print missing objects in colour.
             let request = request
                 .strip_prefix('\u{1b}')
                 .and_then(|coloured| coloured.split_once('m'))
@@ -141,7 +142,7 @@ impl Content {
         Self { digest: Digest::sha256_of(&bytes), bytes }
     }
 
-    /// As docker does it: asks for it, and then sends it without its digest.
+    /// As docker does it: asks for the blob, and then sends it without its digest.
     fn push(&self, wire: &mut Wire, chunks: &[usize]) {
         head(wire, self);
         self.push_chunks(wire, chunks);
@@ -160,7 +161,7 @@ impl Content {
         assert_eq!(finished.status, 201);
     }
 
-    /// As containerd does it: the digest is known before the first byte.
+    /// As containerd does it: it sends the digest before the first byte.
     fn push_at_once(&self, wire: &mut Wire) {
         let location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
         let finished = wire.send("PUT", &format!("{location}?digest={}", self.digest), &[], &self.bytes);
@@ -184,7 +185,7 @@ fn image() -> ([Content; 2], String) {
     (blobs, manifest)
 }
 
-/// Asks for a blob that is not there.
+/// Asks for a missing blob.
 fn head(wire: &mut Wire, blob: &Content) {
     assert_eq!(wire.send("HEAD", &format!("/v2/app/blobs/{}", blob.digest), &[], b"").status, 404);
 }
@@ -195,7 +196,7 @@ fn put_manifest(wire: &mut Wire, manifest: &str) {
     assert_eq!(put.status, 201, "{}", String::from_utf8_lossy(&put.body));
 }
 
-/// Makes a repository of one index with nothing in it.
+/// Makes a repository of one empty index.
 fn put_index(wire: &mut Wire, repository: &str) {
     let index = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}"#);
     let path = format!("/v2/{repository}/manifests/latest");

@@ -1,7 +1,7 @@
-//! A line to the store that goes wrong, over Ceph: connections cut in every phase, and a store that refuses.
+//! A faulty proxy to the store, over Ceph: connections cut in every phase, and a store that refuses.
 //!
-//! What must hold: what was acknowledged is never lost, errors say what they are, the upload goes on from where it is, and in
-//! the end the blob is there to the last byte.
+//! Invariants: the registry never loses acknowledged content, errors are accurate, the upload continues from where it is, and
+//! in the end the blob is complete.
 
 use std::thread;
 
@@ -12,7 +12,7 @@ use super::support::{
     Answer, BadLine, Fault, RegistryProcess, Sort, StoreServer, random, registry, without_purge,
 };
 
-/// A registry at the end of a line.
+/// A registry behind a faulty proxy.
 struct Place {
     line: BadLine,
     registry: RegistryProcess,
@@ -38,8 +38,8 @@ impl Place {
         self.registry.wire().send(method, path, headers, body)
     }
 
-    /// Pushes as a patient client does: after a failure it asks how far the upload is, and goes on from there. Gives the
-    /// failures on the way.
+    /// Pushes as a patient client does: after a failure it asks for the offset of the upload and continues from there. Returns
+    /// the failures on the way.
     #[track_caller]
     fn push(&self, content: &[u8]) -> Vec<Answer> {
         let mut failures = Vec::new();
@@ -79,7 +79,7 @@ impl Place {
                     at = if last == 0 { 0 } else { last + 1 };
                     assert!(at >= acknowledged, "{acknowledged} bytes were acknowledged, {at} are there");
                 }
-                // Whoever published it may not have come to say so.
+                // The request that published the blob may have lost its answer.
                 404 => {
                     let head = self.send("HEAD", &format!("/v2/app/blobs/{digest}"), &[], b"");
                     assert_eq!(head.status, 200, "the upload is gone and no blob is there: {failures:?}");
@@ -99,7 +99,7 @@ impl Place {
     }
 }
 
-/// A key that all keys of a sort have in them, the sort, and what goes wrong there.
+/// A substring of all keys of a sort, the sort, and the fault.
 type Row = (&'static str, Sort, Fault);
 
 fn rows() -> Vec<Row> {
@@ -144,7 +144,7 @@ fn one_failure_of_the_line_or_the_store_is_no_failure_of_a_push_or_a_pull() {
     });
 }
 
-/// Tries a quarter of the `rows` in each of four places at a time.
+/// Tries a quarter of the `rows` in each of four places at once.
 #[track_caller]
 fn in_four_places<T: Sync>(rows: &[T], check: impl Fn(&Place, &T) + Sync) {
     let fates = thread::scope(|scope| {
@@ -161,7 +161,7 @@ fn in_four_places<T: Sync>(rows: &[T], check: impl Fn(&Place, &T) + Sync) {
     assert_eq!(fates, [true; 4], "see above");
 }
 
-/// What a store says when it takes nothing for a while, what clients are told, and what the log says.
+/// The store's answer while it refuses everything, the answer to clients, and the message in the log.
 type Refusal = (Fault, u16, &'static str, &'static str);
 
 const REFUSALS: [Refusal; 8] = [
@@ -193,13 +193,13 @@ fn refuses_for_long(place: &Place, (fault, status, told, logged): &Refusal) {
     let check = |method: &str, path: &str, body: &[u8]| {
         let answer = place.send(method, path, &[], body);
         let text = String::from_utf8_lossy(&answer.body);
-        // That something is not there is never said of what was only not found out.
+        // The registry never answers "unknown" when it could not find out.
         assert_eq!(answer.status, *status, "{fault:?}, {method} {path}: {text}");
         assert!(method == "HEAD" || text.contains(told), "{fault:?}, {method} {path}: {text}");
     };
     check("PATCH", &location, &content[FIRST..]);
     check("HEAD", &format!("/v2/app/blobs/{}", Digest::sha256_of(&pushed)), b"");
-    // What is tried many times takes seconds.
+    // Requests with many attempts take seconds.
     if !matches!(fault, Fault::Answer(429.., _) | Fault::CutAtOnce) {
         check("GET", &format!("/v2/app/blobs/{}", Digest::sha256_of(&pushed)), b"");
         check("GET", "/v2/app/manifests/latest", b"");
@@ -225,7 +225,7 @@ fn an_upload_that_the_store_has_lost_is_unknown_and_is_begun_anew() {
     for (sort, fault) in [
         (Sort::Part, Fault::Answer(404, "NoSuchUpload")),
         (Sort::Complete, Fault::Answer(404, "NoSuchUpload")),
-        // The store said that it had it, and then, rightly, that this is no part of the upload.
+        // The store acknowledged the part, and then, rightly, denied that it is part of the upload.
         (Sort::Part, Fault::Lost),
     ] {
         let content = random(SIZE);
@@ -246,7 +246,7 @@ fn an_upload_that_the_store_has_lost_is_unknown_and_is_begun_anew() {
     }
 }
 
-/// The store says that the state is not what it was.
+/// The store reports that the state has changed.
 #[test]
 #[ignore = "needs ceph, as root"]
 fn a_stale_state_is_not_written_over() {
@@ -265,7 +265,7 @@ fn a_stale_state_is_not_written_over() {
     place.pull(&content);
 }
 
-/// More than a part, so that there is something of each sort.
+/// More than a part, so that there is a request of each sort.
 const FIRST: usize = 6_000_000;
 
 const SIZE: usize = FIRST + 500_000;

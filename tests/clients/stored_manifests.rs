@@ -1,4 +1,5 @@
-//! Manifests that Debian's package of Distribution takes, and this registry would not: they are served as there.
+//! Manifests that Debian's package of Distribution accepts, and this registry would refuse: it serves them as Distribution
+//! does.
 
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
@@ -11,14 +12,14 @@ use crate::support::store::StoreFiles;
 
 const NAME: &str = "odd";
 
-/// How a manifest comes into the store, and what Distribution makes of it there.
+/// The way of a manifest into the store, and what Distribution does with it there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum By {
-    /// Distribution takes it, and serves it.
+    /// Distribution accepts and serves it.
     Push,
-    /// As a file, since Distribution of this version takes none; it serves it.
+    /// The test writes it as a file, since this version of Distribution accepts none; Distribution serves it.
     Hand,
-    /// As a file that Distribution serves otherwise, or not at all.
+    /// The test writes it as a file that Distribution serves differently, or not at all.
     HandAlone,
 }
 
@@ -82,7 +83,7 @@ fn tag(digest: &Digest) -> String {
     digest.hex()[..12].to_owned()
 }
 
-/// Each kind of manifest that this registry answered with 500 once, and how it comes into the store.
+/// Each kind of manifest that this registry once answered with 500, and its way into the store.
 fn table(blob: &Digest) -> Vec<(By, String, &'static str)> {
     let config = format!(
         r#""config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{blob}","size":7}}"#
@@ -143,7 +144,7 @@ fn table(blob: &Digest) -> Vec<(By, String, &'static str)> {
             image(format!(r#""layers":[],"layers":[{{"mediaType":"a/b","digest":"{blob}","size":7}}]"#)),
             OCI_MANIFEST,
         ),
-        // Distribution writes schema 1 without its signatures, and signs it anew with a key of its own whenever it is read.
+        // Distribution writes schema 1 without its signatures, and signs it with its own key at every read.
         (HandAlone, format!("{schema1}}}"), DOCKER_SCHEMA1),
         (
             HandAlone,

@@ -1,11 +1,11 @@
-//! What `openssl s_client` can and cannot negotiate.
+//! Protocols and suites that `openssl s_client` can and cannot negotiate.
 
 use std::fs;
 use std::process::Command;
 
 use super::support::{RegistryProcess, Site, run, tool};
 
-/// Those that everybody calls secure, for a certificate with an elliptic curve and for one with RSA.
+/// The suites that the field calls secure, for a certificate with an elliptic curve and for one with RSA.
 const ECDSA: [&str; 3] =
     ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"];
 const RSA: [&str; 3] =
@@ -23,7 +23,7 @@ fn s_client(site: &Site, registry: &RegistryProcess, flags: &[&str]) -> Command 
     command
 }
 
-/// What was negotiated: the version and the suite, if anything.
+/// The negotiated version and suite, if any.
 fn negotiate(site: &Site, registry: &RegistryProcess, flags: &[&str]) -> Option<String> {
     let output = s_client(site, registry, flags).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -32,7 +32,7 @@ fn negotiate(site: &Site, registry: &RegistryProcess, flags: &[&str]) -> Option<
     output.status.success().then_some(suite)
 }
 
-/// Everything of TLS 1.2 that this openssl has, weak or not, one by one.
+/// All suites of TLS 1.2 that this openssl has, weak or not, one by one.
 fn accepted_of_tls12(site: &Site, registry: &RegistryProcess) -> Vec<String> {
     let all = run(tool("openssl").args(["ciphers", "-s", "-tls1_2", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"]));
     let all: Vec<&str> = all.trim().split(':').collect();
@@ -68,7 +68,7 @@ fn old_versions_and_weak_suites_are_refused() {
     }
     assert_eq!(accepted_of_tls12(&site, &registry), ECDSA);
     assert_eq!(accepted_of_tls13(&site, &registry), TLS13);
-    // Nobody of those who were refused has stopped it.
+    // The refused connections have not stopped the registry.
     assert!(negotiate(&site, &registry, &[]).is_some());
 
     let printed = run(&mut s_client(&site, &registry, &["-tls1_2"]));
@@ -101,7 +101,7 @@ fn what_the_configuration_chooses_is_all_there_is() {
     let registry = serve(&site, ", ciphersuites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]");
     assert_eq!(negotiate(&site, &registry, &["-tls1_2"]).as_deref(), Some(ECDSA[1]));
     assert_eq!(negotiate(&site, &registry, &["-tls1_2", "-cipher", ECDSA[0]]), None);
-    // Naming suites of TLS 1.2 says nothing about TLS 1.3, as in Go.
+    // As in Go, a list of TLS 1.2 suites has no effect on TLS 1.3.
     assert_eq!(accepted_of_tls13(&site, &registry), TLS13);
 }
 

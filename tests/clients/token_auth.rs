@@ -33,7 +33,7 @@ fn docker_logs_in_pushes_mounts_and_pulls() {
     docker.push_and_pull(&image);
     registry.process.wait_to_say("auth.user.name=anne");
 
-    // The same layers to another repository: for the mount a token for both is fetched.
+    // For the mount of the same layers into another repository, the client fetches a token for both.
     let other = format!("{}/team/other:1.0", registry.host());
     docker.run(&["tag", &image, &other]);
     let output = docker.run(&["push", &other]);
@@ -77,7 +77,7 @@ fn skopeo_and_podman_come_with_a_password_and_without() {
     run(tool("skopeo").args(["inspect", "--tls-verify=false", "--creds", "bob:secret", &remote("team/app")]));
     assert!(!skopeo(&["inspect", "--tls-verify=false", &remote("team/app")]).status.success());
     let missing = skopeo(&["inspect", "--tls-verify=false", &remote("public/app")]);
-    // Whoever may look is told that there is nothing.
+    // A user with access learns that the image does not exist.
     assert!(String::from_utf8_lossy(&missing.stderr).contains("unknown"), "{missing:?}");
     run(tool("skopeo").args(["delete", "--tls-verify=false", "--creds", "anne:secret", &remote("team/app")]));
     run(tool("skopeo").args(push));
@@ -160,7 +160,7 @@ fn keys_are_exchanged_while_running() {
     assert_eq!(check(&old), 200);
 
     std::fs::write(&jwks, server.jwks()).unwrap();
-    // Without a signal; the watch sees it.
+    // Without a signal: the watch notices the change.
     registry.process.wait_for(|line| line.contains("have changed and are in use").then_some(()));
     assert_eq!((check(&new), check(&old)), (200, 401));
 }
@@ -173,7 +173,7 @@ fn keys_come_over_tls_from_a_server_that_the_file_vouches_for() {
     let path = |name: &str| directory.path().join(name).display().to_string();
     run(tool(env!("CARGO_BIN_EXE_registry")).args(["certificate", "--out", &path(""), "127.0.0.1"]));
     std::fs::write(path("keys.json"), server.jwks()).unwrap();
-    // It prints where it listens to standard output, which nobody reads here; so it is told a port that was free.
+    // The server prints its address to standard output, which this test does not read; so it gets a port that was free.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut openssl = tool("openssl");
     openssl.args(["s_server", "-quiet", "-WWW", "-accept", &address.to_string()]);
@@ -190,7 +190,7 @@ fn keys_come_over_tls_from_a_server_that_the_file_vouches_for() {
         registry.wire().send("GET", "/v2/", &[("Authorization", &token)], b"").status
     };
     let trusting = start(&format!(", jwksca: '{}'", path("ca.crt")));
-    // The server may not have been there yet; the registry asks again.
+    // The server may not have been up yet; the registry asks again.
     if trusting.process.log().contains("until their keys are available") {
         trusting.process.wait_for(|line| line.contains("read keys for tokens").then_some(()));
     }

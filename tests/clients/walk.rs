@@ -1,6 +1,6 @@
-//! The deployment guide as it is written: the commands of its fenced blocks, in order, against a real engine.
+//! The deployment guide as written: the commands of its fenced blocks, in order, against a real engine.
 //!
-//! The engine has a network and a few mounts of its own, so that the guide's port, names and directories are free there.
+//! The engine has its own network and a few mounts, so that the guide's port, names and directories are free there.
 
 use std::fs;
 use std::io::Write;
@@ -12,16 +12,17 @@ use super::support::{Dockerd, run, tool};
 
 const PAGES: [&str; 2] = ["docs/deployment.md", "docs/deployment.zh-HK.md"];
 
-/// One fenced block of the guide, known by its first line, and what becomes of it.
+/// One fenced block of the guide, identified by its first line, and its treatment.
 struct Step {
     first_line: &'static str,
     fate: Fate,
 }
 
 enum Fate {
-    /// It is run as it is; `before` and `after` do what the page says in prose, and look at what came of it.
+    /// The walk runs the block unchanged; `before` and `after` carry out the steps that the page has in prose, and check the
+    /// result.
     Run { before: &'static str, after: &'static str },
-    /// It cannot be run here.
+    /// The block cannot run here.
     Left { reason: &'static str },
 }
 
@@ -74,7 +75,7 @@ const STEPS: &[Step] = &[
     with("docker login registry.example:5000", "build alpine one", ""),
     with(
         "registry status",
-        // As the prose has it: "Before `registry`, write `docker compose exec registry`".
+        // The prose says: "Before `registry`, write `docker compose exec registry`".
         "registry() { docker compose exec registry registry \"$@\"; }",
         "registry ls | grep '^alpine:latest'",
     ),
@@ -111,7 +112,7 @@ const STEPS: &[Step] = &[
     with("registry config check --for distribution", "", "docker compose down --timeout 60"),
 ];
 
-/// What a person's terminal would do, and where the walk leaves the letter of the page.
+/// The replacements for a user's terminal, and other deviations from the page.
 const STANDINS: &[(&str, &str)] = &[
     (
         "./image.sh",
@@ -129,7 +130,7 @@ const STANDINS: &[(&str, &str)] = &[
     ("docker image tag alpine", "`alpine` is an image made on the spot, since there is no network"),
 ];
 
-/// What is defined before the first block. `again` bounds whatever is tried until it works.
+/// Definitions before the first block. `again` bounds every repeated attempt.
 const PRELUDE: &str = r#"set -euo pipefail
 trap 'echo "failed in line $at of the page" >&2' ERR
 set -o errtrace
@@ -144,7 +145,7 @@ build() { printf 'FROM scratch\nCOPY %s /%s\n' "$2" "$2" >"$CONTEXT/made"; echo 
 cd "$CONTEXT"
 "#;
 
-/// `docker` as the walk has it: its first argument decides which stand-in is needed.
+/// `docker` in the walk: its first argument selects the stand-in.
 const DOCKER: &str = r#"#!/bin/bash
 case "$1" in
   compose)
@@ -228,7 +229,7 @@ fn the_deployment_guide_works_as_it_is_written() {
     for (block, step) in blocks(page).iter().zip(STEPS) {
         match step.fate {
             Fate::Left { reason } => {
-                // Past the capture of the test's output: what is not tried is to be seen.
+                // Writes past the capture of the test's output, so that skipped blocks are visible.
                 writeln!(stderr, "{page}:{}: not run: {}: {reason}", block.line, step.first_line).unwrap();
             }
             Fate::Run { before, after } => {
@@ -251,7 +252,7 @@ fn the_deployment_guide_works_as_it_is_written() {
     let programs = std::env::var("PATH").unwrap();
     bash.env("PATH", format!("{}:{programs}", path("bin").display()));
     let told = run(&mut bash);
-    // The script is read to its end, whatever a block does to the shell.
+    // The shell reads the script to its end, whatever a block does.
     assert!(told.trim_end().ends_with("walked"), "{told}");
 }
 
@@ -285,7 +286,7 @@ fn write_program(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// The place that the guide copies to; the walk mounts another over it. One that was there already stays.
+/// The directory to which the guide copies; the walk mounts another over it. Keeps a directory that was there already.
 struct Backup(bool);
 
 impl Backup {

@@ -7,31 +7,31 @@ use tempfile::TempDir;
 
 use super::{Process, fail, run, tool};
 
-/// A running engine with nothing in it.
+/// A running engine without any images.
 pub(crate) struct Dockerd {
     process: Process,
-    /// Behind the process, so that it goes after it: the engine mounts its data over themselves, and takes the mount away at
-    /// its end by what it finds noted here.
+    /// Declared after the process, so that it is dropped later: the engine mounts its data over themselves, and at its end
+    /// unmounts what its notes here list.
     directory: TempDir,
 }
 
-/// Whose network an engine and its containers have.
+/// The network of an engine and its containers.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Network {
-    /// The machine's; a sandbox may not have a bridge there.
+    /// The machine's network; a sandbox may not have a bridge there.
     Host,
-    /// Its own, with a bridge.
+    /// Its own network, with a bridge.
     Own,
 }
 
 impl Dockerd {
-    /// Starts one, which takes a few seconds.
+    /// Starts an engine, which takes a few seconds.
     #[track_caller]
     pub(crate) fn start() -> Self {
         Self::start_by(tool("dockerd"), Network::Host)
     }
 
-    /// Starts one that finds the `hosts` and the `docker` of a folder where others find `/etc/hosts` and `/etc/docker`.
+    /// Starts an engine that uses the `hosts` and the `docker` of a folder as `/etc/hosts` and `/etc/docker`.
     #[track_caller]
     pub(crate) fn start_with_etc(etc: &Path) -> Self {
         const SCRIPT: &str = "mkdir -p /etc/docker && mount --bind \"$0/hosts\" /etc/hosts && \
@@ -41,8 +41,8 @@ impl Dockerd {
         Self::start_by(command, Network::Host)
     }
 
-    /// Starts one as [`start_with_etc`](Self::start_with_etc), in a network of its own, where every port is free and containers
-    /// have a bridge; `empty` are directories in whose place it sees empty ones.
+    /// Starts an engine as [`start_with_etc`](Self::start_with_etc), in its own network, where every port is free and
+    /// containers have a bridge; it sees each of the directories `empty` as an empty one.
     #[track_caller]
     pub(crate) fn start_apart(etc: &Path, empty: &[&str]) -> Self {
         const SCRIPT: &str = "etc=$1; empty=$2; shift 2; set -e; ip link set lo up; mkdir -p /etc/docker; \
@@ -78,26 +78,26 @@ impl Dockerd {
         Self { process, directory }
     }
 
-    /// Reads `/etc/docker/daemon.json` again.
+    /// Makes the engine read `/etc/docker/daemon.json` again.
     #[track_caller]
     pub(crate) fn reload(&self) {
         self.process.signal("HUP");
         self.process.wait_for(|line| line.contains("Reloaded configuration").then_some(()));
     }
 
-    /// Where it listens, as `DOCKER_HOST` has it.
+    /// The engine's address, as in `DOCKER_HOST`.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.directory.path().join("socket").display())
     }
 
-    /// A program that sees the network and the mounts that the engine has.
+    /// A program in the engine's network and mount namespaces.
     pub(crate) fn command_inside(&self, program: &str) -> Command {
         let mut command = tool("nsenter");
         command.arg(format!("--target={}", self.process.pid())).args(["--net", "--mount", program]);
         command
     }
 
-    /// A command of its client, whose configuration (logins) is private too.
+    /// A command of the engine's client, whose configuration (logins) is private too.
     pub(crate) fn docker(&self) -> Command {
         let mut command = tool("docker");
         command.env("DOCKER_CONFIG", self.directory.path().join("client"));
@@ -106,19 +106,19 @@ impl Dockerd {
         command
     }
 
-    /// Runs a command of its client.
+    /// Runs a command of the engine's client.
     #[track_caller]
     pub(crate) fn run(&self, args: &[&str]) -> String {
         run(self.docker().args(args)).trim().to_owned()
     }
 
-    /// Runs a command of its client that must not succeed, and gives what it says.
+    /// Runs a command of the client that must fail, and returns its output.
     #[track_caller]
     pub(crate) fn fail(&self, args: &[&str]) -> String {
         fail(self.docker().args(args))
     }
 
-    /// Pushes an image that is here, forgets it, and pulls it again: it must be the same.
+    /// Pushes a local image, removes it, and pulls it again: it must be the same.
     #[track_caller]
     pub(crate) fn push_and_pull(&self, image: &str) {
         let id = || self.run(&["image", "inspect", "--format", "{{.Id}}", image]);

@@ -1,4 +1,4 @@
-//! A folder with everything that a guarded registry needs.
+//! A folder with all files that a registry with TLS and passwords needs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ impl Site {
         site
     }
 
-    /// The path of something in it.
+    /// The path of a file in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -48,8 +48,8 @@ impl Site {
         assert_eq!(added.code, Some(0), "{added:?}");
     }
 
-    /// Makes a folder with what clients look for in `certs.d/HOST:PORT`: the authority, and perhaps a certificate of
-    /// their own.
+    /// Makes a folder with the files that clients look for in `certs.d/HOST:PORT`: the authority, and perhaps a client
+    /// certificate.
     #[track_caller]
     pub(crate) fn client(&self, name: &str, identity: bool) -> String {
         let folder = self.path(name);
@@ -69,12 +69,12 @@ impl Site {
         folder.display().to_string()
     }
 
-    /// What stands under `tls:` in the configuration, for the certificate of this site.
+    /// The content of `tls:` in the configuration, for the certificate of this site.
     pub(crate) fn tls(&self) -> String {
         format!("certificate: {}, key: {}", self.text("certs/domain.crt"), self.text("certs/domain.key"))
     }
 
-    /// Serves what is here; `http` and `rest` are YAML.
+    /// Serves the data of this site; `http` and `rest` are YAML.
     #[track_caller]
     pub(crate) fn serve(&self, http: &str, rest: &str) -> RegistryProcess {
         let config = format!(
@@ -85,7 +85,7 @@ impl Site {
         registry(self.directory.path(), &config)
     }
 
-    /// `auth:` for the users of this site.
+    /// The section `auth:` for the users of this site.
     pub(crate) fn auth(&self) -> String {
         format!("auth: {{htpasswd: {{realm: Registry Realm, path: {}}}}}", self.text("auth/htpasswd"))
     }

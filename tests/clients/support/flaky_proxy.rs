@@ -1,6 +1,6 @@
-//! `BadLine`: what stands between a registry and its store, and goes wrong when it is told to.
+//! `BadLine`: a proxy between a registry and its store that injects faults on demand.
 //!
-//! It hands every request on as it came, so that signatures hold, and every answer back; S3 and Azure are told apart by nothing.
+//! It forwards every request and every answer unchanged, so that signatures hold; it does not distinguish S3 and Azure.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,22 +21,22 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// A line to a store.
+/// A proxy before a store.
 pub(crate) struct BadLine {
-    /// Where it listens.
+    /// The proxy's address.
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
     runtime: Runtime,
 }
 
-/// What a request does to the store.
+/// The effect of a request on the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Sort {
-    /// Any of them.
+    /// Any effect.
     Any,
     /// Begins a multipart upload.
     Begin,
-    /// Ends one.
+    /// Ends a multipart upload.
     Complete,
     Copy,
     Delete,
@@ -51,26 +51,26 @@ pub(crate) enum Sort {
     State,
 }
 
-/// What goes wrong.
+/// The fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     /// The store refuses, with a status and a code of S3.
     Answer(u16, &'static str),
-    /// The connection is cut as soon as the head of the request is there.
+    /// The proxy cuts the connection as soon as it has the headers of the request.
     CutAtOnce,
-    /// The connection is cut while the body of the request is on its way.
+    /// The proxy cuts the connection while the body of the request is on its way.
     CutInRequest,
-    /// The store does what it was asked for, and the connection is cut before its answer.
+    /// The store carries out the request, and the proxy cuts the connection before its answer.
     CutBeforeAnswer,
-    /// The connection is cut in the middle of the answer.
+    /// The proxy cuts the connection in the middle of the answer.
     CutInAnswer,
-    /// The store says yes, and does nothing.
+    /// The proxy reports success, and the store does nothing.
     Lost,
-    /// The answer comes with this status of a copy, as those of Azure do.
+    /// The answer carries this copy status, as those of Azure do.
     CopyStatus(&'static str),
-    /// The request is carried out when the line is told to let it through, whatever has become of its sender by then.
+    /// The store carries out the request when the test releases it, whether or not its sender still waits.
     Held,
-    /// It is carried out so much later.
+    /// The store carries out the request after this delay.
     Late(Duration),
 }
 
@@ -80,9 +80,9 @@ struct Shared {
     troubles: Mutex<Vec<Trouble>>,
     weather: Mutex<Option<(StdRng, u32)>>,
     seen: Mutex<Vec<(Sort, String)>>,
-    /// How many requests are held.
+    /// The number of held requests.
     held: watch::Sender<usize>,
-    /// Changes when they are let through.
+    /// Changes when the test releases them.
     released: watch::Sender<()>,
 }
 
@@ -93,7 +93,7 @@ struct Trouble {
     times: usize,
 }
 
-/// What ends a connection.
+/// The error that ends a connection.
 #[derive(Debug)]
 struct Cut;
 
@@ -108,7 +108,7 @@ impl std::error::Error for Cut {}
 type Answer = Result<Response<BoxBody<Bytes, Cut>>, Cut>;
 
 impl BadLine {
-    /// A line to the server at `store`, such as `http://127.0.0.1:9000`, with nothing wrong yet.
+    /// A proxy to the server at `store`, such as `http://127.0.0.1:9000`, without faults.
     pub(crate) fn to(store: &str) -> Self {
         let client = reqwest::Client::builder().http1_only().no_proxy().build().unwrap();
         let store = store.trim_end_matches('/').to_owned();
@@ -137,36 +137,36 @@ impl BadLine {
         Self { address, shared, runtime }
     }
 
-    /// From now on the next `times` requests of a sort go wrong.
+    /// From now on the next `times` requests of a sort fail.
     pub(crate) fn fail(&self, sort: Sort, fault: Fault, times: usize) {
         self.fail_at("", sort, fault, times);
     }
 
-    /// The same for those whose key has `key` in it; for deletions of many, one of whose keys has.
+    /// The same for requests whose key contains `key`; for deletions of many, if one of the keys does.
     pub(crate) fn fail_at(&self, key: impl Into<String>, sort: Sort, fault: Fault, times: usize) {
         self.shared.troubles.lock().unwrap().push(Trouble { sort, key: key.into(), fault, times });
     }
 
-    /// From now on `per_mille` of all requests go wrong, each in a way drawn by `rng`.
+    /// From now on `per_mille` of all requests fail, each in a way drawn by `rng`.
     pub(crate) fn storm(&self, rng: StdRng, per_mille: u32) {
         *self.shared.weather.lock().unwrap() = Some((rng, per_mille));
     }
 
-    /// Waits until a request is held.
+    /// Waits until the proxy holds a request.
     pub(crate) fn wait_for_held(&self) {
         let mut held = self.shared.held.subscribe();
         let held = async { tokio::time::timeout(PATIENCE, held.wait_for(|held| *held > 0)).await.map(drop) };
         self.runtime.block_on(held).expect("no request came that was to be held");
     }
 
-    /// Lets the requests through that are held, and waits until the store has answered them.
+    /// Releases the held requests, and waits until the store has answered them.
     pub(crate) fn release(&self) {
         self.shared.released.send_replace(());
         let mut held = self.shared.held.subscribe();
         self.runtime.block_on(held.wait_for(|held| *held == 0)).unwrap();
     }
 
-    /// Nothing goes wrong any more. Tells whether something still would have.
+    /// Ends all faults. Returns whether any had still been due.
     pub(crate) fn heal(&self) -> bool {
         *self.shared.weather.lock().unwrap() = None;
         !std::mem::take(&mut *self.shared.troubles.lock().unwrap()).is_empty()
@@ -185,7 +185,7 @@ impl Shared {
         let (head, body) = request.into_parts();
         let (mut body, mut keys) = (body.boxed_unsync(), key.clone());
         if sort == Sort::Delete {
-            // The keys of a deletion of many are in its body.
+            // A deletion of many has its keys in its body.
             let listed = body.collect().await.map_err(|_| Cut)?.to_bytes();
             keys.push_str(&String::from_utf8_lossy(&listed));
             body = Full::new(listed).map_err(|never| match never {}).boxed_unsync();
@@ -196,7 +196,7 @@ impl Shared {
             return Err(Cut);
         }
         if fault == Some(Fault::CutInRequest) {
-            // Some of it was read, if there is any.
+            // The proxy has read some of the body, if there is any.
             let _ = body.frame().await;
             return Err(Cut);
         }
@@ -207,7 +207,7 @@ impl Shared {
             _ => {}
         }
         let sending = match fault {
-            // In tasks of their own: they go on when the sender has gone.
+            // Separate tasks, which continue when the sender has gone.
             Some(Fault::Held) => {
                 let (shared, mut released) = (self.clone(), self.released.subscribe());
                 self.held.send_modify(|held| *held += 1);
@@ -242,7 +242,7 @@ impl Shared {
             Some(Fault::CutInAnswer) => {
                 headers.insert(http::header::CONTENT_LENGTH, body.len().into());
                 let half = body.slice(..body.len() / 2);
-                // The half is on its way before the cut: else nothing of the answer would be seen at all.
+                // Sends the half before the cut: otherwise the client would see nothing of the answer at all.
                 let cut = async {
                     tokio::task::yield_now().await;
                     Err(Cut)
@@ -259,10 +259,10 @@ impl Shared {
         Ok(back.body(whole(body)).unwrap())
     }
 
-    /// Lets the store do it.
+    /// Makes the store carry out the request.
     async fn carry_out(&self, head: Parts, body: Bytes) -> Result<reqwest::Response, Cut> {
         let url = format!("{}{}", self.store, head.uri);
-        // The name of the host as well: it is signed.
+        // Keeps the host name, because the signature covers it.
         let sent = self.client.request(head.method, url).headers(head.headers).body(body);
         sent.send().await.map_err(|_| Cut)
     }
@@ -285,10 +285,10 @@ impl Shared {
     }
 }
 
-/// How long a request that is to be held may take to come.
+/// How long a request that the proxy must hold may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a storm has.
+/// The faults of a storm.
 const WEATHER: [Fault; 8] = [
     Fault::Answer(500, "InternalError"),
     Fault::Answer(503, "SlowDown"),
@@ -323,7 +323,7 @@ fn refusal(status: u16, code: &str, is_head: bool) -> Response<BoxBody<Bytes, Cu
     let text = format!(
         "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>It is {code} here.</Message></Error>"
     );
-    // The answer to HEAD never says why.
+    // The answer to HEAD has no body for the reason.
     let body = if is_head { Bytes::new() } else { Bytes::from(text) };
     Response::builder().status(status).body(whole(body)).unwrap()
 }

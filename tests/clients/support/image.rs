@@ -59,7 +59,7 @@ pub(crate) fn copy(from: &str, to: &str, all: bool) {
     run(command.args([from, to]));
 }
 
-/// Every blob of `sent` that an image in `back` needs is there, and the other way round.
+/// Checks that `sent` and `back` have the same blobs, as far as an image in `back` needs them.
 #[track_caller]
 pub(crate) fn assert_same_blobs(sent: &Path, back: &Path) {
     let names = |layout: &Path| {
@@ -76,7 +76,7 @@ pub(crate) fn assert_same_blobs(sent: &Path, back: &Path) {
     }
 }
 
-/// Bytes that nobody has seen before.
+/// Random bytes.
 pub(crate) fn random(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     rand::fill(&mut bytes[..]);

@@ -1,4 +1,4 @@
-//! What the tests with real clients are made of.
+//! Helpers of the tests with real clients.
 
 mod dockerd;
 mod fixture;

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use super::{Process, RegistryProcess, tool};
 
-/// A running nginx that hands each request to the next registry in turn, whatever came before.
+/// A running nginx that hands each request to the next registry in turn, regardless of earlier requests.
 pub(crate) struct Nginx {
-    /// Where it listens.
+    /// The address of nginx.
     pub(crate) address: SocketAddr,
     log: PathBuf,
     _process: Process,
 }
 
 impl Nginx {
-    /// Starts one in front of `replicas`, as docs/object-stores.md has it.
+    /// Starts nginx in front of `replicas`, configured as in docs/object-stores.md.
     #[track_caller]
     pub(crate) fn before(replicas: &[&RegistryProcess], directory: &Path) -> Self {
-        // nginx cannot tell which port it was given, so it is told one that was free a moment ago.
+        // nginx cannot report a port that the kernel chose, so it gets one that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let servers: String =
             replicas.iter().map(|replica| format!("server {} max_fails=0;", replica.address)).collect();
@@ -50,14 +50,14 @@ impl Nginx {
         Self { address, log: directory.join("nginx.log"), _process: process }
     }
 
-    /// How many requests of `method` it has handed to `replica` so far.
+    /// How many requests of `method` nginx has handed to `replica` so far.
     pub(crate) fn requests(&self, replica: &RegistryProcess, method: &str) -> usize {
         let log = fs::read_to_string(&self.log).unwrap();
         let beginning = format!("{} {method} ", replica.address);
         log.lines().filter(|line| line.starts_with(&beginning)).count()
     }
 
-    /// The answers of `status` that it has passed on so far.
+    /// How many answers of `status` nginx has passed on so far.
     pub(crate) fn answers(&self, status: u16) -> usize {
         let log = fs::read_to_string(&self.log).unwrap();
         log.lines().filter(|line| line.ends_with(&format!(" {status}"))).count()

@@ -1,4 +1,4 @@
-//! A server in a process of its own, stopped when the test ends.
+//! A server in its own process, stopped when the test ends.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// A running program whose standard error is read line by line.
+/// A running program. A thread reads its standard error line by line.
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// How long a server may take to say that it is ready.
+/// How long a server may take to report that it is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Process {
@@ -38,7 +38,7 @@ impl Process {
         Self { child, lines, log }
     }
 
-    /// Waits for a line of which `find` makes something.
+    /// Waits for a line for which `find` returns a value.
     #[track_caller]
     pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&str) -> Option<T>) -> T {
         loop {
@@ -53,12 +53,12 @@ impl Process {
         }
     }
 
-    /// Waits until it has said `text`: an answer may be here before the lines about it are.
+    /// Waits until the log has `text`: an answer may arrive before its log lines.
     #[track_caller]
     pub(crate) fn wait_to_say(&self, text: &str) {
         while !self.log().contains(text) {
             if let Err(error) = self.lines.recv_timeout(PATIENCE) {
-                // At its end, the last line may have come between the two looks.
+                // At the end of the process, the last line may have arrived between the two checks.
                 assert!(
                     self.log().contains(text),
                     "{text:?} did not come ({error}); the log has:\n{}",
@@ -68,33 +68,33 @@ impl Process {
         }
     }
 
-    /// Everything it has said so far.
+    /// Everything that the process has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 
-    /// Its process id.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal, by name.
+    /// Sends the process a signal, by name.
     pub(crate) fn signal(&self, signal: &str) {
         super::run(super::tool("kill").args([&format!("-{signal}"), &self.pid().to_string()]));
     }
 
-    /// Kills it on the spot.
+    /// Kills the process at once.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks the process to end, and waits until it has.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait()

@@ -1,4 +1,4 @@
-//! A receiver of notifications, which takes them, fails or hangs as it is told.
+//! A receiver of notifications, which accepts them, fails or hangs, as the test sets it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-/// What the receiver does with what it gets.
+/// The receiver's reaction to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Mood {
     Takes,
@@ -30,7 +30,7 @@ struct Shared {
     mood: Mutex<Mood>,
     taken: Mutex<Vec<(HeaderMap, String)>>,
     attempts: Mutex<u32>,
-    /// For each of the two mutexes its own.
+    /// One condition variable for each of the two mutexes.
     taken_news: Condvar,
     attempt_news: Condvar,
 }
@@ -61,7 +61,7 @@ impl Receiver {
         *self.shared.mood.lock().unwrap() = mood;
     }
 
-    /// Waits until so many attempts were made in all.
+    /// Waits until the total of attempts reaches this number.
     #[track_caller]
     pub(crate) fn wait_for_attempts(&self, number: u32) {
         let attempts = self.shared.attempts.lock().unwrap();
@@ -72,7 +72,7 @@ impl Receiver {
         assert!(!wait.unwrap().1.timed_out());
     }
 
-    /// Waits until so many events were taken, and gives them with the headers that they came with.
+    /// Waits until the receiver has accepted this many events, and returns them with their headers.
     #[track_caller]
     pub(crate) fn wait_for(&self, number: usize) -> Vec<(HeaderMap, String)> {
         let taken = self.shared.taken.lock().unwrap();
@@ -83,7 +83,7 @@ impl Receiver {
         taken.clone()
     }
 
-    /// The same, only the events.
+    /// The same, without the headers.
     #[track_caller]
     pub(crate) fn events(&self, number: usize) -> Vec<Value> {
         let event = |(_, body): (HeaderMap, String)| {

@@ -1,4 +1,4 @@
-//! Registries to be tried: ours, and Debian's package of Distribution 2.8.
+//! Registries under test: ours, and Debian's package of Distribution 2.8.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -7,16 +7,16 @@ use std::process::Command;
 
 use super::{Process, Wire, tool};
 
-/// A registry in a process of its own.
+/// A registry in its own process.
 pub(crate) struct RegistryProcess {
     /// The process.
     pub(crate) process: Process,
-    /// Where it listens.
+    /// The registry's address.
     pub(crate) address: SocketAddr,
 }
 
 impl RegistryProcess {
-    /// Starts ours and waits until it listens.
+    /// Starts our registry and waits until it listens.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
         let process = Process::start(command);
@@ -38,7 +38,7 @@ impl RegistryProcess {
     }
 }
 
-/// A configuration over `root`, in which everything is allowed, with our choice of a port.
+/// A configuration over `root` that allows everything and lets the kernel choose the port.
 pub(crate) fn filesystem_config(root: &Path) -> String {
     format!(
         "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
@@ -46,20 +46,20 @@ pub(crate) fn filesystem_config(root: &Path) -> String {
     )
 }
 
-/// Starts ours with a configuration.
+/// Starts our registry with a configuration.
 #[track_caller]
 pub(crate) fn registry(directory: &Path, config: &str) -> RegistryProcess {
     RegistryProcess::start(&mut registry_command(&write_config(directory, "sampan.yml", config)))
 }
 
-/// The command that starts ours with a configuration file.
+/// The command that starts our registry with a configuration file.
 pub(crate) fn registry_command(config: &Path) -> Command {
     let mut command = tool(env!("CARGO_BIN_EXE_registry"));
     command.arg("serve").arg(config);
     command
 }
 
-/// What Debian's registry signs its upload URLs with.
+/// The secret with which Debian's registry signs its upload URLs.
 pub(crate) const DEBIAN_SECRET: &str = "a-secret-for-tests";
 
 /// Starts Debian's `docker-registry` over `root`.
@@ -68,15 +68,15 @@ pub(crate) fn debian_registry(directory: &Path, root: &Path) -> RegistryProcess 
     debian_registry_with(directory, &filesystem_config(root))
 }
 
-/// Starts Debian's `docker-registry` with a configuration of ours.
+/// Starts Debian's `docker-registry` with a configuration.
 #[track_caller]
 pub(crate) fn debian_registry_with(directory: &Path, config: &str) -> RegistryProcess {
-    // It cannot tell which port it was given, so it is told one that was free a moment ago.
+    // Distribution cannot report a port that the kernel chose, so it gets one that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = config.replace("'127.0.0.1:0'", &format!("'{address}', secret: {DEBIAN_SECRET}"));
     let path = write_config(directory, "debian.yml", &config);
     let mut command = tool("docker-registry");
-    // Its client of S3 does not start with a bundle of certificates in the environment.
+    // The registry's S3 client does not start with a bundle of certificates in the environment.
     command.env_remove("AWS_CA_BUNDLE").arg("serve").arg(path);
     let process = Process::start(&mut command);
     process.wait_for(|line| line.contains("listening on").then_some(()));

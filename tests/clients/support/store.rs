@@ -1,4 +1,4 @@
-//! Object stores to be tried: the scripts in `tests/servers` start them, on ports of their own.
+//! Object stores under test: the scripts in `tests/servers` start them, on ports of their own.
 
 use std::fs;
 use std::path::Path;
@@ -13,15 +13,16 @@ use super::{run, tool};
 pub(crate) struct StoreServer {
     /// The section of the configuration file, without its `rootdirectory`.
     pub(crate) section: Value,
-    /// Where its files and process ids are, unless it belongs to the whole test run. It is stopped when the test ends.
+    /// The directory of the server's files and process ids, unless the server belongs to the whole test run. The server stops
+    /// when the test ends.
     own: Option<TempDir>,
 }
 
 impl StoreServer {
-    /// Starts what the script `<name>.sh` starts: `moto` and Azurite take seconds, `ceph` a quarter of a minute.
+    /// Runs the script `<name>.sh`: `moto` and Azurite take seconds, `ceph` a quarter of a minute.
     #[track_caller]
     pub(crate) fn start(name: &str) -> Self {
-        // Made first, so that what a script has started before it failed is stopped too.
+        // Created first, so that a failing script's processes are stopped too.
         let mut server = Self { section: Value::Null, own: Some(tempfile::tempdir().unwrap()) };
         let printed = run(script(name).arg(server.directory().join("server")));
         // The last line is for the environment: NAME='section of the configuration file, in JSON'.
@@ -32,8 +33,8 @@ impl StoreServer {
         server
     }
 
-    /// Ceph's gateway: that of this test run if there is one (`tests/servers/with-servers.sh ceph -- cargo test …`), else
-    /// one of the test's own. Others may use it too, below other root directories.
+    /// Ceph's gateway: the one of this test run if there is one (`tests/servers/with-servers.sh ceph -- cargo test …`), else
+    /// one for this test. Other tests may use it too, below other root directories.
     #[track_caller]
     pub(crate) fn ceph() -> Self {
         match std::env::var("SAMPAN_TEST_CEPH") {
@@ -42,19 +43,19 @@ impl StoreServer {
         }
     }
 
-    /// A value of the section that is a text.
+    /// A value of the section that is a string.
     #[track_caller]
     pub(crate) fn text(&self, key: &str) -> &str {
         self.section[key].as_str().unwrap()
     }
 
-    /// What the process `name` of the server has printed.
+    /// The output of the server's process `name`.
     pub(crate) fn output(&self, name: &str) -> String {
         fs::read_to_string(self.directory().join("server").join(format!("{name}.out"))).unwrap()
     }
 
-    /// A configuration of the registry over this store with keys below `root`, in which everything is allowed, and blobs are
-    /// served by the registry itself. The section's keys can be changed by `change` first.
+    /// A configuration of the registry over this store with keys below `root`. It allows everything, and the registry itself
+    /// serves blobs. `change` can first change the section's keys.
     pub(crate) fn config(&self, root: &str, change: impl FnOnce(&mut Value)) -> String {
         self.config_as("s3", root, change)
     }
@@ -76,8 +77,8 @@ impl StoreServer {
     }
 }
 
-/// The same configuration without the purge of uploads, whose requests, at a random time, would be among those that are
-/// counted or made to fail.
+/// The same configuration without the purge of uploads, whose requests, at a random time, would disturb tests that count
+/// requests or make them fail.
 pub(crate) fn without_purge(config: &str) -> String {
     config.replace("  delete:", "  maintenance: {uploadpurging: {enabled: false}}\n  delete:")
 }

@@ -1,4 +1,4 @@
-//! A token server: takes a name and a password, gives a signed token, as Docker's specification has it.
+//! A token server: takes a name and a password, and returns a signed token, as Docker's specification defines.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 ///
 /// - `anne:secret` may do everything in `team/`, and list the catalog;
 /// - `bob:secret` may pull from `team/`;
-/// - everybody may pull from `public/`.
+/// - all users may pull from `public/`.
 pub(crate) struct TokenServer {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
@@ -47,7 +47,7 @@ impl TokenServer {
         Self { address, shared, _runtime: runtime }
     }
 
-    /// The section for a registry that trusts it; `jwks` is a file or URL.
+    /// The section for a registry that trusts this server; `jwks` is a file or URL.
     pub(crate) fn auth_section(&self, jwks: &str) -> String {
         format!(
             "auth: {{token: {{realm: 'http://{}/token', service: registry.test, issuer: tests, jwks: '{jwks}'}}}}\n",
@@ -55,27 +55,27 @@ impl TokenServer {
         )
     }
 
-    /// Where its keys are.
+    /// The URL of the server's keys.
     pub(crate) fn jwks_url(&self) -> String {
         format!("http://{}/jwks", self.address)
     }
 
-    /// Its keys.
+    /// The server's keys.
     pub(crate) fn jwks(&self) -> String {
         self.shared.jwks().to_string()
     }
 
-    /// From now on another key signs, and the old one is forgotten.
+    /// Signs with another key from now on, and forgets the old one.
     pub(crate) fn rotate(&self, kid: &str) {
         *self.shared.key.lock().unwrap() = new_key(kid);
     }
 
-    /// A token for `user` with what it may have of `scopes`.
+    /// A token for `user` with the part of `scopes` that the policy allows.
     pub(crate) fn token(&self, user: Option<&str>, scopes: &[&str]) -> String {
         self.shared.token(user, scopes)
     }
 
-    /// The scopes that were asked for, one line for each time.
+    /// The scopes of all requests, one line for each.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
     }
@@ -100,7 +100,7 @@ async fn token(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, hea
     let query = query.unwrap_or_default();
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     assert!(pairs.contains(&("service".to_owned(), "registry.test".to_owned())), "{query}");
-    // Some clients repeat the parameter, others put several scopes into one.
+    // Some clients repeat the parameter, others put several scopes into one parameter.
     let scopes: Vec<&str> =
         pairs.iter().filter(|(name, _)| name == "scope").flat_map(|(_, value)| value.split(' ')).collect();
     shared.asked.lock().unwrap().push(scopes.join(" "));
@@ -133,7 +133,7 @@ impl Shared {
     }
 }
 
-/// What of a scope such as `repository:team/app:pull,push` the user gets.
+/// The part of a scope such as `repository:team/app:pull,push` that the policy allows the user.
 fn granted(user: Option<&str>, scope: &str) -> Option<Value> {
     let (kind, rest) = scope.split_once(':')?;
     let (name, actions) = rest.rsplit_once(':')?;

@@ -1,4 +1,4 @@
-//! Running other people's programs.
+//! Running external programs.
 
 use std::process::{Command, Output, Stdio};
 
@@ -9,7 +9,7 @@ pub(crate) fn tool(name: &str) -> Command {
     command
 }
 
-/// Runs a command to its end and gives its standard output; anything but success fails the test with all it printed.
+/// Runs a command to its end and returns its standard output; anything but success fails the test with the whole output.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| {
@@ -24,7 +24,7 @@ pub(crate) fn run(command: &mut Command) -> String {
     stdout
 }
 
-/// Runs a command that must not succeed, and gives all it printed.
+/// Runs a command that must fail, and returns its whole output.
 #[track_caller]
 pub(crate) fn fail(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| {

@@ -1,4 +1,4 @@
-//! A client that does just what it is told, one HTTP/1.1 connection, for what tools would never do.
+//! A raw client on one HTTP/1.1 connection, for requests that tools would never send.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,13 +9,13 @@ pub(crate) struct Wire {
     host: SocketAddr,
 }
 
-/// An answer whose body may still have to be read.
+/// An answer whose body may still be unread.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    /// The body, unless it was left to be streamed.
+    /// The body, unless the caller streams it.
     pub(crate) body: Vec<u8>,
 }
 
@@ -42,14 +42,14 @@ impl Wire {
         Self { stream: BufReader::new(TcpStream::connect(host).unwrap()), host }
     }
 
-    /// One request with a small body, and its answer.
+    /// Sends one request with a small body, and returns its answer.
     pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.begin(method, path, headers, body.len() as u64);
         self.write(body);
         self.finish(method)
     }
 
-    /// Sends the head of a request whose body follows.
+    /// Sends the headers of a request whose body follows.
     pub(crate) fn begin(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body_len: u64) {
         let mut head =
             format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {body_len}\r\n", self.host);
@@ -60,7 +60,7 @@ impl Wire {
         self.write(head.as_bytes());
     }
 
-    /// Sends a part of a body. The registry may have answered already and closed the connection; its answer is still to be read.
+    /// Sends a part of a body. The registry may have answered already and closed the connection; the answer is still readable.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         match self.stream.get_mut().write_all(bytes) {
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
@@ -84,7 +84,7 @@ impl Wire {
         answer
     }
 
-    /// Reads the head of the answer, and leaves its body to `body`.
+    /// Reads the headers of the answer, and leaves its body to `body`.
     pub(crate) fn head(&mut self) -> Answer {
         let status = self.line().split(' ').nth(1).unwrap().parse().unwrap();
         let mut headers = Vec::new();
@@ -96,7 +96,7 @@ impl Wire {
         Answer { status, headers, body: Vec::new() }
     }
 
-    /// The stream that a body comes from.
+    /// The stream of a body.
     pub(crate) fn body(&mut self) -> &mut impl Read {
         &mut self.stream
     }
