@@ -37,7 +37,7 @@ fn a_store_in_a_squashfs_image_is_served() {
 #[test]
 #[ignore = "needs skopeo, umoci, genisoimage and a kernel with iso9660, as root"]
 fn a_store_on_a_dvd_is_served() {
-    // Checked beforehand, since a kernel loads the file system only on demand.
+    // Requests the module first, since a kernel loads it only on request.
     let _ = tool("modprobe").args(["--quiet", "isofs"]).status();
     if !fs::read_to_string("/proc/filesystems").unwrap().contains("iso9660") {
         let left = "a_store_on_a_dvd_is_served: not run: this kernel knows no iso9660";

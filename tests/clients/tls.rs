@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::support::{RegistryProcess, Site, run, tool};
 
-/// The suites that the field calls secure, for a certificate with an elliptic curve and for one with RSA.
+/// The suites that are generally considered secure, for a certificate with an elliptic curve and for one with RSA.
 const ECDSA: [&str; 3] =
     ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"];
 const RSA: [&str; 3] =

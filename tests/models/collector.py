@@ -71,19 +71,19 @@ class World:
         if not self.look:
             return False
         if not self.own_files:
-            # The one file means something while the one notice is believed.
+            # The one file counts while registries believe the one notice.
             return bool(pending) and any(self.goes_on(age) for age in ages)
         until = MAX_AGE if self.afterlife else 2
         return any(ages[run] is not None and ages[run] < until for run in pending)
 
     def steps(self, state):
         data, link, manifest, pending, ages, messages, pcs, clients = state
-        # Time.
+        # Time passes.
         if any(age is not None and age < MAX_AGE for age in ages) or messages:
             older = tuple(age if age is None else min(age + 1, MAX_AGE) for age in ages)
             left = tuple(sorted((what, run, age + 1) for what, run, age in messages if age + 1 < MAX_AGE))
             yield "time passes", (data, link, manifest, pending, older, left, pcs, clients)
-        # The store carries out a request, or never will.
+        # The store carries out a request, or drops it.
         for index, (what, run, _) in enumerate(messages):
             left = messages[:index] + messages[index + 1 :]
             new = {
@@ -115,7 +115,7 @@ class World:
             others = any(self.goes_on(other) for number, other in enumerate(ages) if number != run)
             if others and self.exclusion:
                 return
-            # Takes the lock, and removes what has run out.
+            # Takes the lock, and removes expired files.
             if self.own_files:
                 kept = tuple(None if other == MAX_AGE else other for other in aged(0))
                 left = frozenset(owner for owner in pending if kept[owner] is not None)
@@ -155,10 +155,10 @@ class World:
                 under_way = any((w, r) == (what, run) for w, r, _ in messages)
                 if is_done and not under_way:
                     yield f"is answered about {what}", then, same
-                # No answer, or an error: nothing is known of the request.
+                # Without an answer, or after an error, the run does not know the fate of the request.
                 yield f"is not answered about {what}", "unknown" if self.keep_unknown else then, same
                 if self.retries and under_way:
-                    # The driver asks once more, is answered, and says that all is well.
+                    # The driver repeats the request, gets an answer, and reports success.
                     done = (data, "none") if what == "link" else ("none", link)
                     yield f"deletes {what} by a second request", then, (*done, manifest, pending, ages, ())
         if pc == "clear":
@@ -214,7 +214,7 @@ class World:
         if pc == "upload.commit":
             yield "upload.confirm", told, ("young", link, manifest)
         if pc == "upload.confirm":
-            # Its bytes are not staged any more, so all it can do about a link that is gone is to write it again.
+            # The bytes are not staged any more, so the upload can only write a missing link again.
             for new_pc, new_told, _ in after:
                 yield new_pc, new_told, (data, "young", manifest)
         if pc == "manifest.link":
@@ -222,7 +222,7 @@ class World:
         if pc == "manifest.look":
             yield "manifest.hold" if is_doomed else "manifest.check", told, same
         if pc == "manifest.hold":
-            yield "end", "", same  # 503: the client begins anew with what it was told.
+            yield "end", "", same  # 503: the client begins anew, with the answers that it has.
             if not is_doomed:
                 yield "manifest.link", told, same
         if pc == "manifest.check":

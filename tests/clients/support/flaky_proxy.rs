@@ -323,7 +323,7 @@ fn refusal(status: u16, code: &str, is_head: bool) -> Response<BoxBody<Bytes, Cu
     let text = format!(
         "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>It is {code} here.</Message></Error>"
     );
-    // The answer to HEAD has no body for the reason.
+    // An answer to HEAD has no body that could give the reason.
     let body = if is_head { Bytes::new() } else { Bytes::from(text) };
     Response::builder().status(status).body(whole(body)).unwrap()
 }

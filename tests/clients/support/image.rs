@@ -59,7 +59,7 @@ pub(crate) fn copy(from: &str, to: &str, all: bool) {
     run(command.args([from, to]));
 }
 
-/// Checks that `sent` and `back` have the same blobs, as far as an image in `back` needs them.
+/// Checks that `sent` has each blob of `back`, with the same content.
 #[track_caller]
 pub(crate) fn assert_same_blobs(sent: &Path, back: &Path) {
     let names = |layout: &Path| {

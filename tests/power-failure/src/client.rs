@@ -1,4 +1,4 @@
-//! A client of the registry that says what happened and judges nothing.
+//! A client of the registry that reports events and judges nothing.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use ureq::http::{Method, Request};
 
 use crate::content::{Blob, Library};
 
-/// One registry.
+/// A registry.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     agent: Agent,
@@ -29,7 +29,7 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The length that an upload has, by its `Range`.
+    /// The length of an upload, from its `Range`.
     pub(crate) fn offset(&self) -> usize {
         let end = self.range.as_deref().and_then(|range| range.rsplit('-').next()?.parse::<usize>().ok());
         end.filter(|end| *end > 0).map_or(0, |end| end + 1)
@@ -51,13 +51,13 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(60)))
-            // The registry closes a connection whose body it did not want; no request is to meet that.
+            // The registry closes a connection whose body it did not want; no request may meet that.
             .max_idle_connections(0)
             .build();
         Self { agent: config.into(), base: format!("http://127.0.0.1:{port}") }
     }
 
-    /// Sends a request; an error means that there was no answer.
+    /// Sends a request. Fails when no answer arrives.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -184,7 +184,7 @@ impl Client {
         )
     }
 
-    /// Pushes an image or index as clients do: first what the registry says that it does not have, then the manifest.
+    /// Pushes an image or index as clients do: first what the registry lacks, then the manifest.
     pub(crate) fn push_image(
         &self,
         library: &Library,
@@ -208,7 +208,7 @@ impl Client {
     }
 }
 
-/// How a blob is pushed.
+/// The way of pushing a blob.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     Whole,

@@ -40,7 +40,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
-/// What a digest names.
+/// The content under a digest.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) enum Content {
     Blob(Blob),
@@ -61,7 +61,7 @@ pub(crate) struct Manifest {
 pub(crate) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// Everything that was ever pushed, by digest.
+/// Every pushed blob and manifest, by digest.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Library(BTreeMap<String, Content>);
 

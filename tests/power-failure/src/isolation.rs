@@ -1,7 +1,7 @@
-//! Namespaces of its own for the whole program, so that nothing outlives it.
+//! Separate namespaces for the whole program, so that nothing outlives it.
 //!
-//! The program starts itself again in new mount and PID namespaces. When the outer process ends, by whatever signal, the kernel
-//! kills every process of the inner one, and with the last of them go its mounts, its FUSE file systems and its loop devices.
+//! The program restarts itself in new mount and PID namespaces. When the outer process ends, by whatever signal, the kernel
+//! kills every process of the inner one. With the last of them, its mounts, FUSE file systems and loop devices disappear.
 
 use std::env;
 use std::path::Path;
@@ -11,13 +11,13 @@ use anyhow::{Context, Result, bail};
 
 const INNER: &str = "POWER_FAILURE_INNER";
 
-/// A directory in memory that only this run sees; mounted by [`enter`].
+/// A directory in memory that only this run sees; [`enter`] mounts it.
 pub(crate) const WORK: &str = "/dev/shm";
 
 /// Returns the exit code of the inner process; `None` inside it.
 pub(crate) fn enter() -> Result<Option<ExitCode>> {
     if env::var_os(INNER).is_some() {
-        // Everything large lies here. A tmpfs takes as much memory as is written to it.
+        // Everything large lies here. A tmpfs uses memory only for its content.
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=8g", "power-failure", WORK])
             .status()

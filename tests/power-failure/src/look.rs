@@ -1,4 +1,4 @@
-//! What a registry serves, compared with what was pushed.
+//! Compares the content that a registry serves with the pushed content.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::content::Library;
 /// A repository, and a digest or tag in it.
 pub(crate) type Key = (String, String);
 
-/// What was wrong, and how much was looked at.
+/// The violations, and the number of checks.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// A short name of the kind, and what was seen.
+    /// A short name of the kind, and the details.
     pub(crate) violations: Vec<(&'static str, String)>,
     /// Blobs, manifests and tags that had to be there.
     pub(crate) required: usize,
@@ -25,17 +25,17 @@ impl Findings {
     }
 }
 
-/// A look at what a registry serves.
+/// A comparison with one registry.
 pub(crate) struct Look<'a> {
     pub(crate) client: &'a Client,
     pub(crate) library: &'a Library,
-    /// What was asked for already, and whether it is there.
+    /// Content that was requested already, and whether it is there.
     pub(crate) served: BTreeMap<Key, bool>,
     pub(crate) findings: &'a mut Findings,
 }
 
 impl Look<'_> {
-    /// Whether content is served; wrong bytes and errors are findings.
+    /// Whether the registry serves content; wrong bytes and errors are findings.
     pub(crate) fn serves(&mut self, key: &Key) -> bool {
         if let Some(known) = self.served.get(key) {
             return *known;
@@ -66,7 +66,7 @@ impl Look<'_> {
         is_there
     }
 
-    /// Whether everything below a manifest is served.
+    /// Whether the registry serves everything below a manifest.
     pub(crate) fn is_complete(&mut self, (repository, image): &Key, kind: &'static str) -> bool {
         let (manifests, blobs) = self.library.closure(image);
         for digest in manifests.into_iter().chain(blobs) {

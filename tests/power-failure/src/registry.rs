@@ -11,17 +11,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::client::Client;
 
-/// Which program is tested, and how it is hindered.
+/// The program under test, and its handicaps.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     pub(crate) binary: PathBuf,
     /// Debian's `docker-registry`: other options, no collector of its own.
     pub(crate) is_peer: bool,
-    /// What `strace -e inject=` does to the registry that is recorded.
+    /// The faults that `strace -e inject=` makes in the recorded registry.
     pub(crate) mutant: Option<String>,
 }
 
-/// A registry that runs; killed when dropped.
+/// A running registry; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Registry {
     child: Child,
@@ -29,10 +29,10 @@ pub(crate) struct Registry {
     pub(crate) log: PathBuf,
 }
 
-/// How the registry is started.
+/// The options of a registry's start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Setup {
-    /// The grace of the collector that runs inside; none runs without.
+    /// The grace period of the built-in collector; `None` runs no collector.
     pub(crate) grace: Option<Duration>,
     pub(crate) mutated: bool,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Setup {
 impl Subject {
     /// Starts the registry over `root`; its configuration and log go to `scratch`.
     pub(crate) fn start(&self, root: &Path, scratch: &Path, setup: Setup) -> Result<Registry> {
-        // Another process may take the port between here and there.
+        // Another process may take the port before the registry does.
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -60,7 +60,7 @@ impl Subject {
         let mut command = match (&self.mutant, setup.mutated) {
             (Some(injection), true) => {
                 let mut command = Command::new("strace");
-                // With -D the registry is our child, and strace ends when it does.
+                // With -D the registry is a child of this process, and strace ends when it does.
                 command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("inject={injection}"));
                 command.arg(&self.binary);
                 command
@@ -92,9 +92,9 @@ impl Subject {
         }
     }
 
-    /// Collects garbage of a store that has no users, so that nothing is too young; returns the exit code and the output.
+    /// Collects garbage of a store without users, so that nothing is too fresh; returns the exit code and the output.
     pub(crate) fn collect(&self, root: &Path, scratch: &Path, is_dry: bool) -> Result<(i32, String)> {
-        // Of a directory that nothing has reached yet, the collector says that it is no store.
+        // The collector reports that an empty directory is no store.
         if !root.join("docker").exists() {
             return Ok((0, String::new()));
         }
@@ -118,7 +118,7 @@ impl Subject {
 }
 
 impl Registry {
-    /// Ends the process at once, as a power failure does.
+    /// Kills the process at once, as a power failure does.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -159,7 +159,7 @@ fn next_number() -> usize {
     NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Whether a file of the collector's directory belongs to one collection, by its name.
+/// Whether a file of the collector's directory belongs to one collection, judged by its name.
 pub(crate) fn is_of_a_run(name: &str) -> bool {
     ["run", "doomed"].iter().any(|kind| name == *kind || name.starts_with(&format!("{kind}-")))
 }

@@ -1,4 +1,4 @@
-//! A client that tries again, and remembers what it was told.
+//! A client that retries, and records the answers of the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,28 +8,28 @@ use crate::client::{Answer, Client, manifest_path};
 use crate::content::{Library, digest};
 use crate::look::{Findings, Key, Look};
 
-/// What the registry has acknowledged, and what it was asked for and may have done.
+/// Effects that the registry has acknowledged, and requested effects that may have happened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     /// Blobs and manifests.
     pub(crate) present: BTreeSet<Key>,
-    /// What a client has deleted; a power failure may bring it back.
+    /// Content that a client has deleted; a power failure may restore it.
     pub(crate) deleted: BTreeSet<Key>,
-    /// Digests that a tag may point at; `None` is no tag.
+    /// Digests at which a tag may point; `None` is no tag.
     pub(crate) tags: BTreeMap<Key, BTreeSet<Option<String>>>,
 }
 
-/// One thing that a request does.
+/// One effect of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     Add(Key),
     Delete(Key),
-    /// The tag, and the digest that it is to have.
+    /// The tag and its new digest.
     Tag(Key, Option<String>),
 }
 
 impl Expected {
-    /// The effect is asked for: from now on it may have happened.
+    /// Records a requested effect: from now on it may have happened.
     fn attempt(&mut self, effect: &Effect) {
         match effect {
             Effect::Add(key) => {
@@ -45,7 +45,7 @@ impl Expected {
         }
     }
 
-    /// The effect is acknowledged.
+    /// Records an acknowledged effect.
     fn acknowledge(&mut self, effect: &Effect) {
         match effect {
             Effect::Add(key) => {
@@ -60,7 +60,7 @@ impl Expected {
         }
     }
 
-    /// Makes deletions uncertain, as a power failure does: what they removed is not synced.
+    /// Makes deletions uncertain, as a power failure does: they are not synced.
     pub(crate) fn after_power_failure(&self, before: &Self) -> Self {
         let mut expected = self.clone();
         expected.deleted.clear();
@@ -73,11 +73,11 @@ impl Expected {
     }
 }
 
-/// A client with a request that failed and failed again: it has to begin anew.
+/// The error of a request that failed twice: the client has to begin anew.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) String);
 
-/// One client over one registry.
+/// A client of one registry.
 pub(crate) struct Actor<'a> {
     pub(crate) client: &'a Client,
     pub(crate) library: &'a Library,
@@ -85,7 +85,7 @@ pub(crate) struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    /// Makes a request, and makes it again if it fails.
+    /// Makes a request, and repeats it if it fails.
     pub(crate) fn step(
         &mut self,
         effects: &[Effect],
@@ -102,7 +102,7 @@ impl Actor<'_> {
         Ok(answer)
     }
 
-    /// Adds a chunk. If that fails, it asks how far the upload is and goes on from there.
+    /// Adds a chunk. If that fails, asks for the offset of the upload and continues from there.
     pub(crate) fn chunk(
         &mut self,
         location: &mut String,
@@ -130,7 +130,7 @@ impl Actor<'_> {
         Ok(())
     }
 
-    /// A push as clients do it.
+    /// A push in the order of real clients.
     pub(crate) fn push(&mut self, repository: &str, image: &str, tag: &str) -> Result<(), Refused> {
         let Some(manifest) = self.library.manifest(image).cloned() else { return Ok(()) };
         for blob in &manifest.blobs {
@@ -152,7 +152,7 @@ impl Actor<'_> {
     }
 }
 
-/// Compares what is served with what is expected.
+/// Compares the served content with the expected content.
 pub(crate) fn verify(client: &Client, library: &Library, expected: &Expected, findings: &mut Findings) {
     let mut look = Look { client, library, served: BTreeMap::new(), findings };
     for key in expected.present.clone() {

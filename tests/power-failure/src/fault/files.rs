@@ -1,7 +1,7 @@
-//! Files in memory, which know what of them a disk would have.
+//! Files in memory that also track their state on disk.
 //!
-//! Nothing is on the disk but what was synced: the content of a file when the file was, a name when its directory was. This is
-//! less than any file system of the kernel keeps, and all that POSIX promises.
+//! Only synced data is on the disk: the content of a file since its own sync, a name since the sync of its directory. This is
+//! less than any file system of the kernel keeps, and all that POSIX guarantees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 
 const PAGE: usize = 4096;
 
-/// The inode of the root, as FUSE has it.
+/// The inode of the root in FUSE.
 pub(crate) const ROOT: u64 = 1;
 
 /// A tree of files and directories.
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
-    /// What is read: the page cache.
+    /// The content that reads see: the page cache.
     pub(crate) cached: Vec<u8>,
     durable: Vec<u8>,
     /// Pages of the cache that the disk does not have and that a sync will write.
@@ -164,7 +164,7 @@ impl Files {
         Ok(())
     }
 
-    /// Brings a file or the names of a directory to the disk.
+    /// Writes a file or the names of a directory to the disk.
     pub(crate) fn sync(&mut self, inode: u64) -> Outcome<()> {
         match &mut self.node_mut(inode)?.kind {
             Kind::File(content) => content.sync(),
@@ -183,7 +183,7 @@ impl Files {
         Ok(())
     }
 
-    /// What is there after an unmount and a mount: everything is written that can be, and read from the disk again.
+    /// The state after an unmount and a mount: writes all that can be written, and reads it back from the disk.
     pub(crate) fn remount(&mut self) {
         for node in self.nodes.values_mut() {
             match &mut node.kind {
@@ -198,7 +198,7 @@ impl Files {
         }
     }
 
-    /// What is there after a power failure; with `luck`, also some of what was not synced, in no order.
+    /// The state after a power failure; with `luck`, also some unsynced changes, in no order.
     pub(crate) fn cut_power(&mut self, mut luck: Option<&mut StdRng>) {
         for node in self.nodes.values_mut() {
             match &mut node.kind {
@@ -219,7 +219,7 @@ impl Files {
         }
     }
 
-    /// Takes names out of the directory at `path`, past the registry, as if they had never been there.
+    /// Removes names from the directory at `path`, past the registry, as if they had never been there.
     pub(crate) fn forget(&mut self, path: &str, is_forgotten: impl Fn(&OsStr) -> bool) {
         let found = path.split('/').try_fold(ROOT, |inode, name| self.lookup(inode, OsStr::new(name)).ok());
         let Some(Node { kind: Kind::Directory(names), .. }) =
@@ -231,7 +231,7 @@ impl Files {
         names.durable.retain(|name, _| !is_forgotten(name));
     }
 
-    /// The content of the file at `path`, to be looked at or changed past the registry.
+    /// The content of the file at `path`, to read or change past the registry.
     #[cfg(test)]
     fn content_at(&mut self, path: &str) -> Option<&mut Vec<u8>> {
         let mut inode = ROOT;

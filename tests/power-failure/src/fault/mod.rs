@@ -1,4 +1,4 @@
-//! Faults of the operating system, below a registry that runs.
+//! Faults of the operating system below a running registry.
 
 mod actor;
 mod files;

@@ -10,15 +10,15 @@ use fuser::Errno;
 pub(crate) enum Operation {
     Create,
     Write,
-    /// Of a file.
+    /// Syncs a file.
     Sync,
-    /// Of a directory.
+    /// Syncs a directory.
     SyncDirectory,
     Rename,
     Unlink,
     Mkdir,
     Rmdir,
-    /// The date of a file, or its size.
+    /// Changes the date of a file, or its size.
     Change,
     Readdir,
     Open,
@@ -46,14 +46,14 @@ const OPERATIONS: [(&str, Operation, &[Fault]); 13] = [
     ("lookup", Lookup, &[Fault::Io]),
 ];
 
-/// What the kernel says.
+/// The answer of the kernel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     Io,
     NoSpace,
     Quota,
     ReadOnly,
-    /// Success, though nothing was done: what a sync that is left out is like.
+    /// Success without any effect, like a sync that is left out.
     Lie,
 }
 
@@ -68,7 +68,7 @@ const FAULTS: [(&str, Fault); 5] = [
 impl Fault {
     pub(crate) fn errno(self) -> Errno {
         match self {
-            // Only a sync lies, and no error is asked for then.
+            // Only a sync lies, and that needs no error code.
             Self::Io | Self::Lie => Errno::EIO,
             Self::NoSpace => Errno::ENOSPC,
             Self::Quota => Errno::EDQUOT,
@@ -76,7 +76,7 @@ impl Fault {
         }
     }
 
-    /// What fails beside the operation itself while the fault lasts.
+    /// Other operations that fail while the fault lasts.
     fn spreads_to(self, operation: Operation) -> bool {
         match self {
             Self::Io | Self::Lie => false,
@@ -88,19 +88,19 @@ impl Fault {
     }
 }
 
-/// One fault.
+/// A fault and its place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) operation: Operation,
-    /// From 1.
+    /// Counts from 1.
     pub(crate) number: usize,
     pub(crate) fault: Fault,
-    /// Until it is lifted, and not once.
+    /// Whether the fault lasts until lifted, instead of striking once.
     pub(crate) lasts: bool,
 }
 
 impl Plan {
-    /// Every fault of operations that happened so often.
+    /// Every fault of the counted operations.
     pub(crate) fn all(counts: &Counts) -> Vec<Self> {
         let mut plans = Vec::new();
         for (_, operation, faults) in OPERATIONS {
@@ -117,7 +117,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// Every sync that can be left out.
+    /// Every sync, left out.
     pub(crate) fn lies(counts: &Counts) -> Vec<Self> {
         let numbers = |operation| 1..=counts.0.get(&operation).copied().unwrap_or(0);
         [Sync, SyncDirectory]
@@ -162,7 +162,7 @@ impl std::str::FromStr for Plan {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts(BTreeMap<Operation, usize>);
 
-/// Counts operations, and says which fail.
+/// Counts operations, and decides which fail.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     plan: Option<Plan>,
@@ -171,7 +171,7 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// Counts from nothing, and fails as `plan` says.
+    /// Counts from zero, and fails according to `plan`.
     pub(crate) fn arm(&mut self, plan: Option<Plan>) {
         *self = Self { plan, ..Self::default() };
     }
@@ -180,7 +180,7 @@ impl Faults {
         self.counts.clone()
     }
 
-    /// Has nothing fail any more, and takes back what was counted since.
+    /// Ends the fault, and restores the earlier counts.
     pub(crate) fn lift(&mut self, counts: Counts) {
         self.plan = None;
         self.counts = counts;
@@ -190,7 +190,7 @@ impl Faults {
         self.has_begun
     }
 
-    /// Counts an operation; an error is how it fails.
+    /// Counts an operation. Returns the error with which it fails, if it fails.
     pub(crate) fn check(&mut self, operation: Operation) -> Result<(), Fault> {
         let count = self.counts.0.entry(operation).or_default();
         *count += 1;

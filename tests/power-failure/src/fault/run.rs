@@ -21,15 +21,15 @@ use crate::isolation::WORK;
 use crate::look::Findings;
 use crate::registry::{Setup, Subject, is_of_a_run};
 
-/// What is asked for.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// How many cases are run, chosen by the seed; without it all.
+    /// How many cases to run, chosen by the seed; `None` for all.
     pub(crate) cases: Option<usize>,
-    /// These instead.
+    /// The cases to run instead of chosen ones.
     pub(crate) only: Vec<Case>,
     pub(crate) scenarios: Vec<String>,
-    /// Leave each sync out, and say whether that was noticed.
+    /// Leave out each sync, and report whether a check has noticed.
     pub(crate) lies: bool,
     pub(crate) seed: u64,
     pub(crate) jobs: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Options {
 pub(crate) struct Case {
     scenario: String,
     plan: Plan,
-    /// Of what a power failure keeps.
+    /// Selects what a power failure keeps.
     seed: u64,
 }
 
@@ -60,7 +60,7 @@ impl std::str::FromStr for Case {
     }
 }
 
-/// Runs cases; returns how many violations there were.
+/// Runs cases; returns the number of violations.
 pub(crate) fn run(subject: &Subject, options: &Options) -> Result<usize> {
     let bench = Bench::new(subject, &Path::new(WORK).join("faults"))?;
     let cases = match &options.only[..] {
@@ -127,7 +127,7 @@ fn report(
     }
 }
 
-/// Counts the operations of each scenario, and makes cases of them.
+/// Counts the operations of each scenario, and derives the cases.
 fn choose(bench: &Bench<'_>, options: &Options) -> Result<Vec<Case>> {
     let mut rng = StdRng::seed_from_u64(options.seed);
     let desk = bench.desk(usize::MAX)?;
@@ -143,7 +143,7 @@ fn choose(bench: &Bench<'_>, options: &Options) -> Result<Vec<Case>> {
     if let Some(most) = options.cases {
         let all = cases.len();
         cases.shuffle(&mut rng);
-        // A sync that fails once is what a registry most easily believes to have succeeded the second time.
+        // A registry most easily mistakes the second attempt after a failed sync for a success.
         cases.sort_by_key(|case| !case.plan.is_failed_sync());
         cases.truncate(most);
         println!("faults: {} of {all} cases", cases.len());
@@ -151,13 +151,13 @@ fn choose(bench: &Bench<'_>, options: &Options) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// What all cases begin with.
+/// The common start of all cases.
 struct Bench<'a> {
     subject: &'a Subject,
     scratch: PathBuf,
     files: Files,
     world: World,
-    /// Cases whose operation did not come about: how many writes a body takes depends on how it arrives.
+    /// The number of cases whose operation did not happen: how many writes a body takes depends on how it arrives.
     missed: AtomicUsize,
 }
 
@@ -190,12 +190,12 @@ fn empty() -> Result<Files> {
     Ok(files)
 }
 
-/// The registry's directory. This process must not look into it, as it serves it.
+/// The registry's directory. This process serves it, so it must not read from it.
 fn root(mounted: &Mounted) -> PathBuf {
     mounted.directory.join("registry")
 }
 
-/// Where one thread works.
+/// The working directories of one thread.
 struct Desk<'a> {
     bench: &'a Bench<'a>,
     scratch: PathBuf,
@@ -216,7 +216,7 @@ impl Desk<'_> {
         Ok(counts)
     }
 
-    /// Does what is to be done, under a fault if there is one; the inner error is a refusal.
+    /// Carries out the action, under a fault if there is one; the inner error is a refusal.
     fn act(
         &self,
         mounted: &Mounted,
@@ -270,7 +270,7 @@ impl Desk<'_> {
         let mut again = left;
         again.remount();
         let mut files = self.look(again, &expected, "after a restart", &mut findings)?;
-        // Without the fault everything works, also what it has refused.
+        // Without the fault every action succeeds, even a refused one.
         if outcome.is_err() {
             let mounted = self.mount(files)?;
             if let Err(text) = self.act(&mounted, act, None, &mut expected)? {
@@ -288,7 +288,7 @@ impl Desk<'_> {
         Ok(findings)
     }
 
-    /// Looks for garbage in `files`, starts a registry over them and compares; returns the files as it leaves them.
+    /// Collects garbage in `files`, starts a registry over them and compares; returns the files afterwards.
     fn look(&self, files: Files, expected: &Expected, when: &str, findings: &mut Findings) -> Result<Files> {
         let mounted = self.mount(files)?;
         let before = findings.violations.len();
@@ -309,7 +309,7 @@ impl Desk<'_> {
         Ok(mounted.files())
     }
 
-    /// A collection finds nothing wrong, and takes nothing that a tag holds.
+    /// A collection reports no damage, and deletes nothing that a tag reaches.
     fn collect(&self, files: Files, expected: &Expected, findings: &mut Findings) -> Result<()> {
         let mounted = self.mount(files)?;
         let (code, output) = self.bench.subject.collect(&root(&mounted), &self.scratch, false)?;
@@ -323,7 +323,7 @@ impl Desk<'_> {
     }
 }
 
-/// A collector that failed counts as alive for a while, and so does what it was about to delete; here that time has passed.
+/// A failed collector counts as alive for a while, and its pending deletions stay valid; here that time has passed.
 fn expire_lease(files: &mut Files) {
     files.forget("registry/docker/registry/sampan/gc", |name| name.to_str().is_some_and(is_of_a_run));
 }

@@ -1,4 +1,4 @@
-//! What a client or the collector does while something fails.
+//! The actions of a client or the collector during a fault.
 
 use anyhow::{Context, Result};
 
@@ -7,7 +7,7 @@ use crate::client::{Client, Way, blob_path, manifest_path};
 use crate::content::{Blob, Library};
 use crate::look::Key;
 
-/// The store before each scenario, and what the scenarios add to it.
+/// The store before each scenario, and the content that the scenarios add to it.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) library: Library,
@@ -22,7 +22,7 @@ pub(crate) struct World {
     new_image: String,
     new_layer: String,
     small: String,
-    /// An upload under way: its path, its content, and how many bytes it has.
+    /// An upload under way: its path, its content, and its length in bytes.
     upload: (String, String, usize),
 }
 
@@ -60,7 +60,7 @@ impl World {
         let bytes = library.bytes(&lonely);
         client.push_blob(REPOSITORY, &lonely, &bytes, Way::Whole)?.expect("pushing")?;
         expected.present.insert(key(REPOSITORY, &lonely));
-        // A reference by digest is no tag.
+        // A reference by digest is not a tag.
         expected.tags.remove(&key(REPOSITORY, &untagged));
         let begun = client.begin(REPOSITORY)?.expect("beginning an upload")?;
         let location = begun.location.context("an upload has no location")?;
@@ -80,7 +80,7 @@ impl World {
         })
     }
 
-    /// What must be there after garbage was collected: what a tag reaches.
+    /// The content that must remain after a collection: everything that a tag reaches.
     pub(crate) fn without_garbage(&self, expected: &Expected) -> Expected {
         let mut kept = Expected { tags: expected.tags.clone(), ..Expected::default() };
         for ((repository, _), states) in &expected.tags {
@@ -93,7 +93,7 @@ impl World {
     }
 }
 
-/// What is done.
+/// The action.
 #[derive(Clone, Copy)]
 pub(crate) enum Act {
     Client(fn(&World, &mut Actor<'_>) -> Result<(), Refused>),
@@ -135,7 +135,7 @@ fn chunked(world: &World, actor: &mut Actor<'_>) -> Result<(), Refused> {
     finish(actor, effect, &location, &world.new_layer, &bytes, rest)
 }
 
-/// Ends an upload. If that fails, asks how far it is and sends the rest.
+/// Ends an upload. If that fails, asks for its offset and sends the rest.
 fn finish(
     actor: &mut Actor<'_>,
     effect: Effect,
@@ -161,7 +161,7 @@ fn resumed(world: &World, actor: &mut Actor<'_>) -> Result<(), Refused> {
     let bytes = world.library.bytes(digest);
     let effect = Effect::Add(key(REPOSITORY, digest));
     let resumed = resume(actor, location, &bytes, *len, digest, effect.clone());
-    // A client that cannot go on with an upload begins another.
+    // A client that cannot continue an upload begins another.
     resumed.or_else(|_| {
         actor.step(&[effect], |client| client.push_blob(REPOSITORY, digest, &bytes, Way::Put)).map(drop)
     })
@@ -225,7 +225,7 @@ fn blob_deleted(world: &World, actor: &mut Actor<'_>) -> Result<(), Refused> {
     delete(actor, &[effect], &blob_path(REPOSITORY, &world.lonely))
 }
 
-/// Deletes; what is gone already is success.
+/// Deletes; content that is already gone counts as success.
 fn delete(actor: &mut Actor<'_>, effects: &[Effect], path: &str) -> Result<(), Refused> {
     actor
         .step(effects, |client| {

@@ -17,10 +17,10 @@ use fuser::{
 use super::files::{Files, Kind, Outcome, ROOT};
 use super::plan::{Fault, Faults, Operation};
 
-/// The kernel asks every time, so that every operation is counted.
+/// The kernel caches nothing, so that the plan counts every operation.
 const TTL: Duration = Duration::ZERO;
 
-/// Files that are mounted; unmounted when dropped.
+/// Mounted files; unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct Mounted {
     state: Arc<Mutex<State>>,
@@ -32,13 +32,13 @@ pub(crate) struct Mounted {
 pub(crate) struct State {
     pub(crate) files: Files,
     pub(crate) faults: Faults,
-    /// Listings as they were when the directory was opened.
+    /// Listings as of the opening of the directory.
     listings: HashMap<u64, Vec<(OsString, u64, FileType)>>,
     next_handle: u64,
 }
 
 impl Mounted {
-    /// Mounts `files` at `directory`. The processes that use them must have ended before it is dropped.
+    /// Mounts `files` at `directory`. The processes that use them must end before the mount is dropped.
     pub(crate) fn new(files: Files, directory: &Path) -> Result<Self> {
         let faults = Faults::default();
         let state = State { files, faults, listings: HashMap::new(), next_handle: 1 };
@@ -54,7 +54,7 @@ impl Mounted {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The files as they are.
+    /// The current files.
     pub(crate) fn files(&self) -> Files {
         self.state().files.clone()
     }
@@ -116,7 +116,7 @@ impl Service {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does one operation, unless it is to fail.
+    /// Carries out an operation, unless the plan lets it fail.
     fn with<T>(&self, operation: Operation, work: impl FnOnce(&mut State) -> Outcome<T>) -> Outcome<T> {
         let mut state = self.state();
         state.faults.check(operation).map_err(Fault::errno)?;

@@ -1,4 +1,4 @@
-//! The checks of one disk as a power failure left it.
+//! The checks of one disk after a power failure.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,11 +12,11 @@ use crate::content::digest;
 use crate::look::{Findings, Key, Look};
 use crate::registry::{Setup, Subject, is_of_a_run};
 
-/// Uploads that are resumed at each point, and images that are pushed again.
+/// How many uploads to resume and images to push again at each point.
 const MOST_RESUMED: usize = 8;
 const MOST_PUSHED_AGAIN: usize = 4;
 
-/// Starts the registry over `root`, which a power failure at `position` has left, and asks it for everything.
+/// Starts the registry over `root` as a power failure at `position` has left it, and requests everything from it.
 pub(crate) fn check(
     subject: &Subject,
     root: &Path,
@@ -74,8 +74,8 @@ pub(crate) fn check(
     Ok(findings)
 }
 
-/// A collector that the power failure has killed counts as alive for a while, and so does what it was about to delete; here
-/// that time has passed.
+/// A collector that died in the power failure counts as alive for a while, and its pending deletions stay valid; here that time
+/// has passed.
 fn expire_lease(root: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(root.join("docker/registry/sampan/gc")) else { return Ok(()) };
     for entry in entries {
@@ -87,10 +87,10 @@ fn expire_lease(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The exit code of a collection that has kept something which it cannot make out.
+/// The exit code of a collection that has kept something unreadable.
 const KEPT: i32 = 3;
 
-/// Collects garbage, which succeeds, or keeps a tag without its manifest if there may be one.
+/// Collects garbage. The collection succeeds, or keeps a tag without its manifest if there may be one.
 fn collect(
     subject: &Subject,
     root: &Path,
@@ -142,7 +142,7 @@ impl Look<'_> {
         );
     }
 
-    /// Every tag points where it may, and what it points at is complete.
+    /// Every tag has an allowed target, and the target is complete.
     fn at_tags(&mut self, expected: &Expectation, when: &'static str) {
         for ((repository, tag), states) in &expected.tags {
             if states.is_excused {
@@ -170,7 +170,7 @@ impl Look<'_> {
         }
     }
 
-    /// What is listed is there, but for a tag that was being set to what was being deleted.
+    /// Every listed tag is there, except for one that a push set to a manifest during its deletion.
     fn at_lists(&mut self, expected: &Expectation) {
         let repositories: std::collections::BTreeSet<&str> =
             expected.known.iter().map(|(repository, _)| repository.as_str()).collect();
@@ -187,7 +187,7 @@ impl Look<'_> {
         }
     }
 
-    /// Goes on with an upload as its client does. It ends right, or the client learns that it has to begin again.
+    /// Continues an upload as its client does. The upload succeeds, or the client learns that it has to begin again.
     fn resume(&mut self, upload: &super::ledger::Upload) {
         let super::ledger::Upload { location, repository, digest } = upload;
         let bytes = self.library.bytes(digest);
@@ -222,7 +222,7 @@ impl Look<'_> {
             Ok(answer) => self.findings.add("error", format!("{location}: GET is {}", answer.status)),
             Err(error) => self.findings.add("error", format!("{location}: {error:#}")),
         }
-        // Whatever came of it, the next push makes it right.
+        // Whatever the result, the next push repairs it.
         self.push_blob(&key, &bytes);
     }
 
@@ -244,8 +244,7 @@ impl Look<'_> {
         }
     }
 
-    /// Pushes an image again whose push the failure interrupted.
-    /// The tag is none that anything is expected of.
+    /// Pushes an image again whose push the failure interrupted. No check expects anything of the tag.
     fn heal(&mut self, repository: &str, image: &str, tag: &str) {
         if let Err(error) = self.client.push_image(self.library, repository, image, tag) {
             self.findings.add("a push does not heal", format!("{error:#}"));

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// Large enough for the smallest that `mkfs.xfs` makes; the file is sparse.
+/// Large enough for the smallest file system that `mkfs.xfs` makes; the file is sparse.
 const DISK_BYTES: u64 = 640 << 20;
 
-/// A file system of the kernel, and how it is made and mounted.
+/// A file system of the kernel, with its commands to make and mount it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileSystem {
     pub(crate) name: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct FileSystem {
     options: &'static str,
 }
 
-/// Nothing is discarded or left for later at the making, so that the recording begins with what the file system writes by itself.
+/// `mkfs` discards and postpones nothing, so that the recording begins with the file system's own writes.
 pub(crate) const FILE_SYSTEMS: [FileSystem; 4] = [
     FileSystem {
         name: "ext4",
@@ -59,7 +59,7 @@ impl FileSystem {
     pub(crate) fn mount(self, image: &Path, directory: &Path) -> Result<Mount> {
         fs::create_dir_all(directory)?;
         if self.kind == "btrfs" {
-            // It would take an image for another that it has seen with the same identity.
+            // btrfs would mistake an image for another with the same identity that it has seen.
             run(Command::new("btrfs").args(["device", "scan", "--forget"]))?;
         }
         run(Command::new("mount").args(["-t", self.kind, "-o", self.options]).arg(image).arg(directory))?;
@@ -67,7 +67,7 @@ impl FileSystem {
     }
 }
 
-/// A mounted file system; its loop device goes with it.
+/// A mounted file system; dropping it also removes its loop device.
 #[derive(Debug)]
 pub(crate) struct Mount {
     pub(crate) directory: PathBuf,
@@ -75,7 +75,7 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// Lets the loop device pass the page cache by, so that every write reaches the file below at once.
+    /// Makes the loop device bypass the page cache, so that every write reaches the file below at once.
     pub(crate) fn use_direct_io(&self) -> Result<()> {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let directory = self.directory.display().to_string();
@@ -109,7 +109,7 @@ impl Drop for Mount {
 }
 
 fn unmount(directory: &Path) -> Result<()> {
-    // A process that was killed may hold files for a moment longer.
+    // A killed process may hold files for a moment longer.
     let mut last = Ok(());
     for _ in 0..100 {
         last = run(Command::new("umount").arg(directory));

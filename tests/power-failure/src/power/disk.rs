@@ -1,7 +1,7 @@
-//! A disk that remembers every write and every flush, in the order in which they were completed.
+//! A disk that records every write and every flush, in order of completion.
 //!
 //! It is a FUSE file system with one file; a loop device over that file is the disk. Each request waits for a time in
-//! proportion to its size, several wait at once, and so small writes overtake large ones, as on a real disk with a cache.
+//! proportion to its size, and several wait at once. So small writes overtake large ones, as on a real disk with a cache.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,16 +22,16 @@ use fuser::{
 
 use super::recording::{Kind, Record};
 
-/// The name of the one file.
+/// The name of the file.
 pub(crate) const FILE: &str = "disk.img";
 
 const INODE: INodeNo = INodeNo(2);
 const TTL: Duration = Duration::from_secs(3600);
 
-/// As many requests as the disk works at.
+/// How many requests the disk handles at once.
 const WORKERS: usize = 32;
 
-/// 32 MB/s for each request, so that a flush often ends while a large write that came before it is still under way.
+/// 32 MB/s for each request, so that a flush often ends while an earlier large write is still under way.
 const NANOS_PER_KIB: u64 = 32_000;
 
 const LATENCY: Duration = Duration::from_micros(100);
@@ -83,7 +83,7 @@ impl Disk {
         Position(Arc::clone(&self.state))
     }
 
-    /// Unmounts the disk, and returns what it was asked for.
+    /// Unmounts the disk, and returns its requests.
     pub(crate) fn unmount(mut self) -> Result<Vec<Record>> {
         if let Some(session) = self.session.take() {
             session.umount_and_join().context("the recording disk cannot be unmounted")?;
@@ -130,14 +130,14 @@ impl State {
     }
 }
 
-/// Makes `len` bytes of a file zeros.
+/// Zeroes `len` bytes of a file.
 pub(crate) fn zero(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
     Ok(rustix::fs::fallocate(file, flags, offset, len)?)
 }
 
 struct Job {
-    /// How many requests were complete when this one came.
+    /// How many requests were complete when this one arrived.
     submitted: u64,
     offset: u64,
     kind: Kind,
@@ -283,7 +283,7 @@ impl Filesystem for Service {
         _mode: i32,
         reply: ReplyEmpty,
     ) {
-        // The loop device makes holes or zeros with it, and nothing else.
+        // The loop device uses it only to make holes or zeros.
         self.queue(offset, Kind::Zero(len), Reply::Empty(reply));
     }
 

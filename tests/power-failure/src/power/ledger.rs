@@ -1,4 +1,4 @@
-//! What the clients did and were told, and what must be there after a power failure.
+//! The requests of the clients and their answers, and what a power failure must leave of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,24 +12,24 @@ use crate::look::Key;
 pub(crate) struct Ledger {
     pub(crate) library: Library,
     pub(crate) events: Vec<Event>,
-    /// A collector was running: only what a tag holds must be there.
+    /// Whether a collector was running: then only what a tag reaches must be there.
     pub(crate) is_collected: bool,
-    /// The position at which the clients ended.
+    /// The position at which the clients stopped.
     pub(crate) end: u64,
 }
 
-/// One request, or one push of several.
+/// A request, or a push of several requests.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Event {
     /// Positions of the disk before the request and after its answer.
     pub(crate) before: u64,
     pub(crate) after: u64,
-    /// The same on a clock that orders all requests.
+    /// The same times on a clock that orders all requests.
     pub(crate) began: u64,
     pub(crate) ended: u64,
-    /// Whether the answer was a success; anything else may have had its effect or not.
+    /// Whether the answer was a success; other requests may have had their effect or not.
     pub(crate) is_acknowledged: bool,
-    /// It took longer than what a collector that runs grants to a client.
+    /// Whether the request took longer than a running collector allows a client.
     pub(crate) is_slow: bool,
     pub(crate) deed: Deed,
 }
@@ -60,37 +60,37 @@ pub(crate) enum Deed {
         repository: String,
         tag: String,
     },
-    /// An upload has so many bytes.
+    /// An upload has this many bytes.
     Chunk {
         repository: String,
         location: String,
         digest: String,
         len: usize,
     },
-    /// An upload was ended.
+    /// A client ended an upload.
     Finish {
         repository: String,
         location: String,
     },
 }
 
-/// What must and what may be there.
+/// The content that must be there, and the content that may be.
 #[derive(Debug, Default)]
 pub(crate) struct Expectation {
     pub(crate) blobs: BTreeSet<Key>,
     pub(crate) manifests: BTreeSet<Key>,
     pub(crate) tags: BTreeMap<Key, TagStates>,
-    /// Tags that were being set to a manifest while that was being deleted: such a tag may be left without its manifest.
+    /// Tags that a client set to a manifest during its deletion: such a tag may remain without its manifest.
     pub(crate) torn_tags: BTreeSet<Key>,
     /// Everything that a client has ever tried to add.
     pub(crate) known: BTreeSet<Key>,
     /// Uploads under way, by the path of their location.
     pub(crate) uploads: BTreeMap<String, Upload>,
-    /// Images that were being pushed: repository, digest.
+    /// Images whose push was under way: repository, digest.
     pub(crate) in_flight: BTreeSet<Key>,
 }
 
-/// An upload that was not ended.
+/// An unfinished upload.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
     pub(crate) location: String,
@@ -98,12 +98,12 @@ pub(crate) struct Upload {
     pub(crate) digest: String,
 }
 
-/// Where a tag may point.
+/// The allowed targets of a tag.
 #[derive(Debug, Default)]
 pub(crate) struct TagStates {
     pub(crate) digests: BTreeSet<String>,
     pub(crate) may_be_absent: bool,
-    /// The collector may have taken what a client was slow to refer to.
+    /// Whether the collector may have deleted the target, because its client was slow to refer to it.
     pub(crate) is_excused: bool,
 }
 
@@ -116,14 +116,14 @@ impl Event {
         self.before <= position
     }
 
-    /// Whether it was over when the other began.
+    /// Whether this event was over when the other began.
     fn precedes(&self, other: &Self) -> bool {
         self.ended < other.began
     }
 }
 
 impl Ledger {
-    /// What a power failure at `position` must have left.
+    /// The content that a power failure at `position` must have left.
     pub(crate) fn expectation(&self, position: u64) -> Expectation {
         let mut expected = Expectation::default();
         let begun: Vec<&Event> = self.events.iter().filter(|event| event.has_begun_at(position)).collect();
@@ -182,7 +182,7 @@ impl Ledger {
     }
 }
 
-/// The tags that a push under way sets to what a deletion under way removes.
+/// Tags that a push sets to a manifest during its deletion.
 fn torn_tags(begun: &[&Event], position: u64) -> BTreeSet<Key> {
     let is_being_deleted = |repository: &str, digest: &str| {
         begun.iter().filter(|event| event.after > position).any(|event| {
@@ -199,7 +199,7 @@ fn torn_tags(begun: &[&Event], position: u64) -> BTreeSet<Key> {
         .collect()
 }
 
-/// The events that concern each tag: those that set it, and those that may have removed it.
+/// The events of each tag: those that set it, and those that may have removed it.
 fn tag_events<'a>(begun: &[&'a Event]) -> BTreeMap<Key, Vec<(&'a Event, Option<&'a str>)>> {
     let mut tags: BTreeMap<Key, Vec<(&Event, Option<&str>)>> = BTreeMap::new();
     for event in begun {
@@ -226,7 +226,7 @@ fn tag_events<'a>(begun: &[&'a Event]) -> BTreeMap<Key, Vec<(&'a Event, Option<&
     tags
 }
 
-/// Whether a tag may have pointed at `digest` when `removal` looked.
+/// Whether a tag may have pointed at `digest` when `removal` read it.
 fn may_show(sets: &[(&Event, Option<&str>)], digest: &str, removal: &Event) -> bool {
     let is_replaced = |set: &Event| {
         let between = |other: &Event| other.is_acknowledged && set.precedes(other) && other.precedes(removal);
@@ -239,7 +239,7 @@ fn path_of(location: &str) -> &str {
     location.split('?').next().unwrap_or(location)
 }
 
-/// A tag shows what was done last; of what was done at once, any may be the last.
+/// A tag shows its last change; of concurrent changes, any may be the last.
 fn tag_states(events: &[(&Event, Option<&str>)], position: u64) -> TagStates {
     let superseded = |event: &Event, by_any: bool| {
         events.iter().any(|(other, set)| {
@@ -251,7 +251,7 @@ fn tag_states(events: &[(&Event, Option<&str>)], position: u64) -> TagStates {
     states.may_be_absent = !is_set;
     for (event, set) in events {
         match set {
-            // What was deleted may come back, what was replaced may not.
+            // A deleted value may come back, a replaced one may not.
             Some(digest) if !superseded(event, false) => {
                 states.digests.insert((*digest).to_owned());
                 states.is_excused |= event.is_slow;
@@ -267,7 +267,7 @@ fn tag_states(events: &[(&Event, Option<&str>)], position: u64) -> TagStates {
 mod tests {
     use super::*;
 
-    /// A ledger of requests that came one after the other, a position and an acknowledgement each.
+    /// A ledger of sequential requests, with a position and an acknowledgement each.
     fn ledger(deeds: Vec<Deed>) -> Ledger {
         let event = |(number, deed)| {
             let number = number as u64;

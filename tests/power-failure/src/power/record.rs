@@ -1,4 +1,4 @@
-//! Recording what a registry writes to its disk while clients use it.
+//! Records the writes of a registry to its disk while clients use it.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::recording::{Recording, copy_sparsely};
 use super::workload::{Worker, World};
 use crate::registry::{Setup, Subject};
 
-/// How a recording is made. One client shows syncs that are missing: of several, each syncs for all.
+/// The kind of a recording. One client reveals missing syncs: with several, each one's sync covers the others' data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Variant {
     pub(crate) name: &'static str,
@@ -62,7 +62,7 @@ pub(crate) fn record(
     mount.use_direct_io()?;
 
     let root = mount.directory.join("registry");
-    // In a process of its own, as everything that may wait for the recording disk, which is served here.
+    // A separate process, like everything that may wait for the recording disk, which this process serves.
     let made = Command::new("mkdir").arg(&root).status()?;
     anyhow::ensure!(made.success(), "{} cannot be made", root.display());
     let registry = subject.start(&root, scratch, Setup { grace: variant.grace, mutated: true })?;
@@ -84,7 +84,7 @@ pub(crate) fn record(
     Ok(Recording { base, file_system: file_system.name.to_owned(), log, ledger })
 }
 
-/// A process that has uploads written out early, as the kernel does after half a minute or when memory is short.
+/// A process that writes uploads out early, as the kernel does after half a minute or when memory is short.
 struct WriteOut(Child);
 
 impl WriteOut {
@@ -125,13 +125,13 @@ pub(crate) fn write_out(root: &Path) -> ! {
     }
 }
 
-/// Staged data, and the running hash beside them.
+/// Whether a file is staged data, or the running hash beside it.
 fn is_of_upload(path: &Path) -> bool {
     path.components().any(|component| component.as_os_str() == "_uploads")
 }
 
 fn start_writing(path: &Path) {
     let Ok(file) = fs::File::open(path) else { return };
-    // The kernel starts to write dirty pages that it is told to drop, and waits for none of them.
+    // On this advice the kernel starts to write dirty pages, and waits for none of them.
     _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
 }

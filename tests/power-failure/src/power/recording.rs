@@ -1,4 +1,4 @@
-//! What a disk was asked for, and the disk as a power failure leaves it.
+//! The requests to a disk, and the disk as a power failure leaves it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -13,10 +13,11 @@ use rand::{Rng, SeedableRng};
 use super::disk::zero;
 use super::ledger::Ledger;
 
-/// One request that the disk has completed.
+/// A request that the disk has completed.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
-    /// How many requests were complete when this one came. What a flush found complete is on the platter when it ends.
+    /// How many requests were complete when this one arrived. Requests that were complete when a flush arrived are on the
+    /// platter when it ends.
     pub(crate) submitted: u64,
     pub(crate) offset: u64,
     pub(crate) kind: Kind,
@@ -29,7 +30,7 @@ pub(crate) enum Kind {
     Flush,
 }
 
-/// Everything that is needed to make the disk of any moment.
+/// All data from which to make the disk of any moment.
 #[derive(Debug)]
 pub(crate) struct Recording {
     /// The disk before the first request.
@@ -62,7 +63,7 @@ impl Recording {
         Ok(file.flush()?)
     }
 
-    /// Reads what [`Self::keep`] has saved.
+    /// Reads a recording that [`Self::keep`] has saved.
     pub(crate) fn load(directory: &Path) -> Result<Self> {
         let path = directory.join("log");
         let mut file = BufReader::new(File::open(&path).with_context(|| path.display().to_string())?);
@@ -100,16 +101,16 @@ impl Recording {
     }
 }
 
-/// Which of the writes that no flush has covered are on the platter.
+/// Which of the unflushed writes are on the platter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Mode {
     None,
     All,
     /// The first of them.
     Prefix,
-    /// Each or not.
+    /// Each write, or not.
     Random,
-    /// Each piece of 4 KiB or not.
+    /// Each piece of 4 KiB, or not.
     Torn,
 }
 
@@ -127,10 +128,10 @@ impl Mode {
     }
 }
 
-/// A power failure: when, and what of the unflushed writes is kept.
+/// A power failure: its moment, and the unflushed writes that the disk keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// So many requests were complete.
+    /// The number of complete requests.
     pub(crate) position: u64,
     pub(crate) mode: Mode,
     pub(crate) seed: u64,
@@ -172,7 +173,7 @@ impl<'a> Rebuilder<'a> {
         Ok(Self { recording, durable, file, applied: 0 })
     }
 
-    /// Writes the disk as `cut` leaves it; returns how many unflushed writes there were.
+    /// Writes the disk as `cut` leaves it; returns the number of unflushed writes.
     pub(crate) fn rebuild(&mut self, cut: Cut, image: &Path) -> Result<usize> {
         let log = &self.recording.log;
         let at = cut.position.min(log.len() as u64);
@@ -204,8 +205,8 @@ impl<'a> Rebuilder<'a> {
     }
 }
 
-/// Positions at which a power failure hurts most: those with many unflushed writes, and those right after a flush that a
-/// large write has not waited for.
+/// The positions at which a power failure does most harm: those with many unflushed writes, and those right after a flush that
+/// has not waited for a large write.
 pub(crate) fn sore_positions(log: &[Record], from: u64, to: u64) -> (Vec<u64>, Vec<u64>) {
     let (mut flushed, mut unflushed, mut overtaken) = (0, Vec::new(), Vec::new());
     for (index, record) in log.iter().enumerate() {
@@ -231,7 +232,7 @@ pub(crate) fn sore_positions(log: &[Record], from: u64, to: u64) -> (Vec<u64>, V
     (fullest.into_iter().map(|(_, position)| position).collect(), overtaken)
 }
 
-/// More requests than this are never under way at once.
+/// The disk never has more requests than this under way.
 const UNDER_WAY: usize = 512;
 
 const LARGE: usize = 64 * 1024;

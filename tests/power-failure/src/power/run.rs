@@ -19,20 +19,20 @@ use crate::isolation::WORK;
 use crate::look::Findings;
 use crate::registry::Subject;
 
-/// What is asked for.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) file_systems: Vec<String>,
-    /// Of each file system.
+    /// The number of power failures on each file system.
     pub(crate) points: usize,
-    /// Of each file system; each is of another variant.
+    /// The number of recordings on each file system, each of another variant.
     pub(crate) recordings: usize,
     pub(crate) seed: u64,
-    /// Where recordings are kept; without it only those with findings, in the directory for temporary files.
+    /// Where to keep all recordings; `None` keeps only those with findings, in the directory for temporary files.
     pub(crate) keep: Option<PathBuf>,
 }
 
-/// What a file system has shown.
+/// The results on a file system.
 #[derive(Debug, Default)]
 struct Summary {
     points: usize,
@@ -40,15 +40,15 @@ struct Summary {
     unflushed: usize,
     resumed: usize,
     refused: usize,
-    /// By kind: how many, and at how many points.
+    /// By kind: the number of findings, and the number of points with one.
     kinds: BTreeMap<&'static str, (usize, usize)>,
 }
 
-/// Records and checks; returns how many violations there were.
+/// Records and checks; returns the number of violations.
 pub(crate) fn run(subject: &Subject, options: &Options) -> Result<usize> {
     let file_systems: Vec<FileSystem> =
         options.file_systems.iter().map(|name| FileSystem::named(name)).collect::<Result<_>>()?;
-    // One thread each: images of one btrfs cannot be mounted at once, and a recording waits most of the time.
+    // One thread for each file system: images of one btrfs cannot be mounted at once, and a recording waits most of the time.
     let outcomes: Vec<Result<Summary>> = thread::scope(|scope| {
         let threads: Vec<_> = file_systems
             .into_iter()
@@ -68,7 +68,7 @@ pub(crate) fn run(subject: &Subject, options: &Options) -> Result<usize> {
     Ok(violations)
 }
 
-/// Checks a recording that was kept.
+/// Checks a saved recording.
 pub(crate) fn replay(subject: &Subject, directory: &Path, cuts: &[Cut], options: &Options) -> Result<usize> {
     let recording = Recording::load(directory)?;
     let scratch = Path::new(WORK).join("replay");
@@ -124,7 +124,7 @@ fn run_file_system(file_system: FileSystem, subject: &Subject, options: &Options
     Ok(summary)
 }
 
-/// Many cuts come right after an answer; the others where it hurts, and anywhere.
+/// Many cuts come right after an answer; the others at the most harmful points, and anywhere.
 fn choose_cuts(recording: &Recording, points: usize, rng: &mut StdRng) -> Vec<Cut> {
     let ledger = &recording.ledger;
     let first = ledger.events.iter().map(|event| event.before).min().unwrap_or(0);

@@ -17,10 +17,10 @@ use crate::content::Blob;
 const REPOSITORIES: [&str; 4] = ["alpha/one", "alpha/two", "beta", "gamma/x/y"];
 const TAGS: [&str; 4] = ["latest", "v1", "v2", "v3"];
 
-/// An upload of which the registry keeps no hash below this size.
+/// The registry keeps no hash of an upload below this size.
 const LARGE: usize = 1 << 20;
 
-/// What all clients share.
+/// The shared state of all clients.
 pub(crate) struct World {
     client: Client,
     position: Position,
@@ -32,9 +32,9 @@ pub(crate) struct World {
 #[derive(Default)]
 struct Shared {
     ledger: Ledger,
-    /// Layers that several images have.
+    /// Layers of several images.
     layers: Vec<String>,
-    /// Images that may be pushed again and deleted: repository, digest.
+    /// Images that clients may push again and delete: repository, digest.
     images: Vec<(String, String)>,
 }
 
@@ -56,13 +56,13 @@ impl World {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a request and writes down what came of it.
+    /// Makes a request and records its result.
     fn record(&self, since: Instant, deed: Deed, request: impl FnOnce() -> Result<Answer>) -> Option<Answer> {
         let (before, began) = (self.position.get(), self.clock.fetch_add(1, Ordering::SeqCst));
         let answer = request();
         let (after, ended) = (self.position.get(), self.clock.fetch_add(1, Ordering::SeqCst));
         let is_acknowledged = answer.as_ref().is_ok_and(Answer::is_success);
-        // The registry must have an answer for everything that is asked here, if not the one that is wished for.
+        // The registry must answer every request, if not always with the desired answer.
         match &answer {
             Ok(answer) if answer.status >= 500 && answer.status != 503 => {
                 eprintln!("  {deed:?}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
@@ -77,14 +77,14 @@ impl World {
     }
 }
 
-/// One client.
+/// A client.
 pub(crate) struct Worker<'a> {
     world: &'a World,
     rng: StdRng,
     uploads: Vec<Upload>,
 }
 
-/// An upload that was begun and left.
+/// An upload that its client has begun and left.
 struct Upload {
     repository: &'static str,
     location: String,
@@ -165,14 +165,14 @@ impl<'a> Worker<'a> {
         let (repository, tag) = (self.repository(), self.tag());
         let children = [self.new_image(), self.new_image()];
         let index = self.world.shared().ledger.library.add_index(&children);
-        // Under a collector they would have to be pushed within half the grace.
+        // Beside a collector, a client would have to push them within half the grace period.
         for child in &children {
             self.push(repository, child, None);
         }
         self.push(repository, &index, Some(tag));
     }
 
-    /// Pushes as clients do: what the registry has is not sent.
+    /// Pushes as clients do: skips what the registry has.
     fn push(&mut self, repository: &str, digest: &str, tag: Option<&str>) {
         let since = Instant::now();
         let Some(manifest) = self.world.shared().ledger.library.manifest(digest).cloned() else { return };
@@ -239,7 +239,7 @@ impl<'a> Worker<'a> {
         self.world.record(Instant::now(), deed, || self.world.client.delete(&path));
     }
 
-    /// A blob that no image refers to, so that its deletion breaks none.
+    /// A blob without references, so that its deletion breaks no image.
     fn push_lonely_blob(&mut self) {
         let repository = self.repository();
         let digest = self.blob(100..40_000);
@@ -315,7 +315,7 @@ impl<'a> Worker<'a> {
         let added = Deed::AddBlob { repository, digest };
         let since = Instant::now();
         self.world.record(since, deed, || {
-            // Both begin before the request; only the inner one ends with its answer.
+            // Both begin before the request; only the inner event ends with its answer.
             let answer = self.world.record(since, added, || {
                 self.world.client.finish(&upload.location, &upload.digest, &bytes[upload.len..])
             });
