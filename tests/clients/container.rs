@@ -139,7 +139,7 @@ fn it_is_served_as_in_the_guide(docker: &Dockerd) {
     docker.push_and_pull(&image);
     assert!(path("data/docker/registry/v2/repositories/registry").is_dir());
 
-    // The push of `latest` leaves the old manifest without a tag, and the collection finds it.
+    // Another push of the tag leaves the old manifest untagged, and the collection finds it.
     docker.build(&image, &[b"something else"]);
     docker.run(&["push", &image]);
     for binary in ["bin/registry", "registry"] {

@@ -106,7 +106,7 @@ fn the_guide_works_step_by_step() {
     run(site.registry().args(["htpasswd", "list", "auth/htpasswd"]));
     site.add_user_with_apaches_tool("bob", "builder");
 
-    // Another push of `latest` leaves the old manifest without a tag.
+    // Another push of the tag leaves the old manifest untagged.
     docker.build(&image, &[b"something else entirely"]);
     docker.run(&["push", &image]);
     assert_ne!(run(&mut inspect("3")), first);

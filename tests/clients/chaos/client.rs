@@ -68,7 +68,7 @@ impl Client {
 
     fn exchange(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
         let (address, kept) = &mut self.replicas[self.turn];
-        // Returned when the request succeeded.
+        // Put back once the request has succeeded.
         let mut stream = match kept.take() {
             Some(stream) => stream,
             None => {
