@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sampan_driver::{DriverConfig, DriverPath, StorageDriver};
+use sampan_driver::{DriverConfig, DriverPath, ErrorKind, StorageDriver};
 use tempfile::TempDir;
 
 use crate::Failed;
@@ -234,10 +234,17 @@ impl Store {
         act_elsewhere(self.fixture, place, act)
     }
 
-    /// Removes the store completely.
+    /// Removes the store completely. The clause is over, so a server that cut a connection is asked again.
     pub(crate) async fn dispose(self) -> Result<(), Failed> {
         if self.place.empty_on_dispose {
-            (self.place.open)().await?.delete_tree(&DriverPath::root()).await?;
+            let mut attempts_left = DISPOSE_ATTEMPTS;
+            loop {
+                attempts_left -= 1;
+                match (self.place.open)().await?.delete_tree(&DriverPath::root()).await {
+                    Err(error) if error.kind() == ErrorKind::Unavailable && attempts_left > 0 => {}
+                    emptied => break emptied?,
+                }
+            }
         }
         if let Some(dir) = self.place.dir {
             dir.close()?;
@@ -245,6 +252,9 @@ impl Store {
         Ok(())
     }
 }
+
+/// How often a store is emptied before the suite gives up.
+const DISPOSE_ATTEMPTS: u32 = 5;
 
 /// The location of a store.
 struct Place {
