@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "support/s3.rs"]
+#[path = "support/s3/mod.rs"]
 #[allow(dead_code, reason = "each test has faults of its own")]
 mod s3;
 

@@ -3,7 +3,7 @@
 //! `Faulty` fails below the HTTP client; this server fails above it, so the client's own retries count.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -11,6 +11,10 @@ use std::thread;
 use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
+
+mod wire;
+
+use wire::{Answer, Request, bounds, metadata, read, refusal, xml, yes};
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -98,22 +102,6 @@ struct Plan {
     /// The number of requests of this kind that succeed first.
     after: usize,
     times: usize,
-}
-
-struct Request {
-    method: String,
-    key: String,
-    query: BTreeMap<String, String>,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    /// The length that `HEAD` reports.
-    len: Option<usize>,
 }
 
 impl S3 {
@@ -374,80 +362,8 @@ impl State {
     }
 }
 
-impl Request {
-    fn sort(&self) -> Sort {
-        let asks = |name: &str| self.query.contains_key(name);
-        let copies = self.headers.contains_key("x-amz-copy-source");
-        match self.method.as_str() {
-            "GET" if asks("list-type") => Sort::List,
-            "GET" if asks("lifecycle") || asks("uploads") => Sort::Other,
-            "GET" => Sort::Get,
-            "HEAD" => Sort::Head,
-            "PUT" if copies && asks("partNumber") => Sort::CopyPart,
-            "PUT" if copies => Sort::Copy,
-            "PUT" if asks("partNumber") => Sort::Part,
-            "PUT" if self.headers.contains_key("if-none-match") => Sort::Create,
-            "PUT" if self.headers.contains_key("if-match") => Sort::Update,
-            "PUT" => Sort::Put,
-            "POST" if asks("uploads") => Sort::Begin,
-            "POST" if asks("uploadId") => Sort::Complete,
-            _ => Sort::Delete,
-        }
-    }
-}
-
-fn read(stream: &mut impl BufRead) -> Option<Request> {
-    let mut line = String::new();
-    stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let mut words = line.split(' ');
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut headers = BTreeMap::new();
-    loop {
-        line.clear();
-        stream.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        headers.insert(name.to_ascii_lowercase(), value.to_owned());
-    }
-    let mut body = vec![0; headers.get("content-length").map_or(0, |len| len.parse().unwrap())];
-    stream.read_exact(&mut body).ok()?;
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let pair = |pair: &str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name), decode(value))
-    };
-    let key = decode(path.trim_start_matches('/').strip_prefix("registry").unwrap_or_default());
-    let key = key.trim_start_matches('/').to_owned();
-    Some(Request { method, key, query: query.split('&').map(pair).collect(), headers, body })
-}
-
-/// The bytes of a header such as `bytes=0-99`.
-fn bounds(range: &str, len: usize) -> std::ops::Range<usize> {
-    let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap();
-    first.parse().unwrap()..last.parse().map_or(len, |last: usize| (last + 1).min(len))
-}
-
 /// As in S3, the same content has the same tag.
 fn tag(content: &[u8]) -> String {
     let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     format!("\"{:032x}\"", content.iter().fold(0xcbf2_9ce4_8422_2325, fold))
-}
-
-fn yes(headers: Vec<(String, String)>) -> Answer {
-    Answer { status: 200, headers, body: Vec::new(), len: None }
-}
-
-fn xml(document: String) -> Answer {
-    Answer { body: document.into_bytes(), ..yes(Vec::new()) }
-}
-
-fn refusal(status: u16, code: &str) -> Answer {
-    let document = format!("<Error><Code>{code}</Code><Message>It is {code} here.</Message></Error>");
-    Answer { status, ..xml(document) }
-}
-
-/// The metadata that a request sets.
-fn metadata(request: &Request) -> Vec<(String, String)> {
-    let metadata = request.headers.iter().filter(|(name, _)| name.starts_with("x-amz-meta-"));
-    metadata.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

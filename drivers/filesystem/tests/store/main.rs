@@ -1,16 +1,18 @@
 //! Tests of this driver's particular behaviour, through its public API and in its directory.
-
 #![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
 
+mod links;
+mod writers;
+
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
-    ByteRange, Deadline, DirEntry, DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver,
+    ByteRange, Deadline, DriverConfig, DriverError, DriverPath, ErrorKind, PutMode, StorageDriver,
     StorageDriverExt, WriteHint, WriteMode,
 };
 use sampan_driver_filesystem::FilesystemConfig;
@@ -104,113 +106,6 @@ async fn a_temporary_file_left_by_a_crash_is_listed_under_its_own_name_only() {
 }
 
 #[tokio::test]
-async fn no_operation_follows_a_link_out_of_the_root() {
-    let outer = tempfile::tempdir().unwrap();
-    let (root, outside) = (outer.path().join("root"), outer.path().join("outside"));
-    fs::create_dir_all(root.join("a")).unwrap();
-    fs::create_dir_all(&outside).unwrap();
-    fs::write(outside.join("secret"), "secret").unwrap();
-    symlink("../../outside", root.join("a/out")).unwrap();
-    symlink("../../outside/secret", root.join("a/secret")).unwrap();
-    let driver = open(&root).await;
-    let through = path("/a/out/secret");
-    let direct = path("/a/secret");
-
-    let mut errors = Vec::new();
-    for escape in [&through, &direct] {
-        errors.push(driver.get_content(escape).await.map(drop).unwrap_err());
-        errors.push(driver.stat(escape).await.map(drop).unwrap_err());
-        errors.push(driver.reader(escape, ByteRange::ALL).await.map(drop).unwrap_err());
-    }
-    let new = path("/a/out/new");
-    errors.push(driver.put_content(&new, Bytes::new(), PutMode::Overwrite).await.unwrap_err());
-    errors.push(driver.writer(&new, create()).await.map(drop).unwrap_err());
-    errors.push(driver.delete(&through).await.unwrap_err());
-    errors.push(driver.delete_tree(&through).await.unwrap_err());
-    errors.push(driver.rename(&through, &path("/stolen")).await.unwrap_err());
-    driver.put_content(&path("/mine"), Bytes::new(), PutMode::Create).await.unwrap();
-    errors.push(driver.rename(&path("/mine"), &new).await.unwrap_err());
-    // If enumerations skipped the link, its content would look like garbage, so they must report it too.
-    let (walked, unseen) = walk(&*driver).await;
-    assert_eq!((walked, unseen), (strings(&["/mine"]), strings(&["/a/out", "/a/secret"])));
-    errors.push(driver.list(&path("/a"), None).try_collect::<Vec<_>>().await.map(drop).unwrap_err());
-    for error in errors {
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
-        assert!(text_of(&error).contains("symbolic link"), "{}", text_of(&error));
-    }
-    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
-
-    driver.delete(&direct).await.unwrap();
-    driver.delete_tree(&path("/a")).await.unwrap();
-    assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
-}
-
-#[tokio::test]
-async fn links_inside_the_root_work_for_walks_too_and_a_loop_is_an_error() {
-    let (dir, driver) = store().await;
-    fs::create_dir_all(dir.path().join("real/sub")).unwrap();
-    fs::write(dir.path().join("real/sub/file"), "x").unwrap();
-    symlink("real", dir.path().join("alias")).unwrap();
-    assert_eq!(driver.get_content(&path("/alias/sub/file")).await.unwrap(), "x");
-    let walked: Vec<_> =
-        driver.walk(&path("/"), None).map_ok(|info| info.path.to_string()).try_collect().await.unwrap();
-    assert_eq!(walked, ["/alias/sub/file", "/real/sub/file"]);
-
-    symlink("../..", dir.path().join("real/sub/circle")).unwrap();
-    let (walked, unseen) = walk(&*driver).await;
-    assert_eq!(walked, ["/alias/sub/file", "/real/sub/file"]);
-    assert_eq!(unseen, ["/alias/sub/circle", "/real/sub/circle"]);
-}
-
-/// Such as a link to an unmounted disk. Its content is not gone.
-#[tokio::test]
-async fn a_walk_reports_a_dangling_link_and_continues_after_it() {
-    let (dir, driver) = store().await;
-    fs::create_dir_all(dir.path().join("b/c")).unwrap();
-    for file in ["a", "b/c/file", "z"] {
-        fs::write(dir.path().join(file), "x").unwrap();
-    }
-    symlink("../disk2/team", dir.path().join("b/team")).unwrap();
-    symlink("itself", dir.path().join("itself")).unwrap();
-    let (walked, unseen) = walk(&*driver).await;
-    assert_eq!(walked, ["/a", "/b/c/file", "/z"]);
-    assert_eq!(unseen, ["/b/team", "/itself"]);
-    // A walk that starts at or below it is not empty either.
-    for start in ["/b/team", "/b/team/app"] {
-        let error = driver.walk(&path(start), None).try_collect::<Vec<_>>().await.unwrap_err();
-        assert_eq!((error.kind(), error.path()), (ErrorKind::Unseen, &path(start)));
-        assert!(text_of(&error).contains("mount its target"), "{}", text_of(&error));
-    }
-    assert_eq!(driver.walk(&path("/b/none"), None).count().await, 0);
-    // Clients see directories, and this is not one.
-    let listed: Vec<_> = driver.list(&path("/b"), None).try_collect().await.unwrap();
-    assert_eq!(listed, [DirEntry::Directory("c".to_owned()), DirEntry::File("team".to_owned())]);
-    assert!(driver.stat(&path("/b/team")).await.unwrap_err().is_not_found());
-}
-
-/// The files that a walk finds, and the places that it reports as unreadable.
-async fn walk(driver: &dyn StorageDriver) -> (Vec<String>, Vec<String>) {
-    let (mut found, mut unseen) = (Vec::new(), Vec::new());
-    let mut walk = driver.walk(&path("/"), None);
-    while let Some(next) = walk.next().await {
-        match next {
-            Ok(info) => found.push(info.path.to_string()),
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Unseen, "{error:?}");
-                assert!(text_of(&error).contains("symbolic link"), "{}", text_of(&error));
-                unseen.push(error.path().to_string());
-            }
-        }
-    }
-    unseen.sort();
-    (found, unseen)
-}
-
-fn strings(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|text| (*text).to_owned()).collect()
-}
-
-#[tokio::test]
 async fn a_vanished_root_is_unavailable_and_is_not_re_created() {
     let outer = tempfile::tempdir().unwrap();
     let root = outer.path().join("root");
@@ -248,99 +143,6 @@ async fn a_vanished_root_is_unavailable_and_is_not_re_created() {
         assert_eq!(root.exists(), replaced);
     }
     assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
-}
-
-#[tokio::test]
-async fn a_root_that_vanishes_under_a_writer_fails_the_commit() {
-    let outer = tempfile::tempdir().unwrap();
-    let root = outer.path().join("root");
-    let driver = open(&root).await;
-    let mut writer = driver.writer(&path("/u"), create()).await.unwrap();
-    writer.write(Bytes::from_static(b"x")).await.unwrap();
-    fs::rename(&root, outer.path().join("moved")).unwrap();
-    assert_eq!(writer.commit(&path("/to")).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert!(!outer.path().join("moved/to").exists());
-}
-
-#[tokio::test]
-async fn one_file_has_one_writer_also_across_drivers() {
-    let (dir, driver) = store().await;
-    let other = open(dir.path()).await;
-    let file = path("/u/data");
-    let mut writer = driver.writer(&file, create()).await.unwrap();
-    writer.write(Bytes::from_static(b"abc")).await.unwrap();
-    for driver in [&driver, &other] {
-        for mode in [create(), WriteMode::Append] {
-            let error = driver.writer(&file, mode).await.map(drop).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unavailable);
-            assert!(text_of(&error).contains("another writer"), "{}", text_of(&error));
-        }
-    }
-    assert_eq!(writer.close(Bytes::new()).await.unwrap(), 3);
-    assert_eq!(other.writer(&file, WriteMode::Append).await.unwrap().size(), 3);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_append_after_a_dropped_writer_counts_all_its_bytes() {
-    let (dir, driver) = store().await;
-    let file = path("/u/data");
-    driver.writer(&file, create()).await.unwrap().close(Bytes::new()).await.unwrap();
-    let mut expected = 0;
-    for _ in 0..50 {
-        let mut writer = driver.writer(&file, WriteMode::Append).await.unwrap();
-        assert_eq!(writer.size(), fs::metadata(dir.path().join("u/data")).unwrap().size());
-        assert!(writer.size() >= expected);
-        expected = writer.size();
-        writer.write(Bytes::from(vec![7; 600_000])).await.unwrap();
-        drop(writer); // While the write is running.
-    }
-    let writer = driver.writer(&file, WriteMode::Append).await.unwrap();
-    assert_eq!(writer.size(), 50 * 600_000);
-}
-
-#[tokio::test]
-async fn a_file_that_another_program_changed_is_not_published() {
-    let (dir, driver) = store().await;
-    let mut writer = driver.writer(&path("/u/data"), create()).await.unwrap();
-    writer.write(Bytes::from_static(b"hashed")).await.unwrap();
-    let staged = dir.path().join("u/data");
-    fs::write(&staged, "hashed and more").unwrap();
-    let error = writer.commit(&path("/blob")).await.unwrap_err();
-    assert!(text_of(&error).contains("another program has changed it"), "{}", text_of(&error));
-    assert!(!dir.path().join("blob").exists() && staged.exists());
-}
-
-#[tokio::test]
-async fn an_upload_deleted_during_a_write_is_not_found_and_does_not_reappear() {
-    let (dir, driver) = store().await;
-    let mut writer = driver.writer(&path("/u/data"), create()).await.unwrap();
-    writer.write(Bytes::from_static(b"x")).await.unwrap();
-    driver.delete_tree(&path("/u")).await.unwrap();
-    let error = writer.commit(&path("/blob")).await.unwrap_err();
-    assert!(error.is_not_found(), "{error:?}");
-    assert!(!dir.path().join("blob").exists() && !dir.path().join("u").exists());
-}
-
-#[tokio::test]
-async fn a_writer_dropped_by_a_crash_leaves_nothing_visible_at_its_target() {
-    let (dir, driver) = store().await;
-    let mut writer = driver.writer(&path("/u/data"), create()).await.unwrap();
-    writer.write(Bytes::from(vec![1; 2_000_000])).await.unwrap();
-    drop(writer);
-    drop(driver);
-    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["u"]);
-}
-
-#[tokio::test]
-async fn a_commit_renews_the_time_of_an_upload_that_rested() {
-    let (dir, driver) = store().await;
-    driver.writer(&path("/u"), create()).await.unwrap().close(Bytes::new()).await.unwrap();
-    let long_ago = std::time::SystemTime::UNIX_EPOCH;
-    fs::File::options().write(true).open(dir.path().join("u")).unwrap().set_modified(long_ago).unwrap();
-    let before = std::time::SystemTime::now();
-    driver.writer(&path("/u"), WriteMode::Append).await.unwrap().commit(&path("/blob")).await.unwrap();
-    assert!(driver.stat(&path("/blob")).await.unwrap().modified >= before);
 }
 
 #[tokio::test]
