@@ -2,7 +2,7 @@
 
 use sampan_engine::oci::Digest;
 
-use super::support::{BadLine, Fault, Sort, StoreServer, random, registry, without_purge};
+use super::support::{Fault, FlakyProxy, Sort, StoreServer, random, registry, without_purge};
 
 #[test]
 #[ignore = "needs azurite"]
@@ -10,7 +10,7 @@ fn a_copy_is_waited_for_and_one_that_fails_costs_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let store = StoreServer::start("azurite");
     let account = store.text("serviceurl").rsplit_once('/').unwrap();
-    let line = BadLine::to(account.0);
+    let line = FlakyProxy::to(account.0);
     let url = format!("http://{}/{}", line.address, account.1);
     let config = store.config_as("azure", "copies", |section| section["serviceurl"] = url.into());
     let registry = registry(directory.path(), &without_purge(&config));

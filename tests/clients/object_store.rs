@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use sampan_engine::oci::Digest;
 
 use super::support::{
-    BadLine, RegistryProcess, Sort, StoreServer, Wire, fail, oci_layout, random, registry, registry_command,
-    run, tool, write_config,
+    FlakyProxy, RegistryProcess, Sort, StoreServer, Wire, fail, oci_layout, random, registry,
+    registry_command, run, tool, write_config,
 };
 
 #[test]
@@ -127,7 +127,7 @@ fn the_sample_for_google_works_over_a_shim() {
 fn clients_are_sent_to_the_store_by_the_name_that_they_know() {
     let directory = tempfile::tempdir().unwrap();
     let ceph = StoreServer::ceph();
-    let (inside, outside) = (host(ceph.text("regionendpoint")), BadLine::to(ceph.text("regionendpoint")));
+    let (inside, outside) = (host(ceph.text("regionendpoint")), FlakyProxy::to(ceph.text("regionendpoint")));
     let root = format!("outside-{:016x}", rand::random::<u64>());
     let config = ceph.config(&root, |section| {
         section["redirectendpoint"] = format!("http://{}", outside.address).into();

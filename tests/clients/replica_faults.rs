@@ -11,12 +11,12 @@ use sampan_engine::oci::{Algorithm, Digest};
 use tempfile::TempDir;
 
 use super::support::{
-    Answer, BadLine, Fault, RegistryProcess, Sort, StoreServer, Wire, random, registry, without_purge,
+    Answer, Fault, FlakyProxy, RegistryProcess, Sort, StoreServer, Wire, random, registry, without_purge,
 };
 
 /// Two registries, the first behind a faulty proxy.
 struct Pair {
-    line: BadLine,
+    line: FlakyProxy,
     a: SocketAddr,
     b: SocketAddr,
     processes: [RegistryProcess; 2],
@@ -30,7 +30,7 @@ impl Pair {
     fn start(gc: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = StoreServer::ceph();
-        let line = BadLine::to(store.text("regionendpoint"));
+        let line = FlakyProxy::to(store.text("regionendpoint"));
         let config = store.config(&format!("pair-{:016x}", rand::random::<u64>()), |section| {
             section["chunksize"] = (5 << 20).into();
         });

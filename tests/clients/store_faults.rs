@@ -9,12 +9,12 @@ use sampan_engine::oci::Digest;
 use tempfile::TempDir;
 
 use super::support::{
-    Answer, BadLine, Fault, RegistryProcess, Sort, StoreServer, random, registry, without_purge,
+    Answer, Fault, FlakyProxy, RegistryProcess, Sort, StoreServer, random, registry, without_purge,
 };
 
 /// A registry behind a faulty proxy.
 struct Place {
-    line: BadLine,
+    line: FlakyProxy,
     registry: RegistryProcess,
     _directory: TempDir,
     _store: StoreServer,
@@ -25,7 +25,7 @@ impl Place {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = StoreServer::ceph();
-        let line = BadLine::to(store.text("regionendpoint"));
+        let line = FlakyProxy::to(store.text("regionendpoint"));
         let config = store.config(&format!("faults-{:016x}", rand::random::<u64>()), |section| {
             section["chunksize"] = (5 << 20).into();
             section["regionendpoint"] = format!("http://{}", line.address).into();

@@ -14,8 +14,8 @@ use sampan_engine::layout::Entry;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::support::failing_driver::Oddity;
-use crate::support::{OddDriver, Server, Setup};
+use crate::support::failing_driver::Misbehaviour;
+use crate::support::{FailingDriver, Server, Setup};
 
 thread_local! {
     /// The output of this thread. Each test has its own thread, and its runtime no other.
@@ -135,9 +135,9 @@ async fn an_error_is_named_in_its_line() {
 
 #[tokio::test]
 async fn the_cause_of_a_5xx_is_logged_once_with_the_requests_id() {
-    let driver = OddDriver::new();
+    let driver = FailingDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
-    driver.be(Oddity::Fails(ErrorKind::Other));
+    driver.be(Misbehaviour::Fails(ErrorKind::Other));
     let lines = Log::of(async {
         server.call("GET", "/v2/a/manifests/latest").header("x-request-id", "id-2").send().await.expect(500);
     })
@@ -184,10 +184,10 @@ async fn an_answer_to_a_disconnected_client_is_logged_as_such() {
 
 #[tokio::test]
 async fn a_response_that_breaks_off_is_logged_with_its_cause() {
-    let driver = OddDriver::new();
+    let driver = FailingDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
     let digest = server.push_blob("a", vec![b'x'; 100_000]).await;
-    driver.be(Oddity::EndsAfter(4));
+    driver.be(Misbehaviour::EndsAfter(4));
     let lines = Log::of(async {
         assert!(server.call("GET", format!("/v2/a/blobs/{digest}")).try_send().await.is_err());
     })

@@ -13,8 +13,8 @@ use sampan_engine::oci::{Algorithm, Digest};
 use sampan_engine::{Clock, Limits, Registry};
 
 use crate::support::client::Call;
-use crate::support::failing_driver::Oddity;
-use crate::support::{OddDriver, Server, Setup};
+use crate::support::failing_driver::Misbehaviour;
+use crate::support::{FailingDriver, Server, Setup};
 
 const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -221,11 +221,11 @@ async fn deletion_has_to_be_enabled() {
 #[tokio::test]
 async fn a_client_is_redirected_to_a_store_that_can_serve_it() {
     for (redirect, status) in [(true, 307), (false, 200)] {
-        let driver = OddDriver::new();
+        let driver = FailingDriver::new();
         let options = HttpOptions { redirect, ..HttpOptions::default() };
         let server = Server::with(Setup { driver: Arc::new(driver.clone()), options, ..Setup::default() });
         let digest = server.push_blob("a", "content").await;
-        driver.be(Oddity::Redirects("https://store.example/x?sig=1".parse().unwrap()));
+        driver.be(Misbehaviour::Redirects("https://store.example/x?sig=1".parse().unwrap()));
         for method in ["GET", "HEAD"] {
             let answer = server.call(method, format!("/v2/a/blobs/{digest}")).send().await.expect(status);
             if redirect {
@@ -241,7 +241,7 @@ async fn a_client_is_redirected_to_a_store_that_can_serve_it() {
 #[tokio::test]
 async fn a_head_that_is_redirected_renews_the_layer_link() {
     const HOUR: Duration = Duration::from_secs(3600);
-    let driver = OddDriver::new();
+    let driver = FailingDriver::new();
     let (ahead, clock) = (Arc::new(AtomicBool::new(false)), Clock::default());
     let seen = ahead.clone();
     let clock =
@@ -257,7 +257,7 @@ async fn a_head_that_is_redirected_renews_the_layer_link() {
     let digest = Digest::sha256_of(b"content");
     let body = futures::stream::iter([Ok(axum::body::Bytes::from("content"))]).boxed();
     blobs.uploads().put(&digest, None, body).await.unwrap();
-    driver.be(Oddity::Redirects("https://store.example/x".parse().unwrap()));
+    driver.be(Misbehaviour::Redirects("https://store.example/x".parse().unwrap()));
 
     let link: DriverPath =
         format!("/docker/registry/v2/repositories/a/_layers/sha256/{}/link", digest.hex()).parse().unwrap();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use sampan_engine::oci::Digest;
 use tokio::task::yield_now;
 
-use crate::support::failing_driver::{Held, Oddity};
-use crate::support::{OddDriver, Server, Setup};
+use crate::support::failing_driver::{Held, Misbehaviour};
+use crate::support::{FailingDriver, Server, Setup};
 
 const TAGS: usize = 300;
 
 /// A server, its store, and the path of a manifest with many tags, next to another with one.
-async fn with_tags() -> (Arc<Server>, OddDriver, String) {
-    let driver = OddDriver::new();
+async fn with_tags() -> (Arc<Server>, FailingDriver, String) {
+    let driver = FailingDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
     let manifest = server.push_image("a", "latest", "x").await;
     let manifest = serde_json::from_slice(&manifest).unwrap();
@@ -35,7 +35,7 @@ fn delete(server: &Arc<Server>, path: &str) -> tokio::task::JoinHandle<u16> {
 async fn a_deletion_continues_without_its_client_and_within_its_bound() {
     let (server, driver, path) = with_tags().await;
     let held = Held::new();
-    driver.be(Oddity::HoldsTags("", held.clone()));
+    driver.be(Misbehaviour::HoldsTags("", held.clone()));
     let client = delete(&server, &path);
     held.reached().await;
     client.abort();
@@ -67,7 +67,7 @@ async fn a_deletion_continues_without_its_client_and_within_its_bound() {
 async fn a_repeated_request_waits_for_the_running_deletion() {
     let (server, driver, path) = with_tags().await;
     let held = Held::new();
-    driver.be(Oddity::HoldsTags("", held.clone()));
+    driver.be(Misbehaviour::HoldsTags("", held.clone()));
     let first = delete(&server, &path);
     held.reached().await;
     let again: Vec<_> = (0..50).map(|_| delete(&server, &path)).collect();
@@ -84,7 +84,7 @@ async fn a_repeated_request_waits_for_the_running_deletion() {
 #[tokio::test]
 async fn a_failed_deletion_is_reported_and_can_be_repeated() {
     let (server, driver, path) = with_tags().await;
-    driver.be(Oddity::ListsBreakAfter(100));
+    driver.be(Misbehaviour::ListsBreakAfter(100));
     assert_eq!(delete(&server, &path).await.unwrap(), 503);
     driver.behave();
     server.call("GET", &path).send().await.expect(200);
@@ -97,14 +97,14 @@ async fn a_failed_deletion_is_reported_and_can_be_repeated() {
 async fn a_tag_set_during_the_scan_of_a_deletion_is_deleted_too() {
     let (server, driver, path) = with_tags().await;
     let held = Held::new();
-    driver.be(Oddity::HoldsTags("t0/", held.clone()));
+    driver.be(Misbehaviour::HoldsTags("t0/", held.clone()));
     let deletion = delete(&server, &path);
     held.reached().await;
     // It sorts before the listed tags.
     let manifest: serde_json::Value = server.call("GET", &path).send().await.expect(200).json();
     server.put_manifest("a", "a-late", &manifest).await.expect(201);
     let late = Held::new();
-    driver.be(Oddity::HoldsTags("a-late/", late.clone()));
+    driver.be(Misbehaviour::HoldsTags("a-late/", late.clone()));
     held.permits.add_permits(100);
     late.reached().await;
     let digest = path.rsplit('/').next().unwrap();

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::support::server::{Server, Setup};
 
-/// A filesystem that removes the first file of each batch of deletions and fails for the others, while it is told to.
+/// A filesystem that removes the first file of each batch of deletions and fails for the others while `fails` is set.
 #[derive(Debug)]
 struct HalfDeleting {
     inner: Arc<dyn StorageDriver>,

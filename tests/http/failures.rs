@@ -5,15 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sampan_driver::ErrorKind;
 
-use crate::support::failing_driver::Oddity;
-use crate::support::{OddDriver, Server, Setup};
+use crate::support::failing_driver::Misbehaviour;
+use crate::support::{FailingDriver, Server, Setup};
 
-async fn with_blob() -> (OddDriver, Server, String) {
+async fn with_blob() -> (FailingDriver, Server, String) {
     with_blob_of("0123456789").await
 }
 
-async fn with_blob_of(content: impl Into<Bytes>) -> (OddDriver, Server, String) {
-    let driver = OddDriver::new();
+async fn with_blob_of(content: impl Into<Bytes>) -> (FailingDriver, Server, String) {
+    let driver = FailingDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
     let digest = server.push_blob("a", content).await;
     (driver, server, format!("/v2/a/blobs/{digest}"))
@@ -28,7 +28,7 @@ async fn a_failing_store_is_a_5xx_without_its_cause() {
         (ErrorKind::StorageFull, 503, "UNAVAILABLE"),
     ] {
         let (driver, server, blob) = with_blob().await;
-        driver.be(Oddity::Fails(kind));
+        driver.be(Misbehaviour::Fails(kind));
         for (method, path) in [
             ("GET", blob.as_str()),
             ("GET", "/v2/a/manifests/latest"),
@@ -45,22 +45,22 @@ async fn a_failing_store_is_a_5xx_without_its_cause() {
 
 #[tokio::test]
 async fn a_blob_whose_reading_ends_early_breaks_the_answer() {
-    for oddity in [Oddity::EndsAfter(4), Oddity::BreaksAfter(4)] {
+    for misbehaviour in [Misbehaviour::EndsAfter(4), Misbehaviour::BreaksAfter(4)] {
         // Too large to be read before the answer begins.
         let (driver, server, blob) = with_blob_of(vec![b'x'; 100_000]).await;
-        driver.be(oddity.clone());
+        driver.be(misbehaviour.clone());
         for range in ["bytes=0-9", "bytes=0-1,3-4", "none"] {
             let result = server.call("GET", &blob).header("range", range).try_send().await;
-            assert!(result.is_err(), "{oddity:?} {range}: {result:?}");
+            assert!(result.is_err(), "{misbehaviour:?} {range}: {result:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_small_blob_whose_reading_ends_early_is_a_500() {
-    for oddity in [Oddity::EndsAfter(4), Oddity::BreaksAfter(4)] {
+    for misbehaviour in [Misbehaviour::EndsAfter(4), Misbehaviour::BreaksAfter(4)] {
         let (driver, server, blob) = with_blob().await;
-        driver.be(oddity);
+        driver.be(misbehaviour);
         server.call("GET", &blob).send().await.expect_error(500, "UNKNOWN");
     }
 }
@@ -68,7 +68,7 @@ async fn a_small_blob_whose_reading_ends_early_is_a_500() {
 #[tokio::test]
 async fn a_panic_is_a_500_and_the_next_request_is_served() {
     let (driver, server, blob) = with_blob().await;
-    driver.be(Oddity::Panics);
+    driver.be(Misbehaviour::Panics);
     let answer = server.call("GET", &blob).send().await.expect_error(500, "UNKNOWN");
     assert!(answer.has_header("docker-distribution-api-version") && answer.has_header("x-request-id"));
     server.call("GET", "/v2/").send().await.expect(200);

@@ -7,8 +7,8 @@ use sampan_engine::oci::Digest;
 use sampan_engine::oci::media_type::OCI_MANIFEST;
 use serde_json::{Value, json};
 
-use crate::support::failing_driver::Oddity;
-use crate::support::{OddDriver, Server, Setup};
+use crate::support::failing_driver::Misbehaviour;
+use crate::support::{FailingDriver, Server, Setup};
 
 async fn with_tags(tags_max: usize, tags: &[&str]) -> Server {
     let server = Server::with_options(HttpOptions { tags_max, ..HttpOptions::default() });
@@ -102,8 +102,8 @@ async fn a_deleted_tag_is_gone_at_once() {
 }
 
 /// A store with 2000 tags, whose list takes more than one chunk.
-async fn with_many_tags() -> (Server, OddDriver, Vec<String>) {
-    let driver = OddDriver::new();
+async fn with_many_tags() -> (Server, FailingDriver, Vec<String>) {
+    let driver = FailingDriver::new();
     let server = Server::with(Setup { driver: Arc::new(driver.clone()), ..Setup::default() });
     let manifest = server.push_image("a/b", "0000", "x").await;
     let path = format!("/v2/a/b/manifests/{}", Digest::sha256_of(&manifest));
@@ -131,9 +131,9 @@ async fn a_list_that_is_long_is_sent_while_it_is_read() {
 
     // A failure before the first byte is an error answer; later it breaks the connection.
     for entries in [0, 1, 10] {
-        driver.be(Oddity::ListsBreakAfter(entries));
+        driver.be(Misbehaviour::ListsBreakAfter(entries));
         server.call("GET", "/v2/a/b/tags/list").send().await.expect_error(503, "UNAVAILABLE");
     }
-    driver.be(Oddity::ListsBreakAfter(1900));
+    driver.be(Misbehaviour::ListsBreakAfter(1900));
     server.call("GET", "/v2/a/b/tags/list").try_send().await.unwrap_err();
 }

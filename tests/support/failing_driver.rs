@@ -1,4 +1,4 @@
-//! `OddDriver`: a store that misbehaves in one chosen way.
+//! `FailingDriver`: a store that misbehaves in one chosen way.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use url::Url;
 
 /// The misbehaviour of a store.
 #[derive(Clone, Debug)]
-pub(crate) enum Oddity {
+pub(crate) enum Misbehaviour {
     /// Every operation fails with this kind.
     Fails(ErrorKind),
     /// Reading ends after this many bytes without an error.
@@ -63,18 +63,18 @@ impl Held {
 
 /// A store in memory that misbehaves on demand.
 #[derive(Clone, Debug)]
-pub(crate) struct OddDriver {
+pub(crate) struct FailingDriver {
     inner: Arc<InMemoryDriver>,
-    oddity: Arc<Mutex<Option<Oddity>>>,
+    misbehaviour: Arc<Mutex<Option<Misbehaviour>>>,
 }
 
-impl OddDriver {
-    fn odd_list(
+impl FailingDriver {
+    fn misbehaving_list(
         &self,
         path: &DriverPath,
         list: BoxStream<'static, Result<DirEntry>>,
     ) -> BoxStream<'static, Result<DirEntry>> {
-        if let Some(Oddity::ListsBreakAfter(entries)) = self.oddity() {
+        if let Some(Misbehaviour::ListsBreakAfter(entries)) = self.misbehaviour() {
             let error = DriverError::new(ErrorKind::Unavailable, "odd", Operation::List, path);
             return list.take(entries).chain(stream::iter([Err(error)])).boxed();
         }
@@ -85,29 +85,29 @@ impl OddDriver {
     }
 
     pub(crate) fn new() -> Self {
-        Self { inner: Arc::new(InMemoryDriver::new()), oddity: Arc::default() }
+        Self { inner: Arc::new(InMemoryDriver::new()), misbehaviour: Arc::default() }
     }
 
     /// Misbehaves from now on.
-    pub(crate) fn be(&self, oddity: Oddity) {
-        *self.oddity.lock().unwrap() = Some(oddity);
+    pub(crate) fn be(&self, misbehaviour: Misbehaviour) {
+        *self.misbehaviour.lock().unwrap() = Some(misbehaviour);
     }
 
     /// Behaves from now on.
     pub(crate) fn behave(&self) {
-        *self.oddity.lock().unwrap() = None;
+        *self.misbehaviour.lock().unwrap() = None;
     }
 
-    fn oddity(&self) -> Option<Oddity> {
-        self.oddity.lock().unwrap().clone()
+    fn misbehaviour(&self) -> Option<Misbehaviour> {
+        self.misbehaviour.lock().unwrap().clone()
     }
 
     fn check(&self, operation: Operation, path: &DriverPath) -> Result<()> {
-        match self.oddity() {
-            Some(Oddity::Fails(kind)) => {
+        match self.misbehaviour() {
+            Some(Misbehaviour::Fails(kind)) => {
                 Err(DriverError::new(kind, "odd", operation, path).with_source("the secret cause"))
             }
-            Some(Oddity::Panics) => panic!("odd driver"),
+            Some(Misbehaviour::Panics) => panic!("odd driver"),
             _ => Ok(()),
         }
     }
@@ -115,7 +115,7 @@ impl OddDriver {
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl StorageDriver for OddDriver {
+impl StorageDriver for FailingDriver {
     sampan_driver::forward! { self => self.inner;
         walk rename delete delete_tree delete_all sync_deletions check
     }
@@ -125,13 +125,13 @@ impl StorageDriver for OddDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let redirect = matches!(self.oddity(), Some(Oddity::Redirects(_)));
+        let redirect = matches!(self.misbehaviour(), Some(Misbehaviour::Redirects(_)));
         Capabilities { redirect, ..self.inner.capabilities() }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
         self.check(Operation::GetContent, path)?;
-        if let Some(Oddity::HoldsTags(tags, held)) = self.oddity()
+        if let Some(Misbehaviour::HoldsTags(tags, held)) = self.misbehaviour()
             && path.as_str().contains(&format!("/_manifests/tags/{tags}"))
         {
             held.begun.fetch_add(1, Ordering::Relaxed);
@@ -149,9 +149,9 @@ impl StorageDriver for OddDriver {
         self.check(Operation::Reader, path)?;
         let reader = self.inner.reader(path, range).await?;
         let (size_bytes, range) = (reader.size_bytes(), reader.range());
-        let (len, last) = match self.oddity() {
-            Some(Oddity::EndsAfter(len)) => (len, None),
-            Some(Oddity::BreaksAfter(len)) => {
+        let (len, last) = match self.misbehaviour() {
+            Some(Misbehaviour::EndsAfter(len)) => (len, None),
+            Some(Misbehaviour::BreaksAfter(len)) => {
                 (len, Some(Err(DriverError::new(ErrorKind::Other, "odd", Operation::Read, path))))
             }
             _ => return Ok(reader),
@@ -164,8 +164,8 @@ impl StorageDriver for OddDriver {
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
         self.check(Operation::Writer, path)?;
         let inner = self.inner.writer(path, mode).await?;
-        match self.oddity() {
-            Some(Oddity::LosesStaged) => Ok(Box::new(LosingWriter(inner))),
+        match self.misbehaviour() {
+            Some(Misbehaviour::LosesStaged) => Ok(Box::new(LosingWriter(inner))),
             _ => Ok(inner),
         }
     }
@@ -176,7 +176,7 @@ impl StorageDriver for OddDriver {
     }
 
     fn list(&self, path: &DriverPath, after: Option<&str>) -> BoxStream<'static, Result<DirEntry>> {
-        self.odd_list(path, self.inner.list(path, after))
+        self.misbehaving_list(path, self.inner.list(path, after))
     }
 
     fn list_holding(
@@ -185,12 +185,12 @@ impl StorageDriver for OddDriver {
         after: Option<&str>,
         holding: &str,
     ) -> BoxStream<'static, Result<DirEntry>> {
-        self.odd_list(path, self.inner.list_holding(path, after, holding))
+        self.misbehaving_list(path, self.inner.list_holding(path, after, holding))
     }
 
     async fn redirect_url(&self, path: &DriverPath, request: RedirectRequest) -> Result<Option<Url>> {
-        match self.oddity() {
-            Some(Oddity::Redirects(url)) => Ok(Some(url)),
+        match self.misbehaviour() {
+            Some(Misbehaviour::Redirects(url)) => Ok(Some(url)),
             _ => self.inner.redirect_url(path, request).await,
         }
     }

@@ -8,6 +8,6 @@ pub(crate) mod server;
 pub(crate) mod store;
 
 pub(crate) use client::Answer;
-pub(crate) use failing_driver::OddDriver;
+pub(crate) use failing_driver::FailingDriver;
 pub(crate) use server::{Server, Setup};
 pub(crate) use store::StoreFiles;

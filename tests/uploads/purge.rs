@@ -10,8 +10,8 @@ use sampan_engine::layout::Entry;
 use sampan_engine::{Clock, PurgeOptions, PurgeTurn, Registry};
 
 use super::{begin, over, uploads};
-use crate::support::OddDriver;
-use crate::support::failing_driver::Oddity;
+use crate::support::FailingDriver;
+use crate::support::failing_driver::Misbehaviour;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -61,10 +61,10 @@ async fn of_many_simultaneous_registries_one_purges() {
 
 #[tokio::test]
 async fn a_failed_purge_is_repeated_by_the_next_registry() {
-    let odd = OddDriver::new();
+    let odd = FailingDriver::new();
     let driver: Arc<dyn StorageDriver> = Arc::new(odd.clone());
     begin(&over(driver.clone()), b"given up").await;
-    odd.be(Oddity::ListsBreakAfter(0));
+    odd.be(Misbehaviour::ListsBreakAfter(0));
     for _ in 0..2 {
         purge(&over(driver.clone())).await.unwrap_err();
     }

@@ -13,8 +13,8 @@ use sampan_engine::oci::{Algorithm, Digest};
 use sampan_engine::{Error, Registry};
 
 use super::{begin, body, content, over, over_directory, uploads};
-use crate::support::OddDriver;
-use crate::support::failing_driver::Oddity;
+use crate::support::FailingDriver;
+use crate::support::failing_driver::Misbehaviour;
 
 /// The collector holds a push for longer than a client has to wait.
 async fn check_a_held_push(registry: Registry) {
@@ -107,12 +107,12 @@ async fn a_wrong_digest_of_a_chunked_upload_is_reported() {
 #[tokio::test]
 async fn bytes_that_were_lost_at_the_commit_make_the_upload_unknown() {
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let driver = OddDriver::new();
+        let driver = FailingDriver::new();
         let registry = over(Arc::new(driver.clone()));
         let sent = content(100_000);
         let digest = Digest::of(algorithm, &sent);
         let id = begin(&registry, &sent).await;
-        driver.be(Oddity::LosesStaged);
+        driver.be(Misbehaviour::LosesStaged);
         let finished = uploads(&registry).finish(&id, None, body(b""), &digest).await;
         assert!(
             matches!(&finished, Err(Error::Driver(error)) if error.kind() == ErrorKind::Other),
@@ -130,12 +130,12 @@ async fn bytes_that_were_lost_at_the_commit_make_the_upload_unknown() {
 /// All bytes were in the failed request, so the upload is as it was: begun.
 #[tokio::test]
 async fn a_commit_that_fails_can_be_sent_again_with_all_its_bytes() {
-    let driver = OddDriver::new();
+    let driver = FailingDriver::new();
     let registry = over(Arc::new(driver.clone()));
     let sent = content(100_000);
     let digest = Digest::sha256_of(&sent);
     let id = begin(&registry, b"").await;
-    driver.be(Oddity::LosesStaged);
+    driver.be(Misbehaviour::LosesStaged);
     assert!(uploads(&registry).finish(&id, None, body(&sent), &digest).await.is_err());
     driver.behave();
     uploads(&registry).finish(&id, None, body(&sent), &digest).await.unwrap();
@@ -144,9 +144,9 @@ async fn a_commit_that_fails_can_be_sent_again_with_all_its_bytes() {
 /// The error names the client's mistake, even if the store fails too.
 #[tokio::test]
 async fn an_interrupted_body_is_reported_even_if_the_store_fails() {
-    let driver = OddDriver::new();
+    let driver = FailingDriver::new();
     let registry = over(Arc::new(driver.clone()));
-    driver.be(Oddity::LosesStaged);
+    driver.be(Misbehaviour::LosesStaged);
     let broken = futures::stream::once(async { Err::<Bytes, _>("the client is gone".into()) });
     let put = uploads(&registry).put(&Digest::sha256_of(b"x"), None, Box::pin(broken)).await;
     assert!(matches!(put, Err(Error::BodyBroken(_))), "{put:?}");

@@ -16,7 +16,7 @@ use sampan_engine::oci::Digest;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::clients::support::{BadLine, StoreServer, filesystem_config};
+use crate::clients::support::{FlakyProxy, StoreServer, filesystem_config};
 use crate::support::StoreFiles;
 
 /// A directory, or a bucket.
@@ -31,7 +31,7 @@ pub(super) struct Bucket {
     driver: Arc<dyn StorageDriver>,
     runtime: Runtime,
     /// A proxy between each replica and the store, if there is any.
-    lines: Vec<BadLine>,
+    lines: Vec<FlakyProxy>,
     store: StoreServer,
 }
 
@@ -57,7 +57,7 @@ impl Bucket {
     pub(super) fn on_ceph_in_a_storm(replicas: usize, seed: u64, per_mille: u32) -> Self {
         let mut bucket = Self::on_ceph();
         for replica in 0..replicas {
-            let line = BadLine::to(bucket.store.text("regionendpoint"));
+            let line = FlakyProxy::to(bucket.store.text("regionendpoint"));
             line.storm(StdRng::seed_from_u64(seed.wrapping_add(1000 + replica as u64)), per_mille);
             bucket.lines.push(line);
         }

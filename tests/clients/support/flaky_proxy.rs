@@ -1,4 +1,4 @@
-//! `BadLine`: a proxy between a registry and its store that injects faults on demand.
+//! `FlakyProxy`: a proxy between a registry and its store that injects faults on demand.
 //!
 //! It forwards every request and every answer unchanged, so that signatures hold; it does not distinguish S3 and Azure.
 
@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 /// A proxy before a store.
-pub(crate) struct BadLine {
+pub(crate) struct FlakyProxy {
     /// The proxy's address.
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
@@ -107,7 +107,7 @@ impl std::error::Error for Cut {}
 
 type Answer = Result<Response<BoxBody<Bytes, Cut>>, Cut>;
 
-impl BadLine {
+impl FlakyProxy {
     /// A proxy to the server at `store`, such as `http://127.0.0.1:9000`, without faults.
     pub(crate) fn to(store: &str) -> Self {
         let client = reqwest::Client::builder().http1_only().no_proxy().build().unwrap();

@@ -15,7 +15,7 @@ mod wire;
 
 pub(crate) use dockerd::Dockerd;
 pub(crate) use fixture::Site;
-pub(crate) use flaky_proxy::{BadLine, Fault, Sort};
+pub(crate) use flaky_proxy::{Fault, FlakyProxy, Sort};
 pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layout, random};
 pub(crate) use nginx::Nginx;
 pub(crate) use process::Process;
