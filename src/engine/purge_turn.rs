@@ -59,7 +59,7 @@ impl Registry {
             Ok(report) => report,
             Err(error) => {
                 if let Err(again) = self.driver().delete(&turn).await {
-                    tracing::warn!(error = %again, "a purge of uploads failed, and counts as made: {turn} is left");
+                    tracing::warn!(error = %again, "a purge of uploads failed, and its mark {turn} cannot be removed, so the next purge waits for its interval");
                 }
                 return Err(error);
             }
@@ -67,7 +67,7 @@ impl Registry {
         for number in purges {
             let path = Entry::UploadPurge(number).path();
             if let Err(error) = self.driver().delete(&path).await {
-                tracing::debug!(%path, %error, "the note of an earlier purge is left to the next one");
+                tracing::debug!(%path, %error, "the mark of an earlier purge stays until the next one");
             }
         }
         Ok(PurgeTurn::Purged(report))

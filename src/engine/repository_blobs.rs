@@ -229,15 +229,15 @@ impl RepositoryBlobs {
         digest: &Digest,
     ) -> Result<PendingSnapshot> {
         let hold = Retry::new();
-        let is_doomed = |look: &PendingSnapshot| look.pending.has_blob(&self.repository.name, canonical);
+        let is_pending = |look: &PendingSnapshot| look.pending.has_blob(&self.repository.name, canonical);
         loop {
             let before = self.leases().check_pending(self.driver()).await?;
-            if !is_doomed(&before) {
+            if !is_pending(&before) {
                 self.link(canonical, digest).await?;
                 let look = self.leases().check_pending(self.driver()).await?;
                 // A run that was active when the link was written may have deleted the link before the check.
                 let is_linked = before.is_fresh() || self.is_linked(canonical).await?;
-                if !is_doomed(&look) && is_linked {
+                if !is_pending(&look) && is_linked {
                     return Ok(look);
                 }
             }

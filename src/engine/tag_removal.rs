@@ -19,7 +19,7 @@
 //! just before.
 //!
 //! A killed deletion leaves its notice behind. On a filesystem it can remove nothing any more, so a push waits for
-//! [`PATIENCE`] and deletes the notice. In an object store the killed process may have sent a request that the store carries
+//! [`WAIT_LIMIT`] and deletes the notice. In an object store the killed process may have sent a request that the store carries
 //! out up to [`AFTERLIFE`] later; until then a push of the tag fails, and the client retries. A killed deletion by digest may
 //! remove the manifest at any later time: a client requested it, and never got an answer.
 
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{Deadline, DriverPath, ErrorKind, FileInfo, PutMode, StorageDriver, StorageDriverExt};
+use sampan_driver::{Deadline, DriverPath, FileInfo, PutMode, StorageDriver, StorageDriverExt};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a push waits for a deletion. The difference to [`REMOVAL_LIMIT`] is the longest time for one request to the
 /// store.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long after its notice a deletion can still take effect. One second covers stores with times in whole seconds.
 pub(crate) const FORGOTTEN: Duration = Duration::from_secs(REMOVAL_LIMIT.as_secs() + AFTERLIFE.as_secs() + 1);
@@ -128,19 +128,18 @@ impl TagStore {
         let (name, root) = (&self.repository.name, layout::tags(&self.repository.name));
         // The entries of directories that are gone.
         let mut removed: Vec<DriverPath> = root.join("link").ok().into_iter().collect();
+        // Directories without a tag: what the first listing has and the second, in the same order, lacks.
         let mut directories = self.driver().list(&root, None);
-        loop {
-            let entry = match directories.try_next().await {
-                Ok(Some(entry)) => entry,
-                Ok(None) => break,
-                // The repository has never had a tag.
-                Err(error) if error.kind() == ErrorKind::NotFound => break,
-                Err(error) => return Err(error.into()),
-            };
-            let Ok(tag) = entry.name().parse::<Tag>() else { continue };
-            let current = Entry::TagCurrent(name.clone(), tag).path();
-            if !self.driver().exists(&current).await? {
-                removed.push(current);
+        let mut tags = self.driver().list_holding(&root, None, layout::TAG_LINK);
+        let mut next_tag = tags.try_next().await?;
+        while let Some(directory) = directories.try_next().await? {
+            while next_tag.as_ref().is_some_and(|tag| tag.name() < directory.name()) {
+                next_tag = tags.try_next().await?;
+            }
+            if next_tag.as_ref().is_none_or(|tag| tag.name() != directory.name())
+                && let Ok(tag) = directory.name().parse()
+            {
+                removed.push(Entry::TagCurrent(name.clone(), tag).path());
             }
         }
         Ok(self.driver().sync_deletions(&removed).await?)
@@ -171,13 +170,13 @@ impl TagStore {
 
     /// Waits, after the tags were written, for the deletions that may have read them before, or are about to remove their
     /// manifest.
-    pub(crate) async fn outwait_removals(&self, tags: &[&Tag], canonical: &Digest) -> Result<()> {
+    pub(crate) async fn wait_for_removals(&self, tags: &[&Tag], canonical: &Digest) -> Result<()> {
         let mut seen = self.notices(tags, canonical).await?;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         while !seen.is_empty() {
             seen = self.without_forgotten(seen).await?;
             if Instant::now() >= until {
-                return self.give_up_on(seen).await;
+                return self.stop_waiting(seen).await;
             }
             sleep(POLL_INTERVAL).await;
             // A later notice belongs to a deletion that sees the written tags.
@@ -227,7 +226,7 @@ impl TagStore {
     }
 
     /// Ends the wait for deletions that did not finish.
-    async fn give_up_on(&self, notices: Vec<Notice>) -> Result<()> {
+    async fn stop_waiting(&self, notices: Vec<Notice>) -> Result<()> {
         let (name, is_flat) = (&self.repository.name, self.driver().capabilities().flat);
         let in_doubt = notices.iter().find_map(|notice| notice.tag.as_ref().filter(|_| is_flat));
         if let Some(tag) = in_doubt {

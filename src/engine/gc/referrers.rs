@@ -20,7 +20,7 @@ impl Collection<'_> {
     /// Writes missing index entries, then the markers that the indexes are complete.
     ///
     /// An entry whose manifest is deleted meanwhile is superfluous. The marker comes last: the next run writes what a
-    /// stopped run has not written. A full store must not keep the collection from making room, so errors of the store are
+    /// stopped run has not written. A full store must not keep the collection from making directory, so errors of the store are
     /// logged.
     pub(super) async fn complete_indexes(&mut self, plan: &Plan) -> Result<()> {
         match self.write_indexes(plan).await {
@@ -72,12 +72,13 @@ impl Collection<'_> {
     /// Deletes entries of manifests that have no link. A push of such a manifest waits meanwhile, so it does not write its
     /// link between the second mark and the deletion of its entry.
     pub(super) async fn sweep_referrers(&mut self, round: &[(RepositoryName, Id)]) -> Result<()> {
-        self.doom(round, |ids, (name, id)| DeletionKey::Revision(name.clone(), ids.digest(*id))).await?;
-        let plan = self.look_again(round.iter().map(|(_, id)| *id)).await?;
+        self.publish_round(round, |ids, (name, id)| DeletionKey::Revision(name.clone(), ids.digest(*id)))
+            .await?;
+        let plan = self.mark_again(round.iter().map(|(_, id)| *id)).await?;
         let referrers = plan.referrers_by_manifest();
         for batch in round.chunks(self.batch()) {
             self.delete_referrers(&referrers, &batch.iter().collect::<Vec<_>>()).await?;
-            self.spare().await?;
+            self.withdraw_batch().await?;
         }
         Ok(())
     }

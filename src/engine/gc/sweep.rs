@@ -31,7 +31,7 @@ const ROUNDS: usize = 4;
 const MAX_BATCHES: usize = 64;
 
 /// How long the collector waits for the answers to its deletions. Each deletion has an earlier deadline of its own.
-const PATIENCE: Duration = Duration::from_secs(90);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
 impl Collection<'_> {
     /// Deletes what the plan names and the second mark still finds to be garbage.
@@ -69,8 +69,9 @@ impl Collection<'_> {
     }
 
     async fn sweep_revisions(&mut self, round: &[(RepositoryName, Id)]) -> Result<()> {
-        self.doom(round, |ids, (name, id)| DeletionKey::Revision(name.clone(), ids.digest(*id))).await?;
-        let plan = self.look_again(round.iter().map(|(_, id)| *id)).await?;
+        self.publish_round(round, |ids, (name, id)| DeletionKey::Revision(name.clone(), ids.digest(*id)))
+            .await?;
+        let plan = self.mark_again(round.iter().map(|(_, id)| *id)).await?;
         let dead: HashSet<_> = plan.revisions.iter().collect();
         let (aliases, referrers) = (plan.aliases_by_target(true), plan.referrers_by_manifest());
         for batch in round.chunks(self.batch()) {
@@ -86,19 +87,19 @@ impl Collection<'_> {
             self.delete_referrers(&referrers, &dead).await?;
             self.report.manifests += dead.len() as u64;
             self.report.saved += (batch.len() - dead.len()) as u64;
-            self.spare().await?;
+            self.withdraw_batch().await?;
         }
         Ok(())
     }
 
     /// Deletes layer links first, then the data behind them.
     async fn sweep_items(&mut self, round: &[Item]) -> Result<()> {
-        self.doom(round, Item::key).await?;
+        self.publish_round(round, Item::key).await?;
         let blobs = round.iter().filter_map(|item| match item {
             Item::Blob(id) => Some(*id),
             Item::Layer(..) => None,
         });
-        let plan = self.look_again(blobs).await?;
+        let plan = self.mark_again(blobs).await?;
 
         let dead: IdMap<u64> = plan.blobs.iter().copied().collect();
         let aliases = plan.aliases_by_target(false);
@@ -144,7 +145,7 @@ impl Collection<'_> {
                 self.report.blobs.add(size_bytes);
                 self.data.remove(id);
             }
-            self.spare().await?;
+            self.withdraw_batch().await?;
         }
         Ok(())
     }
@@ -172,14 +173,14 @@ impl Collection<'_> {
     }
 
     async fn sweep_repositories(&mut self, names: &[RepositoryName]) -> Result<()> {
-        self.doom(names, |_, name| DeletionKey::Repository(name.clone())).await?;
+        self.publish_round(names, |_, name| DeletionKey::Repository(name.clone())).await?;
         for name in names {
             // Any file here, foreign or of a manifest of a moment ago, means that the repository is not empty.
-            let rooms = [layout::manifests(name), layout::layers(name), layout::referrers(name)];
+            let directories = [layout::manifests(name), layout::layers(name), layout::referrers(name)];
             let marker = Entry::ReferrersComplete(name.clone()).path();
             let mut is_empty = true;
-            for room in &rooms {
-                let files = self.driver().walk(room, None);
+            for directory in &directories {
+                let files = self.driver().walk(directory, None);
                 let mut files = pin!(files.try_filter(|file| ready(file.path != marker)));
                 is_empty &= files.try_next().await?.is_none();
             }
@@ -188,13 +189,13 @@ impl Collection<'_> {
             }
             self.delete(&[marker]).await?;
             // Not the uploads: one may begin at this moment, and a new upload does not check for pending deletions.
-            let [manifests, layers, _] = rooms;
-            for room in [manifests, layers, layout::own(name)] {
-                self.remove_directories(room).await?;
+            let [manifests, layers, _] = directories;
+            for directory in [manifests, layers, layout::own(name)] {
+                self.remove_directories(directory).await?;
             }
             self.report.empty_repositories += 1;
         }
-        self.spare().await
+        self.withdraw_batch().await
     }
 
     /// Removes the directory `top` and those below it, but no file, even if a client writes one at this moment: the driver
@@ -228,7 +229,7 @@ impl Collection<'_> {
     }
 
     /// Publishes a round, batch by batch.
-    pub(super) async fn doom<T>(
+    pub(super) async fn publish_round<T>(
         &mut self,
         round: &[T],
         key: impl Fn(&DigestInterner, &T) -> DeletionKey,
@@ -241,13 +242,13 @@ impl Collection<'_> {
     }
 
     /// Removes the oldest published batch.
-    pub(super) async fn spare(&mut self) -> Result<()> {
+    pub(super) async fn withdraw_batch(&mut self) -> Result<()> {
         self.pacer.lock()?.clear().await
     }
 
     /// Walks and marks again, now that the round is published; `doubtful` are those whose data a client may have written
     /// since.
-    pub(super) async fn look_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<Plan> {
+    pub(super) async fn mark_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<Plan> {
         let driver = self.driver();
         let paths: Vec<_> = doubtful.into_iter().map(|id| (id, data_path(&self.ids, id))).collect();
         let mut infos = stream::iter(paths)
@@ -300,7 +301,7 @@ impl Collection<'_> {
         self.is_under_way = true;
         let mut is_under_way = false;
         let mut results = driver.delete_all(stream::iter(paths).boxed(), until);
-        let unanswered = sleep(PATIENCE);
+        let unanswered = sleep(ANSWER_TIMEOUT);
         tokio::pin!(unanswered);
         loop {
             tokio::select! {

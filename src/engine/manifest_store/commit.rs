@@ -48,7 +48,7 @@ impl ManifestStore {
         loop {
             let stored = match self.try_store(&new, renews_everything, &mut is_linked_by_us).await {
                 Ok(Attempt::Stored) => return Ok(()),
-                Ok(Attempt::Collecting(doomed)) => hold.get_or_insert_with(Retry::new).wait(&doomed).await,
+                Ok(Attempt::Collecting(pending)) => hold.get_or_insert_with(Retry::new).wait(&pending).await,
                 Ok(Attempt::Late) => {
                     renews_everything = true;
                     Ok(())
@@ -104,8 +104,8 @@ impl ManifestStore {
         self.store_data(canonical, bytes, renewal).await?;
         if !before.is_fresh() {
             let look = self.leases().check_pending(self.driver()).await?;
-            if let Some(doomed) = self.find_doomed(&look, canonicals.iter().chain([canonical])) {
-                return Ok(Attempt::Collecting(doomed.clone()));
+            if let Some(pending) = self.find_pending(&look, canonicals.iter().chain([canonical])) {
+                return Ok(Attempt::Collecting(pending.clone()));
             }
             references.check(self, RefreshPolicy::Nothing, &look).await?;
             if !self.leases().has_data(self.driver(), canonical, &look).await? {
@@ -140,8 +140,8 @@ impl ManifestStore {
         }
         if renewal == RefreshPolicy::Nothing {
             // Writing the link may have outlasted a whole run, which saw neither the link nor fresh lease files.
-            if let Some(doomed) = self.find_doomed(&look, canonicals.iter()) {
-                return Ok(Attempt::Collecting(doomed.clone()));
+            if let Some(pending) = self.find_pending(&look, canonicals.iter()) {
+                return Ok(Attempt::Collecting(pending.clone()));
             }
             match references.check(self, RefreshPolicy::Nothing, &look).await {
                 Ok(_) => {}
@@ -161,11 +161,11 @@ impl ManifestStore {
         }
     }
 
-    fn find_doomed<'d>(
+    fn find_pending<'p>(
         &self,
         look: &PendingSnapshot,
-        digests: impl IntoIterator<Item = &'d Digest>,
-    ) -> Option<&'d Digest> {
+        digests: impl IntoIterator<Item = &'p Digest>,
+    ) -> Option<&'p Digest> {
         let name = &self.repository.name;
         digests
             .into_iter()

@@ -143,7 +143,7 @@ impl ManifestStore {
             return Ok(None);
         }
         let mut loss = None;
-        self.repository.tags().outwait_removals(tags, canonical).await?;
+        self.repository.tags().wait_for_removals(tags, canonical).await?;
         for tag in tags {
             if !self.repository.tags().is_there(tag).await? {
                 loss = Some(Loss::Tag);

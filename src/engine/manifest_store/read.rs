@@ -85,8 +85,8 @@ impl ManifestStore {
         let renewed = self.renew(&canonical, renewal).await?;
         if renewed || self.leases().is_collecting(self.driver()).await? {
             let look = self.leases().check_pending(self.driver()).await?;
-            let doomed = look.pending.has_manifest(&self.repository.name, &canonical);
-            if doomed || !self.contains(&canonical).await? {
+            let pending = look.pending.has_manifest(&self.repository.name, &canonical);
+            if pending || !self.contains(&canonical).await? {
                 return Err(Error::ManifestUnknown(reference.clone(), self.repository.name.clone()));
             }
         }
