@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        reject_files("ls", &options)?;
+        reject_sources("ls", &options)?;
         let source = source(drivers, &options).await?;
         let json = options.format == ReportFormat::Json;
         let mut listings = Vec::new();
@@ -57,7 +57,7 @@ pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
 pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        reject_files("du", &options)?;
+        reject_sources("du", &options)?;
         let source = source(drivers, &options).await?;
         let usage = measure(&source, &options.repositories).await?;
         if usage.repositories.is_empty() && !options.repositories.is_empty() {
@@ -93,17 +93,22 @@ pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     })
 }
 
-/// Refuses a configuration file as argument: other commands take one there, these take repositories.
-fn reject_files(command: &str, options: &InventoryOptions) -> Result<(), clap::Error> {
+/// Refuses a configuration file or a URL as argument: other commands take one there, these take repositories.
+fn reject_sources(command: &str, options: &InventoryOptions) -> Result<(), clap::Error> {
     if options.config.is_some() || options.url.is_some() {
         return Ok(());
     }
-    match options.repositories.iter().find(|name| is_config(name.as_ref())) {
-        Some(file) => Err(misunderstood(format!(
-            "`{file}` is taken for a repository here: if it is a configuration, write `registry {command} --config {file}`"
-        ))),
-        None => Ok(()),
+    for name in &options.repositories {
+        let (what, option) = match name {
+            url if url.contains("://") => ("the URL of a registry", "--url"),
+            file if is_config(file.as_ref()) => ("a configuration", "--config"),
+            _ => continue,
+        };
+        return Err(misunderstood(format!(
+            "`{name}` is taken for a repository here: if it is {what}, write `registry {command} {option} {name}`"
+        )));
     }
+    Ok(())
 }
 
 async fn source(drivers: &Drivers, options: &InventoryOptions) -> Result<Source, Box<dyn std::error::Error>> {

@@ -260,7 +260,7 @@ struct Body<'a> {
 #[derive(Serialize)]
 struct Entry<'a> {
     code: &'static str,
-    message: Cow<'static, str>,
+    message: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a Value>,
 }
@@ -269,11 +269,12 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Inner { status, code, message, details, explains, headers, cause, client_disconnected } = *self.0;
         let entries = details.iter().map(|detail| {
-            let message: Cow<'static, str> =
-                match detail.as_ref().and_then(Value::as_str).filter(|_| explains) {
-                    Some(reason) => format!("{}: {reason}", message.trim_end_matches('.')).into(),
-                    None => message.into(),
-                };
+            let message: Cow<'_, str> = match detail.as_ref().and_then(Value::as_str).filter(|_| explains) {
+                // It says the same at more length.
+                Some(reason) if reason.starts_with(message) => reason.into(),
+                Some(reason) => format!("{}: {reason}", message.trim_end_matches('.')).into(),
+                None => message.into(),
+            };
             Entry { code: code.as_str(), message, detail: detail.as_ref() }
         });
         let body = Body { errors: entries.collect() };

@@ -175,14 +175,16 @@ fn a_token_is_fetched_for_each_scope() {
 }
 
 #[test]
-fn a_file_is_not_taken_for_a_repository() {
+fn a_file_or_a_url_is_not_taken_for_a_repository() {
     let directory = tempfile::tempdir().unwrap();
     store(directory.path());
     for command in ["ls", "du"] {
-        for file in ["sampan.yml", "not-there.yaml"] {
-            let ended = end(binary(directory.path()).args([command, file]), "");
+        for (source, option) in
+            [("sampan.yml", "--config"), ("not-there.yaml", "--config"), ("http://127.0.0.1:5000", "--url")]
+        {
+            let ended = end(binary(directory.path()).args([command, source]), "");
             assert_eq!(ended.code, Some(2), "{ended:?}");
-            let remedy = format!("registry {command} --config {file}");
+            let remedy = format!("registry {command} {option} {source}");
             assert!(ended.stderr.contains(&remedy), "{ended:?}");
         }
         // A repository may well have such a name.

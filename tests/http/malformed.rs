@@ -35,3 +35,15 @@ async fn a_malformed_digest_or_tag_is_not_called_a_mismatch() {
         assert!(told.starts_with(message), "{method} {path}: {told}");
     }
 }
+
+#[tokio::test]
+async fn a_message_says_once_that_a_name_is_invalid() {
+    let server = Server::new();
+    for (name, message) in [
+        ("UPPER", r#"invalid repository name "UPPER": it must be in lower case"#),
+        ("a%2Fb", r#"invalid repository name "a%2Fb": a name is never percent-encoded"#),
+    ] {
+        let answer = server.call("GET", format!("/v2/{name}/tags/list")).send().await;
+        assert_eq!(answer.expect_error(400, "NAME_INVALID").json()["errors"][0]["message"], message);
+    }
+}
