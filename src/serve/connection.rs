@@ -47,7 +47,7 @@ const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 /// The size of the read buffer of an HTTP/1 connection, and of hyper's write buffer.
 ///
 /// A push holds several such buffers, written or not. hyper's default of 408 KiB saves no processor time
-/// (`docs/performance.md`).
+/// (`tests/benches/README.md`).
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// The most concurrent requests of one HTTP/2 connection. Each holds some 300 KiB if its client does not

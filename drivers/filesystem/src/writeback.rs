@@ -16,7 +16,7 @@ use crate::pool::Job;
 use crate::staging::Staged;
 use crate::store::Store;
 
-/// Enough to keep a disk busy, and little enough to wait for at the end (`docs/performance.md`).
+/// Enough to keep a disk busy, and little enough to wait for at the end (`tests/benches/README.md`).
 pub(crate) const STEP_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The syncs of a staged file before its commit, one at a time.

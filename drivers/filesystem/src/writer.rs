@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::writeback::Writeback;
 
 /// As much as one read of a busy connection yields. Twice as much saves nothing and holds more memory; with
-/// half of it, read and written, a push takes a tenth more processor time (`docs/performance.md`).
+/// half of it, read and written, a push takes a tenth more processor time (`tests/benches/README.md`).
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// The most chunks that one vectored write accepts (`IOV_MAX`).
