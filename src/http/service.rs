@@ -40,7 +40,7 @@ impl Api {
     async fn answer(self, request: Request) -> Response {
         let route = Route::parse(&self.state.options().prefix, request.uri());
         match layers::trace::span(&self.state, route.as_ref().ok(), &request) {
-            Some(span) => layers::trace::traced(span, |request| self.observed(route, request), request).await,
+            Some(span) => layers::trace::traced(span, self.observed(route, request)).await,
             None => self.observed(route, request).await,
         }
     }
@@ -56,8 +56,7 @@ impl Api {
         let (exchange, request) = Exchange::begin(&self.state, Arc::clone(&context), request);
         let (is_root, is_head) = (context.is_at(Endpoint::Root), request.method() == Method::HEAD);
 
-        let answer = Self::unless_unwell(&self.state, self.upload_slots.as_ref(), &context, route, request);
-        let mut response = layers::catch_panic(answer).await;
+        let mut response = layers::catch_panic(self.handle(&context, route, request)).await;
 
         if !is_root {
             layers::response_headers::add(&options.headers, response.headers_mut());
@@ -66,16 +65,15 @@ impl Api {
         exchange.answered(response)
     }
 
-    /// Refuses the request while the registry is unhealthy, else calls its handler.
-    async fn unless_unwell(
-        state: &AppState,
-        upload_slots: Option<&Arc<UploadSlots>>,
+    /// Refuses the request while the registry is unhealthy or its client uploads too much, else calls its handler.
+    async fn handle(
+        &self,
         context: &RequestContext,
         route: Result<Route, Unroutable>,
         request: Request,
     ) -> Response {
         let is_probe = route.as_ref().is_ok_and(|route| !route.endpoint().is_api());
-        if !is_probe && !state.services().health.is_healthy() {
+        if !is_probe && !self.state.services().health.is_healthy() {
             // Distribution's response.
             return ApiError::new(ErrorCode::Unavailable)
                 .with_detail("health check failed: please see /debug/health")
@@ -85,11 +83,12 @@ impl Api {
             Ok(route) => route.endpoint(),
             Err(unroutable) => return unroutable.into_response(),
         };
-        let _slot = match layers::limit_uploads(upload_slots, context, endpoint, request.method()) {
-            Ok(slot) => slot,
-            Err(refusal) => return refusal.into_response(),
-        };
-        dispatch(state.clone(), endpoint, request).await
+        let _slot =
+            match layers::limit_uploads(self.upload_slots.as_ref(), context, endpoint, request.method()) {
+                Ok(slot) => slot,
+                Err(refusal) => return refusal.into_response(),
+            };
+        dispatch(self.state.clone(), endpoint, request).await
     }
 }
 

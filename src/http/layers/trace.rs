@@ -42,13 +42,8 @@ pub(in crate::http) fn span(state: &AppState, route: Option<&Route>, request: &R
     Some(span)
 }
 
-/// Handles a request within its span, which ends with the response's body.
-pub(in crate::http) async fn traced<F: Future<Output = Response>>(
-    span: Span,
-    answer: impl FnOnce(Request) -> F,
-    request: Request,
-) -> Response {
-    let answer = span.in_scope(|| answer(request));
+/// Runs `answer` within the span of its request, which ends with the body of the response.
+pub(in crate::http) async fn traced(span: Span, answer: impl Future<Output = Response>) -> Response {
     let response = answer.instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     if response.status().is_server_error() {
