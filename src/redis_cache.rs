@@ -9,11 +9,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -143,7 +143,7 @@ impl RedisDescriptors {
         operation: &'static str,
         question: &redis::Pipeline,
     ) -> Option<T> {
-        let resting = *self.resting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let resting = *self.resting.lock();
         if resting.is_some_and(|since| since.elapsed() < REST) {
             return None;
         }
@@ -151,7 +151,7 @@ impl RedisDescriptors {
         let answer = question.query_async(&mut self.connection.clone()).await;
         timer.observe_duration();
         let now_resting = answer.is_err().then(Instant::now);
-        *self.resting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = now_resting;
+        *self.resting.lock() = now_resting;
         match answer {
             Ok(answer) => {
                 if resting.is_some() {

@@ -1,14 +1,15 @@
 //! `Slow`: a driver with delays: drawn from a seed, with a few failures; or long ones for some operations.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::StdRng;
 use sampan_driver::{
@@ -68,7 +69,7 @@ impl Chance {
     pub(crate) async fn pause(&self) {
         let Delays::ByLot(rng) = &self.delays else { return };
         let duration = {
-            let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rng = rng.lock();
             let most_ms = match rng.random_range(0..100) {
                 0..70 => 4,
                 70..96 => 40,
@@ -93,7 +94,7 @@ impl Chance {
 
     fn fate(&self) -> Fate {
         let Delays::ByLot(rng) = &self.delays else { return Fate::Done };
-        let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rng = rng.lock();
         let left = self.failures.load(Ordering::Relaxed);
         if left == 0 || !rng.random_bool(0.02) {
             return Fate::Done;

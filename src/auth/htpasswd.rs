@@ -12,12 +12,13 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -176,7 +177,7 @@ impl Htpasswd {
 
     fn look_is_due(&self) -> bool {
         let now = Instant::now();
-        let mut next_look = self.next_look.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next_look = self.next_look.lock();
         let due = *next_look <= now;
         if due {
             *next_look = now + LOOK_EVERY;
@@ -306,7 +307,7 @@ impl PasswordFile {
     }
 
     fn read_again(&self, unchanged: Unchanged) -> Result<(), HtpasswdError> {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reading = self.reading.lock();
         if unchanged == Unchanged::Skip {
             let stamp = FileStamp::of(&self.path).map_err(|source| self.unreadable(source))?;
             if stamp.is_surely(&self.current.load().stamp) {

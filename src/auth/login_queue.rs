@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -28,10 +29,10 @@ pub(super) struct LoginQueue {
     same: Same,
 }
 
-/// The queue of each address that has one. A std mutex: held for a count, never across an await.
+/// The queue of each address that has one. A blocking mutex: held for a count, never across an await.
 type Queues = Arc<Mutex<HashMap<Option<IpAddr>, Queue>>>;
 
-/// Running comparisons by fingerprint, with their result. A std mutex, as above.
+/// Running comparisons by fingerprint, with their result. A blocking mutex, as above.
 type Same = Arc<Mutex<HashMap<Fingerprint, watch::Receiver<Option<bool>>>>>;
 
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl LoginQueue {
 
     /// This login's part: many clients with one password share one comparison.
     pub(super) fn part(&self, fingerprint: Fingerprint) -> Part {
-        let mut same = self.same.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut same = self.same.lock();
         if let Some(receiver) = same.get(&fingerprint) {
             return Part::Await(receiver.clone());
         }
@@ -117,7 +118,7 @@ impl LoginQueue {
 
     fn join(&self, client: Option<IpAddr>) -> Result<(Arc<Semaphore>, Waiting), NoTurn> {
         let address = client.map(network_of);
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues.lock();
         let queue = queues
             .entry(address)
             .or_insert_with(|| Queue { turns: Arc::new(Semaphore::new(self.per_address)), waiting: 0 });
@@ -138,13 +139,13 @@ impl Comparison {
 
 impl Drop for Comparison {
     fn drop(&mut self) {
-        self.same.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.fingerprint);
+        self.same.lock().remove(&self.fingerprint);
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues.lock();
         if let Some(queue) = queues.get_mut(&self.address) {
             queue.waiting -= 1;
             if queue.waiting == 0 {
@@ -219,7 +220,7 @@ mod tests {
         drop(first);
         drop(others);
         assert!(queue.turn(address(1), soon()).now_or_never().is_some());
-        assert!(queue.queues.lock().unwrap().is_empty());
+        assert!(queue.queues.lock().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

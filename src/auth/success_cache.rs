@@ -4,10 +4,10 @@
 //! process. An entry lives for [`SuccessCache::LIFETIME`] from the comparison; a hit does not prolong it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
 use sha2::Sha256;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ pub(super) struct FingerprintKey(Hmac<Sha256>);
 /// The fingerprints that matched. Belongs to one state of the password file and is dropped with it.
 #[derive(Debug, Default)]
 pub(super) struct SuccessCache {
-    /// A std mutex: held for a few instructions, never across an await.
+    /// A blocking mutex: held for a few instructions, never across an await.
     until: Mutex<HashMap<Fingerprint, Instant>>,
 }
 
@@ -63,13 +63,13 @@ impl SuccessCache {
     const CAPACITY: usize = 4096;
 
     pub(super) fn contains(&self, fingerprint: &Fingerprint) -> bool {
-        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.until.lock();
         until.get(fingerprint).is_some_and(|until| Instant::now() < *until)
     }
 
     pub(super) fn insert(&self, fingerprint: Fingerprint) {
         let now = Instant::now();
-        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut until = self.until.lock();
         if until.len() >= Self::CAPACITY {
             until.retain(|_, until| now < *until);
         }

@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The limits on failed logins.
@@ -60,7 +60,7 @@ pub(super) struct Throttle {
     options: ThrottleOptions,
     /// Stores user names as keyed hashes: unauthenticated clients choose them, at any length.
     hasher: RandomState,
-    /// A std mutex: held for short work in memory, never across an await.
+    /// A blocking mutex: held for short work in memory, never across an await.
     failures: Mutex<HashMap<Origin, Failures>>,
 }
 
@@ -88,7 +88,7 @@ impl Throttle {
     /// How long logins of `user` from `client` are still refused; `None` if they are not.
     pub(super) fn refused_for(&self, client: Option<IpAddr>, user: &[u8]) -> Option<Duration> {
         let now = Instant::now();
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = self.failures.lock();
         let until = self
             .origins(client, user)
             .iter()
@@ -103,7 +103,7 @@ impl Throttle {
     pub(super) fn failed(&self, client: Option<IpAddr>, user: &[u8]) -> Duration {
         let now = Instant::now();
         let [of_user, of_address] = self.origins(client, user);
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock();
         let count = self.count(&mut failures, of_user, self.options.failures_per_user, now);
         if count <= self.options.counted_for_address {
             self.count(&mut failures, of_address, self.options.failures_per_address, now);
@@ -114,7 +114,7 @@ impl Throttle {
     /// Clears the failures of `user` from `client`, and some of the address.
     pub(super) fn succeeded(&self, client: Option<IpAddr>, user: &[u8]) {
         let [of_user, of_address] = self.origins(client, user);
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock();
         failures.remove(&of_user);
         if let Some(of_address) = failures.get_mut(&of_address) {
             of_address.count = of_address.count.saturating_sub(self.options.counted_for_address);
@@ -267,7 +267,7 @@ mod tests {
         for number in 0..5_200_u32 {
             throttle.failed(Some(IpAddr::from(number.to_be_bytes())), &[b'x'; 10_000]);
         }
-        let failures = throttle.failures.lock().unwrap();
+        let failures = throttle.failures.lock();
         assert!(failures.len() <= 10_000);
         let bytes = failures.capacity() * (size_of::<(Origin, Failures)>() + 1);
         assert!(bytes < 2 << 20, "{bytes} bytes");
@@ -291,7 +291,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(1)).await;
             throttle.failed(THERE, &number.to_le_bytes());
         }
-        assert!(throttle.failures.lock().unwrap().len() <= 4);
+        assert!(throttle.failures.lock().len() <= 4);
         assert_eq!(throttle.refused_for(HERE, b"old"), None);
     }
 

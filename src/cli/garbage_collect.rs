@@ -2,9 +2,10 @@
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sampan_driver::HumanSize;
 use sampan_engine::gc::{self, Event, Observer, Options, Report, TooMuch};
 
@@ -44,7 +45,7 @@ pub(super) fn run(
         report => report.map_err(|error| check::beside(&source, error.into()))?,
     };
     if let Some((_, output)) = observer {
-        output.lock().unwrap_or_else(PoisonError::into_inner).flush()?;
+        output.lock().flush()?;
     }
     if let Some(too_much) = report.too_much {
         warn(format!("without --dry-run {}", refusal(too_much)));
@@ -101,7 +102,7 @@ fn printer() -> (Observer, Output) {
     let lines = output.clone();
     let observer = Observer::new(move |event: Event<'_>| {
         // A closed output does not stop the collection.
-        let _ = writeln!(lines.lock().unwrap_or_else(PoisonError::into_inner), "{event}");
+        let _ = writeln!(lines.lock(), "{event}");
     });
     (observer, output)
 }

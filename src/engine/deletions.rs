@@ -6,8 +6,9 @@
 //! until it is over. The number of tasks is bounded; further deletions wait in their requests, which costs the store nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::oci::{Digest, RepositoryName};
@@ -56,7 +57,7 @@ impl Deletions {
     }
 
     fn try_begin(&self, key: &Key) -> Result<watch::Sender<()>, watch::Receiver<()>> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         if let Some(other) = running.get(key) {
             return Err(other.clone());
         }
@@ -82,7 +83,7 @@ pub(crate) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.deletions.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.deletions.running.lock().remove(&self.key);
         self.deletions.permits.add_permits(1);
     }
 }
@@ -124,6 +125,6 @@ mod tests {
         assert!(finish.as_mut().now_or_never().is_none());
         drop((running, same, other));
         finish.now_or_never().unwrap();
-        assert!(deletions.running.lock().unwrap().is_empty());
+        assert!(deletions.running.lock().is_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! `RepositoryMetrics`: pulls and pushes per repository, for a limited number of repositories.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use http::Method;
+use parking_lot::RwLock;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, Opts};
 
@@ -20,7 +21,7 @@ pub(super) struct RepositoryMetrics {
     pulls: IntCounterVec,
     pushes: IntCounterVec,
     sent: IntCounterVec,
-    /// A std lock: held for a lookup, never across an await.
+    /// A blocking lock: held for a lookup, never across an await.
     known: RwLock<HashMap<String, Arc<OfRepository>>>,
 }
 
@@ -68,10 +69,10 @@ impl RepositoryMetrics {
     }
 
     fn of(&self, repository: &str) -> Arc<OfRepository> {
-        if let Some(counts) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(repository) {
+        if let Some(counts) = self.known.read().get(repository) {
             return Arc::clone(counts);
         }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         let name =
             if known.contains_key(repository) || known.len() < self.limit { repository } else { OTHERS };
         let counts = known.entry(name.to_owned()).or_insert_with(|| {
@@ -110,6 +111,6 @@ mod tests {
         assert_eq!((pulls("a"), pulls("b"), pulls(OTHERS)), (2, 1, 2));
         assert_eq!(metrics.sent.with_label_values(&["b"]).get(), 1000);
         assert_eq!(metrics.pushes.with_label_values(&["b"]).get(), 1);
-        assert_eq!(metrics.known.read().unwrap().len(), 3);
+        assert_eq!(metrics.known.read().len(), 3);
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, WWW_AUTHENTICATE};
+use parking_lot::Mutex;
 use reqwest::{Client, Response};
 use sampan_engine::oci::{Digest, Manifest, ManifestKind, RepositoryName, Tag};
 use serde::Deserialize;
@@ -226,8 +226,8 @@ impl Remote {
         Ok(content.into())
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, HeaderValue>> {
-        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> parking_lot::MutexGuard<'_, HashMap<String, HeaderValue>> {
+        self.authorizations.lock()
     }
 }
 

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::backlog::{Backlog, Disk};
@@ -23,7 +24,7 @@ pub(super) struct Queue(Arc<Inner>);
 struct Inner {
     endpoint: String,
     most_bytes: u64,
-    /// A std mutex: held while one line is written or read, never across an await. On disk that may take
+    /// A blocking mutex: held while one line is written or read, never across an await. On disk that may take
     /// forever, so only the writer and the blocking pool may lock it.
     state: Mutex<State>,
     /// Events for the writer of a queue on disk; `None` for a queue in memory.
@@ -54,7 +55,7 @@ struct Numbers {
     failures: AtomicU64,
     errors: AtomicU64,
     dropped: AtomicU64,
-    /// A std mutex: held for short work in memory.
+    /// A blocking mutex: held for short work in memory.
     statuses: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -91,12 +92,12 @@ impl Counts {
 
     /// The number of responses by status, such as `200 OK`.
     pub fn statuses(&self) -> Vec<(String, u64)> {
-        let statuses = self.0.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        let statuses = self.0.statuses.lock();
         statuses.iter().map(|(status, number)| (status.clone(), *number)).collect()
     }
 
     pub(super) fn answered(&self, status: String) {
-        let mut statuses = self.0.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statuses = self.0.statuses.lock();
         *statuses.entry(status).or_default() += 1;
     }
 
@@ -140,7 +141,7 @@ impl Queue {
         let buffer = Arc::new(WriteBuffer::new(most_bytes));
         let mut inner = Inner::new(endpoint, most_bytes, Backlog::Disk(disk), Some(buffer.clone()));
         inner.counts.0.pending.store(events, Relaxed);
-        inner.state.get_mut().unwrap_or_else(PoisonError::into_inner).bytes = bytes;
+        inner.state.get_mut().bytes = bytes;
         let inner = Arc::new(inner);
         let writer = Arc::downgrade(&inner);
         // Not on the blocking pool, which the process waits for at its end. The thread ends with the queue;
@@ -253,7 +254,7 @@ impl Inner {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -5,8 +5,9 @@
 //! the pull, and a lost pull event does no harm.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// How long a caller waits for an event to be written. Writing takes microseconds, except on a hanging disk.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_millis(250);
@@ -14,7 +15,7 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Events not written yet.
 pub(super) struct WriteBuffer {
     most_bytes: u64,
-    /// A std mutex, held for short work in memory: only threads wait for it, the writer's and those of
+    /// A blocking mutex, held for short work in memory: only threads wait for it, the writer's and those of
     /// requests.
     state: Mutex<State>,
     came: Condvar,
@@ -82,8 +83,7 @@ impl WriteBuffer {
             return Enqueued::Waits { is_first, dropped };
         }
         let unwritten = |state: &mut State| state.written < number;
-        let waited = self.went.wait_timeout_while(state, WRITE_TIMEOUT, unwritten);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        self.went.wait_while_for(&mut state, unwritten, WRITE_TIMEOUT);
         if state.written >= number {
             return Enqueued::Written;
         }
@@ -100,7 +100,7 @@ impl WriteBuffer {
                 match state.lines.pop_front() {
                     Some(next) => break next,
                     None if state.is_closed => return,
-                    None => state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    None => self.came.wait(&mut state),
                 }
             };
             drop(state);
@@ -124,7 +124,7 @@ impl WriteBuffer {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

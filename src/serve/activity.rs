@@ -16,10 +16,11 @@
 //! The connection's task checks the deadlines periodically (see [`Activity::look`]), so a client may get up
 //! to half of the shortest timeout too much. In return, reads and writes touch no timer.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::options::ServeOptions;
@@ -211,8 +212,8 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A std mutex: held for a few instructions, never across an await.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        // A blocking mutex: held for a few instructions, never across an await.
+        self.0.lock()
     }
 }
 

@@ -6,9 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -32,7 +33,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Connections {
     options: ServeOptions,
-    /// A std mutex: held for memory accesses, never across an await.
+    /// A blocking mutex: held for memory accesses, never across an await.
     table: Mutex<Table>,
     /// Notified when a connection has ended.
     gone: Notify,
@@ -166,7 +167,7 @@ impl Connections {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

@@ -24,9 +24,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 /// The longest placeholder. Its zeros are never touched, so they take address space but no memory.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -114,7 +115,7 @@ impl FileSender {
     }
 
     fn announced(&self) -> MutexGuard<'_, VecDeque<Part>> {
-        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
+        self.announced.lock()
     }
 }
 

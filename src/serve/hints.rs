@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::peer::PeerAddress;
 
@@ -33,7 +34,7 @@ pub(super) fn tls_to_a_plain_port(address: PeerAddress) {
     /// Bounds the memory that a scanner with many addresses can take.
     const MAX_ADDRESSES: usize = 1024;
     if let Some(ip) = address.ip() {
-        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = TOLD.lock();
         if told.len() == MAX_ADDRESSES || !told.insert(ip) {
             return;
         }

@@ -6,10 +6,11 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::Activity;
@@ -29,7 +30,7 @@ pub(super) struct Stream(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     activity: Activity,
-    /// A std mutex: held for a few instructions, never across an await.
+    /// A blocking mutex: held for a few instructions, never across an await.
     state: Mutex<State>,
 }
 
@@ -80,7 +81,7 @@ impl Stream {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

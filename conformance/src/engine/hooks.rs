@@ -1,10 +1,11 @@
 //! Hooks of a driver: one counts its operations, and one runs something else before one of them.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use sampan_driver::{DriverPath, Operation, StorageDriver};
 use tokio::sync::Notify;
 
@@ -27,17 +28,17 @@ impl Counted {
     }
 
     pub(crate) fn count(&self, counts: impl Fn(Operation, &DriverPath) -> bool) -> usize {
-        let operations = self.0.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let operations = self.0.operations.lock();
         operations.iter().filter(|(operation, path)| counts(*operation, path)).count()
     }
 
     pub(crate) fn clear(&self) {
-        self.0.operations.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.operations.lock().clear();
     }
 
     /// Allows this number of operations, and no more.
     pub(super) fn stop_after(&self, operations: usize) {
-        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(operations);
+        *self.0.left.lock() = Some(operations);
     }
 
     pub(super) async fn stopped(&self) {
@@ -49,7 +50,7 @@ impl Counted {
 impl Hook for Count {
     async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
         let stops = {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut left = self.left.lock();
             let stops = *left == Some(0);
             *left = left.map(|left| left.saturating_sub(1));
             stops
@@ -58,7 +59,7 @@ impl Hook for Count {
             self.stopped.notify_one();
             std::future::pending::<()>().await;
         }
-        self.operations.lock().unwrap_or_else(PoisonError::into_inner).push((operation, path.clone()));
+        self.operations.lock().push((operation, path.clone()));
         Ok(())
     }
 }
@@ -82,7 +83,7 @@ impl Interrupted {
     }
 
     pub(super) fn has_come(&self) -> bool {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).1.is_none()
+        self.left.lock().1.is_none()
     }
 }
 
@@ -90,7 +91,7 @@ impl Interrupted {
 impl Hook for Interrupted {
     async fn before(&self, _: Operation, _: &DriverPath) -> sampan_driver::Result<()> {
         let due = {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut left = self.left.lock();
             left.0 = left.0.saturating_sub(1);
             if left.0 == 0 { left.1.take() } else { None }
         };

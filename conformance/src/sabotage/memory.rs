@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use sampan_driver::DriverPath;
 
 /// The state that the clones of a sabotaged driver and its writers share.
@@ -41,7 +41,7 @@ pub(super) struct Notes {
 
 impl Memory {
     pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.notes.lock()
     }
 
     /// Marks a change as under way until the guard is dropped; `None` when one is already.

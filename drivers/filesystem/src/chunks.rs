@@ -3,11 +3,12 @@
 //! Cached content is copied on the calling thread, into a reused buffer: a fresh one per chunk would cost as
 //! much in page faults as the copy. Uncached content is read on the pool, one chunk ahead of the consumer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use parking_lot::Mutex;
 use sampan_driver::Result;
 
 use crate::error::Failure;
@@ -96,7 +97,7 @@ struct Lent {
 impl Lent {
     /// Takes the buffer, or a new one if it is in use; with `len` bytes of arbitrary content.
     fn take(home: &Home, len: usize) -> Self {
-        let mut buffer = home.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let mut buffer = home.lock().take().unwrap_or_default();
         if buffer.len() < len {
             buffer.resize(len, 0);
         }
@@ -112,7 +113,7 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::mem::take(&mut self.buffer));
+        *self.home.lock() = Some(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
         assert_ne!(second.as_ptr(), address);
         let part = first.slice(2..);
         drop(first);
-        assert!(home.lock().unwrap().is_none(), "a part of it is still in use");
+        assert!(home.lock().is_none(), "a part of it is still in use");
         drop(part);
         assert_eq!(Bytes::from_owner(Lent::take(&home, 4)).as_ptr(), address);
     }

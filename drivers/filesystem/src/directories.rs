@@ -13,8 +13,8 @@
 //! most file systems, and the new directories with it: little remains to sync.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
@@ -163,7 +163,7 @@ impl Directories {
     }
 
     fn lock(&self) -> MutexGuard<'_, UnsyncedSet> {
-        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unsynced.lock()
     }
 }
 

@@ -7,9 +7,10 @@
 //! rested for [`SETTLED`].
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use sampan_driver::DirEntry;
@@ -69,7 +70,7 @@ impl State {
 impl Listings {
     /// The entries of the directory `key`, if its state is still the same.
     pub(crate) fn get(&self, key: &str, state: &State) -> Option<Arc<Vec<DirEntry>>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         let found = kept.iter().find(|kept| &*kept.key == key && kept.state == *state)?;
         Some(Arc::clone(&found.entries))
     }
@@ -83,7 +84,7 @@ impl Listings {
     pub(crate) fn keep(&self, key: &str, state: State, entries: Vec<DirEntry>) -> Arc<Vec<DirEntry>> {
         let entries = Arc::new(entries);
         let size_bytes = size_bytes(&entries);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         kept.retain(|kept| &*kept.key != key);
         kept.push_front(Kept { key: key.into(), state, entries: Arc::clone(&entries), size_bytes });
         while kept.iter().map(|kept| kept.size_bytes).sum::<usize>() > MAX_BYTES {

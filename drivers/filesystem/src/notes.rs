@@ -8,10 +8,10 @@
 //! inode number has the same time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::AsFd;
 use rustix::fs::{Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use crate::file;
 use crate::root::Identity;
 
-/// The notes of a store. A std mutex: held for a look-up.
+/// The notes of a store. A blocking mutex: held for a look-up.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(Mutex<Table>);
 
@@ -112,7 +112,7 @@ impl Notes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

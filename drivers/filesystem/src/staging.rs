@@ -11,9 +11,10 @@
 
 use std::collections::HashMap;
 use std::io::IoSlice;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -52,7 +53,7 @@ pub(crate) async fn claim(root: &Root, path: &DriverPath) -> Result<Claim, Failu
 }
 
 fn try_claim(key: Key) -> Result<Attempt, Failure> {
-    let mut writers = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut writers = WRITERS.lock();
     writers.retain(|_, slot| slot.has_changed().is_ok());
     match writers.get(&key) {
         Some(slot) if *slot.borrow() => Ok(Attempt::Departing(slot.clone())),

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use sampan_driver::{DirEntry, DriverPath, FileInfo};
 
 use crate::content::{Budget, Content};
@@ -19,7 +20,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) budget: Arc<Budget>,
-    /// A std lock: held for look-ups only, never across an await.
+    /// A blocking lock: held for look-ups only, never across an await.
     files: RwLock<Files>,
 }
 
@@ -61,12 +62,12 @@ impl Store {
     ///
     /// Ignores poisoning: every change is one insertion or removal, so a panic leaves the maps consistent.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Files> {
-        self.files.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.files.read()
     }
 
     /// The files, for writing.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Files> {
-        self.files.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.files.write()
     }
 
     /// The error for an exceeded budget.

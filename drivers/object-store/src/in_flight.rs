@@ -5,22 +5,23 @@
 //! the store's check of the parts and the checksum protect the upload.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use sampan_driver::DriverPath;
 use tokio::sync::RwLock;
 
 /// A lock that every part of an upload shares while it is in flight.
 pub(crate) type PartsLock = Arc<RwLock<()>>;
 
-/// The locks of the uploads with parts in flight in this process. A std mutex, since it is held for a lookup only.
+/// The locks of the uploads with parts in flight in this process. A blocking mutex, since it is held for a lookup only.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightParts(Mutex<HashMap<DriverPath, Weak<RwLock<()>>>>);
 
 impl InFlightParts {
     /// The lock of the upload staged at `path`.
     pub(crate) fn parts_lock(&self, path: &DriverPath) -> PartsLock {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locks = self.0.lock();
         if let Some(lock) = locks.get(path).and_then(Weak::upgrade) {
             return lock;
         }
@@ -32,7 +33,7 @@ impl InFlightParts {
 
     /// Waits until no part of the upload staged at `path` is in flight.
     pub(crate) async fn clear(&self, path: &DriverPath) {
-        let lock = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).and_then(Weak::upgrade);
+        let lock = self.0.lock().get(path).and_then(Weak::upgrade);
         if let Some(lock) = lock {
             drop(lock.write().await);
         }

@@ -5,10 +5,11 @@
 //! new keys are unusable, the old ones remain in use and the log has an error, once for each such state.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::pki_types::UnixTime;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
@@ -156,8 +157,8 @@ impl Keys {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Sources> {
-        self.0.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Sources> {
+        self.0.sources.lock()
     }
 }
 
@@ -202,7 +203,7 @@ impl Inner {
                 _ => "",
             };
             let chain = describe(&error);
-            let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sources = self.sources.lock();
             let source = if key == BUNDLE { &mut sources.bundle } else { &mut sources.jwks };
             if source.trouble.as_ref() != Some(&chain) {
                 tracing::error!(
@@ -215,7 +216,7 @@ impl Inner {
 
     fn log_fetch_trouble(&self, error: &TokenError) {
         let chain = describe(error);
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.sources.lock();
         if sources.jwks.trouble.as_ref() == Some(&chain) {
             return;
         }
@@ -228,7 +229,7 @@ impl Inner {
 
     fn read_bundle(&self, unchanged: Unchanged) -> Result<(), TokenError> {
         let Some(path) = &self.settings.bundle else { return Ok(()) };
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.sources.lock();
         let Some((stamp, pem)) = read(BUNDLE, path, sources.bundle.stamp, unchanged)? else { return Ok(()) };
         let read = Source { stamp: Some(stamp), ..Source::of_bundle(&pem, &path.display().to_string())? };
         self.take(&mut sources, |sources| &mut sources.bundle, read, &path.display().to_string());
@@ -237,7 +238,7 @@ impl Inner {
 
     fn read_jwks(&self, unchanged: Unchanged) -> Result<(), TokenError> {
         let Some(path) = &self.settings.jwks else { return Ok(()) };
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.sources.lock();
         let Some((stamp, text)) = read(JWKS, path, sources.jwks.stamp, unchanged)? else { return Ok(()) };
         let secrets = if self.settings.secrets { Secrets::Taken } else { Secrets::Refused };
         let read =

@@ -99,8 +99,8 @@ async fn server(answers: Vec<(u16, String)>) -> (RemoteKeys, Arc<Mutex<usize>>) 
     let asked = Arc::new(Mutex::new(0));
     let count = Arc::clone(&asked);
     let answer = move || async move {
-        *count.lock().unwrap() += 1;
-        let mut answers = answers.lock().unwrap();
+        *count.lock() += 1;
+        let mut answers = answers.lock();
         let (status, text) =
             if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }.unwrap();
         http::Response::builder().status(status).body(text).unwrap().map(axum::body::Body::from)
@@ -126,10 +126,10 @@ async fn an_unknown_key_causes_at_most_one_fetch_in_a_while() {
     let keys = open(remote).await;
     assert!(has(&keys, "one"));
     keys.ask_about_an_unknown_key().await;
-    assert_eq!(*asked.lock().unwrap(), 1, "the last fetch was just now");
+    assert_eq!(*asked.lock(), 1, "the last fetch was just now");
     forget_the_last_fetch(&keys).await;
     futures::future::join_all((0..20).map(|_| keys.ask_about_an_unknown_key())).await;
-    assert_eq!(*asked.lock().unwrap(), 2, "one fetch serves all waiting requests");
+    assert_eq!(*asked.lock(), 2, "one fetch serves all waiting requests");
     assert!(has(&keys, "two") && !has(&keys, "one"));
 }
 

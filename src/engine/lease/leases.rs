@@ -1,10 +1,11 @@
 //! `Leases`: the registry's side of the protocol: which lease files need renewal, and checks for pending deletions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::{Mutex, MutexGuard};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 use tokio::time::Instant;
 
@@ -131,7 +132,7 @@ impl Leases {
 
     /// Records that the data of a blob or manifest existed at some time after `at`.
     pub(crate) fn note_data(&self, canonical: &Digest, at: Instant) {
-        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut data = self.data.lock();
         if data.len() >= MAX_SIGHTINGS {
             data.retain(|_, noted| noted.elapsed() <= RUN_CACHE_TTL);
         }
@@ -147,7 +148,7 @@ impl Leases {
         canonical: &Digest,
         look: &PendingSnapshot,
     ) -> Result<bool> {
-        let noted = self.data.lock().unwrap_or_else(PoisonError::into_inner).get(canonical).copied();
+        let noted = self.data.lock().get(canonical).copied();
         if let (Some(noted), Some(free_at)) = (noted, look.free_at)
             && noted >= free_at.instant
         {
@@ -172,7 +173,7 @@ impl Leases {
     }
 
     fn remembered(&self) -> Option<Seen> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seen = self.seen.lock().clone();
         seen.filter(|seen| self.clock.since(&seen.at) <= RUN_CACHE_TTL)
     }
 
@@ -202,7 +203,7 @@ impl Leases {
             self.read_batches(driver, batches, &mut view.pending).await?;
         }
         let seen = Seen { at, grace: view.grace, pending: view.pending };
-        let mut last = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.seen.lock();
         if last.as_ref().is_none_or(|last| last.at.instant <= at.instant) {
             *last = Some(seen.clone());
         }
@@ -242,7 +243,7 @@ impl Leases {
     }
 
     fn runs(&self) -> MutexGuard<'_, Runs> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.runs.lock()
     }
 }
 
@@ -299,9 +300,9 @@ mod tests {
             numbers.for_each(|number| leases.note_data(&digest(number), Instant::now()));
         };
         note(0..2 * MAX_SIGHTINGS);
-        let count = || leases.data.lock().unwrap().len();
+        let count = || leases.data.lock().len();
         assert_eq!(count(), MAX_SIGHTINGS);
-        let capacity = leases.data.lock().unwrap().capacity();
+        let capacity = leases.data.lock().capacity();
         let bytes = 2 * capacity * (size_of::<(Digest, Instant)>() + 1) + MAX_SIGHTINGS * (128 + 16);
         assert!(bytes <= 4 << 20, "{bytes}");
         tokio::time::advance(RUN_CACHE_TTL + Duration::from_millis(1)).await;

@@ -1,10 +1,11 @@
 //! Builds the index of a repository that lacks one, and answers without an index in read-only mode.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use parking_lot::{Mutex, MutexGuard};
 use sampan_driver::StorageDriver;
 
 use super::candidates::{Candidate, Source, hex_after};
@@ -56,7 +57,7 @@ impl Builds {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RepositoryName, Arc<Build>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

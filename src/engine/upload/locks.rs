@@ -4,9 +4,9 @@
 //! alone knows the state of an upload.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sampan_driver::DriverPath;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -84,8 +84,8 @@ impl UploadLocks {
         Ok(Some(UploadGuard { locks: self, id: id.clone(), begun, mode }))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Slot>> {
-        self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<UploadId, Slot>> {
+        self.slots.lock()
     }
 }
 

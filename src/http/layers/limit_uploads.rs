@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method};
+use parking_lot::Mutex;
 
 use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
@@ -33,7 +34,7 @@ impl UploadSlots {
     }
 
     fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let count = taken.entry(address).or_default();
         if *count >= self.limit {
             return None;
@@ -45,7 +46,7 @@ impl UploadSlots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.taken.lock();
         if let Some(count) = taken.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

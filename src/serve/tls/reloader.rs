@@ -9,10 +9,11 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
@@ -133,7 +134,7 @@ impl fmt::Debug for TlsReloader {
 
 impl Inner {
     fn reload(&self) -> Result<(), TlsError> {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch.lock();
         let stamps = stamps(&self.settings);
         match Loaded::load(&self.settings) {
             Ok(loaded) => {
@@ -150,7 +151,7 @@ impl Inner {
 
     /// Checks whether the files have changed, and reloads them.
     fn look(&self) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch.lock();
         let stamps = stamps(&self.settings);
         if are_surely(&stamps, &self.current.load().stamps) {
             *watch = WatchState::default();

@@ -1,7 +1,8 @@
 //! `History`: the requests and answers of all clients, in order.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The number of tags.
 pub(super) const TAGS: usize = 2;
@@ -143,6 +144,6 @@ impl Recorder {
 
     fn lock(&self) -> MutexGuard<'_, History> {
         // Held to write one line.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -1,8 +1,9 @@
 //! The invariants of the store at every moment, and what the model knows of its clients' changes.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Digest, Reference, RepositoryName};
@@ -50,11 +51,11 @@ pub(super) struct Deleted(Arc<Mutex<BTreeSet<(RepositoryName, Digest)>>>);
 
 impl Deleted {
     pub(super) fn add(&self, name: &RepositoryName, digest: &Digest) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((name.clone(), digest.clone()));
+        self.0.lock().insert((name.clone(), digest.clone()));
     }
 
     pub(super) fn has(&self, name: &RepositoryName, digest: &Digest) -> bool {
-        let deleted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let deleted = self.0.lock();
         deleted.contains(&(name.clone(), digest.clone()))
     }
 }
@@ -97,7 +98,7 @@ impl Touched {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Place, Touches>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,10 +1,11 @@
 //! `World`: the store that all actors share, with its own file times.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use sampan_driver::{DriverPath, FileInfo, Result, StorageDriver};
 use sampan_engine::RunId;
 use sampan_engine::layout::Entry;
@@ -180,6 +181,6 @@ impl World {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
@@ -100,5 +101,5 @@ pub(super) fn begin(call: Call, at: impl AsFd, name: &str) -> Result<(), Errno> 
 }
 
 fn watched() -> MutexGuard<'static, HashMap<PathBuf, Watched>> {
-    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
+    WATCHED.lock()
 }

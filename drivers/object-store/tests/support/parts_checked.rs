@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload,
     ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use parking_lot::Mutex;
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ struct Upload {
 
 impl PartsChecked {
     fn with<T>(&self, look: impl FnOnce(&mut Uploads) -> T) -> T {
-        look(&mut self.uploads.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.uploads.lock())
     }
 }
 

@@ -4,12 +4,13 @@ mod driver;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use parking_lot::{Mutex, MutexGuard};
 use sampan_driver::{
     Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, Operation, PutMode, Result,
     StorageDriver,
@@ -121,7 +122,7 @@ impl Eyes {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 
     /// The ages of files as this actor sees them.
