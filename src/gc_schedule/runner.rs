@@ -2,14 +2,15 @@
 
 use std::future::pending;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::{Mutex, MutexGuard};
 use sampan_engine::Registry;
 use sampan_engine::gc::{self, LastRun};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::background::in_background;
 use super::history::as_text;
@@ -219,11 +220,11 @@ impl Collector {
             self.commands.send_modify(|commands| commands.now = false);
         }
         let settings = commands.borrow().settings.clone();
-        let (stop, reason) = (gc::Stop::default(), Mutex::new(""));
+        let (stop, reason) = (CancellationToken::new(), Mutex::new(""));
         let watch = async {
             let why = self.unwanted(trigger, &settings, commands).await;
-            *reason.lock().unwrap_or_else(PoisonError::into_inner) = why;
-            stop.stop();
+            *reason.lock() = why;
+            stop.cancel();
             if !commands.borrow().end {
                 return pending().await;
             }
@@ -237,7 +238,7 @@ impl Collector {
             result = work => result.map_err(Failure::Thread).and_then(|ended| Ok(ended?)),
             given_up = watch => Err(given_up.into()),
         };
-        let reason = *reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = *reason.lock();
         let rest = rest(&result, &settings);
         let run = Run {
             trigger,
@@ -298,7 +299,7 @@ impl Collector {
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.lock()
     }
 }
 

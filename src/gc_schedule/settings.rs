@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sampan_engine::gc;
+use tokio_util::sync::CancellationToken;
 
 use super::Schedule;
 
@@ -28,7 +29,7 @@ const CONCURRENCY: usize = 4;
 const REST: f32 = 1.0;
 
 impl Settings {
-    pub(super) fn options(&self, stop: &gc::Stop) -> gc::Options {
+    pub(super) fn options(&self, stop: &CancellationToken) -> gc::Options {
         gc::Options {
             delete_untagged: self.delete_untagged,
             grace: self.grace,

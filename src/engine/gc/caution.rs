@@ -14,9 +14,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverError, ErrorKind, StorageDriverExt};
 use serde::Serialize;
 
-use super::collect::Collection;
+use super::context::Context;
 use super::interner::{Id, IdHashSet};
-use super::inventory::{Age, Contents, Inventory, Link, data_path};
+use super::inventory::{Age, Contents, Data, Inventory, Link, data_path};
+use super::options::Options;
 use super::plan::Plan;
 use super::report::Unreadable;
 use super::{Error, LastRun, Result};
@@ -39,97 +40,109 @@ pub const UNASKED_BYTES: u64 = 16 * 1024 * 1024;
 /// How many names a store keeps: those with the most repositories.
 const NAMES: usize = 1000;
 
-impl Collection<'_> {
-    /// Removes from a plan all deletions that are safe only when the whole store was seen, unless it was.
-    pub(super) fn keep_what_may_be_needed(
-        &mut self,
-        inventory: &mut Inventory,
-        plan: &mut Plan,
-        last: Option<&LastRun>,
-    ) {
-        let found = inventory.repositories.iter();
-        let seen = names(found.clone().filter(|contents| contents.has_links()));
-        let gone = Gone::of(plan);
-        self.names = names(found.clone().filter(|contents| contents.stays(&gone)));
-        let mut unseen = std::mem::take(&mut inventory.unseen);
-        if !self.options.confirmed {
-            let known = last.into_iter().flat_map(|last| &last.names);
-            for (name, count) in known.filter(|(name, _)| !seen.contains_key(*name)) {
-                unseen.push(Unreadable {
-                    path: format!("{}/{name}", layout::repositories_root()),
-                    reason: format!(
-                        "the last collection found {count} repositories here, and there is nothing any more; \
-                         mount what is missing, or confirm once that it is gone (`--yes`)"
-                    ),
-                });
-            }
-        }
-        unseen.sort_by(|a, b| a.path.cmp(&b.path));
-        unseen.dedup_by(|a, b| a.path == b.path);
-        if !unseen.is_empty() {
-            let Plan { uploads, .. } = std::mem::take(plan);
-            plan.uploads = uploads;
-            // Everything stays, and names that are not seen now were seen before.
-            self.names = names(found.filter(|contents| contents.stays(&Gone::default())));
-            for (name, count) in last.into_iter().flat_map(|last| &last.names) {
-                self.names.entry(name.clone()).or_insert(*count);
-            }
-            self.report.unseen = unseen.len() as u64;
-            self.report.unreadable.extend(unseen);
+/// What a collection saw of the repositories.
+#[derive(Debug)]
+pub(super) struct Sight {
+    /// First path components of the names of repositories that stay, with how many repositories begin with each.
+    pub(super) names: BTreeMap<String, u64>,
+    /// Places that cannot be seen, and those where repositories have vanished.
+    pub(super) unseen: Vec<Unreadable>,
+}
+
+/// Removes from a plan all deletions that are safe only when the whole store was seen, unless it was. Takes the unseen
+/// places from the inventory.
+pub(super) fn restrict(
+    plan: &mut Plan,
+    inventory: &mut Inventory,
+    last: Option<&LastRun>,
+    options: &Options,
+) -> Sight {
+    let found = inventory.repositories.iter();
+    let seen = names(found.clone().filter(|contents| contents.has_links()));
+    let mut unseen = std::mem::take(&mut inventory.unseen);
+    if !options.confirmed {
+        let known = last.into_iter().flat_map(|last| &last.names);
+        for (name, count) in known.filter(|(name, _)| !seen.contains_key(*name)) {
+            unseen.push(Unreadable {
+                path: format!("{}/{name}", layout::repositories_root()),
+                reason: format!(
+                    "the last collection found {count} repositories here, and there is nothing any more; \
+                     mount what is missing, or confirm once that it is gone (`--yes`)"
+                ),
+            });
         }
     }
-
-    /// Removes from the store the names below which this collection leaves nothing. This comes before the first deletion,
-    /// because the collection may be stopped.
-    pub(super) async fn forget_names(&mut self, last: Option<LastRun>) -> Result<()> {
-        let Some(mut last) = last else { return Ok(()) };
-        let before = last.names.len();
-        last.names.retain(|name, _| self.names.contains_key(name));
-        if last.names.len() < before {
-            last.write(self.driver()).await?;
-        }
-        Ok(())
+    unseen.sort_by(|a, b| a.path.cmp(&b.path));
+    unseen.dedup_by(|a, b| a.path == b.path);
+    if !unseen.is_empty() {
+        let Plan { uploads, temporary, .. } = std::mem::take(plan);
+        *plan = Plan { uploads, temporary, ..Plan::default() };
     }
-
-    /// Returns the amount if the plan needs confirmation.
-    pub(super) async fn too_much(&mut self, plan: &Plan) -> Result<Option<TooMuch>> {
-        let percent = self.options.max_delete_percent;
-        let bytes: u64 = plan.blobs.iter().map(|(_, size_bytes)| size_bytes).sum();
-        if self.options.confirmed || percent >= 100 || bytes < UNASKED_BYTES {
-            return Ok(None);
+    let gone = Gone::of(plan);
+    let mut names = names(found.filter(|contents| contents.stays(&gone)));
+    if !unseen.is_empty() {
+        // Names that are not seen now were seen before.
+        for (name, count) in last.into_iter().flat_map(|last| &last.names) {
+            names.entry(name.clone()).or_insert(*count);
         }
-        // If at least this much stays, the plan needs no confirmation, however much more there is.
-        let enough = u128::from(bytes) * u128::from(100 - percent) / u128::from(percent.max(1));
-        let dead: IdHashSet = plan.blobs.iter().map(|(id, _)| *id).collect();
-        let mut stays = u128::from(plan.young.bytes);
-        let mut unknown = Vec::new();
-        for id in self.ids.canonical().filter(|id| !dead.contains(id) && !self.data.is_young(*id)) {
-            stays += u128::from(self.data.size_bytes(id).unwrap_or_default());
-            if self.data.is_unknown(id) {
-                unknown.push(data_path(&self.ids, id));
-            }
-        }
-        let driver = self.driver();
-        let mut infos = stream::iter(unknown)
-            .map(|path| async move { driver.stat_if_any(&path).await })
-            .buffer_unordered(self.options.concurrency.max(1));
-        while stays < enough || percent == 0 {
-            let Some(info) = infos.try_next().await? else {
-                return Ok(Some(TooMuch { bytes, percent }));
-            };
-            self.pacer.tick().await?;
-            stays += u128::from(info.map_or(0, |info| info.size_bytes));
-        }
-        Ok(None)
     }
+    Sight { names, unseen }
+}
 
-    /// Fails if a part of the store that was visible cannot be seen any more.
-    pub(super) fn check_sight(inventory: &Inventory) -> Result<()> {
-        match inventory.unseen.first() {
-            None => Ok(()),
-            Some(Unreadable { path, reason }) => {
-                Err(Error::Unseen { path: path.clone(), reason: reason.clone() })
-            }
+/// Removes from the store the names below which this collection leaves nothing. This comes before the first deletion,
+/// because the collection may be stopped.
+pub(super) async fn forget_names(
+    cx: &Context<'_>,
+    last: Option<LastRun>,
+    names: &BTreeMap<String, u64>,
+) -> Result<()> {
+    let Some(mut last) = last else { return Ok(()) };
+    let before = last.names.len();
+    last.names.retain(|name, _| names.contains_key(name));
+    if last.names.len() < before {
+        last.write(cx.driver()).await?;
+    }
+    Ok(())
+}
+
+/// Returns the amount if the plan needs confirmation.
+pub(super) async fn too_much(cx: &mut Context<'_>, plan: &Plan, data: &Data) -> Result<Option<TooMuch>> {
+    let percent = cx.options.max_delete_percent;
+    let bytes: u64 = plan.blobs.iter().map(|(_, size_bytes)| size_bytes).sum();
+    if cx.options.confirmed || percent >= 100 || bytes < UNASKED_BYTES {
+        return Ok(None);
+    }
+    // If at least this much stays, the plan needs no confirmation, however much more there is.
+    let enough = u128::from(bytes) * u128::from(100 - percent) / u128::from(percent.max(1));
+    let dead: IdHashSet = plan.blobs.iter().map(|(id, _)| *id).collect();
+    let mut stays = u128::from(plan.young.bytes);
+    let mut unknown = Vec::new();
+    for id in cx.ids.canonical().filter(|id| !dead.contains(id) && !data.is_young(*id)) {
+        stays += u128::from(data.size_bytes(id).unwrap_or_default());
+        if data.is_unknown(id) {
+            unknown.push(data_path(&cx.ids, id));
+        }
+    }
+    let driver = cx.driver();
+    let mut infos = stream::iter(unknown)
+        .map(|path| async move { driver.stat_if_any(&path).await })
+        .buffer_unordered(cx.concurrency());
+    while stays < enough || percent == 0 {
+        let Some(info) = infos.try_next().await? else {
+            return Ok(Some(TooMuch { bytes, percent }));
+        };
+        cx.pacer.tick().await?;
+        stays += u128::from(info.map_or(0, |info| info.size_bytes));
+    }
+    Ok(None)
+}
+
+/// Fails if a part of the store that was visible cannot be seen any more.
+pub(super) fn check_sight(inventory: &Inventory) -> Result<()> {
+    match inventory.unseen.first() {
+        None => Ok(()),
+        Some(Unreadable { path, reason }) => {
+            Err(Error::Unseen { path: path.clone(), reason: reason.clone() })
         }
     }
 }

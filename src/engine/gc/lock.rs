@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use sampan_driver::{Deadline, PutMode, StorageDriver, StorageDriverExt};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::options::Stop;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
 use crate::layout::Entry;
@@ -57,6 +57,8 @@ pub(super) struct CollectorLock {
     next_batch: u64,
     /// Published batches, oldest first.
     pending: VecDeque<u64>,
+    /// Whether the store may still carry out a deletion whose answer did not come.
+    awaits_answers: bool,
 }
 
 impl CollectorLock {
@@ -65,7 +67,7 @@ impl CollectorLock {
         driver: &Arc<dyn StorageDriver>,
         clock: &Clock,
         grace: Duration,
-        stop: &Stop,
+        stop: &CancellationToken,
     ) -> Result<Self> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         let mut lock = Self {
@@ -78,10 +80,11 @@ impl CollectorLock {
             stored: SystemTime::UNIX_EPOCH,
             next_batch: 0,
             pending: VecDeque::new(),
+            awaits_answers: false,
         };
         lock.others(lock.clock.now(), signs(driver).await?).check_alone(|_| true)?;
         lock.write().await?;
-        if !grace.is_zero() && timeout(SETTLE_DELAY, stop.said()).await.is_ok() {
+        if !grace.is_zero() && timeout(SETTLE_DELAY, stop.cancelled()).await.is_ok() {
             lock.release().await?;
             return Err(Error::Stopped);
         }
@@ -154,6 +157,16 @@ impl CollectorLock {
             self.driver.delete(&Entry::CollectionNotice(self.run, number).path()).await?;
         }
         Ok(())
+    }
+
+    /// Whether the store may still carry out a deletion. Then the lock must not be released.
+    pub(super) fn awaits_answers(&self) -> bool {
+        self.awaits_answers
+    }
+
+    /// A deletion begins, or all answers to it are known.
+    pub(super) fn set_awaits_answers(&mut self, awaits_answers: bool) {
+        self.awaits_answers = awaits_answers;
     }
 
     fn entry(&self) -> Entry {

@@ -1,8 +1,9 @@
 //! Garbage collection: finds what nothing refers to any more, and deletes it while the registry keeps serving.
 //!
-//! [`collect`] walks the store ([`layout`](crate::layout) identifies each file), reads every manifest once, marks what is
-//! live, and plans; a dry run ends there. Otherwise it executes the plan in batches: it publishes one batch or several, and
-//! marks once more before it deletes anything in them. [`lease`](crate::lease) describes how this and a registry that
+//! [`collect`] is a pipeline of values. `scan` walks the store ([`layout`](crate::layout) identifies each file) into an
+//! inventory; `references` and `graph` read every manifest once; `mark` finds what is live; `plan` lists the deletions,
+//! `caution` restricts them. A dry run ends there. Otherwise `sweep` executes the plan in batches: it publishes one batch or
+//! several, and marks once more before it deletes anything in them. [`lease`](crate::lease) describes how this and a registry that
 //! receives pushes keep out of each other's way.
 //!
 //! # What is live
@@ -46,6 +47,7 @@
 
 mod caution;
 mod collect;
+mod context;
 mod cutoff;
 mod error;
 mod event;
@@ -66,8 +68,10 @@ mod parallelism;
 mod plan;
 mod quick_scan;
 mod recheck;
+mod references;
 mod referrers;
 mod report;
+mod scan;
 mod sweep;
 
 pub use caution::{TooMuch, UNASKED_BYTES};
@@ -76,5 +80,5 @@ pub use error::{Error, Result};
 pub use event::Event;
 pub use last_run::LastRun;
 pub use lock::{LOCK_TIMEOUT, SETTLE_DELAY};
-pub use options::{Observer, Options, Stop};
+pub use options::{Observer, Options};
 pub use report::{Amount, Report, Unreadable};

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::Event;
 
@@ -40,8 +39,9 @@ pub struct Options {
     pub confirmed: bool,
     /// Receives the events of the collection.
     pub observer: Option<Observer>,
-    /// Ends the collection at the next safe moment.
-    pub stop: Stop,
+    /// Ends the collection at the next safe moment: it removes its notices and fails with
+    /// [`Stopped`](super::Error::Stopped).
+    pub stop: CancellationToken,
 }
 
 impl Default for Options {
@@ -57,7 +57,7 @@ impl Default for Options {
             max_delete_percent: 50,
             confirmed: false,
             observer: None,
-            stop: Stop::default(),
+            stop: CancellationToken::new(),
         }
     }
 }
@@ -80,36 +80,5 @@ impl Observer {
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Observer(…)")
-    }
-}
-
-/// A signal to stop, for any number of collections that have a clone of it.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<Word>);
-
-#[derive(Debug, Default)]
-struct Word {
-    is_said: AtomicBool,
-    said: Notify,
-}
-
-impl Stop {
-    /// Gives the signal. The collection removes its notices and ends with [`Error::Stopped`](super::Error::Stopped).
-    pub fn stop(&self) {
-        self.0.is_said.store(true, Ordering::Release);
-        self.0.said.notify_waiters();
-    }
-
-    pub(super) fn is_said(&self) -> bool {
-        self.0.is_said.load(Ordering::Acquire)
-    }
-
-    /// Waits for the signal.
-    pub(super) async fn said(&self) {
-        // Before the check, so that a signal in between is not missed.
-        let said = self.0.said.notified();
-        if !self.is_said() {
-            said.await;
-        }
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::lock::CollectorLock;
-use super::options::{Options, Stop};
+use super::options::Options;
 use super::{Error, Result};
 
 /// Paces a collection.
@@ -13,7 +14,7 @@ use super::{Error, Result};
 pub(super) struct Pacer {
     /// `None` in a dry run.
     lock: Option<CollectorLock>,
-    stop: Stop,
+    stop: CancellationToken,
     rest: f32,
     awake_since: Instant,
 }
@@ -30,7 +31,7 @@ impl Pacer {
 
     /// Paces the collection. Call it after every small step.
     pub(super) async fn tick(&mut self) -> Result<()> {
-        if self.stop.is_said() {
+        if self.stop.is_cancelled() {
             return Err(Error::Stopped);
         }
         if self.rest > 0.0 {

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
+use sampan_driver::FileInfo;
+
 use super::graph::{ReferenceGraph, State};
 use super::interner::{DigestInterner, Id, IdHashSet, IdMap};
 use super::inventory::{Attached, Contents, Data, Inventory};
@@ -24,6 +26,8 @@ pub(super) struct Plan {
     /// With their sizes in bytes.
     pub(super) blobs: Vec<(Id, u64)>,
     pub(super) uploads: Vec<(RepositoryName, UploadId)>,
+    /// Leftovers of interrupted writes.
+    pub(super) temporary: Vec<FileInfo>,
     /// Entries of referrer indexes whose manifests do not exist any more, or will be deleted.
     pub(super) referrers: Vec<Referrer>,
     /// Entries whose manifests are attached to something else.

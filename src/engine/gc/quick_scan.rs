@@ -17,7 +17,7 @@ use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{DirEntry, DriverPath, FileInfo, StorageDriver, StorageDriverExt};
 
 use super::caution::unseen;
-use super::collect::Collection;
+use super::context::Context;
 use super::inventory::Inventory;
 use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
@@ -53,78 +53,74 @@ struct SeenTag {
     history: Vec<[u8; 32]>,
 }
 
-impl Collection<'_> {
-    /// Scans the whole store.
-    pub(super) async fn scan_names(&mut self) -> Result<Inventory> {
-        let mut inventory = self.walk(&[layout::collection_root()]).await?;
-        for root in [layout::repositories_root(), layout::blobs_root()] {
-            // A listing does not distinguish a root that does not exist from one that leads nowhere.
-            if let Some(Err(error)) = self.driver().walk(&root, None).next().await {
-                inventory.unseen.push(unseen(error)?);
-            }
+/// Scans the whole store.
+pub(super) async fn scan_names(cx: &mut Context<'_>) -> Result<Inventory> {
+    let mut inventory = cx.walk(&[layout::collection_root()]).await?;
+    for root in [layout::repositories_root(), layout::blobs_root()] {
+        // A listing does not distinguish a root that does not exist from one that leads nowhere.
+        if let Some(Err(error)) = cx.driver().walk(&root, None).next().await {
+            inventory.unseen.push(unseen(error)?);
         }
-        let (driver, parallelism, concurrency) =
-            (self.driver(), self.parallelism(), self.options.concurrency);
-        let mut bare = Vec::new();
-        let mut level = vec![layout::repositories_root()];
-        while !level.is_empty() {
-            let enter = |path| room(driver.clone(), path);
-            let mut rooms =
-                parallelism.run_all(std::mem::take(&mut level).into_iter().map(enter), concurrency);
-            while let Some(mut room) = rooms.try_next().await? {
-                self.pacer.tick().await?;
-                level.append(&mut room.below);
-                let (name, has_manifests) = (room.name.clone(), room.has_manifests);
-                self.take_room(&mut inventory, room);
-                let Some(name) = name else { continue };
-                if has_manifests && inventory.find(&name).is_none() {
-                    bare.push(name);
-                }
-            }
-        }
-        inventory.bare = Some(bare);
-        inventory.sort();
-        self.survey_data(&mut inventory).await?;
-        Ok(inventory)
     }
+    let (driver, parallelism, concurrency) = (cx.driver(), cx.parallelism(), cx.concurrency());
+    let mut bare = Vec::new();
+    let mut level = vec![layout::repositories_root()];
+    while !level.is_empty() {
+        let enter = |path| room(driver.clone(), path);
+        let mut rooms = parallelism.run_all(std::mem::take(&mut level).into_iter().map(enter), concurrency);
+        while let Some(mut room) = rooms.try_next().await? {
+            cx.pacer.tick().await?;
+            level.append(&mut room.below);
+            let (name, has_manifests) = (room.name.clone(), room.has_manifests);
+            take_room(cx, &mut inventory, room);
+            let Some(name) = name else { continue };
+            if has_manifests && inventory.find(&name).is_none() {
+                bare.push(name);
+            }
+        }
+    }
+    inventory.bare = Some(bare);
+    inventory.sort();
+    scan_data(cx, &mut inventory).await?;
+    Ok(inventory)
+}
 
-    fn take_room(&mut self, inventory: &mut Inventory, room: RepositoryListing) {
-        let (cutoff, ids) = (self.cutoff, &mut self.ids);
-        inventory.unseen.extend(room.rest.unseen);
-        for file in room.rest.files {
-            inventory.take_file(file, cutoff, ids);
-        }
-        let Some(name) = room.name else { return };
-        inventory.take_layer_names(&name, &room.layers, ids);
-        for (digest, file) in room.revisions {
-            inventory.take(Entry::RevisionLink(name.clone(), digest), file, cutoff, ids);
-        }
-        for SeenTag { tag, current, history } in room.tags {
-            inventory.take_tag(&name, tag, current.as_ref(), &history, ids);
-        }
+fn take_room(cx: &mut Context<'_>, inventory: &mut Inventory, room: RepositoryListing) {
+    let (cutoff, ids) = (cx.cutoff, &mut cx.ids);
+    inventory.unseen.extend(room.rest.unseen);
+    for file in room.rest.files {
+        inventory.take_file(file, cutoff, ids);
     }
+    let Some(name) = room.name else { return };
+    inventory.take_layer_names(&name, &room.layers, ids);
+    for (digest, file) in room.revisions {
+        inventory.take(Entry::RevisionLink(name.clone(), digest), file, cutoff, ids);
+    }
+    for SeenTag { tag, current, history } in room.tags {
+        inventory.take_tag(&name, tag, current.as_ref(), &history, ids);
+    }
+}
 
-    async fn survey_data(&mut self, inventory: &mut Inventory) -> Result<()> {
-        let driver = self.driver();
-        let root = layout::blob_shards(Algorithm::Sha256);
-        let mut rest = Rest::default();
-        let shards = rest.directories(&**driver, &root).await?;
-        let listing = shards.into_iter().filter_map(|shard| {
-            Some(listed(driver.clone(), root.join(shard.name()).ok()?, shard.name().to_owned()))
-        });
-        let mut listings = self.parallelism().run_all(listing, self.options.concurrency);
-        while let Some((hashes, rest)) = listings.try_next().await? {
-            self.pacer.tick().await?;
-            inventory.unseen.extend(rest.unseen);
-            inventory.files += hashes.len() as u64;
-            for hash in hashes {
-                inventory.data.list(self.ids.intern_hash(&hash));
-            }
+async fn scan_data(cx: &mut Context<'_>, inventory: &mut Inventory) -> Result<()> {
+    let driver = cx.driver();
+    let root = layout::blob_shards(Algorithm::Sha256);
+    let mut rest = Rest::default();
+    let shards = rest.directories(&**driver, &root).await?;
+    let listing = shards.into_iter().filter_map(|shard| {
+        Some(listed(driver.clone(), root.join(shard.name()).ok()?, shard.name().to_owned()))
+    });
+    let mut listings = cx.parallelism().run_all(listing, cx.concurrency());
+    while let Some((hashes, rest)) = listings.try_next().await? {
+        cx.pacer.tick().await?;
+        inventory.unseen.extend(rest.unseen);
+        inventory.files += hashes.len() as u64;
+        for hash in hashes {
+            inventory.data.list(cx.ids.intern_hash(&hash));
         }
-        drop(listings);
-        inventory.unseen.append(&mut rest.unseen);
-        Ok(())
     }
+    drop(listings);
+    inventory.unseen.append(&mut rest.unseen);
+    Ok(())
 }
 
 impl Rest {

@@ -11,10 +11,11 @@ use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{DriverPath, FileInfo, StorageDriver, StorageDriverExt};
 
 use super::caution::unseen;
-use super::collect::Collection;
+use super::context::Context;
 use super::interner::{Id, IdHashSet};
-use super::inventory::{Age, Contents, Inventory};
-use super::mark::{Marks, RepositoryMarks, mark};
+use super::inventory::{Age, Contents, Data, Inventory};
+use super::mark::{Marks, RepositoryMarks};
+use super::references::References;
 use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest, RepositoryName};
@@ -29,148 +30,153 @@ enum Place {
 /// How many links are checked before the results are recorded.
 const BATCH: usize = 4096;
 
-impl Collection<'_> {
-    /// Checks the candidates, and forgets those that do not exist.
-    pub(super) async fn recheck_candidates(&mut self, inventory: &mut Inventory) -> Result<()> {
-        let marks = mark(inventory, &self.data, &self.graph, self.options.delete_untagged);
-        let is_odd = self.look_at_links(inventory, &marks).await?;
-        self.look_at_data(inventory, &marks).await?;
-        if is_odd {
-            let read = self.read(inventory).await?;
-            let known: HashSet<&Unreadable> = self.report.unreadable.iter().collect();
-            let new: Vec<_> = read.into_iter().filter(|unreadable| !known.contains(unreadable)).collect();
-            self.report.unreadable.extend(new);
-        }
-        Ok(())
+/// Checks the candidates, and forgets those that do not exist.
+pub(super) async fn recheck(
+    cx: &mut Context<'_>,
+    inventory: &mut Inventory,
+    references: &mut References,
+    unreadable: &mut Vec<Unreadable>,
+) -> Result<()> {
+    let marks = references.mark(cx, inventory);
+    let is_odd = look_at_links(cx, inventory, &marks).await?;
+    look_at_data(cx, inventory, &mut references.data, &marks).await?;
+    if is_odd {
+        let read = references.read(cx, inventory).await?;
+        let known: HashSet<&Unreadable> = unreadable.iter().collect();
+        let new: Vec<_> = read.into_iter().filter(|file| !known.contains(file)).collect();
+        unreadable.extend(new);
     }
+    Ok(())
+}
 
-    /// Returns whether some links do not have the length of a link.
-    async fn look_at_links(&mut self, inventory: &mut Inventory, marks: &Marks) -> Result<bool> {
-        let odd =
-            |inventory: &Inventory| inventory.repositories.iter().map(|all| all.odd.len()).sum::<usize>();
-        let before = odd(inventory);
-        let mut batch = Vec::new();
-        for (repository, marks) in marks.repositories.iter().enumerate() {
-            batch.extend(doubtful(repository, &inventory.repositories[repository], marks));
-            if batch.len() >= BATCH {
-                self.look_at_batch(inventory, std::mem::take(&mut batch)).await?;
-            }
+/// Returns whether some links do not have the length of a link.
+async fn look_at_links(cx: &mut Context<'_>, inventory: &mut Inventory, marks: &Marks) -> Result<bool> {
+    let odd = |inventory: &Inventory| inventory.repositories.iter().map(|all| all.odd.len()).sum::<usize>();
+    let before = odd(inventory);
+    let mut batch = Vec::new();
+    for (repository, marks) in marks.repositories.iter().enumerate() {
+        batch.extend(doubtful(repository, &inventory.repositories[repository], marks));
+        if batch.len() >= BATCH {
+            look_at_batch(cx, inventory, std::mem::take(&mut batch)).await?;
         }
-        self.look_at_batch(inventory, batch).await?;
-        let mut emptied = Vec::new();
-        for contents in &mut inventory.repositories {
-            contents.layers.retain(|link| link.age != Age::Gone);
-            contents.tags.iter_mut().for_each(|tag| tag.entries.retain(|link| link.age != Age::Gone));
-            contents.tags.retain(|tag| tag.is_current || !tag.entries.is_empty());
-            if contents.is_blank() {
-                emptied.push(contents.name.clone());
-            }
-        }
-        for name in emptied {
-            let has_manifests =
-                self.driver().list(&layout::manifests(&name), None).try_next().await?.is_some();
-            inventory.bare.get_or_insert_default().extend(has_manifests.then_some(name));
-        }
-        Ok(odd(inventory) > before)
     }
+    look_at_batch(cx, inventory, batch).await?;
+    let mut emptied = Vec::new();
+    for contents in &mut inventory.repositories {
+        contents.layers.retain(|link| link.age != Age::Gone);
+        contents.tags.iter_mut().for_each(|tag| tag.entries.retain(|link| link.age != Age::Gone));
+        contents.tags.retain(|tag| tag.is_current || !tag.entries.is_empty());
+        if contents.is_blank() {
+            emptied.push(contents.name.clone());
+        }
+    }
+    for name in emptied {
+        let has_manifests = cx.driver().list(&layout::manifests(&name), None).try_next().await?.is_some();
+        inventory.bare.get_or_insert_default().extend(has_manifests.then_some(name));
+    }
+    Ok(odd(inventory) > before)
+}
 
-    async fn look_at_batch(&mut self, inventory: &mut Inventory, batch: Vec<Place>) -> Result<()> {
-        let entry = |place: Place| {
-            let (repository, link) = match place {
-                Place::Layer { repository, link } => {
-                    (repository, inventory.repositories[repository].layers[link])
-                }
-                Place::History { repository, tag, link } => {
-                    (repository, inventory.repositories[repository].tags[tag].entries[link])
-                }
-            };
-            let (contents, digest) = (&inventory.repositories[repository], self.ids.digest(link.id));
-            let name = contents.name.clone();
-            match place {
-                Place::Layer { .. } => Entry::LayerLink(name, digest),
-                Place::History { tag, .. } => Entry::TagIndex(name, contents.tags[tag].tag.clone(), digest),
+async fn look_at_batch(cx: &mut Context<'_>, inventory: &mut Inventory, batch: Vec<Place>) -> Result<()> {
+    let entry = |place: Place| {
+        let (repository, link) = match place {
+            Place::Layer { repository, link } => {
+                (repository, inventory.repositories[repository].layers[link])
+            }
+            Place::History { repository, tag, link } => {
+                (repository, inventory.repositories[repository].tags[tag].entries[link])
             }
         };
-        let wanted = batch.into_iter().map(|place| (place, entry(place))).collect();
-        let (driver, parallelism) = (self.driver(), self.parallelism());
-        let look = |piece| look_at(driver.clone(), piece, |(_, entry): &(Place, Entry)| entry.path());
-        let mut found = parallelism.run_all(parallelism.chunks(wanted).map(look), self.options.concurrency);
-        while let Some(found) = found.try_next().await? {
-            self.pacer.tick().await?;
-            for ((place, entry), info) in found {
-                if let Some(info) = info.as_ref().filter(|info| self.cutoff.is_future(info.modified)) {
-                    inventory.future.push(info.path.clone());
+        let (contents, digest) = (&inventory.repositories[repository], cx.ids.digest(link.id));
+        let name = contents.name.clone();
+        match place {
+            Place::Layer { .. } => Entry::LayerLink(name, digest),
+            Place::History { tag, .. } => Entry::TagIndex(name, contents.tags[tag].tag.clone(), digest),
+        }
+    };
+    let wanted = batch.into_iter().map(|place| (place, entry(place))).collect();
+    let (driver, parallelism) = (cx.driver(), cx.parallelism());
+    let look = |piece| look_at(driver.clone(), piece, |(_, entry): &(Place, Entry)| entry.path());
+    let mut found = parallelism.run_all(parallelism.chunks(wanted).map(look), cx.concurrency());
+    while let Some(found) = found.try_next().await? {
+        cx.pacer.tick().await?;
+        for ((place, entry), info) in found {
+            if let Some(info) = info.as_ref().filter(|info| cx.cutoff.is_future(info.modified)) {
+                inventory.future.push(info.path.clone());
+            }
+            let age = info.as_ref().map_or(Age::Gone, |info| Age::of(info, cx.cutoff));
+            match place {
+                Place::Layer { repository, link } => {
+                    let contents = &mut inventory.repositories[repository];
+                    contents.layers[link].age = age;
+                    if let Some(info) = info {
+                        contents.check(info.size_bytes, || entry);
+                    }
                 }
-                let age = info.as_ref().map_or(Age::Gone, |info| Age::of(info, self.cutoff));
-                match place {
-                    Place::Layer { repository, link } => {
-                        let contents = &mut inventory.repositories[repository];
-                        contents.layers[link].age = age;
-                        if let Some(info) = info {
-                            contents.check(info.size_bytes, || entry);
-                        }
-                    }
-                    Place::History { repository, tag, link } => {
-                        inventory.repositories[repository].tags[tag].entries[link].age = age;
-                    }
+                Place::History { repository, tag, link } => {
+                    inventory.repositories[repository].tags[tag].entries[link].age = age;
                 }
             }
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Checks the data that would be deleted, and those of manifests whose links would be deleted.
-    async fn look_at_data(&mut self, inventory: &mut Inventory, marks: &Marks) -> Result<()> {
-        let mut wanted: IdHashSet = self.ids.canonical().filter(|id| !marks.data.contains(*id)).collect();
-        for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
-            let dead = contents.revisions.iter().zip(&marks.revisions).filter(|(_, live)| !**live);
-            wanted.extend(dead.map(|(link, _)| link.id));
-        }
-        let unknown = wanted.into_iter().filter(|id| self.data.is_unknown(*id));
-        let unknown = unknown.map(|id| (id, *self.ids.hash(id))).collect();
-        let (driver, parallelism) = (self.driver(), self.parallelism());
-        let path =
-            |(_, hash): &(Id, [u8; 32])| Entry::Blob(Digest::from_hash(Algorithm::Sha256, hash)).path();
-        let look = |piece| look_at(driver.clone(), piece, path);
-        let mut found = parallelism.run_all(parallelism.chunks(unknown).map(look), self.options.concurrency);
-        while let Some(found) = found.try_next().await? {
-            self.pacer.tick().await?;
-            for ((id, _), info) in found {
-                if let Some(info) = info.as_ref().filter(|info| self.cutoff.is_future(info.modified)) {
-                    inventory.future.push(info.path.clone());
-                }
-                self.data.set(id, info.as_ref(), self.cutoff);
-            }
-        }
-        Ok(())
+/// Checks the data that would be deleted, and those of manifests whose links would be deleted.
+async fn look_at_data(
+    cx: &mut Context<'_>,
+    inventory: &mut Inventory,
+    data: &mut Data,
+    marks: &Marks,
+) -> Result<()> {
+    let mut wanted: IdHashSet = cx.ids.canonical().filter(|id| !marks.data.contains(*id)).collect();
+    for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
+        let dead = contents.revisions.iter().zip(&marks.revisions).filter(|(_, live)| !**live);
+        wanted.extend(dead.map(|(link, _)| link.id));
     }
+    let unknown = wanted.into_iter().filter(|id| data.is_unknown(*id));
+    let unknown = unknown.map(|id| (id, *cx.ids.hash(id))).collect();
+    let (driver, parallelism) = (cx.driver(), cx.parallelism());
+    let path = |(_, hash): &(Id, [u8; 32])| Entry::Blob(Digest::from_hash(Algorithm::Sha256, hash)).path();
+    let look = |piece| look_at(driver.clone(), piece, path);
+    let mut found = parallelism.run_all(parallelism.chunks(unknown).map(look), cx.concurrency());
+    while let Some(found) = found.try_next().await? {
+        cx.pacer.tick().await?;
+        for ((id, _), info) in found {
+            if let Some(info) = info.as_ref().filter(|info| cx.cutoff.is_future(info.modified)) {
+                inventory.future.push(info.path.clone());
+            }
+            data.set(id, info.as_ref(), cx.cutoff);
+        }
+    }
+    Ok(())
+}
 
-    /// Walks repositories that seem empty, since foreign files keep a repository.
-    pub(super) async fn look_for_foreign(
-        &mut self,
-        inventory: &mut Inventory,
-        names: &[RepositoryName],
-    ) -> Result<()> {
-        let mut foreign = Vec::new();
-        for name in names {
-            let mut files = Inventory::default();
-            for room in [layout::manifests(name), layout::layers(name)] {
-                let mut found = self.driver().walk(&room, None);
-                while let Some(file) = found.next().await {
-                    self.pacer.tick().await?;
-                    match file {
-                        Ok(file) => files.take_file(file, self.cutoff, &mut self.ids),
-                        Err(error) => inventory.unseen.push(unseen(error)?),
-                    }
+/// Walks repositories that seem empty, since foreign files keep a repository.
+pub(super) async fn look_for_foreign(
+    cx: &mut Context<'_>,
+    inventory: &mut Inventory,
+    names: &[RepositoryName],
+) -> Result<()> {
+    let mut foreign = Vec::new();
+    for name in names {
+        let mut files = Inventory::default();
+        for room in [layout::manifests(name), layout::layers(name)] {
+            let mut found = cx.driver().walk(&room, None);
+            while let Some(file) = found.next().await {
+                cx.pacer.tick().await?;
+                match file {
+                    Ok(file) => files.take_file(file, cx.cutoff, &mut cx.ids),
+                    Err(error) => inventory.unseen.push(unseen(error)?),
                 }
             }
-            foreign.append(&mut files.foreign);
         }
-        let known: HashSet<&DriverPath> = inventory.foreign.iter().collect();
-        foreign.retain(|path| !known.contains(path));
-        inventory.foreign.append(&mut foreign);
-        Ok(())
+        foreign.append(&mut files.foreign);
     }
+    let known: HashSet<&DriverPath> = inventory.foreign.iter().collect();
+    foreign.retain(|path| !known.contains(path));
+    inventory.foreign.append(&mut foreign);
+    Ok(())
 }
 
 /// The links of a repository that are known by name alone and would be deleted.

@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::DriverPath;
 
-use super::collect::Collection;
 use super::interner::Id;
 use super::plan::{Plan, Referrer};
+use super::sweep::Sweep;
 use super::{Error, Result};
 use crate::layout::Entry;
 use crate::lease::DeletionKey;
 use crate::oci::RepositoryName;
 
-impl Collection<'_> {
+impl Sweep<'_, '_> {
     /// Writes missing index entries, then the markers that the indexes are complete.
     ///
     /// An entry whose manifest is deleted meanwhile is superfluous. The marker comes last: the next run writes what a
@@ -36,27 +36,27 @@ impl Collection<'_> {
     }
 
     async fn write_indexes(&mut self, plan: &Plan) -> Result<()> {
-        let concurrency = self.options.concurrency.max(1);
+        let concurrency = self.cx.concurrency();
         let missing = plan.missing_referrers.iter().map(|entry| {
-            let referrers = self.registry.repository(entry.name.clone()).referrers();
-            (referrers, self.ids.digest(entry.subject), self.ids.digest(entry.manifest))
+            let referrers = self.cx.registry.repository(entry.name.clone()).referrers();
+            (referrers, self.cx.ids.digest(entry.subject), self.cx.ids.digest(entry.manifest))
         });
         let missing: Vec<_> = missing.collect();
         let mut added = stream::iter(missing)
             .map(|(referrers, subject, manifest)| async move { referrers.add(&subject, &manifest).await })
             .buffer_unordered(concurrency);
         while added.try_next().await?.is_some() {
-            self.pacer.tick().await?;
+            self.cx.pacer.tick().await?;
             self.report.referrers_added += 1;
         }
         let unmarked = plan.unmarked_indexes.iter();
         let unmarked: Vec<_> =
-            unmarked.map(|name| self.registry.repository(name.clone()).referrers()).collect();
+            unmarked.map(|name| self.cx.registry.repository(name.clone()).referrers()).collect();
         let mut marked = stream::iter(unmarked)
             .map(|referrers| async move { referrers.mark_complete().await })
             .buffer_unordered(concurrency);
         while marked.try_next().await?.is_some() {
-            self.pacer.tick().await?;
+            self.cx.pacer.tick().await?;
         }
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Collection<'_> {
             .await?;
         let plan = self.mark_again(round.iter().map(|(_, id)| *id)).await?;
         let referrers = plan.referrers_by_manifest();
-        for batch in round.chunks(self.batch()) {
+        for batch in round.chunks(self.cx.batch()) {
             self.delete_referrers(&referrers, &batch.iter().collect::<Vec<_>>()).await?;
             self.withdraw_batch().await?;
         }
@@ -97,7 +97,7 @@ impl Collection<'_> {
     }
 
     fn path(&self, entry: &Referrer) -> DriverPath {
-        let (subject, manifest) = (self.ids.digest(entry.subject), self.ids.digest(entry.manifest));
+        let (subject, manifest) = (self.cx.ids.digest(entry.subject), self.cx.ids.digest(entry.manifest));
         Entry::Referrer(entry.name.clone(), subject, manifest).path()
     }
 }

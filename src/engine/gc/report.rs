@@ -6,6 +6,8 @@ use sampan_driver::DriverPath;
 use serde::Serialize;
 
 use super::TooMuch;
+use super::options::Options;
+use super::plan::Plan;
 
 /// The findings of a collection and, unless it was a dry run, its deletions.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -87,6 +89,15 @@ pub struct Unreadable {
 const NAMED: usize = 100;
 
 impl Report {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            dry_run: options.dry_run,
+            delete_untagged: options.delete_untagged,
+            grace_secs: options.grace.as_secs(),
+            ..Self::default()
+        }
+    }
+
     /// How many bytes the collection freed, or a dry run would free.
     pub fn bytes(&self) -> u64 {
         self.blobs.bytes + self.uploads.bytes + self.temporary.bytes
@@ -109,6 +120,23 @@ impl Report {
         if self.future_paths.len() < NAMED {
             self.future_paths.push(path.to_string());
         }
+    }
+
+    pub(super) fn add_unseen(&mut self, unseen: Vec<Unreadable>) {
+        self.unseen = unseen.len() as u64;
+        self.unreadable.extend(unseen);
+    }
+
+    /// Adds what a plan would delete, except uploads.
+    pub(super) fn add_plan(&mut self, plan: &Plan) {
+        self.tag_entries = plan.tag_entries.len() as u64;
+        self.manifests = plan.revisions.len() as u64;
+        self.layer_links = plan.layers.len() as u64;
+        self.referrers = (plan.referrers.len() + plan.misplaced_referrers.len()) as u64;
+        self.referrers_added = plan.missing_referrers.len() as u64;
+        plan.blobs.iter().for_each(|(_, size_bytes)| self.blobs.add(*size_bytes));
+        plan.temporary.iter().for_each(|file| self.temporary.add(file.size_bytes));
+        self.empty_repositories = plan.repositories.len() as u64;
     }
 
     pub(super) fn took(&mut self, duration: Duration) {

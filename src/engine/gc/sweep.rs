@@ -10,13 +10,15 @@ use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, StorageDriver
 use tokio::time::sleep;
 
 use super::Result;
-use super::collect::Collection;
+use super::caution::check_sight;
+use super::context::Context;
 use super::interner::{DigestInterner, Id, IdMap};
 use super::inventory::data_path;
 use super::links::alias_entry;
 use super::lock::RENEW_INTERVAL;
-use super::mark::mark;
-use super::plan::{Plan, plan};
+use super::plan::Plan;
+use super::references::References;
+use super::report::Report;
 use crate::layout::{self, Entry};
 use crate::lease::DeletionKey;
 use crate::oci::RepositoryName;
@@ -33,24 +35,36 @@ const MAX_BATCHES: usize = 64;
 /// How long the collector waits for the answers to its deletions. Each deletion has an earlier deadline of its own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
-impl Collection<'_> {
+/// Executes a plan, and adds to the report what it deletes.
+#[derive(Debug)]
+pub(super) struct Sweep<'a, 'c> {
+    pub(super) cx: &'a mut Context<'c>,
+    references: References,
+    pub(super) report: &'a mut Report,
+}
+
+impl<'a, 'c> Sweep<'a, 'c> {
+    pub(super) fn new(cx: &'a mut Context<'c>, references: References, report: &'a mut Report) -> Self {
+        Self { cx, references, report }
+    }
+
     /// Deletes what the plan names and the second mark still finds to be garbage.
-    pub(super) async fn sweep(&mut self, plan: Plan) -> Result<()> {
-        self.complete_indexes(&plan).await?;
-        self.sweep_tag_entries(&plan).await?;
-        let batch = self.batch();
+    pub(super) async fn run(mut self, plan: &Plan) -> Result<()> {
+        self.complete_indexes(plan).await?;
+        self.sweep_tag_entries(plan).await?;
+        let batch = self.cx.batch();
         for revisions in rounds(&plan.revisions, batch) {
             self.sweep_revisions(revisions).await?;
         }
-        self.sweep_misplaced_referrers(&plan).await?;
+        self.sweep_misplaced_referrers(plan).await?;
         for manifests in rounds(&plan.unlinked_referrers(), batch) {
             self.sweep_referrers(manifests).await?;
         }
-        for items in rounds(&items(&plan), batch) {
+        for items in rounds(&items(plan), batch) {
             self.sweep_items(items).await?;
         }
-        self.purge(&plan).await;
-        self.sweep_temporary().await?;
+        purge(self.cx, plan, self.report).await;
+        self.sweep_temporary(plan).await?;
         for names in plan.repositories.chunks(batch) {
             self.sweep_repositories(names).await?;
         }
@@ -60,7 +74,7 @@ impl Collection<'_> {
     /// No request reads histories, so they need no second mark.
     async fn sweep_tag_entries(&mut self, plan: &Plan) -> Result<()> {
         let path = |(name, tag, id): &(RepositoryName, _, Id)| {
-            Entry::TagIndex(name.clone(), Clone::clone(tag), self.ids.digest(*id)).path()
+            Entry::TagIndex(name.clone(), Clone::clone(tag), self.cx.ids.digest(*id)).path()
         };
         let paths: Vec<DriverPath> = plan.tag_entries.iter().map(path).collect();
         self.delete_durably(&paths).await?;
@@ -74,13 +88,14 @@ impl Collection<'_> {
         let plan = self.mark_again(round.iter().map(|(_, id)| *id)).await?;
         let dead: HashSet<_> = plan.revisions.iter().collect();
         let (aliases, referrers) = (plan.aliases_by_target(true), plan.referrers_by_manifest());
-        for batch in round.chunks(self.batch()) {
+        for batch in round.chunks(self.cx.batch()) {
             let dead: Vec<_> = batch.iter().filter(|revision| dead.contains(revision)).collect();
-            let links = dead.iter().map(|(name, id)| Entry::RevisionLink(name.clone(), self.ids.digest(*id)));
+            let links =
+                dead.iter().map(|(name, id)| Entry::RevisionLink(name.clone(), self.cx.ids.digest(*id)));
             let mut paths: Vec<DriverPath> = links.map(|link| link.path()).collect();
             for (name, id) in &dead {
                 for alias in aliases.get(&(name, *id)).into_iter().flatten() {
-                    paths.push(alias_entry(name, self.ids.digest(*alias), true).path());
+                    paths.push(alias_entry(name, self.cx.ids.digest(*alias), true).path());
                 }
             }
             self.delete_durably(&paths).await?;
@@ -111,7 +126,7 @@ impl Collection<'_> {
                 false => _ = single.insert((name, *id)),
             }
         }
-        for batch in round.chunks(self.batch()) {
+        for batch in round.chunks(self.cx.batch()) {
             let (mut links, mut data) = (Vec::new(), Vec::new());
             let mut gone = 0;
             for item in batch {
@@ -127,48 +142,33 @@ impl Collection<'_> {
                 gone += 1;
             }
             let link = |(name, id): &(&RepositoryName, Id)| {
-                Entry::LayerLink(Clone::clone(*name), self.ids.digest(*id)).path()
+                Entry::LayerLink(Clone::clone(*name), self.cx.ids.digest(*id)).path()
             };
             let mut paths: Vec<DriverPath> = links.iter().map(link).collect();
             for (name, id) in &links {
                 for alias in aliases.get(&(*name, *id)).into_iter().flatten() {
-                    paths.push(alias_entry(name, self.ids.digest(*alias), false).path());
+                    paths.push(alias_entry(name, self.cx.ids.digest(*alias), false).path());
                 }
             }
             self.delete_durably(&paths).await?;
-            let paths: Vec<DriverPath> = data.iter().map(|(id, _)| data_path(&self.ids, *id)).collect();
+            let paths: Vec<DriverPath> = data.iter().map(|(id, _)| data_path(&self.cx.ids, *id)).collect();
             self.delete(&paths).await?;
 
             self.report.layer_links += links.len() as u64;
             self.report.saved += (batch.len() - gone) as u64;
             for (id, size_bytes) in data {
                 self.report.blobs.add(size_bytes);
-                self.data.remove(id);
+                self.references.data.remove(id);
             }
             self.withdraw_batch().await?;
         }
         Ok(())
     }
 
-    /// Purges abandoned uploads; in a dry run, counts them. The next collection retries an upload that fails.
-    pub(super) async fn purge(&mut self, plan: &Plan) {
-        let Some(options) = self.uploads() else { return };
-        for (name, id) in &plan.uploads {
-            match self.registry.purge_upload(name, id, &options).await {
-                Ok(Some(bytes)) => self.report.uploads.add(bytes),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(repository = %name, upload = %id, %error, "upload {id} of {name} could not be purged");
-                }
-            }
-        }
-    }
-
-    async fn sweep_temporary(&mut self) -> Result<()> {
-        let temporary = std::mem::take(&mut self.temporary);
-        let paths: Vec<DriverPath> = temporary.iter().map(|(path, _)| path.clone()).collect();
+    async fn sweep_temporary(&mut self, plan: &Plan) -> Result<()> {
+        let paths: Vec<DriverPath> = plan.temporary.iter().map(|file| file.path.clone()).collect();
         self.delete(&paths).await?;
-        temporary.iter().for_each(|(_, size_bytes)| self.report.temporary.add(*size_bytes));
+        plan.temporary.iter().for_each(|file| self.report.temporary.add(file.size_bytes));
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl Collection<'_> {
             let marker = Entry::ReferrersComplete(name.clone()).path();
             let mut is_empty = true;
             for directory in &directories {
-                let files = self.driver().walk(directory, None);
+                let files = self.cx.driver().walk(directory, None);
                 let mut files = pin!(files.try_filter(|file| ready(file.path != marker)));
                 is_empty &= files.try_next().await?.is_none();
             }
@@ -205,9 +205,9 @@ impl Collection<'_> {
         while let Some(level) = levels.last() {
             let mut below = Vec::new();
             for directory in level {
-                let mut entries = self.driver().list(directory, None);
+                let mut entries = self.cx.driver().list(directory, None);
                 while let Some(entry) = entries.try_next().await? {
-                    self.pacer.tick().await?;
+                    self.cx.pacer.tick().await?;
                     below.extend(directory.join(entry.name()).ok().filter(|_| entry.is_directory()));
                 }
             }
@@ -223,47 +223,42 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// How many entries a batch has.
-    pub(super) fn batch(&self) -> usize {
-        self.options.batch.max(1)
-    }
-
     /// Publishes a round, batch by batch.
     pub(super) async fn publish_round<T>(
         &mut self,
         round: &[T],
         key: impl Fn(&DigestInterner, &T) -> DeletionKey,
     ) -> Result<()> {
-        for batch in round.chunks(self.batch()) {
-            let keys: Vec<DeletionKey> = batch.iter().map(|thing| key(&self.ids, thing)).collect();
-            self.pacer.lock()?.publish(&keys).await?;
+        for batch in round.chunks(self.cx.batch()) {
+            let keys: Vec<DeletionKey> = batch.iter().map(|thing| key(&self.cx.ids, thing)).collect();
+            self.cx.pacer.lock()?.publish(&keys).await?;
         }
         Ok(())
     }
 
     /// Removes the oldest published batch.
     pub(super) async fn withdraw_batch(&mut self) -> Result<()> {
-        self.pacer.lock()?.clear().await
+        self.cx.pacer.lock()?.clear().await
     }
 
     /// Walks and marks again, now that the round is published; `doubtful` are those whose data a client may have written
     /// since.
     pub(super) async fn mark_again(&mut self, doubtful: impl IntoIterator<Item = Id>) -> Result<Plan> {
-        let driver = self.driver();
-        let paths: Vec<_> = doubtful.into_iter().map(|id| (id, data_path(&self.ids, id))).collect();
+        let driver = self.cx.driver();
+        let paths: Vec<_> = doubtful.into_iter().map(|id| (id, data_path(&self.cx.ids, id))).collect();
         let mut infos = stream::iter(paths)
             .map(|(id, path)| async move { Ok::<_, super::Error>((id, driver.stat_if_any(&path).await?)) })
-            .buffered(self.options.concurrency.max(1));
+            .buffered(self.cx.concurrency());
         while let Some((id, info)) = infos.try_next().await? {
-            self.pacer.tick().await?;
-            self.data.set(id, info.as_ref(), self.cutoff);
+            self.cx.pacer.tick().await?;
+            self.references.data.set(id, info.as_ref(), self.cx.cutoff);
         }
-        let mut inventory = self.walk(&[layout::repositories_root()]).await?;
-        Self::check_sight(&inventory)?;
+        let mut inventory = self.cx.walk(&[layout::repositories_root()]).await?;
+        check_sight(&inventory)?;
         // The first walk has reported what cannot be read.
-        self.read(&mut inventory).await?;
-        let marks = mark(&inventory, &self.data, &self.graph, self.options.delete_untagged);
-        Ok(plan(&inventory, &self.data, &self.graph, &marks, &self.ids, None))
+        self.references.read(self.cx, &mut inventory).await?;
+        let marks = self.references.mark(self.cx, &inventory);
+        Ok(self.references.plan(self.cx, &inventory, &marks, false))
     }
 
     /// Deletes files that refer to something that may be deleted next, and syncs: a power failure that brought back such a
@@ -271,18 +266,17 @@ impl Collection<'_> {
     async fn delete_durably(&mut self, paths: &[DriverPath]) -> Result<()> {
         let deleted = self.delete(paths).await;
         // After an error, too: the next collection no longer finds these files, and deletes what they refer to.
-        self.driver().sync_deletions(paths).await?;
+        self.cx.driver().sync_deletions(paths).await?;
         deleted?;
-        self.pacer.tick().await
+        self.cx.pacer.tick().await
     }
 
-    /// Deletes files while the lock holds. After an error, `is_under_way` says whether the store may still carry out a
-    /// deletion.
+    /// Deletes files while the lock holds. After an error, the lock knows whether the store may still carry out a deletion.
     pub(super) async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {
         for paths in paths.chunks(AT_ONCE) {
             let mut left = paths.to_vec();
             while !left.is_empty() {
-                self.pacer.tick().await?;
+                self.cx.pacer.tick().await?;
                 left = self.delete_in_time(left).await?;
             }
         }
@@ -291,14 +285,13 @@ impl Collection<'_> {
 
     /// Deletes files until the lock needs another check; returns those that are left.
     async fn delete_in_time(&mut self, paths: Vec<DriverPath>) -> Result<Vec<DriverPath>> {
-        let driver = self.driver();
-        let lock = self.pacer.lock()?;
+        let driver = self.cx.driver();
+        let lock = self.cx.pacer.lock()?;
         let until = lock.hold().await?;
         let count = paths.len();
         let (first, mut late) = (paths.first().cloned(), Vec::new());
         let mut failed = None;
-        // Assumed until all answers are known.
-        self.is_under_way = true;
+        lock.set_awaits_answers(true);
         let mut is_under_way = false;
         let mut results = driver.delete_all(stream::iter(paths).boxed(), until);
         let unanswered = sleep(ANSWER_TIMEOUT);
@@ -325,7 +318,7 @@ impl Collection<'_> {
         }
         // The store may have carried out late what this process sent in time.
         lock.check()?;
-        self.is_under_way = is_under_way;
+        lock.set_awaits_answers(is_under_way);
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -333,6 +326,20 @@ impl Collection<'_> {
         match late.len() == count {
             true => late.pop().map_or(Ok(Vec::new()), |(_, error)| Err(error.into())),
             false => Ok(late.into_iter().map(|(path, _)| path).collect()),
+        }
+    }
+}
+
+/// Purges abandoned uploads; in a dry run, counts them. The next collection retries an upload that fails.
+pub(super) async fn purge(cx: &Context<'_>, plan: &Plan, report: &mut Report) {
+    let Some(options) = cx.purge_options() else { return };
+    for (name, id) in &plan.uploads {
+        match cx.registry.purge_upload(name, id, &options).await {
+            Ok(Some(bytes)) => report.uploads.add(bytes),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(repository = %name, upload = %id, %error, "upload {id} of {name} could not be purged");
+            }
         }
     }
 }
