@@ -6,14 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sampan_config::{
+    Config, ConfigError, Diagnostic, Environment, Loaded, Node, Origin, Selected, Source, hint,
+};
 use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_driver_inmemory::InMemoryConfig;
 use sampan_driver_object_store::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
-
-use crate::config::{
-    Config, ConfigError, Diagnostic, Environment, Loaded, Node, Origin, Selected, Source, hint,
-};
 
 /// The storage drivers of a binary.
 ///

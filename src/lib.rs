@@ -2,8 +2,9 @@
 
 pub mod cli;
 
+pub use sampan_config as config;
+
 pub mod app;
-pub mod config;
 pub mod drivers;
 pub mod redis_cache;
 
@@ -22,7 +23,6 @@ pub mod gc_schedule;
 pub mod http_client;
 pub mod inventory;
 pub mod notify;
-pub mod shown_url;
 pub mod telemetry;
 #[cfg(test)]
 mod test_log;

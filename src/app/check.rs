@@ -1,10 +1,10 @@
 //! The checks of `config check`: opens what the start opens, without creating or writing anything.
 
+use sampan_config::{Config, Diagnostic, Loaded};
 use tracing::level_filters::LevelFilter;
 
 use super::{Access, AppError, descriptors, exposure, http_options, log_options, middleware, network, store};
 use crate::blocking::on_blocking_pool;
-use crate::config::{Config, Diagnostic, Loaded};
 use crate::drivers::Drivers;
 use crate::telemetry::{LogOptions, logging};
 

@@ -1,6 +1,7 @@
 //! Makes the settings of the garbage collector from the configuration.
 
-use crate::config::Config;
+use sampan_config::Config;
+
 use crate::gc_schedule::{Schedule, Settings};
 
 /// When and how the registry of `config` collects garbage.

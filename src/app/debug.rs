@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use sampan_config::{DebugConfig, HttpConfig, ListenAddress, Loaded};
 use tokio::sync::oneshot;
 
 use super::{AppError, network};
-use crate::config::{self, DebugConfig, HttpConfig, ListenAddress, Loaded};
 use crate::debug::{MetricsPage, Parts, router};
 use crate::gc_schedule::Collector;
 use crate::health::HealthStatus;
@@ -26,7 +26,7 @@ pub(super) async fn server(
     let path = debug.prometheus.path.clone();
     let metrics = metrics.map(|metrics| MetricsPage { path, metrics });
     let hosts = hosts(&loaded.config.http, debug);
-    let parts = Parts { health, metrics, config: config::show(loaded), collector, hosts };
+    let parts = Parts { health, metrics, config: sampan_config::show(loaded), collector, hosts };
     // Its pages are small, so the shutdown does not wait for longer answers.
     let options = ServeOptions {
         max_connections: 64,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use sampan_config::{Config, DescriptorCacheKind, RedisConfig};
+
 use super::AppError;
-use crate::config::{Config, DescriptorCacheKind, RedisConfig};
 use crate::redis_cache::{RedisDescriptors, RedisSettings, RedisTlsSettings};
 
 /// The configured cache, if it is on a Redis server.

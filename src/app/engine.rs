@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use sampan_config::{CacheConfig, Config, PlatformRule, ValidationConfig};
 use sampan_driver::StorageDriver;
 use sampan_engine::{DescriptorCache, IndexChildren, Limits, Registry, UrlRules, Validation};
-
-use crate::config::{CacheConfig, Config, PlatformRule, ValidationConfig};
 
 /// The registry of `config`, over `driver`.
 pub(super) fn registry(
@@ -77,7 +76,7 @@ fn validation(config: &ValidationConfig) -> Validation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, Source};
+    use sampan_config::{Config, Environment, Source};
 
     fn rules(urls: &str) -> UrlRules {
         let text = format!("version: 0.1\nstorage: inmemory\nvalidation: {{manifests: {{urls: {urls}}}}}\n");

@@ -68,7 +68,7 @@ pub enum AppError {
     #[error("health.http: {uri}: {what}")]
     HealthRequest {
         /// The URL.
-        uri: crate::shown_url::ShownUrl,
+        uri: sampan_shown_url::ShownUrl,
         /// The problem.
         what: String,
     },

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::config::{AuthConfig, Diagnostic, HttpConfig, KeySetPlace, ListenAddress, Loaded, Node, Origin};
+use sampan_config::{AuthConfig, Diagnostic, HttpConfig, KeySetPlace, ListenAddress, Loaded, Node, Origin};
 
 /// A warning with a remedy for each way in which strangers get access or learn a secret.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
@@ -139,7 +139,7 @@ fn readable_by_everybody(file: SecretFile<'_>) -> Option<Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, Source};
+    use sampan_config::{Config, Environment, Source};
 
     fn texts(text: &str) -> Vec<String> {
         let source = Source::Text { name: "config.yml".to_owned(), text: format!("version: 0.1\n{text}\n") };

@@ -8,17 +8,17 @@ use std::time::Duration;
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use async_trait::async_trait;
 use futures::future::join_all;
+use sampan_config::{Config, HealthConfig};
 use sampan_driver::{StorageDriver, StoreAccess};
+use sampan_shown_url::ShownUrl;
 
 use super::{AppError, store};
 use crate::blocking::on_blocking_pool;
-use crate::config::{self, Config, HealthConfig};
 use crate::health::{
     Check, DiskSpace, FileCheck, HealthStatus, HttpCheck, HttpRequest, Need, PeriodicCheck, Seen,
     StorageCheck, TcpCheck,
 };
 use crate::http_client;
-use crate::shown_url::ShownUrl;
 
 /// The interval for the value 0, as in Distribution, and the default interval of the disk check.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -165,7 +165,7 @@ fn watches(health: &HealthConfig, kind: &str, store: StoreCheck) -> Result<Vec<P
     Ok(watches)
 }
 
-fn request(http: &config::HttpCheck) -> Result<HttpRequest, AppError> {
+fn request(http: &sampan_config::HttpCheck) -> Result<HttpRequest, AppError> {
     let uri = http.uri.clone().unwrap_or_default();
     let invalid = |what: String| AppError::HealthRequest { uri: ShownUrl::new(&uri), what };
     let url = uri.parse().map_err(|error| invalid(format!("{error}")))?;

@@ -7,10 +7,10 @@ use prometheus::core::Collector;
 use sampan_driver_object_store::{RequestCount, request_counts};
 
 use super::AppError;
+use sampan_config::HttpConfig;
 use sampan_driver::StorageDriver;
 use sampan_engine::Registry;
 
-use crate::config::HttpConfig;
 use crate::gc_schedule::{self, Totals};
 use crate::health::{DiskSpace, HealthStatus, Room};
 use crate::http::HttpMetrics;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use sampan_config::{Config, StorageMiddleware};
 use sampan_driver::StorageDriver;
 
 use super::AppError;
-use crate::config::{Config, StorageMiddleware};
 use crate::middleware::{Redirecting, Rule};
 
 /// Wraps `driver` in the configured middleware, the first entry innermost.

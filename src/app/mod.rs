@@ -23,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
+use sampan_config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use sampan_driver::{StorageDriver, StoreAccess};
 use sampan_engine::gc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,7 +38,6 @@ use self::store::InUse;
 use crate::auth::token::Token;
 use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
 use crate::blocking::on_blocking_pool;
-use crate::config::{AuthConfig, Config, Environment, Loaded, LogFormatter, LogLevel};
 use crate::drivers::Drivers;
 use crate::gc_schedule::Collector;
 use crate::http::{Api, AppState, HttpOptions, HttpServices, TraceParent};

@@ -3,15 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use sampan_config::{Config, DebugConfig, HttpConfig, ProxyNetwork, TlsConfig};
+use sampan_shown_url::ShownUrl;
+
 use super::AppError;
-use crate::config::{self, Config, DebugConfig, HttpConfig, ProxyNetwork, TlsConfig};
 use crate::http::TrustedProxies;
 use crate::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
 use crate::serve::{
     ListenAddress, Listener, Security, ServeOptions, connections_within, files_for, raise_file_limit,
     soft_file_limit,
 };
-use crate::shown_url::ShownUrl;
 
 /// The limits of the server of `config`, if this process may open `files` files.
 pub(super) fn options(config: &Config, files: Option<u64>) -> ServeOptions {
@@ -87,11 +88,11 @@ pub(super) fn trusted_proxies(http: &HttpConfig) -> TrustedProxies {
     trusted
 }
 
-fn address(configured: &config::ListenAddress) -> ListenAddress {
+fn address(configured: &sampan_config::ListenAddress) -> ListenAddress {
     match configured {
-        config::ListenAddress::Unix(path) => ListenAddress::unix(path),
-        config::ListenAddress::Tcp { host: None, port } => ListenAddress::AllInterfaces(*port),
-        config::ListenAddress::Tcp { host: Some(host), port } => match host.parse::<IpAddr>() {
+        sampan_config::ListenAddress::Unix(path) => ListenAddress::unix(path),
+        sampan_config::ListenAddress::Tcp { host: None, port } => ListenAddress::AllInterfaces(*port),
+        sampan_config::ListenAddress::Tcp { host: Some(host), port } => match host.parse::<IpAddr>() {
             Ok(ip) if ip.is_unspecified() => ListenAddress::AllInterfaces(*port),
             Ok(ip) => ListenAddress::Tcp(SocketAddr::new(ip, *port)),
             Err(_) => ListenAddress::Named(host.clone(), *port),
@@ -104,8 +105,8 @@ pub(super) fn hint(http: &HttpConfig) -> Option<String> {
     let host = http.host.as_ref()?.as_url();
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let ours = match http.addr {
-        config::ListenAddress::Tcp { port, .. } => Some(port).filter(|port| *port != 0),
-        config::ListenAddress::Unix(_) => None,
+        sampan_config::ListenAddress::Tcp { port, .. } => Some(port).filter(|port| *port != 0),
+        sampan_config::ListenAddress::Unix(_) => None,
     };
     let same_port = ours.is_none() || ours == host.port_or_known_default();
     (host.scheme() != scheme || !same_port).then(|| {
@@ -133,16 +134,16 @@ async fn tls_reloader(tls: &TlsConfig, http: &HttpConfig) -> Result<Arc<TlsReloa
 fn tls_settings(tls: &TlsConfig, http: &HttpConfig) -> TlsSettings {
     TlsSettings {
         minimum_version: match tls.minimumtls {
-            config::TlsVersion::Tls12 => TlsVersion::Tls12,
-            config::TlsVersion::Tls13 => TlsVersion::Tls13,
+            sampan_config::TlsVersion::Tls12 => TlsVersion::Tls12,
+            sampan_config::TlsVersion::Tls13 => TlsVersion::Tls13,
         },
         cipher_suites: tls.ciphersuites.clone(),
         client_cas: tls.clientcas.clone(),
         client_auth: match tls.clientauth {
-            config::ClientAuth::RequestClientCert => ClientAuth::Request,
-            config::ClientAuth::RequireAnyClientCert => ClientAuth::RequireAny,
-            config::ClientAuth::VerifyClientCertIfGiven => ClientAuth::VerifyIfGiven,
-            config::ClientAuth::RequireAndVerifyClientCert => ClientAuth::RequireAndVerify,
+            sampan_config::ClientAuth::RequestClientCert => ClientAuth::Request,
+            sampan_config::ClientAuth::RequireAnyClientCert => ClientAuth::RequireAny,
+            sampan_config::ClientAuth::VerifyClientCertIfGiven => ClientAuth::VerifyIfGiven,
+            sampan_config::ClientAuth::RequireAndVerifyClientCert => ClientAuth::RequireAndVerify,
         },
         http2: !http.http2.disabled,
         ..TlsSettings::new(&tls.certificate, &tls.key)

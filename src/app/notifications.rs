@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use prometheus::core::Collector;
+use sampan_config::{Config, EndpointConfig, Node};
 use sampan_driver_filesystem::FilesystemConfig;
+use sampan_shown_url::ShownUrl;
 use tokio::time::{sleep, timeout};
 
 use super::AppError;
-use crate::config::{Config, EndpointConfig, Node};
 use crate::notify::{EndpointSettings, Ignored, Notifier, NotifierSettings};
-use crate::shown_url::ShownUrl;
 use crate::telemetry::{CallbackMetric, MetricsError, Sample};
 
 /// How long a registry that stops still sends events. Events on disk stay there.
@@ -174,7 +174,7 @@ fn source(config: &Config) -> String {
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy().into_owned();
     match &config.http.addr {
-        crate::config::ListenAddress::Tcp { port, .. } => format!("{host}:{port}"),
-        crate::config::ListenAddress::Unix(_) => host,
+        sampan_config::ListenAddress::Tcp { port, .. } => format!("{host}:{port}"),
+        sampan_config::ListenAddress::Unix(_) => host,
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use sampan_config::UploadPurgingConfig;
 use sampan_engine::{PurgeOptions, PurgeTurn, Registry};
-
-use crate::config::UploadPurgingConfig;
 
 /// Purges repeatedly, until dropped. One of the replicas over a store purges per interval.
 pub(super) async fn purge_uploads(registry: Registry, config: UploadPurgingConfig) {

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sampan_config::{Config, Environment, HttpConfig, Loaded, Source};
 use sampan_engine::Registry;
 
 use super::{Access, collection, level_filter};
-use crate::config::{Config, Environment, HttpConfig, Loaded, Source};
 use crate::gc_schedule::Collector;
 use crate::serve::Security;
 use crate::telemetry::LevelSwitch;

@@ -7,11 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode, OFlags};
+use sampan_config::Config;
 use sampan_driver::{DriverPath, StoreAccess};
 use sampan_engine::layout;
 
 use super::AppError;
-use crate::config::Config;
 
 /// The number of directories of one kind to check below the root: a wrong owner is mostly wrong everywhere.
 const SAMPLES: usize = 3;

@@ -1,7 +1,8 @@
 //! Makes the settings of token authentication from `auth.token`.
 
+use sampan_config::{KeySetPlace, SigningAlgorithm, TokenConfig};
+
 use crate::auth::token::{Algorithm, KeySettings, Realm, RemoteKeys, TokenSettings};
-use crate::config::{KeySetPlace, SigningAlgorithm, TokenConfig};
 
 /// The token settings of `config`.
 pub(super) fn settings(config: &TokenConfig) -> TokenSettings {

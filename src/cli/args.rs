@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use sampan_config::GoDuration;
 use url::Url;
 
 use super::bench::BenchOptions;
-use crate::config::GoDuration;
 use crate::serve::certificate::DEFAULT_DAYS;
 
 /// An OCI container registry.

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sampan_bench::{Credentials, Kind, Options, Target, TlsOptions, Work};
+use sampan_config::{ByteSize, GoDuration};
 use url::Url;
 
 use super::Outcome;
 use super::args::ReportFormat;
 use super::terminal::{first_line, password, progress, say};
-use crate::config::{ByteSize, GoDuration};
 
 /// The password of `--user` without a file.
 const PASSWORD_VARIABLE: &str = "BENCH_PASSWORD";

@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use sampan_config::{
+    ConfigError, Diagnostic, Environment, ForDistribution, Loaded, Source, for_distribution, show,
+};
+
 use super::Outcome;
 use super::args::{ConfigCommand, OtherRegistry};
 use super::terminal::{say, warn};
 use crate::app::{self, Files};
-use crate::config::{
-    ConfigError, Diagnostic, Environment, ForDistribution, Loaded, Source, for_distribution, show,
-};
 use crate::drivers::Drivers;
 use crate::error_chain::chain;
 

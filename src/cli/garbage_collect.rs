@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sampan_config::{Config, GoDuration, Loaded};
 use sampan_driver::HumanSize;
 use sampan_engine::gc::{self, Event, Observer, Options, Report, TooMuch};
 
@@ -13,7 +14,6 @@ use super::args::{CollectOptions, ReportFormat};
 use super::check;
 use super::terminal::{count, say, warn};
 use crate::app::{self, AppError};
-use crate::config::{Config, GoDuration, Loaded};
 use crate::drivers::Drivers;
 
 /// The exit code of a collection that kept content because it could not read everything.

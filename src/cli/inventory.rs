@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use sampan_config::Loaded;
 use sampan_driver::HumanSize;
 
 use super::args::{InventoryOptions, ReportFormat, is_config};
 use super::terminal::{count, first_line, password, say, warn};
 use super::{Outcome, check, misunderstood};
 use crate::app;
-use crate::config::Loaded;
 use crate::drivers::Drivers;
 use crate::http_client;
 use crate::inventory::{Remote, RemoteOptions, Source, list, measure};

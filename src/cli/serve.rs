@@ -4,9 +4,10 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sampan_config::{Environment, Source};
+
 use super::{Outcome, check};
 use crate::app;
-use crate::config::{Environment, Source};
 use crate::drivers::Drivers;
 use crate::error_chain::chain;
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sampan_config::{Config, ListenAddress};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -10,7 +11,6 @@ use super::Outcome;
 use super::args::{HealthOptions, ReportFormat, StatusOptions};
 use super::check;
 use super::terminal::{count, say};
-use crate::config::{Config, ListenAddress};
 use crate::drivers::Drivers;
 use crate::http_client;
 
@@ -205,7 +205,7 @@ impl Asked {
     fn shown(&self) -> String {
         match &self.socket {
             Some(path) => path.display().to_string(),
-            None => crate::shown_url::ShownUrl::from(&self.base).to_string(),
+            None => sampan_shown_url::ShownUrl::from(&self.base).to_string(),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::values::{deserialize_from_text, duration, words};
-use crate::shown_url::ShownUrl;
+use sampan_shown_url::ShownUrl;
 
 /// How clients authenticate.
 #[derive(Clone, Debug, Default, PartialEq)]

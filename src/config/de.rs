@@ -15,7 +15,7 @@ use super::{Diagnostic, Node, Origin, diagnostic, environment, suggest};
 
 /// A value that does not fit its type, with the path to it.
 #[derive(Debug)]
-pub(crate) struct NodeError {
+pub struct NodeError {
     origin: Option<Origin>,
     /// The path from the value upwards: the innermost key first.
     path: Vec<Segment>,
@@ -42,7 +42,11 @@ enum Message {
 
 impl Node {
     /// Reads the tree as a `T`.
-    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, NodeError> {
+    ///
+    /// # Errors
+    ///
+    /// If a value does not fit its type, or a key is missing or unknown.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, NodeError> {
         T::deserialize(NodeDeserializer(self)).map_err(|error| error.located(&self.origin))
     }
 }
@@ -53,7 +57,7 @@ impl NodeError {
     }
 
     /// The diagnostic to show, where the tree that was read is the value of the key `path`.
-    pub(crate) fn into_diagnostic(self, path: &str) -> Diagnostic {
+    pub fn into_diagnostic(self, path: &str) -> Diagnostic {
         let mut path = path.to_owned();
         for segment in self.path.iter().rev() {
             match segment {

@@ -9,7 +9,7 @@ use super::scalar::{self, Plain};
 #[derive(Clone)]
 pub struct Node {
     /// The place of the value.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
     /// The value.
     pub(crate) content: Content,
 }
@@ -37,12 +37,14 @@ pub(crate) struct Scalar {
 }
 
 /// A key and its value.
-#[derive(Clone)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
     /// The place of the key, which for a mapping in block style is the line before its value.
-    pub(crate) key_origin: Origin,
-    pub(crate) value: Node,
+    pub key_origin: Origin,
+    /// The value.
+    pub value: Node,
 }
 
 impl Node {
@@ -60,12 +62,13 @@ impl Node {
         Self { origin: origin.clone(), content: Content::Scalar(scalar) }
     }
 
-    pub(crate) fn is_null(&self) -> bool {
+    /// Whether there is no value.
+    pub fn is_null(&self) -> bool {
         matches!(self.content, Content::Null)
     }
 
     /// The text of a scalar.
-    pub(crate) fn as_text(&self) -> Option<&str> {
+    pub fn as_text(&self) -> Option<&str> {
         match &self.content {
             Content::Scalar(scalar) => Some(&scalar.text),
             _ => None,
@@ -78,7 +81,7 @@ impl Node {
     }
 
     /// The entries of a mapping; none for anything else.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Entry] {
         match &self.content {
             Content::Map(entries) => entries,
             _ => &[],
@@ -86,7 +89,7 @@ impl Node {
     }
 
     /// The items of a list; none for anything else.
-    pub(crate) fn items(&self) -> &[Node] {
+    pub fn items(&self) -> &[Node] {
         match &self.content {
             Content::List(items) => items,
             _ => &[],
@@ -94,12 +97,12 @@ impl Node {
     }
 
     /// The entry of a mapping with this exact key.
-    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
     /// The value at a dotted path, such as `http.tls` or `health.tcp[0].addr`, unless it is absent or null.
-    pub(crate) fn at(&self, path: &str) -> Option<&Node> {
+    pub fn at(&self, path: &str) -> Option<&Node> {
         let mut node = self;
         for key in path.split('.') {
             node = match key.strip_suffix(']').and_then(|key| key.split_once('[')) {

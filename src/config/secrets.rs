@@ -4,12 +4,12 @@ use super::node::Content;
 use super::schema::{self, Kind, Showing};
 use super::show::{child_kind, is_secret_scalar, keys_of, showing_below};
 use super::{Diagnostic, Loaded, Node, Origin, diagnostic};
-use crate::shown_url::ShownUrl;
+use sampan_shown_url::ShownUrl;
 
 impl Loaded {
     /// The key and place of the first secret in the file itself; a secret from a variable does not count. The message is
     /// empty, for the caller to fill.
-    pub(crate) fn secret_in_file(&self) -> Option<Diagnostic> {
+    pub fn secret_in_file(&self) -> Option<Diagnostic> {
         find(&self.tree, &schema::ROOT, Showing::Usual, "")
     }
 }

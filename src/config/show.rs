@@ -5,7 +5,7 @@ use super::scalar::{self, Plain};
 use super::schema::{self, Choice, Key, Kind, Showing};
 use super::secret::{REDACTED, is_secret_name};
 use super::{Loaded, Node};
-use crate::shown_url::ShownUrl;
+use sampan_shown_url::ShownUrl;
 
 /// The effective configuration as YAML: defaults filled in, secrets as `***`, and the origin of each value as a comment.
 pub fn show(loaded: &Loaded) -> String {

@@ -46,13 +46,13 @@ impl Selected {
     }
 
     /// The section itself.
-    pub(crate) fn params(&self) -> &Node {
+    pub fn params(&self) -> &Node {
         &self.params
     }
 
     /// Removes the parameter at the path of a diagnostic, such as `storage.filesystem.maxthreads`, and returns whether it
     /// existed.
-    pub(crate) fn remove_parameter(&mut self, path: &str) -> bool {
+    pub fn remove_parameter(&mut self, path: &str) -> bool {
         let parameter = path.strip_prefix("storage.").and_then(|path| path.strip_prefix(self.name.as_str()));
         let Some(parameter) = parameter.and_then(|parameter| parameter.strip_prefix('.')) else {
             return false;

@@ -28,7 +28,7 @@ fn abbreviated<'a>(given: &str, candidates: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The end of a message about an unknown name: the nearest name, or all known names.
-pub(crate) fn hint<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+pub fn hint<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     match nearest(given, candidates.iter().copied()) {
         Some(name) => format!("; did you mean `{name}`?"),

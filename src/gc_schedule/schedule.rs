@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::config::DailyWindow;
+use sampan_config::DailyWindow;
 
 /// When collections run.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sampan_driver::{Condition, StorageDriver};
+use sampan_shown_url::ShownUrl;
 use tokio::net::TcpStream;
 
 use crate::http_client;
-use crate::shown_url::ShownUrl;
 
 /// A health check that runs periodically.
 #[async_trait]

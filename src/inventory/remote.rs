@@ -11,13 +11,13 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, WWW_AUTH
 use parking_lot::Mutex;
 use reqwest::{Client, Response};
 use sampan_engine::oci::{Digest, Manifest, ManifestKind, RepositoryName, Tag};
+use sampan_shown_url::ShownUrl;
 use serde::Deserialize;
 use url::Url;
 
 use super::source::{Found, SourceError};
 use super::store::SMALL_BYTES;
 use crate::http_client;
-use crate::shown_url::ShownUrl;
 
 /// The registry and the credentials.
 pub struct RemoteOptions {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sampan_driver::{Capabilities, DriverPath, RedirectRequest, Result, StorageDriver};
+use sampan_shown_url::ShownUrl;
 use url::Url;
-
-use crate::shown_url::ShownUrl;
 
 /// Where clients are redirected.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,6 +1,6 @@
 //! From the storage section to the driver.
 
-use sampan::config::Selected;
+use sampan::config::{Selected, driver_parameters};
 use sampan::drivers::{DriverSetupError, Drivers};
 use sampan_driver::StoreAccess;
 
@@ -65,6 +65,24 @@ fn a_mistake_in_the_parameters_is_named_with_its_line() {
     let all = refusal("filesystem: { rotdirectory: /x, maxthreads: many, colour: red }");
     let keys = ["rotdirectory: unknown", "maxthreads: ", "colour: unknown"];
     assert!(all.lines().count() == 3 && keys.iter().all(|key| all.contains(key)), "{all}");
+}
+
+/// A variable for a parameter outside the table would count as a misspelling.
+#[test]
+fn variables_know_the_parameters_of_each_driver() {
+    for name in Drivers::builtin().names() {
+        let refused = refusal(&format!("{name}: {{ qqqqqqqqqq: x }}"));
+        let (_, fields) = refused.split_once("known here: ").unwrap_or_default();
+        let mut fields: Vec<&str> = match refused.split_once("did you mean `") {
+            // A driver with one parameter suggests it.
+            Some((_, only)) => vec![only.trim_end_matches("`?")],
+            None => fields.split(", ").collect(),
+        };
+        let mut parameters = driver_parameters(name);
+        fields.sort_unstable();
+        parameters.sort_unstable();
+        assert_eq!(parameters, fields, "{name}");
+    }
 }
 
 #[tokio::test]

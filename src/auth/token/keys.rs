@@ -150,7 +150,7 @@ impl Keys {
         let fetched = fetcher.fetch().await;
         // Also after a failure: frequent requests do not help a token server in trouble.
         *fetching = Some(Instant::now());
-        let place = crate::shown_url::ShownUrl::from(&fetcher.remote.url).to_string();
+        let place = sampan_shown_url::ShownUrl::from(&fetcher.remote.url).to_string();
         let (text, mut sources) = (fetched?, self.lock());
         let read = Source::of_jwks(&text, &place, Secrets::Refused)?;
         self.0.take(&mut sources, |sources| &mut sources.jwks, read, &place);

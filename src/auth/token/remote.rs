@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Client;
+use sampan_shown_url::ShownUrl;
 use url::Url;
 
 use super::error::TokenError;
 use crate::http_client;
-use crate::shown_url::ShownUrl;
 
 /// The timeout of a fetch. A request whose token names an unknown key waits for it.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, is_http_url};
-use crate::config::{AuthConfig, KeySetPlace, TokenConfig};
-use crate::shown_url::ShownUrl;
+use crate::{AuthConfig, KeySetPlace, TokenConfig};
+use sampan_shown_url::ShownUrl;
 
 impl Diagnostics<'_> {
     pub(super) fn auth(&mut self, auth: &AuthConfig) {

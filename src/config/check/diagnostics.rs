@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::config::{Diagnostic, Node};
+use crate::{Diagnostic, Node};
 
 /// The mistakes and warnings so far.
 pub(super) struct Diagnostics<'a> {

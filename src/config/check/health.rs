@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::diagnostics::{Diagnostics, is_http_url};
-use crate::config::Config;
-use crate::shown_url::ShownUrl;
+use crate::Config;
+use sampan_shown_url::ShownUrl;
 
 impl Diagnostics<'_> {
     /// Each check needs a target and a unique name for its result.

@@ -1,8 +1,8 @@
 //! Checks `http`: addresses, headers, TLS and the pages of the debug listener.
 
 use super::diagnostics::{Diagnostics, is_header};
-use crate::config::values::ListenAddress;
-use crate::config::{HttpConfig, Net, Origin, TlsVersion};
+use crate::values::ListenAddress;
+use crate::{HttpConfig, Net, Origin, TlsVersion};
 
 impl Diagnostics<'_> {
     pub(super) fn http(&mut self, http: &HttpConfig) {

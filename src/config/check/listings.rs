@@ -1,7 +1,7 @@
 //! Checks `tags` and `validation`.
 
 use super::diagnostics::Diagnostics;
-use crate::config::{Config, Node};
+use crate::{Config, Node};
 
 impl Diagnostics<'_> {
     /// Distribution reads a negative `maxentries` as the default and refuses a negative `maxtags`.

@@ -1,7 +1,7 @@
 //! Checks `middleware`: each entry is supported and has valid options.
 
 use super::diagnostics::Diagnostics;
-use crate::config::{Config, Diagnostic};
+use crate::{Config, Diagnostic};
 
 impl Diagnostics<'_> {
     pub(super) fn middleware(&mut self, config: &Config) {

@@ -1,8 +1,8 @@
 //! Checks `notifications`: each endpoint has a valid URL and valid headers.
 
 use super::diagnostics::{Diagnostics, is_header, is_http_url};
-use crate::config::{Config, Diagnostic, Node};
-use crate::shown_url::ShownUrl;
+use crate::{Config, Diagnostic, Node};
+use sampan_shown_url::ShownUrl;
 
 impl Diagnostics<'_> {
     pub(super) fn notifications(&mut self, config: &Config) {

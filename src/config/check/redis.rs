@@ -1,7 +1,7 @@
 //! Checks `redis`, and the cache that needs it.
 
 use super::diagnostics::Diagnostics;
-use crate::config::{Config, DescriptorCacheKind, Node, Origin, RedisConfig};
+use crate::{Config, DescriptorCacheKind, Node, Origin, RedisConfig};
 
 impl Diagnostics<'_> {
     pub(super) fn redis(&mut self, config: &Config) {

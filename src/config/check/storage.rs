@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
-use crate::config::{GcConfig, StorageConfig};
+use crate::{GcConfig, StorageConfig};
 
 impl Diagnostics<'_> {
     pub(super) fn storage(&mut self, storage: &StorageConfig) {

@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use super::{Choice, Key, Kind, leaf};
-use crate::config::Version;
-use crate::config::auth::{KeySetPlace, SigningAlgorithm};
-use crate::config::http::{ClientAuth, Net, TlsVersion};
-use crate::config::log::{LogFormatter, LogLevel};
-use crate::config::policy::PlatformRule;
-use crate::config::storage::DescriptorCacheKind;
-use crate::config::values::{
-    ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern, ProxyNetwork,
-};
+use crate::Version;
+use crate::auth::{KeySetPlace, SigningAlgorithm};
+use crate::http::{ClientAuth, Net, TlsVersion};
+use crate::log::{LogFormatter, LogLevel};
+use crate::policy::PlatformRule;
+use crate::storage::DescriptorCacheKind;
+use crate::values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern, ProxyNetwork};
 
 const TEXT: Kind = leaf::<String>();
 const PATH: Kind = leaf::<PathBuf>();

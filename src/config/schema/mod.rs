@@ -126,6 +126,14 @@ impl Key {
     }
 }
 
+/// The parameters of the driver `name` that variables can set; empty for a driver that this crate does not know.
+pub fn driver_parameters(name: &str) -> Vec<&'static str> {
+    match STORAGE.known.iter().find(|key| key.yaml == name).map(|key| key.kind) {
+        Some(Kind::Parameters(keys)) => keys.iter().map(|key| key.yaml).collect(),
+        _ => Vec::new(),
+    }
+}
+
 const fn leaf<T: DeserializeOwned>() -> Kind {
     Kind::Leaf(reads::<T>)
 }

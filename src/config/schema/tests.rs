@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use sampan_driver_filesystem::FilesystemConfig;
-use sampan_driver_inmemory::InMemoryConfig;
-use sampan_driver_object_store::{AzureConfig, GcsConfig, S3Config};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
 use super::*;
-use crate::config as c;
+use crate as c;
 
 #[test]
 fn each_key_is_a_field_and_each_field_a_key() {
@@ -64,16 +61,6 @@ fn each_key_is_a_field_and_each_field_a_key() {
     check::<c::PlatformConfig>("validation.manifests.indexes.platformlist", &[]);
     check::<c::PolicyConfig>("policy", &[]);
     check::<c::RepositoryPolicy>("policy.repository", &[]);
-}
-
-/// A variable for a parameter outside the table would count as a misspelling.
-#[test]
-fn the_parameters_of_our_drivers_are_in_the_table() {
-    check::<FilesystemConfig>("storage.filesystem", &[]);
-    check::<InMemoryConfig>("storage.inmemory", &[]);
-    check::<S3Config>("storage.s3", &[]);
-    check::<AzureConfig>("storage.azure", &[]);
-    check::<GcsConfig>("storage.gcs", &[]);
 }
 
 #[test]

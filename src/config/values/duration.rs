@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 /// A duration in Go's syntax. A bare whole number is nanoseconds, as in yaml.v2.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct GoDuration(pub(crate) Duration);
+pub struct GoDuration(pub Duration);
 
 /// Reads a [`GoDuration`] into a plain `Duration`, for `deserialize_with`.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

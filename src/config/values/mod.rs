@@ -11,13 +11,14 @@ mod url;
 mod window;
 
 pub use address::{ListenAddress, PathPrefix};
+pub use duration::GoDuration;
 pub use network::ProxyNetwork;
 pub use pattern::Pattern;
 pub use size::ByteSize;
 pub use url::ExternalUrl;
 pub use window::DailyWindow;
 
-pub(crate) use duration::{GoDuration, duration};
+pub(crate) use duration::duration;
 
 /// Implements `Deserialize` from text through `FromStr`, for types that are one scalar.
 macro_rules! deserialize_from_text {
@@ -60,7 +61,7 @@ macro_rules! words {
             }
         }
 
-        $crate::config::values::deserialize_from_text!($name);
+        $crate::values::deserialize_from_text!($name);
     };
 }
 

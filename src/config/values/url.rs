@@ -5,7 +5,7 @@ use std::str::FromStr;
 use url::Url;
 
 use super::deserialize_from_text;
-use crate::shown_url::ShownUrl;
+use sampan_shown_url::ShownUrl;
 
 /// A fully qualified `http` or `https` URL with a host, such as `https://registry.example.com`.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_driver::{ByteRange, RedirectRequest};
 use sampan_engine::oci::Digest;
 use sampan_engine::{BlobInfo, RepositoryBlobs};
+use sampan_shown_url::ShownUrl;
 
 use super::Reply;
 use crate::http::body::from_reader;
@@ -25,7 +26,6 @@ use crate::http::headers::{
 use crate::http::multipart::Multipart;
 use crate::http::state::AppState;
 use crate::serve::FileSender;
-use crate::shown_url::ShownUrl;
 
 /// Sends a blob or parts of it, or redirects to the store.
 pub(in crate::http) async fn get(

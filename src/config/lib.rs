@@ -43,6 +43,7 @@ mod version;
 mod weaker;
 
 pub use auth::{AuthConfig, HtpasswdConfig, KeySetPlace, SigningAlgorithm, SillyConfig, TokenConfig};
+pub use de::NodeError;
 pub use diagnostic::Diagnostic;
 pub use distribution::{ForDistribution, for_distribution};
 pub use environment::Environment;
@@ -56,7 +57,7 @@ pub use http::{
 pub use load::Loaded;
 pub use log::{AccessLogConfig, LogConfig, LogFormatter, LogHook, LogLevel, MailOptions, SmtpConfig};
 pub use middleware::{Middleware, MiddlewareConfig, RedirectOptions, RewriteOptions, StorageMiddleware};
-pub use node::Node;
+pub use node::{Entry, Node};
 pub use notifications::{EndpointConfig, EventsConfig, IgnoreConfig, NotificationsConfig, QueueConfig};
 pub use origin::Origin;
 pub use policy::{
@@ -65,6 +66,7 @@ pub use policy::{
 };
 pub use proxy::{ExecConfig, ProxyConfig};
 pub use redis::{RedisConfig, RedisTls};
+pub use schema::driver_parameters;
 pub use secret::Secret;
 pub use show::show;
 pub use source::Source;
@@ -72,11 +74,11 @@ pub use storage::{
     CacheConfig, DeleteConfig, DescriptorCacheKind, MaintenanceConfig, ReadOnlyConfig, RedirectConfig,
     Selected, StorageConfig, TagConfig, UploadPurgingConfig,
 };
-pub(crate) use values::GoDuration;
-pub use values::{ByteSize, DailyWindow, ExternalUrl, ListenAddress, PathPrefix, Pattern, ProxyNetwork};
+pub use suggest::hint;
+pub use values::{
+    ByteSize, DailyWindow, ExternalUrl, GoDuration, ListenAddress, PathPrefix, Pattern, ProxyNetwork,
+};
 pub use version::Version;
-
-pub(crate) use suggest::hint;
 
 /// The whole configuration: pure data, every default filled in.
 #[derive(Clone, Debug, PartialEq)]
