@@ -1,11 +1,13 @@
 //! `config show`: the effective configuration as YAML, each value with its origin.
 
+use sampan_shown_url::ShownUrl;
+use serde_yaml::DoubleQuoted;
+
 use super::node::{Content, Entry, Scalar};
 use super::scalar::{self, Plain};
 use super::schema::{self, Choice, Key, Kind, Showing};
 use super::secret::{REDACTED, is_secret_name};
 use super::{Loaded, Node};
-use sampan_shown_url::ShownUrl;
 
 /// The effective configuration as YAML: defaults filled in, secrets as `***`, and the origin of each value as a comment.
 pub fn show(loaded: &Loaded) -> String {
@@ -52,7 +54,7 @@ impl Page {
             Content::Map(_) => self.leaf("{}", &note),
             Content::List(_) => self.leaf("[]", &note),
             Content::Null => self.leaf("~", &note),
-            Content::Scalar(_) if showing == Showing::Never => self.leaf(&format!("{REDACTED:?}"), &note),
+            Content::Scalar(_) if showing == Showing::Never => self.leaf(&quoted(REDACTED), &note),
             Content::Scalar(scalar) => match shortened(scalar, showing) {
                 Some(url) => self.leaf(&quote(&url), &format!("{note}, without user info and query")),
                 None => self.leaf(&quote(scalar), &note),
@@ -140,7 +142,7 @@ pub(super) fn is_secret_scalar(entry: &Entry) -> bool {
 }
 
 fn quote_key(key: &str) -> String {
-    if is_plain(key) { key.to_owned() } else { format!("{key:?}") }
+    if is_plain(key) { key.to_owned() } else { quoted(key) }
 }
 
 /// Quotes a scalar where the plain word would have another meaning, so that reading it again gives the same value.
@@ -149,7 +151,7 @@ fn quote(scalar: &Scalar) -> String {
     if is_plain(&scalar.text) && (!scalar.quoted || reads_as_text) {
         scalar.text.clone()
     } else {
-        json(&scalar.text)
+        quoted(&scalar.text)
     }
 }
 
@@ -161,7 +163,9 @@ fn is_plain(text: &str) -> bool {
         && text.chars().all(ordinary)
 }
 
-/// JSON's quoting is YAML's double quoting.
-fn json(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+/// The text in double quotes, with escapes for control characters.
+#[expect(clippy::expect_used, reason = "a text is serialized into memory")]
+fn quoted(text: &str) -> String {
+    let yaml = serde_yaml::to_string(&DoubleQuoted(text)).expect("invariant: a text has a form in YAML");
+    yaml.trim_end().to_owned()
 }

@@ -55,10 +55,14 @@ fn the_output_loads_again_with_the_same_meaning() {
     for text in [
         MINIMAL,
         "version: 0.1\nstorage: { filesystem: { rootdirectory: '/a b: c' } }\nlog: { fields: { a: '1', b: 1, c: ~, 'd e': x, e: {} } }\n",
+        // Characters that YAML 1.1 takes for line breaks, a tab in a key, words that YAML 1.1 takes for flags.
+        "version: 0.1\nstorage: inmemory\nlog: { fields: { a: \"x\\Ny\\Lz\", \"b\\tc\\u0007\": 'on', 'yes': 1_000, d: '1_000' } }\n",
     ] {
         let loaded = load(text, &[("REGISTRY_HTTP_ADDR", "[::1]:80")]).unwrap();
         let again = load(&show(&loaded), &[]).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(again.config, loaded.config);
+        let breaks = ['\u{85}', '\u{2028}', '\t'];
+        assert!(!show(&loaded).contains(breaks), "{}", show(&loaded));
     }
 }
 
