@@ -53,6 +53,7 @@ mod options;
 mod path;
 mod reader;
 mod size;
+mod sorted_keys;
 mod walk;
 mod writer;
 
@@ -68,5 +69,6 @@ pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, 
 pub use path::{DriverPath, InvalidPath, as_component};
 pub use reader::{FileReader, LocalFile};
 pub use size::{HumanSize, parse_size};
+pub use sorted_keys::list_sorted_keys;
 pub use walk::walk_fallback;
 pub use writer::{FileWriter, MAX_NOTE_BYTES};

@@ -1,17 +1,17 @@
 //! `Store`: the two maps of files and their lock.
 //!
-//! The maps order by the bytes of the whole path, which is the order of a walk. A listing needs the order of
-//! the names, which differs where a name continues with `-` or `.` (both sort below `/`): see
-//! [`Files::next_entry`].
+//! The maps order by the bytes of the whole path, which is the order of a walk; [`list_sorted_keys`] makes
+//! listings of it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use sampan_driver::{DirEntry, DriverPath, FileInfo};
+use sampan_driver::{DirEntry, DriverPath, FileInfo, list_sorted_keys};
 
 use crate::content::{Budget, Content};
 use crate::error::Error;
@@ -184,50 +184,18 @@ impl Files {
 
     /// At most `max` names directly below `path` in byte order, starting after `after`.
     pub(crate) fn names(&self, path: &DriverPath, after: Option<&str>, max: usize) -> Vec<DirEntry> {
-        let (prefix, _) = subtree(path);
-        let mut entries: Vec<DirEntry> = Vec::new();
-        while entries.len() < max {
-            let after = entries.last().map(DirEntry::name).or(after).unwrap_or("");
-            let Some(entry) = self.next_entry(&prefix, after) else { break };
-            entries.push(entry);
-        }
-        entries
+        let first_from = |key: &str| Ok::<_, Infallible>(self.first_from(key).cloned());
+        list_sorted_keys(path, after, first_from).map_while(Result::ok).take(max).collect()
     }
 
-    /// The first name below `prefix` (which ends with `/`) that is greater than `after`.
-    ///
-    /// Seeks past whole subtrees, so the cost does not depend on their content. In path order, the files of
-    /// directory `a` come after `a-b` and `a.b`. Hence two corrections: names up to `after` may still follow
-    /// and are skipped; and when the seek finds `a-b.c`, the directories `a` and `a-b` may follow although
-    /// they are smaller, so they are looked up by name.
-    fn next_entry(&self, prefix: &str, after: &str) -> Option<DirEntry> {
-        let mut seek = Bound::Excluded(format!("{prefix}{after}"));
-        loop {
-            let (key, _) = self.published.range::<str, _>((as_str(&seek), Bound::Unbounded)).next()?;
-            let rest = key.strip_prefix(prefix)?;
-            let (name, is_directory) = match rest.split_once('/') {
-                Some((name, _)) => (name, true),
-                None => (rest, false),
-            };
-            if name <= after {
-                seek = Bound::Included(format!("{prefix}{name}{AFTER_SLASH}"));
-                continue;
-            }
-            let shorter =
-                name.bytes().enumerate().filter(|(_, byte)| *byte < b'/').map(|(index, _)| &name[..index]);
-            for shorter in shorter.filter(|shorter| *shorter > after) {
-                if self.is_directory(&format!("{prefix}{shorter}/")) {
-                    return Some(DirEntry::Directory(shorter.to_owned()));
-                }
-            }
-            let name = name.to_owned();
-            return Some(if is_directory { DirEntry::Directory(name) } else { DirEntry::File(name) });
-        }
+    /// The first published path at or after `key`.
+    fn first_from(&self, key: &str) -> Option<&String> {
+        let from = (Bound::Included(key), Bound::Unbounded);
+        self.published.range::<str, _>(from).next().map(|(path, _)| path)
     }
 
     fn is_directory(&self, prefix: &str) -> bool {
-        let next = self.published.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).next();
-        next.is_some_and(|(key, _)| key.starts_with(prefix))
+        self.first_from(prefix).is_some_and(|path| path.starts_with(prefix))
     }
 
     /// Refuses a path that would be both a file and a prefix.
@@ -256,14 +224,6 @@ impl File {
 fn subtree(path: &DriverPath) -> (String, String) {
     let directory = if path.is_root() { "" } else { path.as_str() };
     (format!("{directory}/"), format!("{directory}{AFTER_SLASH}"))
-}
-
-fn as_str(bound: &Bound<String>) -> Bound<&str> {
-    match bound {
-        Bound::Included(key) => Bound::Included(key),
-        Bound::Excluded(key) => Bound::Excluded(key),
-        Bound::Unbounded => Bound::Unbounded,
-    }
 }
 
 /// The byte after `/`: every key below `p` is between `p/` and `p0`.
