@@ -59,6 +59,10 @@ impl StorageDriver for TinyDriver {
         .map_err(|kind| DriverError::new(kind, self.name(), Operation::PutContent, path))
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        put_one_by_one(self, files).await
+    }
+
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
         let (content, _) = self.find(path, Operation::Reader)?;
         let size = content.len() as u64;

@@ -102,6 +102,11 @@ impl Context {
         Ok(self.driver.put_content(&path(at), content.into(), PutMode::Overwrite).await?)
     }
 
+    pub(crate) async fn put_all(&self, files: &[(&str, Bytes)]) -> Result<(), Failed> {
+        let files: Vec<_> = files.iter().map(|(at, content)| (path(at), content.clone())).collect();
+        Ok(self.driver.put_all(&files).await?)
+    }
+
     pub(crate) async fn put_transient(&self, at: &str, content: impl Into<Bytes>) -> Result<(), Failed> {
         Ok(self.driver.put_content(&path(at), content.into(), PutMode::Transient).await?)
     }

@@ -10,7 +10,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
 };
 use url::Url;
 
@@ -138,6 +138,10 @@ impl StorageDriver for Faulty {
 
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         self.attempt(Operation::PutContent, path, self.inner.put_content(path, content, mode)).await
+    }
+
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        put_one_by_one(self, files).await
     }
 
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {

@@ -50,6 +50,13 @@ impl<H: Hook> StorageDriver for Hooked<H> {
         self.inner.put_content(path, content, mode).await
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        let root = DriverPath::root();
+        let first = files.first().map_or(&root, |(first, _)| first);
+        self.hook.before(Operation::PutAll, first).await?;
+        self.inner.put_all(files).await
+    }
+
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
         self.hook.before(Operation::Reader, path).await?;
         self.inner.reader(path, range).await

@@ -14,7 +14,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use sampan_driver::{
     ByteRange, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, Result, StorageDriver, WriteMode,
+    Operation, PutMode, Result, StorageDriver, WriteMode, put_one_by_one,
 };
 use sampan_engine::layout::Entry;
 
@@ -158,6 +158,10 @@ impl StorageDriver for Slow {
 
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         self.attempt(Operation::PutContent, path, self.inner.put_content(path, content, mode)).await
+    }
+
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        put_one_by_one(self, files).await
     }
 
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {

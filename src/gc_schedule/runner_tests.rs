@@ -21,7 +21,7 @@ struct Hung {
 #[async_trait]
 impl StorageDriver for Hung {
     sampan_driver::forward! { self => self.inner;
-        name capabilities get_content put_content reader writer stat list rename delete delete_tree delete_all
+        name capabilities get_content put_content put_all reader writer stat list rename delete delete_tree delete_all
         sync_deletions check redirect_url
     }
 

@@ -92,7 +92,7 @@ impl Redirecting {
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for Redirecting {
     sampan_driver::forward! { self => self.inner;
-        name get_content put_content reader writer stat list list_holding walk rename delete delete_tree
+        name get_content put_content put_all reader writer stat list list_holding walk rename delete delete_tree
         delete_all sync_deletions check
     }
 

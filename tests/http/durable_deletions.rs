@@ -33,7 +33,7 @@ impl HalfDeleting {
 #[async_trait]
 impl StorageDriver for HalfDeleting {
     forward! { self => self.inner;
-        name capabilities get_content put_content reader writer stat list list_holding walk rename delete delete_tree check
+        name capabilities get_content put_content put_all reader writer stat list list_holding walk rename delete delete_tree check
         redirect_url
     }
 

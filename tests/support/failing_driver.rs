@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use sampan_driver::{
     ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
 };
 use sampan_driver_inmemory::InMemoryDriver;
 use tokio::sync::Semaphore;
@@ -143,6 +143,10 @@ impl StorageDriver for FailingDriver {
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         self.check(Operation::PutContent, path)?;
         self.inner.put_content(path, content, mode).await
+    }
+
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        put_one_by_one(self, files).await
     }
 
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {

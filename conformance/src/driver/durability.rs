@@ -17,6 +17,10 @@ pub(crate) async fn act(name: &str, ctx: &Context) -> Result<(), Failed> {
             ctx.put("/dir/file", "old").await?;
             ctx.put("/dir/file", bytes(1, 50_000)).await
         }
+        "put together" => {
+            ctx.put("/dir/file", "old").await?;
+            ctx.put_all(&[("/dir/other", "other".into()), ("/dir/file", bytes(1, 50_000))]).await
+        }
         "create" => Ok(ctx.create("/dir/file", bytes(1, 50_000)).await?),
         "put for a while" => {
             let (file, content) = (path("/dir/file"), bytes(1, 50_000));
@@ -55,7 +59,7 @@ pub(crate) async fn act(name: &str, ctx: &Context) -> Result<(), Failed> {
 
 async fn what_is_put_outlives_the_process(ctx: Context) -> Result<(), Failed> {
     let mut ctx = ctx;
-    for how in ["put", "put again", "create", "put for a while"] {
+    for how in ["put", "put again", "put together", "create", "put for a while"] {
         ctx = ctx.after(how).await?;
         outlives(how, ctx.holds("/dir/file", &bytes(1, 50_000)).await)?;
         ctx.delete_tree("/").await?;

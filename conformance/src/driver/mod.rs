@@ -8,6 +8,7 @@ mod errors;
 pub(crate) mod executor;
 mod list;
 mod paths;
+mod put_all;
 mod reader;
 mod redirect;
 mod rename;
@@ -24,6 +25,7 @@ use crate::Clause;
 pub(crate) const TOPICS: &[&[Clause]] = &[
     paths::CLAUSES,
     content::CLAUSES,
+    put_all::CLAUSES,
     reader::CLAUSES,
     writer::CLAUSES,
     writer_loss::CLAUSES,

@@ -27,6 +27,13 @@ pub(super) const DRIVER: Bitten = &[
     (Lie::CreateOverwrites, &["content::create_leaves_the_existing_alone", "errors::carry_context"]),
     (Lie::CreateRemembersTheDead, &["content::create_is_possible_again_after_delete"]),
     (Lie::CreateChecksThenWrites, &["content::create_has_one_winner"]),
+    (Lie::PutAllLosesTheLast, &["put_all::publishes_every_file"]),
+    (Lie::PutAllOfNothingMakesAFile, &["put_all::of_nothing_is_nothing"]),
+    (
+        Lie::PutAllBeginsAtTheEnd,
+        &["put_all::of_two_contents_the_later_one_stays", "put_all::no_file_appears_before_an_earlier_one"],
+    ),
+    (Lie::PutAllGoesOnAfterAFailure, &["put_all::a_failure_leaves_a_beginning"]),
     (Lie::ForgetsOnReopen, &["content::content_survives_reopen"]),
     (Lie::ReaderMisstatesSize, &["reader::streams_the_whole_file"]),
     (Lie::BeyondTheEndIsEmpty, &["reader::offset_edges"]),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use sampan_driver::{
     ByteRange, DriverError, DriverPath, ErrorKind, FileReader, FileWriter, LocalFile, Operation, PutMode,
-    Result, StorageDriver, StorageDriverExt, WriteHint, WriteMode,
+    Result, StorageDriver, StorageDriverExt, WriteHint, WriteMode, put_one_by_one,
 };
 
 use super::Lie;
@@ -46,6 +46,33 @@ impl Sabotaged {
                 inner.put_content(path, content, PutMode::Overwrite).await
             }
             _ => inner.put_content(path, content, mode).await,
+        }
+    }
+
+    pub(super) async fn lying_put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        match (self.lie, files) {
+            (Lie::PutAllLosesTheLast, [all_but_one @ .., _]) if !all_but_one.is_empty() => {
+                put_one_by_one(self, all_but_one).await
+            }
+            (Lie::PutAllOfNothingMakesAFile, []) => {
+                let Ok(invented) = "/invented".parse() else { return Ok(()) };
+                self.put_content(&invented, Bytes::new(), PutMode::Overwrite).await
+            }
+            (Lie::PutAllBeginsAtTheEnd, files) => {
+                for (path, content) in files.iter().rev() {
+                    self.put_content(path, content.clone(), PutMode::Overwrite).await?;
+                    pause().await;
+                }
+                Ok(())
+            }
+            (Lie::PutAllGoesOnAfterAFailure, files) => {
+                let mut result = Ok(());
+                for (path, content) in files {
+                    result = result.and(self.put_content(path, content.clone(), PutMode::Overwrite).await);
+                }
+                result
+            }
+            _ => put_one_by_one(self, files).await,
         }
     }
 

@@ -155,6 +155,10 @@ impl StorageDriver for Sabotaged {
         Ok(())
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        self.lying_put_all(files).await
+    }
+
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
         self.lying_reader(&self.at(path), range).await.map_err(|error| self.spoil_error(error))
     }

@@ -67,6 +67,12 @@ impl StorageDriver for Late {
         Ok(())
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        let (inner, files) = (self.inner.clone(), files.to_vec());
+        self.owed.add(async move { inner.put_all(&files).await }).await;
+        Ok(())
+    }
+
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
         let inner = self.inner.writer(path, mode).await?;
         Ok(Box::new(LateWriter { inner, owed: self.owed.clone() }))

@@ -41,6 +41,14 @@ pub enum Lie {
     CreateRemembersTheDead,
     /// `PutMode::Create` checks first and writes later.
     CreateChecksThenWrites,
+    /// `put_all` publishes the last file first.
+    PutAllBeginsAtTheEnd,
+    /// `put_all` leaves out a file that cannot be published, and goes on.
+    PutAllGoesOnAfterAFailure,
+    /// `put_all` leaves out the last of several files.
+    PutAllLosesTheLast,
+    /// `put_all` of nothing makes a file.
+    PutAllOfNothingMakesAFile,
     /// The store says that it is durable, and is empty when opened again.
     ForgetsOnReopen,
     /// A reader reports a size that is one too large.

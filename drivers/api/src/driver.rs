@@ -30,6 +30,13 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
     /// Publishes a small file atomically (C1, C2) and, unless the mode is [`PutMode::Transient`], durably.
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()>;
 
+    /// Publishes small files durably, in their order, each as `put_content` does with [`PutMode::Overwrite`] (C20).
+    ///
+    /// A reader that finds a file of the list, also after a crash, finds all files before it. A store with transactions
+    /// publishes all of them in one; any other may use [`put_one_by_one`](crate::put_one_by_one). An error names the
+    /// first file that was not published; those before it may be.
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()>;
+
     /// Opens a file for reading. `NotFound` if it does not exist, `RangeInvalid` for an offset beyond its end
     /// (C10).
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader>;
@@ -113,7 +120,7 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
 #[deny(clippy::missing_trait_methods)]
 impl<D: StorageDriver + ?Sized> StorageDriver for Arc<D> {
     crate::forward! { self => (**self);
-        name capabilities get_content put_content reader writer stat list list_holding walk rename delete
+        name capabilities get_content put_content put_all reader writer stat list list_holding walk rename delete
         delete_tree delete_all sync_deletions check redirect_url
     }
 }

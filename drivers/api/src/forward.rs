@@ -15,7 +15,7 @@
 ///
 /// impl StorageDriver for WithoutRedirects {
 ///     forward! { self => self.0;
-///         name get_content put_content reader writer stat list list_holding walk rename delete delete_tree delete_all
+///         name get_content put_content put_all reader writer stat list list_holding walk rename delete delete_tree delete_all
 ///         sync_deletions check redirect_url
 ///     }
 ///
@@ -38,6 +38,9 @@ macro_rules! forward {
     (@ put_content $self:ident $inner:expr) => {
         $crate::forward! { @@ $self $inner;
             put_content(path: $crate::DriverPath; content: $crate::forwarded::Bytes, mode: $crate::PutMode) -> () }
+    };
+    (@ put_all $self:ident $inner:expr) => {
+        $crate::forward! { @@ $self $inner; put_all(files: [($crate::DriverPath, $crate::forwarded::Bytes)]) -> () }
     };
     (@ reader $self:ident $inner:expr) => {
         $crate::forward! { @@ $self $inner;

@@ -25,6 +25,7 @@
 //! | C17 | after [`sync_deletions`](StorageDriver::sync_deletions) no power failure restores the files it names; it deletes nothing itself | `delete::syncing_deletions_deletes_nothing` |
 //! | C18 | [`delete_all`](StorageDriver::delete_all) starts no deletion after its [`Deadline`]; a file that yields `Ok` is deleted, and no request for it can still be executed | `delete::all_begins_nothing_too_late`, `delete::all_asks_for_the_deadline_again` |
 //! | C19 | [`list_holding`](StorageDriver::list_holding) lists the same as `list`, except directories without the file | `list::holding_lists_those_with_the_file`, `list::holding_leaves_out_empty_directories` |
+//! | C20 | [`put_all`](StorageDriver::put_all) publishes files in their order: readers, failures and crashes find a beginning of the list, and on return all are durable | `put_all::publishes_every_file`, `put_all::no_file_appears_before_an_earlier_one`, `put_all::a_failure_leaves_a_beginning` |
 //!
 //! C13 is the basis of garbage collection: POSIX `rename` keeps the old timestamp, so an upload that rested
 //! for a day would be published with an old time, and could be collected between its commit and the manifest
@@ -51,6 +52,7 @@ mod forward;
 mod info;
 mod options;
 mod path;
+mod put_all;
 mod reader;
 mod size;
 mod sorted_keys;
@@ -67,6 +69,7 @@ pub use forward::forwarded;
 pub use info::{Condition, DirEntry, FileInfo};
 pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, WriteMode};
 pub use path::{DriverPath, InvalidPath, as_component};
+pub use put_all::put_one_by_one;
 pub use reader::{FileReader, LocalFile};
 pub use size::{HumanSize, parse_size};
 pub use sorted_keys::list_sorted_keys;

@@ -108,6 +108,22 @@ impl StorageDriver for FilesystemDriver {
         .await
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        let Some((first, _)) = files.first() else { return Ok(()) };
+        let files = files.to_vec();
+        let publish_all = move |store: &Store| {
+            let unpublished = files.into_iter().find_map(|(path, content)| {
+                let published = publish::put(store, path.as_key(), &content, PutMode::Overwrite);
+                published.err().map(|failure| (path, failure))
+            });
+            Ok(unpublished)
+        };
+        match self.change(Operation::PutAll, first, publish_all).await? {
+            None => Ok(()),
+            Some((path, failure)) => Err(self.store.error(Operation::PutAll, &path, failure)),
+        }
+    }
+
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
         let reader = read::reader(&self.store, path, range).await;
         reader.map_err(|failure| self.store.error(Operation::Reader, path, failure))

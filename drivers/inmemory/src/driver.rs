@@ -71,6 +71,20 @@ impl StorageDriver for InMemoryDriver {
         put().map_err(|error| error.at(Operation::PutContent, path))
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        let failed = |path: &DriverPath, error: Error| error.at(Operation::PutAll, path);
+        let mut contents = Vec::with_capacity(files.len());
+        for (path, content) in files {
+            let content = Content::whole(content.clone(), &self.store.budget);
+            contents.push((path, Arc::new(content.ok_or_else(|| failed(path, self.store.full()))?)));
+        }
+        let mut files = self.store.write();
+        for (path, content) in contents {
+            files.publish(path, content).map_err(|error| failed(path, error))?;
+        }
+        Ok(())
+    }
+
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
         let file = self.store.read().get(path).map_err(|error| error.at(Operation::Reader, path))?;
         let size_bytes = file.content.size_bytes();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use sampan_driver::{
     BuildError, ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
 };
 use url::Url;
 
@@ -114,6 +114,10 @@ impl StorageDriver for ObjectStoreDriver {
             }
         };
         put.await.map_err(self.fail(Operation::PutContent, path))
+    }
+
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        put_one_by_one(self, files).await
     }
 
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {

@@ -10,6 +10,7 @@ pub(super) enum Action {
     Move,
     Delete,
     RedirectUrl,
+    PutAll,
     Reader,
     Walk,
     Writer,
@@ -22,7 +23,7 @@ pub(super) enum Action {
 
 impl Action {
     /// All actions, each at its index.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::GetContent,
         Self::PutContent,
         Self::Stat,
@@ -30,6 +31,7 @@ impl Action {
         Self::Move,
         Self::Delete,
         Self::RedirectUrl,
+        Self::PutAll,
         Self::Reader,
         Self::Walk,
         Self::Writer,
@@ -50,6 +52,7 @@ impl Action {
             Self::Move => "Move",
             Self::Delete => "Delete",
             Self::RedirectUrl => "RedirectURL",
+            Self::PutAll => "PutAll",
             Self::Reader => "Reader",
             Self::Walk => "Walk",
             Self::Writer => "Writer",

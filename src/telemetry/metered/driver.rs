@@ -56,6 +56,11 @@ impl<D: StorageDriver> StorageDriver for Metered<D> {
         self.time(Action::PutContent, self.inner.put_content(path, content, mode)).await
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        self.metrics.wrote(files.iter().map(|(_, content)| content.len()).sum());
+        self.time(Action::PutAll, self.inner.put_all(files)).await
+    }
+
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
         self.time(Action::Reader, self.inner.reader(path, range)).await
     }

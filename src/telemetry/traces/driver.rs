@@ -61,6 +61,11 @@ impl StorageDriver for Traced {
         within(&span!("driver.put_content", self, path), self.inner.put_content(path, content, mode)).await
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        let Some((first, _)) = files.first() else { return Ok(()) };
+        within(&span!("driver.put_all", self, first), self.inner.put_all(files)).await
+    }
+
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
         let span = span!("driver.reader", self, path);
         let reader = within(&span, self.inner.reader(path, range)).await?;

@@ -87,6 +87,11 @@ impl StorageDriver for Offloaded {
         self.run(move |inner| async move { inner.put_content(&path, content, mode).await }).await
     }
 
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        let files = files.to_vec();
+        self.run(move |inner| async move { inner.put_all(&files).await }).await
+    }
+
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
         let path = path.clone();
         let read = move |inner: Arc<dyn StorageDriver>| async move {

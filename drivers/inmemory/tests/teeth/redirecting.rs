@@ -52,7 +52,7 @@ fn answer(driver: &Arc<dyn StorageDriver>, connection: TcpStream) -> std::io::Re
 #[deny(clippy::missing_trait_methods)]
 impl StorageDriver for Redirecting {
     sampan_driver::forward! { self => self.inner;
-        name get_content put_content reader writer stat list list_holding walk rename delete delete_tree
+        name get_content put_content put_all reader writer stat list list_holding walk rename delete delete_tree
         delete_all sync_deletions check
     }
 

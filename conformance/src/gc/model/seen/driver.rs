@@ -8,7 +8,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter,
-    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
 };
 use sampan_engine::layout;
 use url::Url;
@@ -33,6 +33,10 @@ impl StorageDriver for Seen {
 
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         self.0.act(Operation::PutContent, path, self.put(path, content, mode)).await
+    }
+
+    async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        put_one_by_one(self, files).await
     }
 
     async fn reader(&self, path: &DriverPath, range: ByteRange) -> Result<FileReader> {
