@@ -19,9 +19,9 @@ pub mod atomic_write;
 pub mod blocking;
 mod error_chain;
 pub mod file_watch;
-pub mod gc_schedule;
 pub mod http_client;
 pub mod inventory;
+pub mod maintenance;
 pub mod notify;
 pub mod telemetry;
 #[cfg(test)]

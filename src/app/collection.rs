@@ -2,7 +2,7 @@
 
 use sampan_config::Config;
 
-use crate::gc_schedule::{Schedule, Settings};
+use crate::maintenance::{Schedule, Settings};
 
 /// When and how the registry of `config` collects garbage.
 pub(super) fn settings(config: &Config) -> Settings {

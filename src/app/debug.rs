@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::{AppError, network};
 use crate::debug::{MetricsPage, Parts, router};
-use crate::gc_schedule::Collector;
 use crate::health::HealthStatus;
+use crate::maintenance::Collector;
 use crate::serve::{Drained, Security, ServeOptions, Server};
 use crate::telemetry::Metrics;
 

@@ -11,9 +11,9 @@ use sampan_config::HttpConfig;
 use sampan_driver::StorageDriver;
 use sampan_engine::Registry;
 
-use crate::gc_schedule::{self, Totals};
 use crate::health::{DiskSpace, HealthStatus, Room};
 use crate::http::HttpMetrics;
+use crate::maintenance::{self, Totals};
 use crate::redis_cache::RedisDescriptors;
 use crate::serve::{Security, Statistics};
 use crate::telemetry::metrics::Sample;
@@ -176,7 +176,7 @@ pub(super) fn of_connections(statistics: &Statistics) -> Result<Vec<Box<dyn Coll
 
 /// The outcomes of garbage collections.
 pub(super) fn of_collections(
-    collector: &Arc<gc_schedule::Collector>,
+    collector: &Arc<maintenance::Collector>,
 ) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let counter = |name, help, read: fn(Totals) -> u64| {
         let collector = collector.clone();

@@ -7,7 +7,7 @@ use sampan_config::{Config, Environment, HttpConfig, Loaded, Source};
 use sampan_engine::Registry;
 
 use super::{Access, collection, level_filter};
-use crate::gc_schedule::Collector;
+use crate::maintenance::Collector;
 use crate::serve::Security;
 use crate::telemetry::LevelSwitch;
 

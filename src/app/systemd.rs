@@ -2,6 +2,7 @@
 //!
 //! Without systemd (no `NOTIFY_SOCKET`, no `LISTEN_FDS`, no `WATCHDOG_USEC`) this module does nothing.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -56,7 +57,7 @@ pub(super) fn stopping(drain_timeout: Duration) {
 /// Notifies the watchdog at the interval that it requires, for ever.
 ///
 /// This is an ordinary task: if all tasks hang, so does this one, and systemd restarts the process.
-pub(super) async fn feed_the_watchdog() {
+pub(super) async fn feed_the_watchdog() -> Infallible {
     let Some(patience) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(patience / 2);
     loop {

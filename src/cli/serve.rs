@@ -7,7 +7,7 @@ use std::time::Duration;
 use sampan_config::{Environment, Source};
 
 use super::{Outcome, check};
-use crate::app;
+use crate::app::App;
 use crate::drivers::Drivers;
 use crate::error_chain::chain;
 
@@ -33,7 +33,7 @@ fn explain(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
 fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> Outcome {
     let loaded = check::load(drivers, source.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(app::serve(loaded, environment, drivers));
+    let served = runtime.block_on(async { App::build(loaded, environment, drivers).await?.run().await });
     runtime.shutdown_timeout(BLOCKING_SHUTDOWN_TIMEOUT);
     Ok(served?)
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use crate::gc_schedule::Collector;
 use crate::health::HealthStatus;
+use crate::maintenance::Collector;
 use crate::telemetry::Metrics;
 
 /// The data behind the debug listener.

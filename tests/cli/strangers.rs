@@ -118,12 +118,9 @@ fn a_health_check_takes_its_headers_to_no_other_server() {
     });
     let health = format!("health: {{http: [{{uri: 'http://{from}/', headers: {{X-Api-Key: [KEY]}}}}]}}");
     let registry = registry(directory.path(), &config(directory.path(), &health));
-    registry.process.wait_for(|line| {
-        let expected = format!(
-            "unexpected status: 302 to http://{to}/there, and redirects are not followed: use that URL as `uri`"
-        );
-        line.contains(&expected).then_some(())
-    });
+    registry.process.wait_to_say(&format!(
+        "unexpected status: 302 to http://{to}/there, and redirects are not followed: use that URL as `uri`"
+    ));
     second.set_nonblocking(true).unwrap();
     assert!(second.accept().is_err(), "the redirect was followed");
 }

@@ -128,7 +128,7 @@ mod tests {
             let key: DriverPath = key.parse().unwrap();
             match key.below(path).map(|below| below.split_once('/').ok_or(below)) {
                 Some(Ok((name, _))) => {
-                    _ = entries.insert(name.to_owned(), DirEntry::Directory(name.to_owned()))
+                    _ = entries.insert(name.to_owned(), DirEntry::Directory(name.to_owned()));
                 }
                 Some(Err(name)) => _ = entries.insert(name.to_owned(), DirEntry::File(name.to_owned())),
                 None => {}

@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
-use crate::gc_schedule::{self, Collector, Refusal};
+use crate::maintenance::{self, Collector, Refusal};
 
 /// The state and the last reports.
-pub(in crate::debug) async fn show(State(collector): State<Arc<Collector>>) -> Json<gc_schedule::State> {
+pub(in crate::debug) async fn show(State(collector): State<Arc<Collector>>) -> Json<maintenance::State> {
     Json(collector.state())
 }
 

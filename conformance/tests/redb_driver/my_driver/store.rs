@@ -154,7 +154,7 @@ impl Snapshot {
         Ok(Ok(content.into()))
     }
 
-    /// What is staged at `key`: its parts and its note.
+    /// The parts and the note of the upload staged at `key`.
     pub(super) fn staged(&self, key: &str) -> Outcome<(Vec<Part>, Bytes)> {
         let staged = self.0.open_table(STAGED)?.get(key)?;
         let staged =

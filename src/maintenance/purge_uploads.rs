@@ -6,7 +6,7 @@ use sampan_config::UploadPurgingConfig;
 use sampan_engine::{PurgeOptions, PurgeTurn, Registry};
 
 /// Purges repeatedly, until dropped. One of the replicas over a store purges per interval.
-pub(super) async fn purge_uploads(registry: Registry, config: UploadPurgingConfig) {
+pub async fn purge_uploads(registry: Registry, config: UploadPurgingConfig) {
     // A random delay, so that replicas that start together do not use the store together.
     tokio::time::sleep(at_random(SPREAD.min(config.interval))).await;
     loop {

@@ -1,4 +1,4 @@
-//! Garbage collection in the running registry: schedule, priority and results.
+//! What the running registry does by itself: it collects garbage and purges abandoned uploads.
 //!
 //! [`Collector`] runs one collection at a time, on its [`Schedule`] or on request, and remembers the last
 //! few. It reads from the store what other replicas did: a collection by one is a collection for all. If two
@@ -7,6 +7,7 @@
 
 mod background;
 mod history;
+mod purge_uploads;
 mod runner;
 mod schedule;
 mod settings;
@@ -14,6 +15,7 @@ mod settings;
 use history::History;
 
 pub use history::{Outcome, Run, Totals, Trigger};
+pub use purge_uploads::purge_uploads;
 pub use runner::{Collector, Refusal, State};
 pub use schedule::Schedule;
 pub use settings::Settings;

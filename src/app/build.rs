@@ -1,0 +1,142 @@
+//! `App::build`: makes a registry from a configuration.
+
+use std::sync::Arc;
+
+use axum::Router;
+use sampan_config::{Environment, Loaded, UploadPurgingConfig};
+use sampan_engine::Registry;
+
+use super::opened::Opened;
+use super::reload::{Reload, Running};
+use super::store::InUse;
+use super::{
+    Access, AppError, Checks, collection, debug, descriptors, engine, exposure, http_options, log_options,
+    metrics, middleware, network, notifications, systemd, traces,
+};
+use crate::drivers::Drivers;
+use crate::health::HealthStatus;
+use crate::http::{Api, AppState, HttpServices, TraceParent};
+use crate::maintenance::Collector;
+use crate::notify::Notifier;
+use crate::serve::Server;
+use crate::telemetry::traces::{Traced, Traces, continue_from};
+use crate::telemetry::{access_log, logging};
+
+/// A registry that is ready to serve: every configured part is open, and the listeners are bound.
+pub struct App {
+    pub(super) config: Loaded,
+    pub(super) registry: Registry,
+    pub(super) server: Server<Api>,
+    pub(super) debug: Option<Server<Router>>,
+    pub(super) access: Access,
+    pub(super) checks: Checks,
+    pub(super) health: HealthStatus,
+    pub(super) collector: Arc<Collector>,
+    /// `None` if the configuration switches purging off.
+    pub(super) purging: Option<UploadPurgingConfig>,
+    pub(super) notifier: Option<Arc<Notifier>>,
+    pub(super) traces: Option<Traces>,
+    pub(super) reload: Reload,
+    /// Marks the directory of the store as used by this process.
+    pub(super) _used: Option<InUse>,
+}
+
+impl App {
+    /// Opens every part of the registry of `loaded`. It serves nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// If a configured part is not available.
+    pub async fn build(
+        loaded: Loaded,
+        environment: Environment,
+        drivers: &Drivers,
+    ) -> Result<Self, AppError> {
+        let config = &loaded.config;
+        let (traces, doubt) = traces::wanted();
+        let log_level = logging::install(&log_options(config), traces.as_ref().map(Traces::layer));
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
+        let exposed = exposure::warnings(&loaded);
+        for warning in loaded.warnings.iter().chain(&exposed).map(ToString::to_string).chain(doubt) {
+            tracing::warn!("{warning}");
+        }
+
+        let options = http_options(config)?;
+        let mut services = HttpServices::default();
+        if !config.log.accesslog.disabled {
+            services.apache_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
+        }
+        let Opened { driver, access, security, used } = Opened::open(config, drivers).await?;
+        // The checks call the store itself: a check every ten seconds belongs neither to traces nor to the metrics of
+        // clients' calls.
+        let checks = Checks::new(config, driver.clone(), drivers.local_directory(&config.storage.driver))?;
+        let driver = match traces {
+            Some(_) => Arc::new(Traced::new(driver)),
+            None => driver,
+        };
+        let driver = middleware::around(driver, config)?;
+        services.trace_parent = traces.as_ref().map(|_| continue_from as TraceParent);
+        let metrics = metrics::wanted(&config.http)?;
+        let driver = match &metrics {
+            Some(metrics) => metrics::of_driver(metrics, driver)?,
+            None => driver,
+        };
+        let descriptors = descriptors::wanted(config).await?;
+        let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
+        let listener = match systemd::socket()? {
+            Some(socket) => socket,
+            None => network::listener(&config.http).await?,
+        };
+        if let Some(hint) = network::hint(&config.http) {
+            tracing::info!("{hint}");
+        }
+        let health = checks.board();
+        services.health = health.clone();
+        services.metrics =
+            metrics.as_ref().map(|page| metrics::of_requests(page, &config.http)).transpose()?;
+        let notifier = notifications::notifier(config).await?;
+        services.notifier = notifier.clone();
+
+        let state = AppState::new(registry.clone(), access.controller(), options, services);
+        let limits = network::options(config, network::file_limit());
+        let server = Server::new(Api::new(state), limits).listen(listener, security.clone());
+        let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
+        if let Some(metrics) = &metrics {
+            if let Some(notifier) = &notifier {
+                metrics.register(notifications::metrics(notifier)?)?;
+            }
+            metrics.register(metrics::of_connections(&server.statistics())?)?;
+            metrics.register(metrics::of_health(&health)?)?;
+            metrics.register(metrics::of_certificate(&security)?)?;
+            metrics.register(metrics::of_cache(&registry, descriptors)?)?;
+            metrics.register(metrics::of_disk(checks.disk_space())?)?;
+            metrics.register(metrics::of_collections(&collector)?)?;
+        }
+        let debug = debug::server(&loaded, health.clone(), metrics, collector.clone()).await?;
+        let running = Running {
+            registry: registry.clone(),
+            access: access.clone(),
+            security,
+            log_level,
+            collector: collector.clone(),
+        };
+        let reload = Reload::new(&loaded, environment, running);
+        let purging =
+            Some(config.storage.maintenance.uploadpurging.clone()).filter(|purging| purging.enabled);
+        Ok(Self {
+            config: loaded,
+            registry,
+            server,
+            debug,
+            access,
+            checks,
+            health,
+            collector,
+            purging,
+            notifier,
+            traces,
+            reload,
+            _used: used,
+        })
+    }
+}

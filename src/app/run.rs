@@ -1,0 +1,73 @@
+//! `App::run`: serves until a signal.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::signals::Signals;
+use super::tasks::Tasks;
+use super::{App, AppError, debug, notifications, systemd};
+use crate::maintenance::purge_uploads;
+
+impl App {
+    /// Serves until SIGTERM or SIGINT, then lets transfers end within the drain timeout.
+    ///
+    /// # Errors
+    ///
+    /// If the process cannot handle signals; the registry has served nothing then.
+    pub async fn run(self) -> Result<(), AppError> {
+        let Self { server, debug, registry, access, checks, health, collector, notifier, .. } = self;
+        let mut reload = self.reload;
+        let drain_timeout = self.config.config.http.draintimeout;
+        let mut signals = Signals::new().map_err(AppError::Signals)?;
+
+        let mut tasks = Tasks::default();
+        if let Some(purging) = self.purging {
+            tasks.spawn("the purge of uploads", purge_uploads(registry.clone(), purging));
+        }
+        tasks.spawn("the watch over keys for tokens", async move { access.watch().await });
+        tasks.spawn("the health checks", checks.run());
+        let collecting = collector.clone();
+        tasks.spawn_to_end("the garbage collector", async move { collecting.run().await });
+
+        // The debug listener serves until the last transfer has ended.
+        let (drained, over) = oneshot::channel();
+        let main = async {
+            let (stopping, stopped) = oneshot::channel();
+            let shutdown = async {
+                tokio::select! {
+                    signal = signals.until_the_end(&mut reload) => tracing::info!("stopping on {signal}"),
+                    () = tasks.watch() => {}
+                }
+                let _ = stopping.send(Instant::now());
+                health.stop();
+                systemd::stopping(drain_timeout);
+                collector.end();
+            };
+            let ended = server.run(shutdown).await;
+            // Deletions without a client get the rest of the drain timeout.
+            let spent = stopped.await.map_or(Duration::ZERO, |since| since.elapsed());
+            if timeout(drain_timeout.saturating_sub(spent), registry.finish_deletions()).await.is_err() {
+                tracing::warn!(
+                    "a manifest that was being deleted is left with some of its tags: delete it again"
+                );
+            }
+            tasks.stop().await;
+            let _ = drained.send(ended);
+        };
+        systemd::ready();
+        let all = async { tokio::join!(debug::run(debug, over), main).0 };
+        let drained = tokio::select! {
+            drained = all => drained,
+            never = notifications::run(notifier.as_deref()) => match never {},
+            never = systemd::feed_the_watchdog() => match never {},
+        };
+        notifications::finish(notifier.as_deref()).await;
+        if let Some(traces) = self.traces {
+            traces.finish().await;
+        }
+        tracing::info!(aborted = drained.aborted, "stopped");
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! `Signals`: the signals that a registry handles.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::reload::Reload;
+use super::systemd;
+
+/// The signals that a registry handles.
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads at each SIGHUP, until a signal ends the registry.
+    pub(super) async fn until_the_end(&mut self, reload: &mut Reload) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {
+                    systemd::reloading();
+                    reload.run().await;
+                    systemd::ready();
+                }
+            }
+        }
+    }
+}
