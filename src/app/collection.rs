@@ -9,7 +9,7 @@ pub(super) fn settings(config: &Config) -> Settings {
     let (gc, uploads) = (&config.gc, &config.storage.maintenance.uploadpurging);
     Settings {
         schedule: gc.enabled.then_some(Schedule { interval: gc.interval, window: gc.window }),
-        grace: gc.grace(),
+        grace: gc.grace_period(),
         delete_untagged: gc.untagged,
         max_delete_percent: gc.max_delete_percent(),
         // A dry run of purging means to keep the uploads.

@@ -73,7 +73,7 @@ fn default_grace(config: &Config) -> Duration {
     if config.storage.maintenance.readonly.enabled {
         return Duration::ZERO;
     }
-    config.gc.grace()
+    config.gc.grace_period()
 }
 
 fn print_what_is_young(report: &Report, is_default: bool) {

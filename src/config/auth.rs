@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use sampan_shown_url::ShownUrl;
 use url::{Host, Url};
 
-use super::values::{deserialize_from_text, duration, words};
-use sampan_shown_url::ShownUrl;
+use super::findings::{Findings, is_http_url};
+use super::key::{Choice, Key, Kind, Showing};
+use super::section::{Value, section};
+use super::values::{value_from_text, words};
+use super::{Node, NodeError, selection};
 
 /// How clients authenticate.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,52 +27,85 @@ pub enum AuthConfig {
     Token(Box<TokenConfig>),
 }
 
-/// `auth.silly`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct SillyConfig {
-    /// The realm that the challenge names.
-    pub realm: String,
-    /// The service that the challenge names.
-    pub service: String,
+const AUTH: Choice = Choice {
+    helpers: &[],
+    known: &[
+        Key::new("none", Kind::Any).meaning("Every client may do everything; also written `auth: none`."),
+        Key::of::<Option<SillyConfig>>("silly"),
+        Key::of::<Option<HtpasswdConfig>>("htpasswd"),
+        Key::of::<Option<TokenConfig>>("token"),
+    ],
+    open: false,
+};
+
+impl Value for AuthConfig {
+    const KIND: Kind = Kind::Choice(&AUTH);
+    const SHOWING: Showing = Showing::Usual;
+    const IS_REQUIRED: bool = false;
+
+    fn read(node: &Node) -> Result<Self, NodeError> {
+        let chosen = selection::auth(node)?;
+        let mut params = chosen.value.clone();
+        params.origin = chosen.key_origin.clone();
+        let read = match chosen.key.as_str() {
+            "silly" => Value::read(&params).map(Self::Silly),
+            "htpasswd" => Value::read(&params).map(Self::Htpasswd),
+            "token" => Value::read(&params).map(|token| Self::Token(Box::new(token))),
+            _ => Ok(Self::None),
+        };
+        read.map_err(|error| error.under_key(&chosen.key))
+    }
+
+    fn absent() -> Option<Self> {
+        None
+    }
 }
 
-/// `auth.htpasswd`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct HtpasswdConfig {
-    /// The realm that the challenge names.
-    pub realm: String,
-    /// The file.
-    pub path: PathBuf,
+section! {
+    /// `auth.silly`.
+    pub struct SillyConfig {
+        /// For tests: any `Authorization` header will do. The realm that the challenge names.
+        pub realm: String,
+        /// The service that the challenge names.
+        pub service: String,
+    }
 }
 
-/// `auth.token`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct TokenConfig {
-    /// The URL of the token server, which the challenge names.
-    pub realm: String,
-    /// The name of this registry, which a token must have as its audience.
-    pub service: String,
-    /// The issuer that a token must name.
-    pub issuer: String,
-    /// A PEM file of certificates that may sign.
-    pub rootcertbundle: Option<PathBuf>,
-    /// The keys that may sign.
-    pub jwks: Option<KeySetPlace>,
-    /// The authorities to trust when fetching the keys, instead of the system's. Not in Distribution.
-    pub jwksca: Option<PathBuf>,
-    /// The interval at which the keys are fetched. Not in Distribution.
-    #[serde(deserialize_with = "duration")]
-    pub jwksrefresh: Duration,
-    /// Whether the realm is on the host that the client used.
-    pub autoredirect: bool,
-    /// The path of the realm if `autoredirect` is set.
-    pub autoredirectpath: String,
-    /// The algorithms that are accepted; empty means all but the symmetric ones.
-    #[serde(default)]
-    pub signingalgorithms: Vec<SigningAlgorithm>,
+section! {
+    /// `auth.htpasswd`.
+    pub struct HtpasswdConfig {
+        /// The text that a client shows when it asks for the password.
+        pub realm: String,
+        /// The file, with lines `USER:BCRYPT_HASH`.
+        pub path: PathBuf,
+    }
+}
+
+section! {
+    /// `auth.token`.
+    pub struct TokenConfig {
+        /// The URL of the token server, see [token-auth.md](token-auth.md).
+        pub realm: String,
+        /// The name of this registry; tokens must be for it.
+        pub service: String,
+        /// The required issuer of tokens.
+        pub issuer: String,
+        /// PEM file of certificates whose keys, or those they vouch for, sign tokens; this or `jwks` is needed.
+        pub rootcertbundle: Option<PathBuf>,
+        /// JSON file of keys that sign tokens, or an `https` URL of one (ours).
+        pub jwks: Option<KeySetPlace>,
+        /// Authorities for that URL, a PEM file, in place of the system's.
+        pub jwksca: Option<PathBuf>; ours,
+        /// How often the registry fetches that URL; at least `10s`.
+        pub jwksrefresh: Duration = "5m"; ours,
+        /// Makes the realm a path of the host that the client calls.
+        pub autoredirect: bool = "false",
+        /// That path.
+        pub autoredirectpath: String = "/auth/token",
+        /// The algorithms that are accepted; none means all of EdDSA, ES256, ES384, ES512, RS256, RS384, RS512, PS256, PS384,
+        /// PS512, and never HS256, HS384, HS512, which must be named.
+        pub signingalgorithms: Vec<SigningAlgorithm>,
+    }
 }
 
 /// Where a set of keys is.
@@ -110,7 +146,7 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-deserialize_from_text!(KeySetPlace);
+value_from_text!(KeySetPlace);
 
 words! {
     /// An algorithm that tokens may be signed with.
@@ -148,6 +184,49 @@ impl SigningAlgorithm {
     /// Whether a key that verifies a signature can also create one.
     pub fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+}
+
+impl AuthConfig {
+    /// Checks what no single key can say.
+    pub(crate) fn check(&self, found: &mut Findings<'_>) {
+        if let Self::Token(token) = self {
+            token.check(found);
+        }
+    }
+}
+
+impl TokenConfig {
+    fn check(&self, found: &mut Findings<'_>) {
+        if !is_http_url(&self.realm) && !self.autoredirect {
+            let realm = ShownUrl::new(&self.realm);
+            let message = format!(
+                "expected the URL of the token server, such as `https://auth.example.com/token`, found `{realm}`"
+            );
+            found.mistake("auth.token.realm", message);
+        }
+        if self.autoredirect && !self.autoredirectpath.starts_with('/') {
+            let message = format!("expected a path such as `/auth/token`, found `{}`", self.autoredirectpath);
+            found.mistake("auth.token.autoredirectpath", message);
+        }
+        if self.rootcertbundle.is_none() && self.jwks.is_none() {
+            found.mistake("auth.token", "has no key to check tokens with: give `rootcertbundle` or `jwks`");
+        }
+        let is_remote = matches!(self.jwks, Some(KeySetPlace::Url(_)));
+        if is_remote && self.jwksrefresh < Duration::from_secs(10) {
+            found.mistake("auth.token.jwksrefresh", "must be `10s` at least");
+        }
+        if self.jwksca.is_some() && !is_remote {
+            found.warning("auth.token.jwksca", "has no effect, since `jwks` is not a URL");
+        }
+        let is_symmetric = self.signingalgorithms.iter().any(|algorithm| algorithm.is_symmetric());
+        if is_symmetric && !matches!(self.jwks, Some(KeySetPlace::File(_))) {
+            found.warning(
+                "auth.token.signingalgorithms",
+                "has an HMAC algorithm (HS256, HS384, HS512), whose secret must be in a `jwks` file, and `jwks` names no \
+                 file",
+            );
+        }
     }
 }
 

@@ -56,6 +56,23 @@ impl NodeError {
         Self { origin: None, path: Vec::new(), message }
     }
 
+    /// The key `field` is missing.
+    pub(crate) fn missing(field: &'static str) -> Self {
+        Self::new(Message::Missing(field))
+    }
+
+    /// The value is of another kind.
+    pub(crate) fn mismatch(expected: &str, found: &Node) -> Self {
+        let message =
+            Message::Mismatch { expected: expected.to_owned(), found: found.kind_name().to_owned() };
+        Self::new(message).located(&found.origin)
+    }
+
+    /// The value is refused for another reason.
+    pub(crate) fn refusal(reason: impl Into<String>) -> Self {
+        Self::new(Message::Plain(reason.into()))
+    }
+
     /// The diagnostic to show, where the tree that was read is the value of the key `path`.
     pub fn into_diagnostic(self, path: &str) -> Diagnostic {
         let mut path = path.to_owned();
@@ -76,12 +93,19 @@ impl NodeError {
         Diagnostic { origin, path, message }
     }
 
-    fn located(mut self, origin: &Origin) -> Self {
+    /// Adds the place of the value, unless a place within it is known.
+    pub(crate) fn located(mut self, origin: &Origin) -> Self {
         self.origin.get_or_insert_with(|| origin.clone());
         self
     }
 
-    fn under_key(mut self, key: &str) -> Self {
+    /// Adds the place of the value; a default has none, and the section around it is the nearest place.
+    pub(crate) fn located_above(self, origin: &Origin, section: &Origin) -> Self {
+        self.located(if *origin == Origin::Default { section } else { origin })
+    }
+
+    /// Adds the key of the value to the path.
+    pub(crate) fn under_key(mut self, key: &str) -> Self {
         if let Message::Mismatch { found, .. } = &mut self.message
             && is_secret_name(key)
         {
@@ -91,7 +115,8 @@ impl NodeError {
         self
     }
 
-    fn under_index(mut self, index: usize) -> Self {
+    /// Adds the index of the value to the path.
+    pub(crate) fn under_index(mut self, index: usize) -> Self {
         self.path.push(Segment::Index(index));
         self
     }

@@ -1,12 +1,12 @@
 //! Completes the merged tree: renews old spellings, writes short forms out, fills in defaults, and refuses empty sections
 //! that the registry's safety depends on.
 //!
-//! Afterwards the tree holds every key of the table that has a value, with its origin, and no value is null.
+//! Afterwards the tree holds every known key that has a value, with its origin, and no value is null.
 
+use super::key::{Choice, Key, Kind};
 use super::node::{Content, Entry};
 use super::parse::parse;
 use super::renew::renew;
-use super::schema::{Choice, Key, Kind};
 use super::{Diagnostic, Node, Origin, diagnostic};
 
 /// Completes the tree and reports what is odd or wrong in it.

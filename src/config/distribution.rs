@@ -1,7 +1,9 @@
 //! How Distribution (`registry:3`) reads a configuration: for operators who may go back to it.
 
+use super::key::Kind;
 use super::node::Content;
-use super::{Diagnostic, Loaded, Node, Origin};
+use super::root::ROOT;
+use super::{Diagnostic, Loaded, Node, Origin, diagnostic};
 
 /// How Distribution reads a configuration that this registry accepts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -11,33 +13,6 @@ pub struct ForDistribution {
     /// Settings that Distribution ignores.
     pub ignored: Vec<Diagnostic>,
 }
-
-/// Keys of ours that Distribution ignores; `[]` means each item of a list.
-const IGNORED: &[&str] = &[
-    "gc",
-    "auth.token.jwksca",
-    "auth.token.jwksrefresh",
-    "http.trustedproxies",
-    "http.debug.hosts",
-    "http.debug.prometheus.repositories",
-    "http.limits",
-    "health.diskspace",
-    "notifications.queue",
-    "notifications.endpoints[].secret",
-    "storage.inmemory.maxsize",
-    "storage.s3.cafile",
-    "storage.s3.redirectexpiry",
-    "storage.s3.uploadbuffer",
-    "storage.s3aws.cafile",
-    "storage.s3aws.redirectexpiry",
-    "storage.s3aws.uploadbuffer",
-    "storage.gcs.cafile",
-    "storage.gcs.redirectexpiry",
-    "storage.gcs.uploadbuffer",
-    "storage.azure.cafile",
-    "storage.azure.redirectexpiry",
-    "storage.azure.uploadbuffer",
-];
 
 /// Inspects the settings of the file and of variables; defaults do not count.
 pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
@@ -67,20 +42,26 @@ pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
         let message = "is a URL, which Distribution reads as a file name; give it a file";
         found.refused.push(Diagnostic::new(&jwks.origin, "auth.token.jwks", message));
     }
-    for path in IGNORED {
-        ignored(root, path, "", &mut found.ignored);
-    }
+    ignored(root, &ROOT, "", &mut found.ignored);
     found
 }
 
-fn ignored(node: &Node, path: &str, above: &str, found: &mut Vec<Diagnostic>) {
-    if let Some((list, item)) = path.split_once("[].") {
-        for (index, node) in node.at(list).map(Node::items).unwrap_or_default().iter().enumerate() {
-            ignored(node, item, &format!("{list}[{index}]."), found);
+/// Finds written keys of ours below a node.
+fn ignored(node: &Node, kind: &Kind, path: &str, found: &mut Vec<Diagnostic>) {
+    if let Kind::List(item) = kind {
+        for (index, node) in node.items().iter().enumerate() {
+            ignored(node, item, &format!("{path}[{index}]"), found);
         }
-    } else if let Some(node) = node.at(path).filter(|node| is_written(node)) {
-        let message = "is unknown to Distribution, which ignores it";
-        found.push(Diagnostic::new(first_written(node), format!("{above}{path}"), message));
+    }
+    for key in kind.keys() {
+        let Some(entry) = node.entry(key.yaml).filter(|entry| is_written(&entry.value)) else { continue };
+        let path = diagnostic::child(path, key.yaml);
+        if key.is_ours {
+            let message = "is unknown to Distribution, which ignores it";
+            found.push(Diagnostic::new(first_written(&entry.value), path, message));
+        } else {
+            ignored(&entry.value, &key.kind, &path, found);
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::defaults::chooses_nothing;
+use super::key::{Choice, Key, Kind};
 use super::node::{Content, Entry};
 use super::parse::parse;
-use super::schema::{Choice, Key, Kind};
 use super::{Diagnostic, Node, Origin, suggest};
 
 /// The prefix of every variable.

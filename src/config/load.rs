@@ -1,16 +1,16 @@
 //! The four stages in order: text and environment → merged tree → [`Config`] → checked.
 
-use std::cell::LazyCell;
 use std::sync::Arc;
-
-use serde::de::DeserializeOwned;
 
 use super::defaults::complete;
 use super::parse::parse;
+use super::root::ROOT;
+use super::section::Value;
+use super::storage::STORAGE;
+use super::unserved::unserved;
 use super::weaker::weaker;
 use super::{
-    AuthConfig, Config, ConfigError, Diagnostic, Environment, Node, Origin, Selected, Source, StorageConfig,
-    check, schema, selection, slips, unsupported, validate,
+    Config, ConfigError, Diagnostic, Environment, Node, Origin, Selected, Source, selection, slips, validate,
 };
 
 /// A valid configuration and its sources.
@@ -49,29 +49,31 @@ impl Config {
     ) -> Result<Loaded, ConfigError> {
         let Text { root: mut tree, mut warnings, mut mistakes } = text_to_tree(&source)?;
         let file = tree.clone();
-        let overlay = environment.apply(&mut tree, &schema::ROOT);
+        let overlay = environment.apply(&mut tree, &ROOT);
         warnings.extend(overlay.warnings);
         let weaker = weaker(&file, &tree);
         warnings.extend(weaker.warnings);
         mistakes.extend(overlay.mistakes);
         mistakes.extend(weaker.mistakes);
-        let completed = complete(&mut tree, &schema::ROOT);
+        let completed = complete(&mut tree, &ROOT);
         warnings.extend(completed.warnings);
         mistakes.extend(completed.mistakes);
 
         mistakes.extend(slips::quotes(&tree));
-        mistakes.extend(validate::mistakes(&tree, &schema::ROOT));
-        mistakes.extend(unsupported::unserved(&tree));
+        mistakes.extend(validate::mistakes(&tree, &ROOT));
+        mistakes.extend(unserved(&tree, &ROOT));
         let known: Vec<String> = mistakes.iter().map(|mistake| mistake.path.clone()).collect();
         let sound = without(&tree, &known);
-        let Read { config, selected, diagnostics } = tree_to_config(&sound);
-        let (contradictions, oddities) = check::check(&config, &sound);
+        let (config, diagnostics) = read(&sound);
+        let (contradictions, oddities) = config.check(&sound);
         let mut hidden = known;
         hidden.extend(diagnostics.iter().map(|diagnostic| diagnostic.path.clone()));
         mistakes.extend(diagnostics.into_iter().filter(|found| !is_below(&hidden, found)));
         // A contradiction that follows from a reported mistake is not reported again.
         mistakes.extend(contradictions.into_iter().filter(|found| !is_beside(&hidden, found)));
-        mistakes.extend(selected.iter().flat_map(driver));
+        let selected =
+            sound.entry("storage").and_then(|entry| selection::driver(&entry.value, &STORAGE).ok());
+        mistakes.extend(selected.iter().flat_map(|(selected, _)| driver(selected)));
         warnings.extend(oddities.into_iter().filter(|found| !is_beside(&hidden, found)));
         match mistakes.is_empty() {
             true => Ok(Loaded { config, warnings, tree, source }),
@@ -85,7 +87,7 @@ fn without(tree: &Node, paths: &[String]) -> Node {
     let mut sound = tree.clone();
     if !paths.is_empty() {
         paths.iter().for_each(|path| sound.remove_at(path));
-        complete(&mut sound, &schema::ROOT);
+        complete(&mut sound, &ROOT);
     }
     sound
 }
@@ -157,78 +159,30 @@ fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
     Ok(Text { root: parsed.root, warnings, mistakes })
 }
 
-/// The result of reading a tree; the default replaces a section that cannot be read.
-struct Read {
-    config: Config,
-    selected: Option<Selected>,
-    diagnostics: Vec<Diagnostic>,
+/// Reads the tree. The built-in default replaces a section that cannot be read, so that each reports its own mistake.
+fn read(tree: &Node) -> (Config, Vec<Diagnostic>) {
+    let mut tree = tree.clone();
+    let mut found = Vec::new();
+    loop {
+        let diagnostic = match Config::read(&tree) {
+            Ok(config) => return (config, found),
+            Err(error) => error.into_diagnostic(""),
+        };
+        let section = diagnostic.path.split(['.', '[']).next().unwrap_or_default().to_owned();
+        // The file as a whole is no map, which is reported elsewhere.
+        if section.is_empty() {
+            return (Config::default(), found);
+        }
+        found.push(diagnostic);
+        tree.remove(&section);
+        tree.make_map().extend(built_in().remove(&section));
+    }
 }
 
-fn tree_to_config(tree: &Node) -> Read {
-    let mut reader = Reader { tree, diagnostics: Vec::new(), selected: None };
-    let config = reader.config();
-    Read { config, selected: reader.selected, diagnostics: reader.diagnostics }
-}
-
-/// Reads section by section, so that each can report its own mistake.
-struct Reader<'a> {
-    tree: &'a Node,
-    diagnostics: Vec<Diagnostic>,
-    selected: Option<Selected>,
-}
-
-impl Reader<'_> {
-    fn config(&mut self) -> Config {
-        let default = LazyCell::new(Config::default);
-        let auth =
-            selection::auth(&self.value("auth")).map_err(|diagnostic| self.diagnostics.push(diagnostic)).ok();
-        Config {
-            version: self.section("version").unwrap_or_else(|| default.version),
-            log: self.section("log").unwrap_or_else(|| default.log.clone()),
-            storage: self.storage().unwrap_or_else(|| default.storage.clone()),
-            gc: self.section("gc").unwrap_or_else(|| default.gc.clone()),
-            auth: auth.unwrap_or(AuthConfig::None),
-            http: self.section("http").unwrap_or_else(|| default.http.clone()),
-            notifications: self.section("notifications").unwrap_or_default(),
-            redis: self.section("redis").unwrap_or_default(),
-            health: self.section("health").unwrap_or_default(),
-            middleware: self.section("middleware").unwrap_or_default(),
-            proxy: self.section("proxy").unwrap_or_default(),
-            catalog: self.section("catalog").unwrap_or_else(|| default.catalog.clone()),
-            tags: self.section("tags").unwrap_or_else(|| default.tags.clone()),
-            validation: self.section("validation").unwrap_or_else(|| default.validation.clone()),
-            policy: self.section("policy").unwrap_or_else(|| default.policy.clone()),
-        }
-    }
-
-    fn section<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        self.read(&self.value(key), key)
-    }
-
-    fn storage(&mut self) -> Option<StorageConfig> {
-        let mut storage = self.value("storage");
-        if storage.origin == Origin::Default {
-            // The file has no such section, so the diagnostic names the file.
-            storage.origin = self.tree.origin.clone();
-        }
-        match selection::driver(&storage, &schema::STORAGE) {
-            Ok((driver, helpers)) => {
-                self.selected = Some(driver.clone());
-                let storage: StorageConfig = self.read(&helpers, "storage")?;
-                Some(StorageConfig { driver, ..storage })
-            }
-            Err(diagnostics) => {
-                self.diagnostics.extend(diagnostics);
-                None
-            }
-        }
-    }
-
-    fn read<T: DeserializeOwned>(&mut self, node: &Node, key: &str) -> Option<T> {
-        node.read().map_err(|error| self.diagnostics.push(error.into_diagnostic(key))).ok()
-    }
-
-    fn value(&self, key: &str) -> Node {
-        self.tree.entry(key).map_or_else(|| Node::null(&self.tree.origin), |entry| entry.value.clone())
-    }
+/// The tree of the built-in default.
+fn built_in() -> Node {
+    let mut root =
+        text_to_tree(&Source::BuiltIn).map_or_else(|_| Node::null(&Origin::Default), |text| text.root);
+    complete(&mut root, &ROOT);
+    root
 }

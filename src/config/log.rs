@@ -2,29 +2,50 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
+use super::Secret;
+use super::key::{Key, Kind, Unserved};
+use super::section::section;
+use super::unserved::any_enabled;
 use super::values::words;
 
-/// The level, the format and the fields of the log.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct LogConfig {
-    /// The least severe level that is written.
-    pub level: LogLevel,
-    /// The format of a line.
-    pub formatter: LogFormatter,
-    /// Fields of every line.
-    #[serde(default)]
-    pub fields: BTreeMap<String, serde_json::Value>,
-    /// Whether every line names its place in the source.
-    pub reportcaller: bool,
-    /// The access log on standard output.
-    pub accesslog: AccessLogConfig,
-    /// Mail on errors; not supported.
-    #[serde(default)]
-    pub hooks: Vec<LogHook>,
+section! {
+    /// The level, the format and the fields of the log.
+    pub struct LogConfig {
+        /// `error`, `warn`, `info` or `debug`, in any letter case.
+        pub level: LogLevel = "info",
+        /// `text`, `json` or `logstash`.
+        pub formatter: LogFormatter = "text",
+        /// A map; added to every line.
+        pub fields: BTreeMap<String, serde_json::Value>,
+        /// Adds `func` and `file`, the place in the program, to every line.
+        pub reportcaller: bool = "false",
+        /// The access log on standard output.
+        pub accesslog: AccessLogConfig,
+        key Key::new("hooks", Kind::List(&Kind::Section(HOOK))).meaning("error if one is enabled").unserved(Unserved {
+            below: "",
+            asks: any_enabled,
+            message: "this version sends no mail on errors; remove the hooks",
+        }),
+    }
 }
+
+const HOOK: &[Key] = &[
+    Key::of::<bool>("disabled").or("false"),
+    Key::of::<Option<String>>("type"),
+    Key::of::<Vec<String>>("levels"),
+    Key::new("options", Kind::Optional(MAIL)).field("MAILOPTIONS"),
+];
+const MAIL: &[Key] = &[
+    Key::new("smtp", Kind::Optional(SMTP)),
+    Key::of::<Option<String>>("from"),
+    Key::of::<Vec<String>>("to"),
+];
+const SMTP: &[Key] = &[
+    Key::of::<Option<String>>("addr"),
+    Key::of::<Option<String>>("username"),
+    Key::of::<Option<Secret<String>>>("password"),
+    Key::of::<bool>("insecure").or("false"),
+];
 
 words! {
     /// The severity of a line.
@@ -43,61 +64,19 @@ words! {
 words! {
     /// The format of a line of the log.
     pub enum LogFormatter {
-        /// For people.
+        /// For people: `time="…" level=info msg="…" key=value`.
         Text = "text",
-        /// One JSON object per line.
+        /// One JSON object per line, with the keys `time`, `level` and `msg`.
         Json = "json",
-        /// One JSON object per line, in the format that logstash expects.
+        /// One JSON object per line, with the keys `@timestamp`, `@version`, `level` and `message`.
         Logstash = "logstash",
     }
 }
 
-/// The access log in Apache's combined format, on standard output.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct AccessLogConfig {
-    /// Whether the access log is off.
-    pub disabled: bool,
-}
-
-/// An entry of `log.hooks`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct LogHook {
-    /// Whether to ignore the entry.
-    pub disabled: bool,
-    /// The kind of hook; `mail` is the only one.
-    pub r#type: Option<String>,
-    /// The levels that trigger the hook.
-    #[serde(default)]
-    pub levels: Vec<String>,
-    /// The settings of the mail.
-    pub options: Option<MailOptions>,
-}
-
-/// The mail of a [`LogHook`].
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct MailOptions {
-    /// The mail server.
-    pub smtp: Option<SmtpConfig>,
-    /// The sender.
-    pub from: Option<String>,
-    /// The recipients.
-    #[serde(default)]
-    pub to: Vec<String>,
-}
-
-/// The mail server of [`MailOptions`].
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct SmtpConfig {
-    /// Host and port.
-    pub addr: Option<String>,
-    /// The user name.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Option<super::Secret<String>>,
-    /// Whether to skip TLS verification.
-    pub insecure: bool,
+section! {
+    /// The access log in Apache's combined format, on standard output.
+    pub struct AccessLogConfig {
+        /// Turns off the access log, which goes to standard output in Apache's combined format.
+        pub disabled: bool = "false",
+    }
 }

@@ -5,34 +5,42 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{ExternalUrl, Secret};
+use super::findings::Findings;
+use super::key::{Key, Kind, Unserved};
+use super::section::section;
+use super::unserved::any_enabled;
+use super::{Diagnostic, ExternalUrl, Secret};
 
-/// Wrappers around parts of the registry.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct MiddlewareConfig {
-    /// Around the registry; neither this registry nor Distribution has any.
-    #[serde(default)]
-    pub registry: Vec<Middleware>,
-    /// Around repositories; neither this registry nor Distribution has any.
-    #[serde(default)]
-    pub repository: Vec<Middleware>,
-    /// Around the storage driver, the first one innermost.
-    #[serde(default)]
-    pub storage: Vec<Middleware>,
+/// Neither this registry nor Distribution has any.
+const UNSERVED: Key = Key::new("", Kind::List(&Kind::Section(Middleware::KEYS)))
+    .meaning("error if one is enabled (there is none in Distribution either)")
+    .unserved(Unserved {
+        below: "",
+        asks: any_enabled,
+        message: "there is no middleware of this kind in this registry or in Distribution; remove the entries",
+    });
+
+section! {
+    /// Wrappers around parts of the registry.
+    pub struct MiddlewareConfig {
+        key Key { yaml: "registry", ..UNSERVED },
+        key Key { yaml: "repository", ..UNSERVED },
+        /// Around the storage driver, the first one innermost.
+        pub storage: Vec<Middleware>,
+    }
 }
 
-/// An entry of one of the lists.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Middleware {
-    /// The name, such as `cloudfront`.
-    pub name: Option<String>,
-    /// Whether to ignore the entry.
-    pub disabled: bool,
-    /// The options, which may hold keys.
-    #[serde(default)]
-    pub options: BTreeMap<String, Secret<serde_json::Value>>,
+section! {
+    /// An entry of `middleware.storage`; [`load`](super::Config::load) has accepted its name and options.
+    pub struct Middleware {
+        /// `redirect` or `rewrite`; `cloudfront` is an error.
+        pub name: Option<String>; default_meaning("required"),
+        /// Ignores the entry.
+        pub disabled: bool = "false",
+        /// `redirect`: `baseurl`, below which a blob is at its path in the store. `rewrite`: `scheme`, `host` (with a port, if
+        /// any) and `trimpathprefix`, which are replaced in the URL that the store signed.
+        pub options: BTreeMap<String, Secret<serde_json::Value>>,
+    }
 }
 
 /// A middleware of storage, with its options.
@@ -75,13 +83,11 @@ impl Middleware {
             return Ok(None);
         }
         match self.name.as_deref() {
-            Some("redirect") => Ok(Some(StorageMiddleware::Redirect(self.read()?))),
-            Some("rewrite") => Ok(Some(StorageMiddleware::Rewrite(self.read()?))),
-            Some("cloudfront") => {
-                Err("`cloudfront` is not supported: this registry cannot sign its URLs; use `redirect` with the `baseurl` \
-                                       of a distribution that needs none, or set `disabled: true`"
-                    .to_owned())
-            }
+            Some("redirect") => Ok(Some(StorageMiddleware::Redirect(self.read_options()?))),
+            Some("rewrite") => Ok(Some(StorageMiddleware::Rewrite(self.read_options()?))),
+            Some("cloudfront") => Err("`cloudfront` is not supported: this registry cannot sign its URLs; use `redirect` with \
+                                       the `baseurl` of a distribution that needs none, or set `disabled: true`"
+                .to_owned()),
             Some(name) => {
                 Err(format!("there is no storage middleware `{name}`; there are `redirect` and `rewrite`"))
             }
@@ -89,9 +95,23 @@ impl Middleware {
         }
     }
 
-    fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
+    fn read_options<T: DeserializeOwned>(&self) -> Result<T, String> {
         let options = self.options.iter().map(|(key, value)| (key.clone(), value.expose().clone()));
         serde_json::from_value(options.collect::<serde_json::Map<_, _>>().into())
             .map_err(|error| format!("options: {error}"))
+    }
+}
+
+impl MiddlewareConfig {
+    /// Checks that each entry is supported and has valid options.
+    pub(crate) fn check(&self, found: &mut Findings<'_>) {
+        for (index, entry) in self.storage.iter().enumerate() {
+            if let Err(message) = entry.as_storage() {
+                let node = found.tree.at("middleware.storage").and_then(|list| list.items().get(index));
+                let origin = &node.unwrap_or(found.tree).origin;
+                let path = format!("middleware.storage[{index}]");
+                found.mistakes.push(Diagnostic::new(origin, path, message));
+            }
+        }
     }
 }

@@ -4,80 +4,106 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use sampan_shown_url::ShownUrl;
 
-use super::Secret;
-use super::values::{ByteSize, duration};
+use super::findings::{Findings, is_header, is_http_url};
+use super::section::section;
+use super::values::ByteSize;
+use super::{Diagnostic, Node, Secret};
 
-/// The recipients of events, and the content of events.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct NotificationsConfig {
-    /// The content of an event.
-    pub events: EventsConfig,
-    /// The recipients.
-    #[serde(default)]
-    pub endpoints: Vec<EndpointConfig>,
-    /// The queue of undelivered events. Not in Distribution.
-    pub queue: QueueConfig,
+section! {
+    /// The recipients of events, and the content of events.
+    pub struct NotificationsConfig {
+        /// The content of an event.
+        pub events: EventsConfig; field("EVENTCONFIG"),
+        /// The recipients.
+        pub endpoints: Vec<EndpointConfig>,
+        /// The queue of undelivered events; Distribution keeps them in memory without a bound.
+        pub queue: QueueConfig; ours,
+    }
 }
 
-/// `notifications.queue`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct QueueConfig {
-    /// The directory of undelivered events.
-    pub directory: Option<PathBuf>,
-    /// The maximum size of one endpoint's queue.
-    pub maxsize: ByteSize,
+section! {
+    /// `notifications.events`.
+    pub struct EventsConfig {
+        /// Whether the event of a manifest has its references.
+        pub includereferences: bool = "false",
+    }
 }
 
-/// `notifications.events`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct EventsConfig {
-    /// Whether the event of a manifest lists its references.
-    pub includereferences: bool,
+section! {
+    /// An entry of `notifications.endpoints`.
+    pub struct EndpointConfig {
+        /// A name for the log, the metrics and the queue.
+        pub name: Option<String>; default_meaning("the URL, without user info and query"),
+        /// Ignores the entry.
+        pub disabled: bool = "false",
+        /// The URL that receives events.
+        pub url: Option<String>; default_meaning("required"),
+        /// Headers of the requests, a list of values each.
+        pub headers: BTreeMap<String, Vec<Secret<String>>>,
+        /// How long an answer may take.
+        pub timeout: Duration = "1s",
+        /// After so many failures in a row …
+        pub threshold: i64 = "10",
+        /// … the attempts are so far apart, give or take half.
+        pub backoff: Duration = "1s",
+        /// The same as `ignore.mediatypes`.
+        pub ignoredmediatypes: Vec<String>,
+        /// The events that are not sent.
+        pub ignore: IgnoreConfig,
+        /// The key that signs bodies.
+        pub secret: Option<Secret<String>>; ours,
+    }
 }
 
-/// An entry of `notifications.endpoints`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct EndpointConfig {
-    /// A name for the log.
-    pub name: Option<String>,
-    /// Whether to ignore the entry.
-    pub disabled: bool,
-    /// The URL that receives events.
-    pub url: Option<String>,
-    /// Headers of the requests; often with a token.
-    #[serde(default)]
-    pub headers: BTreeMap<String, Vec<Secret<String>>>,
-    /// The timeout of a request.
-    #[serde(deserialize_with = "duration")]
-    pub timeout: Duration,
-    /// The number of consecutive failures before a pause.
-    pub threshold: i64,
-    /// The length of the pause.
-    #[serde(deserialize_with = "duration")]
-    pub backoff: Duration,
-    /// Media types that cause no event; the old place of `ignore.mediatypes`.
-    #[serde(default)]
-    pub ignoredmediatypes: Vec<String>,
-    /// The events that are not sent.
-    pub ignore: IgnoreConfig,
-    /// The key that signs request bodies. Not in Distribution.
-    pub secret: Option<Secret<String>>,
+section! {
+    /// `ignore` of an endpoint.
+    pub struct IgnoreConfig {
+        /// Media types without events.
+        pub mediatypes: Vec<String>,
+        /// Actions without events: `pull`, `push`, `mount`, `delete`.
+        pub actions: Vec<String>,
+    }
 }
 
-/// `ignore` of an endpoint.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct IgnoreConfig {
-    /// Media types.
-    #[serde(default)]
-    pub mediatypes: Vec<String>,
-    /// Actions, such as `pull`.
-    #[serde(default)]
-    pub actions: Vec<String>,
+section! {
+    /// `notifications.queue`.
+    pub struct QueueConfig {
+        /// The directory of undelivered events.
+        pub directory: Option<PathBuf>; default_meaning("`notifications` in the filesystem driver's root, else memory"),
+        /// How much may wait for one endpoint; then the oldest are dropped.
+        pub maxsize: ByteSize = "64MiB",
+    }
+}
+
+impl NotificationsConfig {
+    /// Checks that each endpoint has a valid URL and valid headers.
+    pub(crate) fn check(&self, found: &mut Findings<'_>) {
+        let nodes = found.tree.at("notifications.endpoints").map(Node::items).unwrap_or_default();
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            if endpoint.disabled {
+                continue;
+            }
+            let node = nodes.get(index).unwrap_or(found.tree);
+            let mut mistake = |key: &str, message: String| {
+                let origin = &node.at(key).unwrap_or(node).origin;
+                let path = format!("notifications.endpoints[{index}].{key}");
+                found.mistakes.push(Diagnostic::new(origin, path, message));
+            };
+            let url = endpoint.url.as_deref().unwrap_or_default();
+            if !is_http_url(url) {
+                let url = ShownUrl::new(url);
+                let message = format!(
+                    "expected the URL that receives events, such as `https://portal.example.com/events`, found `{url}`"
+                );
+                mistake("url", message);
+            }
+            for (name, values) in &endpoint.headers {
+                if !is_header(name, values.iter().map(|value| value.expose().as_str())) {
+                    mistake("headers", format!("`{name}` is not a valid HTTP header"));
+                }
+            }
+        }
+    }
 }

@@ -1,86 +1,67 @@
 //! The sections that limit pushes and listings: `catalog`, `tags`, `validation`, `policy`.
 
-use serde::{Deserialize, Deserializer};
-
+use super::findings::Findings;
+use super::section::section;
 use super::values::{Pattern, words};
+use super::{Node, PageSize};
 
-/// The default page size of a listing, in entries.
-const DEFAULT_PAGE: usize = 1000;
-
-/// `catalog`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct CatalogConfig {
-    /// The maximum number of repositories in one answer; at least one.
-    #[serde(deserialize_with = "page")]
-    pub maxentries: usize,
-}
-
-/// `tags`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct TagsConfig {
-    /// The maximum number of tags in one answer; at least one.
-    #[serde(deserialize_with = "page")]
-    pub maxtags: usize,
-}
-
-/// Zero and negative numbers mean the default, as in Distribution.
-fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    let number = i64::deserialize(deserializer)?;
-    Ok(usize::try_from(number).ok().filter(|number| *number > 0).unwrap_or(DEFAULT_PAGE))
-}
-
-/// `validation`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct ValidationConfig {
-    /// Takes precedence over `disabled`; kept for old files.
-    pub enabled: bool,
-    /// Turns off the checks of URLs and of the children of an index.
-    pub disabled: bool,
-    /// The rules for manifests.
-    pub manifests: ManifestsConfig,
-}
-
-impl ValidationConfig {
-    /// Whether the checks of URLs and of an index's children are off.
-    pub fn is_lifted(&self) -> bool {
-        self.disabled && !self.enabled
+section! {
+    /// `catalog`.
+    pub struct CatalogConfig {
+        /// The most repositories in one answer.
+        pub maxentries: PageSize = "1000",
     }
 }
 
-/// `validation.manifests`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct ManifestsConfig {
-    /// The URLs of foreign layers.
-    pub urls: UrlsConfig,
-    /// The children of an index.
-    pub indexes: IndexesConfig,
+section! {
+    /// `tags`.
+    pub struct TagsConfig {
+        /// The most tags in one answer.
+        pub maxtags: PageSize = "1000",
+    }
 }
 
-/// `validation.manifests.urls`. With both lists empty, only non-distributable layers may name URLs.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct UrlsConfig {
-    /// A URL must match one of these.
-    #[serde(default)]
-    pub allow: Vec<Pattern>,
-    /// A URL must match none of these.
-    #[serde(default)]
-    pub deny: Vec<Pattern>,
+section! {
+    /// `validation`.
+    pub struct ValidationConfig {
+        /// Old; takes precedence over `disabled`.
+        pub enabled: bool = "false",
+        /// Lifts the two checks below; the blobs of an image must be there all the same.
+        pub disabled: bool = "false",
+        /// The rules for manifests.
+        pub manifests: ManifestsConfig,
+    }
 }
 
-/// `validation.manifests.indexes`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct IndexesConfig {
-    /// The children of an index that must exist when a client pushes it.
-    pub platforms: PlatformRule,
-    /// The platforms for `list`.
-    #[serde(default)]
-    pub platformlist: Vec<PlatformConfig>,
+section! {
+    /// `validation.manifests`.
+    pub struct ManifestsConfig {
+        /// The URLs of foreign layers.
+        pub urls: UrlsConfig,
+        /// The children of an index.
+        pub indexes: IndexesConfig,
+    }
+}
+
+section! {
+    /// `validation.manifests.urls`.
+    pub struct UrlsConfig {
+        /// Regular expressions; a layer's URL must match one. With neither list, layers that may not be distributed may have
+        /// URLs, and others may not; `deny: ['.*']` refuses all.
+        pub allow: Vec<Pattern>,
+        /// Regular expressions; a layer's URL must match none.
+        pub deny: Vec<Pattern>,
+    }
+}
+
+section! {
+    /// `validation.manifests.indexes`.
+    pub struct IndexesConfig {
+        /// Which children of an index must be there when it is pushed: `all`, `none` or `list`.
+        pub platforms: PlatformRule = "all",
+        /// The platforms for `list`.
+        pub platformlist: Vec<PlatformConfig>,
+    }
 }
 
 words! {
@@ -95,29 +76,52 @@ words! {
     }
 }
 
-/// An entry of `platformlist`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct PlatformConfig {
-    /// The processor, such as `amd64`.
-    pub architecture: String,
-    /// The operating system, such as `linux`.
-    pub os: String,
+section! {
+    /// An entry of `platformlist`.
+    pub struct PlatformConfig {
+        /// An entry of the list: the processor, such as `amd64`.
+        pub architecture: String,
+        /// The operating system, such as `linux`.
+        pub os: String,
+    }
 }
 
-/// `policy`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyConfig {
-    /// The rules for repositories.
-    pub repository: RepositoryPolicy,
+section! {
+    /// `policy`.
+    pub struct PolicyConfig {
+        /// The rules for repositories.
+        pub repository: RepositoryPolicy,
+    }
 }
 
-/// `policy.repository`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct RepositoryPolicy {
-    /// The classes that clients may push, such as `image` and `plugin`; empty means all.
-    #[serde(default)]
-    pub classes: Vec<String>,
+section! {
+    /// `policy.repository`.
+    pub struct RepositoryPolicy {
+        /// The only classes that clients may push, such as `image` and `plugin`.
+        pub classes: Vec<String>,
+    }
+}
+
+impl TagsConfig {
+    /// Refuses a negative number, as Distribution does; there, a negative `maxentries` means the default.
+    pub(crate) fn check(&self, found: &mut Findings<'_>) {
+        let text = found.tree.at("tags.maxtags").and_then(Node::as_text);
+        if text.is_some_and(|text| text.starts_with('-')) {
+            found.mistake("tags.maxtags", "cannot be negative");
+        }
+    }
+}
+
+impl ValidationConfig {
+    /// Whether the checks of URLs and of an index's children are off.
+    pub fn is_lifted(&self) -> bool {
+        self.disabled && !self.enabled
+    }
+
+    /// Warns of `disabled` without effect.
+    pub(crate) fn check(&self, found: &mut Findings<'_>) {
+        if self.enabled && self.disabled {
+            found.warning("validation.disabled", "has no effect, since `validation.enabled` is true");
+        }
+    }
 }

@@ -1,98 +1,77 @@
-//! The section `redis`.
+//! The section `redis`: the server of the descriptor cache.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use super::findings::Findings;
+use super::key::{Effect, Key, Kind};
+use super::section::section;
+use super::{Node, Origin, Secret};
 
-use super::Secret;
-use super::values::GoDuration;
+section! {
+    /// The address and the credentials of a redis server.
+    pub struct RedisConfig {
+        // Go inlines the options of its client, which has many more.
+        key Key::new("", Kind::Any).field("OPTIONS"),
+        /// One `host:port`, or the path of a socket; with several, or a `mastername`, nothing is cached and a warning says so.
+        pub addrs: Vec<String>; default_meaning("required"),
+        key Key::of::<Option<String>>("clientname").idle(),
+        /// The number of the database.
+        pub db: Option<i64>; default_meaning("`0`"),
+        /// 3 for RESP3.
+        pub protocol: Option<i64>; default_meaning("`2`"),
+        /// The user name.
+        pub username: Option<String>,
+        /// The password.
+        pub password: Option<Secret<String>>,
+        key Key::of::<Option<String>>("sentinelusername").idle(),
+        key Key::of::<Option<Secret<String>>>("sentinelpassword").idle(),
+        /// The name of the master at the sentinels.
+        pub mastername: Option<String>; idle,
+        key Key::of::<Option<i64>>("maxretries").idle(),
+        key Key::of::<Option<Duration>>("minretrybackoff").idle(),
+        key Key::of::<Option<Duration>>("maxretrybackoff").idle(),
+        /// How long connecting may take.
+        pub dialtimeout: Option<Duration>; default_meaning("`500ms`"),
+        /// How long an answer may take.
+        pub readtimeout: Option<Duration>; default_meaning("`500ms`"),
+        key Key::of::<Option<Duration>>("writetimeout").idle(),
+        key Key::of::<Option<bool>>("contexttimeoutenabled").idle(),
+        key Key::of::<Option<bool>>("poolfifo").idle(),
+        key Key::of::<Option<i64>>("poolsize").idle(),
+        key Key::of::<Option<Duration>>("pooltimeout").idle(),
+        key Key::of::<Option<i64>>("minidleconns").idle(),
+        key Key::of::<Option<i64>>("maxidleconns").idle(),
+        key Key::of::<Option<i64>>("maxactiveconns").idle(),
+        key Key::of::<Option<Duration>>("connmaxidletime").idle(),
+        key Key::of::<Option<Duration>>("connmaxlifetime").idle(),
+        key Key::of::<Option<i64>>("maxredirects").idle(),
+        key Key::of::<Option<bool>>("readonly").idle(),
+        key Key::of::<Option<bool>>("routebylatency").idle(),
+        key Key::of::<Option<bool>>("routerandomly").idle(),
+        key Key::of::<Option<bool>>("disableidentity").idle(),
+        key Key::of::<Option<String>>("identitysuffix").idle(),
+        key Key::of::<Option<bool>>("unstableresp3").idle(),
+        /// Certificates; with the section, the connection is TLS.
+        pub tls: Option<RedisTls>; never_blank(
+            "give `rootcas`, the authorities of the server, or remove the section and its variables to connect without TLS"
+        ),
+    }
+}
 
-/// The address and the credentials of a redis server. Keys outside `SERVED` have no effect and cause a
-/// warning.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct RedisConfig {
-    /// One server, or the members of a cluster, or the sentinels.
-    #[serde(default)]
-    pub addrs: Vec<String>,
-    /// The name of the connection.
-    pub clientname: Option<String>,
-    /// The number of the database.
-    pub db: Option<i64>,
-    /// The version of the protocol.
-    pub protocol: Option<i64>,
-    /// The user name.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Option<Secret<String>>,
-    /// The user name at the sentinels.
-    pub sentinelusername: Option<String>,
-    /// The password at the sentinels.
-    pub sentinelpassword: Option<Secret<String>>,
-    /// The name of the master at the sentinels.
-    pub mastername: Option<String>,
-    /// How often to repeat a failed command.
-    pub maxretries: Option<i64>,
-    /// The shortest pause before a repetition.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub minretrybackoff: Option<Duration>,
-    /// The longest pause before a repetition.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub maxretrybackoff: Option<Duration>,
-    /// The timeout for connecting.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub dialtimeout: Option<Duration>,
-    /// The timeout for reads.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub readtimeout: Option<Duration>,
-    /// The timeout for writes.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub writetimeout: Option<Duration>,
-    /// Whether deadlines of requests apply to commands.
-    pub contexttimeoutenabled: Option<bool>,
-    /// Whether the pool returns the oldest connection first.
-    pub poolfifo: Option<bool>,
-    /// The size of the pool.
-    pub poolsize: Option<i64>,
-    /// How long to wait for a connection.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub pooltimeout: Option<Duration>,
-    /// The minimum number of idle connections.
-    pub minidleconns: Option<i64>,
-    /// The maximum number of idle connections.
-    pub maxidleconns: Option<i64>,
-    /// The maximum number of active connections.
-    pub maxactiveconns: Option<i64>,
-    /// How long a connection may be idle.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub connmaxidletime: Option<Duration>,
-    /// The maximum age of a connection.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub connmaxlifetime: Option<Duration>,
-    /// The maximum number of redirects in a cluster.
-    pub maxredirects: Option<i64>,
-    /// Whether to read from replicas.
-    pub readonly: Option<bool>,
-    /// Whether to read from the nearest node.
-    pub routebylatency: Option<bool>,
-    /// Whether to read from a random node.
-    pub routerandomly: Option<bool>,
-    /// Whether the client omits its library name and version.
-    pub disableidentity: Option<bool>,
-    /// The suffix of the client's name.
-    pub identitysuffix: Option<String>,
-    /// Whether to accept unstable answers of protocol 3.
-    pub unstableresp3: Option<bool>,
-    /// Certificates.
-    pub tls: Option<RedisTls>,
+section! {
+    /// `redis.tls`. With the section, the connection is TLS.
+    pub struct RedisTls {
+        /// The client's certificate, a PEM file.
+        pub certificate: Option<PathBuf>,
+        /// Its key, a PEM file.
+        pub key: Option<PathBuf>,
+        /// Authorities that may sign the server's certificate, PEM files.
+        pub rootcas: Vec<PathBuf>; default_meaning("the system's authorities"),
+    }
 }
 
 impl RedisConfig {
-    /// The keys that have an effect.
-    pub(crate) const SERVED: &[&str] =
-        &["addrs", "db", "dialtimeout", "password", "protocol", "readtimeout", "tls", "username"];
-
     /// The address, if there is exactly one.
     pub fn server(&self) -> Option<&str> {
         match &*self.addrs {
@@ -100,22 +79,31 @@ impl RedisConfig {
             _ => None,
         }
     }
-}
 
-/// `redis.tls`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct RedisTls {
-    /// The client's certificate.
-    pub certificate: Option<PathBuf>,
-    /// Its key.
-    pub key: Option<PathBuf>,
-    /// Authorities that may sign the server's certificate.
-    #[serde(default)]
-    pub rootcas: Vec<PathBuf>,
-}
-
-fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let duration = Option::<GoDuration>::deserialize(deserializer)?;
-    Ok(duration.map(|duration| duration.0))
+    /// Checks the section of a registry that uses it.
+    pub(crate) fn check(&self, found: &mut Findings<'_>) {
+        if self.addrs.is_empty() {
+            found.mistake("redis.addrs", "has no server; give `addrs: [HOST:PORT]`");
+        } else if self.server().is_none() {
+            found.warning(
+                "redis.addrs",
+                "clusters and sentinels are not supported: the registry caches no descriptors there, which costs speed but \
+                 no correctness; give the address of one server",
+            );
+        }
+        if let Some(tls) = &self.tls
+            && tls.certificate.is_some() != tls.key.is_some()
+        {
+            found.mistake("redis.tls", "`certificate` and `key` go together");
+        }
+        for entry in found.tree.at("redis").map(Node::entries).unwrap_or_default() {
+            let key = Self::KEYS.iter().find(|key| key.yaml == entry.key);
+            if key.is_some_and(|key| matches!(key.effect, Effect::Idle))
+                && entry.value.origin != Origin::Default
+            {
+                let message = "has no effect: one connection carries everything";
+                found.warning(&format!("redis.{}", entry.key), message);
+            }
+        }
+    }
 }

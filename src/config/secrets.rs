@@ -1,8 +1,9 @@
 //! Finds secrets in the file, for the check of its permissions.
 
+use super::key::{Kind, Showing};
 use super::node::Content;
-use super::schema::{self, Kind, Showing};
-use super::show::{child_kind, is_secret_scalar, keys_of, showing_below};
+use super::root::ROOT;
+use super::show::{is_secret_scalar, showing_below};
 use super::{Diagnostic, Loaded, Node, Origin, diagnostic};
 use sampan_shown_url::ShownUrl;
 
@@ -10,7 +11,7 @@ impl Loaded {
     /// The key and place of the first secret in the file itself; a secret from a variable does not count. The message is
     /// empty, for the caller to fill.
     pub fn secret_in_file(&self) -> Option<Diagnostic> {
-        find(&self.tree, &schema::ROOT, Showing::Usual, "")
+        find(&self.tree, &ROOT, Showing::Usual, "")
     }
 }
 
@@ -28,13 +29,13 @@ fn find(node: &Node, kind: &Kind, showing: Showing, path: &str) -> Option<Diagno
             (has_secret && matches!(node.origin, Origin::File { .. }))
                 .then(|| Diagnostic::new(&node.origin, path, ""))
         }
-        Content::List(items) => items.iter().find_map(|item| find(item, &child_kind(kind), showing, path)),
+        Content::List(items) => items.iter().find_map(|item| find(item, &kind.item(), showing, path)),
         Content::Map(entries) => {
-            let keys = keys_of(kind);
+            let keys = kind.keys();
             entries.iter().find_map(|entry| {
                 let key = keys.iter().find(|key| key.yaml == entry.key);
-                let kind = key.map_or_else(|| child_kind(kind), |key| key.kind);
-                let showing = showing_below(showing, key, is_secret_scalar(entry));
+                let kind = key.map_or_else(|| kind.item(), |key| key.kind);
+                let showing = showing_below(showing, key.copied(), is_secret_scalar(entry));
                 find(&entry.value, &kind, showing, &diagnostic::child(path, &entry.key))
             })
         }

@@ -3,16 +3,17 @@
 use sampan_shown_url::ShownUrl;
 use serde_yaml::DoubleQuoted;
 
+use super::key::{Key, Kind, Showing};
 use super::node::{Content, Entry, Scalar};
+use super::root::ROOT;
 use super::scalar::{self, Plain};
-use super::schema::{self, Choice, Key, Kind, Showing};
 use super::secret::{REDACTED, is_secret_name};
 use super::{Loaded, Node};
 
 /// The effective configuration as YAML: defaults filled in, secrets as `***`, and the origin of each value as a comment.
 pub fn show(loaded: &Loaded) -> String {
     let mut page = Page { text: format!("# {}\n", loaded.source) };
-    page.map(&loaded.tree, &schema::ROOT, 0, Showing::Usual);
+    page.map(&loaded.tree, &ROOT, 0, Showing::Usual);
     page.text
 }
 
@@ -22,14 +23,14 @@ struct Page {
 
 impl Page {
     fn map(&mut self, node: &Node, kind: &Kind, indent: usize, showing: Showing) {
-        let keys = keys_of(kind);
+        let keys = kind.keys();
         for entry in in_order(node.entries(), &keys) {
             let key = keys.iter().find(|key| key.yaml == entry.key);
-            let child = key.map_or_else(|| child_kind(kind), |key| key.kind);
+            let child = key.map_or_else(|| kind.item(), |key| key.kind);
             if says_nothing(&entry.value, &child) {
                 continue;
             }
-            let showing = showing_below(showing, key, is_secret_scalar(entry));
+            let showing = showing_below(showing, key.copied(), is_secret_scalar(entry));
             self.indent(indent);
             self.text.push_str(&quote_key(&entry.key));
             self.text.push(':');
@@ -48,7 +49,7 @@ impl Page {
             Content::List(items) if !items.is_empty() => {
                 self.text.push('\n');
                 for item in items {
-                    self.item(item, &child_kind(kind), indent + 1, showing);
+                    self.item(item, &kind.item(), indent + 1, showing);
                 }
             }
             Content::Map(_) => self.leaf("{}", &note),
@@ -114,23 +115,8 @@ pub(super) fn showing_below(above: Showing, key: Option<&Key>, is_secret: bool) 
     }
 }
 
-pub(super) fn keys_of(kind: &Kind) -> Vec<Key> {
-    match kind {
-        Kind::Section(keys) | Kind::Optional(keys) | Kind::Parameters(keys) => keys.to_vec(),
-        Kind::Choice(Choice { known, helpers, .. }) => known.iter().chain(*helpers).copied().collect(),
-        Kind::Leaf(_) | Kind::Duration | Kind::List(_) | Kind::Map(_) | Kind::Any => Vec::new(),
-    }
-}
-
-pub(super) fn child_kind(kind: &Kind) -> Kind {
-    match kind {
-        Kind::List(child) | Kind::Map(child) => **child,
-        _ => Kind::Any,
-    }
-}
-
-/// Sorts entries in the order of the table; entries outside the table come first, in the order of the file.
-fn in_order<'a>(entries: &'a [Entry], keys: &[Key]) -> Vec<&'a Entry> {
+/// Sorts entries in the order of the rows; entries without a row come first, in the order of the file.
+fn in_order<'a>(entries: &'a [Entry], keys: &[&Key]) -> Vec<&'a Entry> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted
         .sort_by_key(|entry| keys.iter().position(|key| key.yaml == entry.key).map_or(0, |index| index + 1));

@@ -3,10 +3,10 @@
 //!
 //! The parser would report only the consequences, several lines further down. Each slip is mended for the parser, so that the
 //! same run reports the other mistakes of the file.
-//! mistakes of the file are found in the same go.
 
+use super::key::Kind;
 use super::node::Content;
-use super::schema::{self, Key, Kind};
+use super::root::ROOT;
 use super::{Diagnostic, Node, Origin, diagnostic};
 
 /// The slips, and the text without them.
@@ -77,7 +77,7 @@ fn colon(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
     } else {
         return line.to_owned();
     };
-    if key.is_empty() || !is_known(key, &schema::ROOT) {
+    if key.is_empty() || !is_known(key, &ROOT) {
         return line.to_owned();
     }
     let value = value.trim();
@@ -93,12 +93,9 @@ fn colon(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
 
 /// Whether a word is a key of the configuration, in any section.
 fn is_known(word: &str, kind: &Kind) -> bool {
-    let among = |keys: &[Key]| keys.iter().any(|key| key.yaml == word || is_known(word, &key.kind));
     match kind {
-        Kind::Section(keys) | Kind::Optional(keys) | Kind::Parameters(keys) => among(keys),
-        Kind::Choice(choice) => among(choice.helpers) || among(choice.known),
         Kind::List(item) => is_known(word, item),
-        Kind::Leaf(_) | Kind::Duration | Kind::Map(_) | Kind::Any => false,
+        section => section.keys().iter().any(|key| key.yaml == word || is_known(word, &key.kind)),
     }
 }
 

@@ -1,30 +1,52 @@
-//! The section `storage`: one driver, and the engine's settings.
+//! The section `storage`: one driver, and the rules for its content.
 
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use super::findings::Findings;
+use super::gc::GcConfig;
+use super::key::{Choice, Key, Kind, Showing};
+use super::section::{Value, keys, section};
+use super::values::words;
+use super::{Node, NodeError, Origin, drivers, selection};
 
-use super::values::{duration, words};
-use super::{Node, Origin};
+keys! {
+    /// The store and the rules for its content.
+    pub struct StorageConfig {
+        besides
+        /// The single driver section.
+        pub driver: Selected,
+        /// Deletion by clients.
+        pub delete: DeleteConfig,
+        /// Redirection of clients to the store itself.
+        pub redirect: RedirectConfig,
+        /// The cache of blob descriptors.
+        pub cache: CacheConfig,
+        /// How to look up tags.
+        pub tag: TagConfig,
+        /// Read-only mode and the purging of abandoned uploads.
+        pub maintenance: MaintenanceConfig,
+        // The old place of the section `gc`; `renew` moves it before every other stage.
+        key Key::new("gc", Kind::Optional(GcConfig::KEYS)),
+    }
+}
 
-/// The store and the rules for its content.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct StorageConfig {
-    /// The single driver section; [`load`](super::Config::load) sets it, since its key is the driver's name.
-    #[serde(skip)]
-    pub driver: Selected,
-    /// Whether clients may delete.
-    pub delete: DeleteConfig,
-    /// Whether clients are redirected to the store itself.
-    pub redirect: RedirectConfig,
-    /// The cache of blob descriptors.
-    pub cache: CacheConfig,
-    /// How to look up tags.
-    pub tag: TagConfig,
-    /// Read-only mode and the purging of abandoned uploads.
-    pub maintenance: MaintenanceConfig,
+/// `known` also lists drivers that other crates build, so that their variables match; `Drivers` knows which exist.
+pub(crate) const STORAGE: Choice = Choice { helpers: StorageConfig::KEYS, known: drivers::KNOWN, open: true };
+
+impl Value for StorageConfig {
+    const KIND: Kind = Kind::Choice(&STORAGE);
+    const SHOWING: Showing = Showing::Usual;
+    const IS_REQUIRED: bool = false;
+
+    fn read(node: &Node) -> Result<Self, NodeError> {
+        let (driver, helpers) = selection::driver(node, &STORAGE)?;
+        Ok(Self { driver, ..Self::read_keys(&helpers)? })
+    }
+
+    fn absent() -> Option<Self> {
+        None
+    }
 }
 
 /// A driver's section, unread: only the driver knows its parameters.
@@ -86,30 +108,33 @@ impl fmt::Debug for Selected {
     }
 }
 
-/// `storage.delete`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct DeleteConfig {
-    /// Whether clients may delete manifests, blobs and tags.
-    pub enabled: bool,
+section! {
+    /// `storage.delete`.
+    pub struct DeleteConfig {
+        /// Lets clients delete manifests, blobs and tags.
+        pub enabled: bool = "false",
+    }
 }
 
-/// `storage.redirect`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct RedirectConfig {
-    /// Whether all content passes through the registry.
-    pub disable: bool,
+section! {
+    /// `storage.redirect`.
+    pub struct RedirectConfig {
+        /// Sends all bytes through the registry, even if clients could fetch them from the store itself.
+        pub disable: bool = "false",
+    }
 }
 
-/// `storage.cache`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct CacheConfig {
-    /// The kind of blob descriptor cache, if any.
-    pub blobdescriptor: Option<DescriptorCacheKind>,
-    /// The maximum number of descriptors in memory.
-    pub blobdescriptorsize: i64,
+section! {
+    /// `storage.cache`.
+    pub struct CacheConfig {
+        /// The registry keeps manifests in memory without it, too (16 MiB of them, and 8 MiB of blobs of at most 32 KiB); with
+        /// `inmemory`, `blobdescriptorsize` says how many; `redis` keeps sizes and types of manifests in a Redis server, see
+        /// below.
+        pub blobdescriptor: Option<DescriptorCacheKind>,
+        key Key::of::<Option<DescriptorCacheKind>>("layerinfo").meaning("The old name of `blobdescriptor`; a warning."),
+        /// How many manifests are kept in memory, of 2 KiB each; 0 and less means no limit but 256 MiB.
+        pub blobdescriptorsize: i64 = "10000",
+    }
 }
 
 impl CacheConfig {
@@ -129,44 +154,58 @@ words! {
     }
 }
 
-/// `storage.tag`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct TagConfig {
-    /// The number of tags to look up in parallel; 0 or none means the number of processors.
-    pub concurrencylimit: Option<u32>,
+section! {
+    /// `storage.tag`.
+    pub struct TagConfig {
+        /// How many tags are looked at in parallel when a manifest is deleted; none or 0 means 16.
+        pub concurrencylimit: Option<u32>,
+    }
 }
 
-/// `storage.maintenance`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct MaintenanceConfig {
-    /// Read-only mode.
-    pub readonly: ReadOnlyConfig,
-    /// The purging of abandoned uploads.
-    pub uploadpurging: UploadPurgingConfig,
+section! {
+    /// `storage.maintenance`.
+    pub struct MaintenanceConfig {
+        /// The purging of abandoned uploads.
+        pub uploadpurging: UploadPurgingConfig,
+        /// Read-only mode.
+        pub readonly: ReadOnlyConfig,
+    }
 }
 
-/// `storage.maintenance.readonly`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct ReadOnlyConfig {
-    /// Whether to refuse every write.
-    pub enabled: bool,
+section! {
+    /// `storage.maintenance.readonly`.
+    pub struct ReadOnlyConfig {
+        /// Refuses every write, and writes nothing itself: a read-only medium will do.
+        pub enabled: bool = "false",
+    }
 }
 
-/// `storage.maintenance.uploadpurging`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct UploadPurgingConfig {
-    /// Whether to remove abandoned uploads.
-    pub enabled: bool,
-    /// The minimum age of an abandoned upload.
-    #[serde(deserialize_with = "duration")]
-    pub age: Duration,
-    /// The interval between purges.
-    #[serde(deserialize_with = "duration")]
-    pub interval: Duration,
-    /// Whether to log what would be removed instead of removing it.
-    pub dryrun: bool,
+section! {
+    /// `storage.maintenance.uploadpurging`.
+    pub struct UploadPurgingConfig {
+        /// Removes abandoned uploads.
+        pub enabled: bool = "true",
+        /// How old they must be.
+        pub age: Duration = "168h",
+        /// How often one of the registries over a store looks for them; `/docker/registry/sampan/purge/` tells the others when.
+        /// Each makes its own dry runs.
+        pub interval: Duration = "24h",
+        /// Only logs the uploads that it would remove.
+        pub dryrun: bool = "false",
+    }
+}
+
+impl StorageConfig {
+    /// Checks the rules. The driver checks its own parameters.
+    pub(crate) fn check(&self, found: &mut Findings<'_>) {
+        let purging = &self.maintenance.uploadpurging;
+        for (key, value) in [("age", purging.age), ("interval", purging.interval)] {
+            if purging.enabled && value.is_zero() {
+                found.mistake(
+                    &format!("storage.maintenance.uploadpurging.{key}"),
+                    "must be longer than zero; to stop purging set `enabled: false`",
+                );
+            }
+        }
+    }
 }

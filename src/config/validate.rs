@@ -1,11 +1,11 @@
-//! Checks the tree against the table: reports every unknown key and every unreadable value of a file at once.
+//! Checks the tree against the rows of its keys: reports every unknown key and every unreadable value of a file at once.
 
-use super::node::Content;
+use super::key::{Choice, Key, Kind};
+use super::node::{Content, Entry};
 use super::scalar::Plain;
-use super::schema::{Choice, Key, Kind};
 use super::{Diagnostic, Node, diagnostic, suggest};
 
-/// Every key of the tree that is not in the table, and every value of the wrong type.
+/// Every key of the tree that has no row, and every value of the wrong type.
 pub(crate) fn mistakes(root: &Node, kind: &Kind) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     inspect(root, kind, &Place { path: "", keys: Keys::None, outer: None }, &mut diagnostics);
@@ -161,6 +161,8 @@ fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, diagnostics:
     if !matches!(node.content, Content::Map(_)) {
         diagnostics.push(expected("a section of keys", node, place.path));
     }
+    let is_known = |entry: &&Entry| choice.known.iter().any(|key| key.yaml == entry.key);
+    let is_chosen = node.entries().iter().filter(is_known).count() == 1;
     for entry in node.entries() {
         let path = diagnostic::child(place.path, &entry.key);
         let below = Place { path: &path, keys: Keys::None, outer: Some(place) };
@@ -176,6 +178,10 @@ fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, diagnostics:
                 ),
                 None => place.unknown(&entry.key, choice.helpers.iter().map(|key| key.yaml)),
             }),
+            // Beside a driver it is no second one, but a misspelt helper.
+            None if choice.open && is_chosen => {
+                tell(place.unknown(&entry.key, choice.helpers.iter().map(|key| key.yaml)));
+            }
             None if choice.open => inspect(&entry.value, &Kind::Parameters(&[]), &below, diagnostics),
             None => tell(place.unknown(&entry.key, choice.keys().map(|key| key.yaml))),
         }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::values::deserialize_from_text;
+use super::values::value_from_text;
 
 /// The version of the format; there is only one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,4 +22,4 @@ impl FromStr for Version {
     }
 }
 
-deserialize_from_text!(Version);
+value_from_text!(Version);

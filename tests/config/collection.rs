@@ -12,7 +12,10 @@ const OLD: &str =
 fn the_section_is_at_the_top_where_distribution_ignores_it() {
     let gc = config(NEW, &[]).gc;
     assert!(gc.enabled && gc.untagged);
-    assert_eq!((gc.grace(), gc.interval), (Duration::from_secs(12 * 3600), Duration::from_secs(24 * 3600)));
+    assert_eq!(
+        (gc.grace_period(), gc.interval),
+        (Duration::from_secs(12 * 3600), Duration::from_secs(24 * 3600))
+    );
     assert_eq!(warnings(NEW, &[]), "");
     let by_variables = config(
         MINIMAL,

@@ -141,7 +141,6 @@ http:
     assert_eq!((http.net, http.addr), (Net::Unix, ListenAddress::Unix("/run/registry.sock".into())));
     assert_eq!(http.prefix.as_str(), "/registry");
     assert_eq!(http.host.unwrap().as_url().host_str(), Some("registry.example.com"));
-    assert_eq!(http.secret.unwrap().expose(), "0123");
     assert!(http.relativeurls && http.http2.disabled);
     assert_eq!(http.draintimeout, Duration::from_secs(60));
     assert_eq!(http.tls.unwrap().clientcas.len(), 2);
@@ -176,7 +175,7 @@ policy:
 ",
         &[],
     );
-    assert_eq!((config.catalog.maxentries, config.tags.maxtags), (1000, 50));
+    assert_eq!((config.catalog.maxentries.0, config.tags.maxtags.0), (1000, 50));
     assert!(config.validation.is_lifted());
     let manifests = config.validation.manifests;
     assert!(manifests.urls.allow[0].as_regex().is_match("http://a.example.com/x"));

@@ -288,6 +288,7 @@ fn broken_yaml_is_named_with_its_line() {
     ] {
         assert_eq!(mistakes(text, &[]), expected);
     }
+    assert_eq!(mistakes("- a\n", &[]), "config.yml:1:1: expected a section of keys, found a list");
     let messages = mistakes("just a text", &[]);
     assert!(messages.starts_with("config.yml:1:1: the file is a single text (`just a text`)"), "{messages}");
 }

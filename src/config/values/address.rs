@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::deserialize_from_text;
+use super::value_from_text;
 
 /// `http.addr`: a TCP address in Go's notation, or the path of a Unix socket.
 ///
@@ -90,7 +90,7 @@ impl FromStr for PathPrefix {
     }
 }
 
-deserialize_from_text!(ListenAddress, PathPrefix);
+value_from_text!(ListenAddress, PathPrefix);
 
 #[cfg(test)]
 mod tests {

@@ -11,11 +11,6 @@ use serde::{Deserialize, Deserializer};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct GoDuration(pub Duration);
 
-/// Reads a [`GoDuration`] into a plain `Duration`, for `deserialize_with`.
-pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    GoDuration::deserialize(deserializer).map(|duration| duration.0)
-}
-
 /// Writes whole hours, minutes and seconds, without the zero ones, and milliseconds below a second.
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

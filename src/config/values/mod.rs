@@ -5,6 +5,7 @@
 mod address;
 mod duration;
 mod network;
+mod page_size;
 mod pattern;
 mod size;
 mod url;
@@ -13,12 +14,11 @@ mod window;
 pub use address::{ListenAddress, PathPrefix};
 pub use duration::GoDuration;
 pub use network::ProxyNetwork;
+pub use page_size::PageSize;
 pub use pattern::Pattern;
 pub use size::ByteSize;
 pub use url::ExternalUrl;
 pub use window::DailyWindow;
-
-pub(crate) use duration::duration;
 
 /// Implements `Deserialize` from text through `FromStr`, for types that are one scalar.
 macro_rules! deserialize_from_text {
@@ -30,6 +30,14 @@ macro_rules! deserialize_from_text {
             }
         }
     )+};
+}
+
+/// Makes a type that is one scalar into a value of the file, through `FromStr`.
+macro_rules! value_from_text {
+    ($($type:ty),+ $(,)?) => {
+        $crate::values::deserialize_from_text!($($type),+);
+        $crate::section::leaf!($($type),+);
+    };
 }
 
 /// Declares an enumeration whose values are words, read in any letter case.
@@ -61,8 +69,8 @@ macro_rules! words {
             }
         }
 
-        $crate::values::deserialize_from_text!($name);
+        $crate::values::value_from_text!($name);
     };
 }
 
-pub(crate) use {deserialize_from_text, words};
+pub(crate) use {deserialize_from_text, value_from_text, words};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::deserialize_from_text;
+use super::value_from_text;
 
 /// A network of proxies: `10.0.0.0/8`, `192.0.2.1`, or `unix` for clients of a Unix socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,7 +30,7 @@ impl FromStr for ProxyNetwork {
     }
 }
 
-deserialize_from_text!(ProxyNetwork);
+value_from_text!(ProxyNetwork);
 
 #[cfg(test)]
 mod tests {

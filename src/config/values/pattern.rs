@@ -5,6 +5,7 @@ use std::str::FromStr;
 use regex::Regex;
 
 use super::deserialize_from_text;
+use crate::section::leaf;
 
 /// A regular expression in a syntax that Go's and Rust's engines share; it matches anywhere unless anchored.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ impl FromStr for Pattern {
 }
 
 deserialize_from_text!(Pattern);
+// `config show` must not take it for a URL.
+leaf!(Pattern, Verbatim);
 
 #[cfg(test)]
 mod tests {

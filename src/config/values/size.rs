@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use sampan_driver::parse_size;
 
-use super::deserialize_from_text;
+use super::value_from_text;
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -20,4 +20,4 @@ impl FromStr for ByteSize {
     }
 }
 
-deserialize_from_text!(ByteSize);
+value_from_text!(ByteSize);

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use url::Url;
 
-use super::deserialize_from_text;
+use super::value_from_text;
 use sampan_shown_url::ShownUrl;
 
 /// A fully qualified `http` or `https` URL with a host, such as `https://registry.example.com`.
@@ -32,7 +32,7 @@ impl FromStr for ExternalUrl {
     }
 }
 
-deserialize_from_text!(ExternalUrl);
+value_from_text!(ExternalUrl);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::deserialize_from_text;
+use super::value_from_text;
 
 /// A part of each day, in UTC; `22:00-04:00` passes midnight.
 ///
@@ -83,7 +83,7 @@ fn number_below(limit: u64, digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|number| is_plain && *number < limit)
 }
 
-deserialize_from_text!(DailyWindow);
+value_from_text!(DailyWindow);
 
 #[cfg(test)]
 mod tests {

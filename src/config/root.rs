@@ -1,0 +1,106 @@
+//! `Config`: the whole file.
+
+use std::time::Duration;
+
+use super::findings::Findings;
+use super::key::{Key, Kind, Unserved};
+use super::section::{Value, section};
+use super::{
+    AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig, HealthConfig, HttpConfig,
+    LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig, RedisConfig, Secret,
+    StorageConfig, TagsConfig, ValidationConfig, Version,
+};
+
+section! {
+    /// The whole configuration: pure data, every default filled in.
+    pub struct Config {
+        /// The version of the format; there is one. Missing is a warning, since Distribution insists on it.
+        pub version: Version = "0.1",
+        /// The log.
+        pub log: LogConfig,
+        key Key::of::<Option<LogLevel>>("loglevel").meaning("The old name of `log.level`; a warning."),
+        /// The store and the rules for its content.
+        pub storage: StorageConfig,
+        /// Garbage collection in the running registry.
+        pub gc: GcConfig; ours,
+        /// How clients authenticate.
+        pub auth: AuthConfig; never_blank(
+            "name how clients authenticate, such as `htpasswd`, or write `auth: none` (REGISTRY_AUTH=none) to let every client \
+             in"
+        ),
+        /// Middleware; [`Middleware::as_storage`](super::Middleware::as_storage) accepts every entry.
+        pub middleware: Option<MiddlewareConfig>,
+        /// The HTTP server.
+        pub http: HttpConfig,
+        /// The recipients of events.
+        pub notifications: Option<NotificationsConfig>,
+        /// The redis server of the descriptor cache.
+        pub redis: Option<RedisConfig>,
+        /// Health checks.
+        pub health: Option<HealthConfig>,
+        /// Listings of repositories.
+        pub catalog: CatalogConfig,
+        /// Listings of tags.
+        pub tags: TagsConfig,
+        key Key::new("proxy", Kind::Optional(PROXY)).meaning("error if there is a remote").unserved(Unserved {
+            below: "remoteurl",
+            asks: |_| true,
+            message: "this version has no pull-through cache; remove `proxy`",
+        }),
+        /// The rules for manifests.
+        pub validation: ValidationConfig,
+        /// The rules for repositories.
+        pub policy: PolicyConfig,
+    }
+}
+
+const PROXY: &[Key] = &[
+    Key::of::<Option<String>>("remoteurl"),
+    Key::of::<Option<String>>("username"),
+    Key::of::<Option<Secret<String>>>("password"),
+    Key::new("exec", Kind::Optional(EXEC)),
+    Key::of::<Duration>("ttl").or("168h"),
+    Key::of::<Duration>("cachewritetimeout").or("5m"),
+];
+const EXEC: &[Key] = &[Key::of::<Option<String>>("command"), Key::of::<Duration>("lifetime").or("0s")];
+
+/// The kind of the whole file.
+pub(crate) const ROOT: Kind = <Config as Value>::KIND;
+
+impl Config {
+    /// The mistakes and the warnings of values that do not fit together.
+    pub(crate) fn check(&self, tree: &Node) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        let mut found = Findings::new(tree);
+        self.http.check(&mut found);
+        self.auth.check(&mut found);
+        if let Some(health) = &self.health {
+            health.check(self.storage.driver.name(), &mut found);
+        }
+        if let Some(notifications) = &self.notifications {
+            notifications.check(&mut found);
+        }
+        self.storage.check(&mut found);
+        self.gc.check(&mut found);
+        if let Some(middleware) = &self.middleware {
+            middleware.check(&mut found);
+        }
+        self.check_cache(&mut found);
+        self.tags.check(&mut found);
+        self.validation.check(&mut found);
+        (found.mistakes, found.warnings)
+    }
+
+    /// Checks that the descriptor cache has its server, and the server its cache.
+    fn check_cache(&self, found: &mut Findings<'_>) {
+        let wanted = self.storage.cache.blobdescriptor == Some(DescriptorCacheKind::Redis);
+        match &self.redis {
+            Some(redis) if wanted => redis.check(found),
+            Some(_) => found.warning("redis", "has no effect without `storage.cache.blobdescriptor: redis`"),
+            None if wanted => {
+                let message = "needs the section `redis`, with `addrs: [HOST:PORT]`";
+                found.mistake("storage.cache.blobdescriptor", message);
+            }
+            None => {}
+        }
+    }
+}
