@@ -15,6 +15,7 @@ use serde_json::Value;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-bench", &[]),
     ("sampan-config", &["sampan-driver", "sampan-shown-url"]),
+    ("sampan-bundle", &["sampan-engine"]),
     ("sampan-driver", &[]),
     ("sampan-driver-filesystem", &["sampan-driver"]),
     ("sampan-driver-inmemory", &["sampan-driver"]),
@@ -42,6 +43,7 @@ const MUST_NOT_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-config", &["axum", "hyper", "rustls", "tokio"]),
     ("sampan-driver", &["axum", "http", "hyper", "serde_yaml"]),
     ("sampan-engine", &["axum", "http", "hyper", "rustls", "serde_yaml"]),
+    ("sampan-bundle", &["axum", "http", "hyper", "reqwest", "rustls", "sampan-driver"]),
 ];
 
 fn root() -> PathBuf {

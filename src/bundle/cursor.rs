@@ -1,0 +1,118 @@
+//! `Cursor`: reads a bundle forward, from files or from a pipe, and compares what must be there.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::{Error, Fault, PartFiles, Result};
+
+/// The most bytes that one read takes.
+pub(crate) const CHUNK: u64 = 1 << 20;
+
+/// A pipe, and how much of it was read.
+pub(crate) struct Pipe {
+    pub(crate) reader: Pin<Box<dyn AsyncRead + Send>>,
+    pub(crate) offset: u64,
+}
+
+/// A position in a bundle.
+pub(crate) enum Cursor {
+    Files { files: Arc<PartFiles>, offset: u64 },
+    Pipe(OwnedMutexGuard<Pipe>),
+}
+
+impl Cursor {
+    pub(crate) fn offset(&self) -> u64 {
+        match self {
+            Self::Files { offset, .. } => *offset,
+            Self::Pipe(pipe) => pipe.offset,
+        }
+    }
+
+    /// Goes to `target`. A pipe goes forward only, and reads what it passes.
+    pub(crate) async fn seek(&mut self, target: u64, entry: &str) -> Result<()> {
+        if let Self::Files { offset, .. } = self {
+            *offset = target;
+            return Ok(());
+        }
+        if self.offset() > target {
+            return Err(self.fault(entry, "it is needed after the pipe has passed it").into());
+        }
+        while self.offset() < target {
+            self.chunk(target - self.offset(), entry).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads at least one and at most `max` bytes.
+    pub(crate) async fn chunk(&mut self, max: u64, entry: &str) -> Result<Bytes> {
+        let chunk = self.chunk_if_any(max).await?;
+        match chunk.is_empty() && max > 0 {
+            true => Err(self.fault(entry, "the bundle ends here, too early").into()),
+            false => Ok(chunk),
+        }
+    }
+
+    /// Reads at most `max` bytes; none at the end.
+    pub(crate) async fn chunk_if_any(&mut self, max: u64) -> Result<Bytes> {
+        let len = max.min(CHUNK) as usize;
+        match self {
+            Self::Files { files, offset } => {
+                let (reader, at) = (files.clone(), *offset);
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut buffer = vec![0; len];
+                    let filled = reader.fill(at, &mut buffer)?;
+                    buffer.truncate(filled);
+                    Ok::<_, Error>(Bytes::from(buffer))
+                });
+                let chunk = read.await.map_err(|error| Error::Pipe(std::io::Error::other(error)))??;
+                *offset += chunk.len() as u64;
+                Ok(chunk)
+            }
+            Self::Pipe(pipe) => {
+                let mut buffer = BytesMut::with_capacity(len);
+                let mut limited = (&mut pipe.reader).take(len as u64);
+                limited.read_buf(&mut buffer).await.map_err(Error::Pipe)?;
+                pipe.offset += buffer.len() as u64;
+                Ok(buffer.freeze())
+            }
+        }
+    }
+
+    /// Reads exactly `len` bytes, which the caller has bounded.
+    pub(crate) async fn exact(&mut self, len: u64, entry: &str) -> Result<Bytes> {
+        let mut all = BytesMut::new();
+        while (all.len() as u64) < len {
+            let chunk = self.chunk(len - all.len() as u64, entry).await?;
+            if chunk.len() as u64 == len {
+                return Ok(chunk);
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.freeze())
+    }
+
+    /// Reads bytes that must be these.
+    pub(crate) async fn expect(&mut self, expected: &[u8], entry: &str, what: &str) -> Result<()> {
+        let start = self.offset();
+        let actual = self.exact(expected.len() as u64, entry).await?;
+        match actual.iter().zip(expected).position(|(actual, expected)| actual != expected) {
+            None => Ok(()),
+            Some(_) => Err(self.fault_at(entry, start, format!("{what} is not the planned one")).into()),
+        }
+    }
+
+    pub(crate) fn fault(&self, entry: &str, problem: impl Into<String>) -> Fault {
+        self.fault_at(entry, self.offset(), problem)
+    }
+
+    pub(crate) fn fault_at(&self, entry: &str, offset: u64, problem: impl Into<String>) -> Fault {
+        match self {
+            Self::Files { files, .. } => files.fault(entry, offset, problem),
+            Self::Pipe(_) => Fault { entry: entry.to_owned(), offset, part: None, problem: problem.into() },
+        }
+    }
+}

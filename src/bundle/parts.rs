@@ -1,0 +1,257 @@
+//! `PartFiles`: the files of a bundle, read by offset as if they were one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use sampan_engine::oci::Digest;
+
+use crate::{Error, Fault, Result};
+
+/// The file of a bundle, or the files of a split one.
+#[derive(Debug)]
+pub struct PartFiles {
+    /// By index.
+    files: BTreeMap<u64, PartFile>,
+    /// The length of every part but the last; `None` for one file.
+    part_bytes: Option<u64>,
+    /// The path without the number.
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+struct PartFile {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+/// The name of a part: `B.tar.001`, with more digits if there are more parts.
+pub fn part_name(path: &Path, number: u64, count: u64) -> PathBuf {
+    let width = count.to_string().len().max(3);
+    let mut name = OsString::from(path);
+    name.push(format!(".{number:0width$}"));
+    name.into()
+}
+
+/// The path of the bundle and the number, if the path is the name of a part.
+fn parse_part_name(path: &Path) -> Option<(PathBuf, u64)> {
+    let number = path.extension()?.to_str()?;
+    let is_number = number.len() >= 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = number.parse().ok().filter(|number| is_number && *number > 0)?;
+    Some((path.with_extension(""), number))
+}
+
+impl PartFiles {
+    /// Opens a bundle: its file, its path without the numbers of its parts, one of them, or all of them in any order.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be opened, or the files are not parts of one bundle.
+    pub fn open(paths: &[PathBuf]) -> Result<Self> {
+        let numbered: Vec<_> = paths.iter().map(|path| parse_part_name(path)).collect();
+        let (path, parts) = match (paths, &numbered[..]) {
+            ([path], [None]) if path.exists() => {
+                let file = PartFile::open(path)?;
+                return Ok(Self { files: BTreeMap::from([(0, file)]), part_bytes: None, path: path.clone() });
+            }
+            ([path], [None]) => (path.clone(), find(path)),
+            ([_], [Some((path, _))]) => (path.clone(), find(path)),
+            _ => of_one_bundle(paths, &numbered)?,
+        };
+        let opened = parts.into_iter().map(|(number, path)| Ok((number - 1, PartFile::open(&path)?)));
+        let files = opened.collect::<Result<BTreeMap<_, _>>>()?;
+        match files.get(&0) {
+            Some(first) => {
+                let parts = Self { part_bytes: Some(first.len.max(1)), files, path };
+                parts.check_parts().map(|()| parts)
+            }
+            None if files.is_empty() => {
+                // The error names the file that the user named.
+                let file = PartFile::open(&path)?;
+                Ok(Self { files: BTreeMap::from([(0, file)]), part_bytes: None, path })
+            }
+            None => Err(Error::PartMissing { path: part_name(&path, 1, 1), count: None }),
+        }
+    }
+
+    /// Checks that no part before the last one is missing or of another length than the first.
+    fn check_parts(&self) -> Result<()> {
+        let expected = self.part_bytes.unwrap_or_default();
+        let last = self.files.keys().next_back().copied().unwrap_or_default();
+        for index in 0..last {
+            match self.files.get(&index) {
+                None => {
+                    return Err(Error::PartMissing {
+                        path: part_name(&self.path, index + 1, last + 1),
+                        count: None,
+                    });
+                }
+                Some(part) if part.len != expected => return Err(part.wrong_len(expected, None)),
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens files that follow each other, the last of which may be shorter than `part_bytes`.
+    pub(crate) fn in_order(paths: &[PathBuf], part_bytes: Option<u64>) -> Result<Self> {
+        let opened = (0..).zip(paths).map(|(index, path)| Ok((index, PartFile::open(path)?)));
+        let files = opened.collect::<Result<BTreeMap<_, _>>>()?;
+        Ok(Self { files, part_bytes, path: paths.first().cloned().unwrap_or_default() })
+    }
+
+    /// The length of the files together.
+    pub fn len_bytes(&self) -> u64 {
+        self.files.values().map(|part| part.len).sum()
+    }
+
+    /// The path of the file, without the number of a part.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files in their order.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.values().map(|part| part.path.as_path())
+    }
+
+    /// Checks that all parts are there and have the right length, for a bundle of `len` bytes with this name.
+    ///
+    /// # Errors
+    ///
+    /// The first part that is missing or of another length; a fault where one file ends too early or too late.
+    pub fn check_len(&self, len: u64, name: &Digest) -> Result<()> {
+        let Some(part_bytes) = self.part_bytes else {
+            let actual = self.len_bytes();
+            let problem = match actual {
+                actual if actual < len => format!("the file ends here, {} bytes too early", len - actual),
+                actual if actual > len => {
+                    format!("the file goes on for {} bytes behind its end", actual - len)
+                }
+                _ => return Ok(()),
+            };
+            return Err(self.fault("the end", actual.min(len), problem).into());
+        };
+        let count = len.div_ceil(part_bytes);
+        for index in 0..count {
+            let expected = (len - index * part_bytes).min(part_bytes);
+            match self.files.get(&index) {
+                None => {
+                    let path = part_name(&self.path, index + 1, count);
+                    return Err(Error::PartMissing { path, count: Some(count) });
+                }
+                Some(part) if part.len != expected => return Err(part.wrong_len(expected, Some(name))),
+                Some(_) => {}
+            }
+        }
+        match self.files.range(count..).next() {
+            Some((_, part)) => Err(part.wrong_len(0, Some(name))),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads up to `buffer.len()` bytes at `offset`; 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// When a part is missing or cannot be read.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let (index, within) = self.locate(offset);
+        let Some(part) = self.files.get(&index) else {
+            return match self.files.range(index..).next() {
+                Some(_) => Err(Error::PartMissing { path: part_name(&self.path, index + 1, 1), count: None }),
+                None => Ok(0),
+            };
+        };
+        let room = self.part_bytes.map_or(u64::MAX, |len| len - within);
+        let len = buffer.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        loop {
+            match part.file.read_at(&mut buffer[..len], within) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => return read.map_err(Error::file(&part.path)),
+            }
+        }
+    }
+
+    /// Reads until the buffer is full or the files end; returns the number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at).
+    pub fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read_at(offset + filled as u64, &mut buffer[filled..])? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(filled)
+    }
+
+    /// A fault at an offset of the bundle.
+    pub(crate) fn fault(&self, entry: &str, offset: u64, problem: impl Into<String>) -> Fault {
+        let part = self.part_bytes.and_then(|_| self.files.get(&self.locate(offset).0));
+        let part = part.map(|part| part.path.clone());
+        Fault { entry: entry.to_owned(), offset, part, problem: problem.into() }
+    }
+
+    /// The index of the part with this offset, and the offset in it.
+    fn locate(&self, offset: u64) -> (u64, u64) {
+        match self.part_bytes {
+            Some(len) => (offset / len, offset % len),
+            None => (0, offset),
+        }
+    }
+}
+
+impl PartFile {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::file(path))?;
+        let metadata = file.metadata().map_err(Error::file(path))?;
+        if !metadata.is_file() {
+            return Err(Error::NotABundle("it is not a file; a bundle is one, or a pipe (`-`)"));
+        }
+        // Advice may fail.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+        Ok(Self { path: path.to_owned(), file, len: metadata.len() })
+    }
+
+    fn wrong_len(&self, expected: u64, name: Option<&Digest>) -> Error {
+        Error::PartLength { path: self.path.clone(), expected, actual: self.len, name: name.cloned() }
+    }
+}
+
+/// The parts beside `path`, by number.
+fn find(path: &Path) -> BTreeMap<u64, PathBuf> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(|entry| entry.ok());
+    let parts = entries.filter_map(|entry| {
+        let (of, number) = parse_part_name(Path::new(&entry.file_name()))?;
+        (Some(of.as_os_str()) == path.file_name()).then(|| (number, entry.path()))
+    });
+    parts.collect()
+}
+
+type Numbered = Option<(PathBuf, u64)>;
+
+fn of_one_bundle(paths: &[PathBuf], numbered: &[Numbered]) -> Result<(PathBuf, BTreeMap<u64, PathBuf>)> {
+    let different = || Error::NotABundle("several files must be the parts .001, .002, … of one bundle");
+    let mut parts = BTreeMap::new();
+    let mut name = None;
+    for (path, numbered) in paths.iter().zip(numbered) {
+        let (of, number) = numbered.as_ref().ok_or_else(different)?;
+        // Parts may be on several media, so only their names must agree.
+        if *name.get_or_insert(of.file_name()) != of.file_name() {
+            return Err(different());
+        }
+        if parts.insert(*number, path.clone()).is_some() {
+            return Err(Error::NotABundle("a part is named twice"));
+        }
+    }
+    let path = numbered.iter().flatten().map(|(path, _)| path.clone()).next();
+    path.map(|path| (path, parts)).ok_or_else(different)
+}

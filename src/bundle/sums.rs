@@ -1,0 +1,60 @@
+//! `PartSum`: the checksum of a part, in the format of `sha256sum`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sampan_engine::oci::Digest;
+
+/// The checksum of one file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PartSum {
+    /// The name of the file, without its directory.
+    pub name: String,
+    /// The sha256 digest of its content.
+    pub digest: Digest,
+}
+
+impl PartSum {
+    /// The lines of a file that `sha256sum -c` reads.
+    pub fn lines(sums: &[Self]) -> String {
+        sums.iter().map(|sum| format!("{sum}\n")).collect()
+    }
+
+    /// Parses such lines. Lines of another form are skipped.
+    pub fn parse(lines: &str) -> Vec<Self> {
+        let parse = |line: &str| {
+            let (hex, name) = line.split_once("  ")?;
+            let digest = format!("sha256:{hex}").parse().ok()?;
+            Some(Self { name: name.to_owned(), digest })
+        };
+        lines.lines().filter_map(parse).collect()
+    }
+
+    /// The file of the checksums beside the bundle `path`.
+    pub fn file(path: &Path) -> PathBuf {
+        path.with_extension("sums")
+    }
+}
+
+impl fmt::Display for PartSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.digest.hex(), self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_parse_back() {
+        let sums: Vec<PartSum> = [("a.001", "x"), ("a b.002", "y")]
+            .map(|(name, content)| PartSum {
+                name: name.to_owned(),
+                digest: Digest::sha256_of(content.as_bytes()),
+            })
+            .into();
+        assert_eq!(PartSum::parse(&PartSum::lines(&sums)), sums);
+        assert_eq!(PartSum::parse("rubbish\n\n"), []);
+    }
+}

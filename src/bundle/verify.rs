@@ -1,0 +1,242 @@
+//! Verifying: every byte of a bundle against its plan, and the plan against its manifests.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sampan_engine::oci::{Digest, Manifest};
+use serde::Deserialize;
+
+use crate::read::{framing_faults, hashes_to};
+use crate::{Bundle, ContentHash, ContentKind, Fault, PartFiles, PlannedImage, Result};
+
+/// The result of a verification.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Verification {
+    /// Everything that is wrong, in the order of the bundle.
+    pub faults: Vec<Fault>,
+    /// The number of manifests and blobs that were hashed.
+    pub contents: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+}
+
+/// The longest manifest that is parsed, in bytes.
+const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+
+/// The size of a read, in bytes.
+const CHUNK: usize = 1 << 20;
+
+/// Verifies a bundle whose head was [read](crate::Reader) from `files`, on `threads` threads. `progress` gets the number of
+/// bytes after each read. Blocks.
+///
+/// # Errors
+///
+/// When a file cannot be read. A damaged bundle is no error: see [`Verification::faults`].
+pub fn verify(
+    files: &PartFiles,
+    bundle: &Bundle,
+    threads: usize,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Verification> {
+    let faults = framing_faults(files, bundle)?;
+    let work = Work {
+        files,
+        bundle,
+        progress,
+        next: AtomicUsize::new(0),
+        faults: Mutex::new(faults),
+        references: Mutex::default(),
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(|| work.run())).collect();
+        for worker in workers {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        Ok::<_, crate::Error>(())
+    })?;
+    let references = std::mem::take(&mut *lock(&work.references));
+    let mut faults = std::mem::take(&mut *lock(&work.faults));
+    faults.extend(missing_references(files, bundle, &references));
+    faults.extend(wrong_names(files, bundle));
+    faults.sort_by(|a, b| (a.offset, &a.problem).cmp(&(b.offset, &b.problem)));
+    let totals = bundle.plan().totals()?;
+    Ok(Verification { faults, contents: totals.blobs, bytes: totals.bytes })
+}
+
+struct Work<'a> {
+    files: &'a PartFiles,
+    bundle: &'a Bundle,
+    progress: &'a (dyn Fn(u64) + Sync),
+    next: AtomicUsize,
+    faults: Mutex<Vec<Fault>>,
+    /// The references of each manifest.
+    references: Mutex<HashMap<Digest, Vec<Digest>>>,
+}
+
+impl Work<'_> {
+    fn run(&self) -> Result<()> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            match index < self.bundle.plan().contents.len() {
+                true => self.check(index, &mut buffer)?,
+                false => return Ok(()),
+            }
+        }
+    }
+
+    fn check(&self, index: usize, buffer: &mut [u8]) -> Result<()> {
+        let content = &self.bundle.plan().contents[index];
+        let data = self.bundle.layout().data(index, content);
+        let mut hash = ContentHash::new(content.digest.algorithm());
+        let is_parsed = content.kind == ContentKind::Manifest && content.size_bytes <= MAX_MANIFEST_BYTES;
+        let mut manifest = Vec::new();
+        let mut offset = data.start;
+        while offset < data.end {
+            let len = usize::try_from(data.end - offset).unwrap_or(usize::MAX).min(buffer.len());
+            let read = self.files.read_at(offset, &mut buffer[..len])?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            if is_parsed {
+                manifest.extend_from_slice(&buffer[..read]);
+            }
+            offset += read as u64;
+            (self.progress)(read as u64);
+        }
+        let fault = |problem| lock(&self.faults).push(self.files.fault(&content.path(), data.start, problem));
+        let actual = hash.finish();
+        if actual != content.digest {
+            fault(hashes_to(&actual));
+        } else if is_parsed {
+            match Manifest::parse(&manifest, None) {
+                Ok(manifest) => {
+                    let references = manifest.references().cloned().collect();
+                    lock(&self.references).insert(content.digest.clone(), references);
+                }
+                Err(problem) => fault(problem.to_string()),
+            }
+        } else if content.kind == ContentKind::Manifest {
+            fault("it is too long for a manifest".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A fault for each reference that the bundle neither carries, nor presumes, nor leaves out.
+fn missing_references(
+    files: &PartFiles,
+    bundle: &Bundle,
+    references: &HashMap<Digest, Vec<Digest>>,
+) -> Vec<Fault> {
+    let (plan, layout) = (bundle.plan(), bundle.layout());
+    let carried = plan.contents.iter().map(|content| &content.digest);
+    let here: HashSet<&Digest> =
+        carried.chain(plan.presumed.iter().map(|presumed| &presumed.digest)).collect();
+    let places: HashMap<&Digest, usize> =
+        plan.contents.iter().enumerate().map(|(index, content)| (&content.digest, index)).collect();
+    let mut found = HashSet::new();
+    for (_, image) in plan.images() {
+        let left_out: HashSet<&Digest> = image.left_out.iter().map(|left_out| &left_out.digest).collect();
+        let mut pending: Vec<&Digest> = roots(image).collect();
+        let mut seen: HashSet<&Digest> = pending.iter().copied().collect();
+        while let Some(manifest) = pending.pop() {
+            for reference in references.get(manifest).into_iter().flatten() {
+                if !here.contains(reference) {
+                    if !left_out.contains(reference) {
+                        found.insert((manifest, reference));
+                    }
+                } else if references.contains_key(reference) && seen.insert(reference) {
+                    pending.push(reference);
+                }
+            }
+        }
+    }
+    let fault = |(manifest, reference): (&Digest, &Digest)| {
+        let index = places.get(manifest)?;
+        let offset = layout.data(*index, &plan.contents[*index]).start;
+        let problem = format!("it refers to {reference}, which is neither here, nor presumed, nor left out");
+        Some(files.fault(&plan.contents[*index].path(), offset, problem))
+    };
+    found.into_iter().filter_map(fault).collect()
+}
+
+fn roots(image: &PlannedImage) -> impl Iterator<Item = &Digest> {
+    [&image.digest].into_iter().chain(image.referrers.iter().map(|referrer| &referrer.digest))
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    digest: Digest,
+    #[serde(default)]
+    annotations: HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Item {
+    config: String,
+    #[serde(default)]
+    repo_tags: Vec<String>,
+    layers: Vec<String>,
+}
+
+/// Faults of the files for other tools: a name that means another image there than in the plan, or content that is absent.
+fn wrong_names(files: &PartFiles, bundle: &Bundle) -> Vec<Fault> {
+    let plan = bundle.plan();
+    let names: HashMap<String, &Digest> = plan
+        .images()
+        .flat_map(|(repository, image)| {
+            image.tags.iter().map(move |tag| (format!("{}:{tag}", repository.name), &image.digest))
+        })
+        .collect();
+    let paths: HashSet<String> = plan.contents.iter().map(|content| content.path()).collect();
+    let in_plan =
+        |name: &str| names.get(name.strip_prefix(&format!("{}/", plan.source)).unwrap_or(name)).copied();
+    let mut faults = Vec::new();
+    let mut fault = |name: &str, problem: String| faults.push(files.fault(name, 0, problem));
+    for (planned, content) in plan.files.iter().zip(&bundle.head().files) {
+        match planned.name.as_str() {
+            "index.json" => match serde_json::from_slice::<Index>(content) {
+                Ok(index) => {
+                    for entry in index.manifests {
+                        let name = |key: &str| entry.annotations.get(key);
+                        let named =
+                            name("io.containerd.image.name").or(name("org.opencontainers.image.ref.name"));
+                        if let Some(named) = named.filter(|named| in_plan(named) != Some(&entry.digest)) {
+                            fault("index.json", format!("{named:?} means another image in the plan"));
+                        }
+                    }
+                }
+                Err(error) => fault("index.json", error.to_string()),
+            },
+            _ => match serde_json::from_slice::<Vec<Item>>(content) {
+                Ok(items) => {
+                    for item in items {
+                        if let Some(unknown) = item.repo_tags.iter().find(|named| in_plan(named).is_none()) {
+                            fault("manifest.json", format!("{unknown:?} is not in the plan"));
+                        }
+                        if let Some(absent) =
+                            [&item.config].into_iter().chain(&item.layers).find(|path| !paths.contains(*path))
+                        {
+                            fault("manifest.json", format!("{absent:?} is not in the bundle"));
+                        }
+                    }
+                }
+                Err(error) => fault("manifest.json", error.to_string()),
+            },
+        }
+    }
+    faults
+}
