@@ -12,9 +12,24 @@ use crate::{Error, Result};
 
 /// Writes a link, or refreshes its modification time.
 pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target: &Digest) -> Result<()> {
-    // No newline: Distribution parses the whole content.
-    driver.put_content(&entry.path(), Bytes::from(target.to_string()), PutMode::Overwrite).await?;
+    let (path, content) = file(entry, target);
+    driver.put_content(&path, content, PutMode::Overwrite).await?;
     Ok(())
+}
+
+/// Writes files in their order, such as links after the data that they name.
+pub(crate) async fn write_all(driver: &Arc<dyn StorageDriver>, files: &[(DriverPath, Bytes)]) -> Result<()> {
+    match files {
+        [] => Ok(()),
+        [(path, content)] => Ok(driver.put_content(path, content.clone(), PutMode::Overwrite).await?),
+        files => Ok(driver.put_all(files).await?),
+    }
+}
+
+/// A link as a file, for [`write_all`].
+pub(crate) fn file(entry: &Entry, target: &Digest) -> (DriverPath, Bytes) {
+    // No newline: Distribution parses the whole content.
+    (entry.path(), Bytes::from(target.to_string()))
 }
 
 /// Removes the link file alone: a link written meanwhile stays. Deleting a tree takes several steps and could delete it, too.

@@ -216,10 +216,10 @@ impl RepositoryBlobs {
     /// Links stored or soon to be stored data, also under `digest` if that is an alias.
     pub(crate) async fn link(&self, canonical: &Digest, digest: &Digest) -> Result<()> {
         let name = &self.repository.name;
-        if digest != canonical {
-            link::write(self.driver(), &Entry::LayerLink(name.clone(), digest.clone()), canonical).await?;
-        }
-        link::write(self.driver(), &Entry::LayerLink(name.clone(), canonical.clone()), canonical).await
+        let file = |digest: &Digest| link::file(&Entry::LayerLink(name.clone(), digest.clone()), canonical);
+        let alias = (digest != canonical).then(|| file(digest));
+        let links: Vec<_> = alias.into_iter().chain([file(canonical)]).collect();
+        link::write_all(self.driver(), &links).await
     }
 
     /// Links data before they are stored, once the collector has no pending deletion of the old link.

@@ -68,14 +68,18 @@ impl TagStore {
         link::read(self.driver(), &Entry::TagCurrent(self.repository.name.clone(), tag.clone())).await
     }
 
-    /// Points the tag at a manifest that already has its revision link.
-    pub(crate) async fn point(&self, tag: &Tag, canonical: &Digest) -> Result<()> {
-        self.keep_for_pullers(tag, Some(canonical)).await?;
+    /// Points the tags at a manifest that already has its revision link.
+    pub(crate) async fn point(&self, tags: &[&Tag], canonical: &Digest) -> Result<()> {
         let name = &self.repository.name;
-        // Distribution writes the history first. A crash would then list the tag for ever, although no client could pull it.
-        link::write(self.driver(), &Entry::TagCurrent(name.clone(), tag.clone()), canonical).await?;
-        let index = Entry::TagIndex(name.clone(), tag.clone(), canonical.clone());
-        link::write(self.driver(), &index, canonical).await
+        let mut links = Vec::with_capacity(2 * tags.len());
+        for tag in tags.iter().copied() {
+            self.keep_for_pullers(tag, Some(canonical)).await?;
+            // Distribution writes the history first. A crash would then list the tag for ever, although no client could pull it.
+            links.push(link::file(&Entry::TagCurrent(name.clone(), tag.clone()), canonical));
+            let index = Entry::TagIndex(name.clone(), tag.clone(), canonical.clone());
+            links.push(link::file(&index, canonical));
+        }
+        link::write_all(self.driver(), &links).await
     }
 
     /// Whether a file of the tag is left that would list it.

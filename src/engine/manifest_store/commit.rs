@@ -101,8 +101,12 @@ impl ManifestStore {
         // Lease files first, then the check for pending deletions, then the last check that everything exists.
         let checked = references.check(self, renewal, &before);
         let (canonicals, was_linked) = try_join(checked, self.has_link(&revision)).await?;
-        self.store_data(canonical, bytes, renewal).await?;
-        if !before.is_fresh() {
+        let mut files = Vec::from_iter(self.data_to_store(canonical, bytes, renewal).await?);
+        // Without a run nothing can vanish between the data and the links, so they are written together.
+        let is_fresh = before.is_fresh();
+        let is_together = is_fresh && !files.is_empty();
+        if !is_fresh {
+            self.put_files(canonical, &std::mem::take(&mut files)).await?;
             let look = self.leases().check_pending(self.driver()).await?;
             if let Some(pending) = self.find_pending(&look, canonicals.iter().chain([canonical])) {
                 return Ok(Attempt::Collecting(pending.clone()));
@@ -119,13 +123,14 @@ impl ManifestStore {
         *is_linked_by_us |= !was_linked;
         if digest != canonical {
             let alias = Entry::RevisionLink(name.clone(), digest.clone());
-            link::write(self.driver(), &alias, canonical).await?;
+            files.push(link::file(&alias, canonical));
         }
         let referrers = self.repository.referrers();
         if let Some(subject) = subject {
-            referrers.add(subject, canonical).await?;
+            files.push(referrers.file(subject, canonical));
         }
-        link::write(self.driver(), &revision, canonical).await?;
+        files.push(link::file(&revision, canonical));
+        self.put_files(canonical, &files).await?;
         if let Some(subject) = subject {
             // A deletion of the same manifest may have removed the entry meanwhile.
             referrers.add_if_missing(subject, canonical).await?;
@@ -136,6 +141,10 @@ impl ManifestStore {
         // The link itself may be a pending deletion, if nothing referred to the manifest.
         let look = self.leases().check_pending(self.driver()).await?;
         if look.pending.has_manifest(name, canonical) || !self.contains(digest).await? {
+            return Ok(Attempt::Collecting(canonical.clone()));
+        }
+        // Writing them may have outlasted the moment without a run, so the data may be a pending deletion, too.
+        if is_together && self.find_pending(&look, [canonical]).is_some() {
             return Ok(Attempt::Collecting(canonical.clone()));
         }
         if renewal == RefreshPolicy::Nothing {

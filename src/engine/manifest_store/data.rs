@@ -1,35 +1,43 @@
 //! The data of a manifest: bytes under their digest, which are also its lease file.
 
 use bytes::Bytes;
-use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
+use sampan_driver::{DriverPath, PutMode, StorageDriver, StorageDriverExt};
 use tokio::time::Instant;
 
 use super::ManifestStore;
-use crate::Result;
 use crate::layout::Entry;
 use crate::lease::RefreshPolicy;
 use crate::oci::Digest;
+use crate::{Result, link};
 
 impl ManifestStore {
-    /// Writes the bytes unless the store has them, undamaged and fresh enough.
-    pub(super) async fn store_data(
+    /// The file of the bytes, to be written unless the store has them, undamaged and fresh enough.
+    pub(super) async fn data_to_store(
         &self,
         canonical: &Digest,
         bytes: &Bytes,
         renewal: RefreshPolicy,
-    ) -> Result<()> {
+    ) -> Result<Option<(DriverPath, Bytes)>> {
         let path = Entry::Blob(canonical.clone()).path();
         // The bytes are likely to exist only if the manifest was here before, so other pushes skip the check; rewriting does
         // no harm.
         if self.repository.registry.inner.manifests.get(canonical).is_some() {
             let here = self.driver().get_content_if_any(&path).await?.is_some_and(|stored| stored == bytes);
             if here && !self.is_due(canonical, renewal).await? {
-                return Ok(());
+                return Ok(None);
             }
         }
+        Ok(Some((path, bytes.clone())))
+    }
+
+    /// Writes the files of a manifest in their order; its data, if they are among them, come first.
+    pub(super) async fn put_files(&self, canonical: &Digest, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        let data = Entry::Blob(canonical.clone()).path();
         let before = Instant::now();
-        self.driver().put_content(&path, bytes.clone(), PutMode::Overwrite).await?;
-        self.leases().note_data(canonical, before);
+        link::write_all(self.driver(), files).await?;
+        if files.first().is_some_and(|(path, _)| *path == data) {
+            self.leases().note_data(canonical, before);
+        }
         Ok(())
     }
 

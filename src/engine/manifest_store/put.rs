@@ -115,9 +115,7 @@ impl ManifestStore {
     ) -> Result<()> {
         self.store(manifest, bytes, canonical, digest).await?;
         for _ in 0..MOST_ROUNDS {
-            for tag in tags {
-                self.repository.tags().point(tag, canonical).await?;
-            }
+            self.repository.tags().point(tags, canonical).await?;
             match self.find_loss(canonical, digest, tags).await? {
                 None => return Ok(()),
                 Some(Loss::Tag) => {}

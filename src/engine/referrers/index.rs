@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{Deadline, DirEntry, PutMode, StorageDriver, StorageDriverExt};
+use sampan_driver::{Deadline, DirEntry, DriverPath, PutMode, StorageDriver, StorageDriverExt};
 
 use super::Referrers;
 use crate::Result;
@@ -23,11 +23,13 @@ impl Referrers {
     ///
     /// It also rewrites an existing entry: the fresh modification time protects it from the collector.
     pub(crate) async fn add(&self, subject: &Digest, canonical: &Digest) -> Result<()> {
-        let content = Bytes::from(canonical.to_string());
-        Ok(self
-            .driver()
-            .put_content(&self.entry(subject, canonical).path(), content, PutMode::Overwrite)
-            .await?)
+        let (path, content) = self.file(subject, canonical);
+        Ok(self.driver().put_content(&path, content, PutMode::Overwrite).await?)
+    }
+
+    /// The entry as a file, for `link::write_all`.
+    pub(crate) fn file(&self, subject: &Digest, canonical: &Digest) -> (DriverPath, Bytes) {
+        (self.entry(subject, canonical).path(), Bytes::from(canonical.to_string()))
     }
 
     /// Writes the entry if it is missing.
