@@ -19,10 +19,11 @@ pub mod atomic_write;
 pub mod blocking;
 mod error_chain;
 pub mod file_watch;
-pub mod http_client;
 pub mod inventory;
 pub mod maintenance;
 pub mod notify;
 pub mod telemetry;
 #[cfg(test)]
 mod test_log;
+
+pub use sampan_client::{http_client, shown_url};

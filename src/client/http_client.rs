@@ -1,6 +1,7 @@
 //! The HTTP client for all outgoing requests.
 //!
-//! It follows no redirects, so it only connects to configured servers. It honours the proxy variables of the
+//! It follows no redirects, so it only connects to configured servers; [`RegistryClient`](crate::RegistryClient) follows
+//! those of a registry by rules of its own. It honours the proxy variables of the
 //! environment, as Distribution does. TLS is rustls with the system's certificates, or with those of a file
 //! instead.
 
@@ -29,6 +30,14 @@ pub enum HttpClientError {
         /// The cause, if there is one.
         source: Option<reqwest::Error>,
     },
+    /// The file contains no client certificate with its key.
+    #[error("{} has no usable client certificate and key", .path.display())]
+    Identity {
+        /// The certificate's path.
+        path: PathBuf,
+        /// The cause.
+        source: reqwest::Error,
+    },
     /// TLS cannot be set up.
     #[error("cannot set up a client for outgoing requests")]
     Client(#[source] reqwest::Error),
@@ -41,16 +50,9 @@ pub enum HttpClientError {
 ///
 /// The certificates are not usable.
 pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, HttpClientError> {
-    let mut builder = builder(timeout);
+    let mut builder = builder().timeout(timeout);
     if let Some(path) = authorities {
-        let unusable = |source| HttpClientError::Certificates { path: path.to_owned(), source };
-        let pem =
-            std::fs::read(path).map_err(|source| HttpClientError::Read { path: path.to_owned(), source })?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| unusable(Some(source)))?;
-        if certificates.is_empty() {
-            return Err(unusable(None));
-        }
-        builder = builder.tls_certs_only(certificates);
+        builder = builder.tls_certs_only(certificates(path)?);
     }
     builder.build().map_err(HttpClientError::Client)
 }
@@ -62,7 +64,7 @@ pub fn client(timeout: Duration, authorities: Option<&Path>) -> Result<Client, H
 ///
 /// TLS cannot be set up.
 pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, HttpClientError> {
-    let mut builder = builder(timeout).tls_danger_accept_invalid_certs(true).no_proxy();
+    let mut builder = builder().timeout(timeout).tls_danger_accept_invalid_certs(true).no_proxy();
     if let Some(socket) = socket {
         builder = builder.unix_socket(socket);
     }
@@ -75,14 +77,23 @@ pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, 
 ///
 /// TLS cannot be set up.
 pub fn insecure_client(timeout: Duration) -> Result<Client, HttpClientError> {
-    builder(timeout).tls_danger_accept_invalid_certs(true).build().map_err(HttpClientError::Client)
+    builder().timeout(timeout).tls_danger_accept_invalid_certs(true).build().map_err(HttpClientError::Client)
 }
 
-fn builder(timeout: Duration) -> ClientBuilder {
-    Client::builder()
-        .timeout(timeout)
-        .redirect(Policy::none())
-        .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
+/// The certificates in a PEM file; at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpClientError> {
+    let unusable = |source| HttpClientError::Certificates { path: path.to_owned(), source };
+    let certificates = Certificate::from_pem_bundle(&read(path)?).map_err(|source| unusable(Some(source)))?;
+    if certificates.is_empty() { Err(unusable(None)) } else { Ok(certificates) }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, HttpClientError> {
+    std::fs::read(path).map_err(|source| HttpClientError::Read { path: path.to_owned(), source })
+}
+
+/// What all clients have in common.
+pub(crate) fn builder() -> ClientBuilder {
+    Client::builder().redirect(Policy::none()).user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Formats a request's error with its causes in one line. Omits the URL: the caller knows which one to show.

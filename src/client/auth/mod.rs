@@ -1,0 +1,293 @@
+//! Login at a registry: the challenge, the token server, and the tokens so far.
+
+mod challenge;
+mod realm;
+mod scope;
+mod tokens;
+
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
+use url::Url;
+use url::form_urlencoded::Serializer;
+
+pub(crate) use challenge::Challenge;
+pub(crate) use scope::Scope;
+use tokens::{Token, TokenCache, TokenKey};
+
+use crate::address::RegistryAddress;
+use crate::credentials::{Credential, Credentials};
+use crate::error::{ClientError, Problem};
+use crate::options::ClientOptions;
+use crate::retry::Attempts;
+use crate::transport::{Answer, Payload, Request, Transport, without_user};
+
+/// The login of one client at one registry.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    address: RegistryAddress,
+    credentials: Credentials,
+    tokens: TokenCache,
+    /// The way that the last challenge asked for. Locked for copies only.
+    way: Mutex<Way>,
+}
+
+/// How the registry wants to be logged in at.
+#[derive(Clone, Debug)]
+enum Way {
+    /// It has not refused a request yet.
+    Unknown,
+    Basic,
+    Bearer {
+        realm: Url,
+        service: Option<String>,
+    },
+}
+
+impl Authenticator {
+    pub(crate) fn new(address: RegistryAddress, credentials: Credentials) -> Self {
+        Self { address, credentials, tokens: TokenCache::default(), way: Mutex::new(Way::Unknown) }
+    }
+
+    /// The `Authorization` of a request: none until the registry has asked for one.
+    pub(crate) async fn header(
+        &self,
+        transport: &Transport,
+        options: &ClientOptions,
+        url: &Url,
+        scope: &Scope,
+    ) -> Result<Option<HeaderValue>, ClientError> {
+        match self.way() {
+            Way::Unknown => Ok(None),
+            Way::Basic => Ok(basic(&self.credential(url, scope).await?)),
+            Way::Bearer { realm, service } => {
+                let credential = self.credential(url, scope).await?;
+                self.token(transport, options, &credential, realm, service, scope, None).await.map(Some)
+            }
+        }
+    }
+
+    /// The `Authorization` after a 401 to a request that had `used`.
+    ///
+    /// # Errors
+    ///
+    /// The challenge cannot be met, or was met by `used` already.
+    pub(crate) async fn after_refusal(
+        &self,
+        transport: &Transport,
+        options: &ClientOptions,
+        refusal: Answer,
+        scope: &Scope,
+        used: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, ClientError> {
+        let url = refusal.url().clone();
+        let at = |problem| ClientError::at(url.as_str(), problem);
+        let challenges = refusal.challenges();
+        let named = |scheme| challenges.iter().find(move |challenge: &&Challenge| challenge.scheme == scheme);
+        if let Some(challenge) = named("bearer") {
+            let realm = challenge.parameter("realm").unwrap_or_default();
+            // A relative realm is outside the protocol, and regctl takes it.
+            let realm = url.join(realm).ok().filter(|_| !realm.is_empty()).map(without_user);
+            let realm = realm
+                .ok_or_else(|| at(Problem::Protocol("the challenge names no token server".to_owned())))?;
+            let service = challenge.parameter("service").map(str::to_owned);
+            let more = challenge.parameter("scope").map(Scope::parse).unwrap_or_default();
+            self.set_way(Way::Bearer { realm: realm.clone(), service: service.clone() });
+            let credential = self.credential(&url, scope).await?;
+            let renewal = Renewal { more, used: used.cloned() };
+            return self.token(transport, options, &credential, realm, service, scope, Some(renewal)).await;
+        }
+        if named("basic").is_some() {
+            self.set_way(Way::Basic);
+            let credential = self.credential(&url, scope).await?;
+            let Some(header) = basic(&credential) else { return Err(at(Problem::LoginRequired)) };
+            if used != Some(&header) {
+                return Ok(header);
+            }
+            // A helper's password may have expired since it was asked.
+            self.credentials.forget();
+            let renewed = basic(&self.credential(&url, scope).await?).filter(|renewed| *renewed != header);
+            return match renewed {
+                Some(renewed) => Ok(renewed),
+                None => Err(self.refused(refusal, scope).await),
+            };
+        }
+        match challenges.first() {
+            Some(challenge) => {
+                let scheme = crate::error::shown(&challenge.scheme);
+                Err(at(Problem::Protocol(format!(
+                    "it wants the unsupported authentication scheme `{scheme}`"
+                ))))
+            }
+            None => Err(self.refused(refusal, scope).await),
+        }
+    }
+
+    /// The error of a request that is refused although everything was tried.
+    pub(crate) async fn refused(&self, refusal: Answer, scope: &Scope) -> ClientError {
+        let url = refusal.url().clone();
+        let credential = self.credential(&url, scope).await.unwrap_or_default();
+        if credential == Credential::Anonymous {
+            return ClientError::at(url.as_str(), Problem::LoginRequired);
+        }
+        let answer = refusal.server_answer().await;
+        ClientError::at(url.as_str(), Problem::LoginRefused { user: credential.user().to_owned(), answer })
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of the key are known to two callers in different shapes"
+    )]
+    async fn token(
+        &self,
+        transport: &Transport,
+        options: &ClientOptions,
+        credential: &Credential,
+        realm: Url,
+        service: Option<String>,
+        scope: &Scope,
+        renewal: Option<Renewal>,
+    ) -> Result<HeaderValue, ClientError> {
+        if let Credential::RegistryToken(token) = credential {
+            let header = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+            let mut header = header.map_err(|_| {
+                ClientError::at(
+                    realm.as_str(),
+                    Problem::Protocol("the stored token is not the value of a header".to_owned()),
+                )
+            })?;
+            header.set_sensitive(true);
+            return Ok(header);
+        }
+        let key = TokenKey {
+            credential: credential.fingerprint(),
+            realm: realm.to_string(),
+            service: service.clone(),
+            scope: scope.clone(),
+        };
+        let place = self.tokens.place(&key);
+        let mut place = place.lock().await;
+        if let Some(Renewal { more, used }) = renewal {
+            place.more = std::mem::take(&mut place.more).and(more);
+            // Another request may have renewed it meanwhile.
+            if place.token.as_ref().is_some_and(|token| Some(&token.header) == used.as_ref()) {
+                place.token = None;
+            }
+        }
+        if let Some(token) = place.token.as_ref().filter(|token| options.clock.elapsed() < token.renew_at) {
+            return Ok(token.header.clone());
+        }
+        let wanted = scope.clone().and(place.more.clone());
+        let token =
+            fetch(transport, options, &self.address, credential, &realm, service.as_deref(), &wanted).await?;
+        place.token = Some(token.clone());
+        Ok(token.header)
+    }
+
+    async fn credential(&self, url: &Url, scope: &Scope) -> Result<Credential, ClientError> {
+        let found = self.credentials.find(&self.address, scope.repository()).await;
+        found.map_err(|error| ClientError::at(url.as_str(), Problem::Credentials(error)))
+    }
+
+    fn way(&self) -> Way {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_way(&self, way: Way) {
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
+    }
+}
+
+/// A token that the registry refused, with the scopes that it named.
+struct Renewal {
+    more: Scope,
+    used: Option<HeaderValue>,
+}
+
+/// Fetches a token: by `GET` with the password, or by `POST` with an identity token (Distribution, `docs/spec/auth/token.md`
+/// and `oauth.md`). Repeats as any request.
+async fn fetch(
+    transport: &Transport,
+    options: &ClientOptions,
+    address: &RegistryAddress,
+    credential: &Credential,
+    realm: &Url,
+    service: Option<&str>,
+    scope: &Scope,
+) -> Result<Token, ClientError> {
+    let at = |problem| ClientError::at(realm.as_str(), problem);
+    let registry = transport.registry();
+    let has_credentials = *credential != Credential::Anonymous;
+    realm::check(&registry, realm, &options.trusted_realms, has_credentials)
+        .map_err(|problem| ClientError::at(registry.as_str(), problem))?;
+    let mut url = realm.clone();
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let request = if let Credential::IdentityToken(token) = credential {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "refresh_token").append_pair("client_id", "sampan");
+        form.append_pair("refresh_token", token.expose());
+        service.map(|service| form.append_pair("service", service));
+        let scopes: Vec<_> = scope.parameters().collect();
+        form.append_pair("scope", &scopes.join(" "));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        Request { method: Method::POST, url, headers, payload: Payload::Bytes(Bytes::from(form.finish())) }
+    } else {
+        let mut query = url.query_pairs_mut();
+        service.map(|service| query.append_pair("service", service));
+        for scope in scope.parameters() {
+            query.append_pair("scope", &scope);
+        }
+        if has_credentials {
+            query.append_pair("account", credential.user());
+        }
+        query.append_pair("client_id", "sampan");
+        drop(query);
+        headers.extend(basic(credential).map(|header| (AUTHORIZATION, header)));
+        Request { method: Method::GET, url, headers, payload: Payload::Empty }
+    };
+    let mut attempts = Attempts::new(options.retry, options.clock.clone());
+    loop {
+        #[expect(clippy::expect_used, reason = "only a stream cannot be cloned")]
+        let again = request.try_clone().expect("invariant: a request for a token has no stream");
+        let failed = match transport.send(again).await {
+            Ok(mut answer) if answer.status() == 200 => {
+                match answer
+                    .read(options.limits.token_bytes, "the answer of the token server, in bytes,")
+                    .await
+                {
+                    Ok(body) => {
+                        return Token::parse(&body, options.clock.elapsed())
+                            .map_err(|problem| at(Problem::Protocol(problem.to_owned())));
+                    }
+                    Err(error) => error,
+                }
+            }
+            Ok(answer) if matches!(answer.status(), 400 | 401 | 403) && has_credentials => {
+                let answer = answer.server_answer().await;
+                // The user knows the registry, not its token server.
+                let problem = Problem::LoginRefused { user: credential.user().to_owned(), answer };
+                return Err(ClientError::at(&address.to_string(), problem));
+            }
+            Ok(answer) if matches!(answer.status(), 401 | 403) => {
+                return Err(ClientError::at(&address.to_string(), Problem::LoginRequired));
+            }
+            Ok(answer) => answer.into_error(options.clock.wall()).await,
+            Err(error) => error,
+        };
+        attempts.wait(failed, transport.is_known()).await?;
+    }
+}
+
+/// Basic's header; `None` for a credential without a password.
+fn basic(credential: &Credential) -> Option<HeaderValue> {
+    let Credential::Password { user, password } = credential else { return None };
+    let text = STANDARD.encode(format!("{user}:{}", password.expose()));
+    let mut header = HeaderValue::try_from(format!("Basic {text}")).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}

@@ -1,0 +1,50 @@
+//! `RepositoryClient`: a repository, through its registry's API.
+
+use http::Method;
+use sampan_engine::oci::RepositoryName;
+
+use crate::auth::Scope;
+use crate::connection::{Call, Connection};
+use crate::registry::RegistryClient;
+
+/// A repository of a registry. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RepositoryClient {
+    registry: RegistryClient,
+    name: RepositoryName,
+}
+
+impl RepositoryClient {
+    pub(crate) fn new(registry: RegistryClient, name: RepositoryName) -> Self {
+        Self { registry, name }
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> &RegistryClient {
+        &self.registry
+    }
+
+    /// The repository's name.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.registry.connection
+    }
+
+    /// A request to read below the repository.
+    pub(crate) fn read(&self, method: Method, path: &str) -> Call {
+        Call::to(method, format!("{}/{path}", self.name), Scope::pull(&self.name))
+    }
+
+    /// A request to write below the repository.
+    pub(crate) fn write(&self, method: Method, path: &str) -> Call {
+        Call::to(method, format!("{}/{path}", self.name), Scope::push(&self.name))
+    }
+
+    /// A request to delete below the repository.
+    pub(crate) fn delete(&self, path: &str) -> Call {
+        Call::to(Method::DELETE, format!("{}/{path}", self.name), Scope::delete(&self.name))
+    }
+}

@@ -1,0 +1,15 @@
+//! The client against servers in this process, most of them hostile.
+
+mod blobs;
+mod credentials;
+mod fake_registry;
+mod lists;
+mod login;
+mod manifests;
+mod proxy;
+mod redirects;
+mod retries;
+mod server;
+mod support;
+mod tls;
+mod uploads;

@@ -1,0 +1,63 @@
+//! Names the problem of a failed exchange.
+
+use std::error::Error;
+
+use rustls::AlertDescription;
+
+use super::guard::{InternalAddress, REASON};
+use crate::error::Problem;
+use crate::http_client::explain;
+use sampan_shown_url::ShownUrl;
+
+/// The problem of an exchange that ended without an answer, or within one.
+pub(super) fn problem(error: reqwest::Error) -> Problem {
+    if find::<InternalAddress>(&error).is_some() {
+        let target = error.url().map(|url| ShownUrl::from(url).to_string()).unwrap_or_default();
+        return Problem::Redirect { target, reason: REASON };
+    }
+    match find::<rustls::Error>(&error) {
+        Some(rustls::Error::InvalidCertificate(problem)) => {
+            return Problem::Certificate(format!("{problem}"));
+        }
+        Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
+            return Problem::ClientCertificate(format!("{alert:?}"));
+        }
+        _ => {}
+    }
+    match error.is_connect() {
+        true => Problem::Connect(explain(error)),
+        false => Problem::Broken(explain(error)),
+    }
+}
+
+/// Whether the server complains about the client's certificate, or about its absence.
+fn is_about_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::NoCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate
+    )
+}
+
+/// A cause of a type, also within an I/O error.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        // The source of an I/O error is that of its content.
+        let content = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match content {
+            Some(content) => Some(content as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}

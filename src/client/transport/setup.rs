@@ -1,0 +1,44 @@
+//! Builds the HTTP clients of a transport.
+
+use std::sync::Arc;
+
+use reqwest::{Client, ClientBuilder, Identity};
+
+use super::guard::{Guard, GuardedResolver};
+use crate::http_client::{self, HttpClientError};
+use crate::options::{ClientOptions, TlsOptions, Verification};
+
+/// The client for the registry, and the one for servers that it names. Blocks to read certificates.
+pub(super) fn clients(
+    options: &ClientOptions,
+    guard: Arc<Guard>,
+) -> Result<(Client, Client), HttpClientError> {
+    let builder = || -> Result<ClientBuilder, HttpClientError> {
+        let mut builder = http_client::builder().connect_timeout(options.timeouts.connect);
+        if let Some(path) = &options.tls.authorities {
+            builder = builder.tls_certs_merge(http_client::certificates(path)?);
+        }
+        Ok(match options.tls.verification {
+            Verification::Full => builder,
+            Verification::None => builder.tls_danger_accept_invalid_certs(true),
+        })
+    };
+    let mut direct = builder()?;
+    if let Some(identity) = identity(&options.tls)? {
+        direct = direct.identity(identity);
+    }
+    let guarded = builder()?.dns_resolver(Arc::new(GuardedResolver(guard)));
+    let build = |builder: ClientBuilder| builder.build().map_err(HttpClientError::Client);
+    Ok((build(direct)?, build(guarded)?))
+}
+
+fn identity(tls: &TlsOptions) -> Result<Option<Identity>, HttpClientError> {
+    let Some(path) = &tls.client_certificate else { return Ok(None) };
+    let mut pem = http_client::read(path)?;
+    if let Some(key) = &tls.client_key {
+        pem.push(b'\n');
+        pem.extend(http_client::read(key)?);
+    }
+    let identity = Identity::from_pem(&pem);
+    identity.map(Some).map_err(|source| HttpClientError::Identity { path: path.clone(), source })
+}
