@@ -2,6 +2,7 @@
 
 mod languages;
 mod links;
+mod own_driver;
 mod prose;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -79,7 +79,7 @@ pub trait StorageDriver: fmt::Debug + Send + Sync + 'static {
     /// Moves a file (C11), durably.
     async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()>;
 
-    /// Deletes a file; succeeds if it does not exist (C8).
+    /// Deletes a file, also a staged one if [`walk`](Self::walk) yields it; succeeds if it does not exist (C8).
     async fn delete(&self, path: &DriverPath) -> Result<()>;
 
     /// Deletes everything below `path`, including staged files, and a file at `path` itself; succeeds if
