@@ -26,4 +26,4 @@ pub mod telemetry;
 #[cfg(test)]
 mod test_log;
 
-pub use sampan_client::{http_client, shown_url};
+pub use sampan_client::http_client;

@@ -1,5 +1,7 @@
 //! The client against servers in this process, most of them hostile.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
+
 mod blobs;
 mod credentials;
 mod fake_registry;
