@@ -104,7 +104,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse), and when a key differs from a known one only in case.
+    /// As [`parse`](Self::parse), and when a key differs from a known one only in case, or a list is in the place of an object.
     pub fn parse_pushed(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestProblem> {
         let manifest = Self::parse(bytes, content_type);
         // A misspelled key may be the reason for the parse error.

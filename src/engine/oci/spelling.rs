@@ -1,8 +1,9 @@
-//! Keys that clients read differently: this registry ignores `Layers`, and programs in Go read it as `layers`.
+//! Keys and shapes that clients read differently: this registry ignores `Layers`, and programs in Go read it as `layers`.
 //!
 //! Go's `encoding/json` also matches a key to a field when they differ in case, and the last of several such keys wins. So a
 //! document with such a key means one thing to this registry and another to docker, containerd and scanners. Pushes of such
-//! documents fail.
+//! documents fail. So do those with a list in the place of a descriptor, which serde reads as the descriptor's fields in their
+//! order, and Go does not read at all.
 
 use std::fmt;
 
@@ -17,6 +18,15 @@ enum Object {
     Manifest,
     Descriptor,
     Platform,
+}
+
+/// Where objects with known keys are.
+#[derive(Clone, Copy)]
+enum Place {
+    /// The value is the object.
+    One(Object),
+    /// The value is a list of them.
+    List(Object),
 }
 
 impl Object {
@@ -55,13 +65,12 @@ impl Object {
         self.known(key).filter(|known| *known != key)
     }
 
-    /// The object below a key.
-    fn below(self, key: &str) -> Option<Self> {
+    /// The objects below a key.
+    fn below(self, key: &str) -> Option<Place> {
         match (self, key) {
-            (Self::Manifest, "blobs" | "config" | "layers" | "manifests" | "subject") => {
-                Some(Self::Descriptor)
-            }
-            (Self::Descriptor, "platform") => Some(Self::Platform),
+            (Self::Manifest, "config" | "subject") => Some(Place::One(Self::Descriptor)),
+            (Self::Manifest, "blobs" | "layers" | "manifests") => Some(Place::List(Self::Descriptor)),
+            (Self::Descriptor, "platform") => Some(Place::One(Self::Platform)),
             _ => None,
         }
     }
@@ -81,15 +90,17 @@ pub(super) fn manifest_key(key: &str) -> Option<&'static str> {
     Object::Manifest.known(key)
 }
 
-/// Checks that no key of a manifest differs from a known one only in case.
+/// Checks that no key of a manifest differs from a known one only in case, and that no list is in the place of an object.
 ///
 /// # Errors
 ///
-/// When a key does, or the bytes are not JSON.
+/// When a key does or a list is, or the bytes are not JSON in UTF-8 (RFC 8259, 8.1).
 pub(super) fn check(manifest: &[u8]) -> Result<(), ManifestProblem> {
+    // serde does not look into texts that it skips.
+    let manifest = std::str::from_utf8(manifest).map_err(|error| ManifestProblem::Json(error.to_string()))?;
     let mut found = None;
-    let mut json = serde_json::Deserializer::from_slice(manifest);
-    let checked = Keys { object: Object::Manifest, found: &mut found }.deserialize(&mut json);
+    let mut json = serde_json::Deserializer::from_str(manifest);
+    let checked = Keys { place: Place::One(Object::Manifest), found: &mut found }.deserialize(&mut json);
     match (found, checked) {
         (Some(problem), _) => Err(problem),
         (None, Err(error)) => Err(ManifestProblem::Json(error.to_string())),
@@ -97,9 +108,9 @@ pub(super) fn check(manifest: &[u8]) -> Result<(), ManifestProblem> {
     }
 }
 
-/// Checks the keys of an object, or of every object in an array; ignores any other value.
+/// Checks the keys of an object, or of every object in a list; ignores any other value.
 struct Keys<'a> {
-    object: Object,
+    place: Place,
     found: &'a mut Option<ManifestProblem>,
 }
 
@@ -119,14 +130,14 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { object, found } = self;
+        let Self { place: Place::One(object) | Place::List(object), found } = self;
         while let Some(key) = map.next_key::<String>()? {
             if let Some(expected) = object.meant(&key) {
                 *found = Some(ManifestProblem::KeyMisspelled { found: shorten(&key), expected });
                 return Err(A::Error::custom("a key is misspelled"));
             }
             match object.below(&key) {
-                Some(object) => map.next_value_seed(Keys { object, found: &mut *found })?,
+                Some(place) => map.next_value_seed(Keys { place, found: &mut *found })?,
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -134,8 +145,10 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { object, found } = self;
-        while seq.next_element_seed(Keys { object, found: &mut *found })?.is_some() {}
+        let Self { place: Place::List(object), found } = self else {
+            return Err(A::Error::custom("a list is where an object must be"));
+        };
+        while seq.next_element_seed(Keys { place: Place::One(object), found: &mut *found })?.is_some() {}
         Ok(())
     }
 
@@ -197,11 +210,29 @@ mod tests {
         for json in [
             r#"{"schemaVersion":2,"layers":[{"digest":"a","annotations":{"Digest":"x","LAYERS":"y"}}]}"#,
             r#"{"annotations":{"Layers":"x"},"custom":{"Layers":[{"Digest":1}]},"layer":[],"layers2":[]}"#,
-            r#"{"config":null,"layers":3,"subject":"x","manifests":[null,1.5,-1,true,"y",[]]}"#,
+            r#"{"config":null,"layers":3,"subject":"x","manifests":[null,1.5,-1,true,"y"]}"#,
             r#"{"manifests":[{"platform":{"os":"linux","os.version":"1","extra":{"OS":1}}}],"Laÿers":1}"#,
         ] {
             assert_eq!(check(json.as_bytes()), Ok(()), "{json}");
         }
         assert!(matches!(check(b"{"), Err(ManifestProblem::Json(_))));
+    }
+
+    #[test]
+    fn a_skipped_text_must_be_utf_8_too() {
+        let problem = check(b"{\"custom\":\"\xff\"}").unwrap_err();
+        assert!(problem.to_string().contains("invalid utf-8"), "{problem}");
+    }
+
+    #[test]
+    fn a_list_is_no_descriptor() {
+        for json in [
+            r#"{"config":["a/b","sha256:1",3]}"#,
+            r#"{"layers":[["a/b","sha256:1",3]]}"#,
+            r#"{"subject":[]}"#,
+        ] {
+            let problem = check(json.as_bytes()).unwrap_err();
+            assert!(problem.to_string().contains("a list is where an object must be"), "{json}: {problem}");
+        }
     }
 }
