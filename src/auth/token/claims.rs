@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::object::{self, Object};
 use super::refusal::Refusal;
 use crate::auth::Access;
 use crate::auth::shown::Shown;
@@ -22,7 +23,7 @@ pub(super) struct Claims {
     #[serde(default, deserialize_with = "seconds")]
     nbf: Option<i64>,
     #[serde(default)]
-    access: Option<Vec<Granted>>,
+    access: Option<Vec<Object<Granted>>>,
 }
 
 /// The token's audience.
@@ -52,7 +53,7 @@ impl Default for Audience {
 
 impl Claims {
     pub(super) fn parse(payload: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(payload).map_err(|error| Refusal::Claims(error.to_string()))
+        object::parse(payload).map_err(Refusal::Claims)
     }
 
     /// Checks that `issuer` issued the token for `service`, and that it is valid at `now` (seconds since
@@ -91,7 +92,7 @@ impl Claims {
             Audience::One(one) => one.len(),
             Audience::Several(several) => several.iter().map(text).sum(),
         };
-        let granted = |granted: &Granted| {
+        let granted = |Object(granted): &Object<Granted>| {
             let actions: usize = granted.actions.iter().flatten().map(text).sum();
             size_of::<Granted>() + granted.kind.len() + granted.name.len() + actions
         };
@@ -106,7 +107,7 @@ impl Claims {
 
     /// Whether the token grants all of `wanted`. Names and actions must match exactly.
     pub(super) fn allow(&self, wanted: &[Access]) -> bool {
-        wanted.iter().all(|access| self.access.iter().flatten().any(|granted| granted.covers(access)))
+        wanted.iter().all(|access| self.access.iter().flatten().any(|Object(granted)| granted.covers(access)))
     }
 }
 

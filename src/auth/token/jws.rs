@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::algorithm::Algorithm;
+use super::object::{self, Object};
 use super::refusal::Refusal;
 use crate::auth::shown::Shown;
 
@@ -41,7 +42,7 @@ struct Header {
     alg: String,
     kid: Option<String>,
     x5c: Option<Vec<String>>,
-    jwk: Option<EmbeddedKey>,
+    jwk: Option<Object<EmbeddedKey>>,
     crit: Option<IgnoredAny>,
 }
 
@@ -62,8 +63,7 @@ impl<'a> Jws<'a> {
         // A further dot is not a letter of base64url, so decoding fails.
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotCompact);
         let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-        let header: Header =
-            serde_json::from_slice(&header).map_err(|error| Refusal::Header(error.to_string()))?;
+        let header: Header = object::parse(&header).map_err(Refusal::Header)?;
         if header.crit.is_some() {
             return Err(Refusal::Critical);
         }
@@ -80,7 +80,7 @@ impl KeyHint {
         if let Some(x5c) = x5c.filter(|x5c| !x5c.is_empty()) {
             return Self::chain(x5c, kid);
         }
-        if let Some(EmbeddedKey { kid, x5c }) = jwk {
+        if let Some(Object(EmbeddedKey { kid, x5c })) = jwk {
             return match (x5c.filter(|x5c| !x5c.is_empty()), kid) {
                 (Some(x5c), kid) => Self::chain(x5c, kid),
                 (None, Some(kid)) => Ok(Self::Id(kid)),

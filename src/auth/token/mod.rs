@@ -20,6 +20,7 @@ mod jws;
 mod key;
 mod keyring;
 mod keys;
+mod object;
 mod refusal;
 mod remote;
 mod root;
