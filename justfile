@@ -15,9 +15,13 @@ test TARGET="" FILTER="":
 stores *SERVERS:
     .ci/stores {{ SERVERS }}
 
-# docker, podman, skopeo, nginx, Redis, Ceph … against the built binary (Debian, root).
+# docker, podman, skopeo, crane, regctl, oras, nginx, Redis, Ceph … against the built binary (Debian, root).
 clients FILTER="":
     .ci/clients {{ FILTER }}
+
+# helm, cosign and BuildKit against the built binary, after they were built themselves (Debian, root).
+clients-extra FILTER="":
+    .ci/clients-extra {{ FILTER }}
 
 # The figures of docs/performance.md (needs docker-registry and nginx).
 bench:

@@ -1,8 +1,10 @@
 //! Helpers of the tests with real clients.
 
+mod cut_line;
 mod dockerd;
 mod fixture;
 mod flaky_proxy;
+mod guarded;
 mod image;
 mod nginx;
 mod process;
@@ -13,9 +15,11 @@ mod token_server;
 mod tool;
 mod wire;
 
+pub(crate) use cut_line::CutLine;
 pub(crate) use dockerd::Dockerd;
 pub(crate) use fixture::Site;
 pub(crate) use flaky_proxy::{Fault, FlakyProxy, Sort};
+pub(crate) use guarded::Guarded;
 pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layout, random};
 pub(crate) use nginx::Nginx;
 pub(crate) use process::Process;
