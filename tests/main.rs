@@ -11,6 +11,7 @@ mod clients;
 mod config;
 mod http;
 mod serve;
+mod snapshots;
 mod support;
 mod tidy;
 mod uploads;

@@ -12,7 +12,7 @@ use super::debug_listener::{debug, get};
 use crate::clients::support::{filesystem_config, registry, tool};
 
 /// The page of a registry that has done a bit of everything.
-fn page(directory: &Path) -> String {
+pub(crate) fn page(directory: &Path) -> String {
     let config = filesystem_config(&directory.join("data")).replace(
         "http: {",
         "http: {debug: {addr: '127.0.0.1:0', prometheus: {enabled: true, repositories: 1}}, ",

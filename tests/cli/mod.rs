@@ -12,7 +12,7 @@ mod htpasswd_command;
 mod image_configs;
 mod image_script;
 mod inventory_command;
-mod metrics;
+pub(crate) mod metrics;
 mod middleware;
 mod permissions;
 mod serve_command;
