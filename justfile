@@ -36,6 +36,10 @@ deny:
 ci:
     .ci/run
 
+# Looks for bytes that break a rule, ten seconds a target: `SECS=600 just fuzz manifest`.
+fuzz *TARGETS:
+    .ci/fuzz {{ TARGETS }}
+
 # The binary that packages and the image have: target/dist/registry.
 release:
     cargo build --profile dist --locked --bin registry

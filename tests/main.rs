@@ -9,6 +9,7 @@
 mod cli;
 mod clients;
 mod config;
+mod fuzz;
 mod http;
 mod serve;
 mod snapshots;

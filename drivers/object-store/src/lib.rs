@@ -38,7 +38,8 @@ mod state;
 mod tail;
 mod walk;
 mod writer;
-mod xml;
+#[doc(hidden)]
+pub mod xml;
 
 pub use client::PlainStore;
 pub use config::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};

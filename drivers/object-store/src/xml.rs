@@ -3,12 +3,12 @@
 //! Stores differ in quoting and spacing, so this only looks for elements by name.
 
 /// The text of the first element `name`, unescaped.
-pub(crate) fn text(document: &str, name: &str) -> Option<String> {
+pub fn text(document: &str, name: &str) -> Option<String> {
     element(document, name).map(|(content, _)| unescape(content))
 }
 
 /// The contents of all elements `name`, as written.
-pub(crate) fn elements<'a>(document: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+pub fn elements<'a>(document: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     let mut rest = document;
     std::iter::from_fn(move || {
         let (content, behind) = element(rest, name)?;
