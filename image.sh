@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds the container image, the static binary in it and all.
 #
-# Usage: ./image.sh [--nonroot] [--platform PLATFORM] [--binary FILE] [TAG]
+# Usage: ./image.sh [--nonroot] [--platform PLATFORM] [--binary FILE | --only-binary] [TAG]
 #   --nonroot             the image whose registry is user 65532 and not root; its tag is TAG-nonroot
 #   --platform PLATFORM   linux/amd64 or linux/arm64; if none is given, that of the docker engine
 #   --binary FILE         takes a binary that is there already
+#   --only-binary         ends with the path of the static binary, without an image
 #   TAG                   sampan, if none is given
 #
 # Needs Rust, a C compiler with binutils, and docker (DOCKER names another client). For another platform than this machine's, Rust
@@ -14,13 +15,14 @@ cd "$(dirname "$0")"
 
 fail() { printf 'image.sh: %s\n' "$*" >&2; exit 1; }
 
-tag=sampan variant=root binary='' platform='' docker=${DOCKER:-docker}
+tag=sampan variant=root binary='' only='' platform='' docker=${DOCKER:-docker}
 while [ $# -gt 0 ]; do
     case $1 in
         --nonroot) variant=nonroot ;;
         --binary) [ $# -gt 1 ] || fail "--binary needs a file"; binary=$2; shift ;;
         --platform) [ $# -gt 1 ] || fail "--platform needs a platform, such as linux/arm64"; platform=$2; shift ;;
-        -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit ;;
+        --only-binary) only=1 ;;
+        -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;;
         -*) fail "there is no option $1; see ./image.sh --help" ;;
         *) tag=$1 ;;
     esac
@@ -70,6 +72,11 @@ case $header in
 esac
 [ "$built_for" = "$platform" ] ||
     fail "$binary is for $built_for, and the image would be for $platform: give --platform $built_for, or another binary"
+
+if [ -n "$only" ]; then
+    printf '%s\n' "$binary"
+    exit
+fi
 
 authorities=''
 for bundle in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem \

@@ -40,6 +40,6 @@ ci:
 fuzz *TARGETS:
     .ci/fuzz {{ TARGETS }}
 
-# The binary that packages and the image have: target/dist/registry.
+# What a release hands out for this machine's kind, into target/release-files (needs cargo-deb and cargo-cyclonedx).
 release:
-    cargo build --profile dist --locked --bin registry
+    .ci/release
