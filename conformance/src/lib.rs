@@ -41,6 +41,7 @@ mod process;
 mod run;
 pub mod sabotage;
 mod slow;
+mod watched;
 
 pub use clause::{Clause, Need, clauses};
 pub use context::Context;

@@ -3,9 +3,7 @@
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use sampan_driver::Capabilities;
@@ -14,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use crate::driver::executor;
 use crate::last_operation::LastOperation;
 use crate::process::{do_and_die, is_other};
+use crate::watched::{hangs, watched};
 use crate::{Clause, Context, Failed, Fixture, Need, Pace, clauses};
 
 /// Runs the suite by the command line (see `--help`); the body of [`main!`](crate::main!).
@@ -38,22 +37,27 @@ pub fn trials(fixture: &Fixture) -> Vec<Trial> {
             |clause: &Clause| Trial::test(clause.name, || Ok(())).with_kind(reason).with_ignored_flag(true);
         return clauses().map(ignored).collect();
     }
-    let (capabilities, large_bytes) =
-        match block_on(capabilities(fixture)).and_then(|can| Ok((can, large_bytes()?))) {
-            Ok(known) => known,
-            Err(failed) => {
-                let message = failed.to_string();
-                let fails = |clause: &Clause| {
-                    let message = message.clone();
-                    Trial::test(clause.name, move || Err(message.into()))
-                };
-                return clauses().map(fails).collect();
-            }
-        };
+    let (capabilities, large_bytes) = match capabilities(fixture).and_then(|can| Ok((can, large_bytes()?))) {
+        Ok(known) => known,
+        Err(failed) => {
+            let message = failed.to_string();
+            let fails = |clause: &Clause| {
+                let message = message.clone();
+                Trial::test(clause.name, move || Err(message.into()))
+            };
+            return clauses().map(fails).collect();
+        }
+    };
     let trial = |clause: &'static Clause| {
         let fixture = fixture.clone();
         let lacking = lacking(clause.need, capabilities, fixture.is_in_this_process(), large_bytes);
-        let test = move || run_on(&fixture, clause, large_bytes).map_err(|failed| failed.to_string().into());
+        let test = move || {
+            run_on(&fixture, clause, large_bytes).map_err(|failed| {
+                let reason = failed.to_string();
+                say_at_once(clause, &reason);
+                reason.into()
+            })
+        };
         Trial::test(clause.name, test)
             .with_kind(lacking.unwrap_or_default())
             .with_ignored_flag(lacking.is_some())
@@ -92,7 +96,6 @@ pub fn run_within(fixture: &Fixture, clause: &Clause, patience: Duration) -> Res
 }
 
 /// Runs a clause on its own thread, so that the suite also reports a clause whose driver blocks the thread for ever.
-#[expect(clippy::print_stderr, reason = "who waits for a clause that takes long wants to know for which")]
 fn run_for(
     fixture: &Fixture,
     clause: &Clause,
@@ -102,32 +105,10 @@ fn run_for(
     if is_other() {
         return Err(Failed::new("this process was started for something else, see `do_and_die`"));
     }
-    let (last, (told, outcome)) = (Arc::<LastOperation>::default(), mpsc::channel());
-    let running = {
-        let (fixture, clause, last) = (fixture.clone(), *clause, last.clone());
-        let run = move || {
-            let _ = told.send(block_on(run_through(&fixture, &clause, large_bytes, patience, &last)));
-        };
-        thread::Builder::new().name(clause.name.to_owned()).spawn(run)?
-    };
-    // The clause itself times out earlier than this, unless its thread is blocked.
-    let (begun, end) = (Instant::now(), Instant::now() + patience + GRACE.min(patience));
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        match outcome.recv_timeout(left.min(NOTICE)) {
-            Ok(outcome) => return outcome,
-            Err(RecvTimeoutError::Timeout) if left > NOTICE => {
-                let seconds = begun.elapsed().as_secs();
-                eprintln!("{} has been running for {seconds} s; its last operation: {last}", clause.name);
-            }
-            Err(RecvTimeoutError::Timeout) => return Err(hangs(clause, patience, &last)),
-            // The clause panicked; resume the panic here.
-            Err(RecvTimeoutError::Disconnected) => match running.join() {
-                Err(panic) => std::panic::resume_unwind(panic),
-                Ok(()) => return Err(Failed::new("the clause ended without an outcome")),
-            },
-        }
-    }
+    let last = Arc::<LastOperation>::default();
+    let (fixture, clause, noted) = (fixture.clone(), *clause, last.clone());
+    let run = move || block_on(run_through(&fixture, &clause, large_bytes, patience, &noted));
+    watched(clause.name, patience, &last, run)
 }
 
 async fn run_through(
@@ -144,7 +125,7 @@ async fn run_through(
     };
     // A guard against hanging, never a means of waiting for something.
     let outcome = tokio::time::timeout(patience, run).await;
-    let outcome = outcome.unwrap_or_else(|_| Err(hangs(clause, patience, last)));
+    let outcome = outcome.unwrap_or_else(|_| Err(hangs(clause.name, patience, last)));
     let disposed = match Arc::into_inner(store) {
         Some(store) => store.dispose().await,
         None => Ok(()), // A clause that timed out left a task behind; its failure reports that.
@@ -152,21 +133,23 @@ async fn run_through(
     outcome.and(disposed)
 }
 
-fn hangs(clause: &Clause, patience: Duration, last: &LastOperation) -> Failed {
-    Failed::new(format_args!(
-        "{} has not come to an end in {} s; its last operation: {last}. The driver hangs, or each of its operations takes too \
-         long (Fixture::paced is for such stores), or the machine has too much else to do (SAMPAN_CONFORMANCE_PATIENCE is for \
-         such machines)",
-        clause.name,
-        patience.as_secs()
-    ))
+/// Prints the reason of a failure, which libtest-mimic prints at the end of the suite.
+#[expect(clippy::print_stderr, reason = "a suite that takes minutes, or is stopped, has told its failures")]
+fn say_at_once(clause: &Clause, reason: &str) {
+    eprintln!("{} FAILED: {reason}", clause.name);
 }
 
-async fn capabilities(fixture: &Fixture) -> Result<Capabilities, Failed> {
-    let store = fixture.store()?;
-    let capabilities = store.open().await?.capabilities();
-    store.dispose().await?;
-    Ok(capabilities)
+fn capabilities(fixture: &Fixture) -> Result<Capabilities, Failed> {
+    let (last, fixture) = (Arc::default(), fixture.clone());
+    let open = move || {
+        block_on(async {
+            let store = fixture.store()?;
+            let capabilities = store.open().await?.capabilities();
+            store.dispose().await?;
+            Ok(capabilities)
+        })
+    };
+    watched("the first opening of a store", Duration::from_secs(OPENING_SECS), &last, open)
 }
 
 /// The missing capability or setting, in words.
@@ -230,8 +213,5 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failed>>) -> Re
     runtime.block_on(future)
 }
 
-/// After how long, and how often from then on, the suite prints that a clause is still running.
-const NOTICE: Duration = Duration::from_secs(60);
-
-/// How long a timed-out clause may take to end.
-const GRACE: Duration = Duration::from_secs(15);
+/// How long a store may take to open, with the time that its server needs.
+const OPENING_SECS: u64 = 120;
