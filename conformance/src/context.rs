@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use crate::Failed;
 use crate::check::{ensure, equal, fails_with, same_bytes};
 use crate::data::path;
+use crate::failed::{Done, located};
 use crate::faulty::Fault;
 use crate::fixture::{Pace, Store};
 use crate::hooked::Hooked;
@@ -22,8 +23,8 @@ use crate::last_operation::LastOperation;
 
 /// The open store of one clause. A clone gives the same open driver to another task.
 ///
-/// The shorthands below take paths as text, fail with [`Failed`] and do one operation of the driver each, unless they say
-/// otherwise.
+/// The shorthands below take paths as text, fail with [`Failed`] at the line that calls them, and do one operation of the
+/// driver each, unless they say otherwise.
 #[derive(Clone)]
 pub struct Context {
     store: Arc<Store>,
@@ -98,17 +99,22 @@ impl Context {
         self.large_bytes.unwrap_or(8 << 20)
     }
 
-    pub(crate) async fn put(&self, at: &str, content: impl Into<Bytes>) -> Result<(), Failed> {
-        Ok(self.driver.put_content(&path(at), content.into(), PutMode::Overwrite).await?)
+    #[track_caller]
+    pub(crate) fn put(&self, at: &str, content: impl Into<Bytes>) -> impl Done<()> {
+        let content = content.into();
+        located(async move { Ok(self.driver.put_content(&path(at), content, PutMode::Overwrite).await?) })
     }
 
-    pub(crate) async fn put_all(&self, files: &[(&str, Bytes)]) -> Result<(), Failed> {
+    #[track_caller]
+    pub(crate) fn put_all(&self, files: &[(&str, Bytes)]) -> impl Done<()> {
         let files: Vec<_> = files.iter().map(|(at, content)| (path(at), content.clone())).collect();
-        Ok(self.driver.put_all(&files).await?)
+        located(async move { Ok(self.driver.put_all(&files).await?) })
     }
 
-    pub(crate) async fn put_transient(&self, at: &str, content: impl Into<Bytes>) -> Result<(), Failed> {
-        Ok(self.driver.put_content(&path(at), content.into(), PutMode::Transient).await?)
+    #[track_caller]
+    pub(crate) fn put_transient(&self, at: &str, content: impl Into<Bytes>) -> impl Done<()> {
+        let content = content.into();
+        located(async move { Ok(self.driver.put_content(&path(at), content, PutMode::Transient).await?) })
     }
 
     pub(crate) async fn create(&self, at: &str, content: impl Into<Bytes>) -> sampan_driver::Result<()> {
@@ -116,7 +122,8 @@ impl Context {
     }
 
     /// Writes a new file at each of `paths`, which contains its own path.
-    pub(crate) async fn fill(&self, paths: &[impl AsRef<str>]) -> Result<(), Failed> {
+    #[track_caller]
+    pub(crate) fn fill(&self, paths: &[impl AsRef<str>]) -> impl Done<()> {
         let paths: Vec<String> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
         // Tasks with their own context: a future that borrows from a closure's argument is not `Send`.
         let put = |file: String| {
@@ -124,130 +131,152 @@ impl Context {
             async move { ctx.put(&file, file.clone()).await }
         };
         let mut puts = futures::stream::iter(paths).map(put).buffer_unordered(16);
-        while puts.try_next().await?.is_some() {}
-        Ok(())
+        located(async move {
+            while puts.try_next().await?.is_some() {}
+            Ok(())
+        })
     }
 
-    pub(crate) async fn get(&self, at: &str) -> Result<Bytes, Failed> {
-        Ok(self.driver.get_content(&path(at)).await?)
+    #[track_caller]
+    pub(crate) fn get(&self, at: &str) -> impl Done<Bytes> {
+        located(async move { Ok(self.driver.get_content(&path(at)).await?) })
     }
 
-    pub(crate) async fn reader(&self, at: &str, range: ByteRange) -> Result<FileReader, Failed> {
-        Ok(self.driver.reader(&path(at), range).await?)
+    #[track_caller]
+    pub(crate) fn reader(&self, at: &str, range: ByteRange) -> impl Done<FileReader> {
+        located(async move { Ok(self.driver.reader(&path(at), range).await?) })
     }
 
-    pub(crate) async fn read(&self, at: &str, range: ByteRange) -> Result<Vec<u8>, Failed> {
-        drain(self.reader(at, range).await?).await
+    #[track_caller]
+    pub(crate) fn read(&self, at: &str, range: ByteRange) -> impl Done<Vec<u8>> {
+        located(async move { drain(self.reader(at, range).await?).await })
     }
 
-    pub(crate) async fn stat(&self, at: &str) -> Result<FileInfo, Failed> {
-        Ok(self.driver.stat(&path(at)).await?)
+    #[track_caller]
+    pub(crate) fn stat(&self, at: &str) -> impl Done<FileInfo> {
+        located(async move { Ok(self.driver.stat(&path(at)).await?) })
     }
 
-    pub(crate) async fn list(&self, at: &str, after: Option<&str>) -> Result<Vec<DirEntry>, Failed> {
+    #[track_caller]
+    pub(crate) fn list(&self, at: &str, after: Option<&str>) -> impl Done<Vec<DirEntry>> {
         let name = |entry: &DirEntry| match entry {
             DirEntry::File(name) => name.clone(),
             DirEntry::Directory(name) => format!("{name}/"),
         };
-        collect(self.driver.list(&path(at), after), name, format!("the listing of {at}")).await
+        located(collect(self.driver.list(&path(at), after), name, format!("the listing of {at}")))
     }
 
     /// The names of a listing, prefixes with a trailing slash.
-    pub(crate) async fn names(&self, at: &str, after: Option<&str>) -> Result<Vec<String>, Failed> {
+    #[track_caller]
+    pub(crate) fn names(&self, at: &str, after: Option<&str>) -> impl Done<Vec<String>> {
         let show = |entry: DirEntry| match entry {
             DirEntry::File(name) => name,
             DirEntry::Directory(name) => name + "/",
         };
-        Ok(self.list(at, after).await?.into_iter().map(show).collect())
+        let listing = self.list(at, after);
+        located(async move { Ok(listing.await?.into_iter().map(show).collect()) })
     }
 
-    pub(crate) async fn walk(&self, at: &str, after: Option<&str>) -> Result<Vec<String>, Failed> {
+    #[track_caller]
+    pub(crate) fn walk(&self, at: &str, after: Option<&str>) -> impl Done<Vec<String>> {
         let walk = self.driver.walk(&path(at), after.map(path).as_ref());
-        let infos: Vec<FileInfo> =
-            collect(walk, |info| info.path.to_string(), format!("the walk of {at}")).await?;
-        Ok(infos.into_iter().map(|info| info.path.to_string()).collect())
+        let walk = collect(walk, |info: &FileInfo| info.path.to_string(), format!("the walk of {at}"));
+        located(async move { Ok(walk.await?.into_iter().map(|info| info.path.to_string()).collect()) })
     }
 
-    pub(crate) async fn writer(&self, at: &str) -> Result<Box<dyn FileWriter>, Failed> {
-        Ok(self.driver.writer(&path(at), WriteMode::Create(WriteHint::default())).await?)
+    #[track_caller]
+    pub(crate) fn writer(&self, at: &str) -> impl Done<Box<dyn FileWriter>> {
+        let create = WriteMode::Create(WriteHint::default());
+        located(async move { Ok(self.driver.writer(&path(at), create).await?) })
     }
 
-    pub(crate) async fn appender(&self, at: &str) -> Result<Box<dyn FileWriter>, Failed> {
-        Ok(self.driver.writer(&path(at), WriteMode::Append).await?)
+    #[track_caller]
+    pub(crate) fn appender(&self, at: &str) -> impl Done<Box<dyn FileWriter>> {
+        located(async move { Ok(self.driver.writer(&path(at), WriteMode::Append).await?) })
     }
 
     /// Begins a staged file, writes `content` and closes it.
-    pub(crate) async fn stage(&self, at: &str, content: impl Into<Bytes>) -> Result<u64, Failed> {
-        let mut writer = self.writer(at).await?;
-        writer.write(content.into()).await?;
-        Ok(writer.close(Bytes::new()).await?)
+    #[track_caller]
+    pub(crate) fn stage(&self, at: &str, content: impl Into<Bytes>) -> impl Done<u64> {
+        let content = content.into();
+        located(async move {
+            let mut writer = self.writer(at).await?;
+            writer.write(content).await?;
+            Ok(writer.close(Bytes::new()).await?)
+        })
     }
 
     /// Writes `content` through a writer at `at`, in pieces of `piece` bytes, and commits it to `to`.
-    pub(crate) async fn upload(
-        &self,
-        at: &str,
-        to: &str,
-        content: &Bytes,
-        piece: usize,
-    ) -> Result<(), Failed> {
-        let mut writer = self.writer(at).await?;
-        let mut rest = content.clone();
-        while !rest.is_empty() {
-            writer.write(rest.split_to(piece.min(rest.len()))).await?;
-        }
-        equal(writer.size(), content.len() as u64, format_args!("the size of the writer at {at}"))?;
-        Ok(writer.commit(&path(to)).await?)
+    #[track_caller]
+    pub(crate) fn upload(&self, at: &str, to: &str, content: &Bytes, piece: usize) -> impl Done<()> {
+        located(async move {
+            let mut writer = self.writer(at).await?;
+            let mut rest = content.clone();
+            while !rest.is_empty() {
+                writer.write(rest.split_to(piece.min(rest.len()))).await?;
+            }
+            equal(writer.size(), content.len() as u64, format_args!("the size of the writer at {at}"))?;
+            Ok(writer.commit(&path(to)).await?)
+        })
     }
 
-    pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), Failed> {
-        Ok(self.driver.rename(&path(from), &path(to)).await?)
+    #[track_caller]
+    pub(crate) fn rename(&self, from: &str, to: &str) -> impl Done<()> {
+        located(async move { Ok(self.driver.rename(&path(from), &path(to)).await?) })
     }
 
-    pub(crate) async fn delete(&self, at: &str) -> Result<(), Failed> {
-        Ok(self.driver.delete(&path(at)).await?)
+    #[track_caller]
+    pub(crate) fn delete(&self, at: &str) -> impl Done<()> {
+        located(async move { Ok(self.driver.delete(&path(at)).await?) })
     }
 
-    pub(crate) async fn delete_tree(&self, at: &str) -> Result<(), Failed> {
-        Ok(self.driver.delete_tree(&path(at)).await?)
+    #[track_caller]
+    pub(crate) fn delete_tree(&self, at: &str) -> impl Done<()> {
+        located(async move { Ok(self.driver.delete_tree(&path(at)).await?) })
     }
 
     /// Checks that every way of reading finds exactly `expected` at `at`.
-    pub(crate) async fn holds(&self, at: &str, expected: &[u8]) -> Result<(), Failed> {
-        same_bytes(&self.get(at).await?, expected, format_args!("the content of {at}"))?;
-        same_bytes(&self.read(at, ByteRange::ALL).await?, expected, format_args!("the stream of {at}"))?;
-        equal(self.stat(at).await?.size_bytes, expected.len() as u64, format_args!("the size of {at}"))
+    #[track_caller]
+    pub(crate) fn holds(&self, at: &str, expected: &[u8]) -> impl Done<()> {
+        located(async move {
+            same_bytes(&self.get(at).await?, expected, format_args!("the content of {at}"))?;
+            same_bytes(&self.read(at, ByteRange::ALL).await?, expected, format_args!("the stream of {at}"))?;
+            equal(self.stat(at).await?.size_bytes, expected.len() as u64, format_args!("the size of {at}"))
+        })
     }
 
     /// Checks that no operation finds a file at `at`.
-    pub(crate) async fn lacks(&self, at: &str) -> Result<(), Failed> {
-        let place = path(at);
-        let not_found = ErrorKind::NotFound;
-        fails_with(self.driver.get_content(&place).await, not_found, format_args!("get_content of {at}"))?;
-        fails_with(
-            self.driver.reader(&place, ByteRange::ALL).await,
-            not_found,
-            format_args!("reader of {at}"),
-        )?;
-        fails_with(self.driver.stat(&place).await, not_found, format_args!("stat of {at}"))?;
-        let (Some(parent), Some(name)) = (place.parent(), place.name()) else { return Ok(()) };
-        let listed = self.list(parent.as_str(), None).await?;
-        ensure(
-            !listed.contains(&DirEntry::File(name.to_owned())),
-            format_args!("{at} is listed, but it should not be there"),
-        )?;
-        let walked = self.walk(parent.as_str(), None).await?;
-        ensure(
-            !walked.iter().any(|path| path == at),
-            format_args!("{at} is walked, but it should not be there"),
-        )
+    #[track_caller]
+    pub(crate) fn lacks(&self, at: &str) -> impl Done<()> {
+        located(async move {
+            let (place, not_found) = (path(at), ErrorKind::NotFound);
+            let content = self.driver.get_content(&place).await;
+            fails_with(content, not_found, format_args!("get_content of {at}"))?;
+            let reader = self.driver.reader(&place, ByteRange::ALL).await;
+            fails_with(reader, not_found, format_args!("reader of {at}"))?;
+            fails_with(self.driver.stat(&place).await, not_found, format_args!("stat of {at}"))?;
+            let (Some(parent), Some(name)) = (place.parent(), place.name()) else { return Ok(()) };
+            let listed = self.list(parent.as_str(), None).await?;
+            ensure(
+                !listed.contains(&DirEntry::File(name.to_owned())),
+                format_args!("{at} is listed, but it should not be there"),
+            )?;
+            let walked = self.walk(parent.as_str(), None).await?;
+            ensure(
+                !walked.iter().any(|path| path == at),
+                format_args!("{at} is walked, but it should not be there"),
+            )
+        })
     }
 
     /// Checks that nothing is staged at `at`.
-    pub(crate) async fn lacks_staged(&self, at: &str) -> Result<(), Failed> {
-        let appended = self.driver.writer(&path(at), WriteMode::Append).await;
-        fails_with(appended, ErrorKind::NotFound, format_args!("append to {at}"))?;
-        Ok(())
+    #[track_caller]
+    pub(crate) fn lacks_staged(&self, at: &str) -> impl Done<()> {
+        located(async move {
+            let appended = self.driver.writer(&path(at), WriteMode::Append).await;
+            fails_with(appended, ErrorKind::NotFound, format_args!("append to {at}"))?;
+            Ok(())
+        })
     }
 }
 
@@ -268,12 +297,15 @@ async fn collect<T>(
 }
 
 /// All bytes of a reader.
-pub(crate) async fn drain(reader: FileReader) -> Result<Vec<u8>, Failed> {
-    let (length, mut bytes) = (reader.len(), Vec::new());
-    let mut stream = reader.into_stream();
-    while let Some(chunk) = stream.try_next().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    equal(bytes.len() as u64, length, "the length of the stream against that of the reader")?;
-    Ok(bytes)
+#[track_caller]
+pub(crate) fn drain(reader: FileReader) -> impl Done<Vec<u8>> {
+    located(async move {
+        let (length, mut bytes) = (reader.len(), Vec::new());
+        let mut stream = reader.into_stream();
+        while let Some(chunk) = stream.try_next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        equal(bytes.len() as u64, length, "the length of the stream against that of the reader")?;
+        Ok(bytes)
+    })
 }

@@ -18,6 +18,18 @@ impl Failed {
     pub fn new(message: impl Display) -> Self {
         Self { message: message.to_string(), location: Location::caller() }
     }
+
+    /// The same failure, with the part of the clause in which it happened.
+    #[must_use]
+    pub(crate) fn within(self, part: impl Display) -> Self {
+        Self { message: format!("{part}: {}", self.message), ..self }
+    }
+
+    /// The same failure at another place: that of a clause instead of its helper's.
+    #[must_use]
+    pub(crate) fn at(self, location: &'static Location<'static>) -> Self {
+        Self { location, ..self }
+    }
 }
 
 impl<E: Error> From<E> for Failed {
@@ -44,4 +56,16 @@ impl fmt::Debug for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
+}
+
+/// An operation that fails with [`Failed`].
+pub(crate) trait Done<T>: Future<Output = Result<T, Failed>> {}
+
+impl<T, F: Future<Output = Result<T, Failed>>> Done<T> for F {}
+
+/// Lets the failure of an operation name the line of the clause, not one of a helper.
+#[track_caller]
+pub(crate) fn located<T>(operation: impl Done<T>) -> impl Done<T> {
+    let location = Location::caller();
+    async move { operation.await.map_err(|failed| failed.at(location)) }
 }

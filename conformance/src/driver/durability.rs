@@ -117,9 +117,7 @@ async fn what_is_deleted_stays_so_after_the_process(ctx: Context) -> Result<(), 
 /// Marks a failure as one of durability.
 fn outlives(how: &str, outcome: Result<(), Failed>) -> Result<(), Failed> {
     outcome.map_err(|failed| {
-        Failed::new(format_args!(
-            "a process that did `{how}` was told that it is done, and died; but then: {failed}"
-        ))
+        failed.within(format_args!("a process did `{how}`, got the acknowledgement, and died; then"))
     })
 }
 

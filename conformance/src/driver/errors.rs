@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use sampan_driver::{ByteRange, DriverError, ErrorKind, Operation, PutMode, WriteMode};
+use sampan_driver::{ByteRange, ErrorKind, Operation, PutMode, WriteMode};
 
 use crate::check::{ensure, equal, fails_with};
 use crate::data::path;
@@ -13,35 +13,40 @@ async fn carry_context(ctx: Context) -> Result<(), Failed> {
     let (driver, missing, existing) = (ctx.driver(), path("/some/missing"), path("/some/file"));
     ctx.put("/some/file", "content").await?;
     let cases = [
-        (fails(driver.get_content(&missing).await)?, ErrorKind::NotFound, Operation::GetContent, &missing),
-        (fails(driver.stat(&missing).await)?, ErrorKind::NotFound, Operation::Stat, &missing),
+        (driver.get_content(&missing).await.err(), ErrorKind::NotFound, Operation::GetContent, &missing),
+        (driver.stat(&missing).await.err(), ErrorKind::NotFound, Operation::Stat, &missing),
         (
-            fails(driver.reader(&missing, ByteRange::ALL).await)?,
+            driver.reader(&missing, ByteRange::ALL).await.err(),
             ErrorKind::NotFound,
             Operation::Reader,
             &missing,
         ),
         (
-            fails(driver.writer(&missing, WriteMode::Append).await)?,
+            driver.writer(&missing, WriteMode::Append).await.err(),
             ErrorKind::NotFound,
             Operation::Writer,
             &missing,
         ),
-        (fails(driver.rename(&missing, &existing).await)?, ErrorKind::NotFound, Operation::Rename, &missing),
+        (driver.rename(&missing, &existing).await.err(), ErrorKind::NotFound, Operation::Rename, &missing),
         (
-            fails(driver.reader(&existing, ByteRange::from(100)).await)?,
+            driver.reader(&existing, ByteRange::from(100)).await.err(),
             ErrorKind::RangeInvalid,
             Operation::Reader,
             &existing,
         ),
         (
-            fails(driver.put_content(&existing, "new".into(), PutMode::Create).await)?,
+            driver.put_content(&existing, "new".into(), PutMode::Create).await.err(),
             ErrorKind::AlreadyExists,
             Operation::PutContent,
             &existing,
         ),
     ];
     for (error, kind, operation, path) in cases {
+        let Some(error) = error else {
+            return Err(Failed::new(format_args!(
+                "{operation} of {path} succeeded, expected an error of kind `{kind}`"
+            )));
+        };
         equal(error.kind(), kind, format_args!("the kind of `{error}`"))?;
         equal(error.driver(), driver.name(), format_args!("the driver of `{error}`"))?;
         equal(error.operation(), operation, format_args!("the operation of `{error}`"))?;
@@ -65,10 +70,6 @@ async fn a_miss_is_no_failure_of_the_store(ctx: Context) -> Result<(), Failed> {
     let rename = ctx.driver().rename(&missing, &path("/e/f")).await;
     fails_with(rename, ErrorKind::NotFound, "rename in an empty store")?;
     ctx.delete("/a/b/c/d").await
-}
-
-fn fails<T>(result: Result<T, DriverError>) -> Result<DriverError, Failed> {
-    result.err().ok_or_else(|| Failed::new("an operation succeeded that cannot"))
 }
 
 pub(crate) const CLAUSES: &[Clause] = table! { "driver::errors":

@@ -77,7 +77,10 @@ async fn publishing_is_a_birth(ctx: Context) -> Result<(), Failed> {
         let modified = ctx.stat(file).await?.modified;
         ensure(
             modified + TICK >= now,
-            format_args!("{file} was published just now and looks {:?} old", now.duration_since(modified)),
+            format_args!(
+                "the time of {file} is {:?} before the call that published it, expected that of the call or later (C13)",
+                now.duration_since(modified).unwrap_or_default()
+            ),
         )?;
     }
     Ok(())

@@ -13,7 +13,8 @@ use sampan_engine::{
 use serde_json::json;
 
 use crate::check::same_bytes;
-use crate::{Context, Failed, data};
+use crate::failed::{Done, located};
+use crate::{Context, data};
 
 /// A client with its own registry over a store, like one process.
 #[derive(Clone)]
@@ -29,8 +30,9 @@ impl Client {
     }
 
     /// A client of another process over the same store.
-    pub(super) async fn of_another_process(ctx: &Context) -> Result<Self, Failed> {
-        Ok(Self::new(ctx.reopen().await?.driver()))
+    #[track_caller]
+    pub(super) fn of_another_process(ctx: &Context) -> impl Done<Self> {
+        located(async move { Ok(Self::new(ctx.reopen().await?.driver())) })
     }
 
     pub(super) fn repository(&self, repository: &str) -> Repository {
@@ -143,26 +145,40 @@ impl Client {
         Ok(())
     }
 
-    pub(super) async fn pull_blob(&self, repository: &str, digest: &Digest) -> Result<Vec<u8>, Failed> {
-        let (_, reader) = self.repository(repository).blobs().read(digest, ByteRange::ALL).await?;
-        crate::context::drain(reader).await
+    #[track_caller]
+    pub(super) fn pull_blob(&self, repository: &str, digest: &Digest) -> impl Done<Vec<u8>> {
+        located(async move {
+            let (_, reader) = self.repository(repository).blobs().read(digest, ByteRange::ALL).await?;
+            crate::context::drain(reader).await
+        })
     }
 
     /// Pulls an image as docker does, and compares every byte.
-    pub(super) async fn pulls(
+    #[track_caller]
+    pub(super) fn pulls(
         &self,
         repository: &str,
         image: &Image,
         reference: impl Into<Reference>,
-    ) -> Result<(), Failed> {
-        let reference = reference.into();
-        let stored = self.repository(repository).manifests().get(&reference).await?;
-        same_bytes(&stored.bytes, &image.manifest, format_args!("the manifest {reference} in {repository}"))?;
-        for blob in image.blobs() {
-            let digest = Digest::sha256_of(blob);
-            same_bytes(&self.pull_blob(repository, &digest).await?, blob, format_args!("the blob {digest}"))?;
-        }
-        Ok(())
+    ) -> impl Done<()> {
+        located(async move {
+            let reference = reference.into();
+            let stored = self.repository(repository).manifests().get(&reference).await?;
+            same_bytes(
+                &stored.bytes,
+                &image.manifest,
+                format_args!("the manifest {reference} in {repository}"),
+            )?;
+            for blob in image.blobs() {
+                let digest = Digest::sha256_of(blob);
+                same_bytes(
+                    &self.pull_blob(repository, &digest).await?,
+                    blob,
+                    format_args!("the blob {digest}"),
+                )?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -239,8 +255,9 @@ pub(super) fn range(start: usize, end: usize) -> Option<ChunkRange> {
 }
 
 /// Every path of the store.
-pub(super) async fn walk(driver: &Arc<dyn StorageDriver>) -> Result<Vec<sampan_driver::FileInfo>, Failed> {
-    Ok(driver.walk(&sampan_driver::DriverPath::root(), None).try_collect().await?)
+#[track_caller]
+pub(super) fn walk(driver: &Arc<dyn StorageDriver>) -> impl Done<Vec<sampan_driver::FileInfo>> {
+    located(async move { Ok(driver.walk(&sampan_driver::DriverPath::root(), None).try_collect().await?) })
 }
 
 #[track_caller]

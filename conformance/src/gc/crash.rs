@@ -49,7 +49,7 @@ async fn everywhere(ctx: &Context, fault: Fault) -> Result<(), Failed> {
             driver.delete_tree(&path("/docker")).await?;
             return ensure(fails_at > 20, "hardly anything was done");
         }
-        let at = |failed: Failed| Failed::new(format_args!("{fault:?} at operation {fails_at}: {failed}"));
+        let at = |failed: Failed| failed.within(format_args!("{fault:?} at operation {fails_at}"));
         let (left, left_whole) = (paths(driver).await?, whole_manifests(driver).await?);
         for (name, digest) in whole {
             let link = Entry::RevisionLink(name.clone(), digest.clone()).path();

@@ -11,7 +11,8 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Algorithm, Digest, RepositoryName, Tag};
 use serde_json::{Value, json};
 
-use crate::{Failed, data};
+use crate::data;
+use crate::failed::{Done, located};
 
 /// A store in the making.
 #[derive(Clone)]
@@ -25,70 +26,87 @@ impl Seed {
     }
 
     /// Writes a file.
-    pub(super) async fn put(&self, path: &DriverPath, content: impl Into<Bytes>) -> Result<(), Failed> {
-        Ok(self.driver.put_content(path, content.into(), PutMode::Overwrite).await?)
+    #[track_caller]
+    pub(super) fn put(&self, path: &DriverPath, content: impl Into<Bytes>) -> impl Done<()> {
+        located(async move { Ok(self.driver.put_content(path, content.into(), PutMode::Overwrite).await?) })
     }
 
     /// Writes a link of the layout.
-    pub(super) async fn link(&self, entry: Entry, target: &Digest) -> Result<DriverPath, Failed> {
-        let path = entry.path();
-        self.put(&path, target.to_string()).await?;
-        Ok(path)
+    #[track_caller]
+    pub(super) fn link(&self, entry: Entry, target: &Digest) -> impl Done<DriverPath> {
+        located(async move {
+            let path = entry.path();
+            self.put(&path, target.to_string()).await?;
+            Ok(path)
+        })
     }
 
     /// Writes data without a link.
-    pub(super) async fn blob(&self, content: &Bytes) -> Result<Digest, Failed> {
-        let digest = Digest::sha256_of(content);
-        self.put(&Entry::Blob(digest.clone()).path(), content.clone()).await?;
-        Ok(digest)
+    #[track_caller]
+    pub(super) fn blob(&self, content: &Bytes) -> impl Done<Digest> {
+        located(async move {
+            let digest = Digest::sha256_of(content);
+            self.put(&Entry::Blob(digest.clone()).path(), content.clone()).await?;
+            Ok(digest)
+        })
     }
 
-    pub(super) async fn layer(&self, repository: &str, digest: &Digest) -> Result<DriverPath, Failed> {
-        self.link(Entry::LayerLink(name(repository), digest.clone()), digest).await
+    #[track_caller]
+    pub(super) fn layer(&self, repository: &str, digest: &Digest) -> impl Done<DriverPath> {
+        located(async move { self.link(Entry::LayerLink(name(repository), digest.clone()), digest).await })
     }
 
-    pub(super) async fn revision(&self, repository: &str, digest: &Digest) -> Result<DriverPath, Failed> {
-        self.link(Entry::RevisionLink(name(repository), digest.clone()), digest).await
+    #[track_caller]
+    pub(super) fn revision(&self, repository: &str, digest: &Digest) -> impl Done<DriverPath> {
+        located(async move { self.link(Entry::RevisionLink(name(repository), digest.clone()), digest).await })
     }
 
     /// A tag with one entry in its history.
-    pub(super) async fn tag(&self, repository: &str, text: &str, digest: &Digest) -> Result<(), Failed> {
-        self.history(repository, text, digest).await?;
-        self.link(Entry::TagCurrent(name(repository), tag(text)), digest).await?;
-        Ok(())
+    #[track_caller]
+    pub(super) fn tag(&self, repository: &str, text: &str, digest: &Digest) -> impl Done<()> {
+        located(async move {
+            self.history(repository, text, digest).await?;
+            self.link(Entry::TagCurrent(name(repository), tag(text)), digest).await?;
+            Ok(())
+        })
     }
 
-    pub(super) async fn history(
-        &self,
-        repository: &str,
-        text: &str,
-        digest: &Digest,
-    ) -> Result<DriverPath, Failed> {
-        self.link(Entry::TagIndex(name(repository), tag(text), digest.clone()), digest).await
+    #[track_caller]
+    pub(super) fn history(&self, repository: &str, text: &str, digest: &Digest) -> impl Done<DriverPath> {
+        located(async move {
+            self.link(Entry::TagIndex(name(repository), tag(text), digest.clone()), digest).await
+        })
     }
 
     /// A manifest with its link.
-    pub(super) async fn manifest(&self, repository: &str, manifest: &Bytes) -> Result<Digest, Failed> {
-        let digest = self.blob(manifest).await?;
-        self.revision(repository, &digest).await?;
-        Ok(digest)
+    #[track_caller]
+    pub(super) fn manifest(&self, repository: &str, manifest: &Bytes) -> impl Done<Digest> {
+        located(async move {
+            let digest = self.blob(manifest).await?;
+            self.revision(repository, &digest).await?;
+            Ok(digest)
+        })
     }
 
     /// Deletes a file.
-    pub(super) async fn remove(&self, entry: Entry) -> Result<(), Failed> {
-        Ok(self.driver.delete(&entry.path()).await?)
+    #[track_caller]
+    pub(super) fn remove(&self, entry: Entry) -> impl Done<()> {
+        located(async move { Ok(self.driver.delete(&entry.path()).await?) })
     }
 
     /// An image of a configuration and two layers, all of which differ from those of other numbers.
-    pub(super) async fn image(&self, repository: &str, number: u64) -> Result<Image, Failed> {
-        let mut blobs = Vec::new();
-        for part in 0..3 {
-            let digest = self.blob(&data::bytes(number * 3 + part, 100)).await?;
-            self.layer(repository, &digest).await?;
-            blobs.push(digest);
-        }
-        let bytes = image(&blobs[0], &blobs[1..], None);
-        Ok(Image { manifest: self.manifest(repository, &bytes).await?, bytes, blobs })
+    #[track_caller]
+    pub(super) fn image(&self, repository: &str, number: u64) -> impl Done<Image> {
+        located(async move {
+            let mut blobs = Vec::new();
+            for part in 0..3 {
+                let digest = self.blob(&data::bytes(number * 3 + part, 100)).await?;
+                self.layer(repository, &digest).await?;
+                blobs.push(digest);
+            }
+            let bytes = image(&blobs[0], &blobs[1..], None);
+            Ok(Image { manifest: self.manifest(repository, &bytes).await?, bytes, blobs })
+        })
     }
 }
 
@@ -251,32 +269,35 @@ impl Generated {
         generated
     }
 
-    pub(super) async fn write(&self, driver: &Arc<dyn StorageDriver>) -> Result<(), Failed> {
-        let seed = Seed::new(driver);
-        let documents = self.documents.values().map(|document| &document.bytes);
-        for content in documents.chain(&self.blobs) {
-            if self.data.contains(&Digest::sha256_of(content)) {
-                seed.blob(content).await?;
+    #[track_caller]
+    pub(super) fn write(&self, driver: &Arc<dyn StorageDriver>) -> impl Done<()> {
+        located(async move {
+            let seed = Seed::new(driver);
+            let documents = self.documents.values().map(|document| &document.bytes);
+            for content in documents.chain(&self.blobs) {
+                if self.data.contains(&Digest::sha256_of(content)) {
+                    seed.blob(content).await?;
+                }
             }
-        }
-        for (repository, room) in &self.rooms {
-            for digest in &room.revisions {
-                seed.revision(repository, digest).await?;
+            for (repository, room) in &self.rooms {
+                for digest in &room.revisions {
+                    seed.revision(repository, digest).await?;
+                }
+                for digest in &room.layers {
+                    seed.layer(repository, digest).await?;
+                }
+                for (alias, canonical) in &room.aliases {
+                    seed.link(Entry::LayerLink(name(repository), alias.clone()), canonical).await?;
+                }
+                for (text, digest) in &room.histories {
+                    seed.history(repository, text, digest).await?;
+                }
+                for (text, digest) in &room.tags {
+                    seed.link(Entry::TagCurrent(name(repository), tag(text)), digest).await?;
+                }
             }
-            for digest in &room.layers {
-                seed.layer(repository, digest).await?;
-            }
-            for (alias, canonical) in &room.aliases {
-                seed.link(Entry::LayerLink(name(repository), alias.clone()), canonical).await?;
-            }
-            for (text, digest) in &room.histories {
-                seed.history(repository, text, digest).await?;
-            }
-            for (text, digest) in &room.tags {
-                seed.link(Entry::TagCurrent(name(repository), tag(text)), digest).await?;
-            }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// All garbage.

@@ -33,7 +33,7 @@ async fn keeps_what_the_manifest_refers_to(ctx: Context) -> Result<(), Failed> {
                     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
                 runtime.block_on(push_beside_collection(driver, Duration::from_secs(secs), was_linked))
             });
-            played.await?.map_err(|failed| Failed::new(format_args!("written in {secs} s: {failed}")))?;
+            played.await?.map_err(|failed| failed.within(format_args!("written in {secs} s")))?;
             ctx.delete_tree("/docker").await?;
         }
     }

@@ -30,7 +30,7 @@ async fn generated(ctx: Context, delete_untagged: bool) -> Result<(), Failed> {
         let report = collect_later(ctx.driver(), &options(delete_untagged)).await?;
         expect_gone(ctx.driver(), &before, &garbage)
             .await
-            .map_err(|failed| Failed::new(format_args!("seed {seed}: {failed}")))?;
+            .map_err(|failed| failed.within(format_args!("seed {seed}")))?;
         let count = |kind: fn(&Entry) -> bool| {
             garbage.iter().filter(|path| Entry::parse(path).is_some_and(|entry| kind(&entry))).count() as u64
         };

@@ -10,6 +10,7 @@ use sampan_engine::Error;
 use super::client::{Client, tag};
 use super::store::{indexes_are_complete, is_valid};
 use crate::check::ensure;
+use crate::failed::{Done, located};
 use crate::faulty::{Fault, Faulty};
 use crate::{Clause, Context, Failed, clause::table};
 
@@ -20,34 +21,36 @@ mod blobs;
 mod manifests;
 
 /// Interrupts `run` at every operation of the driver: after `before` was done, and such that `after` holds when it completes.
-async fn crash_everywhere<B, R, A>(
+#[track_caller]
+fn crash_everywhere<B, R, A>(
     ctx: &Context,
     before: impl Fn(Client) -> B,
     run: impl Fn(Client) -> R,
     after: impl Fn(Client) -> A,
-) -> Result<(), Failed>
+) -> impl Done<()>
 where
     B: Future<Output = Result<(), Error>>,
     R: Future<Output = Result<(), Error>>,
     A: Future<Output = Result<(), Failed>>,
 {
-    let mut has_failed = false;
-    for fault in Fault::ALL {
-        for fails_at in ctx.moments(fault) {
-            ctx.delete_tree("/").await?;
-            before(Client::of_another_process(ctx).await?).await?;
-            let faulty = Arc::new(Faulty::new(ctx.driver().clone(), fault, fails_at));
-            let has_index = indexes_are_complete(ctx.driver()).await.is_ok();
-            let outcome = crash(ctx, &faulty, has_index, &run, &after).await;
-            outcome
-                .map_err(|failed| Failed::new(format_args!("{fault:?} at operation {fails_at}: {failed}")))?;
-            if !faulty.has_failed() {
-                break;
+    located(async move {
+        let mut has_failed = false;
+        for fault in Fault::ALL {
+            for fails_at in ctx.moments(fault) {
+                ctx.delete_tree("/").await?;
+                before(Client::of_another_process(ctx).await?).await?;
+                let faulty = Arc::new(Faulty::new(ctx.driver().clone(), fault, fails_at));
+                let has_index = indexes_are_complete(ctx.driver()).await.is_ok();
+                let outcome = crash(ctx, &faulty, has_index, &run, &after).await;
+                outcome.map_err(|failed| failed.within(format_args!("{fault:?} at operation {fails_at}")))?;
+                if !faulty.has_failed() {
+                    break;
+                }
+                has_failed = true;
             }
-            has_failed = true;
         }
-    }
-    ensure(has_failed, "the flow does nothing")
+        ensure(has_failed, "the flow does nothing")
+    })
 }
 
 async fn crash<R, A>(

@@ -73,9 +73,7 @@ pub(super) fn play_seeded(driver: &Arc<dyn StorageDriver>, seed: u64) -> Result<
             .collect();
         play(driver, &slow, seed, Some(chance)).await
     });
-    played
-        .and_then(|history| check(&history))
-        .map_err(|failed| Failed::new(format_args!("seed {seed}: {failed}")))
+    played.and_then(|history| check(&history)).map_err(|failed| failed.within(format_args!("seed {seed}")))
 }
 
 /// Plays one history in real time: the seed determines the requests, and not how fast they are answered.
@@ -85,9 +83,7 @@ pub(super) async fn play_at_full_speed(
     seed: u64,
 ) -> Result<(), Failed> {
     let played = play(driver, processes, seed, None).await;
-    played
-        .and_then(|history| check(&history))
-        .map_err(|failed| Failed::new(format_args!("seed {seed}: {failed}")))
+    played.and_then(|history| check(&history)).map_err(|failed| failed.within(format_args!("seed {seed}")))
 }
 
 async fn play(

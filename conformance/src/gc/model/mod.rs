@@ -106,5 +106,5 @@ pub fn play(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     let local = tokio::task::LocalSet::new();
     let played = local.block_on(&runtime, actors::play(driver.clone(), seed, scenario, sabotage));
-    played.map_err(|failed| Failed::new(format_args!("seed {seed} of {scenario:?}, {sabotage:?}: {failed}")))
+    played.map_err(|failed| failed.within(format_args!("seed {seed} of {scenario:?}, {sabotage:?}")))
 }
