@@ -66,5 +66,5 @@ fn check_keys(object: &Map<String, Value>) {
 /// The value that Go reads for `key`: it ignores case, and the last one wins.
 fn as_go<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     let same = |name: &&String| name.to_lowercase() == key.to_lowercase();
-    object.keys().filter(same).next_back().and_then(|name| object.get(name))
+    object.keys().rfind(same).and_then(|name| object.get(name))
 }
