@@ -1,6 +1,6 @@
 //! `section!`: declares a section of the file: its struct, and the rows of its keys.
 //!
-//! ```ignore
+//! ```text
 //! section! {
 //!     /// `http.debug.prometheus`.
 //!     pub struct PrometheusConfig {

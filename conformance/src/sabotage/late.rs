@@ -75,7 +75,7 @@ impl StorageDriver for Late {
 
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
         let inner = self.inner.writer(path, mode).await?;
-        Ok(Box::new(LateWriter { inner, owed: self.owed.clone() }))
+        Ok(Box::new(LateWriter { inner, owed: self.owed.clone(), chunks: Vec::new() }))
     }
 
     async fn rename(&self, from: &DriverPath, to: &DriverPath) -> Result<()> {
@@ -97,20 +97,34 @@ impl StorageDriver for Late {
     }
 }
 
+/// A writer that keeps all bytes to itself until it ends.
 #[derive(Debug)]
 struct LateWriter {
     inner: Box<dyn FileWriter>,
     owed: Arc<Owed>,
+    chunks: Vec<Bytes>,
+}
+
+impl LateWriter {
+    /// The true writer, after the bytes were written.
+    async fn written(self: Box<Self>) -> Result<Box<dyn FileWriter>> {
+        let Self { mut inner, chunks, .. } = *self;
+        for chunk in chunks {
+            inner.write(chunk).await?;
+        }
+        Ok(inner)
+    }
 }
 
 #[async_trait]
 impl FileWriter for LateWriter {
     fn size(&self) -> u64 {
-        self.inner.size()
+        self.inner.size() + self.chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>()
     }
 
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        self.inner.write(chunk).await
+        self.chunks.push(chunk);
+        Ok(())
     }
 
     fn note(&self) -> Option<Bytes> {
@@ -118,14 +132,14 @@ impl FileWriter for LateWriter {
     }
 
     async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {
-        let (size, inner) = (self.inner.size(), self.inner);
-        self.owed.add(async move { inner.close(note).await.map(drop) }).await;
+        let (size, owed) = (self.size(), self.owed.clone());
+        owed.add(async move { self.written().await?.close(note).await.map(drop) }).await;
         Ok(size)
     }
 
     async fn commit(self: Box<Self>, to: &DriverPath) -> Result<()> {
-        let (inner, to) = (self.inner, to.clone());
-        self.owed.add(async move { inner.commit(&to).await }).await;
+        let (owed, to) = (self.owed.clone(), to.clone());
+        owed.add(async move { self.written().await?.commit(&to).await }).await;
         Ok(())
     }
 

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
                 trials.push(Trial::test(name, move || match (run_clause(&fixture, clause), lie) {
                     (Ok(()), Lie::None) => Ok(()),
                     (Err(failed), Lie::None) => Err(failed.to_string().into()),
-                    (Err(failed), _) if failed.to_string().contains("got the acknowledgement, and died") => Ok(()),
+                    (Err(failed), _) if failed.to_string().contains("got the acknowledgement, and died") => {
+                        Ok(())
+                    }
                     (Err(failed), _) => Err(format!("it failed for another reason: {failed}").into()),
                     (Ok(()), _) => {
                         Err(format!("{clause} holds for a driver that tells the lie {lie:?}").into())
