@@ -11,6 +11,7 @@ use crate::error::{ClientError, Problem, is_transient};
 use crate::http_client::HttpClientError;
 use crate::options::ClientOptions;
 use crate::retry::Attempts;
+use crate::shown_url::ShownUrl;
 use crate::transport::{Answer, Payload, Request, Transport, join};
 
 /// A registry to talk to.
@@ -144,6 +145,11 @@ impl Connection {
         let mut request =
             Request { method: call.method.clone(), url: url.clone(), headers: call.headers.clone(), payload };
         if url.origin() != base.origin() {
+            if base.scheme() == "https" && url.scheme() != "https" {
+                let target = ShownUrl::from(&url).to_string();
+                let reason = "it leads from https to http";
+                return Err(ClientError::at(base.as_str(), Problem::Redirect { target, reason }));
+            }
             return self.transport.send(request).await;
         }
         let used = self.auth.header(&self.transport, &self.options, &url, &call.scope).await?;

@@ -71,15 +71,6 @@ pub fn local_client(timeout: Duration, socket: Option<&Path>) -> Result<Client, 
     builder.build().map_err(HttpClientError::Client)
 }
 
-/// A client that accepts any certificate, for a user at a terminal who requests it.
-///
-/// # Errors
-///
-/// TLS cannot be set up.
-pub fn insecure_client(timeout: Duration) -> Result<Client, HttpClientError> {
-    builder().timeout(timeout).tls_danger_accept_invalid_certs(true).build().map_err(HttpClientError::Client)
-}
-
 /// The certificates in a PEM file; at least one.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpClientError> {
     let unusable = |source| HttpClientError::Certificates { path: path.to_owned(), source };

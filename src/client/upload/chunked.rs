@@ -134,6 +134,7 @@ impl ChunkedUpload {
             let rest = chunk.slice((self.session.offset - start) as usize..);
             let piece = rest.slice(..rest.len().min(piece_bytes));
             let before = self.session.offset;
+            let mut is_out_of_order = false;
             match self.repository.patch(&mut self.session, piece).await {
                 Ok(()) if self.session.offset > before => {
                     attempts.progressed();
@@ -146,7 +147,8 @@ impl ChunkedUpload {
                     self.repository.connection().wait(&mut attempts, error).await?;
                 }
                 Err(error) if error.status() == Some(416) => {
-                    // Out of order: the registry has less or more than it acknowledged.
+                    // The registry has less or more than it acknowledged.
+                    is_out_of_order = true;
                     let problem =
                         Problem::Broken("the registry and the client disagree about the length".to_owned());
                     let error = ClientError::at(error.url(), problem);
@@ -164,8 +166,10 @@ impl ChunkedUpload {
                 Err(error) => self.repository.connection().wait(&mut attempts, error).await?,
             }
             match self.repository.upload_status(&mut self.session).await? {
-                // One byte and no byte look the same.
-                Some(0) if before == 1 => self.session.offset = 1,
+                // One byte and no byte look the same: it is the one that the registry does not refuse.
+                Some(0) if before <= 1 && end > 0 => {
+                    self.session.offset = if is_out_of_order { 1 - before } else { before };
+                }
                 Some(offset) if (start..=end).contains(&offset) => {}
                 _ => return Err(self.lost()),
             }

@@ -69,7 +69,7 @@ impl RepositoryClient {
         let mut attempts = self.connection().attempts();
         let mut manner = Manner::Whole;
         // A registry that kept wrong bytes of a broken request gets one more chance, from the beginning.
-        let mut may_restart = true;
+        let (mut is_fresh, mut may_restart) = (true, true);
         loop {
             let before = session.offset;
             let sent = match manner {
@@ -79,16 +79,16 @@ impl RepositoryClient {
             let Err(error) = sent else { return Ok(Pushed::Uploaded) };
             let is_lost = error.status() == Some(404) || matches!(error.problem(), Problem::UploadLost);
             if error.status() == Some(413) && manner == Manner::Whole {
-                manner = Manner::Chunks;
+                (manner, is_fresh) = (Manner::Chunks, true);
                 session = self.start_upload().await?;
                 continue;
             }
-            if error.status() == Some(400) && manner == Manner::Chunks && may_restart {
-                may_restart = false;
-                manner = Manner::Whole;
+            if error.status() == Some(400) && !is_fresh && may_restart {
+                (manner, is_fresh, may_restart) = (Manner::Whole, true, false);
                 session = self.start_upload().await?;
                 continue;
             }
+            is_fresh = false;
             if session.offset > before {
                 attempts.progressed();
             }
@@ -106,7 +106,10 @@ impl RepositoryClient {
             match self.upload_status(&mut session).await? {
                 Some(offset) if offset > 0 && offset <= size_bytes => manner = Manner::Chunks,
                 Some(0) => {}
-                _ => session = self.start_upload().await?,
+                _ => {
+                    session = self.start_upload().await?;
+                    (manner, is_fresh) = (Manner::Whole, true);
+                }
             }
         }
     }

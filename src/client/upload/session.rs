@@ -111,8 +111,13 @@ impl RepositoryClient {
             return Err(self.connection().error(answer).await);
         }
         session.follow(self, &answer)?;
-        // Without `Range` the registry has what it acknowledged.
-        let end = received(&answer)?.unwrap_or(start + length);
+        let end = match received(&answer)? {
+            // One byte and no byte look the same.
+            Some(0) if start + length == 1 => 1,
+            Some(end) => end,
+            // Without `Range` the registry has what it acknowledged.
+            None => start + length,
+        };
         if end < start || end > start + length {
             let problem = format!(
                 "it acknowledges {end} bytes of an upload that has between {start} and {}",
@@ -164,8 +169,7 @@ impl Session {
     }
 }
 
-/// The length that `Range` acknowledges. `0-0` means no bytes: Distribution writes it for an empty upload, and no client here
-/// sends a chunk of one byte but as the last.
+/// The length that `Range` acknowledges. `0-0` may mean one byte or, as Distribution writes it, none; it is read as none.
 fn received(answer: &Answer) -> Result<Option<u64>, ClientError> {
     let Some(text) = answer.header(RANGE) else { return Ok(None) };
     let range = text.strip_prefix("bytes=").unwrap_or(text);

@@ -112,6 +112,31 @@ async fn chunks_survive_breaks_lost_answers_and_a_second_break() {
 }
 
 #[tokio::test]
+async fn one_byte_and_none_are_told_apart() {
+    for length in 0..4 {
+        let bytes = content(length);
+        for flaws in [
+            Flaws::default(),
+            Flaws { breaks: vec![(0, 1)], ..Flaws::default() },
+            Flaws { breaks: vec![(0, 0)], ..Flaws::default() },
+            Flaws { lost_answers: vec![0], ..Flaws::default() },
+            Flaws { breaks: vec![(0, 1), (1, 1)], ..Flaws::default() },
+        ] {
+            for in_chunks in [false, true] {
+                let registry = FakeRegistry::start(flaws.clone()).await;
+                let repository = repository(&registry.server, options(&Waits::default()));
+                let sent = match in_chunks {
+                    true => chunks(&repository, &bytes, 10).await,
+                    false => push(&registry, &bytes).await.map(|_| ()),
+                };
+                assert!(sent.is_ok(), "{length} {flaws:?} {in_chunks}: {sent:?}");
+                assert_eq!(registry.blob(&digest(&bytes)).unwrap(), bytes);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn chunks_are_as_long_as_the_registry_wants() {
     let bytes = content(50 * MIB);
     let registry = FakeRegistry::start(Flaws { min_chunk: Some(20 * MIB), ..Flaws::default() }).await;
@@ -294,7 +319,7 @@ proptest! {
     /// Whatever breaks, the blob arrives whole or the push fails; after few breaks it arrives.
     #[test]
     fn no_pattern_of_breaks_damages_a_blob(
-        length in 0usize..200_000,
+        length in prop_oneof![0usize..5, 0usize..200_000],
         breaks in prop::collection::btree_map(0usize..12, 0usize..200_000, 0..6),
         lost_answers in prop::collection::btree_set(0usize..12, 0..4),
         forgets in prop::collection::btree_set(0usize..12, 0..2),

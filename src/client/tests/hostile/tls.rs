@@ -144,3 +144,21 @@ async fn an_upload_stays_with_https_where_the_registry_calls_itself_http() {
     repository.push_blob(&crate::support::digest(b"x"), 1, &source, None).await.unwrap();
     assert_eq!(server.requests(), ["POST /v2/a/blobs/uploads/", "PUT /up"]);
 }
+
+#[tokio::test]
+async fn an_upload_does_not_leave_tls() {
+    let (authority, files, open) = (Authority::new(), files(), Server::start(|_| Reply::new(201)).await);
+    let elsewhere = format!("{}/up", open.url());
+    let acceptor = authority.acceptor("localhost", None);
+    let server =
+        Server::start_with(Some(acceptor), |_| None, move |_| Reply::new(202).header("Location", &elsewhere))
+            .await;
+    let tls =
+        TlsOptions { authorities: Some(files.write("ca.pem", &authority.pem())), ..TlsOptions::default() };
+    let address = format!("https://localhost:{}", server.address.port()).parse().unwrap();
+    let repository = RegistryClient::new(address, with_tls(tls)).unwrap().repository("a".parse().unwrap());
+    let source = sampan_client::BytesSource(bytes::Bytes::from_static(b"x"));
+    let error = repository.push_blob(&crate::support::digest(b"x"), 1, &source, None).await.unwrap_err();
+    assert!(error.to_string().contains("from https to http"), "{error}");
+    assert!(open.seen().is_empty());
+}

@@ -1,4 +1,4 @@
-//! What is repeated, how often, and when.
+//! Which failures are repeated, how often, and when.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
