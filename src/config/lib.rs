@@ -18,6 +18,8 @@ mod error;
 mod findings;
 mod gc;
 mod health;
+#[cfg(test)]
+mod hostile_tests;
 mod http;
 mod key;
 mod load;

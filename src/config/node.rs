@@ -28,7 +28,7 @@ pub(crate) enum Content {
 }
 
 /// A scalar as it was written.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(crate) struct Scalar {
     /// The text, with escapes resolved.
     pub(crate) text: String,
@@ -167,6 +167,14 @@ impl Scalar {
     /// The meaning of the scalar where no type is expected.
     pub(crate) fn meaning(&self) -> Plain {
         if self.quoted { Plain::Text } else { scalar::resolve(&self.text) }
+    }
+}
+
+/// Equality ignores quotes that change nothing.
+impl PartialEq for Scalar {
+    fn eq(&self, other: &Self) -> bool {
+        let is_text = |scalar: &Self| scalar.meaning() == Plain::Text;
+        self.text == other.text && is_text(self) == is_text(other)
     }
 }
 

@@ -126,6 +126,8 @@ impl<'a> Builder<'a> {
 
     fn mapping(&mut self, path: &str, depth: usize) -> Result<Vec<Entry>, Diagnostic> {
         let mut entries: Vec<Entry> = Vec::new();
+        // The line of each key; a search of the entries would be quadratic.
+        let mut seen: HashMap<String, Option<usize>> = HashMap::new();
         let mut merged = Vec::new();
         loop {
             let (event, mark) = self.next()?;
@@ -151,14 +153,15 @@ impl<'a> Builder<'a> {
                 }
                 continue;
             }
-            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let message = match first.key_origin.line() {
+            if let Some(first) = seen.get(&key) {
+                let message = match first {
                     Some(line) => format!("appears twice, first in line {line}; keep one of the two"),
                     None => "appears twice; keep one of the two".to_owned(),
                 };
                 self.diagnostics.push(Diagnostic::new(&key_origin, key_path, message));
                 continue;
             }
+            seen.insert(key.clone(), key_origin.line());
             entries.push(Entry { key, key_origin, value });
         }
         for map in merged {
@@ -166,7 +169,7 @@ impl<'a> Builder<'a> {
                 return Err(Diagnostic::new(&map.origin, path, "`<<` takes a map or a list of maps"));
             };
             for entry in defaults {
-                if !entries.iter().any(|existing| existing.key == entry.key) {
+                if seen.insert(entry.key.clone(), None).is_none() {
                     entries.push(entry);
                 }
             }
@@ -265,6 +268,13 @@ mod tests {
         assert_eq!(text(&parsed, "b.x"), "1");
         assert_eq!(text(&parsed, "b.y"), "3");
         assert_eq!(text(&parsed, "c.y"), "2");
+    }
+
+    #[test]
+    fn quotes_that_change_nothing_make_no_difference() {
+        let root = |text| check(text).unwrap().root;
+        assert!(root("a: x y") == root("a: 'x y'"));
+        assert!(root("a: 5") != root("a: '5'"));
     }
 
     #[test]

@@ -134,7 +134,8 @@ fn quote_key(key: &str) -> String {
 /// Quotes a scalar where the plain word would have another meaning, so that reading it again gives the same value.
 fn quote(scalar: &Scalar) -> String {
     let reads_as_text = scalar::resolve(&scalar.text) == Plain::Text;
-    if is_plain(&scalar.text) && (!scalar.quoted || reads_as_text) {
+    let is_number_or_flag = !scalar.quoted && !reads_as_text;
+    if is_number_or_flag || (reads_as_text && is_plain(&scalar.text)) {
         scalar.text.clone()
     } else {
         quoted(&scalar.text)

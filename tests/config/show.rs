@@ -55,6 +55,7 @@ fn the_output_loads_again_with_the_same_meaning() {
     for text in [
         MINIMAL,
         "version: 0.1\nstorage: { filesystem: { rootdirectory: '/a b: c' } }\nlog: { fields: { a: '1', b: 1, c: ~, 'd e': x, e: {} } }\n",
+        "version: 0.1\nstorage: inmemory\nlog: { fields: { a: -1, b: '-1', c: +.5 } }\nnotifications: { endpoints: [{ disabled: true, threshold: -1 }] }\n",
         // Characters that YAML 1.1 takes for line breaks, a tab in a key, words that YAML 1.1 takes for flags.
         "version: 0.1\nstorage: inmemory\nlog: { fields: { a: \"x\\Ny\\Lz\", \"b\\tc\\u0007\": 'on', 'yes': 1_000, d: '1_000' } }\n",
     ] {
