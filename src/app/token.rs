@@ -2,13 +2,13 @@
 
 use sampan_config::{KeySetPlace, SigningAlgorithm, TokenConfig};
 
-use crate::auth::token::{Algorithm, KeySettings, Realm, RemoteKeys, TokenSettings};
+use crate::auth::token::{KeySettings, Realm, RemoteKeys, TokenSettings};
 
 /// The token settings of `config`.
 pub(super) fn settings(config: &TokenConfig) -> TokenSettings {
-    let algorithms: Vec<Algorithm> = match config.signingalgorithms.as_slice() {
-        [] => Algorithm::defaults(),
-        chosen => chosen.iter().copied().map(algorithm).collect(),
+    let algorithms = match config.signingalgorithms.as_slice() {
+        [] => SigningAlgorithm::asymmetric(),
+        chosen => chosen.to_vec(),
     };
     let realm = match config.autoredirect {
         false => Realm::Fixed(config.realm.clone()),
@@ -29,23 +29,5 @@ pub(super) fn settings(config: &TokenConfig) -> TokenSettings {
         issuer: config.issuer.clone(),
         algorithms,
         keys: KeySettings { bundle: config.rootcertbundle.clone(), jwks, remote, secrets },
-    }
-}
-
-fn algorithm(configured: SigningAlgorithm) -> Algorithm {
-    match configured {
-        SigningAlgorithm::EdDsa => Algorithm::EdDsa,
-        SigningAlgorithm::Hs256 => Algorithm::Hs256,
-        SigningAlgorithm::Hs384 => Algorithm::Hs384,
-        SigningAlgorithm::Hs512 => Algorithm::Hs512,
-        SigningAlgorithm::Rs256 => Algorithm::Rs256,
-        SigningAlgorithm::Rs384 => Algorithm::Rs384,
-        SigningAlgorithm::Rs512 => Algorithm::Rs512,
-        SigningAlgorithm::Es256 => Algorithm::Es256,
-        SigningAlgorithm::Es384 => Algorithm::Es384,
-        SigningAlgorithm::Es512 => Algorithm::Es512,
-        SigningAlgorithm::Ps256 => Algorithm::Ps256,
-        SigningAlgorithm::Ps384 => Algorithm::Ps384,
-        SigningAlgorithm::Ps512 => Algorithm::Ps512,
     }
 }

@@ -149,7 +149,7 @@ fn is_this_machine(url: &Url) -> bool {
 value_from_text!(KeySetPlace);
 
 words! {
-    /// An algorithm that tokens may be signed with.
+    /// An algorithm of RFC 7518 or RFC 8037 that tokens may be signed with; `none` is not one of them.
     pub enum SigningAlgorithm {
         /// Ed25519.
         EdDsa = "EdDSA",
@@ -181,6 +181,16 @@ words! {
 }
 
 impl SigningAlgorithm {
+    /// The default: all but the symmetric ones.
+    pub fn asymmetric() -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|algorithm| !algorithm.is_symmetric()).collect()
+    }
+
+    /// The algorithm by its name in tokens, which is case-sensitive.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|algorithm| algorithm.as_str() == name)
+    }
+
     /// Whether a key that verifies a signature can also create one.
     pub fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
@@ -233,6 +243,17 @@ impl TokenConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_tokens_are_exact_and_none_is_not_an_algorithm() {
+        for algorithm in SigningAlgorithm::ALL {
+            assert_eq!(SigningAlgorithm::named(algorithm.as_str()), Some(*algorithm));
+        }
+        for name in ["none", "None", "NONE", "", "rs256", "RS256 ", "ES256K", "RSA-OAEP"] {
+            assert_eq!(SigningAlgorithm::named(name), None, "{name}");
+        }
+        assert!(!SigningAlgorithm::asymmetric().iter().any(|algorithm| algorithm.is_symmetric()));
+    }
 
     #[test]
     fn keys_come_from_a_file_or_over_a_safe_connection() {

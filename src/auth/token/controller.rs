@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::HeaderValue;
 use rustls::pki_types::UnixTime;
+use sampan_config::SigningAlgorithm;
 
-use super::algorithm::Algorithm;
 use super::cached::VerifiedTokens;
 use super::claims::Claims;
 use super::error::TokenError;
@@ -29,7 +29,7 @@ pub struct TokenSettings {
     /// The required issuer.
     pub issuer: String,
     /// The accepted signature algorithms.
-    pub algorithms: Vec<Algorithm>,
+    pub algorithms: Vec<SigningAlgorithm>,
     /// The sources of trusted keys.
     pub keys: KeySettings,
 }
@@ -53,7 +53,7 @@ pub struct Token {
     realm: Realm,
     service: String,
     issuer: String,
-    algorithms: Vec<Algorithm>,
+    algorithms: Vec<SigningAlgorithm>,
     keys: Keys,
 }
 
@@ -121,7 +121,7 @@ impl Token {
         let token = std::str::from_utf8(token).map_err(|_| Refusal::NotCompact)?;
         let jws = Jws::parse(token)?;
         if !self.algorithms.contains(&jws.algorithm) {
-            return Err(Refusal::Algorithm(Shown::new(jws.algorithm.name())));
+            return Err(Refusal::Algorithm(Shown::new(jws.algorithm.as_str())));
         }
         let claims = Arc::new(Claims::parse(&jws.payload)?);
         // Check the claims first: the result is not trusted before the signature is verified, but a refusal

@@ -33,7 +33,7 @@ fn settings(keys: KeySettings) -> TokenSettings {
         realm: Realm::Fixed("https://auth.example.com/token".to_owned()),
         service: SERVICE.to_owned(),
         issuer: ISSUER.to_owned(),
-        algorithms: Algorithm::defaults(),
+        algorithms: SigningAlgorithm::asymmetric(),
         keys,
     }
 }
@@ -306,7 +306,7 @@ async fn wrong_claims_are_refused_with_a_reason() {
 #[tokio::test]
 async fn secrets_are_keys_only_when_enabled() {
     let fixture = Fixture::with(|settings| {
-        settings.algorithms = vec![Algorithm::Hs256];
+        settings.algorithms = vec![SigningAlgorithm::Hs256];
         settings.keys.secrets = true;
     })
     .await;

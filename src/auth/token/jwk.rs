@@ -3,11 +3,11 @@
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use sampan_config::SigningAlgorithm;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::algorithm::Algorithm;
 use super::key::{Curve, Key};
 use super::keyring::TrustedKey;
 
@@ -115,7 +115,7 @@ impl Jwk {
         let algorithm = match self.alg.as_deref() {
             None => None,
             Some(name) => Some(
-                Algorithm::named(name)
+                SigningAlgorithm::named(name)
                     .ok_or_else(|| format!("its algorithm `{}` is not supported", name.escape_debug()))?,
             ),
         };

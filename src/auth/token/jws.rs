@@ -2,10 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use sampan_config::SigningAlgorithm;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::algorithm::Algorithm;
 use super::object::{self, Object};
 use super::refusal::Refusal;
 use crate::auth::shown::Shown;
@@ -18,7 +18,7 @@ const MAX_CHAIN: usize = 10;
 
 /// A parsed token.
 pub(super) struct Jws<'a> {
-    pub(super) algorithm: Algorithm,
+    pub(super) algorithm: SigningAlgorithm,
     pub(super) key: KeyHint,
     pub(super) payload: Vec<u8>,
     /// The signed bytes: everything before the last dot.
@@ -67,8 +67,8 @@ impl<'a> Jws<'a> {
         if header.crit.is_some() {
             return Err(Refusal::Critical);
         }
-        let algorithm =
-            Algorithm::named(&header.alg).ok_or_else(|| Refusal::Algorithm(Shown::new(&header.alg)))?;
+        let algorithm = SigningAlgorithm::named(&header.alg)
+            .ok_or_else(|| Refusal::Algorithm(Shown::new(&header.alg)))?;
         let key = KeyHint::of(header)?;
         Ok(Self { algorithm, key, payload, signed: signed.as_bytes(), signature })
     }

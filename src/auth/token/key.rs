@@ -10,11 +10,10 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sampan_config::SigningAlgorithm;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::SubjectPublicKeyInfo;
 use x509_parser::public_key::PublicKey;
-
-use super::algorithm::Algorithm;
 
 /// A key that verifies signatures.
 #[derive(Clone, Eq, PartialEq)]
@@ -105,23 +104,23 @@ impl Key {
     }
 
     /// Whether `signature` is valid for `message`. False if `algorithm` is not one for this kind of key.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    pub(super) fn verifies(&self, algorithm: SigningAlgorithm, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Rsa { n, e } => rsa_parameters(algorithm).is_some_and(|parameters| {
                 PublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()
             }),
             Self::Ec { curve, x, y } => {
                 let ecdsa: &'static dyn VerificationAlgorithm = match (curve, algorithm) {
-                    (Curve::P256, Algorithm::Es256) => &ECDSA_P256_SHA256_FIXED,
-                    (Curve::P384, Algorithm::Es384) => &ECDSA_P384_SHA384_FIXED,
-                    (Curve::P521, Algorithm::Es512) => &ECDSA_P521_SHA512_FIXED,
+                    (Curve::P256, SigningAlgorithm::Es256) => &ECDSA_P256_SHA256_FIXED,
+                    (Curve::P384, SigningAlgorithm::Es384) => &ECDSA_P384_SHA384_FIXED,
+                    (Curve::P521, SigningAlgorithm::Es512) => &ECDSA_P521_SHA512_FIXED,
                     _ => return false,
                 };
                 let point = [&[4], x.as_slice(), y].concat();
                 UnparsedPublicKey::new(ecdsa, point).verify(message, signature).is_ok()
             }
             Self::Ed25519(key) => {
-                algorithm == Algorithm::EdDsa
+                algorithm == SigningAlgorithm::EdDsa
                     && UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok()
             }
             Self::Secret(secret) => hmac_algorithm(algorithm).is_some_and(|hmac_algorithm| {
@@ -169,23 +168,23 @@ pub(super) fn libtrust_id(public_key_info: &[u8]) -> String {
     text.as_bytes().chunks(4).map(String::from_utf8_lossy).collect::<Vec<_>>().join(":")
 }
 
-fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+fn rsa_parameters(algorithm: SigningAlgorithm) -> Option<&'static RsaParameters> {
     match algorithm {
-        Algorithm::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::Rs384 => Some(&RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::Rs512 => Some(&RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
-        Algorithm::Ps384 => Some(&RSA_PSS_2048_8192_SHA384),
-        Algorithm::Ps512 => Some(&RSA_PSS_2048_8192_SHA512),
+        SigningAlgorithm::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
+        SigningAlgorithm::Rs384 => Some(&RSA_PKCS1_2048_8192_SHA384),
+        SigningAlgorithm::Rs512 => Some(&RSA_PKCS1_2048_8192_SHA512),
+        SigningAlgorithm::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
+        SigningAlgorithm::Ps384 => Some(&RSA_PSS_2048_8192_SHA384),
+        SigningAlgorithm::Ps512 => Some(&RSA_PSS_2048_8192_SHA512),
         _ => None,
     }
 }
 
-fn hmac_algorithm(algorithm: Algorithm) -> Option<hmac::Algorithm> {
+fn hmac_algorithm(algorithm: SigningAlgorithm) -> Option<hmac::Algorithm> {
     match algorithm {
-        Algorithm::Hs256 => Some(hmac::HMAC_SHA256),
-        Algorithm::Hs384 => Some(hmac::HMAC_SHA384),
-        Algorithm::Hs512 => Some(hmac::HMAC_SHA512),
+        SigningAlgorithm::Hs256 => Some(hmac::HMAC_SHA256),
+        SigningAlgorithm::Hs384 => Some(hmac::HMAC_SHA384),
+        SigningAlgorithm::Hs512 => Some(hmac::HMAC_SHA512),
         _ => None,
     }
 }
@@ -228,8 +227,8 @@ mod tests {
     #[test]
     fn a_public_key_does_not_verify_an_hmac() {
         let key = Key::rsa(&[0xff; 256], &[1, 0, 1]).unwrap();
-        for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_symmetric()) {
-            assert!(!key.verifies(algorithm, b"message", b"signature"));
+        for algorithm in SigningAlgorithm::ALL.iter().filter(|algorithm| algorithm.is_symmetric()) {
+            assert!(!key.verifies(*algorithm, b"message", b"signature"));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
+use sampan_config::SigningAlgorithm;
 
-use super::algorithm::Algorithm;
 use super::cached::VerifiedTokens;
 use super::chain;
 use super::jws::{Jws, KeyHint};
@@ -19,7 +19,7 @@ use crate::auth::shown::Shown;
 pub(super) struct TrustedKey {
     pub(super) key: Key,
     /// The only algorithm allowed for the key, if its set names one.
-    pub(super) algorithm: Option<Algorithm>,
+    pub(super) algorithm: Option<SigningAlgorithm>,
 }
 
 /// All trusted keys.

@@ -9,7 +9,6 @@
 //! per token, while the rules below (chains, embedded keys, several ids per key) need their own selection.
 //! The rest of the work is splitting text at its dots.
 
-mod algorithm;
 mod cached;
 mod chain;
 mod claims;
@@ -27,7 +26,6 @@ mod root;
 #[cfg(test)]
 mod testing;
 
-pub use self::algorithm::Algorithm;
 pub use self::controller::{Realm, Token, TokenSettings};
 pub use self::error::TokenError;
 pub use self::keys::KeySettings;

@@ -51,6 +51,9 @@ macro_rules! words {
         pub enum $name { $( $(#[$variant_meta])* $variant ),+ }
 
         impl $name {
+            /// The values, in the order of their words.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
             /// The words, as they are written in the file.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 
