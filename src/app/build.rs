@@ -10,8 +10,8 @@ use super::opened::Opened;
 use super::reload::{Reload, Running};
 use super::store::InUse;
 use super::{
-    Access, AppError, Checks, collection, debug, descriptors, engine, exposure, http_options, log_options,
-    metrics, middleware, network, notifications, systemd, traces,
+    Access, AppError, Checks, collection, debug, descriptors, engine, exposure, http_options, metrics,
+    middleware, network, notifications, systemd, traces,
 };
 use crate::drivers::Drivers;
 use crate::health::HealthStatus;
@@ -54,7 +54,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let config = &loaded.config;
         let (traces, doubt) = traces::wanted();
-        let log_level = logging::install(&log_options(config), traces.as_ref().map(Traces::layer));
+        let log_level = logging::install(&config.log, traces.as_ref().map(Traces::layer));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
         let exposed = exposure::warnings(&loaded);
         for warning in loaded.warnings.iter().chain(&exposed).map(ToString::to_string).chain(doubt) {

@@ -1,12 +1,11 @@
 //! The checks of `config check`: opens what the start opens, without creating or writing anything.
 
-use sampan_config::{Config, Diagnostic, Loaded};
-use tracing::level_filters::LevelFilter;
+use sampan_config::{Config, Diagnostic, Loaded, LogConfig, LogLevel};
 
-use super::{Access, AppError, descriptors, exposure, http_options, log_options, middleware, network, store};
+use super::{Access, AppError, descriptors, exposure, http_options, middleware, network, store};
 use crate::blocking::on_blocking_pool;
 use crate::drivers::Drivers;
-use crate::telemetry::{LogOptions, logging};
+use crate::telemetry::logging;
 
 /// Opens what [`serve`](super::serve) opens, except for its addresses and other servers, and returns warnings about a
 /// configuration that is open to strangers. Nothing is created or written; oddities go to the log.
@@ -16,7 +15,7 @@ use crate::telemetry::{LogOptions, logging};
 /// If the registry would not start: everything that would prevent the start.
 pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<Vec<Diagnostic>, AppError> {
     let config = &loaded.config;
-    let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
+    let quiet = LogConfig { level: LogLevel::Warn, ..config.log.clone() };
     logging::install(&quiet, None);
     let mut errors = Vec::new();
     let mut note = |checked: Result<(), AppError>| errors.extend(checked.err());

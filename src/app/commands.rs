@@ -1,14 +1,13 @@
 //! Opens a store for a command that does not serve it.
 
-use sampan_config::Config;
+use sampan_config::{Config, LogConfig, LogLevel};
 use sampan_driver::StoreAccess;
 use sampan_engine::gc;
-use tracing::level_filters::LevelFilter;
 
-use super::{AppError, engine, log_options, store};
+use super::{AppError, engine, store};
 use crate::drivers::Drivers;
 use crate::inventory;
-use crate::telemetry::{LogOptions, logging};
+use crate::telemetry::logging;
 
 /// Collects the garbage of the store of `config`.
 ///
@@ -20,7 +19,7 @@ pub async fn collect(
     drivers: &Drivers,
     options: &gc::Options,
 ) -> Result<gc::Report, AppError> {
-    logging::install(&log_options(config), None);
+    logging::install(&config.log, None);
     if let Some(directory) = drivers.local_directory(&config.storage.driver) {
         store::require(&directory)?;
     }
@@ -36,7 +35,7 @@ pub async fn collect(
 ///
 /// If there is no store, or it cannot be opened.
 pub async fn inventory(config: &Config, drivers: &Drivers) -> Result<inventory::Source, AppError> {
-    let quiet = LogOptions { level: LevelFilter::WARN, ..log_options(config) };
+    let quiet = LogConfig { level: LogLevel::Warn, ..config.log.clone() };
     logging::install(&quiet, None);
     if let Some(directory) = drivers.local_directory(&config.storage.driver) {
         store::require(&directory)?;

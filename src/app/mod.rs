@@ -29,7 +29,7 @@ mod traces;
 
 use self::access::Access;
 use self::health::Checks;
-use self::settings::{http_options, level_filter, log_options};
+use self::settings::http_options;
 
 pub use self::build::App;
 pub use self::check::{Files, check};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sampan_config::{Config, Environment, HttpConfig, Loaded, Source};
 use sampan_engine::Registry;
 
-use super::{Access, collection, level_filter};
+use super::{Access, collection};
 use crate::maintenance::Collector;
 use crate::serve::Security;
 use crate::telemetry::LevelSwitch;
@@ -123,7 +123,7 @@ impl Reload {
 
     fn take_log_level(&mut self, new: &Config) -> Option<String> {
         let level = new.log.level;
-        let is_new = level != self.config.log.level && self.running.log_level.set(level_filter(level));
+        let is_new = level != self.config.log.level && self.running.log_level.set(level);
         is_new.then(|| {
             self.config.log.level = level;
             format!("the log's level is {}", level.as_str())

@@ -1,34 +1,10 @@
-//! Translates the configuration of the log and of HTTP.
+//! Translates the configuration of HTTP.
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
-use sampan_config::{Config, LogFormatter, LogLevel};
-use tracing::level_filters::LevelFilter;
+use sampan_config::Config;
 
 use super::{AppError, network};
 use crate::http::HttpOptions;
-use crate::telemetry::{LogFormat, LogOptions};
-
-pub(super) fn level_filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    }
-}
-
-pub(super) fn log_options(config: &Config) -> LogOptions {
-    LogOptions {
-        level: level_filter(config.log.level),
-        format: match config.log.formatter {
-            LogFormatter::Text => LogFormat::Text,
-            LogFormatter::Json => LogFormat::Json,
-            LogFormatter::Logstash => LogFormat::Logstash,
-        },
-        fields: config.log.fields.clone(),
-        caller: config.log.reportcaller,
-    }
-}
 
 pub(super) fn http_options(config: &Config) -> Result<HttpOptions, AppError> {
     let http = &config.http;

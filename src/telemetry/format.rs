@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
+use sampan_config::LogFormatter;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -12,20 +13,19 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::LogFormat;
 use crate::error_chain::chain;
 
 /// Formats events as lines.
 #[derive(Clone, Debug)]
 pub struct LineFormat {
-    format: LogFormat,
+    format: LogFormatter,
     fields: BTreeMap<String, Value>,
     caller: bool,
 }
 
 impl LineFormat {
     /// Lines of `format`, each with `fields`.
-    pub fn new(format: LogFormat, fields: BTreeMap<String, Value>) -> Self {
+    pub fn new(format: LogFormatter, fields: BTreeMap<String, Value>) -> Self {
         Self { format, fields, caller: false }
     }
 
@@ -37,15 +37,15 @@ impl LineFormat {
 
     fn line(&self, level: Level, time: &str, event: Parts) -> Result<String, fmt::Error> {
         match self.format {
-            LogFormat::Text => self.text(level, time, &event),
-            LogFormat::Json => {
+            LogFormatter::Text => self.text(level, time, &event),
+            LogFormatter::Json => {
                 let mut line = self.object(event.fields);
                 line.insert("level".to_owned(), level_name(level).into());
                 line.insert("msg".to_owned(), event.message.into());
                 line.insert("time".to_owned(), time.into());
                 Ok(Value::Object(line).to_string())
             }
-            LogFormat::Logstash => {
+            LogFormatter::Logstash => {
                 let mut line = self.object(event.fields);
                 line.insert("@timestamp".to_owned(), time.into());
                 line.insert("@version".to_owned(), "1".into());
@@ -189,7 +189,7 @@ fn is_plain(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn line(format: LogFormat, fields: Vec<(&'static str, Value)>) -> String {
+    fn line(format: LogFormatter, fields: Vec<(&'static str, Value)>) -> String {
         let format = LineFormat::new(format, BTreeMap::from([("service".to_owned(), "registry".into())]));
         let message = "listening on [::]:5000".to_owned();
         format.line(Level::WARN, "2026-01-02T03:04:05Z", Parts { message, fields }).unwrap()
@@ -199,7 +199,7 @@ mod tests {
     fn text_has_logrus_format() {
         assert_eq!(
             line(
-                LogFormat::Text,
+                LogFormatter::Text,
                 vec![("size", 5.into()), ("path", "/a b\n".into()), ("tag", "v1.2".into())]
             ),
             r#"time="2026-01-02T03:04:05Z" level=warning msg="listening on [::]:5000" service=registry size=5 path="/a b\n" tag=v1.2"#
@@ -209,22 +209,22 @@ mod tests {
     #[test]
     fn an_error_appears_once_in_text_and_as_a_field_in_json() {
         let fields = || vec![("error", "[::]:5000".into())];
-        let text = line(LogFormat::Text, fields());
+        let text = line(LogFormatter::Text, fields());
         assert!(!text.contains("error="), "{text}");
-        let json = line(LogFormat::Json, fields());
+        let json = line(LogFormatter::Json, fields());
         assert!(json.contains(r#""error":"[::]:5000""#), "{json}");
-        let text = line(LogFormat::Text, vec![("error", "another".into())]);
+        let text = line(LogFormatter::Text, vec![("error", "another".into())]);
         assert!(text.ends_with("error=another"), "{text}");
     }
 
     #[test]
     fn json_has_the_keys_of_its_format() {
         assert_eq!(
-            line(LogFormat::Json, vec![("size", 5.into())]),
+            line(LogFormatter::Json, vec![("size", 5.into())]),
             r#"{"level":"warning","msg":"listening on [::]:5000","service":"registry","size":5,"time":"2026-01-02T03:04:05Z"}"#
         );
         assert_eq!(
-            line(LogFormat::Logstash, vec![]),
+            line(LogFormatter::Logstash, vec![]),
             r#"{"@timestamp":"2026-01-02T03:04:05Z","@version":"1","level":"warning","message":"listening on [::]:5000","service":"registry"}"#
         );
     }
@@ -245,7 +245,7 @@ mod tests {
         }
         let lines = Lines::default();
         let writer = lines.clone();
-        let format = LineFormat::new(LogFormat::Text, BTreeMap::new()).with_caller(true);
+        let format = LineFormat::new(LogFormatter::Text, BTreeMap::new()).with_caller(true);
         let layer = tracing_subscriber::fmt::layer().event_format(format).with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::Registry::default().with(layer), || {
             tracing::info!("here");

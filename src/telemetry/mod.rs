@@ -7,6 +7,6 @@ pub mod metered;
 pub mod metrics;
 pub mod traces;
 
-pub use logging::{LevelSwitch, LogFormat, LogOptions};
+pub use logging::LevelSwitch;
 pub use metered::{DriverMetrics, Metered};
 pub use metrics::{CallbackMetric, Metrics, MetricsError, Sample};
