@@ -21,39 +21,10 @@ use redis::{
     Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
     RedisError, TlsCertificates,
 };
+use sampan_config::RedisConfig;
 use sampan_engine::oci::{Digest, MediaType};
 use sampan_engine::{CachedDescriptor, DescriptorCache};
 use tokio::time::Instant;
-
-/// The connection to a Redis server.
-#[derive(Clone, Default)]
-pub struct RedisSettings {
-    /// `host:port`, or the path of a socket.
-    pub address: String,
-    /// The user name, if not the default.
-    pub username: Option<String>,
-    /// Its password.
-    pub password: Option<String>,
-    /// The database number.
-    pub database: i64,
-    /// Whether to use version 3 of the protocol.
-    pub resp3: bool,
-    /// The connection timeout.
-    pub connect_timeout: Option<Duration>,
-    /// The response timeout.
-    pub response_timeout: Option<Duration>,
-    /// The TLS settings; `None` for a plain connection.
-    pub tls: Option<RedisTlsSettings>,
-}
-
-/// The files of a TLS connection, all in PEM.
-#[derive(Clone, Debug, Default)]
-pub struct RedisTlsSettings {
-    /// The client's certificate, with its key.
-    pub client: Option<(PathBuf, PathBuf)>,
-    /// Authorities that may sign the server's certificate, instead of the system's.
-    pub authorities: Vec<PathBuf>,
-}
 
 /// Why a Redis server is not usable at all.
 #[derive(Debug, thiserror::Error)]
@@ -94,23 +65,23 @@ const REST: Duration = Duration::from_secs(5);
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl RedisDescriptors {
-    /// Creates a cache; it connects at the first use.
+    /// Creates a cache on `server`, the address in `settings`; it connects at the first use.
     ///
     /// # Errors
     ///
     /// The settings are not valid. An unavailable server is not an error.
-    pub async fn new(settings: &RedisSettings) -> Result<Self, RedisSetupError> {
-        let client = client(settings).await?;
+    pub async fn new(server: &str, settings: &RedisConfig) -> Result<Self, RedisSetupError> {
+        let client = client(server, settings).await?;
         let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(settings.connect_timeout.unwrap_or(DEFAULT_TIMEOUT)))
-            .set_response_timeout(Some(settings.response_timeout.unwrap_or(DEFAULT_TIMEOUT)))
+            .set_connection_timeout(Some(settings.dialtimeout.unwrap_or(DEFAULT_TIMEOUT)))
+            .set_response_timeout(Some(settings.readtimeout.unwrap_or(DEFAULT_TIMEOUT)))
             .set_number_of_retries(0);
         let options = HistogramOpts::new(
             "registry_storage_cache_redis_seconds",
             "The number of seconds that the Redis server takes.",
         );
         Ok(Self {
-            address: settings.address.clone(),
+            address: server.to_owned(),
             connection: ConnectionManager::new_lazy_with_config(client, config)?,
             resting: Mutex::new(None),
             seconds: HistogramVec::new(options, &["operation"]).map_err(|error| {
@@ -222,29 +193,28 @@ fn descriptor(
     Some(CachedDescriptor { media_type, size_bytes: size?.parse().ok()? })
 }
 
-async fn client(settings: &RedisSettings) -> Result<Client, RedisSetupError> {
-    let mut redis = RedisConnectionInfo::default().set_db(settings.database);
-    if let Some(username) = &settings.username {
+async fn client(server: &str, settings: &RedisConfig) -> Result<Client, RedisSetupError> {
+    let mut redis = RedisConnectionInfo::default().set_db(settings.db.unwrap_or(0));
+    if let Some(username) = settings.username.as_ref().filter(|username| !username.is_empty()) {
         redis = redis.set_username(username);
     }
     if let Some(password) = &settings.password {
-        redis = redis.set_password(password);
+        redis = redis.set_password(password.expose());
     }
-    if settings.resp3 {
+    if settings.protocol == Some(3) {
         redis = redis.set_protocol(ProtocolVersion::RESP3);
     }
-    let address = address(&settings.address, settings.tls.is_some())?;
-    let info = address.into_connection_info()?.set_redis_settings(redis);
+    let info = address(server, settings.tls.is_some())?.into_connection_info()?.set_redis_settings(redis);
     let Some(tls) = &settings.tls else { return Ok(Client::open(info)?) };
 
-    let client_tls = match &tls.client {
-        None => None,
-        Some((certificate, key)) => {
+    let client_tls = match (&tls.certificate, &tls.key) {
+        (Some(certificate), Some(key)) => {
             Some(ClientTlsConfig { client_cert: read(certificate).await?, client_key: read(key).await? })
         }
+        _ => None,
     };
     let mut authorities = Vec::new();
-    for path in &tls.authorities {
+    for path in &tls.rootcas {
         authorities.extend(read(path).await?);
         authorities.push(b'\n');
     }
