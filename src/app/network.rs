@@ -1,17 +1,13 @@
 //! Makes sockets from the configuration.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-
-use sampan_config::{Config, DebugConfig, HttpConfig, ProxyNetwork, TlsConfig};
+use sampan_config::{Config, DebugConfig, HttpConfig, ListenAddress, ProxyNetwork};
 use sampan_shown_url::ShownUrl;
 
 use super::AppError;
 use crate::http::TrustedProxies;
-use crate::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
+use crate::serve::tls::TlsReloader;
 use crate::serve::{
-    ListenAddress, Listener, Security, ServeOptions, connections_within, files_for, raise_file_limit,
-    soft_file_limit,
+    Listener, Security, ServeOptions, connections_within, files_for, raise_file_limit, soft_file_limit,
 };
 
 /// The limits of the server of `config`, if this process may open `files` files.
@@ -60,13 +56,13 @@ fn max_connections(configured: usize, files: Option<u64>) -> usize {
 
 /// Binds `http.addr`.
 pub(super) async fn listener(http: &HttpConfig) -> Result<Listener, AppError> {
-    Ok(Listener::bind(&address(&http.addr), "http.addr").await?)
+    Ok(Listener::bind(&http.addr, "http.addr").await?)
 }
 
 /// Binds `http.debug.addr`, if configured, and warns if other machines can reach it.
 pub(super) async fn debug_listener(debug: &DebugConfig) -> Result<Option<Listener>, AppError> {
     let Some(configured) = &debug.addr else { return Ok(None) };
-    let listener = Listener::bind(&address(configured), "http.debug.addr").await?;
+    let listener = Listener::bind(configured, "http.debug.addr").await?;
     if listener.local_addr().is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
         tracing::warn!(
             "the debug server on {listener} can be reached from other machines and needs no password: publish its port only \
@@ -88,25 +84,13 @@ pub(super) fn trusted_proxies(http: &HttpConfig) -> TrustedProxies {
     trusted
 }
 
-fn address(configured: &sampan_config::ListenAddress) -> ListenAddress {
-    match configured {
-        sampan_config::ListenAddress::Unix(path) => ListenAddress::unix(path),
-        sampan_config::ListenAddress::Tcp { host: None, port } => ListenAddress::AllInterfaces(*port),
-        sampan_config::ListenAddress::Tcp { host: Some(host), port } => match host.parse::<IpAddr>() {
-            Ok(ip) if ip.is_unspecified() => ListenAddress::AllInterfaces(*port),
-            Ok(ip) => ListenAddress::Tcp(SocketAddr::new(ip, *port)),
-            Err(_) => ListenAddress::Named(host.clone(), *port),
-        },
-    }
-}
-
 /// A hint if `http.host` names another port or scheme than the listener's.
 pub(super) fn hint(http: &HttpConfig) -> Option<String> {
     let host = http.host.as_ref()?.as_url();
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let ours = match http.addr {
-        sampan_config::ListenAddress::Tcp { port, .. } => Some(port).filter(|port| *port != 0),
-        sampan_config::ListenAddress::Unix(_) => None,
+        ListenAddress::Tcp { port, .. } => Some(port).filter(|port| *port != 0),
+        ListenAddress::Unix(_) => None,
     };
     let same_port = ours.is_none() || ours == host.port_or_known_default();
     (host.scheme() != scheme || !same_port).then(|| {
@@ -114,7 +98,7 @@ pub(super) fn hint(http: &HttpConfig) -> Option<String> {
             "clients are sent to {} (http.host), while this registry speaks {scheme} at {}: make sure that a proxy forwards \
              uploads to this listener",
             ShownUrl::from(host),
-            address(&http.addr)
+            http.addr
         )
     })
 }
@@ -123,30 +107,7 @@ pub(super) fn hint(http: &HttpConfig) -> Option<String> {
 pub(super) async fn security(http: &HttpConfig) -> Result<Security, AppError> {
     match &http.tls {
         None => Ok(Security::Plain),
-        Some(tls) => Ok(Security::Tls(tls_reloader(tls, http).await?)),
-    }
-}
-
-async fn tls_reloader(tls: &TlsConfig, http: &HttpConfig) -> Result<Arc<TlsReloader>, AppError> {
-    Ok(TlsReloader::load(tls_settings(tls, http)).await?)
-}
-
-fn tls_settings(tls: &TlsConfig, http: &HttpConfig) -> TlsSettings {
-    TlsSettings {
-        minimum_version: match tls.minimumtls {
-            sampan_config::TlsVersion::Tls12 => TlsVersion::Tls12,
-            sampan_config::TlsVersion::Tls13 => TlsVersion::Tls13,
-        },
-        cipher_suites: tls.ciphersuites.clone(),
-        client_cas: tls.clientcas.clone(),
-        client_auth: match tls.clientauth {
-            sampan_config::ClientAuth::RequestClientCert => ClientAuth::Request,
-            sampan_config::ClientAuth::RequireAnyClientCert => ClientAuth::RequireAny,
-            sampan_config::ClientAuth::VerifyClientCertIfGiven => ClientAuth::VerifyIfGiven,
-            sampan_config::ClientAuth::RequireAndVerifyClientCert => ClientAuth::RequireAndVerify,
-        },
-        http2: !http.http2.disabled,
-        ..TlsSettings::new(&tls.certificate, &tls.key)
+        Some(tls) => Ok(Security::Tls(TlsReloader::load(tls.clone(), http.http2.clone()).await?)),
     }
 }
 

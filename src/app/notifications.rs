@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use prometheus::core::Collector;
-use sampan_config::{Config, EndpointConfig, Node};
+use sampan_config::{Config, EndpointConfig, ListenAddress, Node};
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_shown_url::ShownUrl;
 use tokio::time::{sleep, timeout};
@@ -174,7 +174,7 @@ fn source(config: &Config) -> String {
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy().into_owned();
     match &config.http.addr {
-        sampan_config::ListenAddress::Tcp { port, .. } => format!("{host}:{port}"),
-        sampan_config::ListenAddress::Unix(_) => host,
+        ListenAddress::Tcp { port, .. } => format!("{host}:{port}"),
+        ListenAddress::Unix(_) => host,
     }
 }

@@ -1,12 +1,12 @@
 //! `Listener`: a listening socket.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 
+use sampan_config::ListenAddress;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream, lookup_host};
 
-use super::address::ListenAddress;
 use super::peer::PeerAddress;
 use super::unix_socket::UnixSocket;
 
@@ -49,9 +49,8 @@ impl Listener {
     /// The address is in use, not permitted, or not one of this machine.
     pub async fn bind(address: &ListenAddress, key: &'static str) -> Result<Self, BindError> {
         let bound = match address {
-            ListenAddress::AllInterfaces(port) => bind_all(*port).map(Kind::Tcp),
-            ListenAddress::Tcp(address) => bind_tcp(*address).map(Kind::Tcp),
-            ListenAddress::Named(host, port) => bind_named(host, *port).await.map(Kind::Tcp),
+            ListenAddress::Tcp { host: None, port } => bind_all(*port).map(Kind::Tcp),
+            ListenAddress::Tcp { host: Some(host), port } => bind_host(host, *port).await.map(Kind::Tcp),
             ListenAddress::Unix(path) => UnixSocket::bind(path).map(Kind::Unix),
         };
         bound.map(Self).map_err(|source| {
@@ -132,6 +131,15 @@ fn is_without_ipv6(error: &io::Error) -> bool {
         || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
+/// As for Distribution, `0.0.0.0` and `[::]` are all addresses of the machine, IPv6 and IPv4.
+async fn bind_host(host: &str, port: u16) -> io::Result<TcpListener> {
+    match host.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => bind_all(port),
+        Ok(ip) => bind_tcp(SocketAddr::new(ip, port)),
+        Err(_) => bind_named(host, port).await,
+    }
+}
+
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     listen(socket, address)
@@ -174,7 +182,9 @@ fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
 fn remedy(address: &ListenAddress, key: &str, error: &io::Error) -> String {
     match error.kind() {
         _ if error.get_ref().is_some_and(|cause| cause.is::<NoAddress>()) => {
-            let ListenAddress::Named(host, port) = address else { return format!("check {key}") };
+            let ListenAddress::Tcp { host: Some(host), port } = address else {
+                return format!("check {key}");
+            };
             format!(
                 "no address is known for the name {host}: correct {key}, or set it to `:{port}` for all addresses"
             )
@@ -184,8 +194,7 @@ fn remedy(address: &ListenAddress, key: &str, error: &io::Error) -> String {
         }
         io::ErrorKind::AddrNotAvailable => {
             let port = match address {
-                ListenAddress::AllInterfaces(port) | ListenAddress::Named(_, port) => *port,
-                ListenAddress::Tcp(address) => address.port(),
+                ListenAddress::Tcp { port, .. } => *port,
                 ListenAddress::Unix(_) => 0,
             };
             format!(
@@ -210,7 +219,7 @@ mod tests {
     use super::*;
 
     async fn bind(text: &str) -> Result<Listener, BindError> {
-        Listener::bind(&ListenAddress::tcp(text).unwrap(), "http.addr").await
+        Listener::bind(&text.parse().unwrap(), "http.addr").await
     }
 
     #[tokio::test]

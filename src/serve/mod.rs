@@ -8,7 +8,6 @@
 //! `connections.rs` the limits on their number. A transfer at or above the minimum speed may last forever.
 
 mod activity;
-mod address;
 mod bodies;
 pub mod certificate;
 mod connection;
@@ -30,7 +29,6 @@ mod stream;
 pub mod tls;
 mod unix_socket;
 
-pub use self::address::{InvalidAddress, ListenAddress};
 pub use self::bodies::BodyStalled;
 pub use self::connection::Handler;
 pub use self::file_limit::{connections_within, files_for, raise_file_limit, soft_file_limit};

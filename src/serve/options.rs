@@ -9,7 +9,7 @@ use super::peer::PeerAddress;
 /// A server's timeouts and limits. None ends a transfer that progresses at the minimum speed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServeOptions {
-    /// Whether to accept HTTP/2 without TLS. With TLS, see `TlsSettings::http2`.
+    /// Whether to accept HTTP/2 without TLS. With TLS, see `TlsReloader::load`.
     pub h2c: bool,
     /// The timeout of a TLS handshake.
     pub handshake_timeout: Duration,

@@ -16,7 +16,6 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sampan::auth::Anonymous;
 use sampan::http::{Api, AppState, HttpOptions, HttpServices};
-use sampan::serve::tls::TlsReloader;
 use sampan::serve::{Security, ServeOptions};
 use sampan_driver::DriverConfig;
 use sampan_driver_filesystem::FilesystemConfig;
@@ -155,7 +154,7 @@ impl<'a> Ways<'a> {
         let options = ServeOptions { h2c: true, header_timeout: patient, ..ServeOptions::default() };
         let plain = store.serve(options.clone()).await;
         let site = Site::new();
-        let security = Security::Tls(TlsReloader::load(site.settings()).await.unwrap());
+        let security = Security::Tls(site.load().await);
         let secure = Running::of(store.router.clone(), options, security).await;
         let mut client = site.client();
         let tls = client.connect(&secure).await.unwrap();

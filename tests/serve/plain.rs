@@ -3,7 +3,8 @@
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sampan::serve::{ListenAddress, Listener, Security, ServeOptions, Server};
+use sampan::config::ListenAddress;
+use sampan::serve::{Listener, Security, ServeOptions, Server};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
@@ -67,7 +68,7 @@ async fn http2_without_tls_works_only_if_configured() {
 async fn a_unix_socket_serves_and_goes_with_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("registry.sock");
-    let listener = Listener::bind(&ListenAddress::unix(&path), "http.addr").await.unwrap();
+    let listener = Listener::bind(&ListenAddress::Unix(path.clone()), "http.addr").await.unwrap();
     let service = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
     let server = Server::new(service, ServeOptions::default()).listen(listener, Security::Plain);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

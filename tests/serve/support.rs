@@ -10,9 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Error, Router};
 use futures::StreamExt;
-use sampan::serve::{
-    BodyStalled, Drained, ListenAddress, Listener, Peer, Security, ServeOptions, Server, Statistics,
-};
+use sampan::serve::{BodyStalled, Drained, Listener, Peer, Security, ServeOptions, Server, Statistics};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
@@ -46,8 +44,7 @@ impl Running {
     }
 
     async fn serving(service: Router, handles: Handles, options: ServeOptions, security: Security) -> Self {
-        let listener =
-            Listener::bind(&ListenAddress::tcp("127.0.0.1:0").unwrap(), "http.addr").await.unwrap();
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), "http.addr").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::new(service, options).listen(listener, security);
         let statistics = server.statistics();

@@ -12,8 +12,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use sampan::atomic_write::Existing;
+use sampan::config::{ClientAuth, Config, Environment, Http2Config, Source, TlsConfig, TlsVersion};
 use sampan::serve::certificate::{CertificateRequest, create};
-use sampan::serve::tls::{ClientAuth, TlsReloader, TlsSettings, TlsVersion};
+use sampan::serve::tls::TlsReloader;
 use sampan::serve::{Security, ServeOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -45,12 +46,25 @@ impl Site {
         self.dir.path().join(name)
     }
 
-    pub(super) fn settings(&self) -> TlsSettings {
-        TlsSettings::new(self.path("domain.crt"), self.path("domain.key"))
+    /// The section of the certificate.
+    fn section(&self) -> TlsConfig {
+        let (certificate, key) = (self.path("domain.crt"), self.path("domain.key"));
+        let tls = format!("{{ certificate: '{}', key: '{}' }}", certificate.display(), key.display());
+        let text = format!("version: 0.1\nstorage: inmemory\nhttp: {{ tls: {tls} }}\n");
+        let source = Source::Text { name: "config.yml".to_owned(), text };
+        Config::load(source, &Environment::default()).unwrap().config.http.tls.unwrap()
     }
 
-    async fn serve(&self, settings: TlsSettings) -> (Running, Arc<TlsReloader>) {
-        let reloader = TlsReloader::load(settings).await.unwrap();
+    pub(super) async fn load(&self) -> Arc<TlsReloader> {
+        TlsReloader::load(self.section(), Http2Config { disabled: false }).await.unwrap()
+    }
+
+    async fn serve(&self, section: TlsConfig) -> (Running, Arc<TlsReloader>) {
+        self.serve_with(section, Http2Config { disabled: false }).await
+    }
+
+    async fn serve_with(&self, section: TlsConfig, http2: Http2Config) -> (Running, Arc<TlsReloader>) {
+        let reloader = TlsReloader::load(section, http2).await.unwrap();
         let security = Security::Tls(Arc::clone(&reloader));
         (Running::start_with(ServeOptions::default(), security).await, reloader)
     }
@@ -99,7 +113,7 @@ fn on_disk(site: &Site) -> CertificateDer<'static> {
 #[tokio::test]
 async fn a_made_certificate_is_trusted_through_its_authority() {
     let site = Site::new();
-    let (server, reloader) = site.serve(site.settings()).await;
+    let (server, reloader) = site.serve(site.section()).await;
     let mut client = site.client().connect(&server).await.unwrap();
     let peer = get_kept(&mut client, "/peer").await;
     assert!(peer.ends_with("scheme: Https, client_certificate: false }"), "{peer}");
@@ -111,8 +125,8 @@ async fn a_made_certificate_is_trusted_through_its_authority() {
 async fn http2_is_negotiated_unless_disabled() {
     let site = Site::new();
     let client = Client { protocols: vec![b"h2".to_vec(), b"http/1.1".to_vec()], ..site.client() };
-    for (http2, expected) in [(true, &b"h2"[..]), (false, b"http/1.1")] {
-        let (server, _) = site.serve(TlsSettings { http2, ..site.settings() }).await;
+    for (disabled, expected) in [(false, &b"h2"[..]), (true, b"http/1.1")] {
+        let (server, _) = site.serve_with(site.section(), Http2Config { disabled }).await;
         let stream = client.connect(&server).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(expected));
     }
@@ -123,7 +137,7 @@ async fn http2_over_tls_answers() {
     use http_body_util::{BodyExt, Empty};
     use hyper_util::rt::{TokioExecutor, TokioIo};
     let site = Site::new();
-    let (server, _) = site.serve(site.settings()).await;
+    let (server, _) = site.serve(site.section()).await;
     let client = Client { protocols: vec![b"h2".to_vec()], ..site.client() };
     let io = TokioIo::new(client.connect(&server).await.unwrap());
     let (mut sender, connection) =
@@ -140,20 +154,20 @@ async fn http2_over_tls_answers() {
 #[tokio::test]
 async fn tls13_alone_refuses_tls12() {
     let site = Site::new();
-    let settings = TlsSettings { minimum_version: TlsVersion::Tls13, ..site.settings() };
+    let settings = TlsConfig { minimumtls: TlsVersion::Tls13, ..site.section() };
     let (server, _) = site.serve(settings).await;
     static TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
     let tls12 = Client { versions: TLS12, ..site.client() };
     tls12.connect(&server).await.unwrap_err();
     site.client().connect(&server).await.unwrap();
-    let (server, _) = site.serve(site.settings()).await;
+    let (server, _) = site.serve(site.section()).await;
     tls12.connect(&server).await.unwrap();
 }
 
 #[tokio::test]
 async fn tls11_is_refused_with_a_fatal_alert() {
     let site = Site::new();
-    let (server, _) = site.serve(site.settings()).await;
+    let (server, _) = site.serve(site.section()).await;
     // The hello of a client for TLS 1.1: version 3.2, one suite, no compression, no extensions.
     let mut hello = vec![0x03, 0x02];
     hello.extend([7; 32]);
@@ -173,7 +187,7 @@ async fn tls11_is_refused_with_a_fatal_alert() {
 #[tokio::test]
 async fn plain_http_is_answered_with_a_hint_at_tls() {
     let site = Site::new();
-    let (server, _) = site.serve(site.settings()).await;
+    let (server, _) = site.serve(site.section()).await;
     let response = exchange(&mut server.connect().await, b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
     assert!(response.starts_with("HTTP/1.0 400 Bad Request\r\n"), "{response}");
     assert!(response.ends_with("Client sent an HTTP request to an HTTPS server.\n"), "{response}");
@@ -182,7 +196,7 @@ async fn plain_http_is_answered_with_a_hint_at_tls() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_handshake_is_cut() {
     let site = Site::new();
-    let (server, _) = site.serve(site.settings()).await;
+    let (server, _) = site.serve(site.section()).await;
     let begun = tokio::time::Instant::now();
     for beginning in [&b""[..], b"\x16", b"\x16\x03\x01\x00\x50\x01"] {
         assert_eq!(exchange(&mut server.connect().await, beginning).await, "");
@@ -194,7 +208,7 @@ async fn a_missing_handshake_is_cut() {
 #[tokio::test]
 async fn an_open_connection_survives_a_reload_and_new_ones_get_the_new_certificate() {
     let site = Site::new();
-    let (server, reloader) = site.serve(site.settings()).await;
+    let (server, reloader) = site.serve(site.section()).await;
     let client = site.client();
     let mut old = client.connect(&server).await.unwrap();
     let first = shown(&old);
@@ -229,8 +243,8 @@ async fn a_symlink_swap_is_noticed_without_a_signal() {
         let target = file.replace("tls", "..data/domain");
         symlink(target, site.path(file)).unwrap();
     }
-    let settings = TlsSettings::new(site.path("tls.crt"), site.path("tls.key"));
-    let (server, _) = site.serve(settings).await;
+    let (certificate, key) = (site.path("tls.crt"), site.path("tls.key"));
+    let (server, _) = site.serve(TlsConfig { certificate, key, ..site.section() }).await;
     let client = site.client();
     let read = |folder: &str| CertificateDer::from_pem_file(site.path(folder).join("domain.crt")).unwrap();
     assert_eq!(shown(&client.connect(&server).await.unwrap()), read("v1"));
@@ -270,8 +284,8 @@ async fn each_mode_of_client_authentication_accepts_the_right_clients() {
     let (_, other_issuer) = authority("other");
     fs::write(site.path("clients.crt"), trusted).unwrap();
     let check = async |mode: ClientAuth, none: bool, stranger: bool, friend: bool| {
-        let client_cas = vec![site.path("clients.crt")];
-        let (server, _) = site.serve(TlsSettings { client_cas, client_auth: mode, ..site.settings() }).await;
+        let clientcas = vec![site.path("clients.crt")];
+        let (server, _) = site.serve(TlsConfig { clientcas, clientauth: mode, ..site.section() }).await;
         let cases = [
             ("none", None, none),
             ("stranger", Some(identity(&other_issuer)), stranger),
@@ -293,8 +307,8 @@ async fn each_mode_of_client_authentication_accepts_the_right_clients() {
             assert_eq!(is_in, expected, "{mode:?}, {who}: {answer}");
         }
     };
-    check(ClientAuth::Request, true, true, true).await;
-    check(ClientAuth::RequireAny, false, true, true).await;
-    check(ClientAuth::VerifyIfGiven, true, false, true).await;
-    check(ClientAuth::RequireAndVerify, false, false, true).await;
+    check(ClientAuth::RequestClientCert, true, true, true).await;
+    check(ClientAuth::RequireAnyClientCert, false, true, true).await;
+    check(ClientAuth::VerifyClientCertIfGiven, true, false, true).await;
+    check(ClientAuth::RequireAndVerifyClientCert, false, false, true).await;
 }

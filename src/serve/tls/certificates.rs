@@ -8,12 +8,12 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use sampan_config::TlsConfig;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::error::TlsError;
-use super::settings::TlsSettings;
 
 pub(super) const CERTIFICATE: &str = "http.tls.certificate";
 pub(super) const KEY: &str = "http.tls.key";
@@ -50,9 +50,9 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn read(settings: &TlsSettings) -> Result<Self, TlsError> {
+    pub(super) fn read(settings: &TlsConfig) -> Result<Self, TlsError> {
         let mut client_cas = Vec::new();
-        for path in &settings.client_cas {
+        for path in &settings.clientcas {
             client_cas.push(read(CLIENT_CAS, path)?);
         }
         Ok(Self {
@@ -65,7 +65,7 @@ impl Files {
 
 impl Identity {
     pub(super) fn from_pem(
-        settings: &TlsSettings,
+        settings: &TlsConfig,
         files: &Files,
         provider: &CryptoProvider,
     ) -> Result<Self, TlsError> {

@@ -2,9 +2,9 @@
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{CipherSuite, SupportedProtocolVersion, version};
+use sampan_config::{TlsConfig, TlsVersion};
 
 use super::error::TlsError;
-use super::settings::{TlsSettings, TlsVersion};
 
 /// Go's names of suites that Distribution accepts or its documentation lists, and that rustls does not
 /// implement.
@@ -30,19 +30,19 @@ const WEAK: [&str; 14] = [
 /// As in Go, naming suites of TLS 1.2 does not affect TLS 1.3. Naming some suites of TLS 1.3 excludes its
 /// others, where Go would ignore them.
 pub(super) fn choose(
-    settings: &TlsSettings,
+    settings: &TlsConfig,
 ) -> Result<(CryptoProvider, Vec<&'static SupportedProtocolVersion>), TlsError> {
     let mut provider = aws_lc_rs::default_provider();
-    let mut versions: Vec<&'static SupportedProtocolVersion> = match settings.minimum_version {
+    let mut versions: Vec<&'static SupportedProtocolVersion> = match settings.minimumtls {
         TlsVersion::Tls12 => vec![&version::TLS13, &version::TLS12],
         TlsVersion::Tls13 => vec![&version::TLS13],
     };
     // Without TLS 1.2 the list has no effect; the configuration check warns of it.
-    if settings.cipher_suites.is_empty() || settings.minimum_version == TlsVersion::Tls13 {
+    if settings.ciphersuites.is_empty() || settings.minimumtls == TlsVersion::Tls13 {
         return Ok((provider, versions));
     }
     let mut named = Vec::new();
-    for name in &settings.cipher_suites {
+    for name in &settings.ciphersuites {
         let found = provider.cipher_suites.iter().find(|suite| go_name(suite.suite()) == Some(name));
         named.push(*found.ok_or_else(|| unavailable(name, &provider))?);
     }
@@ -83,11 +83,11 @@ fn go_name(suite: CipherSuite) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::tls::tests::section;
 
-    fn chosen(minimum_version: TlsVersion, names: &[&str]) -> Result<(Vec<&'static str>, usize), TlsError> {
-        let mut settings = TlsSettings::new("c", "k");
-        settings.minimum_version = minimum_version;
-        settings.cipher_suites = names.iter().map(|name| (*name).to_owned()).collect();
+    fn chosen(minimumtls: TlsVersion, names: &[&str]) -> Result<(Vec<&'static str>, usize), TlsError> {
+        let ciphersuites = names.iter().map(|name| (*name).to_owned()).collect();
+        let settings = TlsConfig { minimumtls, ciphersuites, ..section("c".as_ref(), "k".as_ref()) };
         let (provider, versions) = choose(&settings)?;
         let names = provider.cipher_suites.iter().filter_map(|suite| go_name(suite.suite())).collect();
         Ok((names, versions.len()))

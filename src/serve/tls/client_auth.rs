@@ -10,18 +10,18 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use sampan_config::{ClientAuth, TlsConfig};
 
 use super::certificates::{CLIENT_CAS, Files, certificates};
 use super::error::TlsError;
-use super::settings::{ClientAuth, TlsSettings};
 
 /// The verifier for `settings`; without `clientcas` it requests no certificate.
 pub(super) fn verifier(
-    settings: &TlsSettings,
+    settings: &TlsConfig,
     files: &Files,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    if settings.client_cas.is_empty() {
+    if settings.clientcas.is_empty() {
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
     let roots = Arc::new(roots(settings, files)?);
@@ -29,18 +29,22 @@ pub(super) fn verifier(
         let roots = Arc::clone(&roots);
         WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
     };
-    match settings.client_auth {
-        ClientAuth::RequireAndVerify => verified().build(),
-        ClientAuth::VerifyIfGiven => verified().allow_unauthenticated().build(),
-        ClientAuth::RequireAny => return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::Must))),
-        ClientAuth::Request => return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::May))),
+    match settings.clientauth {
+        ClientAuth::RequireAndVerifyClientCert => verified().build(),
+        ClientAuth::VerifyClientCertIfGiven => verified().allow_unauthenticated().build(),
+        ClientAuth::RequireAnyClientCert => {
+            return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::Must)));
+        }
+        ClientAuth::RequestClientCert => {
+            return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::May)));
+        }
     }
     .map_err(TlsError::ClientAuthorities)
 }
 
-fn roots(settings: &TlsSettings, files: &Files) -> Result<RootCertStore, TlsError> {
+fn roots(settings: &TlsConfig, files: &Files) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for (path, pem) in settings.client_cas.iter().zip(&files.client_cas) {
+    for (path, pem) in settings.clientcas.iter().zip(&files.client_cas) {
         for (index, certificate) in certificates(CLIENT_CAS, path, pem)?.into_iter().enumerate() {
             roots.add(certificate).map_err(|error| TlsError::BadCertificate {
                 key: CLIENT_CAS,

@@ -10,11 +10,9 @@ mod cipher_suites;
 mod client_auth;
 mod error;
 mod reloader;
-mod settings;
 
 pub use self::error::TlsError;
 pub use self::reloader::TlsReloader;
-pub use self::settings::{ClientAuth, TlsSettings, TlsVersion};
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
+use sampan_config::{Http2Config, TlsConfig};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
@@ -25,7 +26,6 @@ use super::certificates::{Files, Identity, Validity, date};
 use super::cipher_suites;
 use super::client_auth;
 use super::error::TlsError;
-use super::settings::TlsSettings;
 use crate::blocking::on_blocking_pool;
 use crate::file_watch::FileStamp;
 
@@ -46,7 +46,8 @@ const HTTP1_ONLY: [&[u8]; 1] = [b"http/1.1"];
 pub struct TlsReloader(Arc<Inner>);
 
 struct Inner {
-    settings: TlsSettings,
+    settings: TlsConfig,
+    http2: Http2Config,
     current: ArcSwap<Loaded>,
     /// Held, on the blocking pool only, while the files are read, so that an older state never replaces a
     /// newer one.
@@ -73,19 +74,19 @@ struct WatchState {
 }
 
 impl TlsReloader {
-    /// Reads the files of `settings`.
+    /// Reads the files of `settings`, and offers HTTP/2 unless it is disabled.
     ///
     /// # Errors
     ///
     /// The section cannot be served exactly as written. See [`TlsError`].
-    pub async fn load(settings: TlsSettings) -> Result<Arc<Self>, TlsError> {
+    pub async fn load(settings: TlsConfig, http2: Http2Config) -> Result<Arc<Self>, TlsError> {
         on_blocking_pool(move || {
-            let loaded = Loaded::load(&settings)?;
+            let loaded = Loaded::load(&settings, &http2)?;
             let not_after = date(loaded.validity.not_after);
             tracing::info!(not_after, "read the certificate in {}", settings.certificate.display());
             loaded.validity.warn(&settings.certificate, OffsetDateTime::now_utc());
             let current = ArcSwap::from_pointee(loaded);
-            Ok(Arc::new(Self(Arc::new(Inner { settings, current, watch: Mutex::default() }))))
+            Ok(Arc::new(Self(Arc::new(Inner { settings, http2, current, watch: Mutex::default() }))))
         })
         .await
     }
@@ -136,7 +137,7 @@ impl Inner {
     fn reload(&self) -> Result<(), TlsError> {
         let mut watch = self.watch.lock();
         let stamps = stamps(&self.settings);
-        match Loaded::load(&self.settings) {
+        match Loaded::load(&self.settings, &self.http2) {
             Ok(loaded) => {
                 *watch = WatchState::default();
                 self.put_in_force(loaded);
@@ -160,7 +161,7 @@ impl Inner {
         if watch.logged.as_ref().is_some_and(|logged| are_surely(&stamps, logged)) {
             return;
         }
-        let error = match Loaded::load(&self.settings) {
+        let error = match Loaded::load(&self.settings, &self.http2) {
             Ok(loaded) => {
                 *watch = WatchState::default();
                 return self.put_in_force(loaded);
@@ -202,7 +203,7 @@ impl Inner {
 }
 
 impl Loaded {
-    fn load(settings: &TlsSettings) -> Result<Self, TlsError> {
+    fn load(settings: &TlsConfig, http2: &Http2Config) -> Result<Self, TlsError> {
         let stamps = stamps(settings);
         let (provider, versions) = cipher_suites::choose(settings)?;
         let provider = Arc::new(provider);
@@ -213,7 +214,7 @@ impl Loaded {
             .with_protocol_versions(&versions)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Always(identity.certified_key)));
-        let protocols: &[&[u8]] = if settings.http2 { &HTTP2_AND_HTTP1 } else { &HTTP1_ONLY };
+        let protocols: &[&[u8]] = if http2.disabled { &HTTP1_ONLY } else { &HTTP2_AND_HTTP1 };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Self { config: Arc::new(config), validity: identity.validity, stamps, digest: digest(&files) })
     }
@@ -229,9 +230,9 @@ impl ResolvesServerCert for Always {
     }
 }
 
-fn stamps(settings: &TlsSettings) -> Stamps {
+fn stamps(settings: &TlsConfig) -> Stamps {
     let stamp = |path: &Path| FileStamp::of(path).ok();
-    let authorities = settings.client_cas.iter().map(|path| stamp(path));
+    let authorities = settings.clientcas.iter().map(|path| stamp(path));
     [stamp(&settings.certificate), stamp(&settings.key)].into_iter().chain(authorities).collect()
 }
 
@@ -267,6 +268,7 @@ mod tests {
     use super::*;
     use crate::atomic_write::Existing;
     use crate::serve::certificate::{CertificateRequest, create};
+    use crate::serve::tls::tests::section;
     use crate::test_log::TestLog;
 
     struct Fixture {
@@ -284,9 +286,11 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             certify(dir.path());
-            let settings = TlsSettings::new(dir.path().join("domain.crt"), dir.path().join("domain.key"));
-            let current = ArcSwap::from_pointee(Loaded::load(&settings).unwrap());
-            Self { dir, inner: Inner { settings, current, watch: Mutex::default() }, log: TestLog::default() }
+            let settings = section(&dir.path().join("domain.crt"), &dir.path().join("domain.key"));
+            let http2 = Http2Config { disabled: false };
+            let current = ArcSwap::from_pointee(Loaded::load(&settings, &http2).unwrap());
+            let inner = Inner { settings, http2, current, watch: Mutex::default() };
+            Self { dir, inner, log: TestLog::default() }
         }
 
         fn path(&self, name: &str) -> PathBuf {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sampan_config::{Config, Environment, Http2Config, Source, TlsConfig};
 use time::macros::datetime;
 
 use super::certificates::Validity;
@@ -16,8 +17,20 @@ fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/serve/tls/testdata").join(name)
 }
 
+/// The section of a certificate and its key.
+pub(super) fn section(certificate: &Path, key: &Path) -> TlsConfig {
+    let tls = format!("{{ certificate: '{}', key: '{}' }}", certificate.display(), key.display());
+    let text = format!("version: 0.1\nstorage: inmemory\nhttp: {{ tls: {tls} }}\n");
+    let source = Source::Text { name: "config.yml".to_owned(), text };
+    Config::load(source, &Environment::default()).unwrap().config.http.tls.unwrap()
+}
+
 async fn load(certificate: PathBuf, key: PathBuf) -> Result<Arc<TlsReloader>, TlsError> {
-    TlsReloader::load(TlsSettings::new(certificate, key)).await
+    load_section(section(&certificate, &key)).await
+}
+
+async fn load_section(section: TlsConfig) -> Result<Arc<TlsReloader>, TlsError> {
+    TlsReloader::load(section, Http2Config { disabled: false }).await
 }
 
 async fn check_refused(certificate: PathBuf, key: PathBuf, expected: &[&str]) {
@@ -68,9 +81,9 @@ async fn unusable_files_are_named_with_a_remedy() {
 
 #[tokio::test]
 async fn client_authorities_must_be_certificates() {
-    let mut settings = TlsSettings::new(testdata("rsa.crt"), testdata("rsa-pkcs1.key"));
-    settings.client_cas = vec![testdata("rsa-pkcs1.key")];
-    let error = TlsReloader::load(settings).await.unwrap_err().to_string();
+    let mut section = section(&testdata("rsa.crt"), &testdata("rsa-pkcs1.key"));
+    section.clientcas = vec![testdata("rsa-pkcs1.key")];
+    let error = load_section(section).await.unwrap_err().to_string();
     assert!(error.contains("http.tls.clientcas") && error.contains("has no certificate"), "{error}");
 }
 
