@@ -55,7 +55,13 @@ async fn push(repository: &Repository, content: &'static [u8]) -> Result<Digest,
 
 async fn tag(repository: &Repository, manifest: &Bytes, tag: &str) -> Result<(), Failed> {
     let reference = tag.parse()?;
-    let put = PutManifest { bytes: manifest.clone(), media_type: None, reference, tags: Vec::new() };
+    let put = PutManifest {
+        bytes: manifest.clone(),
+        media_type: None,
+        reference,
+        tags: Vec::new(),
+        left_out: Vec::new(),
+    };
     repository.manifests().put(put).await?;
     Ok(())
 }

@@ -22,6 +22,7 @@ mod deletions;
 mod descriptors;
 mod error;
 mod event;
+mod everything;
 pub mod gc;
 pub mod layout;
 pub mod lease;

@@ -17,7 +17,7 @@ use crate::{BlobEvent, Error, EventKind, Repository, Result, link};
 /// The blobs of one repository.
 #[derive(Clone, Debug)]
 pub struct RepositoryBlobs {
-    repository: Repository,
+    pub(crate) repository: Repository,
 }
 
 /// An existing blob.

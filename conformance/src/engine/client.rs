@@ -87,8 +87,13 @@ impl Client {
         tags: &[&str],
     ) -> Result<PutOutcome, Error> {
         let tags = tags.iter().map(|text| tag(text)).collect();
-        let put =
-            PutManifest { bytes: manifest.clone(), media_type: None, reference: reference.into(), tags };
+        let put = PutManifest {
+            bytes: manifest.clone(),
+            media_type: None,
+            reference: reference.into(),
+            tags,
+            left_out: Vec::new(),
+        };
         self.repository(repository).manifests().put(put).await
     }
 

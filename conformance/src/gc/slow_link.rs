@@ -62,6 +62,7 @@ async fn push_beside_collection(
         media_type: None,
         reference: tag("latest").into(),
         tags: Vec::new(),
+        left_out: Vec::new(),
     };
     let pushing = tokio::spawn(async move {
         Registry::builder(slow).build().repository(name("a")).manifests().put(put).await

@@ -11,13 +11,26 @@ use crate::oci::{Digest, Manifest};
 use crate::{Error, Result, link};
 
 /// A manifest to store.
-struct NewManifest<'a> {
-    canonical: &'a Digest,
-    digest: &'a Digest,
+pub(super) struct NewManifest<'a> {
+    pub(super) canonical: &'a Digest,
+    pub(super) digest: &'a Digest,
     bytes: &'a Bytes,
     references: &'a References,
     /// The manifest that it is attached to.
     subject: Option<&'a Digest>,
+}
+
+impl<'a> NewManifest<'a> {
+    pub(super) fn new(
+        manifest: &'a Manifest,
+        bytes: &'a Bytes,
+        canonical: &'a Digest,
+        digest: &'a Digest,
+        references: &'a References,
+    ) -> Self {
+        let subject = manifest.subject.as_ref().map(|subject| &subject.digest);
+        Self { canonical, digest, bytes, references, subject }
+    }
 }
 
 /// The result of an attempt to store a manifest.
@@ -32,21 +45,12 @@ enum Attempt {
 
 impl ManifestStore {
     /// Writes data and revision links once all references exist and none of them is a pending deletion.
-    pub(super) async fn store(
-        &self,
-        manifest: &Manifest,
-        bytes: &Bytes,
-        canonical: &Digest,
-        digest: &Digest,
-    ) -> Result<()> {
-        let references = References::of(manifest, &self.repository.registry.inner.validation)?;
-        let subject = manifest.subject.as_ref().map(|subject| &subject.digest);
-        let new = NewManifest { canonical, digest, bytes, references: &references, subject };
+    pub(super) async fn store(&self, new: &NewManifest<'_>) -> Result<()> {
         let mut hold: Option<Retry> = None;
         let mut renews_everything = false;
         let mut is_linked_by_us = false;
         loop {
-            let stored = match self.try_store(&new, renews_everything, &mut is_linked_by_us).await {
+            let stored = match self.try_store(new, renews_everything, &mut is_linked_by_us).await {
                 Ok(Attempt::Stored) => return Ok(()),
                 Ok(Attempt::Collecting(pending)) => hold.get_or_insert_with(Retry::new).wait(&pending).await,
                 Ok(Attempt::Late) => {
@@ -56,12 +60,12 @@ impl ManifestStore {
                 Err(error) => Err(error),
             };
             let Err(error) = stored else { continue };
-            if !is_linked_by_us || !self.lacks_any(&references, &error).await? {
+            if !is_linked_by_us || !self.lacks_any(new.references, &error).await? {
                 return Err(error);
             }
             // A collection deleted references of the manifest while its link was written. The last attempt finds out whether
             // another push, which restored all of them, got its success from the link that is removed here.
-            let revision = Entry::RevisionLink(self.repository.name.clone(), canonical.clone());
+            let revision = Entry::RevisionLink(self.repository.name.clone(), new.canonical.clone());
             link::remove(self.driver(), &revision).await?;
             is_linked_by_us = false;
             renews_everything = true;

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use super::ManifestStore;
+use super::commit::NewManifest;
+use super::references::References;
 use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
 use crate::oci::{Digest, Manifest, ManifestProblem, MediaType, Reference, Tag};
@@ -21,6 +23,8 @@ pub struct PutManifest {
     pub reference: Reference,
     /// Further tags to set.
     pub tags: Vec<Tag>,
+    /// References that may be missing: an import knows what its bundle leaves out.
+    pub left_out: Vec<Digest>,
 }
 
 /// A stored manifest.
@@ -87,7 +91,9 @@ impl ManifestStore {
             Manifest::parse_pushed(&put.bytes, put.media_type.as_deref()).map_err(Error::ManifestInvalid)?;
         check_listed(&manifest).map_err(Error::ManifestInvalid)?;
         let tags: Vec<&Tag> = put.reference.tag().into_iter().chain(&put.tags).collect();
-        self.store_and_tag(&manifest, &put.bytes, &canonical, &digest, &tags).await?;
+        let references = References::of(&manifest, &registry.inner.validation, &put.left_out)?;
+        let new = NewManifest::new(&manifest, &put.bytes, &canonical, &digest, &references);
+        self.store_and_tag(&new, &tags).await?;
         self.repository.tags().note_pushed_digest(&tags, &digest).await?;
         if manifest.subject.is_some() {
             self.repository.referrers().remember(&canonical, &manifest, size_bytes);
@@ -105,21 +111,15 @@ impl ManifestStore {
     }
 
     /// Stores the manifest and then sets the tags; repeats this when a deletion removed one of them meanwhile.
-    async fn store_and_tag(
-        &self,
-        manifest: &Manifest,
-        bytes: &Bytes,
-        canonical: &Digest,
-        digest: &Digest,
-        tags: &[&Tag],
-    ) -> Result<()> {
-        self.store(manifest, bytes, canonical, digest).await?;
+    async fn store_and_tag(&self, new: &NewManifest<'_>, tags: &[&Tag]) -> Result<()> {
+        let (canonical, digest) = (new.canonical, new.digest);
+        self.store(new).await?;
         for _ in 0..MOST_ROUNDS {
             self.repository.tags().point(tags, canonical).await?;
             match self.find_loss(canonical, digest, tags).await? {
                 None => return Ok(()),
                 Some(Loss::Tag) => {}
-                Some(Loss::Manifest) => match self.store(manifest, bytes, canonical, digest).await {
+                Some(Loss::Manifest) => match self.store(new).await {
                     Ok(()) => {}
                     // A reference was deleted after the manifest: equivalent to all these deletions coming after the push.
                     Err(Error::ManifestReferencesUnknown(_)) => {

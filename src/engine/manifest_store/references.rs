@@ -18,11 +18,11 @@ pub(super) struct References {
 const CONCURRENT_LOOKUPS: usize = 8;
 
 impl References {
-    /// The references of `manifest` that the rules require.
-    pub(super) fn of(manifest: &Manifest, validation: &Validation) -> Result<Self> {
-        let required = validation.required(manifest)?;
+    /// The references of `manifest` that the rules require, but for those that were left out on purpose.
+    pub(super) fn of(manifest: &Manifest, validation: &Validation, left_out: &[Digest]) -> Result<Self> {
+        let required = validation.required(manifest)?.into_iter().map(|descriptor| &descriptor.digest);
         let mut digests: Vec<Digest> =
-            required.into_iter().map(|descriptor| descriptor.digest.clone()).collect();
+            required.filter(|digest| !left_out.contains(digest)).cloned().collect();
         digests.sort_unstable();
         digests.dedup();
         Ok(Self { of_index: manifest.kind.is_index(), digests })

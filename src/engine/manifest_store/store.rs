@@ -16,7 +16,7 @@ const MOST_MOVES: usize = 8;
 /// The manifests of one repository.
 #[derive(Clone, Debug)]
 pub struct ManifestStore {
-    pub(super) repository: Repository,
+    pub(crate) repository: Repository,
 }
 
 impl ManifestStore {

@@ -83,7 +83,7 @@ pub(in crate::http) async fn put(
     }
     let media_type = content_type(request.headers());
     let bytes = read_limited(request, limits.manifest_size_bytes).await?;
-    let put = PutManifest { bytes, media_type, reference, tags };
+    let put = PutManifest { bytes, media_type, reference, tags, left_out: Vec::new() };
     let outcome = repo.repository().manifests().put(put).await?;
 
     let location = urls.manifest(repo.name(), &outcome.digest);

@@ -182,7 +182,13 @@ impl Client {
         };
         let touches: Vec<Touch> =
             touches.iter().map(|one| self.touched.begin(&name(repository), one)).collect();
-        let put = PutManifest { bytes: bytes.clone(), media_type: None, reference, tags: Vec::new() };
+        let put = PutManifest {
+            bytes: bytes.clone(),
+            media_type: None,
+            reference,
+            tags: Vec::new(),
+            left_out: Vec::new(),
+        };
         let manifests = self.repository(repository).manifests();
         let asked = Instant::now();
         match manifests.put(put).await {
