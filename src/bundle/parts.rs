@@ -51,6 +51,12 @@ impl PartFiles {
     ///
     /// When a file cannot be opened, or the files are not parts of one bundle.
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
+        let parts = Self::open_first(paths)?;
+        parts.check_parts().map(|()| parts)
+    }
+
+    /// Opens what is there, if that begins with the first part.
+    pub(crate) fn open_first(paths: &[PathBuf]) -> Result<Self> {
         let numbered: Vec<_> = paths.iter().map(|path| parse_part_name(path)).collect();
         let (path, parts) = match (paths, &numbered[..]) {
             ([path], [None]) if path.exists() => {
@@ -64,10 +70,7 @@ impl PartFiles {
         let opened = parts.into_iter().map(|(number, path)| Ok((number - 1, PartFile::open(&path)?)));
         let files = opened.collect::<Result<BTreeMap<_, _>>>()?;
         match files.get(&0) {
-            Some(first) => {
-                let parts = Self { part_bytes: Some(first.len.max(1)), files, path };
-                parts.check_parts().map(|()| parts)
-            }
+            Some(first) => Ok(Self { part_bytes: Some(first.len.max(1)), files, path }),
             None if files.is_empty() => {
                 // The error names the file that the user named.
                 let file = PartFile::open(&path)?;
@@ -79,7 +82,7 @@ impl PartFiles {
 
     /// Checks that no part before the last one is missing or of another length than the first.
     fn check_parts(&self) -> Result<()> {
-        let expected = self.part_bytes.unwrap_or_default();
+        let Some(expected) = self.part_bytes else { return Ok(()) };
         let last = self.files.keys().next_back().copied().unwrap_or_default();
         for index in 0..last {
             match self.files.get(&index) {

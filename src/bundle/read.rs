@@ -58,6 +58,18 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Reads the head of a bundle whose later parts may be missing or damaged.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), as far as the head is concerned.
+    pub async fn head_of(paths: &[PathBuf]) -> Result<Bundle> {
+        let paths = paths.to_vec();
+        let opened = tokio::task::spawn_blocking(move || PartFiles::open_first(&paths));
+        let files = opened.await.map_err(|error| Error::Pipe(std::io::Error::other(error)))??;
+        Ok(Self::over(files).await?.bundle().clone())
+    }
+
     /// Reads the head of a bundle that may end early behind it.
     pub(crate) async fn over(files: PartFiles) -> Result<Self> {
         let files = Arc::new(files);
@@ -115,6 +127,10 @@ impl Reader {
             Medium::Pipe(pipe, next) => {
                 let mut cursor = Cursor::Pipe(pipe.clone().lock_owned().await);
                 let mut next = next.lock().await;
+                if index < *next {
+                    let problem = "it is needed after the pipe has passed it";
+                    return Err(cursor.fault(&content.path(), problem).into());
+                }
                 self.pass(&mut cursor, *next..index).await?;
                 *next = index + 1;
                 cursor

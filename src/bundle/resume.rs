@@ -35,6 +35,16 @@ pub async fn find_resumption(path: &Path, split_bytes: Option<u64>) -> Result<Op
     if files.is_empty() {
         return Ok(None);
     }
+    if let Some(split) = split_bytes {
+        // Every part but the unfinished one is whole.
+        for part in files.iter().filter(|part| part.extension().is_none_or(|end| end != "partial")) {
+            if std::fs::metadata(part).map_err(Error::file(part))?.len() != split {
+                return Err(Error::NotABundle(
+                    "its parts have another length: resume with the `--split` of the first run",
+                ));
+            }
+        }
+    }
     let medium = PartFiles::in_order(&files, split_bytes)?;
     let reader = match Reader::over(medium).await {
         Ok(reader) => reader,

@@ -1,9 +1,13 @@
 //! `PartSum`: the checksum of a part, in the format of `sha256sum`.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sampan_engine::oci::Digest;
+use sampan_engine::oci::{Algorithm, Digest};
+
+use crate::{ContentHash, Error, Result};
 
 /// The checksum of one file.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,6 +19,25 @@ pub struct PartSum {
 }
 
 impl PartSum {
+    /// Reads and hashes a file.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn of(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(Error::file(path))?;
+        let mut hash = ContentHash::new(Algorithm::Sha256);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer).map_err(Error::file(path))? {
+                0 => break,
+                read => hash.update(&buffer[..read]),
+            }
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, digest: hash.finish() })
+    }
+
     /// The lines of a file that `sha256sum -c` reads.
     pub fn lines(sums: &[Self]) -> String {
         sums.iter().map(|sum| format!("{sum}\n")).collect()

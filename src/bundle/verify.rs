@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use sampan_engine::oci::{Digest, Manifest};
 use serde::Deserialize;
 
@@ -55,8 +55,8 @@ pub fn verify(
         }
         Ok::<_, crate::Error>(())
     })?;
-    let references = std::mem::take(&mut *lock(&work.references));
-    let mut faults = std::mem::take(&mut *lock(&work.faults));
+    let references = work.references.into_inner();
+    let mut faults = work.faults.into_inner();
     faults.extend(missing_references(files, bundle, &references));
     faults.extend(wrong_names(files, bundle));
     faults.sort_by(|a, b| (a.offset, &a.problem).cmp(&(b.offset, &b.problem)));
@@ -106,7 +106,7 @@ impl Work<'_> {
             offset += read as u64;
             (self.progress)(read as u64);
         }
-        let fault = |problem| lock(&self.faults).push(self.files.fault(&content.path(), data.start, problem));
+        let fault = |problem| self.faults.lock().push(self.files.fault(&content.path(), data.start, problem));
         let actual = hash.finish();
         if actual != content.digest {
             fault(hashes_to(&actual));
@@ -114,7 +114,7 @@ impl Work<'_> {
             match Manifest::parse(&manifest, None) {
                 Ok(manifest) => {
                     let references = manifest.references().cloned().collect();
-                    lock(&self.references).insert(content.digest.clone(), references);
+                    self.references.lock().insert(content.digest.clone(), references);
                 }
                 Err(problem) => fault(problem.to_string()),
             }
@@ -123,10 +123,6 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A fault for each reference that the bundle neither carries, nor presumes, nor leaves out.

@@ -186,6 +186,8 @@ fn a_pipe_gives_nothing_twice() {
         let reader = Reader::from_pipe(pipe(bytes(&bundle, &contents).await)).await.unwrap();
         reader.whole(2, 1 << 20).await.unwrap();
         assert!(reader.whole(1, 1 << 20).await.unwrap_err().is_damage());
+        reader.whole(3, 1 << 20).await.unwrap();
+        reader.finish().await.unwrap();
     });
 }
 

@@ -1,0 +1,70 @@
+//! `Exported`: the content of a planned export, for the writer of the bundle.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use sampan_bundle::{BoxError, ContentKind, ContentSource, ContentStream, Output, PlannedContent};
+use sampan_engine::oci::{Digest, Reference, RepositoryName};
+
+use crate::{Progress, Source};
+
+/// Reads content of a source, each from the repository where the plan found it.
+#[derive(Clone, Debug)]
+pub struct Exported<S> {
+    source: S,
+    places: HashMap<Digest, RepositoryName>,
+}
+
+impl<S: Source> Exported<S> {
+    /// The content of `source`, where `places` says a repository of each.
+    pub fn new(source: S, places: HashMap<Digest, RepositoryName>) -> Self {
+        Self { source, places }
+    }
+}
+
+impl<S: Source> ContentSource for Exported<S> {
+    async fn open(&self, content: &PlannedContent) -> Result<ContentStream, BoxError> {
+        let missing = || format!("{} is no longer there: export again", content.digest);
+        let repository = self.places.get(&content.digest).ok_or_else(missing)?;
+        match content.kind {
+            ContentKind::Blob => Ok(self.source.blob(repository, &content.digest).await?),
+            ContentKind::Manifest => {
+                let reference = Reference::Digest(content.digest.clone());
+                let found = self.source.manifest(repository, &reference).await?.ok_or_else(missing)?;
+                Ok(stream::iter([Ok(found.bytes)]).boxed())
+            }
+        }
+    }
+}
+
+/// An output that counts the bytes that pass.
+#[derive(Debug)]
+pub struct Counted<O> {
+    inner: O,
+    progress: Arc<Progress>,
+}
+
+impl<O> Counted<O> {
+    /// Counts the bytes that `inner` takes.
+    pub fn new(inner: O, progress: Arc<Progress>) -> Self {
+        Self { inner, progress }
+    }
+
+    /// The output itself.
+    pub fn into_inner(self) -> O {
+        self.inner
+    }
+}
+
+impl<O: Output> Output for Counted<O> {
+    async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        let len = bytes.len() as u64;
+        self.inner.write(bytes).await?;
+        self.progress.bytes.fetch_add(len, Ordering::Relaxed);
+        Ok(())
+    }
+}

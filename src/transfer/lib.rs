@@ -1,0 +1,37 @@
+//! Carrying images from one registry to another by a bundle: selection, export, import, and what a registry has.
+//!
+//! A [`Source`] is read and a [`Target`] written; today both are a store. [`plan()`] walks the selected images and makes the plan of
+//! a bundle; [`import()`] walks the plan of a bundle and stores its images, each with its tags once it is whole.
+//!
+//! Absent on purpose: the format of bundles, which is `sampan-bundle`'s, and printing.
+
+mod draft;
+mod error;
+mod export;
+mod holdings;
+mod import;
+mod import_checks;
+mod placing;
+mod planner;
+mod renames;
+mod report;
+mod selection;
+mod source;
+mod spool;
+mod store_source;
+mod store_target;
+mod target;
+
+pub use error::{Error, Result};
+pub use export::{Counted, Exported};
+pub use holdings::{Holdings, InvalidLine, inventory};
+pub use import::{ImportOptions, Progress, TagPolicy, import};
+pub use placing::places;
+pub use planner::{ExportOptions, Planned, PlannedFailure, plan};
+pub use renames::{InvalidRename, Rename, Renames};
+pub use report::{Failure, ImportReport, TagChange};
+pub use selection::{InvalidPlatform, InvalidSelector, Platform, Selector, parse_lines};
+pub use source::{FoundManifest, Source};
+pub use store_source::StoreSource;
+pub use store_target::StoreTarget;
+pub use target::{NewManifest, Target};

@@ -1,0 +1,377 @@
+//! Planning: walks the selected images of a source and makes the plan of a bundle.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use sampan_bundle::{
+    ContentKind, DockerImage, IndexScope, Plan, PlannedContent, PlannedImage, PlannedRepository, Presumed,
+    is_fallback_tag,
+};
+use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
+
+use crate::draft::Draft;
+use crate::selection::{Platform, Selector, version_of};
+use crate::{Error, Holdings, Result, Source};
+
+/// What an export carries.
+#[derive(Clone, Debug)]
+pub struct ExportOptions {
+    /// Selects the images; their order is the order of the bundle.
+    pub selectors: Vec<Selector>,
+    /// Removes images from the selection.
+    pub exclude: Vec<Selector>,
+    /// The platforms whose images are carried; empty means all.
+    pub platforms: Vec<Platform>,
+    /// Whether referrers and fallback tags go along.
+    pub referrers: bool,
+    /// Only this number of versions of each repository.
+    pub latest: Option<usize>,
+    /// What the far side has.
+    pub have: Holdings,
+    /// The host under which other tools see the images.
+    pub host: String,
+    /// The tags that `index.json` lists.
+    pub index: IndexScope,
+    /// The platform that `manifest.json` lists.
+    pub docker_platform: Platform,
+    /// The time to record, in the form of RFC 3339.
+    pub created: Option<String>,
+    /// Whether an image that cannot be exported is left out instead of ending the export.
+    pub keep_going: bool,
+}
+
+/// An export that is planned.
+#[derive(Clone, Debug, Default)]
+pub struct Planned {
+    /// The plan, without the files for other tools.
+    pub plan: Plan,
+    /// The images of `manifest.json`.
+    pub docker: HashMap<Digest, DockerImage>,
+    /// A repository for each content.
+    pub places: HashMap<Digest, RepositoryName>,
+    /// The images that were left out because they cannot be exported.
+    pub failures: Vec<PlannedFailure>,
+    /// The number of images that the far side has already.
+    pub unchanged: u64,
+}
+
+/// An image that cannot be exported.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlannedFailure {
+    /// The image.
+    pub image: String,
+    /// The problem.
+    pub problem: String,
+}
+
+/// Plans an export from `source`. It reads every selected manifest, and asks for every blob.
+///
+/// # Errors
+///
+/// `NoMatch` for a selector that matches nothing, `NoVersions`; `Image` for an image that cannot be exported, unless
+/// [`keep_going`](ExportOptions::keep_going) is set; any error of the source.
+pub async fn plan<S: Source>(source: &S, options: &ExportOptions) -> Result<Planned> {
+    let mut planner = Planner { source, options, planned: Planned::default(), index: HashMap::new() };
+    let plan = &mut planner.planned.plan;
+    plan.source = options.host.clone();
+    plan.created = options.created.clone();
+    plan.index = options.index;
+    plan.docker_platform = options.docker_platform.to_string();
+    plan.bases = options.have.bases().to_vec();
+    for (name, selected) in planner.select().await? {
+        planner.repository(name, selected).await?;
+    }
+    planner.planned.plan.totals()?;
+    Ok(planner.planned)
+}
+
+struct Planner<'a, S> {
+    source: &'a S,
+    options: &'a ExportOptions,
+    planned: Planned,
+    /// Where each digest is in the plan.
+    index: HashMap<Digest, Place>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Carried(usize),
+    Presumed,
+}
+
+/// The selected images of a repository.
+#[derive(Default)]
+struct Selected {
+    /// All tags of the repository.
+    all: Vec<Tag>,
+    /// Selected tags, with the digest that they must have.
+    tags: Vec<(Tag, Option<Digest>)>,
+    /// The same without their order.
+    listed: HashSet<Tag>,
+    digests: Vec<Digest>,
+}
+
+/// The images that are still to be walked, each once, with their tags.
+#[derive(Default)]
+struct Queue {
+    order: VecDeque<Digest>,
+    tags: HashMap<Digest, Vec<Tag>>,
+}
+
+impl Queue {
+    fn push_back(&mut self, digest: Digest, tag: Option<Tag>) {
+        if !self.tags.contains_key(&digest) {
+            self.order.push_back(digest.clone());
+        }
+        self.tags.entry(digest).or_default().extend(tag);
+    }
+
+    fn push_front(&mut self, digest: Digest, tag: Tag) {
+        if !self.tags.contains_key(&digest) {
+            self.order.push_front(digest.clone());
+        }
+        self.tags.entry(digest).or_default().push(tag);
+    }
+
+    fn pop_front(&mut self) -> Option<(Digest, Vec<Tag>)> {
+        let digest = self.order.pop_front()?;
+        let tags = self.tags.remove(&digest).unwrap_or_default();
+        Some((digest, tags))
+    }
+}
+
+impl<S: Source> Planner<'_, S> {
+    async fn select(&self) -> Result<Vec<(RepositoryName, Selected)>> {
+        let repositories = self.source.repositories().await?;
+        let mut chosen: Vec<(RepositoryName, Selected)> = Vec::new();
+        let mut places: HashMap<&RepositoryName, usize> = HashMap::new();
+        for selector in &self.options.selectors {
+            let mut matched = false;
+            for name in repositories.iter().filter(|name| selector.has_repository(name)) {
+                let place = match places.get(name) {
+                    Some(place) => *place,
+                    None => {
+                        let all = self.source.tags(name).await?;
+                        chosen.push((name.clone(), Selected { all, ..Selected::default() }));
+                        places.insert(name, chosen.len() - 1);
+                        chosen.len() - 1
+                    }
+                };
+                let selected = &mut chosen[place].1;
+                let tags: Vec<Tag> =
+                    selected.all.iter().filter(|tag| selector.has_tag(tag)).cloned().collect();
+                matched |= !tags.is_empty() || selector.digest().is_some() || selector.has_any_tag();
+                for tag in tags.into_iter().filter(|tag| !self.is_excluded(name, tag)) {
+                    if selected.listed.insert(tag.clone()) {
+                        selected.tags.push((tag, selector.digest().cloned()));
+                    }
+                }
+                selected.digests.extend(selector.digest().cloned());
+            }
+            if !matched {
+                return Err(Error::NoMatch(selector.to_string()));
+            }
+        }
+        if let Some(count) = self.options.latest {
+            for (name, selected) in &mut chosen {
+                keep_latest(name, selected, count)?;
+            }
+        }
+        // A repository of which a pattern matched no tag is no part of the export.
+        chosen.retain(|(_, selected)| {
+            selected.all.is_empty() || !selected.tags.is_empty() || !selected.digests.is_empty()
+        });
+        Ok(chosen)
+    }
+
+    fn is_excluded(&self, name: &RepositoryName, tag: &Tag) -> bool {
+        self.options.exclude.iter().any(|selector| selector.has_repository(name) && selector.has_tag(tag))
+    }
+
+    async fn repository(&mut self, name: RepositoryName, selected: Selected) -> Result<()> {
+        let mut listed = selected.listed.clone();
+        let mut queue = Queue::default();
+        let mut is_whole = true;
+        for (tag, required) in &selected.tags {
+            match self.tagged(&name, tag).await {
+                Ok(digest) if required.as_ref().is_some_and(|required| *required != digest) => {}
+                Ok(digest) => queue.push_back(digest, Some(tag.clone())),
+                Err(Error::Image { image, problem }) => {
+                    is_whole = false;
+                    self.fail(image, problem)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for digest in &selected.digests {
+            queue.push_back(digest.clone(), None);
+        }
+        let fallback = fallback_tags(&selected.all);
+        let mut images: Vec<PlannedImage> = Vec::new();
+        let mut done: HashMap<Digest, usize> = HashMap::new();
+        while let Some((digest, tags)) = queue.pop_front() {
+            let shown = tags.first().map_or(format!("{name}@{digest}"), |tag| format!("{name}:{tag}"));
+            let draft = match Draft::of(self.source, self.options, &name, &digest).await {
+                Ok(draft) => draft,
+                Err(Error::Image { problem, .. }) => {
+                    is_whole = false;
+                    self.fail(shown, problem)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let attached: Vec<Tag> = match self.options.referrers {
+                true => draft
+                    .members()
+                    .filter_map(|member| fallback.get(&in_tag(member)))
+                    .flatten()
+                    .cloned()
+                    .collect(),
+                false => Vec::new(),
+            };
+            let changed: Vec<Tag> = tags
+                .iter()
+                .filter(|tag| self.options.have.tag(&name, tag) != Some(&digest))
+                .cloned()
+                .collect();
+            let has_known_tags = changed.len() < tags.len();
+            is_whole &= !has_known_tags;
+            if has_known_tags
+                && changed.is_empty()
+                && draft.referrers.iter().all(|it| self.options.have.has(&it.digest))
+            {
+                self.planned.unchanged += 1;
+            } else {
+                self.commit(&name, &draft);
+                done.insert(digest.clone(), images.len());
+                images.push(PlannedImage {
+                    digest,
+                    tags: changed,
+                    media_type: draft.media_type,
+                    left_out: draft.left_out,
+                    referrers: draft.referrers,
+                });
+            }
+            for tag in attached.into_iter().rev() {
+                if self.is_excluded(&name, &tag) || !listed.insert(tag.clone()) {
+                    continue;
+                }
+                let found = self.tagged(&name, &tag).await;
+                match found {
+                    Ok(found) => match done.get(&found) {
+                        Some(place) => images[*place].tags.push(tag),
+                        None => queue.push_front(found, tag),
+                    },
+                    Err(Error::Image { image, problem }) => {
+                        is_whole = false;
+                        self.fail(image, problem)?;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        if images.is_empty() && !selected.all.is_empty() {
+            return Ok(());
+        }
+        let carried: HashSet<&Tag> = images.iter().flat_map(|image| &image.tags).collect();
+        let complete = is_whole && selected.all.iter().all(|tag| carried.contains(tag));
+        self.planned.plan.repositories.push(PlannedRepository { name, complete, images });
+        Ok(())
+    }
+
+    /// The digest of a tag; a tag without a readable manifest is a failure of its image.
+    async fn tagged(&self, name: &RepositoryName, tag: &Tag) -> Result<Digest> {
+        let failed = |problem: String| Error::Image { image: format!("{name}:{tag}"), problem };
+        match self.source.manifest(name, &Reference::Tag(tag.clone())).await {
+            Ok(Some(found)) => Ok(found.digest),
+            Ok(None) => Err(failed("its manifest is missing".to_owned())),
+            Err(Error::Store(error @ sampan_engine::Error::Corrupt(..))) => {
+                Err(failed(format!("its manifest is damaged: {error}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds the content of an image to the plan.
+    fn commit(&mut self, name: &RepositoryName, draft: &Draft) {
+        let plan = &mut self.planned.plan;
+        for item in &draft.contents {
+            let is_always_carried = item.kind == ContentKind::Manifest || item.is_config;
+            let held = self.options.have.data(&item.digest).filter(|_| !is_always_carried);
+            match self.index.get(&item.digest) {
+                Some(Place::Carried(place)) => {
+                    let carried = &mut plan.contents[*place];
+                    if item.kind == ContentKind::Manifest && carried.kind == ContentKind::Blob {
+                        carried.kind = ContentKind::Manifest;
+                        self.planned.places.insert(item.digest.clone(), name.clone());
+                    }
+                    continue;
+                }
+                Some(Place::Presumed) if !is_always_carried => continue,
+                Some(Place::Presumed) => plan.presumed.retain(|presumed| presumed.digest != item.digest),
+                None => {}
+            }
+            if let Some(repositories) = held {
+                self.index.insert(item.digest.clone(), Place::Presumed);
+                plan.presumed.push(Presumed {
+                    digest: item.digest.clone(),
+                    size_bytes: item.size_bytes,
+                    kind: item.kind,
+                    repositories: repositories.to_vec(),
+                });
+                continue;
+            }
+            self.index.insert(item.digest.clone(), Place::Carried(plan.contents.len()));
+            self.planned.places.insert(item.digest.clone(), name.clone());
+            let (digest, size_bytes, kind) = (item.digest.clone(), item.size_bytes, item.kind);
+            plan.contents.push(PlannedContent { digest, size_bytes, kind });
+        }
+        if let Some(docker) = &draft.docker {
+            let parts = docker.layers.iter().chain([&docker.config]);
+            let is_here = |digest: &Digest| matches!(self.index.get(digest), Some(Place::Carried(_)));
+            if parts.into_iter().all(is_here) {
+                self.planned.docker.insert(draft.root.clone(), docker.clone());
+            }
+        }
+    }
+
+    fn fail(&mut self, image: String, problem: String) -> Result<()> {
+        match self.options.keep_going {
+            true => {
+                self.planned.failures.push(PlannedFailure { image, problem });
+                Ok(())
+            }
+            false => Err(Error::Image { image, problem }),
+        }
+    }
+}
+
+/// How fallback tags name a digest (OCI distribution-spec, "Referrers Tag Schema").
+fn in_tag(digest: &Digest) -> String {
+    let text: String = digest.to_string().replacen(':', "-", 1);
+    text.chars().take(MAX_TAG_LEN).collect()
+}
+
+/// The longest tag, in characters.
+const MAX_TAG_LEN: usize = 128;
+
+/// The fallback tags, by the digest that they belong to.
+fn fallback_tags(tags: &[Tag]) -> HashMap<String, Vec<Tag>> {
+    let mut found: HashMap<String, Vec<Tag>> = HashMap::new();
+    for tag in tags.iter().filter(|tag| is_fallback_tag(tag)) {
+        let subject = tag.as_str().split('.').next().unwrap_or_default();
+        found.entry(subject.to_owned()).or_default().push(tag.clone());
+    }
+    found
+}
+
+fn keep_latest(name: &RepositoryName, selected: &mut Selected, count: usize) -> Result<()> {
+    let mut versions: Vec<_> =
+        selected.tags.iter().filter_map(|(tag, _)| Some((version_of(tag.as_str())?, tag.clone()))).collect();
+    if versions.is_empty() && !selected.tags.is_empty() {
+        return Err(Error::NoVersions(name.clone()));
+    }
+    versions.sort_by(|a, b| b.cmp(a));
+    let kept: HashSet<Tag> = versions.into_iter().take(count).map(|(_, tag)| tag).collect();
+    selected.tags.retain(|(tag, _)| kept.contains(tag));
+    Ok(())
+}

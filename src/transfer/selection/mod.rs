@@ -1,0 +1,11 @@
+//! Selection: which repositories, tags and platforms an operation concerns.
+
+mod list;
+mod platform;
+mod selector;
+mod version;
+
+pub use list::parse_lines;
+pub use platform::{InvalidPlatform, Platform};
+pub use selector::{InvalidSelector, Selector};
+pub(crate) use version::version_of;

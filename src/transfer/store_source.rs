@@ -1,0 +1,98 @@
+//! `StoreSource`: the store of a registry, which may run meanwhile.
+
+use std::str::FromStr;
+
+use futures::{StreamExt, TryStreamExt};
+use sampan_bundle::{BoxError, ContentStream};
+use sampan_driver::ByteRange;
+use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag};
+use sampan_engine::{Error as EngineError, ReferrersQuery, Registry, Repository};
+
+use crate::{FoundManifest, Result, Source};
+
+/// A store, read through the engine.
+#[derive(Clone, Debug)]
+pub struct StoreSource {
+    registry: Registry,
+}
+
+/// The number of repositories per page.
+const PAGE: usize = 1000;
+
+impl StoreSource {
+    /// The store of a registry. Unless it is read-only, each blob gets a lease when the plan asks for it.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry }
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn at(&self, repository: &RepositoryName) -> Repository {
+        self.registry.repository(repository.clone())
+    }
+}
+
+impl Source for StoreSource {
+    async fn repositories(&self) -> Result<Vec<RepositoryName>> {
+        let mut found: Vec<String> = Vec::new();
+        loop {
+            let page = self.registry.catalog(found.last().map(String::as_str), PAGE).await?;
+            found.extend(page.items);
+            if !page.more {
+                break;
+            }
+        }
+        Ok(parsed(found))
+    }
+
+    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
+        match self.at(repository).tags().list(None, None).await {
+            Ok(page) => Ok(parsed(page.items)),
+            Err(EngineError::RepositoryUnknown(_)) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<FoundManifest>> {
+        match self.at(repository).manifests().get(reference).await {
+            Ok(stored) => Ok(Some(FoundManifest {
+                digest: stored.digest,
+                media_type: stored.media_type.as_str().to_owned(),
+                bytes: stored.bytes,
+            })),
+            Err(EngineError::ManifestUnknown(..)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> Result<Vec<Descriptor>> {
+        let page = self.at(repository).referrers().list(subject, &ReferrersQuery::default()).await?;
+        Ok(page.descriptors.iter().map(|referrer| referrer.descriptor()).collect())
+    }
+
+    async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+        match self.at(repository).blobs().stat_and_lease(digest).await {
+            Ok(blob) => Ok(Some(blob.size_bytes)),
+            Err(EngineError::BlobUnknown(..)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<ContentStream> {
+        let (_, reader) = self.at(repository).blobs().read(digest, ByteRange::from(0)).await?;
+        Ok(reader.into_stream().map_err(BoxError::from).boxed())
+    }
+}
+
+/// The names of the grammar, sorted.
+fn parsed<T: FromStr + Ord>(texts: Vec<String>) -> Vec<T> {
+    let mut names: Vec<T> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,112 @@
+//! `StoreTarget`: the store of a registry, which may run meanwhile.
+
+use sampan_bundle::{ContentStream, Presumed};
+use sampan_driver::StorageDriverExt;
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
+use sampan_engine::{Error as EngineError, MountOutcome, PutManifest, Registry, Repository};
+
+use crate::target::NewManifest;
+use crate::{Result, Target};
+
+/// A store, written through the engine: an import is a push.
+#[derive(Clone, Debug)]
+pub struct StoreTarget {
+    registry: Registry,
+}
+
+impl StoreTarget {
+    /// The store of a registry, which must not be read-only.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry }
+    }
+
+    fn at(&self, repository: &RepositoryName) -> Repository {
+        self.registry.repository(repository.clone())
+    }
+
+    /// Whether the repository has the blob, with this length.
+    async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        match self.at(repository).blobs().stat_and_lease(digest).await {
+            Ok(blob) => Ok(blob.size_bytes == size_bytes),
+            Err(EngineError::BlobUnknown(..)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Target for StoreTarget {
+    async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
+        match self.at(repository).manifests().stat(&Reference::Tag(tag.clone())).await {
+            Ok(info) => Ok(Some(info.digest)),
+            Err(EngineError::ManifestUnknown(..)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        match self.at(repository).manifests().stat(&Reference::Digest(digest.clone())).await {
+            Ok(_) => Ok(true),
+            Err(EngineError::ManifestUnknown(..)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn has_presumed(&self, presumed: &Presumed) -> Result<bool> {
+        for repository in &presumed.repositories {
+            if self.has_blob(repository, &presumed.digest, presumed.size_bytes).await? {
+                return Ok(true);
+            }
+        }
+        if !presumed.digest.is_canonical() {
+            return Ok(false);
+        }
+        let data = self.registry.driver().stat_if_any(&Entry::Blob(presumed.digest.clone()).path()).await;
+        Ok(data.map_err(EngineError::from)?.is_some_and(|data| data.size_bytes == presumed.size_bytes))
+    }
+
+    async fn place(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        repositories: &[RepositoryName],
+    ) -> Result<bool> {
+        if self.has_blob(repository, digest, size_bytes).await? {
+            return Ok(true);
+        }
+        let blobs = self.at(repository).blobs();
+        for from in repositories.iter().map(Some).chain([None]) {
+            // Data of another length are damaged, and a push replaces them.
+            if let MountOutcome::Mounted(blob) = blobs.mount(digest, from).await?
+                && blob.size_bytes == size_bytes
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn put_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        content: ContentStream,
+    ) -> Result<()> {
+        self.at(repository).uploads().put(digest, Some(size_bytes), content).await?;
+        Ok(())
+    }
+
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {
+        let put = PutManifest {
+            bytes: manifest.bytes,
+            media_type: None,
+            reference: Reference::Digest(manifest.digest.clone()),
+            tags: manifest.tags,
+            left_out: manifest.left_out,
+        };
+        self.at(repository).manifests().put(put).await?;
+        Ok(())
+    }
+}

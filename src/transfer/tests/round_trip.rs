@@ -1,0 +1,222 @@
+//! An export and its import leave the same images, whatever they are.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
+
+mod support;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use sampan_conformance::faulty::{Fault, Faulty};
+use sampan_engine::oci::{Algorithm, Digest};
+use sampan_transfer::{Error, Holdings, inventory};
+use support::{
+    Image, Store, Way, descriptor, export, import_bytes, import_options, options, runtime, sample,
+};
+
+/// The recipe of a tagged image.
+#[derive(Clone, Debug)]
+struct Recipe {
+    repository: usize,
+    layers: Vec<usize>,
+    is_long: bool,
+    /// How many indexes are around it.
+    depth: usize,
+    foreign: bool,
+    referrers: usize,
+    /// Whether a fallback tag lists an artifact.
+    fallback: bool,
+}
+
+fn recipes() -> impl Strategy<Value = Vec<Recipe>> {
+    let recipe = (
+        (0..3usize, prop::collection::vec(0..4usize, 0..3), any::<bool>(), 0..3usize),
+        (any::<bool>(), 0..3usize, any::<bool>()),
+    );
+    let recipe = recipe.prop_map(|((repository, layers, is_long, depth), (foreign, referrers, fallback))| {
+        Recipe { repository, layers, is_long, depth, foreign, referrers, fallback, shares_tag }
+    });
+    prop::collection::vec(recipe, 1..6)
+}
+
+async fn build(recipes: &[Recipe]) -> Store {
+    let store = Store::new();
+    for (number, recipe) in recipes.iter().enumerate() {
+        let repository = ["a", "a/b", "team/c"][recipe.repository];
+        let algorithm = if recipe.is_long { Algorithm::Sha512 } else { Algorithm::Sha256 };
+        let layers: Vec<Vec<u8>> =
+            recipe.layers.iter().map(|layer| vec![*layer as u8; 100 << layer]).collect();
+        let tag = format!("v{number}");
+        let tags = |is_top: bool| if is_top { vec![tag.as_str()] } else { Vec::new() };
+        // Two recipes may make the same image.
+        let config = format!("{}", number / 2);
+        let (is_top, foreign) = (recipe.depth == 0, recipe.foreign);
+        let mut image = store.image(repository, algorithm, &config, &layers, foreign, &tags(is_top)).await;
+        for level in 1..=recipe.depth {
+            image = store.index(repository, &[image], &tags(level == recipe.depth)).await;
+        }
+        attach(&store, repository, &image, recipe).await;
+    }
+    store
+}
+
+async fn attach(store: &Store, repository: &str, image: &Image, recipe: &Recipe) {
+    let mut subject = image.clone();
+    for number in 0..recipe.referrers {
+        // Each is attached to the one before.
+        subject = store.referrer(repository, &subject, &format!("referrer {number}"), &[]).await;
+    }
+    if recipe.fallback && image.digest.is_canonical() {
+        let artifact = store.image(repository, Algorithm::Sha256, "artifact", &[], false, &[]).await;
+        let tag = image.digest.to_string().replacen(':', "-", 1);
+        store.index(repository, &[artifact], &[&tag]).await;
+    }
+}
+
+proptest! {
+    #![proptest_config(Config::with_cases(24))]
+
+    #[test]
+    fn an_import_has_what_was_exported(recipes in recipes(), by_pipe in any::<bool>()) {
+        runtime().block_on(async {
+            let (near, far) = (build(&recipes).await, Store::new());
+            let bundle = export(&near, &options(&["**"])).await.unwrap();
+            let way = if by_pipe { Way::Pipe } else { Way::File };
+            import_bytes(&far, &bundle, way, &import_options()).await.unwrap();
+            assert_eq!(far.state().await, near.state().await);
+            assert!(export(&far, &options(&["**"])).await.unwrap() == bundle, "the same images, the same bytes");
+            let report = import_bytes(&far, &bundle, way, &import_options()).await.unwrap();
+            assert_eq!((report.stored_blobs, report.imported), (0, 0), "nothing is new the second time");
+        });
+    }
+
+    #[test]
+    fn a_delta_brings_the_far_side_up_to_date(recipes in recipes(), known in 0..4usize) {
+        runtime().block_on(async {
+            let (near, far) = (build(&recipes).await, Store::new());
+            let older = build(&recipes[..known.min(recipes.len())]).await;
+            if known > 0 {
+                let first = export(&older, &options(&["**"])).await.unwrap();
+                import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
+            }
+            let mut have = Holdings::default();
+            have.add_lines(&inventory(&far.source(), &[], false).await.unwrap().join("\n")).unwrap();
+            let mut options = options(&["**"]);
+            options.have = have;
+            let delta = export(&near, &options).await.unwrap();
+            import_bytes(&far, &delta, Way::Pipe, &import_options()).await.unwrap();
+            let whole = Store::new();
+            options.have = Holdings::default();
+            let all = export(&near, &options).await.unwrap();
+            import_bytes(&whole, &all, Way::File, &import_options()).await.unwrap();
+            for (repository, lines) in whole.state().await {
+                let far = far.state().await;
+                let missing: Vec<_> = lines.iter().filter(|line| !far[&repository].contains(line)).collect();
+                assert!(missing.is_empty(), "{repository} lacks {missing:#?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn an_import_that_was_killed_anywhere_goes_on() {
+    runtime().block_on(async {
+        let near = sample().await;
+        let bundle = export(&near, &options(&["**"])).await.unwrap();
+        let expected = near.state().await;
+        for fault in Fault::ALL {
+            for fails_at in 1.. {
+                let far = Store::new();
+                let faulty = Arc::new(Faulty::new(far.driver.clone(), fault, fails_at));
+                let broken = Store::over(faulty.clone());
+                let mut options_of_import = import_options();
+                options_of_import.jobs = 1;
+                let killed = import_bytes(&broken, &bundle, Way::File, &options_of_import).await;
+                if !faulty.has_failed() {
+                    killed.unwrap();
+                    break;
+                }
+                // Whatever has a tag is whole.
+                if !far.state().await.is_empty() {
+                    let tagged = export(&far, &options(&["**"])).await;
+                    tagged.unwrap_or_else(|error| panic!("{fault:?} at operation {fails_at}: {error}"));
+                }
+                let way = if fails_at % 2 == 0 { Way::Pipe } else { Way::File };
+                import_bytes(&far, &bundle, way, &import_options()).await.unwrap();
+                assert_eq!(far.state().await, expected, "{fault:?} at operation {fails_at}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_delta_is_refused_where_its_base_is_missing() {
+    runtime().block_on(async {
+        let (near, far, empty) = (sample().await, Store::new(), Store::new());
+        let first = export(&near, &options(&["team/app"])).await.unwrap();
+        import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
+        let mut second = options(&["**"]);
+        let lines = inventory(&far.source(), &[], false).await.unwrap();
+        second.have.add_lines(&lines.join("\n")).unwrap();
+        near.image("team/app", Algorithm::Sha256, "new", &[vec![1; 3000]], false, &["2.0"]).await;
+        let delta = export(&near, &second).await.unwrap();
+        assert!(delta.len() < first.len());
+        for way in [Way::File, Way::Pipe] {
+            let error = import_bytes(&empty, &delta, way, &import_options()).await.unwrap_err();
+            assert!(matches!(&error, Error::PresumedMissing(missing) if missing.len() == 1), "{error}");
+            assert!(empty.state().await.is_empty());
+        }
+        import_bytes(&far, &delta, Way::Pipe, &import_options()).await.unwrap();
+        assert_eq!(far.state().await, near.state().await);
+    });
+}
+
+#[test]
+fn a_damaged_bundle_stores_nothing_wrong() {
+    runtime().block_on(async {
+        let near = sample().await;
+        let bundle = export(&near, &options(&["**"])).await.unwrap();
+        for position in (0..bundle.len()).step_by(97) {
+            let mut damaged = bundle.clone();
+            damaged[position] ^= 1;
+            for way in [Way::File, Way::Pipe] {
+                let far = Store::new();
+                match import_bytes(&far, &damaged, way, &import_options()).await {
+                    Err(error) => {
+                        assert!(error.is_damage() || error.to_string().contains("newer"), "{error}")
+                    }
+                    // Padding of a blob that was passed over in a pipe.
+                    Ok(_) => assert_eq!(far.state().await, near.state().await, "byte {position}"),
+                }
+                if !far.state().await.is_empty() {
+                    export(&far, &options(&["**"])).await.unwrap();
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_blob_that_is_a_manifest_elsewhere_stays_both() {
+    runtime().block_on(async {
+        let (near, far) = (Store::new(), Store::new());
+        let image = near.image("a", Algorithm::Sha256, "x", &[vec![9; 50]], false, &["1"]).await;
+        let bytes = near.repository("a").manifests().get(&image.digest.clone().into()).await.unwrap().bytes;
+        // The repository `0` comes first, where the manifest is a layer.
+        near.blob("0", Algorithm::Sha256, &bytes).await;
+        let config = near.blob("0", Algorithm::Sha256, b"{}").await;
+        let artifact = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": sampan_engine::oci::media_type::OCI_MANIFEST,
+            "config": descriptor("application/vnd.oci.empty.v1+json", &config, 2),
+            "layers": [descriptor("application/json", &Digest::sha256_of(&bytes), bytes.len())],
+        });
+        near.manifest("0", Algorithm::Sha256, &artifact, &["1"]).await;
+        let bundle = export(&near, &options(&["**"])).await.unwrap();
+        for way in [Way::File, Way::Pipe] {
+            import_bytes(&far, &bundle, way, &import_options()).await.unwrap();
+            assert_eq!(far.state().await, near.state().await);
+        }
+    });
+}
