@@ -22,6 +22,11 @@ pub enum AppError {
     /// The directory is not a store.
     #[error("{0}")]
     NoStore(String),
+    /// The configuration is read-only, and the command would write.
+    #[error(
+        "storage.maintenance.readonly: the configuration is read-only, so other programs may rely on an unchanged store; import with another one"
+    )]
+    ReadOnly,
     /// Several of these at once.
     #[error("{}", Listing(.0))]
     Several(Vec<AppError>),

@@ -26,6 +26,7 @@ mod systemd;
 mod tasks;
 mod token;
 mod traces;
+mod transfer;
 
 use self::access::Access;
 use self::health::Checks;
@@ -35,3 +36,4 @@ pub use self::build::App;
 pub use self::check::{Files, check};
 pub use self::commands::{collect, inventory};
 pub use self::error::AppError;
+pub use self::transfer::{export_store, import_store};

@@ -9,6 +9,10 @@ use sampan_config::GoDuration;
 use url::Url;
 
 use super::bench::BenchOptions;
+use super::bundle::BundleCommand;
+use super::export_args::ExportArgs;
+use super::import::ImportArgs;
+use super::inventory::InventoryArgs;
 use crate::serve::certificate::DEFAULT_DAYS;
 
 /// An OCI container registry.
@@ -58,6 +62,19 @@ pub(super) enum Command {
 
     /// Show the size of each repository, and how much of it no other repository needs
     Du(InventoryOptions),
+
+    /// Write images to a bundle: one file that `registry import`, docker, podman, ctr and skopeo read
+    Export(Box<ExportArgs>),
+
+    /// Store the images of a bundle, also while a registry serves the store
+    Import(ImportArgs),
+
+    /// List what the store has, for `registry export --have` on the other side of a gap
+    Inventory(InventoryArgs),
+
+    /// Look at bundles: list, verify, compare
+    #[command(subcommand)]
+    Bundle(BundleCommand),
 
     /// Examine a configuration without serving it
     #[command(subcommand)]

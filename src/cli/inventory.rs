@@ -1,12 +1,16 @@
-//! `registry ls` and `registry du`.
+//! `registry ls`, `registry du` and `registry inventory`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sampan_config::Loaded;
 use sampan_driver::HumanSize;
+use sampan_transfer::StoreSource;
 
 use super::args::{InventoryOptions, ReportFormat, is_config};
+use super::export::selectors;
 use super::terminal::{count, first_line, password, say, warn};
+use super::transfer::write_lines;
 use super::{Outcome, check, misunderstood};
 use crate::app;
 use crate::drivers::Drivers;
@@ -15,6 +19,44 @@ use crate::inventory::{Remote, RemoteOptions, Source, list, measure};
 
 /// The timeout of a registry's response.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InventoryArgs {
+    /// Only these repositories and tags, as for `registry export`
+    #[arg(value_name = "SELECTOR")]
+    selectors: Vec<String>,
+
+    /// The configuration whose store is read, whether or not a registry runs on it; else the one that `serve`
+    /// would use
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The file to write; else standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// List only tags: shorter, and enough to leave out whole images
+    #[arg(long)]
+    tags_only: bool,
+}
+
+pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let selectors = selectors(&args.selectors)?;
+        let Loaded { config, source, .. } = check::find(drivers, args.config)?;
+        let registry = app::export_store(&config, drivers).await;
+        let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+        registry.set_read_only(true);
+        let lines =
+            sampan_transfer::inventory(&StoreSource::new(registry), &selectors, args.tags_only).await?;
+        match args.output.filter(|output| output.as_os_str() != "-") {
+            None => lines.iter().for_each(say),
+            Some(output) => write_lines(&output, &lines)?,
+        }
+        Ok(())
+    })
+}
 
 pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -1,17 +1,24 @@
 //! The command line: arguments, output and exit codes.
 //!
-//! Exit codes: 0 success, 1 failure, 2 invalid command line, 3 a collection that could not read everything.
+//! Exit codes: 0 success, 1 failure, 2 invalid command line, 3 success but for what is listed, 4 a bundle that is damaged or
+//! whose signature is wrong, 5 content that a bundle presumes is missing.
 
 mod args;
 mod bench;
+mod bundle;
 mod certificate;
 mod check;
+mod export;
+mod export_args;
 mod garbage_collect;
 mod htpasswd;
+mod import;
 mod inventory;
+mod progress;
 mod serve;
 mod status;
 mod terminal;
+mod transfer;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -37,6 +44,10 @@ pub fn main(drivers: Drivers) -> ExitCode {
                 ExitCode::FAILURE
             });
         }
+        Some(Command::Export(args)) => return exit(export::run(&drivers, *args)),
+        Some(Command::Import(args)) => return exit(import::run(&drivers, args)),
+        Some(Command::Bundle(command)) => return exit(bundle::run(command)),
+        Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),
         Some(Command::Serve { config, default }) => serve::run(&drivers, config, default),
         Some(Command::Health(options)) => status::health(&drivers, options),
         Some(Command::Status(options)) => status::status(&drivers, options),
@@ -63,12 +74,23 @@ pub fn main(drivers: Drivers) -> ExitCode {
     }
 }
 
+/// The exit code of a command that has several for failures.
+fn exit(result: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
+    result.unwrap_or_else(|error| match error.downcast_ref() {
+        Some(misunderstood) => usage(misunderstood),
+        None => {
+            print_error(&*error);
+            transfer::exit_code(&*error)
+        }
+    })
+}
+
 /// A command's result: an error is printed with its causes and yields exit code 1.
 type Outcome = Result<(), Box<dyn Error>>;
 
 #[expect(clippy::print_stderr, reason = "the command line prints")]
 fn print_error(error: &(dyn Error + 'static)) {
-    eprintln!("registry: {}", chain(error));
+    eprintln!("registry: {}", terminal::printable(&chain(error)));
 }
 
 /// Prints a parse error; `--help` and `--version` are such errors too.

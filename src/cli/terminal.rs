@@ -17,6 +17,18 @@ pub(super) fn count(number: u64, one: &str) -> String {
     }
 }
 
+/// Escapes control characters but for line feeds: a text from outside may have been made to confuse a terminal.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() && letter != '\n' {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+    }
+    shown
+}
+
 /// Reads the first line of a password file.
 pub(super) fn first_line(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let text = std::fs::read_to_string(path)

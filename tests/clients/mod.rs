@@ -6,6 +6,7 @@
 mod azure_copies;
 mod bench_others;
 mod big_blob;
+mod bundles;
 mod chaos;
 mod client_tls;
 mod collectors;

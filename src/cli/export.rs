@@ -1,0 +1,354 @@
+//! `registry export`.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use sampan_bundle::{
+    Bundle, FileOutput, IndexScope, OutputOptions, PartFiles, PartSum, Plan, Reader, SigningKey,
+    find_resumption, index_json, manifest_json,
+};
+use sampan_driver::{HumanSize, parse_size};
+use sampan_transfer::{
+    Counted, ExportOptions, Exported, Holdings, Planned, Progress, Selector, StoreSource, parse_lines,
+    places, plan,
+};
+use serde_json::json;
+
+use super::args::ReportFormat;
+use super::export_args::{ExportArgs, IndexChoice};
+use super::progress::{ProgressMode, Whole, show};
+use super::terminal::{count, say, warn};
+use super::transfer::{Failed, INCOMPLETE, async_file, existing_plan, read_file, until_interrupted};
+use super::{check, misunderstood};
+use crate::app;
+use crate::atomic_write::{Existing, write_atomically};
+use sampan_config::{Config, Loaded};
+use crate::drivers::Drivers;
+
+/// The shortest part, in bytes.
+const MIN_PART: u64 = 1 << 20;
+
+/// What is written, and which part of it.
+struct Job {
+    bundle: Bundle,
+    places: std::collections::HashMap<sampan_engine::oci::Digest, sampan_engine::oci::RepositoryName>,
+    split_bytes: Option<u64>,
+    range: std::ops::Range<u64>,
+}
+
+pub(super) fn run(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(export(drivers, args))
+}
+
+async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let split_bytes = args.split.as_deref().map(part_size).transpose()?;
+    let output = args.output.clone().unwrap_or_default();
+    let to_stdout = output == Path::new("-");
+    if to_stdout && (split_bytes.is_some() || args.resume || args.part.is_some()) {
+        return Err(misunderstood("--split, --resume and --part need a file: `-o FILE`".to_owned()).into());
+    }
+    let key =
+        args.sign.as_deref().map(|path| read_file(path).and_then(|pem| Ok(SigningKey::from_pem(&pem)?)));
+    let key = key.transpose()?;
+    let Loaded { config, source: origin, .. } = check::find(drivers, args.config.clone())?;
+    let registry = app::export_store(&config, drivers).await;
+    let source = StoreSource::new(registry.map_err(|error| check::beside(&origin, error.into()))?);
+
+    let mut failures = Vec::new();
+    let job = if args.resume {
+        resume(&source, &output, split_bytes).await?
+    } else if let Some(number) = args.part {
+        part(&source, &output, number).await?
+    } else {
+        let planned = plan(&source, &options(&args, &config).await?).await?;
+        failures = planned.failures.clone();
+        for failure in &failures {
+            warn(format!("left out: {}: {}", failure.image, failure.problem));
+        }
+        if !to_stdout && !args.dry_run {
+            refuse_existing(&output, split_bytes.is_some())?;
+        }
+        let places = planned.places.clone();
+        let bundle = assemble(planned, key.as_ref())?;
+        let range = 0..bundle.layout().len_bytes();
+        Job { bundle, places, split_bytes, range }
+    };
+    if !args.dry_run {
+        write(&args, &source, &job, &output, to_stdout).await?;
+    }
+    if !args.quiet && !to_stdout {
+        report(&args, &job, failures.len())?;
+    }
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}
+
+async fn options(args: &ExportArgs, config: &Config) -> Result<ExportOptions, Box<dyn std::error::Error>> {
+    let mut selectors = selectors(&args.selectors)?;
+    for path in &args.list {
+        let text = String::from_utf8(read_file(path)?)?;
+        let list = parse_lines(&text);
+        selectors.extend(list.map_err(|(line, error)| format!("{}:{line}: {error}", path.display()))?);
+    }
+    if selectors.is_empty() {
+        return Err("the lists have no images".into());
+    }
+    let mut have = Holdings::default();
+    for path in &args.have {
+        match existing_plan(path).await? {
+            Some((plan, name)) => have.add_plan(&plan, name),
+            None => {
+                let text = String::from_utf8(read_file(path)?)
+                    .map_err(|_| format!("{} is neither an inventory nor a bundle", path.display()))?;
+                have.add_lines(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+        }
+    }
+    let host = config.http.host.as_ref().map(|host| host.as_url().clone());
+    let host = host.and_then(|url| {
+        Some(url.port().map_or(url.host_str()?.to_owned(), |port| {
+            format!("{}:{port}", url.host_str().unwrap_or_default())
+        }))
+    });
+    Ok(ExportOptions {
+        selectors,
+        exclude: self::selectors(&args.exclude)?,
+        platforms: args.platform.clone(),
+        referrers: !args.no_referrers,
+        latest: args.latest,
+        have,
+        host: args.name_host.clone().or(host).unwrap_or_else(|| "localhost:5000".to_owned()),
+        index: match args.index {
+            IndexChoice::Images => IndexScope::Images,
+            IndexChoice::All => IndexScope::All,
+        },
+        docker_platform: args.docker_platform.clone(),
+        created: args.created.clone(),
+        keep_going: args.keep_going,
+    })
+}
+
+pub(super) fn selectors(texts: &[String]) -> Result<Vec<Selector>, clap::Error> {
+    texts.iter().map(|text| text.parse().map_err(|error| misunderstood(format!("{error}")))).collect()
+}
+
+fn part_size(text: &str) -> Result<u64, clap::Error> {
+    let size = match text {
+        // The longest file of FAT32.
+        "fat32" => Some((4 << 30) - 1),
+        "dvd" => Some(4_700_000_000),
+        text => parse_size(text),
+    };
+    size.filter(|size| *size >= MIN_PART).ok_or_else(|| {
+        misunderstood(format!("--split {text}: it must be at least 1MiB, such as 4GiB, 650MB, fat32 or dvd"))
+    })
+}
+
+/// podman reads no longer `manifest.json`, in bytes.
+const PODMAN_LIMIT: usize = 1 << 20;
+
+fn assemble(planned: Planned, key: Option<&SigningKey>) -> Result<Bundle, Box<dyn std::error::Error>> {
+    let index = index_json(&planned.plan);
+    let manifest = manifest_json(&planned.plan, &planned.docker);
+    match &manifest {
+        None => warn(
+            "warning: the bundle has too many images for docker without the containerd store, and for podman",
+        ),
+        Some(manifest) if manifest.len() > PODMAN_LIMIT => {
+            warn("warning: the bundle has too many images for `podman load`");
+        }
+        Some(_) => {}
+    }
+    Ok(Bundle::assemble(planned.plan, index, manifest, key)?)
+}
+
+fn refuse_existing(output: &Path, is_split: bool) -> Result<(), Failed> {
+    let first = sampan_bundle::part_name(output, 1, 1);
+    let mut partial = if is_split { first.clone() } else { output.to_owned() }.into_os_string();
+    partial.push(".partial");
+    if Path::new(&partial).exists() {
+        return Err(Failed(format!(
+            "{} is an unfinished export: go on with `registry export --resume -o {}`, or remove it",
+            Path::new(&partial).display(),
+            output.display()
+        )));
+    }
+    for path in [output, first.as_path()].into_iter().filter(|path| path.exists()) {
+        return Err(Failed(format!("{} exists: remove it, or choose another name", path.display())));
+    }
+    Ok(())
+}
+
+async fn resume(
+    source: &StoreSource,
+    output: &Path,
+    split_bytes: Option<u64>,
+) -> Result<Job, Box<dyn std::error::Error>> {
+    let Some(found) = find_resumption(output, split_bytes).await? else {
+        return Err(Failed(format!(
+            "there is nothing to resume at {}: repeat the export without --resume, and with the same --split",
+            output.display()
+        ))
+        .into());
+    };
+    let places = places(source, found.bundle.plan()).await?;
+    let range = found.offset..found.bundle.layout().len_bytes();
+    Ok(Job { bundle: found.bundle, places, split_bytes, range })
+}
+
+async fn part(source: &StoreSource, output: &Path, number: u64) -> Result<Job, Box<dyn std::error::Error>> {
+    let first = sampan_bundle::part_name(output, 1, 1);
+    let first = match first.exists() {
+        true => first,
+        false => {
+            return Err(Failed(format!(
+                "{} is missing: the first part has the plan of the bundle, and without it the others cannot be made",
+                first.display()
+            ))
+            .into());
+        }
+    };
+    let split = std::fs::metadata(&first)?.len();
+    let bundle = Reader::head_of(&[first]).await?;
+    let len = bundle.layout().len_bytes();
+    let count = len.div_ceil(split);
+    if number < 1 || number > count {
+        return Err(Failed(format!("the bundle has {count} parts, so there is no part {number}")).into());
+    }
+    let path = sampan_bundle::part_name(output, number, count);
+    if path.exists() {
+        return Err(Failed(format!("{} exists: remove it first", path.display())).into());
+    }
+    let places = places(source, bundle.plan()).await?;
+    let range = (number - 1) * split..(number * split).min(len);
+    Ok(Job { bundle, places, split_bytes: Some(split), range })
+}
+
+async fn write(
+    args: &ExportArgs,
+    source: &StoreSource,
+    job: &Job,
+    output: &Path,
+    to_stdout: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let len = job.range.end - job.range.start;
+    if !to_stdout && job.split_bytes.is_none() {
+        check_space(output, len)?;
+    }
+    let progress = Arc::new(Progress::default());
+    let mode = if args.quiet { ProgressMode::None } else { args.progress };
+    let _shown = show(mode, progress.clone(), Whole { bytes: len, images: None });
+    let content = Exported::new(source.clone(), job.places.clone());
+    if to_stdout {
+        let mut counted = Counted::new(async_file(std::io::stdout())?, progress);
+        until_interrupted(job.bundle.write(job.range.clone(), &content, &mut counted)).await??;
+        tokio::io::AsyncWriteExt::flush(&mut counted.into_inner()).await?;
+        return Ok(());
+    }
+    let files = FileOutput::new(OutputOptions {
+        path: output.to_owned(),
+        split_bytes: job.split_bytes,
+        len_bytes: job.bundle.layout().len_bytes(),
+        start: job.range.start,
+    });
+    let mut counted = Counted::new(files, progress);
+    let written = until_interrupted(job.bundle.write(job.range.clone(), &content, &mut counted)).await;
+    let finished = counted.into_inner().finish().await;
+    let hint = |error: Box<dyn std::error::Error>| {
+        let split = args.split.as_ref().map(|split| format!(" --split {split}")).unwrap_or_default();
+        let output = output.display();
+        Failed(format!(
+            "{}\nWhat was written stays; go on with `registry export --resume{split} -o {output}`.",
+            crate::error_chain::chain(&*error)
+        ))
+    };
+    // The error of a file is the reason of the one that the bundle's writer saw.
+    let finished = finished.map_err(|error| hint(error.into()))?;
+    written.map_err(|error| hint(error.into()))?.map_err(|error| hint(error.into()))?;
+    if job.split_bytes.is_some() {
+        write_sums(output, &finished.sums, args.part.is_some())?;
+    }
+    Ok(())
+}
+
+/// Writes the checksums of all parts, or replaces that of one part that was made again.
+fn write_sums(output: &Path, new: &[PartSum], only_one: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let path = PartSum::file(output);
+    let mut sums = Vec::new();
+    if only_one {
+        let known = std::fs::read_to_string(&path).map(|lines| PartSum::parse(&lines)).unwrap_or_default();
+        let is_replaced = |sum: &&PartSum| !new.iter().any(|new| new.name == sum.name);
+        sums.extend(known.iter().filter(is_replaced).chain(new).cloned());
+        sums.sort_by(|a, b| a.name.cmp(&b.name));
+    } else {
+        for part in PartFiles::open(&[output.to_owned()])?.paths() {
+            // A resumed export has not hashed the parts of its first run.
+            let name = part.file_name().unwrap_or_default().to_string_lossy();
+            sums.push(match new.iter().find(|sum| sum.name == name) {
+                Some(sum) => sum.clone(),
+                None => PartSum::of(part)?,
+            });
+        }
+    }
+    Ok(write_atomically(&path, PartSum::lines(&sums).as_bytes(), 0o644, Existing::Replace)?)
+}
+
+fn check_space(output: &Path, len: u64) -> Result<(), Failed> {
+    let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(space) = rustix::fs::statvfs(directory) else { return Ok(()) };
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    match free < len {
+        true => Err(Failed(format!(
+            "{} has {} free, and the bundle needs {}: pass --split to write it to several media",
+            directory.display(),
+            HumanSize(free),
+            HumanSize(len)
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn report(args: &ExportArgs, job: &Job, failures: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let (plan, len) = (job.bundle.plan(), job.bundle.layout().len_bytes());
+    let totals = plan.totals()?;
+    if args.format == ReportFormat::Json {
+        let images: Vec<String> = images(plan).collect();
+        say(serde_json::to_string_pretty(&json!({
+            "name": job.bundle.name(),
+            "bytes": len,
+            "images": images,
+            "blobs": totals.blobs,
+            "presumedBytes": totals.presumed_bytes,
+            "leftOut": failures,
+        }))?);
+        return Ok(());
+    }
+    if args.dry_run {
+        images(plan).for_each(say);
+    }
+    let repositories: HashSet<_> = plan.repositories.iter().map(|it| &it.name).collect();
+    let presumed = match totals.presumed_bytes {
+        0 => String::new(),
+        bytes => format!(", without {} that the far side has", HumanSize(bytes)),
+    };
+    let done = if args.dry_run { "would be exported" } else { "exported" };
+    say(format!(
+        "{} of {} {done}: {}{presumed}\n{}",
+        count(plan.images().count() as u64, "image"),
+        count(repositories.len() as u64, "repository"),
+        HumanSize(len),
+        job.bundle.name()
+    ));
+    Ok(())
+}
+
+/// The names of the images of a plan.
+pub(super) fn images(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.images().flat_map(|(repository, image)| {
+        let name = &repository.name;
+        let untagged = image.tags.is_empty().then(|| format!("{name}@{}", image.digest));
+        image.tags.iter().map(move |tag| format!("{name}:{tag}")).chain(untagged)
+    })
+}

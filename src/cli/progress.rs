@@ -1,0 +1,131 @@
+//! Shows how far a transfer is: a bar on a terminal, else a line every ten seconds, or JSON.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sampan_driver::HumanSize;
+use sampan_transfer::Progress;
+use serde_json::json;
+
+use super::terminal::warn;
+
+/// How progress is shown, on standard error.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum ProgressMode {
+    /// A bar on a terminal, else a line every ten seconds
+    #[default]
+    Auto,
+    /// A JSON document every second, one a line
+    Json,
+    /// Not at all
+    None,
+}
+
+/// What is shown, until it is dropped.
+pub(super) struct Shown {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The whole of a transfer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    pub(super) bytes: u64,
+    pub(super) images: Option<u64>,
+}
+
+/// Shows `progress` until the result is dropped.
+pub(super) fn show(mode: ProgressMode, progress: Arc<Progress>, whole: Whole) -> Shown {
+    let (stop, stopped) = channel();
+    let view = match mode {
+        ProgressMode::None => return Shown { stop: None, thread: None },
+        ProgressMode::Json => View::Json,
+        ProgressMode::Auto if io::stderr().is_terminal() => View::Bar(bar(whole.bytes)),
+        ProgressMode::Auto => View::Lines,
+    };
+    let thread = std::thread::spawn(move || {
+        while stopped.recv_timeout(view.interval()) == Err(RecvTimeoutError::Timeout) {
+            view.update(&progress, whole);
+        }
+        view.finish(&progress, whole);
+    });
+    Shown { stop: Some(stop), thread: Some(thread) }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // Nothing depends on what was shown.
+            let _ = thread.join();
+        }
+    }
+}
+
+enum View {
+    Bar(ProgressBar),
+    Lines,
+    Json,
+}
+
+impl View {
+    fn interval(&self) -> Duration {
+        match self {
+            Self::Bar(_) => Duration::from_millis(100),
+            Self::Lines => Duration::from_secs(10),
+            Self::Json => Duration::from_secs(1),
+        }
+    }
+
+    fn update(&self, progress: &Progress, whole: Whole) {
+        let (bytes, images) =
+            (progress.bytes.load(Ordering::Relaxed), progress.images.load(Ordering::Relaxed));
+        match self {
+            Self::Bar(bar) => {
+                bar.set_position(bytes);
+                if let Some(all) = whole.images {
+                    bar.set_message(format!("{images} of {all} images"));
+                }
+            }
+            Self::Lines => {
+                let images =
+                    whole.images.map(|all| format!(", {images} of {all} images")).unwrap_or_default();
+                warn(format!("{} of {}{images}", HumanSize(bytes), HumanSize(whole.bytes)));
+            }
+            Self::Json => warn(
+                json!({
+                    "event": "progress",
+                    "bytes": bytes,
+                    "totalBytes": whole.bytes,
+                    "images": images,
+                    "totalImages": whole.images,
+                })
+                .to_string(),
+            ),
+        }
+    }
+
+    fn finish(&self, progress: &Progress, whole: Whole) {
+        match self {
+            Self::Bar(bar) => bar.finish_and_clear(),
+            Self::Lines => {}
+            Self::Json => self.update(progress, whole),
+        }
+    }
+}
+
+fn bar(bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(bytes);
+    let template =
+        "{bar:30} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left  {msg}";
+    // The template is a constant; a bar of the default style would do.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

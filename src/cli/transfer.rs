@@ -1,0 +1,93 @@
+//! The common part of commands that carry images: exit codes, files, interruptions.
+
+use std::error::Error;
+use std::fs::File;
+use std::future::Future;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::ExitCode;
+
+use sampan_bundle::{KeyError, Plan, Reader, VerifyingKey};
+use sampan_engine::oci::Digest;
+
+use crate::atomic_write::{Existing, write_atomically};
+
+/// The exit code of a command that has left out what it lists.
+pub(super) const INCOMPLETE: u8 = 3;
+
+/// The exit code for a bundle that is damaged, or whose signature is wrong.
+pub(super) const DAMAGED: u8 = 4;
+
+/// The exit code for content that the bundle presumes and the registry lacks.
+pub(super) const PRESUMED_MISSING: u8 = 5;
+
+/// An error that is only a message.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Failed(pub(super) String);
+
+/// The exit code of an error.
+pub(super) fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
+    let is_damage = match (
+        error.downcast_ref::<sampan_transfer::Error>(),
+        error.downcast_ref::<sampan_bundle::Error>(),
+    ) {
+        (Some(sampan_transfer::Error::PresumedMissing(_)), _) => return ExitCode::from(PRESUMED_MISSING),
+        (Some(error), _) => error.is_damage(),
+        (_, Some(error)) => error.is_damage(),
+        _ => matches!(error.downcast_ref(), Some(KeyError::Wrong | KeyError::Missing)),
+    };
+    if is_damage { ExitCode::from(DAMAGED) } else { ExitCode::FAILURE }
+}
+
+/// Reads a file that the user named.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Standard input or output, without the buffer of the standard library.
+pub(super) fn async_file(stream: impl AsFd) -> std::io::Result<tokio::fs::File> {
+    Ok(tokio::fs::File::from_std(File::from(stream.as_fd().try_clone_to_owned()?)))
+}
+
+/// Writes a file of lines.
+pub(super) fn write_lines(path: &Path, lines: &[String]) -> Result<(), Box<dyn Error>> {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let written = write_atomically(path, text.as_bytes(), 0o644, Existing::Replace);
+    written.map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// The plan of a bundle, or of its `bundle.json`; `None` for another file.
+pub(super) async fn existing_plan(path: &Path) -> Result<Option<(Plan, Digest)>, Box<dyn Error>> {
+    match Reader::head_of(&[path.to_owned()]).await {
+        Ok(bundle) => return Ok(Some((bundle.plan().clone(), bundle.name()))),
+        Err(sampan_bundle::Error::NotABundle(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let content = read_file(path)?;
+    match content.starts_with(b"{") {
+        true => Ok(Some((Plan::decode(&content)?, Digest::sha256_of(&content)))),
+        false => Ok(None),
+    }
+}
+
+/// Compares the signature of a bundle with the public key in a file.
+pub(super) fn verify_signature(reader: &Reader, key: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let Some(path) = key else { return Ok(()) };
+    let key =
+        VerifyingKey::from_pem(&read_file(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+    let head = reader.bundle().head();
+    Ok(key.verify(&head.plan, head.signature.as_deref())?)
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub(super) async fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, Failed> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error| Failed(format!("cannot wait for signals: {error}"));
+    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::select! {
+        done = work => Ok(done),
+        _ = tokio::signal::ctrl_c() => Err(Failed("interrupted".to_owned())),
+        _ = terminated.recv() => Err(Failed("terminated".to_owned())),
+    }
+}
