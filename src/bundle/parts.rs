@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sampan_engine::oci::Digest;
 
-use crate::{Error, Fault, Result};
+use crate::{Error, Fault, PartSum, Result};
 
 /// The file of a bundle, or the files of a split one.
 #[derive(Debug)]
@@ -200,6 +201,20 @@ impl PartFiles {
         let part = self.part_bytes.and_then(|_| self.files.get(&self.locate(offset).0));
         let part = part.map(|part| part.path.clone());
         Fault { entry: entry.to_owned(), offset, part, problem: problem.into() }
+    }
+
+    /// A fault somewhere in a range of the bundle, which may reach over several parts.
+    pub(crate) fn fault_within(&self, entry: &str, range: Range<u64>, problem: String) -> Fault {
+        let (first, last) = (self.locate(range.start).0, self.locate(range.end.saturating_sub(1)).0);
+        let problem = match self.files.get(&last).filter(|_| first < last) {
+            Some(last) => format!(
+                "{problem}; it reaches to {}, and the checksums in {} tell which part is bad",
+                last.path.display(),
+                PartSum::file(&self.path).display()
+            ),
+            None => problem,
+        };
+        self.fault(entry, range.start, problem)
     }
 
     /// The index of the part with this offset, and the offset in it.

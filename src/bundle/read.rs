@@ -157,25 +157,24 @@ impl Reader {
             let problem = format!("it has {} bytes, more than the limit of {max_bytes}", planned.size_bytes);
             return Err(reader.cursor.fault(&reader.entry, problem).into());
         }
-        let start = reader.cursor.offset();
         let (entry, len) = (reader.entry.clone(), reader.left);
         let bytes = reader.cursor.exact(len, &entry).await?;
         reader.left = 0;
         reader.expect_padding().await?;
         match Digest::of(planned.digest.algorithm(), &bytes) {
             actual if actual == planned.digest => Ok(bytes),
-            actual => Err(reader.cursor.fault_at(&entry, start, hashes_to(&actual)).into()),
+            actual => Err(self.wrong_digest(index, &actual).into()),
         }
     }
 
     /// A fault of the content with this index, whose bytes hash to `actual`.
     pub fn wrong_digest(&self, index: usize, actual: &Digest) -> crate::Fault {
         let content = &self.plan().contents[index];
-        let offset = self.layout().data(index, content).start;
+        let data = self.layout().data(index, content);
         let (entry, problem) = (content.path(), hashes_to(actual));
         match &self.medium {
-            Medium::Files(files) => files.fault(&entry, offset, problem),
-            Medium::Pipe(..) => crate::Fault { entry, offset, part: None, problem },
+            Medium::Files(files) => files.fault_within(&entry, data, problem),
+            Medium::Pipe(..) => crate::Fault { entry, offset: data.start, part: None, problem },
         }
     }
 

@@ -106,7 +106,10 @@ impl Work<'_> {
             offset += read as u64;
             (self.progress)(read as u64);
         }
-        let fault = |problem| self.faults.lock().push(self.files.fault(&content.path(), data.start, problem));
+        let fault = |problem| {
+            let fault = self.files.fault_within(&content.path(), data.clone(), problem);
+            self.faults.lock().push(fault);
+        };
         let actual = hash.finish();
         if actual != content.digest {
             fault(hashes_to(&actual));

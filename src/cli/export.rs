@@ -30,7 +30,7 @@ use crate::drivers::Drivers;
 /// The shortest part, in bytes.
 const MIN_PART: u64 = 1 << 20;
 
-/// What is written, and which part of it.
+/// The bundle to write, and which part of it.
 struct Job {
     bundle: Bundle,
     places: std::collections::HashMap<sampan_engine::oci::Digest, sampan_engine::oci::RepositoryName>,

@@ -26,7 +26,7 @@ pub(super) enum ProgressMode {
     None,
 }
 
-/// What is shown, until it is dropped.
+/// The view of a transfer, until it is dropped.
 pub(super) struct Shown {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,

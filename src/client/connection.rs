@@ -11,7 +11,7 @@ use crate::error::{ClientError, Problem, is_transient};
 use crate::http_client::HttpClientError;
 use crate::options::ClientOptions;
 use crate::retry::Attempts;
-use crate::shown_url::ShownUrl;
+use sampan_shown_url::ShownUrl;
 use crate::transport::{Answer, Payload, Request, Transport, join};
 
 /// A registry to talk to.
