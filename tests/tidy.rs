@@ -156,11 +156,11 @@ fn modules_import_only_what_they_may() {
         ("redis_cache", &["config"]),
         ("drivers", &["config"]),
         ("file_watch", &[]),
-        ("health", &[]),
+        ("health", &["http_client"]),
         ("http", &["auth", "error_chain", "health", "notify", "serve"]),
         ("inventory", &[]),
         ("middleware", &[]),
-        ("notify", &["blocking"]),
+        ("notify", &["blocking", "http_client"]),
         ("serve", &["atomic_write", "blocking", "config", "file_watch"]),
         ("telemetry", &["config", "error_chain"]),
     ];

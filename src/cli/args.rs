@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use sampan_client::RegistryAddress;
 use sampan_config::GoDuration;
 use url::Url;
 
@@ -13,6 +14,7 @@ use super::bundle::BundleCommand;
 use super::export_args::ExportArgs;
 use super::import::ImportArgs;
 use super::inventory::InventoryArgs;
+use super::login::LoginOptions;
 use crate::serve::certificate::DEFAULT_DAYS;
 
 /// An OCI container registry.
@@ -139,25 +141,12 @@ pub(super) struct InventoryOptions {
     #[arg(short, long, value_name = "FILE", conflicts_with = "url")]
     pub(super) config: Option<PathBuf>,
 
-    /// Use the API of the registry at this URL instead, such as https://registry.example:5000
+    /// Use the API of the registry there instead, such as https://registry.example:5000 or docker.io
     #[arg(long, value_name = "URL")]
-    pub(super) url: Option<Url>,
+    pub(super) url: Option<RegistryAddress>,
 
-    /// The user; the password comes from --password-file, a prompt or standard input
-    #[arg(long, value_name = "NAME", requires = "url")]
-    pub(super) user: Option<String>,
-
-    /// A file whose first line is the password
-    #[arg(long, value_name = "FILE", requires = "user")]
-    pub(super) password_file: Option<PathBuf>,
-
-    /// A PEM file with the authority of the registry's certificate; else this machine's authorities
-    #[arg(long, value_name = "FILE", requires = "url", conflicts_with = "insecure")]
-    pub(super) cacert: Option<PathBuf>,
-
-    /// Accept any certificate
-    #[arg(long, requires = "url")]
-    pub(super) insecure: bool,
+    #[command(flatten)]
+    pub(super) login: LoginOptions,
 
     /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]

@@ -1,7 +1,6 @@
 //! `registry ls`, `registry du` and `registry inventory`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use sampan_config::Loaded;
 use sampan_driver::HumanSize;
@@ -9,16 +8,12 @@ use sampan_transfer::StoreSource;
 
 use super::args::{InventoryOptions, ReportFormat, is_config};
 use super::export::selectors;
-use super::terminal::{count, first_line, password, say, warn};
+use super::terminal::{count, say, warn};
 use super::transfer::write_lines;
 use super::{Outcome, check, misunderstood};
 use crate::app;
 use crate::drivers::Drivers;
-use crate::http_client;
-use crate::inventory::{Remote, RemoteOptions, Source, list, measure};
-
-/// The timeout of a registry's response.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::inventory::{Remote, Source, list, measure};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InventoryArgs {
@@ -155,20 +150,9 @@ fn reject_sources(command: &str, options: &InventoryOptions) -> Result<(), clap:
 
 async fn source(drivers: &Drivers, options: &InventoryOptions) -> Result<Source, Box<dyn std::error::Error>> {
     let Some(url) = &options.url else {
+        options.login.refuse_without("--url")?;
         let Loaded { config, source, .. } = check::find(drivers, options.config.clone())?;
         return app::inventory(&config, drivers).await.map_err(|error| check::beside(&source, error.into()));
     };
-    let credentials = match (&options.user, &options.password_file) {
-        (None, _) => None,
-        (Some(user), Some(path)) => Some((user.clone(), first_line(path)?)),
-        (Some(user), None) => {
-            let password = String::from_utf8(password(user, false)?);
-            Some((user.clone(), password.map_err(|_| "the password is not valid UTF-8")?))
-        }
-    };
-    let client = match options.insecure {
-        true => http_client::insecure_client(TIMEOUT)?,
-        false => http_client::client(TIMEOUT, options.cacert.as_deref())?,
-    };
-    Ok(Source::Remote(Remote::new(RemoteOptions { url: url.clone(), credentials, client })))
+    Ok(Source::Remote(Remote::new(options.login.client(url.clone())?)))
 }

@@ -14,6 +14,7 @@ mod garbage_collect;
 mod htpasswd;
 mod import;
 mod inventory;
+mod login;
 mod progress;
 mod serve;
 mod status;

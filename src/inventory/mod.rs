@@ -10,6 +10,6 @@ mod store;
 mod usage;
 
 pub use listing::{Listing, TaggedImage, list};
-pub use remote::{Remote, RemoteOptions};
+pub use remote::Remote;
 pub use source::{Source, SourceError};
 pub use usage::{RepositoryUsage, Usage, measure};

@@ -1,6 +1,7 @@
 //! `Source`: the source of an inventory.
 
 use bytes::Bytes;
+use sampan_client::ClientError;
 use sampan_engine::oci::{Digest, Manifest};
 use sampan_engine::{Error, Registry};
 
@@ -23,13 +24,8 @@ pub enum SourceError {
     #[error(transparent)]
     Store(#[from] Error),
     /// The registry did not respond, or not as it should.
-    #[error("{url}: {problem}")]
-    Remote {
-        /// The requested URL, without user or query.
-        url: String,
-        /// The problem.
-        problem: String,
-    },
+    #[error(transparent)]
+    Remote(#[from] ClientError),
 }
 
 /// A manifest with its parsed content.

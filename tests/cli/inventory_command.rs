@@ -141,10 +141,17 @@ fn a_registry_that_asks_for_a_password_or_a_token_gets_it() {
         end(binary(directory.path()).args(["ls", "--url", url]).args(more), input)
     };
     let ended = ls(&url(&htpasswd), &[], "");
-    assert!(ended.code == Some(1) && ended.stderr.contains("pass `--user`"), "{ended:?}");
+    assert!(ended.code == Some(1) && ended.stderr.contains("requires a login"), "{ended:?}");
     let ended = ls(&url(&htpasswd), &["--user", "alice"], "wrong\n");
-    assert!(ended.code == Some(1) && ended.stderr.contains("password is wrong"), "{ended:?}");
+    assert!(ended.code == Some(1) && ended.stderr.contains("refuses the credentials of alice"), "{ended:?}");
     let ended = ls(&url(&htpasswd), &["--user", "alice"], "wonderland\n");
+    assert!(ended.code == Some(0) && ended.stdout.contains("team/app:v1"), "{ended:?}");
+    // The login of docker serves as well; `alice:wonderland` in base64.
+    let login = format!(r#"{{"auths":{{"{}":{{"auth":"YWxpY2U6d29uZGVybGFuZA=="}}}}}}"#, htpasswd.address);
+    fs::write(directory.path().join("config.json"), login).unwrap();
+    let mut binary = binary(directory.path());
+    let address = htpasswd.address.to_string();
+    let ended = end(binary.env("DOCKER_CONFIG", directory.path()).args(["ls", "--url", &address]), "");
     assert!(ended.code == Some(0) && ended.stdout.contains("team/app:v1"), "{ended:?}");
 }
 
@@ -204,5 +211,16 @@ fn a_store_that_is_not_there_is_told_with_the_configuration_that_names_it() {
         let told = ended.stderr.contains("sampan.yml (given by REGISTRY_CONFIGURATION_PATH)")
             && ended.stderr.contains("there is no store in");
         assert!(ended.code == Some(1) && told, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_login_without_a_registry_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    store(directory.path());
+    for option in [&["--user", "alice"][..], &["--insecure"], &["--plain-http"], &["--cacert", "ca.crt"]] {
+        let ended = end(binary(directory.path()).args(["ls", "-c", "sampan.yml"]).args(option), "");
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("{} needs --url", option[0])), "{ended:?}");
     }
 }
