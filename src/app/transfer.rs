@@ -3,9 +3,9 @@
 use sampan_engine::Registry;
 
 use super::{AppError, engine, store};
-use sampan_config::{Config, LogConfig, LogLevel};
 use crate::drivers::Drivers;
 use crate::telemetry::logging;
+use sampan_config::{Config, LogConfig, LogLevel};
 
 /// Opens the store of `config` to read from it. Unless the configuration is read-only, what is read gets leases.
 ///

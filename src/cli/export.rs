@@ -24,8 +24,8 @@ use super::transfer::{Failed, INCOMPLETE, async_file, existing_plan, read_file, 
 use super::{check, misunderstood};
 use crate::app;
 use crate::atomic_write::{Existing, write_atomically};
-use sampan_config::{Config, Loaded};
 use crate::drivers::Drivers;
+use sampan_config::{Config, Loaded};
 
 /// The shortest part, in bytes.
 const MIN_PART: u64 = 1 << 20;

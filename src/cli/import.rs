@@ -20,8 +20,8 @@ use super::transfer::{
 };
 use super::{check, misunderstood};
 use crate::app;
-use sampan_config::Loaded;
 use crate::drivers::Drivers;
+use sampan_config::Loaded;
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {

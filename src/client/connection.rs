@@ -11,8 +11,8 @@ use crate::error::{ClientError, Problem, is_transient};
 use crate::http_client::HttpClientError;
 use crate::options::ClientOptions;
 use crate::retry::Attempts;
-use sampan_shown_url::ShownUrl;
 use crate::transport::{Answer, Payload, Request, Transport, join};
+use sampan_shown_url::ShownUrl;
 
 /// A registry to talk to.
 #[derive(Debug)]

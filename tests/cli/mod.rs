@@ -16,6 +16,7 @@ mod inventory_command;
 pub(crate) mod metrics;
 mod middleware;
 mod permissions;
+mod registry_client;
 mod serve_command;
 mod status_command;
 mod strangers;

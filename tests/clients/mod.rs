@@ -31,6 +31,7 @@ mod read_only_media;
 mod redis;
 mod referrers_exchange;
 mod regctl;
+mod registry_client;
 mod replica_faults;
 mod replicas;
 mod request_budget;

@@ -1,5 +1,6 @@
 //! Helpers of the tests with real clients.
 
+mod api_client;
 mod cut_line;
 mod dockerd;
 mod fixture;
@@ -15,6 +16,7 @@ mod token_server;
 mod tool;
 mod wire;
 
+pub(crate) use api_client::ApiClient;
 pub(crate) use cut_line::CutLine;
 pub(crate) use dockerd::Dockerd;
 pub(crate) use fixture::Site;
