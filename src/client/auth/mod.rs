@@ -5,13 +5,12 @@ mod realm;
 mod scope;
 mod tokens;
 
-use std::sync::{Mutex, PoisonError};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
+use parking_lot::Mutex;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
@@ -194,11 +193,11 @@ impl Authenticator {
     }
 
     fn way(&self) -> Way {
-        self.way.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.way.lock().clone()
     }
 
     fn set_way(&self, way: Way) {
-        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
+        *self.way.lock() = way;
     }
 }
 

@@ -1,10 +1,11 @@
 //! `TokenCache`: the tokens of a client, by credential and scope.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 
 use super::scope::Scope;
@@ -70,7 +71,7 @@ impl TokenCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TokenKey, Arc<tokio::sync::Mutex<Place>>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock()
     }
 }
 

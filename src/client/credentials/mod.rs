@@ -6,8 +6,9 @@ mod helper;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
@@ -203,7 +204,7 @@ impl Credentials {
     /// Forgets what helpers said, so that they are asked again.
     pub(crate) fn forget(&self) {
         if let Source::Files(files) = &*self.0 {
-            files.helped.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            files.helped.lock().clear();
         }
     }
 }
@@ -211,12 +212,12 @@ impl Credentials {
 impl Files {
     async fn ask(&self, program: String, server: String) -> Result<Option<Credential>, CredentialError> {
         let key = (program, server);
-        let known = self.helped.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known = self.helped.lock().get(&key).cloned();
         if let Some(credential) = known {
             return Ok(credential);
         }
         let credential = helper::get(&key.0, &key.1).await?;
-        self.helped.lock().unwrap_or_else(PoisonError::into_inner).insert(key, credential.clone());
+        self.helped.lock().insert(key, credential.clone());
         Ok(credential)
     }
 }

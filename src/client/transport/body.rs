@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 
 use crate::error::Problem;
 use crate::options::Timeouts;
@@ -119,12 +120,12 @@ impl Progress {
 
     /// The error of the body's source, if that is why the request failed.
     pub(super) fn source_error(&self) -> Option<io::Error> {
-        self.source_error.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.source_error.lock().take()
     }
 
     fn fail(&self, error: io::Error) -> io::Error {
         let shown = io::Error::other(error.to_string());
-        *self.source_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.source_error.lock() = Some(error);
         shown
     }
 }
@@ -135,7 +136,7 @@ impl Body for UploadBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        let stream = this.stream.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let stream = this.stream.get_mut();
         let end = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         match ready!(stream.poll_next_unpin(cx)) {
             Some(Ok(bytes)) => match this.left.checked_sub(bytes.len() as u64) {

@@ -22,6 +22,10 @@ pub(super) fn problem(error: reqwest::Error) -> Problem {
         Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
             return Problem::ClientCertificate(format!("{alert:?}"));
         }
+        Some(rustls::Error::InvalidMessage(_)) if error.is_connect() => {
+            let reason = "it does not speak TLS; write http:// before its address if that is right";
+            return Problem::Connect(reason.to_owned());
+        }
         _ => {}
     }
     match error.is_connect() {

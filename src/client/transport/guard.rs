@@ -6,9 +6,10 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -94,11 +95,11 @@ impl Guard {
 
     /// Lets a name resolve to any address.
     pub(super) fn exempt(&self, host: &str) {
-        self.exempt.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
+        self.exempt.lock().insert(host.to_owned());
     }
 
     fn is_exempt(&self, host: &str) -> bool {
-        self.exempt.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+        self.exempt.lock().contains(host)
     }
 }
 

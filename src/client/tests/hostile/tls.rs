@@ -64,7 +64,7 @@ async fn http_follows_https_on_this_machine_or_when_asked_for() {
     // The first request finds the scheme.
     assert_eq!(server.requests(), ["GET /v2/", "GET /v2/"]);
     let error = ping("https://", &server, options(&Waits::default())).await.unwrap_err();
-    assert!(matches!(error.problem(), Problem::Connect(_)), "{error}");
+    assert!(matches!(error.problem(), Problem::Connect(reason) if reason.contains("http://")), "{error}");
     let fallback = ClientOptions { plain_http: PlainHttp::Fallback, ..options(&Waits::default()) };
     ping("", &server, fallback.clone()).await.unwrap();
     let error = ping("https://", &server, fallback).await.unwrap_err();
