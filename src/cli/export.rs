@@ -1,13 +1,13 @@
 //! `registry export`.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use sampan_bundle::{
     Bundle, FileOutput, IndexScope, OutputOptions, PartFiles, PartSum, Plan, Reader, SigningKey,
-    find_resumption, index_json, manifest_json,
+    find_resumption, index_json, manifest_json, part_name,
 };
 use sampan_driver::{HumanSize, parse_size};
 use sampan_transfer::{
@@ -69,7 +69,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
             warn(format!("left out: {}: {}", failure.image, failure.problem));
         }
         if !to_stdout && !args.dry_run {
-            refuse_existing(&output, split_bytes.is_some())?;
+            refuse_existing(&output)?;
         }
         let places = planned.places.clone();
         let bundle = assemble(planned, key.as_ref())?;
@@ -164,19 +164,25 @@ fn assemble(planned: Planned, key: Option<&SigningKey>) -> Result<Bundle, Box<dy
     Ok(Bundle::assemble(planned.plan, index, manifest, key)?)
 }
 
-fn refuse_existing(output: &Path, is_split: bool) -> Result<(), Failed> {
-    let first = sampan_bundle::part_name(output, 1, 1);
-    let mut partial = if is_split { first.clone() } else { output.to_owned() }.into_os_string();
-    partial.push(".partial");
-    if Path::new(&partial).exists() {
-        return Err(Failed(format!(
-            "{} is an unfinished export: go on with `registry export --resume -o {}`, or remove it",
-            Path::new(&partial).display(),
-            output.display()
-        )));
-    }
-    for path in [output, first.as_path()].into_iter().filter(|path| path.exists()) {
-        return Err(Failed(format!("{} exists: remove it, or choose another name", path.display())));
+/// The possible names of the first part: the number of digits depends on the number of parts.
+fn first_parts(output: &Path) -> impl Iterator<Item = PathBuf> {
+    [1, 1_000, 10_000, 100_000].into_iter().map(|count| part_name(output, 1, count))
+}
+
+fn refuse_existing(output: &Path) -> Result<(), Failed> {
+    for path in first_parts(output).chain([output.to_owned()]) {
+        let mut partial = path.clone().into_os_string();
+        partial.push(".partial");
+        if Path::new(&partial).exists() {
+            return Err(Failed(format!(
+                "{} is an unfinished export: go on with `registry export --resume -o {}`, or remove it",
+                Path::new(&partial).display(),
+                output.display()
+            )));
+        }
+        if path.exists() {
+            return Err(Failed(format!("{} exists: remove it, or choose another name", path.display())));
+        }
     }
     Ok(())
 }
@@ -199,16 +205,12 @@ async fn resume(
 }
 
 async fn part(source: &StoreSource, output: &Path, number: u64) -> Result<Job, Box<dyn std::error::Error>> {
-    let first = sampan_bundle::part_name(output, 1, 1);
-    let first = match first.exists() {
-        true => first,
-        false => {
-            return Err(Failed(format!(
-                "{} is missing: the first part has the plan of the bundle, and without it the others cannot be made",
-                first.display()
-            ))
-            .into());
-        }
+    let Some(first) = first_parts(output).find(|path| path.exists()) else {
+        return Err(Failed(format!(
+            "{} is missing: the first part has the plan of the bundle, and without it the others cannot be made",
+            part_name(output, 1, 1).display()
+        ))
+        .into());
     };
     let split = std::fs::metadata(&first)?.len();
     let bundle = Reader::head_of(&[first]).await?;
@@ -217,7 +219,7 @@ async fn part(source: &StoreSource, output: &Path, number: u64) -> Result<Job, B
     if number < 1 || number > count {
         return Err(Failed(format!("the bundle has {count} parts, so there is no part {number}")).into());
     }
-    let path = sampan_bundle::part_name(output, number, count);
+    let path = part_name(output, number, count);
     if path.exists() {
         return Err(Failed(format!("{} exists: remove it first", path.display())).into());
     }

@@ -35,7 +35,7 @@ fn recipes() -> impl Strategy<Value = Vec<Recipe>> {
         (any::<bool>(), 0..3usize, any::<bool>()),
     );
     let recipe = recipe.prop_map(|((repository, layers, is_long, depth), (foreign, referrers, fallback))| {
-        Recipe { repository, layers, is_long, depth, foreign, referrers, fallback, shares_tag }
+        Recipe { repository, layers, is_long, depth, foreign, referrers, fallback }
     });
     prop::collection::vec(recipe, 1..6)
 }
@@ -184,7 +184,7 @@ fn a_damaged_bundle_stores_nothing_wrong() {
                 let far = Store::new();
                 match import_bytes(&far, &damaged, way, &import_options()).await {
                     Err(error) => {
-                        assert!(error.is_damage() || error.to_string().contains("newer"), "{error}")
+                        assert!(error.is_damage() || error.to_string().contains("newer"), "{error}");
                     }
                     // Padding of a blob that was passed over in a pipe.
                     Ok(_) => assert_eq!(far.state().await, near.state().await, "byte {position}"),

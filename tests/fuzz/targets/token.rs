@@ -8,7 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
-use sampan::auth::token::{Algorithm, KeySettings, Realm, Token, TokenSettings};
+use sampan::config::SigningAlgorithm;
+use sampan::auth::token::{KeySettings, Realm, Token, TokenSettings};
 use sampan::auth::{Access, AccessController, Credentials, Denied};
 use serde_json::Value;
 use sha2::Sha256;
@@ -30,7 +31,7 @@ thread_local! {
             realm: Realm::Fixed("https://auth.example.com/token".to_owned()),
             service: SERVICE.to_owned(),
             issuer: ISSUER.to_owned(),
-            algorithms: vec![Algorithm::Hs256],
+            algorithms: vec![SigningAlgorithm::Hs256],
             keys: KeySettings { jwks: Some(jwks), secrets: true, ..KeySettings::default() },
         };
         let token = runtime.block_on(Token::open(settings)).expect("a controller");

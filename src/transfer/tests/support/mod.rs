@@ -268,7 +268,8 @@ pub(crate) async fn sample() -> Store {
     let shared = vec![1; 3000];
     let one =
         store.image("team/app", Algorithm::Sha256, "one", &[shared.clone(), vec![2; 500]], false, &[]).await;
-    let two = store.image("team/app", Algorithm::Sha256, "two", &[shared.clone()], false, &[]).await;
+    let two =
+        store.image("team/app", Algorithm::Sha256, "two", std::slice::from_ref(&shared), false, &[]).await;
     let index = store.index("team/app", &[one.clone(), two], &["1.0", "latest"]).await;
     let sbom = store.referrer("team/app", &one, "sbom", &[]).await;
     store.referrer("team/app", &sbom, "signature of the sbom", &[]).await;
