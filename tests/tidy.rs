@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-engine", &["sampan-driver"]),
     ("sampan-conformance", &["sampan-driver", "sampan-engine"]),
     ("sampan-shown-url", &[]),
-    ("sampan-transfer", &["sampan-bundle", "sampan-driver", "sampan-engine"]),
+    ("sampan-transfer", &["sampan-bundle", "sampan-client", "sampan-driver", "sampan-engine"]),
     (
         "sampan",
         &[

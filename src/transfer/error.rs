@@ -1,6 +1,7 @@
 //! The errors of transfers.
 
 use sampan_bundle::{BoxError, PlanProblem};
+use sampan_client::ClientError;
 use sampan_engine::oci::{Digest, RepositoryName};
 
 /// The result of a transfer.
@@ -18,6 +19,12 @@ pub enum Error {
     /// A registry failed.
     #[error(transparent)]
     Store(#[from] sampan_engine::Error),
+    /// A request to a registry failed.
+    #[error(transparent)]
+    Registry(#[from] ClientError),
+    /// A registry has no list of its repositories.
+    #[error("{0} has no catalog: name the repositories without patterns")]
+    NoCatalog(String),
     /// A registry failed otherwise.
     #[error("{0}")]
     Other(#[source] BoxError),
@@ -63,6 +70,22 @@ fn amount(digests: &[Digest]) -> String {
 }
 
 impl Error {
+    /// The error of a stream of content, as it was before the stream boxed it.
+    pub(crate) fn content(error: BoxError) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<sampan_bundle::Error>() {
+            Ok(error) => return Self::Bundle(*error),
+            Err(error) => error,
+        };
+        match error.downcast::<ClientError>() {
+            Ok(error) => Self::Registry(*error),
+            Err(error) => Self::Other(error),
+        }
+    }
+
     /// Whether the bundle is damaged, rather than the machine or a registry.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Bundle(error) if error.is_damage())

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{BoxError, ContentKind, ImageWalk, Reader, Role, WalkedBlob};
+use sampan_bundle::{ContentKind, ImageWalk, Role, WalkedBlob};
+use sampan_client::Problem;
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
 
+use crate::carried::Carried;
 use crate::import_checks::{SelectedImage, check_presumed, select, tag_changes};
 use crate::spool::Spool;
 use crate::target::NewManifest;
@@ -57,7 +59,7 @@ pub struct Progress {
     pub images: AtomicU64,
 }
 
-/// Imports the bundle of `reader` into `target`.
+/// Imports a bundle, or the images of a source, into `target`.
 ///
 /// Before it writes anything it checks the framing of files, all presumed content, and with [`TagPolicy::Fail`] the tags.
 ///
@@ -65,22 +67,22 @@ pub struct Progress {
 ///
 /// `Bundle` when the bundle is damaged, `PresumedMissing`, `TagTaken`, `NoMatch`; any error of the target. Images that were
 /// stored before stay.
-pub async fn import<T: Target>(
-    reader: &Reader,
+pub async fn import<C: Carried, T: Target>(
+    carried: &C,
     target: &T,
     options: &ImportOptions,
     progress: &Progress,
 ) -> Result<ImportReport> {
-    let selected = select(reader, options)?;
-    reader.check_framing().await?;
-    let presumed = check_presumed(reader, target).await?;
+    let selected = select(carried.plan(), options)?;
+    carried.check().await?;
+    let presumed = check_presumed(carried.plan(), target).await?;
     let mut report = ImportReport::default();
     let changes = tag_changes(target, &selected, options).await?;
     let kept: HashSet<String> = changes.iter().filter(|it| it.kept).map(|it| it.tag.clone()).collect();
     report.moved_tags = changes;
-    let places = reader.plan().contents.iter().enumerate();
+    let places = carried.plan().contents.iter().enumerate();
     let places = places.map(|(index, content)| (content.digest.clone(), index)).collect();
-    let importer = Importer { reader, target, options, progress, places, presumed };
+    let importer = Importer { carried, target, options, progress, places, presumed };
     let mut state = State { report, spool: Spool::default(), placed: HashMap::new() };
     if options.dry_run {
         state.report.imported = selected.len() as u64;
@@ -100,7 +102,7 @@ pub async fn import<T: Target>(
         }
         progress.images.fetch_add(1, Ordering::Relaxed);
     }
-    reader.finish().await?;
+    carried.finish().await?;
     state.report.receipt.sort();
     state.report.receipt.dedup();
     Ok(state.report)
@@ -111,13 +113,17 @@ fn is_of_image(error: &Error) -> bool {
     match error {
         Error::Bundle(error) => error.is_damage(),
         Error::Store(error) => !matches!(error, EngineError::Driver(_) | EngineError::ReadOnly),
+        Error::Registry(error) => {
+            matches!(error.status(), Some(400 | 404 | 413 | 422))
+                || matches!(error.problem(), Problem::Digest { .. } | Problem::Length { .. })
+        }
         Error::Image { .. } => true,
         _ => false,
     }
 }
 
-struct Importer<'a, T> {
-    reader: &'a Reader,
+struct Importer<'a, C, T> {
+    carried: &'a C,
     target: &'a T,
     options: &'a ImportOptions,
     progress: &'a Progress,
@@ -133,7 +139,7 @@ struct State {
     placed: HashMap<Digest, Vec<RepositoryName>>,
 }
 
-impl<T: Target> Importer<'_, T> {
+impl<C: Carried, T: Target> Importer<'_, C, T> {
     /// Imports an image; returns whether anything was new.
     async fn image(
         &self,
@@ -180,7 +186,7 @@ impl<T: Target> Importer<'_, T> {
             if let Some(unknown) = unknown {
                 let problem =
                     format!("it refers to {unknown}, which is neither here, nor presumed, nor left out");
-                return Err(Error::Bundle(self.fault(&digest, problem)));
+                return Err(self.fault(&digest, problem));
             }
         }
         let mut is_new = self.blobs(state, &image.target, walk.blobs()).await?;
@@ -197,14 +203,14 @@ impl<T: Target> Importer<'_, T> {
 
     fn size_bytes(&self, digest: &Digest) -> u64 {
         match self.places.get(digest) {
-            Some(index) => self.reader.plan().contents[*index].size_bytes,
+            Some(index) => self.carried.plan().contents[*index].size_bytes,
             None => self.presumed.get(digest).map_or(0, |(size_bytes, _)| *size_bytes),
         }
     }
 
     fn kind(&self, digest: &Digest) -> Option<ContentKind> {
         match self.places.get(digest) {
-            Some(index) => Some(self.reader.plan().contents[*index].kind),
+            Some(index) => Some(self.carried.plan().contents[*index].kind),
             None => self.presumed.contains_key(digest).then_some(ContentKind::Blob),
         }
     }
@@ -245,7 +251,7 @@ impl<T: Target> Importer<'_, T> {
         repository: &RepositoryName,
         blobs: &[WalkedBlob],
     ) -> Result<bool> {
-        let jobs = if self.reader.files().is_some() { self.options.jobs.max(1) } else { 1 };
+        let jobs = if self.carried.is_seekable() { self.options.jobs.max(1) } else { 1 };
         let placed = &state.placed;
         let work: Vec<_> = blobs
             .iter()
@@ -296,14 +302,14 @@ impl<T: Target> Importer<'_, T> {
                 false => Err(Error::PresumedMissing(vec![digest.clone()])),
             };
         };
-        let size_bytes = self.reader.plan().contents[index].size_bytes;
+        let size_bytes = self.carried.plan().contents[index].size_bytes;
         if self.target.place(repository, digest, size_bytes, &hints).await? {
             self.progress.bytes.fetch_add(size_bytes, Ordering::Relaxed);
             return Ok(None);
         }
         let content = match spool.get(digest)? {
             Some(bytes) => stream::iter([Ok(bytes)]).boxed(),
-            None => self.reader.content(index).await?.into_stream().map_err(BoxError::from).boxed(),
+            None => self.carried.content(index).await?,
         };
         let stored = self.target.put_blob(repository, digest, size_bytes, content).await;
         stored.map_err(|error| self.explain(index, error))?;
@@ -315,14 +321,15 @@ impl<T: Target> Importer<'_, T> {
     fn explain(&self, index: usize, error: Error) -> Error {
         match error {
             Error::Store(EngineError::DigestMismatch { actual, .. }) => {
-                Error::Bundle(self.reader.wrong_digest(index, &actual).into())
+                self.carried.wrong_digest(index, &actual)
             }
-            Error::Store(EngineError::BodyBroken(source)) => {
-                match source.downcast::<sampan_bundle::Error>() {
-                    Ok(error) => Error::Bundle(*error),
-                    Err(source) => Error::Store(EngineError::BodyBroken(source)),
-                }
+            Error::Registry(refused) if refused.code() == "DIGEST_INVALID" => {
+                self.carried.fault(index, "its content does not have its digest".to_owned())
             }
+            Error::Store(EngineError::BodyBroken(source)) => match Error::content(source) {
+                Error::Other(source) => Error::Store(EngineError::BodyBroken(source)),
+                error => error,
+            },
             error => error,
         }
     }
@@ -333,19 +340,16 @@ impl<T: Target> Importer<'_, T> {
             return Ok(bytes);
         }
         let Some(index) = self.places.get(digest).copied() else {
-            return Err(Error::Bundle(self.fault(digest, "it is not carried".to_owned())));
+            return Err(self.fault(digest, "it is not carried".to_owned()));
         };
-        let bytes = self.reader.whole(index, self.options.max_manifest_bytes).await?;
-        if self.reader.files().is_none() {
+        let bytes = self.carried.whole(index, self.options.max_manifest_bytes).await?;
+        if !self.carried.is_seekable() {
             state.spool.put(digest, &bytes)?;
         }
         Ok(bytes)
     }
 
-    fn fault(&self, digest: &Digest, problem: String) -> sampan_bundle::Error {
-        let index = self.places.get(digest).copied().unwrap_or_default();
-        let offset = self.reader.layout().header(index);
-        let entry = digest.to_string();
-        sampan_bundle::Fault { entry, offset, part: None, problem }.into()
+    fn fault(&self, digest: &Digest, problem: String) -> Error {
+        self.carried.fault(self.places.get(digest).copied().unwrap_or_default(), problem)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{PlannedImage, PlannedRepository, Reader};
+use sampan_bundle::{Plan, PlannedImage, PlannedRepository};
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
 use crate::{Error, ImportOptions, Result, Selector, TagChange, TagPolicy, Target};
@@ -25,10 +25,10 @@ impl SelectedImage<'_> {
 }
 
 /// The images of a bundle that are imported.
-pub(crate) fn select<'a>(reader: &'a Reader, options: &ImportOptions) -> Result<Vec<SelectedImage<'a>>> {
+pub(crate) fn select<'a>(plan: &'a Plan, options: &ImportOptions) -> Result<Vec<SelectedImage<'a>>> {
     let mut selected = Vec::new();
     let mut matched = vec![false; options.only.len()];
-    for (repository, image) in reader.plan().images() {
+    for (repository, image) in plan.images() {
         let tags = match options.only.is_empty() {
             true => Some(image.tags.clone()),
             false => only(repository, image, &options.only, &mut matched),
@@ -82,17 +82,16 @@ fn only(
 
 /// The presumed content by its digest, once it was found.
 pub(crate) async fn check_presumed<T: Target>(
-    reader: &Reader,
+    plan: &Plan,
     target: &T,
 ) -> Result<HashMap<Digest, (u64, Vec<RepositoryName>)>> {
-    let found = stream::iter(&reader.plan().presumed).map(|presumed| async move {
+    let found = stream::iter(&plan.presumed).map(|presumed| async move {
         Ok::<_, Error>((!target.has_presumed(presumed).await?).then(|| presumed.digest.clone()))
     });
     let found: Vec<Option<Digest>> = found.buffered(16).try_collect().await?;
     let missing: Vec<Digest> = found.into_iter().flatten().collect();
     match missing.is_empty() {
-        true => Ok(reader
-            .plan()
+        true => Ok(plan
             .presumed
             .iter()
             .map(|it| (it.digest.clone(), (it.size_bytes, it.repositories.clone())))

@@ -1,10 +1,13 @@
 //! Carrying images from one registry to another by a bundle: selection, export, import, and what a registry has.
 //!
-//! A [`Source`] is read and a [`Target`] written; today both are a store. [`plan()`] walks the selected images and makes the plan of
-//! a bundle; [`import()`] walks the plan of a bundle and stores its images, each with its tags once it is whole.
+//! A [`Source`] is read and a [`Target`] written; each is a store, or a registry through its API. [`plan()`] walks the selected
+//! images and makes the plan of a bundle; [`import()`] walks the plan of a bundle, or of a source itself, and stores its images,
+//! each with its tags once it is whole.
 //!
 //! Absent on purpose: the format of bundles, which is `sampan-bundle`'s, and printing.
 
+mod any;
+mod carried;
 mod draft;
 mod error;
 mod export;
@@ -13,6 +16,8 @@ mod import;
 mod import_checks;
 mod placing;
 mod planner;
+mod registry_source;
+mod registry_target;
 mod renames;
 mod report;
 mod selection;
@@ -22,12 +27,16 @@ mod store_source;
 mod store_target;
 mod target;
 
+pub use any::{AnySource, AnyTarget};
+pub use carried::{Carried, Live};
 pub use error::{Error, Result};
 pub use export::{Counted, Exported};
 pub use holdings::{Holdings, InvalidLine, inventory};
 pub use import::{ImportOptions, Progress, TagPolicy, import};
 pub use placing::places;
 pub use planner::{ExportOptions, Planned, PlannedFailure, plan};
+pub use registry_source::RegistrySource;
+pub use registry_target::RegistryTarget;
 pub use renames::{InvalidRename, Rename, Renames};
 pub use report::{Failure, ImportReport, TagChange};
 pub use selection::{InvalidPlatform, InvalidSelector, Platform, Selector, parse_lines};

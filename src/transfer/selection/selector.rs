@@ -47,6 +47,11 @@ impl Selector {
         self.repository.is_match(name.as_str())
     }
 
+    /// The repository, if the selector names one without a pattern.
+    pub fn exact_repository(&self) -> Option<RepositoryName> {
+        self.text.split([':', '@']).next()?.parse().ok()
+    }
+
     /// Whether the selector has the tag of a repository that it [has](Self::has_repository).
     pub fn has_tag(&self, tag: &Tag) -> bool {
         if self.digest.is_some() && matches!(self.tags, Tags::Any) {

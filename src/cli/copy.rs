@@ -1,0 +1,197 @@
+//! `registry copy`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use sampan_bundle::IndexScope;
+use sampan_transfer::{
+    Carried, ExportOptions, Holdings, ImportOptions, Live, Platform, Progress, Rename, Renames, import, plan,
+};
+
+use super::args::ReportFormat;
+use super::endpoint::Endpoint;
+use super::export::selectors;
+use super::import::{TagChoice, print};
+use super::login::LoginOptions;
+use super::misunderstood;
+use super::progress::{ProgressMode, Whole, show};
+use super::terminal::{printable, say, warn};
+use super::transfer::{Failed, INCOMPLETE, until_interrupted};
+use crate::drivers::Drivers;
+
+/// The platform that a bundle would list for old clients; a copy has no such list.
+const DOCKER_PLATFORM: &str = "linux/amd64";
+
+#[derive(Debug, Args)]
+pub(super) struct CopyArgs {
+    /// Images: REPOSITORY[:TAG][@DIGEST] with patterns, as for `registry export`; ** is everything
+    #[arg(value_name = "SELECTOR", required = true)]
+    selectors: Vec<String>,
+
+    /// The registry to read, such as https://registry.example:5000 or docker.io; or a configuration (.yml),
+    /// whose store is read
+    #[arg(long, value_name = "URL|CONFIG")]
+    from: Endpoint,
+
+    /// The registry to write, or a configuration (.yml), whose store is written
+    #[arg(long, value_name = "URL|CONFIG")]
+    to: Endpoint,
+
+    /// Images to leave out, as SELECTOR
+    #[arg(long, value_name = "SELECTOR")]
+    exclude: Vec<String>,
+
+    /// Only images for these platforms, such as linux/amd64,linux/arm64; an index stays as it is
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
+
+    /// Leave out what is attached to images: signatures, SBOMs, and tags such as sha256-….sig
+    #[arg(long)]
+    no_referrers: bool,
+
+    /// Only this number of versions of each repository, the newest by their tags
+    #[arg(long, value_name = "NUMBER")]
+    latest: Option<usize>,
+
+    /// Rename the repository FROM and those below it; `=TO` puts all below TO
+    #[arg(long, value_name = "FROM=TO")]
+    map: Vec<Rename>,
+
+    /// What happens to a tag that is there with another image
+    #[arg(long, value_enum, default_value_t = TagChoice::Move)]
+    tags: TagChoice,
+
+    /// Pass over images that cannot be copied, and exit with 3
+    #[arg(long)]
+    keep_going: bool,
+
+    /// How many blobs are copied at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    jobs: usize,
+
+    /// Only show what would be copied, and which tags would move
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The user at the registry that is read; without one, the logins of docker and podman are used
+    #[arg(long, value_name = "NAME")]
+    from_user: Option<String>,
+
+    /// A file whose first line is that user's password; else a prompt or standard input
+    #[arg(long, value_name = "FILE", requires = "from_user")]
+    from_password_file: Option<PathBuf>,
+
+    /// The user at the registry that is written
+    #[arg(long, value_name = "NAME")]
+    to_user: Option<String>,
+
+    /// A file whose first line is that user's password; else a prompt or standard input
+    #[arg(long, value_name = "FILE", requires = "to_user")]
+    to_password_file: Option<PathBuf>,
+
+    /// A PEM file with the authority of the registries' certificates, trusted besides this machine's authorities
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    cacert: Option<PathBuf>,
+
+    /// Accept any certificate
+    #[arg(long)]
+    insecure: bool,
+
+    /// Use HTTP with a registry that does not speak TLS, if its URL does not begin with https://
+    #[arg(long)]
+    plain_http: bool,
+
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, default_value_t)]
+    progress: ProgressMode,
+
+    /// The format of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+
+    /// Print only errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl CopyArgs {
+    /// The login at one of the two registries.
+    fn login(&self, user: &Option<String>, password_file: &Option<PathBuf>) -> LoginOptions {
+        LoginOptions {
+            user: user.clone(),
+            password_file: password_file.clone(),
+            cacert: self.cacert.clone(),
+            insecure: self.insecure,
+            plain_http: self.plain_http,
+        }
+    }
+
+    fn export_options(&self) -> Result<ExportOptions, clap::Error> {
+        Ok(ExportOptions {
+            selectors: selectors(&self.selectors)?,
+            exclude: selectors(&self.exclude)?,
+            platforms: self.platform.clone(),
+            referrers: !self.no_referrers,
+            latest: self.latest,
+            have: Holdings::default(),
+            host: String::new(),
+            index: IndexScope::All,
+            docker_platform: DOCKER_PLATFORM.parse().map_err(|error| misunderstood(format!("{error}")))?,
+            created: None,
+            keep_going: self.keep_going,
+        })
+    }
+}
+
+pub(super) fn run(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(copy(drivers, args))
+}
+
+async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let (from, to) = (
+        args.login(&args.from_user, &args.from_password_file),
+        args.login(&args.to_user, &args.to_password_file),
+    );
+    let options = args.export_options()?;
+    let source = args.from.source(drivers, &from, &options.selectors).await?;
+    let (target, max_manifest_bytes) = args.to.target(drivers, &to).await?;
+    let planned = until_interrupted(plan(&source, &options)).await??;
+    let left_out = planned.failures.len();
+    for failure in &planned.failures {
+        warn(printable(&format!("left out: {}: {}", failure.image, failure.problem)));
+    }
+    let live = Live::new(source, planned);
+    let import_options = ImportOptions {
+        only: Vec::new(),
+        renames: Renames::new(args.map.clone()),
+        tags: args.tags.into(),
+        keep_going: args.keep_going,
+        jobs: args.jobs,
+        dry_run: args.dry_run,
+        max_manifest_bytes,
+    };
+    let progress = Arc::new(Progress::default());
+    let mode = if args.quiet || args.dry_run { ProgressMode::None } else { args.progress };
+    let (totals, images) = (live.plan().totals()?, live.plan().images().count() as u64);
+    let shown = show(mode, progress.clone(), Whole { bytes: totals.bytes, images: Some(images) });
+    let outcome = until_interrupted(import(&live, &target, &import_options, &progress)).await;
+    drop(shown);
+    let report = outcome.map_err(|Failed(problem)| {
+        Failed(format!("{problem}\nWhat was copied stays; the same command again goes on from there."))
+    })??;
+    for failure in &report.failures {
+        warn(printable(&format!("not copied: {}: {}", failure.image, failure.problem)));
+    }
+    if args.format == ReportFormat::Json {
+        say(serde_json::to_string_pretty(&report)?);
+    } else if !args.quiet {
+        print(&report, args.dry_run, "copied");
+    }
+    Ok(match report.failures.is_empty() && left_out == 0 {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(INCOMPLETE),
+    })
+}

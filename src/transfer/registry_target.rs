@@ -1,0 +1,147 @@
+//! `RegistryTarget`: a registry that is written through its API.
+
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
+use sampan_bundle::{ContentKind, ContentStream, Presumed};
+use sampan_client::{BytesSource, ClientError, RegistryClient, RepositoryClient};
+use sampan_engine::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
+
+use crate::target::NewManifest;
+use crate::{Error, Result, Target};
+
+/// A registry, written through its API: an import is a push.
+#[derive(Clone, Debug)]
+pub struct RegistryTarget {
+    registry: RegistryClient,
+}
+
+/// The longest blob that is kept in memory and sent in one request; a longer one is sent in chunks as it comes.
+const WHOLE_BYTES: u64 = 4 << 20;
+
+/// The most repositories to ask for a mount.
+const MAX_MOUNTS: usize = 4;
+
+impl RegistryTarget {
+    /// A registry.
+    pub fn new(registry: RegistryClient) -> Self {
+        Self { registry }
+    }
+
+    fn at(&self, repository: &RepositoryName) -> RepositoryClient {
+        self.registry.repository(repository.clone())
+    }
+
+    async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        let found = self.at(repository).blob_info(digest).await?;
+        Ok(found.is_some_and(|found| found.size_bytes.is_none_or(|size| size == size_bytes)))
+    }
+}
+
+impl Target for RegistryTarget {
+    async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
+        let found = self.at(repository).manifest_info(&Reference::Tag(tag.clone())).await?;
+        Ok(found.map(|found| found.digest))
+    }
+
+    async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let found = self.at(repository).manifest_info(&Reference::Digest(digest.clone())).await?;
+        Ok(found.is_some())
+    }
+
+    async fn has_presumed(&self, presumed: &Presumed) -> Result<bool> {
+        for repository in &presumed.repositories {
+            let is_there = match presumed.kind {
+                ContentKind::Blob => self.has_blob(repository, &presumed.digest, presumed.size_bytes).await?,
+                ContentKind::Manifest => self.has_manifest(repository, &presumed.digest).await?,
+            };
+            if is_there {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn place(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        repositories: &[RepositoryName],
+    ) -> Result<bool> {
+        if self.has_blob(repository, digest, size_bytes).await? {
+            return Ok(true);
+        }
+        for from in repositories.iter().filter(|from| *from != repository).take(MAX_MOUNTS) {
+            if self.at(repository).mount_blob(digest, from).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn put_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        mut content: ContentStream,
+    ) -> Result<()> {
+        let repository = self.at(repository);
+        if size_bytes <= WHOLE_BYTES {
+            let mut whole = BytesMut::with_capacity(size_bytes as usize);
+            while let Some(bytes) = content.try_next().await.map_err(Error::content)? {
+                whole.extend_from_slice(&bytes);
+            }
+            let source = BytesSource(whole.freeze());
+            repository.push_blob(digest, size_bytes, &source, None).await?;
+            return Ok(());
+        }
+        // The stream cannot be read again, so each chunk waits until it is acknowledged.
+        let Some(mut upload) = repository.upload_in_chunks(None).await? else { return Ok(()) };
+        while let Some(bytes) = content.try_next().await.transpose() {
+            let written = match bytes {
+                Ok(bytes) => upload.write(bytes).await.map_err(Error::from),
+                Err(error) => Err(Error::content(error)),
+            };
+            if let Err(error) = written {
+                upload.cancel().await;
+                return Err(error);
+            }
+        }
+        Ok(upload.finish(digest).await?)
+    }
+
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {
+        let NewManifest { digest, bytes, tags, left_out } = manifest;
+        let media_type = MediaType::of_manifest(&bytes);
+        let client = self.at(repository);
+        // A registry stores a push by tag under its own algorithm.
+        let by_digest =
+            (tags.is_empty() || !digest.is_canonical()).then(|| Reference::Digest(digest.clone()));
+        for reference in by_digest.into_iter().chain(tags.into_iter().map(Reference::Tag)) {
+            let put = client.put_manifest(&reference, media_type.as_str(), Bytes::clone(&bytes)).await;
+            put.map_err(|error| explain(error, repository, &reference, !left_out.is_empty()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Registries other than Sampan may refuse an index whose images are not all there.
+fn explain(
+    error: ClientError,
+    repository: &RepositoryName,
+    reference: &Reference,
+    is_partial: bool,
+) -> Error {
+    if is_partial && matches!(error.status(), Some(400 | 404)) {
+        return Error::Image {
+            image: format!("{repository} {reference}"),
+            problem: format!(
+                "the registry refuses an index of which some platforms are left out ({}): export all platforms, or \
+                 configure it to accept such an index (`validation.manifests.indexes.platforms` in Distribution and Sampan)",
+                error.problem()
+            ),
+        };
+    }
+    error.into()
+}
