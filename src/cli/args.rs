@@ -11,6 +11,7 @@ use url::Url;
 
 use super::bench::BenchOptions;
 use super::bundle::BundleCommand;
+use super::copy::CopyArgs;
 use super::export_args::ExportArgs;
 use super::import::ImportArgs;
 use super::inventory::InventoryArgs;
@@ -69,7 +70,10 @@ pub(super) enum Command {
     Export(Box<ExportArgs>),
 
     /// Store the images of a bundle, also while a registry serves the store
-    Import(ImportArgs),
+    Import(Box<ImportArgs>),
+
+    /// Copy images from a registry or store to another, without a file in between
+    Copy(Box<CopyArgs>),
 
     /// List what the store has, for `registry export --have` on the other side of a gap
     Inventory(InventoryArgs),

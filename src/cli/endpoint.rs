@@ -14,8 +14,8 @@ use super::args::is_config;
 use super::check;
 use super::login::LoginOptions;
 use crate::app;
-use sampan_config::Loaded;
 use crate::drivers::Drivers;
+use sampan_config::Loaded;
 
 /// A store, by the configuration that names it, or a registry, by its URL or host.
 #[derive(Clone, Debug)]

@@ -11,12 +11,13 @@ use sampan_bundle::{
 };
 use sampan_driver::{HumanSize, parse_size};
 use sampan_transfer::{
-    Counted, ExportOptions, Exported, Holdings, Planned, Progress, Selector, StoreSource, parse_lines,
-    places, plan,
+    AnySource, Counted, ExportOptions, Exported, Holdings, Planned, Progress, Selector, StoreSource,
+    parse_lines, places, plan,
 };
 use serde_json::json;
 
 use super::args::ReportFormat;
+use super::endpoint::registry_source;
 use super::export_args::{ExportArgs, IndexChoice};
 use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, say, warn};
@@ -25,7 +26,7 @@ use super::{check, misunderstood};
 use crate::app;
 use crate::atomic_write::{Existing, write_atomically};
 use crate::drivers::Drivers;
-use sampan_config::{Config, Loaded};
+use sampan_config::Loaded;
 
 /// The shortest part, in bytes.
 const MIN_PART: u64 = 1 << 20;
@@ -53,9 +54,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     let key =
         args.sign.as_deref().map(|path| read_file(path).and_then(|pem| Ok(SigningKey::from_pem(&pem)?)));
     let key = key.transpose()?;
-    let Loaded { config, source: origin, .. } = check::find(drivers, args.config.clone())?;
-    let registry = app::export_store(&config, drivers).await;
-    let source = StoreSource::new(registry.map_err(|error| check::beside(&origin, error.into()))?);
+    let (source, host) = source(drivers, &args).await?;
 
     let mut failures = Vec::new();
     let job = if args.resume {
@@ -63,7 +62,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     } else if let Some(number) = args.part {
         part(&source, &output, number).await?
     } else {
-        let planned = plan(&source, &options(&args, &config).await?).await?;
+        let planned = plan(&source, &options(&args, host).await?).await?;
         failures = planned.failures.clone();
         for failure in &failures {
             warn(format!("left out: {}: {}", failure.image, failure.problem));
@@ -85,13 +84,44 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
-async fn options(args: &ExportArgs, config: &Config) -> Result<ExportOptions, Box<dyn std::error::Error>> {
+/// Opens the store or registry to read; with the host by which its images are known.
+async fn source(
+    drivers: &Drivers,
+    args: &ExportArgs,
+) -> Result<(AnySource, Option<String>), Box<dyn std::error::Error>> {
+    if let Some(address) = &args.from {
+        let selectors = all_selectors(args)?;
+        let source = registry_source(address, &args.login, &selectors)?;
+        return Ok((AnySource::Registry(source), Some(address.name().to_owned())));
+    }
+    args.login.refuse_without("--from")?;
+    let Loaded { config, source: origin, .. } = check::find(drivers, args.config.clone())?;
+    let registry = app::export_store(&config, drivers).await;
+    let source = StoreSource::new(registry.map_err(|error| check::beside(&origin, error.into()))?);
+    let url = config.http.host.as_ref().map(|host| host.as_url());
+    let host = url.and_then(|url| {
+        let host = url.host_str()?;
+        Some(url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))
+    });
+    Ok((AnySource::Store(source), host))
+}
+
+/// The selectors of the command line and of its lists.
+fn all_selectors(args: &ExportArgs) -> Result<Vec<Selector>, Box<dyn std::error::Error>> {
     let mut selectors = selectors(&args.selectors)?;
     for path in &args.list {
         let text = String::from_utf8(read_file(path)?)?;
         let list = parse_lines(&text);
         selectors.extend(list.map_err(|(line, error)| format!("{}:{line}: {error}", path.display()))?);
     }
+    Ok(selectors)
+}
+
+async fn options(
+    args: &ExportArgs,
+    host: Option<String>,
+) -> Result<ExportOptions, Box<dyn std::error::Error>> {
+    let selectors = all_selectors(args)?;
     if selectors.is_empty() {
         return Err("the lists have no images".into());
     }
@@ -106,12 +136,6 @@ async fn options(args: &ExportArgs, config: &Config) -> Result<ExportOptions, Bo
             }
         }
     }
-    let host = config.http.host.as_ref().map(|host| host.as_url().clone());
-    let host = host.and_then(|url| {
-        Some(url.port().map_or(url.host_str()?.to_owned(), |port| {
-            format!("{}:{port}", url.host_str().unwrap_or_default())
-        }))
-    });
     Ok(ExportOptions {
         selectors,
         exclude: self::selectors(&args.exclude)?,
@@ -188,7 +212,7 @@ fn refuse_existing(output: &Path) -> Result<(), Failed> {
 }
 
 async fn resume(
-    source: &StoreSource,
+    source: &AnySource,
     output: &Path,
     split_bytes: Option<u64>,
 ) -> Result<Job, Box<dyn std::error::Error>> {
@@ -204,7 +228,7 @@ async fn resume(
     Ok(Job { bundle: found.bundle, places, split_bytes, range })
 }
 
-async fn part(source: &StoreSource, output: &Path, number: u64) -> Result<Job, Box<dyn std::error::Error>> {
+async fn part(source: &AnySource, output: &Path, number: u64) -> Result<Job, Box<dyn std::error::Error>> {
     let Some(first) = first_parts(output).find(|path| path.exists()) else {
         return Err(Failed(format!(
             "{} is missing: the first part has the plan of the bundle, and without it the others cannot be made",
@@ -230,7 +254,7 @@ async fn part(source: &StoreSource, output: &Path, number: u64) -> Result<Job, B
 
 async fn write(
     args: &ExportArgs,
-    source: &StoreSource,
+    source: &AnySource,
     job: &Job,
     output: &Path,
     to_stdout: bool,

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sampan_client::RegistryAddress;
 use sampan_transfer::Platform;
 
 use super::args::ReportFormat;
+use super::login::LoginOptions;
 use super::progress::ProgressMode;
 
 #[derive(Debug, Args)]
@@ -17,8 +19,15 @@ pub(super) struct ExportArgs {
 
     /// The configuration whose store is read, whether or not a registry runs on it; else the one that `serve`
     /// would use
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "from")]
     pub(super) config: Option<PathBuf>,
+
+    /// The registry to read by its API instead, such as https://registry.example:5000 or docker.io
+    #[arg(long, value_name = "URL")]
+    pub(super) from: Option<RegistryAddress>,
+
+    #[command(flatten)]
+    pub(super) login: LoginOptions,
 
     /// The bundle to write; - is standard output
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
@@ -65,7 +74,8 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "KEY")]
     pub(super) sign: Option<PathBuf>,
 
-    /// The host that docker and others show for the images; else http.host, or localhost:5000
+    /// The host that docker and others show for the images; else the one of --from, http.host, or
+    /// localhost:5000
     #[arg(long, value_name = "HOST")]
     pub(super) name_host: Option<String>,
 

@@ -6,22 +6,21 @@ use std::sync::Arc;
 
 use clap::Args;
 use sampan_bundle::Reader;
+use sampan_client::RegistryAddress;
 use sampan_driver::HumanSize;
-use sampan_transfer::{
-    ImportOptions, ImportReport, Progress, Rename, Renames, StoreTarget, TagPolicy, import,
-};
+use sampan_transfer::{ImportOptions, ImportReport, Progress, Rename, Renames, TagPolicy, import};
 
 use super::args::ReportFormat;
+use super::endpoint::Endpoint;
 use super::export::selectors;
+use super::login::LoginOptions;
+use super::misunderstood;
 use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{
     DAMAGED, Failed, INCOMPLETE, async_file, until_interrupted, verify_signature, write_lines,
 };
-use super::{check, misunderstood};
-use crate::app;
 use crate::drivers::Drivers;
-use sampan_config::Loaded;
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
@@ -31,8 +30,15 @@ pub(super) struct ImportArgs {
 
     /// The configuration whose store is written, whether or not a registry runs on it; else the one that
     /// `serve` would use
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "to")]
     config: Option<PathBuf>,
+
+    /// The registry to write to by its API instead, such as https://registry.example:5000
+    #[arg(long, value_name = "URL")]
+    to: Option<RegistryAddress>,
+
+    #[command(flatten)]
+    login: LoginOptions,
 
     /// Only these images of the bundle, as for `registry export`
     #[arg(long, value_name = "SELECTOR")]
@@ -81,13 +87,23 @@ pub(super) struct ImportArgs {
 
 /// What happens to a tag that is there with another image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-enum TagChoice {
+pub(super) enum TagChoice {
     /// It moves, as by a push
     Move,
     /// It stays
     Keep,
     /// Nothing is imported
     Fail,
+}
+
+impl From<TagChoice> for TagPolicy {
+    fn from(choice: TagChoice) -> Self {
+        match choice {
+            TagChoice::Move => Self::Move,
+            TagChoice::Keep => Self::Keep,
+            TagChoice::Fail => Self::Fail,
+        }
+    }
 }
 
 pub(super) fn run(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -109,27 +125,24 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         false => Reader::open(&args.files).await?,
     };
     verify_signature(&reader, args.verify_key.as_deref())?;
-    let Loaded { config, source, .. } = check::find(drivers, args.config.clone())?;
-    let registry = app::import_store(&config, drivers).await;
-    let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+    if args.to.is_none() {
+        args.login.refuse_without("--to")?;
+    }
+    let to = args.to.clone().map_or_else(|| Endpoint::Config(args.config.clone()), Endpoint::Registry);
+    let (target, max_manifest_bytes) = to.target(drivers, &args.login).await?;
     let options = ImportOptions {
         only,
         renames: Renames::new(args.map.clone()),
-        tags: match args.tags {
-            TagChoice::Move => TagPolicy::Move,
-            TagChoice::Keep => TagPolicy::Keep,
-            TagChoice::Fail => TagPolicy::Fail,
-        },
+        tags: args.tags.into(),
         keep_going: args.keep_going,
         jobs: args.jobs,
         dry_run: args.dry_run,
-        max_manifest_bytes: registry.limits().manifest_size_bytes,
+        max_manifest_bytes,
     };
     let progress = Arc::new(Progress::default());
     let mode = if args.quiet { ProgressMode::None } else { args.progress };
     let (totals, images) = (reader.plan().totals()?, reader.plan().images().count() as u64);
     let shown = show(mode, progress.clone(), Whole { bytes: totals.bytes, images: Some(images) });
-    let target = StoreTarget::new(registry);
     let work = import(&reader, &target, &options, &progress);
     let outcome = until_interrupted(work).await;
     drop(shown);
@@ -145,7 +158,7 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
     if args.format == ReportFormat::Json {
         say(serde_json::to_string_pretty(&report)?);
     } else if !args.quiet {
-        print(&report, args.dry_run);
+        print(&report, args.dry_run, "imported");
     }
     Ok(match report.failures.iter().any(|failure| failure.is_damage) {
         true => ExitCode::from(DAMAGED),
@@ -154,7 +167,8 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
     })
 }
 
-fn print(report: &ImportReport, is_dry: bool) {
+/// Prints a report; `verb` says what happened to the images.
+pub(super) fn print(report: &ImportReport, is_dry: bool, verb: &str) {
     for change in &report.moved_tags {
         let what = match (change.kept, is_dry) {
             (true, false) => "left alone",
@@ -162,14 +176,14 @@ fn print(report: &ImportReport, is_dry: bool) {
             (false, false) => "moved",
             (false, true) => "would move",
         };
-        say(format!("{} {what}: {} in the registry, {} in the bundle", change.tag, change.from, change.to));
+        say(format!("{} {what}: {} there, {} here", change.tag, change.from, change.to));
     }
     if is_dry {
-        say(format!("{} would be imported", count(report.imported, "image")));
+        say(format!("{} would be {verb}", count(report.imported, "image")));
         return;
     }
     say(format!(
-        "{} imported, {} there already: {} of {} stored, {} there already",
+        "{} {verb}, {} there already: {} of {} stored, {} there already",
         count(report.imported, "image"),
         report.unchanged,
         count(report.stored_blobs, "blob"),

@@ -8,6 +8,8 @@ mod bench;
 mod bundle;
 mod certificate;
 mod check;
+mod copy;
+mod endpoint;
 mod export;
 mod export_args;
 mod garbage_collect;
@@ -46,7 +48,8 @@ pub fn main(drivers: Drivers) -> ExitCode {
             });
         }
         Some(Command::Export(args)) => return exit(export::run(&drivers, *args)),
-        Some(Command::Import(args)) => return exit(import::run(&drivers, args)),
+        Some(Command::Import(args)) => return exit(import::run(&drivers, *args)),
+        Some(Command::Copy(args)) => return exit(copy::run(&drivers, *args)),
         Some(Command::Bundle(command)) => return exit(bundle::run(command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),
         Some(Command::Serve { config, default }) => serve::run(&drivers, config, default),

@@ -5,6 +5,7 @@ mod bundles;
 mod collector;
 mod config_command;
 mod config_samples;
+mod copy_command;
 mod debug_listener;
 mod fake_registry;
 mod garbage_collect;
