@@ -135,3 +135,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_order_of_keys_is_no_difference() {
+    let tree = |text| parse(text, &|_, _| Origin::Default).unwrap().root;
+    assert!(tree("{region: ~, loglevel: off}") == tree("loglevel: off\nregion: ~"));
+    assert!(tree("{region: ~, loglevel: off}") != tree("{region: ~, loglevel: on}"));
+    assert!(tree("[a, b]") != tree("[b, a]"), "the order of a list means something");
+}

@@ -15,7 +15,7 @@ pub struct Node {
 }
 
 /// The kinds of value in YAML.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(crate) enum Content {
     /// Nothing: `key:` or `key: ~`.
     Null,
@@ -176,6 +176,25 @@ impl PartialEq for Scalar {
         let is_text = |scalar: &Self| scalar.meaning() == Plain::Text;
         self.text == other.text && is_text(self) == is_text(other)
     }
+}
+
+/// The order of keys means nothing: a file that is only arranged anew is the same configuration.
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Scalar(one), Self::Scalar(other)) => one == other,
+            (Self::List(one), Self::List(other)) => one == other,
+            (Self::Map(one), Self::Map(other)) => one.len() == other.len() && by_key(one) == by_key(other),
+            (Self::Null | Self::Scalar(_) | Self::List(_) | Self::Map(_), _) => false,
+        }
+    }
+}
+
+fn by_key(entries: &[Entry]) -> Vec<&Entry> {
+    let mut entries: Vec<&Entry> = entries.iter().collect();
+    entries.sort_by(|one, other| one.key.cmp(&other.key));
+    entries
 }
 
 /// Equality ignores origins.
