@@ -16,14 +16,11 @@ use super::seed::{Seed, image, name, tag};
 use crate::check::ensure;
 use crate::data::bytes;
 use crate::slow::{Chance, Slow};
-use crate::{Clause, Context, Failed, Pace, clause::table};
+use crate::{Clause, Context, Failed, clause::table};
 
 /// The registry knows of no grace period, so it refreshed no leases when it confirmed the blobs.
 async fn keeps_what_the_manifest_refers_to(ctx: Context) -> Result<(), Failed> {
-    let driver: Arc<dyn StorageDriver> = match ctx.pace() {
-        Pace::Local => ctx.driver().clone(),
-        Pace::Server | Pace::Crawling => Arc::new(Offloaded::new(ctx.driver().clone(), Handle::current())),
-    };
+    let driver: Arc<dyn StorageDriver> = Arc::new(Offloaded::new(ctx.driver().clone(), Handle::current()));
     for was_linked in [false, true] {
         for secs in [0, 3, 8, 60] {
             let driver = driver.clone();

@@ -126,13 +126,12 @@ mod tests {
         let mut entries = BTreeMap::new();
         for key in keys {
             let key: DriverPath = key.parse().unwrap();
-            match key.below(path).map(|below| below.split_once('/').ok_or(below)) {
-                Some(Ok((name, _))) => {
-                    _ = entries.insert(name.to_owned(), DirEntry::Directory(name.to_owned()));
-                }
-                Some(Err(name)) => _ = entries.insert(name.to_owned(), DirEntry::File(name.to_owned())),
-                None => {}
-            }
+            let Some(below) = key.below(path) else { continue };
+            let (name, entry) = match below.split_once('/') {
+                Some((name, _)) => (name, DirEntry::Directory(name.to_owned())),
+                None => (below, DirEntry::File(below.to_owned())),
+            };
+            entries.insert(name.to_owned(), entry);
         }
         entries.into_values().filter(|entry| entry.name() > after.unwrap_or_default()).collect()
     }

@@ -105,17 +105,15 @@ pub(crate) fn tree(store: &Store, key: &str) -> Result<(), Failure> {
         Err(Failure::Missing) => return Ok(()),
         result => result?,
     };
-    match disk::unlink(&directory, name, AtFlags::empty()) {
-        Ok(()) => {}
-        Err(Errno::NOENT) => return missing(store),
-        // EPERM is POSIX's error for directories, EISDIR is Linux's.
-        Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => {
+    match remove_name(&directory, name)? {
+        Removal::Done => {}
+        Removal::Missing => return missing(store),
+        Removal::IsDirectory => {
             let name = CString::new(name).map_err(|_| Errno::INVAL)?;
             let records = store.directories.records_within(key);
             remove_directory(directory.as_fd(), &name, &mut scan::buffer())?;
             store.directories.forget(&records);
         }
-        Err(errno) => return Err(errno.into()),
     }
     sync(directory)
 }
@@ -134,11 +132,10 @@ fn unlink(store: &Store, key: &str, until: &Deadline) -> Result<Option<OwnedFd>,
     if until.has_passed() {
         return Err(Failure::TooLate);
     }
-    match disk::unlink(&directory, name, AtFlags::empty()) {
-        Ok(()) => Ok(Some(directory)),
-        Err(Errno::NOENT) => missing(store).map(|()| Some(directory)),
-        Err(Errno::ISDIR | Errno::PERM) if is_directory(&directory, name) => Ok(None),
-        Err(errno) => Err(errno.into()),
+    match remove_name(&directory, name)? {
+        Removal::Done => Ok(Some(directory)),
+        Removal::Missing => missing(store).map(|()| Some(directory)),
+        Removal::IsDirectory => Ok(None),
     }
 }
 
@@ -191,9 +188,37 @@ fn empty(directory: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_directory(directory: &OwnedFd, name: &str) -> bool {
-    rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+/// The result of removing a name as that of a file.
+enum Removal {
+    Done,
+    Missing,
+    /// Nothing was removed.
+    IsDirectory,
+}
+
+/// Removes the name unless it is that of a directory. Another request may remove or replace the directory meanwhile.
+fn remove_name(directory: &OwnedFd, name: &str) -> Result<Removal, Errno> {
+    for _ in 0..REFILLS_TO_SURVIVE {
+        let errno = match disk::unlink(directory, name, AtFlags::empty()) {
+            Ok(()) => return Ok(Removal::Done),
+            Err(Errno::NOENT) => return Ok(Removal::Missing),
+            // EPERM is POSIX's error for directories, EISDIR is Linux's.
+            Err(errno @ (Errno::ISDIR | Errno::PERM)) => errno,
+            Err(errno) => return Err(errno),
+        };
+        match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(Removal::Missing),
+            Err(errno) => return Err(errno),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                return Ok(Removal::IsDirectory);
+            }
+            // A file that must not be removed.
+            Ok(_) if errno == Errno::PERM => return Err(errno),
+            // A file is in the place of the directory now.
+            Ok(_) => {}
+        }
+    }
+    Err(Errno::ISDIR)
 }
 
 #[cfg(test)]
@@ -202,6 +227,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::disk::Call;
+    use crate::disk::faults::Watch;
 
     #[test]
     fn a_tree_is_deleted_with_any_names_but_links_are_not_followed() {
@@ -243,5 +270,33 @@ mod tests {
         let paths = ["/loop/a/file".parse().unwrap()];
         let failure = sync_deletions(&store, &paths).unwrap_err();
         assert!(matches!(failure, Failure::EntryNotOnDisk { ends: Ends::ByRestart, .. }), "{failure:?}");
+    }
+
+    /// Another deletion removes the directory between the two calls, or a write puts a file there.
+    #[test]
+    fn a_directory_that_vanishes_or_becomes_a_file_meanwhile_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_owned(), 25).unwrap();
+        for delete in [tree, file] {
+            let disk = Watch::over(dir.path());
+            disk.fail(Call::Unlink, "a", Errno::ISDIR, 1);
+            delete(&store, "a").unwrap();
+            fs::write(dir.path().join("a"), "x").unwrap();
+            disk.fail(Call::Unlink, "a", Errno::ISDIR, 1);
+            delete(&store, "a").unwrap();
+            assert!(disk.has_failed() && !dir.path().join("a").exists());
+        }
+    }
+
+    /// As of an immutable file.
+    #[test]
+    fn a_file_that_must_not_be_removed_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_owned(), 25).unwrap();
+        let disk = Watch::over(dir.path());
+        fs::write(dir.path().join("a"), "x").unwrap();
+        disk.fail(Call::Unlink, "a", Errno::PERM, 1);
+        tree(&store, "a").unwrap_err();
+        assert!(dir.path().join("a").exists());
     }
 }
