@@ -53,7 +53,9 @@ quietly monmaptool --create --fsid "$fsid" --addv a "v1:127.0.0.1:$mon_port" "$d
 quietly ceph-mon -i a --mkfs --monmap "$dir/monmap"
 start mon ceph-mon -i a --setuser root --setgroup root -f
 await ceph -s
-osd=$(ceph osd create 2>>"$dir/setup.out")
+# A monitor that has just answered may still refuse a command once.
+await sh -c "ceph osd create >'$dir/osd' 2>>'$dir/setup.out'"
+osd=$(cat "$dir/osd")
 quietly ceph-osd -i "$osd" --mkfs --setuser root --setgroup root
 quietly ceph osd crush add "osd.$osd" 1.0 root=default host=h
 start osd ceph-osd -i "$osd" --setuser root --setgroup root -f
