@@ -7,7 +7,7 @@ use crate::blocking::on_blocking_pool;
 use crate::drivers::Drivers;
 use crate::telemetry::logging;
 
-/// Opens what [`serve`](super::serve) opens, except for its addresses and other servers, and returns warnings about a
+/// Opens what [`App::build`](super::App::build) opens, except for its addresses and other servers, and returns warnings about a
 /// configuration that is open to strangers. Nothing is created or written; oddities go to the log.
 ///
 /// # Errors

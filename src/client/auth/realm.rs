@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_stay_in_the_registrys_domain() {
+    fn credentials_stay_in_the_domain_of_the_registry() {
         for (registry, realm, expected) in [
             ("https://registry-1.docker.io/", "https://auth.docker.io/token", true),
             ("https://registry.gitlab.com/", "https://gitlab.com/jwt/auth", true),
