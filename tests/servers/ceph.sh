@@ -54,8 +54,8 @@ quietly ceph-mon -i a --mkfs --monmap "$dir/monmap"
 start mon ceph-mon -i a --setuser root --setgroup root -f
 await ceph -s
 # A monitor that has just answered may still refuse a command once.
-await sh -c "ceph osd create >'$dir/osd' 2>>'$dir/setup.out'"
-osd=$(cat "$dir/osd")
+await sh -c "ceph osd create >'$dir/osd.number' 2>>'$dir/setup.out'"
+osd=$(cat "$dir/osd.number")
 quietly ceph-osd -i "$osd" --mkfs --setuser root --setgroup root
 quietly ceph osd crush add "osd.$osd" 1.0 root=default host=h
 start osd ceph-osd -i "$osd" --setuser root --setgroup root -f

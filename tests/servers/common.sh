@@ -33,10 +33,10 @@ quietly() {
     "$@" >>"$dir/setup.out" 2>&1
 }
 
-# Waits until a command succeeds, a minute at most.
+# Waits until a command succeeds, a minute at most. What its last try printed is in a file.
 await() {
     tries=300
-    until "$@" >/dev/null 2>&1; do
+    until "$@" >"$dir/await.out" 2>&1; do
         tries=$((tries - 1))
         if [ "$tries" -eq 0 ]; then
             echo "not ready after a minute: $*" >&2
