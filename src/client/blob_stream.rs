@@ -11,7 +11,7 @@ use crate::error::{ClientError, Problem};
 use crate::hasher::Hasher;
 use crate::repository::RepositoryClient;
 use crate::retry::Attempts;
-use crate::transport::Answer;
+use crate::transport::{Answer, PROGRESS_BYTES};
 
 /// The bytes of a blob in order.
 ///
@@ -41,9 +41,6 @@ struct Reading {
 }
 
 struct HasherOf(Hasher);
-
-/// The progress after which a transfer has all its time again: less lets a server keep it for ever, byte by byte.
-const PROGRESS_BYTES: u64 = 1 << 20;
 
 impl BlobStream {
     pub(crate) async fn open(

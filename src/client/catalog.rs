@@ -2,18 +2,12 @@
 
 use http::Method;
 use sampan_engine::oci::RepositoryName;
-use serde::Deserialize;
 
 use crate::auth::Scope;
 use crate::connection::Call;
 use crate::error::ClientError;
-use crate::pages::pages;
+use crate::pages::list;
 use crate::registry::RegistryClient;
-
-#[derive(Deserialize)]
-struct Page {
-    repositories: Option<Vec<String>>,
-}
 
 impl RegistryClient {
     /// All repositories that the login may list, sorted; `None` if the registry has no catalog, as Docker Hub. Leaves out
@@ -25,10 +19,9 @@ impl RegistryClient {
     pub async fn repositories(&self) -> Result<Option<Vec<RepositoryName>>, ClientError> {
         let scope = Scope::catalog();
         let call = Call::to(Method::GET, "_catalog?n=1000", scope.clone());
-        let pages = pages::<Page>(&self.connection, call, &scope, None).await?;
-        Ok(pages.map(|pages| {
-            let texts = pages.into_iter().filter_map(|page| page.repositories).flatten();
-            let mut names: Vec<RepositoryName> = texts.filter_map(|text| text.parse().ok()).collect();
+        let keep = |text: String| text.parse::<RepositoryName>().ok();
+        let names = list(&self.connection, call, &scope, None, "repositories", keep).await?;
+        Ok(names.map(|mut names| {
             names.sort();
             names.dedup();
             names

@@ -7,12 +7,11 @@ use url::Url;
 
 use crate::address::RegistryAddress;
 use crate::auth::{Authenticator, Scope};
-use crate::error::{ClientError, Problem, is_transient};
+use crate::error::{ClientError, Problem, is_transient, shown_url};
 use crate::http_client::HttpClientError;
 use crate::options::ClientOptions;
 use crate::retry::Attempts;
 use crate::transport::{Answer, Payload, Request, Transport, join};
-use sampan_shown_url::ShownUrl;
 
 /// A registry to talk to.
 #[derive(Debug)]
@@ -146,7 +145,7 @@ impl Connection {
             Request { method: call.method.clone(), url: url.clone(), headers: call.headers.clone(), payload };
         if url.origin() != base.origin() {
             if base.scheme() == "https" && url.scheme() != "https" {
-                let target = ShownUrl::from(&url).to_string();
+                let target = shown_url(url.as_str());
                 let reason = "it leads from https to http";
                 return Err(ClientError::at(base.as_str(), Problem::Redirect { target, reason }));
             }

@@ -1,6 +1,7 @@
 //! `ClientError`: why a request to a registry failed, and where.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_engine::oci::Digest;
@@ -10,11 +11,12 @@ use crate::credentials::CredentialError;
 use sampan_shown_url::ShownUrl;
 
 /// A failed request: the URL without secrets, and the problem.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{url}: {problem}")]
 pub struct ClientError {
     url: String,
-    problem: Box<Problem>,
+    /// Shared: several requests may wait for the one that failed.
+    problem: Arc<Problem>,
 }
 
 /// Why a request failed.
@@ -32,6 +34,9 @@ pub enum Problem {
     /// The server did not answer, or stopped to send or to read, for so long.
     #[error("no progress for {} s", .0.as_secs_f64())]
     Timeout(Duration),
+    /// The server sends less than 1 MiB in so long.
+    #[error("too slow: less than 1 MiB in {} s", .0.as_secs_f64())]
+    TooSlow(Duration),
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -61,6 +66,16 @@ pub enum Problem {
     /// Any other status that is not a success.
     #[error("responded with status {status}{answer}")]
     Status {
+        /// The HTTP status.
+        status: u16,
+        /// The server's words.
+        answer: ServerAnswer,
+        /// The wait that the server asks for.
+        retry_after: Option<Duration>,
+    },
+    /// The token server failed. Apart from [`Status`](Self::Status), since it says nothing about the registry's content.
+    #[error("the token server responded with status {status}{answer}")]
+    TokenServer {
         /// The HTTP status.
         status: u16,
         /// The server's words.
@@ -136,10 +151,12 @@ pub struct ServerAnswer {
 
 /// The longest shown message of a server, in characters.
 const MAX_SHOWN: usize = 200;
+/// The longest shown URL, in characters: servers choose those of redirects, uploads and pages.
+const MAX_SHOWN_URL: usize = 1000;
 
 impl ClientError {
     pub(crate) fn at(url: &str, problem: Problem) -> Self {
-        Self { url: ShownUrl::new(url).to_string(), problem: Box::new(problem) }
+        Self { url: shown_url(url), problem: Arc::new(problem) }
     }
 
     /// The URL of the request, without user, query and fragment.
@@ -152,7 +169,7 @@ impl ClientError {
         &self.problem
     }
 
-    /// The HTTP status, if the server answered with one that explains the failure.
+    /// The HTTP status, if the registry answered with one that explains the failure.
     pub fn status(&self) -> Option<u16> {
         match self.problem() {
             Problem::Denied(_) => Some(403),
@@ -178,7 +195,9 @@ impl ClientError {
     /// The wait that the server asked for by `Retry-After`.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.problem() {
-            Problem::TooManyRequests { retry_after } | Problem::Status { retry_after, .. } => *retry_after,
+            Problem::TooManyRequests { retry_after }
+            | Problem::Status { retry_after, .. }
+            | Problem::TokenServer { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -188,9 +207,10 @@ impl ClientError {
         match self.problem() {
             Problem::Connect(_)
             | Problem::Timeout(_)
+            | Problem::TooSlow(_)
             | Problem::Broken(_)
             | Problem::TooManyRequests { .. } => true,
-            Problem::Status { status, .. } => is_transient(*status),
+            Problem::Status { status, .. } | Problem::TokenServer { status, .. } => is_transient(*status),
             _ => false,
         }
     }
@@ -236,12 +256,22 @@ impl fmt::Display for ServerAnswer {
 
 /// Text of a server for a log or a terminal: without control characters and cut.
 pub(crate) fn shown(text: &str) -> String {
+    cut(text, MAX_SHOWN)
+}
+
+/// A URL for a log or a terminal: without user, query and fragment, and as [`shown`].
+pub(crate) fn shown_url(url: &str) -> String {
+    cut(&ShownUrl::new(url).to_string(), MAX_SHOWN_URL)
+}
+
+fn cut(text: &str, length: usize) -> String {
     let is_plain = |c: &char| {
         !c.is_control()
             && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    let mut shown: String = text.chars().filter(is_plain).take(MAX_SHOWN).collect();
-    if text.chars().filter(is_plain).nth(MAX_SHOWN).is_some() {
+    let mut plain = text.chars().filter(is_plain);
+    let mut shown: String = plain.by_ref().take(length).collect();
+    if plain.next().is_some() {
         shown.push('…');
     }
     shown
@@ -280,6 +310,8 @@ mod tests {
     fn an_error_shows_no_secrets_of_its_url() {
         let error = ClientError::at("https://u:p@host/v2/?token=t", Problem::LoginRequired);
         assert!(error.to_string().starts_with("https://host/v2/: requires a login"), "{error}");
+        let error = ClientError::at(&format!("https://host/{}", "x".repeat(50_000)), Problem::LoginRequired);
+        assert!(error.url().ends_with("x…") && error.url().chars().count() <= MAX_SHOWN_URL + 1);
     }
 
     #[test]

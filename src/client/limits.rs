@@ -12,6 +12,8 @@ pub struct Limits {
     pub page_bytes: u64,
     /// All pages of a list together, in bytes.
     pub list_bytes: u64,
+    /// The number of entries of a list.
+    pub list_entries: usize,
     /// The number of pages of a list.
     pub pages: u32,
     /// The number of redirects of one request.
@@ -26,7 +28,8 @@ impl Default for Limits {
             manifest_bytes: 4 << 20,
             token_bytes: 1 << 20,
             page_bytes: 32 << 20,
-            list_bytes: 256 << 20,
+            list_bytes: 64 << 20,
+            list_entries: 1_000_000,
             pages: 10_000,
             redirects: 5,
             header_bytes: 16 << 10,

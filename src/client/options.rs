@@ -69,11 +69,13 @@ pub enum Verification {
 pub struct Timeouts {
     /// To connect, TLS included.
     pub connect: Duration,
-    /// From a request to the headers of its answer.
+    /// From a request to the headers of its answer, except for those of `commit`.
     pub answer: Duration,
     /// Between two pieces of a body, in either direction.
     pub stall: Duration,
-    /// From the last byte of an upload to its answer: the registry may copy and sync the blob meanwhile.
+    /// For each MiB of an answer's body, and for the rest: single bytes in time do not keep a request for ever.
+    pub per_mebibyte: Duration,
+    /// From the last byte of an upload or a manifest to its answer: the registry may copy and sync the blob meanwhile.
     pub commit: Duration,
 }
 
@@ -83,6 +85,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             answer: Duration::from_secs(60),
             stall: Duration::from_secs(60),
+            per_mebibyte: Duration::from_secs(600),
             commit: Duration::from_secs(600),
         }
     }

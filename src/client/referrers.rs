@@ -3,20 +3,14 @@
 use http::Method;
 use sampan_engine::oci::media_type::OCI_INDEX;
 use sampan_engine::oci::{Descriptor, Digest};
-use serde::Deserialize;
 
 use crate::auth::Scope;
 use crate::error::{ClientError, Problem};
-use crate::pages::pages;
+use crate::pages::list;
 use crate::repository::RepositoryClient;
 
 /// A manifest that is attached to another one, as the list describes it.
 pub type Referrer = Descriptor;
-
-#[derive(Deserialize)]
-struct Page {
-    manifests: Option<Vec<Descriptor>>,
-}
 
 impl RepositoryClient {
     /// The manifests that are attached to `subject`, sorted by digest; all of them, or those of one artifact type. Asks the
@@ -32,7 +26,8 @@ impl RepositoryClient {
     ) -> Result<Vec<Referrer>, ClientError> {
         let call = self.read(Method::GET, &format!("referrers/{subject}"));
         let scope = Scope::pull(self.name());
-        let listed = match pages::<Page>(self.connection(), call, &scope, Some(OCI_INDEX)).await {
+        let keep = Some::<Descriptor>;
+        let listed = match list(self.connection(), call, &scope, Some(OCI_INDEX), "manifests", keep).await {
             // Registries without the API answer what they answer to any unknown path.
             Err(error)
                 if matches!(error.problem(), Problem::Status { status: 400 | 405 | 406 | 501, .. }) =>
@@ -42,7 +37,7 @@ impl RepositoryClient {
             listed => listed?,
         };
         let mut referrers = match listed {
-            Some(pages) => pages.into_iter().filter_map(|page| page.manifests).flatten().collect(),
+            Some(listed) => listed,
             None => self.fallback_referrers(subject).await?,
         };
         if let Some(wanted) = artifact_type {

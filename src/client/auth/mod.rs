@@ -5,6 +5,8 @@ mod realm;
 mod scope;
 mod tokens;
 
+use std::sync::atomic::Ordering;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -22,7 +24,6 @@ use crate::address::RegistryAddress;
 use crate::credentials::{Credential, Credentials};
 use crate::error::{ClientError, Problem};
 use crate::options::ClientOptions;
-use crate::retry::Attempts;
 use crate::transport::{Answer, Payload, Request, Transport, without_user};
 
 /// The login of one client at one registry.
@@ -65,7 +66,12 @@ impl Authenticator {
             Way::Basic => Ok(basic(&self.credential(url, scope).await?)),
             Way::Bearer { realm, service } => {
                 let credential = self.credential(url, scope).await?;
-                self.token(transport, options, &credential, realm, service, scope, None).await.map(Some)
+                let token = self.token(transport, options, &credential, realm, service, scope, None).await;
+                if token.is_err() {
+                    // The registry may name another token server by now.
+                    self.set_way(Way::Unknown);
+                }
+                token.map(Some)
             }
         }
     }
@@ -95,10 +101,14 @@ impl Authenticator {
                 .ok_or_else(|| at(Problem::Protocol("the challenge names no token server".to_owned())))?;
             let service = challenge.parameter("service").map(str::to_owned);
             let more = challenge.parameter("scope").map(Scope::parse).unwrap_or_default();
-            self.set_way(Way::Bearer { realm: realm.clone(), service: service.clone() });
             let credential = self.credential(&url, scope).await?;
             let renewal = Renewal { more, used: used.cloned() };
-            return self.token(transport, options, &credential, realm, service, scope, Some(renewal)).await;
+            let way = Way::Bearer { realm: realm.clone(), service: service.clone() };
+            let token =
+                self.token(transport, options, &credential, realm, service, scope, Some(renewal)).await?;
+            // Only now: a challenge that cannot be met must not keep later requests from the next one.
+            self.set_way(way);
+            return Ok(token);
         }
         if named("basic").is_some() {
             self.set_way(Way::Basic);
@@ -162,28 +172,33 @@ impl Authenticator {
             header.set_sensitive(true);
             return Ok(header);
         }
-        let key = TokenKey {
-            credential: credential.fingerprint(),
-            realm: realm.to_string(),
-            service: service.clone(),
-            scope: scope.clone(),
-        };
-        let place = self.tokens.place(&key);
-        let mut place = place.lock().await;
+        let key = TokenKey::new(&credential.fingerprint(), realm.as_str(), service.as_deref(), scope);
+        let entry = self.tokens.entry(key);
+        let fetches = entry.fetches.load(Ordering::Relaxed);
+        let mut state = entry.state.lock().await;
+        if let Some(error) = &state.failure
+            && fetches != entry.fetches.load(Ordering::Relaxed)
+        {
+            // Each of many requests would wait for the same failure, one after the other.
+            return Err(error.clone());
+        }
         if let Some(Renewal { more, used }) = renewal {
-            place.more = std::mem::take(&mut place.more).and(more);
+            state.more = Scope::parse(&state.more).and(more).to_text();
             // Another request may have renewed it meanwhile.
-            if place.token.as_ref().is_some_and(|token| Some(&token.header) == used.as_ref()) {
-                place.token = None;
+            if state.token.as_ref().is_some_and(|token| Some(&token.header) == used.as_ref()) {
+                state.token = None;
             }
         }
-        if let Some(token) = place.token.as_ref().filter(|token| options.clock.elapsed() < token.renew_at) {
+        if let Some(token) = state.token.as_ref().filter(|token| options.clock.elapsed() < token.renew_at) {
             return Ok(token.header.clone());
         }
-        let wanted = scope.clone().and(place.more.clone());
-        let token =
-            fetch(transport, options, &self.address, credential, &realm, service.as_deref(), &wanted).await?;
-        place.token = Some(token.clone());
+        let wanted = scope.clone().and(Scope::parse(&state.more));
+        let fetched =
+            fetch(transport, options, &self.address, credential, &realm, service.as_deref(), &wanted).await;
+        entry.fetches.fetch_add(1, Ordering::Relaxed);
+        state.failure = fetched.as_ref().err().cloned();
+        let token = fetched?;
+        state.token = Some(token.clone());
         Ok(token.header)
     }
 
@@ -208,7 +223,7 @@ struct Renewal {
 }
 
 /// Fetches a token: by `GET` with the password, or by `POST` with an identity token (Distribution, `docs/spec/auth/token.md`
-/// and `oauth.md`). Repeats as any request.
+/// and `oauth.md`), once: the request that needs it is repeated, with a new challenge.
 async fn fetch(
     transport: &Transport,
     options: &ClientOptions,
@@ -231,10 +246,9 @@ async fn fetch(
         form.append_pair("grant_type", "refresh_token").append_pair("client_id", "sampan");
         form.append_pair("refresh_token", token.expose());
         service.map(|service| form.append_pair("service", service));
-        let scopes: Vec<_> = scope.parameters().collect();
-        form.append_pair("scope", &scopes.join(" "));
+        form.append_pair("scope", &scope.to_text());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        Request { method: Method::POST, url, headers, payload: Payload::Bytes(Bytes::from(form.finish())) }
+        Request { method: Method::POST, url, headers, payload: Payload::Login(Bytes::from(form.finish())) }
     } else {
         let mut query = url.query_pairs_mut();
         service.map(|service| query.append_pair("service", service));
@@ -249,36 +263,26 @@ async fn fetch(
         headers.extend(basic(credential).map(|header| (AUTHORIZATION, header)));
         Request { method: Method::GET, url, headers, payload: Payload::Empty }
     };
-    let mut attempts = Attempts::new(options.retry, options.clock.clone());
-    loop {
-        #[expect(clippy::expect_used, reason = "only a stream cannot be cloned")]
-        let again = request.try_clone().expect("invariant: a request for a token has no stream");
-        let failed = match transport.send(again).await {
-            Ok(mut answer) if answer.status() == 200 => {
-                match answer
-                    .read(options.limits.token_bytes, "the answer of the token server, in bytes,")
-                    .await
-                {
-                    Ok(body) => {
-                        return Token::parse(&body, options.clock.elapsed())
-                            .map_err(|problem| at(Problem::Protocol(problem.to_owned())));
-                    }
-                    Err(error) => error,
-                }
-            }
-            Ok(answer) if matches!(answer.status(), 400 | 401 | 403) && has_credentials => {
-                let answer = answer.server_answer().await;
-                // The user knows the registry, not its token server.
-                let problem = Problem::LoginRefused { user: credential.user().to_owned(), answer };
-                return Err(ClientError::at(&address.to_string(), problem));
-            }
-            Ok(answer) if matches!(answer.status(), 401 | 403) => {
-                return Err(ClientError::at(&address.to_string(), Problem::LoginRequired));
-            }
-            Ok(answer) => answer.into_error(options.clock.wall()).await,
-            Err(error) => error,
-        };
-        attempts.wait(failed, transport.is_known()).await?;
+    let mut answer = transport.send(request).await?;
+    match answer.status() {
+        200 => {
+            let limit = options.limits.token_bytes;
+            let body = answer.read(limit, "the answer of the token server, in bytes,").await?;
+            Token::parse(&body, options.clock.elapsed())
+                .map_err(|problem| at(Problem::Protocol(problem.to_owned())))
+        }
+        // The user knows the registry, not its token server.
+        400 | 401 | 403 if has_credentials => {
+            let answer = answer.server_answer().await;
+            let problem = Problem::LoginRefused { user: credential.user().to_owned(), answer };
+            Err(ClientError::at(&address.to_string(), problem))
+        }
+        401 | 403 => Err(ClientError::at(&address.to_string(), Problem::LoginRequired)),
+        status => {
+            let retry_after = answer.retry_after(options.clock.wall());
+            let answer = answer.server_answer().await;
+            Err(at(Problem::TokenServer { status, answer, retry_after }))
+        }
     }
 }
 

@@ -6,8 +6,7 @@
 use url::Url;
 
 use crate::address::is_loopback;
-use crate::error::Problem;
-use sampan_shown_url::ShownUrl;
+use crate::error::{Problem, shown_url};
 
 /// Registries whose token server has another registrable domain, by suffix of the host.
 const PAIRS: &[(&str, &str)] = &[("registry.freedesktop.org", "gitlab.freedesktop.org")];
@@ -22,7 +21,7 @@ pub(crate) fn check(
     trusted: &[String],
     has_credentials: bool,
 ) -> Result<(), Problem> {
-    let refused = |reason| Problem::Realm { realm: ShownUrl::from(realm).to_string(), reason };
+    let refused = |reason| Problem::Realm { realm: shown_url(realm.as_str()), reason };
     let host = |url: &Url| url.host_str().map(str::to_owned).unwrap_or_default();
     let (ours, theirs) = (host(registry), host(realm));
     let is_near = ours == theirs

@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use sampan_engine::oci::RepositoryName;
 
 /// Resources with the actions on them.
-#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     /// The repository that the request is about.
     repository: Option<String>,
     resources: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// The most resources and the longest text to take over from a challenge.
-const MAX_RESOURCES: usize = 64;
-const MAX_RESOURCE_BYTES: usize = 1024;
+/// The longest text of a scope: a registry's challenges cannot make one that token servers refuse, or that fills memory.
+const MAX_BYTES: usize = 4 << 10;
 
 impl Scope {
     /// To read a repository.
@@ -44,32 +43,45 @@ impl Scope {
         Self { repository: Some(repository.to_string()), resources }
     }
 
-    /// The union with another scope; it stays about the same repository.
+    /// The union with another scope, as far as it fits; it stays about the same repository.
     pub(crate) fn and(mut self, other: Self) -> Self {
         for (resource, actions) in other.resources {
-            if self.resources.len() < MAX_RESOURCES || self.resources.contains_key(&resource) {
-                self.resources.entry(resource).or_default().extend(actions);
-            }
+            self.add(resource, actions);
         }
         self
+    }
+
+    /// Adds actions on a resource, if they fit.
+    fn add(&mut self, resource: String, actions: BTreeSet<String>) {
+        let is_known =
+            |action: &&String| self.resources.get(&resource).is_some_and(|known| known.contains(*action));
+        let new: usize =
+            actions.iter().filter(|action| !is_known(action)).map(|action| action.len() + 1).sum();
+        let name = if self.resources.contains_key(&resource) { 0 } else { resource.len() + 1 };
+        if self.to_text().len() + name + new <= MAX_BYTES {
+            self.resources.entry(resource).or_default().extend(actions);
+        }
     }
 
     /// The scopes of a challenge: separated by blanks, each split at its last colon, since a name may contain a port.
     pub(crate) fn parse(text: &str) -> Self {
         let mut scope = Self::default();
-        for part in
-            text.split_ascii_whitespace().take(MAX_RESOURCES).filter(|part| part.len() <= MAX_RESOURCE_BYTES)
-        {
+        for part in text.split_ascii_whitespace() {
             let Some((resource, actions)) = part.rsplit_once(':') else { continue };
             let is_named =
                 resource.split_once(':').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
             let actions: BTreeSet<_> =
                 actions.split(',').filter(|action| !action.is_empty()).map(str::to_owned).collect();
             if is_named && !actions.is_empty() {
-                scope.resources.entry(resource.to_owned()).or_default().extend(actions);
+                scope.add(resource.to_owned(), actions);
             }
         }
         scope
+    }
+
+    /// All scopes in one text, as a challenge has them.
+    pub(crate) fn to_text(&self) -> String {
+        self.parameters().collect::<Vec<_>>().join(" ")
     }
 
     /// The repository that a request is about; `None` for other scopes.
@@ -109,9 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_cannot_make_a_scope_without_bound() {
+    fn challenges_cannot_make_a_scope_without_bound() {
         let text: String = (0..1000).map(|n| format!("repository:r{n}:pull ")).collect();
-        assert_eq!(Scope::parse(&text).parameters().count(), MAX_RESOURCES);
-        assert_eq!(Scope::parse(&format!("repository:{}:pull", "x".repeat(2000))).parameters().count(), 0);
+        let many = Scope::parse(&text);
+        assert!(many.to_text().len() <= MAX_BYTES && many.parameters().count() > 100);
+        assert_eq!(Scope::parse(&format!("repository:{}:pull", "x".repeat(5000))).parameters().count(), 0);
+        // One resource whose actions differ from challenge to challenge.
+        let mut scope = Scope::pull(&"a".parse().unwrap());
+        for n in 0..10_000 {
+            scope = scope.and(Scope::parse(&format!("repository:a:action{n}")));
+        }
+        assert!(scope.to_text().len() <= MAX_BYTES);
     }
 }

@@ -2,22 +2,28 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::HeaderValue;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::scope::Scope;
+use crate::error::ClientError;
+use crate::hasher::fingerprint;
 
-/// What a token is for.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct TokenKey {
-    /// A hash of the credential, since its token may do what it may.
-    pub(crate) credential: [u8; 32],
-    pub(crate) realm: String,
-    pub(crate) service: Option<String>,
-    pub(crate) scope: Scope,
+/// What a token is for, as a hash: the registry chooses how long its parts are.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct TokenKey([u8; 32]);
+
+impl TokenKey {
+    /// The key of a token that a credential, by its fingerprint, gets from the token server `realm`.
+    pub(crate) fn new(credential: &[u8; 32], realm: &str, service: Option<&str>, scope: &Scope) -> Self {
+        let text = scope.to_text();
+        let parts = [realm, &text].into_iter().chain(service).map(str::as_bytes);
+        Self(fingerprint(std::iter::once(&credential[..]).chain(parts)))
+    }
 }
 
 /// A token as a header.
@@ -28,22 +34,31 @@ pub(crate) struct Token {
     pub(crate) renew_at: Duration,
 }
 
-/// The place of one token. A fetch holds its lock, so a key is fetched once at a time.
+/// The entry of one token. A fetch holds its lock, so a key is fetched once at a time.
 #[derive(Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct TokenEntry {
+    /// How many fetches ended: a request sees whether one did while it waited.
+    pub(crate) fetches: AtomicU64,
+    pub(crate) state: tokio::sync::Mutex<TokenState>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct TokenState {
     pub(crate) token: Option<Token>,
-    /// Scopes of the registry's challenges, to be asked for besides the key's.
-    pub(crate) more: Scope,
+    /// Scopes of the registry's challenges, to be asked for besides the key's; as text, which takes less memory.
+    pub(crate) more: String,
+    /// Why the last fetch failed, for the requests that waited for it.
+    pub(crate) failure: Option<ClientError>,
 }
 
 /// The tokens so far.
 #[derive(Debug, Default)]
 pub(crate) struct TokenCache {
     /// Locked for look-ups only.
-    places: Mutex<HashMap<TokenKey, Arc<tokio::sync::Mutex<Place>>>>,
+    entries: Mutex<HashMap<TokenKey, Arc<TokenEntry>>>,
 }
 
-/// The most tokens to remember: with [`MAX_TOKEN_BYTES`] a bound of 16 MiB.
+/// The most tokens to remember: with [`MAX_TOKEN_BYTES`] and those of scopes and errors, 24 MiB.
 const MAX_TOKENS: usize = 1024;
 /// The longest token to accept; web servers refuse headers of this length.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -52,26 +67,20 @@ const MIN_LIFE: Duration = Duration::from_secs(60);
 const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 impl TokenCache {
-    /// The place of a token, made if it is missing.
-    pub(crate) fn place(&self, key: &TokenKey) -> Arc<tokio::sync::Mutex<Place>> {
-        let mut places = self.lock();
-        if let Some(place) = places.get(key) {
-            return place.clone();
+    /// The entry of a token, made if it is missing.
+    pub(crate) fn entry(&self, key: TokenKey) -> Arc<TokenEntry> {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get(&key) {
+            return entry.clone();
         }
-        if places.len() >= MAX_TOKENS {
-            // A place in use stays alive with its user. Which token goes does not matter: it is fetched again.
-            let some: Vec<_> = places.keys().take(MAX_TOKENS / 4).cloned().collect();
+        if entries.len() >= MAX_TOKENS {
+            // An entry in use stays alive with its user. Which token goes does not matter: it is fetched again.
+            let some: Vec<_> = entries.keys().take(MAX_TOKENS / 4).copied().collect();
             for key in some {
-                places.remove(&key);
+                entries.remove(&key);
             }
         }
-        let place = Arc::<tokio::sync::Mutex<Place>>::default();
-        places.insert(key.clone(), place.clone());
-        place
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<TokenKey, Arc<tokio::sync::Mutex<Place>>>> {
-        self.places.lock()
+        entries.entry(key).or_default().clone()
     }
 }
 
@@ -152,9 +161,25 @@ mod tests {
     fn the_cache_has_a_bound() {
         let cache = TokenCache::default();
         for n in 0..5 * MAX_TOKENS {
-            let scope = Scope::parse(&format!("repository:r{n}:pull"));
-            cache.place(&TokenKey { credential: [0; 32], realm: String::new(), service: None, scope });
+            cache.entry(TokenKey::new(&[0; 32], &format!("https://{n}/"), None, &Scope::default()));
         }
-        assert!(cache.lock().len() <= MAX_TOKENS);
+        assert!(cache.entries.lock().len() <= MAX_TOKENS);
+    }
+
+    #[test]
+    fn tokens_for_different_things_have_different_keys() {
+        let key =
+            |realm: &str, service, scope: &str| TokenKey::new(&[0; 32], realm, service, &Scope::parse(scope));
+        let all = [
+            TokenKey::new(&[1; 32], "a", None, &Scope::default()),
+            key("a", None, ""),
+            key("b", None, ""),
+            key("a", Some(""), ""),
+            key("a", Some("b"), ""),
+            key("a", None, "repository:a:pull"),
+            key("a", None, "repository:a:pull,push"),
+        ];
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
     }
 }

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use crate::address::RegistryAddress;
+use crate::hasher::fingerprint;
 use auth_file::{AuthFile, Entry};
 
 /// Text that no log and no error shows.
@@ -75,12 +75,7 @@ impl Credential {
             Self::IdentityToken(token) => ("identity", "", token.expose()),
             Self::RegistryToken(token) => ("registry", "", token.expose()),
         };
-        let mut hash = Sha256::new();
-        for part in [kind, user, secret] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        hash.finalize().into()
+        fingerprint([kind, user, secret].map(str::as_bytes))
     }
 }
 

@@ -1,11 +1,12 @@
 //! `Answer`: a response whose headers and body are read within bounds.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::Response;
+use tokio::time::Instant;
 use url::Url;
 
 use super::failure;
@@ -22,14 +23,21 @@ pub(crate) struct Answer {
     response: Response,
     timeouts: Timeouts,
     limits: Limits,
+    /// The waits for the body since the last whole [`PROGRESS_BYTES`] of it.
+    waited: Duration,
+    /// The bytes of the body since then.
+    moved: u64,
 }
+
+/// The progress after which a transfer has all its time again: less lets a server keep it for ever, byte by byte.
+pub(crate) const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// The longest error document to read.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
 
 impl Answer {
     pub(super) fn new(url: Url, response: Response, timeouts: Timeouts, limits: Limits) -> Self {
-        Self { url, response, timeouts, limits }
+        Self { url, response, timeouts, limits, waited: Duration::ZERO, moved: 0 }
     }
 
     /// The URL that answered, after redirects.
@@ -49,6 +57,23 @@ impl Answer {
     pub(crate) fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
         let text = self.headers().get(name)?.to_str().ok()?;
         (text.len() <= self.limits.header_bytes).then(|| text.trim())
+    }
+
+    /// The texts of all headers with a name.
+    ///
+    /// # Errors
+    ///
+    /// One is beyond the limit or is no text: without it the answer would mean something else.
+    pub(crate) fn header_texts(&self, name: &HeaderName) -> Result<Vec<&str>, ClientError> {
+        let limit = self.limits.header_bytes;
+        let values = self.headers().get_all(name).iter().map(|value| match value.to_str() {
+            Ok(text) if text.len() <= limit => Ok(text.trim()),
+            Ok(_) => {
+                Err(self.at(Problem::Protocol(format!("its header `{name}` is longer than {limit} bytes"))))
+            }
+            Err(_) => Err(self.at(Problem::Protocol(format!("its header `{name}` has bytes outside ASCII")))),
+        });
+        values.collect()
     }
 
     /// `Content-Length` as the server sent it, also in the answer to a `HEAD`.
@@ -72,10 +97,20 @@ impl Answer {
 
     /// The next piece of the body.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
-        let problem = match tokio::time::timeout(self.timeouts.stall, self.response.chunk()).await {
-            Ok(Ok(chunk)) => return Ok(chunk),
+        let Timeouts { stall, per_mebibyte, .. } = self.timeouts;
+        let (start, left) = (Instant::now(), per_mebibyte.saturating_sub(self.waited));
+        let problem = match tokio::time::timeout(stall.min(left), self.response.chunk()).await {
+            Ok(Ok(chunk)) => {
+                self.waited += start.elapsed();
+                self.moved += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                if self.moved >= PROGRESS_BYTES {
+                    (self.waited, self.moved) = (Duration::ZERO, 0);
+                }
+                return Ok(chunk);
+            }
             Ok(Err(error)) => failure::problem(error),
-            Err(_) => Problem::Timeout(self.timeouts.stall),
+            Err(_) if left < stall => Problem::TooSlow(per_mebibyte),
+            Err(_) => Problem::Timeout(stall),
         };
         Err(self.at(problem))
     }
@@ -100,6 +135,11 @@ impl Answer {
         Ok(body.freeze())
     }
 
+    /// The wait that the server asks for.
+    pub(crate) fn retry_after(&self, now: SystemTime) -> Option<Duration> {
+        self.header(RETRY_AFTER).and_then(|text| parse_retry_after(text, now))
+    }
+
     /// The error document in the body; empty if there is none.
     pub(crate) async fn server_answer(mut self) -> ServerAnswer {
         let mut body = BytesMut::new();
@@ -116,7 +156,7 @@ impl Answer {
     pub(crate) async fn into_error(self, now: SystemTime) -> ClientError {
         let url = self.url.clone();
         let status = self.status();
-        let retry_after = self.header(RETRY_AFTER).and_then(|text| parse_retry_after(text, now));
+        let retry_after = self.retry_after(now);
         let answer = self.server_answer().await;
         let problem = match status {
             403 => Problem::Denied(answer),

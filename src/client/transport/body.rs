@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
@@ -13,7 +14,6 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
 use crate::error::Problem;
-use crate::options::Timeouts;
 use crate::upload::ByteStream;
 
 /// The body of a request.
@@ -21,6 +21,8 @@ use crate::upload::ByteStream;
 pub(crate) enum Payload {
     Empty,
     Bytes(Bytes),
+    /// A form with a login, which a redirect must not take to another origin.
+    Login(Bytes),
     Stream(UploadBody),
 }
 
@@ -36,8 +38,8 @@ pub(crate) struct UploadBody {
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     taken: AtomicU64,
-    is_done: AtomicBool,
-    has_body: AtomicBool,
+    /// Whether bytes are left that count as progress.
+    is_moving: AtomicBool,
     source_error: Mutex<Option<io::Error>>,
 }
 
@@ -47,14 +49,14 @@ const PIECE: usize = 64 << 10;
 impl Payload {
     /// A stream that must have exactly `length` bytes.
     pub(crate) fn stream(stream: ByteStream, length: u64) -> Self {
-        let body = UploadBody { stream: Mutex::new(stream), left: length, progress: Arc::default() };
-        Self::Stream(body)
+        Self::Stream(UploadBody::new(stream, length))
     }
 
     pub(crate) fn try_clone(&self) -> Option<Self> {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Bytes(bytes) => Some(Self::Bytes(bytes.clone())),
+            Self::Login(form) => Some(Self::Login(form.clone())),
             Self::Stream(_) => None,
         }
     }
@@ -63,7 +65,7 @@ impl Payload {
     pub(super) fn is_empty_body(&self) -> bool {
         match self {
             Self::Empty => false,
-            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Bytes(bytes) | Self::Login(bytes) => bytes.is_empty(),
             Self::Stream(body) => body.left == 0,
         }
     }
@@ -73,43 +75,43 @@ impl Payload {
         let body = match self {
             Self::Empty => return (None, Arc::default()),
             Self::Bytes(bytes) if bytes.is_empty() => return (None, Arc::default()),
+            Self::Login(form) => return (Some(form.into()), Arc::default()),
             Self::Bytes(bytes) if bytes.len() <= PIECE => return (Some(bytes.into()), Arc::default()),
             Self::Bytes(bytes) => {
                 let length = bytes.len() as u64;
                 let pieces = (0..bytes.len()).step_by(PIECE);
                 let pieces: Vec<_> =
                     pieces.map(|start| Ok(bytes.slice(start..bytes.len().min(start + PIECE)))).collect();
-                let Self::Stream(body) = Self::stream(stream::iter(pieces).boxed(), length) else {
-                    unreachable!()
-                };
-                body
+                UploadBody::new(stream::iter(pieces).boxed(), length)
             }
             Self::Stream(body) => body,
         };
         let progress = body.progress.clone();
-        progress.has_body.store(true, Ordering::Relaxed);
         // A body without bytes is never polled.
-        progress.is_done.store(body.left == 0, Ordering::Relaxed);
+        progress.is_moving.store(body.left > 0, Ordering::Relaxed);
         (Some(reqwest::Body::wrap(body)), progress)
     }
 }
 
+impl UploadBody {
+    fn new(stream: ByteStream, length: u64) -> Self {
+        Self { stream: Mutex::new(stream), left: length, progress: Arc::default() }
+    }
+}
+
 impl Progress {
-    /// Waits for `answer` as long as the body moves; then as long as an answer may take.
+    /// Waits for `answer` as long as the body moves, `stall` between two pieces; then for `last`.
     pub(super) async fn watch<T>(
         &self,
         answer: impl Future<Output = T>,
-        timeouts: &Timeouts,
+        stall: Duration,
+        last: Duration,
     ) -> Result<T, Problem> {
         tokio::pin!(answer);
-        let state = || (self.taken.load(Ordering::Relaxed), self.is_done.load(Ordering::Relaxed));
+        let state = || (self.taken.load(Ordering::Relaxed), self.is_moving.load(Ordering::Relaxed));
         loop {
             let before = state();
-            let longest = match (self.has_body.load(Ordering::Relaxed), before.1) {
-                (false, _) => timeouts.answer,
-                (true, false) => timeouts.stall,
-                (true, true) => timeouts.commit,
-            };
+            let longest = if before.1 { stall } else { last };
             match tokio::time::timeout(longest, &mut answer).await {
                 Ok(answer) => return Ok(answer),
                 Err(_) if before == state() => return Err(Problem::Timeout(longest)),
@@ -143,7 +145,7 @@ impl Body for UploadBody {
                 Some(left) => {
                     this.left = left;
                     this.progress.taken.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                    this.progress.is_done.store(left == 0, Ordering::Relaxed);
+                    this.progress.is_moving.store(left > 0, Ordering::Relaxed);
                     Poll::Ready(Some(Ok(Frame::data(bytes))))
                 }
                 None => Poll::Ready(Some(Err(this.progress.fail(end("it is longer than announced"))))),

@@ -5,19 +5,19 @@ use std::error::Error;
 use rustls::AlertDescription;
 
 use super::guard::{InternalAddress, REASON};
-use crate::error::Problem;
+use crate::error::{Problem, shown, shown_url};
 use crate::http_client::explain;
-use sampan_shown_url::ShownUrl;
 
 /// The problem of an exchange that ended without an answer, or within one.
 pub(super) fn problem(error: reqwest::Error) -> Problem {
     if find::<InternalAddress>(&error).is_some() {
-        let target = error.url().map(|url| ShownUrl::from(url).to_string()).unwrap_or_default();
+        let target = error.url().map(|url| shown_url(url.as_str())).unwrap_or_default();
         return Problem::Redirect { target, reason: REASON };
     }
     match find::<rustls::Error>(&error) {
         Some(rustls::Error::InvalidCertificate(problem)) => {
-            return Problem::Certificate(format!("{problem}"));
+            // It may list all names of the certificate.
+            return Problem::Certificate(shown(&problem.to_string()));
         }
         Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
             return Problem::ClientCertificate(format!("{alert:?}"));

@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -23,7 +22,7 @@ pub(super) enum AddressClass {
     Public,
     /// Machines of a private network, or this one.
     Internal,
-    /// Link-local addresses, where metadata servers are, and addresses of no machine.
+    /// Link-local addresses, other addresses of a cloud's own services such as metadata servers, and addresses of no machine.
     Special,
 }
 
@@ -40,7 +39,9 @@ impl AddressClass {
         let [a, b, ..] = address.octets();
         match (a, b) {
             _ if address.is_link_local() || address.is_multicast() => Self::Special,
+            _ if CLOUDS_V4.contains(&address) => Self::Special,
             (0 | 240..=255, _) => Self::Special,
+            _ if address.octets().starts_with(&[192, 0, 0]) => Self::Special,
             _ if address.is_private() || address.is_loopback() => Self::Internal,
             // Carrier-grade NAT, and benchmarks.
             (100, 64..=127) | (198, 18 | 19) => Self::Internal,
@@ -49,31 +50,43 @@ impl AddressClass {
     }
 
     fn of_v6(address: Ipv6Addr) -> Self {
-        // The metadata server of AWS is the one of its kind with a unique local address.
-        const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
         let [a, b, c, d, e, f, g, h] = address.segments();
         let embedded =
             |high: u16, low: u16| Self::of_v4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
         match (a, b) {
-            _ if address == AWS_METADATA || address.is_unspecified() || address.is_multicast() => {
-                Self::Special
-            }
+            _ if CLOUDS_V6.contains(&address) => Self::Special,
+            _ if address.is_unspecified() || address.is_multicast() => Self::Special,
             _ if address.is_unicast_link_local() => Self::Special,
             _ if address.is_loopback() || address.is_unique_local() => Self::Internal,
-            // IPv4-mapped and IPv4-compatible, NAT64, 6to4: an IPv4 address in other clothes.
-            (0, 0) if (c, d, e) == (0, 0, 0) && (f == 0xffff || f == 0) => embedded(g, h),
+            // Site-local (RFC 3879), and the NAT64 of a network's own (RFC 8215).
+            (0xfec0..=0xfeff, _) => Self::Internal,
+            (0x64, 0xff9b) if c == 1 => Self::Internal,
+            // IPv4-mapped, IPv4-compatible and IPv4-translated, NAT64, 6to4, Teredo: each contains an IPv4 address.
+            (0, 0) if (c, d) == (0, 0) && matches!((e, f), (0, 0 | 0xffff) | (0xffff, 0)) => embedded(g, h),
             (0x64, 0xff9b) => embedded(g, h),
             (0x2002, _) => embedded(b, c),
+            (0x2001, 0) => embedded(!g, !h),
             _ => Self::Public,
         }
     }
 }
 
+/// Services of clouds outside the link-local addresses: Azure's platform, Alibaba's metadata.
+const CLOUDS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(100, 100, 100, 200)];
+/// Unique local addresses of metadata servers: AWS and its containers, Google, Oracle.
+const CLOUDS_V6: [Ipv6Addr; 4] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+];
+
 /// The rule for addresses, which a client's requests share.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    /// A registry at an internal address may refer to its neighbours.
-    registry_is_internal: AtomicBool,
+    /// A registry at an internal address may refer to its neighbours; not one that answered from elsewhere too, since its
+    /// name may resolve to what its owner likes.
+    registry: Mutex<Option<AddressClass>>,
     /// Proxies of the environment, which may be anywhere.
     exempt: Mutex<HashSet<String>>,
 }
@@ -81,14 +94,17 @@ pub(super) struct Guard {
 impl Guard {
     /// Notes the address at which the registry answered.
     pub(super) fn set_registry(&self, class: AddressClass) {
-        self.registry_is_internal.store(class == AddressClass::Internal, Ordering::Relaxed);
+        let mut known = self.registry.lock();
+        if matches!(*known, None | Some(AddressClass::Internal)) {
+            *known = Some(class);
+        }
     }
 
     /// Whether a server may refer to this address.
     pub(super) fn allows(&self, address: IpAddr) -> bool {
         match AddressClass::of(address) {
             AddressClass::Public => true,
-            AddressClass::Internal => self.registry_is_internal.load(Ordering::Relaxed),
+            AddressClass::Internal => *self.registry.lock() == Some(AddressClass::Internal),
             AddressClass::Special => false,
         }
     }
@@ -171,6 +187,18 @@ mod tests {
             ("64:ff9b::a00:1", Internal),
             ("64:ff9b::101:101", Public),
             ("2002:7f00:1::", Internal),
+            ("168.63.129.16", Special),
+            ("100.100.100.200", Special),
+            ("192.0.0.192", Special),
+            ("192.0.1.1", Public),
+            ("fd20:ce::254", Special),
+            ("fd00:ec2::23", Special),
+            ("fd00:c1::a9fe:a9fe", Special),
+            ("fec0::1", Internal),
+            ("64:ff9b:1::a00:1", Internal),
+            ("::ffff:0:127.0.0.1", Internal),
+            ("2001:0:4136:e378:8000:63bf:80ff:fffe", Internal),
+            ("2001:0:4136:e378:8000:63bf:3fff:fdd2", Public),
         ] {
             assert_eq!(AddressClass::of(address.parse().unwrap()), class, "{address}");
         }
@@ -184,6 +212,9 @@ mod tests {
         guard.set_registry(AddressClass::Internal);
         assert!(allows("10.0.0.1") && !allows("169.254.169.254"));
         guard.set_registry(AddressClass::Public);
+        assert!(!allows("10.0.0.1"));
+        // Its name resolves to a neighbour again.
+        guard.set_registry(AddressClass::Internal);
         assert!(!allows("10.0.0.1"));
     }
 

@@ -15,16 +15,15 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tokio::sync::OnceCell;
 use url::Url;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, PROGRESS_BYTES};
 pub(crate) use body::Payload;
 use guard::{AddressClass, Guard};
 
 use crate::address::RegistryAddress;
-use crate::error::{ClientError, Problem};
+use crate::error::{ClientError, Problem, shown_url};
 use crate::http_client::HttpClientError;
 use crate::limits::Limits;
 use crate::options::{ClientOptions, PlainHttp, Timeouts};
-use sampan_shown_url::ShownUrl;
 
 /// One request.
 #[derive(Debug)]
@@ -143,7 +142,7 @@ impl Transport {
             let missing = || Problem::Protocol("a redirect without a `Location`".to_owned());
             let target = self.location(&answer)?.ok_or_else(|| answer.at(missing()))?;
             let refused = |reason| {
-                let target = ShownUrl::from(&target).to_string();
+                let target = shown_url(target.as_str());
                 ClientError::at(url.as_str(), Problem::Redirect { target, reason })
             };
             if url.scheme() == "https" && target.scheme() != "https" {
@@ -157,6 +156,9 @@ impl Transport {
                 ));
             };
             if target.origin() != url.origin() {
+                if matches!(next.payload, Payload::Login(_)) {
+                    return Err(refused("it would take the login to another server"));
+                }
                 for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
                     next.headers.remove(header);
                 }
@@ -174,7 +176,7 @@ impl Transport {
     /// The client for a URL that may come from a server.
     fn client_for(&self, url: &Url) -> Result<&reqwest::Client, ClientError> {
         let refused = |reason| {
-            let target = ShownUrl::from(url).to_string();
+            let target = shown_url(url.as_str());
             ClientError::at(self.registry().as_str(), Problem::Redirect { target, reason })
         };
         if !matches!(url.scheme(), "http" | "https") {
@@ -213,12 +215,16 @@ impl Transport {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let (body, progress) = payload.into_body();
+        let last = match method {
+            Method::PUT | Method::PATCH => self.timeouts.commit,
+            _ => self.timeouts.answer,
+        };
         let mut builder = client.request(method, url.clone()).headers(headers);
         builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(body) = body {
             builder = builder.body(body);
         }
-        let sent = progress.watch(builder.send(), &self.timeouts).await;
+        let sent = progress.watch(builder.send(), self.timeouts.stall, last).await;
         let response = sent.and_then(|response| response.map_err(failure::problem)).map_err(|problem| {
             ClientError::at(url.as_str(), progress.source_error().map_or(problem, Problem::Source))
         })?;

@@ -6,6 +6,7 @@ use sampan_engine::oci::{Digest, RepositoryName};
 use super::session::{Mount, Session};
 use crate::error::{ClientError, Problem};
 use crate::repository::RepositoryClient;
+use crate::retry::Attempts;
 use crate::transport::Payload;
 
 /// An upload that keeps each chunk until the registry has acknowledged it, so that a broken connection costs nothing.
@@ -130,6 +131,7 @@ impl ChunkedUpload {
         let (start, end) = (self.session.offset, self.session.offset + chunk.len() as u64);
         let mut attempts = self.repository.connection().attempts();
         let mut piece_bytes = chunk.len().max(1);
+        let mut furthest = start;
         while self.session.offset < end {
             let rest = chunk.slice((self.session.offset - start) as usize..);
             let piece = rest.slice(..rest.len().min(piece_bytes));
@@ -137,7 +139,7 @@ impl ChunkedUpload {
             let mut is_out_of_order = false;
             match self.repository.patch(&mut self.session, piece).await {
                 Ok(()) if self.session.offset > before => {
-                    attempts.progressed();
+                    self.note_progress(&mut furthest, &mut attempts);
                     continue;
                 }
                 Ok(()) => {
@@ -173,11 +175,17 @@ impl ChunkedUpload {
                 Some(offset) if (start..=end).contains(&offset) => {}
                 _ => return Err(self.lost()),
             }
-            if self.session.offset > before {
-                attempts.progressed();
-            }
+            self.note_progress(&mut furthest, &mut attempts);
         }
         Ok(())
+    }
+
+    /// Bytes that the registry had before and lost are no progress.
+    fn note_progress(&self, furthest: &mut u64, attempts: &mut Attempts) {
+        if self.session.offset > *furthest {
+            *furthest = self.session.offset;
+            attempts.progressed();
+        }
     }
 
     fn lost(&self) -> ClientError {

@@ -70,8 +70,9 @@ impl RepositoryClient {
         let mut manner = Manner::Whole;
         // A registry that kept wrong bytes of a broken request gets one more chance, from the beginning.
         let (mut is_fresh, mut may_restart) = (true, true);
+        // What a lost upload had is no progress for the one after it.
+        let mut furthest = 0;
         loop {
-            let before = session.offset;
             let sent = match manner {
                 Manner::Whole => self.send_whole(&session, digest, size_bytes, source).await,
                 Manner::Chunks => self.send_chunks(&mut session, digest, size_bytes, source).await,
@@ -89,7 +90,8 @@ impl RepositoryClient {
                 continue;
             }
             is_fresh = false;
-            if session.offset > before {
+            if session.offset > furthest {
+                furthest = session.offset;
                 attempts.progressed();
             }
             if is_lost {

@@ -99,6 +99,58 @@ async fn hostile_lists_end_with_an_error() {
 }
 
 #[tokio::test]
+async fn a_list_that_goes_on_is_never_taken_for_a_whole_one() {
+    let page = || Reply::new(200).json(r#"{"tags":["a"]}"#);
+    let long = format!("<?last=1&x={}>; rel=next", "x".repeat(20_000));
+    for (link, reason) in
+        [(long.as_str(), "`link` is longer than 16384 bytes"), ("<?last=ä>; rel=next", "ASCII")]
+    {
+        let reply = page().header("Link", link);
+        let server = Server::start(move |_| reply.clone()).await;
+        let error = repository(&server, options(&Waits::default())).tags().await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    let server = Server::start(move |seen| match number(&seen.target) {
+        0 => page().header("Link", "<?last=0>; rel=first").header("Link", "<?last=1>; rel=next"),
+        _ => Reply::new(200).json(r#"{"tags":["b"]}"#),
+    })
+    .await;
+    let tags = repository(&server, options(&Waits::default())).tags().await.unwrap().unwrap();
+    assert_eq!(tags.len(), 2);
+}
+
+#[tokio::test]
+async fn entries_have_a_limit_and_empty_ones_take_no_memory() {
+    let list =
+        |entries: &[String]| format!(r#"{{"name":"x","tags":["{}"],"more":[1]}}"#, entries.join("\",\""));
+    let names = |count: usize| (0..count).map(|n| format!("t{n}")).collect::<Vec<_>>();
+    let limits = Limits { list_entries: 100, ..Limits::default() };
+    for (entries, is_accepted) in
+        [(names(100), true), (names(101), false), (vec![String::new(); 10_000], true)]
+    {
+        let body = list(&entries);
+        let server = Server::start(move |_| Reply::new(200).json(&body)).await;
+        let options = ClientOptions { limits, ..options(&Waits::default()) };
+        match repository(&server, options).tags().await {
+            Ok(_) => assert!(is_accepted),
+            Err(error) => {
+                assert!(!is_accepted);
+                let text = error.to_string();
+                assert!(text.contains("number of entries of a list exceeds the limit of 100"), "{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_does_not_quote_a_whole_page() {
+    let body = format!(r#"{{"tags":"{}"}}"#, "x".repeat(1_000_000));
+    let server = Server::start(move |_| Reply::new(200).json(&body)).await;
+    let error = repository(&server, options(&Waits::default())).tags().await.unwrap_err().to_string();
+    assert!(error.contains("no list") && error.len() < 1000, "{} bytes", error.len());
+}
+
+#[tokio::test]
 async fn ping_needs_a_200() {
     for (status, is_registry) in [(200, true), (404, false), (418, false)] {
         let server = Server::start(move |_| Reply::new(status)).await;

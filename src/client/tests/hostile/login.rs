@@ -240,3 +240,101 @@ async fn an_unknown_scheme_is_named() {
     let error = repository(&server, options(&Waits::default())).tags().await.unwrap_err();
     assert!(matches!(error.problem(), Problem::LoginRequired), "{error}");
 }
+
+#[tokio::test]
+async fn an_identity_token_does_not_follow_a_redirect_to_another_server() {
+    let other = Server::start(|_| Reply::new(200).json(r#"{"access_token":"x"}"#)).await;
+    for (status, host) in [(307, "localhost"), (308, "localhost"), (307, "127.0.0.1")] {
+        let target = format!("http://{host}:{}/token", other.address.port());
+        let tokens = Server::start(move |_| Reply::new(status).header("Location", &target)).await;
+        let server = bearer_registry(&tokens, |_| true).await;
+        let credentials = Credentials::fixed(Credential::IdentityToken(Secret::new("refresh")));
+        let repository = repository(&server, ClientOptions { credentials, ..options(&Waits::default()) });
+        let error = repository.tags().await.unwrap_err();
+        assert!(matches!(error.problem(), Problem::Redirect { .. }), "{error}");
+    }
+    assert!(other.seen().is_empty());
+    // Within its origin it may move.
+    let tokens = Server::start(|seen| match seen.path() {
+        "/moved" => Reply::new(200).json(r#"{"access_token":"x"}"#),
+        _ => Reply::new(307).header("Location", "/moved"),
+    })
+    .await;
+    let server = bearer_registry(&tokens, |_| true).await;
+    let credentials = Credentials::fixed(Credential::IdentityToken(Secret::new("refresh")));
+    let repository = repository(&server, ClientOptions { credentials, ..options(&Waits::default()) });
+    repository.tags().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_server_that_does_not_exist_is_no_missing_content() {
+    let tokens = Server::start(|_| Reply::new(404)).await;
+    let server = bearer_registry(&tokens, |_| true).await;
+    let repository = repository(&server, options(&Waits::default()));
+    for error in [
+        repository.blob(&crate::support::digest(b"x"), None).await.map(|_| ()).unwrap_err(),
+        repository.manifest(&"latest".parse().unwrap()).await.map(|_| ()).unwrap_err(),
+        repository.tags().await.map(|_| ()).unwrap_err(),
+    ] {
+        assert!(matches!(error.problem(), Problem::TokenServer { status: 404, .. }), "{error}");
+        assert_eq!(error.status(), None);
+    }
+}
+
+/// A registry that accepts any bearer token, and names the next of `realms` in each challenge, the last for ever.
+async fn wandering_registry(realms: Vec<String>) -> Server {
+    let count = AtomicU32::new(0);
+    Server::start(move |seen| match seen.header("authorization") {
+        Some(_) => Reply::new(200).json(TAGS),
+        None => {
+            let index = count.fetch_add(1, Ordering::Relaxed) as usize;
+            let realm = &realms[index.min(realms.len() - 1)];
+            Reply::new(401).header("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_challenge_that_cannot_be_met_does_not_last() {
+    let tokens = token_server(300).await;
+    let server = wandering_registry(vec!["https://tokens.invalid/".to_owned(), tokens.url()]).await;
+    let repository = repository(&server, with_user(&Waits::default(), "alice"));
+    let error = repository.tags().await.unwrap_err();
+    assert!(matches!(error.problem(), Problem::Realm { .. }), "{error}");
+    repository.tags().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_server_that_moved_is_found_by_the_next_challenge() {
+    let (new, waits, count) = (token_server(100).await, Waits::default(), AtomicU32::new(0));
+    let old = Server::start(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::new(200).json(r#"{"token":"x"}"#),
+        _ => Reply::new(410),
+    })
+    .await;
+    let server = wandering_registry(vec![old.url(), new.url()]).await;
+    let repository = repository(&server, options(&waits));
+    repository.tags().await.unwrap();
+    waits.advance(Duration::from_secs(100));
+    let error = repository.tags().await.unwrap_err();
+    assert!(matches!(error.problem(), Problem::TokenServer { status: 410, .. }), "{error}");
+    repository.tags().await.unwrap();
+    assert_eq!((old.seen().len(), new.seen().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn requests_that_waited_for_a_token_share_its_failure() {
+    let tokens = Server::start(|_| Reply::new(401).after(Duration::from_millis(300))).await;
+    let server = bearer_registry(&tokens, |_| true).await;
+    let repository = repository(&server, with_user(&Waits::default(), "alice"));
+    let tags = (0..20).map(|_| repository.tags());
+    for tags in futures::future::join_all(tags).await {
+        assert!(matches!(tags.unwrap_err().problem(), Problem::LoginRefused { .. }));
+    }
+    assert!(tokens.seen().len() < 20);
+    // A later request asks again.
+    let before = tokens.seen().len();
+    repository.tags().await.unwrap_err();
+    assert_eq!(tokens.seen().len(), before + 1);
+}

@@ -103,6 +103,34 @@ async fn silence_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_server_that_sends_byte_by_byte_is_given_up() {
+    let pause = Duration::from_millis(1);
+    let slow = move |status| Reply::new(status).body(vec![b' '; 5000]).byte_by_byte(pause);
+    let server = Server::start(move |seen| slow(if seen.path().contains("blobs") { 403 } else { 200 })).await;
+    let mut options = ClientOptions { retry: RetryPolicy::NONE, ..options(&Waits::default()) };
+    options.timeouts.per_mebibyte = Duration::from_millis(200);
+    let repository = repository(&server, options.clone());
+    let error = repository.tags().await.unwrap_err();
+    assert!(matches!(error.problem(), Problem::TooSlow(_)), "{error}");
+    let digest = crate::support::digest(&[b' '; 5000]);
+    let error = repository.manifest(&digest.clone().into()).await.unwrap_err();
+    assert!(matches!(error.problem(), Problem::TooSlow(_)), "{error}");
+    // The words of an error are left out; the status is what counts.
+    let error = repository.blob(&digest, None).await.unwrap_err();
+    assert!(matches!(error.problem(), Problem::Denied(_)), "{error}");
+    let server = Server::start(move |_| slow(200)).await;
+    let repository = crate::support::repository(&server, options);
+    let mut blob = repository.blob(&digest, None).await.unwrap().unwrap();
+    let error = loop {
+        match blob.next().await {
+            Ok(bytes) => assert!(bytes.is_some(), "the whole blob arrived"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error.problem(), Problem::TooSlow(_)), "{error}");
+}
+
+#[tokio::test]
 async fn a_deletion_that_was_repeated_finds_nothing_and_is_done() {
     let (server, waits) = (answering(vec![Reply::broken(), Reply::new(404)]).await, Waits::default());
     let reference = "latest".parse().unwrap();

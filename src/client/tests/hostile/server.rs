@@ -52,6 +52,10 @@ pub(crate) struct Reply {
     stalls: bool,
     /// Breaks the connection without an answer.
     is_broken: bool,
+    /// Answers only after so long.
+    delay: Duration,
+    /// Sends the body byte by byte, with such pauses.
+    pause: Option<Duration>,
 }
 
 impl Reply {
@@ -85,6 +89,16 @@ impl Reply {
 
     pub(crate) fn announcing(mut self, length: Option<u64>) -> Self {
         self.length = Some(length);
+        self
+    }
+
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    pub(crate) fn byte_by_byte(mut self, pause: Duration) -> Self {
+        self.pause = Some(pause);
         self
     }
 
@@ -215,7 +229,18 @@ async fn serve(
         Some(length) => answer.push_str(&format!("Content-Length: {length}\r\n\r\n")),
         None => answer.push_str("Transfer-Encoding: chunked\r\n\r\n"),
     }
+    tokio::time::sleep(reply.delay).await;
     let mut bytes = answer.into_bytes();
+    if let Some(pause) = reply.pause {
+        let _ = stream.write_all(&bytes).await;
+        for byte in reply.body {
+            tokio::time::sleep(pause).await;
+            if stream.write_all(&[byte]).await.is_err() {
+                return;
+            }
+        }
+        return;
+    }
     if seen.method != "HEAD" {
         let body = &reply.body[..reply.cut.unwrap_or(reply.body.len()).min(reply.body.len())];
         match length {

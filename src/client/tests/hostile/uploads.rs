@@ -313,6 +313,41 @@ async fn an_upload_that_stands_still_is_broken_off() {
     assert!(matches!(error.problem(), Problem::Timeout(_)), "{error}");
 }
 
+#[tokio::test]
+async fn the_end_of_an_upload_may_take_longer_than_an_answer() {
+    use std::time::Duration;
+    let server = Server::start(|seen| match seen.method.as_str() {
+        "POST" | "PATCH" => Reply::new(202).header("Location", "/u"),
+        "PUT" => Reply::new(201).after(Duration::from_secs(1)),
+        _ => Reply::new(404),
+    })
+    .await;
+    let mut options = options(&Waits::default());
+    options.timeouts.answer = Duration::from_millis(200);
+    chunks(&repository(&server, options), b"12345", 5).await.unwrap();
+    assert_eq!(server.seen().iter().filter(|seen| seen.method == "PUT").count(), 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_loses_each_upload_is_given_up() {
+    let bytes = content(16 * MIB + 1);
+    // In each round the whole blob is refused, the first chunk is accepted, and the second finds no upload.
+    let rounds = 20;
+    let flaws = Flaws {
+        max_body: Some(16 * MIB),
+        forgets: (0..rounds).map(|round| 3 * round + 2).collect(),
+        ..Flaws::default()
+    };
+    let registry = FakeRegistry::start(flaws).await;
+    let mut options = options(&Waits::default());
+    options.retry.total = std::time::Duration::from_secs(2);
+    let source = BytesSource(Bytes::from(bytes.clone()));
+    let repository = repository(&registry.server, options);
+    let error = repository.push_blob(&digest(&bytes), bytes.len() as u64, &source, None).await.unwrap_err();
+    assert!(error.to_string().contains("the registry lost the upload"), "{error}");
+    assert!(registry.count("POST") < rounds);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
