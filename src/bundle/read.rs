@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::bundle::zeros;
 use crate::cursor::{Cursor, Pipe};
+use crate::faults::Faults;
 use crate::header::{self, BLOCK, END, padding};
 use crate::layout::{
     HeadEntry, MAX_SIGNATURE_BYTES, OCI_LAYOUT, PLAN, SIGNATURE, content_header, head_entries,
@@ -206,11 +207,11 @@ impl Reader {
     pub async fn check_framing(&self) -> Result<()> {
         let Medium::Files(files) = &self.medium else { return Ok(()) };
         let (files, bundle) = (files.clone(), self.bundle.clone());
-        let checked =
-            tokio::task::spawn_blocking(move || match framing_faults(&files, &bundle)?.into_iter().next() {
-                Some(fault) => Err(Error::Damaged(fault)),
-                None => Ok(()),
-            });
+        let checked = tokio::task::spawn_blocking(move || {
+            let mut faults = Faults::default();
+            find_framing_faults(&files, &bundle, &mut faults)?;
+            faults.into_first().map_or(Ok(()), |fault| Err(Error::Damaged(fault)))
+        });
         checked.await.map_err(|error| Error::Pipe(std::io::Error::other(error)))?
     }
 
@@ -266,16 +267,15 @@ pub(crate) fn hashes_to(actual: &Digest) -> String {
     format!("its content hashes to {actual}")
 }
 
-/// The faults of everything between the contents.
-pub(crate) fn framing_faults(files: &PartFiles, bundle: &Bundle) -> Result<Vec<crate::Fault>> {
+/// Finds the faults of everything between the contents.
+pub(crate) fn find_framing_faults(files: &PartFiles, bundle: &Bundle, faults: &mut Faults) -> Result<()> {
     let (plan, layout) = (bundle.plan(), bundle.layout());
-    let mut faults = Vec::new();
     let mut check = |offset: u64, expected: &[u8], entry: &str, what: &str| {
         let mut actual = [0; 3 * BLOCK as usize];
         let actual = &mut actual[..expected.len()];
         let filled = files.fill(offset, actual)?;
         if filled < expected.len() || actual != expected {
-            faults.push(files.fault(entry, offset, format!("{what} is not the planned one")));
+            faults.add(|| files.fault(entry, offset, format!("{what} is not the planned one")));
         }
         Ok::<_, Error>(())
     };
@@ -287,8 +287,7 @@ pub(crate) fn framing_faults(files: &PartFiles, bundle: &Bundle) -> Result<Vec<c
             check(data.end, &zeros(padding), &entry, "its padding")?;
         }
     }
-    check(layout.len_bytes() - END, &zeros(END), "the end", "the end marker")?;
-    Ok(faults)
+    check(layout.len_bytes() - END, &zeros(END), "the end", "the end marker")
 }
 
 async fn read_head(cursor: &mut Cursor) -> Result<Bundle> {

@@ -7,14 +7,17 @@ use parking_lot::Mutex;
 use sampan_engine::oci::{Digest, Manifest};
 use serde::Deserialize;
 
-use crate::read::{framing_faults, hashes_to};
+use crate::faults::Faults;
+use crate::read::{find_framing_faults, hashes_to};
 use crate::{Bundle, ContentHash, ContentKind, Fault, PartFiles, PlannedImage, Result};
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Verification {
-    /// Everything that is wrong, in the order of the bundle.
+    /// Everything that is wrong, in the order of the bundle; of many faults, [`MAX_FAULTS`](crate::MAX_FAULTS).
     pub faults: Vec<Fault>,
+    /// The number of faults that are not among them.
+    pub further_faults: u64,
     /// The number of manifests and blobs that were hashed.
     pub contents: u64,
     /// Their length in bytes.
@@ -39,7 +42,8 @@ pub fn verify(
     threads: usize,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Verification> {
-    let faults = framing_faults(files, bundle)?;
+    let mut faults = Faults::default();
+    find_framing_faults(files, bundle, &mut faults)?;
     let work = Work {
         files,
         bundle,
@@ -57,11 +61,11 @@ pub fn verify(
     })?;
     let references = work.references.into_inner();
     let mut faults = work.faults.into_inner();
-    faults.extend(missing_references(files, bundle, &references));
-    faults.extend(wrong_names(files, bundle));
-    faults.sort_by(|a, b| (a.offset, &a.problem).cmp(&(b.offset, &b.problem)));
+    find_missing_references(files, bundle, &references, &mut faults);
+    find_wrong_names(files, bundle, &mut faults);
+    let (faults, further_faults) = faults.into_sorted();
     let totals = bundle.plan().totals()?;
-    Ok(Verification { faults, contents: totals.blobs, bytes: totals.bytes })
+    Ok(Verification { faults, further_faults, contents: totals.blobs, bytes: totals.bytes })
 }
 
 struct Work<'a> {
@@ -69,7 +73,7 @@ struct Work<'a> {
     bundle: &'a Bundle,
     progress: &'a (dyn Fn(u64) + Sync),
     next: AtomicUsize,
-    faults: Mutex<Vec<Fault>>,
+    faults: Mutex<Faults>,
     /// The references of each manifest.
     references: Mutex<HashMap<Digest, Vec<Digest>>>,
 }
@@ -107,8 +111,7 @@ impl Work<'_> {
             (self.progress)(read as u64);
         }
         let fault = |problem| {
-            let fault = self.files.fault_within(&content.path(), data.clone(), problem);
-            self.faults.lock().push(fault);
+            self.faults.lock().add(|| self.files.fault_within(&content.path(), data.clone(), problem));
         };
         let actual = hash.finish();
         if actual != content.digest {
@@ -128,12 +131,13 @@ impl Work<'_> {
     }
 }
 
-/// A fault for each reference that the bundle neither carries, nor presumes, nor leaves out.
-fn missing_references(
+/// Finds a fault for each reference that the bundle neither carries, nor presumes, nor leaves out.
+fn find_missing_references(
     files: &PartFiles,
     bundle: &Bundle,
     references: &HashMap<Digest, Vec<Digest>>,
-) -> Vec<Fault> {
+    faults: &mut Faults,
+) {
     let (plan, layout) = (bundle.plan(), bundle.layout());
     let carried = plan.contents.iter().map(|content| &content.digest);
     let here: HashSet<&Digest> =
@@ -157,13 +161,15 @@ fn missing_references(
             }
         }
     }
-    let fault = |(manifest, reference): (&Digest, &Digest)| {
-        let index = places.get(manifest)?;
-        let offset = layout.data(*index, &plan.contents[*index]).start;
-        let problem = format!("it refers to {reference}, which is neither here, nor presumed, nor left out");
-        Some(files.fault(&plan.contents[*index].path(), offset, problem))
-    };
-    found.into_iter().filter_map(fault).collect()
+    for (manifest, reference) in found {
+        let Some(index) = places.get(manifest) else { continue };
+        let content = &plan.contents[*index];
+        faults.add(|| {
+            let problem =
+                format!("it refers to {reference}, which is neither here, nor presumed, nor left out");
+            files.fault(&content.path(), layout.data(*index, content).start, problem)
+        });
+    }
 }
 
 fn roots(image: &PlannedImage) -> impl Iterator<Item = &Digest> {
@@ -191,8 +197,9 @@ struct Item {
     layers: Vec<String>,
 }
 
-/// Faults of the files for other tools: a name that means another image there than in the plan, or content that is absent.
-fn wrong_names(files: &PartFiles, bundle: &Bundle) -> Vec<Fault> {
+/// Finds faults of the files for other tools: a name that means another image there than in the plan, or content that is
+/// absent.
+fn find_wrong_names(files: &PartFiles, bundle: &Bundle, faults: &mut Faults) {
     let plan = bundle.plan();
     let names: HashMap<String, &Digest> = plan
         .images()
@@ -203,8 +210,7 @@ fn wrong_names(files: &PartFiles, bundle: &Bundle) -> Vec<Fault> {
     let paths: HashSet<String> = plan.contents.iter().map(|content| content.path()).collect();
     let in_plan =
         |name: &str| names.get(name.strip_prefix(&format!("{}/", plan.source)).unwrap_or(name)).copied();
-    let mut faults = Vec::new();
-    let mut fault = |name: &str, problem: String| faults.push(files.fault(name, 0, problem));
+    let mut fault = |name: &str, problem: String| faults.add(|| files.fault(name, 0, problem));
     for (planned, content) in plan.files.iter().zip(&bundle.head().files) {
         match planned.name.as_str() {
             "index.json" => match serde_json::from_slice::<Index>(content) {
@@ -237,5 +243,4 @@ fn wrong_names(files: &PartFiles, bundle: &Bundle) -> Vec<Fault> {
             },
         }
     }
-    faults
 }
