@@ -86,6 +86,9 @@ pub(super) fn run(command: BundleCommand) -> Result<ExitCode, Box<dyn std::error
             let mode = if quiet { ProgressMode::None } else { progress };
             let verification = verify_all(&reader, jobs, mode)?;
             verification.faults.iter().for_each(|fault| warn(printable(&fault.to_string())));
+            if verification.further_faults > 0 {
+                warn(format!("and {}", count(verification.further_faults, "further fault")));
+            }
             if !verification.faults.is_empty() {
                 return Ok(ExitCode::from(DAMAGED));
             }

@@ -2,23 +2,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 use sampan_bundle::IndexScope;
-use sampan_transfer::{
-    Carried, ExportOptions, Holdings, ImportOptions, Live, Platform, Progress, Rename, Renames, import, plan,
-};
+use sampan_transfer::{ExportOptions, Holdings, ImportOptions, Live, Platform, Rename, Renames, plan};
 
-use super::args::ReportFormat;
 use super::endpoint::Endpoint;
 use super::export::selectors;
-use super::import::{TagChoice, print};
+use super::import::TagChoice;
 use super::login::LoginOptions;
 use super::misunderstood;
-use super::progress::{ProgressMode, Whole, show};
-use super::terminal::{printable, say, warn};
-use super::transfer::{Failed, INCOMPLETE, until_interrupted};
+use super::report::ReportOptions;
+use super::transfer::{name_left_out, until_interrupted};
 use crate::drivers::Drivers;
 
 /// The platform that a bundle would list for old clients; a copy has no such list.
@@ -103,17 +98,8 @@ pub(super) struct CopyArgs {
     #[arg(long)]
     plain_http: bool,
 
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, default_value_t)]
-    progress: ProgressMode,
-
-    /// The format of the report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    format: ReportFormat,
-
-    /// Print only errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 impl CopyArgs {
@@ -156,13 +142,11 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
         args.login(&args.to_user, &args.to_password_file),
     );
     let options = args.export_options()?;
-    let source = args.from.source(drivers, &from, &options.selectors).await?;
+    let (source, _) = args.from.source(drivers, &from, &options.selectors).await?;
     let (target, max_manifest_bytes) = args.to.target(drivers, &to).await?;
-    let planned = until_interrupted(plan(&source, &options)).await??;
+    let planned = until_interrupted(plan(&*source, &options)).await??;
     let left_out = planned.failures.len();
-    for failure in &planned.failures {
-        warn(printable(&format!("left out: {}: {}", failure.image, failure.problem)));
-    }
+    name_left_out(&planned.failures);
     let live = Live::new(source, planned);
     let import_options = ImportOptions {
         only: Vec::new(),
@@ -171,27 +155,9 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
         keep_going: args.keep_going,
         jobs: args.jobs,
         dry_run: args.dry_run,
+        receipt: false,
         max_manifest_bytes,
     };
-    let progress = Arc::new(Progress::default());
-    let mode = if args.quiet || args.dry_run { ProgressMode::None } else { args.progress };
-    let (totals, images) = (live.plan().totals()?, live.plan().images().count() as u64);
-    let shown = show(mode, progress.clone(), Whole { bytes: totals.bytes, images: Some(images) });
-    let outcome = until_interrupted(import(&live, &target, &import_options, &progress)).await;
-    drop(shown);
-    let report = outcome.map_err(|Failed(problem)| {
-        Failed(format!("{problem}\nWhat was copied stays; the same command again goes on from there."))
-    })??;
-    for failure in &report.failures {
-        warn(printable(&format!("not copied: {}: {}", failure.image, failure.problem)));
-    }
-    if args.format == ReportFormat::Json {
-        say(serde_json::to_string_pretty(&report)?);
-    } else if !args.quiet {
-        print(&report, args.dry_run, "copied");
-    }
-    Ok(match report.failures.is_empty() && left_out == 0 {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(INCOMPLETE),
-    })
+    let report = args.report.import(&live, &*target, &import_options, "copied").await?;
+    args.report.finish(&report, args.dry_run, "copied", left_out)
 }

@@ -3,12 +3,11 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sampan_client::{InvalidAddress, Limits, RegistryAddress};
 use sampan_engine::oci::RepositoryName;
-use sampan_transfer::{
-    AnySource, AnyTarget, RegistrySource, RegistryTarget, Selector, StoreSource, StoreTarget,
-};
+use sampan_transfer::{RegistrySource, RegistryTarget, Selector, Source, StoreSource, StoreTarget, Target};
 
 use super::args::is_config;
 use super::check;
@@ -38,22 +37,33 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
-    /// Opens the place to read `selectors` from it. Asks for a password if the login needs one.
+    /// Opens the place to read `selectors` from it, and returns the host by which its images are known. Asks for a password
+    /// if the login needs one.
     pub(super) async fn source(
         &self,
         drivers: &Drivers,
         login: &LoginOptions,
         selectors: &[Selector],
-    ) -> Result<AnySource, Box<dyn Error>> {
+    ) -> Result<(Arc<dyn Source>, Option<String>), Box<dyn Error>> {
         match self {
             Self::Config(path) => {
                 let Loaded { config, source, .. } = check::find(drivers, path.clone())?;
                 let registry = app::export_store(&config, drivers).await;
-                Ok(AnySource::Store(StoreSource::new(
-                    registry.map_err(|error| check::beside(&source, error.into()))?,
-                )))
+                let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+                let url = config.http.host.as_ref().map(|host| host.as_url());
+                let host = url.and_then(|url| {
+                    let host = url.host_str()?;
+                    Some(url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))
+                });
+                Ok((Arc::new(StoreSource::new(registry)), host))
             }
-            Self::Registry(address) => Ok(AnySource::Registry(registry_source(address, login, selectors)?)),
+            Self::Registry(address) => {
+                // Without patterns no catalog is needed, which Docker Hub and others do not have.
+                let named: Option<Vec<RepositoryName>> =
+                    selectors.iter().map(Selector::exact_repository).collect();
+                let registry = login.client(address.clone())?;
+                Ok((Arc::new(RegistrySource::new(registry, named)), Some(address.name().to_owned())))
+            }
         }
     }
 
@@ -63,30 +73,19 @@ impl Endpoint {
         &self,
         drivers: &Drivers,
         login: &LoginOptions,
-    ) -> Result<(AnyTarget, u64), Box<dyn Error>> {
+    ) -> Result<(Box<dyn Target>, u64), Box<dyn Error>> {
         match self {
             Self::Config(path) => {
                 let Loaded { config, source, .. } = check::find(drivers, path.clone())?;
                 let registry = app::import_store(&config, drivers).await;
                 let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
                 let max_manifest_bytes = registry.limits().manifest_size_bytes;
-                Ok((AnyTarget::Store(StoreTarget::new(registry)), max_manifest_bytes))
+                Ok((Box::new(StoreTarget::new(registry)), max_manifest_bytes))
             }
             Self::Registry(address) => {
                 let registry = login.client(address.clone())?;
-                Ok((AnyTarget::Registry(RegistryTarget::new(registry)), Limits::default().manifest_bytes))
+                Ok((Box::new(RegistryTarget::new(registry)), Limits::default().manifest_bytes))
             }
         }
     }
-}
-
-/// The registry at `address`, of which `selectors` are read.
-pub(super) fn registry_source(
-    address: &RegistryAddress,
-    login: &LoginOptions,
-    selectors: &[Selector],
-) -> Result<RegistrySource, Box<dyn Error>> {
-    // Without patterns no catalog is needed, which Docker Hub and others do not have.
-    let named: Option<Vec<RepositoryName>> = selectors.iter().map(Selector::exact_repository).collect();
-    Ok(RegistrySource::new(login.client(address.clone())?, named))
 }

@@ -1,6 +1,8 @@
 //! `registry export`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,31 +12,34 @@ use sampan_bundle::{
     find_resumption, index_json, manifest_json, part_name,
 };
 use sampan_driver::{HumanSize, parse_size};
+use sampan_engine::oci::{Digest, RepositoryName};
 use sampan_transfer::{
-    AnySource, Counted, ExportOptions, Exported, Holdings, Planned, Progress, Selector, StoreSource,
-    parse_lines, places, plan,
+    Counted, ExportOptions, Exported, Holdings, Planned, Progress, Selector, Source, parse_lines, places,
+    plan,
 };
 use serde_json::json;
 
 use super::args::ReportFormat;
-use super::endpoint::registry_source;
+use super::endpoint::Endpoint;
 use super::export_args::{ExportArgs, IndexChoice};
-use super::progress::{ProgressMode, Whole, show};
+use super::misunderstood;
+use super::progress::{Whole, show};
 use super::terminal::{count, say, warn};
-use super::transfer::{Failed, INCOMPLETE, async_file, existing_plan, read_file, until_interrupted};
-use super::{check, misunderstood};
-use crate::app;
-use crate::atomic_write::{Existing, write_atomically};
+use super::transfer::{
+    Failed, INCOMPLETE, async_file, existing_plan, name_left_out, read_file, until_interrupted, write_lines,
+};
 use crate::drivers::Drivers;
-use sampan_config::Loaded;
 
 /// The shortest part, in bytes.
 const MIN_PART: u64 = 1 << 20;
 
+/// A repository for each content.
+type Places = HashMap<Digest, RepositoryName>;
+
 /// The bundle to write, and which part of it.
 struct Job {
     bundle: Bundle,
-    places: std::collections::HashMap<sampan_engine::oci::Digest, sampan_engine::oci::RepositoryName>,
+    places: Places,
     split_bytes: Option<u64>,
     range: std::ops::Range<u64>,
 }
@@ -54,56 +59,37 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     let key =
         args.sign.as_deref().map(|path| read_file(path).and_then(|pem| Ok(SigningKey::from_pem(&pem)?)));
     let key = key.transpose()?;
-    let (source, host) = source(drivers, &args).await?;
+    let selectors = all_selectors(&args)?;
+    if args.from.is_none() {
+        args.login.refuse_without("--from")?;
+    }
+    let from = args.from.clone().map_or_else(|| Endpoint::Config(args.config.clone()), Endpoint::Registry);
+    let (source, host) = from.source(drivers, &args.login, &selectors).await?;
 
-    let mut failures = Vec::new();
-    let job = if args.resume {
-        resume(&source, &output, split_bytes).await?
+    let mut left_out = 0;
+    let mut job = if args.resume {
+        resume(&*source, &output, split_bytes).await?
     } else if let Some(number) = args.part {
-        part(&source, &output, number).await?
+        part(&*source, &output, number).await?
     } else {
-        let planned = plan(&source, &options(&args, host).await?).await?;
-        failures = planned.failures.clone();
-        for failure in &failures {
-            warn(format!("left out: {}: {}", failure.image, failure.problem));
-        }
+        let planned = plan(&*source, &options(&args, selectors, host).await?).await?;
+        left_out = planned.failures.len();
+        name_left_out(&planned.failures);
         if !to_stdout && !args.dry_run {
             refuse_existing(&output)?;
         }
-        let places = planned.places.clone();
-        let bundle = assemble(planned, key.as_ref())?;
+        let (bundle, places) = assemble(planned, key.as_ref())?;
         let range = 0..bundle.layout().len_bytes();
         Job { bundle, places, split_bytes, range }
     };
     if !args.dry_run {
-        write(&args, &source, &job, &output, to_stdout).await?;
+        let content = Exported::new(source, std::mem::take(&mut job.places));
+        write(&args, &content, &job, &output, to_stdout).await?;
     }
-    if !args.quiet && !to_stdout {
-        report(&args, &job, failures.len())?;
+    if !args.report.quiet && !to_stdout {
+        report(&args, &job, left_out)?;
     }
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
-}
-
-/// Opens the store or registry to read; with the host by which its images are known.
-async fn source(
-    drivers: &Drivers,
-    args: &ExportArgs,
-) -> Result<(AnySource, Option<String>), Box<dyn std::error::Error>> {
-    if let Some(address) = &args.from {
-        let selectors = all_selectors(args)?;
-        let source = registry_source(address, &args.login, &selectors)?;
-        return Ok((AnySource::Registry(source), Some(address.name().to_owned())));
-    }
-    args.login.refuse_without("--from")?;
-    let Loaded { config, source: origin, .. } = check::find(drivers, args.config.clone())?;
-    let registry = app::export_store(&config, drivers).await;
-    let source = StoreSource::new(registry.map_err(|error| check::beside(&origin, error.into()))?);
-    let url = config.http.host.as_ref().map(|host| host.as_url());
-    let host = url.and_then(|url| {
-        let host = url.host_str()?;
-        Some(url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))
-    });
-    Ok((AnySource::Store(source), host))
+    Ok(if left_out == 0 { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
 /// The selectors of the command line and of its lists.
@@ -119,9 +105,9 @@ fn all_selectors(args: &ExportArgs) -> Result<Vec<Selector>, Box<dyn std::error:
 
 async fn options(
     args: &ExportArgs,
+    selectors: Vec<Selector>,
     host: Option<String>,
 ) -> Result<ExportOptions, Box<dyn std::error::Error>> {
-    let selectors = all_selectors(args)?;
     if selectors.is_empty() {
         return Err("the lists have no images".into());
     }
@@ -130,9 +116,9 @@ async fn options(
         match existing_plan(path).await? {
             Some((plan, name)) => have.add_plan(&plan, name),
             None => {
-                let text = String::from_utf8(read_file(path)?)
-                    .map_err(|_| format!("{} is neither an inventory nor a bundle", path.display()))?;
-                have.add_lines(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+                let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let added = have.add_lines(BufReader::new(file));
+                added.map_err(|error| format!("{}: {error}", path.display()))?;
             }
         }
     }
@@ -173,7 +159,10 @@ fn part_size(text: &str) -> Result<u64, clap::Error> {
 /// podman reads no longer `manifest.json`, in bytes.
 const PODMAN_LIMIT: usize = 1 << 20;
 
-fn assemble(planned: Planned, key: Option<&SigningKey>) -> Result<Bundle, Box<dyn std::error::Error>> {
+fn assemble(
+    planned: Planned,
+    key: Option<&SigningKey>,
+) -> Result<(Bundle, Places), Box<dyn std::error::Error>> {
     let index = index_json(&planned.plan);
     let manifest = manifest_json(&planned.plan, &planned.docker);
     match &manifest {
@@ -185,7 +174,7 @@ fn assemble(planned: Planned, key: Option<&SigningKey>) -> Result<Bundle, Box<dy
         }
         Some(_) => {}
     }
-    Ok(Bundle::assemble(planned.plan, index, manifest, key)?)
+    Ok((Bundle::assemble(planned.plan, index, manifest, key)?, planned.places))
 }
 
 /// The possible names of the first part: the number of digits depends on the number of parts.
@@ -212,13 +201,14 @@ fn refuse_existing(output: &Path) -> Result<(), Failed> {
 }
 
 async fn resume(
-    source: &AnySource,
+    source: &dyn Source,
     output: &Path,
     split_bytes: Option<u64>,
 ) -> Result<Job, Box<dyn std::error::Error>> {
     let Some(found) = find_resumption(output, split_bytes).await? else {
         return Err(Failed(format!(
-            "there is nothing to resume at {}: repeat the export without --resume, and with the same --split",
+            "there is nothing to resume at {0}: pass the --split of the first time if it had one; else remove {0}.partial if \
+             it is there, and export again without --resume",
             output.display()
         ))
         .into());
@@ -228,10 +218,11 @@ async fn resume(
     Ok(Job { bundle: found.bundle, places, split_bytes, range })
 }
 
-async fn part(source: &AnySource, output: &Path, number: u64) -> Result<Job, Box<dyn std::error::Error>> {
+async fn part(source: &dyn Source, output: &Path, number: u64) -> Result<Job, Box<dyn std::error::Error>> {
     let Some(first) = first_parts(output).find(|path| path.exists()) else {
         return Err(Failed(format!(
-            "{} is missing: the first part has the plan of the bundle, and without it the others cannot be made",
+            "{} is missing, which has the plan of all parts: repeat the export with the options of the first time; the same \
+             images make the same parts",
             part_name(output, 1, 1).display()
         ))
         .into());
@@ -254,7 +245,7 @@ async fn part(source: &AnySource, output: &Path, number: u64) -> Result<Job, Box
 
 async fn write(
     args: &ExportArgs,
-    source: &AnySource,
+    content: &Exported,
     job: &Job,
     output: &Path,
     to_stdout: bool,
@@ -264,12 +255,10 @@ async fn write(
         check_space(output, len)?;
     }
     let progress = Arc::new(Progress::default());
-    let mode = if args.quiet { ProgressMode::None } else { args.progress };
-    let _shown = show(mode, progress.clone(), Whole { bytes: len, images: None });
-    let content = Exported::new(source.clone(), job.places.clone());
+    let _shown = show(args.report.progress(), progress.clone(), Whole { bytes: len, images: None });
     if to_stdout {
         let mut counted = Counted::new(async_file(std::io::stdout())?, progress);
-        until_interrupted(job.bundle.write(job.range.clone(), &content, &mut counted)).await??;
+        until_interrupted(job.bundle.write(job.range.clone(), content, &mut counted)).await??;
         tokio::io::AsyncWriteExt::flush(&mut counted.into_inner()).await?;
         return Ok(());
     }
@@ -280,7 +269,7 @@ async fn write(
         start: job.range.start,
     });
     let mut counted = Counted::new(files, progress);
-    let written = until_interrupted(job.bundle.write(job.range.clone(), &content, &mut counted)).await;
+    let written = until_interrupted(job.bundle.write(job.range.clone(), content, &mut counted)).await;
     let finished = counted.into_inner().finish().await;
     let hint = |error: Box<dyn std::error::Error>| {
         let split = args.split.as_ref().map(|split| format!(" --split {split}")).unwrap_or_default();
@@ -318,7 +307,7 @@ fn write_sums(output: &Path, new: &[PartSum], only_one: bool) -> Result<(), Box<
             });
         }
     }
-    Ok(write_atomically(&path, PartSum::lines(&sums).as_bytes(), 0o644, Existing::Replace)?)
+    write_lines(&path, &sums)
 }
 
 fn check_space(output: &Path, len: u64) -> Result<(), Failed> {
@@ -339,7 +328,7 @@ fn check_space(output: &Path, len: u64) -> Result<(), Failed> {
 fn report(args: &ExportArgs, job: &Job, failures: usize) -> Result<(), Box<dyn std::error::Error>> {
     let (plan, len) = (job.bundle.plan(), job.bundle.layout().len_bytes());
     let totals = plan.totals()?;
-    if args.format == ReportFormat::Json {
+    if args.report.format == ReportFormat::Json {
         let images: Vec<String> = images(plan).collect();
         say(serde_json::to_string_pretty(&json!({
             "name": job.bundle.name(),

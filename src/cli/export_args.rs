@@ -2,19 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use sampan_client::RegistryAddress;
 use sampan_transfer::Platform;
 
-use super::args::ReportFormat;
 use super::login::LoginOptions;
-use super::progress::ProgressMode;
+use super::report::ReportOptions;
+
+/// The options of a new bundle: its plan comes from them.
+const PLAN: &str = "plan";
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new(PLAN).multiple(true)))]
 pub(super) struct ExportArgs {
     /// Images: REPOSITORY[:TAG][@DIGEST] with patterns, such as 'team/**', app:1.*, 'app:>=1.2,<2' or
     /// 'app:~v[0-9]+'; ** is everything
-    #[arg(value_name = "SELECTOR", required_unless_present_any = ["list", "resume", "part"])]
+    #[arg(value_name = "SELECTOR", group = PLAN, required_unless_present_any = ["list", "resume", "part"])]
     pub(super) selectors: Vec<String>,
 
     /// The configuration whose store is read, whether or not a registry runs on it; else the one that `serve`
@@ -34,28 +37,28 @@ pub(super) struct ExportArgs {
     pub(super) output: Option<PathBuf>,
 
     /// A file with one image a line; a host before the repository does not count
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, group = PLAN, value_name = "FILE")]
     pub(super) list: Vec<PathBuf>,
 
     /// Images to leave out, as SELECTOR
-    #[arg(long, value_name = "SELECTOR")]
+    #[arg(long, group = PLAN, value_name = "SELECTOR")]
     pub(super) exclude: Vec<String>,
 
     /// Only images for these platforms, such as linux/amd64,linux/arm64; an index stays as it is
-    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    #[arg(long, group = PLAN, value_name = "PLATFORM", value_delimiter = ',')]
     pub(super) platform: Vec<Platform>,
 
     /// Leave out what is attached to images: signatures, SBOMs, and tags such as sha256-….sig
-    #[arg(long)]
+    #[arg(long, group = PLAN)]
     pub(super) no_referrers: bool,
 
     /// Only this number of versions of each repository, the newest by their tags
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, group = PLAN, value_name = "NUMBER")]
     pub(super) latest: Option<usize>,
 
     /// Leave out what the far side has: its `registry inventory`, or an earlier bundle (or its bundle.json) that
     /// it has imported
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, group = PLAN, value_name = "FILE")]
     pub(super) have: Vec<PathBuf>,
 
     /// Write parts of this size (4GiB, 650MB, fat32, dvd) with names ending in .001, .002, and their checksums
@@ -63,53 +66,44 @@ pub(super) struct ExportArgs {
     pub(super) split: Option<String>,
 
     /// Go on with an export that was interrupted; the selection comes from its beginning
-    #[arg(long, conflicts_with_all = ["selectors", "list", "part", "dry_run", "sign", "have", "exclude"])]
+    #[arg(long, requires = "output", conflicts_with_all = [PLAN, "part"])]
     pub(super) resume: bool,
 
     /// Write this part of a split bundle again, from the first part and the store
-    #[arg(long, value_name = "NUMBER", requires = "output", conflicts_with_all = ["selectors", "list", "dry_run", "sign", "have", "exclude", "split"])]
+    #[arg(long, value_name = "NUMBER", requires = "output", conflicts_with_all = [PLAN, "split"])]
     pub(super) part: Option<u64>,
 
     /// Sign the bundle with this private key (PEM, Ed25519 or ECDSA P-256)
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, group = PLAN, value_name = "KEY")]
     pub(super) sign: Option<PathBuf>,
 
     /// The host that docker and others show for the images; else the one of --from, http.host, or
     /// localhost:5000
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, group = PLAN, value_name = "HOST")]
     pub(super) name_host: Option<String>,
 
     /// The tags that other tools find in the bundle: `all` adds those like sha256-….sig, which ctr 1.7 refuses
-    #[arg(long, value_enum, default_value_t = IndexChoice::Images)]
+    #[arg(long, group = PLAN, value_enum, default_value_t = IndexChoice::Images)]
     pub(super) index: IndexChoice,
 
     /// The platform that old dockers and podman find in the bundle
-    #[arg(long, value_name = "PLATFORM", default_value = "linux/amd64")]
+    #[arg(long, group = PLAN, value_name = "PLATFORM", default_value = "linux/amd64")]
     pub(super) docker_platform: Platform,
 
     /// Record this time in the bundle, such as 2026-01-31T12:00:00Z; by default equal content makes equal bundles
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, group = PLAN, value_name = "TIME")]
     pub(super) created: Option<String>,
 
     /// Leave out images that cannot be exported, and exit with 3
-    #[arg(long)]
+    #[arg(long, group = PLAN)]
     pub(super) keep_going: bool,
 
     /// Only show what would be exported
-    #[arg(long)]
+    #[arg(long, group = PLAN)]
     pub(super) dry_run: bool,
 
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) progress: ProgressMode,
-
-    /// The format of the report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    pub(super) format: ReportFormat,
-
-    /// Print only errors
-    #[arg(short, long)]
-    pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) report: ReportOptions,
 }
 
 /// The tags that other tools find.

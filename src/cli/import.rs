@@ -2,24 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 use sampan_bundle::Reader;
 use sampan_client::RegistryAddress;
-use sampan_driver::HumanSize;
-use sampan_transfer::{ImportOptions, ImportReport, Progress, Rename, Renames, TagPolicy, import};
+use sampan_transfer::{ImportOptions, Rename, Renames, TagPolicy};
 
-use super::args::ReportFormat;
 use super::endpoint::Endpoint;
 use super::export::selectors;
 use super::login::LoginOptions;
 use super::misunderstood;
-use super::progress::{ProgressMode, Whole, show};
-use super::terminal::{count, printable, say, warn};
-use super::transfer::{
-    DAMAGED, Failed, INCOMPLETE, async_file, until_interrupted, verify_signature, write_lines,
-};
+use super::report::ReportOptions;
+use super::transfer::{async_file, verify_signature, write_lines};
 use crate::drivers::Drivers;
 
 #[derive(Debug, Args)]
@@ -72,17 +66,8 @@ pub(super) struct ImportArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, default_value_t)]
-    progress: ProgressMode,
-
-    /// The format of the report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    format: ReportFormat,
-
-    /// Print only errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 /// What happens to a tag that is there with another image.
@@ -137,57 +122,12 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         keep_going: args.keep_going,
         jobs: args.jobs,
         dry_run: args.dry_run,
+        receipt: args.receipt.is_some(),
         max_manifest_bytes,
     };
-    let progress = Arc::new(Progress::default());
-    let mode = if args.quiet { ProgressMode::None } else { args.progress };
-    let (totals, images) = (reader.plan().totals()?, reader.plan().images().count() as u64);
-    let shown = show(mode, progress.clone(), Whole { bytes: totals.bytes, images: Some(images) });
-    let work = import(&reader, &target, &options, &progress);
-    let outcome = until_interrupted(work).await;
-    drop(shown);
-    let report = outcome.map_err(|Failed(problem)| {
-        Failed(format!("{problem}\nWhat was imported stays; the same command again goes on from there."))
-    })??;
-    for failure in &report.failures {
-        warn(printable(&format!("not imported: {}: {}", failure.image, failure.problem)));
-    }
+    let report = args.report.import(&reader, &*target, &options, "imported").await?;
     if let Some(path) = &args.receipt {
         write_lines(path, &report.receipt)?;
     }
-    if args.format == ReportFormat::Json {
-        say(serde_json::to_string_pretty(&report)?);
-    } else if !args.quiet {
-        print(&report, args.dry_run, "imported");
-    }
-    Ok(match report.failures.iter().any(|failure| failure.is_damage) {
-        true => ExitCode::from(DAMAGED),
-        false if !report.failures.is_empty() => ExitCode::from(INCOMPLETE),
-        false => ExitCode::SUCCESS,
-    })
-}
-
-/// Prints a report; `verb` says what happened to the images.
-pub(super) fn print(report: &ImportReport, is_dry: bool, verb: &str) {
-    for change in &report.moved_tags {
-        let what = match (change.kept, is_dry) {
-            (true, false) => "left alone",
-            (true, true) => "would be left alone",
-            (false, false) => "moved",
-            (false, true) => "would move",
-        };
-        say(format!("{} {what}: {} there, {} here", change.tag, change.from, change.to));
-    }
-    if is_dry {
-        say(format!("{} would be {verb}", count(report.imported, "image")));
-        return;
-    }
-    say(format!(
-        "{} {verb}, {} there already: {} of {} stored, {} there already",
-        count(report.imported, "image"),
-        report.unchanged,
-        count(report.stored_blobs, "blob"),
-        HumanSize(report.stored_bytes),
-        report.present_blobs,
-    ));
+    args.report.finish(&report, args.dry_run, "imported", 0)
 }

@@ -18,6 +18,7 @@ mod import;
 mod inventory;
 mod login;
 mod progress;
+mod report;
 mod serve;
 mod status;
 mod terminal;

@@ -1,15 +1,19 @@
 //! The common part of commands that carry images: exit codes, files, interruptions.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::fs::File;
 use std::future::Future;
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
-use sampan_bundle::{KeyError, Plan, Reader, VerifyingKey};
+use sampan_bundle::{KeyError, MAX_PLAN_BYTES, Plan, Reader, VerifyingKey};
 use sampan_engine::oci::Digest;
+use sampan_transfer::PlannedFailure;
 
+use super::terminal::{printable, warn};
 use crate::atomic_write::{Existing, write_atomically};
 
 /// The exit code of a command that has left out what it lists.
@@ -51,7 +55,7 @@ pub(super) fn async_file(stream: impl AsFd) -> std::io::Result<tokio::fs::File> 
 }
 
 /// Writes a file of lines.
-pub(super) fn write_lines(path: &Path, lines: &[String]) -> Result<(), Box<dyn Error>> {
+pub(super) fn write_lines(path: &Path, lines: &[impl Display]) -> Result<(), Box<dyn Error>> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let written = write_atomically(path, text.as_bytes(), 0o644, Existing::Replace);
     written.map_err(|error| format!("{}: {error}", path.display()).into())
@@ -64,10 +68,22 @@ pub(super) async fn existing_plan(path: &Path) -> Result<Option<(Plan, Digest)>,
         Err(sampan_bundle::Error::NotABundle(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let content = read_file(path)?;
-    match content.starts_with(b"{") {
-        true => Ok(Some((Plan::decode(&content)?, Digest::sha256_of(&content)))),
-        false => Ok(None),
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut file = File::open(path).map_err(failed)?.take(MAX_PLAN_BYTES + 1);
+    let mut content = Vec::new();
+    // Other files may be longer than the memory.
+    (&mut file).take(1).read_to_end(&mut content).map_err(failed)?;
+    if content != b"{" {
+        return Ok(None);
+    }
+    file.read_to_end(&mut content).map_err(failed)?;
+    Ok(Some((Plan::decode(&content)?, Digest::sha256_of(&content))))
+}
+
+/// Names the images that a plan leaves out because they cannot be read.
+pub(super) fn name_left_out(failures: &[PlannedFailure]) {
+    for failure in failures {
+        warn(printable(&format!("left out: {}: {}", failure.image, failure.problem)));
     }
 }
 

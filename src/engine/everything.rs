@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::future::ready;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use sampan_driver::{DirEntry, DriverPath, StorageDriver};
+use sampan_driver::{DirEntry, DriverPath, StorageDriver, StorageDriverExt};
 
 use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest};
@@ -28,6 +28,21 @@ impl Registry {
             }))
         });
         data.boxed()
+    }
+
+    /// The length of the data with this digest in bytes, referenced or not; `None` if there are none. It grants no lease.
+    ///
+    /// Data are stored under their canonical digest, so there are none under another one.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub async fn data_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        if !digest.is_canonical() {
+            return Ok(None);
+        }
+        let data = self.driver().stat_if_any(&Entry::Blob(digest.clone()).path()).await?;
+        Ok(data.map(|data| data.size_bytes))
     }
 }
 

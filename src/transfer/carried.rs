@@ -1,7 +1,8 @@
 //! `Carried`: the content that an import stores, of a bundle or of a source that is read as it goes.
 
-use std::future::Future;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use sampan_bundle::{BoxError, ContentSource, ContentStream, Fault, Plan, Reader};
@@ -10,6 +11,7 @@ use sampan_engine::oci::Digest;
 use crate::{Error, Exported, Planned, Result, Source};
 
 /// Planned content that can be read. An index is a place in the plan's list of content.
+#[async_trait]
 pub trait Carried: Send + Sync {
     /// The images and their content.
     fn plan(&self) -> &Plan;
@@ -18,16 +20,16 @@ pub trait Carried: Send + Sync {
     fn is_seekable(&self) -> bool;
 
     /// Checks what can be checked before anything is written.
-    fn check(&self) -> impl Future<Output = Result<()>> + Send;
+    async fn check(&self) -> Result<()>;
 
-    /// The bytes of some content.
-    fn content(&self, index: usize) -> impl Future<Output = Result<ContentStream>> + Send;
+    /// The bytes of some content: at most its planned length.
+    async fn content(&self, index: usize) -> Result<ContentStream>;
 
     /// The bytes of a manifest, verified.
-    fn whole(&self, index: usize, max_bytes: u64) -> impl Future<Output = Result<Bytes>> + Send;
+    async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes>;
 
     /// Checks the end, after everything was read.
-    fn finish(&self) -> impl Future<Output = Result<()>> + Send;
+    async fn finish(&self) -> Result<()>;
 
     /// The error of content with another digest.
     fn wrong_digest(&self, index: usize, actual: &Digest) -> Error;
@@ -36,6 +38,7 @@ pub trait Carried: Send + Sync {
     fn fault(&self, index: usize, problem: String) -> Error;
 }
 
+#[async_trait]
 impl Carried for Reader {
     fn plan(&self) -> &Plan {
         Reader::plan(self)
@@ -73,20 +76,21 @@ impl Carried for Reader {
 }
 
 /// The content of an export, without a bundle in between.
-#[derive(Clone, Debug)]
-pub struct Live<S> {
+#[derive(Debug)]
+pub struct Live {
     plan: Plan,
-    exported: Exported<S>,
+    exported: Exported,
 }
 
-impl<S: Source> Live<S> {
+impl Live {
     /// The images of `planned`, read from the source that they were planned from.
-    pub fn new(source: S, planned: Planned) -> Self {
+    pub fn new(source: Arc<dyn Source>, planned: Planned) -> Self {
         Self { plan: planned.plan, exported: Exported::new(source, planned.places) }
     }
 }
 
-impl<S: Source> Carried for Live<S> {
+#[async_trait]
+impl Carried for Live {
     fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -100,17 +104,25 @@ impl<S: Source> Carried for Live<S> {
     }
 
     async fn content(&self, index: usize) -> Result<ContentStream> {
-        self.exported.open(&self.plan.contents[index]).await.map_err(Error::content)
+        let planned = &self.plan.contents[index];
+        let stream = self.exported.open(planned).await.map_err(Error::content)?;
+        let (digest, mut left) = (planned.digest.clone(), planned.size_bytes);
+        let bounded = stream.map(move |bytes| {
+            let bytes = bytes?;
+            left = left.checked_sub(bytes.len() as u64).ok_or_else(|| longer_than_planned(&digest))?;
+            Ok(bytes)
+        });
+        Ok(bounded.boxed())
     }
 
     async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
+        if self.plan.contents[index].size_bytes > max_bytes {
+            return Err(self.fault(index, format!("it is longer than {max_bytes} bytes")));
+        }
         let mut stream = self.content(index).await?;
         let mut whole = BytesMut::new();
         while let Some(bytes) = stream.try_next().await.map_err(Error::content)? {
             whole.extend_from_slice(&bytes);
-            if whole.len() as u64 > max_bytes {
-                return Err(self.fault(index, format!("it is longer than {max_bytes} bytes")));
-            }
         }
         Ok(whole.freeze())
     }
@@ -125,5 +137,81 @@ impl<S: Source> Carried for Live<S> {
 
     fn fault(&self, index: usize, problem: String) -> Error {
         Error::Image { image: self.plan.contents[index].digest.to_string(), problem }
+    }
+}
+
+fn longer_than_planned(digest: &Digest) -> Error {
+    let problem =
+        "the source sends more bytes than it announced: copy again, and repair the blob if that fails too";
+    Error::Image { image: digest.to_string(), problem: problem.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures::stream;
+    use sampan_bundle::{ContentKind, PlannedContent};
+    use sampan_engine::oci::{Descriptor, Reference, RepositoryName, Tag};
+
+    use super::*;
+    use crate::FoundManifest;
+
+    /// A source whose blobs do not end; it counts the bytes that were taken.
+    #[derive(Debug, Default)]
+    struct Endless(Arc<AtomicU64>);
+
+    #[async_trait]
+    impl Source for Endless {
+        async fn repositories(&self) -> Result<Vec<RepositoryName>> {
+            Ok(Vec::new())
+        }
+
+        async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
+            Ok(Vec::new())
+        }
+
+        async fn manifest(&self, _: &RepositoryName, _: &Reference) -> Result<Option<FoundManifest>> {
+            Ok(None)
+        }
+
+        async fn referrers(&self, _: &RepositoryName, _: &Digest) -> Result<Vec<Descriptor>> {
+            Ok(Vec::new())
+        }
+
+        async fn blob_size(&self, _: &RepositoryName, _: &Digest) -> Result<Option<u64>> {
+            Ok(Some(100))
+        }
+
+        async fn blob(&self, _: &RepositoryName, _: &Digest) -> Result<ContentStream> {
+            let taken = self.0.clone();
+            let pieces = stream::repeat(Bytes::from_static(&[0; 64])).take(1 << 20);
+            let counted = pieces.inspect(move |piece| {
+                taken.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            });
+            Ok(counted.map(Ok).boxed())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_sends_more_than_it_announced_is_stopped() {
+        let (digest, taken) = (Digest::sha256_of(b"x"), Arc::new(AtomicU64::new(0)));
+        let planned = Planned {
+            plan: Plan {
+                contents: vec![PlannedContent {
+                    digest: digest.clone(),
+                    size_bytes: 100,
+                    kind: ContentKind::Blob,
+                }],
+                ..Plan::default()
+            },
+            places: HashMap::from([(digest.clone(), "a".parse().unwrap())]),
+            ..Planned::default()
+        };
+        let live = Live::new(Arc::new(Endless(taken.clone())), planned);
+        let error = live.whole(0, 1000).await.unwrap_err().to_string();
+        assert!(error.contains(&digest.to_string()) && error.contains("more bytes than"), "{error}");
+        assert_eq!(taken.load(Ordering::Relaxed), 128);
     }
 }

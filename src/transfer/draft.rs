@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{ContentKind, DockerImage, ImageWalk, LeftOut, PlannedReferrer, Role};
+use sampan_bundle::{
+    ContentKind, DockerImage, ImageWalk, LeftOut, MAX_PLAN_BYTES, PlanProblem, PlannedReferrer, Role,
+};
 use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, media_type};
 
 use crate::selection::Platform;
@@ -32,14 +34,28 @@ pub(crate) struct DraftContent {
     pub(crate) is_config: bool,
 }
 
+/// The fewest bytes that some content takes in a plan: its digest.
+const MIN_ENTRY_BYTES: u64 = 64;
+
 /// What a walk over one root needs and finds.
-struct Walker<'a, S> {
-    source: &'a S,
+struct Walker<'a> {
+    source: &'a dyn Source,
     options: &'a ExportOptions,
     repository: &'a RepositoryName,
     draft: Draft,
     sizes: HashMap<Digest, u64>,
-    manifests: HashMap<Digest, Manifest>,
+    /// The digests of the draft's `left_out`.
+    left_out: HashSet<Digest>,
+    docker: DockerChoice,
+}
+
+/// Chooses the image that old clients get: the root itself, or a child of the index.
+#[derive(Default)]
+struct DockerChoice {
+    /// The children, and whether they have the preferred platform.
+    children: HashMap<Digest, bool>,
+    preferred: Option<DockerImage>,
+    first: Option<DockerImage>,
 }
 
 impl Draft {
@@ -48,8 +64,8 @@ impl Draft {
     /// # Errors
     ///
     /// `Image` when content is missing or cannot be read.
-    pub(crate) async fn of<S: Source>(
-        source: &S,
+    pub(crate) async fn of(
+        source: &dyn Source,
         options: &ExportOptions,
         repository: &RepositoryName,
         root: &Digest,
@@ -62,10 +78,12 @@ impl Draft {
             referrers: Vec::new(),
             docker: None,
         };
-        let (sizes, manifests) = (HashMap::new(), HashMap::new());
-        let mut walker = Walker { source, options, repository, draft, sizes, manifests };
+        let (sizes, docker) = (HashMap::new(), DockerChoice::default());
+        let left_out = HashSet::new();
+        let mut walker = Walker { source, options, repository, draft, sizes, left_out, docker };
         let mut subjects = VecDeque::from(walker.walk(root).await?);
-        walker.draft.docker = walker.docker_image(root);
+        let DockerChoice { preferred, first, .. } = std::mem::take(&mut walker.docker);
+        walker.draft.docker = preferred.or(first);
         let mut known: HashSet<Digest> = subjects.iter().cloned().collect();
         while let Some(subject) = subjects.pop_front().filter(|_| options.referrers) {
             for referrer in source.referrers(repository, &subject).await? {
@@ -93,24 +111,27 @@ impl Draft {
     }
 }
 
-impl<S: Source> Walker<'_, S> {
+impl Walker<'_> {
     /// Adds everything below `root`, and returns its manifests.
     async fn walk(&mut self, root: &Digest) -> Result<Vec<Digest>> {
         let mut walk = ImageWalk::new(root);
         while let Some(digest) = walk.next() {
             let reference = Reference::Digest(digest.clone());
-            let found = self.source.manifest(self.repository, &reference).await;
-            let found = found.map_err(|error| unreadable(&digest, error))?;
+            let found = self.source.manifest(self.repository, &reference).await?;
             let found = found.ok_or_else(|| problem(format!("the manifest {digest} is missing")))?;
             let manifest = Manifest::parse(&found.bytes, None)
                 .map_err(|error| problem(format!("the manifest {digest} cannot be read: {error}")))?;
             if digest == self.draft.root {
                 self.draft.media_type = found.media_type;
+                self.docker.begin(&digest, &manifest, &self.options.docker_platform);
             }
+            self.docker.offer(&digest, &manifest);
             self.sizes.insert(digest.clone(), found.bytes.len() as u64);
             let roles = self.roles(&manifest).await?;
             walk.add(&digest, &manifest, |child| roles.get(&child.digest).copied().unwrap_or(Role::LeftOut));
-            self.manifests.insert(digest, manifest);
+            if self.sizes.len() as u64 > MAX_PLAN_BYTES / MIN_ENTRY_BYTES {
+                return Err(PlanProblem::TooLarge(self.sizes.len() as u64 * MIN_ENTRY_BYTES).into());
+            }
         }
         let size = |digest: &Digest| self.sizes.get(digest).copied().unwrap_or_default();
         let manifests = walk.manifests().iter().map(|digest| DraftContent {
@@ -136,7 +157,6 @@ impl<S: Source> Walker<'_, S> {
         for child in left_out {
             let platform = child.platform.as_ref().map(Platform::show).unwrap_or_default();
             self.leave_out(&child.digest, platform);
-            roles.insert(child.digest.clone(), Role::LeftOut);
         }
         let (source, repository) = (self.source, self.repository);
         let blobs = manifest.config.iter().chain(&manifest.layers).map(|blob| (blob.clone(), false));
@@ -146,12 +166,7 @@ impl<S: Source> Walker<'_, S> {
             let digest = &descriptor.digest;
             if may_be_manifest {
                 let reference = Reference::Digest(digest.clone());
-                if source
-                    .manifest(repository, &reference)
-                    .await
-                    .map_err(|error| unreadable(digest, error))?
-                    .is_some()
-                {
+                if source.manifest(repository, &reference).await?.is_some() {
                     return Ok((descriptor, Some((Role::Manifest, 0))));
                 }
             }
@@ -181,7 +196,7 @@ impl<S: Source> Walker<'_, S> {
         Ok(roles)
     }
 
-    /// The children of an index that are carried, and the others.
+    /// The children of an index that are carried, and the others, in the order of the index.
     fn children<'m>(&self, manifest: &'m Manifest) -> Result<(Vec<&'m Descriptor>, Vec<&'m Descriptor>)> {
         let wanted = &self.options.platforms;
         let is_attestation = |child: &Descriptor| child.annotations.contains_key(ATTESTED);
@@ -192,45 +207,45 @@ impl<S: Source> Walker<'_, S> {
                     .as_ref()
                     .is_none_or(|platform| wanted.iter().any(|wanted| wanted.has(platform)))
         };
-        let (images, attestations): (Vec<_>, Vec<_>) =
-            manifest.manifests.iter().partition(|child| !is_attestation(child));
-        let (mut kept, mut left_out): (Vec<_>, Vec<_>) = images.into_iter().partition(is_wanted);
+        let images = || manifest.manifests.iter().filter(|child| !is_attestation(child));
+        let kept: HashSet<String> =
+            images().filter(is_wanted).map(|child| child.digest.to_string()).collect();
         if kept.is_empty() && !manifest.manifests.is_empty() && !wanted.is_empty() {
             let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
             return Err(problem(format!("it has no image for {}", wanted.join(" or "))));
         }
-        let kept_digests: HashSet<String> = kept.iter().map(|child| child.digest.to_string()).collect();
-        for attestation in attestations {
-            match kept_digests.contains(&attestation.annotations[ATTESTED]) || wanted.is_empty() {
-                true => kept.push(attestation),
-                false => left_out.push(attestation),
-            }
-        }
-        // The order of the index.
-        kept.sort_by_key(|child| manifest.manifests.iter().position(|other| std::ptr::eq(other, *child)));
-        Ok((kept, left_out))
+        Ok(manifest.manifests.iter().partition(|child| match child.annotations.get(ATTESTED) {
+            Some(attested) => wanted.is_empty() || kept.contains(attested),
+            None => is_wanted(child),
+        }))
     }
 
     fn leave_out(&mut self, digest: &Digest, platform: String) {
-        if !self.draft.left_out.iter().any(|known| known.digest == *digest) {
+        if self.left_out.insert(digest.clone()) {
             self.draft.left_out.push(LeftOut { digest: digest.clone(), platform });
         }
     }
+}
 
-    /// The image that old clients get for `root`: itself, or a child of the index.
-    fn docker_image(&self, root: &Digest) -> Option<DockerImage> {
-        let manifest = self.manifests.get(root)?;
+impl DockerChoice {
+    /// Begins with the manifest of the root.
+    fn begin(&mut self, root: &Digest, manifest: &Manifest, platform: &Platform) {
         if !manifest.kind.is_index() {
-            return docker_image(manifest);
+            self.children.insert(root.clone(), true);
         }
-        let is_preferred = |child: &&Descriptor| {
-            child.platform.as_ref().is_some_and(|platform| self.options.docker_platform.has(platform))
-        };
-        let carried: Vec<&Descriptor> =
-            manifest.manifests.iter().filter(|child| self.manifests.contains_key(&child.digest)).collect();
-        let preferred = carried.iter().copied().filter(is_preferred);
-        let mut candidates = preferred.chain(carried.iter().copied());
-        candidates.find_map(|child| docker_image(self.manifests.get(&child.digest)?))
+        for child in &manifest.manifests {
+            let is_preferred = child.platform.as_ref().is_some_and(|it| platform.has(it));
+            *self.children.entry(child.digest.clone()).or_default() |= is_preferred;
+        }
+    }
+
+    /// Takes an image if it is the first of its kind.
+    fn offer(&mut self, digest: &Digest, manifest: &Manifest) {
+        let Some(is_preferred) = self.children.get(digest) else { return };
+        let choice = if *is_preferred { &mut self.preferred } else { &mut self.first };
+        if choice.is_none() {
+            *choice = docker_image(manifest);
+        }
     }
 }
 
@@ -248,14 +263,4 @@ fn docker_image(manifest: &Manifest) -> Option<DockerImage> {
 
 fn problem(problem: String) -> Error {
     Error::Image { image: String::new(), problem }
-}
-
-/// An unreadable manifest is a problem of its image; a store that fails is not.
-fn unreadable(digest: &Digest, error: Error) -> Error {
-    match error {
-        Error::Store(sampan_engine::Error::Corrupt(..)) => {
-            problem(format!("the manifest {digest} is damaged: {error}"))
-        }
-        error => error,
-    }
 }

@@ -45,7 +45,11 @@ pub enum Error {
         problem: String,
     },
     /// The target lacks content that the bundle presumes.
-    #[error("the registry lacks {} that the bundle presumes, the first is {}", amount(.0), .0[0])]
+    #[error(
+        "the registry lacks {} that the bundle presumes, the first is {}: export again with `--have` and the registry's \
+         `registry inventory` or the receipt of its last import",
+        amount(.0), .0[0]
+    )]
     PresumedMissing(Vec<Digest>),
     /// A tag is there with another digest, and the policy is to fail.
     #[error("{repository}:{tag} is there already, with {present}: pass `--tags move` or `--tags keep`")]

@@ -13,20 +13,20 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName};
 use crate::{Progress, Source};
 
 /// Reads content of a source, each from the repository where the plan found it.
-#[derive(Clone, Debug)]
-pub struct Exported<S> {
-    source: S,
+#[derive(Debug)]
+pub struct Exported {
+    source: Arc<dyn Source>,
     places: HashMap<Digest, RepositoryName>,
 }
 
-impl<S: Source> Exported<S> {
+impl Exported {
     /// The content of `source`, where `places` says a repository of each.
-    pub fn new(source: S, places: HashMap<Digest, RepositoryName>) -> Self {
+    pub fn new(source: Arc<dyn Source>, places: HashMap<Digest, RepositoryName>) -> Self {
         Self { source, places }
     }
 }
 
-impl<S: Source> ContentSource for Exported<S> {
+impl ContentSource for Exported {
     async fn open(&self, content: &PlannedContent) -> Result<ContentStream, BoxError> {
         let missing = || format!("{} is no longer there: export again", content.digest);
         let repository = self.places.get(&content.digest).ok_or_else(missing)?;

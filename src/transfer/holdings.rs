@@ -3,6 +3,7 @@
 //! `sha256:… SIZE REPOSITORY` is data, `REPOSITORY:TAG sha256:…` a tag.
 
 use std::collections::HashMap;
+use std::io::{BufRead, Read};
 
 use futures::TryStreamExt;
 use sampan_bundle::Plan;
@@ -18,26 +19,43 @@ pub struct Holdings {
     bases: Vec<Digest>,
 }
 
-/// An error: a line is neither data nor a tag.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "line {number} of the inventory is neither `DIGEST SIZE REPOSITORY` nor `REPOSITORY:TAG DIGEST`: {line:?}"
-)]
-pub struct InvalidLine {
-    number: usize,
-    line: String,
+/// Why an inventory cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    /// A line is neither data nor a tag.
+    #[error(
+        "line {number} of the inventory is neither `DIGEST SIZE REPOSITORY` nor `REPOSITORY:TAG DIGEST`: {line:?}"
+    )]
+    Line {
+        /// The number of the line, from 1.
+        number: usize,
+        /// The begin of the line.
+        line: String,
+    },
+    /// The file could not be read.
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
 }
 
+/// The longest line of an inventory, in bytes: a tag of the longest name has half of it.
+const MAX_LINE_BYTES: u64 = 1 << 10;
+
 impl Holdings {
-    /// Adds the lines of an [inventory].
+    /// Adds the lines of an [inventory]. Keeps one line at a time in memory, and at most 1 KiB of it.
     ///
     /// # Errors
     ///
-    /// The first line of another form.
-    pub fn add_lines(&mut self, text: &str) -> Result<(), InvalidLine> {
-        for (number, line) in (1..).zip(text.lines()) {
-            if !line.trim().is_empty() && self.add_line(line).is_none() {
-                return Err(InvalidLine { number, line: line.chars().take(160).collect() });
+    /// The first line of another form; any error of the reader.
+    pub fn add_lines(&mut self, mut lines: impl BufRead) -> Result<(), InventoryError> {
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            if (&mut lines).take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)? == 0 {
+                break;
+            }
+            let line = String::from_utf8_lossy(&bytes);
+            if !line.trim().is_empty() && self.add_line(&line).is_none() {
+                return Err(InventoryError::Line { number, line: line.chars().take(160).collect() });
             }
         }
         Ok(())
@@ -62,8 +80,19 @@ impl Holdings {
 
     /// Adds everything that a registry has which imported the bundle with this plan, whose name is `name`.
     pub fn add_plan(&mut self, plan: &Plan, name: Digest) {
+        let mut roots: HashMap<&Digest, &RepositoryName> = HashMap::new();
+        for (repository, image) in plan.images() {
+            roots.entry(&image.digest).or_insert(&repository.name);
+        }
+        // The content of an image follows its manifest, unless an earlier image has it. If the image is also part of an
+        // index of another repository, the rest of that index follows as well.
+        let mut near: [Option<&RepositoryName>; 2] = [None; 2];
         for content in &plan.contents {
-            self.data.entry(content.digest.clone()).or_default();
+            if let Some(name) = roots.get(&content.digest).filter(|name| near[0] != Some(**name)) {
+                near = [Some(name), near[0]];
+            }
+            let repositories = self.data.entry(content.digest.clone()).or_default();
+            repositories.extend(near.into_iter().flatten().cloned());
         }
         for presumed in &plan.presumed {
             let repositories = self.data.entry(presumed.digest.clone()).or_default();
@@ -154,7 +183,8 @@ mod tests {
     fn lines_are_data_or_tags() {
         let digest = Digest::sha256_of(b"x");
         let mut holdings = Holdings::default();
-        holdings.add_lines(&format!("{digest} 1 team/app\n\n{digest} 1 b\nteam/app:1.0 {digest}\n")).unwrap();
+        let lines = format!("{digest} 1 team/app\n\n{digest} 1 b\nteam/app:1.0 {digest}\n");
+        holdings.add_lines(lines.as_bytes()).unwrap();
         assert_eq!(holdings.data(&digest).unwrap().len(), 2);
         assert_eq!(holdings.tag(&"team/app".parse().unwrap(), &"1.0".parse().unwrap()), Some(&digest));
         assert!(!holdings.has(&Digest::sha256_of(b"y")));
@@ -164,7 +194,15 @@ mod tests {
             (format!("{digest} 1 A"), 1),
             ("a:b sha256:0".to_owned(), 1),
         ] {
-            assert_eq!(holdings.add_lines(&bad).unwrap_err().number, number, "{bad}");
+            let error = holdings.add_lines(bad.as_bytes()).unwrap_err();
+            assert!(matches!(error, InventoryError::Line { number: found, .. } if found == number), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_inventory_without_line_feeds_is_not_read_whole() {
+        let mut endless = std::io::BufReader::with_capacity(64, std::io::repeat(b'a'));
+        let error = Holdings::default().add_lines(&mut endless).unwrap_err().to_string();
+        assert!(error.contains("line 1") && error.len() < 400, "{error}");
     }
 }

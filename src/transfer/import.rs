@@ -3,12 +3,12 @@
 //! What an interrupted import has stored stays: whole images with their tags, and blobs that the collector takes after its
 //! grace period. The same import again passes over what is there. A tag never names an image that is not whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{ContentKind, ImageWalk, Role, WalkedBlob};
+use sampan_bundle::{ContentKind, ImageWalk, Presumed, Role, WalkedBlob};
 use sampan_client::Problem;
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -34,6 +34,8 @@ pub struct ImportOptions {
     pub jobs: usize,
     /// Whether only the checks are made.
     pub dry_run: bool,
+    /// Whether the report gets a [receipt](ImportReport::receipt).
+    pub receipt: bool,
     /// The longest manifest, in bytes.
     pub max_manifest_bytes: u64,
 }
@@ -67,21 +69,22 @@ pub struct Progress {
 ///
 /// `Bundle` when the bundle is damaged, `PresumedMissing`, `TagTaken`, `NoMatch`; any error of the target. Images that were
 /// stored before stay.
-pub async fn import<C: Carried, T: Target>(
-    carried: &C,
-    target: &T,
+pub async fn import(
+    carried: &dyn Carried,
+    target: &dyn Target,
     options: &ImportOptions,
     progress: &Progress,
 ) -> Result<ImportReport> {
     let selected = select(carried.plan(), options)?;
     carried.check().await?;
-    let presumed = check_presumed(carried.plan(), target).await?;
+    check_presumed(carried.plan(), target).await?;
     let mut report = ImportReport::default();
     let changes = tag_changes(target, &selected, options).await?;
     let kept: HashSet<String> = changes.iter().filter(|it| it.kept).map(|it| it.tag.clone()).collect();
     report.moved_tags = changes;
     let places = carried.plan().contents.iter().enumerate();
-    let places = places.map(|(index, content)| (content.digest.clone(), index)).collect();
+    let places = places.map(|(index, content)| (&content.digest, index)).collect();
+    let presumed = carried.plan().presumed.iter().map(|presumed| (&presumed.digest, presumed)).collect();
     let importer = Importer { carried, target, options, progress, places, presumed };
     let mut state = State { report, spool: Spool::default(), placed: HashMap::new() };
     if options.dry_run {
@@ -122,24 +125,27 @@ fn is_of_image(error: &Error) -> bool {
     }
 }
 
-struct Importer<'a, C, T> {
-    carried: &'a C,
-    target: &'a T,
+struct Importer<'a> {
+    carried: &'a dyn Carried,
+    target: &'a dyn Target,
     options: &'a ImportOptions,
     progress: &'a Progress,
     /// Where each content is in the bundle.
-    places: HashMap<Digest, usize>,
-    presumed: HashMap<Digest, (u64, Vec<RepositoryName>)>,
+    places: HashMap<&'a Digest, usize>,
+    presumed: HashMap<&'a Digest, &'a Presumed>,
 }
 
 struct State {
     report: ImportReport,
     spool: Spool,
-    /// The repositories that got a blob in this import.
-    placed: HashMap<Digest, Vec<RepositoryName>>,
+    /// The last [`MAX_PLACED`] repositories that got a blob in this import.
+    placed: HashMap<Digest, VecDeque<RepositoryName>>,
 }
 
-impl<C: Carried, T: Target> Importer<'_, C, T> {
+/// The images of a repository follow each other, so its last blobs are known; the rest are hints for a mount.
+const MAX_PLACED: usize = 4;
+
+impl Importer<'_> {
     /// Imports an image; returns whether anything was new.
     async fn image(
         &self,
@@ -150,8 +156,12 @@ impl<C: Carried, T: Target> Importer<'_, C, T> {
         let left_out: HashSet<&Digest> = image.planned.left_out.iter().map(|it| &it.digest).collect();
         let tags = image.tags.iter().filter(|tag| !kept.contains(&format!("{}:{tag}", image.target)));
         let tags: Vec<Tag> = tags.cloned().collect();
-        let named = tags.iter().map(|tag| format!("{}:{tag} {}", image.target, image.planned.digest));
-        let named: Vec<String> = named.collect();
+        let named: Vec<String> = match self.options.receipt {
+            true => {
+                tags.iter().map(|tag| format!("{}:{tag} {}", image.target, image.planned.digest)).collect()
+            }
+            false => Vec::new(),
+        };
         let mut is_new = self.root(state, image, &image.planned.digest, tags, &left_out).await?;
         for referrer in &image.planned.referrers {
             is_new |= self.root(state, image, &referrer.digest, Vec::new(), &left_out).await?;
@@ -195,16 +205,18 @@ impl<C: Carried, T: Target> Importer<'_, C, T> {
             let tags = if digest == root { tags.clone() } else { Vec::new() };
             is_new |= self.put_manifest(state, &image.target, digest, tags, left_out).await?;
         }
-        let stored = manifests.iter().chain(walk.blobs().iter().map(|blob| &blob.digest));
-        let lines = stored.map(|digest| format!("{digest} {} {}", self.size_bytes(digest), image.target));
-        state.report.receipt.extend(lines);
+        if self.options.receipt {
+            let stored = manifests.iter().chain(walk.blobs().iter().map(|blob| &blob.digest));
+            let lines = stored.map(|digest| format!("{digest} {} {}", self.size_bytes(digest), image.target));
+            state.report.receipt.extend(lines);
+        }
         Ok(is_new)
     }
 
     fn size_bytes(&self, digest: &Digest) -> u64 {
         match self.places.get(digest) {
             Some(index) => self.carried.plan().contents[*index].size_bytes,
-            None => self.presumed.get(digest).map_or(0, |(size_bytes, _)| *size_bytes),
+            None => self.presumed.get(digest).map_or(0, |presumed| presumed.size_bytes),
         }
     }
 
@@ -220,11 +232,11 @@ impl<C: Carried, T: Target> Importer<'_, C, T> {
         state: &mut State,
         repository: &RepositoryName,
         digest: &Digest,
-        mut tags: Vec<Tag>,
+        tags: Vec<Tag>,
         left_out: &HashSet<&Digest>,
     ) -> Result<bool> {
         let mut missing = Vec::new();
-        for tag in tags.drain(..) {
+        for tag in tags {
             if self.target.tag(repository, &tag).await?.as_ref() != Some(digest) {
                 missing.push(tag);
             }
@@ -256,15 +268,18 @@ impl<C: Carried, T: Target> Importer<'_, C, T> {
         let work: Vec<_> = blobs
             .iter()
             .filter(|blob| !placed.get(&blob.digest).is_some_and(|placed| placed.contains(repository)))
-            .map(|blob| (blob.digest.clone(), placed.get(&blob.digest).cloned().unwrap_or_default()))
+            .map(|blob| {
+                let hints = placed.get(&blob.digest).into_iter().flatten().cloned();
+                (blob.digest.clone(), hints.collect())
+            })
             .collect();
         let spool = &state.spool;
         let stored = stream::iter(work).map(|(digest, hints)| async move {
             let stored = self.blob(spool, repository, &digest, hints).await?;
             Ok::<_, Error>((digest, stored))
         });
-        // In order for a pipe, as they finish for a file.
-        let mut stored = stored.buffered(jobs);
+        // In order for a pipe, since there is one job.
+        let mut stored = stored.buffer_unordered(jobs);
         let mut is_new = false;
         let mut done = Vec::new();
         while let Some((digest, stored)) = stored.try_next().await? {
@@ -280,7 +295,9 @@ impl<C: Carried, T: Target> Importer<'_, C, T> {
         }
         drop(stored);
         for digest in done {
-            state.placed.entry(digest).or_default().push(repository.clone());
+            let placed = state.placed.entry(digest).or_default();
+            placed.truncate(MAX_PLACED - 1);
+            placed.push_front(repository.clone());
         }
         Ok(is_new)
     }
@@ -294,9 +311,9 @@ impl<C: Carried, T: Target> Importer<'_, C, T> {
         mut hints: Vec<RepositoryName>,
     ) -> Result<Option<u64>> {
         let Some(index) = self.places.get(digest).copied() else {
-            let (size_bytes, repositories) = self.presumed.get(digest).cloned().unwrap_or_default();
-            hints.extend(repositories);
-            return match self.target.place(repository, digest, size_bytes, &hints).await? {
+            let presumed = self.presumed.get(digest);
+            hints.extend(presumed.into_iter().flat_map(|presumed| presumed.repositories.iter().cloned()));
+            return match self.target.place(repository, digest, self.size_bytes(digest), &hints).await? {
                 true => Ok(None),
                 // The collector took it since the check.
                 false => Err(Error::PresumedMissing(vec![digest.clone()])),

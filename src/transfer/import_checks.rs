@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
+use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{Plan, PlannedImage, PlannedRepository};
+use sampan_bundle::{ContentKind, Plan, PlannedImage, PlannedRepository, Presumed};
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
 use crate::{Error, ImportOptions, Result, Selector, TagChange, TagPolicy, Target};
+
+/// How many questions to the target are open at a time.
+const CONCURRENT_CHECKS: usize = 16;
 
 /// An image of the bundle, and its repository in the target.
 pub(crate) struct SelectedImage<'a> {
@@ -63,67 +67,78 @@ fn only(
     only: &[Selector],
     matched: &mut [bool],
 ) -> Option<Vec<Tag>> {
-    let mut tags: Vec<Tag> = Vec::new();
+    let mut has_tag = vec![false; image.tags.len()];
     let mut is_selected = false;
     for (selector, matched) in only.iter().zip(matched) {
         if !selector.has_repository(&repository.name) {
             continue;
         }
-        let by_tag = image.tags.iter().filter(|tag| selector.has_tag(tag));
-        let mut new: Vec<Tag> = by_tag.filter(|tag| !tags.contains(tag)).cloned().collect();
         let is_named = selector.digest() == Some(&image.digest);
-        if !new.is_empty() || is_named || image.tags.is_empty() && selector.has_any_tag() {
-            (*matched, is_selected) = (true, true);
+        let mut is_here = is_named || image.tags.is_empty() && selector.has_any_tag();
+        for (tag, has_tag) in image.tags.iter().zip(&mut has_tag) {
+            if selector.has_tag(tag) {
+                (*has_tag, is_here) = (true, true);
+            }
         }
-        tags.append(&mut new);
+        *matched |= is_here;
+        is_selected |= is_here;
     }
-    is_selected.then_some(tags)
+    let tags = image.tags.iter().zip(has_tag).filter(|(_, has_tag)| *has_tag);
+    is_selected.then(|| tags.map(|(tag, _)| tag.clone()).collect())
 }
 
-/// The presumed content by its digest, once it was found.
-pub(crate) async fn check_presumed<T: Target>(
-    plan: &Plan,
-    target: &T,
-) -> Result<HashMap<Digest, (u64, Vec<RepositoryName>)>> {
-    let found = stream::iter(&plan.presumed).map(|presumed| async move {
-        Ok::<_, Error>((!target.has_presumed(presumed).await?).then(|| presumed.digest.clone()))
+/// Checks that the target has all presumed content.
+pub(crate) async fn check_presumed(plan: &Plan, target: &dyn Target) -> Result<()> {
+    let missing = stream::iter(&plan.presumed).map(|presumed| async move {
+        Ok::<_, Error>((!has_presumed(target, presumed).await?).then(|| presumed.digest.clone()))
     });
-    let found: Vec<Option<Digest>> = found.buffered(16).try_collect().await?;
-    let missing: Vec<Digest> = found.into_iter().flatten().collect();
+    let missing = missing.buffered(CONCURRENT_CHECKS).try_filter_map(|it| ready(Ok(it)));
+    let missing: Vec<Digest> = missing.try_collect().await?;
     match missing.is_empty() {
-        true => Ok(plan
-            .presumed
-            .iter()
-            .map(|it| (it.digest.clone(), (it.size_bytes, it.repositories.clone())))
-            .collect()),
+        true => Ok(()),
         false => Err(Error::PresumedMissing(missing)),
     }
 }
 
+/// Whether the target has presumed content, in any repository.
+async fn has_presumed(target: &dyn Target, presumed: &Presumed) -> Result<bool> {
+    let Presumed { digest, size_bytes, kind, repositories } = presumed;
+    for repository in repositories {
+        let is_there = match kind {
+            ContentKind::Blob => target.has_blob(repository, digest, *size_bytes).await?,
+            ContentKind::Manifest => target.has_manifest(repository, digest).await?,
+        };
+        if is_there {
+            return Ok(true);
+        }
+    }
+    target.has_data(digest, *size_bytes).await
+}
+
 /// The tags that are there with another digest.
-pub(crate) async fn tag_changes<T: Target>(
-    target: &T,
+pub(crate) async fn tag_changes(
+    target: &dyn Target,
     selected: &[SelectedImage<'_>],
     options: &ImportOptions,
 ) -> Result<Vec<TagChange>> {
+    let tags = selected.iter().flat_map(|image| image.tags.iter().map(move |tag| (image, tag)));
+    let present = stream::iter(tags).map(|(image, tag)| async move {
+        Ok::<_, Error>((image, tag, target.tag(&image.target, tag).await?))
+    });
+    let mut present = present.buffered(CONCURRENT_CHECKS);
     let mut changes = Vec::new();
-    for image in selected {
-        for tag in &image.tags {
-            let Some(present) = target.tag(&image.target, tag).await? else { continue };
-            if present == image.planned.digest {
-                continue;
-            }
-            if options.tags == TagPolicy::Fail {
-                let (repository, tag) = (image.target.clone(), tag.to_string());
-                return Err(Error::TagTaken { repository, tag, present });
-            }
-            changes.push(TagChange {
-                tag: format!("{}:{tag}", image.target),
-                to: image.planned.digest.clone(),
-                from: present,
-                kept: options.tags == TagPolicy::Keep,
-            });
+    while let Some((image, tag, present)) = present.try_next().await? {
+        let Some(present) = present.filter(|present| *present != image.planned.digest) else { continue };
+        if options.tags == TagPolicy::Fail {
+            let (repository, tag) = (image.target.clone(), tag.to_string());
+            return Err(Error::TagTaken { repository, tag, present });
         }
+        changes.push(TagChange {
+            tag: format!("{}:{tag}", image.target),
+            to: image.planned.digest.clone(),
+            from: present,
+            kept: options.tags == TagPolicy::Keep,
+        });
     }
     Ok(changes)
 }

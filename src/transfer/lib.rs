@@ -6,7 +6,6 @@
 //!
 //! Absent on purpose: the format of bundles, which is `sampan-bundle`'s, and printing.
 
-mod any;
 mod carried;
 mod draft;
 mod error;
@@ -16,6 +15,7 @@ mod import;
 mod import_checks;
 mod placing;
 mod planner;
+mod queue;
 mod registry_source;
 mod registry_target;
 mod renames;
@@ -27,11 +27,10 @@ mod store_source;
 mod store_target;
 mod target;
 
-pub use any::{AnySource, AnyTarget};
 pub use carried::{Carried, Live};
 pub use error::{Error, Result};
 pub use export::{Counted, Exported};
-pub use holdings::{Holdings, InvalidLine, inventory};
+pub use holdings::{Holdings, InventoryError, inventory};
 pub use import::{ImportOptions, Progress, TagPolicy, import};
 pub use placing::places;
 pub use planner::{ExportOptions, Planned, PlannedFailure, plan};

@@ -12,7 +12,7 @@ use crate::{Error, Result, Source};
 /// # Errors
 ///
 /// `Image` when a manifest is no longer there; any error of the source.
-pub async fn places<S: Source>(source: &S, plan: &Plan) -> Result<HashMap<Digest, RepositoryName>> {
+pub async fn places(source: &dyn Source, plan: &Plan) -> Result<HashMap<Digest, RepositoryName>> {
     let carried: HashSet<&Digest> = plan.contents.iter().map(|content| &content.digest).collect();
     let mut places: HashMap<Digest, RepositoryName> = HashMap::new();
     for (repository, image) in plan.images() {

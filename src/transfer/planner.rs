@@ -1,7 +1,8 @@
 //! Planning: walks the selected images of a source and makes the plan of a bundle.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
+use futures::{StreamExt, stream};
 use sampan_bundle::{
     ContentKind, DockerImage, IndexScope, Plan, PlannedContent, PlannedImage, PlannedRepository, Presumed,
     is_fallback_tag,
@@ -9,7 +10,9 @@ use sampan_bundle::{
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::draft::Draft;
+use crate::queue::{CONCURRENT_IMAGES, Queue};
 use crate::selection::{Platform, Selector, version_of};
+use crate::source::shown;
 use crate::{Error, Holdings, Result, Source};
 
 /// What an export carries.
@@ -69,7 +72,7 @@ pub struct PlannedFailure {
 ///
 /// `NoMatch` for a selector that matches nothing, `NoVersions`; `Image` for an image that cannot be exported, unless
 /// [`keep_going`](ExportOptions::keep_going) is set; any error of the source.
-pub async fn plan<S: Source>(source: &S, options: &ExportOptions) -> Result<Planned> {
+pub async fn plan(source: &dyn Source, options: &ExportOptions) -> Result<Planned> {
     let mut planner = Planner { source, options, planned: Planned::default(), index: HashMap::new() };
     let plan = &mut planner.planned.plan;
     plan.source = options.host.clone();
@@ -84,8 +87,8 @@ pub async fn plan<S: Source>(source: &S, options: &ExportOptions) -> Result<Plan
     Ok(planner.planned)
 }
 
-struct Planner<'a, S> {
-    source: &'a S,
+struct Planner<'a> {
+    source: &'a dyn Source,
     options: &'a ExportOptions,
     planned: Planned,
     /// Where each digest is in the plan.
@@ -97,6 +100,9 @@ enum Place {
     Carried(usize),
     Presumed,
 }
+
+/// The most repositories that are named for content that the far side has: a common layer may be in thousands.
+const MAX_PRESUMED_REPOSITORIES: usize = 8;
 
 /// The selected images of a repository.
 #[derive(Default)]
@@ -110,36 +116,7 @@ struct Selected {
     digests: Vec<Digest>,
 }
 
-/// The images that are still to be walked, each once, with their tags.
-#[derive(Default)]
-struct Queue {
-    order: VecDeque<Digest>,
-    tags: HashMap<Digest, Vec<Tag>>,
-}
-
-impl Queue {
-    fn push_back(&mut self, digest: Digest, tag: Option<Tag>) {
-        if !self.tags.contains_key(&digest) {
-            self.order.push_back(digest.clone());
-        }
-        self.tags.entry(digest).or_default().extend(tag);
-    }
-
-    fn push_front(&mut self, digest: Digest, tag: Tag) {
-        if !self.tags.contains_key(&digest) {
-            self.order.push_front(digest.clone());
-        }
-        self.tags.entry(digest).or_default().push(tag);
-    }
-
-    fn pop_front(&mut self) -> Option<(Digest, Vec<Tag>)> {
-        let digest = self.order.pop_front()?;
-        let tags = self.tags.remove(&digest).unwrap_or_default();
-        Some((digest, tags))
-    }
-}
-
-impl<S: Source> Planner<'_, S> {
+impl Planner<'_> {
     async fn select(&self) -> Result<Vec<(RepositoryName, Selected)>> {
         let repositories = self.source.repositories().await?;
         let mut chosen: Vec<(RepositoryName, Selected)> = Vec::new();
@@ -184,16 +161,30 @@ impl<S: Source> Planner<'_, S> {
     }
 
     fn is_excluded(&self, name: &RepositoryName, tag: &Tag) -> bool {
-        self.options.exclude.iter().any(|selector| selector.has_repository(name) && selector.has_tag(tag))
+        let mut exclude = self.options.exclude.iter().filter(|selector| selector.digest().is_none());
+        exclude.any(|selector| selector.has_repository(name) && selector.has_tag(tag))
+    }
+
+    /// Whether the image is excluded by its digest; if a tag is named too, under that tag only.
+    fn is_excluded_digest(&self, name: &RepositoryName, tag: Option<&Tag>, digest: &Digest) -> bool {
+        let mut exclude = self.options.exclude.iter().filter(|selector| selector.digest() == Some(digest));
+        exclude.any(|selector| {
+            selector.has_repository(name)
+                && (selector.has_no_tag() || tag.is_some_and(|tag| selector.has_tag(tag)))
+        })
     }
 
     async fn repository(&mut self, name: RepositoryName, selected: Selected) -> Result<()> {
         let mut listed = selected.listed.clone();
         let mut queue = Queue::default();
         let mut is_whole = true;
-        for (tag, required) in &selected.tags {
-            match self.tagged(&name, tag).await {
+        let (source, options) = (self.source, self.options);
+        let found = stream::iter(&selected.tags).map(|(tag, _)| tagged(source, &name, tag));
+        let found: Vec<Result<Digest>> = found.buffered(CONCURRENT_IMAGES).collect().await;
+        for ((tag, required), found) in selected.tags.iter().zip(found) {
+            match found {
                 Ok(digest) if required.as_ref().is_some_and(|required| *required != digest) => {}
+                Ok(digest) if self.is_excluded_digest(&name, Some(tag), &digest) => is_whole = false,
                 Ok(digest) => queue.push_back(digest, Some(tag.clone())),
                 Err(Error::Image { image, problem }) => {
                     is_whole = false;
@@ -202,15 +193,16 @@ impl<S: Source> Planner<'_, S> {
                 Err(error) => return Err(error),
             }
         }
-        for digest in &selected.digests {
+        for digest in selected.digests.iter().filter(|digest| !self.is_excluded_digest(&name, None, digest)) {
             queue.push_back(digest.clone(), None);
         }
         let fallback = fallback_tags(&selected.all);
         let mut images: Vec<PlannedImage> = Vec::new();
         let mut done: HashMap<Digest, usize> = HashMap::new();
-        while let Some((digest, tags)) = queue.pop_front() {
+        let draft = async |digest: &Digest| Draft::of(source, options, &name, digest).await;
+        while let Some((digest, tags, draft)) = queue.pop_front(draft).await {
             let shown = tags.first().map_or(format!("{name}@{digest}"), |tag| format!("{name}:{tag}"));
-            let draft = match Draft::of(self.source, self.options, &name, &digest).await {
+            let draft = match draft {
                 Ok(draft) => draft,
                 Err(Error::Image { problem, .. }) => {
                     is_whole = false;
@@ -255,8 +247,8 @@ impl<S: Source> Planner<'_, S> {
                 if self.is_excluded(&name, &tag) || !listed.insert(tag.clone()) {
                     continue;
                 }
-                let found = self.tagged(&name, &tag).await;
-                match found {
+                match tagged(source, &name, &tag).await {
+                    Ok(found) if self.is_excluded_digest(&name, Some(&tag), &found) => {}
                     Ok(found) => match done.get(&found) {
                         Some(place) => images[*place].tags.push(tag),
                         None => queue.push_front(found, tag),
@@ -276,19 +268,6 @@ impl<S: Source> Planner<'_, S> {
         let complete = is_whole && selected.all.iter().all(|tag| carried.contains(tag));
         self.planned.plan.repositories.push(PlannedRepository { name, complete, images });
         Ok(())
-    }
-
-    /// The digest of a tag; a tag without a readable manifest is a failure of its image.
-    async fn tagged(&self, name: &RepositoryName, tag: &Tag) -> Result<Digest> {
-        let failed = |problem: String| Error::Image { image: format!("{name}:{tag}"), problem };
-        match self.source.manifest(name, &Reference::Tag(tag.clone())).await {
-            Ok(Some(found)) => Ok(found.digest),
-            Ok(None) => Err(failed("its manifest is missing".to_owned())),
-            Err(Error::Store(error @ sampan_engine::Error::Corrupt(..))) => {
-                Err(failed(format!("its manifest is damaged: {error}")))
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// Adds the content of an image to the plan.
@@ -316,7 +295,7 @@ impl<S: Source> Planner<'_, S> {
                     digest: item.digest.clone(),
                     size_bytes: item.size_bytes,
                     kind: item.kind,
-                    repositories: repositories.to_vec(),
+                    repositories: nearest(repositories, name),
                 });
                 continue;
             }
@@ -345,6 +324,14 @@ impl<S: Source> Planner<'_, S> {
     }
 }
 
+/// The digest of a tag; a tag without a readable manifest is a failure of its image.
+async fn tagged(source: &dyn Source, name: &RepositoryName, tag: &Tag) -> Result<Digest> {
+    let reference = Reference::Tag(tag.clone());
+    let missing =
+        || Error::Image { image: shown(name, &reference), problem: "its manifest is missing".to_owned() };
+    Ok(source.manifest(name, &reference).await?.ok_or_else(missing)?.digest)
+}
+
 /// How fallback tags name a digest (OCI distribution-spec, "Referrers Tag Schema").
 fn in_tag(digest: &Digest) -> String {
     let text: String = digest.to_string().replacen(':', "-", 1);
@@ -362,6 +349,13 @@ fn fallback_tags(tags: &[Tag]) -> HashMap<String, Vec<Tag>> {
         found.entry(subject.to_owned()).or_default().push(tag.clone());
     }
     found
+}
+
+/// At most [`MAX_PRESUMED_REPOSITORIES`] of these, and first the one that the image goes to.
+fn nearest(repositories: &[RepositoryName], name: &RepositoryName) -> Vec<RepositoryName> {
+    let same = repositories.iter().filter(|it| *it == name).take(1);
+    let others = repositories.iter().filter(|it| *it != name);
+    same.chain(others).take(MAX_PRESUMED_REPOSITORIES).cloned().collect()
 }
 
 fn keep_latest(name: &RepositoryName, selected: &mut Selected, count: usize) -> Result<()> {

@@ -1,10 +1,12 @@
 //! `RegistrySource`: a registry that is read through its API.
 
+use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use sampan_bundle::{BoxError, ContentStream};
 use sampan_client::{Problem, RegistryClient, RepositoryClient};
 use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag};
 
+use crate::source::shown;
 use crate::{Error, FoundManifest, Result, Source};
 
 /// A registry, read through its API.
@@ -27,6 +29,7 @@ impl RegistrySource {
     }
 }
 
+#[async_trait]
 impl Source for RegistrySource {
     async fn repositories(&self) -> Result<Vec<RepositoryName>> {
         if let Some(named) = &self.named {
@@ -55,10 +58,6 @@ impl Source for RegistrySource {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<FoundManifest>> {
-        let image = || match reference {
-            Reference::Tag(tag) => format!("{repository}:{tag}"),
-            Reference::Digest(digest) => format!("{repository}@{digest}"),
-        };
         match self.at(repository).manifest(reference).await {
             Ok(found) => Ok(found.map(|found| FoundManifest {
                 digest: found.digest,
@@ -72,7 +71,10 @@ impl Source for RegistrySource {
                     Problem::Schema1 | Problem::Digest { .. } | Problem::TooLarge { .. }
                 ) =>
             {
-                Err(Error::Image { image: image(), problem: error.problem().to_string() })
+                Err(Error::Image {
+                    image: shown(repository, reference),
+                    problem: error.problem().to_string(),
+                })
             }
             Err(error) => Err(error.into()),
         }

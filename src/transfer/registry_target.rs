@@ -1,8 +1,9 @@
 //! `RegistryTarget`: a registry that is written through its API.
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
-use sampan_bundle::{ContentKind, ContentStream, Presumed};
+use sampan_bundle::ContentStream;
 use sampan_client::{BytesSource, ClientError, RegistryClient, RepositoryClient};
 use sampan_engine::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 
@@ -30,13 +31,9 @@ impl RegistryTarget {
     fn at(&self, repository: &RepositoryName) -> RepositoryClient {
         self.registry.repository(repository.clone())
     }
-
-    async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
-        let found = self.at(repository).blob_info(digest).await?;
-        Ok(found.is_some_and(|found| found.size_bytes.is_none_or(|size| size == size_bytes)))
-    }
 }
 
+#[async_trait]
 impl Target for RegistryTarget {
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
         let found = self.at(repository).manifest_info(&Reference::Tag(tag.clone())).await?;
@@ -48,16 +45,13 @@ impl Target for RegistryTarget {
         Ok(found.is_some())
     }
 
-    async fn has_presumed(&self, presumed: &Presumed) -> Result<bool> {
-        for repository in &presumed.repositories {
-            let is_there = match presumed.kind {
-                ContentKind::Blob => self.has_blob(repository, &presumed.digest, presumed.size_bytes).await?,
-                ContentKind::Manifest => self.has_manifest(repository, &presumed.digest).await?,
-            };
-            if is_there {
-                return Ok(true);
-            }
-        }
+    async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        let found = self.at(repository).blob_info(digest).await?;
+        Ok(found.is_some_and(|found| found.size_bytes.is_none_or(|size| size == size_bytes)))
+    }
+
+    async fn has_data(&self, _digest: &Digest, _size_bytes: u64) -> Result<bool> {
+        // The API knows repositories only.
         Ok(false)
     }
 

@@ -1,7 +1,8 @@
 //! `Source`: a registry that is read.
 
-use std::future::Future;
+use std::fmt;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use sampan_bundle::ContentStream;
 use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag};
@@ -20,38 +21,35 @@ pub struct FoundManifest {
 }
 
 /// A registry that is read. All lists are sorted.
-pub trait Source: Send + Sync {
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync {
     /// All repositories.
-    fn repositories(&self) -> impl Future<Output = Result<Vec<RepositoryName>>> + Send;
+    async fn repositories(&self) -> Result<Vec<RepositoryName>>;
 
     /// The tags of a repository.
-    fn tags(&self, repository: &RepositoryName) -> impl Future<Output = Result<Vec<Tag>>> + Send;
+    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>>;
 
-    /// A manifest; `None` if it is missing.
-    fn manifest(
+    /// A manifest; `None` if it is missing. `Image` if only this one cannot be read.
+    async fn manifest(
         &self,
         repository: &RepositoryName,
         reference: &Reference,
-    ) -> impl Future<Output = Result<Option<FoundManifest>>> + Send;
+    ) -> Result<Option<FoundManifest>>;
 
     /// The manifests attached to `subject`.
-    fn referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-    ) -> impl Future<Output = Result<Vec<Descriptor>>> + Send;
+    async fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> Result<Vec<Descriptor>>;
 
     /// The length of a blob in bytes; `None` if it is missing. The blob stays for a while, also if it loses its references.
-    fn blob_size(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> impl Future<Output = Result<Option<u64>>> + Send;
+    async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<u64>>;
 
     /// The bytes of a blob.
-    fn blob(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> impl Future<Output = Result<ContentStream>> + Send;
+    async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<ContentStream>;
+}
+
+/// A manifest as messages name it.
+pub(crate) fn shown(repository: &RepositoryName, reference: &Reference) -> String {
+    match reference {
+        Reference::Tag(tag) => format!("{repository}:{tag}"),
+        Reference::Digest(digest) => format!("{repository}@{digest}"),
+    }
 }

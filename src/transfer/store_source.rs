@@ -2,13 +2,15 @@
 
 use std::str::FromStr;
 
+use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use sampan_bundle::{BoxError, ContentStream};
 use sampan_driver::ByteRange;
 use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Error as EngineError, ReferrersQuery, Registry, Repository};
 
-use crate::{FoundManifest, Result, Source};
+use crate::source::shown;
+use crate::{Error, FoundManifest, Result, Source};
 
 /// A store, read through the engine.
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ impl StoreSource {
     }
 }
 
+#[async_trait]
 impl Source for StoreSource {
     async fn repositories(&self) -> Result<Vec<RepositoryName>> {
         let mut found: Vec<String> = Vec::new();
@@ -67,6 +70,10 @@ impl Source for StoreSource {
                 bytes: stored.bytes,
             })),
             Err(EngineError::ManifestUnknown(..)) => Ok(None),
+            Err(error @ EngineError::Corrupt(..)) => Err(Error::Image {
+                image: shown(repository, reference),
+                problem: format!("its manifest is damaged: {error}"),
+            }),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,8 +1,7 @@
 //! `StoreTarget`: the store of a registry, which may run meanwhile.
 
-use sampan_bundle::{ContentStream, Presumed};
-use sampan_driver::StorageDriverExt;
-use sampan_engine::layout::Entry;
+use async_trait::async_trait;
+use sampan_bundle::ContentStream;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Error as EngineError, MountOutcome, PutManifest, Registry, Repository};
 
@@ -24,17 +23,9 @@ impl StoreTarget {
     fn at(&self, repository: &RepositoryName) -> Repository {
         self.registry.repository(repository.clone())
     }
-
-    /// Whether the repository has the blob, with this length.
-    async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
-        match self.at(repository).blobs().stat_and_lease(digest).await {
-            Ok(blob) => Ok(blob.size_bytes == size_bytes),
-            Err(EngineError::BlobUnknown(..)) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
+#[async_trait]
 impl Target for StoreTarget {
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
         match self.at(repository).manifests().stat(&Reference::Tag(tag.clone())).await {
@@ -52,17 +43,16 @@ impl Target for StoreTarget {
         }
     }
 
-    async fn has_presumed(&self, presumed: &Presumed) -> Result<bool> {
-        for repository in &presumed.repositories {
-            if self.has_blob(repository, &presumed.digest, presumed.size_bytes).await? {
-                return Ok(true);
-            }
+    async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        match self.at(repository).blobs().stat_and_lease(digest).await {
+            Ok(blob) => Ok(blob.size_bytes == size_bytes),
+            Err(EngineError::BlobUnknown(..)) => Ok(false),
+            Err(error) => Err(error.into()),
         }
-        if !presumed.digest.is_canonical() {
-            return Ok(false);
-        }
-        let data = self.registry.driver().stat_if_any(&Entry::Blob(presumed.digest.clone()).path()).await;
-        Ok(data.map_err(EngineError::from)?.is_some_and(|data| data.size_bytes == presumed.size_bytes))
+    }
+
+    async fn has_data(&self, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        Ok(self.registry.data_size(digest).await? == Some(size_bytes))
     }
 
     async fn place(

@@ -1,9 +1,10 @@
 //! `Target`: a registry that is written.
 
-use std::future::Future;
+use std::fmt;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_bundle::{ContentStream, Presumed};
+use sampan_bundle::ContentStream;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
 use crate::Result;
@@ -22,47 +23,41 @@ pub struct NewManifest<'a> {
 }
 
 /// A registry that is written.
-pub trait Target: Send + Sync {
+#[async_trait]
+pub trait Target: fmt::Debug + Send + Sync {
     /// The digest of a tag; `None` if there is no such tag.
-    fn tag(
-        &self,
-        repository: &RepositoryName,
-        tag: &Tag,
-    ) -> impl Future<Output = Result<Option<Digest>>> + Send;
+    async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>>;
 
     /// Whether the repository has the manifest.
-    fn has_manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> impl Future<Output = Result<bool>> + Send;
+    async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool>;
 
-    /// Whether the registry has presumed content, in any repository.
-    fn has_presumed(&self, presumed: &Presumed) -> impl Future<Output = Result<bool>> + Send;
+    /// Whether the repository has the blob, with this length.
+    async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool>;
+
+    /// Whether the registry has the data in any repository; `false` if it cannot say.
+    async fn has_data(&self, digest: &Digest, size_bytes: u64) -> Result<bool>;
 
     /// Makes a blob that the registry has anywhere visible in the repository; `false` if it is nowhere. `repositories` may
     /// have it.
-    fn place(
+    async fn place(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         size_bytes: u64,
         repositories: &[RepositoryName],
-    ) -> impl Future<Output = Result<bool>> + Send;
+    ) -> Result<bool>;
 
     /// Stores a blob, and compares its digest. A wrong digest leaves nothing behind.
-    fn put_blob(
+    ///
+    /// `content` yields at most `size_bytes`, so a target may collect a short one.
+    async fn put_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         size_bytes: u64,
         content: ContentStream,
-    ) -> impl Future<Output = Result<()>> + Send;
+    ) -> Result<()>;
 
     /// Stores a manifest whose references are there, and sets its tags.
-    fn put_manifest(
-        &self,
-        repository: &RepositoryName,
-        manifest: NewManifest<'_>,
-    ) -> impl Future<Output = Result<()>> + Send;
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()>;
 }

@@ -8,7 +8,7 @@ use sampan_engine::oci::Digest;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{Ended, binary, end};
+use super::support::{Ended, end, expect};
 use crate::clients::support::filesystem_config;
 use crate::support::StoreFiles;
 
@@ -40,15 +40,8 @@ impl Gap {
         self.directory.path().join(name)
     }
 
-    fn run(&self, args: &[&str]) -> Ended {
-        end(binary(self.directory.path()).args(args), "")
-    }
-
-    /// Runs a command that must end with this code.
     fn expect(&self, code: i32, args: &[&str]) -> Ended {
-        let ended = self.run(args);
-        assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
-        ended
+        expect(self.directory.path(), code, args)
     }
 
     /// What `registry ls` shows of a side, with `mirror/` removed from names, sorted.
@@ -177,6 +170,14 @@ fn parts_are_made_checked_and_made_again() {
     assert!(refused.contains("b.tar.002"), "{refused}");
     fs::write(part(2), second).unwrap();
 
+    let first = fs::read(part(1)).unwrap();
+    fs::remove_file(part(1)).unwrap();
+    let refused = gap.expect(1, &["export", "-c", "near.yml", "-o", "b.tar", "--part", "1"]).stderr;
+    assert!(refused.contains("b.tar.001 is missing") && refused.contains("repeat the export"), "{refused}");
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]);
+    assert!(join() == whole, "the remedy makes the same parts");
+    fs::write(part(1), first).unwrap();
+
     // An export that was killed in its third part.
     fs::remove_file(part(4)).unwrap();
     let third = fs::read(part(3)).unwrap();
@@ -189,6 +190,17 @@ fn parts_are_made_checked_and_made_again() {
     assert_eq!(fs::read_to_string(gap.path("b.sums")).unwrap(), sums);
     gap.expect(0, &["import", "b.tar", "-c", "far.yml"]);
     assert_eq!(gap.images("far"), gap.images("near"));
+}
+
+#[test]
+fn a_long_file_that_is_no_bundle_is_refused_without_reading_it() {
+    let gap = Gap::new();
+    fs::File::create(gap.path("disk.img")).unwrap().set_len(1 << 40).unwrap();
+    let refused = gap.expect(1, &["bundle", "ls", "disk.img"]).stderr;
+    assert!(refused.contains("disk.img is neither a bundle nor a bundle.json"), "{refused}");
+    let export = ["export", "**", "-c", "near.yml", "-o", "b.tar", "--have", "disk.img"];
+    let refused = gap.expect(1, &export).stderr;
+    assert!(refused.contains("disk.img: line 1 of the inventory is neither"), "{refused}");
 }
 
 #[test]
@@ -237,6 +249,8 @@ fn exit_codes_say_what_happened() {
         &["export", "**", "-c", "near.yml"],
         &["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "10"],
         &["export", "**", "-c", "near.yml", "-o", "-", "--split", "dvd"],
+        &["export", "--resume", "-c", "near.yml", "-o", "b.tar", "--platform", "linux/amd64"],
+        &["export", "--part", "2", "-c", "near.yml", "-o", "b.tar", "--latest", "1"],
         &["import", "-c", "far.yml"],
         &["import", "-", "--only", "a", "-c", "far.yml"],
         &["bundle"],
@@ -280,6 +294,5 @@ fn exit_codes_say_what_happened() {
         filesystem_config(&gap.path("far"))
     );
     fs::write(gap.path("readonly.yml"), read_only).unwrap();
-    let refused = gap.run(&["import", "d.tar", "-c", "readonly.yml"]);
-    assert_eq!(refused.code, Some(1), "{refused:?}");
+    gap.expect(1, &["import", "d.tar", "-c", "readonly.yml"]);
 }

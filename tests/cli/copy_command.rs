@@ -6,7 +6,7 @@ use sampan_engine::oci::Digest;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{Ended, binary, end};
+use super::support::{Ended, binary, end, expect};
 use crate::clients::support::{RegistryProcess, debian_registry, filesystem_config, registry, write_config};
 use crate::support::StoreFiles;
 
@@ -49,11 +49,8 @@ impl Sides {
         end(binary(self.directory.path()).args(args), "")
     }
 
-    /// Runs a command that must end with this code.
     fn expect(&self, code: i32, args: &[&str]) -> Ended {
-        let ended = self.run(args);
-        assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
-        ended
+        expect(self.directory.path(), code, args)
     }
 
     /// The images of a side, as its registry lists them.
@@ -108,6 +105,19 @@ fn a_bundle_is_written_from_a_registry_and_read_into_one() {
     assert_eq!(sides.images(&sides.far), sides.images(&sides.near));
     let again = sides.expect(0, &["import", "remote.tar", "--to", &far]).stdout;
     assert!(again.contains("0 images imported, 2 there already: 0 blobs"), "{again}");
+}
+
+#[test]
+fn a_delta_of_an_earlier_bundle_goes_into_a_registry() {
+    let sides = Sides::new();
+    let far = sides.far.host();
+    sides.expect(0, &["export", "team/app", "-c", "near.yml", "-o", "first.tar"]);
+    sides.expect(0, &["import", "first.tar", "--to", &far]);
+    sides.expect(0, &["export", "**", "-c", "near.yml", "--have", "first.tar", "-o", "delta.tar"]);
+    let listed = sides.expect(0, &["bundle", "ls", "delta.tar"]).stdout;
+    assert!(listed.contains("the far side must have 1 blob"), "{listed}");
+    sides.expect(0, &["import", "delta.tar", "--to", &far]);
+    assert_eq!(sides.images(&sides.far), sides.images(&sides.near));
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn config(directory: &Path, health: &str) -> String {
 
 /// Asks the debug listener again and again until it answers with this status and a body that will do.
 ///
-/// On a busy machine a look may take too long once, which is told too, and then comes the one that is waited for.
+/// On a busy machine a check may take too long once: its answer says so, and the next one is the expected answer.
 fn wait_for(registry: &RegistryProcess, status: u16, will_do: impl Fn(&str) -> bool) {
     let debug = debug(registry);
     loop {

@@ -69,7 +69,7 @@ fn the_configuration_of_debians_package_is_found_and_served() {
     let packaged = Path::new("/etc/docker/registry/config.yml");
     assert!(packaged.exists(), "{} is missing: it comes with docker-registry", packaged.display());
     let directory = tempfile::tempdir().unwrap();
-    // As it is shipped, `auth.htpasswd.path` names a directory, and nobody could log in; that is an error here.
+    // As it is shipped, `auth.htpasswd.path` names a directory, so no login could succeed; that is an error here.
     let users = directory.path().join("users");
     fs::write(&users, "").unwrap();
     let mut command = binary(directory.path());

@@ -10,12 +10,12 @@ use super::support::{binary, end};
 use crate::clients::support::{RegistryProcess, filesystem_config, registry, run, tool};
 use crate::support::StoreFiles;
 
-const NOBODY: u32 = 65534;
+const UNPRIVILEGED: u32 = 65534;
 
 /// The binary, started as a user who owns nothing.
 fn as_nobody(directory: &Path) -> Command {
     let mut command = binary(directory);
-    command.uid(NOBODY).gid(NOBODY);
+    command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
     command
 }
 
@@ -37,7 +37,7 @@ fn a_permission_that_is_lost_while_running_fails_the_storage_check() {
     let directory = tempfile::tempdir().unwrap();
     mode(directory.path(), 0o755);
     let root = store(directory.path());
-    run(tool("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(&root));
+    run(tool("chown").args(["-R", &format!("{UNPRIVILEGED}:{UNPRIVILEGED}")]).arg(&root));
     let config = filesystem_config(&root) + "health: {storagedriver: {enabled: true, interval: 100ms}}\n";
     fs::write(directory.path().join("config.yml"), config).unwrap();
     let mut served = RegistryProcess::start(as_nobody(directory.path()).args(["serve", "config.yml"]));
@@ -56,7 +56,7 @@ fn a_permission_that_is_lost_while_running_fails_the_storage_check() {
     assert!(refused.ends_with("503"), "{refused}");
     assert!(refused.contains("this process lacks permission to write to the store"), "{refused}");
     assert!(!refused.contains(root.to_str().unwrap()), "a client learns where the store is: {refused}");
-    chown(&repositories, Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(&repositories, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
     served.process.wait_for(|line| line.contains("accepting new uploads again").then_some(()));
     assert_eq!(upload(&served), "202");
     assert!(served.process.terminate().success());
@@ -96,7 +96,7 @@ fn everything_that_belongs_to_another_user_is_told_at_once_below_the_root_too() 
         assert_eq!(ended.code, Some(1), "{ended:?}");
         for part in [
             "3 things cannot be used",
-            &format!("chown -R {NOBODY}:{NOBODY}"),
+            &format!("chown -R {UNPRIVILEGED}:{UNPRIVILEGED}"),
             "auth.htpasswd.path",
             "http.tls.certificate",
             "--user 0:0",
@@ -105,11 +105,11 @@ fn everything_that_belongs_to_another_user_is_told_at_once_below_the_root_too() 
         }
     }
     // As the remedy was misunderstood once: the root alone was given.
-    chown(&root, Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(&root, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
     fs::write(path("config.yml"), filesystem_config(&root)).unwrap();
     let ended = end(as_nobody(directory.path()).args(["serve", "config.yml"]), "");
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    let remedy = format!("chown -R {NOBODY}:{NOBODY} {}", root.display());
+    let remedy = format!("chown -R {UNPRIVILEGED}:{UNPRIVILEGED} {}", root.display());
     assert!(
         ended.stderr.contains("may not read and write to") && ended.stderr.contains(&remedy),
         "{ended:?}"

@@ -181,7 +181,7 @@ fn a_slow_pull_is_finished_before_the_end() {
     assert_eq!(wire.head().status, 200);
     registry.process.signal("TERM");
     registry.process.wait_for(|line| line.contains("shutting down, waiting").then_some(()));
-    assert!(std::net::TcpStream::connect(registry.address).is_err(), "nobody else comes in");
+    assert!(std::net::TcpStream::connect(registry.address).is_err(), "it accepts no new connection");
     let mut pulled = vec![0; content.len()];
     for part in pulled.chunks_mut(1 << 20) {
         wire.body().read_exact(part).unwrap();

@@ -1,4 +1,4 @@
-//! What those who run the registry are told, and strangers are not.
+//! Operators learn reasons and addresses; strangers do not.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -19,7 +19,7 @@ fn config(directory: &Path, more: &str) -> String {
 #[test]
 fn nobody_is_told_the_passwords_in_urls_and_strangers_not_even_the_reason() {
     let directory = tempfile::tempdir().unwrap();
-    // Nothing listens there for as long as nobody else is given the port.
+    // Nothing listens there, unless another process gets the port.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let more = format!(
         "health: {{http: [{{uri: 'http://svc:hunter2@{closed}/health?token=abcd'}}]}}\n\

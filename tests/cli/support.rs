@@ -28,6 +28,13 @@ pub(crate) fn binary(directory: &Path) -> Command {
     command
 }
 
+/// Runs the binary in a directory; it must end with this code.
+pub(crate) fn expect(directory: &Path, code: i32, args: &[&str]) -> Ended {
+    let ended = end(binary(directory).args(args), "");
+    assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
+    ended
+}
+
 /// Runs a command that ends by itself.
 pub(crate) fn end(command: &mut Command, input: &str) -> Ended {
     let mut child =

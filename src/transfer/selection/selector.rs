@@ -70,6 +70,11 @@ impl Selector {
         self.digest.is_none() && matches!(self.tags, Tags::Any)
     }
 
+    /// Whether the selector names no tag, but a repository or a digest.
+    pub(crate) fn has_no_tag(&self) -> bool {
+        matches!(self.tags, Tags::Any)
+    }
+
     /// The manifest that the selector names by its digest.
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()

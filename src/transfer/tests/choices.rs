@@ -67,6 +67,42 @@ fn what_cannot_be_meant_is_refused() {
 }
 
 #[test]
+fn an_image_is_excluded_by_its_digest() {
+    runtime().block_on(async {
+        let store = versions().await;
+        let tag = Reference::Tag("1.9".parse().unwrap());
+        let digest = store.source().manifest(&name("app"), &tag).await.unwrap().unwrap().digest;
+        let mut options = options(&["app:1.*", &format!("app@{digest}")]);
+        assert_eq!(planned(&store, &options).await, ["app:1.2", "app:1.9"]);
+        for (exclude, expected) in [
+            (format!("app@{digest}"), &["app:1.2"][..]),
+            (format!("*:1.9@{digest}"), &["app:1.2"]),
+            (format!("app:1.2@{digest}"), &["app:1.2", "app:1.9"]),
+        ] {
+            options.exclude = vec![exclude.parse().unwrap()];
+            assert_eq!(planned(&store, &options).await, expected, "{exclude}");
+        }
+    });
+}
+
+#[test]
+fn a_layer_of_many_repositories_names_a_few_of_them() {
+    runtime().block_on(async {
+        let near = Store::new();
+        let image = near.image("team/app", Algorithm::Sha256, "x", &[vec![7; 100]], false, &["1"]).await;
+        let layer = sampan_engine::oci::Digest::sha256_of(&[7; 100]);
+        let lines: String = (0..500).map(|number| format!("{layer} 100 a{number}\n")).collect();
+        let mut options = options(&["team/app"]);
+        options.have.add_lines(format!("{lines}{layer} 100 team/app\n").as_bytes()).unwrap();
+        let plan = plan(&near.source(), &options).await.unwrap().plan;
+        assert_eq!(plan.presumed[0].digest, layer);
+        assert_eq!(plan.presumed[0].repositories[..2], [name("team/app"), name("a0")]);
+        assert!(plan.presumed[0].repositories.len() <= 8);
+        assert_eq!(plan.repositories[0].images[0].digest, image.digest);
+    });
+}
+
+#[test]
 fn an_image_by_its_digest_needs_no_tag() {
     runtime().block_on(async {
         let (near, far) = (Store::new(), Store::new());

@@ -101,7 +101,8 @@ proptest! {
                 import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
             }
             let mut have = Holdings::default();
-            have.add_lines(&inventory(&far.source(), &[], false).await.unwrap().join("\n")).unwrap();
+            let lines = inventory(&far.source(), &[], false).await.unwrap().join("\n");
+            have.add_lines(lines.as_bytes()).unwrap();
             let mut options = options(&["**"]);
             options.have = have;
             let delta = export(&near, &options).await.unwrap();
@@ -158,7 +159,7 @@ fn a_delta_is_refused_where_its_base_is_missing() {
         import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
         let mut second = options(&["**"]);
         let lines = inventory(&far.source(), &[], false).await.unwrap();
-        second.have.add_lines(&lines.join("\n")).unwrap();
+        second.have.add_lines(lines.join("\n").as_bytes()).unwrap();
         near.image("team/app", Algorithm::Sha256, "new", &[vec![1; 3000]], false, &["2.0"]).await;
         let delta = export(&near, &second).await.unwrap();
         assert!(delta.len() < first.len());

@@ -205,6 +205,7 @@ pub(crate) fn import_options() -> ImportOptions {
         keep_going: false,
         jobs: 4,
         dry_run: false,
+        receipt: false,
         max_manifest_bytes: 4 << 20,
     }
 }
@@ -219,7 +220,7 @@ pub(crate) fn assemble(planned: &Planned) -> Bundle {
 pub(crate) async fn export(store: &Store, options: &ExportOptions) -> Result<Vec<u8>, Error> {
     let planned = plan(&store.source(), options).await?;
     let bundle = assemble(&planned);
-    let content = Exported::new(store.source(), planned.places);
+    let content = Exported::new(Arc::new(store.source()), planned.places);
     let mut output = Vec::new();
     bundle.write(0..bundle.layout().len_bytes(), &content, &mut output).await.unwrap();
     Ok(output)

@@ -1,0 +1,103 @@
+//! How commands that carry images report: their options, a running import, its result.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use sampan_driver::HumanSize;
+use sampan_transfer::{Carried, ImportOptions, ImportReport, Progress, Target, import};
+
+use super::args::ReportFormat;
+use super::progress::{ProgressMode, Whole, show};
+use super::terminal::{count, printable, say, warn};
+use super::transfer::{DAMAGED, Failed, INCOMPLETE, until_interrupted};
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct ReportOptions {
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, default_value_t)]
+    progress: ProgressMode,
+
+    /// The format of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(super) format: ReportFormat,
+
+    /// Print only errors
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+impl ReportOptions {
+    /// How progress is shown.
+    pub(super) fn progress(&self) -> ProgressMode {
+        if self.quiet { ProgressMode::None } else { self.progress }
+    }
+
+    /// Runs an import until it ends or is interrupted, and names the images that failed. `verb` says what happens to the
+    /// images: `imported`.
+    pub(super) async fn import(
+        &self,
+        carried: &dyn Carried,
+        target: &dyn Target,
+        options: &ImportOptions,
+        verb: &str,
+    ) -> Result<ImportReport, Box<dyn Error>> {
+        let progress = Arc::new(Progress::default());
+        let mode = if options.dry_run { ProgressMode::None } else { self.progress() };
+        let (bytes, images) = (carried.plan().totals()?.bytes, carried.plan().images().count() as u64);
+        let shown = show(mode, progress.clone(), Whole { bytes, images: Some(images) });
+        let outcome = until_interrupted(import(carried, target, options, &progress)).await;
+        drop(shown);
+        let report = outcome.map_err(|Failed(problem)| {
+            Failed(format!("{problem}\nWhat was {verb} stays; the same command again goes on from there."))
+        })??;
+        for failure in &report.failures {
+            warn(printable(&format!("not {verb}: {}: {}", failure.image, failure.problem)));
+        }
+        Ok(report)
+    }
+
+    /// Prints the report of an import, and returns the exit code; `left_out` images were not even tried.
+    pub(super) fn finish(
+        &self,
+        report: &ImportReport,
+        is_dry: bool,
+        verb: &str,
+        left_out: usize,
+    ) -> Result<ExitCode, Box<dyn Error>> {
+        if self.format == ReportFormat::Json {
+            say(serde_json::to_string_pretty(report)?);
+        } else if !self.quiet {
+            print(report, is_dry, verb);
+        }
+        Ok(match report.failures.iter().any(|failure| failure.is_damage) {
+            true => ExitCode::from(DAMAGED),
+            false if left_out > 0 || !report.failures.is_empty() => ExitCode::from(INCOMPLETE),
+            false => ExitCode::SUCCESS,
+        })
+    }
+}
+
+fn print(report: &ImportReport, is_dry: bool, verb: &str) {
+    for change in &report.moved_tags {
+        let what = match (change.kept, is_dry) {
+            (true, false) => "left alone",
+            (true, true) => "would be left alone",
+            (false, false) => "moved",
+            (false, true) => "would move",
+        };
+        say(format!("{} {what}: {} there, {} here", change.tag, change.from, change.to));
+    }
+    if is_dry {
+        say(format!("{} would be {verb}", count(report.imported, "image")));
+        return;
+    }
+    say(format!(
+        "{} {verb}, {} there already: {} of {} stored, {} there already",
+        count(report.imported, "image"),
+        report.unchanged,
+        count(report.stored_blobs, "blob"),
+        HumanSize(report.stored_bytes),
+        report.present_blobs,
+    ));
+}
