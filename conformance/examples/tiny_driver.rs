@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 #[derive(Clone, Debug, Default)]
 struct TinyDriver(Arc<Mutex<Files>>);
 
-/// What is published, and what is staged, with what is noted of it.
+/// The published files, and the staged ones with their notes.
 #[derive(Debug, Default)]
 struct Files(BTreeMap<DriverPath, (Bytes, SystemTime)>, BTreeMap<DriverPath, (Vec<u8>, Bytes)>);
 

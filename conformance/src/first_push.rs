@@ -28,11 +28,11 @@ pub async fn first_push(
     let config = push(&app, b"{}").await?;
     after("POST and PUT blob, second of the repository");
     let manifest = manifest(&config, &layer);
-    tag(&app, &manifest, "v1").await?;
+    put(&app, &manifest, "v1", &[]).await?;
     after("PUT manifest, first of the repository");
-    tag(&app, &manifest, "v1").await?;
+    put(&app, &manifest, "v1", &[]).await?;
     after("PUT manifest, the same again");
-    tag(&app, &manifest, "v2").await?;
+    put(&app, &manifest, "v2", &[]).await?;
     after("PUT manifest, another tag");
 
     let other = registry.repository("team/other".parse()?);
@@ -43,6 +43,8 @@ pub async fn first_push(
     after("DELETE tag");
     app.manifests().delete(&Reference::Digest(Digest::sha256_of(&manifest))).await?;
     after("DELETE manifest with one tag");
+    put(&app, &manifest, "v1", &["v2", "v3", "v4"]).await?;
+    after("PUT manifest with three further tags");
     Ok(())
 }
 
@@ -53,13 +55,12 @@ async fn push(repository: &Repository, content: &'static [u8]) -> Result<Digest,
     Ok(digest)
 }
 
-async fn tag(repository: &Repository, manifest: &Bytes, tag: &str) -> Result<(), Failed> {
-    let reference = tag.parse()?;
+async fn put(repository: &Repository, manifest: &Bytes, tag: &str, further: &[&str]) -> Result<(), Failed> {
     let put = PutManifest {
         bytes: manifest.clone(),
         media_type: None,
-        reference,
-        tags: Vec::new(),
+        reference: tag.parse()?,
+        tags: further.iter().map(|tag| tag.parse()).collect::<Result<_, _>>()?,
         left_out: Vec::new(),
     };
     repository.manifests().put(put).await?;

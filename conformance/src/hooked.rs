@@ -9,13 +9,17 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode,
+    PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
 };
 use url::Url;
 
 /// An action before each operation.
 #[async_trait]
 pub(crate) trait Hook: fmt::Debug + Send + Sync + 'static {
+    /// Whether `put_all` puts one file after the other, each with the hook before it, as a store without transactions does;
+    /// else the hook runs once, before all of them.
+    const SPLITS_PUT_ALL: bool;
+
     /// Runs before `operation` on `path` begins, inside the future or stream that the driver returns.
     async fn before(&self, operation: Operation, path: &DriverPath) -> Result<()>;
 }
@@ -51,6 +55,9 @@ impl<H: Hook> StorageDriver for Hooked<H> {
     }
 
     async fn put_all(&self, files: &[(DriverPath, Bytes)]) -> Result<()> {
+        if H::SPLITS_PUT_ALL {
+            return put_one_by_one(self, files).await;
+        }
         let root = DriverPath::root();
         let first = files.first().map_or(&root, |(first, _)| first);
         self.hook.before(Operation::PutAll, first).await?;

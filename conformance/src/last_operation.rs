@@ -14,6 +14,8 @@ pub(crate) struct LastOperation(Mutex<Option<(Operation, DriverPath)>>);
 
 #[async_trait]
 impl Hook for LastOperation {
+    const SPLITS_PUT_ALL: bool = false;
+
     async fn before(&self, operation: Operation, path: &DriverPath) -> Result<()> {
         *self.0.lock() = Some((operation, path.clone()));
         Ok(())

@@ -68,7 +68,7 @@ impl Store {
             let mut linked = vec![config_digest.clone()];
             let mut layers = Vec::new();
             for place in 0..LAYERS_OF_IMAGE {
-                // A walk through all layers but the twentieth, which nobody refers to.
+                // A walk through all layers but the twentieth, which no manifest refers to.
                 let layer = (image * LAYERS_OF_IMAGE + place) % (self.layers / 20 * 19);
                 let content = layer_content(layer / 19 * 20 + layer % 19);
                 let digest = Digest::sha256_of(&content);

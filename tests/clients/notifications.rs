@@ -177,10 +177,10 @@ fn a_disk_that_hangs_below_the_queue_holds_up_neither_pushes_nor_the_end() {
     fs::create_dir_all(&queue).unwrap();
     // After a segment of this length, the queue begins another.
     fs::write(queue.join("00000000000000000001.events"), "x".repeat(1 << 20) + "\n").unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = filesystem_config(&directory.path().join("data"))
         + &format!(
-            "notifications:\n  queue: {{directory: {}}}\n  endpoints: [{{name: portal, url: 'http://{nobody}/', threshold: 1, \
+            "notifications:\n  queue: {{directory: {}}}\n  endpoints: [{{name: portal, url: 'http://{closed}/', threshold: 1, \
              backoff: 50ms}}]\n",
             directory.path().join("queue").display()
         );

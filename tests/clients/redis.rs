@@ -98,7 +98,7 @@ fn registries_share_descriptors_and_never_take_them_for_proof() {
     let entry = redis.ask(&["HMGET", &key, "digest", "size", "mediatype"]);
     assert_eq!(entry, format!("{digest}\n{}\n{INDEX}", 113 + "latest".len()), "as Distribution keeps it");
     assert!(redis.ask(&["TTL", &key]).parse::<i64>().unwrap() > 0, "an entry expires");
-    assert_eq!(redis.ask(&["KEYS", "repository::*"]), "", "nobody is told that a repository has it");
+    assert_eq!(redis.ask(&["KEYS", "repository::*"]), "", "no entry says that a repository has it");
 
     assert_eq!((head(&b, "latest"), head(&b, &digest)), (200, 200));
     assert!(redis.ask(&["INFO", "commandstats"]).contains("cmdstat_hmget:calls=3"), "two, and the one above");

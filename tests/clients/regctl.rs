@@ -119,7 +119,7 @@ fn regctl_sends_a_blob_in_chunks_and_goes_on_after_the_line_is_cut() {
     fs::write(guarded.path("content"), &content).unwrap();
     let digest = Digest::sha256_of(&content);
     let put = |host: &str, repository: &str| {
-        // regctl reads a file that it gets as standard input again from its begin, as a retry needs.
+        // regctl reads a file that it gets as standard input again from its beginning, as a retry needs.
         let file = fs::File::open(guarded.path("content")).unwrap();
         let mut command = guarded.client("regctl");
         assert_eq!(

@@ -129,11 +129,11 @@ fn a_client_with_too_narrow_a_token_is_told_which_one_to_fetch() {
     assert_eq!(ask("GET", "/v2/_catalog", &wide).status, 401);
     let catalog = bearer(&server.token(Some("anne"), &["registry:catalog:*"]));
     assert_eq!(ask("GET", "/v2/_catalog", &catalog).status, 200);
-    let nobody = bearer(&server.token(None, &["repository:public/app:pull,push"]));
-    assert_eq!(ask("GET", "/v2/public/app/tags/list", &nobody).status, 404);
-    assert_eq!(ask("POST", "/v2/public/app/blobs/uploads/", &nobody).status, 401);
-    assert_eq!(ask("GET", "/v2/public/../team/app/tags/list", &nobody).status, 400);
-    assert_eq!(ask("GET", "/v2/team/app/tags/list", &nobody).status, 401);
+    let anonymous = bearer(&server.token(None, &["repository:public/app:pull,push"]));
+    assert_eq!(ask("GET", "/v2/public/app/tags/list", &anonymous).status, 404);
+    assert_eq!(ask("POST", "/v2/public/app/blobs/uploads/", &anonymous).status, 401);
+    assert_eq!(ask("GET", "/v2/public/../team/app/tags/list", &anonymous).status, 400);
+    assert_eq!(ask("GET", "/v2/team/app/tags/list", &anonymous).status, 401);
     assert_eq!(ask("DELETE", "/v2/team/app/manifests/x", &wide).status, 401);
     assert!(!registry.process.log().contains(&wide[20..60]), "a token is in the log");
 }

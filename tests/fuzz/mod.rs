@@ -19,7 +19,7 @@ fn entries_of(folder: &Path) -> BTreeSet<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Runs a target with each file of its corpus, and with the begin of each file up to every eighth byte.
+/// Runs a target with each file of its corpus, and with its beginning up to every eighth byte.
 #[track_caller]
 fn replay(name: &str) {
     let corpus = folder("corpus").join(name);
@@ -46,7 +46,7 @@ macro_rules! targets {
 }
 
 targets! {
-    config content_range conversation htpasswd layout manifest names range route store_xml token upload_note
+    config content_range conversation htpasswd layout manifest names plan range route store_xml token upload_note
 }
 
 #[test]

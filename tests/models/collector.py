@@ -28,7 +28,7 @@ RULES = {
     "--no-afterlife": "registries honour pending deletions for a while after the run has expired",
     "--no-own-files": "each run has files of its own, which no other run writes or removes before they have run out",
     "--retries": "a deletion is not sent again while an earlier request for it may still be carried out",
-    "--no-look-at-young": "during a run a client is told that a blob is here only after a look at what is pending",
+    "--no-look-at-young": "during a run the registry confirms a blob only after a look at what is pending",
     "--no-sight": "after the look, an upload sees that its link is still there, before it stores the data",
     "--no-second-walk": "the collector walks again after it has published",
     "--no-look": "registries look at what is pending",

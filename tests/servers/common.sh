@@ -15,7 +15,7 @@ dir=$(cd "$dir" && pwd)
 # A script that fails says where, and what its programs have printed.
 trap 'echo "$0: line $LINENO failed; the ends of all outputs follow" >&2; tail -n 20 "$dir"/*.out >&2' ERR
 
-# A port that nobody listens on now.
+# A port without a listener.
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }

@@ -19,7 +19,7 @@ def generation(etag):
 
 class Shim(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body are written one after the other, and nobody is to wait 40 ms for an acknowledgement between them.
+    # Head and body are written one after the other, and no client should wait 40 ms for an acknowledgement between them.
     disable_nagle_algorithm = True
 
     def ask(self, method, headers, body=b""):

@@ -46,10 +46,7 @@ async fn overwriting_one_file_leaves_one_whole(ctx: Context) -> Result<(), Faile
         )
         .await?;
         let left = ctx.get("/dir/file").await?;
-        ensure(
-            (0..writers).any(|writer| left == bytes(writer, 50_000)),
-            "what is left was written by nobody",
-        )?;
+        ensure((0..writers).any(|writer| left == bytes(writer, 50_000)), "no writer wrote what is left")?;
         equal(ctx.walk("/", None).await?, ["/dir/file"], "the walk")?;
     }
     Ok(())

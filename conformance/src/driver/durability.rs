@@ -62,6 +62,9 @@ async fn what_is_put_outlives_the_process(ctx: Context) -> Result<(), Failed> {
     for how in ["put", "put again", "put together", "create", "put for a while"] {
         ctx = ctx.after(how).await?;
         outlives(how, ctx.holds("/dir/file", &bytes(1, 50_000)).await)?;
+        if how == "put together" {
+            outlives(how, ctx.holds("/dir/other", b"other").await)?;
+        }
         ctx.delete_tree("/").await?;
     }
     Ok(())

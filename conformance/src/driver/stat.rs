@@ -50,6 +50,7 @@ async fn publishing_is_a_birth(ctx: Context) -> Result<(), Failed> {
     let content = bytes(1, 1_000);
     ctx.put("/old", content.clone()).await?;
     ctx.put("/overwritten", content.clone()).await?;
+    ctx.put("/overwritten-together", content.clone()).await?;
     ctx.stage("/staged/data", content.clone()).await?;
     let mut open = ctx.writer("/open/data").await?;
     open.write(content.clone()).await?;
@@ -69,11 +70,22 @@ async fn publishing_is_a_birth(ctx: Context) -> Result<(), Failed> {
 
     ctx.put("/overwritten", content.clone()).await?;
     ctx.put("/created", content.clone()).await?;
+    ctx.put_all(&[("/created-together", content.clone()), ("/overwritten-together", content.clone())])
+        .await?;
     ctx.rename("/old", "/renamed").await?;
     ctx.appender("/staged/data").await?.commit(&path("/committed")).await?;
     open.commit(&path("/committed-too")).await?;
     ctx.upload("/in-place", "/in-place", &content, 300).await?;
-    for file in ["/overwritten", "/created", "/renamed", "/committed", "/committed-too", "/in-place"] {
+    for file in [
+        "/overwritten",
+        "/created",
+        "/created-together",
+        "/overwritten-together",
+        "/renamed",
+        "/committed",
+        "/committed-too",
+        "/in-place",
+    ] {
         let modified = ctx.stat(file).await?.modified;
         ensure(
             modified + TICK >= now,

@@ -48,6 +48,8 @@ impl Counted {
 
 #[async_trait]
 impl Hook for Count {
+    const SPLITS_PUT_ALL: bool = true;
+
     async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
         let stops = {
             let mut left = self.left.lock();
@@ -89,6 +91,8 @@ impl Interrupted {
 
 #[async_trait]
 impl Hook for Interrupted {
+    const SPLITS_PUT_ALL: bool = true;
+
     async fn before(&self, _: Operation, _: &DriverPath) -> sampan_driver::Result<()> {
         let due = {
             let mut left = self.left.lock();

@@ -14,7 +14,7 @@ async fn a_blob_is_mounted_from_the_repository_named(ctx: Context) -> Result<(),
     let digest = client.push_blob("source", &content).await?;
     let outcome = client.repository("target").blobs().mount(&digest, Some(&name("source"))).await?;
     let MountOutcome::Mounted(info) = outcome else { return Err(Failed::new("the blob was not mounted")) };
-    equal((info.digest, info.size_bytes), (digest.clone(), 10_000), "what is told of the blob")?;
+    equal((info.digest, info.size_bytes), (digest.clone(), 10_000), "the answer to the mount")?;
     for client in [&client, &Client::of_another_process(&ctx).await?] {
         same_bytes(&client.pull_blob("target", &digest).await?, &content, "the mounted blob")?;
     }

@@ -133,7 +133,7 @@ async fn an_image_comes_back_verbatim(ctx: Context) -> Result<(), Failed> {
                     sampan_engine::oci::ManifestKind::OciManifest.into(),
                     image.manifest.len() as u64,
                 ),
-                "what is told of the manifest",
+                "the answer about the manifest",
             )?;
         }
     }
@@ -233,7 +233,7 @@ async fn keys_in_other_letters_are_refused(ctx: Context) -> Result<(), Failed> {
     let text = std::str::from_utf8(&image.manifest)?;
     let index = index(&[&other]);
     let index = std::str::from_utf8(&index)?;
-    let missing = format!(r#"{{"digest":"{}","size":1}}"#, Digest::sha256_of(b"nobody has this"));
+    let missing = format!(r#"{{"digest":"{}","size":1}}"#, Digest::sha256_of(b"in no store"));
     for manifest in [
         text.replacen('{', &format!(r#"{{"Layers":[{missing}],"#), 1),
         text.replacen('{', &format!(r#"{{"layer\u017f":[{missing}],"#), 1),

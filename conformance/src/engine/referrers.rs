@@ -255,7 +255,7 @@ async fn attach(client: &Client, kind: &str, image: &Image) -> Result<Bytes, Fai
     let artifact = artifact(kind, &image.manifest);
     client.push_blob("image", &Bytes::from_static(EMPTY_JSON)).await?;
     let put = client.push_manifest("image", &artifact, Digest::sha256_of(&artifact), &[]).await?;
-    equal(put.subject, Some(image.digest()), "the subject that is told")?;
+    equal(put.subject, Some(image.digest()), "the subject of the answer")?;
     Ok(artifact)
 }
 

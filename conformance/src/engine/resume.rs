@@ -107,7 +107,7 @@ async fn a_chunk_out_of_order_changes_nothing(ctx: Context) -> Result<(), Failed
     for (start, end) in [(0, 1_000), (999, 1_999), (1_001, 2_001), (2_000, 3_000)] {
         match uploads.append(&id, range(start, end), body([content.slice(start..end)])).await {
             Err(Error::UploadOutOfOrder { expected, got }) => {
-                equal((expected, got), (1_000, start as u64), "what is told of the chunk")?;
+                equal((expected, got), (1_000, start as u64), "the answer about the chunk")?;
             }
             other => return Err(Failed::new(format_args!("a chunk from {start} was answered by {other:?}"))),
         }

@@ -82,6 +82,8 @@ struct Reads(AtomicUsize);
 
 #[async_trait]
 impl Hook for Reads {
+    const SPLITS_PUT_ALL: bool = false;
+
     async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
         if operation == Operation::GetContent
             && matches!(Entry::parse(path), Some(Entry::CollectionPending(..)))

@@ -30,7 +30,7 @@ async fn finds_what_a_real_one_deletes(ctx: Context) -> Result<(), Failed> {
     let (did, did_lines) = observed(&ctx, false).await?;
     let differ = would_lines.iter().zip(&did_lines).find(|(would, did)| would != did);
     ensure(differ.is_none(), format_args!("the dry run told another story: {differ:?}"))?;
-    equal(would_lines.len(), did_lines.len(), "how much the observer is told")?;
+    equal(would_lines.len(), did_lines.len(), "the lines of the observer")?;
     equal(would.blobs, did.blobs, "the blobs")?;
     equal(would.layer_links, did.layer_links, "the layer links")?;
     equal(would.manifests, did.manifests, "the manifests")?;

@@ -122,6 +122,7 @@ pub(super) const DRIVER: Bitten = &[
     (Lie::StatsPrefixes, &["stat::prefix_is_not_found"]),
     (Lie::RenameKeepsTheTime, &["stat::publishing_is_a_birth"]),
     (Lie::CommitKeepsTheTime, &["stat::publishing_is_a_birth"]),
+    (Lie::PutAllKeepsTheTime, &["stat::publishing_is_a_birth"]),
     (Lie::LivesInAnotherTimeZone, &["stat::modified_is_about_now"]),
     (Lie::WalksDirectoryByDirectory, &["walk::order_is_that_of_whole_paths"]),
     (Lie::MissingWalkIsNotFound, &["walk::missing_is_empty"]),

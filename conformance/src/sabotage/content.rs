@@ -65,6 +65,14 @@ impl Sabotaged {
                 }
                 Ok(())
             }
+            (Lie::PutAllKeepsTheTime, files) => {
+                for (path, content) in files {
+                    let born = self.inner.stat_if_any(path).await?.map(|info| info.modified);
+                    self.put_content(path, content.clone(), PutMode::Overwrite).await?;
+                    self.memory.notes().times.extend(born.map(|born| (path.clone(), born)));
+                }
+                Ok(())
+            }
             (Lie::PutAllGoesOnAfterAFailure, files) => {
                 let mut result = Ok(());
                 for (path, content) in files {

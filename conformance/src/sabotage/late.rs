@@ -37,6 +37,8 @@ impl fmt::Debug for Owed {
 
 #[async_trait]
 impl Hook for Owed {
+    const SPLITS_PUT_ALL: bool = false;
+
     async fn before(&self, _: Operation, _: &DriverPath) -> Result<()> {
         // Holds the lock meanwhile, so that the next operation waits for all changes.
         let mut owed = self.0.lock().await;

@@ -45,6 +45,8 @@ pub enum Lie {
     PutAllBeginsAtTheEnd,
     /// `put_all` leaves out a file that cannot be published, and goes on.
     PutAllGoesOnAfterAFailure,
+    /// `put_all` leaves the time of a file that it replaces as it was.
+    PutAllKeepsTheTime,
     /// `put_all` leaves out the last of several files.
     PutAllLosesTheLast,
     /// `put_all` of nothing makes a file.

@@ -19,6 +19,8 @@ struct Waits;
 
 #[async_trait]
 impl Hook for Waits {
+    const SPLITS_PUT_ALL: bool = false;
+
     async fn before(&self, _: Operation, _: &DriverPath) -> Result<()> {
         thread::sleep(Duration::from_micros(100));
         Ok(())

@@ -18,7 +18,7 @@
 //! | C10 | reading from `size` gives an empty stream; beyond is [`RangeInvalid`](ErrorKind::RangeInvalid) | `reader::offset_edges` |
 //! | C11 | [`rename`](StorageDriver::rename) replaces its target and removes the source; a missing source is `NotFound` and leaves the target alone | `rename::replaces_target` |
 //! | C12 | written files are at once readable, listed and walked | `walk::sees_own_writes` |
-//! | C13 | after `put_content`, `commit` or `rename`, [`modified`](FileInfo::modified) is not earlier than that call | `stat::publishing_is_a_birth` |
+//! | C13 | after `put_content`, `put_all`, `commit` or `rename`, [`modified`](FileInfo::modified) is not earlier than that call | `stat::publishing_is_a_birth` |
 //! | C14 | every error carries kind, driver, path and keeps its source | `errors::carry_context` |
 //! | C15 | the [`note`](FileWriter::note) of an appended writer is the one that exactly its bytes were closed with | `writer::a_note_comes_back_with_its_bytes`, `writer::other_bytes_have_no_note` |
 //! | C16 | [`revert`](FileWriter::revert) restores the state before the writer | `writer::revert_leaves_what_was_closed` |

@@ -21,10 +21,10 @@ use sampan_driver::{
 use sampan_driver_filesystem::FilesystemConfig;
 use tempfile::TempDir;
 
-/// The directory to which this program, restarted as nobody, must be denied access.
+/// The directory to which this program, restarted as [`UNPRIVILEGED`], must be denied access.
 const AS_NOBODY: &str = "SAMPAN_TEST_AS_NOBODY";
 
-const NOBODY: u32 = 65534;
+const UNPRIVILEGED: u32 = 65534;
 
 fn main() -> ExitCode {
     if let Some(dir) = std::env::var_os(AS_NOBODY) {
@@ -247,7 +247,8 @@ fn missing_permissions(is_root: bool) -> Result<(), Failed> {
     for (path, mode) in [(dir.path(), 0o755), (program.as_path(), 0o755), (store.as_path(), 0o777)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
-    let output = Command::new(&program).env(AS_NOBODY, &store).gid(NOBODY).uid(NOBODY).output()?;
+    let output =
+        Command::new(&program).env(AS_NOBODY, &store).gid(UNPRIVILEGED).uid(UNPRIVILEGED).output()?;
     match output.status.success() {
         true => Ok(()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),

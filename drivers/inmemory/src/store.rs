@@ -60,7 +60,7 @@ impl Store {
 
     /// The files, for reading.
     ///
-    /// Ignores poisoning: every change is one insertion or removal, so a panic leaves the maps consistent.
+    /// Every change is one insertion or removal, so a panic under the lock leaves the maps consistent.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Files> {
         self.files.read()
     }

@@ -127,6 +127,7 @@ async fn the_links_of_a_request_are_one_change() {
         ("mount, first of a repository", 1),
         ("DELETE tag", 4),
         ("DELETE manifest with one tag", 7),
+        ("PUT manifest with three further tags", 2),
     ];
     assert_eq!(changes, expected);
 }

@@ -1,5 +1,7 @@
 //! `References`: the content that a manifest needs in its repository.
 
+use std::collections::HashSet;
+
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::ManifestStore;
@@ -21,6 +23,8 @@ impl References {
     /// The references of `manifest` that the rules require, but for those that were left out on purpose.
     pub(super) fn of(manifest: &Manifest, validation: &Validation, left_out: &[Digest]) -> Result<Self> {
         let required = validation.required(manifest)?.into_iter().map(|descriptor| &descriptor.digest);
+        // A bundle may leave out as many references as a manifest can have.
+        let left_out: HashSet<&Digest> = left_out.iter().collect();
         let mut digests: Vec<Digest> =
             required.filter(|digest| !left_out.contains(digest)).cloned().collect();
         digests.sort_unstable();

@@ -110,7 +110,7 @@ fn chaos(world: World, usual_seconds: u64) {
     world.close();
     // The panic message of a person says more than its end.
     let fates: Vec<_> = people.into_iter().map(thread::JoinHandle::join).collect();
-    assert!(fates.iter().all(Result::is_ok), "somebody panicked");
+    assert!(fates.iter().all(Result::is_ok), "an actor panicked");
     let live = world.pull_all_tags();
     for server in &mut servers {
         server.process.terminate();

@@ -46,7 +46,7 @@ impl Guarded {
         self.registry.process.log()
     }
 
-    /// A relay to the registry that cuts each connection after `bytes` in one direction.
+    /// A relay to the registry that cuts its first connections after `bytes` in one direction.
     pub(crate) fn behind_a_cut_line(&self, bytes: usize) -> CutLine {
         CutLine::to(self.registry.address, bytes)
     }

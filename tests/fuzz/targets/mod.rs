@@ -10,6 +10,7 @@ mod htpasswd;
 mod layout;
 mod manifest;
 mod names;
+mod plan;
 mod range;
 mod route;
 mod service;
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("layout", layout::run),
     ("manifest", manifest::run),
     ("names", names::run),
+    ("plan", plan::run),
     ("range", range::run),
     ("route", route::run),
     ("store_xml", store_xml::run),

@@ -114,7 +114,7 @@ impl fmt::Display for History {
                     Some(outcome) => write!(f, "is answered {outcome:?}")?,
                     None => f.write_str("is answered nothing")?,
                 },
-                Event::Failed(_) => f.write_str("is told of an error")?,
+                Event::Failed(_) => f.write_str("gets an error")?,
             }
         }
         Ok(())
