@@ -137,6 +137,11 @@ impl Library {
         }
     }
 
+    /// The digests of all manifests.
+    pub(crate) fn manifests(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().filter(|(_, content)| matches!(content, Content::Manifest(_))).map(|(digest, _)| digest)
+    }
+
     /// A manifest and everything below it: manifests first, then blobs.
     pub(crate) fn closure(&self, digest: &str) -> (Vec<String>, Vec<String>) {
         let (mut manifests, mut blobs) = (vec![digest.to_owned()], Vec::new());

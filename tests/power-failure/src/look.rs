@@ -16,6 +16,8 @@ pub(crate) struct Findings {
     /// Blobs, manifests and tags that had to be there.
     pub(crate) required: usize,
     pub(crate) resumed: usize,
+    /// The place of a sync that was left out.
+    pub(crate) left_out: Option<String>,
     pub(crate) refused: usize,
 }
 

@@ -67,6 +67,9 @@ enum Command {
         /// How many cases are run, chosen by the seed; all without it
         #[arg(long)]
         cases: Option<usize>,
+        /// Only a share of them, such as 2/4: every fourth, beginning with the second
+        #[arg(long, value_name = "I/N", value_parser = parse_share)]
+        share: Option<(usize, usize)>,
         /// Only these scenarios
         #[arg(long, value_delimiter = ',')]
         scenarios: Vec<String>,
@@ -130,13 +133,22 @@ fn try_main() -> Result<ExitCode> {
             };
             (power::replay(&common.subject(None)?, &directory, &cuts, &options)?, common.must_bite)
         }
-        Command::Faults { common, only, cases, scenarios, lies, jobs } => {
-            let options = fault::Options { cases, only, scenarios, lies, seed: common.seed, jobs };
+        Command::Faults { common, only, cases, share, scenarios, lies, jobs } => {
+            let options = fault::Options { cases, share, only, scenarios, lies, seed: common.seed, jobs };
             (fault::run(&common.subject(None)?, &options)?, common.must_bite)
         }
         Command::WriteOut { .. } => unreachable!("handled above"),
     };
     Ok(if (violations > 0) == must_bite { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `I/N` as `(I - 1, N)`.
+fn parse_share(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text.split_once('/').and_then(|(share, of)| Some((share.parse().ok()?, of.parse().ok()?)));
+    match parsed {
+        Some((share, of)) if (1..=of).contains(&share) => Ok((share - 1, of)),
+        _ => Err("a share is I/N with I from 1 to N".to_owned()),
+    }
 }
 
 impl Common {

@@ -9,7 +9,7 @@ use crate::content::{Library, digest};
 use crate::look::{Findings, Key, Look};
 
 /// Effects that the registry has acknowledged, and requested effects that may have happened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Expected {
     /// Blobs and manifests.
     pub(crate) present: BTreeSet<Key>,
@@ -163,6 +163,16 @@ pub(crate) fn verify(client: &Client, library: &Library, expected: &Expected, fi
     for key in &expected.deleted {
         if look.serves(key) {
             look.findings.add("deleted, and still there", format!("{}@{}", key.0, key.1));
+        }
+    }
+    let repositories: BTreeSet<&String> =
+        expected.present.iter().chain(expected.tags.keys()).map(|(repository, _)| repository).collect();
+    for repository in repositories {
+        for image in library.manifests() {
+            let key = (repository.clone(), image.clone());
+            if look.serves(&key) {
+                look.is_complete(&key, "a manifest is served that is incomplete");
+            }
         }
     }
     for ((repository, tag), states) in &expected.tags {

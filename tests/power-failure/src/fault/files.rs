@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
 use fuser::Errno;
@@ -12,6 +13,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 const PAGE: usize = 4096;
+
+/// The length of an upload's name, in bytes.
+const UUID_LEN: usize = 36;
 
 /// The inode of the root in FUSE.
 pub(crate) const ROOT: u64 = 1;
@@ -173,6 +177,29 @@ impl Files {
         Ok(())
     }
 
+    /// Whether a sync would write anything.
+    pub(crate) fn is_dirty(&self, inode: u64) -> bool {
+        match self.nodes.get(&inode).map(|node| &node.kind) {
+            Some(Kind::File(content)) => {
+                !content.dirty.is_empty() || content.durable.len() != content.cached.len()
+            }
+            Some(Kind::Directory(names)) => names.durable != names.cached,
+            None => false,
+        }
+    }
+
+    /// The path of a file or a directory, below the root; `None` if it was removed.
+    pub(crate) fn path(&self, inode: u64) -> Option<String> {
+        if inode == ROOT {
+            return Some(String::new());
+        }
+        self.nodes.iter().find_map(|(parent, node)| {
+            let Kind::Directory(names) = &node.kind else { return None };
+            let (name, _) = names.cached.iter().find(|(_, child)| **child == inode)?;
+            Some(format!("{}/{}", self.path(*parent)?, name.display()))
+        })
+    }
+
     /// A sync that fails. As in the kernel, the pages stay in the cache and count as clean: no later sync writes them.
     pub(crate) fn fail_sync(&mut self, inode: u64) -> Outcome<()> {
         if let Kind::File(content) = &mut self.node_mut(inode)?.kind {
@@ -229,6 +256,31 @@ impl Files {
         };
         names.cached.retain(|name, _| !is_forgotten(name));
         names.durable.retain(|name, _| !is_forgotten(name));
+    }
+
+    /// A number of the tree: the same for the same names and bytes, whatever the inodes, the times, the random names of uploads
+    /// and the begin that each notes.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash_tree(ROOT, &mut hasher);
+        hasher.finish()
+    }
+
+    fn hash_tree(&self, inode: u64, hasher: &mut DefaultHasher) {
+        match self.nodes.get(&inode).map(|node| &node.kind) {
+            Some(Kind::Directory(names)) => {
+                names.cached.len().hash(hasher);
+                for (name, inode) in &names.cached {
+                    let is_random = name.len() == UUID_LEN && name.as_encoded_bytes()[8] == b'-';
+                    (if is_random { OsStr::new("upload") } else { name }).hash(hasher);
+                    if name != "startedat" {
+                        self.hash_tree(*inode, hasher);
+                    }
+                }
+            }
+            Some(Kind::File(content)) => content.cached.hash(hasher),
+            None => {}
+        }
     }
 
     /// The content of the file at `path`, to read or change past the registry.
@@ -319,6 +371,20 @@ mod tests {
         assert_eq!(files.content_at("a").unwrap(), &[7; 10_000]);
         files.remount();
         assert_eq!(files.content_at("a").unwrap(), &[0; 10_000]);
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_names_and_bytes() {
+        let (mut files, inode) = file();
+        let before = files.fingerprint();
+        files.sync(inode).unwrap();
+        assert_eq!(files.fingerprint(), before);
+        files.content_at("a").unwrap()[9_999] = 8;
+        assert_ne!(files.fingerprint(), before);
+        files.content_at("a").unwrap()[9_999] = 7;
+        assert_eq!(files.fingerprint(), before);
+        files.rename((ROOT, OsStr::new("a")), (ROOT, OsStr::new("b")), false).unwrap();
+        assert_ne!(files.fingerprint(), before);
     }
 
     #[test]

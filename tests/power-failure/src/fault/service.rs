@@ -32,6 +32,8 @@ pub(crate) struct Mounted {
 pub(crate) struct State {
     pub(crate) files: Files,
     pub(crate) faults: Faults,
+    /// The place of the sync that was left out.
+    pub(crate) left_out: Option<String>,
     /// Listings as of the opening of the directory.
     listings: HashMap<u64, Vec<(OsString, u64, FileType)>>,
     next_handle: u64,
@@ -41,7 +43,7 @@ impl Mounted {
     /// Mounts `files` at `directory`. The processes that use them must end before the mount is dropped.
     pub(crate) fn new(files: Files, directory: &Path) -> Result<Self> {
         let faults = Faults::default();
-        let state = State { files, faults, listings: HashMap::new(), next_handle: 1 };
+        let state = State { files, faults, left_out: None, listings: HashMap::new(), next_handle: 1 };
         let state = Arc::new(Mutex::new(state));
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("faults".to_owned())];
@@ -99,7 +101,12 @@ impl State {
     fn sync(&mut self, inode: u64, operation: Operation) -> Outcome<()> {
         match self.faults.check(operation) {
             Ok(()) => self.files.sync(inode),
-            Err(Fault::Lie) => Ok(()),
+            Err(Fault::Lie) => {
+                let path = self.files.path(inode).unwrap_or_else(|| "a removed directory".to_owned());
+                let effect = if self.files.is_dirty(inode) { "" } else { ", with nothing to write" };
+                self.left_out = Some(format!("{path}{effect}"));
+                Ok(())
+            }
             Err(fault) => {
                 self.files.fail_sync(inode)?;
                 Err(fault.errno())
