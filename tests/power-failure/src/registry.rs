@@ -79,7 +79,10 @@ impl Subject {
         let mut registry = Registry { child, client: Client::new(port), log };
         let begun = Instant::now();
         loop {
-            if registry.client.get("/v2/").is_ok_and(|answer| answer.status == 200) {
+            // Another process may have the port by now, and may be a registry.
+            if listens(registry.child.id(), port)
+                && registry.client.get("/v2/").is_ok_and(|answer| answer.status == 200)
+            {
                 return Ok(registry);
             }
             if let Some(status) = registry.child.try_wait()? {
@@ -137,6 +140,20 @@ impl Drop for Registry {
         _ = self.child.kill();
         _ = self.child.wait();
     }
+}
+
+/// Whether the process `pid` itself listens on a port of IPv4.
+fn listens(pid: u32, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let listener = sockets.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+        (*state == LISTEN && local.ends_with(&format!(":{port:04X}"))).then(|| format!("socket:[{inode}]"))
+    });
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+    listener.is_some_and(|listener| targets.any(|target| target.as_os_str() == listener.as_str()))
 }
 
 fn write_config(root: &Path, scratch: &Path, port: u16, setup: Setup) -> Result<PathBuf> {
