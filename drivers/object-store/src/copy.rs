@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::error::Failure;
 use crate::requests::CopyStatus;
 use crate::signed::SignedRequest;
-use crate::xml;
+use crate::xml::{self, CopiedPart};
 
 impl Bucket {
     /// Moves a file. No store does this in one step: for a moment both files exist.
@@ -177,10 +177,13 @@ impl Bucket {
             ],
         };
         let answer = self.send_signed(raw, request).await?;
-        let answer = String::from_utf8_lossy(&answer);
-        match xml::text(&answer, "ETag") {
+        // A copy that fails after its status was sent is an error in the body.
+        match xml::parse::<CopiedPart>(&answer).ok().and_then(|part| part.e_tag) {
             Some(content_id) => Ok(PartId { content_id }),
-            None => Err(Failure::Copy(format!("the answer has no ETag: {answer}"))),
+            None => {
+                let answer = String::from_utf8_lossy(&answer);
+                Err(Failure::Copy(format!("the answer has no ETag: {answer}")))
+            }
         }
     }
 }

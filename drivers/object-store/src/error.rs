@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     NoAnswer(Duration),
     #[error("the store answered {status} to {what}: {body}")]
     Answer { what: &'static str, status: u16, body: String },
+    #[error("the answer of the store to {what} cannot be read: {error}")]
+    Unreadable { what: &'static str, error: String },
     #[error("the copy inside the store ended as {0}")]
     Copy(String),
     #[error("{0}")]
@@ -70,7 +72,9 @@ impl Failure {
             Self::WrongTarget { .. } | Self::Ended => ErrorKind::Unsupported,
             Self::Answer { status, body, .. } => kind_of_answer(*status, body),
             Self::Shared(_, kind) => *kind,
-            Self::Root | Self::Replaced | Self::TooLong { .. } | Self::State(_) => ErrorKind::Other,
+            Self::Root | Self::Replaced | Self::TooLong { .. } | Self::State(_) | Self::Unreadable { .. } => {
+                ErrorKind::Other
+            }
         }
     }
 

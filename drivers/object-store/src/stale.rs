@@ -20,7 +20,7 @@ use crate::client::PageRequest;
 use crate::error::{Failure, chain};
 use crate::keys::Keys;
 use crate::signed::SignedRequest;
-use crate::xml;
+use crate::xml::{self, UploadsPage};
 
 /// A task that sweeps once a day until its owner is dropped.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Bucket {
         format!("{}{REGISTRY}", self.keys.below(&sampan_driver::DriverPath::root()))
     }
 
-    async fn list_uploads(&self, raw: &Raw, prefix: &str, markers: Markers) -> Result<String, Failure> {
+    async fn list_uploads(&self, raw: &Raw, prefix: &str, markers: Markers) -> Result<UploadsPage, Failure> {
         let mut query = vec![("uploads", String::new()), ("prefix", prefix.to_owned())];
         query.extend(markers);
         let request = SignedRequest {
@@ -134,7 +134,9 @@ impl Bucket {
             query,
             headers: Vec::new(),
         };
-        Ok(String::from_utf8_lossy(&self.send_signed(raw, request).await?).into_owned())
+        let what = request.what;
+        let answer = self.send_signed(raw, request).await?;
+        xml::parse(&answer).map_err(|error| Failure::Unreadable { what, error: error.to_string() })
     }
 }
 
@@ -153,29 +155,28 @@ async fn some_old_uploads<F>(
     mut markers: Markers,
 ) -> Result<(OldUploads, Option<Markers>), Failure>
 where
-    F: Future<Output = Result<String, Failure>>,
+    F: Future<Output = Result<UploadsPage, Failure>>,
 {
     let mut old = HashMap::new();
     loop {
-        let answer = list(markers.clone()).await?;
-        for upload in xml::elements(&answer, "Upload") {
-            let (Some(key), Some(id)) = (xml::text(upload, "Key"), xml::text(upload, "UploadId")) else {
+        let page = list(markers.clone()).await?;
+        for upload in page.uploads {
+            let (Some(key), Some(id), Some(began)) = (upload.key, upload.upload_id, upload.initiated) else {
                 continue;
             };
-            let began =
-                xml::text(upload, "Initiated").and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
-            let (Some(began), Ok(key)) = (began, Path::parse(&key)) else { continue };
+            let began = OffsetDateTime::parse(&began, &Rfc3339);
+            let (Ok(began), Ok(key)) = (began, Path::parse(&key)) else { continue };
             if began < before && key.as_ref().starts_with(prefix) {
                 old.insert(id, key);
             }
         }
-        let next: Markers = [("key-marker", "NextKeyMarker"), ("upload-id-marker", "NextUploadIdMarker")]
-            .into_iter()
-            .filter_map(|(parameter, element)| Some((parameter, xml::text(&answer, element)?)))
-            .collect();
-        let has_more = xml::text(&answer, "IsTruncated").as_deref() == Some("true");
+        let next: Markers =
+            [("key-marker", page.next_key_marker), ("upload-id-marker", page.next_upload_id_marker)]
+                .into_iter()
+                .filter_map(|(parameter, marker)| Some((parameter, marker?)))
+                .collect();
         // Ends the listing for a store that returns the same position again.
-        if !has_more || next.is_empty() || next == markers {
+        if !page.is_truncated || next.is_empty() || next == markers {
             return Ok((old, None));
         }
         markers = next;
@@ -253,11 +254,12 @@ mod tests {
             };
             let uploads: String = (0..1000).map(upload).collect();
             let next = page + 1;
-            Ok(format!(
+            let page = format!(
                 "<R>{uploads}<IsTruncated>{}</IsTruncated><NextKeyMarker>{next}</NextKeyMarker>\
                  <NextUploadIdMarker>x</NextUploadIdMarker></R>",
                 next < PAGES
-            ))
+            );
+            Ok(xml::parse(page.as_bytes()).unwrap())
         };
         let (mut markers, mut met) = (Markers::new(), 0);
         loop {
@@ -277,7 +279,11 @@ mod tests {
     #[tokio::test]
     async fn a_listing_that_goes_in_circles_ends() {
         let list = async |_: Markers| {
-            Ok("<R><IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker></R>".to_owned())
+            Ok(UploadsPage {
+                is_truncated: true,
+                next_key_marker: Some("a".to_owned()),
+                ..UploadsPage::default()
+            })
         };
         let now = OffsetDateTime::now_utc();
         let (old, next) = some_old_uploads(list, "r/", now, Markers::new()).await.unwrap();
