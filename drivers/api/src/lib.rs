@@ -71,7 +71,7 @@ pub use options::{ByteRange, Capabilities, PutMode, RedirectRequest, WriteHint, 
 pub use path::{DriverPath, InvalidPath, as_component};
 pub use put_all::put_one_by_one;
 pub use reader::{FileReader, LocalFile};
-pub use size::{HumanSize, parse_size};
+pub use size::{ByteSize, HumanSize, parse_size};
 pub use sorted_keys::list_sorted_keys;
 pub use walk::walk_fallback;
 pub use writer::{FileWriter, MAX_NOTE_BYTES};

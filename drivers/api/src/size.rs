@@ -1,6 +1,51 @@
 //! Sizes as people write them in the configuration, and as output shows them.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+/// A number of bytes, in a configuration an integer or text that [`parse_size`] takes.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_size(text)
+            .map(Self)
+            .ok_or_else(|| format!("expected a size such as 4MiB or a number of bytes, found `{text}`"))
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ByteSizeVisitor)
+    }
+}
+
+struct ByteSizeVisitor;
+
+impl Visitor<'_> for ByteSizeVisitor {
+    type Value = ByteSize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a size such as 4MiB or a number of bytes")
+    }
+
+    fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
+        Ok(ByteSize(bytes))
+    }
+
+    fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
+        u64::try_from(bytes).map(ByteSize).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
+        text.parse().map_err(E::custom)
+    }
+}
 
 /// Parses a size such as `1048576`, `512MiB` or `4 GB` to bytes.
 ///
@@ -91,5 +136,14 @@ mod tests {
         {
             assert_eq!(parse_size(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_message_shows_the_accepted_forms() {
+        let error = serde_json::from_str::<ByteSize>("\"lots\"").unwrap_err().to_string();
+        assert!(error.contains("`lots`") && error.contains("4MiB"), "{error}");
+        assert!(serde_json::from_str::<ByteSize>("-1").is_err());
+        assert_eq!(serde_json::from_str::<ByteSize>("7").unwrap(), ByteSize(7));
+        assert_eq!(serde_json::from_str::<ByteSize>("\"1MiB\"").unwrap(), ByteSize(1 << 20));
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
+use sampan_driver::{BuildError, ByteSize, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 
-use crate::{ByteSize, InMemoryDriver};
+use crate::InMemoryDriver;
 
 /// The section `inmemory`; an empty one is a store without a limit.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]

@@ -8,7 +8,6 @@ mod config;
 mod content;
 mod driver;
 mod error;
-mod size;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -16,4 +15,3 @@ mod writer;
 
 pub use config::InMemoryConfig;
 pub use driver::InMemoryDriver;
-pub use size::ByteSize;

@@ -7,7 +7,6 @@ mod duration;
 mod network;
 mod page_size;
 mod pattern;
-mod size;
 mod url;
 mod window;
 
@@ -16,7 +15,7 @@ pub use duration::GoDuration;
 pub use network::ProxyNetwork;
 pub use page_size::PageSize;
 pub use pattern::Pattern;
-pub use size::ByteSize;
+pub use sampan_driver::ByteSize;
 pub use url::ExternalUrl;
 pub use window::DailyWindow;
 
@@ -39,6 +38,8 @@ macro_rules! value_from_text {
         $crate::section::leaf!($($type),+);
     };
 }
+
+crate::section::leaf!(ByteSize);
 
 /// Declares an enumeration whose values are words, read in any letter case.
 macro_rules! words {
