@@ -6,30 +6,33 @@ use axum::routing::get;
 
 use super::Parts;
 use super::guard::{self, Guard};
-use super::handlers::{config, gc, health, index, metrics, probes};
+use super::handlers::{
+    index_text, livez, not_found, readyz, show_config, show_gc, show_health, show_index, show_metrics,
+    start_gc,
+};
 
 /// The routes of all pages.
 pub(super) fn table(parts: Parts) -> Router {
     let Parts { health, metrics, config, collector, hosts } = parts;
     let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc", "/livez", "/readyz"];
     let mut router = Router::new()
-        .route("/debug/health", get(health::show).with_state(health.clone()))
-        .route("/livez", get(probes::livez))
-        .route("/readyz", get(probes::readyz).with_state(health))
-        .route("/debug/config", get(config::show).with_state(config))
-        .route("/debug/gc", get(gc::show).post(gc::start).with_state(collector));
+        .route("/debug/health", get(show_health).with_state(health.clone()))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz).with_state(health))
+        .route("/debug/config", get(show_config).with_state(config))
+        .route("/debug/gc", get(show_gc).post(start_gc).with_state(collector));
     if let Some(page) = &metrics {
         pages.push(&page.path);
-        router = router.route(&page.path, get(metrics::show).with_state(page.metrics.clone()));
+        router = router.route(&page.path, get(show_metrics).with_state(page.metrics.clone()));
     }
     let open = ["/debug/health", "/livez", "/readyz"]
         .into_iter()
         .chain(metrics.as_ref().map(|page| page.path.as_str()));
     let guard = Guard::new(hosts, open.map(str::to_owned).collect());
-    let index = index::text(&pages);
+    let index = index_text(&pages);
     if !pages.contains(&"/") {
-        router = router.route("/", get(index::show).with_state(index.clone()));
+        router = router.route("/", get(show_index).with_state(index.clone()));
     }
-    let router = router.fallback(index::not_found).with_state(index);
+    let router = router.fallback(not_found).with_state(index);
     router.layer(from_fn_with_state(guard, guard::guard))
 }

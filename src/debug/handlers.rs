@@ -1,0 +1,87 @@
+//! The handlers of the debug listener's pages.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+
+use crate::health::HealthStatus;
+use crate::maintenance::{self, Collector, Refusal};
+use crate::telemetry::Metrics;
+
+/// The list of pages.
+pub(super) fn index_text(pages: &[&str]) -> String {
+    pages.iter().map(|page| format!("{page}\n")).collect()
+}
+
+/// `/`: the index.
+pub(super) async fn show_index(State(index): State<String>) -> String {
+    index
+}
+
+/// The 404 for any other path, with the index.
+pub(super) async fn not_found(State(index): State<String>) -> Response {
+    (StatusCode::NOT_FOUND, format!("no such page; the pages are\n{index}")).into_response()
+}
+
+/// The process responds; a supervisor should restart only a process that does not.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// 200, or 503 and the first reason; 503 also from the start of the shutdown.
+pub(super) async fn readyz(State(health): State<HealthStatus>) -> Response {
+    match health.unready() {
+        None => match health.writes_blocked_by() {
+            None => "ok\n".into_response(),
+            Some(reason) => format!("ok, but uploads are refused: {reason}\n").into_response(),
+        },
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+/// 200 and `{}`, or 503 and an object of checks and reasons. The object also contains why the store accepts
+/// no writes, which does not affect the status.
+pub(super) async fn show_health(State(health): State<HealthStatus>) -> Response {
+    let status = if health.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health.ailing())).into_response()
+}
+
+/// The configuration as YAML, secrets shown as `***`.
+pub(super) async fn show_config(State(config): State<String>) -> String {
+    config
+}
+
+/// The state and the last reports.
+pub(super) async fn show_gc(State(collector): State<Arc<Collector>>) -> Json<maintenance::State> {
+    Json(collector.state())
+}
+
+/// Starts a collection: 202, or the reason why it does not start.
+pub(super) async fn start_gc(State(collector): State<Arc<Collector>>) -> Response {
+    match collector.request() {
+        Ok(()) => (StatusCode::ACCEPTED, Json(collector.state())).into_response(),
+        Err(refusal) => {
+            let status = match refusal {
+                Refusal::Running | Refusal::ReadOnly => StatusCode::CONFLICT,
+                Refusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, Json(json!({ "error": refusal.to_string() }))).into_response()
+        }
+    }
+}
+
+/// The page in Prometheus' text format.
+pub(super) async fn show_metrics(State(metrics): State<Metrics>) -> Response {
+    match metrics.text() {
+        Ok(text) => ([(CONTENT_TYPE, Metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot serialize the metrics");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
