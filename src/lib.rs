@@ -5,6 +5,7 @@ pub mod cli;
 pub use sampan_config as config;
 
 pub mod app;
+pub mod decorators;
 pub mod drivers;
 pub mod redis_cache;
 
@@ -12,7 +13,6 @@ pub mod auth;
 pub mod debug;
 pub mod health;
 pub mod http;
-pub mod middleware;
 pub mod serve;
 
 pub mod atomic_write;

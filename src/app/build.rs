@@ -13,13 +13,14 @@ use super::{
     Access, AppError, Checks, collection, debug, descriptors, engine, exposure, http_options, metrics,
     middleware, network, notifications, systemd, traces,
 };
+use crate::decorators::Traced;
 use crate::drivers::Drivers;
 use crate::health::HealthStatus;
 use crate::http::{Api, AppState, HttpServices, TraceParent};
 use crate::maintenance::Collector;
 use crate::notify::Notifier;
 use crate::serve::Server;
-use crate::telemetry::traces::{Traced, Traces, continue_from};
+use crate::telemetry::traces::{Traces, continue_from};
 use crate::telemetry::{access_log, logging};
 
 /// A registry that is ready to serve: every configured part is open, and the listeners are bound.

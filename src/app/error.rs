@@ -65,7 +65,7 @@ pub enum AppError {
     Metrics(#[from] crate::telemetry::MetricsError),
     /// The rewritten URL is invalid.
     #[error("middleware.storage")]
-    Middleware(#[from] crate::middleware::InvalidRule),
+    Middleware(#[from] crate::decorators::InvalidRule),
     /// The HTTP client of the checks.
     #[error("health.http: no client can be made")]
     HealthClient(#[from] crate::http_client::HttpClientError),

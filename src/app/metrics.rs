@@ -11,13 +11,14 @@ use sampan_config::HttpConfig;
 use sampan_driver::StorageDriver;
 use sampan_engine::Registry;
 
+use crate::decorators::{DriverMetrics, Metered};
 use crate::health::{DiskSpace, HealthStatus, Room};
 use crate::http::HttpMetrics;
 use crate::maintenance::{self, Totals};
 use crate::redis_cache::RedisDescriptors;
 use crate::serve::{Security, Statistics};
 use crate::telemetry::metrics::Sample;
-use crate::telemetry::{CallbackMetric, DriverMetrics, Metered, Metrics, MetricsError};
+use crate::telemetry::{CallbackMetric, Metrics, MetricsError};
 
 /// The page, with the metrics of every process; `None` unless configured.
 pub(super) fn wanted(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {

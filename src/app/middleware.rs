@@ -6,7 +6,7 @@ use sampan_config::{Config, StorageMiddleware};
 use sampan_driver::StorageDriver;
 
 use super::AppError;
-use crate::middleware::{Redirecting, Rule};
+use crate::decorators::{Redirecting, Rule};
 
 /// Wraps `driver` in the configured middleware, the first entry innermost.
 pub(super) fn around(

@@ -3,10 +3,8 @@
 pub mod access_log;
 pub mod format;
 pub mod logging;
-pub mod metered;
 pub mod metrics;
 pub mod traces;
 
 pub use logging::LevelSwitch;
-pub use metered::{DriverMetrics, Metered};
 pub use metrics::{CallbackMetric, Metrics, MetricsError, Sample};

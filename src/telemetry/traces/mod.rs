@@ -4,7 +4,6 @@
 //! layer is installed, and a span in the engine costs one comparison. Spans are those of the `tracing` crate
 //! with the target [`TARGET`]; only this module depends on OpenTelemetry.
 
-mod driver;
 mod exporter;
 mod settings;
 
@@ -21,7 +20,6 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::{Layer, Registry};
 
-pub use driver::Traced;
 pub use settings::Wish;
 
 use self::exporter::Exporter;

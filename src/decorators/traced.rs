@@ -13,7 +13,7 @@ use sampan_driver::{
 use tracing::{Instrument, Span};
 use url::Url;
 
-use super::TARGET;
+use crate::telemetry::traces::TARGET;
 
 /// A driver wrapper that opens a span per call.
 ///
