@@ -4,6 +4,7 @@ mod languages;
 mod links;
 mod own_driver;
 mod prose;
+mod walks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
