@@ -28,6 +28,34 @@ async fn a_deleted_tag_is_gone(ctx: Context) -> Result<(), Failed> {
     is_valid(ctx.driver()).await
 }
 
+async fn a_tag_is_deleted_only_while_it_points_at_the_manifest(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let (old, new) = (Image::new(1), Image::new(2));
+    client.push_image("image", &old, "moved").await?;
+    client.push_manifest("image", &old.manifest, old.digest(), &["left"]).await?;
+    client.push_image("image", &new, "moved").await?;
+    let delete = async |name: &str, digest: &Digest| {
+        let manifests = client.repository("image").manifests();
+        manifests.delete_tag_of(&tag(name), digest).await
+    };
+    let alias = Digest::of(Algorithm::Sha512, &new.manifest);
+    for (name, digest, expected) in [
+        ("moved", &old.digest(), false),
+        ("moved", &alias, false),
+        ("missing", &old.digest(), false),
+        ("left", &old.digest(), true),
+    ] {
+        equal(delete(name, digest).await?, expected, format_args!("the deletion of {name} at {digest}"))?;
+    }
+    lacks(&client, tag("left")).await?;
+    client.pulls("image", &new, tag("moved")).await?;
+    client.pulls("image", &old, old.digest()).await?;
+    client.push_manifest("image", &new.manifest, alias.clone(), &[]).await?;
+    equal(delete("moved", &alias).await?, true, "the deletion by another digest of the manifest")?;
+    lacks(&client, tag("moved")).await?;
+    is_valid(ctx.driver()).await
+}
+
 async fn a_deleted_manifest_is_gone_with_its_tags(ctx: Context) -> Result<(), Failed> {
     let (client, other) = (Client::new(ctx.driver()), Client::of_another_process(&ctx).await?);
     let (doomed, spared) = (Image::new(1), Image::new(2));
@@ -180,6 +208,7 @@ async fn lacks(client: &Client, reference: impl Into<Reference>) -> Result<(), F
 
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::delete":
     a_deleted_tag_is_gone,
+    a_tag_is_deleted_only_while_it_points_at_the_manifest,
     a_deleted_manifest_is_gone_with_its_tags,
     a_deleted_blob_is_gone_from_its_repository,
     an_alias_goes_with_what_it_stands_for,

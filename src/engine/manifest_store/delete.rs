@@ -49,6 +49,20 @@ impl ManifestStore {
         }
     }
 
+    /// Deletes a tag if it points at the manifest, and returns whether it did. A push that moves the tag meanwhile keeps it.
+    ///
+    /// # Errors
+    ///
+    /// `Disabled` when the configuration forbids deletion, `ReadOnly`.
+    pub async fn delete_tag_of(&self, tag: &Tag, digest: &Digest) -> Result<bool> {
+        self.repository.registry.check_deletable()?;
+        match self.resolve(&Reference::Digest(digest.clone())).await {
+            Ok((_, canonical)) => self.untag_one(tag.clone(), Stale::PointsAt(&canonical)).await,
+            Err(Error::ManifestUnknown(..)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn delete_tag(&self, reference: &Reference, tag: &Tag) -> Result<()> {
         let tags = self.repository.tags();
         loop {
@@ -177,7 +191,7 @@ impl ManifestStore {
                 let failed = &failed;
                 async move {
                     let result = match tag {
-                        Ok(tag) => self.untag_one(tag, stale).await,
+                        Ok(tag) => self.untag_one(tag, stale).await.map(drop),
                         Err(error) => Err(error),
                     };
                     failed.fetch_or(result.is_err(), Ordering::Relaxed);
@@ -188,16 +202,18 @@ impl ManifestStore {
         results.fold(Ok(()), |all, result| ready(all.and(result))).await
     }
 
-    async fn untag_one(&self, tag: Tag, stale: Stale<'_>) -> Result<()> {
+    /// Removes a tag if it is stale, and returns whether it was.
+    async fn untag_one(&self, tag: Tag, stale: Stale<'_>) -> Result<bool> {
         let store = self.repository.tags();
         // A damaged tag points nowhere.
         if !store.is_stale(&tag, stale).await? {
-            return Ok(());
+            return Ok(false);
         }
         store.keep_for_pullers(&tag, None).await?;
-        if store.remove_if(&tag, stale).await? {
+        let removed = store.remove_if(&tag, stale).await?;
+        if removed {
             self.repository.emit(|| EventKind::TagDeleted(tag));
         }
-        Ok(())
+        Ok(removed)
     }
 }
