@@ -36,4 +36,4 @@ pub use self::build::App;
 pub use self::check::{Files, check};
 pub use self::commands::{collect, inventory};
 pub use self::error::AppError;
-pub use self::transfer::{export_store, import_store};
+pub use self::transfer::{export_store, free_bytes, import_store};

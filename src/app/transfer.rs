@@ -4,6 +4,7 @@ use sampan_engine::Registry;
 
 use super::{AppError, engine, store};
 use crate::drivers::Drivers;
+use crate::health::Room;
 use crate::telemetry::logging;
 use sampan_config::{Config, LogConfig, LogLevel};
 
@@ -39,7 +40,38 @@ pub async fn import_store(config: &Config, drivers: &Drivers) -> Result<Registry
     Ok(engine::registry(config, driver, None))
 }
 
+/// The bytes that this process may still write to the store of `config`, if it is a directory of this machine. May block.
+pub fn free_bytes(config: &Config, drivers: &Drivers) -> Option<u64> {
+    let directory = drivers.local_directory(&config.storage.driver)?;
+    // The first push creates the directory.
+    let existing = directory.ancestors().find(|path| path.exists())?;
+    Room::of(existing).ok().map(|room| room.free_bytes)
+}
+
 /// Logs warnings only: the command prints the rest.
 fn be_quiet(config: &Config) {
     logging::install(&LogConfig { level: LogLevel::Warn, ..config.log.clone() }, None);
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_config::{Environment, Source};
+
+    use super::*;
+
+    #[test]
+    fn the_space_of_a_directory_that_does_not_exist_yet_is_that_of_its_parent() {
+        let directory = tempfile::tempdir().unwrap();
+        let free = |storage: String| {
+            let text = format!("version: 0.1\nstorage: {{{storage}}}\n");
+            let source = Source::Text { name: "config.yml".to_owned(), text };
+            let loaded = Drivers::builtin().load(source, &Environment::default()).unwrap();
+            free_bytes(&loaded.config, &Drivers::builtin())
+        };
+        let root = directory.path().join("not/there");
+        assert!(
+            free(format!("filesystem: {{rootdirectory: {}}}", root.display())).is_some_and(|free| free > 0)
+        );
+        assert_eq!(free("inmemory: {}".to_owned()), None);
+    }
 }

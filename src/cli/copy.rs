@@ -7,7 +7,7 @@ use clap::Args;
 use sampan_bundle::IndexScope;
 use sampan_transfer::{ExportOptions, Holdings, ImportOptions, Live, Platform, Rename, Renames, plan};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
 use super::import::TagChoice;
 use super::login::LoginOptions;
@@ -143,7 +143,7 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
     );
     let options = args.export_options()?;
     let (source, _) = args.from.source(drivers, &from, &options.selectors).await?;
-    let (target, max_manifest_bytes) = args.to.target(drivers, &to).await?;
+    let Opened { target, max_manifest_bytes, free_bytes } = args.to.target(drivers, &to).await?;
     let planned = until_interrupted(plan(&*source, &options)).await??;
     let left_out = planned.failures.len();
     name_left_out(&planned.failures);
@@ -156,6 +156,8 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
         jobs: args.jobs,
         dry_run: args.dry_run,
         receipt: false,
+        find_missing: false,
+        free_bytes,
         max_manifest_bytes,
     };
     let report = args.report.import(&live, &*target, &import_options, "copied").await?;

@@ -25,6 +25,15 @@ pub(super) enum Endpoint {
     Registry(RegistryAddress),
 }
 
+/// A place that is open to write to it.
+pub(super) struct Opened {
+    pub(super) target: Box<dyn Target>,
+    /// The longest manifest that it takes, in bytes.
+    pub(super) max_manifest_bytes: u64,
+    /// The free space of a store on a file system of this machine, in bytes.
+    pub(super) free_bytes: Option<u64>,
+}
+
 impl FromStr for Endpoint {
     type Err = InvalidAddress;
 
@@ -67,24 +76,29 @@ impl Endpoint {
         }
     }
 
-    /// Opens the place to write to it, and returns the longest manifest that it takes, in bytes. Asks for a password if the
-    /// login needs one.
+    /// Opens the place to write to it. Asks for a password if the login needs one.
     pub(super) async fn target(
         &self,
         drivers: &Drivers,
         login: &LoginOptions,
-    ) -> Result<(Box<dyn Target>, u64), Box<dyn Error>> {
+    ) -> Result<Opened, Box<dyn Error>> {
         match self {
             Self::Config(path) => {
                 let Loaded { config, source, .. } = check::find(drivers, path.clone())?;
                 let registry = app::import_store(&config, drivers).await;
                 let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
                 let max_manifest_bytes = registry.limits().manifest_size_bytes;
-                Ok((Box::new(StoreTarget::new(registry)), max_manifest_bytes))
+                let free_bytes = app::free_bytes(&config, drivers);
+                Ok(Opened { target: Box::new(StoreTarget::new(registry)), max_manifest_bytes, free_bytes })
             }
             Self::Registry(address) => {
                 let registry = login.client(address.clone())?;
-                Ok((Box::new(RegistryTarget::new(registry)), Limits::default().manifest_bytes))
+                let max_manifest_bytes = Limits::default().manifest_bytes;
+                Ok(Opened {
+                    target: Box::new(RegistryTarget::new(registry)),
+                    max_manifest_bytes,
+                    free_bytes: None,
+                })
             }
         }
     }

@@ -8,10 +8,12 @@ use sampan_bundle::Reader;
 use sampan_client::RegistryAddress;
 use sampan_transfer::{ImportOptions, Rename, Renames, TagPolicy};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
 use super::login::LoginOptions;
+use super::missing::name_missing;
 use super::misunderstood;
+use super::prune::PruneOptions;
 use super::report::ReportOptions;
 use super::transfer::{async_file, verify_signature, write_lines};
 use crate::drivers::Drivers;
@@ -49,6 +51,14 @@ pub(super) struct ImportArgs {
     /// What happens to a tag that is there with another image
     #[arg(long, value_enum, default_value_t = TagChoice::Move)]
     tags: TagChoice,
+
+    #[command(flatten)]
+    prune: PruneOptions,
+
+    /// If the registry lacks content that the bundle presumes, list the images that need it, for `registry export
+    /// --list` on the near side
+    #[arg(long, value_name = "FILE")]
+    missing_out: Option<PathBuf>,
 
     /// Write down what the registry has afterwards, for `registry export --have` on the near side
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
@@ -114,10 +124,12 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         args.login.refuse_without("--to")?;
     }
     let to = args.to.clone().map_or_else(|| Endpoint::Config(args.config.clone()), Endpoint::Registry);
-    let (target, max_manifest_bytes) = to.target(drivers, &args.login).await?;
+    let Opened { target, max_manifest_bytes, free_bytes } = to.target(drivers, &args.login).await?;
     let options = ImportOptions {
         only,
         renames: Renames::new(args.map.clone()),
+        find_missing: args.missing_out.is_some(),
+        free_bytes,
         tags: args.tags.into(),
         keep_going: args.keep_going,
         jobs: args.jobs,
@@ -125,7 +137,12 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         receipt: args.receipt.is_some(),
         max_manifest_bytes,
     };
-    let report = args.report.import(&reader, &*target, &options, "imported").await?;
+    let pruning = args.prune.prepare(reader.plan(), &*target, &options.renames, args.dry_run).await?;
+    let imported = args.report.import(&reader, &*target, &options, "imported").await;
+    let mut report = imported.map_err(|error| name_missing(error, args.missing_out.as_deref()))?;
+    if let Some(pruning) = pruning {
+        pruning.finish(&*target, &mut report).await?;
+    }
     if let Some(path) = &args.receipt {
         write_lines(path, &report.receipt)?;
     }

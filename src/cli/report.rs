@@ -9,6 +9,7 @@ use sampan_transfer::{Carried, ImportOptions, ImportReport, Progress, Target, im
 
 use super::args::ReportFormat;
 use super::progress::{ProgressMode, Whole, show};
+use super::prune;
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{DAMAGED, Failed, INCOMPLETE, until_interrupted};
 
@@ -69,6 +70,7 @@ impl ReportOptions {
             say(serde_json::to_string_pretty(report)?);
         } else if !self.quiet {
             print(report, is_dry, verb);
+            report.prune.iter().for_each(prune::print);
         }
         Ok(match report.failures.iter().any(|failure| failure.is_damage) {
             true => ExitCode::from(DAMAGED),

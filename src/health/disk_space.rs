@@ -1,6 +1,7 @@
 //! `DiskSpace`: the free space of the store's file system, for a store in a local directory.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,19 +74,31 @@ impl DiskSpace {
     async fn look(&self) -> Option<Room> {
         let directory = self.directory.clone();
         // `statvfs` may hang with its file system.
-        let seen = tokio::task::spawn_blocking(move || statvfs(directory.as_path())).await.ok()?;
+        let seen = tokio::task::spawn_blocking(move || Room::of(&directory)).await.ok()?;
         match seen {
-            Ok(seen) => Some(Room {
-                capacity_bytes: seen.f_blocks.saturating_mul(seen.f_frsize),
-                free_bytes: seen.f_bavail.saturating_mul(seen.f_frsize),
-                free_files: (seen.f_files > 0).then_some(seen.f_favail),
-                is_read_only: seen.f_flag.contains(StatVfsMountFlags::RDONLY),
-            }),
+            Ok(seen) => Some(seen),
             Err(error) => {
                 tracing::debug!(%error, "the free space of {} is unknown", self.directory.display());
                 None
             }
         }
+    }
+}
+
+impl Room {
+    /// The space of the file system of a directory. May block as long as the file system does.
+    ///
+    /// # Errors
+    ///
+    /// Any error of `statvfs`.
+    pub fn of(directory: &Path) -> io::Result<Self> {
+        let seen = statvfs(directory)?;
+        Ok(Self {
+            capacity_bytes: seen.f_blocks.saturating_mul(seen.f_frsize),
+            free_bytes: seen.f_bavail.saturating_mul(seen.f_frsize),
+            free_files: (seen.f_files > 0).then_some(seen.f_favail),
+            is_read_only: seen.f_flag.contains(StatVfsMountFlags::RDONLY),
+        })
     }
 }
 

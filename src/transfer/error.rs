@@ -1,8 +1,12 @@
 //! The errors of transfers.
 
 use sampan_bundle::{BoxError, PlanProblem};
-use sampan_client::ClientError;
+use sampan_client::{ClientError, Problem};
+use sampan_driver::{DriverError, HumanSize};
+use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, RepositoryName};
+
+use crate::Missing;
 
 /// The result of a transfer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -48,9 +52,42 @@ pub enum Error {
     #[error(
         "the registry lacks {} that the bundle presumes, the first is {}: export again with `--have` and the registry's \
          `registry inventory` or the receipt of its last import",
-        amount(.0), .0[0]
+        amount(&.0.contents), .0.contents[0]
     )]
-    PresumedMissing(Vec<Digest>),
+    PresumedMissing(Missing),
+    /// The file system of the target is too small for the bundle.
+    #[error(
+        "the file system of the store has {} free, and the bundle needs {}: make room for {} more, or import a part with `--only`",
+        HumanSize(*.free_bytes), HumanSize(*.needed_bytes), HumanSize(.needed_bytes - .free_bytes)
+    )]
+    NoSpace {
+        /// The bytes that the target lacks of the bundle.
+        needed_bytes: u64,
+        /// The bytes that may still be written.
+        free_bytes: u64,
+    },
+    /// The target is full.
+    #[error(
+        "the store is full, and up to {} of the bundle are still to be stored: make room, and repeat the command; whatever was \
+         imported stays",
+        HumanSize(*.left_bytes)
+    )]
+    Full {
+        /// The bytes of the bundle that are not stored yet, as far as they are known.
+        left_bytes: u64,
+        /// The error of the store.
+        #[source]
+        source: DriverError,
+    },
+    /// The bundle does not say which tags its repositories had.
+    #[error(
+        "{0}, so no tag can be taken for removed: prune with a bundle of all tags of a repository, exported without \
+         `--exclude`, `--platform`, `--latest`, `--since` and `--have`"
+    )]
+    NotComplete(String),
+    /// Tags cannot be removed.
+    #[error("tags of the registry cannot be removed: {0}")]
+    NoDeletion(String),
     /// A tag is there with another digest, and the policy is to fail.
     #[error("{repository}:{tag} is there already, with {present}: pass `--tags move` or `--tags keep`")]
     TagTaken {
@@ -87,6 +124,20 @@ impl Error {
         match error.downcast::<ClientError>() {
             Ok(error) => Self::Registry(*error),
             Err(error) => Self::Other(error),
+        }
+    }
+
+    /// Whether the error concerns one image: other images may still be imported.
+    pub(crate) fn is_of_image(&self) -> bool {
+        match self {
+            Self::Bundle(error) => error.is_damage(),
+            Self::Store(error) => !matches!(error, EngineError::Driver(_) | EngineError::ReadOnly),
+            Self::Registry(error) => {
+                matches!(error.status(), Some(400 | 404 | 413 | 422))
+                    || matches!(error.problem(), Problem::Digest { .. } | Problem::Length { .. })
+            }
+            Self::Image { .. } => true,
+            _ => false,
         }
     }
 

@@ -9,15 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::{ContentKind, ImageWalk, Presumed, Role, WalkedBlob};
-use sampan_client::Problem;
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
 
 use crate::carried::Carried;
-use crate::import_checks::{SelectedImage, check_presumed, select, tag_changes};
+use crate::import_checks::{SelectedImage, select, tag_changes};
+use crate::missing::check_presumed;
+use crate::space::{check_space, explain_full};
 use crate::spool::Spool;
 use crate::target::NewManifest;
-use crate::{Error, Failure, ImportReport, Renames, Result, Selector, Target};
+use crate::{Error, Failure, ImportReport, Missing, MissingImage, Renames, Result, Selector, Target};
 
 /// How an import proceeds.
 #[derive(Clone, Debug)]
@@ -36,6 +37,10 @@ pub struct ImportOptions {
     pub dry_run: bool,
     /// Whether the report gets a [receipt](ImportReport::receipt).
     pub receipt: bool,
+    /// Whether a pipe is read to its end to find the images that need missing content; those of a file are always found.
+    pub find_missing: bool,
+    /// The bytes that may still be written to the file system of the target; `None` if that is unknown.
+    pub free_bytes: Option<u64>,
     /// The longest manifest, in bytes.
     pub max_manifest_bytes: u64,
 }
@@ -63,12 +68,13 @@ pub struct Progress {
 
 /// Imports a bundle, or the images of a source, into `target`.
 ///
-/// Before it writes anything it checks the framing of files, all presumed content, and with [`TagPolicy::Fail`] the tags.
+/// Before it writes anything it checks the framing of files, all presumed content, the free space unless only a part is
+/// imported, and with [`TagPolicy::Fail`] the tags.
 ///
 /// # Errors
 ///
-/// `Bundle` when the bundle is damaged, `PresumedMissing`, `TagTaken`, `NoMatch`; any error of the target. Images that were
-/// stored before stay.
+/// `Bundle` when the bundle is damaged, `PresumedMissing`, `NoSpace`, `Full`, `TagTaken`, `NoMatch`; any error of the target.
+/// Images that were stored before stay.
 pub async fn import(
     carried: &dyn Carried,
     target: &dyn Target,
@@ -77,7 +83,10 @@ pub async fn import(
 ) -> Result<ImportReport> {
     let selected = select(carried.plan(), options)?;
     carried.check().await?;
-    check_presumed(carried.plan(), target).await?;
+    check_presumed(carried, target, options).await?;
+    if let Some(free_bytes) = options.free_bytes.filter(|_| options.only.is_empty()) {
+        check_space(carried.plan(), target, free_bytes).await?;
+    }
     let mut report = ImportReport::default();
     let changes = tag_changes(target, &selected, options).await?;
     let kept: HashSet<String> = changes.iter().filter(|it| it.kept).map(|it| it.tag.clone()).collect();
@@ -96,12 +105,15 @@ pub async fn import(
         match importer.image(&mut state, &image, &kept).await {
             Ok(true) => state.report.imported += 1,
             Ok(false) => state.report.unchanged += 1,
-            Err(error) if options.keep_going && is_of_image(&error) => state.report.failures.push(Failure {
+            Err(error) if options.keep_going && error.is_of_image() => state.report.failures.push(Failure {
                 image: shown,
                 problem: error.to_string(),
                 is_damage: error.is_damage(),
             }),
-            Err(error) => return Err(error),
+            Err(error) => {
+                let done = progress.bytes.load(Ordering::Relaxed);
+                return Err(explain_full(error, carried.plan().totals()?.bytes.saturating_sub(done)));
+            }
         }
         progress.images.fetch_add(1, Ordering::Relaxed);
     }
@@ -109,20 +121,6 @@ pub async fn import(
     state.report.receipt.sort();
     state.report.receipt.dedup();
     Ok(state.report)
-}
-
-/// Whether an error concerns one image: other images may still be imported.
-fn is_of_image(error: &Error) -> bool {
-    match error {
-        Error::Bundle(error) => error.is_damage(),
-        Error::Store(error) => !matches!(error, EngineError::Driver(_) | EngineError::ReadOnly),
-        Error::Registry(error) => {
-            matches!(error.status(), Some(400 | 404 | 413 | 422))
-                || matches!(error.problem(), Problem::Digest { .. } | Problem::Length { .. })
-        }
-        Error::Image { .. } => true,
-        _ => false,
-    }
 }
 
 struct Importer<'a> {
@@ -199,7 +197,18 @@ impl Importer<'_> {
                 return Err(self.fault(&digest, problem));
             }
         }
-        let mut is_new = self.blobs(state, &image.target, walk.blobs()).await?;
+        let blobs = self.blobs(state, &image.target, walk.blobs()).await;
+        let mut is_new = blobs.map_err(|error| match error {
+            Error::PresumedMissing(missing) => Error::PresumedMissing(Missing {
+                images: vec![MissingImage {
+                    repository: image.repository.clone(),
+                    digest: image.planned.digest.clone(),
+                    tags: image.planned.tags.clone(),
+                }],
+                ..missing
+            }),
+            error => error,
+        })?;
         let manifests = walk.bottom_up();
         for digest in &manifests {
             let tags = if digest == root { tags.clone() } else { Vec::new() };
@@ -316,7 +325,10 @@ impl Importer<'_> {
             return match self.target.place(repository, digest, self.size_bytes(digest), &hints).await? {
                 true => Ok(None),
                 // The collector took it since the check.
-                false => Err(Error::PresumedMissing(vec![digest.clone()])),
+                false => {
+                    let contents = vec![digest.clone()];
+                    Err(Error::PresumedMissing(Missing { contents, images: Vec::new() }))
+                }
             };
         };
         let size_bytes = self.carried.plan().contents[index].size_bytes;

@@ -1,10 +1,9 @@
-//! What an import checks before it writes anything: the selection, the names, the presumed content, the tags.
+//! What an import checks before it writes anything: the selection, the names, the tags.
 
 use std::collections::HashMap;
 
-use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{ContentKind, Plan, PlannedImage, PlannedRepository, Presumed};
+use sampan_bundle::{Plan, PlannedImage, PlannedRepository};
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
 use crate::{Error, ImportOptions, Result, Selector, TagChange, TagPolicy, Target};
@@ -15,6 +14,8 @@ const CONCURRENT_CHECKS: usize = 16;
 /// An image of the bundle, and its repository in the target.
 pub(crate) struct SelectedImage<'a> {
     pub(crate) planned: &'a PlannedImage,
+    /// The repository in the bundle.
+    pub(crate) repository: &'a RepositoryName,
     pub(crate) target: RepositoryName,
     pub(crate) tags: Vec<Tag>,
 }
@@ -39,7 +40,7 @@ pub(crate) fn select<'a>(plan: &'a Plan, options: &ImportOptions) -> Result<Vec<
         };
         let Some(tags) = tags else { continue };
         let target = options.renames.apply(&repository.name)?;
-        selected.push(SelectedImage { planned: image, target, tags });
+        selected.push(SelectedImage { planned: image, repository: &repository.name, target, tags });
     }
     if let Some(place) = matched.iter().position(|matched| !matched) {
         return Err(Error::NoMatch(options.only[place].to_string()));
@@ -85,34 +86,6 @@ fn only(
     }
     let tags = image.tags.iter().zip(has_tag).filter(|(_, has_tag)| *has_tag);
     is_selected.then(|| tags.map(|(tag, _)| tag.clone()).collect())
-}
-
-/// Checks that the target has all presumed content.
-pub(crate) async fn check_presumed(plan: &Plan, target: &dyn Target) -> Result<()> {
-    let missing = stream::iter(&plan.presumed).map(|presumed| async move {
-        Ok::<_, Error>((!has_presumed(target, presumed).await?).then(|| presumed.digest.clone()))
-    });
-    let missing = missing.buffered(CONCURRENT_CHECKS).try_filter_map(|it| ready(Ok(it)));
-    let missing: Vec<Digest> = missing.try_collect().await?;
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(Error::PresumedMissing(missing)),
-    }
-}
-
-/// Whether the target has presumed content, in any repository.
-async fn has_presumed(target: &dyn Target, presumed: &Presumed) -> Result<bool> {
-    let Presumed { digest, size_bytes, kind, repositories } = presumed;
-    for repository in repositories {
-        let is_there = match kind {
-            ContentKind::Blob => target.has_blob(repository, digest, *size_bytes).await?,
-            ContentKind::Manifest => target.has_manifest(repository, digest).await?,
-        };
-        if is_there {
-            return Ok(true);
-        }
-    }
-    target.has_data(digest, *size_bytes).await
 }
 
 /// The tags that are there with another digest.

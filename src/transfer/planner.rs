@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use futures::{StreamExt, stream};
 use sampan_bundle::{
     ContentKind, DockerImage, IndexScope, Plan, PlannedContent, PlannedImage, PlannedRepository, Presumed,
-    is_fallback_tag,
 };
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::draft::Draft;
+use crate::fallback::{fallback_tags, in_tag};
 use crate::queue::{CONCURRENT_IMAGES, Queue};
 use crate::selection::{Platform, Selector, version_of};
 use crate::source::shown;
@@ -330,25 +330,6 @@ async fn tagged(source: &dyn Source, name: &RepositoryName, tag: &Tag) -> Result
     let missing =
         || Error::Image { image: shown(name, &reference), problem: "its manifest is missing".to_owned() };
     Ok(source.manifest(name, &reference).await?.ok_or_else(missing)?.digest)
-}
-
-/// How fallback tags name a digest (OCI distribution-spec, "Referrers Tag Schema").
-fn in_tag(digest: &Digest) -> String {
-    let text: String = digest.to_string().replacen(':', "-", 1);
-    text.chars().take(MAX_TAG_LEN).collect()
-}
-
-/// The longest tag, in characters.
-const MAX_TAG_LEN: usize = 128;
-
-/// The fallback tags, by the digest that they belong to.
-fn fallback_tags(tags: &[Tag]) -> HashMap<String, Vec<Tag>> {
-    let mut found: HashMap<String, Vec<Tag>> = HashMap::new();
-    for tag in tags.iter().filter(|tag| is_fallback_tag(tag)) {
-        let subject = tag.as_str().split('.').next().unwrap_or_default();
-        found.entry(subject.to_owned()).or_default().push(tag.clone());
-    }
-    found
 }
 
 /// At most [`MAX_PRESUMED_REPOSITORIES`] of these, and first the one that the image goes to.

@@ -35,6 +35,10 @@ impl RegistryTarget {
 
 #[async_trait]
 impl Target for RegistryTarget {
+    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
+        Ok(self.at(repository).tags().await?.unwrap_or_default())
+    }
+
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
         let found = self.at(repository).manifest_info(&Reference::Tag(tag.clone())).await?;
         Ok(found.map(|found| found.digest))
@@ -117,6 +121,25 @@ impl Target for RegistryTarget {
             put.map_err(|error| explain(error, repository, &reference, !left_out.is_empty()))?;
         }
         Ok(())
+    }
+
+    fn check_deletable(&self) -> Result<()> {
+        // The API does not say it.
+        Ok(())
+    }
+
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<bool> {
+        // The API has no deletion on a condition. Never by the digest: its other tags would go too.
+        if self.tag(repository, tag).await?.as_ref() != Some(digest) {
+            return Ok(false);
+        }
+        let deleted = self.at(repository).delete_manifest(&Reference::Tag(tag.clone())).await;
+        deleted.map_err(|error| match error.status() {
+            Some(400 | 405 | 501) => {
+                Error::NoDeletion(format!("it refuses to delete {repository}:{tag} ({})", error.problem()))
+            }
+            _ => error.into(),
+        })
     }
 }
 

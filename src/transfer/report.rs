@@ -3,6 +3,8 @@
 use sampan_engine::oci::Digest;
 use serde::Serialize;
 
+use crate::PruneReport;
+
 /// What an import did.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,6 +23,9 @@ pub struct ImportReport {
     pub moved_tags: Vec<TagChange>,
     /// The images that were not imported.
     pub failures: Vec<Failure>,
+    /// The tags that the bundle does not have, if the import was to find or remove them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prune: Option<PruneReport>,
     /// What the registry is known to have after the import, as sorted lines of an [inventory](crate::inventory).
     #[serde(skip)]
     pub receipt: Vec<String>,

@@ -51,11 +51,7 @@ impl Source for StoreSource {
     }
 
     async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
-        match self.at(repository).tags().list(None, None).await {
-            Ok(page) => Ok(parsed(page.items)),
-            Err(EngineError::RepositoryUnknown(_)) => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
-        }
+        tags_of(&self.at(repository)).await
     }
 
     async fn manifest(
@@ -94,6 +90,15 @@ impl Source for StoreSource {
     async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<ContentStream> {
         let (_, reader) = self.at(repository).blobs().read(digest, ByteRange::from(0)).await?;
         Ok(reader.into_stream().map_err(BoxError::from).boxed())
+    }
+}
+
+/// The tags of a repository, sorted; none if it does not exist.
+pub(crate) async fn tags_of(repository: &Repository) -> Result<Vec<Tag>> {
+    match repository.tags().list(None, None).await {
+        Ok(page) => Ok(parsed(page.items)),
+        Err(EngineError::RepositoryUnknown(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 

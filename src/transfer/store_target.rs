@@ -5,8 +5,9 @@ use sampan_bundle::ContentStream;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Error as EngineError, MountOutcome, PutManifest, Registry, Repository};
 
+use crate::store_source::tags_of;
 use crate::target::NewManifest;
-use crate::{Result, Target};
+use crate::{Error, Result, Target};
 
 /// A store, written through the engine: an import is a push.
 #[derive(Clone, Debug)]
@@ -27,6 +28,10 @@ impl StoreTarget {
 
 #[async_trait]
 impl Target for StoreTarget {
+    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
+        tags_of(&self.at(repository)).await
+    }
+
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
         match self.at(repository).manifests().stat(&Reference::Tag(tag.clone())).await {
             Ok(info) => Ok(Some(info.digest)),
@@ -98,5 +103,16 @@ impl Target for StoreTarget {
         };
         self.at(repository).manifests().put(put).await?;
         Ok(())
+    }
+
+    fn check_deletable(&self) -> Result<()> {
+        match self.registry.limits().delete {
+            true => Ok(()),
+            false => Err(Error::NoDeletion("set `storage.delete.enabled` in its configuration".to_owned())),
+        }
+    }
+
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<bool> {
+        Ok(self.at(repository).manifests().delete_tag_of(tag, digest).await?)
     }
 }

@@ -25,6 +25,9 @@ pub struct NewManifest<'a> {
 /// A registry that is written.
 #[async_trait]
 pub trait Target: fmt::Debug + Send + Sync {
+    /// The tags of a repository, sorted; none if it does not exist.
+    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>>;
+
     /// The digest of a tag; `None` if there is no such tag.
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>>;
 
@@ -60,4 +63,10 @@ pub trait Target: fmt::Debug + Send + Sync {
 
     /// Stores a manifest whose references are there, and sets its tags.
     async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()>;
+
+    /// Fails if the target is known to refuse deletions.
+    fn check_deletable(&self) -> Result<()>;
+
+    /// Removes a tag if it has this digest, and returns whether it did. The manifest stays.
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<bool>;
 }

@@ -13,14 +13,14 @@ use crate::clients::support::filesystem_config;
 use crate::support::StoreFiles;
 
 /// A near store with images, and a far one without.
-struct Gap {
+pub(super) struct Gap {
     directory: TempDir,
-    near: StoreFiles,
-    image: Digest,
+    pub(super) near: StoreFiles,
+    pub(super) image: Digest,
 }
 
 impl Gap {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let near = StoreFiles::new(&directory.path().join("near"));
         let layer = |name: &str, size: usize| name.repeat(size / name.len());
@@ -36,16 +36,16 @@ impl Gap {
         Self { directory, near, image }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn expect(&self, code: i32, args: &[&str]) -> Ended {
+    pub(super) fn expect(&self, code: i32, args: &[&str]) -> Ended {
         expect(self.directory.path(), code, args)
     }
 
     /// What `registry ls` shows of a side, with `mirror/` removed from names, sorted.
-    fn images(&self, side: &str) -> Vec<String> {
+    pub(super) fn images(&self, side: &str) -> Vec<String> {
         let listed = self.expect(0, &["ls", "-c", &format!("{side}.yml")]).stdout;
         let mut lines: Vec<String> = listed.lines().map(|line| line.replace("mirror/", "")).collect();
         lines.sort();

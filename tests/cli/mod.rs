@@ -16,6 +16,7 @@ mod image_script;
 mod inventory_command;
 pub(crate) mod metrics;
 mod middleware;
+mod mirror;
 mod permissions;
 mod registry_client;
 mod serve_command;

@@ -165,7 +165,10 @@ fn a_delta_is_refused_where_its_base_is_missing() {
         assert!(delta.len() < first.len());
         for way in [Way::File, Way::Pipe] {
             let error = import_bytes(&empty, &delta, way, &import_options()).await.unwrap_err();
-            assert!(matches!(&error, Error::PresumedMissing(missing) if missing.len() == 1), "{error}");
+            assert!(
+                matches!(&error, Error::PresumedMissing(missing) if missing.contents.len() == 1),
+                "{error}"
+            );
             assert!(empty.state().await.is_empty());
         }
         import_bytes(&far, &delta, Way::Pipe, &import_options()).await.unwrap();

@@ -206,6 +206,8 @@ pub(crate) fn import_options() -> ImportOptions {
         jobs: 4,
         dry_run: false,
         receipt: false,
+        find_missing: false,
+        free_bytes: None,
         max_manifest_bytes: 4 << 20,
     }
 }

@@ -1,0 +1,117 @@
+//! `registry import --prune` and `--missing-out`: a mirror follows its original.
+
+use std::fs;
+
+use sampan_engine::layout::Entry;
+use serde_json::Value;
+
+use super::bundles::Gap;
+use crate::clients::support::{filesystem_config, registry};
+use crate::support::StoreFiles;
+
+/// A mirror of ten tags of `team/app`, of which the original has lost the first `lost`; `b.tar` has the others.
+fn mirror(lost: usize) -> (Gap, StoreFiles) {
+    let gap = Gap::new();
+    let tags: Vec<String> = (0..8).map(|number| format!("0.{number}")).collect();
+    for tag in &tags {
+        gap.near.tag("team/app", tag, &gap.image);
+    }
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "first.tar"]);
+    gap.expect(0, &["import", "first.tar", "-c", "far.yml"]);
+    for tag in &tags[..lost] {
+        let current = gap.near.path(&Entry::TagCurrent("team/app".parse().unwrap(), tag.parse().unwrap()));
+        fs::remove_dir_all(current.ancestors().nth(2).unwrap()).unwrap();
+    }
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "b.tar"]);
+    let far = StoreFiles::new(&gap.path("far"));
+    (gap, far)
+}
+
+#[test]
+fn a_mirror_loses_the_tags_that_its_original_lost() {
+    let (gap, _) = mirror(2);
+    let import = ["import", "b.tar", "-c", "far.yml", "--prune"];
+    let shown = gap.expect(0, &[&import[..], &["plan"]].concat()).stdout;
+    assert!(
+        shown.contains("team/app:0.0 would be removed") && shown.contains("2 tags would be removed"),
+        "{shown}"
+    );
+    let dry = gap.expect(0, &[&import[..], &["apply", "--dry-run"]].concat()).stdout;
+    assert!(dry.contains("team/app:0.1 would be removed"), "{dry}");
+    assert!(gap.images("far").iter().any(|line| line.starts_with("team/app:0.0")));
+    let removed = gap.expect(0, &[&import[..], &["apply", "--format", "json"]].concat()).stdout;
+    let removed: Value = serde_json::from_str(&removed).unwrap();
+    assert_eq!(removed["prune"]["tags"][0]["outcome"], "removed", "{removed}");
+    assert_eq!(gap.images("far"), gap.images("near"));
+    let again = gap.expect(0, &[&import[..], &["apply"]].concat()).stdout;
+    assert!(again.contains("0 tags removed"), "{again}");
+}
+
+#[test]
+fn much_is_removed_only_with_yes_and_nothing_without_permission() {
+    let (gap, far) = mirror(3);
+    let other = far.image("other", "far", &["x".to_owned()]);
+    far.tag("other", "its-own", &other);
+    let before = gap.images("far");
+    let import = ["import", "b.tar", "-c", "far.yml", "--prune", "apply"];
+    let asked = gap.expect(1, &import).stderr;
+    assert!(
+        asked.contains("1 of 2 tags of other, 3 of 10 tags of team/app") && asked.contains("--yes"),
+        "{asked}"
+    );
+    assert_eq!(gap.images("far"), before);
+    let config = filesystem_config(&gap.path("far")).replace("enabled: true", "enabled: false");
+    fs::write(gap.path("careful.yml"), config).unwrap();
+    let careful = ["import", "b.tar", "-c", "careful.yml", "--prune", "apply", "--yes"];
+    let forbidden = gap.expect(1, &careful).stderr;
+    assert!(forbidden.contains("set `storage.delete.enabled`"), "{forbidden}");
+    gap.expect(0, &["export", "team/app:1.0", "-c", "near.yml", "-o", "part.tar"]);
+    let part = gap.expect(1, &["import", "part.tar", "-c", "far.yml", "--prune", "plan"]).stderr;
+    assert!(part.contains("no repository is whole in the bundle"), "{part}");
+    for args in [
+        &["import", "b.tar", "-c", "far.yml", "--prune", "plan", "--only", "other"][..],
+        &["import", "b.tar", "-c", "far.yml", "--prune", "plan", "--yes"],
+        &["import", "b.tar", "-c", "far.yml", "--yes"],
+    ] {
+        gap.expect(2, args);
+    }
+    assert_eq!(gap.images("far"), before);
+    gap.expect(0, &[&import[..], &["--yes"]].concat());
+    assert_eq!(gap.images("far"), gap.images("near"));
+}
+
+#[test]
+fn a_mirror_behind_its_api_loses_tags_if_it_allows_deletions() {
+    let (gap, _) = mirror(1);
+    fs::create_dir(gap.path("config")).unwrap();
+    let config = filesystem_config(&gap.path("far"));
+    let careful = registry(&gap.path("config"), &config.replace("enabled: true", "enabled: false"));
+    let import = |host: &str, code| gap.expect(code, &["import", "b.tar", "--to", host, "--prune", "apply"]);
+    let refused = import(&careful.host(), 1).stderr;
+    assert!(refused.contains("refuses to delete team/app:0.0"), "{refused}");
+    drop(careful);
+    let far = registry(&gap.path("config"), &config);
+    let removed = import(&far.host(), 0).stdout;
+    assert!(removed.contains("team/app:0.0 removed") && removed.contains("1 tag removed"), "{removed}");
+    assert_eq!(gap.images("far"), gap.images("near"));
+}
+
+#[test]
+fn missing_content_becomes_a_list_for_a_supplement() {
+    let gap = Gap::new();
+    gap.expect(0, &["export", "team/app", "-c", "near.yml", "-o", "first.tar"]);
+    gap.expect(0, &["export", "**", "-c", "near.yml", "--have", "first.tar", "-o", "delta.tar"]);
+    let import = ["import", "delta.tar", "-c", "far.yml", "--missing-out", "need.txt"];
+    let refused = gap.expect(5, &import).stderr;
+    assert!(
+        refused.contains("incomplete: other@sha256:") && refused.contains("--list need.txt"),
+        "{refused}"
+    );
+    let list = fs::read_to_string(gap.path("need.txt")).unwrap();
+    assert!(list.starts_with("other@sha256:") && list.ends_with(" # v2\n"), "{list}");
+    gap.expect(0, &["export", "--list", "need.txt", "-c", "near.yml", "-o", "supplement.tar"]);
+    gap.expect(0, &["import", "supplement.tar", "-c", "far.yml"]);
+    gap.expect(0, &import);
+    gap.expect(0, &["import", "first.tar", "-c", "far.yml"]);
+    assert_eq!(gap.images("far"), gap.images("near"));
+}
