@@ -19,6 +19,7 @@ mod distribution_roundtrip;
 mod docker;
 mod extra;
 mod interrupted;
+mod journey;
 mod live_reload;
 mod messages;
 mod notifications;

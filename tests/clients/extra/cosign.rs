@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::clients::support::{Guarded, fail, oci_layout, run};
+use crate::clients::support::{Guarded, fail, oci_layout, run, tool};
 
 /// A registry with the signed-in user, an image in `layout`, and a pair of keys.
 fn start() -> Guarded {
@@ -76,4 +76,32 @@ fn cosign_attests_and_a_copy_keeps_its_signature() {
     let copied = guarded.run("crane", &format!("digest --full-ref {copy}"));
     assert_eq!(copied.split_once('@').unwrap().1, image.split_once('@').unwrap().1);
     run(&mut cosign(&guarded, &format!("{verify} {copied}")));
+}
+
+#[test]
+#[ignore = "needs cosign, crane and umoci"]
+fn signatures_of_both_forms_cross_an_air_gap() {
+    let (near, far) = (start(), Guarded::start());
+    far.log_in("cosign", "login --username USER --password-stdin HOST");
+    fs::copy(near.path("cosign.pub"), far.path("cosign.pub")).unwrap();
+    let forms = [("referrer", true), ("tag", false)].map(|(form, bundle)| {
+        let (image, options) = (push(&near, form), format!("--new-bundle-format={bundle}"));
+        let sign = "sign --key cosign.key --use-signing-config=false --tlog-upload=false --yes";
+        run(&mut cosign(&near, &format!("{sign} {options} {image}")));
+        (image, options)
+    });
+    let carried = near.path("images.tar");
+    let registry = |side: &Guarded, command: &str| {
+        let mut registry = tool(env!("CARGO_BIN_EXE_registry"));
+        registry.current_dir(side.path("")).args(command.split(' ')).arg(&carried);
+        run(&mut registry)
+    };
+    registry(&near, "export ** -c sampan.yml -o");
+    registry(&far, "import -c sampan.yml");
+    for (image, options) in forms {
+        let there = image.replace(&near.host(), &far.host());
+        let verify = format!("verify --key cosign.pub --insecure-ignore-tlog=true {options} {there}");
+        let verified = run(&mut cosign(&far, &verify));
+        assert!(verified.contains(image.split_once('@').unwrap().1), "{verified}");
+    }
 }

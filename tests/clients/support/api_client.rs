@@ -69,6 +69,23 @@ impl ApiClient {
         (app, Digest::sha256_of(&image), Digest::sha256_of(&layer))
     }
 
+    /// Pushes an image of `layers` as `repository:tag`.
+    pub(crate) async fn push_image(&self, repository: &str, tag: &str, layers: &[Bytes]) {
+        let app = self.0.repository(repository.parse().unwrap());
+        let config =
+            Bytes::from(json!({"architecture": "amd64", "os": "linux", "of": repository}).to_string());
+        for content in layers.iter().chain([&config]) {
+            push(&app, content).await.unwrap();
+        }
+        let layer = |content: &Bytes| descriptor("application/vnd.oci.image.layer.v1.tar", content);
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST,
+            "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+            "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+        });
+        app.put_manifest(&tag.parse().unwrap(), OCI_MANIFEST, manifest.to_string().into()).await.unwrap();
+    }
+
     /// Attaches two referrers, and finds them by the API or by the fallback tag.
     async fn attach(&self, app: &RepositoryClient, image: &Bytes, config: &Bytes) {
         let mut attached = Vec::new();
