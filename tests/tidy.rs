@@ -25,8 +25,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-driver-object-store", &["sampan-driver"]),
     ("sampan-engine", &["sampan-driver"]),
     ("sampan-conformance", &["sampan-driver", "sampan-engine"]),
+    ("sampan-foreign", &["sampan-bundle", "sampan-engine"]),
     ("sampan-shown-url", &[]),
-    ("sampan-transfer", &["sampan-bundle", "sampan-client", "sampan-driver", "sampan-engine"]),
+    (
+        "sampan-transfer",
+        &["sampan-bundle", "sampan-client", "sampan-driver", "sampan-engine", "sampan-foreign"],
+    ),
     (
         "sampan",
         &[
@@ -39,6 +43,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sampan-driver-inmemory",
             "sampan-driver-object-store",
             "sampan-engine",
+            "sampan-foreign",
             "sampan-shown-url",
             "sampan-transfer",
         ],
@@ -51,6 +56,7 @@ const MUST_NOT_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-driver", &["axum", "http", "hyper", "serde_yaml"]),
     ("sampan-engine", &["axum", "http", "hyper", "rustls", "serde_yaml"]),
     ("sampan-bundle", &["axum", "http", "hyper", "reqwest", "rustls", "sampan-driver"]),
+    ("sampan-foreign", &["axum", "http", "hyper", "reqwest", "rustls", "sampan-driver"]),
 ];
 
 fn root() -> PathBuf {

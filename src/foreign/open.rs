@@ -1,0 +1,178 @@
+//! Opens an input and recognises its form by its content.
+
+use std::io::{Cursor, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sampan_bundle::{PartFiles, Reader};
+
+use crate::archive::Archive;
+use crate::bridge::bridge;
+use crate::compression::Compression;
+use crate::image_name::HostPolicy;
+use crate::reader::{ForeignReader, Notice};
+use crate::spool::{directory, input_error, spool};
+use crate::tar_walk::{self, BLOCK};
+use crate::{Error, NameRule, Result};
+
+/// What is opened.
+pub enum Input {
+    /// A file, the parts of one, or a directory.
+    Paths(Vec<PathBuf>),
+    /// A stream that is read once.
+    Stream(Box<dyn Read + Send>),
+}
+
+/// How foreign images get their names.
+#[derive(Clone, Debug, Default)]
+pub struct ForeignOptions {
+    /// Names for images that have none.
+    pub rules: Vec<NameRule>,
+    /// What becomes of the host of a name.
+    pub hosts: HostPolicy,
+}
+
+/// What was opened.
+#[derive(Debug)]
+pub enum Opened {
+    /// A bundle of ours.
+    Bundle(Reader),
+    /// A file of another tool.
+    Foreign(Box<ForeignReader>),
+}
+
+/// Enough of a file to recognise it: `oci-layout` with its header, and the header of `bundle.json`.
+const HEAD: usize = 3 * BLOCK as usize;
+
+/// Opens an input; `notify` gets what the user should know before the input was read.
+///
+/// # Errors
+///
+/// When the input has none of the known forms, is damaged, lacks content that its images need, or its images lack names; when
+/// it cannot be read.
+pub async fn open(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> Result<Opened> {
+    let opening = tokio::task::spawn_blocking(move || open_blocking(input, options, notify));
+    let opened = opening.await.map_err(|error| Error::Input(std::io::Error::other(error)))??;
+    Ok(match opened {
+        Recognised::BundleFiles(paths) => Opened::Bundle(Reader::open(&paths).await?),
+        Recognised::BundleStream(stream) => Opened::Bundle(Reader::from_pipe(bridge(stream)).await?),
+        Recognised::Foreign(reader) => Opened::Foreign(reader),
+    })
+}
+
+enum Recognised {
+    BundleFiles(Vec<PathBuf>),
+    BundleStream(Box<dyn Read + Send>),
+    Foreign(Box<ForeignReader>),
+}
+
+fn open_blocking(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> Result<Recognised> {
+    let foreign = |archive: &Archive, what: &str| {
+        ForeignReader::over(archive, &options.rules, options.hosts, what)
+            .map(|reader| Recognised::Foreign(Box::new(reader)))
+    };
+    match input {
+        Input::Paths(paths) => match &paths[..] {
+            [path] if path.is_dir() => {
+                foreign(&Archive::Directory(path.clone()), &path.display().to_string())
+            }
+            _ => {
+                let files = Arc::new(PartFiles::open(&paths)?);
+                let mut head = [0; HEAD];
+                let filled = files.fill(0, &mut head)?;
+                let what = files.path().display().to_string();
+                match Form::of(&head[..filled], &what)? {
+                    Form::Bundle => Ok(Recognised::BundleFiles(paths)),
+                    Form::Tar => foreign(&Archive::scan(files)?, &what),
+                    Form::Compressed(compression) => {
+                        let stream = Box::new(FilesStream { files, offset: 0 });
+                        decoded(stream, compression, &what, notify, foreign)
+                    }
+                }
+            }
+        },
+        Input::Stream(stream) => {
+            let what = "standard input";
+            let (head, stream) = peek(stream, None)?;
+            match Form::of(&head, what)? {
+                Form::Bundle => Ok(Recognised::BundleStream(stream)),
+                Form::Tar => {
+                    notify(&Notice::Spooling { directory: directory() });
+                    foreign(&spool(stream, None)?, what)
+                }
+                Form::Compressed(compression) => decoded(stream, compression, what, notify, foreign),
+            }
+        }
+    }
+}
+
+fn decoded(
+    stream: Box<dyn Read + Send>,
+    compression: Compression,
+    what: &str,
+    notify: fn(&Notice),
+    foreign: impl FnOnce(&Archive, &str) -> Result<Recognised>,
+) -> Result<Recognised> {
+    let name = Some(compression.name());
+    let (head, stream) = peek(compression.decoder(stream), name)?;
+    match Form::of(&head, what)? {
+        Form::Bundle => Ok(Recognised::BundleStream(stream)),
+        Form::Tar => {
+            notify(&Notice::Spooling { directory: directory() });
+            foreign(&spool(stream, name)?, what)
+        }
+        Form::Compressed(_) => {
+            Err(Error::Unrecognised { what: what.to_owned(), why: Some("it is compressed twice") })
+        }
+    }
+}
+
+/// The form of a file.
+enum Form {
+    Bundle,
+    Tar,
+    Compressed(Compression),
+}
+
+impl Form {
+    fn of(head: &[u8], what: &str) -> Result<Self> {
+        if let Some(compression) = Compression::of_input(head)? {
+            return Ok(Self::Compressed(compression));
+        }
+        let second = head.get(2 * BLOCK as usize..).unwrap_or_default();
+        match (head.starts_with(b"oci-layout\0"), second.starts_with(b"bundle.json\0")) {
+            (true, true) => Ok(Self::Bundle),
+            _ if tar_walk::is_header(head) => Ok(Self::Tar),
+            _ => {
+                let why = head.is_empty().then_some("it is empty");
+                Err(Error::Unrecognised { what: what.to_owned(), why })
+            }
+        }
+    }
+}
+
+/// The first bytes of a stream, and the stream with them.
+fn peek(
+    mut stream: Box<dyn Read + Send>,
+    decoder: Option<&'static str>,
+) -> Result<(Vec<u8>, Box<dyn Read + Send>)> {
+    let mut head = Vec::new();
+    let read = (&mut stream).take(HEAD as u64).read_to_end(&mut head);
+    read.map_err(|error| input_error(error, decoder))?;
+    let whole = Cursor::new(head.clone()).chain(stream);
+    Ok((head, Box::new(whole)))
+}
+
+/// The files of a split or whole tar file, from the first byte to the last.
+struct FilesStream {
+    files: Arc<PartFiles>,
+    offset: u64,
+}
+
+impl Read for FilesStream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.files.read_at(self.offset, buffer).map_err(std::io::Error::other)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,173 @@
+//! `ForeignReader`: a foreign file as a plan with content that can be read in any order.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use sampan_bundle::Plan;
+use sampan_engine::oci::Digest;
+
+use crate::archive::Archive;
+use crate::docker_archive::DockerImages;
+use crate::entry_name::EntryName;
+use crate::extent::{Extent, Medium, OpenExtent};
+use crate::image_name::HostPolicy;
+use crate::plan::{Planned, plan};
+use crate::skopeo_dir::SkopeoDir;
+use crate::{Error, NameRule, Result, oci_layout};
+
+/// How many bytes are read at a time.
+const PIECE: usize = 1 << 20;
+
+/// The images of a foreign file.
+#[derive(Debug)]
+pub struct ForeignReader {
+    plan: Plan,
+    /// By the index of the content in the plan.
+    extents: Vec<Extent>,
+    notices: Vec<Notice>,
+}
+
+/// What the user should know, and no error.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// The input is decoded into a temporary file.
+    Spooling {
+        /// Its directory.
+        directory: PathBuf,
+    },
+    /// The file is a docker archive, so the digests are not those of a registry.
+    Remade,
+    /// The file has a part of the platforms of an index.
+    Partial {
+        /// The name of the image.
+        image: String,
+        /// The platforms that are not there.
+        absent: String,
+    },
+    /// Signatures and the like whose images the file does not have are passed over.
+    Orphans {
+        /// How many.
+        count: u64,
+    },
+    /// Files that no image needs are passed over.
+    Ignored {
+        /// How many.
+        count: u64,
+    },
+}
+
+impl ForeignReader {
+    /// Plans the images of an archive, which messages call `what`.
+    pub(crate) fn over(archive: &Archive, rules: &[NameRule], hosts: HostPolicy, what: &str) -> Result<Self> {
+        let mut planned = plan_of(archive, rules, hosts, what)?;
+        let is_in_file = |extent: &&Extent| !matches!(extent.medium, Medium::Memory(_));
+        let used = planned.extents.iter().filter(is_in_file).count() as u64;
+        let count = archive.file_count().saturating_sub(used);
+        if count > 0 {
+            planned.notices.push(Notice::Ignored { count });
+        }
+        let Planned { plan, extents, notices } = planned;
+        Ok(Self { plan, extents, notices })
+    }
+
+    /// The plan. It has no files for other tools, so it cannot be written.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the user should know.
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    /// The bytes of the content with this index. They are not compared with the digest: the receiver does.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened; the stream fails when it ends early.
+    pub async fn content(&self, index: usize) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let extent = self.extents[index].clone();
+        let open = blocking(move || extent.open()).await?;
+        Ok(stream::try_unfold(open, next_piece).boxed())
+    }
+
+    /// A content as a whole, compared with its digest.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it is longer than `max_bytes`, or has another digest; when it cannot be read.
+    pub async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
+        let extent = self.extents[index].clone();
+        let bytes = blocking(move || extent.whole(max_bytes)).await?;
+        let digest = &self.plan.contents[index].digest;
+        match Digest::of(digest.algorithm(), &bytes) {
+            actual if actual == *digest => Ok(bytes),
+            actual => Err(self.wrong_digest(index, &actual)),
+        }
+    }
+
+    /// The error of content that hashes to `actual`.
+    pub fn wrong_digest(&self, index: usize, actual: &Digest) -> Error {
+        let digest = &self.plan.contents[index].digest;
+        self.fault(index, format!("its content hashes to {actual}, and not to {digest}"))
+    }
+
+    /// An error of the content with this index.
+    pub fn fault(&self, index: usize, problem: String) -> Error {
+        let extent = &self.extents[index];
+        let offset = matches!(extent.medium, Medium::Parts(_)).then_some(extent.offset);
+        Error::Damaged { entry: extent.entry.to_string(), offset, problem }
+    }
+}
+
+fn plan_of(archive: &Archive, rules: &[NameRule], hosts: HostPolicy, what: &str) -> Result<Planned> {
+    let has_index = archive.has(&EntryName::Index)?;
+    if has_index && archive.has(&EntryName::OciLayout)? {
+        return plan_layout(archive, rules, hosts);
+    }
+    let unrecognised = |why| Error::Unrecognised { what: what.to_owned(), why: Some(why) };
+    let Some(manifest_json) = archive.document(&EntryName::Manifest, oci_layout::MAX_INDEX_BYTES)? else {
+        return match has_index {
+            true => plan_layout(archive, rules, hosts),
+            false => Err(unrecognised("it has neither index.json nor manifest.json")),
+        };
+    };
+    match (manifest_json.trim_ascii_start().first(), archive) {
+        (Some(b'['), _) => {
+            let images = DockerImages::read(archive, &manifest_json, hosts)?;
+            let find = |digest: &Digest| Ok(images.extents.get(digest).cloned());
+            let mut planned = plan(images.listed.clone(), rules, &find)?;
+            planned.notices.insert(0, Notice::Remade);
+            Ok(planned)
+        }
+        (Some(b'{'), Archive::Directory(path)) => {
+            let directory = SkopeoDir::new(path, &manifest_json);
+            plan(directory.list(), rules, &|digest| directory.find(digest))
+        }
+        _ => Err(unrecognised("its manifest.json is no list of images")),
+    }
+}
+
+fn plan_layout(archive: &Archive, rules: &[NameRule], hosts: HostPolicy) -> Result<Planned> {
+    plan(oci_layout::list(archive, hosts)?, rules, &|digest| archive.blob(digest))
+}
+
+async fn next_piece(mut open: OpenExtent) -> Result<Option<(Bytes, OpenExtent)>> {
+    if open.left() == 0 {
+        return Ok(None);
+    }
+    let next = move || {
+        let mut piece = vec![0; PIECE.min(usize::try_from(open.left()).unwrap_or(PIECE))];
+        let read = open.read(&mut piece)?;
+        piece.truncate(read);
+        Ok(Some((Bytes::from(piece), open)))
+    };
+    blocking(next).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Input(std::io::Error::other(error)))?
+}
