@@ -69,7 +69,7 @@ pub(super) enum Command {
     /// Write images to a bundle: one file that `registry import`, docker, podman, ctr and skopeo read
     Export(Box<ExportArgs>),
 
-    /// Store the images of a bundle, also while a registry serves the store
+    /// Store the images of a bundle, or of an archive of another tool, also while a registry serves the store
     Import(Box<ImportArgs>),
 
     /// Copy images from a registry or store to another, without a file in between

@@ -4,23 +4,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use sampan_bundle::Reader;
 use sampan_client::RegistryAddress;
-use sampan_transfer::{ImportOptions, Rename, Renames, TagPolicy};
+use sampan_transfer::{ImportOptions, Renames, TagPolicy};
 
 use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
+use super::import_input::{ImportInput, MapRule};
 use super::login::LoginOptions;
 use super::missing::name_missing;
 use super::misunderstood;
 use super::prune::PruneOptions;
 use super::report::ReportOptions;
-use super::transfer::{async_file, verify_signature, write_lines};
+use super::transfer::write_lines;
 use crate::drivers::Drivers;
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// The bundle: its file, its parts (or its name without .001), or - for standard input
+    /// The bundle: its file, its parts (or its name without .001), or - for standard input; or a file or
+    /// directory of docker, podman, containerd, skopeo, crane, regctl, oras or hauler, also as .gz or .zst
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
@@ -40,9 +41,14 @@ pub(super) struct ImportArgs {
     #[arg(long, value_name = "SELECTOR")]
     only: Vec<String>,
 
-    /// Rename the repository FROM and those below it; `=TO` puts all below TO
+    /// Rename the repository FROM and those below it; `=TO` puts all below TO. In another tool's file,
+    /// `:TAG=REPOSITORY:TAG`, `:=REPOSITORY` or `@DIGEST=REPOSITORY:TAG` names an image without a repository
     #[arg(long, value_name = "FROM=TO")]
-    map: Vec<Rename>,
+    map: Vec<MapRule>,
+
+    /// Keep the host of names in another tool's file as the first component: docker.io/library/alpine
+    #[arg(long)]
+    keep_host: bool,
 
     /// Refuse a bundle that is not signed with the private key of this public key (PEM)
     #[arg(long, value_name = "KEY")]
@@ -115,19 +121,22 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         return Err(misunderstood("--only needs a file, since a pipe does not go back".to_owned()).into());
     }
     let only = selectors(&args.only)?;
-    let reader = match is_pipe {
-        true => Reader::from_pipe(async_file(std::io::stdin())?).await?,
-        false => Reader::open(&args.files).await?,
-    };
-    verify_signature(&reader, args.verify_key.as_deref())?;
     if args.to.is_none() {
         args.login.refuse_without("--to")?;
     }
+    let input = ImportInput {
+        files: if is_pipe { None } else { Some(&args.files) },
+        rules: &args.map,
+        keep_host: args.keep_host,
+        verify_key: args.verify_key.as_deref(),
+        quiet: args.report.quiet,
+    };
+    let carried = input.open().await?;
     let to = args.to.clone().map_or_else(|| Endpoint::Config(args.config.clone()), Endpoint::Registry);
     let Opened { target, max_manifest_bytes, free_bytes } = to.target(drivers, &args.login).await?;
     let options = ImportOptions {
         only,
-        renames: Renames::new(args.map.clone()),
+        renames: Renames::new(MapRule::renames(&args.map)),
         find_missing: args.missing_out.is_some(),
         free_bytes,
         tags: args.tags.into(),
@@ -137,8 +146,8 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         receipt: args.receipt.is_some(),
         max_manifest_bytes,
     };
-    let pruning = args.prune.prepare(reader.plan(), &*target, &options.renames, args.dry_run).await?;
-    let imported = args.report.import(&reader, &*target, &options, "imported").await;
+    let pruning = args.prune.prepare(carried.plan(), &*target, &options.renames, args.dry_run).await?;
+    let imported = args.report.import(&*carried, &*target, &options, "imported").await;
     let mut report = imported.map_err(|error| name_missing(error, args.missing_out.as_deref()))?;
     if let Some(pruning) = pruning {
         pruning.finish(&*target, &mut report).await?;

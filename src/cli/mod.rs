@@ -15,6 +15,7 @@ mod export_args;
 mod garbage_collect;
 mod htpasswd;
 mod import;
+mod import_input;
 mod inventory;
 mod login;
 mod missing;

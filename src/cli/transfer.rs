@@ -35,10 +35,12 @@ pub(super) fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
     let is_damage = match (
         error.downcast_ref::<sampan_transfer::Error>(),
         error.downcast_ref::<sampan_bundle::Error>(),
+        error.downcast_ref::<sampan_foreign::Error>(),
     ) {
-        (Some(sampan_transfer::Error::PresumedMissing(_)), _) => return ExitCode::from(PRESUMED_MISSING),
-        (Some(error), _) => error.is_damage(),
-        (_, Some(error)) => error.is_damage(),
+        (Some(sampan_transfer::Error::PresumedMissing(_)), ..) => return ExitCode::from(PRESUMED_MISSING),
+        (Some(error), ..) => error.is_damage(),
+        (_, Some(error), _) => error.is_damage(),
+        (.., Some(error)) => error.is_damage(),
         _ => matches!(error.downcast_ref(), Some(KeyError::Wrong | KeyError::Missing)),
     };
     if is_damage { ExitCode::from(DAMAGED) } else { ExitCode::FAILURE }

@@ -17,6 +17,9 @@ pub enum Error {
     /// The bundle could not be read.
     #[error(transparent)]
     Bundle(#[from] sampan_bundle::Error),
+    /// A file of another tool could not be read.
+    #[error(transparent)]
+    Foreign(#[from] sampan_foreign::Error),
     /// The plan contradicts itself.
     #[error("the bundle cannot be planned: {0}")]
     Plan(#[from] PlanProblem),
@@ -121,6 +124,10 @@ impl Error {
             Ok(error) => return Self::Bundle(*error),
             Err(error) => error,
         };
+        let error = match error.downcast::<sampan_foreign::Error>() {
+            Ok(error) => return Self::Foreign(*error),
+            Err(error) => error,
+        };
         match error.downcast::<ClientError>() {
             Ok(error) => Self::Registry(*error),
             Err(error) => Self::Other(error),
@@ -131,6 +138,7 @@ impl Error {
     pub(crate) fn is_of_image(&self) -> bool {
         match self {
             Self::Bundle(error) => error.is_damage(),
+            Self::Foreign(error) => error.is_damage(),
             Self::Store(error) => !matches!(error, EngineError::Driver(_) | EngineError::ReadOnly),
             Self::Registry(error) => {
                 matches!(error.status(), Some(400 | 404 | 413 | 422))
@@ -143,6 +151,10 @@ impl Error {
 
     /// Whether the bundle is damaged, rather than the machine or a registry.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Bundle(error) if error.is_damage())
+        match self {
+            Self::Bundle(error) => error.is_damage(),
+            Self::Foreign(error) => error.is_damage(),
+            _ => false,
+        }
     }
 }

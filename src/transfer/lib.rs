@@ -4,13 +4,15 @@
 //! images and makes the plan of a bundle; [`import()`] walks the plan of a bundle, or of a source itself, and stores its images,
 //! each with its tags once it is whole.
 //!
-//! Absent on purpose: the format of bundles, which is `sampan-bundle`'s, and printing.
+//! Absent on purpose: the format of bundles, which is `sampan-bundle`'s, those of other tools, which are `sampan-foreign`'s, and
+//! printing.
 
 mod carried;
 mod draft;
 mod error;
 mod export;
 mod fallback;
+mod foreign;
 mod holdings;
 mod import;
 mod import_checks;

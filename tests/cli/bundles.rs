@@ -270,7 +270,7 @@ fn exit_codes_say_what_happened() {
     let damaged = gap.expect(4, &["import", "damaged.tar", "-c", "far.yml"]).stderr;
     assert!(damaged.contains("damaged at byte") && damaged.contains("blobs/sha256/"), "{damaged}");
     let foreign = gap.expect(4, &["import", "near.yml", "-c", "far.yml"]).stderr;
-    assert!(foreign.contains("not a bundle"), "{foreign}");
+    assert!(foreign.contains("near.yml is not a bundle, and neither an OCI image layout"), "{foreign}");
     gap.expect(1, &["import", "absent.tar", "-c", "far.yml"]);
 
     // A blob that the store has lost.

@@ -8,6 +8,7 @@ mod config_samples;
 mod copy_command;
 mod debug_listener;
 mod fake_registry;
+mod foreign_files;
 mod garbage_collect;
 mod health;
 mod htpasswd_command;

@@ -1,0 +1,135 @@
+//! The input of `registry import`: a bundle, or a file of another tool, and the rules for its names.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sampan_bundle::KeyError;
+use sampan_foreign::{ForeignOptions, HostPolicy, Input, InvalidNameRule, NameRule, Notice, Opened};
+use sampan_transfer::{Carried, InvalidRename, Rename};
+
+use super::misunderstood;
+use super::terminal::{count, printable, warn};
+use super::transfer::verify_signature;
+
+/// A rule of `--map`.
+#[derive(Clone, Debug)]
+pub(super) enum MapRule {
+    /// Another name for repositories.
+    Rename(Rename),
+    /// A name for an image that has none.
+    Name(NameRule),
+}
+
+/// An error: the text is no rule.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) enum InvalidMapRule {
+    /// It looks like another name for repositories.
+    Rename(#[from] InvalidRename),
+    /// It looks like a name for an image.
+    Name(#[from] InvalidNameRule),
+}
+
+/// What an import reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ImportInput<'a> {
+    /// The files, or one directory; `None` for standard input.
+    pub(super) files: Option<&'a Vec<PathBuf>>,
+    /// The rules of `--map`.
+    pub(super) rules: &'a [MapRule],
+    /// Whether names keep their hosts.
+    pub(super) keep_host: bool,
+    /// The key that the input must be signed with.
+    pub(super) verify_key: Option<&'a Path>,
+    /// Whether only errors are printed.
+    pub(super) quiet: bool,
+}
+
+impl ImportInput<'_> {
+    /// Opens the input, and checks its signature.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or is damaged, its signature is wrong, or the options do not fit it.
+    pub(super) async fn open(&self) -> Result<Box<dyn Carried>, Box<dyn std::error::Error>> {
+        let rules: Vec<NameRule> = MapRule::names(self.rules);
+        let hosts = if self.keep_host { HostPolicy::Keep } else { HostPolicy::Cut };
+        let is_for_foreign = self.keep_host || !rules.is_empty();
+        let input = match self.files {
+            None => Input::Stream(Box::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?))),
+            Some(files) => Input::Paths(files.clone()),
+        };
+        let notify = if self.quiet { |_: &Notice| {} } else { show };
+        match sampan_foreign::open(input, ForeignOptions { rules, hosts }, notify).await? {
+            Opened::Bundle(_) if is_for_foreign => Err(misunderstood(
+                "--keep-host, and --map with a tag or digest, are for files of other tools: a bundle names all repositories"
+                    .to_owned(),
+            )
+            .into()),
+            Opened::Bundle(reader) => {
+                verify_signature(&reader, self.verify_key)?;
+                Ok(Box::new(reader))
+            }
+            // Other tools sign nothing that the key could be for.
+            Opened::Foreign(_) if self.verify_key.is_some() => Err(KeyError::Missing.into()),
+            Opened::Foreign(reader) => {
+                reader.notices().iter().for_each(notify);
+                Ok(reader)
+            }
+        }
+    }
+}
+
+impl MapRule {
+    /// The rules that rename repositories.
+    pub(super) fn renames(rules: &[Self]) -> Vec<Rename> {
+        let renames = rules.iter().filter_map(|rule| match rule {
+            Self::Rename(rename) => Some(rename.clone()),
+            Self::Name(_) => None,
+        });
+        renames.collect()
+    }
+
+    fn names(rules: &[Self]) -> Vec<NameRule> {
+        let names = rules.iter().filter_map(|rule| match rule {
+            Self::Name(name) => Some(name.clone()),
+            Self::Rename(_) => None,
+        });
+        names.collect()
+    }
+}
+
+impl FromStr for MapRule {
+    type Err = InvalidMapRule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMapRule> {
+        match NameRule::is_meant(text) {
+            true => Ok(Self::Name(text.parse()?)),
+            false => Ok(Self::Rename(text.parse()?)),
+        }
+    }
+}
+
+fn show(notice: &Notice) {
+    let line = match notice {
+        Notice::Spooling { directory } => format!(
+            "decoding into a temporary file in {}; set TMPDIR to choose another directory",
+            directory.display()
+        ),
+        Notice::Remade => {
+            "this is a docker archive, which has no manifests: the digests are not those of the registry \
+                           that the images came from"
+                .to_owned()
+        }
+        Notice::Partial { image, absent } => format!("{image}: the file does not have {absent}"),
+        Notice::Orphans { count: orphans } => {
+            format!("passed over: {} whose images the file does not have", count(*orphans, "referrer"))
+        }
+        Notice::Ignored { count: files } => {
+            format!("passed over: {} that no image needs", count(*files, "file"))
+        }
+    };
+    warn(printable(&line));
+}
