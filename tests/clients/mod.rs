@@ -18,6 +18,7 @@ mod distribution_parity;
 mod distribution_roundtrip;
 mod docker;
 mod extra;
+mod foreign_files;
 mod interrupted;
 mod journey;
 mod live_reload;
