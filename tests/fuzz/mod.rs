@@ -46,7 +46,7 @@ macro_rules! targets {
 }
 
 targets! {
-    config content_range conversation htpasswd layout manifest names plan range route store_xml token upload_note
+    bundle config content_range conversation foreign htpasswd layout manifest names plan range route store_xml token upload_note
 }
 
 #[test]

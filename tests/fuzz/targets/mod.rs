@@ -3,9 +3,11 @@
 //! libFuzzer calls them with bytes of its own making (`tests/fuzz/README.md`); the ordinary tests with those of
 //! `tests/fuzz/corpus`. What fuzzing finds goes there, with its fix.
 
+mod bundle;
 mod config;
 mod content_range;
 mod conversation;
+mod foreign;
 mod htpasswd;
 mod layout;
 mod manifest;
@@ -23,9 +25,11 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    ("bundle", bundle::run),
     ("config", config::run),
     ("content_range", content_range::run),
     ("conversation", conversation::run),
+    ("foreign", foreign::run),
     ("htpasswd", htpasswd::run),
     ("layout", layout::run),
     ("manifest", manifest::run),
