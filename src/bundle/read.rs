@@ -303,7 +303,7 @@ async fn read_head(cursor: &mut Cursor) -> Result<Bundle> {
     let size = size_of(cursor, PLAN).await?;
     let Some(size) = size.filter(|size| *size <= MAX_PLAN_BYTES) else {
         return Err(Error::NotABundle(
-            "its second entry is not `bundle.json`; other image layouts are not read",
+            "its second entry is not `bundle.json`; of other image layouts, `registry import` reads the images",
         ));
     };
     debug_assert_eq!(cursor.offset(), start + BLOCK);
