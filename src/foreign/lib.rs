@@ -1,6 +1,6 @@
 //! Files of other tools as the plan of a bundle, so that an import stores them like one of ours.
 //!
-//! [`open`] recognises by content: a bundle of ours, an OCI image layout (docker, containerd, podman, skopeo, buildkit, regctl,
+//! [`open()`] recognises by content: a bundle of ours, an OCI image layout (docker, containerd, podman, skopeo, buildkit, regctl,
 //! oras, hauler), a docker archive (`docker save`, `podman save`, crane), each as a tar, `.tar.gz` or `.tar.zst`, as parts, as a
 //! directory or from a pipe, and a directory of skopeo's `dir:`.
 //!
