@@ -54,7 +54,7 @@ impl App {
         drivers: &Drivers,
     ) -> Result<Self, AppError> {
         let config = &loaded.config;
-        let (traces, doubt) = traces::wanted();
+        let (traces, doubt) = traces::traces_if_enabled();
         let log_level = logging::install(&config.log, traces.as_ref().map(Traces::layer));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
         let exposed = exposure::warnings(&loaded);
@@ -77,12 +77,12 @@ impl App {
         };
         let driver = middleware::around(driver, config)?;
         services.trace_parent = traces.as_ref().map(|_| continue_from as TraceParent);
-        let metrics = metrics::wanted(&config.http)?;
+        let metrics = metrics::metrics_if_enabled(&config.http)?;
         let driver = match &metrics {
             Some(metrics) => metrics::of_driver(metrics, driver)?,
             None => driver,
         };
-        let descriptors = descriptors::wanted(config).await?;
+        let descriptors = descriptors::descriptors_if_enabled(config).await?;
         let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
         let listener = match systemd::socket()? {
             Some(socket) => socket,

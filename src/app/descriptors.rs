@@ -8,7 +8,9 @@ use super::AppError;
 use crate::redis_cache::RedisDescriptors;
 
 /// The configured cache, if it is on a Redis server.
-pub(super) async fn wanted(config: &Config) -> Result<Option<Arc<RedisDescriptors>>, AppError> {
+pub(super) async fn descriptors_if_enabled(
+    config: &Config,
+) -> Result<Option<Arc<RedisDescriptors>>, AppError> {
     let Some((server, settings)) = server(config) else { return Ok(None) };
     let descriptors = Arc::new(RedisDescriptors::new(server, settings).await?);
     let greeting = Arc::clone(&descriptors);
@@ -16,7 +18,7 @@ pub(super) async fn wanted(config: &Config) -> Result<Option<Arc<RedisDescriptor
     Ok(Some(descriptors))
 }
 
-/// Checks that [`wanted`] would succeed, without a request to the server.
+/// Checks that [`descriptors_if_enabled`] would succeed, without a request to the server.
 pub(super) async fn check(config: &Config) -> Result<(), AppError> {
     if let Some((server, settings)) = server(config) {
         RedisDescriptors::new(server, settings).await?;

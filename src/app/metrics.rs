@@ -21,7 +21,7 @@ use crate::telemetry::metrics::Sample;
 use crate::telemetry::{CallbackMetric, Metrics, MetricsError};
 
 /// The page, with the metrics of every process; `None` unless configured.
-pub(super) fn wanted(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {
+pub(super) fn metrics_if_enabled(http: &HttpConfig) -> Result<Option<Metrics>, AppError> {
     let asked = http.debug.as_ref().is_some_and(|debug| debug.addr.is_some() && debug.prometheus.enabled);
     if !asked {
         return Ok(None);

@@ -34,7 +34,7 @@ pub(super) async fn notifier(config: &Config) -> Result<Option<Arc<Notifier>>, A
         include_references: notifications.events.includereferences,
         endpoints,
         directory: notifications.queue.directory.clone().or_else(|| beside_the_store(config)),
-        most_bytes: notifications.queue.maxsize.0,
+        max_bytes: notifications.queue.maxsize.0,
         source: source(config),
     };
     Ok(Some(Arc::new(Notifier::open(settings).await?)))

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use crate::oci::{Digest, RepositoryName};
 
 /// How many deletions run at a time. Each holds one page of names and the tags that it reads in parallel.
-const MOST_RUNNING: u32 = 16;
+const MAX_RUNNING: u32 = 16;
 
 /// The deletions that are running.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ type Key = (RepositoryName, Digest);
 
 impl Default for Deletions {
     fn default() -> Self {
-        Self { permits: Semaphore::new(MOST_RUNNING as usize), running: Mutex::default() }
+        Self { permits: Semaphore::new(MAX_RUNNING as usize), running: Mutex::default() }
     }
 }
 
@@ -53,7 +53,7 @@ impl Deletions {
 
     /// Waits until all running deletions are over.
     pub(crate) async fn finish(&self) {
-        drop(self.acquire(MOST_RUNNING).await);
+        drop(self.acquire(MAX_RUNNING).await);
     }
 
     fn try_begin(&self, key: &Key) -> Result<watch::Sender<()>, watch::Receiver<()>> {
@@ -102,7 +102,7 @@ mod tests {
     async fn one_manifest_is_deleted_once_at_a_time_and_few_are_together() {
         let (deletions, name) = (Arc::new(Deletions::default()), "a/b".parse().unwrap());
         let mut running = Vec::new();
-        for number in 0..MOST_RUNNING {
+        for number in 0..MAX_RUNNING {
             running.push(deletions.begin(&name, &digest(number)).now_or_never().unwrap());
         }
         let (zero, ninety_nine) = (digest(0), digest(99));

@@ -31,7 +31,7 @@ impl SmallBlobs {
     pub(crate) const DEFAULT_BYTES: u64 = 8 << 20;
 
     /// Configs of images, charts and signatures are rarely larger; larger blobs are streamed.
-    const MOST_BYTES: u64 = 32 * 1024;
+    const MAX_BYTES: u64 = 32 * 1024;
 
     /// Creates a cache of `bytes` bytes; 0 caches nothing.
     pub(crate) fn new(bytes: u64) -> Self {
@@ -61,7 +61,7 @@ impl SmallBlobs {
         reader: FileReader,
     ) -> Result<FileReader> {
         let (size_bytes, range) = (reader.size_bytes(), reader.range());
-        if range != (0..size_bytes) || size_bytes > Self::MOST_BYTES || !self.contents.has_room() {
+        if range != (0..size_bytes) || size_bytes > Self::MAX_BYTES || !self.contents.has_room() {
             return Ok(reader);
         }
         let content = match reader.into_content() {

@@ -27,7 +27,7 @@ pub struct NotifierSettings {
     /// The directory of the queues; `None` keeps them in memory.
     pub directory: Option<PathBuf>,
     /// The most bytes queued for one endpoint.
-    pub most_bytes: u64,
+    pub max_bytes: u64,
     /// The host and port of this process, as events name it.
     pub source: String,
 }
@@ -58,7 +58,7 @@ impl Notifier {
     }
 
     fn open_now(settings: NotifierSettings) -> Result<Self, NotifyError> {
-        let NotifierSettings { include_references, endpoints, directory, most_bytes, source } = settings;
+        let NotifierSettings { include_references, endpoints, directory, max_bytes, source } = settings;
         if directory.is_none() && !endpoints.is_empty() {
             tracing::warn!(
                 "notifications are queued in memory and lost when the registry stops: set notifications.queue.directory"
@@ -67,7 +67,7 @@ impl Notifier {
         let mut opened = Vec::new();
         for settings in endpoints {
             let client = http_client::client(settings.timeout, None)?;
-            let queue = open_queue(&settings, directory.as_deref(), most_bytes);
+            let queue = open_queue(&settings, directory.as_deref(), max_bytes);
             opened.push(Endpoint::new(settings, client, queue));
         }
         let references = if include_references { References::Included } else { References::LeftOut };
@@ -113,12 +113,12 @@ impl Notifier {
     }
 }
 
-fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes: u64) -> Queue {
+fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, max_bytes: u64) -> Queue {
     let name = &settings.name;
     if let Some(directory) = directory {
         let folder = directory.join(folder_name(name));
         let opened = Disk::open(&folder).and_then(|(disk, events, bytes)| {
-            Ok((Queue::on_disk(name, most_bytes, disk, events, bytes)?, events))
+            Ok((Queue::on_disk(name, max_bytes, disk, events, bytes)?, events))
         });
         match opened {
             Ok((queue, events)) => {
@@ -139,7 +139,7 @@ fn open_queue(settings: &EndpointSettings, directory: Option<&Path>, most_bytes:
             ),
         }
     }
-    Queue::in_memory(name, most_bytes)
+    Queue::in_memory(name, max_bytes)
 }
 
 /// Names may contain characters that folder names may not, so a few digits of the hash keep folders distinct.

@@ -23,7 +23,7 @@ pub(super) struct Queue(Arc<Inner>);
 
 struct Inner {
     endpoint: String,
-    most_bytes: u64,
+    max_bytes: u64,
     /// A blocking mutex: held while one line is written or read, never across an await. On disk that may take
     /// forever, so only the writer and the blocking pool may lock it.
     state: Mutex<State>,
@@ -122,8 +122,8 @@ pub(super) struct Waiting {
 
 impl Queue {
     /// A queue in memory, lost with the process.
-    pub(super) fn in_memory(endpoint: &str, most_bytes: u64) -> Self {
-        Self(Arc::new(Inner::new(endpoint, most_bytes, Backlog::Memory(VecDeque::new()), None)))
+    pub(super) fn in_memory(endpoint: &str, max_bytes: u64) -> Self {
+        Self(Arc::new(Inner::new(endpoint, max_bytes, Backlog::Memory(VecDeque::new()), None)))
     }
 
     /// A queue in files, which already contain `events` and `bytes`.
@@ -133,13 +133,13 @@ impl Queue {
     /// The writer's thread does not start.
     pub(super) fn on_disk(
         endpoint: &str,
-        most_bytes: u64,
+        max_bytes: u64,
         disk: Disk,
         events: u64,
         bytes: u64,
     ) -> io::Result<Self> {
-        let buffer = Arc::new(WriteBuffer::new(most_bytes));
-        let mut inner = Inner::new(endpoint, most_bytes, Backlog::Disk(disk), Some(buffer.clone()));
+        let buffer = Arc::new(WriteBuffer::new(max_bytes));
+        let mut inner = Inner::new(endpoint, max_bytes, Backlog::Disk(disk), Some(buffer.clone()));
         inner.counts.0.pending.store(events, Relaxed);
         inner.state.get_mut().bytes = bytes;
         let inner = Arc::new(inner);
@@ -198,10 +198,10 @@ impl Queue {
 }
 
 impl Inner {
-    fn new(endpoint: &str, most_bytes: u64, backlog: Backlog, buffer: Option<Arc<WriteBuffer>>) -> Self {
+    fn new(endpoint: &str, max_bytes: u64, backlog: Backlog, buffer: Option<Arc<WriteBuffer>>) -> Self {
         let state = Mutex::new(State { backlog, bytes: 0, removed: 0, is_dropping: false });
         let (news, counts) = (Notify::new(), Counts::default());
-        Self { endpoint: endpoint.to_owned(), most_bytes, state, buffer, news, counts }
+        Self { endpoint: endpoint.to_owned(), max_bytes, state, buffer, news, counts }
     }
 
     /// Appends an event to the backlog, dropping older ones if necessary.
@@ -209,7 +209,7 @@ impl Inner {
         let len = line.len() as u64 + 1;
         let mut state = self.lock();
         let (mut dropped, mut trouble) = (0_u64, None);
-        while state.bytes + len > self.most_bytes {
+        while state.bytes + len > self.max_bytes {
             match state.drop_first() {
                 Ok(true) => dropped += 1,
                 Ok(false) => break,

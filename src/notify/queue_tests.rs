@@ -9,13 +9,13 @@ use std::time::Duration;
 use super::*;
 use crate::notify::backlog::Disk;
 
-fn memory(most_bytes: u64) -> Queue {
-    Queue::in_memory("test", most_bytes)
+fn memory(max_bytes: u64) -> Queue {
+    Queue::in_memory("test", max_bytes)
 }
 
-fn disk(folder: &Path, most_bytes: u64) -> Queue {
+fn disk(folder: &Path, max_bytes: u64) -> Queue {
     let (disk, events, bytes) = Disk::open(folder).unwrap();
-    Queue::on_disk("test", most_bytes, disk, events, bytes).unwrap()
+    Queue::on_disk("test", max_bytes, disk, events, bytes).unwrap()
 }
 
 fn push(queue: &Queue, line: &str) {
@@ -143,9 +143,9 @@ fn two_processes_do_not_share_a_queue() {
 
 /// A queue whose disk hangs at the next event, simulated by a pipe: opening it for writing blocks until it
 /// has a reader.
-fn hanging(folder: &Path, most_bytes: u64) -> (Queue, PathBuf) {
+fn hanging(folder: &Path, max_bytes: u64) -> (Queue, PathBuf) {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
-    let queue = disk(folder, most_bytes);
+    let queue = disk(folder, max_bytes);
     // After such a long event a new segment starts.
     push(&queue, &"x".repeat(1 << 20));
     let pipe = folder.join(format!("{:020}.events", 2));

@@ -14,7 +14,7 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Events not written yet.
 pub(super) struct WriteBuffer {
-    most_bytes: u64,
+    max_bytes: u64,
     /// A blocking mutex, held for short work in memory: only threads wait for it, the writer's and those of
     /// requests.
     state: Mutex<State>,
@@ -60,15 +60,15 @@ pub(super) enum Enqueued {
 }
 
 impl WriteBuffer {
-    pub(super) fn new(most_bytes: u64) -> Self {
-        Self { most_bytes, state: Mutex::default(), came: Condvar::new(), went: Condvar::new() }
+    pub(super) fn new(max_bytes: u64) -> Self {
+        Self { max_bytes, state: Mutex::default(), came: Condvar::new(), went: Condvar::new() }
     }
 
     /// Adds an event, dropping older ones if there is no room.
     pub(super) fn enqueue(&self, line: &str, wait: Wait) -> Enqueued {
         let mut state = self.lock();
         let mut dropped = 0;
-        while state.bytes + len(line) > self.most_bytes {
+        while state.bytes + len(line) > self.max_bytes {
             let Some((_, oldest)) = state.lines.pop_front() else { break };
             state.bytes -= len(&oldest);
             dropped += 1;

@@ -58,7 +58,7 @@ fn check_listed(manifest: &Manifest) -> Result<(), ManifestProblem> {
 }
 
 /// After this number of rounds that deletions undid, the client must retry later.
-const MOST_ROUNDS: usize = 16;
+const MAX_ROUNDS: usize = 16;
 
 impl ManifestStore {
     /// Stores a manifest once everything that it refers to exists: bytes, then revision link, then tags.
@@ -114,7 +114,7 @@ impl ManifestStore {
     async fn store_and_tag(&self, new: &NewManifest<'_>, tags: &[&Tag]) -> Result<()> {
         let (canonical, digest) = (new.canonical, new.digest);
         self.store(new).await?;
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             self.repository.tags().point(tags, canonical).await?;
             match self.find_loss(canonical, digest, tags).await? {
                 None => return Ok(()),

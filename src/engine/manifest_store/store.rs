@@ -11,7 +11,7 @@ use crate::oci::{Digest, Reference, Tag};
 use crate::{Error, Repository, Result, link};
 
 /// A tag that moves more often than this during a read counts as unknown.
-const MOST_MOVES: usize = 8;
+const MAX_MOVES: usize = 8;
 
 /// The manifests of one repository.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ impl ManifestStore {
     /// A tag without a link to its manifest is left from a deletion, here as in CNCF Distribution.
     async fn resolve_tag(&self, tag: &Tag) -> Result<Option<Digest>> {
         let mut before = None;
-        for _ in 0..MOST_MOVES {
+        for _ in 0..MAX_MOVES {
             let target = self.repository.tags().resolve(tag).await?;
             // A tag that moved away from a manifest which was then deleted still exists.
             if target.is_none() || target == before {

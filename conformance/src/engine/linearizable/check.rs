@@ -19,7 +19,7 @@ struct World {
 }
 
 /// With this many possible worlds at once a history proves nothing: too many of its requests have no answer.
-const MOST_WORLDS: usize = 100_000;
+const MAX_WORLDS: usize = 100_000;
 
 /// Checks that `history` is linearizable, starting from an empty repository.
 pub(super) fn check(history: &History) -> Result<(), Failed> {
@@ -59,7 +59,7 @@ fn close(history: &History, worlds: BTreeSet<World>, failed: &[Request]) -> Resu
                 todo.push(next);
             }
         }
-        if all.len() > MOST_WORLDS {
+        if all.len() > MAX_WORLDS {
             return Err(Failed::new(format_args!(
                 "the history has too many requests without an answer:{history}"
             )));

@@ -13,8 +13,8 @@ use crate::look::{Findings, Key, Look};
 use crate::registry::{Setup, Subject, is_of_a_run};
 
 /// How many uploads to resume and images to push again at each point.
-const MOST_RESUMED: usize = 8;
-const MOST_PUSHED_AGAIN: usize = 4;
+const MAX_RESUMED: usize = 8;
+const MAX_PUSHED_AGAIN: usize = 4;
 
 /// Starts the registry over `root` as a power failure at `position` has left it, and requests everything from it.
 pub(crate) fn check(
@@ -45,11 +45,11 @@ pub(crate) fn check(
         findings: &mut findings,
     };
     look.at_everything(&expected, ledger.is_collected);
-    for upload in expected.uploads.values().take(MOST_RESUMED) {
+    for upload in expected.uploads.values().take(MAX_RESUMED) {
         look.resume(upload);
     }
     let mut pushed = Vec::new();
-    for (repository, image) in expected.in_flight.iter().take(MOST_PUSHED_AGAIN) {
+    for (repository, image) in expected.in_flight.iter().take(MAX_PUSHED_AGAIN) {
         look.heal(repository, image, &format!("healed-{}", pushed.len()));
         pushed.push((repository.clone(), image.clone()));
     }
