@@ -32,6 +32,19 @@ fn collect(args: &[&str]) -> String {
 }
 
 #[test]
+fn the_page_for_operators_names_every_field_of_the_report() {
+    let page = include_str!("../../docs/garbage-collection.md");
+    let (_, page) = page.split_once("### The report").unwrap();
+    let report: Value = serde_json::from_str(include_str!("gc-collection.json")).unwrap();
+    for field in report.as_object().unwrap().keys() {
+        assert!(
+            page.contains(&format!("`{field}`")),
+            "the table of the report in docs/garbage-collection.md does not name {field}"
+        );
+    }
+}
+
+#[test]
 fn the_reports_of_a_collection_are_as_recorded() {
     for (name, args) in
         [("dry-run", &["--dry-run"][..]), ("collection", &[]), ("untagged", &["--delete-untagged"])]
