@@ -119,10 +119,14 @@ fn crates_import_only_what_they_may() {
         MAY_IMPORT.iter().map(|(name, may)| (*name, may.iter().copied().collect())).collect();
     for package in packages() {
         let name = package["name"].as_str().unwrap();
-        let may = allowed.get(name).unwrap_or_else(|| panic!("{name} is not in the table of this test"));
+        let may =
+            allowed.get(name).unwrap_or_else(|| panic!("{name} has no row in MAY_IMPORT of tests/tidy.rs"));
         for dependency in dependencies(&package, false).filter(|dependency| dependency.starts_with("sampan"))
         {
-            assert!(may.contains(dependency), "{name} must not depend on {dependency}");
+            assert!(
+                may.contains(dependency),
+                "{name} must not depend on {dependency}, says its row in MAY_IMPORT of tests/tidy.rs"
+            );
         }
         // Tests of a driver may run the suite, and the engine over it to count what a push costs. Transfers need a store.
         let dev_allowed = |dependency: &str| {

@@ -81,7 +81,10 @@ fn variables_know_the_parameters_of_each_driver() {
         let mut parameters = driver_parameters(name);
         fields.sort_unstable();
         parameters.sort_unstable();
-        assert_eq!(parameters, fields, "{name}");
+        assert_eq!(
+            parameters, fields,
+            "the keys of {name} in src/config/drivers.rs are not the fields that its DriverConfig reads"
+        );
     }
 }
 
