@@ -90,7 +90,7 @@ fn distribution_starts_with_every_key_of_ours() {
 version: 0.1
 storage:
   filesystem: {{ rootdirectory: {data} }}
-gc: {{ enabled: true, interval: 24h, window: 02:00-05:00, grace: 24h, untagged: true }}
+gc: {{ enabled: true, interval: 24h, window: 02:00-05:00, grace: 24h, untagged: true, maxdeletepercent: 50 }}
 auth:
   token:
     realm: https://auth.example.com/token
@@ -103,7 +103,7 @@ http:
   addr: 127.0.0.1:0
   trustedproxies: [10.0.0.0/8, unix]
   debug: {{ addr: '127.0.0.1:0', hosts: [ops.example], prometheus: {{ enabled: true, repositories: 10 }} }}
-  limits: {{ headertimeout: 30s, idletimeout: 2m, readtimeout: 1m, maxconnections: 4096, maxmanifestsize: 4MiB, uploadsperaddress: 100 }}
+  limits: {{ headertimeout: 30s, idletimeout: 2m, readtimeout: 1m, minbodyspeed: 1KiB, maxconnections: 4096, connectionsperaddress: 1024, maxmanifestsize: 4MiB, uploadsperaddress: 100 }}
 health:
   diskspace: {{ enabled: true, floor: 1, interval: 10s }}
 notifications:
