@@ -1,8 +1,8 @@
 //! The tables of keys in `docs/configuration.md`, which come from the rows of the keys.
 //!
 //! Between `<!-- keys: PATH … -->` and `<!-- end -->` the page has the table of the keys below these paths, except for those
-//! that another table has by a longer path. After a change of a key, `UPDATE=1 cargo test -p sampan-config documentation`
-//! writes the tables anew.
+//! that another table has by a longer path. After a change of a key, `UPDATE_EXPECT=1 cargo test -p sampan-config
+//! documentation` writes the tables anew.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,15 +24,15 @@ fn the_page_has_the_tables_of_the_keys() {
     let page = fs::read_to_string(&path).unwrap();
     let rows = rows();
     let new = with_tables(&page, &rows);
-    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+    if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
         fs::write(&path, new).unwrap();
         return;
     }
     let differing = page.lines().zip(new.lines()).find(|(old, new)| old != new);
     assert!(
         page == new,
-        "a table of docs/configuration.md is old, first at {differing:#?}; write it anew by UPDATE=1 cargo test -p \
-         sampan-config documentation"
+        "a table of docs/configuration.md differs from the keys, first at {differing:#?}; it comes from the sections in \
+         src/config, so write it anew by `UPDATE_EXPECT=1 cargo test -p sampan-config documentation`"
     );
 }
 
