@@ -1,4 +1,5 @@
-//! Documents are complete and lead somewhere: links, paths, the pages of the book, the variables of tests.
+//! Documents are complete and lead somewhere: links, paths, the pages of the book, the variables of tests,
+//! the lists of drivers and samples.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,6 +53,26 @@ fn the_book_has_every_page_of_docs() {
     for page in markdown_files().into_iter().filter(|page| page.starts_with(&docs) && *page != summary) {
         let times = listed.iter().filter(|other| **other == page).count();
         assert_eq!(times, 1, "docs/SUMMARY.md must list {} once", show(&page));
+    }
+}
+
+#[test]
+fn lists_of_drivers_and_samples_are_complete() {
+    let names = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    };
+    let drivers = names("drivers").into_iter().filter(|name| name != "README.md");
+    let samples = names("config-samples").into_iter().filter(|name| name != "README.md");
+    for (page, expected) in [
+        ("drivers/README.md", drivers.map(|name| format!("| `{name}/` |")).collect::<Vec<_>>()),
+        ("config-samples/README.md", samples.map(|name| format!("]({name})")).collect()),
+    ] {
+        assert!(expected.len() > 2, "only {expected:?} were found for {page}");
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        for name in expected {
+            assert!(text.contains(&name), "{page} has no `{name}`");
+        }
     }
 }
 
