@@ -6,7 +6,8 @@ use ipnet::IpNet;
 
 use super::peer::PeerAddress;
 
-/// A server's timeouts and limits. None ends a transfer that progresses at the minimum speed.
+/// A server's timeouts and limits. The defaults are those of the debug listener and of tests; `src/config/http.rs` has those of
+/// the registry. None ends a transfer that progresses at the minimum speed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServeOptions {
     /// Whether to accept HTTP/2 without TLS. With TLS, see `TlsReloader::load`.
