@@ -259,6 +259,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn windows_may_be_anywhere_in_the_file() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let windows = stream::iter([Ok(700..705), Ok(100..110)]).boxed();
+        let local = LocalFile { file, windows };
+        let reader = FileReader::of_file(20, 5..20, stream::pending().boxed(), local);
+        let sender = FileSender::default();
+        let mut body = from_reader(reader, Some(sender.clone())).into_data_stream();
+        for expected in [700..705, 100..110] {
+            let placeholder = body.try_next().await.unwrap().unwrap();
+            assert_eq!(placeholder.len() as u64, expected.end - expected.start);
+            assert_eq!(sender.take_announced(), Some(expected));
+        }
+        assert!(body.try_next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
     async fn content_in_memory_is_sent_and_its_length_checked() {
         let sent = |range| async move {
             let reader = FileReader::of_content(9, range, Bytes::from_static(b"abc"));

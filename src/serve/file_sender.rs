@@ -114,6 +114,12 @@ impl FileSender {
         }
     }
 
+    /// Takes the range of the first announced part, as if it were sent.
+    #[cfg(test)]
+    pub(crate) fn take_announced(&self) -> Option<Range<u64>> {
+        self.announced().pop_front().map(|part| part.range)
+    }
+
     fn announced(&self) -> MutexGuard<'_, VecDeque<Part>> {
         self.announced.lock()
     }

@@ -31,8 +31,10 @@ enum Source {
 pub struct LocalFile {
     /// The file.
     pub file: Arc<File>,
-    /// The reader's range in pieces, in order and none of them empty. Each is yielded when reading it will
-    /// not block on a disk, so the reader of the stream controls the readahead.
+    /// The bytes of the reader's range as positions in the file, in pieces, in order and none of them empty.
+    /// The positions may be shifted against the range, since the content may be a part of a larger file.
+    /// Each is yielded when reading it will not block on a disk, so the reader of the stream controls the
+    /// readahead.
     pub windows: BoxStream<'static, Result<Range<u64>>>,
 }
 
@@ -47,8 +49,7 @@ impl FileReader {
         Self { size_bytes, range, source: Source::Content(content) }
     }
 
-    /// A reader of `range` of a file of `size_bytes`, readable from `stream` or, at the same offsets, from
-    /// `file`.
+    /// A reader of `range` of a file of `size_bytes`, readable from `stream` or from the windows of `file`.
     ///
     /// The HTTP layer sends such a file without copying it through the process. Both streams must be lazy:
     /// one of them is dropped unread.
