@@ -43,7 +43,7 @@ pub use hash::ContentHash;
 pub use layout::Layout;
 pub use listing::{DockerImage, index_json, manifest_json};
 pub use output::{FileOutput, Output, OutputOptions, Written};
-pub use parts::{PartFiles, part_name};
+pub use parts::{PartFiles, group_parts, part_name};
 pub use plan::{
     IndexScope, LeftOut, MAX_PLAN_BYTES, Plan, PlannedFile, PlannedImage, PlannedReferrer, PlannedRepository,
     Totals, is_fallback_tag,
@@ -52,6 +52,6 @@ pub use read::{ContentReader, Reader};
 pub use resume::{Resumption, find_resumption};
 pub use sign::{KeyError, SigningKey, VerifyingKey};
 pub use sums::PartSum;
-pub use verify::{Verification, verify};
+pub use verify::{MAX_MANIFEST_BYTES, Verification, verify};
 pub use walk::{ImageWalk, Role, WalkedBlob};
 pub use write::{BoxError, ContentSource, ContentStream, WriteError};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sampan_engine::oci::Digest;
 
@@ -25,7 +26,7 @@ pub struct PartFiles {
 #[derive(Debug)]
 struct PartFile {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     len: u64,
 }
 
@@ -196,6 +197,35 @@ impl PartFiles {
         Ok(filled)
     }
 
+    /// The file that has all these bytes, and their range in it; `None` if they reach over several parts.
+    pub fn contiguous(&self, range: &Range<u64>) -> Option<(Arc<File>, Range<u64>)> {
+        let (index, start) = self.locate(range.start);
+        let len = range.end.checked_sub(range.start)?;
+        let part = self.files.get(&index)?;
+        let end = start.checked_add(len).filter(|end| *end <= part.len)?;
+        Some((part.file.clone(), start..end))
+    }
+
+    /// Checks that the paths still lead to the files that were opened, and that these have their length.
+    ///
+    /// # Errors
+    ///
+    /// The first file that is gone, was replaced, or has another length.
+    pub fn check_unchanged(&self) -> Result<()> {
+        for part in self.files.values() {
+            let found = std::fs::metadata(&part.path).map_err(Error::file(&part.path))?;
+            let opened = part.file.metadata().map_err(Error::file(&part.path))?;
+            let changed = |what| Err(Error::file(&part.path)(std::io::Error::other(what)));
+            if (found.dev(), found.ino()) != (opened.dev(), opened.ino()) {
+                return changed("it was replaced since it was opened");
+            }
+            if opened.len() != part.len {
+                return changed("it has another length than when it was opened");
+            }
+        }
+        Ok(())
+    }
+
     /// A fault at an offset of the bundle.
     pub(crate) fn fault(&self, entry: &str, offset: u64, problem: impl Into<String>) -> Fault {
         let part = self.part_bytes.and_then(|_| self.files.get(&self.locate(offset).0));
@@ -235,12 +265,33 @@ impl PartFile {
         }
         // Advice may fail.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
-        Ok(Self { path: path.to_owned(), file, len: metadata.len() })
+        Ok(Self { path: path.to_owned(), file: Arc::new(file), len: metadata.len() })
     }
 
     fn wrong_len(&self, expected: u64, name: Option<&Digest>) -> Error {
         Error::PartLength { path: self.path.clone(), expected, actual: self.len, name: name.cloned() }
     }
+}
+
+/// The files of several bundles, those of each together: parts `B.tar.001`, … of one name are one bundle, and any other
+/// file is one by itself. The bundles are in the order of their first files.
+pub fn group_parts(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
+    let mut groups: Vec<Vec<PathBuf>> = Vec::new();
+    for path in paths {
+        let numbered = parse_part_name(path);
+        let fits = |group: &&mut Vec<PathBuf>| {
+            let Some((name, number)) = &numbered else { return false };
+            let others: Vec<Numbered> = group.iter().map(|other| parse_part_name(other)).collect();
+            // A number that comes again belongs to a second bundle of that name, on another medium.
+            others.iter().flatten().any(|(other, _)| other.file_name() == name.file_name())
+                && others.iter().flatten().all(|(_, other)| other != number)
+        };
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.push(path.clone()),
+            None => groups.push(vec![path.clone()]),
+        }
+    }
+    groups
 }
 
 /// The parts beside `path`, by number.
@@ -272,4 +323,59 @@ fn of_one_bundle(paths: &[PathBuf], numbered: &[Numbered]) -> Result<(PathBuf, B
     }
     let path = numbered.iter().flatten().map(|(path, _)| path.clone()).next();
     path.map(|path| (path, parts)).ok_or_else(different)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_one_name_are_one_bundle() {
+        for (paths, expected) in [
+            (vec!["b.tar", "c.tar"], vec![vec!["b.tar"], vec!["c.tar"]]),
+            (
+                vec!["m/b.tar.002", "c.tar", "b.tar.001"],
+                vec![vec!["m/b.tar.002", "b.tar.001"], vec!["c.tar"]],
+            ),
+            (vec!["b.tar.001", "m/b.tar.001"], vec![vec!["b.tar.001"], vec!["m/b.tar.001"]]),
+            (vec!["b.tar", "b.tar"], vec![vec!["b.tar"], vec!["b.tar"]]),
+            (vec!["b.tar.001", "c.tar.002"], vec![vec!["b.tar.001"], vec!["c.tar.002"]]),
+        ] {
+            let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
+            let expected: Vec<Vec<PathBuf>> =
+                expected.into_iter().map(|group| group.into_iter().map(PathBuf::from).collect()).collect();
+            assert_eq!(group_parts(&paths), expected, "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_one_part_are_contiguous() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("b.tar.001"), [1; 100]).unwrap();
+        std::fs::write(path("b.tar.002"), [2; 50]).unwrap();
+        let parts = PartFiles::open(&[path("b.tar")]).unwrap();
+        let range = |range: Range<u64>| parts.contiguous(&range).map(|(_, range)| range);
+        assert_eq!(range(10..100), Some(10..100));
+        assert_eq!(range(100..150), Some(0..50));
+        assert_eq!(range(110..120), Some(10..20));
+        assert_eq!(range(99..101), None);
+        assert_eq!(range(140..151), None);
+    }
+
+    #[test]
+    fn files_that_were_replaced_cut_or_removed_are_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("b.tar");
+        std::fs::write(&path, [1; 100]).unwrap();
+        let parts = PartFiles::open(std::slice::from_ref(&path)).unwrap();
+        parts.check_unchanged().unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(99).unwrap();
+        assert!(parts.check_unchanged().unwrap_err().to_string().contains("another length"));
+        std::fs::write(directory.path().join("other"), [1; 100]).unwrap();
+        std::fs::rename(directory.path().join("other"), &path).unwrap();
+        assert!(parts.check_unchanged().unwrap_err().to_string().contains("replaced"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(parts.check_unchanged().unwrap_err().to_string().contains("b.tar"));
+    }
 }

@@ -170,9 +170,14 @@ impl Reader {
 
     /// A fault of the content with this index, whose bytes hash to `actual`.
     pub fn wrong_digest(&self, index: usize, actual: &Digest) -> crate::Fault {
+        self.fault(index, hashes_to(actual))
+    }
+
+    /// A fault of the content with this index.
+    pub fn fault(&self, index: usize, problem: String) -> crate::Fault {
         let content = &self.plan().contents[index];
         let data = self.layout().data(index, content);
-        let (entry, problem) = (content.path(), hashes_to(actual));
+        let entry = content.path();
         match &self.medium {
             Medium::Files(files) => files.fault_within(&entry, data, problem),
             Medium::Pipe(..) => crate::Fault { entry, offset: data.start, part: None, problem },

@@ -24,8 +24,8 @@ pub struct Verification {
     pub bytes: u64,
 }
 
-/// The longest manifest that is parsed, in bytes.
-const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+/// The longest manifest that is read from a bundle, in bytes.
+pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 
 /// The size of a read, in bytes.
 const CHUNK: usize = 1 << 20;
