@@ -47,6 +47,11 @@ pub fn repository(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}"))
 }
 
+/// The text with which the path of each file of a repository begins, and of no file of another one.
+pub fn prefix_in_repository(name: &RepositoryName) -> String {
+    format!("{REPOSITORIES}/{name}/_")
+}
+
 /// All files about a repository's manifests. A repository exists when this directory is not empty.
 pub fn manifests(name: &RepositoryName) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_manifests"))
@@ -174,6 +179,20 @@ mod tests {
             let place = place_in_repository(&path);
             let place = place.as_ref().map(|(name, room)| (name.as_str(), *room));
             assert_eq!(place, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_tells_repositories_apart() {
+        let names: Vec<RepositoryName> =
+            ["a", "a/b", "a-b", "a__b", "ab"].iter().map(|name| name.parse().unwrap()).collect();
+        for name in &names {
+            let prefix = prefix_in_repository(name);
+            for other in &names {
+                for path in [manifests(other), layers(other), own(other), uploads(other)] {
+                    assert_eq!(path.as_str().starts_with(&prefix), name == other, "{path} {name}");
+                }
+            }
         }
     }
 

@@ -1,0 +1,185 @@
+//! `BundleStore`: open bundles as one store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, OptionsBuilder};
+use sampan_bundle::{Reader, Verification, group_parts, verify};
+use sampan_driver::{DriverPath, Operation};
+use sampan_engine::layout;
+use sampan_engine::oci::{Digest, RepositoryName};
+
+use crate::checks::Checks;
+use crate::contents::{Contents, Place};
+use crate::driver::unreadable;
+use crate::manifests::{ByBytes, Manifests};
+use crate::reading::blocking;
+use crate::repository::Repository;
+use crate::{Error, Result};
+
+/// One or several bundles as a read-only store. Cloning is cheap; clones share all state.
+#[derive(Clone)]
+pub struct BundleStore {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) contents: Arc<Contents>,
+    /// In the order of their prefixes.
+    pub(crate) repositories: Vec<Repository>,
+    pub(crate) checks: Arc<Checks>,
+    /// The time of the newest file.
+    pub(crate) modified: SystemTime,
+    /// By the index of the repository.
+    manifests: Cache<usize, Arc<Manifests>, ByBytes>,
+    /// Manifests by their canonical digest, where the plan has another one; as many as there are such manifests.
+    canonical: Mutex<std::collections::HashMap<Digest, Place>>,
+}
+
+/// The most that is kept of what manifests say, in bytes.
+const MAX_MANIFESTS_BYTES: u64 = 64 << 20;
+
+impl BundleStore {
+    /// Opens the bundles in these files; the parts of a bundle may be named by the bundle, or by their own names.
+    ///
+    /// It reads the heads of the bundles and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, a head is damaged, a part is missing, or a bundle presumes content that no other one carries.
+    pub async fn open(files: &[PathBuf]) -> Result<Self> {
+        let mut readers = Vec::new();
+        for parts in group_parts(files) {
+            let failed = |source| Error::Bundle { path: parts[0].clone(), source };
+            readers.push(Reader::open(&parts).await.map_err(failed)?);
+        }
+        tokio::task::spawn_blocking(|| Self::of(readers)).await?
+    }
+
+    fn of(readers: Vec<Reader>) -> Result<Self> {
+        let contents = Contents::of(readers);
+        for (bundle, plan) in contents.plans().enumerate() {
+            let presumed = plan.presumed.iter().map(|presumed| &presumed.digest);
+            let missing: Vec<Digest> =
+                presumed.filter(|digest| contents.find(digest).is_none()).cloned().collect();
+            if !missing.is_empty() {
+                return Err(Error::PresumedMissing { path: contents.path(bundle).to_owned(), missing });
+            }
+        }
+        let paths = contents.bundles().flat_map(|(_, files)| files.paths());
+        let times = paths.filter_map(|path| std::fs::metadata(path).ok()?.modified().ok());
+        let modified = times.max().unwrap_or(SystemTime::UNIX_EPOCH);
+        // One shard, so that the manifests of one repository may take all of the room.
+        #[expect(clippy::expect_used, reason = "both capacities are given")]
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(1024)
+            .weight_capacity(MAX_MANIFESTS_BYTES)
+            .shards(1)
+            .build()
+            .expect("invariant: the options are complete");
+        Ok(Self {
+            inner: Arc::new(Inner {
+                repositories: Repository::all(&contents),
+                contents: Arc::new(contents),
+                checks: Arc::default(),
+                modified,
+                manifests: Cache::with_options(
+                    options,
+                    ByBytes,
+                    DefaultHashBuilder::default(),
+                    Default::default(),
+                ),
+                canonical: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Hashes all content, on as many threads as there are processors.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or a bundle is damaged: the first fault, after all of them were logged.
+    pub async fn verify(&self) -> Result<()> {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.verify_all()).await??;
+        self.inner.checks.all_verified();
+        Ok(())
+    }
+
+    fn verify_all(&self) -> Result<()> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut first = None;
+        for (reader, files) in self.inner.contents.bundles() {
+            let failed = |source| Error::Bundle { path: files.path().to_owned(), source };
+            let verified = verify(files, reader.bundle(), threads, &|_| {}).map_err(failed)?;
+            let Verification { faults, further_faults, .. } = verified;
+            faults.iter().for_each(|fault| tracing::error!("{fault}"));
+            if further_faults > 0 {
+                tracing::error!("{} has {further_faults} further faults", files.path().display());
+            }
+            first = first.or(faults.into_iter().next().map(|fault| failed(fault.into())));
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// The number of bundles.
+    pub fn bundle_count(&self) -> usize {
+        self.inner.contents.bundles().len()
+    }
+
+    /// The number of repositories.
+    pub fn repository_count(&self) -> usize {
+        self.inner.repositories.len()
+    }
+}
+
+impl Inner {
+    /// The index of a repository.
+    pub(crate) fn find(&self, name: &RepositoryName) -> Option<usize> {
+        let prefix = layout::prefix_in_repository(name);
+        self.repositories.binary_search_by(|repository| repository.prefix.as_str().cmp(&prefix)).ok()
+    }
+
+    /// What the manifests of a repository say; reads them if that is not in memory.
+    pub(crate) async fn manifests(
+        self: &Arc<Self>,
+        repository: usize,
+        operation: Operation,
+        path: &DriverPath,
+    ) -> sampan_driver::Result<Arc<Manifests>> {
+        // One request reads them, and the others wait.
+        let guard = match self.manifests.get_value_or_guard_async(&repository).await {
+            Ok(manifests) => return Ok(manifests),
+            Err(guard) => guard,
+        };
+        let inner = self.clone();
+        let read = blocking(operation, path, move || {
+            Manifests::read(&inner.repositories[repository], &inner.contents, &inner.checks)
+        });
+        let read = read.await?.map_err(|failed| unreadable(operation, path, failed))?;
+        let manifests = Arc::new(read);
+        if !manifests.canonical.is_empty() {
+            let named = manifests.canonical.iter();
+            let named = named.map(|(digest, index)| (digest.clone(), manifests.list[*index].place));
+            self.canonical.lock().extend(named);
+        }
+        // It may be too large to be kept, and is read again then.
+        let _ = guard.insert(manifests.clone());
+        Ok(manifests)
+    }
+
+    /// The content with this digest. A second name of a manifest is known once the manifest was read.
+    pub(crate) fn data(&self, digest: &Digest) -> Option<Place> {
+        self.contents.find(digest).or_else(|| self.canonical.lock().get(digest).copied())
+    }
+}
+
+impl std::fmt::Debug for BundleStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let paths = self.inner.contents.bundles().map(|(_, files)| files.path());
+        f.debug_list().entries(paths).finish()
+    }
+}
