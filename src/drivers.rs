@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sampan_bundle_store::BundleConfig;
 use sampan_config::{
     Config, ConfigError, Diagnostic, Environment, Loaded, Node, Origin, Selected, Source, hint,
 };
@@ -32,6 +33,7 @@ impl Drivers {
     pub fn builtin() -> Self {
         Self::default()
             .with::<AzureConfig>()
+            .with::<BundleConfig>()
             .with::<FilesystemConfig>()
             .with::<GcsConfig>()
             .with::<InMemoryConfig>()

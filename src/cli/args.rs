@@ -78,7 +78,7 @@ pub(super) enum Command {
     /// List what the store has, for `registry export --have` on the other side of a gap
     Inventory(InventoryArgs),
 
-    /// Look at bundles: list, verify, compare
+    /// List, verify, compare and serve bundles
     #[command(subcommand)]
     Bundle(BundleCommand),
 

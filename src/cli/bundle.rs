@@ -1,4 +1,4 @@
-//! `registry bundle`: looks at bundles without a registry.
+//! `registry bundle`: looks at bundles. `bundle_serve.rs` serves them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -14,10 +14,12 @@ use sampan_transfer::Progress;
 use serde_json::json;
 
 use super::args::ReportFormat;
+use super::bundle_serve::{self, ServeArgs};
 use super::export::images;
 use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{DAMAGED, Failed, existing_plan, verify_signature};
+use crate::drivers::Drivers;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BundleCommand {
@@ -52,6 +54,8 @@ pub(super) enum BundleCommand {
         #[arg(short, long)]
         quiet: bool,
     },
+    /// Serve the images of bundles in place, read-only; a delta together with the bundles that have the rest
+    Serve(ServeArgs),
     /// Compare the images of two bundles
     Diff {
         /// The older bundle, or its bundle.json
@@ -66,9 +70,13 @@ pub(super) enum BundleCommand {
     },
 }
 
-pub(super) fn run(command: BundleCommand) -> Result<ExitCode, Box<dyn std::error::Error>> {
+pub(super) fn run(drivers: &Drivers, command: BundleCommand) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    if let BundleCommand::Serve(args) = command {
+        return bundle_serve::run(drivers, args);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
+        BundleCommand::Serve(_) => {}
         BundleCommand::Ls { file, format } => {
             let (plan, name) = runtime.block_on(plan_of(file))?;
             ls(&plan, &name, format)?;

@@ -55,8 +55,12 @@ fn check_for_distribution(loaded: &Loaded) -> Outcome {
 }
 
 /// Loads a configuration, or prints the oddities of one that does not load: they may be the cause.
-pub(super) fn load(drivers: &Drivers, source: Source) -> Result<Loaded, ConfigError> {
-    let loaded = drivers.load(source, &Environment::of_process());
+pub(super) fn load(
+    drivers: &Drivers,
+    source: Source,
+    environment: &Environment,
+) -> Result<Loaded, ConfigError> {
+    let loaded = drivers.load(source, environment);
     if let Err(error) = &loaded {
         print_warnings(error.warnings());
     }
@@ -65,7 +69,8 @@ pub(super) fn load(drivers: &Drivers, source: Source) -> Result<Loaded, ConfigEr
 
 /// Loads the configuration of a command: the given one, else the one that `serve` would use.
 pub(super) fn find(drivers: &Drivers, config: Option<PathBuf>) -> Result<Loaded, ConfigError> {
-    load(drivers, Source::find(config, &Environment::of_process()))
+    let environment = Environment::of_process();
+    load(drivers, Source::find(config, &environment), &environment)
 }
 
 /// Adds the configuration in use to an error, if the command line does not name it.

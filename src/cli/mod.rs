@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod bundle;
+mod bundle_serve;
 mod certificate;
 mod check;
 mod copy;
@@ -54,7 +55,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Export(args)) => return exit(export::run(&drivers, *args)),
         Some(Command::Import(args)) => return exit(import::run(&drivers, *args)),
         Some(Command::Copy(args)) => return exit(copy::run(&drivers, *args)),
-        Some(Command::Bundle(command)) => return exit(bundle::run(command)),
+        Some(Command::Bundle(command)) => return exit(bundle::run(&drivers, command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),
         Some(Command::Serve { config, default }) => serve::run(&drivers, config, default),
         Some(Command::Health(options)) => status::health(&drivers, options),

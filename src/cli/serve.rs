@@ -30,8 +30,9 @@ fn explain(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
     }
 }
 
-fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> Outcome {
-    let loaded = check::load(drivers, source.clone())?;
+/// Serves the registry of a configuration.
+pub(super) fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> Outcome {
+    let loaded = check::load(drivers, source.clone(), &environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async { App::build(loaded, environment, drivers).await?.run().await });
     runtime.shutdown_timeout(BLOCKING_SHUTDOWN_TIMEOUT);

@@ -30,20 +30,35 @@ pub(super) const PRESUMED_MISSING: u8 = 5;
 #[error("{0}")]
 pub(super) struct Failed(pub(super) String);
 
-/// The exit code of an error.
+/// The exit code of an error, by the first of its causes that has one.
 pub(super) fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
-    let is_damage = match (
-        error.downcast_ref::<sampan_transfer::Error>(),
-        error.downcast_ref::<sampan_bundle::Error>(),
-        error.downcast_ref::<sampan_foreign::Error>(),
-    ) {
-        (Some(sampan_transfer::Error::PresumedMissing(_)), ..) => return ExitCode::from(PRESUMED_MISSING),
-        (Some(error), ..) => error.is_damage(),
-        (_, Some(error), _) => error.is_damage(),
-        (.., Some(error)) => error.is_damage(),
-        _ => matches!(error.downcast_ref(), Some(KeyError::Wrong | KeyError::Missing)),
-    };
-    if is_damage { ExitCode::from(DAMAGED) } else { ExitCode::FAILURE }
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(code) = own_code(error) {
+            return code.into();
+        }
+        next = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+fn own_code(error: &(dyn Error + 'static)) -> Option<u8> {
+    if let Some(error) = error.downcast_ref::<sampan_transfer::Error>() {
+        return match error {
+            sampan_transfer::Error::PresumedMissing(_) => Some(PRESUMED_MISSING),
+            error => error.is_damage().then_some(DAMAGED),
+        };
+    }
+    if let Some(sampan_bundle_store::Error::PresumedMissing { .. }) = error.downcast_ref() {
+        return Some(PRESUMED_MISSING);
+    }
+    let is_damage =
+        match (error.downcast_ref::<sampan_bundle::Error>(), error.downcast_ref::<sampan_foreign::Error>()) {
+            (Some(error), _) => error.is_damage(),
+            (_, Some(error)) => error.is_damage(),
+            _ => matches!(error.downcast_ref(), Some(KeyError::Wrong | KeyError::Missing)),
+        };
+    is_damage.then_some(DAMAGED)
 }
 
 /// Reads a file that the user named.

@@ -3,6 +3,7 @@
 //!
 //! Afterwards the tree holds every known key that has a value, with its origin, and no value is null.
 
+use super::drivers::BUNDLE_NAME;
 use super::key::{Choice, Key, Kind};
 use super::node::{Content, Entry};
 use super::parse::parse;
@@ -13,7 +14,19 @@ use super::{Diagnostic, Node, Origin, diagnostic};
 pub(super) fn complete(root: &mut Node, kind: &Kind) -> Completed {
     let mut completed = renew(root);
     completed.node(root, kind, "");
+    imply_read_only(root);
     completed
+}
+
+/// A registry over bundles is read-only. The file may not say otherwise, which the check of `storage` sees.
+fn imply_read_only(root: &mut Node) {
+    let is_unwritten = |node: &Node| node.origin == Origin::Default;
+    if root.at("storage").is_some_and(|storage| storage.entry(BUNDLE_NAME).is_some())
+        && root.at("storage.maintenance.readonly.enabled").is_some_and(is_unwritten)
+        && let Some(enabled) = default("true")
+    {
+        *["storage", "maintenance", "readonly", "enabled"].into_iter().fold(root, slot) = enabled;
+    }
 }
 
 /// The diagnostics of a completion.

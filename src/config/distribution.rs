@@ -1,5 +1,6 @@
 //! How Distribution (`registry:3`) reads a configuration: for operators who may go back to it.
 
+use super::drivers::BUNDLE_NAME;
 use super::key::Kind;
 use super::node::Content;
 use super::root::ROOT;
@@ -41,6 +42,11 @@ pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
     if let Some(jwks) = root.at("auth.token.jwks").filter(|jwks| is_url(jwks)) {
         let message = "is a URL, which Distribution reads as a file name; give it a file";
         found.refused.push(Diagnostic::new(&jwks.origin, "auth.token.jwks", message));
+    }
+    if let Some(bundle) = root.at("storage").and_then(|storage| storage.entry(BUNDLE_NAME)) {
+        let message =
+            "is a driver that Distribution lacks; import the bundles into a store that it can serve";
+        found.refused.push(Diagnostic::new(&bundle.key_origin, "storage.bundle", message));
     }
     ignored(root, &ROOT, "", &mut found.ignored);
     found

@@ -2,10 +2,14 @@
 
 use super::key::{Key, Kind};
 
+/// The driver whose stores are read-only.
+pub(crate) const BUNDLE_NAME: &str = "bundle";
+
 /// The sections of the drivers.
 pub(crate) const KNOWN: &[Key] = &[
     Key::new("filesystem", Kind::Parameters(FILESYSTEM)),
     Key::new("inmemory", Kind::Parameters(INMEMORY)),
+    Key::new(BUNDLE_NAME, Kind::Parameters(BUNDLE)),
     Key::new("s3", Kind::Parameters(S3)),
     Key::new("s3aws", Kind::Parameters(S3)),
     Key::new("azure", Kind::Parameters(AZURE)),
@@ -33,6 +37,15 @@ const FILESYSTEM: &[Key] = &[
 const INMEMORY: &[Key] = &[parameter("maxsize")
     .ours()
     .meaning("The most that is kept, as a size; beyond it uploads fail as on a full disk.")];
+const BUNDLE: &[Key] = &[
+    parameter("files").meaning(
+        "A list of bundles, see [Across an air gap](air-gap.md); the last that has a tag counts. The registry is read-only. \
+         Distribution has no such driver.",
+    ),
+    parameter("verify")
+        .meaning("Hashes all content before the start; else each blob is hashed when it is first pulled.")
+        .default_meaning("`false`"),
+];
 const S3: &[Key] = &[
     parameter("accesskey"),
     parameter("secretkey"),

@@ -207,5 +207,11 @@ impl StorageConfig {
                 );
             }
         }
+        if self.driver.name() == drivers::BUNDLE_NAME && !self.maintenance.readonly.enabled {
+            found.mistake(
+                "storage.maintenance.readonly.enabled",
+                "is false, but a registry over bundles is read-only; remove the key",
+            );
+        }
     }
 }

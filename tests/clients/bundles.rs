@@ -6,8 +6,8 @@ use sampan_engine::oci::Digest;
 use tempfile::TempDir;
 
 use super::support::{
-    Dockerd, Process, RegistryProcess, copy, filesystem_config, multi_platform_layout, oci_layout, registry,
-    run, tool,
+    Dockerd, Process, RegistryProcess, copy, fail, filesystem_config, multi_platform_layout, oci_layout,
+    registry, run, tool,
 };
 
 /// A registry with an image `team/app:v1` and, if asked for, an index `team/multi:all`, both in a bundle.
@@ -137,4 +137,44 @@ fn common_programs_check_a_bundle() {
     inside("openssl", &[&verify[..], &["-sigfile", "signature"]].concat());
     carried.run(&["export", "**", "-c", "sampan.yml", "-o", "parts.tar", "--split", "1MiB"]);
     inside("sha256sum", &["--check", "parts.sums"]);
+}
+
+#[test]
+#[ignore = "needs crane, skopeo, buildah and umoci"]
+fn crane_and_skopeo_pull_from_a_served_bundle() {
+    let carried = Carried::new(true);
+    let mut command = tool(env!("CARGO_BIN_EXE_registry"));
+    command.current_dir(carried.path()).args(["bundle", "serve", "b.tar", "--addr", "127.0.0.1:0"]);
+    let served = RegistryProcess::start(&mut command);
+    for image in ["team/app:v1", "team/multi:all"] {
+        let remote = format!("{}/{image}", served.host());
+        assert_eq!(run(tool("crane").args(["digest", &remote])).trim(), carried.digest(image));
+        run(tool("crane").args(["validate", "--remote", &remote]));
+        let target = format!("docker://{}/again/{image}", carried.registry.host());
+        copy(&format!("docker://{remote}"), &target, true);
+        assert_eq!(carried.digest(&format!("again/{image}")), carried.digest(image));
+    }
+    assert_eq!(run(tool("crane").args(["catalog", &served.host()])).trim(), "team/app\nteam/multi");
+    let refused = fail(tool("crane").arg("tag").arg(format!("{}/team/app:v1", served.host())).arg("v2"));
+    assert!(refused.contains("UNSUPPORTED"), "{refused}");
+}
+
+#[test]
+#[ignore = "needs docker, buildah, skopeo and umoci, as root"]
+fn docker_pulls_from_a_served_bundle() {
+    let carried = Carried::new(true);
+    let mut command = tool(env!("CARGO_BIN_EXE_registry"));
+    command.current_dir(carried.path()).args([
+        "bundle",
+        "serve",
+        "b.tar",
+        "--addr",
+        "127.0.0.1:0",
+        "--verify",
+    ]);
+    let served = RegistryProcess::start(&mut command);
+    let docker = Dockerd::start();
+    for image in ["team/app:v1", "team/multi:all"] {
+        docker.run(&["pull", &format!("{}/{image}", served.host())]);
+    }
 }

@@ -12,7 +12,7 @@ use super::support::{Process, Site, run, tool};
 use crate::cli::support::binary;
 
 /// Samples whose driver the package lacks, or that have keys of version 3 alone.
-const UNKNOWN: [&str; 2] = ["azure.yml", "gcs.yml"];
+const UNKNOWN: [&str; 3] = ["azure.yml", "bundle.yml", "gcs.yml"];
 
 fn samples() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config-samples");

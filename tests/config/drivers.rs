@@ -50,7 +50,7 @@ fn an_unknown_driver_is_refused_with_a_list_of_the_known_ones() {
     assert_eq!(
         refusal("swift: { container: c }"),
         "config.yml:3:3: storage.swift: this binary has no storage driver of that name; \
-         known here: azure, filesystem, gcs, inmemory, s3, s3aws"
+         known here: azure, bundle, filesystem, gcs, inmemory, s3, s3aws"
     );
 }
 
@@ -120,6 +120,6 @@ async fn an_alias_is_another_name_for_a_driver() {
     );
     assert_eq!(
         drivers.names().collect::<Vec<_>>(),
-        ["azure", "filesystem", "gcs", "inmemory", "s3", "s3aws", "memory"]
+        ["azure", "bundle", "filesystem", "gcs", "inmemory", "s3", "s3aws", "memory"]
     );
 }

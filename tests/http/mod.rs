@@ -5,6 +5,7 @@ mod authorization;
 mod base;
 mod blob_ranges;
 mod blobs;
+mod bundles;
 mod catalog;
 mod deletions;
 mod durable_deletions;

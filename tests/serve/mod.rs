@@ -1,6 +1,7 @@
 //! Servers on real sockets: limits, TLS and shutdown as clients see them.
 
 mod blobs;
+mod bundles;
 mod http2;
 mod limits;
 mod plain;

@@ -1,5 +1,6 @@
 //! Shared helpers: a registry in this process, a client for it, content to push, and stores that misbehave.
 
+pub(crate) mod bundle;
 pub(crate) mod client;
 pub(crate) mod failing_driver;
 pub(crate) mod image;
@@ -7,6 +8,7 @@ pub(crate) mod image_configs;
 pub(crate) mod server;
 pub(crate) mod store;
 
+pub(crate) use bundle::BundleFile;
 pub(crate) use client::Answer;
 pub(crate) use failing_driver::FailingDriver;
 pub(crate) use server::{Server, Setup};
