@@ -10,6 +10,7 @@ use sampan_engine::layout::{self, Entry};
 
 use crate::files::File;
 use crate::manifests::Manifests;
+use crate::reading::blocking;
 use crate::repository::Repository;
 use crate::store::{BundleStore, Inner};
 
@@ -77,8 +78,26 @@ impl Inner {
         if *path == layout::tags(&name) {
             return Ok(Some(View::Plans));
         }
-        let manifests = self.manifests(repository, Operation::List, path).await?;
+        let manifests = self.sorted_manifests(repository, Operation::List, path).await?;
         Ok(Some(View::Repository(repository, manifests)))
+    }
+
+    /// The manifests of a repository, after its files were sorted on a thread that may take its time.
+    async fn sorted_manifests(
+        self: &Arc<Self>,
+        repository: usize,
+        operation: Operation,
+        path: &DriverPath,
+    ) -> Result<Arc<Manifests>> {
+        let manifests = self.manifests(repository, operation, path).await?;
+        if manifests.files.get().is_none() {
+            let (inner, sorted) = (self.clone(), manifests.clone());
+            let sort = move || {
+                sorted.files(&inner.repositories[repository], &inner.contents);
+            };
+            blocking(operation, path, sort).await?;
+        }
+        Ok(manifests)
     }
 
     fn first_in_view(&self, view: &View, key: &str) -> Option<String> {
@@ -90,7 +109,7 @@ impl Inner {
             }
             View::Plans => {
                 let named = self.repositories[self.first_repository(key)..].iter().find_map(|repository| {
-                    let names = repository.names(&self.contents);
+                    let names = &repository.names;
                     names.get(names.partition_point(|(path, _)| path.as_str() < key))
                 });
                 let named = named.map(|(path, _)| path.to_string());
@@ -115,7 +134,7 @@ impl Inner {
                 break;
             }
             let place = DriverPath::root();
-            let manifests = self.manifests(index, Operation::Walk, &place).await?;
+            let manifests = self.sorted_manifests(index, Operation::Walk, &place).await?;
             let files = manifests.files(repository, &self.contents);
             if let Some((path, entry)) = self.first_file(repository, files, &manifests, from) {
                 return self.info(Operation::Walk, &path, &entry).await.map(Some);

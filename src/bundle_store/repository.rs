@@ -1,7 +1,6 @@
 //! `Repository`: what plans alone say of a repository.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use sampan_driver::DriverPath;
 use sampan_engine::layout;
@@ -22,7 +21,8 @@ pub(crate) struct Repository {
     pub(crate) roots: Vec<Place>,
     /// Where plans name it: the bundle, and the index there.
     planned: Vec<(usize, usize)>,
-    names: OnceLock<Vec<(DriverPath, File)>>,
+    /// The files that a listing of names or tags needs, in the order of their paths: a tag is there by its current link.
+    pub(crate) names: Vec<(DriverPath, File)>,
 }
 
 impl Repository {
@@ -41,7 +41,7 @@ impl Repository {
                     tags: BTreeMap::new(),
                     roots: Vec::new(),
                     planned: Vec::new(),
-                    names: OnceLock::new(),
+                    names: Vec::new(),
                 });
                 repository.planned.push((bundle, index));
                 for image in &planned.images {
@@ -58,6 +58,7 @@ impl Repository {
         for repository in &mut all {
             repository.roots.sort_unstable();
             repository.roots.dedup();
+            repository.names = repository.sorted_names(contents);
         }
         all
     }
@@ -70,19 +71,13 @@ impl Repository {
         images.flat_map(|image| &image.left_out).map(|left_out| &left_out.digest)
     }
 
-    /// The files that a listing of names or tags needs, in the order of their paths: a tag is there by its current link.
-    pub(crate) fn names(&self, contents: &Contents) -> &[(DriverPath, File)] {
-        self.names.get_or_init(|| {
-            let mut names: Vec<File> = self.tags.keys().cloned().map(File::TagCurrent).collect();
-            names.push(File::ReferrersComplete);
-            if let Some(root) = self.roots.first() {
-                // An image has a configuration, so there are layers; which ones is no matter to a listing of names.
-                names.extend([File::Layer(*root), File::Root(*root)]);
-            }
-            let mut names: Vec<_> =
-                names.into_iter().map(|file| (file.path(self, contents, None), file)).collect();
-            names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            names
-        })
+    fn sorted_names(&self, contents: &Contents) -> Vec<(DriverPath, File)> {
+        let tags = self.tags.keys().cloned().map(File::TagCurrent);
+        // An image has a configuration, so there are layers; which ones is no matter to a listing of names.
+        let root = self.roots.first().into_iter().flat_map(|root| [File::Layer(*root), File::Root(*root)]);
+        let files = tags.chain(root).chain([File::ReferrersComplete]);
+        let mut names: Vec<_> = files.map(|file| (file.path(self, contents, None), file)).collect();
+        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        names
     }
 }
