@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use futures::future::ready;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use sampan_driver::{DirEntry, StorageDriver};
+use sampan_driver::{DirEntry, StorageDriver, StorageDriverExt};
 
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Tag};
@@ -61,6 +61,16 @@ impl TagStore {
             return Err(Error::RepositoryUnknown(self.repository.name.clone()));
         }
         Ok(stream::iter(first.map(Ok)).chain(tags).boxed())
+    }
+
+    /// The time of the last push of the tag, by the store's clock; `None` when the tag does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub async fn pushed_at(&self, tag: &Tag) -> Result<Option<SystemTime>> {
+        let current = Entry::TagCurrent(self.repository.name.clone(), tag.clone()).path();
+        Ok(self.driver().stat_if_any(&current).await?.map(|file| file.modified))
     }
 
     /// The digest that the tag points at; `None` when the tag does not exist or its link is empty.

@@ -58,6 +58,20 @@ async fn a_tag_moves(ctx: Context) -> Result<(), Failed> {
     client.pulls("image", &images[1], images[1].digest()).await
 }
 
+async fn a_tag_has_the_time_of_its_last_push(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    client.push_image("image", &Image::new(1), "first").await?;
+    client.push_image("image", &Image::new(1), "second").await?;
+    let tags = client.repository("image").tags();
+    let pushed_at = async |name: &str| tags.pushed_at(&tag(name)).await;
+    let (first, second) = (pushed_at("first").await?, pushed_at("second").await?);
+    ensure(first.is_some() && first <= second, format_args!("{first:?} is not before {second:?}"))?;
+    client.push_image("image", &Image::new(2), "first").await?;
+    let again = pushed_at("first").await?;
+    ensure(again >= second, format_args!("a tag that moved at {again:?} is older than {second:?}"))?;
+    equal(pushed_at("missing").await?, None, "the time of a missing tag")
+}
+
 async fn one_push_may_set_many(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     client.push_image("image", &image, "first").await?;
@@ -123,6 +137,7 @@ async fn repositories_are_listed_in_pages(ctx: Context) -> Result<(), Failed> {
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::tags":
     are_listed_in_order_and_in_pages,
     a_tag_moves,
+    a_tag_has_the_time_of_its_last_push,
     one_push_may_set_many,
     belong_to_their_repository,
     repositories_are_listed_in_pages,
