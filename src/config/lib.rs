@@ -6,6 +6,7 @@
 //! environment, which only [`Environment::of_process`] does.
 
 mod auth;
+mod constraint;
 mod de;
 mod defaults;
 mod diagnostic;
@@ -21,6 +22,7 @@ mod health;
 #[cfg(test)]
 mod hostile_tests;
 mod http;
+mod image_list;
 mod key;
 mod load;
 mod log;
@@ -62,6 +64,7 @@ pub use http::{
     ClientAuth, DebugConfig, H2cConfig, Http2Config, HttpConfig, LimitsConfig, Net, PrometheusConfig,
     TlsConfig, TlsVersion,
 };
+pub use image_list::{ListedImage, read_image_list};
 pub use load::Loaded;
 pub use log::{AccessLogConfig, LogConfig, LogFormatter, LogLevel};
 pub use middleware::{Middleware, MiddlewareConfig, RedirectOptions, RewriteOptions, StorageMiddleware};

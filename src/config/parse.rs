@@ -27,6 +27,22 @@ pub(crate) struct Parsed {
 
 /// Parses YAML; `origin` maps a line and a column to an origin.
 pub(crate) fn parse(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Parsed, Vec<Diagnostic>> {
+    built(text, origin, Builder::documents)
+}
+
+/// Parses YAML of several documents; `origin` maps a line and a column to an origin.
+pub(crate) fn parse_all(
+    text: &str,
+    origin: &dyn Fn(usize, usize) -> Origin,
+) -> Result<Vec<Node>, Vec<Diagnostic>> {
+    built(text, origin, Builder::all_documents)
+}
+
+fn built<'a, T>(
+    text: &'a str,
+    origin: &'a dyn Fn(usize, usize) -> Origin,
+    build: impl FnOnce(&mut Builder<'a>) -> Result<T, Diagnostic>,
+) -> Result<T, Vec<Diagnostic>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
@@ -35,8 +51,8 @@ pub(crate) fn parse(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Resu
         nodes: 0,
         diagnostics: Vec::new(),
     };
-    match builder.documents() {
-        Ok(parsed) if builder.diagnostics.is_empty() => Ok(parsed),
+    match build(&mut builder) {
+        Ok(built) if builder.diagnostics.is_empty() => Ok(built),
         Ok(_) => Err(builder.diagnostics),
         Err(diagnostic) => {
             builder.diagnostics.push(diagnostic);
@@ -72,6 +88,20 @@ impl<'a> Builder<'a> {
         }
         let root = root.unwrap_or_else(|| Node::null(&(self.origin)(1, 1)));
         Ok(Parsed { root, rest })
+    }
+
+    fn all_documents(&mut self) -> Result<Vec<Node>, Diagnostic> {
+        let mut roots = Vec::new();
+        loop {
+            let (event, mark) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(roots),
+                // An alias knows the anchors of its document.
+                Event::DocumentStart(_) => self.anchors.clear(),
+                Event::StreamStart | Event::DocumentEnd | Event::Nothing => {}
+                event => roots.push(self.node(event, mark, "", 0)?),
+            }
+        }
     }
 
     fn node(&mut self, event: Event<'a>, mark: Marker, path: &str, depth: usize) -> Result<Node, Diagnostic> {

@@ -46,7 +46,8 @@ macro_rules! targets {
 }
 
 targets! {
-    bundle config content_range conversation foreign htpasswd layout manifest names plan range route store_xml token upload_note
+    bundle config content_range conversation foreign htpasswd image_list layout manifest names plan range route store_xml token
+    upload_note
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod content_range;
 mod conversation;
 mod foreign;
 mod htpasswd;
+mod image_list;
 mod layout;
 mod manifest;
 mod names;
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("conversation", conversation::run),
     ("foreign", foreign::run),
     ("htpasswd", htpasswd::run),
+    ("image_list", image_list::run),
     ("layout", layout::run),
     ("manifest", manifest::run),
     ("names", names::run),
