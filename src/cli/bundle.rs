@@ -1,24 +1,21 @@
-//! `registry bundle`: looks at bundles. `bundle_serve.rs` serves them.
+//! `registry bundle`: looks at bundles. `bundle_verify.rs` checks them, `bundle_serve.rs` serves them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use clap::Subcommand;
-use sampan_bundle::{Plan, PlannedImage, PlannedRepository, Reader, Verification, verify};
+use sampan_bundle::{Plan, PlannedImage, PlannedRepository};
 use sampan_driver::HumanSize;
 use sampan_engine::oci::Digest;
-use sampan_transfer::Progress;
 use serde_json::json;
 
 use super::args::ReportFormat;
 use super::bundle_serve::{self, ServeArgs};
+use super::bundle_verify::{self, VerifyArgs};
 use super::export::images;
-use super::progress::{ProgressMode, Whole, show};
-use super::terminal::{count, printable, say, warn};
-use super::transfer::{DAMAGED, Failed, existing_plan, verify_signature};
+use super::terminal::{count, printable, say};
+use super::transfer::{Failed, existing_plan};
 use crate::drivers::Drivers;
 
 #[derive(Debug, Subcommand)]
@@ -33,27 +30,7 @@ pub(super) enum BundleCommand {
         format: ReportFormat,
     },
     /// Check every byte of a bundle, and that it is whole: exit code 4 and all faults if not
-    Verify {
-        /// The bundle: its file, its parts, or its name without .001
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-
-        /// Also check the signature with this public key (PEM)
-        #[arg(long, value_name = "KEY")]
-        key: Option<PathBuf>,
-
-        /// How many threads read and hash; else the number of processors
-        #[arg(long, value_name = "NUMBER")]
-        jobs: Option<usize>,
-
-        /// How to show progress, on standard error
-        #[arg(long, value_enum, default_value_t)]
-        progress: ProgressMode,
-
-        /// Print only errors
-        #[arg(short, long)]
-        quiet: bool,
-    },
+    Verify(Box<VerifyArgs>),
     /// Serve the images of bundles in place, read-only; a delta together with the bundles that have the rest
     Serve(ServeArgs),
     /// Compare the images of two bundles
@@ -71,45 +48,20 @@ pub(super) enum BundleCommand {
 }
 
 pub(super) fn run(drivers: &Drivers, command: BundleCommand) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    if let BundleCommand::Serve(args) = command {
-        return bundle_serve::run(drivers, args);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match command {
-        BundleCommand::Serve(_) => {}
         BundleCommand::Ls { file, format } => {
-            let (plan, name) = runtime.block_on(plan_of(file))?;
+            let (plan, name) = runtime()?.block_on(plan_of(file))?;
             ls(&plan, &name, format)?;
         }
         BundleCommand::Diff { old, new, format } => {
+            let runtime = runtime()?;
             let (old, _) = runtime.block_on(plan_of(old))?;
             let (new, _) = runtime.block_on(plan_of(new))?;
             diff(&old, &new, format)?;
         }
-        BundleCommand::Verify { files, key, jobs, progress, quiet } => {
-            let reader = runtime.block_on(Reader::open(&files))?;
-            verify_signature(&reader, key.as_deref())?;
-            let jobs =
-                jobs.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-            let mode = if quiet { ProgressMode::None } else { progress };
-            let verification = verify_all(&reader, jobs, mode)?;
-            verification.faults.iter().for_each(|fault| warn(printable(&fault.to_string())));
-            if verification.further_faults > 0 {
-                warn(format!("and {}", count(verification.further_faults, "further fault")));
-            }
-            if !verification.faults.is_empty() {
-                return Ok(ExitCode::from(DAMAGED));
-            }
-            if !quiet {
-                say(format!(
-                    "{} of {} verified{}\n{}",
-                    count(verification.contents, "blob"),
-                    HumanSize(verification.bytes),
-                    if key.is_some() { ", and the signature" } else { "" },
-                    reader.bundle().name()
-                ));
-            }
-        }
+        BundleCommand::Verify(args) => return bundle_verify::run(drivers, &runtime()?, *args),
+        BundleCommand::Serve(args) => return bundle_serve::run(drivers, args),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -117,21 +69,6 @@ pub(super) fn run(drivers: &Drivers, command: BundleCommand) -> Result<ExitCode,
 async fn plan_of(file: PathBuf) -> Result<(Plan, Digest), Box<dyn std::error::Error>> {
     let plan = existing_plan(&file).await?;
     plan.ok_or_else(|| Failed(format!("{} is neither a bundle nor a bundle.json", file.display())).into())
-}
-
-fn verify_all(
-    reader: &Reader,
-    jobs: usize,
-    mode: ProgressMode,
-) -> Result<Verification, Box<dyn std::error::Error>> {
-    let Some(files) = reader.files() else { return Ok(Verification::default()) };
-    let progress = Arc::new(Progress::default());
-    let whole = Whole { bytes: reader.plan().totals()?.bytes, images: None };
-    let _shown = show(mode, progress.clone(), whole);
-    let add = |bytes| {
-        progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-    };
-    Ok(verify(files, reader.bundle(), jobs, &add)?)
 }
 
 fn ls(plan: &Plan, name: &Digest, format: ReportFormat) -> Result<(), Box<dyn std::error::Error>> {

@@ -13,6 +13,7 @@ use super::import::TagChoice;
 use super::login::LoginOptions;
 use super::misunderstood;
 use super::report::ReportOptions;
+use super::since::Since;
 use super::transfer::{name_left_out, until_interrupted};
 use crate::drivers::Drivers;
 
@@ -49,6 +50,10 @@ pub(super) struct CopyArgs {
     /// Only this number of versions of each repository, the newest by their tags
     #[arg(long, value_name = "NUMBER")]
     latest: Option<usize>,
+
+    /// Only tags that were set then or later, such as 2026-01-31 or 2026-01-31T12:00:00Z, of a store
+    #[arg(long, value_name = "TIME")]
+    since: Option<Since>,
 
     /// Rename the repository FROM and those below it; `=TO` puts all below TO
     #[arg(long, value_name = "FROM=TO")]
@@ -121,6 +126,7 @@ impl CopyArgs {
             platforms: self.platform.clone(),
             referrers: !self.no_referrers,
             latest: self.latest,
+            since: self.since.map(|Since(time)| time),
             have: Holdings::default(),
             host: String::new(),
             index: IndexScope::All,
@@ -142,6 +148,9 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
         args.login(&args.to_user, &args.to_password_file),
     );
     let options = args.export_options()?;
+    if options.since.is_some() && matches!(args.from, Endpoint::Registry(_)) {
+        return Err(misunderstood(format!("--since: {}", sampan_transfer::Error::NoTagTimes)).into());
+    }
     let (source, _) = args.from.source(drivers, &from, &options.selectors).await?;
     let Opened { target, max_manifest_bytes, free_bytes } = args.to.target(drivers, &to).await?;
     let planned = until_interrupted(plan(&*source, &options)).await??;

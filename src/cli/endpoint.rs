@@ -25,6 +25,27 @@ pub(super) enum Endpoint {
     Registry(RegistryAddress),
 }
 
+impl Endpoint {
+    /// Opens the place to compare a bundle with it; nothing is written, and no lease is taken. Asks for a password if the login
+    /// needs one.
+    pub(super) async fn compared(
+        &self,
+        drivers: &Drivers,
+        login: &LoginOptions,
+    ) -> Result<Box<dyn Target>, Box<dyn Error>> {
+        match self {
+            Self::Config(path) => {
+                let Loaded { config, source, .. } = check::find(drivers, path.clone())?;
+                let registry = app::export_store(&config, drivers).await;
+                let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+                registry.set_read_only(true);
+                Ok(Box::new(StoreTarget::new(registry)))
+            }
+            Self::Registry(address) => Ok(Box::new(RegistryTarget::new(login.client(address.clone())?))),
+        }
+    }
+}
+
 /// A place that is open to write to it.
 pub(super) struct Opened {
     pub(super) target: Box<dyn Target>,

@@ -14,16 +14,17 @@ use sampan_bundle::{
 use sampan_driver::{HumanSize, parse_size};
 use sampan_engine::oci::{Digest, RepositoryName};
 use sampan_transfer::{
-    Counted, ExportOptions, Exported, Holdings, Planned, Progress, Selector, Source, parse_lines, places,
-    plan,
+    Counted, ExportOptions, Exported, Holdings, Planned, Progress, Selector, Source, places, plan,
 };
 use serde_json::json;
 
 use super::args::ReportFormat;
 use super::endpoint::Endpoint;
 use super::export_args::{ExportArgs, IndexChoice};
+use super::image_lists::listed_selectors;
 use super::misunderstood;
 use super::progress::{Whole, show};
+use super::since::Since;
 use super::terminal::{count, say, warn};
 use super::transfer::{
     Failed, INCOMPLETE, async_file, existing_plan, name_left_out, read_file, until_interrupted, write_lines,
@@ -60,6 +61,9 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
         args.sign.as_deref().map(|path| read_file(path).and_then(|pem| Ok(SigningKey::from_pem(&pem)?)));
     let key = key.transpose()?;
     let selectors = all_selectors(&args)?;
+    if args.since.is_some() && args.from.is_some() {
+        return Err(misunderstood(format!("--since: {}", sampan_transfer::Error::NoTagTimes)).into());
+    }
     if args.from.is_none() {
         args.login.refuse_without("--from")?;
     }
@@ -72,7 +76,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     } else if let Some(number) = args.part {
         part(&*source, &output, number).await?
     } else {
-        let planned = plan(&*source, &options(&args, selectors, host).await?).await?;
+        let planned = plan(&*source, &options(&args, &*source, selectors, host).await?).await?;
         left_out = planned.failures.len();
         name_left_out(&planned.failures);
         if !to_stdout && !args.dry_run {
@@ -95,16 +99,13 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
 /// The selectors of the command line and of its lists.
 fn all_selectors(args: &ExportArgs) -> Result<Vec<Selector>, Box<dyn std::error::Error>> {
     let mut selectors = selectors(&args.selectors)?;
-    for path in &args.list {
-        let text = String::from_utf8(read_file(path)?)?;
-        let list = parse_lines(&text);
-        selectors.extend(list.map_err(|(line, error)| format!("{}:{line}: {error}", path.display()))?);
-    }
+    selectors.extend(listed_selectors(&args.list)?);
     Ok(selectors)
 }
 
 async fn options(
     args: &ExportArgs,
+    source: &dyn Source,
     selectors: Vec<Selector>,
     host: Option<String>,
 ) -> Result<ExportOptions, Box<dyn std::error::Error>> {
@@ -122,12 +123,14 @@ async fn options(
             }
         }
     }
+    have.expand(source).await?;
     Ok(ExportOptions {
         selectors,
         exclude: self::selectors(&args.exclude)?,
         platforms: args.platform.clone(),
         referrers: !args.no_referrers,
         latest: args.latest,
+        since: args.since.map(|Since(time)| time),
         have,
         host: args.name_host.clone().or(host).unwrap_or_else(|| "localhost:5000".to_owned()),
         index: match args.index {

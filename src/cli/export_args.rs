@@ -8,6 +8,7 @@ use sampan_transfer::Platform;
 
 use super::login::LoginOptions;
 use super::report::ReportOptions;
+use super::since::Since;
 
 /// The options of a new bundle: its plan comes from them.
 const PLAN: &str = "plan";
@@ -36,7 +37,8 @@ pub(super) struct ExportArgs {
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
     pub(super) output: Option<PathBuf>,
 
-    /// A file with one image a line; a host before the repository does not count
+    /// A file with one image a line, or the YAML of skopeo sync, hauler (Images) or oc-mirror (additionalImages); all
+    /// images are of one host, which does not count
     #[arg(long, group = PLAN, value_name = "FILE")]
     pub(super) list: Vec<PathBuf>,
 
@@ -55,6 +57,10 @@ pub(super) struct ExportArgs {
     /// Only this number of versions of each repository, the newest by their tags
     #[arg(long, group = PLAN, value_name = "NUMBER")]
     pub(super) latest: Option<usize>,
+
+    /// Only tags that were set then or later, such as 2026-01-31 or 2026-01-31T12:00:00Z; not with --from
+    #[arg(long, group = PLAN, value_name = "TIME")]
+    pub(super) since: Option<Since>,
 
     /// Leave out what the far side has: its `registry inventory`, or an earlier bundle (or its bundle.json) that
     /// it has imported

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use sampan_client::RegistryAddress;
 use sampan_config::Loaded;
 use sampan_driver::HumanSize;
-use sampan_transfer::StoreSource;
+use sampan_transfer::{StoreSource, inventory_by_api};
 
 use super::args::{InventoryOptions, ReportFormat, is_config};
+use super::endpoint::Endpoint;
 use super::export::selectors;
+use super::login::LoginOptions;
 use super::terminal::{count, say, warn};
 use super::transfer::write_lines;
 use super::{Outcome, check, misunderstood};
@@ -23,14 +26,21 @@ pub(super) struct InventoryArgs {
 
     /// The configuration whose store is read, whether or not a registry runs on it; else the one that `serve`
     /// would use
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "from")]
     config: Option<PathBuf>,
+
+    /// List by the API of the registry there instead: tags, and what they refer to
+    #[arg(long, value_name = "URL")]
+    from: Option<RegistryAddress>,
+
+    #[command(flatten)]
+    login: LoginOptions,
 
     /// The file to write; else standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// List only tags: shorter, and enough to leave out whole images
+    /// List only tags: short enough to type, and enough for a near side that has the same images
     #[arg(long)]
     tags_only: bool,
 }
@@ -39,12 +49,23 @@ pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let selectors = selectors(&args.selectors)?;
-        let Loaded { config, source, .. } = check::find(drivers, args.config)?;
-        let registry = app::export_store(&config, drivers).await;
-        let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
-        registry.set_read_only(true);
-        let lines =
-            sampan_transfer::inventory(&StoreSource::new(registry), &selectors, args.tags_only).await?;
+        let lines = match &args.from {
+            Some(address) => {
+                let from = Endpoint::Registry(address.clone());
+                let all = self::selectors(&["**".to_owned()])?;
+                let named = if selectors.is_empty() { &all } else { &selectors };
+                let (source, _) = from.source(drivers, &args.login, named).await?;
+                inventory_by_api(&*source, &selectors, args.tags_only).await?
+            }
+            None => {
+                args.login.refuse_without("--from")?;
+                let Loaded { config, source, .. } = check::find(drivers, args.config)?;
+                let registry = app::export_store(&config, drivers).await;
+                let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+                registry.set_read_only(true);
+                sampan_transfer::inventory(&StoreSource::new(registry), &selectors, args.tags_only).await?
+            }
+        };
         match args.output.filter(|output| output.as_os_str() != "-") {
             None => lines.iter().for_each(say),
             Some(output) => write_lines(&output, &lines)?,

@@ -14,8 +14,11 @@ const MAX_NAMED: usize = 20;
 /// If content is missing, names the images that need it, and writes them to `file`. Returns the error.
 pub(super) fn name_missing(error: Box<dyn Error>, file: Option<&Path>) -> Box<dyn Error> {
     let Some(TransferError::PresumedMissing(missing)) = error.downcast_ref() else { return error };
+    if missing.images.is_empty() {
+        return error;
+    }
     warn(printable(&shown(missing)));
-    let Some(path) = file.filter(|_| !missing.images.is_empty()) else { return error };
+    let Some(path) = file else { return error };
     if let Err(problem) = write_lines(path, &missing.images) {
         return Failed(format!("{error}\n{problem}")).into();
     }

@@ -150,6 +150,7 @@ fn longer_than_planned(digest: &Digest) -> Error {
 mod tests {
     use std::collections::HashMap;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::SystemTime;
 
     use futures::stream;
     use sampan_bundle::{ContentKind, PlannedContent};
@@ -170,6 +171,10 @@ mod tests {
 
         async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
             Ok(Vec::new())
+        }
+
+        async fn tag_time(&self, _: &RepositoryName, _: &Tag) -> Result<Option<SystemTime>> {
+            Ok(None)
         }
 
         async fn manifest(&self, _: &RepositoryName, _: &Reference) -> Result<Option<FoundManifest>> {

@@ -38,6 +38,9 @@ pub enum Error {
     /// A selector matched nothing.
     #[error("nothing matches `{0}`")]
     NoMatch(String),
+    /// The API does not say when a tag was set.
+    #[error("a registry does not say by its API when a tag was set: use its store, by its configuration")]
+    NoTagTimes,
     /// `--latest` met a repository without versions.
     #[error(
         "no tag of {0} that is selected is a version, so there is no latest one: select its tags instead"

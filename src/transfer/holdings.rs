@@ -1,15 +1,13 @@
-//! `Holdings`: what a registry has, as sorted lines of text to carry over the gap in the other direction.
-//!
-//! `sha256:… SIZE REPOSITORY` is data, `REPOSITORY:TAG sha256:…` a tag.
+//! `Holdings`: what the far side has, from its [inventory](crate::inventory) or an earlier bundle.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{BufRead, Read};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::Plan;
-use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
+use sampan_engine::oci::{Digest, Manifest, Reference, RepositoryName, Tag, media_type};
 
-use crate::{Result, Selector, Source, StoreSource};
+use crate::{Error, Result, Source};
 
 /// What the far side has.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +34,9 @@ pub enum InventoryError {
     #[error(transparent)]
     Read(#[from] std::io::Error),
 }
+
+/// How many images are read in parallel.
+const CONCURRENT_IMAGES: usize = 8;
 
 /// The longest line of an inventory, in bytes: a tag of the longest name has half of it.
 const MAX_LINE_BYTES: u64 = 1 << 10;
@@ -105,6 +106,33 @@ impl Holdings {
         self.bases.push(name);
     }
 
+    /// Adds the content of tags that came alone, as far as `source` has their manifests in the same repositories.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the source, except that a repository may not be read.
+    pub async fn expand(&mut self, source: &dyn Source) -> Result<()> {
+        let tags = self.tags.iter().flat_map(|(name, tags)| tags.values().map(move |digest| (name, digest)));
+        let alone: BTreeSet<(RepositoryName, Digest)> = tags
+            .filter(|(_, digest)| !self.data.contains_key(digest))
+            .map(|(name, digest)| (name.clone(), digest.clone()))
+            .collect();
+        let found = stream::iter(alone).map(|(name, digest)| async move {
+            let content = content_below(source, &name, digest).await?;
+            Ok::<_, Error>((name, content))
+        });
+        let mut found = found.buffered(CONCURRENT_IMAGES);
+        while let Some((name, content)) = found.try_next().await? {
+            for digest in content {
+                let repositories = self.data.entry(digest).or_default();
+                if !repositories.contains(&name) {
+                    repositories.push(name.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The names of the bundles that were added.
     pub fn bases(&self) -> &[Digest] {
         &self.bases
@@ -126,53 +154,29 @@ impl Holdings {
     }
 }
 
-/// The sorted lines of what a store has in the selected repositories: all if `selectors` is empty.
-///
-/// # Errors
-///
-/// Any error of the store.
-pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: bool) -> Result<Vec<String>> {
-    let mut sizes: HashMap<Digest, u64> = HashMap::new();
-    if !tags_only {
-        let mut data = source.registry().data();
-        while let Some((digest, size_bytes)) = data.try_next().await? {
-            sizes.insert(digest, size_bytes);
+/// The content of an image that the far side has whole, as far as the source knows it; the source may lack it.
+async fn content_below(source: &dyn Source, name: &RepositoryName, root: Digest) -> Result<HashSet<Digest>> {
+    let (mut content, mut pending) = (HashSet::new(), vec![root]);
+    while let Some(digest) = pending.pop() {
+        let found = match source.manifest(name, &Reference::Digest(digest.clone())).await {
+            Ok(found) => found,
+            // Without its manifest, the content counts as missing, and is carried.
+            Err(Error::Image { .. }) => None,
+            Err(Error::Registry(error)) if matches!(error.status(), Some(401 | 403)) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(manifest) = found.and_then(|found| Manifest::parse(&found.bytes, None).ok()) else {
+            continue;
+        };
+        let blobs = manifest.config.iter().chain(&manifest.layers);
+        let stored = blobs.filter(|blob| !media_type::is_nondistributable(&blob.media_type));
+        content.extend(stored.map(|blob| blob.digest.clone()));
+        let children = manifest.manifests.iter().map(|child| child.digest.clone());
+        if content.insert(digest) {
+            pending.extend(children.filter(|child| !content.contains(child)));
         }
     }
-    let mut lines = Vec::new();
-    for name in source.repositories().await? {
-        let wanted: Vec<&Selector> =
-            selectors.iter().filter(|selector| selector.has_repository(&name)).collect();
-        if wanted.is_empty() && !selectors.is_empty() {
-            continue;
-        }
-        for tag in source.tags(&name).await? {
-            if (wanted.is_empty() || wanted.iter().any(|selector| selector.has_tag(&tag)))
-                && let Some(found) = source.manifest(&name, &Reference::Tag(tag.clone())).await?
-            {
-                lines.push(format!("{name}:{tag} {}", found.digest));
-            }
-        }
-        if tags_only {
-            continue;
-        }
-        let repository = source.registry().repository(name.clone());
-        let (manifests, blobs) = (repository.manifests().list(), repository.blobs().list());
-        let mut links = futures::stream::select(manifests, blobs);
-        while let Some(digest) = links.try_next().await? {
-            let size_bytes = match sizes.get(&digest) {
-                Some(size_bytes) => Some(*size_bytes),
-                None if digest.is_canonical() => None,
-                None => source.blob_size(&name, &digest).await?,
-            };
-            if let Some(size_bytes) = size_bytes {
-                lines.push(format!("{digest} {size_bytes} {name}"));
-            }
-        }
-    }
-    lines.sort();
-    lines.dedup();
-    Ok(lines)
+    Ok(content)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! printing.
 
 mod carried;
+mod chosen;
 mod draft;
 mod error;
 mod export;
@@ -16,6 +17,7 @@ mod foreign;
 mod holdings;
 mod import;
 mod import_checks;
+mod inventory;
 mod missing;
 mod placing;
 mod planner;
@@ -36,8 +38,9 @@ mod target;
 pub use carried::{Carried, Live};
 pub use error::{Error, Result};
 pub use export::{Counted, Exported};
-pub use holdings::{Holdings, InventoryError, inventory};
+pub use holdings::{Holdings, InventoryError};
 pub use import::{ImportOptions, Progress, TagPolicy, import};
+pub use inventory::{inventory, inventory_by_api};
 pub use missing::{Missing, MissingImage, images_with, missing};
 pub use placing::places;
 pub use planner::{ExportOptions, Planned, PlannedFailure, plan};
@@ -46,7 +49,7 @@ pub use registry_source::RegistrySource;
 pub use registry_target::RegistryTarget;
 pub use renames::{InvalidRename, Rename, Renames};
 pub use report::{Failure, ImportReport, TagChange};
-pub use selection::{InvalidPlatform, InvalidSelector, Platform, Selector, parse_lines};
+pub use selection::{InvalidPlatform, InvalidSelector, Listed, Platform, Selector, parse_lines};
 pub use source::{FoundManifest, Source};
 pub use store_source::StoreSource;
 pub use store_target::StoreTarget;

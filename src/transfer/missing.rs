@@ -9,6 +9,7 @@ use sampan_bundle::{ContentKind, Plan, Presumed};
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
 
+use crate::selection::split_host;
 use crate::{Carried, Error, ImportOptions, Result, Target};
 
 /// How many questions to the target are open at a time.
@@ -37,7 +38,9 @@ pub struct MissingImage {
 
 impl fmt::Display for MissingImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.repository, self.digest)?;
+        // A list has hosts before repositories, and a repository may look like one.
+        let host = if split_host(self.repository.as_str()).0.is_some() { "localhost/" } else { "" };
+        write!(f, "{host}{}@{}", self.repository, self.digest)?;
         let tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
         if tags.is_empty() { Ok(()) } else { write!(f, " # {}", tags.join(" ")) }
     }
@@ -133,4 +136,26 @@ pub async fn images_with(
             tags: image.tags.clone(),
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_lines;
+
+    #[test]
+    fn a_line_of_an_image_selects_it_again() {
+        for (repository, tags) in
+            [("team/app", &["1.0", "b"][..]), ("docker.io/library/a", &[]), ("localhost/a", &["x"])]
+        {
+            let image = MissingImage {
+                repository: repository.parse().unwrap(),
+                digest: Digest::sha256_of(b"x"),
+                tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+            };
+            let (_, listed) = parse_lines(&image.to_string()).unwrap().remove(0);
+            assert_eq!(listed.selector.exact_repository(), Some(image.repository));
+            assert_eq!(listed.selector.digest(), Some(&image.digest));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Planning: walks the selected images of a source and makes the plan of a bundle.
 
 use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
 
 use futures::{StreamExt, stream};
 use sampan_bundle::{
@@ -8,10 +9,11 @@ use sampan_bundle::{
 };
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
+use crate::chosen::{Selected, select};
 use crate::draft::Draft;
 use crate::fallback::{fallback_tags, in_tag};
 use crate::queue::{CONCURRENT_IMAGES, Queue};
-use crate::selection::{Platform, Selector, version_of};
+use crate::selection::{Platform, Selector};
 use crate::source::shown;
 use crate::{Error, Holdings, Result, Source};
 
@@ -28,6 +30,8 @@ pub struct ExportOptions {
     pub referrers: bool,
     /// Only this number of versions of each repository.
     pub latest: Option<usize>,
+    /// Only tags that were set then or later.
+    pub since: Option<SystemTime>,
     /// What the far side has.
     pub have: Holdings,
     /// The host under which other tools see the images.
@@ -70,7 +74,7 @@ pub struct PlannedFailure {
 ///
 /// # Errors
 ///
-/// `NoMatch` for a selector that matches nothing, `NoVersions`; `Image` for an image that cannot be exported, unless
+/// `NoMatch` for a selector that matches nothing, `NoVersions`, `NoTagTimes`; `Image` for an image that cannot be exported, unless
 /// [`keep_going`](ExportOptions::keep_going) is set; any error of the source.
 pub async fn plan(source: &dyn Source, options: &ExportOptions) -> Result<Planned> {
     let mut planner = Planner { source, options, planned: Planned::default(), index: HashMap::new() };
@@ -80,7 +84,7 @@ pub async fn plan(source: &dyn Source, options: &ExportOptions) -> Result<Planne
     plan.index = options.index;
     plan.docker_platform = options.docker_platform.to_string();
     plan.bases = options.have.bases().to_vec();
-    for (name, selected) in planner.select().await? {
+    for (name, selected) in select(source, options).await? {
         planner.repository(name, selected).await?;
     }
     planner.planned.plan.totals()?;
@@ -104,78 +108,9 @@ enum Place {
 /// The most repositories that are named for content that the far side has: a common layer may be in thousands.
 const MAX_PRESUMED_REPOSITORIES: usize = 8;
 
-/// The selected images of a repository.
-#[derive(Default)]
-struct Selected {
-    /// All tags of the repository.
-    all: Vec<Tag>,
-    /// Selected tags, with the digest that they must have.
-    tags: Vec<(Tag, Option<Digest>)>,
-    /// The same without their order.
-    listed: HashSet<Tag>,
-    digests: Vec<Digest>,
-}
-
 impl Planner<'_> {
-    async fn select(&self) -> Result<Vec<(RepositoryName, Selected)>> {
-        let repositories = self.source.repositories().await?;
-        let mut chosen: Vec<(RepositoryName, Selected)> = Vec::new();
-        let mut places: HashMap<&RepositoryName, usize> = HashMap::new();
-        for selector in &self.options.selectors {
-            let mut matched = false;
-            for name in repositories.iter().filter(|name| selector.has_repository(name)) {
-                let place = match places.get(name) {
-                    Some(place) => *place,
-                    None => {
-                        let all = self.source.tags(name).await?;
-                        chosen.push((name.clone(), Selected { all, ..Selected::default() }));
-                        places.insert(name, chosen.len() - 1);
-                        chosen.len() - 1
-                    }
-                };
-                let selected = &mut chosen[place].1;
-                let tags: Vec<Tag> =
-                    selected.all.iter().filter(|tag| selector.has_tag(tag)).cloned().collect();
-                matched |= !tags.is_empty() || selector.digest().is_some() || selector.has_any_tag();
-                for tag in tags.into_iter().filter(|tag| !self.is_excluded(name, tag)) {
-                    if selected.listed.insert(tag.clone()) {
-                        selected.tags.push((tag, selector.digest().cloned()));
-                    }
-                }
-                selected.digests.extend(selector.digest().cloned());
-            }
-            if !matched {
-                return Err(Error::NoMatch(selector.to_string()));
-            }
-        }
-        if let Some(count) = self.options.latest {
-            for (name, selected) in &mut chosen {
-                keep_latest(name, selected, count)?;
-            }
-        }
-        // A repository of which a pattern matched no tag is no part of the export.
-        chosen.retain(|(_, selected)| {
-            selected.all.is_empty() || !selected.tags.is_empty() || !selected.digests.is_empty()
-        });
-        Ok(chosen)
-    }
-
-    fn is_excluded(&self, name: &RepositoryName, tag: &Tag) -> bool {
-        let mut exclude = self.options.exclude.iter().filter(|selector| selector.digest().is_none());
-        exclude.any(|selector| selector.has_repository(name) && selector.has_tag(tag))
-    }
-
-    /// Whether the image is excluded by its digest; if a tag is named too, under that tag only.
-    fn is_excluded_digest(&self, name: &RepositoryName, tag: Option<&Tag>, digest: &Digest) -> bool {
-        let mut exclude = self.options.exclude.iter().filter(|selector| selector.digest() == Some(digest));
-        exclude.any(|selector| {
-            selector.has_repository(name)
-                && (selector.has_no_tag() || tag.is_some_and(|tag| selector.has_tag(tag)))
-        })
-    }
-
     async fn repository(&mut self, name: RepositoryName, selected: Selected) -> Result<()> {
-        let mut listed = selected.listed.clone();
+        let mut listed: HashSet<Tag> = selected.tags.iter().map(|(tag, _)| tag.clone()).collect();
         let mut queue = Queue::default();
         let mut is_whole = true;
         let (source, options) = (self.source, self.options);
@@ -184,7 +119,7 @@ impl Planner<'_> {
         for ((tag, required), found) in selected.tags.iter().zip(found) {
             match found {
                 Ok(digest) if required.as_ref().is_some_and(|required| *required != digest) => {}
-                Ok(digest) if self.is_excluded_digest(&name, Some(tag), &digest) => is_whole = false,
+                Ok(digest) if options.is_excluded_digest(&name, Some(tag), &digest) => is_whole = false,
                 Ok(digest) => queue.push_back(digest, Some(tag.clone())),
                 Err(Error::Image { image, problem }) => {
                     is_whole = false;
@@ -193,7 +128,9 @@ impl Planner<'_> {
                 Err(error) => return Err(error),
             }
         }
-        for digest in selected.digests.iter().filter(|digest| !self.is_excluded_digest(&name, None, digest)) {
+        for digest in
+            selected.digests.iter().filter(|digest| !options.is_excluded_digest(&name, None, digest))
+        {
             queue.push_back(digest.clone(), None);
         }
         let fallback = fallback_tags(&selected.all);
@@ -244,11 +181,11 @@ impl Planner<'_> {
                 });
             }
             for tag in attached.into_iter().rev() {
-                if self.is_excluded(&name, &tag) || !listed.insert(tag.clone()) {
+                if options.is_excluded(&name, &tag) || !listed.insert(tag.clone()) {
                     continue;
                 }
                 match tagged(source, &name, &tag).await {
-                    Ok(found) if self.is_excluded_digest(&name, Some(&tag), &found) => {}
+                    Ok(found) if options.is_excluded_digest(&name, Some(&tag), &found) => {}
                     Ok(found) => match done.get(&found) {
                         Some(place) => images[*place].tags.push(tag),
                         None => queue.push_front(found, tag),
@@ -337,16 +274,4 @@ fn nearest(repositories: &[RepositoryName], name: &RepositoryName) -> Vec<Reposi
     let same = repositories.iter().filter(|it| *it == name).take(1);
     let others = repositories.iter().filter(|it| *it != name);
     same.chain(others).take(MAX_PRESUMED_REPOSITORIES).cloned().collect()
-}
-
-fn keep_latest(name: &RepositoryName, selected: &mut Selected, count: usize) -> Result<()> {
-    let mut versions: Vec<_> =
-        selected.tags.iter().filter_map(|(tag, _)| Some((version_of(tag.as_str())?, tag.clone()))).collect();
-    if versions.is_empty() && !selected.tags.is_empty() {
-        return Err(Error::NoVersions(name.clone()));
-    }
-    versions.sort_by(|a, b| b.cmp(a));
-    let kept: HashSet<Tag> = versions.into_iter().take(count).map(|(_, tag)| tag).collect();
-    selected.tags.retain(|(tag, _)| kept.contains(tag));
-    Ok(())
 }

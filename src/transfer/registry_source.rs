@@ -1,5 +1,7 @@
 //! `RegistrySource`: a registry that is read through its API.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use sampan_bundle::{BoxError, ContentStream};
@@ -51,6 +53,10 @@ impl Source for RegistrySource {
 
     async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
         Ok(self.at(repository).tags().await?.unwrap_or_default())
+    }
+
+    async fn tag_time(&self, _: &RepositoryName, _: &Tag) -> Result<Option<SystemTime>> {
+        Err(Error::NoTagTimes)
     }
 
     async fn manifest(

@@ -1,6 +1,7 @@
 //! `Source`: a registry that is read.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,6 +29,9 @@ pub trait Source: fmt::Debug + Send + Sync {
 
     /// The tags of a repository.
     async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>>;
+
+    /// The time at which a tag was set; `None` if it is missing. `NoTagTimes` if the source cannot say.
+    async fn tag_time(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<SystemTime>>;
 
     /// A manifest; `None` if it is missing. `Image` if only this one cannot be read.
     async fn manifest(

@@ -1,6 +1,7 @@
 //! `StoreSource`: the store of a registry, which may run meanwhile.
 
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
@@ -52,6 +53,10 @@ impl Source for StoreSource {
 
     async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
         tags_of(&self.at(repository)).await
+    }
+
+    async fn tag_time(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<SystemTime>> {
+        Ok(self.at(repository).tags().pushed_at(tag).await?)
     }
 
     async fn manifest(

@@ -121,6 +121,40 @@ fn a_delta_of_an_earlier_bundle_goes_into_a_registry() {
 }
 
 #[test]
+fn an_inventory_by_the_api_is_that_of_the_store() {
+    let sides = Sides::new();
+    let near = sides.near.host();
+    for more in [&[][..], &["--tags-only"], &["team/app:1.*"], &["team/*"]] {
+        let of = |from: &[&str]| sides.expect(0, &[&["inventory"][..], from, more].concat()).stdout;
+        let stored = of(&["-c", "near.yml"]);
+        assert!(stored.contains(&format!("team/app:1.0 {}", sides.image)), "{stored}");
+        assert_eq!(of(&["--from", &near]), stored, "{more:?}");
+    }
+    sides.expect(2, &["inventory", "-c", "near.yml", "--from", &near]);
+    sides.expect(2, &["inventory", "-c", "near.yml", "--insecure"]);
+    // The far side has the tags; the near side knows what is in them.
+    sides.expect(0, &["copy", "team/app", "--from", &near, "--to", "far.yml"]);
+    sides.expect(0, &["inventory", "--from", &sides.far.host(), "--tags-only", "-o", "far.txt"]);
+    sides.expect(0, &["export", "**", "--from", &near, "--have", "far.txt", "-o", "delta.tar"]);
+    let listed = sides.expect(0, &["bundle", "ls", "delta.tar"]).stdout;
+    assert!(listed.contains("other:v2") && listed.contains("the far side must have 1 blob"), "{listed}");
+    for against in ["far.yml", &sides.far.host()] {
+        let verified = sides.expect(0, &["bundle", "verify", "delta.tar", "--against", against]).stdout;
+        assert!(verified.contains("all that the bundle presumes is there"), "{verified}");
+    }
+    write_config(
+        sides.directory.path(),
+        "empty.yml",
+        &filesystem_config(&sides.directory.path().join("empty")),
+    );
+    fs::create_dir_all(sides.directory.path().join("empty/docker/registry/v2/blobs")).unwrap();
+    let lacking = sides.expect(5, &["bundle", "verify", "delta.tar", "--against", "empty.yml"]).stderr;
+    assert!(lacking.contains("incomplete: other@sha256:") && lacking.contains("lacks one blob"), "{lacking}");
+    sides.expect(2, &["bundle", "verify", "delta.tar", "--against", "far.yml", "--insecure"]);
+    sides.expect(2, &["bundle", "verify", "delta.tar", "--user", "u"]);
+}
+
+#[test]
 fn a_tag_that_is_taken_moves_stays_or_stops_the_copy() {
     let sides = Sides::new();
     let (near, far) = (sides.near.host(), sides.far.host());

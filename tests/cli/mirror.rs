@@ -1,6 +1,7 @@
-//! `registry import --prune` and `--missing-out`: a mirror follows its original.
+//! `registry import --prune` and `--missing-out`, `export --list`: a mirror follows its original.
 
 use std::fs;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sampan_engine::layout::Entry;
 use serde_json::Value;
@@ -114,4 +115,64 @@ fn missing_content_becomes_a_list_for_a_supplement() {
     gap.expect(0, &import);
     gap.expect(0, &["import", "first.tar", "-c", "far.yml"]);
     assert_eq!(gap.images("far"), gap.images("near"));
+}
+
+#[test]
+fn lists_of_other_programs_select_images_of_one_host() {
+    let gap = Gap::new();
+    let export = |list: &str, code: i32| {
+        fs::write(gap.path("list"), list).unwrap();
+        gap.expect(code, &["export", "--list", "list", "-c", "near.yml", "--dry-run"])
+    };
+    for (list, images) in [
+        ("q.io/team/app:1.0\nother # of no host\n", "other:v2\nteam/app:1.0\n"),
+        (
+            "q.io:\n  images: {team/app: [\"1.0\"]}\n  images-by-tag-regex: {other: '2'}\n",
+            "other:v2\nteam/app:1.0\n",
+        ),
+        ("q.io:\n  images-by-semver: {team/app: ~1.0}\n", "team/app:1.0\n"),
+        ("kind: Images\nspec: {images: [{name: q.io/team/app}]}\n", "team/app:latest\n"),
+        (
+            "kind: ImageSetConfiguration\nmirror: {additionalImages: [{name: 'q.io:1/other:v2'}]}\n",
+            "other:v2\n",
+        ),
+    ] {
+        let shown = export(list, 0).stdout;
+        let mut lines: Vec<&str> = shown.lines().take_while(|line| !line.contains(" exported")).collect();
+        lines.sort_unstable();
+        assert_eq!(lines.join("\n") + "\n", images, "{list}");
+    }
+    for (list, problem) in [
+        ("q.io/team/app\nother\nr.io/other\n", "list:3: the lists have images of q.io (list:1) and of r.io"),
+        (
+            "q.io: {images: {a: []}}\nr.io: {images: {a: []}}\n",
+            "list:2:17: the lists have images of q.io (list:1:17)",
+        ),
+        ("kind: Images\nspec:\n  images:\n  - name: 'a:'\n", "list:4:11: invalid selector"),
+        ("kind: ImageSetConfiguration\nmirror:\n  helm: {}\n", "list:3:3: mirror.helm: is not read"),
+    ] {
+        let refused = export(list, 1).stderr;
+        assert!(refused.contains(problem), "{list}: {refused}");
+    }
+}
+
+#[test]
+fn only_what_is_new_in_a_store_is_exported() {
+    let gap = Gap::new();
+    let old = gap.near.path(&Entry::TagCurrent("team/app".parse().unwrap(), "1.0".parse().unwrap()));
+    let old = fs::File::options().write(true).open(old).unwrap();
+    old.set_modified(UNIX_EPOCH + Duration::from_secs(86_400)).unwrap();
+    let export = |since: &str| {
+        gap.expect(0, &["export", "team/app", "--since", since, "-c", "near.yml", "--dry-run"]).stdout
+    };
+    assert!(export("1970-01-02").starts_with("team/app:1.0\nteam/app:latest\n"));
+    assert!(export("1970-01-02T00:00:01Z").starts_with("team/app:latest\n"));
+    for args in [
+        &["export", "a", "--since", "1970-01-02", "--from", "https://q.example", "--dry-run"][..],
+        &["copy", "a", "--since", "1970-01-02", "--from", "https://q.example", "--to", "far.yml"],
+    ] {
+        let refused = gap.expect(2, args).stderr;
+        assert!(refused.contains("when a tag was set"), "{refused}");
+    }
+    gap.expect(2, &["export", "a", "--since", "yesterday", "-c", "near.yml", "--dry-run"]);
 }

@@ -5,7 +5,8 @@ mod platform;
 mod selector;
 mod version;
 
-pub use list::parse_lines;
+pub(crate) use list::split_host;
+pub use list::{Listed, parse_lines};
 pub use platform::{InvalidPlatform, Platform};
 pub use selector::{InvalidSelector, Selector};
 pub(crate) use version::version_of;

@@ -4,7 +4,10 @@
 
 mod support;
 
-use sampan_engine::oci::{Algorithm, Reference};
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use sampan_engine::oci::{Algorithm, Reference, Tag};
 use sampan_transfer::{Error, ExportOptions, Renames, Source, TagPolicy, places, plan};
 use support::{Store, Way, assemble, export, import_bytes, import_options, name, options, runtime, sample};
 
@@ -44,6 +47,42 @@ fn selectors_choose_and_order() {
             options.latest = latest;
             assert_eq!(planned(&store, &options).await, expected, "{selectors:?}");
         }
+    });
+}
+
+#[test]
+fn only_tags_that_were_set_since_then_go_along() {
+    runtime().block_on(async {
+        let store = versions().await;
+        let mut options = options(&["**"]);
+        let latest = Tag::from_str("latest").unwrap();
+        options.since = store.source().tag_time(&name("app"), &latest).await.unwrap();
+        assert_eq!(planned(&store, &options).await, ["app:latest", "team/other:nightly"]);
+        // An old tag is new once it moves.
+        store.image("app", Algorithm::Sha256, "moved", &[], false, &["1.2"]).await;
+        assert_eq!(planned(&store, &options).await, ["app:1.2", "app:latest", "team/other:nightly"]);
+        options.latest = Some(1);
+        options.selectors = vec!["app".parse().unwrap()];
+        assert_eq!(planned(&store, &options).await, ["app:1.2"]);
+        options.latest = None;
+        options.since = Some(SystemTime::now() + Duration::from_secs(3600));
+        let plan = plan(&store.source(), &options).await.unwrap().plan;
+        assert_eq!(plan.images().count(), 0, "nothing is new, which is no error");
+    });
+}
+
+#[test]
+fn fallback_tags_go_along_with_the_latest_version() {
+    runtime().block_on(async {
+        let store = versions().await;
+        let tag = Reference::Tag("v1.10".parse().unwrap());
+        let image = store.source().manifest(&name("app"), &tag).await.unwrap().unwrap().digest;
+        let signature = format!("{}.sig", image.to_string().replacen(':', "-", 1));
+        store.image("app", Algorithm::Sha256, "signature", &[], false, &[&signature]).await;
+        let mut options = options(&["app:~.*"]);
+        options.exclude = vec!["app:2.0-rc.1".parse().unwrap()];
+        options.latest = Some(1);
+        assert_eq!(planned(&store, &options).await, ["app:v1.10".to_owned(), format!("app:{signature}")]);
     });
 }
 

@@ -48,7 +48,8 @@ fn the_images_that_need_missing_content_make_a_supplement() {
         assert_eq!(list, [format!("team/app@{index} # 1.0 latest")]);
 
         let mut supplement = options(&[]);
-        supplement.selectors = parse_lines(&list.join("\n")).unwrap();
+        let listed = parse_lines(&list.join("\n")).unwrap();
+        supplement.selectors = listed.into_iter().map(|(_, image)| image.selector).collect();
         let supplement = export(&near, &supplement).await.unwrap();
         import_bytes(&far, &supplement, Way::File, &import_options()).await.unwrap();
         import_bytes(&far, &bundle, Way::File, &import_options()).await.unwrap();

@@ -190,6 +190,7 @@ pub(crate) fn options(selectors: &[&str]) -> ExportOptions {
         platforms: Vec::new(),
         referrers: true,
         latest: None,
+        since: None,
         have: Holdings::default(),
         host: "near.example".to_owned(),
         index: sampan_bundle::IndexScope::Images,
