@@ -3,7 +3,10 @@
 use std::fs;
 use std::time::{Duration, UNIX_EPOCH};
 
+use sampan_client::{ClientOptions, RegistryClient};
 use sampan_engine::layout::Entry;
+use sampan_engine::oci::Digest;
+use sampan_transfer::{RegistryTarget, Target};
 use serde_json::Value;
 
 use super::bundles::Gap;
@@ -95,6 +98,26 @@ fn a_mirror_behind_its_api_loses_tags_if_it_allows_deletions() {
     let removed = import(&far.host(), 0).stdout;
     assert!(removed.contains("team/app:0.0 removed") && removed.contains("1 tag removed"), "{removed}");
     assert_eq!(gap.images("far"), gap.images("near"));
+}
+
+#[test]
+fn a_registry_keeps_a_tag_that_moved_since_it_was_shown() {
+    let (gap, far) = mirror(0);
+    fs::create_dir(gap.path("config")).unwrap();
+    let registry = registry(&gap.path("config"), &filesystem_config(&gap.path("far")));
+    let client = RegistryClient::new(registry.host().parse().unwrap(), ClientOptions::default()).unwrap();
+    let target = RegistryTarget::new(client);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (name, tag) = ("team/app".parse().unwrap(), "0.0".parse().unwrap());
+    let delete = |digest: &Digest| runtime.block_on(target.delete_tag(&name, &tag, digest)).unwrap();
+    let moved = far.image("team/app", "moved", &["x".to_owned()]);
+    far.tag("team/app", "0.0", &moved);
+    assert!(!delete(&gap.image));
+    let before = gap.images("far");
+    assert!(before.iter().any(|line| line.starts_with(&format!("team/app:0.0\t{moved}"))), "{before:?}");
+    assert!(delete(&moved) && !delete(&moved));
+    // Other tags of the manifest that the tag had stay.
+    assert_eq!(gap.images("far").len(), before.len() - 1);
 }
 
 #[test]

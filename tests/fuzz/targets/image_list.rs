@@ -7,7 +7,8 @@ use sampan::config::{Origin, read_image_list};
 pub(super) fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     // The parser finds the end of a text behind its last line.
-    let is_in_file = |origin: &Origin| matches!(origin, Origin::File { line, .. } if *line <= text.split(['\n', '\r']).count() + 1);
+    let last = text.split(['\n', '\r']).count() + 1;
+    let is_in_file = |origin: &Origin| matches!(origin, Origin::File { line, .. } if *line <= last);
     match read_image_list("list", text) {
         Ok(None) => {}
         Ok(Some(images)) => {
