@@ -21,6 +21,7 @@ impl BundleFile {
     pub(crate) async fn of(registry: &Registry) -> Self {
         let source = StoreSource::new(registry.clone());
         let options = ExportOptions {
+            since: None,
             selectors: vec!["**".parse().unwrap()],
             exclude: Vec::new(),
             platforms: Vec::new(),
