@@ -255,6 +255,7 @@ pub(super) const ENGINE: Bitten = &[
             "damaged::links_can_be_deleted_and_replaced",
             "tags::a_tag_moves",
             "delete::a_deleted_tag_is_gone",
+            "delete::a_tag_is_deleted_only_while_it_points_at_the_manifest",
             "delete::what_was_deleted_can_be_pushed_again",
             "delete::an_index_outlives_its_children",
             "damaged::a_tag_without_its_manifest_is_unknown",
