@@ -32,6 +32,7 @@ async fn where_directories_are_durable_with_their_content_each_file_and_name_is_
         ("mount, first of a repository", 2),
         ("DELETE tag", 2),
         ("DELETE manifest with one tag", 4),
+        ("PUT manifest with three further tags", 18),
     ];
     assert_eq!(counts, expected);
 }
@@ -50,6 +51,7 @@ async fn elsewhere_each_new_directory_is_synced_too() {
         ("mount, first of a repository", 6),
         ("DELETE tag", 5),
         ("DELETE manifest with one tag", 6),
+        ("PUT manifest with three further tags", 39),
     ];
     assert_eq!(counts, expected);
 }

@@ -9,11 +9,25 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
+/// The longest error, in characters: its begin has what was found, its end what was expected, and where.
+const MAX_ERROR: usize = 200;
+
 /// Parses an object. All of it must be UTF-8 (RFC 8259, 8.1): serde does not look into texts that it skips.
 pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
     let json = std::str::from_utf8(json).map_err(|error| error.to_string())?;
-    let Object(value) = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let Object(value) = serde_json::from_str(json).map_err(|error| abridged(&error.to_string()))?;
     Ok(value)
+}
+
+/// An error for the log, without the middle of a long text that it quotes.
+fn abridged(error: &str) -> String {
+    let chars = error.chars().count();
+    if chars <= MAX_ERROR {
+        return error.to_owned();
+    }
+    let begin = error.chars().take(MAX_ERROR / 2);
+    let end = error.chars().skip(chars - MAX_ERROR / 2);
+    begin.chain(['…']).chain(end).collect()
 }
 
 /// A value from an object.
