@@ -42,7 +42,7 @@ const CONCURRENT_IMAGES: usize = 8;
 const MAX_LINE_BYTES: u64 = 1 << 10;
 
 impl Holdings {
-    /// Adds the lines of an [inventory]. Keeps one line at a time in memory, and at most 1 KiB of it.
+    /// Adds the lines of an inventory. Keeps one line at a time in memory, and at most 1 KiB of it.
     ///
     /// # Errors
     ///
