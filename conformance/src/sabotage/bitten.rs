@@ -265,6 +265,7 @@ pub(super) const ENGINE: Bitten = &[
             "linearizable::at_full_speed",
         ],
     ),
+    (Lie::PutAllKeepsTheTime, &["tags::a_tag_has_the_time_of_its_last_push"]),
     (
         Lie::ListAfterIsInclusive,
         &[
