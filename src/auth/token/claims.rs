@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_long_text_in_the_wrong_place_is_shortened_for_the_log() {
         let long = "x".repeat(40_000);
-        let refusal = Claims::parse(format!(r#"{{"exp":"{long}"}}"#).as_bytes()).unwrap_err().to_string();
+        let refusal = Claims::parse(format!(r#"{{"access":"{long}"}}"#).as_bytes()).unwrap_err().to_string();
         assert!(refusal.contains("xxx") && refusal.len() < 300, "{} bytes: {refusal:.400}", refusal.len());
     }
 
