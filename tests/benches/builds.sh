@@ -9,11 +9,11 @@ cd "$(dirname "$0")/../.."
 # shellcheck source=tests/benches/common.sh
 source tests/benches/common.sh
 certificate
-start_registry a "$newer"
-start_registry b "$older"
-start_registry a_tls "$newer" tls
-start_registry b_tls "$older" tls
-wait_for "http://localhost:$a_port" "http://localhost:$b_port" "https://localhost:$a_tls_port" "https://localhost:$b_tls_port"
+start_registry newer "$newer"
+start_registry older "$older"
+start_registry newer_tls "$newer" tls
+start_registry older_tls "$older" tls
+wait_for "http://localhost:$newer_port" "http://localhost:$older_port" "https://localhost:$newer_tls_port" "https://localhost:$older_tls_port"
 
 compare() { # title, scheme, name of A, name of B, more options
     local title=$1 scheme=$2 a_pid=${3}_pid a_port=${3}_port b_pid=${4}_pid b_port=${4}_port
@@ -22,6 +22,6 @@ compare() { # title, scheme, name of A, name of B, more options
     "$newer" bench "$scheme://localhost:${!a_port}" --pid "${!a_pid}" --vs "$scheme://localhost:${!b_port}" --vs-pid "${!b_pid}" \
         --rounds "$rounds" --duration "$duration" --clients 4 "$@"
 }
-compare 'plain HTTP' http a b \
+compare 'plain HTTP' http newer older \
     --work pull-large,pull-small,pull-image,manifest-get-tag,manifest-head-digest,tags-list,catalog,push-streamed,push-small,push-image
-compare TLS https a_tls b_tls --insecure --work pull-large,pull-small
+compare TLS https newer_tls older_tls --insecure --work pull-large,pull-small

@@ -48,7 +48,13 @@ fn the_binary_is_this_one_with_one_more_driver() {
 #[test]
 fn the_manifest_has_the_versions_and_profiles_of_this_tree() {
     let (printed, ours) = (printed("Cargo.toml"), read("Cargo.toml"));
-    for profile in ["profile.dev.package", "profile.release", "profile.release.package", "profile.dist"] {
+    for profile in [
+        "profile.dev.package",
+        "profile.release",
+        "profile.release.package",
+        "profile.dist",
+        "profile.dist.package",
+    ] {
         // The store of our example is not that of a reader.
         let ours = section(&ours, profile).into_iter().filter(|line| !line.starts_with("redb "));
         assert_eq!(section(&printed, profile), ours.collect::<Vec<_>>(), "{profile}");
