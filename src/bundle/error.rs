@@ -67,7 +67,9 @@ impl Error {
     /// Whether the bundle itself is bad, rather than the machine or this program.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::File { .. } | Self::Pipe(_) | Self::NewerVersion(_) => false,
+            Self::File { .. } | Self::NewerVersion(_) => false,
+            // Not an error of the system: a decoder before the pipe has it.
+            Self::Pipe(source) => source.kind() == io::ErrorKind::InvalidData,
             Self::NotABundle(_)
             | Self::Plan(_)
             | Self::PartMissing { .. }

@@ -1,6 +1,6 @@
 //! `Compression`: how some bytes are compressed, by their first ones.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
 
@@ -45,19 +45,31 @@ impl Compression {
         Err(Error::UnknownCompression { name, command })
     }
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-
     /// Undoes the compression.
-    pub(crate) fn decoder(self, input: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    pub(crate) fn decoder(self, input: impl Read + Send + 'static) -> Decoder {
         let input = BufReader::with_capacity(BUFFER, input);
         match self {
-            Self::Gzip => Box::new(MultiGzDecoder::new(input)),
-            Self::Zstd => Box::new(ZstdFrames::new(input)),
+            Self::Gzip => Decoder { content: Box::new(MultiGzDecoder::new(input)), name: "gzip" },
+            Self::Zstd => Decoder { content: Box::new(ZstdFrames::new(input)), name: "zstd" },
         }
+    }
+}
+
+/// The decoded content of an input. Bad data fail with `InvalidData` around [`Error::Compressed`]; the errors of the input stay
+/// as they are.
+pub(crate) struct Decoder {
+    content: Box<dyn Read + Send>,
+    name: &'static str,
+}
+
+impl Read for Decoder {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        self.content.read(buffer).map_err(|source| match source.kind() {
+            InvalidData | InvalidInput | UnexpectedEof => {
+                io::Error::new(InvalidData, Error::Compressed { name: self.name, source })
+            }
+            _ => source,
+        })
     }
 }

@@ -140,6 +140,11 @@ impl Error {
         move |source| Self::File { path: path.to_owned(), source }
     }
 
+    /// The error of an input: the one that it carries, if it is one of ours.
+    pub(crate) fn input(source: io::Error) -> Self {
+        source.downcast().unwrap_or_else(Self::Input)
+    }
+
     pub(crate) fn damaged(entry: impl fmt::Display, problem: impl Into<String>) -> Self {
         Self::Damaged { entry: entry.to_string(), offset: None, problem: problem.into() }
     }

@@ -7,7 +7,6 @@ use sampan_engine::oci::{Algorithm, Digest};
 
 use crate::compression::Compression;
 use crate::extent::Extent;
-use crate::spool::input_error;
 use crate::{Error, Result};
 
 /// How many bytes are hashed at a time.
@@ -40,19 +39,18 @@ pub(crate) fn inspect(extent: &Extent, diff_id: &Digest) -> Result<Layer> {
         Some(Compression::Zstd) => "application/vnd.oci.image.layer.v1.tar+zstd",
     };
     let Some(compression) = compression else { return Ok(Layer { digest: diff_id.clone(), media_type }) };
-    let name = Some(compression.name());
     let max_bytes = extent.size_bytes.saturating_mul(MAX_EXPANSION).max(1 << 30);
     let decoder = compression.decoder(extent.open()?).take(max_bytes);
-    let decoded = hash(decoder, diff_id.algorithm(), name)?;
+    let decoded = hash(decoder, diff_id.algorithm())?;
     if decoded != *diff_id {
         return Err(
             extent.damaged(format!("its decompressed content hashes to {decoded}, and not to {diff_id}"))
         );
     }
-    Ok(Layer { digest: hash(extent.open()?, Algorithm::Sha256, None)?, media_type })
+    Ok(Layer { digest: hash(extent.open()?, Algorithm::Sha256)?, media_type })
 }
 
-fn hash(mut content: impl Read, algorithm: Algorithm, decoder: Option<&'static str>) -> Result<Digest> {
+fn hash(mut content: impl Read, algorithm: Algorithm) -> Result<Digest> {
     let mut hash = ContentHash::new(algorithm);
     let mut piece = vec![0; PIECE];
     loop {
@@ -60,15 +58,7 @@ fn hash(mut content: impl Read, algorithm: Algorithm, decoder: Option<&'static s
             Ok(0) => return Ok(hash.finish()),
             Ok(read) => hash.update(&piece[..read]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(reading_error(error, decoder)),
+            Err(error) => return Err(Error::input(error)),
         }
-    }
-}
-
-/// The error of an extent below a decoder, or of the decoder.
-fn reading_error(error: std::io::Error, decoder: Option<&'static str>) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => error,
-        Err(error) => input_error(error, decoder),
     }
 }

@@ -11,7 +11,7 @@ use crate::bridge::bridge;
 use crate::compression::Compression;
 use crate::image_name::HostPolicy;
 use crate::reader::{ForeignReader, Notice};
-use crate::spool::{directory, input_error, spool};
+use crate::spool::{directory, spool};
 use crate::tar_walk::{self, BLOCK};
 use crate::{Error, NameRule, Result};
 
@@ -93,12 +93,12 @@ fn open_blocking(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> 
         },
         Input::Stream(stream) => {
             let what = "standard input";
-            let (head, stream) = peek(stream, None)?;
+            let (head, stream) = peek(stream)?;
             match Form::of(&head, what)? {
                 Form::Bundle => Ok(Recognised::BundleStream(stream)),
                 Form::Tar => {
                     notify(&Notice::Spooling { directory: directory() });
-                    foreign(&spool(stream, None)?, what)
+                    foreign(&spool(stream)?, what)
                 }
                 Form::Compressed(compression) => decoded(stream, compression, what, notify, foreign),
             }
@@ -113,13 +113,12 @@ fn decoded(
     notify: fn(&Notice),
     foreign: impl FnOnce(&Archive, &str) -> Result<Recognised>,
 ) -> Result<Recognised> {
-    let name = Some(compression.name());
-    let (head, stream) = peek(compression.decoder(stream), name)?;
+    let (head, stream) = peek(Box::new(compression.decoder(stream)))?;
     match Form::of(&head, what)? {
         Form::Bundle => Ok(Recognised::BundleStream(stream)),
         Form::Tar => {
             notify(&Notice::Spooling { directory: directory() });
-            foreign(&spool(stream, name)?, what)
+            foreign(&spool(stream)?, what)
         }
         Form::Compressed(_) => {
             Err(Error::Unrecognised { what: what.to_owned(), why: Some("it is compressed twice") })
@@ -152,13 +151,9 @@ impl Form {
 }
 
 /// The first bytes of a stream, and the stream with them.
-fn peek(
-    mut stream: Box<dyn Read + Send>,
-    decoder: Option<&'static str>,
-) -> Result<(Vec<u8>, Box<dyn Read + Send>)> {
+fn peek(mut stream: Box<dyn Read + Send>) -> Result<(Vec<u8>, Box<dyn Read + Send>)> {
     let mut head = Vec::new();
-    let read = (&mut stream).take(HEAD as u64).read_to_end(&mut head);
-    read.map_err(|error| input_error(error, decoder))?;
+    (&mut stream).take(HEAD as u64).read_to_end(&mut head).map_err(Error::input)?;
     let whole = Cursor::new(head.clone()).chain(stream);
     Ok((head, Box::new(whole)))
 }
@@ -171,7 +166,10 @@ struct FilesStream {
 
 impl Read for FilesStream {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.files.read_at(self.offset, buffer).map_err(std::io::Error::other)?;
+        let read = self
+            .files
+            .read_at(self.offset, buffer)
+            .map_err(|error| std::io::Error::other(Error::from(error)))?;
         self.offset += read as u64;
         Ok(read)
     }

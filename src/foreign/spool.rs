@@ -26,11 +26,11 @@ const PIECE: usize = 1 << 20;
 ///
 /// `SpoolFull` before an entry is written that would leave less than a twentieth of the file system; `Damaged` when the tar
 /// file is; when the input or the temporary file fails.
-pub(crate) fn spool(input: Box<dyn Read + Send>, decoder: Option<&'static str>) -> Result<Archive> {
+pub(crate) fn spool(input: Box<dyn Read + Send>) -> Result<Archive> {
     let directory = std::env::temp_dir();
     let failed = |source| Error::Spool { directory: directory.clone(), source };
     let file = tempfile::tempfile_in(&directory).map_err(failed)?;
-    let mut walk = TarWalk::new(StreamTape { input, decoder });
+    let mut walk = TarWalk::new(StreamTape { input });
     let (mut entries, mut end, mut ignored) = (Entries::default(), 0, 0);
     let mut piece = vec![0; PIECE];
     while let Some(entry) = walk.next()? {
@@ -79,8 +79,6 @@ fn check_room(file: &File, directory: &Path, entry: &str, needed: u64) -> Result
 /// A tar file that is read once.
 struct StreamTape {
     input: Box<dyn Read + Send>,
-    /// The compression that the input undoes.
-    decoder: Option<&'static str>,
 }
 
 impl StreamTape {
@@ -89,20 +87,9 @@ impl StreamTape {
             match self.input.read(buffer) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Ok(read) => return Ok(read),
-                Err(source) => return Err(input_error(source, self.decoder)),
+                Err(error) => return Err(Error::input(error)),
             }
         }
-    }
-}
-
-/// The error of an input that `decoder` undoes: bad data, or a medium that failed.
-pub(crate) fn input_error(source: std::io::Error, decoder: Option<&'static str>) -> Error {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    match decoder {
-        Some(name) if matches!(source.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
-            Error::Compressed { name, source }
-        }
-        _ => Error::Input(source),
     }
 }
 

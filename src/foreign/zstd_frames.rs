@@ -1,6 +1,8 @@
 //! `ZstdFrames`: decodes frames of zstd that follow each other (RFC 8878, 3), with a bound for the memory.
 
+use std::error::Error;
 use std::io::{self, BufRead, Read};
+use std::iter::successors;
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -36,7 +38,7 @@ impl<R: BufRead> ZstdFrames<R> {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
-                Err(error) => return Err(invalid(error)),
+                Err(error) => return Err(failed(error)),
             }
         }
         Ok(false)
@@ -54,7 +56,7 @@ impl<R: BufRead> Read for ZstdFrames<R> {
             }
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                 let strategy = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.input, strategy).map_err(invalid)?;
+                self.decoder.decode_blocks(&mut self.input, strategy).map_err(failed)?;
             }
             let read = self.decoder.read(buffer)?;
             if read > 0 {
@@ -62,7 +64,7 @@ impl<R: BufRead> Read for ZstdFrames<R> {
             }
             let written = self.decoder.get_checksum_from_data();
             if written.is_some() && written != self.decoder.get_calculated_checksum() {
-                return Err(invalid("the checksum of a frame is wrong"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum of a frame is wrong"));
             }
             self.is_in_frame = false;
         }
@@ -70,8 +72,11 @@ impl<R: BufRead> Read for ZstdFrames<R> {
     }
 }
 
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
+/// The error with the kind that it has in the input, or else `InvalidData`.
+fn failed(error: FrameDecoderError) -> io::Error {
+    let causes = successors(Some(&error as &dyn Error), |&error| error.source());
+    let of_input = causes.filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind).next();
+    io::Error::new(of_input.unwrap_or(io::ErrorKind::InvalidData), error)
 }
 
 #[cfg(test)]
@@ -113,5 +118,27 @@ mod tests {
         // A frame without a size, with a window of 2^41 bytes.
         let error = decode(&[0x28, 0xb5, 0x2f, 0xfd, 0, 0xf8, 1, 0, 0]).unwrap_err().to_string();
         assert!(error.contains("window"), "{error}");
+    }
+
+    /// A medium that fails behind some bytes.
+    struct Failing<'a>(&'a [u8]);
+
+    impl Read for Failing<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::ErrorKind::StaleNetworkFileHandle.into()),
+                read => Ok(read),
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_medium_is_no_damage() {
+        let whole = frame(&b"some content".repeat(1000));
+        for end in 0..whole.len() {
+            let input = io::BufReader::new(Failing(&whole[..end]));
+            let error = ZstdFrames::new(input).read_to_end(&mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StaleNetworkFileHandle, "{end} of {} bytes", whole.len());
+        }
     }
 }

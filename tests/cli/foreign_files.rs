@@ -113,6 +113,19 @@ fn a_layout_of_another_tool_is_imported_from_a_file_a_directory_and_a_pipe() {
 }
 
 #[test]
+fn damage_of_the_compression_of_a_bundle_exits_as_damage() {
+    let gap = Gap::new();
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&fs::read(gap.path("b.tar")).unwrap()).unwrap();
+    let mut damaged = gzip.finish().unwrap();
+    let checksum = damaged.len() - 8;
+    damaged[checksum] ^= 1;
+    fs::write(gap.path("b.tar.gz"), damaged).unwrap();
+    let refused = gap.expect(4, &["import", "b.tar.gz", "-c", "far.yml"]).stderr;
+    assert!(refused.contains("the gzip data are damaged"), "{refused}");
+}
+
+#[test]
 fn an_image_without_a_repository_gets_one_by_a_rule() {
     let gap = Gap::new();
     let mut files = gap.unpacked();

@@ -240,6 +240,22 @@ async fn a_bundle_of_ours_is_recognised_also_when_it_is_compressed() {
             Opened::Foreign(_) => panic!("it is a bundle"),
         }
     }
+    // Damage of the compression is damage of the bundle.
+    for (mut damaged, name) in [(gzip(&bytes), "gzip"), (zstd(&bytes), "zstd")] {
+        // A bit of the checksum behind the content; gzip has its length there as well.
+        let place = damaged.len() - if name == "gzip" { 8 } else { 1 };
+        damaged[place] ^= 1;
+        for damaged in [&damaged[..], &damaged[..place]] {
+            let error = match open(stream(damaged), ForeignOptions::default(), |_| {}).await {
+                Ok(Opened::Bundle(reader)) => reader.finish().await.unwrap_err().into(),
+                Ok(Opened::Foreign(_)) => panic!("it is a bundle"),
+                Err(error) => error,
+            };
+            let cause = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+            assert!(error.is_damage(), "{name}: {error}: {cause}");
+            assert!(format!("{error}: {cause}").contains("data are damaged"), "{name}: {error}: {cause}");
+        }
+    }
     // A bundle that lost its beginning is not taken for a layout, which nothing signs.
     let mut damaged = bytes.clone();
     damaged[1024] ^= 1;
