@@ -44,6 +44,9 @@ pub enum Opened {
 /// Enough of a file to recognise it: `oci-layout` with its header, and the header of `bundle.json`.
 const HEAD: usize = 3 * BLOCK as usize;
 
+/// The longest padding behind the end marker of a compressed tar file, in bytes; tar writes 10 KiB or less.
+const MAX_PADDING_BYTES: u64 = 64 << 20;
+
 /// Opens an input; `notify` gets what the user should know before the input was read.
 ///
 /// # Errors
@@ -93,12 +96,12 @@ fn open_blocking(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> 
         },
         Input::Stream(stream) => {
             let what = "standard input";
-            let (head, stream) = peek(stream)?;
+            let (head, mut stream) = peek(stream)?;
             match Form::of(&head, what)? {
                 Form::Bundle => Ok(Recognised::BundleStream(stream)),
                 Form::Tar => {
                     notify(&Notice::Spooling { directory: directory() });
-                    foreign(&spool(stream)?, what)
+                    foreign(&spool(&mut stream)?, what)
                 }
                 Form::Compressed(compression) => decoded(stream, compression, what, notify, foreign),
             }
@@ -113,12 +116,14 @@ fn decoded(
     notify: fn(&Notice),
     foreign: impl FnOnce(&Archive, &str) -> Result<Recognised>,
 ) -> Result<Recognised> {
-    let (head, stream) = peek(Box::new(compression.decoder(stream)))?;
+    let (head, mut stream) = peek(Box::new(compression.decoder(stream)))?;
     match Form::of(&head, what)? {
         Form::Bundle => Ok(Recognised::BundleStream(stream)),
         Form::Tar => {
             notify(&Notice::Spooling { directory: directory() });
-            foreign(&spool(stream)?, what)
+            let archive = spool(&mut stream)?;
+            read_padding(stream)?;
+            foreign(&archive, what)
         }
         Form::Compressed(_) => {
             Err(Error::Unrecognised { what: what.to_owned(), why: Some("it is compressed twice") })
@@ -156,6 +161,18 @@ fn peek(mut stream: Box<dyn Read + Send>) -> Result<(Vec<u8>, Box<dyn Read + Sen
     (&mut stream).take(HEAD as u64).read_to_end(&mut head).map_err(Error::input)?;
     let whole = Cursor::new(head.clone()).chain(stream);
     Ok((head, Box::new(whole)))
+}
+
+/// Reads what follows the end marker of a decoded tar file, and so its checksums: no digest protects the names of images.
+fn read_padding(stream: impl Read) -> Result<()> {
+    let padding = std::io::copy(&mut stream.take(MAX_PADDING_BYTES + 1), &mut std::io::sink());
+    match padding.map_err(Error::input)? {
+        ..=MAX_PADDING_BYTES => Ok(()),
+        _ => {
+            let problem = format!("more than {MAX_PADDING_BYTES} bytes are behind the end of the tar file");
+            Err(Error::damaged("the archive", problem))
+        }
+    }
 }
 
 /// The files of a split or whole tar file, from the first byte to the last.

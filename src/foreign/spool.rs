@@ -26,7 +26,7 @@ const PIECE: usize = 1 << 20;
 ///
 /// `SpoolFull` before an entry is written that would leave less than a twentieth of the file system; `Damaged` when the tar
 /// file is; when the input or the temporary file fails.
-pub(crate) fn spool(input: Box<dyn Read + Send>) -> Result<Archive> {
+pub(crate) fn spool(input: &mut dyn Read) -> Result<Archive> {
     let directory = std::env::temp_dir();
     let failed = |source| Error::Spool { directory: directory.clone(), source };
     let file = tempfile::tempfile_in(&directory).map_err(failed)?;
@@ -77,11 +77,11 @@ fn check_room(file: &File, directory: &Path, entry: &str, needed: u64) -> Result
 }
 
 /// A tar file that is read once.
-struct StreamTape {
-    input: Box<dyn Read + Send>,
+struct StreamTape<'a> {
+    input: &'a mut dyn Read,
 }
 
-impl StreamTape {
+impl StreamTape<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {
             match self.input.read(buffer) {
@@ -93,7 +93,7 @@ impl StreamTape {
     }
 }
 
-impl Tape for StreamTape {
+impl Tape for StreamTape<'_> {
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {

@@ -72,8 +72,16 @@ async fn each_end_and_each_flipped_bit_of_a_manifest_is_found() {
         assert!(foreign_tar(&tar[..end]).await.unwrap_err().is_damage(), "{end} of {} bytes", tar.len());
     }
     for compressed in [gzip(&tar), zstd(&tar)] {
-        for end in [1, 5, 20, compressed.len() / 2] {
+        for end in [1, 5, 20, compressed.len() / 2, compressed.len() - 8, compressed.len() - 1] {
             assert!(foreign_tar(&compressed[..end]).await.is_err(), "{end} of {}", compressed.len());
+        }
+        // The checksum behind the content is compared: no digest protects the names in index.json.
+        for last in [4, 5, 8] {
+            let mut damaged = compressed.clone();
+            let place = damaged.len() - last;
+            damaged[place] ^= 1;
+            let error = foreign_tar(damaged).await.unwrap_err();
+            assert!(error.is_damage() && error.to_string().contains("data are damaged"), "{error}");
         }
     }
     let mut damaged = files.clone();
@@ -168,6 +176,19 @@ async fn a_bomb_is_refused_by_its_header() {
         assert!(error.to_string().contains(problem), "{error}");
         assert_eq!(error.is_damage(), name == "rubbish");
     }
+}
+
+#[tokio::test]
+async fn bytes_behind_the_end_are_read_as_far_as_a_writer_pads() {
+    let tar = layout().0.tar();
+    for padding in [0, 512, 10 << 10, 1 << 20] {
+        let padded = [&tar[..], &vec![0; padding]].concat();
+        foreign_tar(gzip(&padded)).await.unwrap();
+        foreign_tar(padded).await.unwrap();
+    }
+    let endless = zstd(&[&tar[..], &vec![0; (64 << 20) + 1]].concat());
+    let error = foreign_tar(endless).await.unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("behind the end"), "{error}");
 }
 
 #[tokio::test]
