@@ -4,7 +4,8 @@
 //! own. All requests for the content follow that check: each part of an answer is sent after the check has read it, and the
 //! last one after the digest has matched. So a medium is read once, however many clients begin together; a client that gets a
 //! whole answer got verified content, also for a range of it; and a mismatch breaks the connection. Later requests for the
-//! content are not hashed again.
+//! content are not hashed again. A check that waits for its turn is left out once nothing follows it: clients that go away
+//! do not keep others waiting.
 //!
 //! Hashing what is sent instead would need a copy in this process for each client, could not vouch for a range, and would
 //! exclude `sendfile(2)`.
@@ -151,7 +152,7 @@ impl Checks {
         loop {
             let job = {
                 let mut state = self.state.lock();
-                let job = state.waiting.pop_front();
+                let job = state.next_job();
                 state.workers -= usize::from(job.is_none());
                 job
             };
@@ -217,6 +218,23 @@ impl Checks {
             );
         }
         Err(Unreadable::Damaged(fault))
+    }
+}
+
+impl State {
+    /// The next check that is followed. Those before it are forgotten; a later request begins them again.
+    fn next_job(&mut self) -> Option<Job> {
+        while let Some(job) = self.waiting.pop_front() {
+            let is_noted = matches!(self.known.get(&job.place), Some(Known::Running(_)));
+            // The note has a receiver too.
+            if job.progress.receiver_count() > usize::from(is_noted) {
+                return Some(job);
+            }
+            if is_noted {
+                self.known.remove(&job.place);
+            }
+        }
+        None
     }
 }
 
