@@ -18,7 +18,7 @@ use crate::checks::Unreadable;
 use crate::config::BundleConfig;
 use crate::contents::Place;
 use crate::manifests::check_len;
-use crate::reading::{Piece, blocking};
+use crate::reading::Piece;
 use crate::store::{BundleStore, Inner};
 
 /// Content of this length and less is read at once, in bytes.
@@ -50,7 +50,7 @@ impl StorageDriver for BundleStore {
                 let inner = self.inner.clone();
                 // The engine reads manifests this way, and compares each with its digest. It leaves a damaged one out of a
                 // listing, which an error of the driver would end.
-                let read = blocking(Operation::GetContent, path, move || {
+                let read = self.inner.threads.run(Operation::GetContent, path, move || {
                     check_len(&inner.contents, place)?;
                     inner.checks.unjudged(&inner.contents, place)
                 });
@@ -81,7 +81,8 @@ impl StorageDriver for BundleStore {
         let inner = &self.inner;
         let check = inner.checks.follow(&inner.contents, place);
         let check = check.map_err(|failed| unreadable(Operation::Reader, path, failed))?;
-        Ok(Piece { contents: inner.contents.clone(), place, path: path.clone(), rest, check }.into_reader())
+        let (contents, threads) = (inner.contents.clone(), inner.threads.clone());
+        Ok(Piece { contents, threads, place, path: path.clone(), rest, check }.into_reader())
     }
 
     async fn stat(&self, path: &DriverPath) -> Result<FileInfo> {
@@ -109,7 +110,7 @@ impl StorageDriver for BundleStore {
 
     async fn check(&self) -> Result<Condition> {
         let (inner, root) = (self.inner.clone(), DriverPath::root());
-        let checked = blocking(Operation::Check, &root, move || {
+        let checked = self.inner.threads.run(Operation::Check, &root, move || {
             inner.contents.bundles().try_for_each(|(_, files)| files.check_unchanged())
         });
         match checked.await? {
@@ -265,8 +266,8 @@ impl Inner {
             Content::Text(text) => Ok(text),
             Content::Data(place) => {
                 let inner = self.clone();
-                let read =
-                    blocking(Operation::Read, path, move || inner.checks.whole(&inner.contents, place));
+                let whole = move || inner.checks.whole(&inner.contents, place);
+                let read = self.threads.run(Operation::Read, path, whole);
                 read.await?.map_err(|failed| unreadable(Operation::Read, path, failed))
             }
         }

@@ -10,6 +10,7 @@
 //! Invariants:
 //!
 //! - a medium rots, so no answer ends before the whole content has been hashed in this process, and matched: see `Checks`;
+//! - a medium that hangs blocks a bounded number of threads, however many requests there are: see `Threads` and `Checks`;
 //! - content that a bundle presumes is in another one of the bundles, or they do not open;
 //! - every write fails as `Unsupported`.
 //!
@@ -27,6 +28,7 @@ mod page_cache;
 mod reading;
 mod repository;
 mod store;
+mod threads;
 
 pub use config::BundleConfig;
 pub use error::{Error, Result};

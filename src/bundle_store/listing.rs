@@ -10,7 +10,6 @@ use sampan_engine::layout::{self, Entry};
 
 use crate::files::File;
 use crate::manifests::Manifests;
-use crate::reading::blocking;
 use crate::repository::Repository;
 use crate::store::{BundleStore, Inner};
 
@@ -95,7 +94,7 @@ impl Inner {
             let sort = move || {
                 sorted.files(&inner.repositories[repository], &inner.contents);
             };
-            blocking(operation, path, sort).await?;
+            self.threads.run(operation, path, sort).await?;
         }
         Ok(manifests)
     }

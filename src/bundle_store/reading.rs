@@ -9,13 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use sampan_driver::{DriverError, DriverPath, FileReader, LocalFile, Operation, Result, may_block};
+use sampan_driver::{DriverError, DriverPath, FileReader, LocalFile, Operation, Result};
 use tokio::sync::watch;
 
 use crate::checks::{Progress, Unreadable, ends_early};
 use crate::contents::{Contents, Place};
 use crate::driver::{error, unreadable};
 use crate::page_cache::{is_cached, warm_up};
+use crate::threads::Threads;
 
 /// The size of a window and of a chunk, in bytes.
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -24,6 +25,7 @@ const WINDOW_BYTES: u64 = 1 << 20;
 #[derive(Clone)]
 pub(crate) struct Piece {
     pub(crate) contents: Arc<Contents>,
+    pub(crate) threads: Arc<Threads>,
     pub(crate) place: Place,
     /// The path by which the content was asked for.
     pub(crate) path: DriverPath,
@@ -115,19 +117,6 @@ impl Piece {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, DriverError> {
-        blocking(Operation::Read, &self.path, work).await
+        self.threads.run(Operation::Read, &self.path, work).await
     }
-}
-
-/// Runs work that waits for a medium, on another thread unless this one may block.
-pub(crate) async fn blocking<T: Send + 'static>(
-    operation: Operation,
-    path: &DriverPath,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    if may_block() {
-        return Ok(work());
-    }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|failed| error(operation, path).with_source(failed))
 }

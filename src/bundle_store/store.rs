@@ -16,8 +16,8 @@ use crate::checks::Checks;
 use crate::contents::{Contents, Place};
 use crate::driver::unreadable;
 use crate::manifests::{ByBytes, Manifests};
-use crate::reading::blocking;
 use crate::repository::Repository;
+use crate::threads::Threads;
 use crate::{Error, Result};
 
 /// One or several bundles as a read-only store. Cloning is cheap; clones share all state.
@@ -31,6 +31,7 @@ pub(crate) struct Inner {
     /// In the order of their prefixes.
     pub(crate) repositories: Vec<Repository>,
     pub(crate) checks: Arc<Checks>,
+    pub(crate) threads: Arc<Threads>,
     /// The time of the newest file.
     pub(crate) modified: SystemTime,
     /// By the index of the repository.
@@ -85,6 +86,7 @@ impl BundleStore {
                 repositories: Repository::all(&contents),
                 contents: Arc::new(contents),
                 checks: Arc::default(),
+                threads: Arc::default(),
                 modified,
                 manifests: Cache::with_options(
                     options,
@@ -156,7 +158,7 @@ impl Inner {
             Err(guard) => guard,
         };
         let inner = self.clone();
-        let read = blocking(operation, path, move || {
+        let read = self.threads.run(operation, path, move || {
             Manifests::read(&inner.repositories[repository], &inner.contents, &inner.checks)
         });
         let read = read.await?.map_err(|failed| unreadable(operation, path, failed))?;
