@@ -1,20 +1,23 @@
 //! `BundleStore`: open bundles as one store.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures::future::{BoxFuture, FutureExt, Shared, TryFutureExt};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder};
 use sampan_bundle::{Reader, Verification, group_parts, verify};
-use sampan_driver::{DriverPath, Operation};
+use sampan_driver::{DriverPath, Operation, may_block};
 use sampan_engine::layout;
 use sampan_engine::oci::{Digest, RepositoryName};
+use tokio::task::JoinError;
 
-use crate::checks::Checks;
+use crate::checks::{Checks, Unreadable};
 use crate::contents::{Contents, Place};
-use crate::driver::unreadable;
+use crate::driver::{error, unreadable};
 use crate::manifests::{ByBytes, Manifests};
 use crate::repository::Repository;
 use crate::threads::Threads;
@@ -36,9 +39,14 @@ pub(crate) struct Inner {
     pub(crate) modified: SystemTime,
     /// By the index of the repository.
     manifests: Cache<usize, Arc<Manifests>, ByBytes>,
+    /// The reads under way, each of which fills the cache, by the index of the repository.
+    reads: Mutex<HashMap<usize, ManifestsRead>>,
     /// Manifests by their canonical digest, where the plan has another one; as many as there are such manifests.
-    canonical: Mutex<std::collections::HashMap<Digest, Place>>,
+    canonical: Mutex<HashMap<Digest, Place>>,
 }
+
+/// A read of the manifests of one repository. All requests for them wait for one read, which ends even if they are gone.
+type ManifestsRead = Shared<BoxFuture<'static, Result<Result<Arc<Manifests>, Unreadable>, Arc<JoinError>>>>;
 
 /// The most that is kept of what manifests say, in bytes.
 const MAX_MANIFESTS_BYTES: u64 = 64 << 20;
@@ -94,6 +102,7 @@ impl BundleStore {
                     DefaultHashBuilder::default(),
                     Default::default(),
                 ),
+                reads: Mutex::default(),
                 canonical: Mutex::default(),
             }),
         })
@@ -152,25 +161,56 @@ impl Inner {
         operation: Operation,
         path: &DriverPath,
     ) -> sampan_driver::Result<Arc<Manifests>> {
-        // One request reads them, and the others wait.
-        let guard = match self.manifests.get_value_or_guard_async(&repository).await {
-            Ok(manifests) => return Ok(manifests),
-            Err(guard) => guard,
-        };
-        let inner = self.clone();
-        let read = self.threads.run(operation, path, move || {
-            Manifests::read(&inner.repositories[repository], &inner.contents, &inner.checks)
-        });
-        let read = read.await?.map_err(|failed| unreadable(operation, path, failed))?;
-        let manifests = Arc::new(read);
-        if !manifests.canonical.is_empty() {
-            let named = manifests.canonical.iter();
-            let named = named.map(|(digest, index)| (digest.clone(), manifests.list[*index].place));
-            self.canonical.lock().extend(named);
+        if let Some(manifests) = self.manifests.get(&repository) {
+            return Ok(manifests);
         }
-        // It may be too large to be kept, and is read again then.
-        let _ = guard.insert(manifests.clone());
-        Ok(manifests)
+        let read = match may_block() {
+            true => self.read_manifests(repository),
+            false => {
+                let read = self.begin_reading(repository, operation, path).await?.await;
+                read.map_err(|failed| error(operation, path).with_source(failed))?
+            }
+        };
+        read.map_err(|failed| unreadable(operation, path, failed))
+    }
+
+    /// The read under way, or a new one.
+    async fn begin_reading(
+        self: &Arc<Self>,
+        repository: usize,
+        operation: Operation,
+        path: &DriverPath,
+    ) -> sampan_driver::Result<ManifestsRead> {
+        if let Some(read) = self.reads.lock().get(&repository) {
+            return Ok(read.clone());
+        }
+        let permit = self.threads.permit(operation, path).await?;
+        let begin = || {
+            let inner = self.clone();
+            permit.start(move || inner.read_manifests(repository)).map_err(Arc::new).boxed().shared()
+        };
+        Ok(self.reads.lock().entry(repository).or_insert_with(begin).clone())
+    }
+
+    /// Reads the manifests of a repository unless another thread just has. Blocks.
+    fn read_manifests(&self, repository: usize) -> Result<Arc<Manifests>, Unreadable> {
+        let read = match self.manifests.get(&repository) {
+            Some(manifests) => Ok(manifests),
+            None => {
+                let read = Manifests::read(&self.repositories[repository], &self.contents, &self.checks);
+                read.map(|read| self.keep(repository, Arc::new(read)))
+            }
+        };
+        self.reads.lock().remove(&repository);
+        read
+    }
+
+    fn keep(&self, repository: usize, manifests: Arc<Manifests>) -> Arc<Manifests> {
+        let named = manifests.canonical.iter();
+        let named = named.map(|(digest, index)| (digest.clone(), manifests.list[*index].place));
+        self.canonical.lock().extend(named);
+        self.manifests.insert(repository, manifests.clone());
+        manifests
     }
 
     /// The content with this digest. A second name of a manifest is known once the manifest was read.

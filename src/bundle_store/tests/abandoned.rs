@@ -1,4 +1,4 @@
-//! Requests whose clients are gone: what has not begun is left undone.
+//! Requests whose clients are gone: what they began serves later ones, and what has not begun is left undone.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
 
@@ -6,8 +6,11 @@ mod support;
 
 use std::sync::mpsc;
 
+use futures::FutureExt;
 use sampan_driver::{ByteRange, StorageDriver};
-use support::transfer::Store;
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::Digest;
+use support::transfer::{Store, sample};
 use support::{Files, blob, bundle_of, large_image, streamed};
 
 /// A runtime with one thread for blocking work, so that this begins in the order of the calls.
@@ -26,6 +29,24 @@ fn occupy() -> mpsc::Sender<()> {
 /// Waits until the blocking work so far has ended.
 async fn settle() {
     tokio::task::spawn_blocking(|| {}).await.unwrap();
+}
+
+#[test]
+fn a_read_of_manifests_outlives_its_request() {
+    with_one_thread(async {
+        let files = Files::new();
+        files.write("b.tar", &bundle_of(&sample().await).await);
+        let served = files.open(&["b.tar"]).await.unwrap();
+        let path = Entry::LayerLink("team/app".parse().unwrap(), Digest::sha256_of(&[1; 3000])).path();
+        let busy = occupy();
+        for _ in 0..3 {
+            assert!(served.stat(&path).now_or_never().is_none());
+        }
+        drop(busy);
+        settle().await;
+        let _busy = occupy();
+        served.stat(&path).now_or_never().unwrap().unwrap();
+    });
 }
 
 #[test]
