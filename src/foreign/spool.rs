@@ -8,10 +8,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::archive::{Archive, Entries, Verdict};
-use crate::tar_walk::{BLOCK, Tape, TarWalk};
+use crate::tar_walk::{Tape, TarWalk};
 use crate::{Error, Result};
 
-/// The most bytes of entries that no image has; they are decoded for nothing.
+/// The most bytes of entries that no image has, with their headers; they are decoded for nothing.
 const MAX_IGNORED_BYTES: u64 = 1 << 30;
 
 /// The share of the file system that stays free.
@@ -31,11 +31,12 @@ pub(crate) fn spool(input: &mut dyn Read) -> Result<Archive> {
     let failed = |source| Error::Spool { directory: directory.clone(), source };
     let file = tempfile::tempfile_in(&directory).map_err(failed)?;
     let mut walk = TarWalk::new(StreamTape { input });
-    let (mut entries, mut end, mut ignored) = (Entries::default(), 0, 0);
+    let (mut entries, mut end, mut passed, mut ignored) = (Entries::default(), 0, 0, 0);
     let mut piece = vec![0; PIECE];
     while let Some(entry) = walk.next()? {
+        let start = std::mem::replace(&mut passed, entry.data + entry.size_bytes);
         let Verdict::Keep(name) = entries.judge(&entry)? else {
-            ignored += entry.size_bytes + BLOCK;
+            ignored += passed - start;
             if ignored > MAX_IGNORED_BYTES {
                 let problem = format!("more than {MAX_IGNORED_BYTES} bytes of the file belong to no image");
                 return Err(Error::damaged(String::from_utf8_lossy(&entry.name), problem));

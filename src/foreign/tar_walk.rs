@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// The unit of a tar file, in bytes.
 pub(crate) const BLOCK: u64 = 512;
 
-/// The longest extended header (a long name, PAX records), in bytes.
+/// The most bytes of extended headers (long names, PAX records) before an entry.
 const MAX_EXTENSION_BYTES: u64 = 64 << 10;
 
 /// What a tar file is read from.
@@ -70,6 +70,7 @@ impl<T: Tape> TarWalk<T> {
     /// `Damaged` when the archive breaks the rules of its format; when the medium fails.
     pub(crate) fn next(&mut self) -> Result<Option<TarEntry>> {
         let (mut long_name, mut pax) = (None, Pax::default());
+        let mut room = MAX_EXTENSION_BYTES;
         loop {
             self.pass()?;
             let start = self.offset;
@@ -88,19 +89,19 @@ impl<T: Tape> TarWalk<T> {
                 return Err(self.fault(start, &name, "its header has no valid size"));
             };
             match header.entry_type() {
-                EntryType::GNULongName => long_name = Some(self.extension(start, size_bytes)?),
+                EntryType::GNULongName => long_name = Some(self.extension(start, size_bytes, &mut room)?),
                 EntryType::XHeader => {
-                    let records = self.extension(start, size_bytes)?;
+                    let records = self.extension(start, size_bytes, &mut room)?;
                     pax = Pax::parse(&records).map_err(|problem| self.fault(start, &name, problem))?;
                 }
                 EntryType::XGlobalHeader => {
-                    let records = self.extension(start, size_bytes)?;
+                    let records = self.extension(start, size_bytes, &mut room)?;
                     if Pax::parse(&records).is_ok_and(|pax| pax == Pax::default()) {
                         continue;
                     }
                     return Err(self.fault(start, &name, "a global header changes names or sizes"));
                 }
-                EntryType::GNULongLink => self.begin(size_bytes),
+                EntryType::GNULongLink => drop(self.extension(start, size_bytes, &mut room)?),
                 kind => {
                     let name = pax.path.or(long_name).unwrap_or_else(|| header.path_bytes().into_owned());
                     let shown = String::from_utf8_lossy(&name).into_owned();
@@ -152,13 +153,17 @@ impl<T: Tape> TarWalk<T> {
         Ok(())
     }
 
-    fn extension(&mut self, start: u64, size_bytes: u64) -> Result<Vec<u8>> {
-        if size_bytes > MAX_EXTENSION_BYTES {
-            let problem = format!(
-                "an extended header has {size_bytes} bytes, more than the limit of {MAX_EXTENSION_BYTES}"
-            );
-            return Err(self.fault(start, "the archive", problem));
-        }
+    /// The data of an extended header, which takes them and its block from `room`.
+    fn extension(&mut self, start: u64, size_bytes: u64, room: &mut u64) -> Result<Vec<u8>> {
+        *room = match room.checked_sub(size_bytes.saturating_add(BLOCK)) {
+            Some(room) => room,
+            None => {
+                let problem = format!(
+                    "the extended headers of an entry have more than the limit of {MAX_EXTENSION_BYTES} bytes"
+                );
+                return Err(self.fault(start, "the archive", problem));
+            }
+        };
         self.begin(size_bytes);
         let mut data = vec![0; size_bytes as usize];
         self.read(&mut data)?;
@@ -327,6 +332,20 @@ mod tests {
         ] {
             let error = walk(&archive.concat()).unwrap_err();
             assert!(error.is_damage() && error.to_string().contains(problem), "{problem}: {error}");
+        }
+        for kind in
+            [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader]
+        {
+            let empty = [header("e", kind, 0).repeat(200), entry.clone(), end.clone()].concat();
+            let comment = padded(&format!("40000 comment={}\n", "x".repeat(39_985)).into_bytes());
+            let long = [header("e", kind, 40_000), comment].concat().repeat(2);
+            for archive in [empty, [long, entry.clone(), end.clone()].concat()] {
+                let error = walk(&archive).unwrap_err();
+                assert!(
+                    error.is_damage() && error.to_string().contains("more than the limit"),
+                    "{kind:?}: {error}"
+                );
+            }
         }
         let comment = [header("g", EntryType::XGlobalHeader, 13), padded(b"13 comment=x\n"), entry, end];
         assert_eq!(walk(&comment.concat()).unwrap().len(), 1);

@@ -143,6 +143,18 @@ async fn sizes_and_names_that_contradict_each_other_are_refused() {
     assert!(error.contains("it has 14 bytes, and a manifest says 5"), "{error}");
 }
 
+#[tokio::test]
+async fn long_names_of_entries_that_no_image_has_count() {
+    let mut archive = Archive::default();
+    archive.entry(EntryType::Directory, &"d/".repeat(30_000), "", b"");
+    let entry = gzip(&archive.0);
+    let entries = std::iter::repeat_n(entry, 20_000).map(Cursor::new);
+    let members = entries
+        .fold(Box::new(std::io::empty()) as Box<dyn Read + Send>, |all, entry| Box::new(all.chain(entry)));
+    let error = open(Input::Stream(members), ForeignOptions::default(), |_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("belong to no image"), "{error}");
+}
+
 /// A tar file of zeros without end behind one header.
 struct Bomb {
     head: Vec<u8>,
