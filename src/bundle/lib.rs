@@ -41,7 +41,7 @@ pub use error::{Error, Fault, PlanProblem, Result};
 pub use faults::MAX_FAULTS;
 pub use hash::ContentHash;
 pub use layout::Layout;
-pub use listing::{DockerImage, index_json, manifest_json};
+pub use listing::{DockerImage, MAX_MANIFEST_JSON, index_json, manifest_json};
 pub use output::{FileOutput, Output, OutputOptions, Written};
 pub use parts::{PartFiles, group_parts, part_name};
 pub use plan::{

@@ -23,7 +23,7 @@ pub struct DockerImage {
 }
 
 /// containerd passes over a longer `manifest.json`, in bytes.
-const MAX_MANIFEST_JSON: usize = 20 << 20;
+pub const MAX_MANIFEST_JSON: usize = 20 << 20;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

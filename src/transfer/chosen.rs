@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
+use crate::fallback::fallback_tags;
+use crate::plan_size::PlanSize;
 use crate::selection::version_of;
 use crate::{Error, ExportOptions, Result, Source};
 
@@ -15,8 +17,10 @@ const CONCURRENT_LOOKUPS: usize = 16;
 /// The selected images of a repository.
 #[derive(Default)]
 pub(crate) struct Selected {
-    /// All tags of the repository.
-    pub(crate) all: Vec<Tag>,
+    /// The number of all its tags.
+    pub(crate) all: usize,
+    /// All its fallback tags, by the digest that they belong to.
+    pub(crate) fallback: HashMap<String, Vec<Tag>>,
     /// Selected tags, with the digest that they must have.
     pub(crate) tags: Vec<(Tag, Option<Digest>)>,
     pub(crate) digests: Vec<Digest>,
@@ -26,51 +30,76 @@ pub(crate) struct Selected {
 pub(crate) async fn select(
     source: &dyn Source,
     options: &ExportOptions,
+    max_bytes: u64,
 ) -> Result<Vec<(RepositoryName, Selected)>> {
     let repositories = source.repositories().await?;
+    let selectors = &options.selectors;
     let mut chosen: Vec<(RepositoryName, Selected)> = Vec::new();
-    let mut listed: Vec<HashSet<Tag>> = Vec::new();
-    let mut places: HashMap<&RepositoryName, usize> = HashMap::new();
-    for selector in &options.selectors {
-        let mut matched = false;
+    let mut seen: HashSet<&RepositoryName> = HashSet::new();
+    let mut matched = vec![false; selectors.len()];
+    let mut size = PlanSize::new(max_bytes);
+    for (place, selector) in selectors.iter().enumerate() {
         for name in repositories.iter().filter(|name| selector.has_repository(name)) {
-            let place = match places.get(name) {
-                Some(place) => *place,
-                None => {
-                    let all = source.tags(name).await?;
-                    chosen.push((name.clone(), Selected { all, ..Selected::default() }));
-                    listed.push(HashSet::new());
-                    places.insert(name, chosen.len() - 1);
-                    chosen.len() - 1
-                }
-            };
-            let selected = &mut chosen[place].1;
-            let tags: Vec<Tag> = selected.all.iter().filter(|tag| selector.has_tag(tag)).cloned().collect();
-            matched |= !tags.is_empty() || selector.digest().is_some() || selector.has_any_tag();
-            for tag in tags.into_iter().filter(|tag| !options.is_excluded(name, tag)) {
-                if listed[place].insert(tag.clone()) {
-                    selected.tags.push((tag, selector.digest().cloned()));
-                }
+            if !seen.insert(name) {
+                continue;
             }
-            selected.digests.extend(selector.digest().cloned());
+            // No selector before this one has the repository.
+            let all = source.tags(name).await?;
+            let mut selected = Selected::of(name, &all, options, place, &mut matched);
+            drop(all);
+            if let Some(since) = options.since {
+                keep_since(source, name, &mut selected, since).await?;
+            }
+            if let Some(count) = options.latest {
+                keep_latest(name, &mut selected, count)?;
+            }
+            // A repository of which a pattern matched no tag is no part of the export.
+            if selected.all == 0 || !selected.tags.is_empty() || !selected.digests.is_empty() {
+                size.add(selected.tags.iter().map(|(tag, _)| tag.as_str()))?;
+                size.add(selected.fallback.values().flatten().map(Tag::as_str))?;
+                chosen.push((name.clone(), selected));
+            }
         }
-        if !matched {
+        if !matched[place] {
             return Err(Error::NoMatch(selector.to_string()));
         }
     }
-    for (name, selected) in &mut chosen {
-        if let Some(since) = options.since {
-            keep_since(source, name, selected, since).await?;
-        }
-        if let Some(count) = options.latest {
-            keep_latest(name, selected, count)?;
-        }
-    }
-    // A repository of which a pattern matched no tag is no part of the export.
-    chosen.retain(|(_, selected)| {
-        selected.all.is_empty() || !selected.tags.is_empty() || !selected.digests.is_empty()
-    });
     Ok(chosen)
+}
+
+impl Selected {
+    /// What the selectors from `first` on have of a repository with the tags `all`.
+    fn of(
+        name: &RepositoryName,
+        all: &[Tag],
+        options: &ExportOptions,
+        first: usize,
+        matched: &mut [bool],
+    ) -> Self {
+        let mut selected = Self { all: all.len(), fallback: fallback_tags(all), ..Self::default() };
+        let mut places: HashMap<&Tag, usize> = HashMap::new();
+        let selectors = options.selectors.iter().zip(matched).skip(first);
+        for (selector, matched) in selectors.filter(|(selector, _)| selector.has_repository(name)) {
+            *matched |= selector.digest().is_some() || selector.has_any_tag();
+            selected.digests.extend(selector.digest().cloned());
+            for tag in all.iter().filter(|tag| selector.has_tag(tag)) {
+                *matched = true;
+                if options.is_excluded(name, tag) {
+                    continue;
+                }
+                match places.get(tag) {
+                    None => {
+                        places.insert(tag, selected.tags.len());
+                        selected.tags.push((tag.clone(), selector.digest().cloned()));
+                    }
+                    // Another selector has it with any digest.
+                    Some(place) if selector.digest().is_none() => selected.tags[*place].1 = None,
+                    Some(_) => {}
+                }
+            }
+        }
+        selected
+    }
 }
 
 impl ExportOptions {

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{
-    ContentKind, DockerImage, ImageWalk, LeftOut, MAX_PLAN_BYTES, PlanProblem, PlannedReferrer, Role,
-};
+use sampan_bundle::{ContentKind, DockerImage, ImageWalk, LeftOut, PlannedReferrer, Role};
 use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, media_type};
 
+use crate::plan_size::PlanSize;
 use crate::selection::Platform;
 use crate::{Error, ExportOptions, Result, Source};
 
@@ -34,9 +33,6 @@ pub(crate) struct DraftContent {
     pub(crate) is_config: bool,
 }
 
-/// The fewest bytes that some content takes in a plan: its digest.
-const MIN_ENTRY_BYTES: u64 = 64;
-
 /// What a walk over one root needs and finds.
 struct Walker<'a> {
     source: &'a dyn Source,
@@ -47,6 +43,7 @@ struct Walker<'a> {
     /// The digests of the draft's `left_out`.
     left_out: HashSet<Digest>,
     docker: DockerChoice,
+    size: PlanSize,
 }
 
 /// Chooses the image that old clients get: the root itself, or a child of the index.
@@ -63,12 +60,13 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// `Image` when content is missing or cannot be read.
+    /// `Image` when content is missing or cannot be read; `TooLarge` when it alone is more than `max_bytes` of a plan.
     pub(crate) async fn of(
         source: &dyn Source,
         options: &ExportOptions,
         repository: &RepositoryName,
         root: &Digest,
+        max_bytes: u64,
     ) -> Result<Self> {
         let draft = Self {
             root: root.clone(),
@@ -79,8 +77,8 @@ impl Draft {
             docker: None,
         };
         let (sizes, docker) = (HashMap::new(), DockerChoice::default());
-        let left_out = HashSet::new();
-        let mut walker = Walker { source, options, repository, draft, sizes, left_out, docker };
+        let (left_out, size) = (HashSet::new(), PlanSize::new(max_bytes));
+        let mut walker = Walker { source, options, repository, draft, sizes, left_out, docker, size };
         let mut subjects = VecDeque::from(walker.walk(root).await?);
         let DockerChoice { preferred, first, .. } = std::mem::take(&mut walker.docker);
         walker.draft.docker = preferred.or(first);
@@ -91,12 +89,14 @@ impl Draft {
                     continue;
                 }
                 let manifests = walker.walk(&referrer.digest).await?;
-                walker.draft.referrers.push(PlannedReferrer {
+                let referrer = PlannedReferrer {
                     digest: referrer.digest,
                     subject: subject.clone(),
                     media_type: referrer.media_type,
                     artifact_type: referrer.artifact_type.unwrap_or_default(),
-                });
+                };
+                walker.size.add_referrer(&referrer)?;
+                walker.draft.referrers.push(referrer);
                 known.extend(manifests.iter().cloned());
                 subjects.extend(manifests);
             }
@@ -126,12 +126,9 @@ impl Walker<'_> {
                 self.docker.begin(&digest, &manifest, &self.options.docker_platform);
             }
             self.docker.offer(&digest, &manifest);
-            self.sizes.insert(digest.clone(), found.bytes.len() as u64);
+            self.note_size(&digest, found.bytes.len() as u64)?;
             let roles = self.roles(&manifest).await?;
             walk.add(&digest, &manifest, |child| roles.get(&child.digest).copied().unwrap_or(Role::LeftOut));
-            if self.sizes.len() as u64 > MAX_PLAN_BYTES / MIN_ENTRY_BYTES {
-                return Err(PlanProblem::TooLarge(self.sizes.len() as u64 * MIN_ENTRY_BYTES).into());
-            }
         }
         let size = |digest: &Digest| self.sizes.get(digest).copied().unwrap_or_default();
         let manifests = walk.manifests().iter().map(|digest| DraftContent {
@@ -156,7 +153,7 @@ impl Walker<'_> {
         let (children, left_out) = self.children(manifest)?;
         for child in left_out {
             let platform = child.platform.as_ref().map(Platform::show).unwrap_or_default();
-            self.leave_out(&child.digest, platform);
+            self.leave_out(&child.digest, platform)?;
         }
         let (source, repository) = (self.source, self.repository);
         let blobs = manifest.config.iter().chain(&manifest.layers).map(|blob| (blob.clone(), false));
@@ -179,12 +176,12 @@ impl Walker<'_> {
             let role = match found {
                 Some((role, size_bytes)) => {
                     if role == Role::Blob {
-                        self.sizes.insert(digest.clone(), size_bytes);
+                        self.note_size(&digest, size_bytes)?;
                     }
                     role
                 }
                 None if media_type::is_nondistributable(&media_type) => {
-                    self.leave_out(&digest, String::new());
+                    self.leave_out(&digest, String::new())?;
                     Role::LeftOut
                 }
                 None => {
@@ -220,10 +217,20 @@ impl Walker<'_> {
         }))
     }
 
-    fn leave_out(&mut self, digest: &Digest, platform: String) {
-        if self.left_out.insert(digest.clone()) {
-            self.draft.left_out.push(LeftOut { digest: digest.clone(), platform });
+    fn note_size(&mut self, digest: &Digest, size_bytes: u64) -> Result<()> {
+        match self.sizes.insert(digest.clone(), size_bytes) {
+            None => self.size.add_digest(digest),
+            Some(_) => Ok(()),
         }
+    }
+
+    fn leave_out(&mut self, digest: &Digest, platform: String) -> Result<()> {
+        if self.left_out.insert(digest.clone()) {
+            let left_out = LeftOut { digest: digest.clone(), platform };
+            self.size.add_left_out(&left_out)?;
+            self.draft.left_out.push(left_out);
+        }
+        Ok(())
     }
 }
 

@@ -20,7 +20,10 @@ mod import_checks;
 mod inventory;
 mod missing;
 mod placing;
+mod plan_size;
 mod planner;
+#[cfg(test)]
+mod planner_tests;
 mod prune;
 mod queue;
 mod registry_source;

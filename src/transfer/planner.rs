@@ -5,13 +5,15 @@ use std::time::SystemTime;
 
 use futures::{StreamExt, stream};
 use sampan_bundle::{
-    ContentKind, DockerImage, IndexScope, Plan, PlannedContent, PlannedImage, PlannedRepository, Presumed,
+    ContentKind, DockerImage, IndexScope, MAX_MANIFEST_JSON, MAX_PLAN_BYTES, Plan, PlannedContent,
+    PlannedImage, PlannedRepository, Presumed,
 };
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::chosen::{Selected, select};
 use crate::draft::Draft;
-use crate::fallback::{fallback_tags, in_tag};
+use crate::fallback::in_tag;
+use crate::plan_size::PlanSize;
 use crate::queue::{CONCURRENT_IMAGES, Queue};
 use crate::selection::{Platform, Selector};
 use crate::source::shown;
@@ -75,28 +77,52 @@ pub struct PlannedFailure {
 /// # Errors
 ///
 /// `NoMatch` for a selector that matches nothing, `NoVersions`, `NoTagTimes`; `Image` for an image that cannot be exported, unless
-/// [`keep_going`](ExportOptions::keep_going) is set; any error of the source.
+/// [`keep_going`](ExportOptions::keep_going) is set; `TooLarge` for more than a plan can have; any error of the source.
 pub async fn plan(source: &dyn Source, options: &ExportOptions) -> Result<Planned> {
-    let mut planner = Planner { source, options, planned: Planned::default(), index: HashMap::new() };
+    plan_within(source, options, MAX_PLAN_BYTES).await
+}
+
+/// Plans an export whose plan has at most `max_bytes` as a file.
+pub(crate) async fn plan_within(
+    source: &dyn Source,
+    options: &ExportOptions,
+    max_bytes: u64,
+) -> Result<Planned> {
+    let mut planner = Planner {
+        source,
+        options,
+        max_bytes,
+        planned: Planned::default(),
+        index: HashMap::new(),
+        size: PlanSize::new(max_bytes),
+        docker_bytes: 0,
+    };
     let plan = &mut planner.planned.plan;
     plan.source = options.host.clone();
     plan.created = options.created.clone();
     plan.index = options.index;
     plan.docker_platform = options.docker_platform.to_string();
     plan.bases = options.have.bases().to_vec();
-    for (name, selected) in select(source, options).await? {
+    for (name, selected) in select(source, options, max_bytes).await? {
         planner.repository(name, selected).await?;
     }
-    planner.planned.plan.totals()?;
-    Ok(planner.planned)
+    let Planner { mut planned, index, .. } = planner;
+    // An image that came later may carry it nevertheless.
+    planned.plan.presumed.retain(|presumed| matches!(index.get(&presumed.digest), Some(Place::Presumed)));
+    planned.plan.totals()?;
+    Ok(planned)
 }
 
 struct Planner<'a> {
     source: &'a dyn Source,
     options: &'a ExportOptions,
+    max_bytes: u64,
     planned: Planned,
     /// Where each digest is in the plan.
     index: HashMap<Digest, Place>,
+    size: PlanSize,
+    /// The digits of the digests in [`Planned::docker`].
+    docker_bytes: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -114,9 +140,12 @@ impl Planner<'_> {
         let mut queue = Queue::default();
         let mut is_whole = true;
         let (source, options) = (self.source, self.options);
-        let found = stream::iter(&selected.tags).map(|(tag, _)| tagged(source, &name, tag));
-        let found: Vec<Result<Digest>> = found.buffered(CONCURRENT_IMAGES).collect().await;
-        for ((tag, required), found) in selected.tags.iter().zip(found) {
+        let found = stream::iter(&selected.tags).map(|(tag, required)| {
+            let found = tagged(source, &name, tag);
+            async move { (tag, required, found.await) }
+        });
+        let mut found = found.buffered(CONCURRENT_IMAGES);
+        while let Some((tag, required, found)) = found.next().await {
             match found {
                 Ok(digest) if required.as_ref().is_some_and(|required| *required != digest) => {}
                 Ok(digest) if options.is_excluded_digest(&name, Some(tag), &digest) => is_whole = false,
@@ -133,10 +162,10 @@ impl Planner<'_> {
         {
             queue.push_back(digest.clone(), None);
         }
-        let fallback = fallback_tags(&selected.all);
         let mut images: Vec<PlannedImage> = Vec::new();
         let mut done: HashMap<Digest, usize> = HashMap::new();
-        let draft = async |digest: &Digest| Draft::of(source, options, &name, digest).await;
+        let max_bytes = self.max_bytes;
+        let draft = async |digest: &Digest| Draft::of(source, options, &name, digest, max_bytes).await;
         while let Some((digest, tags, draft)) = queue.pop_front(draft).await {
             let shown = tags.first().map_or(format!("{name}@{digest}"), |tag| format!("{name}:{tag}"));
             let draft = match draft {
@@ -151,7 +180,7 @@ impl Planner<'_> {
             let attached: Vec<Tag> = match self.options.referrers {
                 true => draft
                     .members()
-                    .filter_map(|member| fallback.get(&in_tag(member)))
+                    .filter_map(|member| selected.fallback.get(&in_tag(member)))
                     .flatten()
                     .cloned()
                     .collect(),
@@ -170,15 +199,20 @@ impl Planner<'_> {
             {
                 self.planned.unchanged += 1;
             } else {
-                self.commit(&name, &draft);
+                self.commit(&name, &draft)?;
+                if !changed.is_empty() {
+                    self.offer_docker(&draft);
+                }
                 done.insert(digest.clone(), images.len());
-                images.push(PlannedImage {
+                let image = PlannedImage {
                     digest,
                     tags: changed,
                     media_type: draft.media_type,
                     left_out: draft.left_out,
                     referrers: draft.referrers,
-                });
+                };
+                self.size.add_image(&image)?;
+                images.push(image);
             }
             for tag in attached.into_iter().rev() {
                 if options.is_excluded(&name, &tag) || !listed.insert(tag.clone()) {
@@ -198,17 +232,20 @@ impl Planner<'_> {
                 }
             }
         }
-        if images.is_empty() && !selected.all.is_empty() {
+        drop(found);
+        if images.is_empty() && selected.all > 0 {
             return Ok(());
         }
-        let carried: HashSet<&Tag> = images.iter().flat_map(|image| &image.tags).collect();
-        let complete = is_whole && selected.all.iter().all(|tag| carried.contains(tag));
+        // No tag is carried twice, and none that the repository lacks.
+        let carried: usize = images.iter().map(|image| image.tags.len()).sum();
+        let complete = is_whole && carried == selected.all;
+        self.size.add([name.as_str()])?;
         self.planned.plan.repositories.push(PlannedRepository { name, complete, images });
         Ok(())
     }
 
     /// Adds the content of an image to the plan.
-    fn commit(&mut self, name: &RepositoryName, draft: &Draft) {
+    fn commit(&mut self, name: &RepositoryName, draft: &Draft) -> Result<()> {
         let plan = &mut self.planned.plan;
         for item in &draft.contents {
             let is_always_carried = item.kind == ContentKind::Manifest || item.is_config;
@@ -223,16 +260,18 @@ impl Planner<'_> {
                     continue;
                 }
                 Some(Place::Presumed) if !is_always_carried => continue,
-                Some(Place::Presumed) => plan.presumed.retain(|presumed| presumed.digest != item.digest),
-                None => {}
+                Some(Place::Presumed) => {}
+                None => self.size.add_digest(&item.digest)?,
             }
             if let Some(repositories) = held {
                 self.index.insert(item.digest.clone(), Place::Presumed);
+                let repositories = nearest(repositories, name);
+                self.size.add(repositories.iter().map(RepositoryName::as_str))?;
                 plan.presumed.push(Presumed {
                     digest: item.digest.clone(),
                     size_bytes: item.size_bytes,
                     kind: item.kind,
-                    repositories: nearest(repositories, name),
+                    repositories,
                 });
                 continue;
             }
@@ -241,18 +280,27 @@ impl Planner<'_> {
             let (digest, size_bytes, kind) = (item.digest.clone(), item.size_bytes, item.kind);
             plan.contents.push(PlannedContent { digest, size_bytes, kind });
         }
-        if let Some(docker) = &draft.docker {
-            let parts = docker.layers.iter().chain([&docker.config]);
-            let is_here = |digest: &Digest| matches!(self.index.get(digest), Some(Place::Carried(_)));
-            if parts.into_iter().all(is_here) {
-                self.planned.docker.insert(draft.root.clone(), docker.clone());
-            }
+        Ok(())
+    }
+
+    /// Adds an image with a tag to those of `manifest.json`, unless that has too many to be written. Images may share their
+    /// layers, so their lists may be longer than the plan.
+    fn offer_docker(&mut self, draft: &Draft) {
+        let Some(docker) = draft.docker.as_ref().filter(|_| self.docker_bytes <= MAX_MANIFEST_JSON) else {
+            return;
+        };
+        let parts = || docker.layers.iter().chain([&docker.config]);
+        let is_here = |digest: &Digest| matches!(self.index.get(digest), Some(Place::Carried(_)));
+        if parts().all(is_here) && !self.planned.docker.contains_key(&draft.root) {
+            self.docker_bytes += parts().map(|digest| digest.hex().len()).sum::<usize>();
+            self.planned.docker.insert(draft.root.clone(), docker.clone());
         }
     }
 
     fn fail(&mut self, image: String, problem: String) -> Result<()> {
         match self.options.keep_going {
             true => {
+                self.size.add([image.as_str(), &problem])?;
                 self.planned.failures.push(PlannedFailure { image, problem });
                 Ok(())
             }
