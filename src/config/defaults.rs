@@ -18,6 +18,13 @@ pub(super) fn complete(root: &mut Node, kind: &Kind) -> Completed {
     completed
 }
 
+/// Completes a tree that is not a whole configuration and has no old spellings.
+pub(super) fn complete_part(root: &mut Node, kind: &Kind) -> Completed {
+    let mut completed = Completed::default();
+    completed.node(root, kind, "");
+    completed
+}
+
 /// A registry over bundles is read-only. The file may not say otherwise, which the check of `storage` sees.
 fn imply_read_only(root: &mut Node) {
     let is_unwritten = |node: &Node| node.origin == Origin::Default;
@@ -174,7 +181,7 @@ impl Completed {
             && text.bytes().all(|b| b.is_ascii_digit())
         {
             // A key of Distribution's keeps its meaning. Our own keys refuse a number without a unit.
-            if path.starts_with("gc.") {
+            if path.starts_with("gc.") || path.starts_with("access.") {
                 let message = format!("{text} has no unit; write `{text}h` for hours, `{text}m` for minutes");
                 self.mistakes.push(Diagnostic::new(&node.origin, path, message));
                 return;

@@ -63,7 +63,12 @@ fn ignored(node: &Node, kind: &Kind, path: &str, found: &mut Vec<Diagnostic>) {
         let Some(entry) = node.entry(key.yaml).filter(|entry| is_written(&entry.value)) else { continue };
         let path = diagnostic::child(path, key.yaml);
         if key.is_ours {
-            let message = "is unknown to Distribution, which ignores it";
+            let message = match path.as_str() {
+                "access" => {
+                    "is unknown to Distribution, where every user may do everything; put a token server before it"
+                }
+                _ => "is unknown to Distribution, which ignores it",
+            };
             found.push(Diagnostic::new(first_written(&entry.value), path, message));
         } else {
             ignored(&entry.value, &key.kind, &path, found);

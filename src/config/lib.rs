@@ -5,6 +5,9 @@
 //! from the data. Absent on purpose: the meaning of a driver's parameters, which the driver knows, and reads of the process
 //! environment, which only [`Environment::of_process`] does.
 
+mod access;
+mod access_groups;
+mod access_rules;
 mod auth;
 mod constraint;
 mod de;
@@ -32,6 +35,7 @@ mod notifications;
 mod origin;
 mod parse;
 mod policy;
+mod policy_file;
 mod redis;
 mod renew;
 mod root;
@@ -51,6 +55,9 @@ mod values;
 mod version;
 mod weaker;
 
+pub use access::{AccessConfig, AccessTokensConfig, CertificateName, CertificatesConfig};
+pub use access_groups::{Group, Groups};
+pub use access_rules::{AccessRule, AccessRules, OneOrMore, Permission, Who};
 pub use auth::{AuthConfig, HtpasswdConfig, KeySetPlace, SigningAlgorithm, SillyConfig, TokenConfig};
 pub use de::NodeError;
 pub use diagnostic::Diagnostic;
@@ -75,6 +82,7 @@ pub use policy::{
     CatalogConfig, IndexesConfig, ManifestsConfig, PlatformConfig, PlatformRule, PolicyConfig,
     RepositoryPolicy, TagsConfig, UrlsConfig, ValidationConfig,
 };
+pub use policy_file::{LoadedPolicy, MAX_POLICY_BYTES, PolicyFileError, load_policy_file, parse_policy};
 pub use redis::{RedisConfig, RedisTls};
 pub use root::Config;
 pub use secret::Secret;
@@ -87,6 +95,6 @@ pub use storage::{
 pub use suggest::hint;
 pub use values::{
     ByteSize, DailyWindow, ExternalUrl, GoDuration, ListenAddress, PageSize, PathPrefix, Pattern,
-    ProxyNetwork,
+    ProxyNetwork, RepositoryPattern,
 };
 pub use version::Version;

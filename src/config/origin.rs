@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The source of a value of the configuration.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Origin {
     /// A place in a configuration file; lines and columns count from one.
     File {
@@ -19,12 +19,13 @@ pub enum Origin {
     /// An environment variable, by its name.
     Environment(Arc<str>),
     /// A built-in default.
+    #[default]
     Default,
 }
 
 impl Origin {
-    /// A short form for the comments of `config show`: the file without its directory.
-    pub(crate) fn note(&self) -> String {
+    /// A short form, such as for the comments of `config show`: the file without its directory.
+    pub fn note(&self) -> String {
         match self {
             Self::File { file, line, .. } => {
                 let name = Path::new(&**file)

@@ -6,9 +6,9 @@ use super::findings::Findings;
 use super::key::{Key, Kind, Unserved};
 use super::section::{Value, section};
 use super::{
-    AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig, HealthConfig, HttpConfig,
-    LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig, RedisConfig, Secret,
-    StorageConfig, TagsConfig, ValidationConfig, Version,
+    AccessConfig, AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig, HealthConfig,
+    HttpConfig, LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig, RedisConfig,
+    Secret, StorageConfig, TagsConfig, ValidationConfig, Version,
 };
 
 section! {
@@ -27,6 +27,10 @@ section! {
         pub auth: AuthConfig; never_blank(
             "name how clients authenticate, such as `htpasswd`, or write `auth: none` (REGISTRY_AUTH=none) to let every client \
              in"
+        ),
+        /// Who may do what.
+        pub access: Option<AccessConfig>; ours; never_blank(
+            "give `rules`, or a `file` with them; without the section, every user may do everything"
         ),
         /// Middleware; [`Middleware::as_storage`](super::Middleware::as_storage) accepts every entry.
         pub middleware: Option<MiddlewareConfig>,
@@ -73,6 +77,9 @@ impl Config {
         let mut found = Findings::new(tree);
         self.http.check(&mut found);
         self.auth.check(&mut found);
+        if let Some(access) = &self.access {
+            access.check(&self.auth, &mut found);
+        }
         if let Some(health) = &self.health {
             health.check(self.storage.driver.name(), &mut found);
         }

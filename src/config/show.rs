@@ -142,6 +142,15 @@ fn quote(scalar: &Scalar) -> String {
     }
 }
 
+/// A text as a scalar that is read as the same text, also within `[…]` and `{…}`. Globs stay plain.
+pub(super) fn quote_text(text: &str) -> String {
+    let reads_as_text = scalar::resolve(text) == Plain::Text && !text.starts_with(['*', '?']);
+    match reads_as_text && is_plain(&text.replace(['*', '?'], "x")) {
+        true => text.to_owned(),
+        false => quoted(text),
+    }
+}
+
 fn is_plain(text: &str) -> bool {
     let ordinary = |c: char| c.is_alphanumeric() || "_-./:+@".contains(c);
     text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | ':'))

@@ -15,6 +15,7 @@ pub(super) struct Weaker {
 pub(super) fn weaker(file: &Node, merged: &Node) -> Weaker {
     let mut found = Weaker::default();
     found.auth(file, merged);
+    found.access(file, merged);
     found.tls(file, merged);
     found
 }
@@ -34,6 +35,21 @@ impl Weaker {
             after.name, before.name, before.entry.key_origin
         );
         self.warnings.push(Diagnostic::new(&after.entry.value.origin, "auth", message));
+    }
+
+    /// A variable can add a rule to those of the file, or replace them.
+    fn access(&mut self, file: &Node, merged: &Node) {
+        let Some(before) = file.at("access").filter(|access| !is_blank(access)) else { return };
+        // An empty section is reported elsewhere.
+        let Some(after) = merged.at("access").filter(|access| !is_blank(access)) else { return };
+        for key in ["file", "groups", "rules"] {
+            let (old, new) = (before.at(key), after.at(key));
+            if old != new {
+                let origin = &new.unwrap_or(after).origin;
+                let message = format!("changes who may do what (the file says otherwise, {})", before.origin);
+                self.warnings.push(Diagnostic::new(origin, format!("access.{key}"), message));
+            }
+        }
     }
 
     fn tls(&mut self, file: &Node, merged: &Node) {

@@ -7,6 +7,7 @@ mod duration;
 mod network;
 mod page_size;
 mod pattern;
+mod repository_pattern;
 mod url;
 mod window;
 
@@ -15,6 +16,7 @@ pub use duration::GoDuration;
 pub use network::ProxyNetwork;
 pub use page_size::PageSize;
 pub use pattern::Pattern;
+pub use repository_pattern::RepositoryPattern;
 pub use sampan_driver::ByteSize;
 pub use url::ExternalUrl;
 pub use window::DailyWindow;

@@ -1,0 +1,43 @@
+//! `Identity`: who is asking.
+
+use std::sync::Arc;
+
+use super::policy::Rights;
+
+/// Who is asking, as far as credentials prove it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Identity {
+    /// A client without credentials.
+    Anonymous,
+    /// A user by its name.
+    User(String),
+    /// A token of a program, or of a user.
+    Robot(Arc<Robot>),
+}
+
+/// A token with rights of its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Robot {
+    /// The token's name.
+    pub name: String,
+    /// The rights that its record gives.
+    pub rights: Rights,
+    /// The user for whom it acts: it can do nothing that the user cannot do.
+    pub on_behalf_of: Option<String>,
+}
+
+impl Identity {
+    /// Whether credentials prove who it is.
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Self::Anonymous)
+    }
+
+    /// The name for logs and messages; `anonymous` for a client without credentials.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::User(name) => name,
+            Self::Robot(robot) => &robot.name,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! `PolicyFile`: the rules of `access.file`, which follow the file while the registry runs.
+//!
+//! A file that becomes unusable changes nothing: the last valid rules stay, and the log has the reason, once for each state of
+//! the file.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use sampan_config::{AccessRules, Diagnostic, LoadedPolicy, PolicyFileError, load_policy_file};
+use tokio::time::Instant;
+
+use super::policy::{Policy, PolicyTooLarge};
+use crate::blocking::on_blocking_pool;
+use crate::error_chain::chain;
+use crate::file_watch::FileStamp;
+
+/// How often a request checks whether the file has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The rules of a file. Cheap to clone.
+#[derive(Clone)]
+pub struct PolicyFile(Arc<Watched>);
+
+struct Watched {
+    path: PathBuf,
+    current: ArcSwap<Loaded>,
+    next_look: Mutex<Instant>,
+    /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer one. The state of
+    /// the file that was last found unusable.
+    unusable: Mutex<Option<Unusable>>,
+}
+
+/// A state of the file, and its rules.
+struct Loaded {
+    stamp: FileStamp,
+    policy: Policy,
+}
+
+/// A state of the file that is logged already.
+#[derive(PartialEq)]
+struct Unusable {
+    stamp: Option<FileStamp>,
+    message: String,
+}
+
+/// The error of an unusable policy file.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file is not readable, or has mistakes.
+    #[error(transparent)]
+    File(#[from] PolicyFileError),
+    /// The rules are too large.
+    #[error("the policy file {} cannot be used", .path.display())]
+    TooLarge {
+        /// The file's path.
+        path: PathBuf,
+        /// The cause.
+        source: PolicyTooLarge,
+    },
+}
+
+impl PolicyFile {
+    /// Reads the file at `path`, and logs its oddities.
+    ///
+    /// # Errors
+    ///
+    /// The file is unreadable, has mistakes, or its patterns are too large together.
+    pub async fn open(path: PathBuf) -> Result<Self, PolicyError> {
+        on_blocking_pool(move || {
+            let (loaded, warnings) = Loaded::read(&path)?;
+            log(&warnings);
+            let rules = loaded.policy.source().rules.len();
+            tracing::info!(file = %path.display(), rules, "read {rules} rules from the policy file");
+            Ok(Self(Arc::new(Watched {
+                path,
+                current: ArcSwap::from_pointee(loaded),
+                next_look: Mutex::new(Instant::now() + LOOK_EVERY),
+                unusable: Mutex::default(),
+            })))
+        })
+        .await
+    }
+
+    /// Checks whether [`open`](Self::open) would succeed.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn check(path: PathBuf) -> Result<(), PolicyError> {
+        on_blocking_pool(move || Loaded::read(&path).map(drop)).await
+    }
+
+    /// The current rules. Checks the file once a second; only the request that does so waits for that.
+    pub async fn current(&self) -> Policy {
+        if self.0.look_is_due() {
+            let watched = Arc::clone(&self.0);
+            on_blocking_pool(move || watched.look()).await;
+        }
+        self.last_valid()
+    }
+
+    /// The rules as they were last read, without a look at the file.
+    pub fn last_valid(&self) -> Policy {
+        self.0.current.load().policy.clone()
+    }
+
+    /// Reads the file again, changed or not, as on SIGHUP. The caller logs the error.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); the last valid rules stay.
+    pub async fn reload(&self) -> Result<(), PolicyError> {
+        let watched = Arc::clone(&self.0);
+        on_blocking_pool(move || {
+            let _reading = watched.unusable.lock();
+            watched.read()
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for PolicyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolicyFile").field("path", &self.0.path).field("policy", &self.last_valid()).finish()
+    }
+}
+
+impl Watched {
+    fn look_is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut next_look = self.next_look.lock();
+        let due = *next_look <= now;
+        if due {
+            *next_look = now + LOOK_EVERY;
+        }
+        due
+    }
+
+    /// Reads the file if it has changed, and logs what is wrong with it.
+    fn look(&self) {
+        let mut unusable = self.unusable.lock();
+        let stamp = FileStamp::of(&self.path).ok();
+        if stamp.is_some_and(|stamp| stamp.is_surely(&self.current.load().stamp)) {
+            *unusable = None;
+            return;
+        }
+        let Err(error) = self.read() else {
+            *unusable = None;
+            return;
+        };
+        let state = Unusable { stamp, message: chain(&error) };
+        let is_known = unusable.as_ref().is_some_and(|known| {
+            let same_file = match (known.stamp, state.stamp) {
+                (Some(known), Some(new)) => new.looks_like(&known),
+                (known, new) => known.is_none() && new.is_none(),
+            };
+            same_file && known.message == state.message
+        });
+        if !is_known {
+            let rules = self.current.load().policy.source().rules.len();
+            tracing::error!(
+                error = %state.message, file = %self.path.display(), rules,
+                "the policy file is not usable, keeping the last valid {rules} rules"
+            );
+        }
+        *unusable = Some(state);
+    }
+
+    fn read(&self) -> Result<(), PolicyError> {
+        let (new, warnings) = Loaded::read(&self.path)?;
+        let old = self.current.load_full();
+        if log_changes(&self.path, old.policy.source(), new.policy.source()) {
+            log(&warnings);
+        }
+        self.current.store(Arc::new(new));
+        Ok(())
+    }
+}
+
+impl Loaded {
+    /// Reads the file, and finds its oddities.
+    fn read(path: &Path) -> Result<(Self, Vec<Diagnostic>), PolicyError> {
+        let unreadable = |source| PolicyFileError::Unreadable { path: path.to_owned(), source };
+        let stamp = FileStamp::of(path).map_err(unreadable)?;
+        let LoadedPolicy { rules, warnings } = load_policy_file(path)?;
+        let policy =
+            Policy::new(rules).map_err(|source| PolicyError::TooLarge { path: path.to_owned(), source })?;
+        Ok((Self { stamp, policy }, warnings))
+    }
+}
+
+fn log(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Logs how many rules came and went; nothing, and returns `false`, if the file has the same content.
+fn log_changes(path: &Path, old: &AccessRules, new: &AccessRules) -> bool {
+    let (added, removed) = difference(old, new);
+    let groups = members(old) != members(new);
+    if added == 0 && removed == 0 && !groups {
+        return false;
+    }
+    let changed = if groups { ", and groups have changed" } else { "" };
+    tracing::info!(
+        file = %path.display(), added, removed, rules = new.rules.len(),
+        "the policy file has changed, rules: {added} came, {removed} went{changed}"
+    );
+    true
+}
+
+fn members(rules: &AccessRules) -> Vec<(&str, &[String])> {
+    rules.groups.iter().map(|(name, group)| (name, group.members.as_slice())).collect()
+}
+
+/// The number of rules that only the new list has, and that only the old one has.
+fn difference(old: &AccessRules, new: &AccessRules) -> (usize, usize) {
+    let mut counts: HashMap<String, i64> = HashMap::new();
+    for rule in &new.rules {
+        *counts.entry(rule.to_string()).or_default() += 1;
+    }
+    for rule in &old.rules {
+        *counts.entry(rule.to_string()).or_default() -= 1;
+    }
+    let sum = |sign: i64| counts.values().map(|count| usize::try_from(count * sign).unwrap_or(0)).sum();
+    (sum(1), sum(-1))
+}
+
+#[cfg(test)]
+#[path = "policy_file_tests.rs"]
+mod tests;

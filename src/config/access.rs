@@ -1,0 +1,138 @@
+//! The section `access`: who may do what, tokens, and clients' certificates. At the top of the file, since Distribution refuses
+//! a second key in `auth`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::findings::Findings;
+use super::section::section;
+use super::values::words;
+use super::{AccessRule, AccessRules, AuthConfig, Groups, OneOrMore};
+
+section! {
+    /// Who may do what.
+    pub struct AccessConfig {
+        /// A file with `groups` and `rules`, which the registry looks at every second, in place of the two keys below.
+        pub file: Option<PathBuf>,
+        /// A map of group names to lists of users.
+        pub groups: Groups,
+        /// The rules. Each allows something; what any rule allows is allowed, in whatever order they are.
+        pub rules: Vec<AccessRule>,
+        /// The tokens that the registry issues.
+        pub tokens: AccessTokensConfig,
+        /// Clients' certificates as logins.
+        pub certificates: Option<CertificatesConfig>; never_blank(
+            "give `identity: [dns, uri, cn]`, or remove the section"
+        ),
+    }
+}
+
+section! {
+    /// `access.tokens`.
+    pub struct AccessTokensConfig {
+        /// The name of this registry in challenges and tokens.
+        pub service: Option<String>; default_meaning("the host of the request"),
+        /// How long a token is valid that a client gets for its password; `1m` to `1h`.
+        pub lifetime: Duration = "5m",
+        /// The longest time until a token of `registry token create` ends, `8760h` is a year; `0s` means no limit.
+        pub longest: Duration = "8760h",
+        /// The Ed25519 keys, PKCS #8 in PEM, that sign tokens; made if missing, and the same for all registries over a store.
+        pub signingkey: Option<PathBuf>; default_meaning("beside the password file"),
+    }
+}
+
+section! {
+    /// `access.certificates`.
+    pub struct CertificatesConfig {
+        /// The names in a verified certificate, of which the first that it has is the name of the user: `dns`, `uri`, `cn`.
+        pub identity: OneOrMore<CertificateName>,
+    }
+}
+
+words! {
+    /// A name in a certificate.
+    pub enum CertificateName {
+        /// The first DNS name of the subject's alternative names.
+        Dns = "dns",
+        /// The first URI of the subject's alternative names.
+        Uri = "uri",
+        /// The common name of the subject.
+        Cn = "cn",
+    }
+}
+
+impl AccessConfig {
+    /// The groups and rules of the section itself; `None` if they are in a file of their own.
+    pub fn rules_here(&self) -> Option<AccessRules> {
+        let here = || AccessRules { groups: self.groups.clone(), rules: self.rules.clone() };
+        self.file.is_none().then(here)
+    }
+
+    /// Checks what no single key can say.
+    pub(crate) fn check(&self, auth: &AuthConfig, found: &mut Findings<'_>) {
+        let method = match auth {
+            AuthConfig::Token(_) => Some("token"),
+            AuthConfig::Silly(_) => Some("silly"),
+            AuthConfig::Htpasswd(_) | AuthConfig::None => None,
+        };
+        if let Some(method) = method {
+            let decides = match method {
+                "token" => "the token server decides who may do what",
+                _ => "any `Authorization` header may do everything",
+            };
+            let message = format!(
+                "has no effect with `auth: {method}`, where {decides}; remove one of the two sections, or use `auth: htpasswd`"
+            );
+            found.mistake("access", message);
+            return;
+        }
+        self.check_rules(found);
+        let (shortest, longest) = (Duration::from_secs(60), Duration::from_secs(3600));
+        if !(shortest..=longest).contains(&self.tokens.lifetime) {
+            found.mistake(
+                "access.tokens.lifetime",
+                "must be between `1m`, which clients assume at least, and `1h`",
+            );
+        }
+        if self
+            .tokens
+            .service
+            .as_deref()
+            .is_some_and(|service| service.contains(['"', '\\']) || !is_visible(service))
+        {
+            found.mistake(
+                "access.tokens.service",
+                "stands in quotes in a header: give it visible ASCII characters without `\"` and `\\`",
+            );
+        }
+    }
+
+    fn check_rules(&self, found: &mut Findings<'_>) {
+        let written = |key: &str| found.tree.at(&format!("access.{key}")).is_some();
+        match &self.file {
+            Some(file) => {
+                let beside = ["groups", "rules"].into_iter().find(|key| written(key));
+                if let Some(key) = beside {
+                    let message = format!(
+                        "is here and in the file {} (`access.file`), perhaps: move all groups and rules there, or remove `file`",
+                        file.display()
+                    );
+                    found.mistake(&format!("access.{key}"), message);
+                }
+            }
+            None if written("rules") => {
+                AccessRules { groups: self.groups.clone(), rules: self.rules.clone() }
+                    .check("access.", found);
+            }
+            None => found.mistake(
+                "access",
+                "has no `rules`, so no client could do anything: write some, or a `file` with them, or `rules: []` if that is meant",
+            ),
+        }
+    }
+}
+
+/// Whether a text has visible ASCII characters alone.
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
