@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::os::unix::fs::symlink;
 
 use futures::TryStreamExt;
