@@ -33,9 +33,26 @@ impl Registry {
     /// Any error of the store.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.catalog", skip_all)]
     pub async fn catalog(&self, last: Option<&str>, limit: usize) -> Result<Page<String>> {
+        self.catalog_of(last, limit, |_| true).await
+    }
+
+    /// As [`catalog`](Self::catalog), without the repositories that `shows` refuses. `more` says nothing of those.
+    ///
+    /// # Errors
+    ///
+    /// As `catalog`.
+    pub async fn catalog_of(
+        &self,
+        last: Option<&str>,
+        limit: usize,
+        shows: impl Fn(&RepositoryName) -> bool + Send,
+    ) -> Result<Page<String>> {
         let mut page = Page { items: Vec::new(), more: false };
         let mut names = self.repositories_with(Content::Manifests, last.unwrap_or_default());
         while let Some(name) = names.try_next().await? {
+            if !shows(&name) {
+                continue;
+            }
             if page.items.len() == limit {
                 page.more = true;
                 break;

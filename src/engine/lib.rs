@@ -15,6 +15,8 @@
 //!
 //! Absent on purpose: HTTP, configuration, authentication, any knowledge of the driver behind the trait.
 
+mod access_token_id;
+mod access_tokens;
 mod cache;
 mod catalog;
 mod clock;
@@ -43,6 +45,8 @@ mod tag_store;
 mod upload;
 mod validation;
 
+pub use access_token_id::{AccessTokenId, InvalidAccessTokenId};
+pub use access_tokens::AccessTokenFiles;
 pub use cache::CacheStatistics;
 pub use catalog::Page;
 pub use clock::Clock;

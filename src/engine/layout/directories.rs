@@ -3,9 +3,10 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    BLOBS, COLLECTION, PURGES, REPOSITORIES, blob_directory, layer_directory, path, referrer_directory,
-    revision_directory,
+    ACCESS_TOKENS, BLOBS, COLLECTION, PURGES, REPOSITORIES, blob_directory, layer_directory, path,
+    referrer_directory, revision_directory,
 };
+use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::upload::UploadId;
 
@@ -27,6 +28,16 @@ pub fn repositories_root() -> DriverPath {
 /// The root of the collector's files, which other collectors and pushes read.
 pub fn collection_root() -> DriverPath {
     path(COLLECTION.to_owned())
+}
+
+/// The directory of the access tokens, which has a directory for each.
+pub fn access_tokens_root() -> DriverPath {
+    path(ACCESS_TOKENS.to_owned())
+}
+
+/// The directory of one access token.
+pub fn access_token(id: &AccessTokenId) -> DriverPath {
+    path(format!("{ACCESS_TOKENS}/{id}"))
 }
 
 /// The directory of the records of upload purges.

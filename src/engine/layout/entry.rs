@@ -4,9 +4,10 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    COLLECTION, COMPLETE, PURGES, REPOSITORIES, TAG_LINK, blob_directory, collection_root, layer_directory,
-    path, purges_root, referrer_directory, revision_directory,
+    ACCESS_TOKENS, COLLECTION, COMPLETE, PURGES, REPOSITORIES, TAG_LINK, access_tokens_root, blob_directory,
+    collection_root, layer_directory, path, purges_root, referrer_directory, revision_directory,
 };
+use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::run_id::RunId;
 use crate::upload::UploadId;
@@ -14,6 +15,12 @@ use crate::upload::UploadId;
 /// A file of the layout.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Entry {
+    /// When an access token ends, earlier than its record says.
+    AccessTokenEnds(AccessTokenId),
+    /// What an access token grants.
+    AccessTokenRecord(AccessTokenId),
+    /// When an access token was last used, roughly.
+    AccessTokenUsed(AccessTokenId),
     /// The bytes of a blob or manifest.
     Blob(Digest),
     /// The pending deletions of a running collector of an earlier version.
@@ -59,6 +66,9 @@ impl Entry {
     /// The path of the file.
     pub fn path(&self) -> DriverPath {
         path(match self {
+            Self::AccessTokenEnds(id) => format!("{ACCESS_TOKENS}/{id}/ends"),
+            Self::AccessTokenRecord(id) => format!("{ACCESS_TOKENS}/{id}/record"),
+            Self::AccessTokenUsed(id) => format!("{ACCESS_TOKENS}/{id}/used"),
             Self::Blob(digest) => blob_directory(digest) + "/data",
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
             Self::CollectionLast => format!("{COLLECTION}/last"),
@@ -110,6 +120,9 @@ impl Entry {
         if let Some(number) = path.below(&purges_root()) {
             return parse_number(number).map(Self::UploadPurge);
         }
+        if let Some(rest) = path.below(&access_tokens_root()) {
+            return Self::parse_of_access_token(rest);
+        }
         let mut parts = path.as_str().strip_prefix("/docker/registry/v2/")?.split('/');
         match parts.next()? {
             "blobs" => {
@@ -122,6 +135,17 @@ impl Entry {
                     .then_some(Self::Blob(digest))
             }
             "repositories" => Self::parse_in_repository(parts),
+            _ => None,
+        }
+    }
+
+    fn parse_of_access_token(rest: &str) -> Option<Self> {
+        let (id, what) = rest.split_once('/')?;
+        let id = id.parse().ok()?;
+        match what {
+            "ends" => Some(Self::AccessTokenEnds(id)),
+            "record" => Some(Self::AccessTokenRecord(id)),
+            "used" => Some(Self::AccessTokenUsed(id)),
             _ => None,
         }
     }
@@ -221,7 +245,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..19_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..22_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -241,6 +265,9 @@ mod tests {
                 15 => Entry::Referrer(name, digest, Digest::sha256_of(&offset.to_be_bytes())),
                 16 => Entry::ReferrersComplete(name),
                 17 => Entry::UploadPurge(offset),
+                18 => Entry::AccessTokenEnds(AccessTokenId::random()),
+                19 => Entry::AccessTokenRecord(AccessTokenId::random()),
+                20 => Entry::AccessTokenUsed(AccessTokenId::random()),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )
@@ -260,6 +287,9 @@ mod tests {
             "/scheduler-state.json".to_owned(),
             "/docker/registry/v2/x".to_owned(),
             "/docker/registry/sampan/purge/007".to_owned(),
+            "/docker/registry/sampan/access/tokens/ABCDEFGHIJKLMNOP/record".to_owned(),
+            "/docker/registry/sampan/access/tokens/abcdefghijklmnop/record/x".to_owned(),
+            "/docker/registry/sampan/access/tokens/abcdefghijklmnop".to_owned(),
             format!("/docker/registry/v2/blobs/sha256/e4/{hex}/data"),
             format!("/docker/registry/v2/blobs/sha256/e3/{hex}/data.1234.tmp"),
             format!("/docker/registry/v2/blobs/md5/e3/{hex}/data"),

@@ -16,6 +16,9 @@
 //!     _sampan/removals/tags/<tag>/<uuid>                     a deletion is about to remove the tag
 //! /docker/registry/sampan/gc/last                            when the last completed collection began
 //! /docker/registry/sampan/gc/{run,doomed}-<run>-<number>     the running collection, and its pending deletions
+//! /docker/registry/sampan/access/tokens/<id>/record          an access token
+//! /docker/registry/sampan/access/tokens/<id>/ends            when it ends, earlier than its record says
+//! /docker/registry/sampan/access/tokens/<id>/used            when it was last used, roughly
 //! /docker/registry/sampan/purge/<number>                     a purge of uploads; the next is due an interval after the last
 //! ```
 //!
@@ -36,6 +39,7 @@ use crate::oci::{Algorithm, Digest, RepositoryName};
 const BLOBS: &str = "/docker/registry/v2/blobs";
 const REPOSITORIES: &str = "/docker/registry/v2/repositories";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
+const ACCESS_TOKENS: &str = "/docker/registry/sampan/access/tokens";
 const PURGES: &str = "/docker/registry/sampan/purge";
 
 /// The name of the marker beside the entries of an index of referrers.

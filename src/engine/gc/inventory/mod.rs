@@ -148,6 +148,9 @@ impl Inventory {
             | Entry::CollectionNotice(..)
             | Entry::CollectionPending(..)
             | Entry::CollectionRun
+            | Entry::AccessTokenEnds(_)
+            | Entry::AccessTokenRecord(_)
+            | Entry::AccessTokenUsed(_)
             | Entry::UploadPurge(_) => {}
             Entry::LayerLink(name, digest) => {
                 let id = ids.intern(&digest);
