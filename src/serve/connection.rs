@@ -30,7 +30,7 @@ use super::hints;
 use super::listener::Accepted;
 use super::monitored_io::MonitoredIo;
 use super::options::ServeOptions;
-use super::peer::{Peer, PeerAddress, Scheme};
+use super::peer::{ClientCertificate, Peer, PeerAddress, Scheme};
 use super::plain_stream::PlainStream;
 use super::reader_limit::ReaderLimit;
 use super::server::Phase;
@@ -154,7 +154,7 @@ async fn serve_socket<IO: Socket, S: Handler>(
 ) {
     let activity = place.activity();
     let Some(tls) = tls else {
-        let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
+        let peer = Peer { address, scheme: Scheme::Http, client_certificate: None };
         let versions = if shared.options.h2c { Versions::Any } else { Versions::Http1 };
         let files = socket.files();
         let socket = MonitoredIo::new(socket, activity.clone());
@@ -178,7 +178,9 @@ async fn serve_socket<IO: Socket, S: Handler>(
         }
     };
     let (_, session) = stream.get_ref();
-    let client_certificate = session.peer_certificates().is_some();
+    let presented = session.peer_certificates().and_then(|certificates| certificates.first());
+    let client_certificate = presented
+        .map(|leaf| ClientCertificate { leaf: leaf.as_ref().into(), is_verified: tls.verifies_clients() });
     let versions = match session.alpn_protocol() {
         Some(b"h2") => Versions::Http2,
         _ => Versions::Http1,
@@ -239,11 +241,12 @@ async fn serve_http<IO, S>(
     let readers = (!options.trusts(peer.address)).then_some(readers);
     let requests = activity.clone();
     let of_requests = options.clone();
+    let of_connection = peer.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let version = request.version();
         let in_flight = requests.request_began(version);
         let mut request = request.map(|body| Body::new(RequestBody::new(body, &of_requests)));
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(of_connection.clone());
         // HTTP/2 frames are split and copied, so placeholders would not survive.
         match (version >= Version::HTTP_2, &readers, &files) {
             (true, Some(readers), _) => _ = request.extensions_mut().insert(readers.clone()),

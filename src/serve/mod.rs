@@ -35,7 +35,7 @@ pub use self::file_limit::{connections_within, files_for, raise_file_limit, soft
 pub use self::file_sender::FileSender;
 pub use self::listener::{BindError, Listener};
 pub use self::options::ServeOptions;
-pub use self::peer::{Peer, PeerAddress, Scheme};
+pub use self::peer::{ClientCertificate, Peer, PeerAddress, Scheme};
 pub use self::plain_stream::PlainStream;
 pub use self::reader_limit::{ReaderLimit, ReaderPermit};
 pub use self::server::{Drained, Security, Server};

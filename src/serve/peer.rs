@@ -2,17 +2,32 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// Facts about a connection that do not depend on the client's headers; an extension of every request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peer {
     /// The address of the other end of the socket: the client or its proxy.
     pub address: PeerAddress,
     /// The scheme of the connection.
     pub scheme: Scheme,
-    /// Whether the client presented a TLS certificate. Whether it was verified depends on the configured
-    /// mode.
-    pub client_certificate: bool,
+    /// The TLS certificate that the client presented.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// The TLS certificate of a client, to which it has proven to hold the key.
+#[derive(Clone, Eq, PartialEq)]
+pub struct ClientCertificate {
+    /// The certificate itself, in DER, without those that vouch for it.
+    pub leaf: Arc<[u8]>,
+    /// Whether it leads to `http.tls.clientcas`.
+    pub is_verified: bool,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").field("is_verified", &self.is_verified).finish_non_exhaustive()
+    }
 }
 
 /// The address of the other end of a socket.

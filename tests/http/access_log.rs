@@ -60,7 +60,7 @@ async fn a_request_has_one_line_without_its_secrets() {
     let access = Arc::new(Silly::new("realm", "service").unwrap());
     let server = Server::with(Setup { access, ..Setup::default() });
     let address = PeerAddress::Tcp("192.0.2.7:4000".parse().unwrap());
-    let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
+    let peer = Peer { address, scheme: Scheme::Http, client_certificate: None };
     let lines = Log::of(async {
         let call = server.call("GET", "/v2/?token=hidden1").header("authorization", "Bearer hidden2");
         let call =
@@ -106,10 +106,10 @@ async fn only_trusted_proxies_say_where_a_request_comes_from() {
     let server = Server::with_options(HttpOptions { trusted_proxies, ..HttpOptions::default() });
     for (peer, expected) in [("192.0.2.7:4000", "203.0.113.5"), ("198.51.100.1:4000", "198.51.100.1:4000")] {
         let address = PeerAddress::Tcp(peer.parse().unwrap());
-        let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
+        let peer = Peer { address, scheme: Scheme::Http, client_certificate: None };
         let lines = Log::of(async {
             let call = server.call("GET", "/v2/").header("x-forwarded-for", "203.0.113.5");
-            call.extension(peer).send().await.expect(200);
+            call.extension(peer.clone()).send().await.expect(200);
         })
         .await;
         assert_eq!(lines[0]["fields"]["http.request.remoteaddr"], expected);

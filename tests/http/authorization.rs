@@ -40,7 +40,7 @@ impl AccessController for ByHeader {
         let Some(header) = credentials.authorization else { return Err(challenge) };
         let granted: Vec<&str> = header.to_str().unwrap().split(' ').collect();
         if wanted.iter().all(|scope| granted.contains(&scope.as_str())) {
-            return Ok(Grant { user: Some("anne".to_owned()) });
+            return Ok(Grant::to("anne"));
         }
         Err(self.otherwise.clone().unwrap_or(challenge))
     }
@@ -60,7 +60,7 @@ async fn failed_logins_are_counted_for_the_address_from_trusted_proxies() {
     let server = Server::with(Setup { access: Arc::new(access.clone()), options, ..Setup::default() });
     for (peer, expected) in [("192.0.2.7:4000", "203.0.113.5"), ("198.51.100.1:4000", "198.51.100.1")] {
         let address = PeerAddress::Tcp(peer.parse().unwrap());
-        let peer = Peer { address, scheme: Scheme::Http, client_certificate: false };
+        let peer = Peer { address, scheme: Scheme::Http, client_certificate: None };
         let call = server.call("GET", "/v2/").header("x-forwarded-for", "203.0.113.5");
         call.extension(peer).send().await.expect(401);
         assert_eq!(*access.client.lock().unwrap(), Some(expected.parse().unwrap()));

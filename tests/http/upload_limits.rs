@@ -9,7 +9,7 @@ use crate::support::{Server, client::Call};
 
 fn from(address: &str, call: Call) -> Call {
     let address = PeerAddress::Tcp(address.parse().unwrap());
-    call.extension(Peer { address, scheme: Scheme::Http, client_certificate: false })
+    call.extension(Peer { address, scheme: Scheme::Http, client_certificate: None })
 }
 
 /// A body that never arrives.

@@ -55,7 +55,7 @@ async fn locations_are_urls_that_the_client_can_reach() {
 
 #[tokio::test]
 async fn a_client_on_tls_gets_locations_with_https() {
-    let peer = Peer { address: PeerAddress::Unix, scheme: Scheme::Https, client_certificate: false };
+    let peer = Peer { address: PeerAddress::Unix, scheme: Scheme::Https, client_certificate: None };
     let call =
         Server::new().call("POST", "/v2/a/blobs/uploads/").header("host", "reg.example").extension(peer);
     assert!(call.send().await.expect(202).header("location").starts_with("https://reg.example/v2/a/"));

@@ -17,7 +17,7 @@ async fn a_connection_serves_many_requests_and_tells_who_is_there() {
     assert_eq!(get_kept(&mut client, "/").await, "hello");
     let peer = get_kept(&mut client, "/peer").await;
     let address = client.local_addr().unwrap();
-    assert_eq!(peer, format!("Peer {{ address: Tcp({address}), scheme: Http, client_certificate: false }}"));
+    assert_eq!(peer, format!("Peer {{ address: Tcp({address}), scheme: Http, client_certificate: None }}"));
     assert_eq!((server.statistics.accepted(), server.statistics.open()), (1, 1));
 }
 

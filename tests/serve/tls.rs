@@ -292,7 +292,12 @@ async fn each_mode_of_client_authentication_accepts_the_right_clients() {
             ("friend", Some(identity(&trusted_issuer)), friend),
         ];
         for (who, identity, expected) in cases {
-            let shows = identity.is_some();
+            let is_verified =
+                matches!(mode, ClientAuth::VerifyClientCertIfGiven | ClientAuth::RequireAndVerifyClientCert);
+            let shows = match identity {
+                Some(_) => format!("Some(ClientCertificate {{ is_verified: {is_verified}, .. }})"),
+                None => "None".to_owned(),
+            };
             let client = Client { identity, ..site.client() };
             // In TLS 1.3 a client learns only from the first answer whether the server accepts it.
             let answer = match client.connect(&server).await {

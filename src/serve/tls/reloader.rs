@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
-use sampan_config::{Http2Config, TlsConfig};
+use sampan_config::{ClientAuth, Http2Config, TlsConfig};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
@@ -94,6 +94,16 @@ impl TlsReloader {
     /// The configuration for a new connection.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0.current.load().config)
+    }
+
+    /// Whether a certificate that a client presents leads to `http.tls.clientcas`.
+    pub fn verifies_clients(&self) -> bool {
+        let settings = &self.0.settings;
+        let verifies = matches!(
+            settings.clientauth,
+            ClientAuth::RequireAndVerifyClientCert | ClientAuth::VerifyClientCertIfGiven
+        );
+        verifies && !settings.clientcas.is_empty()
     }
 
     /// When the current certificate expires.
