@@ -1,12 +1,17 @@
 //! `Access`: access control, and the parts of it that can be replaced while running.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use sampan_config::AuthConfig;
+use sampan_config::{AuthConfig, Config};
+use sampan_engine::Registry;
 
 use super::{AppError, token};
 use crate::auth::token::Token;
-use crate::auth::{AccessController, Anonymous, Htpasswd, Silly, ThrottleOptions};
+use crate::auth::{
+    AccessController, AccessTokens, Anonymous, Guard, GuardError, GuardSettings, Htpasswd, LivePolicy, Silly,
+    ThrottleOptions,
+};
 
 /// Access control, and the parts of it that can be replaced while running.
 #[derive(Clone, Debug)]
@@ -15,6 +20,7 @@ pub(super) enum Access {
     Silly(Arc<Silly>),
     Htpasswd(Arc<Htpasswd>),
     Token(Arc<Token>),
+    Guard(Arc<Guard>),
 }
 
 impl Access {
@@ -44,12 +50,71 @@ impl Access {
         Ok(())
     }
 
+    /// Adds the rules of `access`, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// A file that the section names is not usable.
+    pub(super) async fn with_rules(self, config: &Config, registry: &Registry) -> Result<Self, AppError> {
+        let Some(access) = &config.access else { return Ok(self) };
+        let passwords = match self {
+            Self::Htpasswd(htpasswd) => Some(htpasswd),
+            // The configuration was refused with the others.
+            _ => None,
+        };
+        let policy = LivePolicy::open(access).await.map_err(GuardError::from)?;
+        let signing_key = signing_key(config);
+        if signing_key.is_none() {
+            tracing::warn!(
+                "access.tokens.signingkey is not set, so tokens are valid until the registry restarts, and only at this replica"
+            );
+        }
+        let guard = Guard::open(GuardSettings {
+            policy,
+            passwords,
+            tokens: AccessTokens::new(registry.clone()),
+            service: service(config),
+            lifetime: access.tokens.lifetime,
+            signing_key,
+            certificates: access.certificates.as_ref().map(|it| it.identity.to_vec()).unwrap_or_default(),
+        });
+        Ok(Self::Guard(Arc::new(guard.await?)))
+    }
+
+    /// Checks that [`with_rules`](Self::with_rules) would succeed. Creates nothing.
+    pub(super) async fn check_rules(config: &Config) -> Result<(), AppError> {
+        let Some(access) = &config.access else { return Ok(()) };
+        LivePolicy::check(access).await.map_err(GuardError::from)?;
+        if let Some(path) = signing_key(config).filter(|path| path.exists()) {
+            Guard::check_keys(path).await?;
+        }
+        Ok(())
+    }
+
+    /// The passwords, if users have them.
+    pub(super) fn passwords(&self) -> Option<&Htpasswd> {
+        match self {
+            Self::Htpasswd(htpasswd) => Some(htpasswd),
+            Self::Guard(guard) => guard.passwords(),
+            Self::Anonymous(_) | Self::Silly(_) | Self::Token(_) => None,
+        }
+    }
+
+    /// The rules and the token server, if there are any.
+    pub(super) fn guard(&self) -> Option<&Arc<Guard>> {
+        match self {
+            Self::Guard(guard) => Some(guard),
+            _ => None,
+        }
+    }
+
     pub(super) fn controller(&self) -> Arc<dyn AccessController> {
         match self {
             Self::Anonymous(controller) => controller.clone(),
             Self::Silly(controller) => controller.clone(),
             Self::Htpasswd(controller) => controller.clone(),
             Self::Token(controller) => controller.clone(),
+            Self::Guard(controller) => controller.clone(),
         }
     }
 
@@ -58,7 +123,31 @@ impl Access {
         match self {
             Self::Token(token) => token.watch().await,
             // A login checks its file.
-            Self::Anonymous(_) | Self::Silly(_) | Self::Htpasswd(_) => std::future::pending().await,
+            Self::Anonymous(_) | Self::Silly(_) | Self::Htpasswd(_) | Self::Guard(_) => {
+                std::future::pending::<()>().await;
+            }
         }
     }
+}
+
+/// The name of this registry in challenges and tokens: it must be the same at all replicas, which clients may call
+/// by several names.
+fn service(config: &Config) -> String {
+    let chosen = config.access.as_ref().and_then(|access| access.tokens.service.clone());
+    let host = || config.http.host.as_ref().and_then(|host| host.as_url().host_str().map(str::to_owned));
+    chosen.or_else(host).unwrap_or_else(|| "sampan".to_owned())
+}
+
+/// The file of the signing key: as configured, else beside the password file if its folder is writable.
+pub(super) fn signing_key(config: &Config) -> Option<PathBuf> {
+    let chosen = config.access.as_ref().and_then(|access| access.tokens.signingkey.clone());
+    chosen.or_else(|| match &config.auth {
+        AuthConfig::Htpasswd(htpasswd) => {
+            let path = htpasswd.path.with_file_name("signing.pem");
+            let folder = path.parent()?;
+            let is_writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+            (path.exists() || is_writable).then_some(path)
+        }
+        _ => None,
+    })
 }

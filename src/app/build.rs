@@ -84,6 +84,8 @@ impl App {
         };
         let descriptors = descriptors::descriptors_if_enabled(config).await?;
         let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
+        let access = access.with_rules(config, &registry).await?;
+        services.guard = access.guard().cloned();
         let listener = match systemd::socket()? {
             Some(socket) => socket,
             None => network::listener(&config.http).await?,

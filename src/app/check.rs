@@ -51,6 +51,7 @@ async fn check_files(config: &Config, drivers: &Drivers, errors: &mut Vec<AppErr
         .await,
     );
     note(Access::check(&config.auth).await);
+    note(Access::check_rules(config).await);
     note(network::security(&config.http).await.map(drop));
     note(descriptors::check(config).await);
 }

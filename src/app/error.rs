@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::auth::token::TokenError;
-use crate::auth::{HtpasswdError, InvalidParameter};
+use crate::auth::{GuardError, HtpasswdError, InvalidParameter};
 use crate::drivers::DriverSetupError;
 use crate::error_chain::chain;
 use crate::notify::NotifyError;
@@ -45,6 +45,9 @@ pub enum AppError {
     /// The keys for tokens.
     #[error("auth.token")]
     Token(#[from] TokenError),
+    /// The rules and the tokens.
+    #[error(transparent)]
+    Access(#[from] GuardError),
     /// The queue of notifications.
     #[error(transparent)]
     Notify(#[from] NotifyError),

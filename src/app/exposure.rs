@@ -111,6 +111,10 @@ fn secret_files(loaded: &Loaded) -> Vec<SecretFile<'_>> {
         }
         AuthConfig::None | AuthConfig::Silly(_) => {}
     }
+    let signing_key = config.access.as_ref().and_then(|access| access.tokens.signingkey.as_deref());
+    if let Some(path) = signing_key {
+        add("access.tokens.signingkey", path);
+    }
     if let Some(path) = loaded.tree.at("storage.gcs.keyfile").and_then(Node::as_text) {
         add("storage.gcs.keyfile", Path::new(path));
     }

@@ -41,6 +41,7 @@ impl Reload {
         self.take_certificates().await;
         self.take_passwords().await;
         self.take_token_keys().await;
+        self.take_signing_keys().await;
         let loaded = match Config::load(self.source.clone(), &self.environment) {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -59,6 +60,7 @@ impl Reload {
         taken.extend(self.take_log_level(&new));
         taken.extend(self.take_read_only(&new));
         taken.extend(self.take_collection(&new));
+        taken.extend(self.take_rules(&new).await);
         let pending = differences(&self.config, &new);
         for key in &pending {
             tracing::warn!("{key} has changed in {}; the change needs a restart", self.source);
@@ -100,7 +102,7 @@ impl Reload {
     }
 
     async fn take_passwords(&self) {
-        let Access::Htpasswd(htpasswd) = &self.running.access else { return };
+        let Some(htpasswd) = self.running.access.passwords() else { return };
         match htpasswd.reload().await {
             Ok(()) => tracing::info!(users = htpasswd.users(), "users and passwords were read again"),
             Err(error) => tracing::error!(
@@ -118,6 +120,35 @@ impl Reload {
                 error = &error as &dyn std::error::Error,
                 "cannot replace the keys for tokens, so the old ones stay in use"
             ),
+        }
+    }
+
+    async fn take_rules(&mut self, new: &Config) -> Option<String> {
+        let (Some(guard), Some(access)) = (self.running.access.guard(), &new.access) else { return None };
+        if let Err(error) = guard.policy().reload(access).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot replace the rules of access, so the old ones stay in effect"
+            );
+            return None;
+        }
+        let old = self.config.access.as_mut()?;
+        // A file that comes or goes needs a restart.
+        let is_new = access.file == old.file && (access.groups != old.groups || access.rules != old.rules);
+        if is_new {
+            old.groups = access.groups.clone();
+            old.rules = access.rules.clone();
+        }
+        is_new.then(|| "access.rules".to_owned())
+    }
+
+    async fn take_signing_keys(&self) {
+        let Some(guard) = self.running.access.guard() else { return };
+        if let Err(error) = guard.reload_keys().await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot replace the keys that sign tokens, so the old ones stay in use"
+            );
         }
     }
 
@@ -172,6 +203,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("gc", old.gc != new.gc),
         ("storage.maintenance", old_storage.maintenance != new_storage.maintenance),
         ("auth", old.auth != new.auth),
+        ("access", old.access != new.access),
         ("http.addr", old.http.addr != new.http.addr || old.http.net != new.http.net),
         ("http.tls", old.http.tls != new.http.tls),
         ("http.limits", old.http.limits != new.http.limits),

@@ -96,7 +96,9 @@ impl Place {
     fn of(root: &Path) -> Self {
         let below = |path: &DriverPath| PathBuf::from(path.as_str().trim_start_matches('/'));
         let (repositories, blobs) = (below(&layout::repositories_root()), below(&layout::blobs_root()));
-        let is_store = |root: &Path| root.join(&repositories).is_dir() || root.join(&blobs).is_dir();
+        let tokens = below(&layout::access_tokens_root());
+        let is_store =
+            |root: &Path| [&repositories, &blobs, &tokens].into_iter().any(|path| root.join(path).is_dir());
         if is_store(root) {
             return Self::Store;
         }

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
+use sampan_engine::oci::RepositoryName;
 
 use super::access::Access;
+use super::identity::Identity;
+use super::policy::Policy;
 
 /// Decides whether a request may do what it wants. Object-safe; shared as `Arc<dyn AccessController>`.
 #[async_trait]
@@ -32,6 +35,12 @@ pub struct Credentials<'a> {
     /// Returns the registry's URL as the client knows it, such as `https://registry.example.com`. Few
     /// challenges need it.
     pub origin: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
+    /// As `origin`, with the scheme of the connection where no proxy says another one, and with the prefix.
+    pub base: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
+    /// The client's TLS certificate in DER, if it was verified.
+    pub certificate: Option<&'a [u8]>,
+    /// Whether the request has several `Authorization` headers, of which `authorization` is the first.
+    pub is_ambiguous: bool,
 }
 
 impl Credentials<'_> {
@@ -39,6 +48,12 @@ impl Credentials<'_> {
     /// proxy's headers.
     pub fn origin(&self) -> Option<String> {
         self.origin?()
+    }
+
+    /// The URL below which the client called this registry, if known; as [`origin`](Self::origin), but for the
+    /// scheme and the prefix.
+    pub fn base(&self) -> Option<String> {
+        self.base?()
     }
 }
 
@@ -57,6 +72,54 @@ impl fmt::Debug for Credentials<'_> {
 pub struct Grant {
     /// The user that the permission belongs to; `None` for an anonymous client.
     pub user: Option<String>,
+    /// The repositories that the client may see.
+    pub view: View,
+}
+
+impl Grant {
+    /// Permission for a user who sees everything.
+    pub fn to(user: impl Into<String>) -> Self {
+        Self { user: Some(user.into()), view: View::Everything }
+    }
+}
+
+/// The repositories that a client may see.
+#[derive(Clone, Debug, Default)]
+pub enum View {
+    /// All of them.
+    #[default]
+    Everything,
+    /// Those that the rules let this client pull from.
+    Some(Policy, Identity),
+}
+
+impl PartialEq for View {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Everything, Self::Everything) => true,
+            (Self::Some(policy, identity), Self::Some(other, of)) => {
+                std::ptr::eq(policy.source(), other.source()) && identity == of
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for View {}
+
+impl View {
+    /// Whether the client may see all repositories, those of the future included.
+    pub fn is_everything(&self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
+    /// Whether the client may see the repository.
+    pub fn shows(&self, name: &RepositoryName) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Some(policy, identity) => policy.allows(identity, &Access::pull(name.clone())),
+        }
+    }
 }
 
 /// Why a request is denied.
@@ -88,6 +151,9 @@ pub enum Denied {
         /// The time until the next attempt, in whole seconds for `Retry-After`.
         retry_after: Duration,
     },
+    /// The request has several `Authorization` headers: 400.
+    #[error("the request has several Authorization headers")]
+    Ambiguous,
     /// The registry cannot check credentials at the moment: 503. The log has the reason.
     #[error("authentication is not available at the moment")]
     Unavailable,

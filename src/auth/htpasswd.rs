@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -185,10 +187,33 @@ impl Htpasswd {
         due
     }
 
+    /// Logs a user in with a password.
+    ///
+    /// # Errors
+    ///
+    /// A challenge with this file's realm if the password is wrong; the other reasons if it was not compared.
+    pub(super) async fn log_in(&self, client: Option<IpAddr>, basic: BasicCredentials) -> Result<(), Denied> {
+        let loaded = self.current().await;
+        self.compare(client, basic, &loaded).await
+    }
+
+    /// Identifies the user's present password, the same in every process that reads the same file; `None` for
+    /// an unknown user.
+    pub(super) async fn password_id(&self, user: &str) -> Option<String> {
+        let loaded = self.current().await;
+        let hash = loaded.list.hash_of(user.as_bytes())?;
+        Some(URL_SAFE_NO_PAD.encode(&Sha256::digest(hash.as_str())[..12]))
+    }
+
+    /// The challenge with this file's realm.
+    pub(super) fn basic_challenge(&self) -> &HeaderValue {
+        &self.challenge
+    }
+
     /// Checks the password; `Err` if it is wrong or not compared in time.
     async fn compare(
         &self,
-        credentials: &Credentials<'_>,
+        client: Option<IpAddr>,
         basic: BasicCredentials,
         loaded: &Loaded,
     ) -> Result<(), Denied> {
@@ -201,17 +226,17 @@ impl Htpasswd {
             return Ok(());
         }
         let BasicCredentials { user, password } = basic;
-        let refuse = || self.refuse_if_throttled(credentials, &user);
+        let refuse = || self.refuse_if_throttled(client, &user);
         refuse()?;
-        let matched = self.matches(credentials.client, fingerprint, hash, password, refuse).await?;
+        let matched = self.matches(client, fingerprint, hash, password, refuse).await?;
         if matched && is_known_user {
             loaded.successes.insert(fingerprint);
-            self.throttle.succeeded(credentials.client, &user);
+            self.throttle.succeeded(client, &user);
             return Ok(());
         }
-        let delay = self.throttle.failed(credentials.client, &user);
+        let delay = self.throttle.failed(client, &user);
         let shown = Shown::new(&String::from_utf8_lossy(&user));
-        let client = credentials.client.map(|client| client.to_canonical().to_string());
+        let client = client.map(|client| client.to_canonical().to_string());
         tracing::warn!(user = %shown.as_str(), client, "failed login");
         sleep(delay).await;
         Err(self.challenge(ChallengeReason::Wrong))
@@ -252,8 +277,8 @@ impl Htpasswd {
         .await)
     }
 
-    fn refuse_if_throttled(&self, credentials: &Credentials<'_>, user: &[u8]) -> Result<(), Denied> {
-        match self.throttle.refused_for(credentials.client, user) {
+    fn refuse_if_throttled(&self, client: Option<IpAddr>, user: &[u8]) -> Result<(), Denied> {
+        match self.throttle.refused_for(client, user) {
             Some(retry_after) => Err(Denied::TooManyAttempts { retry_after }),
             None => Ok(()),
         }
@@ -274,9 +299,8 @@ impl AccessController for Htpasswd {
             return Err(self.challenge(ChallengeReason::Unreadable));
         };
         let user = String::from_utf8_lossy(&basic.user).into_owned();
-        let loaded = self.current().await;
-        self.compare(credentials, basic, &loaded).await?;
-        Ok(Grant { user: Some(user) })
+        self.log_in(credentials.client, basic).await?;
+        Ok(Grant::to(user))
     }
 }
 

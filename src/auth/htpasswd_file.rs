@@ -1,13 +1,17 @@
 //! Edits an htpasswd file: `registry htpasswd add|remove|list|verify`.
 //!
 //! Comments, order and other users' lines stay byte for byte. Writes replace the whole file, so that a
-//! running registry, ours or another, never reads half of it. There is no lock: of two simultaneous edits one
-//! is lost.
+//! running registry, ours or another, never reads half of it. Edits lock the file's directory, so that of two
+//! simultaneous ones none is lost.
 //!
 //! All functions block; adding and verifying for a noticeable fraction of a second.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::password_list::{BcryptHash, Line, kind_of};
 use super::provision::COST;
@@ -149,11 +153,12 @@ fn remedy(path: &Path) -> String {
 pub fn add(path: &Path, user: &str, password: &[u8]) -> Result<Added, EditError> {
     check_user(user)?;
     check_password(password)?;
+    let entry = format!("{user}:{}", bcrypt::hash(password, COST)?).into_bytes();
+    let _lock = lock(path)?;
     let mut lines = match read(path) {
         Err(EditError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
         other => other?,
     };
-    let entry = format!("{user}:{}", bcrypt::hash(password, COST)?).into_bytes();
     let mut added = Added::New;
     // The user's first line takes the new hash. Remove the others, because the last line counts.
     lines.retain_mut(|line| {
@@ -176,12 +181,27 @@ pub fn add(path: &Path, user: &str, password: &[u8]) -> Result<Added, EditError>
     Ok(added)
 }
 
+/// Keeps other edits away until it is dropped. The file itself is replaced by an edit, so its directory is locked.
+fn lock(path: &Path) -> Result<File, EditError> {
+    let failed = |source| EditError::Write { path: path.to_owned(), source };
+    // A link may lead to a file elsewhere.
+    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = File::open(folder).map_err(failed)?;
+    match flock(&folder, FlockOperation::LockExclusive) {
+        // Some network file systems have no locks.
+        Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => Ok(folder),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
 /// Removes every line of a user.
 ///
 /// # Errors
 ///
 /// See [`EditError`]; the file is then unchanged.
 pub fn remove(path: &Path, user: &str) -> Result<(), EditError> {
+    let _lock = lock(path)?;
     let mut lines = read(path)?;
     let before = lines.len();
     lines.retain(|line| !is_of(line, user));

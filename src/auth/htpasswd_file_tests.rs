@@ -116,3 +116,16 @@ fn a_file_of_another_format_is_unchanged() {
     assert!(error.ends_with("line 2 has no `:`; the file is unchanged"), "{error}");
     assert_eq!(file.content(), "version: 0.1\nlog\n");
 }
+
+#[test]
+fn simultaneous_edits_are_all_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("htpasswd");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let path = &path;
+            scope.spawn(move || add(path, &format!("user{number}"), b"password").unwrap());
+        }
+    });
+    assert_eq!(list(&path).unwrap().len(), 8);
+}

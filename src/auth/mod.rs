@@ -5,31 +5,46 @@
 //! these to status codes (401, 403, 429, 503).
 
 mod access;
+mod access_tokens;
 mod anonymous;
 mod basic;
+mod certificate;
 mod challenge;
 mod controller;
+mod guard;
 mod htpasswd;
 pub mod htpasswd_file;
 mod identity;
+mod issuer;
+mod live_policy;
 mod login_queue;
 mod password_list;
 pub mod policy;
 mod policy_file;
 mod provision;
+mod scope;
 mod shown;
+mod signing_keys;
 mod silly;
 mod success_cache;
 mod throttle;
 pub mod token;
+mod token_record;
+mod token_secret;
 
 pub use self::access::{Access, Action, Resource};
+pub use self::access_tokens::AccessTokens;
 pub use self::anonymous::Anonymous;
 pub use self::challenge::{Challenge, InvalidParameter};
-pub use self::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
+pub use self::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, View};
+pub use self::guard::{Guard, GuardError, GuardSettings, IssuedToken, TOKEN_PATH, TokenRequest};
 pub use self::htpasswd::{Htpasswd, HtpasswdError};
 pub use self::identity::{Identity, Robot};
+pub use self::live_policy::{LivePolicy, LivePolicyError};
 pub use self::policy::{Policy, Rights};
 pub use self::policy_file::{PolicyError, PolicyFile};
+pub use self::signing_keys::{SigningKeyError, rotate};
 pub use self::silly::Silly;
 pub use self::throttle::ThrottleOptions;
+pub use self::token_record::{InvalidRecord, TokenRecord, rfc3339};
+pub use self::token_secret::TokenSecret;

@@ -41,7 +41,7 @@ impl Silly {
 impl AccessController for Silly {
     async fn authorize(&self, credentials: &Credentials<'_>, wanted: &[Access]) -> Result<Grant, Denied> {
         match credentials.authorization {
-            Some(header) if !header.is_empty() => Ok(Grant { user: Some("silly".to_owned()) }),
+            Some(header) if !header.is_empty() => Ok(Grant::to("silly")),
             _ => Err(self.challenge(wanted)),
         }
     }

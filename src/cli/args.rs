@@ -16,6 +16,8 @@ use super::export_args::ExportArgs;
 use super::import::ImportArgs;
 use super::inventory::InventoryArgs;
 use super::login::LoginOptions;
+use super::token::TokenCommand;
+use super::user::UserCommand;
 use crate::serve::certificate::DEFAULT_DAYS;
 
 /// An OCI container registry.
@@ -89,6 +91,14 @@ pub(super) enum Command {
     /// Manage the password file of `auth: htpasswd`
     #[command(subcommand)]
     Htpasswd(HtpasswdCommand),
+
+    /// Manage the users of the configuration's password file
+    #[command(subcommand)]
+    User(UserCommand),
+
+    /// Manage the access tokens of robots, for a registry with `access`
+    #[command(subcommand)]
+    Token(TokenCommand),
 
     /// Create a certificate authority and a server certificate for a network without one
     Certificate(CertificateOptions),

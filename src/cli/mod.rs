@@ -29,7 +29,9 @@ mod serve;
 mod since;
 mod status;
 mod terminal;
+mod token;
 mod transfer;
+mod user;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -67,6 +69,8 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Du(options)) => inventory::du(&drivers, options),
         Some(Command::Config(command)) => check::run(&drivers, command),
         Some(Command::Htpasswd(command)) => htpasswd::run(command),
+        Some(Command::User(command)) => user::run(&drivers, command),
+        Some(Command::Token(command)) => token::run(&drivers, command),
         Some(Command::Certificate(options)) => certificate::run(options),
         Some(Command::Bench(options)) => bench::run(*options),
         Some(Command::Completion { shell }) => {

@@ -7,7 +7,7 @@ use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::error::{ApiError, ErrorCode};
-use super::handlers::{base, blobs, catalog, manifests, probes, referrers, tags, uploads};
+use super::handlers::{base, blobs, catalog, manifests, probes, referrers, tags, token, uploads};
 use super::route::{Endpoint, Unroutable};
 use super::state::AppState;
 
@@ -20,6 +20,7 @@ impl Endpoint {
             Self::BlobUpload => "POST",
             Self::BlobUploadChunk => "DELETE, GET, HEAD, PATCH, PUT",
             Self::Manifest => "DELETE, GET, HEAD, PUT",
+            Self::Token => "GET, POST",
             Self::Root | Self::Livez | Self::Readyz => "*",
         }
     }
@@ -64,6 +65,9 @@ pub(super) async fn dispatch(state: AppState, endpoint: Endpoint, request: Reque
         (E::Referrers, &M::GET | &M::HEAD) => referrers::list.call(request, state).await,
         // Docker only.
         (E::Catalog, &M::GET | &M::HEAD) => catalog::list.call(request, state).await,
+        // Distribution's token specification, and the OAuth2 one.
+        (E::Token, &M::GET) => token::get.call(request, state).await,
+        (E::Token, &M::POST) => token::post.call(request, state).await,
         (_, _) => method_not_allowed(endpoint.allow()),
     }
 }

@@ -127,7 +127,7 @@ struct Inner {
     status: StatusCode,
     code: ErrorCode,
     /// The code's message, or a more specific one.
-    message: &'static str,
+    message: Cow<'static, str>,
     details: Vec<Option<Value>>,
     /// Whether the details are sentences to append to the message.
     explains: bool,
@@ -145,7 +145,7 @@ impl ApiError {
         Self(Box::new(Inner {
             status: code.status(),
             code,
-            message: code.message(),
+            message: code.message().into(),
             details: vec![None],
             explains: false,
             headers: HeaderMap::new(),
@@ -170,8 +170,8 @@ impl ApiError {
 
     /// Sets the message: one code may cover several faults.
     #[must_use]
-    pub fn with_message(mut self, message: &'static str) -> Self {
-        self.0.message = message;
+    pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.0.message = message.into();
         self
     }
 
@@ -271,9 +271,9 @@ impl IntoResponse for ApiError {
         let entries = details.iter().map(|detail| {
             let message: Cow<'_, str> = match detail.as_ref().and_then(Value::as_str).filter(|_| explains) {
                 // It says the same at more length.
-                Some(reason) if reason.starts_with(message) => reason.into(),
+                Some(reason) if reason.starts_with(&*message) => reason.into(),
                 Some(reason) => format!("{}: {reason}", message.trim_end_matches('.')).into(),
-                None => message.into(),
+                None => Cow::Borrowed(&*message),
             };
             Entry { code: code.as_str(), message, detail: detail.as_ref() }
         });

@@ -177,6 +177,7 @@ impl HttpMetrics {
             Denied::Challenge { reason: ChallengeReason::Unreadable, .. } => "unreadable",
             Denied::Challenge { .. } => "wrong",
             Denied::Forbidden { .. } => "forbidden",
+            Denied::Ambiguous => "unreadable",
             Denied::TooManyAttempts { .. } | Denied::TooManyAtOnce { .. } => "throttled",
             Denied::Unavailable => "unavailable",
         };

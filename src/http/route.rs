@@ -9,6 +9,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 
 use super::prefix::Prefix;
+use crate::auth::TOKEN_PATH;
 
 /// An endpoint. The API's names are those of Distribution's handlers in metrics;
 /// [`Referrers`](Self::Referrers) is ours.
@@ -36,6 +37,8 @@ pub enum Endpoint {
     Livez,
     /// `/readyz`: the registry accepts requests.
     Readyz,
+    /// `/auth/token`: this registry's own token server. There is none without the section `access`.
+    Token,
 }
 
 impl Endpoint {
@@ -51,9 +54,14 @@ impl Endpoint {
         Self::Tags,
     ];
 
-    /// Whether the endpoint belongs to the API; false for probes.
+    /// Whether the endpoint belongs to the API; false for probes and the token server.
     pub fn is_api(self) -> bool {
-        !matches!(self, Self::Root | Self::Livez | Self::Readyz)
+        !matches!(self, Self::Root | Self::Livez | Self::Readyz | Self::Token)
+    }
+
+    /// Whether the endpoint is there for load balancers and monitors.
+    pub fn is_probe(self) -> bool {
+        matches!(self, Self::Root | Self::Livez | Self::Readyz)
     }
 
     /// The name in metrics and traces.
@@ -70,6 +78,7 @@ impl Endpoint {
             Self::Root => "root",
             Self::Livez => "livez",
             Self::Readyz => "readyz",
+            Self::Token => "token",
         }
     }
 
@@ -88,6 +97,7 @@ impl Endpoint {
             Self::Root => "/".to_owned(),
             Self::Livez => "/livez".to_owned(),
             Self::Readyz => "/readyz".to_owned(),
+            Self::Token => TOKEN_PATH.to_owned(),
         }
     }
 }
@@ -132,6 +142,7 @@ impl Route {
         match below {
             "/livez" => return plain(Endpoint::Livez),
             "/readyz" => return plain(Endpoint::Readyz),
+            TOKEN_PATH => return plain(Endpoint::Token),
             "/v2/" => return plain(Endpoint::Base),
             "/v2" => return moved("/v2/"),
             "/v2/_catalog" => return plain(Endpoint::Catalog),
@@ -221,6 +232,8 @@ mod tests {
             ("/", to(E::Root, "", "")),
             ("/livez", to(E::Livez, "", "")),
             ("/readyz", to(E::Readyz, "", "")),
+            ("/auth/token", to(E::Token, "", "")),
+            ("/auth/token?service=a", to(E::Token, "", "")),
             ("/v2/", to(E::Base, "", "")),
             ("/v2/?n=1", to(E::Base, "", "")),
             ("/v2/_catalog", to(E::Catalog, "", "")),

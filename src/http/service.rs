@@ -39,6 +39,11 @@ impl Api {
     /// Parses the path, opens a span if traces are enabled, and continues.
     async fn answer(self, request: Request) -> Response {
         let route = Route::parse(&self.state.options().prefix, request.uri());
+        let has_tokens = self.state.services().guard.is_some();
+        let route = match route {
+            Ok(route) if route.endpoint() == Endpoint::Token && !has_tokens => Err(Unroutable::NotFound),
+            route => route,
+        };
         match layers::trace::span(&self.state, route.as_ref().ok(), &request) {
             Some(span) => layers::trace::traced(span, self.observed(route, request)).await,
             None => self.observed(route, request).await,
@@ -72,7 +77,7 @@ impl Api {
         route: Result<Route, Unroutable>,
         request: Request,
     ) -> Response {
-        let is_probe = route.as_ref().is_ok_and(|route| !route.endpoint().is_api());
+        let is_probe = route.as_ref().is_ok_and(|route| route.endpoint().is_probe());
         if !is_probe && !self.state.services().health.is_healthy() {
             // Distribution's response.
             return ApiError::new(ErrorCode::Unavailable)

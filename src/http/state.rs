@@ -10,7 +10,7 @@ use url::Url;
 use super::client_address::TrustedProxies;
 use super::metrics::HttpMetrics;
 use super::prefix::Prefix;
-use crate::auth::AccessController;
+use crate::auth::{AccessController, Guard};
 use crate::health::HealthStatus;
 use crate::notify::Notifier;
 
@@ -71,6 +71,8 @@ pub type TraceParent = fn(&HeaderMap, &tracing::Span);
 pub struct HttpServices {
     /// The state of the health checks.
     pub health: HealthStatus,
+    /// Issues tokens, if the registry has rules of its own.
+    pub guard: Option<Arc<Guard>>,
     /// Receives events for notification endpoints.
     pub notifier: Option<Arc<Notifier>>,
     /// The request metrics, if enabled.
@@ -85,6 +87,7 @@ impl fmt::Debug for HttpServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpServices")
             .field("health", &self.health)
+            .field("guard", &self.guard)
             .field("notifier", &self.notifier)
             .field("metrics", &self.metrics.is_some())
             .field("apache_log", &self.apache_log.is_some())

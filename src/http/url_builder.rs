@@ -108,6 +108,19 @@ pub(super) fn origin(
     Some(format!("{}://{host}", forwarded.scheme.unwrap_or(Scheme::Https.as_str())))
 }
 
+/// The URL below which the client called this registry, with the prefix: `base` also where `Location` is a path.
+pub(super) fn called(
+    options: &HttpOptions,
+    peer: Option<&Peer>,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Option<String> {
+    let scheme = peer.map_or(Scheme::Http, |peer| peer.scheme);
+    let absolute = HttpOptions { relative_urls: false, ..options.clone() };
+    let base = base(&absolute, Proxy::believed(options, peer, headers), headers, uri, scheme);
+    base.contains("://").then_some(base)
+}
+
 fn own_host(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     uri.authority().map(|host| host.as_str().to_owned()).or_else(|| host(first(headers, &HOST)?))
 }

@@ -1,5 +1,6 @@
 //! The HTTP API from outside: one file per row of the endpoint table, and some for rules of all endpoints.
 
+mod access;
 mod access_log;
 mod authorization;
 mod base;

@@ -55,6 +55,11 @@ impl Server {
         Self { api, registry, driver }
     }
 
+    /// The store.
+    pub(crate) fn driver(&self) -> Arc<dyn StorageDriver> {
+        self.driver.clone()
+    }
+
     /// A server with other options.
     pub(crate) fn with_options(options: HttpOptions) -> Self {
         Self::with(Setup { options, ..Setup::default() })

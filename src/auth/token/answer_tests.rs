@@ -7,7 +7,8 @@ use super::*;
 async fn answer(token: &Token, authorization: Option<&str>, wanted: &[Access]) -> Result<Grant, Denied> {
     let header = authorization.map(|text| HeaderValue::from_str(text).unwrap());
     let origin = || Some("https://registry.example.com".to_owned());
-    let credentials = Credentials { authorization: header.as_ref(), client: None, origin: Some(&origin) };
+    let credentials =
+        Credentials { authorization: header.as_ref(), origin: Some(&origin), ..Credentials::default() };
     token.authorize(&credentials, wanted).await
 }
 

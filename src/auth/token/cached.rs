@@ -24,7 +24,7 @@ const ENTRY_BYTES: u64 = 128;
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
 
 /// Verified tokens, by the hash of all their bytes.
-pub(super) struct VerifiedTokens(Cache<[u8; 32], Verified, ByBytes>);
+pub(in crate::auth) struct VerifiedTokens(Cache<[u8; 32], Verified, ByBytes>);
 
 #[derive(Clone)]
 struct Verified {
@@ -49,16 +49,16 @@ impl Default for VerifiedTokens {
 }
 
 impl VerifiedTokens {
-    pub(super) fn key(token: &[u8]) -> [u8; 32] {
+    pub(in crate::auth) fn key(token: &[u8]) -> [u8; 32] {
         Sha256::digest(token).into()
     }
 
-    pub(super) fn get(&self, key: &[u8; 32]) -> Option<Arc<Claims>> {
+    pub(in crate::auth) fn get(&self, key: &[u8; 32]) -> Option<Arc<Claims>> {
         let verified = self.0.get(key)?;
         (verified.at.elapsed() < BELIEVED_FOR).then_some(verified.claims)
     }
 
-    pub(super) fn insert(&self, key: [u8; 32], claims: Arc<Claims>) {
+    pub(in crate::auth) fn insert(&self, key: [u8; 32], claims: Arc<Claims>) {
         self.0.insert(key, Verified { claims, at: Instant::now() });
     }
 }

@@ -12,7 +12,7 @@ const LEEWAY_SECS: i64 = 60;
 
 /// A token's claims. Duplicate claims are refused; unlisted ones are ignored.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Claims {
+pub(in crate::auth) struct Claims {
     #[serde(default)]
     iss: String,
     sub: Option<String>,
@@ -24,6 +24,8 @@ pub(super) struct Claims {
     nbf: Option<i64>,
     #[serde(default)]
     access: Option<Vec<Object<Granted>>>,
+    /// In our own tokens: the credential that the token was issued for.
+    cred: Option<String>,
 }
 
 /// The token's audience.
@@ -52,13 +54,13 @@ impl Default for Audience {
 }
 
 impl Claims {
-    pub(super) fn parse(payload: &[u8]) -> Result<Self, Refusal> {
+    pub(in crate::auth) fn parse(payload: &[u8]) -> Result<Self, Refusal> {
         object::parse(payload).map_err(Refusal::Claims)
     }
 
     /// Checks that `issuer` issued the token for `service`, and that it is valid at `now` (seconds since
     /// 1970).
-    pub(super) fn check(&self, issuer: &str, service: &str, now: i64) -> Result<(), Refusal> {
+    pub(in crate::auth) fn check(&self, issuer: &str, service: &str, now: i64) -> Result<(), Refusal> {
         if self.iss != issuer {
             return Err(Refusal::Issuer(Shown::new(&self.iss)));
         }
@@ -72,7 +74,7 @@ impl Claims {
         self.check_time(now)
     }
 
-    pub(super) fn check_time(&self, now: i64) -> Result<(), Refusal> {
+    pub(in crate::auth) fn check_time(&self, now: i64) -> Result<(), Refusal> {
         let expires = self.exp.ok_or(Refusal::NeverExpires)?;
         let ago = now.saturating_sub(expires);
         if ago > LEEWAY_SECS {
@@ -97,16 +99,22 @@ impl Claims {
             size_of::<Granted>() + granted.kind.len() + granted.name.len() + actions
         };
         let access: usize = self.access.iter().flatten().map(granted).sum();
-        size_of::<Self>() + self.iss.len() + self.sub.as_ref().map_or(0, String::len) + audience + access
+        let texts = [&self.sub, &self.cred].into_iter().flatten().map(String::len).sum::<usize>();
+        size_of::<Self>() + self.iss.len() + texts + audience + access
     }
 
     /// The user's name; `None` for an anonymous token.
-    pub(super) fn user(&self) -> Option<&str> {
+    pub(in crate::auth) fn user(&self) -> Option<&str> {
         self.sub.as_deref().filter(|user| !user.is_empty())
     }
 
+    /// The credential that one of our own tokens was issued for.
+    pub(in crate::auth) fn credential(&self) -> Option<&str> {
+        self.cred.as_deref()
+    }
+
     /// Whether the token grants all of `wanted`. Names and actions must match exactly.
-    pub(super) fn allow(&self, wanted: &[Access]) -> bool {
+    pub(in crate::auth) fn allow(&self, wanted: &[Access]) -> bool {
         wanted.iter().all(|access| self.access.iter().flatten().any(|Object(granted)| granted.covers(access)))
     }
 }

@@ -200,7 +200,7 @@ impl AccessController for Token {
         if !claims.allow(wanted) {
             return Err(challenge(Wrong::Insufficient));
         }
-        Ok(Grant { user: claims.user().map(str::to_owned) })
+        Ok(Grant { user: claims.user().map(str::to_owned), ..Grant::default() })
     }
 }
 
@@ -216,7 +216,7 @@ impl fmt::Debug for Token {
 }
 
 /// The token in an `Authorization` header.
-fn bearer(header: &HeaderValue) -> Option<&[u8]> {
+pub(in crate::auth) fn bearer(header: &HeaderValue) -> Option<&[u8]> {
     let bytes = header.as_bytes();
     let blank = bytes.iter().position(|byte| *byte == b' ')?;
     let (scheme, token) = (&bytes[..blank], &bytes[blank + 1..]);
@@ -224,7 +224,7 @@ fn bearer(header: &HeaderValue) -> Option<&[u8]> {
 }
 
 /// The wanted scopes, one per resource: `repository:a/b:pull,push registry:catalog:*`.
-fn scope(wanted: &[Access]) -> String {
+pub(in crate::auth) fn scope(wanted: &[Access]) -> String {
     let mut resources: Vec<(&Resource, Vec<Action>)> = Vec::new();
     for Access { resource, action } in wanted {
         match resources.iter_mut().find(|(known, _)| *known == resource) {

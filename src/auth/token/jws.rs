@@ -11,23 +11,23 @@ use super::refusal::Refusal;
 use crate::auth::shown::Shown;
 
 /// The largest token, in bytes. A certificate chain and some hundred scopes fit.
-pub(super) const MAX_TOKEN_BYTES: usize = 128 << 10;
+pub(in crate::auth) const MAX_TOKEN_BYTES: usize = 128 << 10;
 
 /// The longest certificate chain.
 const MAX_CHAIN: usize = 10;
 
 /// A parsed token.
-pub(super) struct Jws<'a> {
-    pub(super) algorithm: SigningAlgorithm,
-    pub(super) key: KeyHint,
-    pub(super) payload: Vec<u8>,
+pub(in crate::auth) struct Jws<'a> {
+    pub(in crate::auth) algorithm: SigningAlgorithm,
+    pub(in crate::auth) key: KeyHint,
+    pub(in crate::auth) payload: Vec<u8>,
     /// The signed bytes: everything before the last dot.
-    pub(super) signed: &'a [u8],
-    pub(super) signature: Vec<u8>,
+    pub(in crate::auth) signed: &'a [u8],
+    pub(in crate::auth) signature: Vec<u8>,
 }
 
 /// The key that a token names, by the most specific member as in Distribution.
-pub(super) enum KeyHint {
+pub(in crate::auth) enum KeyHint {
     /// Certificates in DER, the signer's first, and the key id beside them, which counts if no roots are
     /// configured.
     Chain { certificates: Vec<Vec<u8>>, id: Option<String> },
@@ -54,7 +54,7 @@ struct EmbeddedKey {
 
 impl<'a> Jws<'a> {
     /// Parses a token. Duplicate members of the header are refused.
-    pub(super) fn parse(token: &'a str) -> Result<Self, Refusal> {
+    pub(in crate::auth) fn parse(token: &'a str) -> Result<Self, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::TooLong { limit: MAX_TOKEN_BYTES });
         }

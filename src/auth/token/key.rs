@@ -17,7 +17,7 @@ use x509_parser::public_key::PublicKey;
 
 /// A key that verifies signatures.
 #[derive(Clone, Eq, PartialEq)]
-pub(super) enum Key {
+pub(in crate::auth) enum Key {
     /// Modulus and exponent, big-endian without leading zeros.
     Rsa { n: Vec<u8>, e: Vec<u8> },
     /// Both coordinates, each with the length of the curve's field.
@@ -30,7 +30,7 @@ pub(super) enum Key {
 
 /// The curves of RFC 7518.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Curve {
+pub(in crate::auth) enum Curve {
     P256,
     P384,
     P521,
@@ -104,7 +104,12 @@ impl Key {
     }
 
     /// Whether `signature` is valid for `message`. False if `algorithm` is not one for this kind of key.
-    pub(super) fn verifies(&self, algorithm: SigningAlgorithm, message: &[u8], signature: &[u8]) -> bool {
+    pub(in crate::auth) fn verifies(
+        &self,
+        algorithm: SigningAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
         match self {
             Self::Rsa { n, e } => rsa_parameters(algorithm).is_some_and(|parameters| {
                 PublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()
@@ -131,7 +136,7 @@ impl Key {
 
     /// The default ids of the key: its thumbprint (RFC 7638), and Distribution's variant where that differs.
     /// A secret has none.
-    pub(super) fn thumbprints(&self) -> Vec<String> {
+    pub(in crate::auth) fn thumbprints(&self) -> Vec<String> {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let print = |json: String| encode(&Sha256::digest(json));
         match self {

@@ -26,6 +26,16 @@ mod root;
 #[cfg(test)]
 mod testing;
 
+/// The parts that also verify this registry's own tokens.
+pub(super) mod own {
+    pub(in crate::auth) use super::cached::VerifiedTokens;
+    pub(in crate::auth) use super::claims::Claims;
+    pub(in crate::auth) use super::controller::{bearer, scope};
+    pub(in crate::auth) use super::jws::{Jws, KeyHint, MAX_TOKEN_BYTES};
+    pub(in crate::auth) use super::key::Key;
+    pub(in crate::auth) use super::refusal::Refusal;
+}
+
 pub use self::controller::{Realm, Token, TokenSettings};
 pub use self::error::TokenError;
 pub use self::keys::KeySettings;

@@ -4,7 +4,7 @@ use crate::auth::shown::Shown;
 
 /// Why a token was refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(in crate::auth) enum Refusal {
     #[error("it is longer than {limit} bytes")]
     TooLong { limit: usize },
     #[error("it is not three base64url parts separated by dots")]
@@ -35,6 +35,13 @@ pub(super) enum Refusal {
     Chain(String),
     #[error("its signature does not match the key it names")]
     Signature,
+    #[error(
+        "it was not issued by this registry: if it is of another replica, access.tokens.signingkey and access.tokens.service \
+         must be the same for both"
+    )]
+    NotOurs,
+    #[error("the credential that it was issued for was revoked or changed")]
+    Revoked,
     /// Not the token's fault.
     #[error("the keys of auth.token.jwks have not been fetched yet")]
     NoKeysYet,

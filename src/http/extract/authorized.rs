@@ -8,22 +8,23 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::HeaderValue;
-use http::header::{AUTHORIZATION, HOST, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, AUTHORIZATION, HOST, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use sampan_engine::Repository;
 use sampan_engine::oci::{InvalidName, RepositoryName};
 use serde_json::{Value, json};
 
 use super::params;
 use super::query::Query;
-use crate::auth::{Access, Credentials, Denied};
+use crate::auth::{Access, Action, Credentials, Denied, Guard, IssuedToken, Resource, TokenRequest, View};
 use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::route::Route;
 use crate::http::state::AppState;
 use crate::http::url_builder::{self, UrlBuilder};
 use crate::notify::{Notifier, RequestRecord, RequestSink};
+use crate::serve::Peer;
 
 /// A handler's scope on its repository.
 pub(in crate::http) trait Scope: Send {
@@ -132,8 +133,8 @@ impl FromRequestParts<AppState> for AuthorizedStart {
                 authorize(parts, state, &wanted).await?;
                 // A known digest must not give access to a blob that the client may not pull.
                 match ask(parts, state, &[Access::catalog()]).await {
-                    Ok(()) => MountSource::Anywhere,
-                    Err(_) => MountSource::Nowhere,
+                    Ok(View::Everything) => MountSource::Anywhere,
+                    _ => MountSource::Nowhere,
                 }
             }
             (Some(_), Some(Ok(from))) => authorize_mount(parts, state, wanted, from).await?,
@@ -152,7 +153,7 @@ async fn authorize_mount(
 ) -> Result<MountSource, ApiError> {
     wanted.push(Access::pull(from.clone()));
     match ask(parts, state, &wanted).await {
-        Ok(()) => Ok(MountSource::Repository(from)),
+        Ok(_) => Ok(MountSource::Repository(from)),
         // The client may push but not read `from`: continue with an upload, which reveals nothing about
         // `from`.
         Err(Denied::Forbidden { .. }) => {
@@ -160,13 +161,13 @@ async fn authorize_mount(
             authorize(parts, state, &wanted).await?;
             Ok(MountSource::Nowhere)
         }
-        Err(denied) => Err(refusal(&denied, &wanted)),
+        Err(denied) => Err(refusal(&denied, &wanted, parts)),
     }
 }
 
-/// The proof that a request may list repositories.
+/// The proof that a request may list these repositories.
 #[derive(Debug)]
-pub(in crate::http) struct AuthorizedCatalog(());
+pub(in crate::http) struct AuthorizedCatalog(pub(in crate::http) View);
 
 impl FromRequestParts<AppState> for AuthorizedCatalog {
     type Rejection = ApiError;
@@ -184,7 +185,7 @@ impl FromRequestParts<AppState> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        authorize(parts, state, &[]).await.map(Self)
+        authorize(parts, state, &[]).await.map(|_| Self(()))
     }
 }
 
@@ -197,19 +198,66 @@ fn name(parts: &Parts) -> Result<RepositoryName, ApiError> {
     name.parse().map_err(|error: InvalidName| invalid(error.to_string()))
 }
 
-async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), ApiError> {
-    ask(parts, state, wanted).await.map_err(|denied| refusal(&denied, wanted))
+async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View, ApiError> {
+    ask(parts, state, wanted).await.map_err(|denied| refusal(&denied, wanted, parts))
 }
 
-async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), Denied> {
+/// Issues a token for the credentials of the request, or those in `request`.
+pub(in crate::http) async fn issue(
+    parts: &Parts,
+    state: &AppState,
+    guard: &Guard,
+    request: &TokenRequest,
+) -> Result<IssuedToken, ApiError> {
+    let urls = Urls { parts, state };
+    let answer = guard.issue(&urls.credentials(&|| urls.origin(), &|| urls.called()), request).await;
+    if let (Err(denied), Some(metrics)) = (&answer, &state.services().metrics) {
+        metrics.refused(denied);
+    }
+    answer.map_err(|denied| refusal(&denied, &[], parts))
+}
+
+/// The URLs of this registry as the client of a request knows them.
+struct Urls<'a> {
+    parts: &'a Parts,
+    state: &'a AppState,
+}
+
+impl Urls<'_> {
+    fn origin(&self) -> Option<String> {
+        let Parts { extensions, headers, uri, .. } = self.parts;
+        url_builder::origin(self.state.options(), extensions.get(), headers, uri)
+    }
+
+    fn called(&self) -> Option<String> {
+        let Parts { extensions, headers, uri, .. } = self.parts;
+        url_builder::called(self.state.options(), extensions.get(), headers, uri)
+    }
+
+    fn credentials<'a>(
+        &'a self,
+        origin: &'a (dyn Fn() -> Option<String> + Sync),
+        base: &'a (dyn Fn() -> Option<String> + Sync),
+    ) -> Credentials<'a> {
+        let context = self.parts.extensions.get::<Arc<RequestContext>>();
+        let mut headers = self.parts.headers.get_all(AUTHORIZATION).iter();
+        let presented = self.parts.extensions.get::<Peer>().and_then(|peer| peer.client_certificate.as_ref());
+        Credentials {
+            authorization: headers.next(),
+            client: context.and_then(|context| context.client()?.ip()),
+            origin: Some(origin),
+            base: Some(base),
+            certificate: presented.filter(|it| it.is_verified).map(|it| &*it.leaf),
+            is_ambiguous: headers.next().is_some(),
+        }
+    }
+}
+
+async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View, Denied> {
     let context = parts.extensions.get::<Arc<RequestContext>>();
-    let credentials = Credentials {
-        authorization: parts.headers.get(AUTHORIZATION),
-        client: context.and_then(|context| context.client()?.ip()),
-        origin: Some(&|| {
-            url_builder::origin(state.options(), parts.extensions.get(), &parts.headers, &parts.uri)
-        }),
-    };
+    let urls = Urls { parts, state };
+    let (origin, called) = (|| urls.origin(), || urls.called());
+    let credentials = urls.credentials(&origin, &called);
     let answer = state.access().authorize(&credentials, wanted).await;
     if let (Err(denied), Some(metrics)) = (&answer, &state.services().metrics) {
         metrics.refused(denied);
@@ -224,11 +272,14 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<(), D
             Err(denied) => format!("refused: {denied}"),
         }
     );
+    if let (Err(Denied::Forbidden { user }), Some(context)) = (&answer, context) {
+        context.set_user(user.clone());
+    }
     let grant = answer?;
     if let (Some(user), Some(context)) = (grant.user, context) {
         context.set_user(user);
     }
-    Ok(())
+    Ok(grant.view)
 }
 
 /// Displays scopes as a token server spells them.
@@ -261,14 +312,28 @@ fn listening(parts: &Parts, state: &AppState, notifier: Arc<Notifier>) -> Reques
     RequestSink { notifier, request, user, base }
 }
 
+/// What browsers accept and clients of the API do not.
+const TEXT_HTML: &[u8] = b"text/html";
+
 /// Maps a denial to a response.
-fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
+fn refusal(denied: &Denied, wanted: &[Access], parts: &Parts) -> ApiError {
     match denied {
         Denied::Challenge { challenges, .. } => {
             let error = ApiError::new(ErrorCode::Unauthorized).with_detail(scopes(wanted));
-            challenges.iter().fold(error, |error, value| error.with_header(WWW_AUTHENTICATE, value.clone()))
+            // A browser that can show the page does not need a window for a password as well.
+            let accept = parts.headers.get(ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
+            let is_browser = accept.windows(TEXT_HTML.len()).any(|part| part == TEXT_HTML);
+            let shown = if is_browser && challenges.len() > 1 { 1 } else { challenges.len() };
+            let challenges = challenges.iter().take(shown);
+            challenges.fold(error, |error, value| error.with_header(WWW_AUTHENTICATE, value.clone()))
         }
-        Denied::Forbidden { .. } => ApiError::new(ErrorCode::Denied).with_detail(scopes(wanted)),
+        Denied::Ambiguous => ApiError::new(ErrorCode::Unauthorized)
+            .with_status(StatusCode::BAD_REQUEST)
+            .with_reason(denied.to_string()),
+        // In the message, since docker shows nothing else.
+        Denied::Forbidden { user } => ApiError::new(ErrorCode::Denied)
+            .with_message(format!("{}: {user} may not {}", ErrorCode::Denied.message(), sentence(wanted)))
+            .with_detail(scopes(wanted)),
         Denied::TooManyAttempts { retry_after } | Denied::TooManyAtOnce { retry_after } => {
             ApiError::new(ErrorCode::TooManyRequests)
                 .with_reason(denied.to_string())
@@ -278,6 +343,25 @@ fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
             .with_reason(denied.to_string())
             .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
     }
+}
+
+/// What was wanted, as the end of a sentence. It says nothing of what exists.
+fn sentence(wanted: &[Access]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for Access { resource, action } in wanted {
+        let (action, name) = (action.as_str(), resource.name());
+        // A push wants both, and its name says it.
+        let is_part_of_push = action == "pull"
+            && wanted.iter().any(|other| other.resource == *resource && other.action == Action::Push);
+        match resource {
+            _ if is_part_of_push => {}
+            Resource::Repository(_) if action == "pull" => parts.push(format!("pull from {name}")),
+            Resource::Repository(_) if action == "push" => parts.push(format!("push to {name}")),
+            Resource::Repository(_) => parts.push(format!("{action} from {name}")),
+            Resource::Catalog => parts.push("list the repositories".to_owned()),
+        }
+    }
+    parts.join(" and ")
 }
 
 /// The wanted scopes, in the JSON form of Distribution's errors.

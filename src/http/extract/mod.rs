@@ -12,7 +12,7 @@ mod readers;
 
 pub(super) use accept::wants_single_manifest;
 pub(super) use authorized::{
-    Authenticated, Authorized, AuthorizedCatalog, AuthorizedStart, Delete, MountSource, Pull, Push,
+    Authenticated, Authorized, AuthorizedCatalog, AuthorizedStart, Delete, MountSource, Pull, Push, issue,
 };
 pub(super) use conditional::{if_none_match, if_range_allows};
 pub(super) use content_range::chunk;

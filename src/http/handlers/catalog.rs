@@ -13,10 +13,10 @@ use crate::http::state::AppState;
 /// The page size when the request has no `n`.
 const DEFAULT_ENTRIES: usize = 100;
 
-/// Lists the registry's repositories, always in pages.
+/// Lists the repositories that the client may see, always in pages.
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
-    _: AuthorizedCatalog,
+    AuthorizedCatalog(view): AuthorizedCatalog,
     query: PageQuery,
 ) -> Reply {
     let most = state.options().catalog_max_entries;
@@ -24,7 +24,7 @@ pub(in crate::http) async fn list(
     if n > most {
         return Err(PageQuery::invalid(&n.to_string()));
     }
-    let page = state.registry().catalog(query.last.as_deref(), n).await?;
+    let page = state.registry().catalog_of(query.last.as_deref(), n, |name| view.shows(name)).await?;
     // With a line end as in Distribution, for users of curl.
     let body = format!("{}\n", json!({ "repositories": &page.items }));
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();

@@ -1,0 +1,155 @@
+//! `AccessTokens`: the access tokens of the store, remembered for a few seconds.
+//!
+//! A token is asked of the store when it is first met, and again after ten seconds: so it is revoked everywhere
+//! within that time, and nothing polls. One request at a time asks for a token; ids that do not exist are
+//! remembered as well, so that guesses cost the store one request each in five seconds.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use quick_cache::sync::Cache;
+use sampan_engine::{AccessTokenFiles, AccessTokenId, Registry};
+use tokio::time::Instant;
+
+use super::identity::Robot;
+use super::token_record::{InvalidRecord, TokenRecord};
+use super::token_secret::TokenSecret;
+
+/// How long a token that exists is believed.
+const BELIEVED_FOR: Duration = Duration::from_secs(10);
+
+/// How long an id without a token is believed to have none.
+const MISSED_FOR: Duration = Duration::from_secs(5);
+
+/// The most ids that are remembered, with a token and without. An entry takes less than 2 KiB.
+const MAX_IDS: usize = 4096;
+
+/// The largest record, in bytes.
+const MAX_RECORD_BYTES: usize = 16 << 10;
+
+/// How often the use of a token is noted.
+const NOTE_EVERY: Duration = Duration::from_secs(3600);
+
+/// The store cannot be asked; the log has the reason.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unavailable;
+
+/// The access tokens of a store. Cloning is cheap; clones share what they remember.
+#[derive(Clone, Debug)]
+pub struct AccessTokens {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    known: Cache<AccessTokenId, Known>,
+    /// When the use of a token was last noted.
+    noted: Cache<AccessTokenId, Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    asked: Instant,
+    token: Option<Arc<Found>>,
+}
+
+/// A token of the store.
+#[derive(Debug)]
+struct Found {
+    robot: Arc<Robot>,
+    sha256: String,
+    ends: Option<SystemTime>,
+}
+
+impl AccessTokens {
+    /// The tokens of the registry's store.
+    pub fn new(registry: Registry) -> Self {
+        Self { inner: Arc::new(Inner { registry, known: Cache::new(MAX_IDS), noted: Cache::new(MAX_IDS) }) }
+    }
+
+    /// The robot of the token with this id, as it is in a bearer token; `None` if there is none, or none any
+    /// more.
+    pub(super) async fn robot(&self, id: &str) -> Result<Option<Arc<Robot>>, Unavailable> {
+        let Ok(id) = id.parse() else { return Ok(None) };
+        Ok(self.find(id).await?.map(|found| found.robot.clone()))
+    }
+
+    /// The robot whose secret this is.
+    pub(super) async fn robot_with(&self, secret: &TokenSecret) -> Result<Option<Arc<Robot>>, Unavailable> {
+        let Some(found) = self.find(secret.id()).await? else { return Ok(None) };
+        let is_right = aws_lc_rs::constant_time::verify_slices_are_equal(
+            found.sha256.as_bytes(),
+            secret.hash().as_bytes(),
+        );
+        if is_right.is_err() {
+            return Ok(None);
+        }
+        self.note_use(secret.id());
+        Ok(Some(found.robot.clone()))
+    }
+
+    async fn find(&self, id: AccessTokenId) -> Result<Option<Arc<Found>>, Unavailable> {
+        let now = Instant::now();
+        let is_fresh = |known: &Known| {
+            let believed = if known.token.is_some() { BELIEVED_FOR } else { MISSED_FOR };
+            now.duration_since(known.asked) < believed
+        };
+        let known = match self.inner.known.get(&id).filter(is_fresh) {
+            Some(known) => known,
+            None => {
+                self.inner.known.remove_if(&id, |known| !is_fresh(known));
+                // One request asks, the others wait for its answer.
+                self.inner.known.get_or_insert_async(&id, self.ask(id)).await?
+            }
+        };
+        let has_ended = |found: &Arc<Found>| found.ends.is_some_and(|ends| ends <= SystemTime::now());
+        Ok(known.token.filter(|found| !has_ended(found)))
+    }
+
+    async fn ask(&self, id: AccessTokenId) -> Result<Known, Unavailable> {
+        let asked = Instant::now();
+        let files = self.inner.registry.access_token(id).await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, token = %id, "cannot read an access token");
+            Unavailable
+        })?;
+        let token = files.and_then(|files| match Found::of(&files) {
+            Ok(found) => Some(Arc::new(found)),
+            Err(error) => {
+                tracing::error!(
+                    token = %id,
+                    "an access token does not count, since its record is damaged: {error}; revoke it with `registry token \
+                     revoke {id}` and create another one"
+                );
+                None
+            }
+        });
+        Ok(Known { asked, token })
+    }
+
+    /// Notes the use in the background, once an hour for each token.
+    fn note_use(&self, id: AccessTokenId) {
+        let now = Instant::now();
+        if self.inner.noted.get(&id).is_some_and(|noted| now.duration_since(noted) < NOTE_EVERY) {
+            return;
+        }
+        self.inner.noted.insert(id, now);
+        let registry = self.inner.registry.clone();
+        tokio::spawn(async move {
+            // A registry that only reads does not note it.
+            if let Err(error) = registry.note_access_token_use(id, SystemTime::now()).await {
+                tracing::debug!(token = %id, %error, "the use of an access token was not noted");
+            }
+        });
+    }
+}
+
+impl Found {
+    fn of(files: &AccessTokenFiles) -> Result<Self, InvalidRecord> {
+        let record = &files.record[..files.record.len().min(MAX_RECORD_BYTES)];
+        let record = TokenRecord::parse(record)?;
+        let ends = [record.expires()?, files.ends].into_iter().flatten().min();
+        let robot = Robot { rights: record.rights()?, name: record.name, on_behalf_of: record.on_behalf_of };
+        Ok(Self { robot: Arc::new(robot), sha256: record.sha256, ends })
+    }
+}

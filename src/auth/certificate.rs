@@ -1,0 +1,91 @@
+//! The user whom a client certificate names.
+
+use sampan_config::CertificateName;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The first of the names in `order` that the certificate has: the user. The certificate was verified at the
+/// handshake; `None` if it has no such name, or one that no user can have.
+pub(super) fn user_of(der: &[u8], order: &[CertificateName]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let name = order.iter().find_map(|kind| name(&certificate, *kind))?;
+    let is_plain = !name.is_empty() && name.len() <= MAX_BYTES && !name.chars().any(char::is_control);
+    is_plain.then_some(name)
+}
+
+/// The longest name of a user, in bytes.
+const MAX_BYTES: usize = 255;
+
+fn name(certificate: &X509Certificate<'_>, kind: CertificateName) -> Option<String> {
+    let alternative = |wanted: fn(&GeneralName<'_>) -> Option<String>| {
+        let names = certificate.subject_alternative_name().ok()??;
+        names.value.general_names.iter().find_map(wanted)
+    };
+    match kind {
+        CertificateName::Dns => alternative(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        }),
+        CertificateName::Uri => alternative(|name| match name {
+            GeneralName::URI(name) => Some((*name).to_owned()),
+            _ => None,
+        }),
+        CertificateName::Cn => {
+            // Several common names would let the reader choose.
+            let mut names = certificate.subject().iter_common_name();
+            match (names.next(), names.next()) {
+                (Some(name), None) => name.as_str().ok().map(str::to_owned),
+                _ => None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    use super::*;
+
+    fn certificate(common_names: &[&str], others: Vec<SanType>) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in common_names {
+            params.distinguished_name.push(DnType::CommonName, *name);
+        }
+        params.subject_alt_names = others;
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn the_first_kind_that_is_there_names_the_user() {
+        use CertificateName::{Cn, Dns, Uri};
+        let all = certificate(
+            &["carol"],
+            vec![
+                SanType::DnsName("node1.example".try_into().unwrap()),
+                SanType::URI("spiffe://cluster/ci".try_into().unwrap()),
+            ],
+        );
+        for (order, expected) in [
+            (&[Dns, Uri, Cn][..], Some("node1.example")),
+            (&[Uri, Dns], Some("spiffe://cluster/ci")),
+            (&[Cn], Some("carol")),
+            (&[], None),
+        ] {
+            assert_eq!(user_of(&all, order).as_deref(), expected, "{order:?}");
+        }
+        let plain = certificate(&["carol"], Vec::new());
+        assert_eq!(user_of(&plain, &[Dns, Uri, Cn]).as_deref(), Some("carol"));
+        assert_eq!(user_of(&plain, &[Dns, Uri]), None);
+    }
+
+    #[test]
+    fn odd_names_are_no_users() {
+        let long = "x".repeat(300);
+        for names in [&[][..], &[""], &["a\nb"], &[long.as_str()]] {
+            assert_eq!(user_of(&certificate(names, Vec::new()), &[CertificateName::Cn]), None, "{names:?}");
+        }
+        assert_eq!(user_of(b"no certificate", &[CertificateName::Cn]), None);
+    }
+}

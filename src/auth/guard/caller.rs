@@ -1,0 +1,163 @@
+//! `Caller`: who a request is from, by its credentials.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::Guard;
+use crate::auth::access_tokens::Unavailable;
+use crate::auth::basic::BasicCredentials;
+use crate::auth::certificate;
+use crate::auth::controller::{ChallengeReason, Credentials, Denied};
+use crate::auth::identity::Identity;
+use crate::auth::shown::Shown;
+use crate::auth::token::own::{Claims, Refusal, bearer};
+use crate::auth::token_secret::TokenSecret;
+
+/// The credential of tokens that were issued without one.
+const NO_CREDENTIAL: &str = "none";
+
+/// The credential of tokens that were issued for a client certificate.
+const CERTIFICATE: &str = "certificate";
+
+/// Who a request is from.
+pub(super) struct Caller {
+    pub(super) identity: Identity,
+    /// The credential, for tokens.
+    pub(super) credential: String,
+    /// What the bearer token grants at most.
+    pub(super) ceiling: Option<Arc<Claims>>,
+}
+
+/// Why credentials do not count, before the challenge is known.
+pub(super) enum Rejected {
+    Challenge(ChallengeReason),
+    Denied(Denied),
+}
+
+impl From<Denied> for Rejected {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Challenge { reason, .. } => Self::Challenge(reason),
+            other => Self::Denied(other),
+        }
+    }
+}
+
+impl From<Unavailable> for Rejected {
+    fn from(Unavailable: Unavailable) -> Self {
+        Self::Denied(Denied::Unavailable)
+    }
+}
+
+impl Guard {
+    pub(super) async fn identify(&self, credentials: &Credentials<'_>) -> Result<Caller, Rejected> {
+        let Some(header) = credentials.authorization else { return Ok(self.by_certificate(credentials)) };
+        if let Some(token) = bearer(header) {
+            return match self.by_token(token).await? {
+                Ok(caller) => Ok(caller),
+                Err(refusal) => {
+                    let client = credentials.client.map(|client| client.to_canonical().to_string());
+                    tracing::info!(client, "refused a token: {refusal}");
+                    Err(Rejected::Challenge(ChallengeReason::Invalid))
+                }
+            };
+        }
+        match BasicCredentials::parse(header) {
+            Some(basic) => self.by_password(credentials.client, basic).await,
+            None => Err(Rejected::Challenge(ChallengeReason::Unreadable)),
+        }
+    }
+
+    /// The user of the client certificate, else nobody in particular.
+    pub(super) fn by_certificate(&self, credentials: &Credentials<'_>) -> Caller {
+        let certificate = credentials.certificate.filter(|_| !self.certificates.is_empty());
+        match certificate.and_then(|der| certificate::user_of(der, &self.certificates)) {
+            Some(user) => {
+                Caller { identity: Identity::User(user), credential: CERTIFICATE.to_owned(), ceiling: None }
+            }
+            None => Caller::anonymous(),
+        }
+    }
+
+    async fn by_token(&self, token: &[u8]) -> Result<Result<Caller, Refusal>, Unavailable> {
+        let claims = match self.issuer.verify(token) {
+            Ok(claims) => claims,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let credential = claims.credential().unwrap_or_default().to_owned();
+        let identity = match (claims.user(), credential.split_once(':')) {
+            (None, _) if credential == NO_CREDENTIAL => Some(Identity::Anonymous),
+            // The certificate counts where the token was issued; it lives no longer than the token.
+            (Some(user), _) if credential == CERTIFICATE && !self.certificates.is_empty() => {
+                Some(Identity::User(user.to_owned()))
+            }
+            (Some(user), Some(("password", id))) => match &self.passwords {
+                Some(passwords) => {
+                    let is_current = passwords.password_id(user).await.as_deref() == Some(id);
+                    is_current.then(|| Identity::User(user.to_owned()))
+                }
+                None => None,
+            },
+            (Some(name), Some(("token", id))) => {
+                let robot = self.tokens.robot(id).await?;
+                robot.filter(|robot| robot.name == name).map(Identity::Robot)
+            }
+            _ => None,
+        };
+        let caller = identity.map(|identity| Caller { identity, credential, ceiling: Some(claims) });
+        Ok(caller.ok_or(Refusal::Revoked))
+    }
+
+    pub(super) async fn by_password(
+        &self,
+        client: Option<IpAddr>,
+        basic: BasicCredentials,
+    ) -> Result<Caller, Rejected> {
+        if let Some(secret) = TokenSecret::parse(&basic.password) {
+            return self.by_secret(client, &basic.user, &secret).await;
+        }
+        let wrong = Rejected::Challenge(ChallengeReason::Wrong);
+        let Some(passwords) = &self.passwords else { return Err(wrong) };
+        // A user of the file is text; the rules know no other names.
+        let Ok(user) = String::from_utf8(basic.user.clone()) else { return Err(wrong) };
+        passwords.log_in(client, basic).await?;
+        let Some(id) = passwords.password_id(&user).await else { return Err(wrong) };
+        Ok(Caller { credential: format!("password:{id}"), identity: Identity::User(user), ceiling: None })
+    }
+
+    /// Logs in with the secret of an access token, under the token's name or as `token`.
+    async fn by_secret(
+        &self,
+        client: Option<IpAddr>,
+        user: &[u8],
+        secret: &TokenSecret,
+    ) -> Result<Caller, Rejected> {
+        if let Some(retry_after) = self.throttle.refused_for(client, user) {
+            return Err(Rejected::Denied(Denied::TooManyAttempts { retry_after }));
+        }
+        let robot = self.tokens.robot_with(secret).await?;
+        let robot = robot.filter(|robot| user == b"token" || user == robot.name.as_bytes());
+        match robot {
+            Some(robot) => {
+                let credential = format!("token:{}", secret.id());
+                Ok(Caller { credential, identity: Identity::Robot(robot), ceiling: None })
+            }
+            None => {
+                let delay = self.throttle.failed(client, user);
+                let shown = Shown::new(&String::from_utf8_lossy(user));
+                let client = client.map(|client| client.to_canonical().to_string());
+                tracing::warn!(user = %shown.as_str(), client, token = %secret.id(), "failed login with an access token");
+                sleep(delay).await;
+                Err(Rejected::Challenge(ChallengeReason::Wrong))
+            }
+        }
+    }
+}
+
+impl Caller {
+    pub(super) fn anonymous() -> Self {
+        Self { identity: Identity::Anonymous, credential: NO_CREDENTIAL.to_owned(), ceiling: None }
+    }
+}

@@ -1,0 +1,213 @@
+//! `Guard`: the access controller of `access`: who is it, what do the rules give, what does the credential allow.
+//!
+//! Credentials are a password, the secret of an access token, or one of the registry's own bearer tokens. The
+//! rules are asked with each request, as they are at that time; a bearer token is a ceiling on top of them. All
+//! of it comes before the store is asked, so a repository that a client may not see answers like a missing one.
+
+mod caller;
+mod issue;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::HeaderValue;
+use sampan_config::CertificateName;
+
+pub use self::issue::{IssuedToken, TokenRequest};
+
+use self::caller::{Caller, Rejected};
+use super::access::Access;
+use super::access_tokens::AccessTokens;
+use super::challenge::{Challenge, InvalidParameter};
+use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, View};
+use super::htpasswd::Htpasswd;
+use super::identity::Identity;
+use super::issuer::Issuer;
+use super::live_policy::{LivePolicy, LivePolicyError};
+use super::signing_keys::{SigningKeyError, SigningKeys};
+use super::throttle::{Throttle, ThrottleOptions};
+use super::token::own::scope;
+use crate::blocking::on_blocking_pool;
+
+/// The path of the token endpoint, below the prefix.
+pub const TOKEN_PATH: &str = "/auth/token";
+
+/// The access controller of `access`.
+pub struct Guard {
+    policy: LivePolicy,
+    passwords: Option<Arc<Htpasswd>>,
+    tokens: AccessTokens,
+    issuer: Issuer,
+    basic: HeaderValue,
+    throttle: Throttle,
+    certificates: Vec<CertificateName>,
+}
+
+/// The settings of a [`Guard`].
+#[derive(Debug)]
+pub struct GuardSettings {
+    /// The rules.
+    pub policy: LivePolicy,
+    /// The passwords; `None` if no user has one.
+    pub passwords: Option<Arc<Htpasswd>>,
+    /// The access tokens of the store.
+    pub tokens: AccessTokens,
+    /// The name of this registry in challenges and tokens.
+    pub service: String,
+    /// How long a bearer token is valid.
+    pub lifetime: Duration,
+    /// The file of the keys that sign bearer tokens; a missing one is created. `None` for a key that lasts as
+    /// long as this process.
+    pub signing_key: Option<PathBuf>,
+    /// The names of a client certificate that may be a user, the preferred first; none if a certificate names no
+    /// user.
+    pub certificates: Vec<CertificateName>,
+}
+
+/// An unusable setting of a [`Guard`].
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The service is not a valid header value.
+    #[error("access.tokens.service")]
+    Service(#[from] InvalidParameter),
+    /// The signing keys are not usable.
+    #[error(transparent)]
+    Keys(#[from] SigningKeyError),
+    /// The rules are not usable.
+    #[error(transparent)]
+    Rules(#[from] LivePolicyError),
+}
+
+impl Guard {
+    /// Reads the signing keys, and creates a missing file of them.
+    ///
+    /// # Errors
+    ///
+    /// The keys are not usable, or the service is not a valid header value.
+    pub async fn open(settings: GuardSettings) -> Result<Self, GuardError> {
+        let GuardSettings { policy, passwords, tokens, service, lifetime, signing_key, certificates } =
+            settings;
+        Challenge::new("Bearer").with("service", &service)?;
+        let basic = match &passwords {
+            Some(passwords) => passwords.basic_challenge().clone(),
+            None => Challenge::new("Basic").with("realm", &service)?.into_header(),
+        };
+        let issuer = Issuer::open(service, lifetime, signing_key).await?;
+        let throttle = Throttle::new(ThrottleOptions::default());
+        Ok(Self { policy, passwords, tokens, issuer, basic, throttle, certificates })
+    }
+
+    /// Checks whether the file at `path` has usable signing keys.
+    ///
+    /// # Errors
+    ///
+    /// It has none.
+    pub async fn check_keys(path: PathBuf) -> Result<(), GuardError> {
+        Ok(on_blocking_pool(move || SigningKeys::read(&path)).await.map(drop)?)
+    }
+
+    /// The rules.
+    pub fn policy(&self) -> &LivePolicy {
+        &self.policy
+    }
+
+    /// The passwords; `None` if no user has one.
+    pub fn passwords(&self) -> Option<&Htpasswd> {
+        self.passwords.as_deref()
+    }
+
+    /// Reads the signing keys again. The caller logs the error.
+    ///
+    /// # Errors
+    ///
+    /// They are not usable; the old ones remain in use.
+    pub async fn reload_keys(&self) -> Result<(), SigningKeyError> {
+        self.issuer.reload().await
+    }
+
+    /// The name of this registry in challenges and tokens.
+    pub fn service(&self) -> &str {
+        self.issuer.service()
+    }
+
+    fn challenge(&self, credentials: &Credentials<'_>, wanted: &[Access], reason: ChallengeReason) -> Denied {
+        // Bearer first: some clients read only the first header, others take the first scheme that they know.
+        let mut challenges: Vec<HeaderValue> = self.bearer(credentials, wanted, reason).into_iter().collect();
+        challenges.push(self.basic.clone());
+        Denied::Challenge { challenges, reason }
+    }
+
+    /// The challenge for a bearer token; `None` if the client did not say how it calls this registry.
+    fn bearer(
+        &self,
+        credentials: &Credentials<'_>,
+        wanted: &[Access],
+        reason: ChallengeReason,
+    ) -> Option<HeaderValue> {
+        let realm = format!("{}{TOKEN_PATH}", credentials.base()?);
+        let challenge = Challenge::new("Bearer").with("realm", &realm).ok()?;
+        let mut challenge = challenge.with("service", self.issuer.service()).ok()?;
+        if !wanted.is_empty() {
+            challenge = challenge.with("scope", &scope(wanted)).ok()?;
+        }
+        let challenge = match reason {
+            ChallengeReason::Invalid => challenge.with("error", "invalid_token").ok()?,
+            ChallengeReason::Insufficient => challenge.with("error", "insufficient_scope").ok()?,
+            _ => challenge,
+        };
+        Some(challenge.into_header())
+    }
+}
+
+#[async_trait]
+impl AccessController for Guard {
+    async fn authorize(&self, credentials: &Credentials<'_>, wanted: &[Access]) -> Result<Grant, Denied> {
+        if credentials.is_ambiguous {
+            return Err(Denied::Ambiguous);
+        }
+        let challenge = |reason| self.challenge(credentials, wanted, reason);
+        let Caller { identity, ceiling, .. } =
+            self.identify(credentials).await.map_err(|rejected| match rejected {
+                Rejected::Challenge(reason) => challenge(reason),
+                Rejected::Denied(denied) => denied,
+            })?;
+        // Clients believe the answer to `GET /v2/`, which wants nothing, for all that follows.
+        if !identity.is_known() && ceiling.is_none() && wanted.is_empty() {
+            return Err(challenge(ChallengeReason::Missing));
+        }
+        let policy = self.policy.current().await;
+        if !wanted.iter().all(|access| policy.allows(&identity, access)) {
+            return Err(match name(&identity) {
+                None => challenge(ChallengeReason::Missing),
+                Some(user) => Denied::Forbidden { user: user.to_owned() },
+            });
+        }
+        if ceiling.is_some_and(|ceiling| !ceiling.allow(wanted)) {
+            return Err(challenge(ChallengeReason::Insufficient));
+        }
+        let user = name(&identity).map(str::to_owned);
+        let view = match policy.sees_everything(&identity) {
+            true => View::Everything,
+            false => View::Some(policy, identity),
+        };
+        Ok(Grant { user, view })
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("policy", &self.policy)
+            .field("passwords", &self.passwords)
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The name of a known identity.
+fn name(identity: &Identity) -> Option<&str> {
+    identity.is_known().then(|| identity.name())
+}

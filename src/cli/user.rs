@@ -1,0 +1,56 @@
+//! `registry user`: the users of the configuration's password file.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use sampan_config::AuthConfig;
+
+use super::args::HtpasswdCommand;
+use super::{Outcome, check, htpasswd};
+use crate::drivers::Drivers;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user or change a password, which comes from a prompt or standard input
+    Add(UserOptions),
+    /// Remove a user; a running registry notices it within a second
+    Remove(UserOptions),
+    /// List the users
+    List {
+        /// The configuration; else the one that `serve` would use
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check a user's password, which comes from a prompt or standard input: exit code 0 or 1
+    Verify(UserOptions),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UserOptions {
+    /// The user
+    name: String,
+    /// The configuration; else the one that `serve` would use
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(drivers: &Drivers, command: UserCommand) -> Outcome {
+    let file = |config: Option<PathBuf>| -> Result<PathBuf, Box<dyn std::error::Error>> {
+        match check::find(drivers, config)?.config.auth {
+            AuthConfig::Htpasswd(htpasswd) => Ok(htpasswd.path),
+            _ => Err("the configuration has no `auth.htpasswd`, and so no file of users".into()),
+        }
+    };
+    htpasswd::run(match command {
+        UserCommand::Add(UserOptions { name, config }) => {
+            HtpasswdCommand::Add { file: file(config)?, user: name }
+        }
+        UserCommand::Remove(UserOptions { name, config }) => {
+            HtpasswdCommand::Remove { file: file(config)?, user: name }
+        }
+        UserCommand::List { config } => HtpasswdCommand::List { file: file(config)? },
+        UserCommand::Verify(UserOptions { name, config }) => {
+            HtpasswdCommand::Verify { file: file(config)?, user: name }
+        }
+    })
+}
