@@ -3,6 +3,7 @@
 //! Each test is ignored unless asked for (`cargo test --test it -- --ignored clients`), since it needs programs that a
 //! developer's machine may lack. `.ci/run` installs them and runs all; there, a missing program is a failure.
 
+mod access;
 mod azure_copies;
 mod bench_others;
 mod big_blob;

@@ -179,11 +179,11 @@ async fn the_first_answer_is_a_challenge_that_every_client_can_read() {
             _ => r#",scope="repository:team/app:pull""#.to_owned(),
         };
         let bearer = format!(r#"Bearer realm="http://registry.example/auth/token",service="here"{scope}"#);
-        assert_eq!(challenges(&answer), [bearer, r#"Basic realm="Registry""#.to_owned()]);
+        assert_eq!(challenges(&answer), [bearer]);
     }
-    // A browser gets no window for a password.
-    let call = site.call("GET", "/v2/").header("accept", "text/html,application/xhtml+xml;q=0.9");
-    assert_eq!(challenges(&call.send().await.expect(401)).len(), 1);
+    // HTTP/1.0 needs no host; without one there is no URL of the token endpoint.
+    let answer = site.server.call("GET", "/v2/").send().await.expect(401);
+    assert_eq!(challenges(&answer), [r#"Basic realm="Registry""#]);
     // Several sets of credentials are one question too many.
     let call = site.call("GET", "/v2/").header("authorization", &user("alice"));
     call.header("authorization", &user("bob")).send().await.expect(400);
@@ -313,7 +313,11 @@ async fn the_catalog_lists_what_the_client_may_see() {
         let link = answer.headers.get("link").map(|link| link.to_str().unwrap().to_owned());
         (names.join(" "), link.unwrap_or_default())
     };
-    let (nothing, dave, carol) = (None, user("dave"), user("carol"));
+    let (dave, carol) = (user("dave"), user("carol"));
+    // Some clients send credentials only when they are asked.
+    site.get("/v2/_catalog", None).await.expect_error(401, "UNAUTHORIZED");
+    let (anonymous, _) = site.token(None, &["registry:catalog:*"]).await;
+    let nothing = Some(anonymous.as_str());
     assert_eq!(list(nothing, "").await.0, "library/b public/c");
     assert_eq!(list(Some(&dave), "").await.0, "home/dave/a library/b public/c team/f");
     assert_eq!(list(Some(&carol), "").await.0, "home/dave/a library/b public/c secret/d secret/e team/f");

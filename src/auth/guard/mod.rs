@@ -19,7 +19,7 @@ use sampan_config::CertificateName;
 pub use self::issue::{IssuedToken, TokenRequest};
 
 use self::caller::{Caller, Rejected};
-use super::access::Access;
+use super::access::{Access, Resource};
 use super::access_tokens::AccessTokens;
 use super::challenge::{Challenge, InvalidParameter};
 use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, View};
@@ -134,10 +134,10 @@ impl Guard {
     }
 
     fn challenge(&self, credentials: &Credentials<'_>, wanted: &[Access], reason: ChallengeReason) -> Denied {
-        // Bearer first: some clients read only the first header, others take the first scheme that they know.
-        let mut challenges: Vec<HeaderValue> = self.bearer(credentials, wanted, reason).into_iter().collect();
-        challenges.push(self.basic.clone());
-        Denied::Challenge { challenges, reason }
+        // Docker's classic store answers both of two challenges, and fails at `Basic` if it has no password. So that one is
+        // for clients that do not say how they call this registry, and for the token endpoint.
+        let challenge = self.bearer(credentials, wanted, reason).unwrap_or_else(|| self.basic.clone());
+        Denied::Challenge { challenges: vec![challenge], reason }
     }
 
     /// The challenge for a bearer token; `None` if the client did not say how it calls this registry.
@@ -174,8 +174,10 @@ impl AccessController for Guard {
                 Rejected::Challenge(reason) => challenge(reason),
                 Rejected::Denied(denied) => denied,
             })?;
-        // Clients believe the answer to `GET /v2/`, which wants nothing, for all that follows.
-        if !identity.is_known() && ceiling.is_none() && wanted.is_empty() {
+        // Clients believe the answer to `GET /v2/`, which wants nothing, for all that follows. And the catalog depends on who
+        // asks, while some clients send credentials only when they are asked.
+        let depends = wanted.iter().all(|access| access.resource == Resource::Catalog);
+        if !identity.is_known() && ceiling.is_none() && depends {
             return Err(challenge(ChallengeReason::Missing));
         }
         let policy = self.policy.current().await;

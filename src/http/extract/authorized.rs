@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::header::{ACCEPT, AUTHORIZATION, HOST, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HOST, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use sampan_engine::Repository;
@@ -161,7 +161,7 @@ async fn authorize_mount(
             authorize(parts, state, &wanted).await?;
             Ok(MountSource::Nowhere)
         }
-        Err(denied) => Err(refusal(&denied, &wanted, parts)),
+        Err(denied) => Err(refusal(&denied, &wanted)),
     }
 }
 
@@ -199,7 +199,7 @@ fn name(parts: &Parts) -> Result<RepositoryName, ApiError> {
 }
 
 async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View, ApiError> {
-    ask(parts, state, wanted).await.map_err(|denied| refusal(&denied, wanted, parts))
+    ask(parts, state, wanted).await.map_err(|denied| refusal(&denied, wanted))
 }
 
 /// Issues a token for the credentials of the request, or those in `request`.
@@ -214,7 +214,7 @@ pub(in crate::http) async fn issue(
     if let (Err(denied), Some(metrics)) = (&answer, &state.services().metrics) {
         metrics.refused(denied);
     }
-    answer.map_err(|denied| refusal(&denied, &[], parts))
+    answer.map_err(|denied| refusal(&denied, &[]))
 }
 
 /// The URLs of this registry as the client of a request knows them.
@@ -312,20 +312,12 @@ fn listening(parts: &Parts, state: &AppState, notifier: Arc<Notifier>) -> Reques
     RequestSink { notifier, request, user, base }
 }
 
-/// What browsers accept and clients of the API do not.
-const TEXT_HTML: &[u8] = b"text/html";
-
 /// Maps a denial to a response.
-fn refusal(denied: &Denied, wanted: &[Access], parts: &Parts) -> ApiError {
+fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
     match denied {
         Denied::Challenge { challenges, .. } => {
             let error = ApiError::new(ErrorCode::Unauthorized).with_detail(scopes(wanted));
-            // A browser that can show the page does not need a window for a password as well.
-            let accept = parts.headers.get(ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
-            let is_browser = accept.windows(TEXT_HTML.len()).any(|part| part == TEXT_HTML);
-            let shown = if is_browser && challenges.len() > 1 { 1 } else { challenges.len() };
-            let challenges = challenges.iter().take(shown);
-            challenges.fold(error, |error, value| error.with_header(WWW_AUTHENTICATE, value.clone()))
+            challenges.iter().fold(error, |error, value| error.with_header(WWW_AUTHENTICATE, value.clone()))
         }
         Denied::Ambiguous => ApiError::new(ErrorCode::Unauthorized)
             .with_status(StatusCode::BAD_REQUEST)

@@ -21,9 +21,32 @@ impl Guarded {
     pub(crate) fn start() -> Self {
         let site = Site::new("127.0.0.1");
         site.set_password(USER, PASSWORD);
+        Self::of(site, "")
+    }
+
+    /// Starts the registry with these users, whose passwords are `NAME-password`, and more sections.
+    #[track_caller]
+    pub(crate) fn start_with(users: &[&str], sections: &str) -> Self {
+        let site = Site::new("127.0.0.1");
+        for user in users {
+            site.set_password(user, &format!("{user}-password"));
+        }
+        Self::of(site, sections)
+    }
+
+    fn of(site: Site, sections: &str) -> Self {
         std::fs::create_dir(site.path("home")).unwrap();
-        let registry = site.serve(&format!("addr: '127.0.0.1:0', tls: {{{}}}", site.tls()), &site.auth());
+        let http = format!("addr: '127.0.0.1:0', tls: {{{}}}", site.tls());
+        let registry = site.serve(&http, &format!("{}\n{sections}", site.auth()));
         Self { site, registry }
+    }
+
+    /// Runs a command of the registry with its configuration, and returns its standard output without surrounding space.
+    #[track_caller]
+    pub(crate) fn registry_command(&self, arguments: &str) -> String {
+        let mut command = tool(env!("CARGO_BIN_EXE_registry"));
+        command.args(arguments.split_whitespace()).arg("--config").arg(self.path("sampan.yml"));
+        run(&mut command).trim().to_owned()
     }
 
     /// `host:port/repository:tag`.
@@ -80,8 +103,20 @@ impl Guarded {
     /// Runs a client's command that reads the password from standard input; `USER` and `HOST` are replaced.
     #[track_caller]
     pub(crate) fn log_in(&self, program: &str, arguments: &str) {
-        let arguments = arguments.replace("USER", USER).replace("HOST", &self.host());
-        let ended = end(self.client(program).args(arguments.split_whitespace()), PASSWORD);
+        self.log_in_with(program, &arguments.replace("USER", USER), PASSWORD);
+    }
+
+    /// The same as a user of [`start_with`](Self::start_with).
+    #[track_caller]
+    pub(crate) fn log_in_as(&self, program: &str, arguments: &str, user: &str) {
+        self.log_in_with(program, &arguments.replace("USER", user), &format!("{user}-password"));
+    }
+
+    /// The same with a password.
+    #[track_caller]
+    pub(crate) fn log_in_with(&self, program: &str, arguments: &str, password: &str) {
+        let arguments = arguments.replace("HOST", &self.host());
+        let ended = end(self.client(program).args(arguments.split_whitespace()), password);
         assert_eq!(ended.code, Some(0), "{program} {arguments}: {ended:?}");
     }
 }
