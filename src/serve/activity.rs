@@ -1,6 +1,6 @@
 //! `Activity`: what a connection is waiting for and since when, from which its deadlines follow.
 //!
-//! Time counts against a client only while the server waits for that client.
+//! Time counts against a client only while the server waits for that client, and this process runs: see [`RunningClock`].
 //!
 //! | waiting for | timeout | observed by |
 //! |---|---|---|
@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use super::options::ServeOptions;
 use super::pace::{Pace, time_for};
+use super::running_clock::RunningClock;
 
 /// How long closing a connection may take once no request is in flight.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -43,6 +44,8 @@ pub(super) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
+    /// The clock of all times here.
+    clock: RunningClock,
     /// Requests whose response is not complete.
     in_flight: usize,
     any_request: bool,
@@ -70,7 +73,7 @@ struct State {
 /// The next step for a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Look {
-    /// Check again at this time.
+    /// Check again at this time of the system.
     Again(Instant),
     /// Shut down gracefully: the connection has been idle for too long.
     Idle,
@@ -97,8 +100,10 @@ pub(super) struct InFlight(Activity);
 
 impl Activity {
     pub(super) fn new(min_speed: u64) -> Self {
-        let now = Instant::now();
+        let mut clock = RunningClock::new();
+        let now = clock.now();
         Self(Arc::new(Mutex::new(State {
+            clock,
             in_flight: 0,
             any_request: false,
             first_byte: None,
@@ -117,7 +122,7 @@ impl Activity {
     /// Resets the state: the bytes read so far were a handshake.
     pub(super) fn handshake_done(&self, version: Version) {
         let mut state = self.state();
-        state.idle_since = Instant::now();
+        state.idle_since = state.clock.now();
         state.head_since = None;
         state.multiplexed = version == Version::HTTP_2;
     }
@@ -127,7 +132,7 @@ impl Activity {
         let mut state = self.state();
         state.first_byte.get_or_insert(first);
         if state.in_flight == 0 && !state.multiplexed && state.head_since.is_none() {
-            state.head_since = Some(Instant::now());
+            state.head_since = Some(state.clock.now());
         }
     }
 
@@ -137,8 +142,8 @@ impl Activity {
     }
 
     pub(super) fn wrote_some(&self, bytes: usize) {
-        let now = Instant::now();
         let mut state = self.state();
+        let now = state.clock.now();
         state.taking.moved(bytes, now);
         if let Some(since) = state.blocked_since.take() {
             state.blocked_before += now - since;
@@ -148,16 +153,26 @@ impl Activity {
     }
 
     pub(super) fn write_blocked(&self) {
-        let now = Instant::now();
         let mut state = self.state();
+        let now = state.clock.now();
         state.taking.wait(now);
         state.blocked_since.get_or_insert(now);
     }
 
-    /// The time on a clock that stops while socket writes block.
+    /// The time on the connection's clock.
+    pub(super) fn now(&self) -> Instant {
+        self.state().clock.now()
+    }
+
+    /// A time of the connection's clock as the system's.
+    pub(super) fn system_time(&self, time: Instant) -> Instant {
+        self.state().clock.system_time(time)
+    }
+
+    /// The time on a clock that also stops while socket writes block.
     pub(super) fn time_unblocked(&self) -> Instant {
-        let now = Instant::now();
-        let state = self.state();
+        let mut state = self.state();
+        let now = state.clock.now();
         let blocked = state.blocked_since.map_or(Duration::ZERO, |since| now - since);
         now.checked_sub(state.blocked_before + blocked).unwrap_or(now)
     }
@@ -173,7 +188,9 @@ impl Activity {
 
     /// Records that the graceful shutdown began.
     pub(super) fn closing(&self) {
-        self.state().closing_since.get_or_insert_with(Instant::now);
+        let mut state = self.state();
+        let now = state.clock.now();
+        state.closing_since.get_or_insert(now);
     }
 
     /// Whether the connection has not read any byte of a request.
@@ -189,26 +206,29 @@ impl Activity {
 
     /// Since when the connection rests between requests or has not had one; `None` while it is working.
     pub(super) fn resting_since(&self) -> Option<Instant> {
-        let state = self.state();
+        let mut state = self.state();
         if state.in_flight > 0 || state.blocked_since.is_some() {
             return None;
         }
         let since = state.idle_since.max(state.busy_until);
-        let is_surely = !state.multiplexed || !state.any_request || since.elapsed() >= RESTING;
+        let rested = state.clock.now().saturating_duration_since(since);
+        let is_surely = !state.multiplexed || !state.any_request || rested >= RESTING;
         is_surely.then_some(since)
     }
 
     /// Decides the connection's next step, and when to check again.
     pub(super) fn look(&self, options: &ServeOptions) -> Look {
-        let now = Instant::now();
+        let mut state = self.state();
+        let now = state.clock.now();
         let shortest = options.header_timeout.min(options.idle_timeout).min(options.stall_timeout);
         // An event may create an earlier deadline than the next known one, so sleeps are short.
         let soon = now + shortest / 2;
-        match self.state().deadline(options, now) {
-            Some((deadline, verdict)) if deadline <= now => verdict,
-            Some((deadline, _)) => Look::Again(deadline.min(soon)),
-            None => Look::Again(soon),
-        }
+        let again = match state.deadline(options) {
+            Some((deadline, verdict)) if deadline <= now => return verdict,
+            Some((deadline, _)) => deadline.min(soon),
+            None => soon,
+        };
+        Look::Again(state.clock.due(again))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -218,8 +238,8 @@ impl Activity {
 }
 
 impl State {
-    fn deadline(&mut self, options: &ServeOptions, now: Instant) -> Option<(Instant, Look)> {
-        if let Some(deadline) = self.taking.deadline(options.stall_timeout, now) {
+    fn deadline(&self, options: &ServeOptions) -> Option<(Instant, Look)> {
+        if let Some(deadline) = self.taking.deadline(options.stall_timeout) {
             return Some((deadline, Look::Cut(Reason::Stalled)));
         }
         if self.in_flight > 0 {
@@ -246,7 +266,7 @@ impl Drop for InFlight {
         let mut state = self.0.state();
         state.in_flight -= 1;
         if state.in_flight == 0 {
-            state.idle_since = Instant::now();
+            state.idle_since = state.clock.now();
         }
     }
 }

@@ -15,9 +15,19 @@ fn options() -> ServeOptions {
     }
 }
 
+/// Lets time pass while the connection's task looks as often as it must.
+async fn pass(activity: &Activity, mut time: Duration) {
+    while !time.is_zero() {
+        let step = time.min(Duration::from_secs(1));
+        activity.look(&options());
+        advance(step).await;
+        time -= step;
+    }
+}
+
 /// Checks just before `seconds` have passed, when no deadline may have expired, and just after.
 async fn after(activity: &Activity, seconds: u64) -> Look {
-    advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
+    pass(activity, Duration::from_secs(seconds) - Duration::from_millis(1)).await;
     assert!(matches!(activity.look(&options()), Look::Again(_)), "too early");
     advance(Duration::from_millis(1)).await;
     activity.look(&options())
@@ -112,9 +122,9 @@ async fn a_handler_between_two_writes_does_not_count_against_the_client() {
     let _request = activity.request_began(Version::HTTP_11);
     for _ in 0..10 {
         activity.write_blocked();
-        advance(Duration::from_secs(20)).await;
+        pass(&activity, Duration::from_secs(20)).await;
         activity.wrote_some(20 * 1024);
-        advance(Duration::from_secs(3600)).await;
+        pass(&activity, Duration::from_secs(3600)).await;
         assert!(matches!(activity.look(&options()), Look::Again(_)));
     }
     activity.write_blocked();
@@ -127,7 +137,7 @@ async fn a_response_that_is_still_being_sent_is_not_idle() {
     let activity = Activity::new(MIN_SPEED);
     drop(activity.request_began(Version::HTTP_11));
     for _ in 0..100 {
-        advance(Duration::from_secs(59)).await;
+        pass(&activity, Duration::from_secs(59)).await;
         activity.wrote_some(59 * 1024);
         assert!(matches!(activity.look(&options()), Look::Again(_)));
         assert_eq!(activity.resting_since(), Some(Instant::now()));
@@ -186,4 +196,39 @@ async fn a_handshake_is_not_headers() {
     activity.handshake_done(Version::HTTP_11);
     assert!(activity.is_unused());
     assert_eq!(after(&activity, 20).await, Look::Cut(Reason::NoRequest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_process_charges_no_client_and_keeps_its_connections() {
+    let reading = Activity::new(MIN_SPEED);
+    let _request = reading.request_began(Version::HTTP_11);
+    reading.write_blocked();
+    pass(&reading, Duration::from_secs(55)).await;
+    let sending = Activity::new(MIN_SPEED);
+    sending.read_some(b'G');
+    let kept = Activity::new(MIN_SPEED);
+    drop(kept.request_began(Version::HTTP_11));
+    for activity in [&sending, &kept] {
+        activity.look(&options());
+    }
+    for stop in [60, 65, 75, 100_000] {
+        // The check may be the first to run afterwards, or the socket.
+        advance(Duration::from_secs(stop)).await;
+        for activity in [&reading, &sending, &kept] {
+            assert!(matches!(activity.look(&options()), Look::Again(_)), "{stop}");
+        }
+        advance(Duration::from_secs(stop)).await;
+        reading.wrote_some(1);
+        reading.write_blocked();
+        assert!(matches!(reading.look(&options()), Look::Again(_)), "{stop}");
+        for activity in [&sending, &kept] {
+            assert!(matches!(activity.look(&options()), Look::Again(_)), "{stop}");
+        }
+    }
+    for (activity, verdict) in
+        [(&reading, Look::Cut(Reason::Stalled)), (&sending, Look::Cut(Reason::SlowHead)), (&kept, Look::Idle)]
+    {
+        pass(activity, Duration::from_secs(121)).await;
+        assert_eq!(activity.look(&options()), verdict, "a client that does nothing");
+    }
 }

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::activity::InFlight;
+use super::activity::{Activity, InFlight};
 use super::options::ServeOptions;
 use super::pace::Pace;
 use super::stream::Stream;
@@ -32,6 +32,7 @@ pub enum BodyStalled {
 /// A request's body; fails when the client sends too slowly while the server waits for it.
 pub(super) struct RequestBody {
     inner: Incoming,
+    activity: Activity,
     stall_timeout: Duration,
     min_speed: u64,
     pace: Pace,
@@ -52,23 +53,30 @@ pub(super) struct ResponseBody {
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, options: &ServeOptions) -> Self {
+    pub(super) fn new(inner: Incoming, activity: Activity, options: &ServeOptions) -> Self {
         let (stall_timeout, min_speed) = (options.stall_timeout, options.min_body_speed);
         let pace = Pace::new(min_speed);
-        Self { inner, stall_timeout, min_speed, pace, waiting_since: None, timer: None }
+        Self { inner, activity, stall_timeout, min_speed, pace, waiting_since: None, timer: None }
     }
 
     /// Ready when the client is too slow.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<BodyStalled> {
-        let now = Instant::now();
-        let since = *self.waiting_since.get_or_insert(now);
-        self.pace.wait(now);
-        let Some(deadline) = self.pace.deadline(self.stall_timeout, now) else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        ready!(timer.as_mut().poll(cx));
+        let (since, deadline) = loop {
+            let now = self.activity.now();
+            let since = *self.waiting_since.get_or_insert(now);
+            self.pace.wait(now);
+            let Some(deadline) = self.pace.deadline(self.stall_timeout) else { return Poll::Pending };
+            if deadline <= now {
+                break (since, deadline);
+            }
+            // Later, if the process was stopped since.
+            let at = self.activity.system_time(deadline);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if timer.deadline() != at {
+                timer.as_mut().reset(at);
+            }
+            ready!(timer.as_mut().poll(cx));
+        };
         Poll::Ready(match since + self.stall_timeout <= deadline {
             true => BodyStalled::Stopped(self.stall_timeout),
             false => BodyStalled::TooSlow(self.min_speed),
@@ -89,7 +97,7 @@ impl Body for RequestBody {
             this.waiting_since = None;
             if this.pace.counts() {
                 let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-                this.pace.moved(data.map_or(0, Bytes::len), Instant::now());
+                this.pace.moved(data.map_or(0, Bytes::len), this.activity.now());
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }

@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
-use super::activity::{Activity, Look};
+use super::activity::{Activity, Look, Reason};
 use super::bodies::{RequestBody, ResponseBody};
 use super::connections::Place;
 use super::file_sender::FileSender;
@@ -236,7 +236,8 @@ async fn serve_http<IO, S>(
 {
     let Shared { service, options, statistics, mut phase, tasks } = shared;
     let activity = place.activity();
-    let executor = StreamExecutor { tasks, activity: activity.clone(), options: options.clone() };
+    let executor =
+        StreamExecutor { tasks, activity: activity.clone(), peer: peer.address, options: options.clone() };
     let readers = ReaderLimit::new(MAX_BLOBS, MAX_DOCUMENTS);
     let readers = (!options.trusts(peer.address)).then_some(readers);
     let requests = activity.clone();
@@ -245,7 +246,8 @@ async fn serve_http<IO, S>(
     let service = service_fn(move |request: Request<Incoming>| {
         let version = request.version();
         let in_flight = requests.request_began(version);
-        let mut request = request.map(|body| Body::new(RequestBody::new(body, &of_requests)));
+        let mut request =
+            request.map(|body| Body::new(RequestBody::new(body, requests.clone(), &of_requests)));
         request.extensions_mut().insert(of_connection.clone());
         // HTTP/2 frames are split and copied, so placeholders would not survive.
         match (version >= Version::HTTP_2, &readers, &files) {
@@ -276,7 +278,11 @@ async fn serve_http<IO, S>(
             }
             Look::Cut(reason) => {
                 statistics.connection_cut();
-                tracing::debug!(address = %peer.address, %reason, "connection cut");
+                match reason {
+                    // Its client sees a response that ends early.
+                    Reason::Stalled => tracing::warn!(address = %peer.address, "connection cut: {reason}"),
+                    _ => tracing::debug!(address = %peer.address, %reason, "connection cut"),
+                }
                 return;
             }
         };
@@ -355,6 +361,7 @@ fn builder(versions: Versions, executor: StreamExecutor) -> auto::Builder<Stream
 struct StreamExecutor {
     tasks: TaskTracker,
     activity: Activity,
+    peer: PeerAddress,
     options: ServeOptions,
 }
 
@@ -364,7 +371,7 @@ where
 {
     fn execute(&self, future: F) {
         let stream = Stream::new(self.activity.clone(), self.options.min_body_speed);
-        self.tasks.spawn(watched(stream, self.options.stall_timeout, async move {
+        self.tasks.spawn(watched(stream, self.peer, self.options.stall_timeout, async move {
             future.await;
         }));
     }

@@ -23,6 +23,7 @@ mod pace;
 mod peer;
 mod plain_stream;
 mod reader_limit;
+mod running_clock;
 mod server;
 mod statistics;
 mod stream;

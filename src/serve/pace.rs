@@ -20,10 +20,6 @@ pub(super) struct Pace {
     waiting_since: Option<Instant>,
 }
 
-/// A deadline missed by this much means that the process was stopped. Connections are checked every 10
-/// seconds at least (see `Activity`).
-const STOPPED: Duration = Duration::from_secs(15);
-
 impl Pace {
     pub(super) fn new(min_speed: u64) -> Self {
         Self { min_speed, behind: Duration::ZERO, waiting_since: None }
@@ -57,17 +53,8 @@ impl Pace {
     }
 
     /// When the client has used up `patience`; `None` while the server does not wait for it.
-    ///
-    /// A deadline long before `now` means that this process was stopped or its machine suspended: bytes that
-    /// the client sent meanwhile are still unread, so the wait restarts.
-    pub(super) fn deadline(&mut self, patience: Duration, now: Instant) -> Option<Instant> {
-        let left = patience.saturating_sub(self.behind);
-        let deadline = self.waiting_since? + left;
-        if now.saturating_duration_since(deadline) < STOPPED {
-            return Some(deadline);
-        }
-        self.waiting_since = Some(now);
-        Some(now + left)
+    pub(super) fn deadline(&self, patience: Duration) -> Option<Instant> {
+        Some(self.waiting_since? + patience.saturating_sub(self.behind))
     }
 }
 
@@ -89,7 +76,7 @@ mod tests {
         let (mut pace, mut now) = (Pace::new(min_speed), begun);
         while now - begun < Duration::from_secs(24 * 3600) {
             pace.wait(now);
-            let deadline = pace.deadline(PATIENCE, now).unwrap();
+            let deadline = pace.deadline(PATIENCE).unwrap();
             if deadline <= now + Duration::from_secs(seconds) {
                 return Some((deadline - begun).as_secs());
             }
@@ -124,22 +111,10 @@ mod tests {
             pace.wait(now);
             now += Duration::from_secs(10);
             pace.pause(now);
-            assert_eq!(pace.deadline(PATIENCE, now), None);
+            assert_eq!(pace.deadline(PATIENCE), None);
             now += Duration::from_secs(3600);
         }
         pace.wait(now);
-        assert_eq!(pace.deadline(PATIENCE, now), Some(now + Duration::from_secs(10)));
-    }
-
-    #[test]
-    fn a_process_that_was_stopped_restarts_the_wait() {
-        let begun = Instant::now();
-        let mut pace = Pace::new(1024);
-        pace.wait(begun);
-        let late = begun + PATIENCE + STOPPED - Duration::from_millis(1);
-        assert_eq!(pace.deadline(PATIENCE, late), Some(begun + PATIENCE), "the process was busy");
-        let resumed = begun + Duration::from_secs(180);
-        assert_eq!(pace.deadline(PATIENCE, resumed), Some(resumed + PATIENCE));
-        assert_eq!(pace.deadline(PATIENCE, resumed + PATIENCE), Some(resumed + PATIENCE), "once");
+        assert_eq!(pace.deadline(PATIENCE), Some(now + Duration::from_secs(10)));
     }
 }

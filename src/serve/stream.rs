@@ -13,8 +13,9 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::activity::Activity;
+use super::activity::{Activity, Reason};
 use super::pace::Pace;
+use super::peer::PeerAddress;
 
 tokio::task_local! {
     static CURRENT: Stream;
@@ -71,7 +72,7 @@ impl Stream {
     /// When the client has used up `patience`; `None` while the server does not wait for it.
     fn deadline(&self, patience: Duration) -> Option<Instant> {
         let now = self.now();
-        let deadline = self.state().pace.deadline(patience, now)?;
+        let deadline = self.state().pace.deadline(patience)?;
         Some(Instant::now() + deadline.saturating_duration_since(now))
     }
 
@@ -86,7 +87,12 @@ impl Stream {
 }
 
 /// Runs a stream's task until it ends or its client is too slow. Dropping the task resets the stream.
-pub(super) async fn watched(stream: Stream, patience: Duration, task: impl Future<Output = ()>) {
+pub(super) async fn watched(
+    stream: Stream,
+    peer: PeerAddress,
+    patience: Duration,
+    task: impl Future<Output = ()>,
+) {
     let mut task = pin!(CURRENT.scope(stream.clone(), task));
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
@@ -94,7 +100,7 @@ pub(super) async fn watched(stream: Stream, patience: Duration, task: impl Futur
             return Poll::Ready(());
         }
         ready!(poll_overdue(&stream, patience, &mut timer, cx));
-        tracing::debug!("HTTP/2 stream reset: the client reads too slowly");
+        tracing::warn!(address = %peer, "HTTP/2 stream reset: {}", Reason::Stalled);
         Poll::Ready(())
     })
     .await;

@@ -192,6 +192,21 @@ fn a_slow_pull_is_finished_before_the_end() {
 }
 
 #[test]
+fn a_pull_that_is_cut_because_its_client_reads_nothing_is_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filesystem_config(&directory.path().join("data"))
+        .replace("http: {", "http: {limits: {readtimeout: 100ms}, ");
+    let registry = registry(directory.path(), &config);
+    // More than the buffers of both sockets hold.
+    let content = vec![7; 32 << 20];
+    let store = crate::support::StoreFiles::new(&directory.path().join("data"));
+    let digest = store.layer("app", &content);
+    let mut wire = registry.wire();
+    wire.begin("GET", &format!("/v2/app/blobs/{digest}"), &[], 0);
+    registry.process.wait_to_say("connection cut: the client reads too slowly");
+}
+
+#[test]
 fn read_only_mode_is_switched_by_sighup() {
     let directory = tempfile::tempdir().unwrap();
     let config = filesystem_config(&directory.path().join("data"));
