@@ -43,7 +43,7 @@ impl StorageDriver for TinyDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_rename: true, durable: false, flat: true, redirect: false }
+        Capabilities { atomic_rename: true, durable: false, flat: true, redirect: false, read_only: None }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

@@ -78,6 +78,15 @@ impl Error {
         }
     }
 
+    /// Whether the message has the name of a file.
+    pub fn names_file(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::PartMissing { .. } | Self::PartLength { .. } => true,
+            Self::Damaged(fault) => fault.part.is_some(),
+            Self::Pipe(_) | Self::NotABundle(_) | Self::NewerVersion(_) | Self::Plan(_) => false,
+        }
+    }
+
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File { path: path.to_owned(), source }
     }

@@ -260,6 +260,9 @@ impl PartFile {
     fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::file(path))?;
         let metadata = file.metadata().map_err(Error::file(path))?;
+        if metadata.is_dir() {
+            return Err(Error::NotABundle("it is a directory; a bundle is a file"));
+        }
         if !metadata.is_file() {
             return Err(Error::NotABundle("it is not a file; a bundle is one, or a pipe (`-`)"));
         }

@@ -40,7 +40,13 @@ impl StorageDriver for BundleStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_rename: false, durable: false, flat: true, redirect: false }
+        Capabilities {
+            atomic_rename: false,
+            durable: false,
+            flat: true,
+            redirect: false,
+            read_only: Some("it serves bundles"),
+        }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

@@ -1,6 +1,6 @@
 //! Why bundles cannot be served.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sampan_engine::oci::Digest;
 
@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A bundle cannot be read, or is damaged.
-    #[error("{}", path.display())]
+    #[error("{}", in_file(path, source))]
     Bundle {
         /// The file, without the number of a part.
         path: PathBuf,
@@ -33,6 +33,14 @@ pub enum Error {
     /// A thread of this process failed.
     #[error("the bundles could not be read")]
     Thread(#[from] tokio::task::JoinError),
+}
+
+/// The problem, and the file unless the problem names it.
+fn in_file(path: &Path, source: &sampan_bundle::Error) -> String {
+    match source.names_file() {
+        true => source.to_string(),
+        false => format!("{}: {source}", path.display()),
+    }
 }
 
 fn amount(digests: &[Digest]) -> String {

@@ -121,7 +121,11 @@ fn ls(plan: &Plan, name: &Digest, format: ReportFormat) -> Result<(), Box<dyn st
                 .collect::<Vec<_>>()
                 .join(" "),
         };
-        say(format!("{name}\t{}\t{}", image.digest, notes.join(", ")));
+        let mut line = format!("{name}\t{}", image.digest);
+        if !notes.is_empty() {
+            line.push_str(&format!("\t{}", notes.join(", ")));
+        }
+        say(line);
     }
     let presumed = match plan.presumed.len() {
         0 => String::new(),

@@ -1,6 +1,7 @@
 //! `registry bundle serve`: a registry over bundles, without a configuration.
 
 use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +43,36 @@ pub(super) fn run(drivers: &Drivers, args: ServeArgs) -> Result<ExitCode, Box<dy
     });
     let source = Source::Text { name: "registry bundle serve".to_owned(), text: config.to_string() };
     // The variables of a configuration are those of another registry.
-    serve(drivers, &source, Environment::default())?;
+    serve(drivers, &source, Environment::default()).map_err(Failure)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An error without the place in a configuration, which the user did not write.
+#[derive(Debug)]
+struct Failure(Box<dyn Error>);
+
+impl Failure {
+    /// The error of the bundles, or the whole error of something else.
+    fn cause(&self) -> &(dyn Error + 'static) {
+        let mut next = Some(&*self.0);
+        while let Some(error) = next {
+            if error.is::<sampan_bundle_store::Error>() {
+                return error;
+            }
+            next = error.source();
+        }
+        &*self.0
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.cause())
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.cause())
+    }
 }

@@ -58,6 +58,9 @@ pub enum Error {
     /// The registry is read-only for now.
     #[error("the registry is in read-only mode")]
     ReadOnly,
+    /// The store can never be written, for this reason.
+    #[error("the registry is read-only: {0}")]
+    ReadOnlyStore(&'static str),
     /// The repository does not exist: it never received a push.
     #[error("repository {0} is unknown")]
     RepositoryUnknown(RepositoryName),

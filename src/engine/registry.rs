@@ -92,8 +92,17 @@ impl Registry {
         self.inner.leases.clock()
     }
 
-    pub(crate) fn check_writable(&self) -> Result<()> {
-        if self.inner.read_only.load(Ordering::Relaxed) { Err(Error::ReadOnly) } else { Ok(()) }
+    /// Fails if the registry rejects every write.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly`; `ReadOnlyStore` if the store can never be written.
+    pub fn check_writable(&self) -> Result<()> {
+        match self.inner.driver.capabilities().read_only {
+            _ if !self.inner.read_only.load(Ordering::Relaxed) => Ok(()),
+            Some(reason) => Err(Error::ReadOnlyStore(reason)),
+            None => Err(Error::ReadOnly),
+        }
     }
 
     pub(crate) fn check_deletable(&self) -> Result<()> {

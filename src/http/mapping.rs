@@ -40,6 +40,9 @@ impl From<Error> for ApiError {
             Error::ReadOnly => Self::new(ErrorCode::Unsupported)
                 .with_reason("the registry is read-only at the moment (maintenance); pulls still work")
                 .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            Error::ReadOnlyStore(_) => Self::new(ErrorCode::Unsupported)
+                .with_reason(error.to_string())
+                .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
             Error::RepositoryUnknown(name) => {
                 Self::new(ErrorCode::NameUnknown).with_detail(json!({ "name": name.as_str() }))
             }
@@ -158,6 +161,7 @@ mod tests {
             (Error::ManifestReferencesUnknown(vec![digest]), 400, "MANIFEST_BLOB_UNKNOWN"),
             (Error::ManifestUnknown(tag, name.clone()), 404, "MANIFEST_UNKNOWN"),
             (Error::ReadOnly, 405, "UNSUPPORTED"),
+            (Error::ReadOnlyStore("it serves bundles"), 405, "UNSUPPORTED"),
             (Error::RepositoryUnknown(name.clone()), 404, "NAME_UNKNOWN"),
             (Error::SizeMismatch { expected: 2, actual: 1 }, 400, "SIZE_INVALID"),
             (Error::TooLarge { what: "manifest", limit: 4 }, 413, "SIZE_INVALID"),

@@ -142,7 +142,10 @@ impl Error {
         match self {
             Self::Bundle(error) => error.is_damage(),
             Self::Foreign(error) => error.is_damage(),
-            Self::Store(error) => !matches!(error, EngineError::Driver(_) | EngineError::ReadOnly),
+            Self::Store(error) => !matches!(
+                error,
+                EngineError::Driver(_) | EngineError::ReadOnly | EngineError::ReadOnlyStore(_)
+            ),
             Self::Registry(error) => {
                 matches!(error.status(), Some(400 | 404 | 413 | 422))
                     || matches!(error.problem(), Problem::Digest { .. } | Problem::Length { .. })

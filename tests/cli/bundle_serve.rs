@@ -97,19 +97,36 @@ fn a_bundle_is_served_whole_in_parts_and_with_its_delta() {
 fn what_cannot_be_served_is_named_with_a_code_of_its_own() {
     let stick = Stick::new();
     let refused = stick.expect(5, &["bundle", "serve", "delta.tar"]).stderr;
-    assert!(refused.contains("delta.tar presumes one blob"), "{refused}");
-    assert!(refused.contains(&stick.layer.to_string()), "{refused}");
+    let presumed = format!(
+        "registry: delta.tar presumes one blob that no bundle here carries, the first is {}",
+        stick.layer
+    );
+    assert!(refused.contains(&presumed), "{refused}");
     fs::rename(stick.path().join("parts.tar.002"), stick.path().join("away")).unwrap();
     let refused = stick.expect(4, &["bundle", "serve", "parts.tar"]).stderr;
-    assert!(refused.contains("parts.tar.002 is missing"), "{refused}");
-    let refused = stick.expect(1, &["bundle", "serve", "none.tar"]).stderr;
-    assert!(refused.contains("none.tar: No such file"), "{refused}");
-    let refused = stick.expect(4, &["bundle", "serve", "near.yml"]).stderr;
-    assert!(refused.contains("near.yml: this is not a bundle"), "{refused}");
+    assert!(refused.contains("registry: part parts.tar.002 is missing"), "{refused}");
+    for (code, file, problem) in [
+        (1, "none.tar", "registry: none.tar: No such file or directory (os error 2)"),
+        (4, "near.yml", "registry: near.yml: this is not a bundle"),
+        (4, "near", "registry: near: this is not a bundle: it is a directory"),
+    ] {
+        let refused = stick.expect(code, &["bundle", "serve", file]).stderr;
+        assert!(refused.contains(problem) && refused.matches(file).count() == 1, "{refused}");
+    }
+    // A configuration has the place as well, and the file once.
+    stick.config("bundle: {files: [none.tar]}");
+    let refused = stick.expect(1, &["serve", "bundle.yml"]).stderr;
+    assert!(refused.contains("bundle.yml:3:") && refused.matches("none.tar").count() == 1, "{refused}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = stick.expect(1, &["bundle", "serve", "base.tar", "--addr", &address]).stderr;
+    let problem = refused.lines().last().unwrap_or_default();
+    assert!(problem.contains(&address) && problem.contains("in use"), "{refused}");
+    assert!(!problem.contains("bundle serve:"), "{refused}");
     stick.damage("base.tar");
     let refused =
         stick.expect(4, &["bundle", "serve", "base.tar", "--verify", "--addr", "127.0.0.1:0"]).stderr;
-    assert!(refused.contains("base.tar: the bundle is damaged at byte"), "{refused}");
+    assert!(refused.contains("registry: base.tar: the bundle is damaged at byte"), "{refused}");
     stick.expect(2, &["bundle", "serve"]);
 }
 

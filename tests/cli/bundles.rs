@@ -67,7 +67,7 @@ fn images_cross_the_gap_in_a_file() {
     let bytes = fs::read(gap.path("b.tar")).unwrap();
 
     let listed = gap.expect(0, &["bundle", "ls", "b.tar"]).stdout;
-    assert!(listed.contains(&format!("team/app:1.0 team/app:latest\t{}", gap.image)), "{listed}");
+    assert!(listed.contains(&format!("team/app:1.0 team/app:latest\t{}\n", gap.image)), "{listed}");
     let listed: Value =
         serde_json::from_str(&gap.expect(0, &["bundle", "ls", "b.tar", "--format", "json"]).stdout).unwrap();
     assert_eq!(listed["images"][1]["tags"], serde_json::json!(["1.0", "latest"]));

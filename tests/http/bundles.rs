@@ -167,6 +167,7 @@ async fn every_write_is_405() {
         let answer = far.call(method, &path).body("layer").send().await;
         let answer = answer.expect_error(405, "UNSUPPORTED");
         assert_eq!(answer.header("allow"), "GET, HEAD", "{method} {path}");
+        assert_eq!(answer.details(), ["the registry is read-only: it serves bundles"], "{method} {path}");
     }
     far.call("GET", "/v2/team/app/manifests/1.0").send().await.expect(200);
 }

@@ -45,7 +45,7 @@ impl StorageDriver for MyDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_rename: true, durable: true, flat: true, redirect: false }
+        Capabilities { atomic_rename: true, durable: true, flat: true, redirect: false, read_only: None }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

@@ -14,6 +14,8 @@ pub struct Capabilities {
     pub flat: bool,
     /// `redirect_url` may return a URL.
     pub redirect: bool,
+    /// Why every write fails as `Unsupported`, for the client that tried one; `None` for a store that takes writes.
+    pub read_only: Option<&'static str>,
 }
 
 /// Whether `put_content` may replace a file.

@@ -92,7 +92,7 @@ impl StorageDriver for FilesystemDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_rename: true, durable: true, flat: false, redirect: false }
+        Capabilities { atomic_rename: true, durable: true, flat: false, redirect: false, read_only: None }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

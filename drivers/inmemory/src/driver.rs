@@ -51,7 +51,7 @@ impl StorageDriver for InMemoryDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_rename: true, durable: false, flat: true, redirect: false }
+        Capabilities { atomic_rename: true, durable: false, flat: true, redirect: false, read_only: None }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

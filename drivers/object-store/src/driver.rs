@@ -91,7 +91,13 @@ impl StorageDriver for ObjectStoreDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_rename: false, durable: true, flat: true, redirect: self.bucket.redirect }
+        Capabilities {
+            atomic_rename: false,
+            durable: true,
+            flat: true,
+            redirect: self.bucket.redirect,
+            read_only: None,
+        }
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {

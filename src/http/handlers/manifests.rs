@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_engine::oci::media_type::DOCKER_LIST;
 use sampan_engine::oci::{Digest, MediaType, Reference, Tag};
-use sampan_engine::{Error, ManifestStore, PutManifest, Stored, StoredInfo};
+use sampan_engine::{ManifestStore, PutManifest, Stored, StoredInfo};
 use serde_json::Value;
 
 use super::Reply;
@@ -77,10 +77,8 @@ pub(in crate::http) async fn put(
     request: Request,
 ) -> Reply {
     let tags = tags(&query)?;
+    state.registry().check_writable()?;
     let limits = state.registry().limits();
-    if limits.read_only {
-        return Err(Error::ReadOnly.into());
-    }
     let media_type = content_type(request.headers());
     let bytes = read_limited(request, limits.manifest_size_bytes).await?;
     let put = PutManifest { bytes, media_type, reference, tags, left_out: Vec::new() };
