@@ -5,7 +5,8 @@ use sampan_engine::oci::{Digest, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{
-    IndexScope, LeftOut, PlannedFile, PlannedImage, PlannedReferrer, PlannedRepository, Totals,
+    IndexScope, LeftOut, PlannedFile, PlannedImage, PlannedReferrer, PlannedRepository, RewrittenIndex,
+    Totals,
 };
 use crate::{ContentKind, Error, MAX_PLAN_BYTES, Plan, PlanProblem, PlannedContent, Presumed, Result};
 
@@ -27,6 +28,10 @@ impl Plan {
         push(&mut json, &format!(",\"index\":{}", text(&self.index)));
         push(&mut json, &format!(",\"dockerPlatform\":{},\n", text(&self.docker_platform)));
         list(&mut json, "bases", &self.bases, text);
+        if !self.rewritten.is_empty() {
+            push(&mut json, &format!("\"rewrittenFor\":{},\n", text(&self.rewritten_for)));
+            list(&mut json, "rewritten", &self.rewritten, |it| text(&(&it.digest, &it.from)));
+        }
         list(&mut json, "contents", &self.contents, |it| text(&(&it.digest, it.size_bytes, it.kind)));
         list(&mut json, "presumed", &self.presumed, |it| {
             let repositories: Vec<&str> = it.repositories.iter().map(RepositoryName::as_str).collect();
@@ -146,6 +151,10 @@ struct RawPlan {
     index: IndexScope,
     docker_platform: String,
     bases: Vec<Digest>,
+    #[serde(default)]
+    rewritten_for: Vec<String>,
+    #[serde(default)]
+    rewritten: Vec<(Digest, Digest)>,
     contents: Vec<(Digest, u64, ContentKind)>,
     presumed: Vec<(Digest, u64, ContentKind, Vec<String>)>,
     repositories: Vec<RawRepository>,
@@ -182,6 +191,12 @@ impl RawPlan {
             index: self.index,
             docker_platform: self.docker_platform,
             bases: self.bases,
+            rewritten_for: self.rewritten_for,
+            rewritten: self
+                .rewritten
+                .into_iter()
+                .map(|(digest, from)| RewrittenIndex { digest, from })
+                .collect(),
             contents: contents
                 .map(|(digest, size_bytes, kind)| PlannedContent { digest, size_bytes, kind })
                 .collect(),

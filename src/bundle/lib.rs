@@ -46,7 +46,7 @@ pub use output::{FileOutput, Output, OutputOptions, Written};
 pub use parts::{PartFiles, group_parts, part_name};
 pub use plan::{
     IndexScope, LeftOut, MAX_PLAN_BYTES, Plan, PlannedFile, PlannedImage, PlannedReferrer, PlannedRepository,
-    Totals, is_fallback_tag,
+    RewrittenIndex, Totals, is_fallback_tag,
 };
 pub use read::{ContentReader, Reader};
 pub use resume::{Resumption, find_resumption};

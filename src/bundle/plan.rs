@@ -25,6 +25,10 @@ pub struct Plan {
     pub docker_platform: String,
     /// The names of earlier bundles that this one was compared with.
     pub bases: Vec<Digest>,
+    /// The platforms for which indexes were rewritten, such as `linux/amd64`; empty if none was.
+    pub rewritten_for: Vec<String>,
+    /// The indexes that were made for the bundle, because it carries some of their platforms only.
+    pub rewritten: Vec<RewrittenIndex>,
     /// The content of the bundle, in its order.
     pub contents: Vec<PlannedContent>,
     /// Content that the far side must have.
@@ -33,6 +37,15 @@ pub struct Plan {
     pub repositories: Vec<PlannedRepository>,
     /// The files for other tools: `index.json`, and `manifest.json` unless it is too long.
     pub files: Vec<PlannedFile>,
+}
+
+/// An index that the source does not have: one of its indexes, without what was left out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RewrittenIndex {
+    /// The digest of the new index.
+    pub digest: Digest,
+    /// The digest of the index in the source. Signatures and other referrers are of that one.
+    pub from: Digest,
 }
 
 /// The tags that `index.json` lists.
@@ -168,6 +181,10 @@ impl Plan {
             {
                 return Err(PlanProblem::NotCarried(missing.clone()));
             }
+        }
+        unique(self.rewritten.iter().map(|it| &it.digest))?;
+        if let Some(it) = self.rewritten.iter().find(|it| !carried.contains(&it.digest)) {
+            return Err(PlanProblem::NotCarried(it.digest.clone()));
         }
         let names = self.files.iter().map(|file| file.name.as_str());
         if let Some(strange) = names.zip(Self::FILES).find(|(name, expected)| name != expected) {

@@ -73,6 +73,8 @@ async fn plan_of(file: PathBuf) -> Result<(Plan, Digest), Box<dyn std::error::Er
 
 fn ls(plan: &Plan, name: &Digest, format: ReportFormat) -> Result<(), Box<dyn std::error::Error>> {
     let totals = plan.totals()?;
+    let origins: HashMap<&Digest, &Digest> = plan.rewritten.iter().map(|it| (&it.digest, &it.from)).collect();
+    let origin = |image: &PlannedImage| origins.get(&image.digest).copied();
     if format == ReportFormat::Json {
         let image = |(repository, image): (&PlannedRepository, &PlannedImage)| {
             let left_out = image.left_out.iter();
@@ -83,6 +85,7 @@ fn ls(plan: &Plan, name: &Digest, format: ReportFormat) -> Result<(), Box<dyn st
             json!({
                 "repository": repository.name.as_str(),
                 "digest": image.digest,
+                "madeOf": origin(image),
                 "tags": image.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(),
                 "mediaType": image.media_type,
                 "leftOut": left_out.collect::<Vec<_>>(),
@@ -102,6 +105,7 @@ fn ls(plan: &Plan, name: &Digest, format: ReportFormat) -> Result<(), Box<dyn st
     }
     for (repository, image) in plan.images() {
         let mut notes: Vec<String> = Vec::new();
+        notes.extend(origin(image).map(|from| format!("made of {from}")));
         let mut types: BTreeMap<&str, u64> = BTreeMap::new();
         image.referrers.iter().for_each(|it| *types.entry(&it.artifact_type).or_default() += 1);
         notes.extend(types.iter().map(|(kind, number)| format!("{number} {}", printable(kind))));

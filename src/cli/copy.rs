@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use sampan_bundle::IndexScope;
-use sampan_transfer::{ExportOptions, Holdings, ImportOptions, Live, Platform, Rename, Renames, plan};
+use sampan_transfer::{
+    ExportOptions, Holdings, ImportOptions, IndexPolicy, Live, Platform, Rename, Renames, plan,
+};
 
 use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
@@ -14,7 +16,7 @@ use super::login::LoginOptions;
 use super::misunderstood;
 use super::report::ReportOptions;
 use super::since::Since;
-use super::transfer::{name_left_out, until_interrupted};
+use super::transfer::{name_left_out, name_rewritten, until_interrupted};
 use crate::drivers::Drivers;
 
 /// The platform that a bundle would list for old clients; a copy has no such list.
@@ -42,6 +44,11 @@ pub(super) struct CopyArgs {
     /// Only images for these platforms, such as linux/amd64,linux/arm64; an index stays as it is
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     platform: Vec<Platform>,
+
+    /// With --platform: give an image a new index that has only these platforms, for a registry that refuses an index with gaps.
+    /// The digest changes, and signatures of the old index stay behind
+    #[arg(long, requires = "platform")]
+    rewrite_index: bool,
 
     /// Leave out what is attached to images: signatures, SBOMs, and tags such as sha256-….sig
     #[arg(long)]
@@ -124,6 +131,7 @@ impl CopyArgs {
             selectors: selectors(&self.selectors)?,
             exclude: selectors(&self.exclude)?,
             platforms: self.platform.clone(),
+            indexes: if self.rewrite_index { IndexPolicy::Rewrite } else { IndexPolicy::Keep },
             referrers: !self.no_referrers,
             latest: self.latest,
             since: self.since.map(|Since(time)| time),
@@ -156,7 +164,10 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
     let planned = until_interrupted(plan(&*source, &options)).await??;
     let left_out = planned.failures.len();
     name_left_out(&planned.failures);
-    let live = Live::new(source, planned);
+    if !args.report.quiet {
+        name_rewritten(&planned.rewritten);
+    }
+    let live = Live::new(source, planned)?;
     let import_options = ImportOptions {
         only: Vec::new(),
         renames: Renames::new(args.map.clone()),

@@ -1,6 +1,6 @@
 //! `registry export`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,21 @@ use sampan_bundle::{
 use sampan_driver::{HumanSize, parse_size};
 use sampan_engine::oci::{Digest, RepositoryName};
 use sampan_transfer::{
-    Counted, ExportOptions, Exported, Holdings, Planned, Progress, Selector, Source, places, plan,
+    Counted, ExportOptions, Exported, Holdings, IndexPolicy, Planned, Progress, Selector, Source, places,
+    plan,
 };
-use serde_json::json;
 
-use super::args::ReportFormat;
 use super::endpoint::Endpoint;
 use super::export_args::{ExportArgs, IndexChoice};
+use super::export_report::report;
 use super::image_lists::listed_selectors;
 use super::misunderstood;
 use super::progress::{Whole, show};
 use super::since::Since;
-use super::terminal::{count, say, warn};
+use super::terminal::warn;
 use super::transfer::{
-    Failed, INCOMPLETE, async_file, existing_plan, name_left_out, read_file, until_interrupted, write_lines,
+    Failed, INCOMPLETE, async_file, existing_plan, name_left_out, name_rewritten, read_file,
+    until_interrupted, write_lines,
 };
 use crate::drivers::Drivers;
 
@@ -70,15 +71,19 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     let from = args.from.clone().map_or_else(|| Endpoint::Config(args.config.clone()), Endpoint::Registry);
     let (source, host) = from.source(drivers, &args.login, &selectors).await?;
 
-    let mut left_out = 0;
+    let (mut left_out, mut rewritten) = (0, Vec::new());
     let mut job = if args.resume {
         resume(&*source, &output, split_bytes).await?
     } else if let Some(number) = args.part {
         part(&*source, &output, number).await?
     } else {
-        let planned = plan(&*source, &options(&args, &*source, selectors, host).await?).await?;
+        let mut planned = plan(&*source, &options(&args, &*source, selectors, host).await?).await?;
         left_out = planned.failures.len();
         name_left_out(&planned.failures);
+        rewritten = std::mem::take(&mut planned.rewritten);
+        if !args.report.quiet {
+            name_rewritten(&rewritten);
+        }
         if !to_stdout && !args.dry_run {
             refuse_existing(&output)?;
         }
@@ -87,11 +92,11 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
         Job { bundle, places, split_bytes, range }
     };
     if !args.dry_run {
-        let content = Exported::new(source, std::mem::take(&mut job.places));
+        let content = Exported::new(source, job.bundle.plan(), std::mem::take(&mut job.places))?;
         write(&args, &content, &job, &output, to_stdout).await?;
     }
     if !args.report.quiet && !to_stdout {
-        report(&args, &job, left_out)?;
+        report(&args, &job.bundle, left_out, &rewritten)?;
     }
     Ok(if left_out == 0 { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
@@ -128,6 +133,7 @@ async fn options(
         selectors,
         exclude: self::selectors(&args.exclude)?,
         platforms: args.platform.clone(),
+        indexes: if args.rewrite_index { IndexPolicy::Rewrite } else { IndexPolicy::Keep },
         referrers: !args.no_referrers,
         latest: args.latest,
         since: args.since.map(|Since(time)| time),
@@ -326,40 +332,6 @@ fn check_space(output: &Path, len: u64) -> Result<(), Failed> {
         ))),
         false => Ok(()),
     }
-}
-
-fn report(args: &ExportArgs, job: &Job, failures: usize) -> Result<(), Box<dyn std::error::Error>> {
-    let (plan, len) = (job.bundle.plan(), job.bundle.layout().len_bytes());
-    let totals = plan.totals()?;
-    if args.report.format == ReportFormat::Json {
-        let images: Vec<String> = images(plan).collect();
-        say(serde_json::to_string_pretty(&json!({
-            "name": job.bundle.name(),
-            "bytes": len,
-            "images": images,
-            "blobs": totals.blobs,
-            "presumedBytes": totals.presumed_bytes,
-            "leftOut": failures,
-        }))?);
-        return Ok(());
-    }
-    if args.dry_run {
-        images(plan).for_each(say);
-    }
-    let repositories: HashSet<_> = plan.repositories.iter().map(|it| &it.name).collect();
-    let presumed = match totals.presumed_bytes {
-        0 => String::new(),
-        bytes => format!(", without {} that the far side has", HumanSize(bytes)),
-    };
-    let done = if args.dry_run { "would be exported" } else { "exported" };
-    say(format!(
-        "{} of {} {done}: {}{presumed}\n{}",
-        count(plan.images().count() as u64, "image"),
-        count(repositories.len() as u64, "repository"),
-        HumanSize(len),
-        job.bundle.name()
-    ));
-    Ok(())
 }
 
 /// The names of the images of a plan.

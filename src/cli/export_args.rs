@@ -50,6 +50,11 @@ pub(super) struct ExportArgs {
     #[arg(long, group = PLAN, value_name = "PLATFORM", value_delimiter = ',')]
     pub(super) platform: Vec<Platform>,
 
+    /// With --platform: give an image a new index that has only these platforms, for a registry that refuses an index with gaps.
+    /// The digest changes, and signatures of the old index stay behind
+    #[arg(long, group = PLAN, requires = "platform", conflicts_with = "have")]
+    pub(super) rewrite_index: bool,
+
     /// Leave out what is attached to images: signatures, SBOMs, and tags such as sha256-….sig
     #[arg(long, group = PLAN)]
     pub(super) no_referrers: bool,

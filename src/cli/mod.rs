@@ -14,6 +14,7 @@ mod copy;
 mod endpoint;
 mod export;
 mod export_args;
+mod export_report;
 mod garbage_collect;
 mod htpasswd;
 mod image_lists;

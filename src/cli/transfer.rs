@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use sampan_bundle::{KeyError, MAX_PLAN_BYTES, Plan, Reader, VerifyingKey};
 use sampan_engine::oci::Digest;
-use sampan_transfer::PlannedFailure;
+use sampan_transfer::{PlannedFailure, RewrittenImage};
 
 use super::terminal::{printable, warn};
 use crate::atomic_write::{Existing, write_atomically};
@@ -101,6 +101,17 @@ pub(super) async fn existing_plan(path: &Path) -> Result<Option<(Plan, Digest)>,
 pub(super) fn name_left_out(failures: &[PlannedFailure]) {
     for failure in failures {
         warn(printable(&format!("left out: {}: {}", failure.image, failure.problem)));
+    }
+}
+
+/// Names the images whose index was rewritten, with both digests.
+pub(super) fn name_rewritten(rewritten: &[RewrittenImage]) {
+    for RewrittenImage { image, from, to, left_out_referrers } in rewritten {
+        let referrers = match left_out_referrers {
+            0 => String::new(),
+            number => format!(", and what is attached to it is left out ({number})"),
+        };
+        warn(format!("{image}: the index {from} becomes {to}; signatures of the index are void{referrers}"));
     }
 }
 

@@ -84,8 +84,13 @@ pub struct Live {
 
 impl Live {
     /// The images of `planned`, read from the source that they were planned from.
-    pub fn new(source: Arc<dyn Source>, planned: Planned) -> Self {
-        Self { plan: planned.plan, exported: Exported::new(source, planned.places) }
+    ///
+    /// # Errors
+    ///
+    /// As [`Exported::new`].
+    pub fn new(source: Arc<dyn Source>, planned: Planned) -> Result<Self> {
+        let exported = Exported::new(source, &planned.plan, planned.places)?;
+        Ok(Self { plan: planned.plan, exported })
     }
 }
 
@@ -214,7 +219,7 @@ mod tests {
             places: HashMap::from([(digest.clone(), "a".parse().unwrap())]),
             ..Planned::default()
         };
-        let live = Live::new(Arc::new(Endless(taken.clone())), planned);
+        let live = Live::new(Arc::new(Endless(taken.clone())), planned).unwrap();
         let error = live.whole(0, 1000).await.unwrap_err().to_string();
         assert!(error.contains(&digest.to_string()) && error.contains("more bytes than"), "{error}");
         assert_eq!(taken.load(Ordering::Relaxed), 128);

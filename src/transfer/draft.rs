@@ -2,19 +2,19 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::{ContentKind, DockerImage, ImageWalk, LeftOut, PlannedReferrer, Role};
 use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, media_type};
 
+use crate::children::kept;
 use crate::plan_size::PlanSize;
+use crate::rewrite::{IndexPolicy, Rewrites};
 use crate::selection::Platform;
 use crate::{Error, ExportOptions, Result, Source};
 
 /// How many references of a manifest are looked up in parallel.
 const CONCURRENT_LOOKUPS: usize = 8;
-
-/// The annotation of an attestation: the image in the same index that it is about (buildkit).
-const ATTESTED: &str = "vnd.docker.reference.digest";
 
 /// The content of one image: its manifests, its blobs, then the same of each referrer.
 pub(crate) struct Draft {
@@ -24,6 +24,9 @@ pub(crate) struct Draft {
     pub(crate) left_out: Vec<LeftOut>,
     pub(crate) referrers: Vec<PlannedReferrer>,
     pub(crate) docker: Option<DockerImage>,
+    pub(crate) rewrites: Rewrites,
+    /// The referrers in the source of indexes that are rewritten.
+    pub(crate) left_out_referrers: u64,
 }
 
 pub(crate) struct DraftContent {
@@ -44,6 +47,8 @@ struct Walker<'a> {
     left_out: HashSet<Digest>,
     docker: DockerChoice,
     size: PlanSize,
+    /// The indexes of the present walk, if they may be rewritten.
+    indexes: HashMap<Digest, Bytes>,
 }
 
 /// Chooses the image that old clients get: the root itself, or a child of the index.
@@ -75,11 +80,16 @@ impl Draft {
             left_out: Vec::new(),
             referrers: Vec::new(),
             docker: None,
+            rewrites: Rewrites::new(&options.platforms),
+            left_out_referrers: 0,
         };
         let (sizes, docker) = (HashMap::new(), DockerChoice::default());
         let (left_out, size) = (HashSet::new(), PlanSize::new(max_bytes));
-        let mut walker = Walker { source, options, repository, draft, sizes, left_out, docker, size };
+        let indexes = HashMap::new();
+        let mut walker =
+            Walker { source, options, repository, draft, sizes, left_out, docker, size, indexes };
         let mut subjects = VecDeque::from(walker.walk(root).await?);
+        walker.draft.root = walker.draft.rewrites.carried(root);
         let DockerChoice { preferred, first, .. } = std::mem::take(&mut walker.docker);
         walker.draft.docker = preferred.or(first);
         let mut known: HashSet<Digest> = subjects.iter().cloned().collect();
@@ -90,7 +100,7 @@ impl Draft {
                 }
                 let manifests = walker.walk(&referrer.digest).await?;
                 let referrer = PlannedReferrer {
-                    digest: referrer.digest,
+                    digest: walker.draft.rewrites.carried(&referrer.digest),
                     subject: subject.clone(),
                     media_type: referrer.media_type,
                     artifact_type: referrer.artifact_type.unwrap_or_default(),
@@ -99,6 +109,12 @@ impl Draft {
                 walker.draft.referrers.push(referrer);
                 known.extend(manifests.iter().cloned());
                 subjects.extend(manifests);
+            }
+        }
+        if options.referrers {
+            for index in walker.draft.rewrites.rewritten().cloned().collect::<Vec<_>>() {
+                let of_old = source.referrers(repository, &index).await?;
+                walker.draft.left_out_referrers += of_old.len() as u64;
             }
         }
         Ok(walker.draft)
@@ -112,7 +128,7 @@ impl Draft {
 }
 
 impl Walker<'_> {
-    /// Adds everything below `root`, and returns its manifests.
+    /// Adds everything below `root`, and returns its manifests as they are carried.
     async fn walk(&mut self, root: &Digest) -> Result<Vec<Digest>> {
         let mut walk = ImageWalk::new(root);
         while let Some(digest) = walk.next() {
@@ -127,11 +143,17 @@ impl Walker<'_> {
             }
             self.docker.offer(&digest, &manifest);
             self.note_size(&digest, found.bytes.len() as u64)?;
+            if manifest.kind.is_index() && self.options.indexes == IndexPolicy::Rewrite {
+                self.indexes.insert(digest.clone(), found.bytes);
+            }
             let roles = self.roles(&manifest).await?;
             walk.add(&digest, &manifest, |child| roles.get(&child.digest).copied().unwrap_or(Role::LeftOut));
         }
+        self.rewrite(&walk.bottom_up())?;
+        let carried = walk.manifests().iter().map(|digest| self.draft.rewrites.carried(digest));
+        let carried: Vec<Digest> = carried.collect();
         let size = |digest: &Digest| self.sizes.get(digest).copied().unwrap_or_default();
-        let manifests = walk.manifests().iter().map(|digest| DraftContent {
+        let manifests = carried.iter().map(|digest| DraftContent {
             digest: digest.clone(),
             size_bytes: size(digest),
             kind: ContentKind::Manifest,
@@ -144,14 +166,30 @@ impl Walker<'_> {
             is_config: blob.is_config,
         });
         self.draft.contents.extend(manifests.chain(blobs));
-        Ok(walk.manifests().to_vec())
+        Ok(carried)
+    }
+
+    /// Rewrites the indexes of a walk, each after those in it.
+    fn rewrite(&mut self, manifests: &[Digest]) -> Result<()> {
+        for digest in manifests {
+            let Some(bytes) = self.indexes.remove(digest) else { continue };
+            let index = Manifest::parse(&bytes, None)
+                .map_err(|error| problem(format!("the manifest {digest} cannot be read: {error}")))?;
+            let Some(rewritten) = self.draft.rewrites.rewrite(&bytes, &index)? else { continue };
+            let new = Digest::of(digest.algorithm(), &rewritten);
+            self.note_size(&new, rewritten.len() as u64)?;
+            self.draft.rewrites.add(digest, &new, rewritten.len() as u64);
+        }
+        Ok(())
     }
 
     /// Looks up the references of a manifest.
     async fn roles(&mut self, manifest: &Manifest) -> Result<HashMap<Digest, Role>> {
         let mut roles = HashMap::new();
         let (children, left_out) = self.children(manifest)?;
-        for child in left_out {
+        // A new index has no gaps.
+        let left_out = left_out.into_iter().filter(|_| self.options.indexes == IndexPolicy::Keep);
+        for child in left_out.collect::<Vec<_>>() {
             let platform = child.platform.as_ref().map(Platform::show).unwrap_or_default();
             self.leave_out(&child.digest, platform)?;
         }
@@ -195,26 +233,12 @@ impl Walker<'_> {
 
     /// The children of an index that are carried, and the others, in the order of the index.
     fn children<'m>(&self, manifest: &'m Manifest) -> Result<(Vec<&'m Descriptor>, Vec<&'m Descriptor>)> {
-        let wanted = &self.options.platforms;
-        let is_attestation = |child: &Descriptor| child.annotations.contains_key(ATTESTED);
-        let is_wanted = |child: &&Descriptor| {
-            wanted.is_empty()
-                || child
-                    .platform
-                    .as_ref()
-                    .is_none_or(|platform| wanted.iter().any(|wanted| wanted.has(platform)))
-        };
-        let images = || manifest.manifests.iter().filter(|child| !is_attestation(child));
-        let kept: HashSet<String> =
-            images().filter(is_wanted).map(|child| child.digest.to_string()).collect();
-        if kept.is_empty() && !manifest.manifests.is_empty() && !wanted.is_empty() {
-            let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-            return Err(problem(format!("it has no image for {}", wanted.join(" or "))));
-        }
-        Ok(manifest.manifests.iter().partition(|child| match child.annotations.get(ATTESTED) {
-            Some(attested) => wanted.is_empty() || kept.contains(attested),
-            None => is_wanted(child),
-        }))
+        let kept = kept(manifest, &self.options.platforms)?;
+        let children = manifest.manifests.iter().zip(kept);
+        let (kept, left_out): (Vec<_>, Vec<_>) = children.partition(|(_, kept)| *kept);
+        let only =
+            |children: Vec<(&'m Descriptor, bool)>| children.into_iter().map(|(child, _)| child).collect();
+        Ok((only(kept), only(left_out)))
     }
 
     fn note_size(&mut self, digest: &Digest, size_bytes: u64) -> Result<()> {
@@ -268,6 +292,7 @@ fn docker_image(manifest: &Manifest) -> Option<DockerImage> {
     })
 }
 
-fn problem(problem: String) -> Error {
+/// The error of an image whose name the caller adds.
+pub(crate) fn problem(problem: String) -> Error {
     Error::Image { image: String::new(), problem }
 }

@@ -7,22 +7,32 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use sampan_bundle::{BoxError, ContentKind, ContentSource, ContentStream, Output, PlannedContent};
-use sampan_engine::oci::{Digest, Reference, RepositoryName};
+use sampan_bundle::{BoxError, ContentKind, ContentSource, ContentStream, Output, Plan, PlannedContent};
+use sampan_engine::oci::{Digest, RepositoryName};
 
-use crate::{Progress, Source};
+use crate::rewrite::Rewrites;
+use crate::{Progress, Result, Source};
 
 /// Reads content of a source, each from the repository where the plan found it.
 #[derive(Debug)]
 pub struct Exported {
     source: Arc<dyn Source>,
     places: HashMap<Digest, RepositoryName>,
+    rewrites: Rewrites,
 }
 
 impl Exported {
-    /// The content of `source`, where `places` says a repository of each.
-    pub fn new(source: Arc<dyn Source>, places: HashMap<Digest, RepositoryName>) -> Self {
-        Self { source, places }
+    /// The content of `plan` in `source`, where `places` says a repository of each.
+    ///
+    /// # Errors
+    ///
+    /// `Image` when the plan has indexes that were rewritten for a platform that is none.
+    pub fn new(
+        source: Arc<dyn Source>,
+        plan: &Plan,
+        places: HashMap<Digest, RepositoryName>,
+    ) -> Result<Self> {
+        Ok(Self { source, places, rewrites: Rewrites::of(plan)? })
     }
 }
 
@@ -33,9 +43,8 @@ impl ContentSource for Exported {
         match content.kind {
             ContentKind::Blob => Ok(self.source.blob(repository, &content.digest).await?),
             ContentKind::Manifest => {
-                let reference = Reference::Digest(content.digest.clone());
-                let found = self.source.manifest(repository, &reference).await?.ok_or_else(missing)?;
-                Ok(stream::iter([Ok(found.bytes)]).boxed())
+                let found = self.rewrites.manifest(&*self.source, repository, &content.digest).await?;
+                Ok(stream::iter([Ok(found.ok_or_else(missing)?)]).boxed())
             }
         }
     }

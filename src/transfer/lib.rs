@@ -8,6 +8,7 @@
 //! printing.
 
 mod carried;
+mod children;
 mod chosen;
 mod draft;
 mod error;
@@ -30,6 +31,7 @@ mod registry_source;
 mod registry_target;
 mod renames;
 mod report;
+mod rewrite;
 mod selection;
 mod source;
 mod space;
@@ -52,6 +54,7 @@ pub use registry_source::RegistrySource;
 pub use registry_target::RegistryTarget;
 pub use renames::{InvalidRename, Rename, Renames};
 pub use report::{Failure, ImportReport, TagChange};
+pub use rewrite::{IndexPolicy, RewrittenImage};
 pub use selection::{InvalidPlatform, InvalidSelector, Listed, Platform, Selector, parse_lines};
 pub use source::{FoundManifest, Source};
 pub use store_source::StoreSource;

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use sampan_bundle::Plan;
-use sampan_engine::oci::{Digest, Manifest, Reference, RepositoryName};
+use sampan_engine::oci::{Digest, Manifest, RepositoryName};
 
+use crate::rewrite::Rewrites;
 use crate::{Error, Result, Source};
 
 /// A repository for each content of `plan`.
@@ -14,6 +15,7 @@ use crate::{Error, Result, Source};
 /// `Image` when a manifest is no longer there; any error of the source.
 pub async fn places(source: &dyn Source, plan: &Plan) -> Result<HashMap<Digest, RepositoryName>> {
     let carried: HashSet<&Digest> = plan.contents.iter().map(|content| &content.digest).collect();
+    let rewrites = Rewrites::of(plan)?;
     let mut places: HashMap<Digest, RepositoryName> = HashMap::new();
     for (repository, image) in plan.images() {
         let mut seen: HashSet<Digest> = HashSet::new();
@@ -23,8 +25,11 @@ pub async fn places(source: &dyn Source, plan: &Plan) -> Result<HashMap<Digest, 
             if !carried.contains(&digest) || !seen.insert(digest.clone()) {
                 continue;
             }
-            let reference = Reference::Digest(digest.clone());
-            let Some(found) = source.manifest(&repository.name, &reference).await? else {
+            // An index of another repository may have become the same one, and everything in it has a place.
+            if rewrites.made(&digest) && places.contains_key(&digest) {
+                continue;
+            }
+            let Some(bytes) = rewrites.manifest(source, &repository.name, &digest).await? else {
                 let image = format!("{}@{digest}", repository.name);
                 return Err(Error::Image {
                     image,
@@ -33,10 +38,10 @@ pub async fn places(source: &dyn Source, plan: &Plan) -> Result<HashMap<Digest, 
             };
             // The manifest is read where it is a manifest, even if another repository has it as a blob.
             places.insert(digest, repository.name.clone());
-            let Ok(manifest) = Manifest::parse(&found.bytes, None) else { continue };
+            let Ok(manifest) = Manifest::parse(&bytes, None) else { continue };
             for reference in manifest.references().filter(|reference| carried.contains(reference)) {
                 match manifest.kind.is_index()
-                    && source.manifest(&repository.name, &reference.clone().into()).await?.is_some()
+                    && rewrites.manifest(source, &repository.name, reference).await?.is_some()
                 {
                     true => pending.push(reference.clone()),
                     false => {

@@ -6,15 +6,16 @@ use std::time::SystemTime;
 use futures::{StreamExt, stream};
 use sampan_bundle::{
     ContentKind, DockerImage, IndexScope, MAX_MANIFEST_JSON, MAX_PLAN_BYTES, Plan, PlannedContent,
-    PlannedImage, PlannedRepository, Presumed,
+    PlannedImage, PlannedRepository, Presumed, RewrittenIndex,
 };
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::chosen::{Selected, select};
 use crate::draft::Draft;
-use crate::fallback::in_tag;
+use crate::fallback::{in_tag, subject_in};
 use crate::plan_size::PlanSize;
 use crate::queue::{CONCURRENT_IMAGES, Queue};
+use crate::rewrite::{IndexPolicy, RewrittenImage};
 use crate::selection::{Platform, Selector};
 use crate::source::shown;
 use crate::{Error, Holdings, Result, Source};
@@ -28,6 +29,8 @@ pub struct ExportOptions {
     pub exclude: Vec<Selector>,
     /// The platforms whose images are carried; empty means all.
     pub platforms: Vec<Platform>,
+    /// What becomes of an index of which some platforms are left out.
+    pub indexes: IndexPolicy,
     /// Whether referrers and fallback tags go along.
     pub referrers: bool,
     /// Only this number of versions of each repository.
@@ -61,6 +64,8 @@ pub struct Planned {
     pub failures: Vec<PlannedFailure>,
     /// The number of images that the far side has already.
     pub unchanged: u64,
+    /// The images whose index was rewritten.
+    pub rewritten: Vec<RewrittenImage>,
 }
 
 /// An image that cannot be exported.
@@ -107,6 +112,10 @@ pub(crate) async fn plan_within(
         planner.repository(name, selected).await?;
     }
     let Planner { mut planned, index, .. } = planner;
+    planned.plan.rewritten.retain(|it| matches!(index.get(&it.digest), Some(Place::Carried(_))));
+    if !planned.plan.rewritten.is_empty() {
+        planned.plan.rewritten_for = options.platforms.iter().map(ToString::to_string).collect();
+    }
     // An image that came later may carry it nevertheless.
     planned.plan.presumed.retain(|presumed| matches!(index.get(&presumed.digest), Some(Place::Presumed)));
     planned.plan.totals()?;
@@ -135,7 +144,15 @@ enum Place {
 const MAX_PRESUMED_REPOSITORIES: usize = 8;
 
 impl Planner<'_> {
-    async fn repository(&mut self, name: RepositoryName, selected: Selected) -> Result<()> {
+    async fn repository(&mut self, name: RepositoryName, mut selected: Selected) -> Result<()> {
+        if self.options.indexes == IndexPolicy::Rewrite {
+            // A fallback tag of a rewritten index is left out, so its index comes first.
+            selected.tags.sort_by_key(|(tag, _)| subject_in(tag).is_some());
+        }
+        let named = selected.tags.iter().filter_map(|(_, digest)| digest.as_ref()).chain(&selected.digests);
+        let named: HashSet<Digest> = named.cloned().collect();
+        // The subjects of fallback tags that are left out.
+        let mut rewritten: HashSet<String> = HashSet::new();
         let mut listed: HashSet<Tag> = selected.tags.iter().map(|(tag, _)| tag.clone()).collect();
         let mut queue = Queue::default();
         let mut is_whole = true;
@@ -166,7 +183,13 @@ impl Planner<'_> {
         let mut done: HashMap<Digest, usize> = HashMap::new();
         let max_bytes = self.max_bytes;
         let draft = async |digest: &Digest| Draft::of(source, options, &name, digest, max_bytes).await;
-        while let Some((digest, tags, draft)) = queue.pop_front(draft).await {
+        while let Some((digest, mut tags, draft)) = queue.pop_front(draft).await {
+            let had_tags = !tags.is_empty();
+            tags.retain(|tag| subject_in(tag).is_none_or(|subject| !rewritten.contains(subject)));
+            if had_tags && tags.is_empty() && !named.contains(&digest) {
+                is_whole = false;
+                continue;
+            }
             let shown = tags.first().map_or(format!("{name}@{digest}"), |tag| format!("{name}:{tag}"));
             let draft = match draft {
                 Ok(draft) => draft,
@@ -177,6 +200,15 @@ impl Planner<'_> {
                 }
                 Err(error) => return Err(error),
             };
+            if draft.root != digest && named.contains(&digest) {
+                is_whole = false;
+                let problem =
+                    "it was selected by its digest, which `--rewrite-index` would change: select its tag";
+                self.fail(shown, problem.to_owned())?;
+                continue;
+            }
+            self.note_rewrites(&draft, shown, &digest, &selected, &mut rewritten)?;
+            let digest = draft.root.clone();
             let attached: Vec<Tag> = match self.options.referrers {
                 true => draft
                     .members()
@@ -202,6 +234,11 @@ impl Planner<'_> {
                 self.commit(&name, &draft)?;
                 if !changed.is_empty() {
                     self.offer_docker(&draft);
+                }
+                // Two indexes may become the same one.
+                if let Some(place) = done.get(&digest) {
+                    images[*place].tags.extend(changed);
+                    continue;
                 }
                 done.insert(digest.clone(), images.len());
                 let image = PlannedImage {
@@ -241,6 +278,37 @@ impl Planner<'_> {
         let complete = is_whole && carried == selected.all;
         self.size.add([name.as_str()])?;
         self.planned.plan.repositories.push(PlannedRepository { name, complete, images });
+        Ok(())
+    }
+
+    /// Adds the rewritten indexes of an image to the plan, and the subjects of their fallback tags to `subjects`.
+    fn note_rewrites(
+        &mut self,
+        draft: &Draft,
+        image: String,
+        from: &Digest,
+        selected: &Selected,
+        subjects: &mut HashSet<String>,
+    ) -> Result<()> {
+        let mut left_out_referrers = draft.left_out_referrers;
+        for old in draft.rewrites.rewritten() {
+            let subject = in_tag(old);
+            // The tag without a suffix is the list of the referrers.
+            let tags = selected.fallback.get(&subject).into_iter().flatten();
+            let tags = tags.filter(|tag| self.options.referrers && tag.as_str() != subject).count();
+            left_out_referrers += tags as u64;
+            subjects.insert(subject);
+            let new = draft.rewrites.carried(old);
+            if !self.index.contains_key(&new) {
+                self.size.add_digest(old)?;
+                self.size.add_digest(&new)?;
+                self.planned.plan.rewritten.push(RewrittenIndex { digest: new, from: old.clone() });
+            }
+        }
+        if draft.root != *from {
+            let (from, to) = (from.clone(), draft.root.clone());
+            self.planned.rewritten.push(RewrittenImage { image, from, to, left_out_referrers });
+        }
         Ok(())
     }
 

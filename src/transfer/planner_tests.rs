@@ -12,7 +12,7 @@ use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag, med
 
 use crate::planner::plan_within;
 use crate::source::FoundManifest;
-use crate::{Error, ExportOptions, Holdings, Result, Source};
+use crate::{Error, ExportOptions, Holdings, IndexPolicy, Result, Source};
 
 /// A registry with one tag, to which each question attaches another manifest.
 #[derive(Debug, Default)]
@@ -87,6 +87,7 @@ fn options() -> ExportOptions {
         selectors: vec!["team/app".parse().unwrap()],
         exclude: Vec::new(),
         platforms: Vec::new(),
+        indexes: IndexPolicy::Keep,
         referrers: true,
         latest: None,
         since: None,

@@ -154,8 +154,9 @@ fn explain(
         return Error::Image {
             image: format!("{repository} {reference}"),
             problem: format!(
-                "the registry refuses an index of which some platforms are left out ({}): export all platforms, or \
-                 configure it to accept such an index (`validation.manifests.indexes.platforms` in Distribution and Sampan)",
+                "the registry refuses an index of which some platforms are left out ({}): export all platforms, pass \
+                 `--rewrite-index` to the export, or configure the registry to accept such an index \
+                 (`validation.manifests.indexes.platforms` in Distribution and Sampan)",
                 error.problem()
             ),
         };

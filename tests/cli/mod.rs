@@ -21,6 +21,7 @@ mod middleware;
 mod mirror;
 mod permissions;
 mod registry_client;
+mod rewritten_indexes;
 mod serve_command;
 mod status_command;
 mod strangers;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sampan_bundle::{Bundle, IndexScope, index_json, manifest_json};
 use sampan_bundle_store::BundleStore;
 use sampan_engine::{Limits, Registry};
-use sampan_transfer::{ExportOptions, Exported, Holdings, StoreSource, plan};
+use sampan_transfer::{ExportOptions, Exported, Holdings, IndexPolicy, StoreSource, plan};
 use tempfile::TempDir;
 
 use super::{Server, Setup};
@@ -25,6 +25,7 @@ impl BundleFile {
             selectors: vec!["**".parse().unwrap()],
             exclude: Vec::new(),
             platforms: Vec::new(),
+            indexes: IndexPolicy::Keep,
             referrers: true,
             latest: None,
             have: Holdings::default(),
@@ -37,7 +38,7 @@ impl BundleFile {
         let planned = plan(&source, &options).await.unwrap();
         let (index, manifest) = (index_json(&planned.plan), manifest_json(&planned.plan, &planned.docker));
         let bundle = Bundle::assemble(planned.plan, index, manifest, None).unwrap();
-        let content = Exported::new(Arc::new(source), planned.places);
+        let content = Exported::new(Arc::new(source), bundle.plan(), planned.places).unwrap();
         let mut bytes = Vec::new();
         bundle.write(0..bundle.layout().len_bytes(), &content, &mut bytes).await.unwrap();
         let directory = tempfile::tempdir().unwrap();

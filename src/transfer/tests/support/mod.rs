@@ -15,8 +15,8 @@ use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::oci::{Algorithm, Digest, Reference, RepositoryName, media_type};
 use sampan_engine::{PutManifest, Registry, Repository};
 use sampan_transfer::{
-    Error, ExportOptions, Exported, Holdings, ImportOptions, ImportReport, Planned, Progress, Renames,
-    Source, StoreSource, StoreTarget, TagPolicy, import, plan,
+    Error, ExportOptions, Exported, Holdings, ImportOptions, ImportReport, IndexPolicy, Planned, Progress,
+    Renames, Source, StoreSource, StoreTarget, TagPolicy, import, plan,
 };
 use serde_json::{Value, json};
 
@@ -188,6 +188,7 @@ pub(crate) fn options(selectors: &[&str]) -> ExportOptions {
         selectors: selectors.iter().map(|selector| selector.parse().unwrap()).collect(),
         exclude: Vec::new(),
         platforms: Vec::new(),
+        indexes: IndexPolicy::Keep,
         referrers: true,
         latest: None,
         since: None,
@@ -225,7 +226,7 @@ pub(crate) fn assemble(planned: &Planned) -> Bundle {
 pub(crate) async fn export(store: &Store, options: &ExportOptions) -> Result<Vec<u8>, Error> {
     let planned = plan(&store.source(), options).await?;
     let bundle = assemble(&planned);
-    let content = Exported::new(Arc::new(store.source()), planned.places);
+    let content = Exported::new(Arc::new(store.source()), bundle.plan(), planned.places).unwrap();
     let mut output = Vec::new();
     bundle.write(0..bundle.layout().len_bytes(), &content, &mut output).await.unwrap();
     Ok(output)

@@ -13,6 +13,8 @@ pub(crate) struct Recipe {
     is_long: bool,
     /// How many indexes are around it.
     depth: usize,
+    /// How many images for other platforms each index has.
+    others: usize,
     foreign: bool,
     referrers: usize,
     /// Whether a fallback tag lists an artifact.
@@ -22,12 +24,13 @@ pub(crate) struct Recipe {
 /// Some tagged images.
 pub(crate) fn recipes() -> impl Strategy<Value = Vec<Recipe>> {
     let recipe = (
-        (0..3usize, prop::collection::vec(0..4usize, 0..3), any::<bool>(), 0..3usize),
+        (0..3usize, prop::collection::vec(0..4usize, 0..3), any::<bool>(), 0..3usize, 0..3usize),
         (any::<bool>(), 0..3usize, any::<bool>()),
     );
-    let recipe = recipe.prop_map(|((repository, layers, is_long, depth), (foreign, referrers, fallback))| {
-        Recipe { repository, layers, is_long, depth, foreign, referrers, fallback }
-    });
+    let recipe =
+        recipe.prop_map(|((repository, layers, is_long, depth, others), (foreign, referrers, fallback))| {
+            Recipe { repository, layers, is_long, depth, others, foreign, referrers, fallback }
+        });
     prop::collection::vec(recipe, 1..6)
 }
 
@@ -46,7 +49,12 @@ pub(crate) async fn build(recipes: &[Recipe]) -> Store {
         let (is_top, foreign) = (recipe.depth == 0, recipe.foreign);
         let mut image = store.image(repository, algorithm, &config, &layers, foreign, &tags(is_top)).await;
         for level in 1..=recipe.depth {
-            image = store.index(repository, &[image], &tags(level == recipe.depth)).await;
+            let mut children = vec![image];
+            for other in 0..recipe.others {
+                let config = format!("{config} for platform {other}");
+                children.push(store.image(repository, algorithm, &config, &layers, false, &[]).await);
+            }
+            image = store.index(repository, &children, &tags(level == recipe.depth)).await;
         }
         attach(&store, repository, &image, recipe).await;
     }
