@@ -14,6 +14,7 @@
 //!
 //! Absent on purpose: registries, HTTP, storage drivers, printing.
 
+mod ahead;
 mod bundle;
 mod content;
 mod cursor;

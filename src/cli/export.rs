@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sampan_bundle::{
-    Bundle, FileOutput, IndexScope, OutputOptions, PartFiles, PartSum, Plan, Reader, SigningKey,
-    find_resumption, index_json, manifest_json, part_name,
+    Bundle, FileOutput, IndexScope, Output, OutputOptions, PartFiles, PartSum, Plan, Reader, SigningKey,
+    WriteError, find_resumption, index_json, manifest_json, part_name,
 };
 use sampan_driver::{HumanSize, parse_size};
 use sampan_engine::oci::{Digest, RepositoryName};
@@ -44,6 +44,20 @@ struct Job {
     places: Places,
     split_bytes: Option<u64>,
     range: std::ops::Range<u64>,
+}
+
+impl Job {
+    async fn write(
+        &self,
+        content: &Arc<Exported>,
+        jobs: usize,
+        output: &mut impl Output,
+    ) -> Result<(), WriteError> {
+        match jobs {
+            ..=1 => self.bundle.write(self.range.clone(), &**content, output).await,
+            jobs => self.bundle.write_ahead(self.range.clone(), content, jobs, output).await,
+        }
+    }
 }
 
 pub(super) fn run(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -93,7 +107,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     };
     if !args.dry_run {
         let content = Exported::new(source, job.bundle.plan(), std::mem::take(&mut job.places))?;
-        write(&args, &content, &job, &output, to_stdout).await?;
+        write(&args, &Arc::new(content), &job, &output, to_stdout).await?;
     }
     if !args.report.quiet && !to_stdout {
         report(&args, &job.bundle, left_out, &rewritten)?;
@@ -254,7 +268,7 @@ async fn part(source: &dyn Source, output: &Path, number: u64) -> Result<Job, Bo
 
 async fn write(
     args: &ExportArgs,
-    content: &Exported,
+    content: &Arc<Exported>,
     job: &Job,
     output: &Path,
     to_stdout: bool,
@@ -267,7 +281,7 @@ async fn write(
     let _shown = show(args.report.progress(), progress.clone(), Whole { bytes: len, images: None });
     if to_stdout {
         let mut counted = Counted::new(async_file(std::io::stdout())?, progress);
-        until_interrupted(job.bundle.write(job.range.clone(), content, &mut counted)).await??;
+        until_interrupted(job.write(content, args.jobs, &mut counted)).await??;
         tokio::io::AsyncWriteExt::flush(&mut counted.into_inner()).await?;
         return Ok(());
     }
@@ -278,7 +292,7 @@ async fn write(
         start: job.range.start,
     });
     let mut counted = Counted::new(files, progress);
-    let written = until_interrupted(job.bundle.write(job.range.clone(), content, &mut counted)).await;
+    let written = until_interrupted(job.write(content, args.jobs, &mut counted)).await;
     let finished = counted.into_inner().finish().await;
     let hint = |error: Box<dyn std::error::Error>| {
         let split = args.split.as_ref().map(|split| format!(" --split {split}")).unwrap_or_default();

@@ -84,6 +84,10 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "NUMBER", requires = "output", conflicts_with_all = [PLAN, "split"])]
     pub(super) part: Option<u64>,
 
+    /// How many blobs are read and hashed at a time, ahead of the output; each takes up to 4 MiB of memory
+    #[arg(long, value_name = "NUMBER", default_value_t = 2)]
+    pub(super) jobs: usize,
+
     /// Sign the bundle with this private key (PEM, Ed25519 or ECDSA P-256)
     #[arg(long, group = PLAN, value_name = "KEY")]
     pub(super) sign: Option<PathBuf>,

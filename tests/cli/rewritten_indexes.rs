@@ -60,8 +60,13 @@ fn both_digests_are_named_and_the_bundle_says_where_its_index_came_from() {
         "{listed}"
     );
 
-    // The same bytes in parts, and after an interruption.
+    // The same bytes with any number of jobs, in parts, and after an interruption.
     let whole = fs::read(directory.path().join("b.tar")).unwrap();
+    export("jobs.tar", &["--jobs", "5"]);
+    export("one.tar", &["--jobs", "1"]);
+    for other in ["jobs.tar", "one.tar"] {
+        assert!(fs::read(directory.path().join(other)).unwrap() == whole, "{other}");
+    }
     fs::write(directory.path().join("cut.tar.partial"), &whole[..whole.len() / 2]).unwrap();
     run(0, &["export", "--resume", "-c", "near.yml", "-o", "cut.tar"]);
     assert!(fs::read(directory.path().join("cut.tar")).unwrap() == whole);

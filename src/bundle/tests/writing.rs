@@ -6,10 +6,17 @@ mod support;
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use futures::{StreamExt, stream};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
-use sampan_bundle::{ContentKind, PartSum, Plan, Reader, find_resumption, verify};
+use sampan_bundle::{
+    BoxError, Bundle, ContentKind, ContentSource, ContentStream, Output, PartSum, Plan, PlannedContent,
+    Reader, find_resumption, index_json, verify,
+};
 use sampan_engine::oci::Digest;
 use support::{bytes, pipe, random, range, runtime, small, write};
 
@@ -76,6 +83,12 @@ proptest! {
             let (from, to) = (from.index(whole.len() + 1), to.index(whole.len() + 1));
             let (from, to) = (from.min(to), from.max(to));
             assert_eq!(range(&bundle, &contents, from as u64..to as u64).await, whole[from..to]);
+            let contents = Arc::new(contents);
+            for jobs in [1, 2, 7] {
+                let mut output = Vec::new();
+                bundle.write_ahead(from as u64..to as u64, &contents, jobs, &mut output).await.unwrap();
+                assert_eq!(output, whole[from..to], "{jobs} at a time");
+            }
         });
     }
 
@@ -207,6 +220,66 @@ fn content_that_the_source_lost_or_damaged_stops_the_writer() {
             damaged.0.extend(change.map(|bytes| (victim.digest.clone(), bytes.into())));
             let error = bundle.write(whole.clone(), &damaged, &mut Vec::new()).await.unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains(victim.digest.hex()), "{error}");
+            let ahead = bundle.write_ahead(whole.clone(), &Arc::new(damaged), 3, &mut Vec::new()).await;
+            assert_eq!(ahead.unwrap_err().to_string(), error);
         }
     });
+}
+
+/// Blobs of zeros; it counts the bytes that were taken.
+#[derive(Default)]
+struct Zeros(Arc<AtomicUsize>);
+
+impl ContentSource for Zeros {
+    async fn open(&self, content: &PlannedContent) -> Result<ContentStream, BoxError> {
+        let taken = self.0.clone();
+        let pieces = (0..content.size_bytes / PIECE as u64).map(move |_| {
+            taken.fetch_add(PIECE, Ordering::SeqCst);
+            Ok(Bytes::from_static(&[0; PIECE]))
+        });
+        Ok(stream::iter(pieces).boxed())
+    }
+}
+
+const PIECE: usize = 256 << 10;
+
+/// An output that takes a piece when it may, and says how far ahead of it the source was.
+struct Slow {
+    taken: Arc<AtomicUsize>,
+    written: usize,
+    furthest: usize,
+}
+
+impl Output for Slow {
+    async fn write(&mut self, bytes: Bytes) -> std::io::Result<()> {
+        // All other tasks of this thread go as far as they can.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        self.written += bytes.len();
+        self.furthest = self.furthest.max(self.taken.load(Ordering::SeqCst).saturating_sub(self.written));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_more_is_read_ahead_than_there_is_room_for() {
+    let contents = (1..=6u64).map(|number| {
+        let size_bytes = number * (10 << 20);
+        let digest = Digest::sha256_of(&vec![0; size_bytes as usize]);
+        PlannedContent { digest, size_bytes, kind: ContentKind::Blob }
+    });
+    let plan = Plan { contents: contents.collect(), ..Plan::default() };
+    let index = index_json(&plan);
+    let bundle = Bundle::assemble(plan, index, None, None).unwrap();
+    let whole = 0..bundle.layout().len_bytes();
+    for jobs in [2, 3] {
+        let source = Arc::new(Zeros::default());
+        let mut output = Slow { taken: source.0.clone(), written: 0, furthest: 0 };
+        bundle.write_ahead(whole.clone(), &source, jobs, &mut output).await.unwrap();
+        assert_eq!(output.written as u64, whole.end);
+        // The content that is written and those ahead of it, each with a piece that waits for room.
+        let room = jobs * ((4 << 20) + PIECE);
+        assert!(output.furthest > room / 2 && output.furthest <= room + PIECE, "{jobs}: {}", output.furthest);
+    }
 }
