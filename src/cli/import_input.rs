@@ -127,6 +127,11 @@ fn show(notice: &Notice) {
         Notice::Orphans { count: orphans } => {
             format!("passed over: {} whose images the file does not have", count(*orphans, "referrer"))
         }
+        Notice::Absent { count: images, first } => format!(
+            "passed over: {} whose manifests the file does not have, such as {}: import the earlier archives as well",
+            count(*images, "image"),
+            first.join(", ")
+        ),
         Notice::Ignored { count: files } => {
             format!("passed over: {} that no image needs", count(*files, "file"))
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sampan_bundle::PartFiles;
+use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use tar::EntryType;
 
@@ -22,7 +23,8 @@ const MAX_ENTRIES: usize = 2_000_000;
 #[derive(Debug)]
 pub(crate) enum Archive {
     Tar {
-        medium: Medium,
+        /// One tar file, or several that follow each other.
+        media: Vec<Medium>,
         entries: Entries,
     },
     /// Its files are looked up when they are needed.
@@ -32,10 +34,20 @@ pub(crate) enum Archive {
 /// The entries of a tar file.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    /// Offset and length of the data.
-    places: HashMap<EntryName, (u64, u64)>,
+    places: HashMap<EntryName, Place>,
+    /// The index of the tar file that is read.
+    medium: usize,
     /// How many entries have no meaning.
     pub(crate) unknown: u64,
+}
+
+/// The data of an entry.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The index of its tar file.
+    medium: usize,
+    offset: u64,
+    size_bytes: u64,
 }
 
 /// What becomes of an entry.
@@ -91,30 +103,33 @@ impl Entries {
     }
 
     pub(crate) fn add(&mut self, name: EntryName, offset: u64, size_bytes: u64) {
-        self.places.insert(name, (offset, size_bytes));
+        self.places.insert(name, Place { medium: self.medium, offset, size_bytes });
     }
 }
 
 impl Archive {
-    /// Scans the headers of a tar file.
+    /// Scans the headers of tar files, each of which has some of the entries.
     ///
     /// # Errors
     ///
-    /// `Damaged` when it is no archive of images, or damaged; when it cannot be read.
-    pub(crate) fn scan(files: Arc<PartFiles>) -> Result<Self> {
-        let mut walk = TarWalk::new(FilesTape { files: files.clone(), offset: 0 });
+    /// `Damaged` when one is no archive of images, or damaged; when one cannot be read.
+    pub(crate) fn scan(archives: Vec<Arc<PartFiles>>) -> Result<Self> {
         let mut entries = Entries::default();
-        while let Some(entry) = walk.next()? {
-            if let Verdict::Keep(name) = entries.judge(&entry)? {
-                entries.add(name, entry.data, entry.size_bytes);
+        for (medium, files) in archives.iter().enumerate() {
+            entries.medium = medium;
+            let mut walk = TarWalk::new(FilesTape { files: files.clone(), offset: 0 });
+            while let Some(entry) = walk.next()? {
+                if let Verdict::Keep(name) = entries.judge(&entry)? {
+                    entries.add(name, entry.data, entry.size_bytes);
+                }
             }
         }
-        Ok(Self::Tar { medium: Medium::Parts(files), entries })
+        Ok(Self::Tar { media: archives.into_iter().map(Medium::Parts).collect(), entries })
     }
 
     /// The entries of a tar file whose data were copied to a temporary file in `directory`.
     pub(crate) fn spooled(file: File, directory: &Path, entries: Entries) -> Self {
-        Self::Tar { medium: Medium::Spool(Arc::new(file), directory.into()), entries }
+        Self::Tar { media: vec![Medium::Spool(Arc::new(file), directory.into())], entries }
     }
 
     /// An entry; `None` if there is none.
@@ -125,16 +140,26 @@ impl Archive {
     pub(crate) fn find(&self, name: &EntryName) -> Result<Option<Extent>> {
         let shown = name.to_string();
         match self {
-            Self::Tar { medium, entries } => {
-                Ok(entries.places.get(name).map(|(offset, size_bytes)| Extent {
-                    medium: medium.clone(),
-                    offset: *offset,
-                    size_bytes: *size_bytes,
-                    entry: shown.into(),
-                }))
-            }
+            Self::Tar { media, entries } => Ok(entries.places.get(name).map(|place| Extent {
+                medium: media[place.medium].clone(),
+                offset: place.offset,
+                size_bytes: place.size_bytes,
+                entry: shown.into(),
+            })),
             Self::Directory(path) => Extent::in_directory(path.join(&shown), &shown),
         }
+    }
+
+    /// The links of a registry's data directory, in no order.
+    pub(crate) fn store_entries(&self) -> impl Iterator<Item = &Entry> {
+        let names = match self {
+            Self::Tar { entries, .. } => Some(entries.places.keys()),
+            Self::Directory(_) => None,
+        };
+        names.into_iter().flatten().filter_map(|name| match name {
+            EntryName::Store(entry) => Some(entry),
+            _ => None,
+        })
     }
 
     pub(crate) fn has(&self, name: &EntryName) -> Result<bool> {

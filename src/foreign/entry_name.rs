@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 
 /// A name that has a meaning.
@@ -19,7 +20,12 @@ pub(crate) enum EntryName {
     Blob(Digest),
     /// A configuration or layer of a docker archive: `<hex>.json`, `sha256:<hex>`, `<hex>.tar`, `<hex>.tar.gz`, `<hex>/layer.tar`.
     Docker(Box<str>),
+    /// A link in the data directory of a registry: of a tag, of a manifest, or of a blob that another algorithm names.
+    Store(Entry),
 }
+
+/// What every path of a registry's data begins with, below its directory.
+const STORE: &str = "docker/registry/v2/";
 
 /// The meaning of a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,7 +33,7 @@ pub(crate) enum Meaning {
     Known(EntryName),
     /// The plan of a bundle of ours.
     Plan,
-    /// docker's files for versions before 1.10, which have nothing new.
+    /// A file that has nothing new: docker's for versions before 1.10, and the other links and uploads of a registry.
     Legacy,
     Unknown,
 }
@@ -57,7 +63,24 @@ impl EntryName {
             "manifest.json" => Meaning::Known(Self::Manifest),
             "bundle.json" => Meaning::Plan,
             "" | "." | "repositories" | "bundle.json.sig" => Meaning::Legacy,
-            _ => Self::with_digest(name),
+            _ => Self::in_store(name).unwrap_or_else(|| Self::with_digest(name)),
+        })
+    }
+
+    /// The meaning of a file in the data directory of a registry, or of a directory around it.
+    fn in_store(name: &str) -> Option<Meaning> {
+        let place = name.find(STORE).filter(|place| *place == 0 || name.as_bytes()[place - 1] == b'/')?;
+        Some(match Entry::parse_text(&format!("/{}", &name[place..])) {
+            Some(Entry::Blob(digest)) => Meaning::Known(Self::Blob(digest)),
+            Some(Entry::LayerLink(_, digest)) if digest.is_canonical() => Meaning::Legacy,
+            Some(
+                link @ (Entry::TagCurrent(..)
+                | Entry::TagDigest(..)
+                | Entry::RevisionLink(..)
+                | Entry::LayerLink(..)),
+            ) => Meaning::Known(Self::Store(link)),
+            Some(_) => Meaning::Legacy,
+            None => Meaning::Unknown,
         })
     }
 
@@ -102,6 +125,7 @@ impl fmt::Display for EntryName {
             Self::Manifest => f.write_str("manifest.json"),
             Self::Blob(digest) => write!(f, "blobs/{}/{}", digest.algorithm(), digest.hex()),
             Self::Docker(name) => f.write_str(name),
+            Self::Store(entry) => f.write_str(entry.path().as_str().trim_start_matches('/')),
         }
     }
 }

@@ -50,6 +50,13 @@ pub enum Error {
         /// What was found.
         why: Option<&'static str>,
     },
+    /// The input is the data directory of a registry.
+    #[error(
+        "{path} is the data directory of a registry, which needs no import: serve it with `storage: {{filesystem: \
+         {{rootdirectory: {path}}}}}`, or write that to near.yml and pass `registry copy '**' --from near.yml --to …`",
+        path = .0.display()
+    )]
+    DataDirectory(PathBuf),
     /// A bundle or one of its parts could not be read.
     #[error(transparent)]
     Bundle(#[from] sampan_bundle::Error),
@@ -127,6 +134,7 @@ impl Error {
             | Self::Damaged { .. }
             | Self::Missing { .. } => true,
             Self::File { .. }
+            | Self::DataDirectory(_)
             | Self::Input(_)
             | Self::UnknownCompression { .. }
             | Self::Unnamed(_)

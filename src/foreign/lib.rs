@@ -2,7 +2,7 @@
 //!
 //! [`open()`] recognises by content: a bundle of ours, an OCI image layout (docker, containerd, podman, skopeo, buildkit, regctl,
 //! oras, hauler), a docker archive (`docker save`, `podman save`, crane), each as a tar, `.tar.gz` or `.tar.zst`, as parts, as a
-//! directory or from a pipe, and a directory of skopeo's `dir:`.
+//! directory or from a pipe; a directory of skopeo's `dir:`; and a tar of a registry's data directory, such as oc-mirror's archives.
 //!
 //! Invariants:
 //!
@@ -17,6 +17,7 @@
 mod archive;
 mod bridge;
 mod compression;
+mod data_directory;
 mod docker_archive;
 mod entry_name;
 mod error;

@@ -1,10 +1,10 @@
 //! Opens an input and recognises its form by its content.
 
 use std::io::{Cursor, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sampan_bundle::{PartFiles, Reader};
+use sampan_bundle::{PartFiles, Reader, group_parts};
 
 use crate::archive::Archive;
 use crate::bridge::bridge;
@@ -77,7 +77,12 @@ fn open_blocking(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> 
     match input {
         Input::Paths(paths) => match &paths[..] {
             [path] if path.is_dir() => {
+                refuse_data_directory(path)?;
                 foreign(&Archive::Directory(path.clone()), &path.display().to_string())
+            }
+            _ if group_parts(&paths).len() > 1 => {
+                let what = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+                foreign(&Archive::scan(tar_files(&paths)?)?, &what)
             }
             _ => {
                 let files = Arc::new(PartFiles::open(&paths)?);
@@ -86,7 +91,7 @@ fn open_blocking(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> 
                 let what = files.path().display().to_string();
                 match Form::of(&head[..filled], &what)? {
                     Form::Bundle => Ok(Recognised::BundleFiles(paths)),
-                    Form::Tar => foreign(&Archive::scan(files)?, &what),
+                    Form::Tar => foreign(&Archive::scan(vec![files])?, &what),
                     Form::Compressed(compression) => {
                         let stream = Box::new(FilesStream { files, offset: 0 });
                         decoded(stream, compression, &what, notify, foreign)
@@ -106,6 +111,36 @@ fn open_blocking(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> 
                 Form::Compressed(compression) => decoded(stream, compression, what, notify, foreign),
             }
         }
+    }
+}
+
+/// Several whole tar files, as oc-mirror writes them.
+fn tar_files(paths: &[PathBuf]) -> Result<Vec<Arc<PartFiles>>> {
+    let mut archives = Vec::new();
+    for parts in group_parts(paths) {
+        let files = Arc::new(PartFiles::open(&parts)?);
+        let mut head = [0; HEAD];
+        let filled = files.fill(0, &mut head)?;
+        match Form::of(&head[..filled], &files.path().display().to_string())? {
+            Form::Tar => archives.push(files),
+            Form::Bundle | Form::Compressed(_) => {
+                // Names the reason.
+                PartFiles::open(paths)?;
+            }
+        }
+    }
+    Ok(archives)
+}
+
+/// Refuses the data directory of a registry, which a store driver reads better.
+fn refuse_data_directory(path: &Path) -> Result<()> {
+    let absolute = std::path::absolute(path).map_err(Error::file(path))?;
+    // Without a slash at its end.
+    let path: PathBuf = absolute.components().collect();
+    let below = ["docker/registry/v2", "registry/v2", "v2/repositories"];
+    match below.iter().position(|below| path.join(below).is_dir()) {
+        Some(up) => Err(Error::DataDirectory(path.ancestors().nth(up).unwrap_or(&path).to_owned())),
+        None => Ok(()),
     }
 }
 

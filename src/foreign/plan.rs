@@ -12,7 +12,7 @@ use crate::extent::Extent;
 use crate::listing::{self, Listed, Naming};
 use crate::reader::Notice;
 use crate::referrers::Referrers;
-use crate::walk::{Find, Walker};
+use crate::walk::{Find, Lack, Walker};
 use crate::{Error, NameRule, Result};
 
 /// The least that a child that is left out takes in a plan, in bytes.
@@ -40,12 +40,17 @@ struct Root {
 ///
 /// `Missing` when the file lacks content; `Unnamed` when images have no name; `Damaged` when it contradicts itself; when it
 /// cannot be read.
-pub(crate) fn plan(mut listed: Vec<Listed>, rules: &[NameRule], find: &Find<'_>) -> Result<Planned> {
+pub(crate) fn plan(
+    mut listed: Vec<Listed>,
+    rules: &[NameRule],
+    lack: Lack,
+    find: &Find<'_>,
+) -> Result<Planned> {
     if listed.is_empty() {
         return Err(Error::damaged("index.json", "it lists no image"));
     }
     listing::apply(&mut listed, rules)?;
-    let mut walker = Walker::new(find);
+    let mut walker = Walker::new(find, lack);
     let mut referrers = Referrers::of(&listed, &walker)?;
     let (mut roots, mut repositories) = (HashMap::new(), Repositories::default());
     let mut left_out = 0;
@@ -76,11 +81,12 @@ pub(crate) fn plan(mut listed: Vec<Listed>, rules: &[NameRule], find: &Find<'_>)
         notices.push(Notice::Orphans { count: orphans });
     }
     notices.extend(repositories.partial());
+    let presumed = walker.presumed;
     let contents = walker.contents.into_iter().map(|(digest, kind, extent)| {
         (PlannedContent { digest, size_bytes: extent.size_bytes, kind }, extent)
     });
     let (contents, extents) = contents.unzip();
-    let plan = Plan { contents, repositories: repositories.planned, ..Plan::default() };
+    let plan = Plan { contents, presumed, repositories: repositories.planned, ..Plan::default() };
     Ok(Planned { plan, extents, notices })
 }
 

@@ -9,12 +9,14 @@ use sampan_bundle::Plan;
 use sampan_engine::oci::Digest;
 
 use crate::archive::Archive;
+use crate::data_directory::DataDirectory;
 use crate::docker_archive::DockerImages;
 use crate::entry_name::EntryName;
 use crate::extent::{Extent, Medium, OpenExtent};
 use crate::image_name::HostPolicy;
 use crate::plan::{Planned, plan};
 use crate::skopeo_dir::SkopeoDir;
+use crate::walk::Lack;
 use crate::{Error, NameRule, Result, oci_layout};
 
 /// How many bytes are read at a time.
@@ -50,6 +52,13 @@ pub enum Notice {
     Orphans {
         /// How many.
         count: u64,
+    },
+    /// Images whose manifests the file lacks are passed over: an earlier archive had them.
+    Absent {
+        /// How many.
+        count: u64,
+        /// The names of the first.
+        first: Vec<String>,
     },
     /// Files that no image needs are passed over.
     Ignored {
@@ -127,6 +136,12 @@ fn plan_of(archive: &Archive, rules: &[NameRule], hosts: HostPolicy, what: &str)
     if has_index && archive.has(&EntryName::OciLayout)? {
         return plan_layout(archive, rules, hosts);
     }
+    if let Some(directory) = DataDirectory::read(archive)? {
+        let mut planned =
+            plan(directory.listed.clone(), rules, Lack::Presume, &|digest| directory.find(digest))?;
+        planned.notices.extend(directory.notices);
+        return Ok(planned);
+    }
     let unrecognised = |why| Error::Unrecognised { what: what.to_owned(), why: Some(why) };
     let Some(manifest_json) = archive.document(&EntryName::Manifest, oci_layout::MAX_INDEX_BYTES)? else {
         return match has_index {
@@ -138,20 +153,20 @@ fn plan_of(archive: &Archive, rules: &[NameRule], hosts: HostPolicy, what: &str)
         (Some(b'['), _) => {
             let images = DockerImages::read(archive, &manifest_json, hosts)?;
             let find = |digest: &Digest| Ok(images.extents.get(digest).cloned());
-            let mut planned = plan(images.listed.clone(), rules, &find)?;
+            let mut planned = plan(images.listed.clone(), rules, Lack::Refuse, &find)?;
             planned.notices.insert(0, Notice::Remade);
             Ok(planned)
         }
         (Some(b'{'), Archive::Directory(path)) => {
             let directory = SkopeoDir::new(path, &manifest_json);
-            plan(directory.list(), rules, &|digest| directory.find(digest))
+            plan(directory.list(), rules, Lack::Refuse, &|digest| directory.find(digest))
         }
         _ => Err(unrecognised("its manifest.json is no list of images")),
     }
 }
 
 fn plan_layout(archive: &Archive, rules: &[NameRule], hosts: HostPolicy) -> Result<Planned> {
-    plan(oci_layout::list(archive, hosts)?, rules, &|digest| archive.blob(digest))
+    plan(oci_layout::list(archive, hosts)?, rules, Lack::Refuse, &|digest| archive.blob(digest))
 }
 
 async fn next_piece(mut open: OpenExtent) -> Result<Option<(Bytes, OpenExtent)>> {

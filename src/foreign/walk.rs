@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use sampan_bundle::{ContentKind, ImageWalk, LeftOut, Role};
+use sampan_bundle::{ContentKind, ImageWalk, LeftOut, Presumed, Role};
 use sampan_engine::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, media_type};
 
 use crate::error::SHOWN;
@@ -22,9 +22,21 @@ const MAX_MISSING: usize = 100_000;
 /// Finds content by its digest.
 pub(crate) type Find<'a> = dyn Fn(&Digest) -> Result<Option<Extent>> + 'a;
 
+/// What a blob means that a file does not have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lack {
+    /// The file is not whole.
+    Refuse,
+    /// The target must have it.
+    Presume,
+}
+
 /// What was found so far.
 pub(crate) struct Walker<'a> {
     find: &'a Find<'a>,
+    lack: Lack,
+    /// The blobs that the target must have.
+    pub(crate) presumed: Vec<Presumed>,
     /// The content in the order in which it was found.
     pub(crate) contents: Vec<(Digest, ContentKind, Extent)>,
     places: HashMap<Digest, usize>,
@@ -42,9 +54,11 @@ pub(crate) struct Walked {
 }
 
 impl<'a> Walker<'a> {
-    pub(crate) fn new(find: &'a Find<'a>) -> Self {
+    pub(crate) fn new(find: &'a Find<'a>, lack: Lack) -> Self {
         Self {
             find,
+            lack,
+            presumed: Vec::new(),
             contents: Vec::new(),
             places: HashMap::new(),
             missing: HashSet::new(),
@@ -122,13 +136,13 @@ impl<'a> Walker<'a> {
             roles.insert(descriptor.digest.clone(), role);
         }
         // docker and containerd write an index as it is, and only the platforms that they have.
-        let is_partial = roles.values().any(|role| *role == Role::Manifest);
+        let is_partial = self.lack == Lack::Presume || roles.values().any(|role| *role == Role::Manifest);
         for (descriptor, is_manifest) in absent {
             let may_be_absent = media_type::is_nondistributable(&descriptor.media_type);
             match is_manifest && is_partial || may_be_absent {
                 true => left_out
                     .push(LeftOut { digest: descriptor.digest.clone(), platform: platform_of(descriptor) }),
-                false => self.miss(&descriptor.digest)?,
+                false => self.miss_blob(descriptor)?,
             }
             roles.insert(descriptor.digest.clone(), Role::LeftOut);
         }
@@ -144,6 +158,22 @@ impl<'a> Walker<'a> {
                 self.contents.push((digest.clone(), kind, extent));
             }
         }
+    }
+
+    /// Notes that a blob is missing, or presumed.
+    fn miss_blob(&mut self, descriptor: &Descriptor) -> Result<()> {
+        if self.lack == Lack::Refuse {
+            return self.miss(&descriptor.digest);
+        }
+        if self.missing.insert(descriptor.digest.clone()) {
+            self.presumed.push(Presumed {
+                digest: descriptor.digest.clone(),
+                size_bytes: descriptor.size,
+                kind: ContentKind::Blob,
+                repositories: Vec::new(),
+            });
+        }
+        Ok(())
     }
 
     /// Notes that content is missing.
@@ -165,7 +195,7 @@ impl<'a> Walker<'a> {
     ///
     /// `Missing`, with the number and the first ones.
     pub(crate) fn check_missing(&self) -> Result<()> {
-        match self.missing.len() {
+        match self.missing.len() - self.presumed.len() {
             0 => Ok(()),
             count => Err(Error::Missing { count, first: self.first_missing.clone() }),
         }

@@ -150,6 +150,11 @@ impl Entry {
         }
     }
 
+    /// The entry at the path that a text has; `None` when the text is no path, or no file of the layout.
+    pub fn parse_text(path: &str) -> Option<Self> {
+        Self::parse(&path.parse().ok()?)
+    }
+
     fn parse_of_run(name: &str) -> Option<Self> {
         let (what, rest) = name.split_once('-')?;
         let (run, number) = rest.rsplit_once('-')?;

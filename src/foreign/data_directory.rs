@@ -1,0 +1,140 @@
+//! The data directory of a registry in a tar file: Distribution's layout, which is ours, and which oc-mirror's archives have.
+//!
+//! Tags and manifests are found by their links, and content by its digest. What a later archive of oc-mirror leaves out, because an
+//! earlier one had it, is presumed: the target must have it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
+
+use crate::archive::Archive;
+use crate::entry_name::EntryName;
+use crate::error::SHOWN;
+use crate::extent::Extent;
+use crate::image_name::ImageName;
+use crate::listing::{Listed, Naming};
+use crate::reader::Notice;
+use crate::walk::MAX_MANIFEST_BYTES;
+use crate::{Error, Result};
+
+/// The longest link, in bytes: a digest, and perhaps a line feed.
+const MAX_LINK_BYTES: u64 = 256;
+
+/// The repositories of an archive.
+pub(crate) struct DataDirectory<'a> {
+    archive: &'a Archive,
+    pub(crate) listed: Vec<Listed>,
+    pub(crate) notices: Vec<Notice>,
+    /// The sha256 digest of content that another algorithm names.
+    aliases: HashMap<Digest, Digest>,
+}
+
+/// The links of one repository.
+#[derive(Default)]
+struct Links {
+    tags: BTreeSet<Tag>,
+    revisions: BTreeSet<Digest>,
+}
+
+impl<'a> DataDirectory<'a> {
+    /// Reads the links; `None` if the archive has none.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when a link has no digest, or a manifest is none; when the file cannot be read.
+    pub(crate) fn read(archive: &'a Archive) -> Result<Option<Self>> {
+        let mut directory =
+            Self { archive, listed: Vec::new(), notices: Vec::new(), aliases: HashMap::new() };
+        let mut repositories: BTreeMap<RepositoryName, Links> = BTreeMap::new();
+        let mut alias_links = Vec::new();
+        for entry in archive.store_entries() {
+            match entry {
+                Entry::TagCurrent(name, tag) => {
+                    repositories.entry(name.clone()).or_default().tags.insert(tag.clone());
+                }
+                Entry::RevisionLink(name, digest) => {
+                    repositories.entry(name.clone()).or_default().revisions.insert(digest.clone());
+                    alias_links.extend((!digest.is_canonical()).then_some((digest, entry)));
+                }
+                Entry::LayerLink(_, digest) => alias_links.push((digest, entry)),
+                _ => {}
+            }
+        }
+        if repositories.is_empty() {
+            return Ok(None);
+        }
+        alias_links.sort_unstable_by_key(|(_, entry)| entry.path());
+        for (digest, entry) in alias_links {
+            if let Some(canonical) = directory.link(entry)? {
+                directory.aliases.insert(digest.clone(), canonical);
+            }
+        }
+        let mut absent = Vec::new();
+        for (name, links) in repositories {
+            directory.list(&name, &links, &mut absent)?;
+        }
+        if !absent.is_empty() {
+            let (count, first) = (absent.len() as u64, absent.into_iter().take(SHOWN).collect());
+            directory.notices.push(Notice::Absent { count, first });
+        }
+        Ok(Some(directory))
+    }
+
+    /// Lists the images of a repository: those with tags, then the manifests that no index of it has.
+    fn list(&mut self, name: &RepositoryName, links: &Links, absent: &mut Vec<String>) -> Result<()> {
+        let mut known = HashSet::new();
+        for tag in &links.tags {
+            let pushed = self.link(&Entry::TagDigest(name.clone(), tag.clone()))?;
+            let current = self.link(&Entry::TagCurrent(name.clone(), tag.clone()))?;
+            // The digest of a push by another algorithm counts while it is that of the tag's content.
+            let pushed = pushed.filter(|pushed| self.aliases.get(pushed) == current.as_ref());
+            let Some(digest) = pushed.or(current) else { continue };
+            match self.find(&digest)?.is_some() {
+                true => {
+                    known.insert(digest.clone());
+                    let naming = Naming::Full(ImageName { repository: name.clone(), tag: Some(tag.clone()) });
+                    self.listed.push(Listed { digest, naming });
+                }
+                false => absent.push(format!("{name}:{tag}")),
+            }
+        }
+        // A manifest has a link under sha256 besides that of its alias.
+        known.extend(links.revisions.iter().filter_map(|digest| self.aliases.get(digest).cloned()));
+        for digest in &links.revisions {
+            known.extend(self.children(digest)?);
+        }
+        for digest in links.revisions.iter().filter(|digest| !known.contains(digest)) {
+            if self.find(digest)?.is_some() {
+                let naming = Naming::Full(ImageName { repository: name.clone(), tag: None });
+                self.listed.push(Listed { digest: digest.clone(), naming });
+            }
+        }
+        Ok(())
+    }
+
+    /// The images of an index; none if the manifest is not there.
+    fn children(&self, digest: &Digest) -> Result<Vec<Digest>> {
+        let Some(extent) = self.find(digest)? else { return Ok(Vec::new()) };
+        let manifest = Manifest::parse(&extent.whole(MAX_MANIFEST_BYTES)?, None);
+        let manifest = manifest.map_err(|problem| extent.damaged(format!("as a manifest, {problem}")))?;
+        Ok(manifest.manifests.into_iter().map(|child| child.digest).collect())
+    }
+
+    /// The digest in a link; `None` if there is no such link.
+    fn link(&self, entry: &Entry) -> Result<Option<Digest>> {
+        let Some(link) = self.archive.find(&EntryName::Store(entry.clone()))? else { return Ok(None) };
+        let bytes = link.whole(MAX_LINK_BYTES)?;
+        let digest = str::from_utf8(&bytes).ok().and_then(|text| text.trim_ascii().parse().ok());
+        digest.map(Some).ok_or_else(|| Error::damaged(&link.entry, "it has no digest, as a link must"))
+    }
+
+    /// Content by its digest.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub(crate) fn find(&self, digest: &Digest) -> Result<Option<Extent>> {
+        self.archive.blob(self.aliases.get(digest).unwrap_or(digest))
+    }
+}

@@ -1,0 +1,202 @@
+//! The data directory of a registry, packed by tar or by oc-mirror.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
+
+mod support;
+
+use std::io::Cursor;
+
+use sampan_bundle::ContentKind;
+use sampan_engine::oci::Digest;
+use sampan_foreign::{Error, ForeignOptions, Input, Notice, open};
+use tar::EntryType;
+
+use self::support::{Archive, Files, check_contents, foreign, foreign_tar, gzip, names, path, stream};
+
+const ROOT: &str = "docker/registry/v2";
+
+/// The files of a registry's data directory.
+#[derive(Default)]
+struct Data {
+    /// The content, as in an image layout.
+    blobs: Files,
+    links: Files,
+}
+
+impl Data {
+    fn link(&mut self, name: &str, content: impl Into<Vec<u8>>) {
+        self.links.add(format!("{ROOT}/repositories/{name}/link"), content);
+    }
+
+    fn revision(&mut self, repository: &str, digest: &Digest) {
+        let place = format!("{repository}/_manifests/revisions/{}/{}", digest.algorithm(), digest.hex());
+        self.link(&place, digest.to_string());
+    }
+
+    fn tag(&mut self, repository: &str, tag: &str, digest: &Digest) {
+        self.revision(repository, digest);
+        self.link(&format!("{repository}/_manifests/tags/{tag}/current"), digest.to_string());
+        let index = format!("{repository}/_manifests/tags/{tag}/index/sha256/{}", digest.hex());
+        self.link(&index, digest.to_string());
+    }
+
+    /// Every file with its name.
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let blobs = self.blobs.0.iter().map(|(name, content)| {
+            let hex = name.strip_prefix("blobs/sha256/").unwrap();
+            (format!("{ROOT}/blobs/sha256/{}/{hex}/data", &hex[..2]), content.clone())
+        });
+        blobs.chain(self.links.0.clone()).collect()
+    }
+
+    fn tar(&self) -> Vec<u8> {
+        pack("", &self.files())
+    }
+}
+
+fn pack(prefix: &str, files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = Archive::default();
+    for (name, content) in files {
+        archive.file(&format!("{prefix}{name}"), content);
+    }
+    archive.end()
+}
+
+/// An index with two images and a referrer, and an image by its digest alone.
+fn data() -> (Data, Digest, Digest, Digest) {
+    let mut data = Data::default();
+    let children = [data.blobs.image(&["shared", "amd64"]), data.blobs.image(&["shared", "arm64"])];
+    let index = data.blobs.index(&children);
+    let referrer = data.blobs.referrer(&index, "sbom");
+    let alone = data.blobs.image(&["shared", "alone"]);
+    children.iter().for_each(|child| data.revision("team/app", child));
+    data.tag("team/app", "1.0", &index);
+    data.revision("team/app", &referrer);
+    data.revision("other", &alone);
+    // Files that an import has no use for.
+    let layer = Digest::sha256_of(b"shared");
+    data.link(&format!("team/app/_layers/sha256/{}", layer.hex()), layer.to_string());
+    data.links
+        .add(format!("{ROOT}/repositories/team/app/_uploads/2b6e7d2c-3a3f-4f0e-9a62-6f6f6a0d7c11/data"), "x");
+    (data, index, referrer, alone)
+}
+
+#[tokio::test]
+async fn a_data_directory_has_its_tags_and_its_manifests_without_tags() {
+    let (data, index, referrer, alone) = data();
+    let expected =
+        [format!("other {alone}"), format!("team/app {referrer}"), format!("team/app:1.0 {index}")];
+    for tar in [data.tar(), pack("./", &data.files()), pack("var/lib/registry/", &data.files())] {
+        for input in [stream(tar.clone()), stream(gzip(&tar))] {
+            let reader = foreign(input, ForeignOptions::default()).await.unwrap();
+            assert_eq!(names(&reader), expected);
+            assert_eq!(check_contents(&reader).await, data.blobs.0.len());
+            assert_eq!((reader.notices(), &reader.plan().presumed[..]), (&[][..], &[][..]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn archives_of_oc_mirror_are_read_together_and_one_after_the_other() {
+    let (data, ..) = data();
+    let mut files = data.files();
+    files.push(("working-dir/info/list.json".to_owned(), b"{}".to_vec()));
+    files.push(("imageset-config-2026-01-31T12:00:00Z".to_owned(), b"kind: x".to_vec()));
+    let directory = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for (number, files) in files.chunks(5).enumerate() {
+        paths.push(directory.path().join(format!("mirror_{:06}.tar", number + 1)));
+        std::fs::write(&paths[number], pack("", files)).unwrap();
+    }
+    assert!(paths.len() > 2);
+    let reader = foreign(Input::Paths(paths), ForeignOptions::default()).await.unwrap();
+    assert_eq!(check_contents(&reader).await, data.blobs.0.len());
+    assert_eq!(reader.notices(), [Notice::Ignored { count: 2 }]);
+
+    // The next archive has all links, and no content of the first.
+    let mut next = Data { links: data.links.clone(), ..Data::default() };
+    let new = next.blobs.image(&["shared", "new"]);
+    next.tag("team/app", "2.0", &new);
+    let layer = Digest::sha256_of(b"shared");
+    next.blobs.0.remove(&path(&layer)).unwrap();
+    let reader = foreign_tar(next.tar()).await.unwrap();
+    assert_eq!(names(&reader), [format!("team/app:2.0 {new}")]);
+    let [presumed] = &reader.plan().presumed[..] else { panic!("{:?}", reader.plan().presumed) };
+    assert_eq!((&presumed.digest, presumed.size_bytes, presumed.kind), (&layer, 6, ContentKind::Blob));
+    let first = vec!["team/app:1.0".to_owned()];
+    assert_eq!(reader.notices(), [Notice::Absent { count: 1, first }]);
+}
+
+#[tokio::test]
+async fn a_digest_of_another_algorithm_keeps_its_name() {
+    let mut data = Data::default();
+    let image = data.blobs.image(&["layer"]);
+    let bytes = data.blobs.0[&path(&image)].clone();
+    let long = Digest::of(sampan_engine::oci::Algorithm::Sha512, &bytes);
+    data.tag("team/app", "1.0", &image);
+    data.link(&format!("team/app/_manifests/revisions/sha512/{}", long.hex()), image.to_string());
+    data.links.add(format!("{ROOT}/repositories/team/app/_sampan/digests/1.0"), long.to_string());
+    let reader = foreign_tar(data.tar()).await.unwrap();
+    assert_eq!(names(&reader), [format!("team/app:1.0 {long}")]);
+    // After the tag moved without us, its link counts.
+    let moved = data.blobs.image(&["moved"]);
+    data.tag("team/app", "1.0", &moved);
+    let reader = foreign_tar(data.tar()).await.unwrap();
+    assert_eq!(names(&reader), [format!("team/app {long}"), format!("team/app:1.0 {moved}")]);
+}
+
+#[tokio::test]
+async fn hostile_data_directories_are_refused_with_the_entry() {
+    let tag = format!("{ROOT}/repositories/team/app/_manifests/tags/1.0/current/link");
+    for (kind, name, content, problem) in [
+        (EntryType::Regular, tag.clone(), "no digest", "it has no digest, as a link must"),
+        (EntryType::Regular, tag.clone(), "", "it has no digest, as a link must"),
+        (EntryType::Regular, tag.clone(), "\u{1b}[2J", "it has no digest, as a link must"),
+        (EntryType::Symlink, tag.clone(), "", "links are not followed"),
+        (EntryType::Link, tag.clone(), "", "links are not followed"),
+        (EntryType::Regular, format!("{ROOT}/../../../etc/passwd"), "x", "leads out of the archive"),
+        (EntryType::Regular, format!("/{tag}"), "x", "is absolute"),
+    ] {
+        let (mut data, ..) = data();
+        data.links.0.remove(&tag);
+        let mut archive = Archive::default();
+        archive.entry(kind, &name, "", content.as_bytes());
+        archive.0.extend(data.tar());
+        let error = foreign_tar(archive.0).await.unwrap_err();
+        assert!(error.is_damage() && error.to_string().contains(problem), "{name}: {error}");
+    }
+    let (mut data, ..) = data();
+    data.links.add(tag.clone(), "x".repeat(1 << 20));
+    let error = foreign_tar(data.tar()).await.unwrap_err().to_string();
+    assert!(error.contains(&tag) && error.contains("more than the limit"), "{error}");
+    // Content under a digest that is not its own, and a link to something that is no manifest.
+    let (mut data, index, ..) = self::data();
+    data.blobs.add(path(&index), "{}");
+    assert!(foreign_tar(data.tar()).await.unwrap_err().is_damage());
+    let (mut data, ..) = self::data();
+    data.tag("team/app", "2.0", &Digest::sha256_of(b"shared"));
+    let error = foreign_tar(data.tar()).await.unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("as a manifest"), "{error}");
+    // Names outside the grammar have no meaning.
+    let (mut data, ..) = self::data();
+    data.link("Team/../App/_manifests/tags/1.0/current", "x");
+    assert!(foreign_tar(data.tar()).await.unwrap_err().is_damage());
+    let (mut data, ..) = self::data();
+    data.link("Team/App/_manifests/tags/1.0/current", "x");
+    assert_eq!(foreign_tar(data.tar()).await.unwrap().notices(), [Notice::Ignored { count: 1 }]);
+}
+
+#[tokio::test]
+async fn an_unpacked_data_directory_is_named_with_the_command_for_it() {
+    let (data, ..) = data();
+    let directory = tempfile::tempdir().unwrap();
+    tar::Archive::new(Cursor::new(data.tar())).unpack(directory.path()).unwrap();
+    for below in ["", "docker", "docker/registry"] {
+        let path = directory.path().join(below);
+        let error = open(Input::Paths(vec![path]), ForeignOptions::default(), |_| {}).await.unwrap_err();
+        assert!(matches!(error, Error::DataDirectory(_)) && !error.is_damage(), "{error}");
+        assert!(error.to_string().contains("registry copy '**' --from near.yml"), "{error}");
+        let root = format!("rootdirectory: {}}}", directory.path().display());
+        assert!(error.to_string().contains(&root), "{error}");
+    }
+}
