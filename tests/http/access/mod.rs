@@ -1,0 +1,181 @@
+//! Rules, the token endpoint, and access tokens: who may do what, by which credentials.
+
+mod credentials;
+mod rules;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sampan::auth::{
+    AccessTokens, Guard, GuardSettings, Htpasswd, LivePolicy, PolicyFile, ThrottleOptions, TokenRecord,
+    TokenSecret, rfc3339,
+};
+use sampan::http::HttpServices;
+use sampan::serve::{ClientCertificate, Peer, PeerAddress, Scheme};
+use sampan_config::CertificateName;
+use sampan_driver_inmemory::InMemoryDriver;
+use sampan_engine::Registry;
+use serde_json::Value;
+
+use crate::support::client::Call;
+use crate::support::{Answer, Server, Setup};
+
+const RULES: &str = "
+groups:
+  dev: [alice, bob]
+  ops: [carol]
+rules:
+  - {who: anonymous, may: pull, on: ['public/**', 'library/*']}
+  - {who: users, may: pull, on: '**', except: ['secret/**']}
+  - {who: 'group:dev', may: push, on: 'team/**'}
+  - {who: users, may: [push, delete], on: 'home/${user}/**'}
+  - {who: 'group:ops', may: '*', on: '**'}
+";
+
+const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "Dave"];
+
+/// A registry with rules.
+struct Site {
+    server: Server,
+    folder: tempfile::TempDir,
+}
+
+/// How a site differs from the usual one.
+struct Plan {
+    rules: &'static str,
+    driver: Arc<InMemoryDriver>,
+    signing_key: Option<PathBuf>,
+    certificates: Vec<CertificateName>,
+    has_passwords: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            rules: RULES,
+            driver: Arc::new(InMemoryDriver::new()),
+            signing_key: None,
+            certificates: Vec::new(),
+            has_passwords: true,
+        }
+    }
+}
+
+impl Site {
+    async fn new() -> Self {
+        Self::with(Plan::default()).await
+    }
+
+    async fn with(plan: Plan) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let users =
+            USERS.map(|user| format!("{user}:{}\n", bcrypt::hash(format!("{user}-password"), 4).unwrap()));
+        std::fs::write(path("htpasswd"), users.concat()).unwrap();
+        std::fs::write(path("access.yml"), plan.rules).unwrap();
+        let throttle = ThrottleOptions { first_delay: Duration::ZERO, ..ThrottleOptions::default() };
+        let passwords = match plan.has_passwords {
+            true => Some(Arc::new(Htpasswd::open("Registry", path("htpasswd"), throttle).await.unwrap())),
+            false => None,
+        };
+        let registry = Registry::builder(plan.driver.clone()).build();
+        let guard = Guard::open(GuardSettings {
+            policy: LivePolicy::File(PolicyFile::open(path("access.yml")).await.unwrap()),
+            passwords,
+            tokens: AccessTokens::new(registry),
+            service: "here".to_owned(),
+            lifetime: Duration::from_secs(300),
+            signing_key: plan.signing_key,
+            certificates: plan.certificates,
+        });
+        let guard = Arc::new(guard.await.unwrap());
+        let services = HttpServices { guard: Some(guard.clone()), ..HttpServices::default() };
+        let server = Server::with(Setup { access: guard, services, driver: plan.driver, ..Setup::default() });
+        Self { server, folder }
+    }
+
+    /// A request to `registry.example`.
+    fn call(&self, method: &str, path: &str) -> Call {
+        self.server.call(method, path).header("host", "registry.example")
+    }
+
+    async fn get(&self, path: &str, authorization: Option<&str>) -> Answer {
+        let call = self.call("GET", path);
+        match authorization {
+            Some(authorization) => call.header("authorization", authorization).send().await,
+            None => call.send().await,
+        }
+    }
+
+    /// Pushes an empty blob.
+    async fn push(&self, name: &str, authorization: &str) -> u16 {
+        let path = format!("/v2/{name}/blobs/uploads/?digest={EMPTY}");
+        self.call("POST", &path).header("authorization", authorization).body("").send().await.status.as_u16()
+    }
+
+    async fn delete(&self, name: &str, authorization: &str) -> u16 {
+        let call = self.call("DELETE", &format!("/v2/{name}/blobs/{EMPTY}"));
+        call.header("authorization", authorization).send().await.status.as_u16()
+    }
+
+    /// A bearer token for `authorization`, and what it grants.
+    async fn token(&self, authorization: Option<&str>, scopes: &[&str]) -> (String, String) {
+        let scopes: Vec<String> = scopes.iter().map(|scope| format!("scope={scope}")).collect();
+        let answer = self.get(&format!("/auth/token?service=here&{}", scopes.join("&")), authorization).await;
+        let answer = answer.expect(200);
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        let body: Value = answer.json();
+        assert_eq!(body["token"], body["access_token"]);
+        assert_eq!(body["expires_in"], 300);
+        assert!(body.get("issued_at").is_none());
+        let text = |key: &str| body[key].as_str().unwrap().to_owned();
+        (format!("Bearer {}", text("token")), text("scope"))
+    }
+
+    /// Creates an access token, and returns its secret.
+    async fn access_token(&self, may: &str, on: &str, on_behalf_of: Option<&str>) -> TokenSecret {
+        let secret = TokenSecret::random();
+        let record = TokenRecord {
+            name: "ci".to_owned(),
+            note: String::new(),
+            may: vec![may.to_owned()],
+            on: vec![on.to_owned()],
+            except: Vec::new(),
+            on_behalf_of: on_behalf_of.map(str::to_owned),
+            created: rfc3339(Some(SystemTime::now())),
+            created_by: String::new(),
+            expires: "never".to_owned(),
+            sha256: secret.hash(),
+        };
+        let record = serde_json::to_vec(&record).unwrap();
+        self.server.registry.create_access_token(secret.id(), record.into()).await.unwrap();
+        secret
+    }
+}
+
+const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// The credentials of a user of the site.
+fn user(name: &str) -> String {
+    basic(name, &format!("{name}-password"))
+}
+
+fn challenges(answer: &Answer) -> Vec<String> {
+    let challenges = answer.headers.get_all("www-authenticate").iter();
+    challenges.map(|challenge| challenge.to_str().unwrap().to_owned()).collect()
+}
+
+impl Site {
+    /// A repository with a tag.
+    async fn server_image(&self, name: &str) {
+        let config = Server::with(Setup { driver: self.server.driver(), ..Setup::default() });
+        config.push_image(name, "v1", name).await;
+    }
+}

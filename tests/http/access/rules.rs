@@ -1,0 +1,163 @@
+//! What the rules give, and what the answers to others say.
+
+use super::*;
+
+#[tokio::test]
+async fn the_first_answer_is_a_challenge_that_every_client_can_read() {
+    let site = Site::new().await;
+    for path in ["/v2/", "/v2/team/app/tags/list"] {
+        let answer = site.get(path, None).await.expect_error(401, "UNAUTHORIZED");
+        let scope = match path {
+            "/v2/" => String::new(),
+            _ => r#",scope="repository:team/app:pull""#.to_owned(),
+        };
+        let bearer = format!(r#"Bearer realm="http://registry.example/auth/token",service="here"{scope}"#);
+        assert_eq!(challenges(&answer), [bearer]);
+    }
+    // HTTP/1.0 needs no host; without one there is no URL of the token endpoint.
+    let answer = site.server.call("GET", "/v2/").send().await.expect(401);
+    assert_eq!(challenges(&answer), [r#"Basic realm="Registry""#]);
+    // Several sets of credentials are one question too many.
+    let call = site.call("GET", "/v2/").header("authorization", &user("alice"));
+    call.header("authorization", &user("bob")).send().await.expect(400);
+}
+
+#[tokio::test]
+async fn without_credentials_a_client_sees_what_everybody_may_see() {
+    let site = Site::new().await;
+    site.push("public/a", &user("carol")).await;
+    site.push("team/app", &user("carol")).await;
+    let (token, scope) =
+        site.token(None, &["repository:public/a:pull,push", "repository:team/app:pull"]).await;
+    assert_eq!(scope, "repository:public/a:pull");
+    let blob = |name: &str| format!("/v2/{name}/blobs/{EMPTY}");
+    site.get(&blob("public/a"), Some(&token)).await.expect(200);
+    site.get(&blob("public/a"), None).await.expect(200);
+    // What is there and what is not answer alike.
+    let mut answers = Vec::new();
+    for name in ["team/app", "team/not"] {
+        let answer = site.get(&blob(name), Some(&token)).await.expect_error(401, "UNAUTHORIZED");
+        answers.push(
+            (String::from_utf8(answer.body.to_vec()).unwrap() + &challenges(&answer).concat())
+                .replace("/not", "/app"),
+        );
+    }
+    assert_eq!(answers[0], answers[1]);
+    // A wrong password is no anonymous client.
+    let answer = site.get(&blob("public/a"), Some(&basic("alice", "wrong"))).await;
+    answer.expect_error(401, "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn rules_decide_about_users() {
+    let site = Site::new().await;
+    for (name, repository, expected) in [
+        ("dave", "home/dave/x", 201),
+        ("dave", "home/alice/x", 403),
+        ("Dave", "home/dave/x", 403),
+        ("alice", "team/app", 201),
+        ("alice", "library/alpine", 403),
+        ("alice", "team", 403),
+        ("carol", "secret/x", 201),
+    ] {
+        assert_eq!(site.push(repository, &user(name)).await, expected, "{name} pushes {repository}");
+    }
+    assert_eq!(site.push("home/Dave/x", &user("Dave")).await, 400);
+    let tags = async |repository: &str, name: &str| {
+        site.get(&format!("/v2/{repository}/tags/list"), Some(&user(name))).await.status.as_u16()
+    };
+    assert_eq!((tags("team/app", "dave").await, tags("secret/x", "dave").await), (404, 403));
+    assert_eq!((tags("secret/x", "carol").await, tags("secret/none", "dave").await), (404, 403));
+    assert_eq!(site.delete("team/app", &user("alice")).await, 403);
+    assert_eq!(site.delete("home/dave/x", &user("dave")).await, 202);
+    assert_eq!(site.delete("team/app", &user("carol")).await, 202);
+    let answer = site.get("/v2/secret/x/tags/list", Some(&user("dave"))).await.expect_error(403, "DENIED");
+    assert!(challenges(&answer).is_empty());
+    let message = |answer: &Answer| answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert_eq!(
+        message(&answer),
+        "requested access to the resource is denied: dave may not pull from secret/x"
+    );
+    let path = "/v2/library/alpine/blobs/uploads/";
+    let answer = site.call("POST", path).header("authorization", &user("alice")).send().await.expect(403);
+    assert!(message(&answer).ends_with(": alice may not push to library/alpine"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_token_is_a_ceiling_and_the_rules_count_as_well() {
+    let site = Site::new().await;
+    let alice = user("alice");
+    let (pull, scope) = site.token(Some(&alice), &["repository:team/app:pull"]).await;
+    assert_eq!(scope, "repository:team/app:pull");
+    let path = format!("/v2/team/app/blobs/uploads/?digest={EMPTY}");
+    let answer = site.call("POST", &path).header("authorization", &pull).body("").send().await;
+    let answer = answer.expect_error(401, "UNAUTHORIZED");
+    assert!(challenges(&answer)[0].contains(r#"error="insufficient_scope""#), "{:?}", challenges(&answer));
+    let (push, _) = site.token(Some(&alice), &["repository:team/app:pull,push"]).await;
+    assert_eq!(site.push("team/app", &push).await, 201);
+    // Where the rules give nothing, another token would not help, so the client must not ask for one.
+    assert_eq!(site.push("library/alpine", &pull).await, 403);
+    // `*` is what the user has.
+    let (_, scope) = site.token(Some(&alice), &["repository:team/app:*", "registry:catalog:*"]).await;
+    assert_eq!(scope, "repository:team/app:pull,push registry:catalog:*");
+    let (_, scope) = site.token(Some(&user("carol")), &["repository:team/app:*"]).await;
+    assert_eq!(scope, "repository:team/app:pull,push,delete");
+    let garbage = site.get("/v2/", Some("Bearer abc.def.ghi")).await.expect(401);
+    assert!(challenges(&garbage)[0].contains(r#"error="invalid_token""#));
+}
+
+#[tokio::test]
+async fn a_mount_tells_nothing_of_a_source_that_the_client_may_not_see() {
+    let site = Site::new().await;
+    for name in ["secret/x", "public/a"] {
+        assert_eq!(site.push(name, &user("carol")).await, 201);
+    }
+    let mount = async |from: &str, authorization: &str| {
+        let path = format!("/v2/team/app/blobs/uploads/?mount={EMPTY}&from={from}");
+        site.call("POST", &path).header("authorization", authorization).send().await.status.as_u16()
+    };
+    let (token, scope) = site
+        .token(Some(&user("alice")), &["repository:team/app:pull,push", "repository:secret/x:pull"])
+        .await;
+    assert_eq!(scope, "repository:team/app:pull,push");
+    for authorization in [&token, &user("alice")] {
+        assert_eq!(mount("secret/x", authorization).await, 202);
+        assert_eq!(mount("secret/none", authorization).await, 202);
+    }
+    // A digest alone is no key to what other repositories have.
+    let path = format!("/v2/team/app/blobs/uploads/?mount={EMPTY}");
+    let anywhere = site.call("POST", &path).header("authorization", &user("alice"));
+    anywhere.send().await.expect(202);
+    assert_eq!(mount("public/a", &user("alice")).await, 201);
+    let answer = site.call("POST", &format!("{path}&from=public/a")).send().await.expect(401);
+    let scope = r#"scope="repository:team/app:pull,push repository:public/a:pull""#;
+    assert!(challenges(&answer)[0].contains(scope), "{:?}", challenges(&answer));
+}
+
+#[tokio::test]
+async fn the_catalog_lists_what_the_client_may_see() {
+    let site = Site::new().await;
+    for name in ["home/dave/a", "library/b", "public/c", "secret/d", "secret/e", "team/f"] {
+        site.server_image(name).await;
+    }
+    let list = async |authorization: Option<&str>, query: &str| {
+        let answer = site.get(&format!("/v2/_catalog?{query}"), authorization).await.expect(200);
+        let names: Vec<String> = serde_json::from_value(answer.json()["repositories"].clone()).unwrap();
+        let link = answer.headers.get("link").map(|link| link.to_str().unwrap().to_owned());
+        (names.join(" "), link.unwrap_or_default())
+    };
+    let (dave, carol) = (user("dave"), user("carol"));
+    // Some clients send credentials only when they are asked.
+    site.get("/v2/_catalog", None).await.expect_error(401, "UNAUTHORIZED");
+    let (anonymous, _) = site.token(None, &["registry:catalog:*"]).await;
+    let nothing = Some(anonymous.as_str());
+    assert_eq!(list(nothing, "").await.0, "library/b public/c");
+    assert_eq!(list(Some(&dave), "").await.0, "home/dave/a library/b public/c team/f");
+    assert_eq!(list(Some(&carol), "").await.0, "home/dave/a library/b public/c secret/d secret/e team/f");
+    let (names, link) = list(Some(&dave), "n=3").await;
+    assert_eq!(names, "home/dave/a library/b public/c");
+    assert!(link.contains("last=public%2Fc") && !link.contains("secret"), "{link}");
+    assert_eq!(list(Some(&dave), "n=3&last=public/c").await, ("team/f".to_owned(), String::new()));
+    // The last page has no link, although hidden repositories follow.
+    assert_eq!(list(nothing, "n=2").await, ("library/b public/c".to_owned(), String::new()));
+}
