@@ -1,10 +1,10 @@
-//! `Identity`: who is asking.
+//! `Identity`: the client that asks.
 
 use std::sync::Arc;
 
 use super::policy::Rights;
 
-/// Who is asking, as far as credentials prove it.
+/// The client that asks, as far as its credentials prove it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Identity {
     /// A client without credentials.
@@ -27,7 +27,7 @@ pub struct Robot {
 }
 
 impl Identity {
-    /// Whether credentials prove who it is.
+    /// Whether credentials prove a name.
     pub fn is_known(&self) -> bool {
         !matches!(self, Self::Anonymous)
     }

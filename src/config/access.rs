@@ -114,7 +114,7 @@ impl AccessConfig {
                 let beside = ["groups", "rules"].into_iter().find(|key| written(key));
                 if let Some(key) = beside {
                     let message = format!(
-                        "is here and in the file {} (`access.file`), perhaps: move all groups and rules there, or remove `file`",
+                        "is here, and `access.file` ({}) has rules too: move all groups and rules there, or remove `file`",
                         file.display()
                     );
                     found.mistake(&format!("access.{key}"), message);

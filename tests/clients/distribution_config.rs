@@ -126,4 +126,14 @@ notifications:
     let inmemory = "version: 0.1\nstorage: { inmemory: { maxsize: 1GiB } }\nhttp: { addr: '127.0.0.1:0' }\n";
     fs::write(&path, inmemory).unwrap();
     starts_distribution(&site, &path);
+    // Beside `auth: token`, another server decides.
+    let access = format!(
+        "version: 0.1\nhttp: {{ addr: '127.0.0.1:0' }}\nstorage: inmemory\nauth: {{ htpasswd: {{ realm: r, path: {} }} }}\naccess: \
+         {{ groups: {{ g: [a] }}, rules: [{{ who: 'group:g', may: pull, on: '**', except: a }}], tokens: {{ service: s, lifetime: 5m, \
+         longest: 0s, signingkey: /k }}, certificates: {{ identity: [dns, uri, cn] }} }}\n",
+        site.text("auth/htpasswd")
+    );
+    fs::write(&path, access).unwrap();
+    run(binary(&site.path("")).args(["config", "check", "--without-files"]).arg(&path));
+    starts_distribution(&site, &path);
 }

@@ -1,5 +1,6 @@
 //! The configuration: files, variables and mistakes of users.
 
+mod access;
 mod collection;
 mod corpus;
 mod drivers;

@@ -168,7 +168,7 @@ impl fmt::Display for Reason {
                 }
             }
             Self::Robot { rights } => write!(f, "because the token {rights}"),
-            Self::Known => f.write_str("because it is known who it is; the list has what may be pulled"),
+            Self::Known => f.write_str("because its login proves a name; the list has what that may pull"),
         }
     }
 }
