@@ -46,8 +46,8 @@ macro_rules! targets {
 }
 
 targets! {
-    bundle config content_range conversation foreign htpasswd image_list layout manifest names plan range route store_xml token
-    upload_note
+    access_rules bundle config content_range conversation foreign htpasswd image_list layout manifest names plan range route
+    store_xml token upload_note
 }
 
 #[test]

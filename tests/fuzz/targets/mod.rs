@@ -3,6 +3,7 @@
 //! libFuzzer calls them with bytes of its own making (`tests/fuzz/README.md`); the ordinary tests with those of
 //! `tests/fuzz/corpus`. What fuzzing finds goes there, with its fix.
 
+mod access_rules;
 mod bundle;
 mod config;
 mod content_range;
@@ -26,6 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    ("access_rules", access_rules::run),
     ("bundle", bundle::run),
     ("config", config::run),
     ("content_range", content_range::run),
