@@ -62,6 +62,7 @@ mod sync_counts;
 mod sync_rule;
 mod trouble;
 mod walk;
+mod workers;
 mod writeback;
 mod writer;
 
