@@ -16,8 +16,13 @@ pub struct Page<T> {
     pub more: bool,
 }
 
-/// How many directories the listing reads ahead. Each is a request to an object store, so a page wastes at most this many.
+/// How many directories the listing reads ahead of an object store, where each is a request. A page wastes at most
+/// this many.
 const READ_AHEAD: usize = 16;
+
+/// The same in a store with real directories, where each is a thread that waits for a disk: of more of them a page is
+/// no sooner there.
+const READ_AHEAD_OF_DIRECTORIES: usize = 4;
 
 /// How many entries of a directory the listing reads at first: more than a repository without nested repositories has.
 const PEEK_ENTRIES: usize = 64;
@@ -136,7 +141,9 @@ impl Tree {
             future::ok(name.and_then(|name| name.parse::<RepositoryName>().ok()))
         });
         let tree = self.clone();
-        let opened = names.map_ok(move |name| tree.clone().open(name)).try_buffered(READ_AHEAD);
+        let is_flat = self.registry.driver().capabilities().flat;
+        let ahead = if is_flat { READ_AHEAD } else { READ_AHEAD_OF_DIRECTORIES };
+        let opened = names.map_ok(move |name| tree.clone().open(name)).try_buffered(ahead);
         let found = opened.map_ok(move |directory| {
             let name = directory.has_content.then(|| Ok(directory.name.clone()));
             stream::iter(name).chain(self.clone().below(directory.name.to_string(), directory.entries))
