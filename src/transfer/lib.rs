@@ -39,6 +39,7 @@ mod spool;
 mod store_source;
 mod store_target;
 mod target;
+mod upload_memory;
 
 pub use carried::{Carried, Live};
 pub use error::{Error, Result};

@@ -8,12 +8,14 @@ use sampan_client::{BytesSource, ClientError, RegistryClient, RepositoryClient};
 use sampan_engine::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 
 use crate::target::NewManifest;
+use crate::upload_memory::UploadMemory;
 use crate::{Error, Result, Target};
 
 /// A registry, written through its API: an import is a push.
 #[derive(Clone, Debug)]
 pub struct RegistryTarget {
     registry: RegistryClient,
+    memory: UploadMemory,
 }
 
 /// The longest blob that is kept in memory and sent in one request; a longer one is sent in chunks as it comes.
@@ -25,7 +27,7 @@ const MAX_MOUNTS: usize = 4;
 impl RegistryTarget {
     /// A registry.
     pub fn new(registry: RegistryClient) -> Self {
-        Self { registry }
+        Self { registry, memory: UploadMemory::default() }
     }
 
     fn at(&self, repository: &RepositoryName) -> RepositoryClient {
@@ -84,6 +86,7 @@ impl Target for RegistryTarget {
         size_bytes: u64,
         mut content: ContentStream,
     ) -> Result<()> {
+        let _memory = self.memory.of_blob(size_bytes).await;
         let repository = self.at(repository);
         if size_bytes <= WHOLE_BYTES {
             let mut whole = BytesMut::with_capacity(size_bytes as usize);

@@ -75,6 +75,8 @@ impl ChunkedUpload {
     /// As every request; also if the registry lost the upload.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), ClientError> {
         while !bytes.is_empty() {
+            // In one piece: a buffer that doubles is copied, and there twice meanwhile.
+            self.buffer.reserve(self.chunk_bytes.saturating_sub(self.buffer.len()));
             let room = self.chunk_bytes.saturating_sub(self.buffer.len()).min(bytes.len());
             self.buffer.extend_from_slice(&bytes.split_to(room));
             if self.buffer.len() >= self.chunk_bytes {
