@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sampan_config::{AuthConfig, Config};
+use sampan_config::{AuditConfig, AuthConfig, Config};
 use sampan_engine::Registry;
 
 use super::{AppError, token};
 use crate::auth::token::Token;
 use crate::auth::{
-    AccessController, AccessTokens, Anonymous, Guard, GuardError, GuardSettings, Htpasswd, LivePolicy, Silly,
-    ThrottleOptions,
+    AccessController, AccessTokens, Anonymous, Audit, Guard, GuardError, GuardSettings, Htpasswd, LivePolicy,
+    Silly, ThrottleOptions,
 };
 
 /// Access control, and the parts of it that can be replaced while running.
@@ -69,6 +69,12 @@ impl Access {
                 "access.tokens.signingkey is not set, so tokens are valid until the registry restarts, and only at this replica"
             );
         }
+        let audit = match &config.audit {
+            None => Audit::default(),
+            Some(AuditConfig { file: None }) => Audit::to_log(),
+            Some(AuditConfig { file: Some(path) }) => Audit::to_file(path.clone())
+                .map_err(|source| AppError::Audit { path: path.clone(), source })?,
+        };
         let guard = Guard::open(GuardSettings {
             policy,
             passwords,
@@ -76,6 +82,7 @@ impl Access {
             service: service(config),
             lifetime: access.tokens.lifetime,
             signing_key,
+            audit,
             certificates: access.certificates.as_ref().map(|it| it.identity.to_vec()).unwrap_or_default(),
         });
         Ok(Self::Guard(Arc::new(guard.await?)))

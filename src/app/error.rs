@@ -48,6 +48,14 @@ pub enum AppError {
     /// The rules and the tokens.
     #[error(transparent)]
     Access(#[from] GuardError),
+    /// The record of who did what.
+    #[error("audit.file {}: {source}; let this process create and write it", .path.display())]
+    Audit {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The queue of notifications.
     #[error(transparent)]
     Notify(#[from] NotifyError),

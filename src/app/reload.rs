@@ -144,6 +144,7 @@ impl Reload {
 
     async fn take_signing_keys(&self) {
         let Some(guard) = self.running.access.guard() else { return };
+        guard.audit().reopen();
         if let Err(error) = guard.reload_keys().await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -204,6 +205,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("storage.maintenance", old_storage.maintenance != new_storage.maintenance),
         ("auth", old.auth != new.auth),
         ("access", old.access != new.access),
+        ("audit", old.audit != new.audit),
         ("http.addr", old.http.addr != new.http.addr || old.http.net != new.http.net),
         ("http.tls", old.http.tls != new.http.tls),
         ("http.limits", old.http.limits != new.http.limits),

@@ -39,6 +39,8 @@ pub struct Credentials<'a> {
     pub base: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
     /// The client's TLS certificate in DER, if it was verified.
     pub certificate: Option<&'a [u8]>,
+    /// The id of the request.
+    pub request_id: Option<&'a str>,
     /// Whether the request has several `Authorization` headers, of which `authorization` is the first.
     pub is_ambiguous: bool,
 }

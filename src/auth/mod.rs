@@ -7,6 +7,7 @@
 mod access;
 mod access_tokens;
 mod anonymous;
+mod audit;
 mod basic;
 mod certificate;
 mod challenge;
@@ -35,6 +36,7 @@ mod token_secret;
 pub use self::access::{Access, Action, Resource};
 pub use self::access_tokens::AccessTokens;
 pub use self::anonymous::Anonymous;
+pub use self::audit::{Audit, AuditEvent, append};
 pub use self::challenge::{Challenge, InvalidParameter};
 pub use self::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, View};
 pub use self::guard::{Guard, GuardError, GuardSettings, IssuedToken, TOKEN_PATH, TokenRequest};

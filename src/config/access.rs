@@ -31,7 +31,7 @@ section! {
     /// `access.tokens`.
     pub struct AccessTokensConfig {
         /// The name of this registry in challenges and tokens.
-        pub service: Option<String>; default_meaning("the host of the request"),
+        pub service: Option<String>; default_meaning("the host of `http.host`, else `sampan`"),
         /// How long a token is valid that a client gets for its password; `1m` to `1h`.
         pub lifetime: Duration = "5m",
         /// The longest time until a token of `registry token create` ends, `8760h` is a year; `0s` means no limit.

@@ -8,6 +8,7 @@
 mod access;
 mod access_groups;
 mod access_rules;
+mod audit;
 mod auth;
 mod constraint;
 mod de;
@@ -58,6 +59,7 @@ mod weaker;
 pub use access::{AccessConfig, AccessTokensConfig, CertificateName, CertificatesConfig};
 pub use access_groups::{Group, Groups};
 pub use access_rules::{AccessRule, AccessRules, OneOrMore, Permission, Who};
+pub use audit::AuditConfig;
 pub use auth::{AuthConfig, HtpasswdConfig, KeySetPlace, SigningAlgorithm, SillyConfig, TokenConfig};
 pub use de::NodeError;
 pub use diagnostic::Diagnostic;

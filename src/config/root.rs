@@ -6,9 +6,9 @@ use super::findings::Findings;
 use super::key::{Key, Kind, Unserved};
 use super::section::{Value, section};
 use super::{
-    AccessConfig, AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig, HealthConfig,
-    HttpConfig, LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig, RedisConfig,
-    Secret, StorageConfig, TagsConfig, ValidationConfig, Version,
+    AccessConfig, AuditConfig, AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig,
+    HealthConfig, HttpConfig, LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig,
+    RedisConfig, Secret, StorageConfig, TagsConfig, ValidationConfig, Version,
 };
 
 section! {
@@ -32,6 +32,8 @@ section! {
         pub access: Option<AccessConfig>; ours; never_blank(
             "give `rules`, or a `file` with them; without the section, every user may do everything"
         ),
+        /// Who did what.
+        pub audit: Option<AuditConfig>; ours,
         /// Middleware; [`Middleware::as_storage`](super::Middleware::as_storage) accepts every entry.
         pub middleware: Option<MiddlewareConfig>,
         /// The HTTP server.
@@ -79,6 +81,9 @@ impl Config {
         self.auth.check(&mut found);
         if let Some(access) = &self.access {
             access.check(&self.auth, &mut found);
+        }
+        if self.audit.is_some() {
+            AuditConfig::check(self.access.is_some(), &mut found);
         }
         if let Some(health) = &self.health {
             health.check(self.storage.driver.name(), &mut found);

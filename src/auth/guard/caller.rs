@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::Guard;
+use super::{Guard, event};
 use crate::auth::access_tokens::Unavailable;
 use crate::auth::basic::BasicCredentials;
 use crate::auth::certificate;
@@ -65,7 +65,7 @@ impl Guard {
             };
         }
         match BasicCredentials::parse(header) {
-            Some(basic) => self.by_password(credentials.client, basic).await,
+            Some(basic) => self.by_password(credentials, basic).await,
             None => Err(Rejected::Challenge(ChallengeReason::Unreadable)),
         }
     }
@@ -112,9 +112,18 @@ impl Guard {
 
     pub(super) async fn by_password(
         &self,
-        client: Option<IpAddr>,
+        credentials: &Credentials<'_>,
         basic: BasicCredentials,
     ) -> Result<Caller, Rejected> {
+        let user = String::from_utf8_lossy(&basic.user).into_owned();
+        let caller = self.log_in(credentials.client, basic).await;
+        if let Err(Rejected::Challenge(ChallengeReason::Wrong)) = caller {
+            self.audit.note_once_a_minute(event("failed login", credentials).with("user", Some(user)));
+        }
+        caller
+    }
+
+    async fn log_in(&self, client: Option<IpAddr>, basic: BasicCredentials) -> Result<Caller, Rejected> {
         if let Some(secret) = TokenSecret::parse(&basic.password) {
             return self.by_secret(client, &basic.user, &secret).await;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::caller::Rejected;
-use super::{Guard, name};
+use super::{Guard, event, name};
 use crate::auth::access::{Access, Action, Resource};
 use crate::auth::basic::BasicCredentials;
 use crate::auth::controller::{ChallengeReason, Credentials, Denied};
@@ -57,12 +57,12 @@ impl Guard {
             (Some((user, password)), _) => {
                 let (user, password) = (user.clone().into_bytes(), password.clone().into_bytes());
                 let basic = BasicCredentials { user, password };
-                self.by_password(credentials.client, basic).await.map_err(refuse)?
+                self.by_password(credentials, basic).await.map_err(refuse)?
             }
             (None, Some(header)) => {
                 let basic = BasicCredentials::parse(header)
                     .ok_or_else(|| refuse(Rejected::Challenge(ChallengeReason::Unreadable)))?;
-                self.by_password(credentials.client, basic).await.map_err(refuse)?
+                self.by_password(credentials, basic).await.map_err(refuse)?
             }
             (None, None) => self.by_certificate(credentials),
         };
@@ -84,6 +84,16 @@ impl Guard {
         let scope = texts.join(" ");
         let user = name(&caller.identity);
         let token = self.issuer.issue(&Statement { user, credential: &caller.credential, access: &granted });
+        if user.is_some() {
+            let issued = event("token issued", credentials)
+                .with("user", user)
+                .with("credential", caller.credential.split(':').next())
+                .with("clientId", request.client_id.as_deref())
+                .with("asked", Some(request.scopes.join(" ")))
+                .with("granted", Some(&scope))
+                .with("requestId", credentials.request_id);
+            self.audit.note(issued);
+        }
         tracing::debug!(
             user,
             client = credentials.client.map(|client| client.to_canonical().to_string()),

@@ -21,6 +21,7 @@ pub use self::issue::{IssuedToken, TokenRequest};
 use self::caller::{Caller, Rejected};
 use super::access::{Access, Resource};
 use super::access_tokens::AccessTokens;
+use super::audit::{Audit, AuditEvent};
 use super::challenge::{Challenge, InvalidParameter};
 use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, View};
 use super::htpasswd::Htpasswd;
@@ -44,6 +45,7 @@ pub struct Guard {
     basic: HeaderValue,
     throttle: Throttle,
     certificates: Vec<CertificateName>,
+    audit: Audit,
 }
 
 /// The settings of a [`Guard`].
@@ -65,6 +67,8 @@ pub struct GuardSettings {
     /// The names of a client certificate that may be a user, the preferred first; none if a certificate names no
     /// user.
     pub certificates: Vec<CertificateName>,
+    /// Records decisions.
+    pub audit: Audit,
 }
 
 /// An unusable setting of a [`Guard`].
@@ -88,7 +92,7 @@ impl Guard {
     ///
     /// The keys are not usable, or the service is not a valid header value.
     pub async fn open(settings: GuardSettings) -> Result<Self, GuardError> {
-        let GuardSettings { policy, passwords, tokens, service, lifetime, signing_key, certificates } =
+        let GuardSettings { policy, passwords, tokens, service, lifetime, signing_key, certificates, audit } =
             settings;
         Challenge::new("Bearer").with("service", &service)?;
         let basic = match &passwords {
@@ -97,7 +101,7 @@ impl Guard {
         };
         let issuer = Issuer::open(service, lifetime, signing_key).await?;
         let throttle = Throttle::new(ThrottleOptions::default());
-        Ok(Self { policy, passwords, tokens, issuer, basic, throttle, certificates })
+        Ok(Self { policy, passwords, tokens, issuer, basic, throttle, certificates, audit })
     }
 
     /// Checks whether the file at `path` has usable signing keys.
@@ -107,6 +111,11 @@ impl Guard {
     /// It has none.
     pub async fn check_keys(path: PathBuf) -> Result<(), GuardError> {
         Ok(on_blocking_pool(move || SigningKeys::read(&path)).await.map(drop)?)
+    }
+
+    /// The record of decisions.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The rules.
@@ -182,6 +191,10 @@ impl AccessController for Guard {
         }
         let policy = self.policy.current().await;
         if !wanted.iter().all(|access| policy.allows(&identity, access)) {
+            if let Some(user) = name(&identity) {
+                let denied = event("denied", credentials).with("user", Some(user));
+                self.audit.note_once_a_minute(denied.with("scope", Some(scope(wanted))));
+            }
             return Err(match name(&identity) {
                 None => challenge(ChallengeReason::Missing),
                 Some(user) => Denied::Forbidden { user: user.to_owned() },
@@ -207,6 +220,11 @@ impl fmt::Debug for Guard {
             .field("issuer", &self.issuer)
             .finish_non_exhaustive()
     }
+}
+
+/// An event of a request. Its id is not part of it, so that requests for the same are the same event.
+fn event(name: &'static str, credentials: &Credentials<'_>) -> AuditEvent {
+    AuditEvent::new(name).with("client", credentials.client.map(|client| client.to_canonical().to_string()))
 }
 
 /// The name of a known identity.

@@ -16,7 +16,7 @@ use super::args::ReportFormat;
 use super::terminal::{printable, say, warn};
 use super::{Outcome, check, misunderstood};
 use crate::app;
-use crate::auth::{Rights, TokenRecord, TokenSecret, rfc3339};
+use crate::auth::{AuditEvent, Rights, TokenRecord, TokenSecret, append, rfc3339};
 use crate::drivers::Drivers;
 
 pub(super) fn run(drivers: &Drivers, command: TokenCommand) -> Outcome {
@@ -61,8 +61,26 @@ async fn create(drivers: &Drivers, options: CreateOptions) -> Outcome {
         sha256: secret.hash(),
     };
     registry.create_access_token(secret.id(), serde_json::to_vec(&record)?.into()).await?;
+    record_event(&config, "token created", secret.id(), Some(&record));
     reveal(&secret, &record, common.format);
     Ok(())
+}
+
+/// Records what was done, as the running registry does.
+fn record_event(config: &Config, name: &'static str, id: AccessTokenId, record: Option<&TokenRecord>) {
+    let Some(file) = config.audit.as_ref().and_then(|audit| audit.file.as_deref()) else { return };
+    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
+    let event = AuditEvent::new(name).with("by", by).with("token", Some(id.to_string()));
+    let event = event.with("name", record.map(|record| &record.name));
+    let event = event.with("may", record.map(|record| record.may.join(",")));
+    let event = event.with("on", record.map(|record| record.on.join(" ")));
+    if let Err(error) = append(file, event) {
+        warn(format!(
+            "the token is {}, but audit.file {} was not written: {error}",
+            name.trim_start_matches("token "),
+            file.display()
+        ));
+    }
 }
 
 async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common: CommonOptions) -> Outcome {
@@ -72,7 +90,7 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
         )
         .into());
     };
-    let (_, registry) = open(drivers, common.config).await?;
+    let (config, registry) = open(drivers, common.config).await?;
     let Some((old, ends)) = find(&registry, id).await? else { return Err(unknown(id)) };
     if ends.is_some() {
         return Err(format!("the token {id} was rotated already: rotate the token that replaced it").into());
@@ -96,6 +114,8 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
     // A rotation that breaks off here leaves a token whose secret was never shown, and the old one as it was.
     registry.create_access_token(secret.id(), serde_json::to_vec(&record)?.into()).await?;
     registry.end_access_token(id, now + overlap).await?;
+    record_event(&config, "token rotated", id, None);
+    record_event(&config, "token created", secret.id(), Some(&record));
     warn(format!("the old token {id} ends at {}", rfc3339(Some(now + overlap))));
     reveal(&secret, &record, common.format);
     Ok(())
@@ -166,9 +186,10 @@ async fn show(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Ou
 }
 
 async fn revoke(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Outcome {
-    let (_, registry) = open(drivers, common.config).await?;
+    let (config, registry) = open(drivers, common.config).await?;
     match registry.remove_access_token(id).await? {
         true => {
+            record_event(&config, "token revoked", id, None);
             let message = format!(
                 "revoked the token {id}; every registry over the store refuses it within ten seconds"
             );

@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 
 use super::params;
 use super::query::Query;
-use crate::auth::{Access, Action, Credentials, Denied, Guard, IssuedToken, Resource, TokenRequest, View};
+use crate::auth::{
+    Access, Action, AuditEvent, Credentials, Denied, Guard, IssuedToken, Resource, TokenRequest, View,
+};
 use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::route::Route;
@@ -30,6 +32,9 @@ use crate::serve::Peer;
 pub(in crate::http) trait Scope: Send {
     /// The access that the handler needs.
     fn wanted(name: &RepositoryName) -> Vec<Access>;
+
+    /// Whether the handler deletes, which is recorded.
+    const DELETES: bool = false;
 }
 
 /// Reading.
@@ -57,6 +62,8 @@ impl Scope for Push {
 }
 
 impl Scope for Delete {
+    const DELETES: bool = true;
+
     fn wanted(name: &RepositoryName) -> Vec<Access> {
         vec![Access::delete(name.clone())]
     }
@@ -69,7 +76,7 @@ pub(in crate::http) struct Authorized<P> {
     purpose: PhantomData<P>,
 }
 
-impl<P> Authorized<P> {
+impl<P: Scope> Authorized<P> {
     /// The repository.
     pub(in crate::http) fn repository(&self) -> &Repository {
         &self.repository
@@ -84,6 +91,10 @@ impl<P> Authorized<P> {
         let mut repository = state.registry().repository(name);
         if let Some(notifier) = &state.services().notifier {
             repository = repository.with_events(Arc::new(listening(parts, state, Arc::clone(notifier))));
+        }
+        let audit = state.services().guard.as_ref().map(|guard| guard.audit()).filter(|audit| audit.is_on());
+        if let Some(audit) = audit.filter(|_| P::DELETES) {
+            audit.note(deletion(parts, repository.name()));
         }
         Self { repository, purpose: PhantomData }
     }
@@ -248,6 +259,7 @@ impl Urls<'_> {
             origin: Some(origin),
             base: Some(base),
             certificate: presented.filter(|it| it.is_verified).map(|it| &*it.leaf),
+            request_id: context.map(|context| context.id()),
             is_ambiguous: headers.next().is_some(),
         }
     }
@@ -280,6 +292,18 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View,
         context.set_user(user);
     }
     Ok(grant.view)
+}
+
+/// The record of a request that may delete. It is written before the deletion, which may be cut short.
+fn deletion(parts: &Parts, name: &RepositoryName) -> AuditEvent {
+    let context = parts.extensions.get::<Arc<RequestContext>>();
+    let client = context.and_then(|context| context.client()?.ip());
+    AuditEvent::new("deletion")
+        .with("client", client.map(|client| client.to_canonical().to_string()))
+        .with("user", context.and_then(|context| context.user()))
+        .with("repository", Some(name.as_str()))
+        .with("path", Some(parts.uri.path()))
+        .with("requestId", context.map(|context| context.id()))
 }
 
 /// Displays scopes as a token server spells them.

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sampan::auth::{
-    AccessTokens, Guard, GuardSettings, Htpasswd, LivePolicy, PolicyFile, ThrottleOptions, TokenRecord,
-    TokenSecret, rfc3339,
+    AccessTokens, Audit, Guard, GuardSettings, Htpasswd, LivePolicy, PolicyFile, ThrottleOptions,
+    TokenRecord, TokenSecret, rfc3339,
 };
 use sampan::http::HttpServices;
 use sampan::serve::{ClientCertificate, Peer, PeerAddress, Scheme};
@@ -90,6 +90,7 @@ impl Site {
             lifetime: Duration::from_secs(300),
             signing_key: plan.signing_key,
             certificates: plan.certificates,
+            audit: Audit::to_file(path("audit.log")).unwrap(),
         });
         let guard = Arc::new(guard.await.unwrap());
         let services = HttpServices { guard: Some(guard.clone()), ..HttpServices::default() };

@@ -161,3 +161,33 @@ async fn the_catalog_lists_what_the_client_may_see() {
     // The last page has no link, although hidden repositories follow.
     assert_eq!(list(nothing, "n=2").await, ("library/b public/c".to_owned(), String::new()));
 }
+
+#[tokio::test]
+async fn decisions_about_users_are_recorded() {
+    let site = Site::new().await;
+    assert_eq!(site.push("home/dave/x", &user("dave")).await, 201);
+    for _ in 0..3 {
+        assert_eq!(site.push("team/app", &user("dave")).await, 403);
+        site.get("/v2/", Some(&basic("alice", "wrong"))).await.expect(401);
+        site.get("/v2/team/app/tags/list", None).await.expect(401);
+    }
+    site.token(Some(&user("dave")), &["repository:team/app:pull,push"]).await;
+    site.token(None, &["repository:public/a:pull"]).await;
+    assert_eq!(site.delete("home/dave/x", &user("dave")).await, 202);
+    // A thread of its own writes the file.
+    let lines = loop {
+        let text = std::fs::read_to_string(site.folder.path().join("audit.log")).unwrap();
+        if text.lines().count() >= 4 {
+            break text;
+        }
+        tokio::task::yield_now().await;
+    };
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
+    assert_eq!(of("denied")["user"], "dave");
+    assert_eq!(of("denied")["scope"], "repository:team/app:pull,push");
+    assert_eq!(of("failed login")["user"], "alice");
+    assert_eq!(of("token issued")["granted"], "repository:team/app:pull");
+    assert_eq!(of("deletion")["path"], format!("/v2/home/dave/x/blobs/{EMPTY}"));
+    assert!(!lines.contains("-password"), "{lines}");
+}

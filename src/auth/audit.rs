@@ -1,0 +1,289 @@
+//! `Audit`: a record of logins, tokens, refusals and deletions.
+//!
+//! An event is a line of JSON in a file, or in the log. A thread of its own writes the file: a slow disk must not
+//! slow down requests. Refusals and logins that repeat within a minute are one line with a count, so that a
+//! client in a loop fills no disk.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::token_record::rfc3339;
+
+/// The most lines that wait for the disk; a line has less than 4 KiB.
+const QUEUE: usize = 4096;
+
+/// How long the same refusal is one line.
+const TOGETHER: Duration = Duration::from_secs(60);
+
+/// The most refusals that are counted apart.
+const MAX_COUNTED: usize = 4096;
+
+/// The longest text of an event, in characters: clients choose some of them.
+const MAX_CHARS: usize = 300;
+
+/// Where events go. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Audit(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    file: Option<SyncSender<Message>>,
+    dropped: Arc<AtomicU64>,
+    counted: Mutex<HashMap<String, Counted>>,
+}
+
+enum Message {
+    Line(String),
+    Reopen,
+}
+
+/// How often an event has repeated since its last line.
+#[derive(Debug)]
+struct Counted {
+    since: Instant,
+    repeated: u64,
+}
+
+/// One event: its name, and what else is known.
+#[derive(Debug)]
+pub struct AuditEvent {
+    name: &'static str,
+    fields: Map<String, Value>,
+}
+
+impl AuditEvent {
+    /// An event without further facts.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, fields: Map::new() }
+    }
+
+    /// Adds a fact, if it is known.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: Option<impl AsRef<str>>) -> Self {
+        if let Some(value) = value {
+            let shown: String = value.as_ref().chars().take(MAX_CHARS).collect();
+            self.fields.insert(key.to_owned(), shown.into());
+        }
+        self
+    }
+
+    fn into_line(self, repeated: u64) -> String {
+        let mut line = Map::new();
+        line.insert("time".to_owned(), rfc3339(Some(SystemTime::now())).into());
+        line.insert("event".to_owned(), self.name.into());
+        line.extend(self.fields);
+        if repeated > 0 {
+            line.insert("repeatedBefore".to_owned(), repeated.into());
+        }
+        Value::Object(line).to_string()
+    }
+}
+
+impl Audit {
+    /// Events go to the log.
+    pub fn to_log() -> Self {
+        Self(Some(Arc::new(Inner { file: None, dropped: Arc::default(), counted: Mutex::default() })))
+    }
+
+    /// Events go to the file at `path`, which is created if it is missing, for its owner and group.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, or no thread be started.
+    pub fn to_file(path: PathBuf) -> io::Result<Self> {
+        let file = open(&path)?;
+        let (sender, messages) = sync_channel(QUEUE);
+        let dropped = Arc::<AtomicU64>::default();
+        let told = Arc::clone(&dropped);
+        thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_all(&path, file, &messages, &told))?;
+        Ok(Self(Some(Arc::new(Inner { file: Some(sender), dropped, counted: Mutex::default() }))))
+    }
+
+    /// Whether events are recorded at all.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Opens the file again, as after a rotation.
+    pub fn reopen(&self) {
+        if let Some(file) = self.0.as_ref().and_then(|inner| inner.file.as_ref()) {
+            let _ = file.try_send(Message::Reopen);
+        }
+    }
+
+    /// Records an event.
+    pub fn note(&self, event: AuditEvent) {
+        if let Some(inner) = &self.0 {
+            inner.write(event, 0);
+        }
+    }
+
+    /// Records an event unless the same facts were recorded within a minute; then it is counted.
+    pub fn note_once_a_minute(&self, event: AuditEvent) {
+        let Some(inner) = &self.0 else { return };
+        if let Some(repeated) = inner.count(&event) {
+            inner.write(event, repeated);
+        }
+    }
+}
+
+impl Inner {
+    /// How often the event repeated since its last line; `None` if it is not to be written now.
+    fn count(&self, event: &AuditEvent) -> Option<u64> {
+        let key = format!("{} {}", event.name, Value::Object(event.fields.clone()));
+        let now = Instant::now();
+        let mut counted = self.counted.lock();
+        if let Some(known) = counted.get_mut(&key) {
+            if now.duration_since(known.since) < TOGETHER {
+                known.repeated += 1;
+                return None;
+            }
+            let repeated = known.repeated;
+            *known = Counted { since: now, repeated: 0 };
+            return Some(repeated);
+        }
+        if counted.len() >= MAX_COUNTED {
+            counted.retain(|_, known| now.duration_since(known.since) < TOGETHER);
+        }
+        // A full table writes lines that it would otherwise count.
+        if counted.len() < MAX_COUNTED {
+            counted.insert(key, Counted { since: now, repeated: 0 });
+        }
+        Some(0)
+    }
+
+    fn write(&self, event: AuditEvent, repeated: u64) {
+        let Some(file) = &self.file else {
+            let facts = Value::Object(event.fields).to_string();
+            tracing::info!(audit = true, event = event.name, repeated, "{facts}");
+            return;
+        };
+        if file.try_send(Message::Line(event.into_line(repeated))).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Adds one event to the file at `path`, as a command does beside a running registry. Blocks.
+///
+/// # Errors
+///
+/// The file is not writable.
+pub fn append(path: &Path, event: AuditEvent) -> io::Result<()> {
+    // One write, so that lines of several processes do not mix.
+    open(path)?.write_all((event.into_line(0) + "\n").as_bytes())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+fn write_all(path: &Path, file: File, messages: &Receiver<Message>, dropped: &AtomicU64) {
+    let (mut file, mut has_failed) = (file, false);
+    while let Ok(message) = messages.recv() {
+        let done = match message {
+            Message::Line(line) => file.write_all((line + "\n").as_bytes()),
+            Message::Reopen => open(path).map(|opened| file = opened),
+        };
+        match done {
+            Ok(()) => has_failed = false,
+            Err(error) if !has_failed => {
+                has_failed = true;
+                tracing::error!("cannot write audit.file {}: {error}; events are lost", path.display());
+            }
+            Err(_) => {}
+        }
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            tracing::error!("audit.file {} is too slow: {lost} events were lost", path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied(user: &str) -> AuditEvent {
+        AuditEvent::new("denied").with("user", Some(user)).with("repository", None::<&str>)
+    }
+
+    fn lines(path: &Path, count: usize) -> Vec<Value> {
+        // The thread writes them at once.
+        loop {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            if lines.len() >= count {
+                return lines;
+            }
+            thread::yield_now();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_repeats_is_one_line_a_minute_with_its_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let audit = Audit::to_file(path.clone()).unwrap();
+        for _ in 0..100 {
+            audit.note_once_a_minute(denied("alice"));
+        }
+        audit.note_once_a_minute(denied("bob"));
+        tokio::time::advance(TOGETHER).await;
+        audit.note_once_a_minute(denied("alice"));
+        let lines = lines(&path, 3);
+        let counts: Vec<_> = lines
+            .iter()
+            .map(|line| (line["user"].as_str().unwrap(), line["repeatedBefore"].as_u64()))
+            .collect();
+        assert_eq!(counts, [("alice", None), ("bob", None), ("alice", Some(99))]);
+        assert!(lines[0]["time"].as_str().unwrap().ends_with('Z') && lines[0]["event"] == "denied");
+        assert!(lines[0].get("repository").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_table_of_counts_is_bounded() {
+        let inner = Inner { file: None, dropped: Arc::default(), counted: Mutex::default() };
+        for number in 0..2 * MAX_COUNTED {
+            assert_eq!(inner.count(&denied(&number.to_string())), Some(0));
+        }
+        assert_eq!(inner.counted.lock().len(), MAX_COUNTED);
+        tokio::time::advance(TOGETHER).await;
+        inner.count(&denied("another"));
+        assert_eq!(inner.counted.lock().len(), 1);
+    }
+
+    #[test]
+    fn a_rotated_file_is_followed_and_commands_add_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let audit = Audit::to_file(path.clone()).unwrap();
+        audit.note(denied("one"));
+        lines(&path, 1);
+        std::fs::rename(&path, folder.path().join("audit.log.1")).unwrap();
+        audit.reopen();
+        audit.note(denied("two\nlines"));
+        append(&path, denied(&"long".repeat(1000))).unwrap();
+        let lines = lines(&path, 2);
+        let users: Vec<&str> = lines.iter().map(|line| line["user"].as_str().unwrap()).collect();
+        assert!(
+            users.contains(&"two\nlines") && users.iter().all(|user| user.len() <= MAX_CHARS),
+            "{users:?}"
+        );
+        assert!(Audit::to_file(folder.path().to_owned()).is_err());
+    }
+}
