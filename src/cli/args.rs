@@ -9,6 +9,7 @@ use sampan_client::RegistryAddress;
 use sampan_config::GoDuration;
 use url::Url;
 
+use super::access_args::AccessCommand;
 use super::bench::BenchOptions;
 use super::bundle::BundleCommand;
 use super::copy::CopyArgs;
@@ -99,6 +100,10 @@ pub(super) enum Command {
     /// Manage the access tokens of robots, for a registry with `access`
     #[command(subcommand)]
     Token(TokenCommand),
+
+    /// Check and explain the rules for who may do what, `access` of the configuration
+    #[command(subcommand)]
+    Access(AccessCommand),
 
     /// Create a certificate authority and a server certificate for a network without one
     Certificate(CertificateOptions),

@@ -3,6 +3,8 @@
 //! Exit codes: 0 success, 1 failure, 2 invalid command line, 3 success but for what is listed, 4 a bundle that is damaged or
 //! whose signature is wrong, 5 content that a bundle presumes is missing.
 
+mod access;
+mod access_args;
 mod args;
 mod bench;
 mod bundle;
@@ -62,6 +64,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Import(args)) => return exit(import::run(&drivers, *args)),
         Some(Command::Copy(args)) => return exit(copy::run(&drivers, *args)),
         Some(Command::Bundle(command)) => return exit(bundle::run(&drivers, command)),
+        Some(Command::Access(command)) => return exit(access::run(&drivers, command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),
         Some(Command::Serve { config, default }) => serve::run(&drivers, config, default),
         Some(Command::Health(options)) => status::health(&drivers, options),

@@ -1,5 +1,6 @@
 //! The built binary, as its users start it: exit codes, what it prints, what it leaves.
 
+mod access_command;
 mod bench_command;
 mod bundle_serve;
 mod bundles;

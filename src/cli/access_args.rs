@@ -1,0 +1,68 @@
+//! Arguments of `registry access`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use sampan_engine::oci::RepositoryName;
+
+use super::args::ReportFormat;
+use crate::auth::Action;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AccessCommand {
+    /// Check the rules, and warn of those that mean little: exit code 0, or 1 and every mistake
+    ///
+    /// Warns of groups without members, of names in no password file, of patterns that no repository name can
+    /// match, and of rules that give nothing beside another one.
+    Check(RulesOptions),
+
+    /// Show which rule lets a client do something, or which comes nearest: exit code 0 if it may, 1 if not
+    ///
+    /// Answers from the files alone: it asks neither a running registry nor for a password.
+    Explain {
+        /// The client: `anonymous`, or the name of a user
+        #[arg(value_name = "WHO")]
+        who: String,
+
+        /// The repository
+        #[arg(value_name = "REPOSITORY")]
+        repository: RepositoryName,
+
+        /// The action: pull, push, delete, or `*` for all three
+        #[arg(value_name = "ACTION", value_parser = parse_action)]
+        action: Action,
+
+        #[command(flatten)]
+        options: RulesOptions,
+    },
+
+    /// Print a policy file with the rules of another registry; exit code 3 if they are not quite the same
+    ///
+    /// Comments in the file, and lines on standard error, say what has no counterpart here and is left out, and
+    /// where the rules give more than there.
+    Import {
+        /// The configuration of zot, in JSON
+        #[arg(long, value_name = "FILE")]
+        zot: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RulesOptions {
+    /// Read this policy file, in place of the rules of the configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(super) file: Option<PathBuf>,
+
+    /// The output format
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(super) format: ReportFormat,
+
+    /// The configuration; else the one that `serve` would use
+    pub(super) config: Option<PathBuf>,
+}
+
+fn parse_action(text: &str) -> Result<Action, String> {
+    let known = [Action::Pull, Action::Push, Action::Delete, Action::All];
+    let action = known.into_iter().find(|action| action.as_str() == text);
+    action.ok_or_else(|| "it must be pull, push, delete or *".to_owned())
+}
