@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::BitOr;
 use std::sync::Arc;
 
-use globset::Candidate;
 use sampan_config::AccessRules;
 use sampan_engine::oci::RepositoryName;
 
@@ -111,23 +110,19 @@ impl Compiled {
 
     /// The rules, by index and in order, that are for a client and for a repository.
     fn matching(&self, client: Client<'_>, name: &RepositoryName) -> Vec<u32> {
-        let (name, user) = (Candidate::new(name.as_str()), client.component());
+        let user = client.component();
         let mut matching = Vec::new();
-        let is_for = |index: u32| self.rules[index as usize].is_for(client, &self.groups);
-        let tried = self.on.each_match(&name, user, |index| {
-            if is_for(index) {
+        self.on.each_match(name, user, |index| {
+            if self.rules[index as usize].is_for(client, &self.groups) {
                 matching.push(index);
             }
         });
-        if tried.is_err() || matching.is_empty() {
-            return Vec::new();
+        if !matching.is_empty() {
+            matching.sort_unstable();
+            matching.dedup();
+            self.except.each_match(name, user, |index| matching.retain(|rule| *rule != index));
         }
-        matching.sort_unstable();
-        matching.dedup();
-        match self.except.each_match(&name, user, |index| matching.retain(|rule| *rule != index)) {
-            Ok(()) => matching,
-            Err(_) => Vec::new(),
-        }
+        matching
     }
 }
 

@@ -13,6 +13,7 @@ mod glob;
 mod pattern_set;
 mod rights;
 mod rule;
+mod user_pattern;
 pub mod zot;
 
 #[cfg(test)]
