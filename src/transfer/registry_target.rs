@@ -138,7 +138,13 @@ impl Target for RegistryTarget {
         }
         let deleted = self.at(repository).delete_manifest(&Reference::Tag(tag.clone())).await;
         deleted.map_err(|error| match error.status() {
-            Some(400 | 405 | 501) => {
+            // Distribution 2 takes the tag for a digest.
+            Some(400) => Error::NoDeletion(format!(
+                "it refuses to delete {repository}:{tag} ({}): Distribution removes no tag alone before version 3, only a \
+                 manifest with all its tags",
+                error.problem()
+            )),
+            Some(405 | 501) => {
                 Error::NoDeletion(format!("it refuses to delete {repository}:{tag} ({})", error.problem()))
             }
             _ => error.into(),

@@ -8,6 +8,7 @@ mod azure_copies;
 mod bench_others;
 mod big_blob;
 mod bundles;
+mod bundles_to_distribution;
 mod chaos;
 mod client_tls;
 mod collectors;
