@@ -21,7 +21,8 @@ use crate::drivers::Drivers;
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     /// The bundle: its file, its parts (or its name without .001), or - for standard input; or a file or
-    /// directory of docker, podman, containerd, skopeo, crane, regctl, oras or hauler, also as .gz or .zst
+    /// directory of docker, podman, containerd, skopeo, crane, regctl, oras or hauler, also as .gz or .zst; or all
+    /// archives of an oc-mirror
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
