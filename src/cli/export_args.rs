@@ -85,7 +85,7 @@ pub(super) struct ExportArgs {
     pub(super) part: Option<u64>,
 
     /// How many blobs are read and hashed at a time, ahead of the output; each takes up to 4 MiB of memory
-    #[arg(long, value_name = "NUMBER", default_value_t = 2)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(super) jobs: usize,
 
     /// Sign the bundle with this private key (PEM, Ed25519 or ECDSA P-256)
