@@ -67,7 +67,7 @@ fn nine_gibibytes_cross_the_gap() {
     let fetched = run(tool("oras").current_dir(path).args([
         "manifest",
         "fetch",
-        "--from-oci-layout-path",
+        "--oci-layout-path",
         "b.tar",
         "big:1",
     ]));
