@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The content of all blobs of a registry that are pushed at a time: three chunks, which keep a line busy.
-const MAX_BYTES: u64 = 48 << 20;
+/// The content of all blobs of a registry that are pushed at a time: two chunks, which keep a line busy.
+const MAX_BYTES: u64 = 32 << 20;
 
 /// The most that one blob keeps: the chunk that waits until it is acknowledged.
 const MAX_BLOB_BYTES: u64 = 16 << 20;
@@ -39,12 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_long_blobs_are_in_memory_at_a_time_and_short_ones_as_they_fit() {
+    fn two_long_blobs_are_in_memory_at_a_time_and_short_ones_as_they_fit() {
         let memory = UploadMemory::default();
-        let long: Vec<_> = (0..3).map(|_| memory.of_blob(u64::MAX).now_or_never().unwrap()).collect();
+        let long: Vec<_> = (0..2).map(|_| memory.of_blob(u64::MAX).now_or_never().unwrap()).collect();
         assert!(memory.of_blob(1).now_or_never().is_none());
         drop(long);
-        let short: Vec<_> = (0..12).map(|_| memory.of_blob(4 << 20).now_or_never().unwrap()).collect();
+        let short: Vec<_> = (0..8).map(|_| memory.of_blob(4 << 20).now_or_never().unwrap()).collect();
         assert!(memory.of_blob(4 << 20).now_or_never().is_none());
         assert!(memory.of_blob(0).now_or_never().is_some());
         drop(short);
