@@ -146,7 +146,7 @@ fn service(config: &Config) -> String {
 }
 
 /// The file of the signing key: as configured, else beside the password file if its folder is writable.
-pub(super) fn signing_key(config: &Config) -> Option<PathBuf> {
+pub fn signing_key(config: &Config) -> Option<PathBuf> {
     let chosen = config.access.as_ref().and_then(|access| access.tokens.signingkey.clone());
     chosen.or_else(|| match &config.auth {
         AuthConfig::Htpasswd(htpasswd) => {

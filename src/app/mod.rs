@@ -32,6 +32,7 @@ use self::access::Access;
 use self::health::Checks;
 use self::settings::http_options;
 
+pub use self::access::signing_key;
 pub use self::build::App;
 pub use self::check::{Files, check};
 pub use self::commands::{collect, inventory};

@@ -14,9 +14,10 @@ use super::access_args::{AccessCommand, RulesOptions};
 use super::args::ReportFormat;
 use super::check::{find, print_warnings};
 use super::terminal::{count, printable, say, warn};
+use crate::app;
 use crate::auth::policy::zot::{self, Import};
 use crate::auth::policy::{Policy, check};
-use crate::auth::{Access, Action, Identity, Resource, htpasswd_file};
+use crate::auth::{Access, Action, Identity, Resource, htpasswd_file, rotate};
 use crate::drivers::Drivers;
 
 /// The exit code of a success but for what is listed.
@@ -31,7 +32,27 @@ pub(super) fn run(drivers: &Drivers, command: AccessCommand) -> Result<ExitCode,
             explain(rules, &who, repository, action, options.format)
         }
         AccessCommand::Import { zot } => import(&zot),
+        AccessCommand::RotateKey { config } => rotate_key(&find(drivers, config)?.config),
     }
+}
+
+/// Puts a new key before those that sign tokens.
+fn rotate_key(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+    if config.access.is_none() {
+        return Err("the configuration has no section `access`, so no key signs tokens".into());
+    }
+    let Some(path) = app::signing_key(config) else {
+        return Err(
+            "access.tokens.signingkey is not set, and the key in memory is new with each start".into()
+        );
+    };
+    rotate(&path)?;
+    say(format!(
+        "put a new key first in {0}; send SIGHUP to each registry that uses it, and remove the old ones from the file when their \
+         tokens have expired",
+        path.display()
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The rules to examine.

@@ -45,6 +45,12 @@ pub(super) enum AccessCommand {
         #[arg(long, value_name = "FILE")]
         zot: PathBuf,
     },
+    /// Put a new key before those that sign tokens; the others still verify them
+    RotateKey {
+        /// The configuration; else the one that `serve` would use
+        #[arg(value_name = "CONFIG")]
+        config: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

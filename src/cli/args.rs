@@ -17,7 +17,7 @@ use super::export_args::ExportArgs;
 use super::import::ImportArgs;
 use super::inventory::InventoryArgs;
 use super::login::LoginOptions;
-use super::token::TokenCommand;
+use super::token_args::TokenCommand;
 use super::user::UserCommand;
 use crate::serve::certificate::DEFAULT_DAYS;
 

@@ -33,6 +33,7 @@ mod since;
 mod status;
 mod terminal;
 mod token;
+mod token_args;
 mod transfer;
 mod user;
 

@@ -28,5 +28,6 @@ mod status_command;
 mod strangers;
 pub(crate) mod support;
 mod systemd;
+mod token_command;
 mod traces;
 mod usage;

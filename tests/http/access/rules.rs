@@ -33,7 +33,7 @@ async fn without_credentials_a_client_sees_what_everybody_may_see() {
     let blob = |name: &str| format!("/v2/{name}/blobs/{EMPTY}");
     site.get(&blob("public/a"), Some(&token)).await.expect(200);
     site.get(&blob("public/a"), None).await.expect(200);
-    // What is there and what is not answer alike.
+    // A missing repository answers like one that the client may not see.
     let mut answers = Vec::new();
     for name in ["team/app", "team/not"] {
         let answer = site.get(&blob(name), Some(&token)).await.expect_error(401, "UNAUTHORIZED");

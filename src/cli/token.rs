@@ -1,19 +1,15 @@
 //! `registry token`: the access tokens of robots, in the store of the registry.
 
-mod options;
-
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use sampan_config::{Config, GoDuration, RepositoryPattern};
+use sampan_config::{Config, GoDuration, Loaded, RepositoryPattern};
 use sampan_engine::{AccessTokenId, Registry};
 use serde_json::{Value, json};
 
-pub(super) use self::options::TokenCommand;
-
-use self::options::{CommonOptions, CreateOptions, Lifetime};
 use super::args::ReportFormat;
 use super::terminal::{printable, say, warn};
+use super::token_args::{CommonOptions, CreateOptions, Lifetime, TokenCommand};
 use super::{Outcome, check, misunderstood};
 use crate::app;
 use crate::auth::{AuditEvent, Rights, TokenRecord, TokenSecret, append, rfc3339};
@@ -43,8 +39,9 @@ async fn create(drivers: &Drivers, options: CreateOptions) -> Outcome {
         return Err(misunderstood("--note must be one line of 128 bytes at most".to_owned()).into());
     }
     Rights::new(may.clone(), on.clone(), except.clone()).map_err(|error| misunderstood(error.to_string()))?;
-    let (config, registry) = open(drivers, common.config).await?;
-    check_lifetime(&config, expires)?;
+    let loaded = check::find(drivers, common.config)?;
+    check_lifetime(&loaded.config, expires)?;
+    let (config, registry) = open_loaded(drivers, loaded).await?;
     let now = SystemTime::now();
     let texts = |patterns: Vec<RepositoryPattern>| patterns.iter().map(ToString::to_string).collect();
     let secret = TokenSecret::random();
@@ -161,7 +158,8 @@ async fn list(drivers: &Drivers, common: CommonOptions) -> Outcome {
         let ends = effective_end(&record, ends)?;
         let state = if ends.is_some_and(|ends| ends <= SystemTime::now()) { "ended" } else { "ends" };
         let (may, on) = (record.may.join(","), record.on.join(" "));
-        say(printable(&format!("{id}\t{}\t{may}\t{on}\t{state} {}", record.name, rfc3339(ends))));
+        let fields = [id.to_string(), record.name, may, on, format!("{state} {}", rfc3339(ends))];
+        say(fields.map(|field| printable(&field)).join("\t"));
     }
     Ok(())
 }
@@ -279,7 +277,13 @@ async fn open(
     drivers: &Drivers,
     config: Option<PathBuf>,
 ) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
-    let loaded = check::find(drivers, config)?;
+    open_loaded(drivers, check::find(drivers, config)?).await
+}
+
+async fn open_loaded(
+    drivers: &Drivers,
+    loaded: Loaded,
+) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
     if loaded.config.storage.driver.name() == "inmemory" {
         return Err(
             "the in-memory store belongs to the running registry alone, so it has no access tokens".into()

@@ -9,10 +9,10 @@ use clap::Subcommand;
 use sampan_config::{GoDuration, Permission, RepositoryPattern};
 use sampan_engine::AccessTokenId;
 
-use crate::cli::args::ReportFormat;
+use super::args::ReportFormat;
 
 #[derive(Debug, Subcommand)]
-pub(in crate::cli) enum TokenCommand {
+pub(super) enum TokenCommand {
     /// Create a token, and print its secret once, alone on standard output
     Create(CreateOptions),
     /// List the tokens
@@ -44,7 +44,7 @@ pub(in crate::cli) enum TokenCommand {
 }
 
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct CreateOptions {
+pub(super) struct CreateOptions {
     /// The name: under it the robot logs in, and the log shows it
     pub(super) name: String,
     /// What it may do: pull, push, delete or *; push and delete include pull
@@ -70,7 +70,7 @@ pub(in crate::cli) struct CreateOptions {
 }
 
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct CommonOptions {
+pub(super) struct CommonOptions {
     /// The configuration whose store has the tokens, whether or not a registry runs on it; else the one that
     /// `serve` would use
     #[arg(short, long, value_name = "FILE")]
@@ -82,7 +82,7 @@ pub(in crate::cli) struct CommonOptions {
 
 /// A duration of days (`90d`) or as Go writes it, or `never`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::cli) enum Lifetime {
+pub(super) enum Lifetime {
     For(Duration),
     Never,
 }

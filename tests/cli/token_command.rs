@@ -1,0 +1,135 @@
+//! `registry token`, `registry user` and the key that signs tokens, by the built binary.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::support::{Ended, binary, end};
+
+const CONFIG: &str = "version: 0.1
+storage: {filesystem: {rootdirectory: data}}
+auth: {htpasswd: {realm: Registry, path: htpasswd}}
+audit: {file: audit.log}
+access:
+  tokens: {longest: 240h}
+  rules: [{who: users, may: pull, on: '**'}]
+";
+
+fn site(config: &str) -> tempfile::TempDir {
+    let site = tempfile::tempdir().unwrap();
+    fs::write(site.path().join("config.yml"), config).unwrap();
+    site
+}
+
+fn registry(site: &Path, arguments: &str, input: &str) -> Ended {
+    let mut command = binary(site);
+    end(command.args(arguments.split(' ')).args(["--config", "config.yml"]), input)
+}
+
+#[test]
+fn a_token_is_created_shown_rotated_and_revoked() {
+    let site = site(CONFIG);
+    let run = |arguments: &str| registry(site.path(), arguments, "");
+    let created =
+        run("token create ci --may pull,push --on team/** --except team/x --expires 1d --note nightly");
+    assert_eq!(created.code, Some(0), "{created:?}");
+    let secret = created.stdout.trim();
+    assert_eq!(created.stdout.lines().count(), 1, "the secret is alone: {created:?}");
+    let id = secret.split('_').nth(1).unwrap();
+    assert!(secret.starts_with("spn_") && !created.stderr.contains(secret), "{created:?}");
+
+    let show = |id: &str| -> Value {
+        let shown = run(&format!("token show {id} --format json"));
+        assert!(!shown.stdout.contains("sha256"), "{shown:?}");
+        serde_json::from_str(&shown.stdout).unwrap()
+    };
+    let shown = show(id);
+    assert_eq!(
+        (&shown["name"], &shown["note"], &shown["except"][0]),
+        (&"ci".into(), &"nightly".into(), &"team/x".into())
+    );
+    let rotated = run(&format!("token rotate {id} --overlap 0s"));
+    let new = rotated.stdout.trim().split('_').nth(1).unwrap().to_owned();
+    assert!(run("token list").stdout.contains(&format!("{id}\tci\tpull,push\tteam/**\tended ")));
+    assert_eq!(show(&new)["on"], shown["on"]);
+    let again = run(&format!("token rotate {id}"));
+    assert!(again.code == Some(1) && again.stderr.contains("was rotated already"), "{again:?}");
+
+    assert_eq!(run(&format!("token revoke {new}")).code, Some(0));
+    let gone = run(&format!("token show {new}"));
+    assert!(gone.code == Some(1) && gone.stderr.contains("there is no token"), "{gone:?}");
+    let text = fs::read_to_string(site.path().join("audit.log")).unwrap();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["token created", "token rotated", "token created", "token revoked"]);
+    assert!(!text.contains("spn_"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_a_token_is_refused_with_the_reason() {
+    let site = site(CONFIG);
+    for (arguments, expected) in [
+        ("token create ci --may fly --on **", "fly"),
+        ("token create ci --may push --on Team/**", "Team"),
+        ("token create ci --may push --on home/${user}/**", "write the name"),
+        ("token create a:b --may push --on **", "no `:`"),
+        ("token create token --may push --on **", "not be `token`"),
+        ("token create ci --may push --on ** --expires never", "access.tokens.longest"),
+        ("token create ci --may push --on ** --expires 11d", "access.tokens.longest"),
+        ("token revoke ../../x", "16 characters"),
+        ("token rotate aaaaaaaaaaaaaaaa --overlap never", "must have an end"),
+    ] {
+        let ended = registry(site.path(), arguments, "");
+        assert!(ended.code == Some(2) && ended.stderr.contains(expected), "{arguments}: {ended:?}");
+    }
+    assert!(!site.path().join("data").exists(), "nothing was written");
+    for (config, expected) in [
+        (CONFIG.replace("{filesystem: {rootdirectory: data}}", "inmemory"), "the in-memory store"),
+        (CONFIG.split("audit:").next().unwrap().to_owned(), "no section `access`"),
+        (
+            format!("{CONFIG}\n").replace(
+                "rootdirectory: data}",
+                "rootdirectory: data}, maintenance: {readonly: {enabled: true}}",
+            ),
+            "read-only",
+        ),
+    ] {
+        fs::write(site.path().join("config.yml"), config).unwrap();
+        let ended = registry(
+            site.path(),
+            "token create ci --may push --on **  --expires 1d".replace("  ", " ").as_str(),
+            "",
+        );
+        assert!(ended.code == Some(1) && ended.stderr.contains(expected), "{expected}: {ended:?}");
+    }
+}
+
+#[test]
+fn users_are_those_of_the_configuration() {
+    let site = site(CONFIG);
+    assert_eq!(registry(site.path(), "user add alice", "wonderland").code, Some(0));
+    assert_eq!(registry(site.path(), "user verify alice", "wonderland").code, Some(0));
+    assert_eq!(registry(site.path(), "user verify alice", "wrong").code, Some(1));
+    assert!(registry(site.path(), "user list", "").stdout.starts_with("alice\t"));
+    assert_eq!(registry(site.path(), "user remove alice", "").code, Some(0));
+    fs::write(site.path().join("config.yml"), "version: 0.1\nstorage: inmemory\nauth: none\n").unwrap();
+    let ended = registry(site.path(), "user list", "");
+    assert!(ended.code == Some(1) && ended.stderr.contains("no `auth.htpasswd`"), "{ended:?}");
+}
+
+#[test]
+fn a_rotated_key_is_the_first_of_the_file() {
+    let site = site(&CONFIG.replace("tokens: {", "tokens: {signingkey: signing.pem, "));
+    let rotate = || end(binary(site.path()).args(["access", "rotate-key", "config.yml"]), "");
+    assert_eq!(rotate().code, Some(0));
+    let one = fs::read_to_string(site.path().join("signing.pem")).unwrap();
+    assert_eq!(rotate().code, Some(0));
+    let both = fs::read_to_string(site.path().join("signing.pem")).unwrap();
+    assert!(both.ends_with(&one) && both.matches("BEGIN PRIVATE KEY").count() == 2);
+    fs::write(site.path().join("signing.pem"), "no key").unwrap();
+    let ended = rotate();
+    assert!(ended.code == Some(1) && ended.stderr.contains("no unencrypted private key"), "{ended:?}");
+    let checked = end(binary(site.path()).args(["config", "check", "config.yml"]), "");
+    assert!(checked.code == Some(1) && checked.stderr.contains("signing.pem"), "{checked:?}");
+}
