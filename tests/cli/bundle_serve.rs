@@ -201,7 +201,7 @@ fn a_configuration_serves_bundles_and_is_checked_like_them() {
 fn a_stick_that_is_pulled_out_fails_the_health_check() {
     let stick = Stick::new();
     let config = stick.config(
-        "bundle: {files: [base.tar]}\nhealth: {storagedriver: {enabled: true, interval: 10ms, threshold: 1}}",
+        "bundle: {files: [base.tar]}\nhealth: {storagedriver: {enabled: true, interval: 200ms, threshold: 1}}",
     );
     let served = Process::start(binary(stick.path()).arg("serve").arg(&config));
     served.wait_for(|line| line.contains("listening on").then_some(()));

@@ -24,7 +24,7 @@ fn ask(directory: &Path, args: &[&str]) -> Ended {
 fn a_registry_says_whether_it_is_well() {
     let directory = tempfile::tempdir().unwrap();
     let bad = directory.path().join("bad");
-    let more = format!("health: {{file: [{{file: {}, interval: 20ms}}]}}\n", bad.display());
+    let more = format!("health: {{file: [{{file: {}, interval: 2s}}]}}\n", bad.display());
     let mut registry = start(directory.path(), &more);
     let url = format!("http://{}", registry.address);
     for url in [url.clone(), format!("{url}/"), format!("{url}/readyz")] {

@@ -40,7 +40,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// As [`authorize`](AccessController::authorize), with a challenge for a password.
+    /// As [`authorize`](crate::auth::AccessController::authorize), with a challenge for a password.
     pub async fn issue(
         &self,
         credentials: &Credentials<'_>,
