@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sampan_bundle::ContentStream;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Error as EngineError, MountOutcome, PutManifest, Registry, Repository};
+use tokio::task::JoinSet;
 
 use crate::store_source::tags_of;
 use crate::target::NewManifest;
@@ -89,8 +90,15 @@ impl Target for StoreTarget {
         size_bytes: u64,
         content: ContentStream,
     ) -> Result<()> {
-        self.at(repository).uploads().put(digest, Some(size_bytes), content).await?;
-        Ok(())
+        let (uploads, digest) = (self.at(repository).uploads(), digest.clone());
+        // A task of its own hashes on another processor than the next blob's. The set ends it when the caller goes.
+        let mut task = JoinSet::new();
+        task.spawn(async move { uploads.put(&digest, Some(size_bytes), content).await });
+        match task.join_next().await {
+            Some(Ok(stored)) => Ok(stored.map(drop)?),
+            Some(Err(error)) => Err(Error::Other(error.into())),
+            None => Err(Error::Other("invariant: the set has a task".into())),
+        }
     }
 
     async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {

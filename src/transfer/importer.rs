@@ -1,0 +1,351 @@
+//! `Importer`: stores what one manifest needs, and then that manifest.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_bundle::{ContentKind, ImageWalk, Presumed, Role, WalkedBlob};
+use sampan_engine::Error as EngineError;
+use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::carried::Carried;
+use crate::import_checks::SelectedImage;
+use crate::placed::PlacedBlobs;
+use crate::spool::Spool;
+use crate::target::NewManifest;
+use crate::{Error, ImportOptions, ImportReport, Missing, MissingImage, Progress, Result, Target};
+
+/// Stores images of a bundle. Several roots may be prepared at once.
+pub(crate) struct Importer<'a> {
+    carried: &'a dyn Carried,
+    target: &'a dyn Target,
+    options: &'a ImportOptions,
+    progress: &'a Progress,
+    /// Where each content is in the bundle.
+    places: HashMap<&'a Digest, usize>,
+    presumed: HashMap<&'a Digest, &'a Presumed>,
+    spool: Mutex<Spool>,
+    placed: PlacedBlobs,
+    /// A permit is a blob that is being stored.
+    permits: Semaphore,
+    /// Held while the manifests of a root are read, which may be long.
+    walking: Mutex<()>,
+    stored_blobs: AtomicU64,
+    stored_bytes: AtomicU64,
+    present_blobs: AtomicU64,
+}
+
+/// A manifest that is imported with everything below it: an image, or one of its referrers.
+pub(crate) struct Root<'a> {
+    pub(crate) image: &'a SelectedImage<'a>,
+    pub(crate) is_image: bool,
+    /// Whether no referrer of the image follows.
+    pub(crate) is_last: bool,
+    digest: &'a Digest,
+    tags: Vec<Tag>,
+    left_out: HashSet<&'a Digest>,
+    /// Shared by the roots of an image.
+    failed: Arc<AtomicBool>,
+}
+
+/// A root whose blobs are stored.
+pub(crate) struct Prepared {
+    /// Children come before their parents.
+    manifests: Vec<Digest>,
+    blobs: Vec<WalkedBlob>,
+    is_new: bool,
+}
+
+impl Root<'_> {
+    /// The lines of its tags in a receipt.
+    pub(crate) fn named(&self) -> Vec<String> {
+        self.tags.iter().map(|tag| format!("{}:{tag} {}", self.image.target, self.digest)).collect()
+    }
+
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl<'a> Importer<'a> {
+    pub(crate) fn new(
+        carried: &'a dyn Carried,
+        target: &'a dyn Target,
+        options: &'a ImportOptions,
+        progress: &'a Progress,
+    ) -> Self {
+        let plan = carried.plan();
+        let places = plan.contents.iter().enumerate();
+        let jobs = jobs(carried, options);
+        Self {
+            carried,
+            target,
+            options,
+            progress,
+            places: places.map(|(index, content)| (&content.digest, index)).collect(),
+            presumed: plan.presumed.iter().map(|presumed| (&presumed.digest, presumed)).collect(),
+            spool: Mutex::default(),
+            placed: PlacedBlobs::default(),
+            permits: Semaphore::new(jobs),
+            walking: Mutex::default(),
+            stored_blobs: AtomicU64::new(0),
+            stored_bytes: AtomicU64::new(0),
+            present_blobs: AtomicU64::new(0),
+        }
+    }
+
+    /// How many blobs are stored at a time, and how many roots are begun.
+    pub(crate) fn jobs(&self) -> usize {
+        jobs(self.carried, self.options)
+    }
+
+    /// The image and its referrers, in the order in which they are stored.
+    pub(crate) fn roots(
+        &self,
+        image: &'a SelectedImage<'a>,
+        kept: &HashSet<String>,
+    ) -> impl Iterator<Item = Root<'a>> + use<'a> {
+        let tags = image.tags.iter().filter(|tag| !kept.contains(&format!("{}:{tag}", image.target)));
+        let tags: Vec<Tag> = tags.cloned().collect();
+        let (failed, last) = (Arc::new(AtomicBool::new(false)), image.planned.referrers.len());
+        let digests = image.planned.referrers.iter().map(|referrer| &referrer.digest);
+        let digests = std::iter::once(&image.planned.digest).chain(digests);
+        digests.enumerate().map(move |(place, digest)| Root {
+            image,
+            is_image: place == 0,
+            is_last: place == last,
+            digest,
+            tags: if place == 0 { tags.clone() } else { Vec::new() },
+            left_out: image.planned.left_out.iter().map(|it| &it.digest).collect(),
+            failed: failed.clone(),
+        })
+    }
+
+    /// Stores the blobs that a root needs.
+    pub(crate) async fn prepare(&self, root: &Root<'_>) -> Result<Prepared> {
+        if root.has_failed() {
+            return Ok(Prepared { manifests: Vec::new(), blobs: Vec::new(), is_new: false });
+        }
+        let walk = self.walk(root).await?;
+        let image = root.image;
+        let blobs = self.blobs(&image.target, walk.blobs()).await;
+        let is_new = blobs.map_err(|error| match error {
+            Error::PresumedMissing(missing) => Error::PresumedMissing(Missing {
+                images: vec![MissingImage {
+                    repository: image.repository.clone(),
+                    digest: image.planned.digest.clone(),
+                    tags: image.planned.tags.clone(),
+                }],
+                ..missing
+            }),
+            error => error,
+        })?;
+        Ok(Prepared { manifests: walk.bottom_up(), blobs: walk.blobs().to_vec(), is_new })
+    }
+
+    /// Stores the manifests of a root whose blobs are there, and sets its tags; returns whether anything was new.
+    pub(crate) async fn finish(
+        &self,
+        root: &Root<'_>,
+        prepared: Prepared,
+        report: &mut ImportReport,
+    ) -> Result<bool> {
+        let Prepared { manifests, blobs, mut is_new } = prepared;
+        for digest in &manifests {
+            is_new |= self.put_manifest(root, digest).await?;
+        }
+        if self.options.receipt {
+            let target = &root.image.target;
+            let stored = manifests.iter().chain(blobs.iter().map(|blob| &blob.digest));
+            let lines = stored.map(|digest| format!("{digest} {} {target}", self.size_bytes(digest)));
+            report.receipt.extend(lines);
+        }
+        Ok(is_new)
+    }
+
+    /// Writes the number of blobs into the report.
+    pub(crate) fn count(&self, report: &mut ImportReport) {
+        report.stored_blobs = self.stored_blobs.load(Ordering::Relaxed);
+        report.stored_bytes = self.stored_bytes.load(Ordering::Relaxed);
+        report.present_blobs = self.present_blobs.load(Ordering::Relaxed);
+    }
+
+    /// Reads the manifests of a root.
+    async fn walk(&self, root: &Root<'_>) -> Result<ImageWalk> {
+        let _walking = self.walking.lock().await;
+        let mut walk = ImageWalk::new(root.digest);
+        while let Some(digest) = walk.next() {
+            let bytes = self.manifest(&digest).await?;
+            let manifest = Manifest::parse(&bytes, None).map_err(EngineError::ManifestInvalid)?;
+            let mut unknown = None;
+            walk.add(&digest, &manifest, |reference| match self.kind(&reference.digest) {
+                _ if root.left_out.contains(&reference.digest) => Role::LeftOut,
+                Some(ContentKind::Manifest) if manifest.kind.is_index() => Role::Manifest,
+                Some(_) => Role::Blob,
+                None => {
+                    unknown.get_or_insert_with(|| reference.digest.clone());
+                    Role::LeftOut
+                }
+            });
+            if let Some(unknown) = unknown {
+                let problem =
+                    format!("it refers to {unknown}, which is neither here, nor presumed, nor left out");
+                return Err(self.fault(&digest, problem));
+            }
+        }
+        Ok(walk)
+    }
+
+    fn size_bytes(&self, digest: &Digest) -> u64 {
+        match self.places.get(digest) {
+            Some(index) => self.carried.plan().contents[*index].size_bytes,
+            None => self.presumed.get(digest).map_or(0, |presumed| presumed.size_bytes),
+        }
+    }
+
+    fn kind(&self, digest: &Digest) -> Option<ContentKind> {
+        match self.places.get(digest) {
+            Some(index) => Some(self.carried.plan().contents[*index].kind),
+            None => self.presumed.contains_key(digest).then_some(ContentKind::Blob),
+        }
+    }
+
+    async fn put_manifest(&self, root: &Root<'_>, digest: &Digest) -> Result<bool> {
+        let repository = &root.image.target;
+        let tags = if digest == root.digest { root.tags.as_slice() } else { &[] };
+        let mut missing = Vec::new();
+        for tag in tags {
+            if self.target.tag(repository, tag).await?.as_ref() != Some(digest) {
+                missing.push(tag.clone());
+            }
+        }
+        if missing.is_empty() && self.target.has_manifest(repository, digest).await? {
+            return Ok(false);
+        }
+        let bytes = self.manifest(digest).await?;
+        let left_out = match root.left_out.is_empty() {
+            true => Vec::new(),
+            false => {
+                let manifest = Manifest::parse(&bytes, None).map_err(EngineError::ManifestInvalid)?;
+                manifest.references().filter(|digest| root.left_out.contains(digest)).cloned().collect()
+            }
+        };
+        self.target.put_manifest(repository, NewManifest { digest, bytes, tags: missing, left_out }).await?;
+        Ok(true)
+    }
+
+    /// Stores the blobs of a root; returns whether any was new.
+    async fn blobs(&self, repository: &RepositoryName, blobs: &[WalkedBlob]) -> Result<bool> {
+        let stored = stream::iter(blobs).map(|blob| self.blob(repository, &blob.digest));
+        // In order for a pipe, since there is one job.
+        let mut stored = stored.buffer_unordered(self.jobs());
+        let mut is_new = false;
+        while let Some(stored) = stored.try_next().await? {
+            is_new |= stored;
+        }
+        Ok(is_new)
+    }
+
+    /// Stores a blob unless it is there; returns whether it was stored.
+    async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let mut placed = self.placed.claim(digest).await;
+        if placed.is_in(repository) {
+            return Ok(false);
+        }
+        // After the claim, so that whatever has a permit waits for no claim.
+        let Ok(_permit) = self.permits.acquire().await else { return Ok(false) };
+        let hints = placed.repositories().cloned().collect();
+        let stored = self.store_blob(repository, digest, hints).await?;
+        placed.add(repository);
+        let count = match stored {
+            Some(size_bytes) => {
+                self.stored_bytes.fetch_add(size_bytes, Ordering::Relaxed);
+                &self.stored_blobs
+            }
+            None => &self.present_blobs,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(stored.is_some())
+    }
+
+    /// Stores a blob unless it is there; returns the number of bytes that were stored.
+    async fn store_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        mut hints: Vec<RepositoryName>,
+    ) -> Result<Option<u64>> {
+        let Some(index) = self.places.get(digest).copied() else {
+            let presumed = self.presumed.get(digest);
+            hints.extend(presumed.into_iter().flat_map(|presumed| presumed.repositories.iter().cloned()));
+            return match self.target.place(repository, digest, self.size_bytes(digest), &hints).await? {
+                true => Ok(None),
+                // The collector took it since the check.
+                false => {
+                    let contents = vec![digest.clone()];
+                    Err(Error::PresumedMissing(Missing { contents, images: Vec::new() }))
+                }
+            };
+        };
+        let size_bytes = self.carried.plan().contents[index].size_bytes;
+        if self.target.place(repository, digest, size_bytes, &hints).await? {
+            self.progress.bytes.fetch_add(size_bytes, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let content = match self.spool.lock().await.get(digest)? {
+            Some(bytes) => stream::iter([Ok(bytes)]).boxed(),
+            None => self.carried.content(index).await?,
+        };
+        let stored = self.target.put_blob(repository, digest, size_bytes, content).await;
+        stored.map_err(|error| self.explain(index, error))?;
+        self.progress.bytes.fetch_add(size_bytes, Ordering::Relaxed);
+        Ok(Some(size_bytes))
+    }
+
+    /// A damaged bundle shows as a failed upload.
+    fn explain(&self, index: usize, error: Error) -> Error {
+        match error {
+            Error::Store(EngineError::DigestMismatch { actual, .. }) => {
+                self.carried.wrong_digest(index, &actual)
+            }
+            Error::Registry(refused) if refused.code() == "DIGEST_INVALID" => {
+                self.carried.fault(index, "its content does not have its digest".to_owned())
+            }
+            Error::Store(EngineError::BodyBroken(source)) => match Error::content(source) {
+                Error::Other(source) => Error::Store(EngineError::BodyBroken(source)),
+                error => error,
+            },
+            error => error,
+        }
+    }
+
+    /// The bytes of a manifest of the bundle.
+    async fn manifest(&self, digest: &Digest) -> Result<Bytes> {
+        if let Some(bytes) = self.spool.lock().await.get(digest)? {
+            return Ok(bytes);
+        }
+        let Some(index) = self.places.get(digest).copied() else {
+            return Err(self.fault(digest, "it is not carried".to_owned()));
+        };
+        let bytes = self.carried.whole(index, self.options.max_manifest_bytes).await?;
+        if !self.carried.is_seekable() {
+            self.spool.lock().await.put(digest, &bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    fn fault(&self, digest: &Digest, problem: String) -> Error {
+        self.carried.fault(self.places.get(digest).copied().unwrap_or_default(), problem)
+    }
+}
+
+fn jobs(carried: &dyn Carried, options: &ImportOptions) -> usize {
+    if carried.is_seekable() { options.jobs.clamp(1, Semaphore::MAX_PERMITS) } else { 1 }
+}
