@@ -9,8 +9,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{Error, Fault, PartFiles, Result};
 
-/// The most bytes that one read takes.
-pub(crate) const CHUNK: u64 = 1 << 20;
+/// The most bytes that one read takes: what the filesystem driver writes at once, and a processor's cache holds from the
+/// read over the hash to the write.
+pub(crate) const CHUNK: u64 = 256 << 10;
 
 /// A pipe, and how much of it was read.
 pub(crate) struct Pipe {
