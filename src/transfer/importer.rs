@@ -18,6 +18,10 @@ use crate::spool::Spool;
 use crate::target::NewManifest;
 use crate::{Error, ImportOptions, ImportReport, Missing, MissingImage, Progress, Result, Target};
 
+/// How many blobs of a root wait for their turn. They are stored in the order in which they began to wait, so that the first
+/// root is whole before the blobs of later ones take its turns.
+const MAX_WAITING_BLOBS: usize = 128;
+
 /// Stores images of a bundle. Several roots may be prepared at once.
 pub(crate) struct Importer<'a> {
     carried: &'a dyn Carried,
@@ -243,9 +247,10 @@ impl<'a> Importer<'a> {
 
     /// Stores the blobs of a root; returns whether any was new.
     async fn blobs(&self, repository: &RepositoryName, blobs: &[WalkedBlob]) -> Result<bool> {
-        let stored = stream::iter(blobs).map(|blob| self.blob(repository, &blob.digest));
         // In order for a pipe, since there is one job.
-        let mut stored = stored.buffer_unordered(self.jobs());
+        let begun = if self.jobs() == 1 { 1 } else { self.jobs().max(MAX_WAITING_BLOBS) };
+        let stored = stream::iter(blobs).map(|blob| self.blob(repository, &blob.digest));
+        let mut stored = stored.buffer_unordered(begun);
         let mut is_new = false;
         while let Some(stored) = stored.try_next().await? {
             is_new |= stored;

@@ -167,3 +167,28 @@ fn a_blob_that_is_a_manifest_elsewhere_stays_both() {
         }
     });
 }
+
+#[test]
+fn a_blob_that_images_share_is_stored_once_though_they_are_imported_together() {
+    runtime().block_on(async {
+        let (near, layer) = (Store::new(), vec![7; 200_000]);
+        for (repository, tag) in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1")] {
+            let config = format!("{repository}{tag}");
+            near.image(repository, Algorithm::Sha256, &config, std::slice::from_ref(&layer), false, &[tag])
+                .await;
+        }
+        let bundle = export(&near, &options(&["**"])).await.unwrap();
+        for (way, jobs) in [(Way::File, 1), (Way::File, 16), (Way::Pipe, 16)] {
+            let (far, mut options_of_import) = (Store::new(), import_options());
+            options_of_import.jobs = jobs;
+            let report = import_bytes(&far, &bundle, way, &options_of_import).await.unwrap();
+            assert_eq!(far.state().await, near.state().await);
+            // Four configurations and the layer, which is mounted into two further repositories.
+            assert_eq!(
+                (report.imported, report.stored_blobs, report.present_blobs),
+                (4, 5, 2),
+                "{jobs} jobs"
+            );
+        }
+    });
+}
