@@ -112,7 +112,7 @@ fn below_the_floor_no_upload_begins() {
     let directory = tempfile::tempdir().unwrap();
     let health = "{diskspace: {enabled: true, floor: 9000000GiB, interval: 200ms}}";
     let registry = registry(directory.path(), &config(directory.path(), health));
-    registry.process.wait_for(|line| line.contains("refusing new uploads").then_some(()));
+    registry.process.wait_to_say("refusing new uploads");
     let refused = registry.wire().send("POST", "/v2/a/blobs/uploads/", &[], b"");
     assert_eq!(refused.status, 503);
     assert!(String::from_utf8_lossy(&refused.body).contains("health.diskspace.floor"), "{refused:?}");

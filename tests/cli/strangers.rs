@@ -26,9 +26,7 @@ fn nobody_is_told_the_passwords_in_urls_and_strangers_not_even_the_reason() {
          notifications: {{endpoints: [{{url: 'http://hook:s3cr3t@{closed}/events?key=KEYKEY'}}]}}"
     );
     let registry = registry(directory.path(), &config(directory.path(), &more));
-    registry
-        .process
-        .wait_for(|line| line.contains(&format!("health check http://{closed}/health failed")).then_some(()));
+    registry.process.wait_to_say(&format!("health check http://{closed}/health failed"));
     let debug = debug(&registry);
     let ask = |address: SocketAddr, path: &str| -> Answer {
         let answer = Wire::connect(address).send("GET", path, &[], b"");
