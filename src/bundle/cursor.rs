@@ -63,8 +63,9 @@ impl Cursor {
         match self {
             Self::Files { files, offset } => {
                 let (reader, at) = (files.clone(), *offset);
+                // Allocated here: an allocator keeps memory for each thread, and those that block are many.
+                let mut buffer = vec![0; len];
                 let read = tokio::task::spawn_blocking(move || {
-                    let mut buffer = vec![0; len];
                     let filled = reader.fill(at, &mut buffer)?;
                     buffer.truncate(filled);
                     Ok::<_, Error>(Bytes::from(buffer))
