@@ -264,7 +264,7 @@ impl<'a> Importer<'a> {
         if placed.is_in(repository) {
             return Ok(false);
         }
-        // After the claim, so that whatever has a permit waits for no claim.
+        // After the claim, so that a blob with a permit waits for no claim.
         let Ok(_permit) = self.permits.acquire().await else { return Ok(false) };
         let hints = placed.repositories().cloned().collect();
         let stored = self.store_blob(repository, digest, hints).await?;

@@ -10,11 +10,11 @@ use futures::stream::FuturesOrdered;
 /// Prepares `items`, and finishes each in their order once it is prepared. At most `limit` are begun and not finished; with
 /// one, nothing overlaps.
 ///
-/// Whatever is being prepared goes on while another item is finished: what waits unpolled could hold what that one needs.
+/// Preparations go on while another item is finished: one that waits unpolled could hold a permit that the other needs.
 ///
 /// # Errors
 ///
-/// The first error of `finish`. What is being prepared then is dropped.
+/// The first error of `finish`. It drops the items that are being prepared.
 pub(crate) async fn in_order<T, P, E>(
     items: impl Iterator<Item = T>,
     limit: usize,
