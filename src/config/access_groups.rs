@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::key::{Kind, Showing};
 use super::node::Content;
 use super::section::Value;
-use super::{Node, NodeError, Origin};
+use super::{Node, NodeError, Place};
 
 /// Users by the names of their groups.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Groups(BTreeMap<String, Group>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// The place of the group's name.
-    pub origin: Origin,
+    pub origin: Place,
     /// The names of the users.
     pub members: Vec<String>,
 }
@@ -53,7 +53,7 @@ impl Value for Groups {
         for entry in entries {
             let read = read_group(&entry.key, &entry.value);
             let members = read.map_err(|error| error.located(&entry.value.origin).under_key(&entry.key))?;
-            groups.insert(entry.key.clone(), Group { origin: entry.key_origin.clone(), members });
+            groups.insert(entry.key.clone(), Group { origin: Place(entry.key_origin.clone()), members });
         }
         Ok(groups)
     }

@@ -11,7 +11,7 @@ use super::key::{Kind, Showing};
 use super::section::{Value, keys, section};
 use super::show::quote_text;
 use super::values::{value_from_text, words};
-use super::{Groups, Node, NodeError, Origin, RepositoryPattern, suggest};
+use super::{Groups, Node, NodeError, Place, RepositoryPattern, suggest};
 
 section! {
     /// Rules, and the groups that they name: the whole of a policy file, or part of the section `access`.
@@ -29,7 +29,7 @@ keys! {
     pub struct AccessRule {
         besides
         /// The place of the rule.
-        pub origin: Origin,
+        pub origin: Place,
         /// `anonymous` or `everyone` (every client, logged in or not), `users` (all that logged in), `user:NAME`,
         /// `group:NAME`; one or a list.
         pub who: OneOrMore<Who>,
@@ -48,7 +48,7 @@ impl Value for AccessRule {
     const IS_REQUIRED: bool = true;
 
     fn read(node: &Node) -> Result<Self, NodeError> {
-        Ok(Self { origin: node.origin.clone(), ..Self::read_keys(node)? })
+        Ok(Self { origin: Place(node.origin.clone()), ..Self::read_keys(node)? })
     }
 
     fn absent() -> Option<Self> {

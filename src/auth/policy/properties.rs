@@ -85,7 +85,7 @@ proptest! {
         let source = parse_policy("p", &text(&rules)).unwrap().rules;
         for remark in check(&source, None).iter().filter(|remark| remark.message.contains("gives nothing that")) {
             let mut without = source.clone();
-            without.rules.retain(|rule| rule.origin != remark.origin);
+            without.rules.retain(|rule| *rule.origin != remark.origin);
             let (with, without) = (Policy::new(source.clone()).unwrap(), Policy::new(without).unwrap());
             for (name, identity) in names.iter().flat_map(|name| identities().into_iter().map(move |who| (name, who))) {
                 let name = name.parse().unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sampan_config::{AccessRule, AccessRules, Group, OneOrMore, Origin, Permission, RepositoryPattern, Who};
+use sampan_config::{AccessRule, AccessRules, Group, OneOrMore, Permission, Place, RepositoryPattern, Who};
 
 use super::ZotError;
 use super::pattern::{Translated, translate};
@@ -65,7 +65,7 @@ impl Import {
                 self.left_out.push(format!("the group `{name}` has `{member}`, which is no name of a user"));
             }
             let members = usable.into_iter().cloned().collect();
-            self.rules.groups.insert(name.clone(), Group { origin: Origin::Default, members });
+            self.rules.groups.insert(name.clone(), Group { origin: Place::default(), members });
         }
     }
 
@@ -128,7 +128,7 @@ impl Import {
                     "{place}: the group `{group}` has no members in the configuration; add those that it has elsewhere"
                 ));
                 let members = Vec::new();
-                self.rules.groups.insert(group.clone(), Group { origin: Origin::Default, members });
+                self.rules.groups.insert(group.clone(), Group { origin: Place::default(), members });
             }
             who.push(Who::Group(group.clone()));
         }
@@ -172,7 +172,7 @@ impl Import {
     ) {
         let rule = (|| {
             Some(AccessRule {
-                origin: Origin::Default,
+                origin: Place::default(),
                 who: OneOrMore::new(who.to_vec())?,
                 may: OneOrMore::new(permissions.list())?,
                 on: OneOrMore::new(on.patterns.clone())?,
