@@ -4,10 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use sampan_bundle::IndexScope;
-use sampan_transfer::{
-    ExportOptions, Holdings, ImportOptions, IndexPolicy, Live, Platform, Rename, Renames, plan,
-};
+use sampan_transfer::{ExportOptions, ImportOptions, IndexPolicy, Live, Platform, Rename, Renames, plan};
 
 use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
@@ -18,9 +15,6 @@ use super::report::ReportOptions;
 use super::since::Since;
 use super::transfer::{name_left_out, name_rewritten, until_interrupted};
 use crate::drivers::Drivers;
-
-/// The platform that a bundle would list for old clients; a copy has no such list.
-const DOCKER_PLATFORM: &str = "linux/amd64";
 
 #[derive(Debug, Args)]
 pub(super) struct CopyArgs {
@@ -128,19 +122,14 @@ impl CopyArgs {
 
     fn export_options(&self) -> Result<ExportOptions, clap::Error> {
         Ok(ExportOptions {
-            selectors: selectors(&self.selectors)?,
             exclude: selectors(&self.exclude)?,
             platforms: self.platform.clone(),
             indexes: if self.rewrite_index { IndexPolicy::Rewrite } else { IndexPolicy::Keep },
             referrers: !self.no_referrers,
             latest: self.latest,
             since: self.since.map(|Since(time)| time),
-            have: Holdings::default(),
-            host: String::new(),
-            index: IndexScope::All,
-            docker_platform: DOCKER_PLATFORM.parse().map_err(|error| misunderstood(format!("{error}")))?,
-            created: None,
             keep_going: self.keep_going,
+            ..ExportOptions::of(selectors(&self.selectors)?, "")
         })
     }
 }

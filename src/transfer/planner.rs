@@ -51,6 +51,27 @@ pub struct ExportOptions {
     pub keep_going: bool,
 }
 
+impl ExportOptions {
+    /// Everything that `selectors` select, as other tools see it under `host`.
+    pub fn of(selectors: Vec<Selector>, host: &str) -> Self {
+        Self {
+            selectors,
+            exclude: Vec::new(),
+            platforms: Vec::new(),
+            indexes: IndexPolicy::Keep,
+            referrers: true,
+            latest: None,
+            since: None,
+            have: Holdings::default(),
+            host: host.to_owned(),
+            index: IndexScope::Images,
+            docker_platform: Platform::linux_amd64(),
+            created: None,
+            keep_going: false,
+        }
+    }
+}
+
 /// An export that is planned.
 #[derive(Clone, Debug, Default)]
 pub struct Planned {

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_bundle::{ContentStream, IndexScope, PlanProblem};
+use sampan_bundle::{ContentStream, PlanProblem};
 use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag, media_type};
 
 use crate::planner::plan_within;
 use crate::source::FoundManifest;
-use crate::{Error, ExportOptions, Holdings, IndexPolicy, Result, Source};
+use crate::{Error, ExportOptions, Result, Source};
 
 /// A registry with one tag, to which each question attaches another manifest.
 #[derive(Debug, Default)]
@@ -83,21 +83,7 @@ impl Source for Endless {
 }
 
 fn options() -> ExportOptions {
-    ExportOptions {
-        selectors: vec!["team/app".parse().unwrap()],
-        exclude: Vec::new(),
-        platforms: Vec::new(),
-        indexes: IndexPolicy::Keep,
-        referrers: true,
-        latest: None,
-        since: None,
-        have: Holdings::default(),
-        host: "near.example".to_owned(),
-        index: IndexScope::Images,
-        docker_platform: "linux/amd64".parse().unwrap(),
-        created: None,
-        keep_going: false,
-    }
+    ExportOptions::of(vec!["team/app".parse().unwrap()], "near.example")
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sampan_bundle::{Bundle, IndexScope, index_json, manifest_json};
+use sampan_bundle::{Bundle, index_json, manifest_json};
 use sampan_bundle_store::BundleStore;
 use sampan_engine::{Limits, Registry};
-use sampan_transfer::{ExportOptions, Exported, Holdings, IndexPolicy, StoreSource, plan};
+use sampan_transfer::{ExportOptions, Exported, StoreSource, plan};
 use tempfile::TempDir;
 
 use super::{Server, Setup};
@@ -20,21 +20,7 @@ impl BundleFile {
     /// Everything that a registry has.
     pub(crate) async fn of(registry: &Registry) -> Self {
         let source = StoreSource::new(registry.clone());
-        let options = ExportOptions {
-            since: None,
-            selectors: vec!["**".parse().unwrap()],
-            exclude: Vec::new(),
-            platforms: Vec::new(),
-            indexes: IndexPolicy::Keep,
-            referrers: true,
-            latest: None,
-            have: Holdings::default(),
-            host: "near.example".to_owned(),
-            index: IndexScope::Images,
-            docker_platform: "linux/amd64".parse().unwrap(),
-            created: None,
-            keep_going: false,
-        };
+        let options = ExportOptions::of(vec!["**".parse().unwrap()], "near.example");
         let planned = plan(&source, &options).await.unwrap();
         let (index, manifest) = (index_json(&planned.plan), manifest_json(&planned.plan, &planned.docker));
         let bundle = Bundle::assemble(planned.plan, index, manifest, None).unwrap();

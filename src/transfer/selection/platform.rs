@@ -20,6 +20,11 @@ pub struct Platform {
 pub struct InvalidPlatform(String);
 
 impl Platform {
+    /// `linux/amd64`, which most images have.
+    pub fn linux_amd64() -> Self {
+        Self { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None }
+    }
+
     /// Whether an image for `platform` is selected.
     pub fn has(&self, platform: &descriptor::Platform) -> bool {
         let variant = platform.rest.get("variant").and_then(|variant| variant.as_str()).unwrap_or_default();

@@ -15,8 +15,8 @@ use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::oci::{Algorithm, Digest, Reference, RepositoryName, media_type};
 use sampan_engine::{PutManifest, Registry, Repository};
 use sampan_transfer::{
-    Error, ExportOptions, Exported, Holdings, ImportOptions, ImportReport, IndexPolicy, Planned, Progress,
-    Renames, Source, StoreSource, StoreTarget, TagPolicy, import, plan,
+    Error, ExportOptions, Exported, ImportOptions, ImportReport, Planned, Progress, Renames, Source,
+    StoreSource, StoreTarget, TagPolicy, import, plan,
 };
 use serde_json::{Value, json};
 
@@ -184,21 +184,8 @@ pub(crate) fn descriptor(media_type: &str, digest: &Digest, len: usize) -> Value
 
 /// An export of everything that these selectors have.
 pub(crate) fn options(selectors: &[&str]) -> ExportOptions {
-    ExportOptions {
-        selectors: selectors.iter().map(|selector| selector.parse().unwrap()).collect(),
-        exclude: Vec::new(),
-        platforms: Vec::new(),
-        indexes: IndexPolicy::Keep,
-        referrers: true,
-        latest: None,
-        since: None,
-        have: Holdings::default(),
-        host: "near.example".to_owned(),
-        index: sampan_bundle::IndexScope::Images,
-        docker_platform: "linux/amd64".parse().unwrap(),
-        created: None,
-        keep_going: false,
-    }
+    let selectors = selectors.iter().map(|selector| selector.parse().unwrap()).collect();
+    ExportOptions::of(selectors, "near.example")
 }
 
 pub(crate) fn import_options() -> ImportOptions {
