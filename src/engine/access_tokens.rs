@@ -4,14 +4,14 @@
 //! end and the last use are files beside it. Removing the record revokes the token, for every registry over the store. The
 //! engine knows no more of a record than its bytes.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use sampan_driver::{PutMode, StorageDriverExt};
 
 use crate::layout::{Entry, access_token, access_tokens_root};
-use crate::lease::millis;
+use crate::lease::{millis, time_of_millis};
 use crate::{AccessTokenId, Registry, Result};
 
 /// What the store has of an access token.
@@ -45,7 +45,7 @@ impl Registry {
         let Some(record) = record else { return Ok(None) };
         let ends = self.driver().get_content_if_any(&Entry::AccessTokenEnds(id).path()).await?;
         // A token whose earlier end is unreadable has ended.
-        let ends = ends.map(|ends| time(&ends).unwrap_or(SystemTime::UNIX_EPOCH));
+        let ends = ends.map(|ends| time_of_millis(&ends).unwrap_or(SystemTime::UNIX_EPOCH));
         Ok(Some(AccessTokenFiles { record, ends }))
     }
 
@@ -112,12 +112,6 @@ impl Registry {
     /// The store failed.
     pub async fn access_token_use(&self, id: AccessTokenId) -> Result<Option<SystemTime>> {
         let noted = self.driver().get_content_if_any(&Entry::AccessTokenUsed(id).path()).await?;
-        Ok(noted.as_deref().and_then(time))
+        Ok(noted.as_deref().and_then(time_of_millis))
     }
-}
-
-/// Reads milliseconds since 1970.
-fn time(text: &[u8]) -> Option<SystemTime> {
-    let millis = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }

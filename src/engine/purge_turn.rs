@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use sampan_driver::{ErrorKind, PutMode, StorageDriverExt};
 
 use crate::layout::{Entry, purges_root};
-use crate::lease::millis;
+use crate::lease::{millis, time_of_millis};
 use crate::{PurgeOptions, PurgeReport, Registry, Result};
 
 /// The result of a purge that runs once per interval.
@@ -88,8 +88,6 @@ impl Registry {
     /// When a purge began; `None` when its file is gone or unreadable, as after a power failure.
     async fn purge_begun(&self, number: u64) -> Result<Option<SystemTime>> {
         let content = self.driver().get_content_if_any(&Entry::UploadPurge(number).path()).await?;
-        let text = content.as_deref().and_then(|content| std::str::from_utf8(content).ok());
-        let millis = text.and_then(|text| text.trim().parse().ok()).map(Duration::from_millis);
-        Ok(millis.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)))
+        Ok(content.as_deref().and_then(time_of_millis))
     }
 }

@@ -76,18 +76,26 @@ impl FromRequestParts<AppState> for UrlBuilder {
 }
 
 fn base(options: &HttpOptions, proxy: Proxy, headers: &HeaderMap, uri: &Uri, scheme: Scheme) -> String {
+    if options.relative_urls && options.host.is_none() {
+        return options.prefix.to_string();
+    }
+    // HTTP/1.0 without a host: only a path is known.
+    absolute(options, proxy, headers, uri, scheme).unwrap_or_else(|| options.prefix.to_string())
+}
+
+fn absolute(
+    options: &HttpOptions,
+    proxy: Proxy,
+    headers: &HeaderMap,
+    uri: &Uri,
+    scheme: Scheme,
+) -> Option<String> {
     let prefix = &options.prefix;
     if let Some(host) = &options.host {
-        return format!("{}{prefix}", host.as_str().trim_end_matches('/'));
+        return Some(format!("{}{prefix}", host.as_str().trim_end_matches('/')));
     }
-    if options.relative_urls {
-        return prefix.to_string();
-    }
-    match proxy.host.or_else(|| own_host(headers, uri)) {
-        Some(host) => format!("{}://{host}{prefix}", proxy.scheme.unwrap_or(scheme.as_str())),
-        // HTTP/1.0 without a host: only a path is known.
-        None => prefix.to_string(),
-    }
+    let host = proxy.host.or_else(|| own_host(headers, uri))?;
+    Some(format!("{}://{host}{prefix}", proxy.scheme.unwrap_or(scheme.as_str())))
 }
 
 /// The scheme and host that the client uses, for the realm to which it sends its password.
@@ -108,7 +116,8 @@ pub(super) fn origin(
     Some(format!("{}://{host}", forwarded.scheme.unwrap_or(Scheme::Https.as_str())))
 }
 
-/// The URL below which the client called this registry, with the prefix: `base` also where `Location` is a path.
+/// The URL below which the client called this registry, with the prefix, also where `Location` is a path; `None` if
+/// the client did not name a host.
 pub(super) fn called(
     options: &HttpOptions,
     peer: Option<&Peer>,
@@ -116,9 +125,7 @@ pub(super) fn called(
     uri: &Uri,
 ) -> Option<String> {
     let scheme = peer.map_or(Scheme::Http, |peer| peer.scheme);
-    let absolute = HttpOptions { relative_urls: false, ..options.clone() };
-    let base = base(&absolute, Proxy::believed(options, peer, headers), headers, uri, scheme);
-    base.contains("://").then_some(base)
+    absolute(options, Proxy::believed(options, peer, headers), headers, uri, scheme)
 }
 
 fn own_host(headers: &HeaderMap, uri: &Uri) -> Option<String> {

@@ -43,6 +43,12 @@ pub(crate) fn millis(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The time that [`millis`] has written; `None` for another text, as after a power failure.
+pub(crate) fn time_of_millis(text: &[u8]) -> Option<SystemTime> {
+    let millis = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+}
+
 /// One line of a batch: a pending deletion.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum DeletionKey {
