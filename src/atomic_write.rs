@@ -61,7 +61,8 @@ pub fn create_private_folder_of(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder_of(path))
 }
 
-fn folder_of(path: &Path) -> PathBuf {
+/// The folder of `path`, which is the present one for a mere name.
+pub fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),

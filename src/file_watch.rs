@@ -8,6 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
 /// Identifies a state of a file: its device, inode, size and times, seen through symlinks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FileStamp {
@@ -59,6 +62,33 @@ impl FileStamp {
             changed_ns,
             settled: now_ns - changed_ns > Self::UNSETTLED.as_nanos() as i128,
         }
+    }
+}
+
+/// When a request looks whether a file has changed: once a second, of all requests together.
+#[derive(Debug)]
+pub struct Looks(Mutex<Instant>);
+
+impl Looks {
+    /// The time between two looks.
+    pub const EVERY: Duration = Duration::from_secs(1);
+
+    /// Whether the caller looks now. Of several callers one does.
+    pub fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut next = self.0.lock();
+        let is_due = *next <= now;
+        if is_due {
+            *next = now + Self::EVERY;
+        }
+        is_due
+    }
+}
+
+impl Default for Looks {
+    /// The file was read just now.
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now() + Self::EVERY))
     }
 }
 

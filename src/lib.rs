@@ -20,6 +20,7 @@ pub mod blocking;
 mod error_chain;
 pub mod file_watch;
 pub mod inventory;
+mod line_queue;
 pub mod maintenance;
 pub mod notify;
 pub mod telemetry;

@@ -7,6 +7,7 @@ use sampan_config::{AuditConfig, AuthConfig, Config};
 use sampan_engine::Registry;
 
 use super::{AppError, token};
+use crate::atomic_write::folder_of;
 use crate::auth::token::Token;
 use crate::auth::{
     AccessController, AccessTokens, Anonymous, Audit, Guard, GuardError, GuardSettings, Htpasswd, LivePolicy,
@@ -151,8 +152,7 @@ pub fn signing_key(config: &Config) -> Option<PathBuf> {
     chosen.or_else(|| match &config.auth {
         AuthConfig::Htpasswd(htpasswd) => {
             let path = htpasswd.path.with_file_name("signing.pem");
-            let folder = path.parent()?;
-            let is_writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+            let is_writable = rustix::fs::access(folder_of(&path), rustix::fs::Access::WRITE_OK).is_ok();
             (path.exists() || is_writable).then_some(path)
         }
         _ => None,

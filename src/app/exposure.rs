@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sampan_config::{AuthConfig, Diagnostic, HttpConfig, KeySetPlace, ListenAddress, Loaded, Node, Origin};
+
+use super::signing_key;
 
 /// A warning with a remedy for each way in which strangers get access or learn a secret.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
@@ -79,20 +81,20 @@ fn is_behind_a_proxy(http: &HttpConfig) -> bool {
 }
 
 /// A secret file, and the setting that names it.
-struct SecretFile<'a> {
+struct SecretFile {
     named_by: Diagnostic,
-    path: &'a Path,
+    path: PathBuf,
 }
 
-fn secret_files(loaded: &Loaded) -> Vec<SecretFile<'_>> {
+fn secret_files(loaded: &Loaded) -> Vec<SecretFile> {
     let config = &loaded.config;
     let mut files = Vec::new();
-    let mut add = |key: &str, path| {
+    let mut add = |key: &str, path: &Path| {
         let node = loaded.tree.at(key);
         let origin = node.map_or(&loaded.tree.origin, |node| &node.origin);
         let named_by =
             Diagnostic { origin: origin.clone(), path: key.to_owned(), message: "the file".to_owned() };
-        files.push(SecretFile { named_by, path });
+        files.push(SecretFile { named_by, path: path.to_owned() });
     };
     if let Some(tls) = &config.http.tls {
         add("http.tls.key", tls.key.as_path());
@@ -111,8 +113,8 @@ fn secret_files(loaded: &Loaded) -> Vec<SecretFile<'_>> {
         }
         AuthConfig::None | AuthConfig::Silly(_) => {}
     }
-    let signing_key = config.access.as_ref().and_then(|access| access.tokens.signingkey.as_deref());
-    if let Some(path) = signing_key {
+    let signing_key = config.access.as_ref().and_then(|_| signing_key(config));
+    if let Some(path) = &signing_key {
         add("access.tokens.signingkey", path);
     }
     if let Some(path) = loaded.tree.at("storage.gcs.keyfile").and_then(Node::as_text) {
@@ -120,15 +122,15 @@ fn secret_files(loaded: &Loaded) -> Vec<SecretFile<'_>> {
     }
     if let (Some(path), Some(secret)) = (loaded.source.path(), loaded.secret_in_file()) {
         let named_by = Diagnostic { message: "this file holds a secret and".to_owned(), ..secret };
-        files.push(SecretFile { named_by, path });
+        files.push(SecretFile { named_by, path: path.to_owned() });
     }
     files
 }
 
 /// A file that cannot be inspected is reported by its user.
-fn readable_by_everybody(file: SecretFile<'_>) -> Option<Diagnostic> {
+fn readable_by_everybody(file: SecretFile) -> Option<Diagnostic> {
     const OTHERS_READ: u32 = 0o004;
-    let metadata = fs::metadata(file.path).ok()?;
+    let metadata = fs::metadata(&file.path).ok()?;
     if !metadata.is_file() || metadata.permissions().mode() & OTHERS_READ == 0 {
         return None;
     }

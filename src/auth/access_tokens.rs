@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use sampan_engine::{AccessTokenFiles, AccessTokenId, Registry};
 use tokio::time::Instant;
@@ -21,8 +22,13 @@ const BELIEVED_FOR: Duration = Duration::from_secs(10);
 /// How long an id without a token is believed to have none.
 const MISSED_FOR: Duration = Duration::from_secs(5);
 
-/// The most ids that are remembered, with a token and without. An entry takes less than 2 KiB.
-const MAX_IDS: usize = 4096;
+/// The expected number of ids that are remembered, with a token and without, and the most bytes that they may take:
+/// clients choose the ids of tokens that do not exist.
+const USUAL_IDS: usize = 4096;
+const MAX_BYTES: u64 = 8 << 20;
+
+/// The estimated size of an entry without its rights and texts.
+const ENTRY_BYTES: u64 = 256;
 
 /// The largest record, in bytes.
 const MAX_RECORD_BYTES: usize = 16 << 10;
@@ -43,8 +49,8 @@ pub struct AccessTokens {
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    known: Cache<AccessTokenId, Known>,
-    /// When the use of a token was last noted.
+    known: Cache<AccessTokenId, Known, ByBytes>,
+    /// When the use of a token that exists was last noted.
     noted: Cache<AccessTokenId, Instant>,
 }
 
@@ -62,10 +68,21 @@ struct Found {
     ends: Option<SystemTime>,
 }
 
+/// Weighs ids by the size of what is known of them in memory.
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<AccessTokenId, Known> for ByBytes {
+    fn weight(&self, _: &AccessTokenId, known: &Known) -> u64 {
+        ENTRY_BYTES + known.token.as_ref().map_or(0, |found| found.size_bytes() as u64)
+    }
+}
+
 impl AccessTokens {
     /// The tokens of the registry's store.
     pub fn new(registry: Registry) -> Self {
-        Self { inner: Arc::new(Inner { registry, known: Cache::new(MAX_IDS), noted: Cache::new(MAX_IDS) }) }
+        let known = Cache::with_weighter(USUAL_IDS, MAX_BYTES, ByBytes);
+        Self { inner: Arc::new(Inner { registry, known, noted: Cache::new(USUAL_IDS) }) }
     }
 
     /// The robot of the token with this id, as it is in a bearer token; `None` if there is none, or none any
@@ -145,11 +162,42 @@ impl AccessTokens {
 }
 
 impl Found {
+    fn size_bytes(&self) -> usize {
+        let Robot { name, rights, on_behalf_of } = &*self.robot;
+        let texts = name.len() + on_behalf_of.as_ref().map_or(0, String::len) + self.sha256.len();
+        size_of::<Self>() + size_of::<Robot>() + texts + rights.size_bytes()
+    }
+
     fn of(files: &AccessTokenFiles) -> Result<Self, InvalidRecord> {
         let record = &files.record[..files.record.len().min(MAX_RECORD_BYTES)];
         let record = TokenRecord::parse(record)?;
         let ends = [record.expires()?, files.ends].into_iter().flatten().min();
         let robot = Robot { rights: record.rights()?, name: record.name, on_behalf_of: record.on_behalf_of };
         Ok(Self { robot: Arc::new(robot), sha256: record.sha256, ends })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_records_stay_within_the_byte_limit() {
+        let known = Cache::with_weighter(USUAL_IDS, MAX_BYTES, ByBytes);
+        let patterns: Vec<String> = (0..1000).map(|number| format!("team-{number}/**")).collect();
+        let record = format!(
+            r#"{{"name":"ci","may":["push"],"on":{patterns:?},"created":"","expires":"never","sha256":"{}"}}"#,
+            "0".repeat(64)
+        );
+        let files = AccessTokenFiles { record: record.into(), ends: None };
+        assert!(files.record.len() > MAX_RECORD_BYTES - 2048 && files.record.len() <= MAX_RECORD_BYTES);
+        let found = Arc::new(Found::of(&files).unwrap());
+        // The record's length is a lower bound of its size as lists of strings.
+        assert!(found.size_bytes() > files.record.len(), "{} bytes", found.size_bytes());
+        for _ in 0..USUAL_IDS {
+            let token = Some(Arc::clone(&found));
+            known.insert(AccessTokenId::random(), Known { asked: Instant::now(), token });
+        }
+        assert!(known.weight() <= MAX_BYTES && known.len() > 10, "{} tokens", known.len());
     }
 }

@@ -5,13 +5,14 @@
 //! client in a loop fills no disk.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions};
+use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -20,9 +21,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::token_record::rfc3339;
-
-/// The most lines that wait for the disk; a line has less than 4 KiB.
-const QUEUE: usize = 4096;
+use crate::line_queue::{LineReceiver, LineSender, line_queue};
 
 /// How long the same refusal is one line.
 const TOGETHER: Duration = Duration::from_secs(60);
@@ -37,16 +36,19 @@ const MAX_CHARS: usize = 300;
 #[derive(Clone, Debug, Default)]
 pub struct Audit(Option<Arc<Inner>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
-    file: Option<SyncSender<Message>>,
-    dropped: Arc<AtomicU64>,
-    counted: Mutex<HashMap<String, Counted>>,
+    file: Option<AuditFile>,
+    /// By the keyed hash of an event: clients choose some of its texts.
+    counted: Mutex<HashMap<u64, Counted>>,
+    hasher: RandomState,
 }
 
-enum Message {
-    Line(String),
-    Reopen,
+#[derive(Debug)]
+struct AuditFile {
+    lines: LineSender,
+    /// Whether the file is opened again before the next line.
+    reopen: Arc<AtomicBool>,
 }
 
 /// How often an event has repeated since its last line.
@@ -79,6 +81,16 @@ impl AuditEvent {
         self
     }
 
+    /// Adds the event to the file at `path`, as a command does beside a running registry. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The file is not writable.
+    pub fn append_to(self, path: &Path) -> io::Result<()> {
+        // One write, so that lines of several processes do not mix.
+        open(path)?.write_all((self.into_line(0) + "\n").as_bytes())
+    }
+
     fn into_line(self, repeated: u64) -> String {
         let mut line = Map::new();
         line.insert("time".to_owned(), rfc3339(Some(SystemTime::now())).into());
@@ -94,7 +106,7 @@ impl AuditEvent {
 impl Audit {
     /// Events go to the log.
     pub fn to_log() -> Self {
-        Self(Some(Arc::new(Inner { file: None, dropped: Arc::default(), counted: Mutex::default() })))
+        Self(Some(Arc::default()))
     }
 
     /// Events go to the file at `path`, which is created if it is missing, for its owner and group.
@@ -104,13 +116,13 @@ impl Audit {
     /// The file cannot be opened, or no thread be started.
     pub fn to_file(path: PathBuf) -> io::Result<Self> {
         let file = open(&path)?;
-        let (sender, messages) = sync_channel(QUEUE);
-        let dropped = Arc::<AtomicU64>::default();
-        let told = Arc::clone(&dropped);
+        let (sender, lines) = line_queue();
+        let reopen = Arc::<AtomicBool>::default();
+        let opened = AuditFile { lines: sender, reopen: Arc::clone(&reopen) };
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write_all(&path, file, &messages, &told))?;
-        Ok(Self(Some(Arc::new(Inner { file: Some(sender), dropped, counted: Mutex::default() }))))
+            .spawn(move || write_all(&path, open, file, &lines, &reopen))?;
+        Ok(Self(Some(Arc::new(Inner { file: Some(opened), ..Inner::default() }))))
     }
 
     /// Whether events are recorded at all.
@@ -118,10 +130,10 @@ impl Audit {
         self.0.is_some()
     }
 
-    /// Opens the file again, as after a rotation.
+    /// Opens the file again before the next line, as after a rotation.
     pub fn reopen(&self) {
         if let Some(file) = self.0.as_ref().and_then(|inner| inner.file.as_ref()) {
-            let _ = file.try_send(Message::Reopen);
+            file.reopen.store(true, Ordering::Relaxed);
         }
     }
 
@@ -144,7 +156,8 @@ impl Audit {
 impl Inner {
     /// How often the event repeated since its last line; `None` if it is not to be written now.
     fn count(&self, event: &AuditEvent) -> Option<u64> {
-        let key = format!("{} {}", event.name, Value::Object(event.fields.clone()));
+        let facts = Value::Object(event.fields.clone()).to_string();
+        let key = self.hasher.hash_one((event.name, facts));
         let now = Instant::now();
         let mut counted = self.counted.lock();
         if let Some(known) = counted.get_mut(&key) {
@@ -172,42 +185,38 @@ impl Inner {
             tracing::info!(audit = true, event = event.name, repeated, "{facts}");
             return;
         };
-        if file.try_send(Message::Line(event.into_line(repeated))).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        file.lines.send(event.into_line(repeated));
     }
-}
-
-/// Adds one event to the file at `path`, as a command does beside a running registry. Blocks.
-///
-/// # Errors
-///
-/// The file is not writable.
-pub fn append(path: &Path, event: AuditEvent) -> io::Result<()> {
-    // One write, so that lines of several processes do not mix.
-    open(path)?.write_all((event.into_line(0) + "\n").as_bytes())
 }
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }
 
-fn write_all(path: &Path, file: File, messages: &Receiver<Message>, dropped: &AtomicU64) {
-    let (mut file, mut has_failed) = (file, false);
-    while let Ok(message) = messages.recv() {
-        let done = match message {
-            Message::Line(line) => file.write_all((line + "\n").as_bytes()),
-            Message::Reopen => open(path).map(|opened| file = opened),
-        };
-        match done {
-            Ok(()) => has_failed = false,
-            Err(error) if !has_failed => {
-                has_failed = true;
-                tracing::error!("cannot write audit.file {}: {error}; events are lost", path.display());
-            }
-            Err(_) => {}
+fn write_all<W: Write>(
+    path: &Path,
+    open: impl Fn(&Path) -> io::Result<W>,
+    file: W,
+    lines: &LineReceiver,
+    reopen: &AtomicBool,
+) {
+    let (mut file, mut has_failed, mut is_torn) = (file, false, false);
+    while let Some(queued) = lines.next() {
+        let mut done = Ok(());
+        if reopen.swap(false, Ordering::Relaxed) {
+            done = open(path).map(|opened| file = opened);
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
+        // One write, so that lines of several processes do not mix. A line that a full disk cut short ends before it.
+        let ending = if is_torn { "\n" } else { "" };
+        done = done.and_then(|()| file.write_all((ending.to_owned() + &queued.join("\n") + "\n").as_bytes()));
+        is_torn = done.is_err();
+        if let Err(error) = &done
+            && !has_failed
+        {
+            tracing::error!("cannot write audit.file {}: {error}; events are lost", path.display());
+        }
+        has_failed = done.is_err();
+        let lost = lines.take_dropped();
         if lost > 0 {
             tracing::error!("audit.file {} is too slow: {lost} events were lost", path.display());
         }
@@ -257,7 +266,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_table_of_counts_is_bounded() {
-        let inner = Inner { file: None, dropped: Arc::default(), counted: Mutex::default() };
+        let inner = Inner::default();
         for number in 0..2 * MAX_COUNTED {
             assert_eq!(inner.count(&denied(&number.to_string())), Some(0));
         }
@@ -265,6 +274,50 @@ mod tests {
         tokio::time::advance(TOGETHER).await;
         inner.count(&denied("another"));
         assert_eq!(inner.counted.lock().len(), 1);
+    }
+
+    /// A disk that has room for some bytes, and more after it was full once.
+    struct Disk {
+        content: Arc<Mutex<Vec<u8>>>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                self.room = usize::MAX;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let written = bytes.len().min(self.room);
+            self.room -= written;
+            self.content.lock().extend_from_slice(&bytes[..written]);
+            Ok(written)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_cut_short_spoils_no_other() {
+        let content = Arc::<Mutex<Vec<u8>>>::default();
+        let disk = Disk { content: Arc::clone(&content), room: 30 };
+        let (sender, lines) = line_queue();
+        let writer = thread::spawn(move || {
+            let open = |_: &Path| Err(io::ErrorKind::NotFound.into());
+            write_all(Path::new("audit.log"), open, disk, &lines, &AtomicBool::default());
+        });
+        sender.send(denied("cut short").into_line(0));
+        while content.lock().is_empty() {
+            thread::yield_now();
+        }
+        sender.send(denied("whole").into_line(0));
+        drop(sender);
+        writer.join().unwrap();
+        let text = String::from_utf8(content.lock().clone()).unwrap();
+        let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!((text.lines().count(), &last["user"]), (2, &"whole".into()), "{text}");
     }
 
     #[test]
@@ -277,7 +330,7 @@ mod tests {
         std::fs::rename(&path, folder.path().join("audit.log.1")).unwrap();
         audit.reopen();
         audit.note(denied("two\nlines"));
-        append(&path, denied(&"long".repeat(1000))).unwrap();
+        denied(&"long".repeat(1000)).append_to(&path).unwrap();
         let lines = lines(&path, 2);
         let users: Vec<&str> = lines.iter().map(|line| line["user"].as_str().unwrap()).collect();
         assert!(

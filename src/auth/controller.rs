@@ -92,14 +92,14 @@ pub enum View {
     #[default]
     Everything,
     /// Those that the rules let this client pull from.
-    Some(Policy, Identity),
+    ByRules(Policy, Identity),
 }
 
 impl PartialEq for View {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Everything, Self::Everything) => true,
-            (Self::Some(policy, identity), Self::Some(other, of)) => {
+            (Self::ByRules(policy, identity), Self::ByRules(other, of)) => {
                 std::ptr::eq(policy.source(), other.source()) && identity == of
             }
             _ => false,
@@ -119,7 +119,7 @@ impl View {
     pub fn shows(&self, name: &RepositoryName) -> bool {
         match self {
             Self::Everything => true,
-            Self::Some(policy, identity) => policy.allows(identity, &Access::pull(name.clone())),
+            Self::ByRules(policy, identity) => policy.allows(identity, &Access::pull(name.clone())),
         }
     }
 }

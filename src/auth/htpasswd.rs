@@ -11,34 +11,30 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
-use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::access::Access;
 use super::basic::BasicCredentials;
-use super::challenge::{Challenge, InvalidParameter};
+use super::challenge::Challenge;
 use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
 use super::login_queue::{LoginQueue, NoTurn, Part};
-use super::password_list::{BcryptHash, MalformedLine, PasswordList};
-use super::provision::provision;
+use super::password_file::{HtpasswdError, Loaded, PasswordFile, Unchanged};
+use super::password_list::BcryptHash;
 use super::shown::Shown;
-use super::success_cache::{Fingerprint, FingerprintKey, SuccessCache};
+use super::success_cache::{Fingerprint, FingerprintKey};
 use super::throttle::{Throttle, ThrottleOptions};
 use crate::blocking::on_blocking_pool;
-use crate::file_watch::{FileStamp, how_to_make_readable};
-
-/// How often a login checks whether the file has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+use crate::error_chain::chain;
+use crate::file_watch::Looks;
 
 /// The longest wait of a login for its comparison; then the client gets 503.
 const MAX_WAIT: Duration = Duration::from_secs(15);
@@ -53,56 +49,7 @@ pub struct Htpasswd {
     throttle: Throttle,
     fingerprints: FingerprintKey,
     queue: LoginQueue,
-    next_look: Mutex<Instant>,
-}
-
-/// The file and the last valid list read from it.
-struct PasswordFile {
-    path: PathBuf,
-    current: ArcSwap<Loaded>,
-    /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer
-    /// one.
-    reading: Mutex<()>,
-}
-
-/// A state of the file, and facts derived from it.
-struct Loaded {
-    stamp: FileStamp,
-    digest: [u8; 32],
-    list: Arc<PasswordList>,
-    successes: Arc<SuccessCache>,
-}
-
-/// The error of an unusable password file.
-#[derive(Debug, thiserror::Error)]
-pub enum HtpasswdError {
-    /// `auth.htpasswd.realm` is not a valid header value.
-    #[error("auth.htpasswd.realm")]
-    Realm(#[from] InvalidParameter),
-    /// The file is not readable.
-    #[error("cannot read auth.htpasswd.path {}: {}", .path.display(), how_to_make_readable(.source))]
-    Read {
-        /// The file's path.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The file is not an htpasswd file.
-    #[error("the htpasswd file {} is not valid", .path.display())]
-    Malformed {
-        /// The file's path.
-        path: PathBuf,
-        /// The line and the remedy.
-        source: MalformedLine,
-    },
-    /// The file is missing and cannot be created.
-    #[error("the htpasswd file {} is missing and cannot be created: create it with `registry htpasswd add`", .path.display())]
-    Provision {
-        /// The file's path.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    looks: Looks,
 }
 
 impl Htpasswd {
@@ -122,7 +69,7 @@ impl Htpasswd {
             throttle: Throttle::new(throttle),
             fingerprints: FingerprintKey::random(),
             queue: LoginQueue::new(cores),
-            next_look: Mutex::new(Instant::now() + LOOK_EVERY),
+            looks: Looks::default(),
         })
     }
 
@@ -164,7 +111,7 @@ impl Htpasswd {
 
     /// The current list. Checks the file once a second.
     async fn current(&self) -> Arc<Loaded> {
-        if self.look_is_due() {
+        if self.looks.is_due() {
             let file = Arc::clone(&self.file);
             if let Err(error) = on_blocking_pool(move || file.read_again(Unchanged::Skip)).await {
                 let users = self.users();
@@ -175,16 +122,6 @@ impl Htpasswd {
             }
         }
         self.file.current.load_full()
-    }
-
-    fn look_is_due(&self) -> bool {
-        let now = Instant::now();
-        let mut next_look = self.next_look.lock();
-        let due = *next_look <= now;
-        if due {
-            *next_look = now + LOOK_EVERY;
-        }
-        due
     }
 
     /// Logs a user in with a password.
@@ -310,74 +247,6 @@ impl fmt::Debug for Htpasswd {
     }
 }
 
-/// How to treat a file with an unchanged stamp.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Unchanged {
-    Skip,
-    Read,
-}
-
-impl PasswordFile {
-    fn open(path: PathBuf, output: &mut impl io::Write) -> Result<Self, HtpasswdError> {
-        let loaded = match Loaded::read(&path, None) {
-            Err(HtpasswdError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                provision(&path, output)
-                    .map_err(|source| HtpasswdError::Provision { path: path.clone(), source })?;
-                Loaded::read(&path, None)?
-            }
-            other => other?,
-        };
-        Ok(Self { path, current: ArcSwap::from_pointee(loaded), reading: Mutex::new(()) })
-    }
-
-    fn read_again(&self, unchanged: Unchanged) -> Result<(), HtpasswdError> {
-        let _reading = self.reading.lock();
-        if unchanged == Unchanged::Skip {
-            let stamp = FileStamp::of(&self.path).map_err(|source| self.unreadable(source))?;
-            if stamp.is_surely(&self.current.load().stamp) {
-                return Ok(());
-            }
-        }
-        let before = self.current.load_full();
-        let loaded = Loaded::read(&self.path, Some(&before))?;
-        if loaded.digest != before.digest {
-            tracing::info!(file = %self.path.display(), users = loaded.list.len(), "htpasswd file changed");
-        }
-        self.current.store(Arc::new(loaded));
-        Ok(())
-    }
-
-    fn unreadable(&self, source: io::Error) -> HtpasswdError {
-        HtpasswdError::Read { path: self.path.clone(), source }
-    }
-}
-
-impl Loaded {
-    /// Reads the file; keeps the facts in `before` if the content is the same.
-    fn read(path: &Path, before: Option<&Self>) -> Result<Self, HtpasswdError> {
-        let unreadable = |source| HtpasswdError::Read { path: path.to_owned(), source };
-        let stamp = FileStamp::of(path).map_err(unreadable)?;
-        let content = std::fs::read(path).map_err(unreadable)?;
-        let digest = Sha256::digest(&content).into();
-        if let Some(before) = before.filter(|before| before.digest == digest) {
-            let (list, successes) = (Arc::clone(&before.list), Arc::clone(&before.successes));
-            return Ok(Self { stamp, digest, list, successes });
-        }
-        let (list, remarks) = PasswordList::parse(&content)
-            .map_err(|source| HtpasswdError::Malformed { path: path.to_owned(), source })?;
-        for remark in remarks {
-            tracing::warn!(file = %path.display(), line = remark.line, "htpasswd file: {}", remark.message);
-        }
-        if list.len() == 0 {
-            tracing::warn!(
-                "no user can log in: {0} has no user with a bcrypt hash; add one with `registry htpasswd add {0} USER`",
-                path.display()
-            );
-        }
-        Ok(Self { stamp, digest, list: Arc::new(list), successes: Arc::default() })
-    }
-}
-
 /// The denial of a login without a turn.
 fn turned_away(why: NoTurn) -> Denied {
     match why {
@@ -387,17 +256,6 @@ fn turned_away(why: NoTurn) -> Denied {
             Denied::Unavailable
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

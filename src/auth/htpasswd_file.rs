@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::password_list::{BcryptHash, Line, kind_of};
 use super::provision::COST;
-use crate::atomic_write::{Existing, write_atomically};
+use crate::atomic_write::{Existing, folder_of, write_atomically};
 
 /// The longest password, in bytes: bcrypt ignores the rest.
 const MAX_PASSWORD_BYTES: usize = 72;
@@ -186,8 +186,7 @@ fn lock(path: &Path) -> Result<File, EditError> {
     let failed = |source| EditError::Write { path: path.to_owned(), source };
     // A link may lead to a file elsewhere.
     let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = File::open(folder).map_err(failed)?;
+    let folder = File::open(folder_of(&file)).map_err(failed)?;
     match flock(&folder, FlockOperation::LockExclusive) {
         // Some network file systems have no locks.
         Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => Ok(folder),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +36,7 @@ impl Fixture {
 
     /// Advances the clock so that the next login checks the file.
     async fn after_a_look(&self) {
-        tokio::time::advance(LOOK_EVERY).await;
+        tokio::time::advance(Looks::EVERY).await;
     }
 
     async fn login(&self, user: &str, password: &str) -> Result<Grant, Denied> {

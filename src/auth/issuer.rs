@@ -94,7 +94,7 @@ impl Issuer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let access = statement.access.iter().map(|(scope, actions)| {
             let actions: Vec<&str> = actions.iter().map(|action| action.as_str()).collect();
-            json!({ "type": scope.kind(), "name": scope.name(), "actions": actions })
+            json!({ "type": scope.resource().kind(), "name": scope.resource().name(), "actions": actions })
         });
         let claims = json!({
             "iss": self.issuer,

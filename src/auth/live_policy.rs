@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use sampan_config::{AccessConfig, AccessRules};
+use sampan_config::AccessConfig;
 
 use super::policy::{Policy, PolicyTooLarge};
 use super::policy_file::{PolicyError, PolicyFile};
@@ -35,10 +35,9 @@ impl LivePolicy {
     ///
     /// Its file is not usable, or the patterns are too large together.
     pub async fn open(config: &AccessConfig) -> Result<Self, LivePolicyError> {
-        match (&config.file, config.rules_here()) {
-            (_, Some(rules)) => Ok(Self::fixed(Policy::new(rules)?)),
-            (Some(path), None) => Ok(Self::File(PolicyFile::open(path.clone()).await?)),
-            (None, None) => Ok(Self::fixed(Policy::new(AccessRules::default())?)),
+        match &config.file {
+            Some(path) => Ok(Self::File(PolicyFile::open(path.clone()).await?)),
+            None => Ok(Self::Fixed(Arc::new(ArcSwap::from_pointee(Policy::new(config.rules_here())?)))),
         }
     }
 
@@ -48,16 +47,11 @@ impl LivePolicy {
     ///
     /// As [`open`](Self::open).
     pub async fn check(config: &AccessConfig) -> Result<(), LivePolicyError> {
-        match (&config.file, config.rules_here()) {
-            (_, Some(rules)) => Policy::new(rules).map(drop)?,
-            (Some(path), None) => PolicyFile::check(path.clone()).await?,
-            (None, None) => {}
+        match &config.file {
+            Some(path) => PolicyFile::check(path.clone()).await?,
+            None => Policy::new(config.rules_here()).map(drop)?,
         }
         Ok(())
-    }
-
-    fn fixed(policy: Policy) -> Self {
-        Self::Fixed(Arc::new(ArcSwap::from_pointee(policy)))
     }
 
     /// The rules as they are now.
@@ -76,11 +70,9 @@ impl LivePolicy {
     pub async fn reload(&self, config: &AccessConfig) -> Result<(), LivePolicyError> {
         match self {
             Self::File(file) => file.reload().await?,
-            Self::Fixed(policy) => {
-                if let Some(rules) = config.rules_here() {
-                    policy.store(Arc::new(Policy::new(rules)?));
-                }
-            }
+            // Rules that have moved to a file count after a restart.
+            Self::Fixed(_) if config.file.is_some() => {}
+            Self::Fixed(policy) => policy.store(Arc::new(Policy::new(config.rules_here())?)),
         }
         Ok(())
     }

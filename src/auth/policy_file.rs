@@ -7,20 +7,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sampan_config::{AccessRules, Diagnostic, LoadedPolicy, PolicyFileError, load_policy_file};
-use tokio::time::Instant;
 
 use super::policy::{Policy, PolicyTooLarge};
 use crate::blocking::on_blocking_pool;
 use crate::error_chain::chain;
-use crate::file_watch::FileStamp;
-
-/// How often a request checks whether the file has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+use crate::file_watch::{FileStamp, Looks};
 
 /// The rules of a file. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +24,7 @@ pub struct PolicyFile(Arc<Watched>);
 struct Watched {
     path: PathBuf,
     current: ArcSwap<Loaded>,
-    next_look: Mutex<Instant>,
+    looks: Looks,
     /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer one. The state of
     /// the file that was last found unusable.
     unusable: Mutex<Option<Unusable>>,
@@ -79,7 +74,7 @@ impl PolicyFile {
             Ok(Self(Arc::new(Watched {
                 path,
                 current: ArcSwap::from_pointee(loaded),
-                next_look: Mutex::new(Instant::now() + LOOK_EVERY),
+                looks: Looks::default(),
                 unusable: Mutex::default(),
             })))
         })
@@ -97,7 +92,7 @@ impl PolicyFile {
 
     /// The current rules. Checks the file once a second; only the request that does so waits for that.
     pub async fn current(&self) -> Policy {
-        if self.0.look_is_due() {
+        if self.0.looks.is_due() {
             let watched = Arc::clone(&self.0);
             on_blocking_pool(move || watched.look()).await;
         }
@@ -131,16 +126,6 @@ impl fmt::Debug for PolicyFile {
 }
 
 impl Watched {
-    fn look_is_due(&self) -> bool {
-        let now = Instant::now();
-        let mut next_look = self.next_look.lock();
-        let due = *next_look <= now;
-        if due {
-            *next_look = now + LOOK_EVERY;
-        }
-        due
-    }
-
     /// Reads the file if it has changed, and logs what is wrong with it.
     fn look(&self) {
         let mut unusable = self.unusable.lock();

@@ -8,8 +8,6 @@ use super::access::{Action, Resource};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Scope {
     resource: Resource,
-    /// The kind as the client wrote it: it compares the answer with its question.
-    kind: String,
     actions: Vec<String>,
 }
 
@@ -32,23 +30,12 @@ impl Scope {
             _ => return None,
         };
         let actions = actions.split(',').filter(|action| !action.is_empty()).map(str::to_owned).collect();
-        Some(Self { resource, kind: kind.to_owned(), actions })
+        Some(Self { resource, actions })
     }
 
     /// The resource.
     pub(super) fn resource(&self) -> &Resource {
         &self.resource
-    }
-
-    /// The kind of the resource.
-    pub(super) fn kind(&self) -> &str {
-        // The plugin class of a repository changes nothing.
-        self.resource.kind()
-    }
-
-    /// The name of the resource.
-    pub(super) fn name(&self) -> &str {
-        self.resource.name()
     }
 
     /// Those of `possible` that it asks for; `*` asks for all.
@@ -58,10 +45,10 @@ impl Scope {
         possible.iter().copied().filter(asks).collect()
     }
 
-    /// The scope with these actions only, as a client writes it.
+    /// The scope with these actions only.
     pub(super) fn with(&self, actions: &[Action]) -> String {
         let actions: Vec<&str> = actions.iter().map(|action| action.as_str()).collect();
-        format!("{}:{}:{}", self.kind, self.name(), actions.join(","))
+        format!("{}:{}:{}", self.resource.kind(), self.resource.name(), actions.join(","))
     }
 }
 
@@ -92,7 +79,7 @@ mod tests {
             ("repository:a:", "a", &[]),
         ] {
             let scope = Scope::parse(text).unwrap();
-            assert_eq!((scope.name(), scope.asks_for(&all).as_slice()), (name, actions), "{text}");
+            assert_eq!((scope.resource().name(), scope.asks_for(&all).as_slice()), (name, actions), "{text}");
         }
         assert_eq!(Scope::parse("registry:catalog:*").unwrap().resource(), &Resource::Catalog);
     }

@@ -142,7 +142,7 @@ impl fmt::Debug for SigningKeys {
 /// # Errors
 ///
 /// The file is unreadable, unusable or not writable.
-pub fn rotate(path: &Path) -> Result<(), SigningKeyError> {
+pub fn rotate_signing_key(path: &Path) -> Result<(), SigningKeyError> {
     let create = |source| SigningKeyError::Create { path: path.to_owned(), source };
     let before = match SigningKeys::read(path) {
         Ok(_) => {
@@ -199,9 +199,9 @@ mod tests {
     fn a_rotated_key_signs_and_the_old_one_still_verifies() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signing.pem");
-        rotate(&path).unwrap();
+        rotate_signing_key(&path).unwrap();
         let old = SigningKeys::read(&path).unwrap();
-        rotate(&path).unwrap();
+        rotate_signing_key(&path).unwrap();
         let new = SigningKeys::read(&path).unwrap();
         assert_ne!(new.id(), old.id());
         assert!(new.key(old.id()).is_some() && old.key(new.id()).is_none());
@@ -222,6 +222,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = SigningKeys::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains("it is a directory"), "{error}");
-        assert!(rotate(folder.path()).is_err());
+        assert!(rotate_signing_key(folder.path()).is_err());
     }
 }

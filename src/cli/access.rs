@@ -17,7 +17,7 @@ use super::terminal::{count, printable, say, warn};
 use crate::app;
 use crate::auth::policy::zot::{self, Import};
 use crate::auth::policy::{Policy, check};
-use crate::auth::{Access, Action, Identity, Resource, htpasswd_file, rotate};
+use crate::auth::{Access, Action, Identity, Resource, htpasswd_file, rotate_signing_key};
 use crate::drivers::Drivers;
 
 /// The exit code of a success but for what is listed.
@@ -46,7 +46,7 @@ fn rotate_key(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
             "access.tokens.signingkey is not set, and the key in memory is new with each start".into()
         );
     };
-    rotate(&path)?;
+    rotate_signing_key(&path)?;
     say(format!(
         "put a new key first in {0}; send SIGHUP to each registry that uses it, and remove the old ones from the file when their \
          tokens have expired",
@@ -78,7 +78,7 @@ impl Rules {
         };
         let users = users(&loaded.config);
         let Some(file) = &access.file else {
-            return Ok(Self { rules: access.rules_here().unwrap_or_default(), warnings: Vec::new(), users });
+            return Ok(Self { rules: access.rules_here(), warnings: Vec::new(), users });
         };
         let LoadedPolicy { rules, warnings } = load_policy_file(file)?;
         Ok(Self { rules, warnings, users })

@@ -30,6 +30,7 @@ use super::transfer::{
     Failed, INCOMPLETE, async_file, existing_plan, name_left_out, name_rewritten, read_file,
     until_interrupted, write_lines,
 };
+use crate::atomic_write::folder_of;
 use crate::drivers::Drivers;
 
 /// The shortest part, in bytes.
@@ -334,8 +335,8 @@ fn write_sums(output: &Path, new: &[PartSum], only_one: bool) -> Result<(), Box<
 }
 
 fn check_space(output: &Path, len: u64) -> Result<(), Failed> {
-    let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(space) = rustix::fs::statvfs(directory) else { return Ok(()) };
+    let directory = folder_of(output);
+    let Ok(space) = rustix::fs::statvfs(&directory) else { return Ok(()) };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     match free < len {
         true => Err(Failed(format!(

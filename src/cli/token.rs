@@ -12,7 +12,7 @@ use super::terminal::{printable, say, warn};
 use super::token_args::{CommonOptions, CreateOptions, Lifetime, TokenCommand};
 use super::{Outcome, check, misunderstood};
 use crate::app;
-use crate::auth::{AuditEvent, Rights, TokenRecord, TokenSecret, append, rfc3339};
+use crate::auth::{AuditEvent, Rights, TokenRecord, TokenSecret, rfc3339};
 use crate::drivers::Drivers;
 
 pub(super) fn run(drivers: &Drivers, command: TokenCommand) -> Outcome {
@@ -71,7 +71,7 @@ fn record_event(config: &Config, name: &'static str, id: AccessTokenId, record: 
     let event = event.with("name", record.map(|record| &record.name));
     let event = event.with("may", record.map(|record| record.may.join(",")));
     let event = event.with("on", record.map(|record| record.on.join(" ")));
-    if let Err(error) = append(file, event) {
+    if let Err(error) = event.append_to(file) {
         warn(format!(
             "the token is {}, but audit.file {} was not written: {error}",
             name.trim_start_matches("token "),

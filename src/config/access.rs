@@ -62,10 +62,9 @@ words! {
 }
 
 impl AccessConfig {
-    /// The groups and rules of the section itself; `None` if they are in a file of their own.
-    pub fn rules_here(&self) -> Option<AccessRules> {
-        let here = || AccessRules { groups: self.groups.clone(), rules: self.rules.clone() };
-        self.file.is_none().then(here)
+    /// The groups and rules of the section itself; there are none if they are in a file of their own.
+    pub fn rules_here(&self) -> AccessRules {
+        AccessRules { groups: self.groups.clone(), rules: self.rules.clone() }
     }
 
     /// Checks what no single key can say.
@@ -121,8 +120,7 @@ impl AccessConfig {
                 }
             }
             None if written("rules") => {
-                AccessRules { groups: self.groups.clone(), rules: self.rules.clone() }
-                    .check("access.", found);
+                self.rules_here().check("access.", found);
             }
             None => found.mistake(
                 "access",

@@ -107,7 +107,7 @@ fn distribution_takes_a_rewritten_index_and_refuses_one_with_gaps() {
     assert!(said.stdout.contains("0 images copied, 1 there already"), "{said:?}");
 }
 
-/// Distribution 2 deletes a manifest with all its tags, so a tag that is to go is left alone, whatever the configuration allows.
+/// Distribution 2 deletes a manifest with all its tags, so the tag stays, whatever the configuration allows.
 #[test]
 #[ignore = "needs docker-registry"]
 fn distribution_keeps_its_tags_and_the_error_says_why() {

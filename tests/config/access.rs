@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sampan::config::{CertificateName, for_distribution};
+use sampan::config::{AccessRules, CertificateName, for_distribution};
 
 use super::{MINIMAL, config, load, mistakes, warnings};
 
@@ -23,7 +23,7 @@ fn the_section_has_rules_tokens_and_certificates() {
         "{RULE}, tokens: {{service: r, lifetime: 1h, longest: 0s}}, certificates: {{identity: cn}}"
     ));
     let access = config(&text, &[]).access.unwrap();
-    assert_eq!(access.rules_here().unwrap().rules.len(), 1);
+    assert_eq!(access.rules_here().rules.len(), 1);
     assert_eq!(access.tokens.service.as_deref(), Some("r"));
     assert_eq!((access.tokens.lifetime, access.tokens.longest), (Duration::from_secs(3600), Duration::ZERO));
     assert_eq!(*access.certificates.unwrap().identity, [CertificateName::Cn]);
@@ -34,7 +34,7 @@ fn the_section_has_rules_tokens_and_certificates() {
     assert_eq!((access.tokens.signingkey, access.certificates), (None, None));
 
     let access = config(&self::access("file: /etc/access.yml"), &[]).access.unwrap();
-    assert_eq!(access.rules_here(), None);
+    assert_eq!(access.rules_here(), AccessRules::default());
 }
 
 #[test]

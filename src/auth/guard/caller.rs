@@ -70,7 +70,7 @@ impl Guard {
         }
     }
 
-    /// The user of the client certificate, else nobody in particular.
+    /// The user of the client certificate, else an anonymous client.
     pub(super) fn by_certificate(&self, credentials: &Credentials<'_>) -> Caller {
         let certificate = credentials.certificate.filter(|_| !self.certificates.is_empty());
         match certificate.and_then(|der| certificate::user_of(der, &self.certificates)) {

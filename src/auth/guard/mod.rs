@@ -206,7 +206,7 @@ impl AccessController for Guard {
         let user = name(&identity).map(str::to_owned);
         let view = match policy.sees_everything(&identity) {
             true => View::Everything,
-            false => View::Some(policy, identity),
+            false => View::ByRules(policy, identity),
         };
         Ok(Grant { user, view })
     }

@@ -10,10 +10,10 @@ mod decide;
 mod explain;
 mod explanation;
 mod glob;
+mod name_pattern;
 mod pattern_set;
 mod rights;
 mod rule;
-mod user_pattern;
 pub mod zot;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use sampan_config::RepositoryPattern;
 use sampan_engine::oci::RepositoryName;
 
 use super::glob::{PolicyTooLarge, compile_all};
-use super::user_pattern::UserPattern;
+use super::name_pattern::NamePattern;
 
 /// The patterns of rules, each with the index of its rule.
 pub(super) struct PatternSet {
@@ -14,7 +14,7 @@ pub(super) struct PatternSet {
     /// The rule of each of them.
     fixed_rules: Vec<u32>,
     /// The patterns with `${user}`.
-    of_users: Vec<(UserPattern, u32)>,
+    of_users: Vec<(NamePattern, u32)>,
 }
 
 impl PatternSet {
@@ -29,7 +29,7 @@ impl PatternSet {
         let (mut fixed, mut fixed_rules, mut of_users) = (Vec::new(), Vec::new(), Vec::new());
         for (rule, pattern) in patterns {
             if pattern.names_user() {
-                of_users.extend(UserPattern::alternatives(pattern).map(|pattern| (pattern, rule)));
+                of_users.extend(NamePattern::alternatives(pattern).map(|pattern| (pattern, rule)));
             } else {
                 fixed.extend(pattern.globs(""));
                 fixed_rules.resize(fixed.len(), rule);

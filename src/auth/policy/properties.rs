@@ -7,8 +7,8 @@ use sampan_config::{RepositoryPattern, parse_policy};
 
 use super::super::{Action, Identity};
 use super::glob::{compile, compile_all};
+use super::name_pattern::NamePattern;
 use super::tests::{access, policy, user};
-use super::user_pattern::UserPattern;
 use super::*;
 
 const WHO: &str =
@@ -102,7 +102,7 @@ proptest! {
         let alone = globs.iter().any(|glob| compile(glob).unwrap().compile_matcher().is_match(&name));
         let name: Vec<&str> = name.split('/').collect();
         let defined = globs.iter().any(|glob| matches(&glob.split('/').collect::<Vec<_>>(), &name));
-        let uncompiled = UserPattern::alternatives(&pattern).any(|pattern| pattern.is_match(&name, "ann"));
+        let uncompiled = NamePattern::alternatives(&pattern).any(|pattern| pattern.is_match(&name, "ann"));
         prop_assert_eq!((together, alone, uncompiled), (defined, defined, defined), "{} {:?}", pattern, name);
     }
 }

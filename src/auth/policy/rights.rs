@@ -3,24 +3,23 @@
 use std::fmt;
 use std::sync::Arc;
 
-use globset::{Candidate, GlobSet};
 use sampan_config::{Permission, RepositoryPattern};
 use sampan_engine::oci::RepositoryName;
 
 use super::actions::ActionSet;
-use super::glob::compile_all;
+use super::name_pattern::NamePattern;
 
 /// What the record of a token allows: `may` on the repositories that match `on` and not `except`. Cheap to clone.
 #[derive(Clone)]
-pub struct Rights(Arc<Compiled>);
+pub struct Rights(Arc<Parsed>);
 
-struct Compiled {
+struct Parsed {
     may: Vec<Permission>,
     on: Vec<RepositoryPattern>,
     except: Vec<RepositoryPattern>,
     actions: ActionSet,
-    on_globs: GlobSet,
-    except_globs: GlobSet,
+    on_names: Vec<NamePattern>,
+    except_names: Vec<NamePattern>,
 }
 
 /// An error: the rights of a token are not valid.
@@ -32,9 +31,6 @@ pub enum InvalidRights {
     /// A pattern names the user.
     #[error("`{0}`: a token has no `${{user}}`; write the name")]
     NamesUser(RepositoryPattern),
-    /// The patterns are too large.
-    #[error(transparent)]
-    TooLarge(#[from] super::PolicyTooLarge),
 }
 
 impl Rights {
@@ -42,7 +38,7 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// `may` or `on` is empty, a pattern has `${user}`, or the patterns are too large together.
+    /// `may` or `on` is empty, or a pattern has `${user}`.
     pub fn new(
         may: Vec<Permission>,
         on: Vec<RepositoryPattern>,
@@ -54,11 +50,10 @@ impl Rights {
         if let Some(pattern) = on.iter().chain(&except).find(|pattern| pattern.names_user()) {
             return Err(InvalidRights::NamesUser(pattern.clone()));
         }
-        let globs = |patterns: &[RepositoryPattern]| {
-            compile_all(patterns.iter().flat_map(|pattern| pattern.globs("").collect::<Vec<_>>()))
-        };
-        let (actions, on_globs, except_globs) = (ActionSet::given_by_all(&may), globs(&on)?, globs(&except)?);
-        Ok(Self(Arc::new(Compiled { may, on, except, actions, on_globs, except_globs })))
+        let names =
+            |patterns: &[RepositoryPattern]| patterns.iter().flat_map(NamePattern::alternatives).collect();
+        let (actions, on_names, except_names) = (ActionSet::given_by_all(&may), names(&on), names(&except));
+        Ok(Self(Arc::new(Parsed { may, on, except, actions, on_names, except_names })))
     }
 
     /// The permissions.
@@ -78,10 +73,18 @@ impl Rights {
 
     /// The actions that the rights give on a repository.
     pub fn actions(&self, name: &RepositoryName) -> ActionSet {
-        let name = Candidate::new(name.as_str());
-        let given =
-            self.0.on_globs.is_match_candidate(&name) && !self.0.except_globs.is_match_candidate(&name);
-        if given { self.0.actions } else { ActionSet::NONE }
+        let name: Vec<&str> = name.as_str().split('/').collect();
+        let any = |patterns: &[NamePattern]| patterns.iter().any(|pattern| pattern.is_match(&name, ""));
+        if any(&self.0.on_names) && !any(&self.0.except_names) { self.0.actions } else { ActionSet::NONE }
+    }
+
+    /// The approximate size in memory, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        let Parsed { on, except, on_names, except_names, .. } = &*self.0;
+        let text = |pattern: &RepositoryPattern| size_of::<RepositoryPattern>() + pattern.as_str().len();
+        let texts: usize = on.iter().chain(except).map(text).sum();
+        let names: usize = on_names.iter().chain(except_names).map(NamePattern::size_bytes).sum();
+        size_of::<Parsed>() + texts + names
     }
 
     /// Whether the rights give pull on every repository.

@@ -111,7 +111,7 @@ fn a_robot_has_what_everybody_has_and_its_own_rights_within_those_of_its_user() 
         (robot("own", all, "**", &[], Some("alice")), "home/alice/x", "pupude"),
         (robot("own", push, "secret/**", &[], Some("carol")), "secret/x", "pupu"),
         (robot("own", push, "secret/**", &[], Some("carol")), "team/app", ""),
-        (robot("own", push, "secret/**", &[], Some("nobody")), "secret/x", ""),
+        (robot("own", push, "secret/**", &[], Some("zoe")), "secret/x", ""),
     ] {
         check_actions(&policy, &identity, repository, expected);
     }

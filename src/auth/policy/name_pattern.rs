@@ -1,15 +1,16 @@
-//! `UserPattern`: a pattern with `${user}`, matched without being compiled.
+//! `NamePattern`: a pattern that is matched without being compiled.
 //!
-//! A compiled set for each user would take memory for all users, and time for each that asks again. Of such rules there are few,
-//! and most names differ from a pattern in their first component.
+//! A compiled set is fast, and takes some 20 KiB. So it is for the rules, which are one for all; the patterns of each access
+//! token, and those with `${user}`, which differ for each user, stay as they are. Of them there are few, and most names differ
+//! from a pattern in their first component.
 
 use sampan_config::RepositoryPattern;
 
 /// Stands for the user in globs: no name and no pattern has this character.
 const USER_MARK: &str = "\u{1}";
 
-/// A pattern with `${user}`, without braces.
-pub(super) struct UserPattern(Vec<Component>);
+/// A pattern without braces.
+pub(super) struct NamePattern(Vec<Component>);
 
 enum Component {
     /// `**`: any number of components.
@@ -20,7 +21,7 @@ enum Component {
     Glob(String),
 }
 
-impl UserPattern {
+impl NamePattern {
     /// The alternatives of a pattern.
     pub(super) fn alternatives(pattern: &RepositoryPattern) -> impl Iterator<Item = Self> {
         pattern.globs(USER_MARK).map(|glob| {
@@ -35,27 +36,17 @@ impl UserPattern {
 
     /// Whether the pattern matches the components of a name, with `user` for `${user}`.
     pub(super) fn is_match(&self, name: &[&str], user: &str) -> bool {
-        let (mut at, mut next) = (0, 0);
-        // Where to go on if the last `**` takes one component more.
-        let mut retry: Option<(usize, usize)> = None;
-        while let Some(component) = name.get(next) {
-            match self.0.get(at) {
-                Some(Component::Any) => {
-                    at += 1;
-                    retry = Some((at, next));
-                }
-                Some(pattern) if pattern.is_match(component, user) => {
-                    at += 1;
-                    next += 1;
-                }
-                _ => {
-                    let Some((after, taken)) = retry else { return false };
-                    (at, next) = (after, taken + 1);
-                    retry = Some((after, next));
-                }
-            }
-        }
-        self.0[at..].iter().all(|component| matches!(component, Component::Any))
+        let is_any = |component: &Component| matches!(component, Component::Any);
+        matches(&self.0, name, is_any, |component, text| component.is_match(text, user))
+    }
+
+    /// The approximate size in memory, in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        let text = |component: &Component| match component {
+            Component::Any => 0,
+            Component::Literal(text) | Component::Glob(text) => text.len(),
+        };
+        self.0.iter().map(|component| size_of::<Component>() + text(component)).sum()
     }
 }
 
@@ -80,15 +71,26 @@ impl Component {
 
 /// Whether a glob of `*` and `?` matches a text; the user's name has neither.
 fn is_match(glob: &[u8], text: &[u8]) -> bool {
+    matches(glob, text, |byte| *byte == b'*', |pattern, byte| *pattern == b'?' || pattern == byte)
+}
+
+/// Whether a pattern matches a list: `is_any` of its parts take any number of items, and each other part one that `fits`.
+fn matches<P, T>(
+    pattern: &[P],
+    items: &[T],
+    is_any: impl Fn(&P) -> bool,
+    fits: impl Fn(&P, &T) -> bool,
+) -> bool {
     let (mut at, mut next) = (0, 0);
+    // Where to go on if the last part that takes any number takes one item more.
     let mut retry: Option<(usize, usize)> = None;
-    while let Some(byte) = text.get(next) {
-        match glob.get(at) {
-            Some(b'*') => {
+    while let Some(item) = items.get(next) {
+        match pattern.get(at) {
+            Some(part) if is_any(part) => {
                 at += 1;
                 retry = Some((at, next));
             }
-            Some(pattern) if *pattern == b'?' || pattern == byte => {
+            Some(part) if fits(part, item) => {
                 at += 1;
                 next += 1;
             }
@@ -99,5 +101,5 @@ fn is_match(glob: &[u8], text: &[u8]) -> bool {
             }
         }
     }
-    glob[at..].iter().all(|byte| *byte == b'*')
+    pattern[at..].iter().all(is_any)
 }
