@@ -182,7 +182,8 @@ impl Plan {
                 return Err(PlanProblem::NotCarried(missing.clone()));
             }
         }
-        unique(self.rewritten.iter().map(|it| &it.digest))?;
+        // Several indexes may become the same one.
+        unique(self.rewritten.iter().map(|it| &it.from))?;
         if let Some(it) = self.rewritten.iter().find(|it| !carried.contains(&it.digest)) {
             return Err(PlanProblem::NotCarried(it.digest.clone()));
         }

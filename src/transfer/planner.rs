@@ -122,6 +122,7 @@ pub(crate) async fn plan_within(
         index: HashMap::new(),
         size: PlanSize::new(max_bytes),
         docker_bytes: 0,
+        rewritten: HashSet::new(),
     };
     let plan = &mut planner.planned.plan;
     plan.source = options.host.clone();
@@ -153,6 +154,8 @@ struct Planner<'a> {
     size: PlanSize,
     /// The digits of the digests in [`Planned::docker`].
     docker_bytes: usize,
+    /// The indexes of the source in [`Plan::rewritten`].
+    rewritten: HashSet<Digest>,
 }
 
 #[derive(Clone, Copy)]
@@ -320,7 +323,8 @@ impl Planner<'_> {
             left_out_referrers += tags as u64;
             subjects.insert(subject);
             let new = draft.rewrites.carried(old);
-            if !self.index.contains_key(&new) {
+            // Several indexes may become the same one, or one that is there; each is needed to make what refers to it.
+            if self.rewritten.insert(old.clone()) {
                 self.size.add_digest(old)?;
                 self.size.add_digest(&new)?;
                 self.planned.plan.rewritten.push(RewrittenIndex { digest: new, from: old.clone() });

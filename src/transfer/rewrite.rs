@@ -42,8 +42,8 @@ pub struct RewrittenImage {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rewrites {
     platforms: Vec<Platform>,
-    /// An index of the source, by the new digest.
-    from: HashMap<Digest, Digest>,
+    /// The indexes of the source that become it, by the new digest.
+    from: HashMap<Digest, Vec<Digest>>,
     /// The new digest and length, by the digest in the source.
     to: HashMap<Digest, (Digest, u64)>,
     /// The digests in the source, in the order in which they were added.
@@ -77,8 +77,8 @@ impl Rewrites {
     }
 
     pub(crate) fn add(&mut self, from: &Digest, to: &Digest, size_bytes: u64) {
-        self.from.entry(to.clone()).or_insert_with(|| from.clone());
         if self.to.insert(from.clone(), (to.clone(), size_bytes)).is_none() {
+            self.from.entry(to.clone()).or_default().push(from.clone());
             self.order.push(from.clone());
         }
     }
@@ -136,7 +136,7 @@ impl Rewrites {
         Ok(Some(rewritten.into()))
     }
 
-    /// The bytes of a manifest that is carried: of the source, or made of an index there; `None` if that is missing.
+    /// The bytes of a manifest that is carried: of the source, or made of an index there; `None` if both are missing.
     ///
     /// # Errors
     ///
@@ -147,18 +147,22 @@ impl Rewrites {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Bytes>> {
-        let origin = self.from.get(digest).unwrap_or(digest);
-        let found = source.manifest(repository, &Reference::Digest(origin.clone())).await?;
-        let Some(found) = found else { return Ok(None) };
-        if origin == digest {
-            return Ok(Some(found.bytes));
+        // Another repository may have an index that becomes the same one, or that one itself.
+        let origins = self.from.get(digest).into_iter().flatten().chain([digest]);
+        for origin in origins {
+            let found = source.manifest(repository, &Reference::Digest(origin.clone())).await?;
+            let Some(found) = found else { continue };
+            if origin == digest {
+                return Ok(Some(found.bytes));
+            }
+            let changed = |_| Error::Image {
+                image: format!("{repository}@{origin}"),
+                problem: "it is not the index that was planned: export again".to_owned(),
+            };
+            let index = Manifest::parse(&found.bytes, None).map_err(changed)?;
+            return Ok(self.rewrite(&found.bytes, &index)?.or(Some(found.bytes)));
         }
-        let changed = |_| Error::Image {
-            image: format!("{repository}@{origin}"),
-            problem: "it is not the index that was planned: export again".to_owned(),
-        };
-        let index = Manifest::parse(&found.bytes, None).map_err(changed)?;
-        Ok(self.rewrite(&found.bytes, &index)?.or(Some(found.bytes)))
+        Ok(None)
     }
 }
 

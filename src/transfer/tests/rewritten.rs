@@ -72,6 +72,32 @@ proptest! {
 }
 
 #[test]
+fn indexes_that_become_the_same_one_are_each_known() {
+    runtime().block_on(async {
+        let near = Store::new();
+        let image = async |repository: &str, config: &str| {
+            near.image(repository, Algorithm::Sha256, config, &[], false, &[]).await
+        };
+        // The same as it will be, beside others, and in an index that has its new digest.
+        near.index("a", &[image("a", "one").await], &["1"]).await;
+        near.index("b", &[image("b", "one").await, image("b", "two").await], &["1"]).await;
+        let all = [image("c", "one").await, image("c", "two").await, image("c", "three").await];
+        let inner = near.index("c", &all, &[]).await;
+        near.index("c", &[inner, image("c", "two").await], &["1"]).await;
+        for selectors in [&["**"][..], &["c", "b", "a"], &["b", "c"], &["c", "a"]] {
+            let far = Store::new();
+            let bundle = export(&near, &rewriting(selectors)).await.unwrap();
+            import_bytes(&far, &bundle, Way::File, &import_options()).await.unwrap();
+            let (digest, outer) = tagged(&far, "c", "1").await;
+            assert_eq!(outer.manifests.len(), 1, "{selectors:?}");
+            let planned = plan(&near.source(), &rewriting(selectors)).await.unwrap();
+            let found = places(&near.source(), assemble(&planned).plan()).await.unwrap();
+            assert!(found.contains_key(&digest) && found.contains_key(&outer.manifests[0].digest));
+        }
+    });
+}
+
+#[test]
 fn a_new_index_has_both_digests_and_leaves_what_is_attached_to_the_old_one() {
     runtime().block_on(async {
         let (near, far) = (sample().await, Store::new());
