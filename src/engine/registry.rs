@@ -14,9 +14,13 @@ use crate::lease::Leases;
 use crate::oci::RepositoryName;
 use crate::referrers::{Builds, KnownManifests};
 use crate::small_blobs::SmallBlobs;
+use crate::summary::Summaries;
 use crate::tag_digest::AbsentDigests;
 use crate::upload::locks::UploadLocks;
 use crate::{Error, Repository, Result, Validation};
+
+/// The size of the cache of summaries, in bytes: some fifty thousand images.
+const SUMMARY_BYTES: u64 = 16 << 20;
 
 /// A registry over a store. Cloning is cheap; clones share all state.
 #[derive(Clone, Debug)]
@@ -33,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) locks: UploadLocks,
     pub(crate) manifests: ManifestCache,
     pub(crate) small_blobs: SmallBlobs,
+    pub(crate) summaries: Summaries,
     pub(crate) descriptors: Option<Arc<dyn DescriptorCache>>,
     pub(crate) leases: Leases,
     pub(crate) known_manifests: KnownManifests,
@@ -188,6 +193,7 @@ impl RegistryBuilder {
                 locks: UploadLocks::default(),
                 manifests: ManifestCache::new(self.manifest_cache_bytes),
                 small_blobs: SmallBlobs::new(self.blob_cache_bytes),
+                summaries: Summaries::new(SUMMARY_BYTES),
                 descriptors: self.descriptors,
                 leases: Leases::new(self.gc_grace, self.clock),
                 known_manifests: KnownManifests::default(),

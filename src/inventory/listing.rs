@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use sampan_engine::oci::descriptor::{Platform, platform_text};
 use sampan_engine::oci::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +81,7 @@ async fn describe(
     let mut counted = HashSet::new();
     let mut size_bytes = count(&mut counted, &found);
     for child in found.manifest.manifests.iter().take(MAX_CHILDREN) {
-        platforms.extend(platform(child));
+        platforms.extend(child.platform.as_ref().and_then(Platform::text));
         if let Some(child) = source.manifest(repository, &child.digest.to_string()).await? {
             size_bytes = size_bytes.saturating_add(count(&mut counted, &child));
         }
@@ -123,16 +124,6 @@ fn is_image(config: &Descriptor) -> bool {
     )
 }
 
-fn platform(child: &Descriptor) -> Option<String> {
-    let platform = child.platform.as_ref()?;
-    // buildkit marks attestations so.
-    if platform.os == "unknown" {
-        return None;
-    }
-    let variant = platform.rest.get("variant").and_then(|variant| variant.as_str());
-    joined(&platform.os, &platform.architecture, variant)
-}
-
 fn platform_of_config(content: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Config {
@@ -141,18 +132,5 @@ fn platform_of_config(content: &[u8]) -> Option<String> {
         variant: Option<String>,
     }
     let config: Config = serde_json::from_slice(content).ok()?;
-    joined(&config.os, &config.architecture, config.variant.as_deref())
-}
-
-fn joined(os: &str, architecture: &str, variant: Option<&str>) -> Option<String> {
-    // The client that pushed the manifest controls this text, and a terminal will show it.
-    let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    if os.is_empty()
-        || architecture.is_empty()
-        || ![os, architecture, variant.unwrap_or_default()].into_iter().all(is_word)
-    {
-        return None;
-    }
-    let parts = [Some(os), Some(architecture), variant.filter(|variant| !variant.is_empty())];
-    Some(parts.into_iter().flatten().collect::<Vec<_>>().join("/"))
+    platform_text(&config.os, &config.architecture, config.variant.as_deref())
 }

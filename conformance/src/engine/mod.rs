@@ -14,6 +14,7 @@ mod referrers_index;
 mod referrers_races;
 mod resume;
 mod store;
+mod summary;
 mod tags;
 mod two_registries;
 
@@ -25,6 +26,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     mount::CLAUSES,
     resume::CLAUSES,
     tags::CLAUSES,
+    summary::CLAUSES,
     referrers::CLAUSES,
     referrers_index::CLAUSES,
     referrers_cost::CLAUSES,

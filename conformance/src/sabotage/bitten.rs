@@ -188,6 +188,7 @@ pub(super) const ENGINE: Bitten = &[
             "mount::what_is_not_there_is_not_mounted",
             "resume::a_wrong_digest_is_found_out_without_the_hash_state",
             "tags::belong_to_their_repository",
+            "summary::what_is_missing_is_a_gap_until_it_comes",
         ],
     ),
     (
@@ -196,6 +197,8 @@ pub(super) const ENGINE: Bitten = &[
             "push_pull::an_image_comes_back_verbatim",
             "mount::a_blob_is_mounted_from_the_repository_named",
             "referrers::an_attached_artifact_is_listed",
+            "summary::an_image_is_summed_up",
+            "summary::an_index_counts_each_blob_once",
             "referrers::the_subject_may_come_later_or_never",
             "referrers::come_in_pages_of_bytes",
             "referrers::one_that_lists_cannot_carry_is_refused",
@@ -226,6 +229,7 @@ pub(super) const ENGINE: Bitten = &[
             "crash::ending_an_upload_twice",
             "mount::an_image_of_mounted_blobs_can_be_pulled",
             "tags::one_push_may_set_many",
+            "summary::hostile_images_cost_little",
             "delete::nothing_is_written_in_read_only_mode",
         ],
     ),
@@ -254,6 +258,8 @@ pub(super) const ENGINE: Bitten = &[
         &[
             "damaged::links_can_be_deleted_and_replaced",
             "tags::a_tag_moves",
+            "summary::a_second_look_costs_one_read",
+            "summary::what_is_damaged_is_a_gap",
             "delete::a_deleted_tag_is_gone",
             "delete::a_tag_is_deleted_only_while_it_points_at_the_manifest",
             "delete::what_was_deleted_can_be_pushed_again",

@@ -25,7 +25,7 @@ impl ManifestStore {
     }
 
     /// The digest for the response, and the canonical digest.
-    pub(super) async fn resolve(&self, reference: &Reference) -> Result<(Digest, Digest)> {
+    pub(crate) async fn resolve(&self, reference: &Reference) -> Result<(Digest, Digest)> {
         let unknown = || Error::ManifestUnknown(reference.clone(), self.repository.name.clone());
         match reference {
             Reference::Tag(tag) => {

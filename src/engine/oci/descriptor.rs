@@ -48,6 +48,28 @@ pub struct Platform {
     pub rest: BTreeMap<String, Value>,
 }
 
+impl Platform {
+    /// `os/architecture[/variant]`; `None` for `unknown`, which BuildKit gives to attestations, and as in
+    /// [`platform_text`].
+    pub fn text(&self) -> Option<String> {
+        if self.os == "unknown" {
+            return None;
+        }
+        let variant = self.rest.get("variant").and_then(Value::as_str);
+        platform_text(&self.os, &self.architecture, variant)
+    }
+}
+
+/// `os/architecture[/variant]`; `None` when a part is missing, or is no word that a terminal can show: the client that pushed
+/// the image controls this text.
+pub fn platform_text(os: &str, architecture: &str, variant: Option<&str>) -> Option<String> {
+    let is_word = |text: &str| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let variant = variant.filter(|variant| !variant.is_empty());
+    let parts: Vec<&str> = [os, architecture].into_iter().chain(variant).collect();
+    let is_valid = parts.iter().all(|part| !part.is_empty() && is_word(part));
+    is_valid.then(|| parts.join("/"))
+}
+
 /// Go writes an absent list or map as `null`.
 pub(super) fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where

@@ -30,6 +30,15 @@ pub const DOCKER_PLUGIN_CONFIG: &str = "application/vnd.docker.plugin.v1+json";
 /// The configuration of an OCI image.
 pub const OCI_IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
+/// The configuration of a Helm chart.
+pub const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
+
+/// Whether this is the type of a layer of an image's file system. Some old tools omit it.
+pub fn is_image_layer(media_type: &str) -> bool {
+    let prefixes = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
+    media_type.is_empty() || prefixes.into_iter().any(|prefix| media_type.starts_with(prefix))
+}
+
 /// Whether a layer of this type may live elsewhere, under the descriptor's `urls`: Docker's "foreign" layers.
 pub fn is_docker_foreign(media_type: &str) -> bool {
     media_type == "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
