@@ -43,6 +43,7 @@ mod summary;
 mod tag_digest;
 mod tag_removal;
 mod tag_store;
+mod tag_times;
 mod upload;
 mod validation;
 
@@ -64,5 +65,6 @@ pub use repository_blobs::{BlobInfo, MountOutcome, RepositoryBlobs};
 pub use run_id::{InvalidRunId, RunId};
 pub use summary::{Gap, ImageKind, ImageSummary};
 pub use tag_store::TagStore;
+pub use tag_times::{Pointed, TagTimes};
 pub use upload::{Body, ChunkRange, InvalidUploadId, StartUpload, UploadId, UploadStatus, UploadStore};
 pub use validation::{IndexChildren, UrlRules, Validation};

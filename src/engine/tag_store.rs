@@ -128,7 +128,7 @@ impl TagStore {
         Ok(())
     }
 
-    async fn repository_exists(&self) -> Result<bool> {
+    pub(crate) async fn repository_exists(&self) -> Result<bool> {
         Ok(self.driver().list(&layout::manifests(&self.repository.name), None).try_next().await?.is_some())
     }
 

@@ -72,6 +72,57 @@ async fn a_tag_has_the_time_of_its_last_push(ctx: Context) -> Result<(), Failed>
     equal(pushed_at("missing").await?, None, "the time of a missing tag")
 }
 
+async fn are_listed_by_the_time_of_their_push(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    for (name, seed) in [("v1.10", 1), ("v1.9", 2), ("latest", 1), ("v1.10", 3), ("latest", 4)] {
+        client.push_image("image", &Image::new(seed), name).await?;
+    }
+    let tags = client.repository("image").tags();
+    let times = tags.times().await?;
+    equal((times.items.len(), times.left_out), (3, 0), "the number of tags")?;
+    for pair in times.items.windows(2) {
+        ensure(pair[0].at >= pair[1].at, format_args!("{pair:?} are in the wrong order"))?;
+    }
+    for item in &times.items {
+        equal(tags.pushed_at(&item.what).await?, Some(item.at), format_args!("the time of {}", item.what))?;
+    }
+    let mut names: Vec<&str> = times.items.iter().map(|item| item.what.as_str()).collect();
+    names.sort_unstable();
+    equal(names, ["latest", "v1.10", "v1.9"], "the tags")?;
+    client.repository("image").manifests().delete(&tag("v1.9").into()).await?;
+    let left = tags.times().await?;
+    ensure(
+        left.items.iter().all(|item| item.what.as_str() != "v1.9"),
+        format_args!("a deleted tag is in {left:?}"),
+    )?;
+    let unknown = client.repository("other").tags().times().await;
+    ensure(
+        matches!(unknown, Err(Error::RepositoryUnknown(_))),
+        format_args!("the tags of no repository are {unknown:?}"),
+    )
+}
+
+async fn a_tag_knows_what_it_has_pointed_at(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let images = [Image::new(1), Image::new(2)];
+    for (name, image) in [("moved", 0), ("other", 1), ("moved", 1), ("moved", 0)] {
+        client.push_image("image", &images[image], name).await?;
+    }
+    let tags = Client::of_another_process(&ctx).await?.repository("image").tags();
+    let history = tags.history(&tag("moved")).await?;
+    let mut digests: Vec<_> = history.items.iter().map(|item| item.what.clone()).collect();
+    ensure(
+        history.items.windows(2).all(|pair| pair[0].at >= pair[1].at),
+        format_args!("{history:?} is in the wrong order"),
+    )?;
+    digests.sort_unstable();
+    let mut expected = images.each_ref().map(Image::digest);
+    expected.sort_unstable();
+    equal(&digests[..], &expected[..], "the digests of a tag that moved")?;
+    equal(tags.history(&tag("other")).await?.items.len(), 1, "the digests of another tag")?;
+    equal(tags.history(&tag("missing")).await?.items.len(), 0, "the digests of a missing tag")
+}
+
 async fn one_push_may_set_many(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     client.push_image("image", &image, "first").await?;
@@ -138,6 +189,8 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::tags":
     are_listed_in_order_and_in_pages,
     a_tag_moves,
     a_tag_has_the_time_of_its_last_push,
+    are_listed_by_the_time_of_their_push,
+    a_tag_knows_what_it_has_pointed_at,
     one_push_may_set_many,
     belong_to_their_repository,
     repositories_are_listed_in_pages,

@@ -198,6 +198,7 @@ pub(super) const ENGINE: Bitten = &[
             "mount::a_blob_is_mounted_from_the_repository_named",
             "referrers::an_attached_artifact_is_listed",
             "summary::an_image_is_summed_up",
+            "tags::a_tag_knows_what_it_has_pointed_at",
             "summary::an_index_counts_each_blob_once",
             "referrers::the_subject_may_come_later_or_never",
             "referrers::come_in_pages_of_bytes",
@@ -258,6 +259,7 @@ pub(super) const ENGINE: Bitten = &[
         &[
             "damaged::links_can_be_deleted_and_replaced",
             "tags::a_tag_moves",
+            "tags::are_listed_by_the_time_of_their_push",
             "summary::a_second_look_costs_one_read",
             "summary::what_is_damaged_is_a_gap",
             "delete::a_deleted_tag_is_gone",
