@@ -61,6 +61,14 @@ words! {
     }
 }
 
+impl AccessTokensConfig {
+    /// The shortest lifetime of a token for a password: clients assume as much at least.
+    pub const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
+
+    /// The longest lifetime of a token for a password.
+    pub const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
+}
+
 impl AccessConfig {
     /// The groups and rules of the section itself; there are none if they are in a file of their own.
     pub fn rules_here(&self) -> AccessRules {
@@ -86,8 +94,9 @@ impl AccessConfig {
             return;
         }
         self.check_rules(found);
-        let (shortest, longest) = (Duration::from_secs(60), Duration::from_secs(3600));
-        if !(shortest..=longest).contains(&self.tokens.lifetime) {
+        if !(AccessTokensConfig::SHORTEST_LIFETIME..=AccessTokensConfig::LONGEST_LIFETIME)
+            .contains(&self.tokens.lifetime)
+        {
             found.mistake(
                 "access.tokens.lifetime",
                 "must be between `1m`, which clients assume at least, and `1h`",

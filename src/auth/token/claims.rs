@@ -1,5 +1,6 @@
 //! `Claims`: a token's claims, and whether they suffice.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::object::{self, Object};
@@ -7,8 +8,8 @@ use super::refusal::Refusal;
 use crate::auth::Access;
 use crate::auth::shown::Shown;
 
-/// The tolerated difference between the clocks of a token server and this machine, in seconds.
-const LEEWAY_SECS: i64 = 60;
+/// The tolerated difference between the clocks of what issued a token and of this machine, in seconds.
+pub(in crate::auth) const LEEWAY_SECS: i64 = 60;
 
 /// A token's claims. Duplicate claims are refused; unlisted ones are ignored.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,7 +25,8 @@ pub(in crate::auth) struct Claims {
     nbf: Option<i64>,
     #[serde(default)]
     access: Option<Vec<Object<Granted>>>,
-    /// In our own tokens: the credential that the token was issued for.
+    /// In our own tokens: the credential that the token was issued for. Others may use the name for anything.
+    #[serde(default, deserialize_with = "text")]
     cred: Option<String>,
 }
 
@@ -87,6 +89,11 @@ impl Claims {
         Ok(())
     }
 
+    /// For how many seconds the token has yet to live at `now`.
+    pub(in crate::auth) fn seconds_left(&self, now: i64) -> i64 {
+        self.exp.unwrap_or(i64::MAX).saturating_sub(now)
+    }
+
     /// The approximate size in memory, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         let text = |text: &String| size_of::<String>() + text.len();
@@ -126,6 +133,20 @@ impl Granted {
             && self.name == access.resource.name()
             && self.actions.iter().flatten().any(|action| action == "*" || action == wanted)
     }
+}
+
+/// Parses a text, and any other value as none.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Text(String),
+        Other(IgnoredAny),
+    }
+    Ok(match Any::deserialize(deserializer)? {
+        Any::Text(text) => Some(text),
+        Any::Other(IgnoredAny) => None,
+    })
 }
 
 /// Parses a `NumericDate`, which may have a fraction (RFC 7519, 2).

@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sampan_config::SigningAlgorithm;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use super::object::{self, Object};
 use super::refusal::Refusal;
@@ -43,6 +43,8 @@ struct Header {
     kid: Option<String>,
     x5c: Option<Vec<String>>,
     jwk: Option<Object<EmbeddedKey>>,
+    /// Of any value: `null` is no list of extensions either (RFC 7515, 4.1.11).
+    #[serde(default, deserialize_with = "present")]
     crit: Option<IgnoredAny>,
 }
 
@@ -50,6 +52,10 @@ struct Header {
 struct EmbeddedKey {
     kid: Option<String>,
     x5c: Option<Vec<String>>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IgnoredAny>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Jws<'a> {

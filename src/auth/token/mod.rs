@@ -29,7 +29,7 @@ mod testing;
 /// The parts that also verify this registry's own tokens.
 pub(super) mod own {
     pub(in crate::auth) use super::cached::VerifiedTokens;
-    pub(in crate::auth) use super::claims::Claims;
+    pub(in crate::auth) use super::claims::{Claims, LEEWAY_SECS};
     pub(in crate::auth) use super::controller::{bearer, scope};
     pub(in crate::auth) use super::jws::{Jws, KeyHint, MAX_TOKEN_BYTES};
     pub(in crate::auth) use super::key::Key;

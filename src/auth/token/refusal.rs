@@ -25,6 +25,8 @@ pub(in crate::auth) enum Refusal {
     Expired(i64),
     #[error("it has no `exp` and would never expire")]
     NeverExpires,
+    #[error("it would live for another {0} seconds, and no token of this registry lives that long")]
+    LivesTooLong(i64),
     #[error("it is valid only in {0} seconds: compare the clocks of the token server and this machine")]
     NotYet(i64),
     #[error("its key {0} is unknown")]

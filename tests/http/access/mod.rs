@@ -1,7 +1,9 @@
 //! Rules, the token endpoint, and access tokens: who may do what, by which credentials.
 
 mod credentials;
+mod forged;
 mod rules;
+mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
