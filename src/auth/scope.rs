@@ -62,6 +62,8 @@ fn repository(name: &str) -> Option<RepositoryName> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -101,6 +103,29 @@ mod tests {
             &long,
         ] {
             assert_eq!(Scope::parse(text), None, "{text}");
+        }
+    }
+    proptest! {
+        #[test]
+        fn what_a_scope_asks_for_is_written_in_it_and_is_read_again(
+            kind in "repository|repository\\(plugin\\)|registry|\\PC{0,4}",
+            name in "([a-z0-9.:]{1,5}/)?(catalog|[a-z*./:-]{0,8}|\\PC{0,6})",
+            asked in "((pull|push|delete|\\*|Pull|\\PC{0,3}),){0,3}(pull|\\*)?",
+        ) {
+            let text = format!("{kind}:{name}:{asked}");
+            let all = [Action::Pull, Action::Push, Action::Delete, Action::All];
+            if let Some(scope) = Scope::parse(&text) {
+                let actions = scope.asks_for(&all);
+                let (_, written) = text.rsplit_once(':').unwrap();
+                let written: Vec<&str> = written.split(',').collect();
+                for action in &actions {
+                    prop_assert!(written.contains(&action.as_str()) || written.contains(&"*"), "{}", text);
+                }
+                prop_assert!(name.ends_with(scope.resource().name()), "{}", text);
+                let again = Scope::parse(&scope.with(&actions)).unwrap();
+                prop_assert_eq!(again.resource(), scope.resource());
+                prop_assert_eq!(again.asks_for(&all), actions, "{}", text);
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ macro_rules! targets {
 
 targets! {
     access_rules bundle config content_range conversation foreign htpasswd image_list layout manifest names plan range route
-    store_xml token upload_note
+    store_xml token token_request upload_note
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod route;
 mod service;
 mod store_xml;
 mod token;
+mod token_request;
 mod upload_note;
 
 /// A target: its name, which is that of its folder in the corpus, and its function.
@@ -43,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     ("route", route::run),
     ("store_xml", store_xml::run),
     ("token", token::run),
+    ("token_request", token_request::run),
     ("upload_note", upload_note::run),
 ];
 

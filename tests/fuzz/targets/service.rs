@@ -6,16 +6,17 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use sampan::auth::Anonymous;
+use sampan::auth::{AccessController, Anonymous};
 use sampan::http::{Api, AppState, HttpOptions, HttpServices};
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::{Limits, Registry};
+use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
-/// A registry that allows everything, deletion included.
+/// A registry in memory.
 pub(super) struct Service {
     api: Api,
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
 }
 
 /// An answer, with its whole body.
@@ -33,14 +34,28 @@ impl Answer {
     }
 }
 
+/// A runtime on this thread.
+pub(super) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+}
+
 impl Service {
+    /// One that allows everything, deletion included.
     pub(super) fn new() -> Self {
         let limits = Limits { delete: true, ..Limits::default() };
         let registry = Registry::builder(Arc::new(InMemoryDriver::new())).limits(limits).build();
+        Self::with(runtime(), registry, Arc::new(Anonymous), HttpServices::default())
+    }
+
+    /// One with this access control.
+    pub(super) fn with(
+        runtime: Runtime,
+        registry: Registry,
+        access: Arc<dyn AccessController>,
+        services: HttpServices,
+    ) -> Self {
         let options = HttpOptions { access_log: false, ..HttpOptions::default() };
-        let state = AppState::new(registry, Arc::new(Anonymous), options, HttpServices::default());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        Self { api: Api::new(state), runtime: runtime.expect("a runtime") }
+        Self { api: Api::new(AppState::new(registry, access, options, services)), runtime }
     }
 
     /// Sends a request, and checks the rules for every answer: no failure of the server, and errors as JSON.
