@@ -2,11 +2,11 @@
 //! body, some only the status.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::support::{
-    Dockerd, Process, RegistryProcess, copy, fail, filesystem_config, oci_layout, registry, run, tool,
+    Containerd, Dockerd, RegistryProcess, copy, fail, filesystem_config, oci_layout, registry, run, tool,
 };
 
 /// The action of a user that the registry refuses.
@@ -177,30 +177,4 @@ fn ctr_prints_what_the_table_says() {
         }
         Some(command)
     });
-}
-
-/// A private containerd.
-struct Containerd {
-    socket: PathBuf,
-    _process: Process,
-}
-
-impl Containerd {
-    #[track_caller]
-    fn start(directory: &Path) -> Self {
-        fs::create_dir(directory).unwrap();
-        let socket = directory.join("socket");
-        let mut command = tool("containerd");
-        command.arg("--address").arg(&socket);
-        command.arg("--root").arg(directory.join("root")).arg("--state").arg(directory.join("state"));
-        let process = Process::start(&mut command);
-        process.wait_for(|line| line.contains("containerd successfully booted").then_some(()));
-        Self { socket, _process: process }
-    }
-
-    fn ctr(&self) -> Command {
-        let mut command = tool("ctr");
-        command.arg("--address").arg(&self.socket);
-        command
-    }
 }

@@ -4,11 +4,9 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use super::container::{context, static_binary};
-use super::support::{Dockerd, run, tool};
+use super::support::{Dockerd, assert_first_lines, blocks, run, tool, write_program};
 
 const PAGES: [&str; 2] = ["docs/deployment.md", "docs/deployment.zh-HK.md"];
 
@@ -70,7 +68,7 @@ const STEPS: &[Step] = &[
     ),
     left(
         "{\"insecure-registries\"",
-        "a file, and the engine would have to restart; tests/clients/trust.rs takes that way without TLS",
+        "a file, and the engine would have to restart; tests/clients/client_tls.rs takes that way without TLS",
     ),
     with("docker login registry.example:5000", "build alpine one", ""),
     with(
@@ -167,17 +165,7 @@ esac
 #[test]
 fn every_block_of_the_guide_has_a_step_in_the_walk() {
     for page in PAGES {
-        let blocks = blocks(page);
-        for (block, step) in blocks.iter().zip(STEPS) {
-            assert!(
-                block.text.starts_with(step.first_line),
-                "{page}:{}: is `{}`, where the walk has `{}`",
-                block.line,
-                block.text.lines().next().unwrap_or_default(),
-                step.first_line
-            );
-        }
-        assert_eq!(blocks.len(), STEPS.len(), "{page}: the walk has another number of blocks");
+        assert_first_lines(page, STEPS.iter().map(|step| step.first_line));
     }
 }
 
@@ -254,36 +242,6 @@ fn the_deployment_guide_works_as_it_is_written() {
     let told = run(&mut bash);
     // The shell reads the script to its end, whatever a block does.
     assert!(told.trim_end().ends_with("walked"), "{told}");
-}
-
-struct Block {
-    line: usize,
-    text: String,
-}
-
-/// The fenced blocks of a page.
-fn blocks(page: &str) -> Vec<Block> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut open = false;
-    for (index, line) in text.lines().enumerate() {
-        if line.starts_with("```") {
-            open = !open;
-            if open {
-                blocks.push(Block { line: index + 2, text: String::new() });
-            }
-        } else if open {
-            let block = blocks.last_mut().unwrap();
-            block.text.push_str(line);
-            block.text.push('\n');
-        }
-    }
-    blocks
-}
-
-fn write_program(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// The directory to which the guide copies; the walk mounts another over it. Keeps a directory that was there already.

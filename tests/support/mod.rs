@@ -1,5 +1,6 @@
 //! Shared helpers: a registry in this process, a client for it, content to push, and stores that misbehave.
 
+pub(crate) mod access;
 pub(crate) mod bundle;
 pub(crate) mod client;
 pub(crate) mod failing_driver;
@@ -8,6 +9,7 @@ pub(crate) mod image_configs;
 pub(crate) mod server;
 pub(crate) mod store;
 
+pub(crate) use access::{access_section, policy_file};
 pub(crate) use bundle::BundleFile;
 pub(crate) use client::Answer;
 pub(crate) use failing_driver::FailingDriver;

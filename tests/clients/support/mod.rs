@@ -1,6 +1,7 @@
 //! Helpers of the tests with real clients.
 
 mod api_client;
+mod containerd;
 mod cut_line;
 mod dockerd;
 mod fixture;
@@ -8,6 +9,7 @@ mod flaky_proxy;
 mod guarded;
 mod image;
 mod nginx;
+mod page;
 mod process;
 mod receiver;
 mod registry;
@@ -17,6 +19,7 @@ mod tool;
 mod wire;
 
 pub(crate) use api_client::ApiClient;
+pub(crate) use containerd::Containerd;
 pub(crate) use cut_line::CutLine;
 pub(crate) use dockerd::Dockerd;
 pub(crate) use fixture::Site;
@@ -24,6 +27,7 @@ pub(crate) use flaky_proxy::{Fault, FlakyProxy, Sort};
 pub(crate) use guarded::Guarded;
 pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layout, random};
 pub(crate) use nginx::Nginx;
+pub(crate) use page::{assert_first_lines, blocks, write_program};
 pub(crate) use process::Process;
 pub(crate) use receiver::{Mood, Receiver};
 pub(crate) use registry::{

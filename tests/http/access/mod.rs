@@ -6,7 +6,7 @@ mod rules;
 mod tokens;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -18,24 +18,15 @@ use sampan::auth::{
 use sampan::http::HttpServices;
 use sampan::serve::{ClientCertificate, Peer, PeerAddress, Scheme};
 use sampan_config::CertificateName;
+use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::Registry;
 use serde_json::Value;
 
 use crate::support::client::Call;
-use crate::support::{Answer, Server, Setup};
+use crate::support::{Answer, Server, Setup, policy_file};
 
-const RULES: &str = "
-groups:
-  dev: [alice, bob]
-  ops: [carol]
-rules:
-  - {who: anonymous, may: pull, on: ['public/**', 'library/*']}
-  - {who: users, may: pull, on: '**', except: ['secret/**']}
-  - {who: 'group:dev', may: push, on: 'team/**'}
-  - {who: users, may: [push, delete], on: 'home/${user}/**'}
-  - {who: 'group:ops', may: '*', on: '**'}
-";
+static RULES: LazyLock<String> = LazyLock::new(policy_file);
 
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "Dave"];
 
@@ -48,7 +39,7 @@ struct Site {
 /// How a site differs from the usual one.
 struct Plan {
     rules: &'static str,
-    driver: Arc<InMemoryDriver>,
+    driver: Arc<dyn StorageDriver>,
     signing_key: Option<PathBuf>,
     certificates: Vec<CertificateName>,
     has_passwords: bool,
@@ -57,7 +48,7 @@ struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self {
-            rules: RULES,
+            rules: &RULES,
             driver: Arc::new(InMemoryDriver::new()),
             signing_key: None,
             certificates: Vec::new(),
