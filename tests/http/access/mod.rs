@@ -2,6 +2,7 @@
 
 mod credentials;
 mod forged;
+mod hidden;
 mod rules;
 mod tokens;
 
