@@ -1,5 +1,7 @@
 //! Rules and the registry's own tokens, with real clients over TLS: each with its own way to ask for a token.
 
+mod page;
+
 use std::time::{Duration, Instant};
 
 use super::support::{Dockerd, Guarded, oci_layout, registry, run, tool};
