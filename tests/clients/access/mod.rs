@@ -1,6 +1,8 @@
 //! Rules and the registry's own tokens, with real clients over TLS: each with its own way to ask for a token.
 
+mod ctr;
 mod page;
+mod replicas;
 
 use std::time::{Duration, Instant};
 

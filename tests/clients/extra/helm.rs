@@ -2,7 +2,9 @@
 
 use std::fs;
 
+use crate::clients::access::{TEN_SECONDS, counts_within};
 use crate::clients::support::Guarded;
+use crate::support::access_section;
 
 #[test]
 #[ignore = "needs helm"]
@@ -55,4 +57,32 @@ fn helm_resolves_a_dependency_in_the_registry() {
     assert!(guarded.path("web/charts/library-0.3.1.tgz").exists());
     let lock = fs::read_to_string(guarded.path("web/Chart.lock")).unwrap();
     assert!(lock.contains("version: 0.3.1"), "{lock}");
+}
+
+#[test]
+#[ignore = "needs helm"]
+fn helm_pushes_and_pulls_a_chart_with_a_robots_token_until_it_is_revoked() {
+    let guarded = Guarded::start_with(&["carol"], access_section());
+    let secret = guarded.registry_command("token create ci --may push --on team/** --expires 1d");
+    guarded.run("helm", "create web");
+    guarded.run("helm", "package web --version 0.1.0");
+    let charts = |repository: &str| format!("oci://{}", guarded.name(repository));
+    guarded.fail("helm", &format!("push web-0.1.0.tgz {}", charts("team/charts")));
+    guarded.log_in_with("helm", "registry login --username ci --password-stdin HOST", &secret);
+    guarded.run("helm", &format!("push web-0.1.0.tgz {}", charts("team/charts")));
+    let refused = guarded.fail("helm", &format!("push web-0.1.0.tgz {}", charts("library")));
+    assert!(refused.contains("ci may not push to library/web"), "{refused}");
+    fs::create_dir(guarded.path("pulled")).unwrap();
+    guarded.run("helm", &format!("pull {}/web --destination pulled", charts("team/charts")));
+    let read = |folder: &str| fs::read(guarded.path(folder).join("web-0.1.0.tgz")).unwrap();
+    assert!(read("pulled") == read(""));
+    guarded.registry_command(&format!("token revoke {}", secret.split('_').nth(1).unwrap()));
+    let push = format!("push web-0.1.0.tgz {}", charts("team/charts"));
+    counts_within(TEN_SECONDS, || {
+        !guarded.client("helm").args(push.split_whitespace()).output().unwrap().status.success()
+    });
+    let again = guarded.registry_command("token create ci --may pull --on team/** --expires 1d");
+    guarded.log_in_with("helm", "registry login --username ci --password-stdin HOST", &again);
+    guarded.run("helm", &format!("show chart {}/web", charts("team/charts")));
+    guarded.fail("helm", &push);
 }
