@@ -67,6 +67,12 @@ impl Registry {
         Ok(page)
     }
 
+    /// Every repository after `last`, which need not exist, in the order of [`catalog`](Self::catalog); the stream reads as far
+    /// as it is polled.
+    pub fn repositories(&self, last: &str) -> BoxStream<'static, Result<RepositoryName>> {
+        self.repositories_with(Content::Manifests, last)
+    }
+
     /// Every repository that has `content`, after `last`, in the order of path components.
     ///
     /// The listing reads directories ahead, so that a slow store answers several requests at a time.

@@ -52,6 +52,15 @@ impl ManifestStore {
         Ok(Stored { digest, media_type: manifest.media_type, bytes: manifest.bytes })
     }
 
+    /// The digest of a tag's or digest's manifest, as [`get`](Self::get) would say it, without reading the manifest.
+    ///
+    /// # Errors
+    ///
+    /// `ManifestUnknown`; any error of the store.
+    pub async fn digest(&self, reference: &Reference) -> Result<Digest> {
+        Ok(self.resolve(reference).await?.0)
+    }
+
     /// Describes the manifest without its bytes. By digest, this grants a lease: the manifest stays for at least half the
     /// grace period. By tag, it stays as long as the tag.
     ///

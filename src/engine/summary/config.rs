@@ -42,17 +42,18 @@ pub(super) const CREATED: &str = "org.opencontainers.image.created";
 pub(super) const TITLE: &str = "org.opencontainers.image.title";
 pub(super) const VERSION: &str = "org.opencontainers.image.version";
 
-impl ImageConfig {
-    /// Reads the configuration of a manifest of the repository. Content that is missing, damaged, too long or no
-    /// configuration is a gap.
-    pub(super) async fn read(
-        repository: &Repository,
-        descriptor: &Descriptor,
-    ) -> Result<std::result::Result<Self, Gap>> {
+impl Repository {
+    /// The content of a manifest's configuration, compared with its digest; or why there is none: it is missing, damaged, or
+    /// longer than 1 MiB.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub async fn config(&self, descriptor: &Descriptor) -> Result<std::result::Result<Vec<u8>, Gap>> {
         if descriptor.size > MAX_BYTES {
             return Ok(Err(Gap::ConfigTooLarge(descriptor.size)));
         }
-        let (info, reader) = match repository.blobs().read(&descriptor.digest, ByteRange::ALL).await {
+        let (info, reader) = match self.blobs().read(&descriptor.digest, ByteRange::ALL).await {
             Ok(found) => found,
             Err(Error::BlobUnknown(..)) => return Ok(Err(Gap::ConfigMissing)),
             Err(Error::Corrupt(..)) => return Ok(Err(Gap::ConfigDamaged)),
@@ -70,7 +71,18 @@ impl ImageConfig {
         if Digest::of(info.canonical.algorithm(), &content) != info.canonical {
             return Ok(Err(Gap::ConfigDamaged));
         }
-        Ok(Self::parse(&content))
+        Ok(Ok(content))
+    }
+}
+
+impl ImageConfig {
+    /// Reads the configuration of a manifest of the repository. Content that is missing, damaged, too long or no
+    /// configuration is a gap.
+    pub(super) async fn read(
+        repository: &Repository,
+        descriptor: &Descriptor,
+    ) -> Result<std::result::Result<Self, Gap>> {
+        Ok(repository.config(descriptor).await?.and_then(|content| Self::parse(&content)))
     }
 
     fn parse(content: &[u8]) -> std::result::Result<Self, Gap> {
