@@ -124,6 +124,23 @@ impl Htpasswd {
         self.file.current.load_full()
     }
 
+    /// Logs a user in with a password, and returns what identifies the password as long as it is the user's.
+    ///
+    /// # Errors
+    ///
+    /// As [`authorize`](AccessController::authorize).
+    pub async fn log_in_with(
+        &self,
+        client: Option<IpAddr>,
+        user: &str,
+        password: &str,
+    ) -> Result<String, Denied> {
+        let basic = BasicCredentials { user: user.into(), password: password.into() };
+        self.log_in(client, basic).await?;
+        // The file may have changed meanwhile.
+        self.password_id(user).await.ok_or_else(|| self.challenge(ChallengeReason::Wrong))
+    }
+
     /// Logs a user in with a password.
     ///
     /// # Errors
@@ -136,7 +153,7 @@ impl Htpasswd {
 
     /// Identifies the user's present password, the same in every process that reads the same file; `None` for
     /// an unknown user.
-    pub(super) async fn password_id(&self, user: &str) -> Option<String> {
+    pub async fn password_id(&self, user: &str) -> Option<String> {
         let loaded = self.current().await;
         let hash = loaded.list.hash_of(user.as_bytes())?;
         Some(URL_SAFE_NO_PAD.encode(&Sha256::digest(hash.as_str())[..12]))

@@ -87,27 +87,35 @@ impl Guard {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let credential = claims.credential().unwrap_or_default().to_owned();
-        let identity = match (claims.user(), credential.split_once(':')) {
-            (None, _) if credential == NO_CREDENTIAL => Some(Identity::Anonymous),
+        let identity = match claims.user() {
+            None if credential == NO_CREDENTIAL => Some(Identity::Anonymous),
+            None => None,
+            Some(user) => self.identity_of(user, &credential).await?,
+        };
+        let caller = identity.map(|identity| Caller { identity, credential, ceiling: Some(claims) });
+        Ok(caller.ok_or(Refusal::Revoked))
+    }
+
+    /// The identity of a name whose credential was checked before, if that is still valid.
+    pub(super) async fn identity_of(
+        &self,
+        name: &str,
+        credential: &str,
+    ) -> Result<Option<Identity>, Unavailable> {
+        let user = || Identity::User(name.to_owned());
+        Ok(match credential.split_once(':') {
             // The certificate counts where the token was issued; it lives no longer than the token.
-            (Some(user), _) if credential == CERTIFICATE && !self.certificates.is_empty() => {
-                Some(Identity::User(user.to_owned()))
-            }
-            (Some(user), Some(("password", id))) => match &self.passwords {
-                Some(passwords) => {
-                    let is_current = passwords.password_id(user).await.as_deref() == Some(id);
-                    is_current.then(|| Identity::User(user.to_owned()))
-                }
+            None if credential == CERTIFICATE && !self.certificates.is_empty() => Some(user()),
+            Some(("password", id)) => match &self.passwords {
+                Some(passwords) => (passwords.password_id(name).await.as_deref() == Some(id)).then(user),
                 None => None,
             },
-            (Some(name), Some(("token", id))) => {
+            Some(("token", id)) => {
                 let robot = self.tokens.robot(id).await?;
                 robot.filter(|robot| robot.name == name).map(Identity::Robot)
             }
             _ => None,
-        };
-        let caller = identity.map(|identity| Caller { identity, credential, ceiling: Some(claims) });
-        Ok(caller.ok_or(Refusal::Revoked))
+        })
     }
 
     pub(super) async fn by_password(

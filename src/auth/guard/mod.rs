@@ -6,6 +6,7 @@
 
 mod caller;
 mod issue;
+mod session;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -66,15 +66,24 @@ impl Policy {
     /// Whether the identity may pull every repository, by a rule for `**` without `except`. `false` if only several rules
     /// together, or other patterns, give as much.
     pub fn sees_everything(&self, identity: &Identity) -> bool {
-        let sees =
-            |client| self.0.rules.iter().any(|rule| rule.has_no_limit && rule.is_for(client, &self.0.groups));
+        self.allows_everywhere(identity, Action::Pull)
+    }
+
+    /// Whether the identity may do this in every repository, with the same reservation.
+    pub fn allows_everywhere(&self, identity: &Identity, action: Action) -> bool {
+        let needed = ActionSet::needed_by(action);
+        let may = |client| {
+            let rules =
+                self.0.rules.iter().filter(|rule| rule.has_no_limit && rule.is_for(client, &self.0.groups));
+            rules.map(|rule| rule.actions).fold(ActionSet::NONE, BitOr::bitor).contains(needed)
+        };
         match identity {
-            Identity::Anonymous => sees(Client::Anybody),
-            Identity::User(name) => sees(Client::user(name)),
+            Identity::Anonymous => may(Client::Anybody),
+            Identity::User(name) => may(Client::user(name)),
             Identity::Robot(robot) => {
-                sees(Client::Anybody)
-                    || robot.rights.see_everything()
-                        && robot.on_behalf_of.as_deref().is_none_or(|user| sees(Client::user(user)))
+                may(Client::Anybody)
+                    || robot.rights.allow_everywhere(needed)
+                        && robot.on_behalf_of.as_deref().is_none_or(|user| may(Client::user(user)))
             }
         }
     }

@@ -87,9 +87,12 @@ impl Rights {
         size_of::<Parsed>() + texts + names
     }
 
-    /// Whether the rights give pull on every repository.
-    pub(super) fn see_everything(&self) -> bool {
-        self.0.except.is_empty() && self.0.on.iter().any(|pattern| pattern.globs("").any(|glob| glob == "**"))
+    /// Whether the rights give these actions on every repository.
+    pub(super) fn allow_everywhere(&self, actions: ActionSet) -> bool {
+        let given = ActionSet::given_by_all(self.may()).contains(actions);
+        given
+            && self.0.except.is_empty()
+            && self.0.on.iter().any(|pattern| pattern.globs("").any(|glob| glob == "**"))
     }
 }
 

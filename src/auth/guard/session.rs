@@ -1,0 +1,65 @@
+//! Sessions of the web page: a login once, and then who it still is.
+
+use super::Guard;
+use super::caller::Rejected;
+use crate::auth::basic::BasicCredentials;
+use crate::auth::controller::{ChallengeReason, Credentials, Denied};
+use crate::auth::identity::Identity;
+use crate::auth::policy::Policy;
+
+impl Guard {
+    /// Logs a user in with a password or the secret of an access token. Returns the user's name, and what identifies the
+    /// credential as long as it is valid.
+    ///
+    /// # Errors
+    ///
+    /// The credentials are wrong, or were not compared.
+    pub async fn log_in_with(
+        &self,
+        credentials: &Credentials<'_>,
+        user: &str,
+        password: &str,
+    ) -> Result<(String, String), Denied> {
+        let basic = BasicCredentials { user: user.into(), password: password.into() };
+        let caller = self.by_password(credentials, basic).await.map_err(denied)?;
+        Ok((caller.identity.name().to_owned(), caller.credential))
+    }
+
+    /// The identity of an earlier login; `None` once its password was changed, or its token ended.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: the store did not answer.
+    pub async fn resume(&self, user: &str, credential: &str) -> Result<Option<Identity>, Denied> {
+        self.identity_of(user, credential).await.map_err(|unavailable| denied(unavailable.into()))
+    }
+
+    /// The identity that the credentials of a request prove: those of a password, a token's secret or a certificate.
+    ///
+    /// # Errors
+    ///
+    /// They are wrong, or were not compared, or are a bearer token, which is for the API.
+    pub async fn identity(&self, credentials: &Credentials<'_>) -> Result<Identity, Denied> {
+        if credentials.is_ambiguous {
+            return Err(Denied::Ambiguous);
+        }
+        let Some(header) = credentials.authorization else {
+            return Ok(self.by_certificate(credentials).identity);
+        };
+        let unreadable = || denied(Rejected::Challenge(ChallengeReason::Unreadable));
+        let basic = BasicCredentials::parse(header).ok_or_else(unreadable)?;
+        Ok(self.by_password(credentials, basic).await.map_err(denied)?.identity)
+    }
+
+    /// The rules as they are now.
+    pub async fn rules(&self) -> Policy {
+        self.policy.current().await
+    }
+}
+
+fn denied(rejected: Rejected) -> Denied {
+    match rejected {
+        Rejected::Denied(denied) => denied,
+        Rejected::Challenge(reason) => Denied::Challenge { challenges: Vec::new(), reason },
+    }
+}
