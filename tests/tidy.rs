@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "sampan-transfer",
         &["sampan-bundle", "sampan-client", "sampan-driver", "sampan-engine", "sampan-foreign"],
     ),
+    ("sampan-ui", &["sampan-engine"]),
     (
         "sampan",
         &[
@@ -48,6 +49,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sampan-foreign",
             "sampan-shown-url",
             "sampan-transfer",
+            "sampan-ui",
         ],
     ),
 ];
@@ -140,6 +142,7 @@ fn crates_import_only_what_they_may() {
                     && name == "sampan-transfer"
                 || ["sampan-driver-inmemory", "sampan-transfer"].contains(&dependency)
                     && name == "sampan-bundle-store"
+                || dependency == "sampan-driver-inmemory" && name == "sampan-ui"
                 || may.contains(dependency)
         };
         for dependency in dependencies(&package, true).filter(|dependency| dependency.starts_with("sampan")) {

@@ -11,7 +11,7 @@ use super::reload::{Reload, Running};
 use super::store::InUse;
 use super::{
     Access, AppError, Checks, collection, debug, descriptors, engine, exposure, http_options, metrics,
-    middleware, network, notifications, systemd, traces,
+    middleware, network, notifications, systemd, traces, ui,
 };
 use crate::decorators::Traced;
 use crate::drivers::Drivers;
@@ -86,6 +86,7 @@ impl App {
         let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
+        services.ui = ui::page(config, &registry, &access)?;
         let listener = match systemd::socket()? {
             Some(socket) => socket,
             None => network::listener(&config.http).await?,

@@ -27,6 +27,7 @@ mod tasks;
 mod token;
 mod traces;
 mod transfer;
+mod ui;
 
 use self::access::Access;
 use self::health::Checks;

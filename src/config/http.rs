@@ -21,9 +21,9 @@ section! {
         pub host: Option<ExternalUrl>,
         /// The path before `/v2/`.
         pub prefix: PathPrefix = "/",
-        key Key::of::<Secret<String>>("secret").meaning(
-            "Accepted and not needed, not even by several registries over one store: no state is kept in URLs.",
-        ).default_meaning("—"),
+        /// Seals logins of the web page if `access.tokens` has no signing key, so that they last over restarts and at all replicas.
+        /// Nothing else needs it: no state is kept in URLs.
+        pub secret: Option<Secret<String>>,
         /// Leaves scheme and host out of `Location`.
         pub relativeurls: bool = "false",
         /// How long running requests may take to end at shutdown.

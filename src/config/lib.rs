@@ -50,6 +50,7 @@ mod slips;
 mod source;
 mod storage;
 mod suggest;
+mod ui;
 mod unserved;
 mod validate;
 mod values;
@@ -95,6 +96,7 @@ pub use storage::{
     Selected, StorageConfig, TagConfig, UploadPurgingConfig,
 };
 pub use suggest::hint;
+pub use ui::{UiConfig, UiLanguage};
 pub use values::{
     ByteSize, DailyWindow, ExternalUrl, GoDuration, ListenAddress, PageSize, PathPrefix, Pattern,
     ProxyNetwork, RepositoryPattern,

@@ -8,7 +8,7 @@ use super::section::{Value, section};
 use super::{
     AccessConfig, AuditConfig, AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig,
     HealthConfig, HttpConfig, LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig,
-    RedisConfig, Secret, StorageConfig, TagsConfig, ValidationConfig, Version,
+    RedisConfig, Secret, StorageConfig, TagsConfig, UiConfig, ValidationConfig, Version,
 };
 
 section! {
@@ -34,6 +34,8 @@ section! {
         ),
         /// Who did what.
         pub audit: Option<AuditConfig>; ours,
+        /// The web page.
+        pub ui: UiConfig; ours,
         /// Middleware; [`Middleware::as_storage`](super::Middleware::as_storage) accepts every entry.
         pub middleware: Option<MiddlewareConfig>,
         /// The HTTP server.
@@ -85,6 +87,7 @@ impl Config {
         if self.audit.is_some() {
             AuditConfig::check(self.access.is_some(), &mut found);
         }
+        self.ui.check(&self.auth, &mut found);
         if let Some(health) = &self.health {
             health.check(self.storage.driver.name(), &mut found);
         }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::error::{ApiError, ErrorCode};
 use super::handlers::{base, blobs, catalog, manifests, probes, referrers, tags, token, uploads};
+use super::page;
 use super::route::{Endpoint, Unroutable};
 use super::state::AppState;
 
@@ -21,7 +22,7 @@ impl Endpoint {
             Self::BlobUploadChunk => "DELETE, GET, HEAD, PATCH, PUT",
             Self::Manifest => "DELETE, GET, HEAD, PUT",
             Self::Token => "GET, POST",
-            Self::Root | Self::Livez | Self::Readyz => "*",
+            Self::Root | Self::Livez | Self::Readyz | Self::Page => "*",
         }
     }
 }
@@ -30,9 +31,10 @@ impl Endpoint {
 pub(super) async fn dispatch(state: AppState, endpoint: Endpoint, request: Request) -> Response {
     use {Endpoint as E, Method as M};
     match (endpoint, request.method()) {
-        (E::Root, _) => probes::root(),
+        (E::Root, _) => page::offered(&state, &request).unwrap_or_else(probes::root),
         (E::Livez, _) => probes::livez(),
         (E::Readyz, _) => probes::readyz(&state),
+        (E::Page, _) => page::answer(&state, request).await,
         // Needs no authorization, so that browsers can send preflights.
         (_, &M::OPTIONS) => (StatusCode::OK, [(ALLOW, endpoint.allow())]).into_response(),
         // end-1

@@ -39,6 +39,8 @@ pub enum Endpoint {
     Readyz,
     /// `/auth/token`: this registry's own token server. There is none without the section `access`.
     Token,
+    /// Everything below the path of the web page, which is not parsed here.
+    Page,
 }
 
 impl Endpoint {
@@ -54,9 +56,9 @@ impl Endpoint {
         Self::Tags,
     ];
 
-    /// Whether the endpoint belongs to the API; false for probes and the token server.
+    /// Whether the endpoint belongs to the API; false for probes, the token server and the web page.
     pub fn is_api(self) -> bool {
-        !matches!(self, Self::Root | Self::Livez | Self::Readyz | Self::Token)
+        !matches!(self, Self::Root | Self::Livez | Self::Readyz | Self::Token | Self::Page)
     }
 
     /// Whether the endpoint is there for load balancers and monitors.
@@ -79,6 +81,7 @@ impl Endpoint {
             Self::Livez => "livez",
             Self::Readyz => "readyz",
             Self::Token => "token",
+            Self::Page => "page",
         }
     }
 
@@ -98,6 +101,8 @@ impl Endpoint {
             Self::Livez => "/livez".to_owned(),
             Self::Readyz => "/readyz".to_owned(),
             Self::Token => TOKEN_PATH.to_owned(),
+            // It makes its links itself.
+            Self::Page => String::new(),
         }
     }
 }
@@ -122,6 +127,12 @@ pub enum Unroutable {
 }
 
 impl Route {
+    /// The route of a path below that of the web page; `None` for a URI without a path.
+    pub fn to_page(uri: &Uri) -> Option<Self> {
+        let path = uri.path_and_query()?.clone();
+        Some(Self { endpoint: Endpoint::Page, path, repository: 0..0, rest: 0..0 })
+    }
+
     /// Parses the path of `uri` for a server whose API is below `prefix`.
     ///
     /// # Errors

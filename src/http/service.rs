@@ -38,7 +38,9 @@ impl Api {
 
     /// Parses the path, opens a span if traces are enabled, and continues.
     async fn answer(self, request: Request) -> Response {
-        let route = Route::parse(&self.state.options().prefix, request.uri());
+        let ui = self.state.services().ui.as_ref();
+        let page = ui.filter(|ui| ui.has(request.uri().path())).and_then(|_| Route::to_page(request.uri()));
+        let route = page.map_or_else(|| Route::parse(&self.state.options().prefix, request.uri()), Ok);
         let has_tokens = self.state.services().guard.is_some();
         let route = match route {
             Ok(route) if route.endpoint() == Endpoint::Token && !has_tokens => Err(Unroutable::NotFound),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use sampan_engine::Registry;
+use sampan_ui::Ui;
 use url::Url;
 
 use super::client_address::TrustedProxies;
@@ -73,6 +74,8 @@ pub struct HttpServices {
     pub health: HealthStatus,
     /// Issues tokens, if the registry has rules of its own.
     pub guard: Option<Arc<Guard>>,
+    /// The web page, if it is enabled.
+    pub ui: Option<Ui>,
     /// Receives events for notification endpoints.
     pub notifier: Option<Arc<Notifier>>,
     /// The request metrics, if enabled.
@@ -88,6 +91,7 @@ impl fmt::Debug for HttpServices {
         f.debug_struct("HttpServices")
             .field("health", &self.health)
             .field("guard", &self.guard)
+            .field("ui", &self.ui)
             .field("notifier", &self.notifier)
             .field("metrics", &self.metrics.is_some())
             .field("apache_log", &self.apache_log.is_some())

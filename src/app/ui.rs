@@ -1,0 +1,54 @@
+//! Makes the web page of the configuration.
+
+use std::sync::Arc;
+
+use sampan_config::{Config, UiLanguage};
+use sampan_engine::Registry;
+use sampan_ui::{Gate, Language, SessionKey, Ui, UiSettings};
+
+use super::access::signing_key;
+use super::{Access, AppError};
+use crate::http::{PageGate, Prefix};
+
+/// The page, if it is enabled.
+pub(super) fn page(config: &Config, registry: &Registry, access: &Access) -> Result<Option<Ui>, AppError> {
+    let ui = &config.ui;
+    if !ui.enabled {
+        return Ok(None);
+    }
+    let gate = match access {
+        Access::Anonymous(_) => PageGate::Open,
+        Access::Htpasswd(passwords) => PageGate::Passwords(Arc::clone(passwords)),
+        Access::Guard(guard) => PageGate::Rules(Arc::clone(guard)),
+        // The configuration was refused.
+        Access::Silly(_) | Access::Token(_) => return Ok(None),
+    };
+    let prefix: Prefix = config.http.prefix.as_str().parse()?;
+    let settings = UiSettings {
+        base: format!("{prefix}{}", ui.path),
+        title: ui.title.trim().to_owned(),
+        pull_host: ui.pullhost.clone(),
+        language: match ui.language {
+            UiLanguage::Auto => None,
+            UiLanguage::English => Some(Language::English),
+            UiLanguage::TraditionalChinese => Some(Language::TraditionalChinese),
+        },
+        session: ui.session,
+    };
+    tracing::info!("the web page is at {}/", settings.base);
+    let gate: Arc<dyn Gate> = Arc::new(gate);
+    Ok(Some(Ui::new(registry.clone(), gate, settings, session_key(config)?)))
+}
+
+/// The key of sessions: from the signing key of tokens, else from `http.secret`, both of which replicas share; else a random
+/// one, and sessions end with the process.
+fn session_key(config: &Config) -> Result<SessionKey, AppError> {
+    let signing_key = config.access.as_ref().and_then(|_| signing_key(config));
+    if let Some(key) = signing_key.and_then(|path| std::fs::read(path).ok()) {
+        return Ok(SessionKey::derived_from(&key));
+    }
+    if let Some(secret) = config.http.secret.as_ref().filter(|secret| !secret.expose().is_empty()) {
+        return Ok(SessionKey::derived_from(secret.expose().as_bytes()));
+    }
+    Ok(SessionKey::derived_from(&rand::random::<[u8; 32]>()))
+}

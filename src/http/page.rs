@@ -1,0 +1,60 @@
+//! The web page beside the API: the bridge to `sampan-ui`, which knows no sockets.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, CACHE_CONTROL, HOST, LOCATION, VARY};
+use http::{HeaderValue, Method, StatusCode};
+use sampan_ui::UiRequest;
+
+use super::context::RequestContext;
+use super::state::AppState;
+use super::url_builder;
+use crate::serve::Peer;
+
+/// The largest form, in bytes: a deletion of a whole page of tags, each with its digest.
+const MAX_FORM_BYTES: usize = 256 << 10;
+
+/// Answers a request to the page.
+pub(super) async fn answer(state: &AppState, request: Request) -> Response {
+    let Some(ui) = &state.services().ui else { return StatusCode::NOT_FOUND.into_response() };
+    let (mut parts, body) = request.into_parts();
+    let body = match parts.method {
+        Method::POST => match to_bytes(body, MAX_FORM_BYTES).await {
+            Ok(form) => form,
+            Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        },
+        _ => Bytes::new(),
+    };
+    let peer = parts.extensions.get::<Peer>();
+    let called = url_builder::called(state.options(), peer, &parts.headers, &parts.uri);
+    let is_secure = called.as_deref().is_some_and(|url| url.starts_with("https://"));
+    // The host as the visitor knows it, which a proxy may have replaced.
+    let host = called.as_deref().and_then(|url| url.split_once("://")?.1.split('/').next());
+    if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
+        parts.headers.insert(HOST, host);
+    }
+    let context = parts.extensions.get::<Arc<RequestContext>>().cloned();
+    let id = context.as_ref().map(|context| context.id().to_owned()).unwrap_or_default();
+    let (response, user) = ui.answer(UiRequest { parts, body, is_secure, id }).await;
+    if let (Some(user), Some(context)) = (user, context) {
+        context.set_user(user);
+    }
+    response.map(Body::from)
+}
+
+/// Leads a browser from `/` to the page. `None` for load balancers, which do not ask for HTML.
+pub(super) fn offered(state: &AppState, request: &Request) -> Option<Response> {
+    let ui = state.services().ui.as_ref()?;
+    let accept = request.headers().get(ACCEPT)?.to_str().ok()?;
+    let is_browser = request.method() == Method::GET && accept.contains("text/html");
+    let to = HeaderValue::from_str(&format!("{}/", ui.base())).ok()?;
+    let headers = [
+        (LOCATION, to),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (VARY, HeaderValue::from_static("Accept")),
+    ];
+    is_browser.then(|| (StatusCode::FOUND, headers).into_response())
+}

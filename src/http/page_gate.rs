@@ -1,0 +1,131 @@
+//! `PageGate`: who visits the web page, by the same passwords and rules as the API.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use sampan_engine::oci::RepositoryName;
+use sampan_ui::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
+
+use super::context::RequestContext;
+use crate::auth::{Access, Action, ChallengeReason, Credentials, Denied, Guard, Htpasswd, Identity, Policy};
+use crate::serve::Peer;
+
+/// Who may visit the page.
+#[derive(Debug)]
+pub enum PageGate {
+    /// Everybody, and all may do everything: `auth: none`.
+    Open,
+    /// The users of a password file; all may do everything.
+    Passwords(Arc<Htpasswd>),
+    /// Those whom the rules of `access` let in.
+    Rules(Arc<Guard>),
+}
+
+#[async_trait]
+impl Gate for PageGate {
+    fn has_login(&self) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Passwords(_) => true,
+            Self::Rules(guard) => guard.passwords().is_some(),
+        }
+    }
+
+    async fn visitor(&self, request: &Parts, session: Option<&Login>) -> Result<Visitor, Refusal> {
+        match self {
+            Self::Open => Ok(Visitor { user: None, rights: Arc::new(Everything) }),
+            Self::Passwords(passwords) => {
+                let user = match session {
+                    Some(login) => {
+                        let is_current =
+                            passwords.password_id(&login.user).await.as_ref() == Some(&login.credential);
+                        is_current.then(|| login.user.clone()).ok_or(Refusal::LoginNeeded)?
+                    }
+                    None => {
+                        use crate::auth::AccessController;
+                        let grant = passwords.authorize(&credentials(request), &[]).await.map_err(refusal)?;
+                        grant.user.ok_or(Refusal::LoginNeeded)?
+                    }
+                };
+                Ok(Visitor { user: Some(user), rights: Arc::new(Everything) })
+            }
+            Self::Rules(guard) => {
+                let identity = match session {
+                    Some(login) => guard.resume(&login.user, &login.credential).await.map_err(refusal)?,
+                    None => Some(guard.identity(&credentials(request)).await.map_err(refusal)?),
+                };
+                let identity = identity.ok_or(Refusal::LoginNeeded)?;
+                let user = identity.is_known().then(|| identity.name().to_owned());
+                let rights = ByRules { policy: guard.rules().await, identity };
+                Ok(Visitor { user, rights: Arc::new(rights) })
+            }
+        }
+    }
+
+    async fn log_in(&self, request: &Parts, user: &str, password: &str) -> Result<Login, Refusal> {
+        let credentials = credentials(request);
+        let (user, credential) = match self {
+            Self::Open => return Err(Refusal::Wrong),
+            Self::Passwords(passwords) => {
+                let id = passwords.log_in_with(credentials.client, user, password).await.map_err(refusal)?;
+                (user.to_owned(), id)
+            }
+            Self::Rules(guard) => guard.log_in_with(&credentials, user, password).await.map_err(refusal)?,
+        };
+        Ok(Login { user, credential })
+    }
+}
+
+/// What the rules give.
+#[derive(Debug)]
+struct ByRules {
+    policy: Policy,
+    identity: Identity,
+}
+
+impl Rights for ByRules {
+    fn may(&self, right: Right, repository: &RepositoryName) -> bool {
+        let access = match right {
+            Right::Pull => Access::pull(repository.clone()),
+            Right::Push => Access::push(repository.clone()),
+            Right::Delete => Access::delete(repository.clone()),
+        };
+        self.policy.allows(&self.identity, &access)
+    }
+
+    fn everywhere(&self, right: Right) -> bool {
+        let action = match right {
+            Right::Pull => Action::Pull,
+            Right::Push => Action::Push,
+            Right::Delete => Action::Delete,
+        };
+        self.policy.allows_everywhere(&self.identity, action)
+    }
+}
+
+fn credentials(request: &Parts) -> Credentials<'_> {
+    let context = request.extensions.get::<Arc<RequestContext>>();
+    let presented = request.extensions.get::<Peer>().and_then(|peer| peer.client_certificate.as_ref());
+    let mut headers = request.headers.get_all(AUTHORIZATION).iter();
+    Credentials {
+        authorization: headers.next(),
+        client: context.and_then(|context| context.client()?.ip()),
+        certificate: presented.filter(|it| it.is_verified).map(|it| &*it.leaf),
+        request_id: context.map(|context| context.id()),
+        is_ambiguous: headers.next().is_some(),
+        ..Credentials::default()
+    }
+}
+
+fn refusal(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Challenge { reason: ChallengeReason::Wrong, .. } => Refusal::Wrong,
+        Denied::Challenge { .. } | Denied::Forbidden { .. } | Denied::Ambiguous => Refusal::LoginNeeded,
+        Denied::TooManyAttempts { retry_after } | Denied::TooManyAtOnce { retry_after } => {
+            Refusal::TooMany { retry_after }
+        }
+        Denied::Unavailable => Refusal::Unavailable,
+    }
+}

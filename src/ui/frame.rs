@@ -1,0 +1,129 @@
+//! `Frame`: what every page has around its content.
+
+use super::assets::{ICON, SCRIPT, STYLE};
+use super::gate::{Gate, Visitor};
+use super::language::Language;
+use super::place::Place;
+use super::preferences::Theme;
+use super::session::SessionKey;
+use super::settings::UiSettings;
+use super::visit::Visit;
+
+/// What every page has around its content.
+pub(crate) struct Frame {
+    pub(crate) t: Language,
+    /// The name of the registry.
+    pub(crate) site: String,
+    pub(crate) title: String,
+    base: String,
+    pub(crate) theme: Theme,
+    pub(crate) chosen_language: Option<Language>,
+    pub(crate) user: Option<String>,
+    pub(crate) has_login: bool,
+    /// The path and query of this page, for forms that lead back.
+    pub(crate) here: String,
+    pub(crate) preferences_token: String,
+    pub(crate) logout_token: String,
+    /// The entry of the menu that this page belongs to.
+    section: &'static str,
+}
+
+impl Frame {
+    pub(crate) fn new(
+        visit: &Visit,
+        visitor: Option<&Visitor>,
+        gate: &dyn Gate,
+        settings: &UiSettings,
+        key: &SessionKey,
+        place: &Place,
+    ) -> Self {
+        let here = visit.parts.uri.path_and_query().map_or("", |it| it.as_str());
+        let here = if visit.parts.method == http::Method::POST { "" } else { here };
+        let token = |place: Place| key.form_token(&visit.cookie, &place.to_string());
+        Self {
+            t: visit.language,
+            site: settings.title.clone(),
+            title: String::new(),
+            base: settings.base.clone(),
+            theme: visit.preferences.theme,
+            chosen_language: visit.preferences.language,
+            user: visitor.and_then(|visitor| visitor.user.clone()),
+            has_login: gate.has_login(),
+            here: here.to_owned(),
+            preferences_token: token(Place::Preferences),
+            logout_token: token(Place::Logout),
+            section: section(place),
+        }
+    }
+
+    /// The same with a title.
+    pub(crate) fn titled(mut self, title: impl Into<String>) -> Self {
+        self.title = title.into();
+        self
+    }
+
+    /// The URL of a place.
+    pub(crate) fn to(&self, place: &Place) -> String {
+        format!("{}{place}", self.base)
+    }
+
+    pub(crate) fn home(&self) -> String {
+        self.to(&Place::Repositories)
+    }
+
+    pub(crate) fn login(&self) -> String {
+        let next = super::query::query(&[("next", &self.here)]);
+        format!("{}{next}", self.to(&Place::Login))
+    }
+
+    pub(crate) fn logout(&self) -> String {
+        self.to(&Place::Logout)
+    }
+
+    pub(crate) fn preferences(&self) -> String {
+        self.to(&Place::Preferences)
+    }
+
+    pub(crate) fn style(&self) -> String {
+        self.to(&Place::Asset(STYLE.name.clone()))
+    }
+
+    pub(crate) fn script(&self) -> String {
+        self.to(&Place::Asset(SCRIPT.name.clone()))
+    }
+
+    pub(crate) fn icon(&self) -> String {
+        self.to(&Place::Asset(ICON.name.clone()))
+    }
+
+    pub(crate) fn is_in(&self, section: &str) -> bool {
+        self.section == section
+    }
+
+    /// Whether the visitor chose this language.
+    pub(crate) fn has_chosen(&self, language: &Language) -> bool {
+        self.chosen_language.as_ref() == Some(language)
+    }
+
+    pub(crate) fn has_theme(&self, theme: &Theme) -> bool {
+        self.theme == *theme
+    }
+
+    pub(crate) fn theme_name(&self, theme: &Theme) -> String {
+        match theme {
+            Theme::Auto => self.t.theme_auto(),
+            Theme::Light => self.t.theme_light(),
+            Theme::Dark => self.t.theme_dark(),
+        }
+    }
+}
+
+fn section(place: &Place) -> &'static str {
+    match place {
+        Place::Storage => "storage",
+        Place::Collections | Place::Collect => "collections",
+        Place::Tokens => "tokens",
+        Place::Login | Place::Logout | Place::Preferences | Place::Asset(_) => "",
+        _ => "repositories",
+    }
+}

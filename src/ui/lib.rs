@@ -1,0 +1,34 @@
+//! The web page of the registry: what is here, how large, since when, and what a deletion frees.
+//!
+//! [`Ui::answer`] turns a request into a page. The server makes all HTML, so every page is complete without JavaScript; nothing
+//! is loaded from another origin. Names, tags and digests come from the store at each request; only figures come from a survey,
+//! and say how old they are.
+//!
+//! Absent on purpose: sockets, and how visitors prove who they are ([`Gate`]).
+
+mod assets;
+mod frame;
+mod gate;
+mod kind;
+mod language;
+mod order;
+mod pages;
+mod place;
+mod preferences;
+mod query;
+mod reply;
+mod session;
+mod settings;
+mod shown;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod ui;
+mod visit;
+
+pub use gate::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
+pub use language::Language;
+pub use session::SessionKey;
+pub use settings::UiSettings;
+pub use ui::Ui;
+pub use visit::UiRequest;

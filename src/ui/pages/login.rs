@@ -1,0 +1,152 @@
+//! Login and logout.
+
+use std::time::SystemTime;
+
+use askama::Template;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+
+use crate::frame::Frame;
+use crate::gate::{Refusal, Visitor};
+use crate::pages::Problem;
+use crate::place::Place;
+use crate::reply::{self, Reply};
+use crate::ui::Scene;
+use crate::visit::session_cookie;
+
+/// The longest user and password that are compared, in bytes.
+const MAX_BYTES: usize = 4096;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    f: Frame,
+    action: String,
+    token: String,
+    next: String,
+    user: String,
+    message: Option<String>,
+    is_mistake: bool,
+}
+
+/// The empty form.
+pub(crate) fn form(scene: &Scene<'_>, visitor: Option<&Visitor>) -> Reply {
+    page(scene, visitor, StatusCode::OK, None, false)
+}
+
+/// The form instead of a page that needs a login.
+pub(crate) fn needed(scene: &Scene<'_>) -> Reply {
+    page(scene, None, StatusCode::UNAUTHORIZED, Some(scene.visit.language.session_over()), false)
+}
+
+/// Checks the form, and begins a session.
+pub(crate) async fn log_in(scene: &Scene<'_>) -> Result<Reply, Problem> {
+    let t = scene.visit.language;
+    let field = |name| scene.visit.form.get(name).unwrap_or_default();
+    let (user, password) = (field("user"), field("password"));
+    if user.is_empty() || password.is_empty() {
+        return Ok(page(scene, None, StatusCode::UNPROCESSABLE_ENTITY, Some(t.login_needs_both()), true));
+    }
+    if user.len() > MAX_BYTES || password.len() > MAX_BYTES {
+        return Ok(page(scene, None, StatusCode::UNAUTHORIZED, Some(t.wrong_login()), true));
+    }
+    let login = match scene.gate().log_in(&scene.visit.parts, user, password).await {
+        Ok(login) => login,
+        Err(refusal) => {
+            let (status, message) = match &refusal {
+                Refusal::LoginNeeded | Refusal::Wrong => (StatusCode::UNAUTHORIZED, t.wrong_login()),
+                Refusal::TooMany { retry_after } => {
+                    (StatusCode::TOO_MANY_REQUESTS, t.too_many(retry_after.as_secs().max(1)))
+                }
+                Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, t.login_unavailable()),
+            };
+            let mut reply = page(scene, None, status, Some(message), true);
+            if let Refusal::TooMany { retry_after } = refusal {
+                reply.headers_mut().insert(RETRY_AFTER, retry_after.as_secs().max(1).into());
+            }
+            return Ok(reply);
+        }
+    };
+    let lifetime = scene.settings().session;
+    let value = scene.key().seal(&login, SystemTime::now(), lifetime);
+    let mut reply = reply::see_other(&next(scene));
+    let secure = scene.visit.is_secure;
+    reply::set_cookie(&mut reply, session_cookie(secure), &value, lifetime.as_secs(), secure);
+    Ok(reply)
+}
+
+/// Forgets the session.
+pub(crate) fn log_out(scene: &Scene<'_>) -> Reply {
+    let mut reply = reply::see_other(&format!("{}{}", scene.settings().base, Place::Repositories));
+    let secure = scene.visit.is_secure;
+    reply::set_cookie(&mut reply, session_cookie(secure), "", 0, secure);
+    reply
+}
+
+/// Where a form leads to: a path below the page's base, else the first page.
+pub(crate) fn next(scene: &Scene<'_>) -> String {
+    let base = &scene.settings().base;
+    let field = scene.visit.form.get("next").or_else(|| scene.visit.query.get("next"));
+    let next = field.filter(|next| is_below(next, base));
+    next.map_or_else(|| format!("{base}/"), str::to_owned)
+}
+
+/// Whether a path cannot lead to another host, nor out of the page.
+fn is_below(path: &str, base: &str) -> bool {
+    let below = path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    below && is_plain && !path.starts_with("//") && !path.contains("/../") && path.len() <= 2048
+}
+
+fn page(
+    scene: &Scene<'_>,
+    visitor: Option<&Visitor>,
+    status: StatusCode,
+    message: Option<String>,
+    is_mistake: bool,
+) -> Reply {
+    let f = scene.frame(visitor).titled(scene.visit.language.log_in());
+    // After the login the visitor is where they wanted to be.
+    let wanted = match scene.place {
+        Place::Login | Place::Logout | Place::Preferences => next(scene),
+        _ => f.here.clone(),
+    };
+    let page = LoginPage {
+        action: f.to(&Place::Login),
+        token: scene.token(&Place::Login),
+        next: wanted,
+        user: scene.visit.form.get("user").unwrap_or_default().chars().take(256).collect(),
+        message,
+        is_mistake,
+        f,
+    };
+    reply::page(status, &page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_nowhere_else() {
+        for path in ["/ui/", "/ui/a/-/tags?q=1&sort=name", "/ui/-/storage"] {
+            assert!(is_below(path, "/ui"), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "/ui",
+            "/uix/",
+            "//evil/ui/",
+            "https://evil/ui/",
+            "/ui/../v2/",
+            "/ui/\\evil",
+            "/ui/\r\nSet-Cookie: a=b",
+            "ui/",
+            "/ui/香港",
+        ] {
+            assert!(!is_below(path, "/ui"), "{path}");
+        }
+        assert!(!is_below("//evil", ""));
+    }
+}

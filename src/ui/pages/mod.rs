@@ -1,0 +1,16 @@
+//! The pages: each reads what it shows from the engine, and fills its template.
+
+mod column;
+mod commands;
+mod config;
+mod crumbs;
+pub(crate) mod image;
+pub(crate) mod login;
+pub(crate) mod preferences;
+mod problem;
+pub(crate) mod repositories;
+pub(crate) mod tags;
+
+use column::Column;
+use crumbs::{Step, crumbs, steps};
+pub(crate) use problem::{Problem, problem};

@@ -1,0 +1,162 @@
+//! How values are shown: sizes, times, and text from strangers.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use sampan_engine::oci::Digest;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+/// The longest text of a stranger that a page shows, in characters.
+const MAX_CHARACTERS: usize = 400;
+
+/// A size with a unit, such as `31.4 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // A size has three digits; more say nothing.
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = if value < 9.995 {
+        2
+    } else if value < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// A time: as machines read it, and as a reader without a script does, in UTC.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Moment {
+    pub(crate) machine: String,
+    pub(crate) human: String,
+}
+
+impl Moment {
+    /// `None` for a time that no calendar has.
+    pub(crate) fn of(time: SystemTime) -> Option<Self> {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let time = OffsetDateTime::from_unix_timestamp(i64::try_from(since.as_secs()).ok()?).ok()?;
+        const HUMAN: &[time::format_description::BorrowedFormatItem<'_>] =
+            format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+        Some(Self { machine: time.format(&Rfc3339).ok()?, human: time.format(HUMAN).ok()? })
+    }
+}
+
+/// A stranger's text, shortened, whose invisible characters can be seen: control characters as their symbols, what changes the
+/// direction of text and other format characters as their code points.
+pub(crate) fn text(text: &str) -> String {
+    let end = text.char_indices().nth(MAX_CHARACTERS).map(|(end, _)| end);
+    let shown = line(&text[..end.unwrap_or(text.len())]);
+    if end.is_some() { shown + "…" } else { shown }
+}
+
+/// The same of any length.
+pub(crate) fn line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => shown.push(' '),
+            '\u{0}'..='\u{1f}' => shown.push(char::from_u32(0x2400 + u32::from(character)).unwrap_or('�')),
+            '\u{7f}' => shown.push('␡'),
+            '\u{80}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}' => {
+                let _ = write!(shown, "⟨U+{:04X}⟩", u32::from(character));
+            }
+            _ => shown.push(character),
+        }
+    }
+    shown
+}
+
+/// The beginning of a digest, long enough to tell images apart.
+pub(crate) fn short(digest: &Digest) -> String {
+    let hex = digest.hex();
+    format!("{}:{}", digest.algorithm().as_str(), hex.get(..12).unwrap_or(hex))
+}
+
+/// A link of an annotation that may be followed: `https`, without credentials or characters that change what is seen.
+pub(crate) fn link(text: &str) -> Option<&str> {
+    let url = url::Url::parse(text).ok()?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>\\`".contains(&byte));
+    (url.scheme() == "https"
+        && url.username().is_empty()
+        && url.password().is_none()
+        && is_plain
+        && text.len() <= 2048)
+        .then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_size_has_three_digits() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (10_240, "10.0 KiB"),
+            (1_023_000, "999 KiB"),
+            (1_023_999, "0.98 MiB"),
+            (33_000_000, "31.5 MiB"),
+            (1 << 40, "1.00 TiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(size(bytes), shown, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_for_machines_and_readers() {
+        let moment = Moment::of(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+        assert_eq!(
+            (moment.machine.as_str(), moment.human.as_str()),
+            ("2023-11-14T22:13:20Z", "2023-11-14 22:13 UTC")
+        );
+        assert_eq!(Moment::of(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_made_visible() {
+        assert_eq!(text("a\u{0}b\u{1b}[31m\u{7f}\u{85}"), "a␀b␛[31m␡⟨U+0085⟩");
+        assert_eq!(text("exe.\u{202e}gnp\u{2066}"), "exe.⟨U+202E⟩gnp⟨U+2066⟩");
+        assert_eq!(text("香港 <b>"), "香港 <b>");
+        assert_eq!(text(&"x".repeat(1 << 20)).chars().count(), MAX_CHARACTERS + 1);
+    }
+
+    #[test]
+    fn only_plain_https_is_a_link() {
+        assert!(link("https://example.com/a?b=c#d").is_some());
+        for odd in [
+            "http://example.com",
+            "javascript:alert(1)",
+            "https://user@example.com",
+            "https://:pw@example.com",
+            "//example.com",
+            "https://example.com/\u{202e}",
+            "https://example.com/\"",
+            " https://example.com",
+            "https://example.com/a b",
+        ] {
+            assert_eq!(link(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Images that were made to break the page.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::store::{IMAGE, INDEX, Store};
+
+/// The largest page, in bytes.
+const MAX_PAGE_BYTES: usize = 100 << 10;
+
+/// Checks that a page is whole, small, and has no marks but ours.
+async fn check(store: &Store, path: &str) -> String {
+    let page = store.get(path).await;
+    assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
+    assert!(page.text.len() < MAX_PAGE_BYTES, "{path}: {} bytes", page.text.len());
+    let lower = page.text.to_lowercase();
+    for mark in [
+        "<script>",
+        "<img",
+        "<b>",
+        "<iframe",
+        "href=\"javascript",
+        "href=\"data",
+        "\u{202e}",
+        "\u{0}",
+        "\u{1b}",
+    ] {
+        assert!(!lower.contains(mark), "{path} has {mark:?}");
+    }
+    let mut marks = page.text.split('<').skip(1).filter_map(|rest| rest.split('>').next());
+    let odd = marks.find(|mark| mark.contains("alert(") || mark.contains("onerror"));
+    assert_eq!(odd, None, "{path}");
+    page.text
+}
+
+#[tokio::test]
+async fn the_words_of_strangers_are_words() {
+    let store = Store::open();
+    let evil = [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "javascript:alert(1)",
+        "exe.\u{202e}gnp",
+        "a\u{0}b\u{1b}[31m",
+    ];
+    let labels: serde_json::Map<String, Value> =
+        evil.iter().map(|text| ((*text).to_owned(), json!(text))).collect();
+    let mut annotations = labels.clone();
+    annotations.insert("org.opencontainers.image.title".to_owned(), json!("<b>title</b>"));
+    annotations.insert("org.opencontainers.image.version".to_owned(), json!(evil[0]));
+    let config = json!({
+        "os": evil[0], "architecture": evil[3], "variant": evil[1],
+        "config": { "Labels": labels, "Env": evil, "User": evil[1], "Entrypoint": evil, "ExposedPorts": { (evil[0]): {} } },
+        "history": evil.map(|text| json!({ "created_by": text })),
+    });
+    let config =
+        store.blob("app", "application/vnd.oci.image.config.v1+json", config.to_string().as_bytes()).await;
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": [], "annotations": annotations,
+    });
+    let image = store.manifest("app", Some("v1"), &manifest).await;
+    let attached = json!({
+        "schemaVersion": 2, "mediaType": IMAGE, "artifactType": evil[1], "config": config, "layers": [], "subject": image,
+    });
+    store.manifest("app", Some("attached"), &attached).await;
+    for path in ["/ui/app/-/tags", "/ui/app/-/tags/v1", "/ui/app/-/tags/attached"] {
+        check(&store, path).await;
+    }
+    let page = check(&store, "/ui/app/-/tags/v1").await;
+    assert!(
+        page.contains("&#60;script&#62;alert(1)&#60;/script&#62;") && page.contains("⟨U+202E⟩"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_large_is_cut() {
+    let store = Store::open();
+    let long = "x".repeat(1 << 20);
+    let config = json!({
+        "config": { "Labels": { "long": long.chars().take(900_000).collect::<String>() } },
+        "history": vec![json!({ "created_by": "y" }); 5000],
+    });
+    store.image("app", Some("long"), &config, &["layer"]).await;
+    let page = check(&store, "/ui/app/-/tags/long").await;
+    assert!(page.contains("4800 more are not shown."), "{page}");
+
+    let config = store.blob("app", "application/vnd.oci.image.config.v1+json", b"{}").await;
+    let layer = store.blob("app", "application/vnd.oci.image.layer.v1.tar+gzip", b"layer").await;
+    let many =
+        json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": vec![layer; 10_000] });
+    store.manifest("app", Some("many"), &many).await;
+    assert!(check(&store, "/ui/app/-/tags/many").await.contains("Layers: 10000"));
+
+    let image = store.image("app", None, &json!({ "os": "linux" }), &["layer"]).await;
+    let children: Vec<Value> = (0..1000)
+        .map(|number| {
+            let mut child = image.clone();
+            child["platform"] = json!({ "os": "linux", "architecture": format!("cpu{number}") });
+            child
+        })
+        .collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": children });
+    store.manifest("app", Some("wide"), &index).await;
+    assert!(check(&store, "/ui/app/-/tags/wide").await.contains("800 more are not shown."));
+}
+
+#[tokio::test]
+async fn what_is_odd_has_a_page_that_says_so() {
+    let store = Store::open();
+    let mut nested = store.image("app", None, &json!({}), &["layer"]).await;
+    for _ in 0..5 {
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [nested] });
+        nested = store.manifest("app", Some("deep"), &index).await;
+    }
+    check(&store, "/ui/app/-/tags/deep").await;
+
+    for (tag, config) in [
+        ("list", &b"[]"[..]),
+        ("text", b"no json"),
+        ("empty", b"{}"),
+        ("odd", br#"{"config":7,"history":"x"}"#),
+    ] {
+        let config = store.blob("app", "application/vnd.oci.image.config.v1+json", config).await;
+        let manifest = json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": [] });
+        store.manifest("app", Some(tag), &manifest).await;
+        check(&store, &format!("/ui/app/-/tags/{tag}")).await;
+    }
+    check(&store, "/ui/app/-/tags").await;
+}

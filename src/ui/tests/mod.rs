@@ -1,0 +1,6 @@
+//! Pages against a store in memory, through the whole of [`Ui::answer`].
+
+mod hostile;
+mod login;
+mod pages;
+mod store;

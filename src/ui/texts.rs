@@ -1,0 +1,182 @@
+//! Every sentence of the page, in all languages beside each other.
+//!
+//! Each is a method of [`Language`] with typed arguments. A line without one of the languages does not compile.
+
+use super::language::Language;
+
+macro_rules! texts {
+    ($($name:ident($($argument:ident: $type:ty),*): $english:literal, $chinese:literal;)*) => {
+        impl Language {
+            $(
+                pub(crate) fn $name(self, $($argument: $type),*) -> String {
+                    match self {
+                        Self::English => format!($english),
+                        Self::TraditionalChinese => format!($chinese),
+                    }
+                }
+            )*
+        }
+
+        /// The name of each text, with the text in each language.
+        #[cfg(test)]
+        const ALL: &[(&str, [&str; 2])] = &[$((stringify!($name), [$english, $chinese])),*];
+    };
+}
+
+texts! {
+    // The frame of every page.
+    skip(): "Skip to the content", "跳至內容";
+    menu(): "Pages", "頁面";
+    repositories(): "Repositories", "儲存庫";
+    log_in(): "Log in", "登入";
+    log_out(): "Log out", "登出";
+    logged_in_as(user: &str): "Logged in as {user}", "已登入：{user}";
+    settings(): "Language and theme", "語言與佈景主題";
+    language(): "Language", "語言";
+    browser_language(): "As the browser", "跟隨瀏覽器";
+    theme(): "Theme", "佈景主題";
+    theme_auto(): "As the system", "跟隨系統";
+    theme_light(): "Light", "淺色";
+    theme_dark(): "Dark", "深色";
+    apply(): "Apply", "套用";
+    you_are_here(): "Where you are", "目前位置";
+
+    // The list of repositories.
+    search(): "Search", "搜尋";
+    search_repositories(): "Find a repository", "尋找儲存庫";
+    search_tags(): "Find a tag", "尋找標籤";
+    name(): "Name", "名稱";
+    size(): "Size", "大小";
+    repository_count(count: usize): "Repositories on this page: {count}", "本頁儲存庫：{count}";
+    next_page(): "Next page", "下一頁";
+    first_page(): "First page", "第一頁";
+    no_repositories(): "There is nothing here yet.", "目前沒有任何內容。";
+    no_repositories_visible(): "There is nothing that you may see.", "沒有您可檢視的內容。";
+    push_first(): "To push the first image:", "推送第一個映像檔：";
+    nothing_found(text: &str): "Nothing has “{text}” in its name.", "名稱中沒有「{text}」。";
+    not_all_searched(count: usize): "{count} repositories were looked at; the next page goes on.", "已查看 {count} 個儲存庫；下一頁會繼續。";
+    all_repositories(): "Show all repositories", "顯示所有儲存庫";
+    all_tags(): "Show all tags", "顯示所有標籤";
+    unknown_sort(sort: &str): "“{sort}” is no order; this is the usual one.", "沒有「{sort}」排序，現採用預設排序。";
+
+    // The list of tags.
+    tag(): "Tag", "標籤";
+    image(): "Image", "映像檔";
+    pushed(): "Pushed", "推送時間";
+    created(): "Created", "建立時間";
+    version(): "Version", "版本";
+    platforms(): "Platforms", "平台";
+    digest(): "Digest", "摘要";
+    kind(): "Type", "類型";
+    tag_count(count: usize): "Tags: {count}", "標籤數目：{count}";
+    no_tags(): "No tag is here. Images may still be there by digest.", "沒有標籤，但仍可能有只以摘要存取的映像檔。";
+    same_image(tags: &str): "Same image as {tags}", "與 {tags} 為同一映像檔";
+    and_more(count: usize): "and {count} more", "及另外 {count} 項";
+    unknown(): "unknown", "不明";
+    pull(): "Pull", "拉取";
+    copy(): "Copy", "複製";
+    copied(): "Copied", "已複製";
+    damaged(): "This image is damaged or incomplete.", "此映像檔已損壞或不完整。";
+
+    // The kinds of manifests.
+    kind_image(): "Image", "映像檔";
+    kind_index(): "Index", "映像檔索引";
+    kind_chart(): "Helm chart", "Helm chart";
+    kind_artifact(): "Artifact", "製品";
+    kind_signature(): "Signature", "簽署";
+    kind_sbom(): "SBOM", "SBOM";
+    kind_attestation(): "Attestation", "證明";
+    kind_unknown(): "Unknown type", "不明類型";
+
+    // An image.
+    overview(): "Overview", "概覽";
+    layers(): "Layers", "層";
+    layer_count(count: usize): "Layers: {count}", "層數：{count}";
+    history(): "How it was built", "建置過程";
+    configuration(): "Configuration", "設定";
+    annotations(): "Annotations", "註解";
+    labels(): "Labels", "標示";
+    referrers(): "Attached to it", "附屬內容";
+    no_referrers(): "Nothing is attached to it: no signature, no SBOM.", "沒有附屬內容，即沒有簽署或 SBOM。";
+    subject(): "Attached to", "附屬於";
+    children(): "Images for each platform", "各平台的映像檔";
+    missing_child(): "not in this registry", "不在此登錄";
+    raw_manifest(): "Manifest as it is stored", "原始資訊清單";
+    media_type(): "Media type", "媒體類型";
+    artifact_type(): "Artifact type", "製品類型";
+    number(): "No.", "編號";
+    command(): "Command", "指令";
+    key(): "Key", "鍵";
+    value(): "Value", "值";
+    empty_layer(): "no layer", "沒有層";
+    entrypoint(): "Entrypoint", "進入點";
+    user(): "User", "使用者";
+    working_directory(): "Working directory", "工作目錄";
+    environment(): "Environment", "環境變數";
+    ports(): "Ports", "連接埠";
+    volumes(): "Volumes", "資料卷";
+    not_shown(count: usize): "{count} more are not shown.", "另有 {count} 項未顯示。";
+    config_unread(): "The configuration is too large to show, or not JSON.", "設定過大，或並非 JSON，無法顯示。";
+    config_missing(): "The configuration is not in this registry.", "設定不在此登錄。";
+
+    // Login.
+    user_name(): "User", "使用者名稱";
+    password(): "Password or token", "密碼或權杖";
+    wrong_login(): "Unknown user or wrong password.", "使用者不存在或密碼錯誤。";
+    session_over(): "Log in to go on; your session is over or was never there.", "請登入以繼續；工作階段已結束或尚未登入。";
+    too_many(seconds: u64): "Too many logins failed. Try again in {seconds} seconds.", "登入失敗次數過多，請於 {seconds} 秒後再試。";
+    login_unavailable(): "Logins cannot be checked at the moment. The log has the reason.", "暫時無法核對登入，原因見記錄檔。";
+    login_needs_both(): "Fill in the user and the password.", "請填寫使用者名稱及密碼。";
+
+    // Errors.
+    not_found(): "There is no such page", "沒有此頁面";
+    not_found_or_hidden(): "It is not there, or you may not see it.", "它不存在，或您無權檢視。";
+    forbidden(): "That is not allowed", "不允許此操作";
+    forged(): "The form did not come from this page. Go back, load the page again, and send it once more.",
+        "表單並非來自本頁。請返回、重新載入頁面，再次傳送。";
+    failed(): "The registry could not do it", "登錄未能完成";
+    failed_because(): "The store did not answer as it should. The log has the reason under this request:",
+        "儲存後端未有正常回應。原因見記錄檔，請求編號為：";
+    wrong_method(): "This page cannot be used that way", "此頁面不能這樣使用";
+    back_to_repositories(): "Back to the repositories", "返回儲存庫";
+    back_to_tags(): "Back to the tags", "返回標籤";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_short() {
+        for (name, texts) in ALL {
+            for text in texts {
+                assert!(text.chars().count() <= 120 && !text.is_empty(), "{name}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn chinese_is_traditional() {
+        // Frequent characters that only Simplified Chinese has.
+        const SIMPLIFIED: &str = "个们这为来时说国对会学发动经过还没关开问间东长门见车马书电网页选项库标签镜仓删除录户码设语题层级单备复损坏读写载请轻";
+        // They are written alike in both.
+        const SHARED: &str = "除坏页载";
+        for (name, [_, chinese]) in ALL {
+            let odd = chinese.chars().find(|it| SIMPLIFIED.contains(*it) && !SHARED.contains(*it));
+            assert_eq!(odd, None, "{name}: {chinese}");
+        }
+    }
+
+    #[test]
+    fn both_languages_use_the_same_arguments() {
+        let arguments = |text: &str| {
+            let mut names: Vec<String> =
+                text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect();
+            names.sort();
+            names
+        };
+        for (name, [english, chinese]) in ALL {
+            assert_eq!(arguments(english), arguments(chinese), "{name}");
+        }
+    }
+}

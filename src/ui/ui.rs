@@ -1,0 +1,214 @@
+//! `Ui`: from a request to a page.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, LOCATION};
+use http::{HeaderValue, Method, Response, StatusCode};
+use sampan_engine::Registry;
+use sampan_engine::oci::RepositoryName;
+
+use super::assets::Asset;
+use super::frame::Frame;
+use super::gate::{Gate, Refusal, Right, Visitor};
+use super::pages::{self, Problem};
+use super::place::{NoPlace, Place};
+use super::reply::{self, Reply};
+use super::session::SessionKey;
+use super::settings::UiSettings;
+use super::visit::{UiRequest, Visit};
+
+/// The page of a registry. Cloning costs one reference count.
+#[derive(Clone)]
+pub struct Ui {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: Registry,
+    gate: Arc<dyn Gate>,
+    settings: UiSettings,
+    key: SessionKey,
+}
+
+impl Ui {
+    /// The page of `registry`. `gate` decides who may see what, and `key` seals sessions.
+    pub fn new(registry: Registry, gate: Arc<dyn Gate>, settings: UiSettings, key: SessionKey) -> Self {
+        Self { inner: Arc::new(Inner { registry, gate, settings, key }) }
+    }
+
+    /// The path below which all pages are.
+    pub fn base(&self) -> &str {
+        &self.inner.settings.base
+    }
+
+    /// Whether the page answers a path of the server.
+    pub fn has(&self, path: &str) -> bool {
+        path.strip_prefix(self.base()).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+
+    /// Answers a request below [`base`](Self::base). The user is the one who is known after it, for the log.
+    pub async fn answer(&self, request: UiRequest) -> (Response<Bytes>, Option<String>) {
+        let path = request.parts.uri.path().to_owned();
+        let below = path.strip_prefix(self.base()).unwrap_or_default();
+        let place = match Place::parse(below) {
+            Ok(Place::Asset(name)) => return (self.asset(&request, &name), None),
+            Err(NoPlace::Moved(place)) => return (self.moved(&place), None),
+            Ok(place) => Some(place),
+            Err(NoPlace::Unknown) => None,
+        };
+        let visit = Visit::new(request, &self.inner.settings, &self.inner.key);
+        let visitor = self.inner.gate.visitor(&visit.parts, visit.session.as_ref()).await;
+        let user = visitor.as_ref().ok().and_then(|visitor| visitor.user.clone());
+        let scene = Scene { ui: &self.inner, visit: &visit, place: place.unwrap_or(Place::Repositories) };
+        let answer = match &scene.place {
+            _ if below_is_unknown(below) => Err(Problem::NotFound),
+            Place::Preferences | Place::Login | Place::Logout => scene.outside(visitor.ok()).await,
+            _ => match visitor {
+                Ok(visitor) => scene.inside(visitor).await,
+                Err(refusal) => Err(Problem::Refused(refusal)),
+            },
+        };
+        (answer.unwrap_or_else(|problem| pages::problem(&scene, user.clone(), problem)), user)
+    }
+
+    fn asset(&self, request: &UiRequest, name: &str) -> Reply {
+        match Asset::named(name) {
+            Some(asset) if is_read(&request.parts.method) => reply::asset(asset),
+            Some(_) => reply::plain(StatusCode::METHOD_NOT_ALLOWED),
+            None => reply::plain(StatusCode::NOT_FOUND),
+        }
+    }
+
+    fn moved(&self, place: &Place) -> Reply {
+        let mut reply = reply::plain(StatusCode::MOVED_PERMANENTLY);
+        if let Ok(location) = HeaderValue::from_str(&format!("{}{place}", self.base())) {
+            reply.headers_mut().insert(LOCATION, location);
+        }
+        reply
+    }
+}
+
+fn below_is_unknown(below: &str) -> bool {
+    Place::parse(below) == Err(NoPlace::Unknown)
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+impl fmt::Debug for Ui {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ui")
+            .field("settings", &self.inner.settings)
+            .field("gate", &self.inner.gate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request at its place, with all that a page is made of.
+pub(crate) struct Scene<'a> {
+    ui: &'a Inner,
+    pub(crate) visit: &'a Visit,
+    pub(crate) place: Place,
+}
+
+impl Scene<'_> {
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.ui.registry
+    }
+
+    pub(crate) fn settings(&self) -> &UiSettings {
+        &self.ui.settings
+    }
+
+    pub(crate) fn gate(&self) -> &dyn Gate {
+        &*self.ui.gate
+    }
+
+    pub(crate) fn key(&self) -> &SessionKey {
+        &self.ui.key
+    }
+
+    /// What is around the page.
+    pub(crate) fn frame(&self, visitor: Option<&Visitor>) -> Frame {
+        Frame::new(self.visit, visitor, self.gate(), self.settings(), self.key(), &self.place)
+    }
+
+    /// The token of a form that is sent to `place`.
+    pub(crate) fn token(&self, place: &Place) -> String {
+        self.key().form_token(&self.visit.cookie, &place.to_string())
+    }
+
+    /// The host in pull commands.
+    pub(crate) fn pull_host(&self) -> &str {
+        self.settings().pull_host.as_deref().or_else(|| self.visit.host()).unwrap_or("localhost:5000")
+    }
+
+    /// The pages that are there before anybody is known.
+    async fn outside(&self, visitor: Option<Visitor>) -> Result<Reply, Problem> {
+        match (&self.place, &self.visit.parts.method) {
+            (Place::Login, method) if is_read(method) && self.gate().has_login() => {
+                Ok(pages::login::form(self, visitor.as_ref()))
+            }
+            (Place::Login, &Method::POST) if self.gate().has_login() => {
+                self.check_form()?;
+                pages::login::log_in(self).await
+            }
+            (Place::Login, _) if !self.gate().has_login() => Err(Problem::NotFound),
+            (Place::Logout, &Method::POST) => {
+                self.check_form()?;
+                Ok(pages::login::log_out(self))
+            }
+            (Place::Preferences, &Method::POST) => {
+                self.check_form()?;
+                Ok(pages::preferences::keep(self))
+            }
+            (place, _) => {
+                Err(Problem::Method(if *place == Place::Login { "GET, HEAD, POST" } else { "POST" }))
+            }
+        }
+    }
+
+    /// The pages for a visitor.
+    async fn inside(&self, visitor: Visitor) -> Result<Reply, Problem> {
+        if let Some(name) = self.place.repository() {
+            self.check_right(&visitor, Right::Pull, name)?;
+        }
+        let is_read = is_read(&self.visit.parts.method);
+        match &self.place {
+            Place::Repositories if is_read => pages::repositories::show(self, &visitor).await,
+            Place::Tags(name) if is_read => pages::tags::show(self, &visitor, name).await,
+            Place::Image(name, reference) if is_read => {
+                pages::image::show(self, &visitor, name, reference).await
+            }
+            Place::Repositories | Place::Tags(_) | Place::Image(..) => Err(Problem::Method("GET, HEAD")),
+            _ => Err(Problem::NotFound),
+        }
+    }
+
+    fn check_right(&self, visitor: &Visitor, right: Right, name: &RepositoryName) -> Result<(), Problem> {
+        match visitor.rights.may(right, name) {
+            true => Ok(()),
+            // A login may help; a missing repository answers alike.
+            false if visitor.user.is_none() && self.gate().has_login() => {
+                Err(Problem::Refused(Refusal::LoginNeeded))
+            }
+            false if right == Right::Pull => Err(Problem::NotFound),
+            false => Err(Problem::Forbidden),
+        }
+    }
+
+    /// Refuses a form that another site may have sent.
+    fn check_form(&self) -> Result<(), Problem> {
+        let token = self.visit.form.get("token").unwrap_or_default();
+        let is_ours = self.key().is_form_token(&self.visit.cookie, &self.place.to_string(), token);
+        if is_ours && self.visit.is_from_here() { Ok(()) } else { Err(Problem::Forged) }
+    }
+}
+
+/// The header of a refused method.
+pub(crate) fn allow(methods: &'static str) -> (http::HeaderName, HeaderValue) {
+    (ALLOW, HeaderValue::from_static(methods))
+}
