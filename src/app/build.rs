@@ -115,6 +115,7 @@ impl App {
             metrics.register(metrics::of_cache(&registry, descriptors)?)?;
             metrics.register(metrics::of_disk(checks.disk_space())?)?;
             metrics.register(metrics::of_collections(&collector)?)?;
+            metrics.register(metrics::of_rules(access.guard())?)?;
         }
         let debug = debug::server(&loaded, health.clone(), metrics, collector.clone()).await?;
         let running = Running {

@@ -11,6 +11,7 @@ use sampan_config::HttpConfig;
 use sampan_driver::StorageDriver;
 use sampan_engine::Registry;
 
+use crate::auth::{DecisionCounts, Guard};
 use crate::decorators::{DriverMetrics, Metered};
 use crate::health::{DiskSpace, HealthStatus, Room};
 use crate::http::HttpMetrics;
@@ -146,6 +147,43 @@ pub(super) fn of_requests(metrics: &Metrics, http: &HttpConfig) -> Result<Arc<Ht
     let requests = HttpMetrics::new(repositories)?;
     metrics.register(requests.collectors())?;
     Ok(Arc::new(requests))
+}
+
+/// Decisions by rules, and tokens; empty without rules.
+pub(super) fn of_rules(guard: Option<&Arc<Guard>>) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    let Some(guard) = guard else { return Ok(Vec::new()) };
+    let counter = |name, help, label, read: fn(&DecisionCounts) -> Vec<(&'static str, u64)>| {
+        let guard = Arc::clone(guard);
+        CallbackMetric::counters(name, help, &[label], move || {
+            read(guard.counts()).into_iter().map(|(of, count)| Sample::new([of], count as f64)).collect()
+        })
+    };
+    let stale = Arc::clone(guard);
+    Ok(vec![
+        counter(
+            "sampan_auth_decisions_total",
+            "Decisions about requests by the rules of `access`.",
+            "result",
+            DecisionCounts::decisions,
+        )?,
+        counter(
+            "sampan_auth_tokens_issued_total",
+            "Bearer tokens that were issued, by the credential that they were issued for.",
+            "kind",
+            DecisionCounts::tokens_issued,
+        )?,
+        counter(
+            "sampan_auth_tokens_refused_total",
+            "Bearer tokens that did not count.",
+            "reason",
+            DecisionCounts::tokens_refused,
+        )?,
+        CallbackMetric::gauge(
+            "sampan_auth_rules_stale",
+            "1 while the policy file is not usable, and the last valid rules stay in effect.",
+            move || f64::from(u8::from(stale.policy().is_stale())),
+        )?,
+    ])
 }
 
 /// The connections of a server.

@@ -62,6 +62,14 @@ impl LivePolicy {
         }
     }
 
+    /// Whether the rules are older than their file, which is not usable.
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_stale(),
+            Self::Fixed(_) => false,
+        }
+    }
+
     /// Takes over the rules of a changed configuration, or reads the file again. The caller logs the error.
     ///
     /// # Errors

@@ -40,7 +40,9 @@ pub use self::anonymous::Anonymous;
 pub use self::audit::{Audit, AuditEvent};
 pub use self::challenge::{Challenge, InvalidParameter};
 pub use self::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, View};
-pub use self::guard::{Guard, GuardError, GuardSettings, IssuedToken, TOKEN_PATH, TokenRequest};
+pub use self::guard::{
+    DecisionCounts, Guard, GuardError, GuardSettings, IssuedToken, TOKEN_PATH, TokenRequest,
+};
 pub use self::htpasswd::Htpasswd;
 pub use self::identity::{Identity, Robot};
 pub use self::live_policy::{LivePolicy, LivePolicyError};

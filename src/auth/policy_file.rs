@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -28,6 +29,8 @@ struct Watched {
     /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer one. The state of
     /// the file that was last found unusable.
     unusable: Mutex<Option<Unusable>>,
+    /// Whether it was unusable when it was last looked at; readable while a file that hangs is read.
+    is_stale: AtomicBool,
 }
 
 /// A state of the file, and its rules.
@@ -76,6 +79,7 @@ impl PolicyFile {
                 current: ArcSwap::from_pointee(loaded),
                 looks: Looks::default(),
                 unusable: Mutex::default(),
+                is_stale: AtomicBool::default(),
             })))
         })
         .await
@@ -104,6 +108,11 @@ impl PolicyFile {
         self.0.current.load().policy.clone()
     }
 
+    /// Whether the rules are older than the file, which is not usable.
+    pub fn is_stale(&self) -> bool {
+        self.0.is_stale.load(Ordering::Relaxed)
+    }
+
     /// Reads the file again, changed or not, as on SIGHUP. The caller logs the error.
     ///
     /// # Errors
@@ -129,6 +138,11 @@ impl Watched {
     /// Reads the file if it has changed, and logs what is wrong with it.
     fn look(&self) {
         let mut unusable = self.unusable.lock();
+        self.look_at_file(&mut unusable);
+        self.is_stale.store(unusable.is_some(), Ordering::Relaxed);
+    }
+
+    fn look_at_file(&self, unusable: &mut Option<Unusable>) {
         let stamp = FileStamp::of(&self.path).ok();
         if stamp.is_some_and(|stamp| stamp.is_surely(&self.current.load().stamp)) {
             *unusable = None;

@@ -86,6 +86,7 @@ async fn an_unusable_file_changes_nothing_and_is_logged_once() {
         fixture.write(content);
         let log = fixture.look();
         assert!(log.contains(expected) && log.contains("keeping the last valid 2 rules"), "{log}");
+        assert!(fixture.file.is_stale());
         assert_eq!(fixture.look(), "");
         assert!(may_push(&fixture.file.last_valid()));
         assert!(fixture.file.reload().await.is_err());
@@ -95,6 +96,7 @@ async fn an_unusable_file_changes_nothing_and_is_logged_once() {
     assert_eq!(fixture.look(), "");
     fixture.write(BOTH);
     assert_eq!(fixture.look(), "");
+    assert!(!fixture.file.is_stale());
     fixture.write("");
     assert!(fixture.look().contains("has no `rules`"));
     fixture.write(USERS);

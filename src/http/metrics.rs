@@ -175,7 +175,9 @@ impl HttpMetrics {
         let reason = match denied {
             Denied::Challenge { reason: ChallengeReason::Missing, .. } => "missing",
             Denied::Challenge { reason: ChallengeReason::Unreadable, .. } => "unreadable",
-            Denied::Challenge { .. } => "wrong",
+            Denied::Challenge { reason: ChallengeReason::Wrong, .. } => "wrong",
+            Denied::Challenge { reason: ChallengeReason::Invalid, .. } => "invalid_token",
+            Denied::Challenge { reason: ChallengeReason::Insufficient, .. } => "insufficient_scope",
             Denied::Forbidden { .. } => "forbidden",
             Denied::Ambiguous => "unreadable",
             Denied::TooManyAttempts { .. } | Denied::TooManyAtOnce { .. } => "throttled",

@@ -17,6 +17,7 @@ pub(crate) fn page(directory: &Path) -> String {
         "http: {",
         "http: {debug: {addr: '127.0.0.1:0', prometheus: {enabled: true, repositories: 1}}, ",
     );
+    let config = config + "access: {rules: [{who: everyone, may: push, on: '**', except: 'three'}]}\n";
     let registry = registry(directory, &config);
     let digest = sampan_engine::oci::Digest::sha256_of(b"{}");
     let put = |repository: &str| {
@@ -38,6 +39,10 @@ pub(crate) fn page(directory: &Path) -> String {
     put("one");
     put("two");
     assert_eq!(registry.wire().send("GET", "/v2/one/tags/list", &[], b"").status, 200);
+    assert_eq!(registry.wire().send("GET", "/v2/three/tags/list", &[], b"").status, 401);
+    assert_eq!(registry.wire().send("GET", "/auth/token?scope=repository:one:pull", &[], b"").status, 200);
+    let forged = [("Authorization", "Bearer a.b.c")];
+    assert_eq!(registry.wire().send("GET", "/v2/one/tags/list", &forged, b"").status, 401);
     get(debug(&registry), "/metrics")
 }
 
@@ -49,12 +54,19 @@ fn what_has_happened_is_counted() {
         "registry_http_requests_total{code=\"201\",handler=\"manifest\",method=\"put\"} 2",
         "registry_http_requests_total{code=\"202\",handler=\"blob_upload\",method=\"post\"} 2",
         "registry_http_request_duration_seconds_count{handler=\"manifest\",method=\"get\"} 2",
-        "registry_http_response_size_bytes_count{handler=\"tags\"} 1",
+        "registry_http_response_size_bytes_count{handler=\"tags\"} 3",
         "registry_storage_action_seconds_count{action=\"Commit\",driver=\"filesystem\"} 2",
         "registry_storage_cache_errors_total 0",
         "sampan_http_received_bytes_total{handler=\"blob_upload_chunk\"} 4",
         "sampan_repository_pulls_total{repository=\"one\"} 1",
         "sampan_repository_pushes_total{repository=\"_others\"} 1",
+        "sampan_auth_decisions_total{result=\"allowed\"} 9",
+        "sampan_auth_decisions_total{result=\"forbidden\"} 0",
+        "sampan_auth_decisions_total{result=\"login_needed\"} 1",
+        "sampan_auth_refusals_total{reason=\"invalid_token\"} 1",
+        "sampan_auth_rules_stale 0",
+        "sampan_auth_tokens_issued_total{kind=\"anonymous\"} 1",
+        "sampan_auth_tokens_refused_total{reason=\"invalid\"} 1",
         "sampan_storage_errors_total{action=\"Stat\",driver=\"filesystem\"} 0",
     ] {
         assert!(page.lines().any(|found| found == line), "{line}:\n{page}");
@@ -99,8 +111,8 @@ fn the_dashboard_and_the_alarms_ask_for_metrics_that_there_are() {
     asked.push_str(&sample("alerts.rules").1);
     let asked = names(&asked);
     assert!(asked.len() > 20, "{asked:?}");
-    // Without TLS there is no certificate, and without a refusal none is counted.
-    let elsewhere = ["sampan_tls_certificate_expiry_timestamp_seconds", "sampan_auth_refusals_total"];
+    // Without TLS there is no certificate.
+    let elsewhere = ["sampan_tls_certificate_expiry_timestamp_seconds"];
     let missing: Vec<_> =
         asked.iter().filter(|name| !elsewhere.contains(&name.as_str()) && !is_on(&page, name)).collect();
     assert!(missing.is_empty(), "not on the page: {missing:?}\n{page}");

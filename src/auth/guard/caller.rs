@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
+use super::counts::TokenKind;
 use super::{Guard, event};
 use crate::auth::access_tokens::Unavailable;
 use crate::auth::basic::BasicCredentials;
@@ -59,6 +60,7 @@ impl Guard {
                 Ok(caller) => Ok(caller),
                 Err(refusal) => {
                     let client = credentials.client.map(|client| client.to_canonical().to_string());
+                    self.counts.refused(&refusal);
                     tracing::info!(client, "refused a token: {refusal}");
                     Err(Rejected::Challenge(ChallengeReason::Invalid))
                 }
@@ -174,6 +176,16 @@ impl Guard {
 }
 
 impl Caller {
+    /// What a token for this caller is issued for.
+    pub(super) fn kind(&self) -> TokenKind {
+        match &self.identity {
+            Identity::Anonymous => TokenKind::Anonymous,
+            Identity::Robot(_) => TokenKind::Robot,
+            Identity::User(_) if self.credential == CERTIFICATE => TokenKind::Certificate,
+            Identity::User(_) => TokenKind::Password,
+        }
+    }
+
     pub(super) fn anonymous() -> Self {
         Self { identity: Identity::Anonymous, credential: NO_CREDENTIAL.to_owned(), ceiling: None }
     }

@@ -84,6 +84,7 @@ impl Guard {
         let scope = texts.join(" ");
         let user = name(&caller.identity);
         let token = self.issuer.issue(&Statement { user, credential: &caller.credential, access: &granted });
+        self.counts.issued(caller.kind());
         if user.is_some() {
             let issued = event("token issued", credentials)
                 .with("user", user)

@@ -5,6 +5,7 @@
 //! of it comes before the store is asked, so a repository that a client may not see answers like a missing one.
 
 mod caller;
+mod counts;
 mod issue;
 mod session;
 
@@ -17,9 +18,11 @@ use async_trait::async_trait;
 use http::HeaderValue;
 use sampan_config::CertificateName;
 
+pub use self::counts::DecisionCounts;
 pub use self::issue::{IssuedToken, TokenRequest};
 
 use self::caller::{Caller, Rejected};
+use self::counts::Decision;
 use super::access::{Access, Resource};
 use super::access_tokens::AccessTokens;
 use super::audit::{Audit, AuditEvent};
@@ -47,6 +50,7 @@ pub struct Guard {
     throttle: Throttle,
     certificates: Vec<CertificateName>,
     audit: Audit,
+    counts: DecisionCounts,
 }
 
 /// The settings of a [`Guard`].
@@ -102,7 +106,8 @@ impl Guard {
         };
         let issuer = Issuer::open(service, lifetime, signing_key).await?;
         let throttle = Throttle::new(ThrottleOptions::default());
-        Ok(Self { policy, passwords, tokens, issuer, basic, throttle, certificates, audit })
+        let counts = DecisionCounts::default();
+        Ok(Self { policy, passwords, tokens, issuer, basic, throttle, certificates, audit, counts })
     }
 
     /// Checks whether the file at `path` has usable signing keys.
@@ -117,6 +122,11 @@ impl Guard {
     /// The record of decisions.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// What was decided so far.
+    pub fn counts(&self) -> &DecisionCounts {
+        &self.counts
     }
 
     /// The rules.
@@ -197,12 +207,23 @@ impl AccessController for Guard {
                 self.audit.note_once_a_minute(denied.with("scope", Some(scope(wanted))));
             }
             return Err(match name(&identity) {
-                None => challenge(ChallengeReason::Missing),
-                Some(user) => Denied::Forbidden { user: user.to_owned() },
+                None => {
+                    self.counts.decided(Decision::LoginNeeded);
+                    challenge(ChallengeReason::Missing)
+                }
+                Some(user) => {
+                    self.counts.decided(Decision::Forbidden);
+                    Denied::Forbidden { user: user.to_owned() }
+                }
             });
         }
         if ceiling.is_some_and(|ceiling| !ceiling.allow(wanted)) {
+            self.counts.decided(Decision::InsufficientScope);
             return Err(challenge(ChallengeReason::Insufficient));
+        }
+        // A request that wants nothing asks for no rule.
+        if !wanted.is_empty() {
+            self.counts.decided(Decision::Allowed);
         }
         let user = name(&identity).map(str::to_owned);
         let view = match policy.sees_everything(&identity) {

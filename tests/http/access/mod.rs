@@ -34,6 +34,7 @@ const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "Dave"];
 /// A registry with rules.
 struct Site {
     server: Server,
+    guard: Arc<Guard>,
     folder: tempfile::TempDir,
 }
 
@@ -88,8 +89,9 @@ impl Site {
         });
         let guard = Arc::new(guard.await.unwrap());
         let services = HttpServices { guard: Some(guard.clone()), ..HttpServices::default() };
-        let server = Server::with(Setup { access: guard, services, driver: plan.driver, ..Setup::default() });
-        Self { server, folder }
+        let access = guard.clone();
+        let server = Server::with(Setup { access, services, driver: plan.driver, ..Setup::default() });
+        Self { server, guard, folder }
     }
 
     /// A request to `registry.example`.

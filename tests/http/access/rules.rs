@@ -163,6 +163,29 @@ async fn the_catalog_lists_what_the_client_may_see() {
 }
 
 #[tokio::test]
+async fn decisions_and_tokens_are_counted() {
+    let site = Site::new().await;
+    let secret = site.access_token("push", "team/**", None).await;
+    site.get("/v2/", Some(&user("alice"))).await.expect(200);
+    assert_eq!(site.push("team/app", &user("alice")).await, 201);
+    assert_eq!(site.push("library/alpine", &user("alice")).await, 403);
+    site.get("/v2/team/app/tags/list", None).await.expect(401);
+    let (pull, _) = site.token(Some(&user("alice")), &["repository:team/app:pull"]).await;
+    assert_eq!(site.push("team/app", &pull).await, 401);
+    site.token(None, &["repository:public/a:pull"]).await;
+    site.token(Some(&basic("ci", &secret.reveal())), &["repository:team/app:push"]).await;
+    site.get("/auth/token", Some(&basic("alice", "wrong"))).await.expect(401);
+    assert_eq!(site.push("team/app", "Bearer a.b.c").await, 401);
+    let text = |counts: Vec<(&str, u64)>| {
+        counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+    };
+    let counts = site.guard.counts();
+    assert_eq!(text(counts.decisions()), "allowed 1, forbidden 1, login_needed 1, insufficient_scope 1");
+    assert_eq!(text(counts.tokens_issued()), "password 1, robot 1, certificate 0, anonymous 1");
+    assert_eq!(text(counts.tokens_refused()), "expired 0, revoked 0, not_ours 0, invalid 1");
+}
+
+#[tokio::test]
 async fn decisions_about_users_are_recorded() {
     let site = Site::new().await;
     assert_eq!(site.push("home/dave/x", &user("dave")).await, 201);
