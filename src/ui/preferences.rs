@@ -41,7 +41,7 @@ impl Preferences {
     /// The cookie's name.
     pub(crate) const COOKIE: &str = "sampan-preferences";
 
-    /// Reads the cookie's value. What is unknown is the default.
+    /// Reads the cookie's value. An unknown choice is the default.
     pub(crate) fn parse(value: &str) -> Self {
         let (language, theme) = value.split_once('.').unwrap_or((value, ""));
         Self { language: Language::of_code(language), theme: Theme::of_code(theme).unwrap_or_default() }

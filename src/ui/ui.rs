@@ -48,7 +48,7 @@ impl Ui {
         path.strip_prefix(self.base()).is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 
-    /// Answers a request below [`base`](Self::base). The user is the one who is known after it, for the log.
+    /// Answers a request below [`base`](Self::base). It returns the user too, for the log.
     pub async fn answer(&self, request: UiRequest) -> (Response<Bytes>, Option<String>) {
         let path = request.parts.uri.path().to_owned();
         let below = path.strip_prefix(self.base()).unwrap_or_default();
@@ -131,7 +131,7 @@ impl Scene<'_> {
         &self.ui.key
     }
 
-    /// What is around the page.
+    /// The frame of the page.
     pub(crate) fn frame(&self, visitor: Option<&Visitor>) -> Frame {
         Frame::new(self.visit, visitor, self.gate(), self.settings(), self.key(), &self.place)
     }

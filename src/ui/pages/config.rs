@@ -7,7 +7,7 @@ use sampan_engine::{Error, Gap, Repository};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// What is known of a configuration.
+/// A configuration as far as it is known.
 #[derive(Debug)]
 pub(crate) enum Known {
     /// An image's configuration.

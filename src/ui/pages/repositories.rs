@@ -130,7 +130,7 @@ async fn find(
     under: Option<&str>,
     after: Option<&str>,
 ) -> Result<Found, Problem> {
-    // What is below a prefix comes right after it.
+    // The names below a prefix come right after it.
     let mut names = scene.registry().repositories(after.or(under).unwrap_or_default());
     let mut found = Found { names: Vec::new(), after: None, is_incomplete: false };
     let mut last: Option<RepositoryName> = None;
