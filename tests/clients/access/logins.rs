@@ -131,7 +131,9 @@ impl Crowd {
 
     /// Pulls a second: alone, beside pushes, and beside pushes and wrong passwords.
     fn measure(&self, path: &str) -> [f64; 3] {
-        let (pushers, guessers) = (self.pushers.write().unwrap(), self.guessers.write().unwrap());
+        // Those that guess first: what they have begun is in the way of the others.
+        let guessers = self.guessers.write().unwrap();
+        let pushers = self.pushers.write().unwrap();
         let alone = self.pulls(path);
         drop(pushers);
         let beside_pushes = self.pulls(path);
