@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use axum::body::Bytes;
@@ -31,6 +32,10 @@ pub(crate) enum Misbehaviour {
     HoldsTags(&'static str, Arc<Held>),
     /// A `stat` panics.
     Panics,
+    /// It behaves, and counts the operations on files that are not of access tokens.
+    Counts(Arc<AtomicUsize>),
+    /// Every operation takes this long.
+    Slow(Duration),
     /// Every end of a writer except `close` fails and loses the staged bytes, as on a failing disk.
     LosesStaged,
 }
@@ -108,6 +113,16 @@ impl FailingDriver {
                 Err(DriverError::new(kind, "odd", operation, path).with_source("the secret cause"))
             }
             Some(Misbehaviour::Panics) => panic!("odd driver"),
+            Some(Misbehaviour::Counts(count)) if !path.as_str().contains("/sampan/access/") => {
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Some(Misbehaviour::Slow(duration)) => {
+                // Shorter than a timer can be.
+                let begun = Instant::now();
+                while begun.elapsed() < duration {}
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
