@@ -86,7 +86,8 @@ impl App {
         let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
-        services.ui = ui::page(config, &registry, &access)?;
+        let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
+        services.ui = ui::page(config, &registry, &access, &collector)?;
         let listener = match systemd::socket()? {
             Some(socket) => socket,
             None => network::listener(&config.http).await?,
@@ -104,7 +105,6 @@ impl App {
         let state = AppState::new(registry.clone(), access.controller(), options, services);
         let limits = network::options(config, network::file_limit());
         let server = Server::new(Api::new(state), limits).listen(listener, security.clone());
-        let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
         if let Some(metrics) = &metrics {
             if let Some(notifier) = &notifier {
                 metrics.register(notifications::metrics(notifier)?)?;

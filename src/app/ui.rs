@@ -9,9 +9,15 @@ use sampan_ui::{Gate, Language, SessionKey, Ui, UiSettings};
 use super::access::signing_key;
 use super::{Access, AppError};
 use crate::http::{PageGate, Prefix};
+use crate::maintenance::Collector;
 
 /// The page, if it is enabled.
-pub(super) fn page(config: &Config, registry: &Registry, access: &Access) -> Result<Option<Ui>, AppError> {
+pub(super) fn page(
+    config: &Config,
+    registry: &Registry,
+    access: &Access,
+    collector: &Arc<Collector>,
+) -> Result<Option<Ui>, AppError> {
     let ui = &config.ui;
     if !ui.enabled {
         return Ok(None);
@@ -37,7 +43,8 @@ pub(super) fn page(config: &Config, registry: &Registry, access: &Access) -> Res
     };
     tracing::info!("the web page is at {}/", settings.base);
     let gate: Arc<dyn Gate> = Arc::new(gate);
-    Ok(Some(Ui::new(registry.clone(), gate, settings, session_key(config)?)))
+    let ui = Ui::new(registry.clone(), gate, settings, session_key(config)?);
+    Ok(Some(ui.with_housekeeping(Arc::clone(collector) as _)))
 }
 
 /// The key of sessions: from the signing key of tokens, else from `http.secret`, both of which replicas share; else a random

@@ -36,8 +36,10 @@ pub struct Run {
 pub enum Trigger {
     /// The schedule.
     Schedule,
-    /// A request to the debug listener.
+    /// A request to the debug listener, or from the web page.
     Request,
+    /// A request for a dry run, from the web page.
+    DryRun,
 }
 
 /// The result of a collection.
@@ -111,6 +113,7 @@ impl History {
     pub(super) fn add(&mut self, mut run: Run) {
         let totals = &mut self.totals;
         match &mut run.outcome {
+            Outcome::Finished { report } if report.dry_run => report.unreadable.truncate(NAMED),
             Outcome::Finished { report } => {
                 totals.finished += 1;
                 totals.candidates += report.blobs.count + report.saved;
@@ -145,6 +148,9 @@ impl Run {
             );
         }
         match &self.outcome {
+            Outcome::Finished { report } if report.dry_run => {
+                tracing::info!(seconds, "dry run of a collection: it would free {} bytes", report.bytes());
+            }
             Outcome::Finished { report } if report.is_complete() => {
                 tracing::info!(
                     blobs = report.blobs.count,

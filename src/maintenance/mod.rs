@@ -16,6 +16,6 @@ use history::History;
 
 pub use history::{Outcome, Run, Totals, Trigger};
 pub use purge_uploads::purge_uploads;
-pub use runner::{Collector, Refusal, State};
+pub use runner::{Collector, Refusal, Running, State};
 pub use schedule::Schedule;
 pub use settings::Settings;

@@ -30,8 +30,8 @@ pub struct Collector {
 #[derive(Clone, Debug)]
 struct Commands {
     settings: Settings,
-    /// A collection is requested.
-    now: bool,
+    /// A collection, or a dry run, is requested.
+    now: Option<Trigger>,
     /// The collector must end.
     end: bool,
 }
@@ -44,10 +44,11 @@ struct Record {
 
 /// A running collection.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Running {
+pub struct Running {
     trigger: Trigger,
+    /// When it began.
     #[serde(serialize_with = "as_text")]
-    begun: SystemTime,
+    pub begun: SystemTime,
 }
 
 /// The collector's state, for the debug listener.
@@ -56,14 +57,15 @@ pub struct State {
     /// Whether there is a schedule.
     scheduled: bool,
     /// Whether the registry is read-only, which prevents collections.
-    read_only: bool,
+    pub read_only: bool,
     grace_secs: u64,
     delete_untagged: bool,
     /// Whether a collection is requested but not started.
-    requested: bool,
-    running: Option<Running>,
+    pub requested: bool,
+    /// The running collection.
+    pub running: Option<Running>,
     /// The last collections, the newest first.
-    last: Vec<Run>,
+    pub last: Vec<Run>,
 }
 
 /// Why a requested collection does not start.
@@ -99,7 +101,7 @@ const RETRY: Duration = Duration::from_secs(10 * 60);
 impl Collector {
     /// Creates a collector; it does not run yet.
     pub fn new(registry: Registry, settings: Settings) -> Self {
-        let commands = watch::Sender::new(Commands { settings, now: false, end: false });
+        let commands = watch::Sender::new(Commands { settings, now: None, end: false });
         Self { registry, commands, record: Mutex::default() }
     }
 
@@ -113,13 +115,13 @@ impl Collector {
         }
     }
 
-    /// Requests a collection now.
+    /// Requests a collection now, or a dry run, which deletes nothing.
     ///
     /// # Errors
     ///
     /// The collector cannot start one now.
-    pub fn request(&self) -> Result<(), Refusal> {
-        if self.registry.limits().read_only {
+    pub fn request(&self, dry_run: bool) -> Result<(), Refusal> {
+        if self.registry.limits().read_only && !dry_run {
             return Err(Refusal::ReadOnly);
         }
         if self.record().running.is_some() {
@@ -129,10 +131,12 @@ impl Collector {
         self.commands.send_if_modified(|commands| {
             refusal = match (commands.end, commands.now) {
                 (true, _) => Some(Refusal::ShuttingDown),
-                (false, true) => Some(Refusal::Running),
-                (false, false) => None,
+                (false, Some(_)) => Some(Refusal::Running),
+                (false, None) => None,
             };
-            commands.now |= refusal.is_none();
+            if refusal.is_none() {
+                commands.now = Some(if dry_run { Trigger::DryRun } else { Trigger::Request });
+            }
             refusal.is_none()
         });
         refusal.map_or(Ok(()), Err)
@@ -150,6 +154,11 @@ impl Collector {
         self.commands.send_modify(|commands| commands.end = true);
     }
 
+    /// The present settings.
+    pub fn settings(&self) -> Settings {
+        self.commands.borrow().settings.clone()
+    }
+
     /// The current state.
     pub fn state(&self) -> State {
         let Commands { settings, now: requested, .. } = self.commands.borrow().clone();
@@ -159,7 +168,7 @@ impl Collector {
             read_only: self.registry.limits().read_only,
             grace_secs: settings.grace.as_secs(),
             delete_untagged: settings.delete_untagged,
-            requested,
+            requested: requested.is_some(),
             running: record.running,
             last: record.history.runs().cloned().collect(),
         }
@@ -183,8 +192,8 @@ impl Collector {
             if wanted.end {
                 return None;
             }
-            if wanted.now {
-                return Some(Trigger::Request);
+            if let Some(trigger) = wanted.now {
+                return Some(trigger);
             }
             let due = async {
                 let schedule = wanted.settings.schedule.filter(|_| !self.registry.limits().read_only);
@@ -216,8 +225,8 @@ impl Collector {
         let clock = Instant::now();
         self.record().running = Some(Running { trigger, begun });
         // After that, so that an observer sees either the request or the running collection.
-        if trigger == Trigger::Request {
-            self.commands.send_modify(|commands| commands.now = false);
+        if trigger != Trigger::Schedule {
+            self.commands.send_modify(|commands| commands.now = None);
         }
         let settings = commands.borrow().settings.clone();
         let (stop, reason) = (CancellationToken::new(), Mutex::new(""));
@@ -232,7 +241,8 @@ impl Collector {
             sleep(STOP_TIMEOUT).await;
             gc::Error::Stopped
         };
-        let (registry, options) = (self.registry.clone(), settings.options(&stop));
+        let registry = self.registry.clone();
+        let options = gc::Options { dry_run: trigger == Trigger::DryRun, ..settings.options(&stop) };
         let work = in_background(async move { gc::collect(&registry, &options).await });
         let result = tokio::select! {
             result = work => result.map_err(Failure::Thread).and_then(|ended| Ok(ended?)),
@@ -281,7 +291,7 @@ impl Collector {
                 if wanted.end {
                     return "the registry is shutting down";
                 }
-                if self.registry.limits().read_only {
+                if self.registry.limits().read_only && trigger != Trigger::DryRun {
                     return "the registry has become read-only";
                 }
                 if wanted.settings != *settings {

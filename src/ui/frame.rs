@@ -1,13 +1,12 @@
 //! `Frame`: what every page has around its content.
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::gate::{Gate, Visitor};
+use super::gate::Visitor;
 use super::language::Language;
+use super::pages::collections;
 use super::place::Place;
 use super::preferences::Theme;
-use super::session::SessionKey;
-use super::settings::UiSettings;
-use super::visit::Visit;
+use super::ui::Scene;
 
 /// What every page has around its content.
 pub(crate) struct Frame {
@@ -24,22 +23,17 @@ pub(crate) struct Frame {
     pub(crate) here: String,
     pub(crate) preferences_token: String,
     pub(crate) logout_token: String,
+    /// Whether the menu leads to collections.
+    pub(crate) has_collections: bool,
     /// The entry of the menu that this page belongs to.
     section: &'static str,
 }
 
 impl Frame {
-    pub(crate) fn new(
-        visit: &Visit,
-        visitor: Option<&Visitor>,
-        gate: &dyn Gate,
-        settings: &UiSettings,
-        key: &SessionKey,
-        place: &Place,
-    ) -> Self {
+    pub(crate) fn new(scene: &Scene<'_>, visitor: Option<&Visitor>) -> Self {
+        let (visit, settings) = (scene.visit, scene.settings());
         let here = visit.parts.uri.path_and_query().map_or("", |it| it.as_str());
         let here = if visit.parts.method == http::Method::POST { "" } else { here };
-        let token = |place: Place| key.form_token(&visit.cookie, &place.to_string());
         Self {
             t: visit.language,
             site: settings.title.clone(),
@@ -48,11 +42,12 @@ impl Frame {
             theme: visit.preferences.theme,
             chosen_language: visit.preferences.language,
             user: visitor.and_then(|visitor| visitor.user.clone()),
-            has_login: gate.has_login(),
+            has_login: scene.gate().has_login(),
+            has_collections: visitor.is_some_and(|visitor| collections::may_see(scene, visitor)),
             here: here.to_owned(),
-            preferences_token: token(Place::Preferences),
-            logout_token: token(Place::Logout),
-            section: section(place),
+            preferences_token: scene.token(&Place::Preferences),
+            logout_token: scene.token(&Place::Logout),
+            section: section(&scene.place),
         }
     }
 
@@ -69,6 +64,10 @@ impl Frame {
 
     pub(crate) fn home(&self) -> String {
         self.to(&Place::Repositories)
+    }
+
+    pub(crate) fn collections(&self) -> String {
+        self.to(&Place::Collections)
     }
 
     pub(crate) fn login(&self) -> String {

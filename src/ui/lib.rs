@@ -9,6 +9,7 @@
 mod assets;
 mod frame;
 mod gate;
+mod housekeeping;
 mod kind;
 mod language;
 mod order;
@@ -27,6 +28,9 @@ mod ui;
 mod visit;
 
 pub use gate::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
+pub use housekeeping::{
+    CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping,
+};
 pub use language::Language;
 pub use session::SessionKey;
 pub use settings::UiSettings;

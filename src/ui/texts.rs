@@ -128,6 +128,49 @@ texts! {
     login_unavailable(): "Logins cannot be checked at the moment. The log has the reason.", "暫時無法核對登入，原因見記錄檔。";
     login_needs_both(): "Fill in the user and the password.", "請填寫使用者名稱及密碼。";
 
+    // Garbage collection.
+    collections(): "Garbage collection", "垃圾回收";
+    gc_purpose(): "A collection frees the space of what no tag and no image needs. Pushes and pulls go on meanwhile.",
+        "垃圾回收會釋放沒有標籤或映像檔需要的內容所佔空間，期間推送及拉取不受影響。";
+    gc_when(): "When", "時間";
+    gc_on_request(): "Only on request", "只在要求時";
+    gc_every(interval: &str): "Every {interval}", "每 {interval}";
+    gc_every_within(interval: &str, window: &str): "Every {interval}, between {window} UTC", "每 {interval}，於 UTC {window} 之間";
+    gc_grace(): "Kept although unused", "未使用仍保留";
+    gc_untagged(): "Images without a tag", "沒有標籤的映像檔";
+    gc_untagged_go(): "go", "會刪除";
+    gc_untagged_stay(): "stay", "會保留";
+    gc_now(): "Now", "現況";
+    gc_running_since(): "Running since", "進行中，開始於";
+    gc_requested(): "About to begin", "即將開始";
+    gc_idle(): "None is running", "沒有進行中的回收";
+    gc_preview(): "Dry run: what would go?", "試行：會刪除甚麼？";
+    gc_run(): "Collect now", "立即回收";
+    look_again(): "Look again", "重新查看";
+    gc_last(): "The last collections of this process", "此程序最近的回收";
+    gc_none_yet(): "None since it started.", "啟動以來未有回收。";
+    gc_begun(): "Begun", "開始";
+    gc_took(): "Duration", "需時";
+    gc_freed(): "Freed", "釋放";
+    gc_result(): "Result", "結果";
+    gc_dry(): "dry run", "試行";
+    gc_nothing(): "There was nothing to collect.", "沒有可回收的內容。";
+    gc_stopped(): "Stopped", "已停止";
+    gc_elsewhere(): "Another process was collecting", "另一程序正在回收";
+    gc_failed(): "It failed", "失敗";
+    gc_blobs(): "Blobs", "Blob";
+    gc_manifests(): "Images", "映像檔";
+    gc_uploads(): "Abandoned uploads", "中斷的上載";
+    gc_young(): "Kept, too young", "因太新而保留";
+    gc_unreadable(): "Unreadable files", "無法讀取的檔案";
+    gc_is_running(): "A collection is already running, or about to begin.", "已有回收進行中或即將開始。";
+    gc_read_only(): "The registry is read-only: only dry runs are possible.", "登錄為唯讀，只能試行。";
+    gc_shutting_down(): "The registry is shutting down.", "登錄正在關閉。";
+    unit_days(): "d", "日";
+    unit_hours(): "h", "小時";
+    unit_minutes(): "min", "分鐘";
+    unit_seconds(): "s", "秒";
+
     // Errors.
     not_found(): "There is no such page", "沒有此頁面";
     not_found_or_hidden(): "It is not there, or you may not see it.", "它不存在，或您無權檢視。";

@@ -12,6 +12,7 @@ use sampan_engine::oci::RepositoryName;
 use super::assets::Asset;
 use super::frame::Frame;
 use super::gate::{Gate, Refusal, Right, Visitor};
+use super::housekeeping::Housekeeping;
 use super::pages::{self, Problem};
 use super::place::{NoPlace, Place};
 use super::reply::{self, Reply};
@@ -30,12 +31,21 @@ struct Inner {
     gate: Arc<dyn Gate>,
     settings: UiSettings,
     key: SessionKey,
+    housekeeping: Option<Arc<dyn Housekeeping>>,
 }
 
 impl Ui {
     /// The page of `registry`. `gate` decides who may see what, and `key` seals sessions.
     pub fn new(registry: Registry, gate: Arc<dyn Gate>, settings: UiSettings, key: SessionKey) -> Self {
-        Self { inner: Arc::new(Inner { registry, gate, settings, key }) }
+        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping: None }) }
+    }
+
+    /// The same with the pages of garbage collections.
+    #[must_use]
+    pub fn with_housekeeping(self, housekeeping: Arc<dyn Housekeeping>) -> Self {
+        let Inner { registry, gate, settings, key, .. } = &*self.inner;
+        let (registry, gate, settings, key) = (registry.clone(), gate.clone(), settings.clone(), key.clone());
+        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping: Some(housekeeping) }) }
     }
 
     /// The path below which all pages are.
@@ -64,13 +74,13 @@ impl Ui {
         let scene = Scene { ui: &self.inner, visit: &visit, place: place.unwrap_or(Place::Repositories) };
         let answer = match &scene.place {
             _ if below_is_unknown(below) => Err(Problem::NotFound),
-            Place::Preferences | Place::Login | Place::Logout => scene.outside(visitor.ok()).await,
-            _ => match visitor {
+            Place::Preferences | Place::Login | Place::Logout => scene.outside(visitor.as_ref().ok()).await,
+            _ => match &visitor {
                 Ok(visitor) => scene.inside(visitor).await,
-                Err(refusal) => Err(Problem::Refused(refusal)),
+                Err(refusal) => Err(Problem::Refused(refusal.clone())),
             },
         };
-        (answer.unwrap_or_else(|problem| pages::problem(&scene, user.clone(), problem)), user)
+        (answer.unwrap_or_else(|problem| pages::problem(&scene, visitor.as_ref().ok(), problem)), user)
     }
 
     fn asset(&self, request: &UiRequest, name: &str) -> Reply {
@@ -127,13 +137,17 @@ impl Scene<'_> {
         &*self.ui.gate
     }
 
+    pub(crate) fn housekeeping(&self) -> Option<&dyn Housekeeping> {
+        self.ui.housekeeping.as_deref()
+    }
+
     pub(crate) fn key(&self) -> &SessionKey {
         &self.ui.key
     }
 
     /// The frame of the page.
     pub(crate) fn frame(&self, visitor: Option<&Visitor>) -> Frame {
-        Frame::new(self.visit, visitor, self.gate(), self.settings(), self.key(), &self.place)
+        Frame::new(self, visitor)
     }
 
     /// The token of a form that is sent to `place`.
@@ -147,10 +161,10 @@ impl Scene<'_> {
     }
 
     /// The pages that are there before anybody is known.
-    async fn outside(&self, visitor: Option<Visitor>) -> Result<Reply, Problem> {
+    async fn outside(&self, visitor: Option<&Visitor>) -> Result<Reply, Problem> {
         match (&self.place, &self.visit.parts.method) {
             (Place::Login, method) if is_read(method) && self.gate().has_login() => {
-                Ok(pages::login::form(self, visitor.as_ref()))
+                Ok(pages::login::form(self, visitor))
             }
             (Place::Login, &Method::POST) if self.gate().has_login() => {
                 self.check_form()?;
@@ -172,18 +186,26 @@ impl Scene<'_> {
     }
 
     /// The pages for a visitor.
-    async fn inside(&self, visitor: Visitor) -> Result<Reply, Problem> {
+    async fn inside(&self, visitor: &Visitor) -> Result<Reply, Problem> {
         if let Some(name) = self.place.repository() {
-            self.check_right(&visitor, Right::Pull, name)?;
+            self.check_right(visitor, Right::Pull, name)?;
         }
         let is_read = is_read(&self.visit.parts.method);
         match &self.place {
-            Place::Repositories if is_read => pages::repositories::show(self, &visitor).await,
-            Place::Tags(name) if is_read => pages::tags::show(self, &visitor, name).await,
+            Place::Repositories if is_read => pages::repositories::show(self, visitor).await,
+            Place::Tags(name) if is_read => pages::tags::show(self, visitor, name).await,
             Place::Image(name, reference) if is_read => {
-                pages::image::show(self, &visitor, name, reference).await
+                pages::image::show(self, visitor, name, reference).await
             }
-            Place::Repositories | Place::Tags(_) | Place::Image(..) => Err(Problem::Method("GET, HEAD")),
+            Place::Collections if is_read => pages::collections::show(self, visitor),
+            Place::Collect if self.visit.parts.method == Method::POST => {
+                self.check_form()?;
+                pages::collections::begin(self, visitor)
+            }
+            Place::Collect => Err(Problem::Method("POST")),
+            Place::Collections | Place::Repositories | Place::Tags(_) | Place::Image(..) => {
+                Err(Problem::Method("GET, HEAD"))
+            }
             _ => Err(Problem::NotFound),
         }
     }

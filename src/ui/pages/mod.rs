@@ -1,5 +1,6 @@
 //! The pages: each reads what it shows from the engine, and fills its template.
 
+pub(crate) mod collections;
 mod column;
 mod commands;
 mod config;

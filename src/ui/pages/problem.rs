@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::login;
 use crate::frame::Frame;
-use crate::gate::{Everything, Refusal, Visitor};
+use crate::gate::{Refusal, Visitor};
 use crate::place::Place;
 use crate::reply::{self, Reply};
 use crate::ui::{Scene, allow};
@@ -45,7 +45,7 @@ struct ProblemPage {
 }
 
 /// The answer for a problem.
-pub(crate) fn problem(scene: &Scene<'_>, user: Option<String>, problem: Problem) -> Reply {
+pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Problem) -> Reply {
     if let (Problem::Refused(Refusal::LoginNeeded), false, true) =
         (&problem, scene.visit.wants_json(), scene.gate().has_login())
     {
@@ -70,12 +70,11 @@ pub(crate) fn problem(scene: &Scene<'_>, user: Option<String>, problem: Problem)
     let mut reply = if scene.visit.wants_json() {
         reply::json(status, &json!({ "error": problem_text(&problem), "requestId": scene.visit.id }))
     } else {
-        let visitor = user.map(|user| Visitor { user: Some(user), rights: std::sync::Arc::new(Everything) });
         let back = scene
             .place
             .repository()
             .filter(|_| status == StatusCode::NOT_FOUND && is_below_tags(&scene.place));
-        let f = scene.frame(visitor.as_ref()).titled(title);
+        let f = scene.frame(visitor).titled(title);
         let back = back.map(|name| f.to(&Place::Tags(name.clone())));
         reply::page(
             status,

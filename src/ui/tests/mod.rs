@@ -1,5 +1,6 @@
 //! Pages against a store in memory, through the whole of [`Ui::answer`].
 
+mod collections;
 mod hostile;
 mod login;
 mod pages;

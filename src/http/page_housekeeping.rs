@@ -1,0 +1,47 @@
+//! The collector as the web page sees it.
+
+use std::time::Duration;
+
+use sampan_ui::{CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping};
+
+use crate::maintenance::{Collector, Outcome, Refusal, Run};
+
+impl Housekeeping for Collector {
+    fn collections(&self) -> Collections {
+        let state = self.state();
+        let settings = self.settings();
+        Collections {
+            schedule: settings.schedule.map(|schedule| CollectionSchedule {
+                interval: schedule.interval,
+                window: schedule.window.map(|window| window.to_string()),
+            }),
+            grace: settings.grace,
+            delete_untagged: settings.delete_untagged,
+            read_only: state.read_only,
+            requested: state.requested,
+            running: state.running.map(|running| running.begun),
+            last: state.last.into_iter().map(shown).collect(),
+        }
+    }
+
+    fn collect(&self, dry_run: bool) -> Result<(), CannotCollect> {
+        self.request(dry_run).map_err(|refusal| match refusal {
+            Refusal::Running => CannotCollect::Running,
+            Refusal::ReadOnly => CannotCollect::ReadOnly,
+            Refusal::ShuttingDown => CannotCollect::ShuttingDown,
+        })
+    }
+}
+
+fn shown(run: Run) -> Collection {
+    Collection {
+        begun: run.begun,
+        duration: Duration::from_secs_f64(run.duration_secs),
+        end: match run.outcome {
+            Outcome::Finished { report } => CollectionEnd::Finished(report),
+            Outcome::Stopped { reason } => CollectionEnd::Stopped(reason),
+            Outcome::Elsewhere { reason } => CollectionEnd::Elsewhere(reason),
+            Outcome::Failed { error } => CollectionEnd::Failed(error),
+        },
+    }
+}

@@ -1,0 +1,229 @@
+//! Garbage collections: when they run, what the last ones did, and one now.
+
+use std::time::Duration;
+
+use askama::Template;
+use http::StatusCode;
+use sampan_engine::gc::Report;
+use serde_json::{Value, json};
+
+use crate::frame::Frame;
+use crate::gate::{Right, Visitor};
+use crate::housekeeping::{CannotCollect, Collection, CollectionEnd, Collections};
+use crate::language::Language;
+use crate::pages::Problem;
+use crate::place::Place;
+use crate::reply::{self, Reply};
+use crate::shown::{self, Moment};
+use crate::ui::Scene;
+
+/// The most files that a report names.
+const MAX_NAMED: usize = 20;
+
+#[derive(Template)]
+#[template(path = "collections.html")]
+struct CollectionsPage {
+    f: Frame,
+    message: Option<String>,
+    schedule: String,
+    grace: String,
+    untagged: String,
+    running: Option<Moment>,
+    requested: bool,
+    action: String,
+    token: String,
+    may_collect: bool,
+    read_only: bool,
+    runs: Vec<Run>,
+}
+
+struct Run {
+    begun: Option<Moment>,
+    duration: String,
+    is_dry: bool,
+    /// `None` if it finished.
+    reason: Option<String>,
+    is_failure: bool,
+    freed: String,
+    numbers: Vec<(String, u64)>,
+    unreadable: Vec<String>,
+}
+
+/// Whether the visitor may see collections: they say something of all repositories.
+pub(crate) fn may_see(scene: &Scene<'_>, visitor: &Visitor) -> bool {
+    scene.housekeeping().is_some() && visitor.rights.everywhere(Right::Pull)
+}
+
+/// Whether the visitor may begin one.
+fn may_collect(visitor: &Visitor) -> bool {
+    visitor.rights.everywhere(Right::Delete)
+}
+
+/// Shows the collections.
+pub(crate) fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+    page(scene, visitor, StatusCode::OK, None)
+}
+
+/// Begins a collection, or a dry run.
+pub(crate) fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+    let housekeeping = scene.housekeeping().filter(|_| may_see(scene, visitor)).ok_or(Problem::NotFound)?;
+    if !may_collect(visitor) {
+        return Err(Problem::Forbidden);
+    }
+    let dry_run = scene.visit.form.get("mode") != Some("run");
+    match housekeeping.collect(dry_run) {
+        Ok(()) => Ok(reply::see_other(&scene.frame(None).to(&Place::Collections))),
+        Err(refusal) => {
+            page(scene, visitor, StatusCode::CONFLICT, Some(sentence(scene.visit.language, refusal)))
+        }
+    }
+}
+
+fn page(
+    scene: &Scene<'_>,
+    visitor: &Visitor,
+    status: StatusCode,
+    message: Option<String>,
+) -> Result<Reply, Problem> {
+    let housekeeping = scene.housekeeping().filter(|_| may_see(scene, visitor)).ok_or(Problem::NotFound)?;
+    let state = housekeeping.collections();
+    if scene.visit.wants_json() {
+        return Ok(reply::json(status, &twin(&state)));
+    }
+    let f = scene.frame(Some(visitor));
+    let t = f.t;
+    let page = CollectionsPage {
+        message,
+        schedule: match &state.schedule {
+            None => t.gc_on_request(),
+            Some(schedule) => match &schedule.window {
+                None => t.gc_every(&duration(t, schedule.interval)),
+                Some(window) => t.gc_every_within(&duration(t, schedule.interval), window),
+            },
+        },
+        grace: duration(t, state.grace),
+        untagged: if state.delete_untagged { t.gc_untagged_go() } else { t.gc_untagged_stay() },
+        running: state.running.and_then(Moment::of),
+        requested: state.requested,
+        action: f.to(&Place::Collect),
+        token: scene.token(&Place::Collect),
+        may_collect: may_collect(visitor),
+        read_only: state.read_only,
+        runs: state.last.iter().map(|run| self::run(t, run)).collect(),
+        f: f.titled(t.collections()),
+    };
+    Ok(reply::page(status, &page))
+}
+
+fn run(t: Language, run: &Collection) -> Run {
+    let (report, reason) = match &run.end {
+        CollectionEnd::Finished(report) => (Some(report), None),
+        CollectionEnd::Stopped(reason) => (None, Some(format!("{}: {reason}", t.gc_stopped()))),
+        CollectionEnd::Elsewhere(reason) => (None, Some(format!("{}: {reason}", t.gc_elsewhere()))),
+        CollectionEnd::Failed(reason) => (None, Some(format!("{}: {reason}", t.gc_failed()))),
+    };
+    let seconds = run.duration.as_secs_f64();
+    Run {
+        begun: Moment::of(run.begun),
+        duration: if seconds < 60.0 { format!("{seconds:.1} s") } else { duration(t, run.duration) },
+        is_dry: report.is_some_and(|report| report.dry_run),
+        reason: reason.map(|reason| shown::text(&reason)),
+        is_failure: matches!(run.end, CollectionEnd::Failed(_)),
+        freed: report.map(|report| shown::size(report.bytes())).unwrap_or_default(),
+        numbers: report.map(|report| numbers(t, report)).unwrap_or_default(),
+        unreadable: report
+            .map(|report| {
+                report
+                    .unreadable
+                    .iter()
+                    .take(MAX_NAMED)
+                    .map(|it| shown::text(&format!("{}: {}", it.path, it.reason)))
+                    .collect()
+            })
+            .unwrap_or_default(),
+    }
+}
+
+fn numbers(t: Language, report: &Report) -> Vec<(String, u64)> {
+    let all = [
+        (t.gc_blobs(), report.blobs.count),
+        (t.gc_manifests(), report.manifests),
+        (t.gc_uploads(), report.uploads.count),
+        (t.gc_young(), report.young.count),
+        (t.gc_unreadable(), report.unreadable.len() as u64),
+    ];
+    all.into_iter().filter(|(_, number)| *number > 0).collect()
+}
+
+/// The twin in JSON.
+fn twin(state: &Collections) -> Value {
+    let machine = |time| Moment::of(time).map(|moment| moment.machine);
+    let runs: Vec<Value> = state
+        .last
+        .iter()
+        .map(|run| {
+            let (outcome, report, reason) = match &run.end {
+                CollectionEnd::Finished(report) => ("finished", Some(report), None),
+                CollectionEnd::Stopped(reason) => ("stopped", None, Some(reason)),
+                CollectionEnd::Elsewhere(reason) => ("elsewhere", None, Some(reason)),
+                CollectionEnd::Failed(reason) => ("failed", None, Some(reason)),
+            };
+            json!({
+                "begun": machine(run.begun),
+                "durationSeconds": run.duration.as_secs_f64(),
+                "outcome": outcome,
+                "reason": reason,
+                "report": report,
+            })
+        })
+        .collect();
+    json!({
+        "intervalSeconds": state.schedule.as_ref().map(|schedule| schedule.interval.as_secs()),
+        "window": state.schedule.as_ref().and_then(|schedule| schedule.window.as_deref()),
+        "graceSeconds": state.grace.as_secs(),
+        "deleteUntagged": state.delete_untagged,
+        "readOnly": state.read_only,
+        "requested": state.requested,
+        "running": state.running.and_then(machine),
+        "last": runs,
+    })
+}
+
+fn sentence(t: Language, refusal: CannotCollect) -> String {
+    match refusal {
+        CannotCollect::Running => t.gc_is_running(),
+        CannotCollect::ReadOnly => t.gc_read_only(),
+        CannotCollect::ShuttingDown => t.gc_shutting_down(),
+    }
+}
+
+/// A duration in its two largest units.
+fn duration(t: Language, duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units =
+        [(86_400, t.unit_days()), (3600, t.unit_hours()), (60, t.unit_minutes()), (1, t.unit_seconds())];
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (size, name) in units {
+        if rest >= size && parts.len() < 2 {
+            parts.push(format!("{} {name}", rest / size));
+            rest %= size;
+        }
+    }
+    if parts.is_empty() { format!("0 {}", t.unit_seconds()) } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_its_two_largest_units() {
+        let shown = |seconds| duration(Language::English, Duration::from_secs(seconds));
+        assert_eq!(shown(0), "0 s");
+        assert_eq!(shown(59), "59 s");
+        assert_eq!(shown(86_400), "1 d");
+        assert_eq!(shown(90_061), "1 d 1 h");
+        assert_eq!(shown(3_661), "1 h 1 min");
+    }
+}

@@ -1,0 +1,101 @@
+//! The page of garbage collections.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{Request, StatusCode};
+use parking_lot::Mutex;
+use sampan_engine::gc::Report;
+
+use super::store::Store;
+use crate::{CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping};
+
+const PAGE: &str = "/ui/-/collections";
+const RUN: &str = "/ui/-/collections/run";
+
+/// Remembers what was asked of it; refuses a second request.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Vec<bool>>);
+
+impl Housekeeping for Asked {
+    fn collections(&self) -> Collections {
+        let report = Report { dry_run: true, manifests: 3, ..Report::default() };
+        let ended =
+            |end| Collection { begun: SystemTime::UNIX_EPOCH, duration: Duration::from_millis(1234), end };
+        Collections {
+            schedule: Some(CollectionSchedule {
+                interval: Duration::from_secs(86_400),
+                window: Some("02:00-05:00".to_owned()),
+            }),
+            grace: Duration::from_secs(3600),
+            delete_untagged: false,
+            read_only: false,
+            requested: !self.0.lock().is_empty(),
+            running: None,
+            last: vec![
+                ended(CollectionEnd::Finished(Box::new(report))),
+                ended(CollectionEnd::Failed("<b>disk</b> on fire".to_owned())),
+            ],
+        }
+    }
+
+    fn collect(&self, dry_run: bool) -> Result<(), CannotCollect> {
+        let mut asked = self.0.lock();
+        if !asked.is_empty() {
+            return Err(CannotCollect::Running);
+        }
+        asked.push(dry_run);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_collection_is_seen_and_begun() {
+    let asked = Arc::new(Asked::default());
+    let mut store = Store::open();
+    store.ui = store.ui.with_housekeeping(Arc::clone(&asked) as _);
+    let page = store.get(PAGE).await;
+    assert_eq!(page.status, StatusCode::OK);
+    let text = super::store::text_of(&page.text);
+    for part in [
+        "Every 1 d, between 02:00-05:00 UTC",
+        "dry run 1.2 s 0 B Images: 3",
+        "It failed: &#60;b&#62;disk&#60;/b&#62; on fire",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let token = page.token(RUN);
+    let begun = store.post(RUN, "", &[("token", &token), ("mode", "run")]).await;
+    assert_eq!((begun.status, begun.header("location")), (StatusCode::SEE_OTHER, PAGE));
+    let again = store.post(RUN, "", &[("token", &token), ("mode", "run")]).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    assert!(again.text.contains("already running"), "{}", again.text);
+    assert_eq!(*asked.0.lock(), [false]);
+    let (status, twin) = store.json(PAGE).await;
+    assert_eq!((status, &twin["last"][0]["report"]["manifests"]), (StatusCode::OK, &serde_json::json!(3)));
+}
+
+#[tokio::test]
+async fn anything_but_a_run_is_a_dry_run() {
+    let asked = Arc::new(Asked::default());
+    let mut store = Store::open();
+    store.ui = store.ui.with_housekeeping(Arc::clone(&asked) as _);
+    let token = store.get(PAGE).await.token(RUN);
+    for form in [vec![], vec![("mode", "run")]] {
+        let forged = store.send_with(Request::post(RUN).header("sec-fetch-site", "cross-site"), &form).await;
+        assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    }
+    assert!(asked.0.lock().is_empty());
+    store.post(RUN, "", &[("token", &token), ("mode", "")]).await;
+    assert_eq!(*asked.0.lock(), [true]);
+}
+
+#[tokio::test]
+async fn a_view_of_a_part_has_no_collections() {
+    let mut store = Store::with_users();
+    store.ui = store.ui.with_housekeeping(Arc::new(Asked::default()));
+    assert_eq!(store.get(PAGE).await.status, StatusCode::NOT_FOUND);
+    let without = Store::open();
+    assert_eq!(without.get(PAGE).await.status, StatusCode::NOT_FOUND);
+    assert!(!without.get("/ui/").await.text.contains(PAGE));
+}
