@@ -182,13 +182,13 @@ impl Htpasswd {
         let BasicCredentials { user, password } = basic;
         let refuse = || self.refuse_if_throttled(client, &user);
         refuse()?;
-        let matched = self.matches(client, fingerprint, hash, password, refuse).await?;
+        let matched = self.matches(client, fingerprint, hash, password.clone(), refuse).await?;
         if matched && is_known_user {
             loaded.successes.insert(fingerprint);
             self.throttle.succeeded(client, &user);
             return Ok(());
         }
-        let delay = self.throttle.failed(client, &user);
+        let delay = self.throttle.failed(client, &user, &password);
         let shown = Shown::new(&String::from_utf8_lossy(&user));
         let client = client.map(|client| client.to_canonical().to_string());
         tracing::warn!(user = %shown.as_str(), client, "failed login");

@@ -92,9 +92,10 @@ async fn a_request_without_credentials_is_not_a_failure() {
 async fn failures_are_delayed_increasingly_and_then_refused() {
     let fixture = Fixture::new(ALICE).await;
     let mut delays = Vec::new();
-    for _ in 0..10 {
+    for number in 0..10 {
         let begun = Instant::now();
-        assert_eq!(reason(fixture.login("alice", "wrong").await), ChallengeReason::Wrong);
+        let password = format!("wrong-{number}");
+        assert_eq!(reason(fixture.login("alice", &password).await), ChallengeReason::Wrong);
         delays.push(begun.elapsed().as_millis());
     }
     assert_eq!(delays[..6], [250, 500, 1000, 2000, 4000, 4000]);

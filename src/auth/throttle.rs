@@ -1,6 +1,7 @@
 //! `Throttle`: delays each failed login longer than the previous one, and refuses logins after enough
 //! failures.
 //!
+//! Containerd and buildkit try a wrong password by both methods, a form and a header: such a pair is one failure.
 //! Failures count per address and user and, with a higher limit, per address. Only the first few failures of
 //! one user count for the address: a machine that retries a wrong password for days does not lock out others
 //! behind the same proxy, while trying many users from one address is still stopped. A success clears the
@@ -32,6 +33,8 @@ pub struct ThrottleOptions {
     pub first_refusal: Duration,
     /// The longest refusal.
     pub longest_refusal: Duration,
+    /// Within this long, the same wrong password again is part of the same attempt, once.
+    pub same_attempt: Duration,
     /// Failures are cleared after this long without a further one.
     pub forgotten_after: Duration,
     /// The most addresses and users in the table.
@@ -48,6 +51,7 @@ impl Default for ThrottleOptions {
             counted_for_address: 3,
             first_refusal: Duration::from_secs(60),
             longest_refusal: Duration::from_secs(15 * 60),
+            same_attempt: Duration::from_secs(10),
             forgotten_after: Duration::from_secs(30 * 60),
             capacity: 10_000,
         }
@@ -78,6 +82,8 @@ struct Failures {
     count: u32,
     last: Instant,
     refused_until: Option<Instant>,
+    /// The keyed hash of the last password, until it was tried again. A third time counts: each costs a comparison.
+    password: Option<u64>,
 }
 
 impl Throttle {
@@ -99,16 +105,28 @@ impl Throttle {
         Some(Duration::from_secs((until - now).as_millis().div_ceil(1000) as u64))
     }
 
-    /// Counts a failure, and returns the delay of its response.
-    pub(super) fn failed(&self, client: Option<IpAddr>, user: &[u8]) -> Duration {
+    /// Counts a failure with this password, and returns the delay of its response.
+    pub(super) fn failed(&self, client: Option<IpAddr>, user: &[u8], password: &[u8]) -> Duration {
         let now = Instant::now();
         let [of_user, of_address] = self.origins(client, user);
+        let password = Some(self.hasher.hash_one(password));
+        let delay = |count| doubled(self.options.first_delay, count - 1, self.options.longest_delay);
         let mut failures = self.failures.lock();
+        if let Some(before) = failures.get_mut(&of_user)
+            && before.password == password
+            && now - before.last < self.options.same_attempt
+        {
+            before.password = None;
+            return delay(before.count);
+        }
         let count = self.count(&mut failures, of_user, self.options.failures_per_user, now);
         if count <= self.options.counted_for_address {
             self.count(&mut failures, of_address, self.options.failures_per_address, now);
         }
-        doubled(self.options.first_delay, count - 1, self.options.longest_delay)
+        if let Some(failures) = failures.get_mut(&of_user) {
+            failures.password = password;
+        }
+        delay(count)
     }
 
     /// Clears the failures of `user` from `client`, and some of the address.
@@ -149,7 +167,7 @@ impl Throttle {
         };
         let refused_until = (count >= limit)
             .then(|| now + doubled(self.options.first_refusal, count - limit, self.options.longest_refusal));
-        failures.insert(origin, Failures { count, last: now, refused_until });
+        failures.insert(origin, Failures { count, last: now, refused_until, password: None });
         count
     }
 }
@@ -180,16 +198,49 @@ mod tests {
         Throttle::new(ThrottleOptions::default())
     }
 
+    /// A failure with a password that was not tried before.
+    fn failed(throttle: &Throttle, client: Option<IpAddr>, user: &[u8]) -> Duration {
+        throttle.failed(client, user, &rand::random::<[u8; 16]>())
+    }
+
     fn fail(throttle: &Throttle, times: u32, user: &[u8]) {
         for _ in 0..times {
-            throttle.failed(HERE, user);
+            failed(throttle, HERE, user);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_wrong_password_twice_is_one_attempt_and_a_third_time_another() {
+        let throttle = throttle();
+        let millis = |password: &[u8]| throttle.failed(HERE, b"a", password).as_millis();
+        assert_eq!([millis(b"x"), millis(b"x"), millis(b"x"), millis(b"x")], [250, 250, 500, 500]);
+        assert_eq!(
+            [millis(b"y"), millis(b"x"), millis(b"y")],
+            [1000, 2000, 4000],
+            "other passwords are guesses"
+        );
+        let fresh = self::throttle();
+        fresh.failed(HERE, b"a", b"x");
+        assert_eq!(fresh.failed(THERE, b"a", b"x").as_millis(), 250);
+        assert_eq!(fresh.failed(HERE, b"b", b"x").as_millis(), 250);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(fresh.failed(HERE, b"a", b"x").as_millis(), 500, "ten seconds later");
+        // It ends no refusal, and begins none.
+        let fresh = self::throttle();
+        for number in 0..9_u8 {
+            fresh.failed(HERE, b"a", &[number]);
+            fresh.failed(HERE, b"a", &[number]);
+        }
+        assert_eq!(fresh.refused_for(HERE, b"a"), None);
+        fresh.failed(HERE, b"a", b"tenth");
+        fresh.failed(HERE, b"a", b"tenth");
+        assert_eq!(fresh.refused_for(HERE, b"a"), Some(Duration::from_secs(60)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_failure_is_delayed_longer_up_to_a_limit() {
         let throttle = throttle();
-        let delays: Vec<u128> = (0..7).map(|_| throttle.failed(HERE, b"a").as_millis()).collect();
+        let delays: Vec<u128> = (0..7).map(|_| failed(&throttle, HERE, b"a").as_millis()).collect();
         assert_eq!(delays, [250, 500, 1000, 2000, 4000, 4000, 4000]);
     }
 
@@ -226,7 +277,7 @@ mod tests {
             let (throttle, begun) = (throttle(), Instant::now());
             while begun.elapsed() < DAYS {
                 if throttle.refused_for(HERE, b"job").is_none() {
-                    throttle.failed(HERE, b"job");
+                    failed(&throttle, HERE, b"job");
                 }
                 let hours = begun.elapsed().as_secs() / 3600;
                 assert_eq!(throttle.refused_for(HERE, b"honest"), None, "every {seconds} s, after {hours} h");
@@ -239,7 +290,7 @@ mod tests {
     async fn trying_many_users_refuses_the_whole_address() {
         let throttle = throttle();
         for number in 0..100_u32 {
-            throttle.failed(HERE, &number.to_le_bytes());
+            failed(&throttle, HERE, &number.to_le_bytes());
         }
         assert_eq!(throttle.refused_for(HERE, b"never tried"), Some(Duration::from_secs(60)));
         assert_eq!(throttle.refused_for(THERE, b"never tried"), None);
@@ -249,15 +300,15 @@ mod tests {
     async fn a_success_subtracts_what_one_user_added() {
         let throttle = throttle();
         for number in 0..99_u32 {
-            throttle.failed(HERE, &number.to_le_bytes());
+            failed(&throttle, HERE, &number.to_le_bytes());
         }
         throttle.succeeded(HERE, b"honest");
         for number in 0..3_u32 {
             assert_eq!(throttle.refused_for(HERE, b"honest"), None);
-            throttle.failed(HERE, &[b"new", &number.to_le_bytes()[..]].concat());
+            failed(&throttle, HERE, &[b"new", &number.to_le_bytes()[..]].concat());
         }
         assert_eq!(throttle.refused_for(HERE, b"honest"), None);
-        throttle.failed(HERE, b"one more");
+        failed(&throttle, HERE, b"one more");
         assert!(throttle.refused_for(HERE, b"honest").is_some());
     }
 
@@ -265,7 +316,7 @@ mod tests {
     async fn a_full_table_is_small() {
         let throttle = throttle();
         for number in 0..5_200_u32 {
-            throttle.failed(Some(IpAddr::from(number.to_be_bytes())), &[b'x'; 10_000]);
+            failed(&throttle, Some(IpAddr::from(number.to_be_bytes())), &[b'x'; 10_000]);
         }
         let failures = throttle.failures.lock();
         assert!(failures.len() <= 10_000);
@@ -278,9 +329,9 @@ mod tests {
         let throttle = throttle();
         fail(&throttle, 3, b"a");
         throttle.succeeded(HERE, b"a");
-        assert_eq!(throttle.failed(HERE, b"a"), Duration::from_millis(250));
+        assert_eq!(failed(&throttle, HERE, b"a"), Duration::from_millis(250));
         tokio::time::advance(Duration::from_secs(30 * 60)).await;
-        assert_eq!(throttle.failed(HERE, b"a"), Duration::from_millis(250));
+        assert_eq!(failed(&throttle, HERE, b"a"), Duration::from_millis(250));
     }
 
     #[tokio::test(start_paused = true)]
@@ -289,7 +340,7 @@ mod tests {
         fail(&throttle, 10, b"old");
         for number in 0..10_u32 {
             tokio::time::advance(Duration::from_millis(1)).await;
-            throttle.failed(THERE, &number.to_le_bytes());
+            failed(&throttle, THERE, &number.to_le_bytes());
         }
         assert!(throttle.failures.lock().len() <= 4);
         assert_eq!(throttle.refused_for(HERE, b"old"), None);

@@ -164,7 +164,7 @@ impl Guard {
                 Ok(Caller { credential, identity: Identity::Robot(robot), ceiling: None })
             }
             None => {
-                let delay = self.throttle.failed(client, user);
+                let delay = self.throttle.failed(client, user, secret.hash().as_bytes());
                 let shown = Shown::new(&String::from_utf8_lossy(user));
                 let client = client.map(|client| client.to_canonical().to_string());
                 tracing::warn!(user = %shown.as_str(), client, token = %secret.id(), "failed login with an access token");

@@ -142,6 +142,29 @@ async fn the_endpoint_refuses_what_it_does_not_understand() {
     site.call("DELETE", "/auth/token").send().await.expect(405);
 }
 
+/// As containerd and buildkit do, which fall back from one method to the other.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_by_both_methods_is_one_failure() {
+    let site = Site::new().await;
+    let by_form = async |password: &str| {
+        let form = format!("grant_type=password&username=alice&password={password}&service=here");
+        site.call("POST", "/auth/token").body(form).send().await.status.as_u16()
+    };
+    let by_header = async |password: &str| {
+        site.get("/auth/token?service=here", Some(&basic("alice", password))).await.status.as_u16()
+    };
+    // The tenth failure refuses what follows.
+    for number in 0..9 {
+        let password = format!("wrong-{number}");
+        let answers = match number % 2 {
+            0 => (by_form(&password).await, by_header(&password).await),
+            _ => (by_header(&password).await, by_form(&password).await),
+        };
+        assert_eq!(answers, (401, 401), "{password}");
+    }
+    assert_eq!((by_form("last").await, by_header("last").await), (401, 429));
+}
+
 #[tokio::test]
 async fn without_anonymous_rules_a_token_needs_a_login() {
     let rules = "rules: [{who: users, may: pull, on: '**'}]";
