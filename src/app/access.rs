@@ -63,7 +63,6 @@ impl Access {
             // The configuration was refused with the others.
             _ => None,
         };
-        let policy = LivePolicy::open(access).await.map_err(GuardError::from)?;
         let signing_key = signing_key(config);
         if signing_key.is_none() {
             tracing::warn!(
@@ -76,6 +75,7 @@ impl Access {
             Some(AuditConfig { file: Some(path) }) => Audit::to_file(path.clone())
                 .map_err(|source| AppError::Audit { path: path.clone(), source })?,
         };
+        let policy = LivePolicy::open(access, audit.clone()).await.map_err(GuardError::from)?;
         let guard = Guard::open(GuardSettings {
             policy,
             passwords,

@@ -49,6 +49,9 @@ impl Reload {
                     tracing::warn!("{warning}");
                 }
                 tracing::error!("cannot apply {}, so nothing changes: {error}", self.source);
+                if let Some(guard) = self.running.access.guard() {
+                    guard.policy().configuration_refused(&error.to_string());
+                }
                 return;
             }
         };

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use sampan_config::AccessConfig;
 
+use super::audit::Audit;
+use super::fixed_policy::FixedPolicy;
 use super::policy::{Policy, PolicyTooLarge};
 use super::policy_file::{PolicyError, PolicyFile};
 
@@ -14,7 +15,7 @@ pub enum LivePolicy {
     /// Those of a file, which are read again when it changes.
     File(PolicyFile),
     /// Those of the configuration.
-    Fixed(Arc<ArcSwap<Policy>>),
+    Fixed(Arc<FixedPolicy>),
 }
 
 /// Rules that are not usable.
@@ -29,15 +30,15 @@ pub enum LivePolicyError {
 }
 
 impl LivePolicy {
-    /// The rules of `config`.
+    /// The rules of `config`. They, and their changes, are recorded.
     ///
     /// # Errors
     ///
     /// Its file is not usable, or the patterns are too large together.
-    pub async fn open(config: &AccessConfig) -> Result<Self, LivePolicyError> {
+    pub async fn open(config: &AccessConfig, audit: Audit) -> Result<Self, LivePolicyError> {
         match &config.file {
-            Some(path) => Ok(Self::File(PolicyFile::open(path.clone()).await?)),
-            None => Ok(Self::Fixed(Arc::new(ArcSwap::from_pointee(Policy::new(config.rules_here())?)))),
+            Some(path) => Ok(Self::File(PolicyFile::open(path.clone(), audit).await?)),
+            None => Ok(Self::Fixed(Arc::new(FixedPolicy::new(config.rules_here(), audit)?))),
         }
     }
 
@@ -58,7 +59,7 @@ impl LivePolicy {
     pub async fn current(&self) -> Policy {
         match self {
             Self::File(file) => file.current().await,
-            Self::Fixed(policy) => Policy::clone(&policy.load()),
+            Self::Fixed(policy) => policy.current(),
         }
     }
 
@@ -80,8 +81,17 @@ impl LivePolicy {
             Self::File(file) => file.reload().await?,
             // Rules that have moved to a file count after a restart.
             Self::Fixed(_) if config.file.is_some() => {}
-            Self::Fixed(policy) => policy.store(Arc::new(Policy::new(config.rules_here())?)),
+            Self::Fixed(policy) => policy.replace(config.rules_here())?,
         }
         Ok(())
+    }
+
+    /// Records that a changed configuration is not usable, and its rules with it.
+    pub fn configuration_refused(&self, error: &str) {
+        match self {
+            // Its rules do not depend on the configuration.
+            Self::File(_) => {}
+            Self::Fixed(policy) => policy.refused(error),
+        }
     }
 }

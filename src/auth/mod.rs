@@ -12,6 +12,7 @@ mod basic;
 mod certificate;
 mod challenge;
 mod controller;
+mod fixed_policy;
 mod guard;
 mod htpasswd;
 pub mod htpasswd_file;
@@ -24,6 +25,7 @@ mod password_list;
 pub mod policy;
 mod policy_file;
 mod provision;
+mod rules_event;
 mod scope;
 mod shown;
 mod signing_keys;
@@ -40,6 +42,7 @@ pub use self::anonymous::Anonymous;
 pub use self::audit::{Audit, AuditEvent};
 pub use self::challenge::{Challenge, InvalidParameter};
 pub use self::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, View};
+pub use self::fixed_policy::FixedPolicy;
 pub use self::guard::{
     DecisionCounts, Guard, GuardError, GuardSettings, IssuedToken, TOKEN_PATH, TokenRequest,
 };

@@ -13,7 +13,9 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sampan_config::{AccessRules, Diagnostic, LoadedPolicy, PolicyFileError, load_policy_file};
 
+use super::audit::Audit;
 use super::policy::{Policy, PolicyTooLarge};
+use super::rules_event::{Cause, RulesIdentity};
 use crate::blocking::on_blocking_pool;
 use crate::error_chain::chain;
 use crate::file_watch::{FileStamp, Looks};
@@ -25,6 +27,7 @@ pub struct PolicyFile(Arc<Watched>);
 struct Watched {
     path: PathBuf,
     current: ArcSwap<Loaded>,
+    audit: Audit,
     looks: Looks,
     /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer one. The state of
     /// the file that was last found unusable.
@@ -37,6 +40,7 @@ struct Watched {
 struct Loaded {
     stamp: FileStamp,
     policy: Policy,
+    identity: RulesIdentity,
 }
 
 /// A state of the file that is logged already.
@@ -63,20 +67,22 @@ pub enum PolicyError {
 }
 
 impl PolicyFile {
-    /// Reads the file at `path`, and logs its oddities.
+    /// Reads the file at `path`, and logs its oddities. The rules, and their changes, are recorded.
     ///
     /// # Errors
     ///
     /// The file is unreadable, has mistakes, or its patterns are too large together.
-    pub async fn open(path: PathBuf) -> Result<Self, PolicyError> {
+    pub async fn open(path: PathBuf, audit: Audit) -> Result<Self, PolicyError> {
         on_blocking_pool(move || {
             let (loaded, warnings) = Loaded::read(&path)?;
             log(&warnings);
             let rules = loaded.policy.source().rules.len();
             tracing::info!(file = %path.display(), rules, "read {rules} rules from the policy file");
+            audit.note(loaded.identity.read(&path.display().to_string()));
             Ok(Self(Arc::new(Watched {
                 path,
                 current: ArcSwap::from_pointee(loaded),
+                audit,
                 looks: Looks::default(),
                 unusable: Mutex::default(),
                 is_stale: AtomicBool::default(),
@@ -122,7 +128,9 @@ impl PolicyFile {
         let watched = Arc::clone(&self.0);
         on_blocking_pool(move || {
             let _reading = watched.unusable.lock();
-            watched.read()
+            watched
+                .read(Cause::Signal)
+                .inspect_err(|error| watched.note_refused(Cause::Signal, &chain(error)))
         })
         .await
     }
@@ -148,7 +156,7 @@ impl Watched {
             *unusable = None;
             return;
         }
-        let Err(error) = self.read() else {
+        let Err(error) = self.read(Cause::File) else {
             *unusable = None;
             return;
         };
@@ -166,15 +174,25 @@ impl Watched {
                 error = %state.message, file = %self.path.display(), rules,
                 "the policy file is not usable, keeping the last valid {rules} rules"
             );
+            self.note_refused(Cause::File, &state.message);
         }
         *unusable = Some(state);
     }
 
-    fn read(&self) -> Result<(), PolicyError> {
+    fn note_refused(&self, cause: Cause, error: &str) {
+        let source = self.path.display().to_string();
+        self.audit.note(self.current.load().identity.kept(&source, cause, error));
+    }
+
+    fn read(&self, cause: Cause) -> Result<(), PolicyError> {
         let (new, warnings) = Loaded::read(&self.path)?;
         let old = self.current.load_full();
         if log_changes(&self.path, old.policy.source(), new.policy.source()) {
             log(&warnings);
+        }
+        let source = self.path.display().to_string();
+        if let Some(event) = new.identity.changed(&old.identity, &source, cause) {
+            self.audit.note(event);
         }
         self.current.store(Arc::new(new));
         Ok(())
@@ -186,10 +204,11 @@ impl Loaded {
     fn read(path: &Path) -> Result<(Self, Vec<Diagnostic>), PolicyError> {
         let unreadable = |source| PolicyFileError::Unreadable { path: path.to_owned(), source };
         let stamp = FileStamp::of(path).map_err(unreadable)?;
-        let LoadedPolicy { rules, warnings } = load_policy_file(path)?;
+        let LoadedPolicy { rules, warnings, text } = load_policy_file(path)?;
+        let identity = RulesIdentity::new(&rules, &text);
         let policy =
             Policy::new(rules).map_err(|source| PolicyError::TooLarge { path: path.to_owned(), source })?;
-        Ok((Self { stamp, policy }, warnings))
+        Ok((Self { stamp, policy, identity }, warnings))
     }
 }
 

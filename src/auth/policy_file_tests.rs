@@ -20,7 +20,7 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.yml");
         fs::write(&path, content).unwrap();
-        let file = PolicyFile::open(path).await.unwrap();
+        let file = PolicyFile::open(path, Audit::default()).await.unwrap();
         Self { dir, file }
     }
 
@@ -107,7 +107,7 @@ async fn an_unusable_file_changes_nothing_and_is_logged_once() {
 #[tokio::test]
 async fn a_file_that_is_unusable_at_the_start_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let error = PolicyFile::open(dir.path().to_owned()).await.unwrap_err();
+    let error = PolicyFile::open(dir.path().to_owned(), Audit::default()).await.unwrap_err();
     assert!(error.to_string().contains("is a directory"), "{error}");
     assert!(PolicyFile::check(dir.path().join("none")).await.is_err());
 }

@@ -67,7 +67,7 @@ struct Rules {
 impl Rules {
     fn load(drivers: &Drivers, options: &RulesOptions) -> Result<Self, Box<dyn Error>> {
         if let Some(file) = &options.file {
-            let LoadedPolicy { rules, warnings } = load_policy_file(file)?;
+            let LoadedPolicy { rules, warnings, .. } = load_policy_file(file)?;
             return Ok(Self { rules, warnings, users: None });
         }
         let loaded = find(drivers, options.config.clone())?;
@@ -80,7 +80,7 @@ impl Rules {
         let Some(file) = &access.file else {
             return Ok(Self { rules: access.rules_here(), warnings: Vec::new(), users });
         };
-        let LoadedPolicy { rules, warnings } = load_policy_file(file)?;
+        let LoadedPolicy { rules, warnings, .. } = load_policy_file(file)?;
         Ok(Self { rules, warnings, users })
     }
 }

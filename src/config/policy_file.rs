@@ -25,6 +25,8 @@ pub struct LoadedPolicy {
     pub rules: AccessRules,
     /// Oddities for the log.
     pub warnings: Vec<Diagnostic>,
+    /// The text of the file.
+    pub text: String,
 }
 
 /// The reason why a policy file is refused.
@@ -138,7 +140,7 @@ pub fn parse_policy(name: &str, text: &str) -> Result<LoadedPolicy, Vec<Diagnost
     let mut warnings = completed.warnings;
     warnings.extend(found.warnings);
     match found.mistakes.is_empty() {
-        true => Ok(LoadedPolicy { rules, warnings }),
+        true => Ok(LoadedPolicy { rules, warnings, text: text.to_owned() }),
         false => Err(found.mistakes),
     }
 }

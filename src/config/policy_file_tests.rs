@@ -28,7 +28,7 @@ fn messages(text: &str) -> Vec<String> {
 
 #[test]
 fn rules_and_groups_are_read_with_their_lines() {
-    let LoadedPolicy { rules, warnings } = parse_policy("/etc/access.yml", RULES).unwrap();
+    let LoadedPolicy { rules, warnings, .. } = parse_policy("/etc/access.yml", RULES).unwrap();
     assert_eq!(warnings, []);
     assert_eq!(rules.groups.get("dev").unwrap().members, ["alice", "bob"]);
     assert_eq!(rules.groups.get("ops").unwrap().members, ["carol"]);

@@ -57,7 +57,7 @@ fn service() -> (Service, Policy) {
     let guard = runtime.block_on(async {
         let passwords = Htpasswd::open("Registry", passwords, throttle).await.expect("passwords");
         let settings = GuardSettings {
-            policy: LivePolicy::File(PolicyFile::open(rules).await.expect("rules")),
+            policy: LivePolicy::File(PolicyFile::open(rules, Audit::default()).await.expect("rules")),
             passwords: Some(Arc::new(passwords)),
             tokens: AccessTokens::new(registry.clone()),
             service: "here".to_owned(),

@@ -77,15 +77,17 @@ impl Site {
             false => None,
         };
         let registry = Registry::builder(plan.driver.clone()).build();
+        let audit = Audit::to_file(path("audit.log")).unwrap();
+        let policy = PolicyFile::open(path("access.yml"), audit.clone()).await.unwrap();
         let guard = Guard::open(GuardSettings {
-            policy: LivePolicy::File(PolicyFile::open(path("access.yml")).await.unwrap()),
+            policy: LivePolicy::File(policy),
             passwords,
             tokens: AccessTokens::new(registry),
             service: "here".to_owned(),
             lifetime: Duration::from_secs(300),
             signing_key: plan.signing_key,
             certificates: plan.certificates,
-            audit: Audit::to_file(path("audit.log")).unwrap(),
+            audit,
         });
         let guard = Arc::new(guard.await.unwrap());
         let services = HttpServices { guard: Some(guard.clone()), ..HttpServices::default() };
@@ -130,6 +132,17 @@ impl Site {
         assert!(body.get("issued_at").is_none());
         let text = |key: &str| body[key].as_str().unwrap().to_owned();
         (format!("Bearer {}", text("token")), text("scope"))
+    }
+
+    /// The record, when it has this many lines: a thread of its own writes it.
+    async fn recorded(&self, count: usize) -> Vec<Value> {
+        loop {
+            let text = std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap();
+            if text.lines().count() >= count {
+                return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Creates an access token, and returns its secret.

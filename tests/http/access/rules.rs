@@ -197,20 +197,51 @@ async fn decisions_about_users_are_recorded() {
     site.token(Some(&user("dave")), &["repository:team/app:pull,push"]).await;
     site.token(None, &["repository:public/a:pull"]).await;
     assert_eq!(site.delete("home/dave/x", &user("dave")).await, 202);
-    // A thread of its own writes the file.
-    let lines = loop {
-        let text = std::fs::read_to_string(site.folder.path().join("audit.log")).unwrap();
-        if text.lines().count() >= 4 {
-            break text;
-        }
-        tokio::task::yield_now().await;
-    };
-    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = site.recorded(5).await;
     let of = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
     assert_eq!(of("denied")["user"], "dave");
     assert_eq!(of("denied")["scope"], "repository:team/app:pull,push");
     assert_eq!(of("failed login")["user"], "alice");
     assert_eq!(of("token issued")["granted"], "repository:team/app:pull");
     assert_eq!(of("deletion")["path"], format!("/v2/home/dave/x/blobs/{EMPTY}"));
-    assert!(!lines.contains("-password"), "{lines}");
+    assert!(!format!("{events:?}").contains("-password"), "{events:?}");
+}
+
+#[tokio::test]
+async fn changes_of_rules_are_recorded_with_the_hash_of_their_file() {
+    use sha2::{Digest, Sha256};
+    let site = Site::new().await;
+    let path = site.folder.path().join("access.yml");
+    let hash = |text: &str| data_encoding::HEXLOWER.encode(&Sha256::digest(text));
+    let other = "rules: [{who: users, may: pull, on: '**'}]";
+    tokio::time::pause();
+    for text in [other, "rules: [", &format!("{other} # as before"), RULES] {
+        std::fs::write(&path, text).unwrap();
+        for _ in 0..2 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            site.get("/v2/secret/x/tags/list", Some(&user("carol"))).await;
+        }
+    }
+    let events: Vec<Value> = site.recorded(5).await;
+    let rules = events.iter().filter(|event| event["event"].as_str().unwrap().starts_with("rules"));
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let shown: Vec<_> = rules
+        .map(|event| ["event", "cause", "rules", "before", "after"].map(|key| text(event, key)))
+        .collect();
+    let line = |event: &str, cause: &str, rules: &str, before: &str, after: &str| {
+        [event, cause, rules, before, after].map(str::to_owned)
+    };
+    let (first, second, third) = (hash(RULES), hash(other), hash(&format!("{other} # as before")));
+    assert_eq!(
+        shown,
+        [
+            line("rules read", "", "5", "", &first),
+            line("rules changed", "file", "1", &first, &second),
+            line("rules refused", "file", "1", &second, ""),
+            line("rules changed", "file", "1", &second, &third),
+            line("rules changed", "file", "5", &third, &first),
+        ]
+    );
+    assert_eq!(text(&events[0], "source"), path.display().to_string());
+    assert!(events.iter().any(|event| text(event, "error").contains("access.yml:2:1: ")), "{events:?}");
 }
