@@ -10,7 +10,9 @@ use crate::auth::Action;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccessCommand {
-    /// Check the rules, and warn of those that mean little: exit code 0, or 1 and every mistake
+    /// Check the rules, and warn of those that mean little: exit code 0, or 1 and the mistakes
+    ///
+    /// Text that is no YAML hides the mistakes behind it, and a missing group is found when nothing else is wrong.
     ///
     /// Warns of groups without members, of names in no password file, of patterns that no repository name can
     /// match, and of rules that give nothing beside another one.

@@ -222,7 +222,7 @@ pub(super) enum ConfigCommand {
     /// Opens what `serve` opens, as this user: the store's directory, certificates, password and key files.
     /// It creates and writes nothing, and contacts no other server.
     Check {
-        /// Also check for another registry: exit code 1 if it would not start with the configuration
+        /// Also check for another registry: exit code 1 if it would not start with the configuration, or be open to others
         #[arg(long = "for", value_name = "REGISTRY", value_enum)]
         for_registry: Option<OtherRegistry>,
 

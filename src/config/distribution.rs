@@ -9,7 +9,7 @@ use super::{Diagnostic, Loaded, Node, Origin, diagnostic};
 /// How Distribution reads a configuration that this registry accepts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ForDistribution {
-    /// Settings that keep Distribution from starting, or that it reads differently.
+    /// Settings that keep Distribution from starting, that it reads differently, or without which it would be open.
     pub refused: Vec<Diagnostic>,
     /// Settings that Distribution ignores.
     pub ignored: Vec<Diagnostic>,
@@ -48,8 +48,30 @@ pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
             "is a driver that Distribution lacks; import the bundles into a store that it can serve";
         found.refused.push(Diagnostic::new(&bundle.key_origin, "storage.bundle", message));
     }
+    found.refused.extend(
+        root.at("access").filter(|access| is_written(access)).map(|access| open_to_all(root, access)),
+    );
     ignored(root, &ROOT, "", &mut found.ignored);
     found
+}
+
+/// What becomes of rules: Distribution ignores them, and has none of its own.
+fn open_to_all(root: &Node, access: &Node) -> Diagnostic {
+    let effect = match root.entry("auth").is_some_and(|auth| names_htpasswd(&auth.value)) {
+        true => {
+            "lets every user of the password file pull, push and delete everything, and lets no robot and no client without a \
+             password in"
+        }
+        false => "lets EVERY client, without any login, pull, push and delete everything",
+    };
+    let message = format!(
+        "is unknown to Distribution, which ignores the rules and {effect}; put a token server before it"
+    );
+    Diagnostic::new(first_written(access), "access", message)
+}
+
+fn names_htpasswd(auth: &Node) -> bool {
+    auth.entry("htpasswd").is_some()
 }
 
 /// Finds written keys of ours below a node.
@@ -63,13 +85,11 @@ fn ignored(node: &Node, kind: &Kind, path: &str, found: &mut Vec<Diagnostic>) {
         let Some(entry) = node.entry(key.yaml).filter(|entry| is_written(&entry.value)) else { continue };
         let path = diagnostic::child(path, key.yaml);
         if key.is_ours {
-            let message = match path.as_str() {
-                "access" => {
-                    "is unknown to Distribution, where every user may do everything; put a token server before it"
-                }
-                _ => "is unknown to Distribution, which ignores it",
-            };
-            found.push(Diagnostic::new(first_written(&entry.value), path, message));
+            // Without rules it would be open: that is no oddity.
+            if path != "access" {
+                let message = "is unknown to Distribution, which ignores it";
+                found.push(Diagnostic::new(first_written(&entry.value), path, message));
+            }
         } else {
             ignored(&entry.value, &key.kind, &path, found);
         }

@@ -26,7 +26,11 @@ impl Weaker {
         if after.strength() >= before.strength() {
             return;
         }
+        let has_rules = merged.at("access").is_some_and(|access| !is_blank(access));
         let effect = match after.strength() {
+            0 if has_rules => {
+                "no user can log in with a password, and every client may do what the rules of `access` give to `anonymous`"
+            }
             0 => "every client may do everything without a password",
             _ => "the registry accepts any `Authorization` header",
         };

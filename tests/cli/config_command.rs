@@ -108,6 +108,13 @@ fn check_says_what_distribution_would_make_of_a_file() {
     {
         assert!(ended.stderr.contains(part), "{part}: {ended:?}");
     }
+    let rules = "storage: inmemory\naccess: {rules: [{who: everyone, may: pull, on: '**'}]}";
+    let ended = check(directory.path(), &["--for", "distribution"], rules);
+    assert!(ended.code == Some(1) && !ended.stdout.contains("would start with it"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("config.yml:3:9: access: ") && ended.stderr.contains("lets EVERY client"),
+        "{ended:?}"
+    );
     fs::write(directory.path().join("config.yml"), "storage: inmemory\nauth: none\n").unwrap();
     let args = ["config", "check", "--for=distribution", "config.yml"];
     let ended = end(binary(directory.path()).args(args), "");

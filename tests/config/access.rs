@@ -122,13 +122,29 @@ fn variables_set_rules_and_a_change_of_the_files_rules_is_reported() {
 }
 
 #[test]
-fn distribution_lets_every_user_do_everything() {
-    let found = for_distribution(&load(&access(RULE), &[]).unwrap());
-    assert_eq!(found.refused, []);
-    assert_eq!(
-        found.ignored.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        [
-            "config.yml:3:9: access: is unknown to Distribution, where every user may do everything; put a token server before it"
-        ]
+fn rules_are_lost_on_distribution_which_would_be_open() {
+    let text = access(RULE);
+    let everyone = "config.yml:3:9: access: is unknown to Distribution, which ignores the rules and lets EVERY client, without \
+                    any login, pull, push and delete everything; put a token server before it";
+    let users = "config.yml:3:9: access: is unknown to Distribution, which ignores the rules and lets every user of the \
+                 password file pull, push and delete everything, and lets no robot and no client without a password in; put a \
+                 token server before it";
+    for (auth, expected) in
+        [("", everyone), ("auth: none\n", everyone), ("auth: {htpasswd: {realm: r, path: p}}\n", users)]
+    {
+        let found = for_distribution(&load(&format!("{text}{auth}"), &[]).unwrap());
+        assert_eq!(found.refused.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected], "{auth}");
+        assert_eq!(found.ignored, [], "{auth}");
+    }
+}
+
+#[test]
+fn a_variable_that_takes_the_passwords_away_leaves_the_rules() {
+    let text = format!("{}auth: {{htpasswd: {{realm: r, path: p}}}}\n", access(RULE));
+    let found = warnings(&text, &[("REGISTRY_AUTH", "none")]);
+    assert!(
+        found.contains("no user can log in with a password, and every client may do what the rules of `access` give to `anonymous`"),
+        "{found}"
     );
+    assert!(!found.contains("everything"), "{found}");
 }
