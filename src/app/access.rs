@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sampan_config::{AuditConfig, AuthConfig, Config};
+use sampan_config::{AccessConfig, AuditConfig, AuthConfig, CertificateName, Config};
 use sampan_engine::Registry;
 
 use super::{AppError, token};
@@ -84,7 +84,7 @@ impl Access {
             lifetime: access.tokens.lifetime,
             signing_key,
             audit,
-            certificates: access.certificates.as_ref().map(|it| it.identity.to_vec()).unwrap_or_default(),
+            certificates: certificate_names(access),
         });
         Ok(Self::Guard(Arc::new(guard.await?)))
     }
@@ -136,6 +136,39 @@ impl Access {
             }
         }
     }
+}
+
+/// The rules, users, keys and access tokens of `config`, for a command beside a running registry. Creates and records
+/// nothing; `None` without a section `access`.
+///
+/// # Errors
+///
+/// A file that the configuration names is not usable.
+pub async fn guard_for_command(config: &Config, registry: Registry) -> Result<Option<Guard>, AppError> {
+    let Some(access) = &config.access else { return Ok(None) };
+    let passwords = match &config.auth {
+        AuthConfig::Htpasswd(htpasswd) if htpasswd.path.exists() => {
+            let throttle = ThrottleOptions::default();
+            Some(Arc::new(Htpasswd::open(&htpasswd.realm, htpasswd.path.clone(), throttle).await?))
+        }
+        _ => None,
+    };
+    let guard = Guard::open(GuardSettings {
+        policy: LivePolicy::open(access, Audit::default()).await.map_err(GuardError::from)?,
+        passwords,
+        tokens: AccessTokens::new(registry),
+        service: service(config),
+        lifetime: access.tokens.lifetime,
+        signing_key: signing_key(config).filter(|path| path.exists()),
+        audit: Audit::default(),
+        certificates: certificate_names(access),
+    });
+    Ok(Some(guard.await?))
+}
+
+/// The names of a client certificate that may be a user.
+fn certificate_names(access: &AccessConfig) -> Vec<CertificateName> {
+    access.certificates.as_ref().map(|it| it.identity.to_vec()).unwrap_or_default()
 }
 
 /// The name of this registry in challenges and tokens: it must be the same at all replicas, which clients may call

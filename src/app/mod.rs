@@ -33,9 +33,9 @@ use self::access::Access;
 use self::health::Checks;
 use self::settings::http_options;
 
-pub use self::access::signing_key;
+pub use self::access::{guard_for_command, signing_key};
 pub use self::build::App;
 pub use self::check::{Files, check};
 pub use self::commands::{collect, inventory};
 pub use self::error::AppError;
-pub use self::transfer::{export_store, free_bytes, import_store};
+pub use self::transfer::{export_store, free_bytes, import_store, no_store};

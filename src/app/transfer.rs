@@ -1,5 +1,8 @@
 //! Stores for exports and imports, which may be in use by a registry meanwhile.
 
+use std::sync::Arc;
+
+use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::Registry;
 
 use super::{AppError, engine, store};
@@ -38,6 +41,12 @@ pub async fn import_store(config: &Config, drivers: &Drivers) -> Result<Registry
         store::examine(&directory, access)?;
     }
     Ok(engine::registry(config, driver, None))
+}
+
+/// An empty store in memory, for a command that asks for nothing in the store of `config`.
+pub fn no_store(config: &Config) -> Registry {
+    be_quiet(config);
+    engine::registry(config, Arc::new(InMemoryDriver::new()), None)
 }
 
 /// The bytes that this process may still write to the store of `config`, if it is a directory of this machine. May block.

@@ -92,18 +92,23 @@ impl AccessTokens {
         Ok(self.find(id).await?.map(|found| found.robot.clone()))
     }
 
-    /// The robot whose secret this is.
+    /// The robot whose secret this is. Its use is noted.
     pub(super) async fn robot_with(&self, secret: &TokenSecret) -> Result<Option<Arc<Robot>>, Unavailable> {
+        let robot = self.robot_of(secret).await?;
+        if robot.is_some() {
+            self.note_use(secret.id());
+        }
+        Ok(robot)
+    }
+
+    /// The robot whose secret this is.
+    pub(super) async fn robot_of(&self, secret: &TokenSecret) -> Result<Option<Arc<Robot>>, Unavailable> {
         let Some(found) = self.find(secret.id()).await? else { return Ok(None) };
         let is_right = aws_lc_rs::constant_time::verify_slices_are_equal(
             found.sha256.as_bytes(),
             secret.hash().as_bytes(),
         );
-        if is_right.is_err() {
-            return Ok(None);
-        }
-        self.note_use(secret.id());
-        Ok(Some(found.robot.clone()))
+        Ok(is_right.is_ok().then(|| found.robot.clone()))
     }
 
     async fn find(&self, id: AccessTokenId) -> Result<Option<Arc<Found>>, Unavailable> {

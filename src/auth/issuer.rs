@@ -129,7 +129,12 @@ impl Issuer {
             check_time(&claims, now)?;
             return Ok(claims);
         }
-        let jws = Jws::parse(std::str::from_utf8(token).map_err(|_| Refusal::NotCompact)?)?;
+        let jws = Jws::parse(std::str::from_utf8(token).map_err(|_| Refusal::NotCompact)?);
+        let jws = jws.map_err(|refusal| match refusal {
+            // The text is for the tokens of a token server.
+            Refusal::Algorithm(_) => Refusal::NotOurs,
+            other => other,
+        })?;
         let KeyHint::Id(id) = &jws.key else { return Err(Refusal::NotOurs) };
         let key = keys.key(id).ok_or(Refusal::NotOurs)?;
         if jws.algorithm != SigningAlgorithm::EdDsa

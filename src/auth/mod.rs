@@ -44,7 +44,8 @@ pub use self::challenge::{Challenge, InvalidParameter};
 pub use self::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, View};
 pub use self::fixed_policy::FixedPolicy;
 pub use self::guard::{
-    DecisionCounts, Guard, GuardError, GuardSettings, IssuedToken, TOKEN_PATH, TokenRequest,
+    DecisionCounts, ExaminedGrant, ExaminedToken, Guard, GuardError, GuardSettings, IssuedToken, TOKEN_PATH,
+    TokenRequest, is_of_access_token,
 };
 pub use self::htpasswd::Htpasswd;
 pub use self::identity::{Identity, Robot};

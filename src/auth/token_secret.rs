@@ -11,7 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sampan_engine::AccessTokenId;
 use sha2::{Digest, Sha256};
 
-const PREFIX: &str = "spn_";
+/// How each secret begins.
+pub(super) const PREFIX: &str = "spn_";
 
 /// The secret of an access token. `Debug` omits its random part.
 pub struct TokenSecret {

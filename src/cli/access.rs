@@ -11,8 +11,10 @@ use sampan_engine::oci::RepositoryName;
 use serde::Serialize;
 
 use super::access_args::{AccessCommand, RulesOptions};
+use super::access_token::explain_token;
 use super::args::ReportFormat;
 use super::check::{find, print_warnings};
+use super::misunderstood;
 use super::terminal::{count, printable, say, warn};
 use crate::app;
 use crate::auth::policy::zot::{self, Import};
@@ -26,10 +28,22 @@ const BUT_FOR: u8 = 3;
 pub(super) fn run(drivers: &Drivers, command: AccessCommand) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         AccessCommand::Check(options) => check_rules(&Rules::load(drivers, &options)?, options.format),
-        AccessCommand::Explain { who, repository, action, options } => {
+        AccessCommand::Explain { token: Some(token), options, .. } => {
+            explain_token(drivers, &token, options.config(), options.format)
+        }
+        AccessCommand::Explain {
+            who: Some(who),
+            repository: Some(repository),
+            action: Some(action),
+            options,
+            ..
+        } => {
             let rules = Rules::load(drivers, &options)?;
             print_warnings(&rules.warnings);
             explain(rules, &who, repository, action, options.format)
+        }
+        AccessCommand::Explain { .. } => {
+            Err(misunderstood("WHO REPOSITORY ACTION, or --token FILE".to_owned()).into())
         }
         AccessCommand::Import { zot } => import(&zot),
         AccessCommand::RotateKey { config } => rotate_key(&find(drivers, config)?.config),
@@ -70,7 +84,7 @@ impl Rules {
             let LoadedPolicy { rules, warnings, .. } = load_policy_file(file)?;
             return Ok(Self { rules, warnings, users: None });
         }
-        let loaded = find(drivers, options.config.clone())?;
+        let loaded = find(drivers, options.config())?;
         print_warnings(&loaded.warnings);
         let Some(access) = &loaded.config.access else {
             let problem = "has no section `access`, so every user that logs in may do everything";

@@ -20,19 +20,29 @@ pub(super) enum AccessCommand {
 
     /// Show which rule lets a client do something, or which comes nearest: exit code 0 if it may, 1 if not
     ///
-    /// Answers from the files alone: it asks neither a running registry nor for a password.
+    /// Answers from the files alone, and of a robot's token from the store: it asks neither a running registry nor for
+    /// a password. With `--token`, the exit code is 0 if the registry takes the token, and 1 if not.
+    #[command(
+        override_usage = "registry access explain [OPTIONS] <WHO> <REPOSITORY> <ACTION> [CONFIG]\n       \
+                                registry access explain [OPTIONS] --token <FILE>"
+    )]
     Explain {
         /// The client: `anonymous`, or the name of a user
-        #[arg(value_name = "WHO")]
-        who: String,
+        #[arg(value_name = "WHO", required_unless_present = "token")]
+        who: Option<String>,
 
         /// The repository
-        #[arg(value_name = "REPOSITORY")]
-        repository: RepositoryName,
+        #[arg(value_name = "REPOSITORY", required_unless_present = "token")]
+        repository: Option<RepositoryName>,
 
         /// The action: pull, push, delete, or `*` for all three
-        #[arg(value_name = "ACTION", value_parser = parse_action)]
-        action: Action,
+        #[arg(value_name = "ACTION", value_parser = parse_action, required_unless_present = "token")]
+        action: Option<Action>,
+
+        /// Explain the token in this file, or on standard input for `-`: a bearer token, the answer of the token
+        /// endpoint, or the secret of an access token
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["who", "repository", "action", "file"])]
+        token: Option<PathBuf>,
 
         #[command(flatten)]
         options: RulesOptions,
@@ -65,8 +75,19 @@ pub(super) struct RulesOptions {
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(super) format: ReportFormat,
 
+    /// The configuration, as the last word or by this option; else the one that `serve` would use
+    #[arg(short = 'c', long = "config", value_name = "CONFIG", conflicts_with_all = ["config", "file"])]
+    pub(super) config_option: Option<PathBuf>,
+
     /// The configuration; else the one that `serve` would use
     pub(super) config: Option<PathBuf>,
+}
+
+impl RulesOptions {
+    /// The configuration, wherever it is named.
+    pub(super) fn config(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| self.config_option.clone())
+    }
 }
 
 fn parse_action(text: &str) -> Result<Action, String> {

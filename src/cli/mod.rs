@@ -5,6 +5,7 @@
 
 mod access;
 mod access_args;
+mod access_token;
 mod args;
 mod bench;
 mod bundle;

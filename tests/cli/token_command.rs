@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 use super::support::{Ended, binary, end};
+use crate::clients::support::RegistryProcess;
 
 const CONFIG: &str = "version: 0.1
 storage: {filesystem: {rootdirectory: data}}
@@ -132,4 +135,99 @@ fn a_rotated_key_is_the_first_of_the_file() {
     assert!(ended.code == Some(1) && ended.stderr.contains("no unencrypted private key"), "{ended:?}");
     let checked = end(binary(site.path()).args(["config", "check", "config.yml"]), "");
     assert!(checked.code == Some(1) && checked.stderr.contains("signing.pem"), "{checked:?}");
+}
+
+/// A bearer token from a registry that runs for it.
+fn bearer(site: &Path, user: &str, scope: &str) -> String {
+    let registry = RegistryProcess::start(binary(site).args(["serve", "config.yml"]));
+    let authorization = format!("Basic {}", STANDARD.encode(user));
+    let path = format!("/auth/token?scope={scope}");
+    let answer = registry.wire().send("GET", &path, &[("Authorization", &authorization)], b"");
+    assert_eq!(answer.status, 200);
+    String::from_utf8(answer.body).unwrap()
+}
+
+#[test]
+fn a_token_is_explained_as_the_registry_would_take_it() {
+    let config =
+        CONFIG.replace("tokens: {", "tokens: {signingkey: signing.pem, ") + "http: {addr: '127.0.0.1:0'}\n";
+    let site = site(&config);
+    let explain = |token: &str, more: &[&str]| {
+        end(
+            binary(site.path()).args(["access", "explain", "--token", "-", "-c", "config.yml"]).args(more),
+            token,
+        )
+    };
+    assert_eq!(registry(site.path(), "user add alice", "wonderland").code, Some(0));
+    let created = registry(site.path(), "token create ci --may push --on team/** --expires 1d", "");
+    let secret = created.stdout.trim().to_owned();
+    let id = secret.split('_').nth(1).unwrap();
+    let answer = bearer(site.path(), "alice:wonderland", "repository:team/app:pull,push");
+    let token = serde_json::from_str::<Value>(&answer).unwrap()["token"].as_str().unwrap().to_owned();
+
+    let taken = explain(&answer, &[]);
+    assert_eq!((taken.code, taken.stderr.as_str()), (Some(0), ""), "{taken:?}");
+    let lines: Vec<&str> = taken.stdout.lines().collect();
+    assert!(lines[0].starts_with("bearer token of alice, issued for a password, ends at 2"), "{taken:?}");
+    assert_eq!(
+        lines[1..],
+        ["  grants repository:team/app:pull; the rules give pull", "the registry takes it"]
+    );
+    assert!(!taken.stdout.contains(&token), "{taken:?}");
+
+    // The rules, the password and the key as they are now.
+    fs::write(site.path().join("config.yml"), config.replace("on: '**'}", "on: 'x/**'}")).unwrap();
+    let less = explain(&format!("Bearer {token}"), &["--format", "json"]);
+    let shown: Value = serde_json::from_str(&less.stdout).unwrap();
+    assert_eq!((less.code, &shown["who"], &shown["refusal"]), (Some(0), &"alice".into(), &Value::Null));
+    assert_eq!(
+        (&shown["grants"][0]["given"], &shown["grants"][0]["lacking"]),
+        (&json!([]), &json!(["pull"]))
+    );
+    fs::write(site.path().join("config.yml"), &config).unwrap();
+    assert_eq!(registry(site.path(), "user add alice", "looking-glass").code, Some(0));
+    let revoked = explain(&token, &[]);
+    assert_eq!(revoked.code, Some(1));
+    assert!(
+        revoked.stdout.contains("bearer token of alice") && revoked.stdout.contains("revoked or changed"),
+        "{revoked:?}"
+    );
+    let forged = explain(&format!("{token}x"), &[]);
+    assert!(forged.code == Some(1) && forged.stdout.contains("the registry refuses it: "), "{forged:?}");
+
+    let robot = explain(&secret, &[]);
+    let expected = "access token of ci\n  may push, on team/**\nthe registry takes it\n";
+    assert_eq!((robot.code, robot.stdout.as_str()), (Some(0), expected), "{robot:?}");
+    assert!(
+        registry(site.path(), &format!("token show {id}"), "").stdout.contains("lastUse: null"),
+        "it notes no use"
+    );
+    let of_robot = bearer(site.path(), &format!("ci:{secret}"), "repository:team/app:pull,push");
+    let robot = explain(&of_robot, &[]);
+    assert!(
+        robot.code == Some(0) && robot.stdout.contains(&format!("issued for the access token {id}")),
+        "{robot:?}"
+    );
+    assert!(
+        robot.stdout.contains("grants repository:team/app:pull,push; the rules give pull, push"),
+        "{robot:?}"
+    );
+    assert_eq!(registry(site.path(), &format!("token revoke {id}"), "").code, Some(0));
+    for token in [&secret, &of_robot] {
+        let ended = explain(token, &[]);
+        assert!(ended.code == Some(1) && ended.stdout.contains("the registry refuses it: "), "{ended:?}");
+    }
+    let damaged = explain(&secret[..30], &[]);
+    assert!(damaged.code == Some(1) && damaged.stdout.contains("it is damaged"), "{damaged:?}");
+
+    fs::remove_file(site.path().join("signing.pem")).unwrap();
+    let unknown = explain(&token, &[]);
+    assert!(
+        unknown.code == Some(1) && unknown.stderr.contains("no bearer token can be verified"),
+        "{unknown:?}"
+    );
+    assert!(!site.path().join("signing.pem").exists(), "it creates no key");
+    assert_eq!(explain("", &[]).code, Some(1));
+    let by_argument = end(binary(site.path()).args(["access", "explain", &token]), "");
+    assert_eq!(by_argument.code, Some(2), "{by_argument:?}");
 }

@@ -17,10 +17,10 @@ use crate::auth::token::own::{Claims, Refusal, bearer};
 use crate::auth::token_secret::TokenSecret;
 
 /// The credential of tokens that were issued without one.
-const NO_CREDENTIAL: &str = "none";
+pub(super) const NO_CREDENTIAL: &str = "none";
 
 /// The credential of tokens that were issued for a client certificate.
-const CERTIFICATE: &str = "certificate";
+pub(super) const CERTIFICATE: &str = "certificate";
 
 /// Who a request is from.
 pub(super) struct Caller {
@@ -83,7 +83,7 @@ impl Guard {
         }
     }
 
-    async fn by_token(&self, token: &[u8]) -> Result<Result<Caller, Refusal>, Unavailable> {
+    pub(super) async fn by_token(&self, token: &[u8]) -> Result<Result<Caller, Refusal>, Unavailable> {
         let claims = match self.issuer.verify(token) {
             Ok(claims) => claims,
             Err(refusal) => return Ok(Err(refusal)),

@@ -6,6 +6,7 @@
 
 mod caller;
 mod counts;
+mod examine;
 mod issue;
 mod session;
 
@@ -19,6 +20,7 @@ use http::HeaderValue;
 use sampan_config::CertificateName;
 
 pub use self::counts::DecisionCounts;
+pub use self::examine::{ExaminedGrant, ExaminedToken, is_of_access_token};
 pub use self::issue::{IssuedToken, TokenRequest};
 
 use self::caller::{Caller, Rejected};

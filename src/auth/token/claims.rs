@@ -115,6 +115,18 @@ impl Claims {
         self.sub.as_deref().filter(|user| !user.is_empty())
     }
 
+    /// When the token expires, in seconds since 1970.
+    pub(in crate::auth) fn expires(&self) -> Option<i64> {
+        self.exp
+    }
+
+    /// What the token grants: the type and name of each resource, and the actions.
+    pub(in crate::auth) fn granted(&self) -> impl Iterator<Item = (&str, &str, &[String])> {
+        self.access.iter().flatten().map(|Object(granted)| {
+            (granted.kind.as_str(), granted.name.as_str(), granted.actions.as_deref().unwrap_or_default())
+        })
+    }
+
     /// The credential that one of our own tokens was issued for.
     pub(in crate::auth) fn credential(&self) -> Option<&str> {
         self.cred.as_deref()
