@@ -135,12 +135,13 @@ impl Guard {
     }
 }
 
-/// Whether a token is the secret of an access token, or a bearer token that was issued for one, so that the store has to be
+/// Whether a token is the whole secret of an access token, or a bearer token that was issued for one, so that the store has to be
 /// asked about it.
 pub fn is_of_access_token(token: &str) -> bool {
     let credential =
         |token| Claims::parse(&Jws::parse(token).ok()?.payload).ok()?.credential().map(str::to_owned);
-    token.starts_with(PREFIX) || credential(token).is_some_and(|credential| credential.starts_with("token:"))
+    TokenSecret::parse(token.as_bytes()).is_some()
+        || credential(token).is_some_and(|credential| credential.starts_with("token:"))
 }
 
 /// What the rules give on a resource, if there is such a one.
