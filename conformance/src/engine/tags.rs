@@ -74,7 +74,7 @@ async fn a_tag_has_the_time_of_its_last_push(ctx: Context) -> Result<(), Failed>
 
 async fn are_listed_by_the_time_of_their_push(ctx: Context) -> Result<(), Failed> {
     let client = Client::new(ctx.driver());
-    for (name, seed) in [("v1.10", 1), ("v1.9", 2), ("latest", 1), ("v1.10", 3), ("latest", 4)] {
+    for (name, seed) in [("latest", 1), ("v1.10", 1), ("v1.9", 2), ("v1.10", 3), ("latest", 4)] {
         client.push_image("image", &Image::new(seed), name).await?;
     }
     let tags = client.repository("image").tags();
@@ -86,6 +86,8 @@ async fn are_listed_by_the_time_of_their_push(ctx: Context) -> Result<(), Failed
     for item in &times.items {
         equal(tags.pushed_at(&item.what).await?, Some(item.at), format_args!("the time of {}", item.what))?;
     }
+    // Those of one time are in the order of their names.
+    equal(times.items[0].what.as_str(), "latest", "the tag of the last push")?;
     let mut names: Vec<&str> = times.items.iter().map(|item| item.what.as_str()).collect();
     names.sort_unstable();
     equal(names, ["latest", "v1.10", "v1.9"], "the tags")?;

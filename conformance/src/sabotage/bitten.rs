@@ -198,7 +198,6 @@ pub(super) const ENGINE: Bitten = &[
             "mount::a_blob_is_mounted_from_the_repository_named",
             "referrers::an_attached_artifact_is_listed",
             "summary::an_image_is_summed_up",
-            "tags::a_tag_knows_what_it_has_pointed_at",
             "summary::an_index_counts_each_blob_once",
             "referrers::the_subject_may_come_later_or_never",
             "referrers::come_in_pages_of_bytes",
@@ -259,7 +258,6 @@ pub(super) const ENGINE: Bitten = &[
         &[
             "damaged::links_can_be_deleted_and_replaced",
             "tags::a_tag_moves",
-            "tags::are_listed_by_the_time_of_their_push",
             "summary::a_second_look_costs_one_read",
             "summary::what_is_damaged_is_a_gap",
             "delete::a_deleted_tag_is_gone",
@@ -273,7 +271,10 @@ pub(super) const ENGINE: Bitten = &[
             "linearizable::at_full_speed",
         ],
     ),
-    (Lie::PutAllKeepsTheTime, &["tags::a_tag_has_the_time_of_its_last_push"]),
+    (
+        Lie::PutAllKeepsTheTime,
+        &["tags::a_tag_has_the_time_of_its_last_push", "tags::are_listed_by_the_time_of_their_push"],
+    ),
     (
         Lie::ListAfterIsInclusive,
         &[
@@ -299,6 +300,7 @@ pub(super) const ENGINE: Bitten = &[
     (
         Lie::MissingWalkIsNotFound,
         &[
+            "tags::a_tag_knows_what_it_has_pointed_at",
             "referrers_cost::a_manifest_without_a_subject_costs_nothing",
             "referrers_cost::a_listing_costs_what_it_answers",
         ],
