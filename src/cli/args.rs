@@ -17,6 +17,7 @@ use super::export_args::ExportArgs;
 use super::import::ImportArgs;
 use super::inventory::InventoryArgs;
 use super::login::LoginOptions;
+use super::tag::TagCommand;
 use super::token_args::TokenCommand;
 use super::user::UserCommand;
 use crate::serve::certificate::DEFAULT_DAYS;
@@ -84,6 +85,10 @@ pub(super) enum Command {
     /// List, verify, compare and serve bundles
     #[command(subcommand)]
     Bundle(BundleCommand),
+
+    /// List the tags that deletions removed, and restore them
+    #[command(subcommand)]
+    Tag(TagCommand),
 
     /// Examine a configuration without serving it
     #[command(subcommand)]

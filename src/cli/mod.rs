@@ -32,6 +32,7 @@ mod report;
 mod serve;
 mod since;
 mod status;
+mod tag;
 mod terminal;
 mod token;
 mod token_args;
@@ -76,6 +77,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Config(command)) => check::run(&drivers, command),
         Some(Command::Htpasswd(command)) => htpasswd::run(command),
         Some(Command::User(command)) => user::run(&drivers, command),
+        Some(Command::Tag(command)) => tag::run(&drivers, command),
         Some(Command::Token(command)) => token::run(&drivers, command),
         Some(Command::Certificate(options)) => certificate::run(options),
         Some(Command::Bench(options)) => bench::run(*options),

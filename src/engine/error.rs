@@ -23,6 +23,12 @@ pub enum Error {
         "a deletion of tag {1} of {0} was cut short, and the store may still carry it out; push the tag again in 15 minutes"
     )]
     TagBeingRemoved(RepositoryName, Tag),
+    /// The tag exists and points at this digest, and the call was to leave it alone.
+    #[error("tag {1} of {0} exists and points at {2}")]
+    TagExists(RepositoryName, Tag, Digest),
+    /// No removal of the tag is recorded.
+    #[error("no removal of tag {1} of {0} is recorded: name the digest that it is to point at")]
+    TagNotRemoved(RepositoryName, Tag),
     /// The client's body broke off or was unreadable.
     #[error("the request's body could not be read")]
     BodyBroken(#[source] BoxError),

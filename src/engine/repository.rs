@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::oci::RepositoryName;
 use crate::{
-    Event, EventKind, EventSink, ManifestStore, Referrers, Registry, RepositoryBlobs, TagStore, UploadStore,
+    Event, EventKind, EventSink, ManifestStore, Referrers, Registry, Remover, RepositoryBlobs, TagStore,
+    UploadStore,
 };
 
 /// A repository of a registry. It need not exist: the first manifest creates it.
@@ -14,11 +15,13 @@ pub struct Repository {
     pub(crate) name: RepositoryName,
     /// The sink of events; usually none.
     events: Option<Arc<dyn EventSink>>,
+    /// In whose name tags are removed.
+    pub(crate) remover: Remover,
 }
 
 impl Repository {
     pub(crate) fn new(registry: Registry, name: RepositoryName) -> Self {
-        Self { registry, name, events: None }
+        Self { registry, name, events: None, remover: Remover::default() }
     }
 
     /// The same repository, whose handles emit events to `sink`.

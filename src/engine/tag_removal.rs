@@ -90,6 +90,9 @@ impl TagStore {
         if !self.is_stale(tag, stale).await? {
             return Ok(false);
         }
+        if !matches!(stale, Stale::Dangling) {
+            self.record_removal(tag).await?;
+        }
         if self.pushed_digest(tag).await?.is_some() {
             link::remove(self.driver(), &Entry::TagDigest(name.clone(), tag.clone())).await?;
         }

@@ -3,8 +3,6 @@
 //! The times are those of the store's links: each push of a tag writes its link anew. A copy of the store by another program
 //! may give all links the time of the copy.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::future::ready;
 use std::time::SystemTime;
 
@@ -12,6 +10,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::StorageDriverExt;
 
+use crate::latest::Latest;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Tag};
 use crate::{Error, Result, TagStore};
@@ -35,7 +34,7 @@ pub struct Pointed<T> {
 }
 
 /// How many bytes of tags a list has at most: some 60,000 tags of usual length.
-const MAX_TAG_BYTES: usize = 8 << 20;
+pub(crate) const MAX_TAG_BYTES: usize = 8 << 20;
 
 /// How many bytes of digests the history of a tag has at most: some 5,000 digests.
 const MAX_HISTORY_BYTES: usize = 1 << 20;
@@ -120,103 +119,5 @@ impl TagStore {
             .try_buffered(CONCURRENT_STATS)
             .try_filter_map(|pointed| ready(Ok(pointed)));
         Ok(times.boxed())
-    }
-}
-
-/// The latest items that fit into a number of bytes.
-struct Latest<T> {
-    /// The earliest is on top; of items of one time, the last in order.
-    heap: BinaryHeap<Reverse<(SystemTime, Reverse<T>)>>,
-    room_bytes: usize,
-    text_bytes: fn(&T) -> usize,
-    left_out: u64,
-}
-
-impl<T: Ord> Latest<T> {
-    fn new(room_bytes: usize, text_bytes: fn(&T) -> usize) -> Self {
-        Self { heap: BinaryHeap::new(), room_bytes, text_bytes, left_out: 0 }
-    }
-
-    fn add(&mut self, Pointed { at, what }: Pointed<T>) {
-        let needed = self.bytes(&what);
-        self.heap.push(Reverse((at, Reverse(what))));
-        self.room_bytes = match self.room_bytes.checked_sub(needed) {
-            Some(room) => room,
-            None => self.make_room(needed - self.room_bytes),
-        };
-    }
-
-    /// Drops the earliest items until there are `needed` bytes more; returns what is left over.
-    fn make_room(&mut self, needed: usize) -> usize {
-        let mut freed = 0;
-        while freed < needed
-            && let Some(Reverse((_, Reverse(earliest)))) = self.heap.pop()
-        {
-            freed += self.bytes(&earliest);
-            self.left_out += 1;
-        }
-        freed.saturating_sub(needed)
-    }
-
-    /// The text, its allocation and the time.
-    fn bytes(&self, what: &T) -> usize {
-        (self.text_bytes)(what) + 64
-    }
-
-    fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
-
-    fn into_times(self) -> TagTimes<T> {
-        let sorted = self.heap.into_sorted_vec().into_iter();
-        let items = sorted.map(|Reverse((at, Reverse(what)))| Pointed { at, what }).collect();
-        TagTimes { items, left_out: self.left_out }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn pointed(secs: u64, what: &str) -> Pointed<Tag> {
-        Pointed { at: SystemTime::UNIX_EPOCH + Duration::from_secs(secs), what: what.parse().unwrap() }
-    }
-
-    fn latest(room_bytes: usize, items: &[(u64, &str)]) -> (Vec<String>, u64) {
-        let mut latest = Latest::new(room_bytes, |tag: &Tag| tag.as_str().len());
-        items.iter().for_each(|(secs, what)| latest.add(pointed(*secs, what)));
-        let times = latest.into_times();
-        (times.items.iter().map(|item| item.what.to_string()).collect(), times.left_out)
-    }
-
-    #[test]
-    fn the_latest_come_first_and_those_of_one_time_by_name() {
-        let items = [(5, "b"), (9, "z"), (5, "a"), (7, "c"), (5, "c")];
-        assert_eq!(latest(1000, &items), (["z", "c", "a", "b", "c"].map(str::to_owned).to_vec(), 0));
-    }
-
-    #[test]
-    fn the_earliest_are_left_out_where_there_is_no_room() {
-        let items = [(5, "b"), (9, "z"), (5, "a"), (7, "c"), (6, "d")];
-        assert_eq!(latest(2 * 65, &items), (["z", "c"].map(str::to_owned).to_vec(), 3));
-        assert_eq!(latest(2 * 65 + 64, &items), (["z", "c"].map(str::to_owned).to_vec(), 3));
-        let long = "x".repeat(128);
-        let items = [(1, "a"), (2, "b"), (3, long.as_str()), (4, "c")];
-        assert_eq!(latest(192 + 65, &items), (vec!["c".to_owned(), long.clone()], 2));
-        assert_eq!(latest(64, &items), (Vec::new(), 4));
-    }
-
-    #[test]
-    fn a_hundred_thousand_of_the_longest_tags_take_no_more_than_their_share() {
-        let mut latest = Latest::new(MAX_TAG_BYTES, |tag: &Tag| tag.as_str().len());
-        for number in 0..100_000 {
-            latest.add(pointed(number, &format!("{number:0>128}")));
-        }
-        let times = latest.into_times();
-        assert_eq!(times.items.len(), MAX_TAG_BYTES / 192);
-        assert_eq!(times.items.len() as u64 + times.left_out, 100_000);
-        assert_eq!(times.items[0].what.as_str(), format!("{:0>128}", 99_999));
     }
 }

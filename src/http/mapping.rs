@@ -47,6 +47,10 @@ impl From<Error> for ApiError {
                 Self::new(ErrorCode::NameUnknown).with_detail(json!({ "name": name.as_str() }))
             }
             Error::SizeMismatch { .. } => Self::new(ErrorCode::SizeInvalid).with_reason(error.to_string()),
+            Error::TagExists(..) => {
+                Self::new(ErrorCode::Denied).with_status(StatusCode::CONFLICT).with_reason(error.to_string())
+            }
+            Error::TagNotRemoved(..) => Self::new(ErrorCode::ManifestUnknown).with_reason(error.to_string()),
             Error::TooLarge { .. } => Self::new(ErrorCode::SizeInvalid)
                 .with_status(StatusCode::PAYLOAD_TOO_LARGE)
                 .with_reason(error.to_string()),
@@ -165,6 +169,8 @@ mod tests {
             (Error::RepositoryUnknown(name.clone()), 404, "NAME_UNKNOWN"),
             (Error::SizeMismatch { expected: 2, actual: 1 }, 400, "SIZE_INVALID"),
             (Error::TooLarge { what: "manifest", limit: 4 }, 413, "SIZE_INVALID"),
+            (Error::TagExists(name.clone(), "v1".parse().unwrap(), Digest::sha256_of(b"")), 409, "DENIED"),
+            (Error::TagNotRemoved(name.clone(), "v1".parse().unwrap()), 404, "MANIFEST_UNKNOWN"),
             (Error::TagBeingRemoved(name, "v1".parse().unwrap()), 503, "UNAVAILABLE"),
             (Error::UploadBusy(id.clone()), 409, "BLOB_UPLOAD_INVALID"),
             (Error::UploadOutOfOrder { expected: 5, got: 7 }, 416, "RANGE_INVALID"),

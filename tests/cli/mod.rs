@@ -28,6 +28,7 @@ mod status_command;
 mod strangers;
 pub(crate) mod support;
 mod systemd;
+mod tag_command;
 mod token_command;
 mod traces;
 mod usage;

@@ -36,6 +36,7 @@ mod redis;
 mod referrers_exchange;
 mod regctl;
 mod registry_client;
+mod removed_tags;
 mod replica_faults;
 mod replicas;
 mod request_budget;

@@ -12,6 +12,7 @@ mod referrers;
 mod referrers_cost;
 mod referrers_index;
 mod referrers_races;
+mod removed;
 mod resume;
 mod store;
 mod summary;
@@ -32,6 +33,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     referrers_cost::CLAUSES,
     referrers_races::CLAUSES,
     delete::CLAUSES,
+    removed::CLAUSES,
     damaged::CLAUSES,
     two_registries::CLAUSES,
     crash::CLAUSES,

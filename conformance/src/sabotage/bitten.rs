@@ -212,6 +212,9 @@ pub(super) const ENGINE: Bitten = &[
             "crash::pushing_an_index",
             "crash::pushing_an_artifact",
             "crash::deleting_a_tag",
+            "crash::restoring_a_tag",
+            "removed::a_removed_tag_is_recorded_and_comes_back",
+            "removed::a_tag_of_a_deleted_manifest_comes_back_with_it",
         ],
     ),
     (Lie::TruncatesNames, &["push_pull::another_algorithm_is_an_alias"]),
@@ -259,6 +262,7 @@ pub(super) const ENGINE: Bitten = &[
             "damaged::links_can_be_deleted_and_replaced",
             "tags::a_tag_moves",
             "summary::a_second_look_costs_one_read",
+            "removed::a_tag_that_exists_stays_unless_it_may_move",
             "summary::what_is_damaged_is_a_gap",
             "delete::a_deleted_tag_is_gone",
             "delete::a_tag_is_deleted_only_while_it_points_at_the_manifest",
@@ -301,13 +305,19 @@ pub(super) const ENGINE: Bitten = &[
         Lie::MissingWalkIsNotFound,
         &[
             "tags::a_tag_knows_what_it_has_pointed_at",
+            "removed::what_is_gone_or_elsewhere_does_not_come_back",
+            "removed::nothing_is_restored_in_read_only_mode",
             "referrers_cost::a_manifest_without_a_subject_costs_nothing",
             "referrers_cost::a_listing_costs_what_it_answers",
         ],
     ),
     (
         Lie::DeleteDoesNothing,
-        &["referrers_index::an_entry_is_a_hint", "referrers_cost::a_long_list_is_not_asked_for_link_by_link"],
+        &[
+            "removed::records_that_restore_nothing_are_collected",
+            "referrers_index::an_entry_is_a_hint",
+            "referrers_cost::a_long_list_is_not_asked_for_link_by_link",
+        ],
     ),
     (
         Lie::ListsDirectoriesAsFiles,

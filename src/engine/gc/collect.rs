@@ -14,6 +14,7 @@ use super::options::Options;
 use super::pacer::Pacer;
 use super::recheck::{look_for_foreign, recheck};
 use super::references::References;
+use super::removed;
 use super::report::Report;
 use super::scan::{bare_repositories, scan};
 use super::sweep::{Sweep, purge};
@@ -98,8 +99,25 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
         return Err(Error::TooMuch(too_much));
     }
     caution::forget_names(cx, last, &names).await?;
+    prune_records(cx, &references, report).await?;
     Sweep::new(cx, references, report).run(&plan).await?;
     Ok(names)
+}
+
+/// Deletes records of removed tags that can restore nothing any more. A place that cannot be seen keeps all of them, and no
+/// failure with them ends a collection.
+async fn prune_records(cx: &mut Context<'_>, references: &References, report: &Report) -> Result<()> {
+    if report.unseen > 0 {
+        return Ok(());
+    }
+    match removed::prune(cx, &references.data).await {
+        Ok(pruned) => tracing::debug!(pruned, "deleted {pruned} records of removed tags"),
+        Err(Error::Driver(error)) => {
+            tracing::warn!(%error, "the records of removed tags stay until the next collection");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Ends a run: leaves its record, and gives the lock back.

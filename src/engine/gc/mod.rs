@@ -70,6 +70,7 @@ mod quick_scan;
 mod recheck;
 mod references;
 mod referrers;
+mod removed;
 mod report;
 mod scan;
 mod sweep;

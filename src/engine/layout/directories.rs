@@ -3,7 +3,7 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    ACCESS_TOKENS, BLOBS, COLLECTION, PURGES, REPOSITORIES, blob_directory, layer_directory, path,
+    ACCESS_TOKENS, BLOBS, COLLECTION, PURGES, REMOVED, REPOSITORIES, blob_directory, layer_directory, path,
     referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
@@ -38,6 +38,21 @@ pub fn access_tokens_root() -> DriverPath {
 /// The directory of one access token.
 pub fn access_token(id: &AccessTokenId) -> DriverPath {
     path(format!("{ACCESS_TOKENS}/{id}"))
+}
+
+/// The root of the records of removed tags.
+pub fn removed_root() -> DriverPath {
+    path(REMOVED.to_owned())
+}
+
+/// The records of a repository's removed tags.
+pub fn removed_tags(name: &RepositoryName) -> DriverPath {
+    path(format!("{REMOVED}/{name}/_tags"))
+}
+
+/// The records of the removals of one tag.
+pub fn removed_tag(name: &RepositoryName, tag: &Tag) -> DriverPath {
+    path(format!("{REMOVED}/{name}/_tags/{tag}"))
 }
 
 /// The directory of the records of upload purges.

@@ -4,8 +4,9 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, COLLECTION, COMPLETE, PURGES, REPOSITORIES, TAG_LINK, access_tokens_root, blob_directory,
-    collection_root, layer_directory, path, purges_root, referrer_directory, revision_directory,
+    ACCESS_TOKENS, COLLECTION, COMPLETE, PURGES, REMOVED, REPOSITORIES, TAG_LINK, access_tokens_root,
+    blob_directory, collection_root, layer_directory, path, purges_root, referrer_directory, removed_root,
+    revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -42,6 +43,8 @@ pub enum Entry {
     Referrer(RepositoryName, Digest, Digest),
     /// The marker that the index of a repository's referrers is complete.
     ReferrersComplete(RepositoryName),
+    /// The record that a tag was removed at this time, in milliseconds since the epoch, from that manifest.
+    RemovedTag(RepositoryName, Tag, u64, Digest),
     /// Makes a manifest visible in a repository.
     RevisionLink(RepositoryName, Digest),
     /// The digest that a tag points at.
@@ -61,6 +64,9 @@ pub enum Entry {
     /// The running hash of an upload after this number of bytes.
     UploadHashState(RepositoryName, UploadId, Algorithm, u64),
 }
+
+/// The latest time in the name of a record of a removed tag, in milliseconds since 1970.
+const MAX_REMOVED_MS: u64 = 9_999_999_999_999;
 
 impl Entry {
     /// The path of the file.
@@ -84,6 +90,12 @@ impl Entry {
                 referrer_directory(name, subject, digest.algorithm()) + "/" + digest.hex()
             }
             Self::ReferrersComplete(name) => format!("{REPOSITORIES}/{name}/_sampan/referrers/{COMPLETE}"),
+            Self::RemovedTag(name, tag, ms, digest) => {
+                let (algorithm, hex) = (digest.algorithm(), digest.hex());
+                // Thirteen digits, which suffice until 2286, make names sort by time.
+                let ms = (*ms).min(MAX_REMOVED_MS);
+                format!("{REMOVED}/{name}/_tags/{tag}/{ms:013}-{algorithm}-{hex}")
+            }
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::TagCurrent(name, tag) => {
                 [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), TAG_LINK].join("/")
@@ -123,6 +135,9 @@ impl Entry {
         if let Some(rest) = path.below(&access_tokens_root()) {
             return Self::parse_of_access_token(rest);
         }
+        if let Some(rest) = path.below(&removed_root()) {
+            return Self::parse_of_removed(rest);
+        }
         let mut parts = path.as_str().strip_prefix("/docker/registry/v2/")?.split('/');
         match parts.next()? {
             "blobs" => {
@@ -137,6 +152,16 @@ impl Entry {
             "repositories" => Self::parse_in_repository(parts),
             _ => None,
         }
+    }
+
+    fn parse_of_removed(rest: &str) -> Option<Self> {
+        let (name, rest) = rest.split_once("/_tags/")?;
+        let (tag, removal) = rest.split_once('/')?;
+        let (ms, digest_text) = removal.split_once('-')?;
+        let (algorithm, hex) = digest_text.split_once('-')?;
+        let is_time = ms.len() == 13 && ms.bytes().all(|digit| digit.is_ascii_digit());
+        let removed_ms = ms.parse().ok().filter(|_| is_time)?;
+        Some(Self::RemovedTag(name.parse().ok()?, tag.parse().ok()?, removed_ms, digest(algorithm, hex)?))
     }
 
     fn parse_of_access_token(rest: &str) -> Option<Self> {
@@ -250,7 +275,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..22_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..23_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -273,6 +298,7 @@ mod tests {
                 18 => Entry::AccessTokenEnds(AccessTokenId::random()),
                 19 => Entry::AccessTokenRecord(AccessTokenId::random()),
                 20 => Entry::AccessTokenUsed(AccessTokenId::random()),
+                21 => Entry::RemovedTag(name, tag, offset % MAX_REMOVED_MS, digest),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },
         )
@@ -292,6 +318,10 @@ mod tests {
             "/scheduler-state.json".to_owned(),
             "/docker/registry/v2/x".to_owned(),
             "/docker/registry/sampan/purge/007".to_owned(),
+            format!("/docker/registry/sampan/removed/a/_tags/v1/7-sha256-{hex}"),
+            format!("/docker/registry/sampan/removed/a/v1/0000000000007-sha256-{hex}"),
+            format!("/docker/registry/sampan/removed/_tags/v1/0000000000007-sha256-{hex}"),
+            format!("/docker/registry/sampan/removed/a/_tags/v1/0000000000007-sha256-{hex}/x"),
             "/docker/registry/sampan/access/tokens/ABCDEFGHIJKLMNOP/record".to_owned(),
             "/docker/registry/sampan/access/tokens/abcdefghijklmnop/record/x".to_owned(),
             "/docker/registry/sampan/access/tokens/abcdefghijklmnop".to_owned(),

@@ -19,6 +19,7 @@
 //! /docker/registry/sampan/access/tokens/<id>/record          an access token
 //! /docker/registry/sampan/access/tokens/<id>/ends            when it ends, earlier than its record says
 //! /docker/registry/sampan/access/tokens/<id>/used            when it was last used, roughly
+//! /docker/registry/sampan/removed/<name…>/_tags/<tag>/<ms>-<alg>-<hex>   the tag was removed from that manifest
 //! /docker/registry/sampan/purge/<number>                     a purge of uploads; the next is due an interval after the last
 //! ```
 //!
@@ -40,6 +41,7 @@ const BLOBS: &str = "/docker/registry/v2/blobs";
 const REPOSITORIES: &str = "/docker/registry/v2/repositories";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
 const ACCESS_TOKENS: &str = "/docker/registry/sampan/access/tokens";
+const REMOVED: &str = "/docker/registry/sampan/removed";
 const PURGES: &str = "/docker/registry/sampan/purge";
 
 /// The name of the marker beside the entries of an index of referrers.

@@ -49,6 +49,12 @@ pub(crate) fn time_of_millis(text: &[u8]) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
+/// The time so many milliseconds after 1970; that of 1970 if the clock has no such time.
+pub(crate) fn time_of(millis: u64) -> SystemTime {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// One line of a batch: a pending deletion.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum DeletionKey {

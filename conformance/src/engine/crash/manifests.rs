@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use sampan_driver::StorageDriver;
-use sampan_engine::Error;
 use sampan_engine::layout::referrers;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
+use sampan_engine::{Error, OnExistingTag};
 
 use super::super::client::{Client, EMPTY_JSON, Image, artifact, index, name, tag};
 use super::super::store::indexes_are_complete;
@@ -136,11 +136,37 @@ pub(super) async fn deleting_a_tag(ctx: Context) -> Result<(), Failed> {
         &ctx,
         push_tagged,
         |client| async move {
+            if !client.repository("image").tags().list(None, None).await?.items.contains(&"one".to_owned()) {
+                assert!(is_recorded(&client).await?, "a tag is gone without a record");
+            }
             unless_unknown(client.repository("image").manifests().delete(&tag("one").into()).await)
         },
         |client| async move {
             lists_tags(&client, &["two"]).await?;
+            ensure(is_recorded(&client).await?, "the deletion left no record")?;
             client.pulls("image", &Image::new(1), tag("two")).await
+        },
+    )
+    .await
+}
+
+async fn is_recorded(client: &Client) -> Result<bool, Error> {
+    Ok(!client.repository("image").tags().removed(Some(&tag("one")), 1).await?.items.is_empty())
+}
+
+pub(super) async fn restoring_a_tag(ctx: Context) -> Result<(), Failed> {
+    crash_everywhere(
+        &ctx,
+        |client| async move {
+            push_tagged(client.clone()).await?;
+            client.repository("image").manifests().delete(&Image::new(1).digest().into()).await
+        },
+        |client| async move {
+            client.repository("image").tags().restore(&tag("one"), None, OnExistingTag::Keep).await.map(drop)
+        },
+        |client| async move {
+            lists_tags(&client, &["one"]).await?;
+            client.pulls("image", &Image::new(1), tag("one")).await
         },
     )
     .await

@@ -121,6 +121,7 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::crash":
     deleting_an_artifact,
     listing_for_the_first_time,
     deleting_a_tag,
+    restoring_a_tag,
     deleting_a_manifest,
     deleting_a_manifest_by_an_alias,
     deleting_a_blob,

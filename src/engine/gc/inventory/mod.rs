@@ -151,6 +151,7 @@ impl Inventory {
             | Entry::AccessTokenEnds(_)
             | Entry::AccessTokenRecord(_)
             | Entry::AccessTokenUsed(_)
+            | Entry::RemovedTag(..)
             | Entry::UploadPurge(_) => {}
             Entry::LayerLink(name, digest) => {
                 let id = ids.intern(&digest);

@@ -1,0 +1,183 @@
+//! Removed tags are recorded before they go, and can be pointed again at what they were removed from.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use sampan_driver::{PutMode, StorageDriver};
+use sampan_engine::gc::{self, Options};
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::{Digest, Reference};
+use sampan_engine::{Clock, Error, OnExistingTag, Registry, Remover, RestoreOutcome};
+
+use super::client::{Client, Image, index, name, tag, walk};
+use super::store::is_valid;
+use crate::check::{ensure, equal};
+use crate::{Clause, Context, Failed, clause::table};
+
+async fn a_removed_tag_is_recorded_and_comes_back(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let (old, new) = (Image::new(1), Image::new(2));
+    client.push_image("image", &old, "v1").await?;
+    client.push_image("image", &new, "v2").await?;
+    let users = [Remover::User("alice".to_owned()), Remover::Rule("builds".to_owned())];
+    for (name, user) in ["v1", "v2"].into_iter().zip(&users) {
+        let repository = client.repository("image").removing_as(user.clone());
+        repository.manifests().delete(&tag(name).into()).await?;
+    }
+    let other = Client::of_another_process(&ctx).await?;
+    let tags = other.repository("image").tags();
+    let removed = tags.removed(None, 10).await?;
+    let mut found: Vec<_> = removed.items.iter().map(|item| (item.tag.as_str(), &item.digest)).collect();
+    found.sort_unstable();
+    equal(found, vec![("v1", &old.digest()), ("v2", &new.digest())], "the removed tags")?;
+    for item in &removed.items {
+        let user = if item.tag.as_str() == "v1" { &users[0] } else { &users[1] };
+        equal(&item.by, user, "what removed it")?;
+    }
+    let one = tags.removed(Some(&tag("v2")), 10).await?;
+    equal(one.items.len(), 1, "the removals of one tag")?;
+    let few = tags.removed(None, 1).await?;
+    equal((few.items.len(), few.left_out), (1, 1), "the latest removal, and those left out")?;
+    equal(other.repository("other").tags().removed(None, 10).await?.items.len(), 0, "those of another")?;
+
+    let outcome = tags.restore(&tag("v1"), None, OnExistingTag::Keep).await?;
+    equal(outcome, RestoreOutcome::Restored(old.digest()), "the restoration")?;
+    client.pulls("image", &old, tag("v1")).await?;
+    let outcome = tags.restore(&tag("v1"), None, OnExistingTag::Keep).await?;
+    equal(outcome, RestoreOutcome::Unchanged(old.digest()), "a second restoration")?;
+    is_valid(ctx.driver()).await
+}
+
+async fn a_tag_of_a_deleted_manifest_comes_back_with_it(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    client.push_image("image", &image, "one").await?;
+    client.push_manifest("image", &image.manifest, image.digest(), &["two"]).await?;
+    client.repository("image").manifests().delete(&image.digest().into()).await?;
+    let tags = Client::of_another_process(&ctx).await?.repository("image").tags();
+    equal(tags.removed(None, 10).await?.items.len(), 2, "the number of recorded tags")?;
+    tags.restore(&tag("two"), None, OnExistingTag::Keep).await?;
+    client.pulls("image", &image, tag("two")).await?;
+    let listed = client.repository("image").tags().list(None, None).await?;
+    equal(listed.items, ["two"], "the tags")?;
+    is_valid(ctx.driver()).await
+}
+
+async fn a_tag_that_exists_stays_unless_it_may_move(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let (old, new) = (Image::new(1), Image::new(2));
+    client.push_image("image", &old, "latest").await?;
+    client.repository("image").manifests().delete(&tag("latest").into()).await?;
+    client.push_image("image", &new, "latest").await?;
+    let tags = client.repository("image").tags();
+    for digest in [None, Some(&old.digest())] {
+        let refused = tags.restore(&tag("latest"), digest, OnExistingTag::Keep).await;
+        ensure(
+            matches!(&refused, Err(Error::TagExists(_, _, at)) if *at == new.digest()),
+            format_args!("a restoration over another image was answered by {refused:?}"),
+        )?;
+        client.pulls("image", &new, tag("latest")).await?;
+    }
+    tags.restore(&tag("latest"), None, OnExistingTag::Move).await?;
+    client.pulls("image", &old, tag("latest")).await?;
+    client.pulls("image", &new, new.digest()).await?;
+    is_valid(ctx.driver()).await
+}
+
+async fn what_is_gone_or_elsewhere_does_not_come_back(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let (image, child) = (Image::new(1), Image::new(2));
+    client.push_image("elsewhere", &image, "v1").await?;
+    client.push_image("image", &child, "child").await?;
+    let index = index(&[&child]);
+    client.push_manifest("image", &index, tag("all"), &[]).await?;
+    let tags = client.repository("image").tags();
+    let restore = async |name: &str, digest: Option<&Digest>| {
+        tags.restore(&tag(name), digest, OnExistingTag::Keep).await
+    };
+    let unrecorded = restore("v1", None).await;
+    ensure(
+        matches!(unrecorded, Err(Error::TagNotRemoved(..))),
+        format_args!("the restoration of a tag that was never here was answered by {unrecorded:?}"),
+    )?;
+    // Without a record, the data in the store prove nothing about this repository.
+    for blob in image.blobs() {
+        client.push_blob("image", blob).await?;
+    }
+    let stolen = restore("v1", Some(&image.digest())).await;
+    ensure(
+        matches!(stolen, Err(Error::ManifestUnknown(..))),
+        format_args!("a manifest of another repository was answered by {stolen:?}"),
+    )?;
+
+    client.repository("image").manifests().delete(&tag("all").into()).await?;
+    client.repository("image").manifests().delete(&child.digest().into()).await?;
+    let whole = restore("all", None).await;
+    ensure(
+        matches!(&whole, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [child.digest()]),
+        format_args!("an index without its child was answered by {whole:?}"),
+    )?;
+    ctx.delete(Entry::Blob(child.digest()).path().as_str()).await?;
+    let collected = restore("child", None).await;
+    ensure(
+        matches!(&collected, Err(Error::ManifestUnknown(Reference::Digest(gone), _)) if *gone == child.digest()),
+        format_args!("a manifest without data was answered by {collected:?}"),
+    )?;
+    // Damaged data are nothing to restore, either.
+    let damaged = Bytes::from_static(b"{}");
+    ctx.driver().put_content(&Entry::Blob(child.digest()).path(), damaged, PutMode::Overwrite).await?;
+    let answer = restore("child", None).await;
+    ensure(
+        matches!(&answer, Err(Error::DigestMismatch { .. })),
+        format_args!("damaged data were answered by {answer:?}"),
+    )
+}
+
+async fn nothing_is_restored_in_read_only_mode(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    client.push_image("image", &image, "latest").await?;
+    client.repository("image").manifests().delete(&tag("latest").into()).await?;
+    let before = walk(ctx.driver()).await?;
+    client.registry.set_read_only(true);
+    let tags = client.repository("image").tags();
+    let answer = tags.restore(&tag("latest"), None, OnExistingTag::Move).await;
+    ensure(matches!(answer, Err(Error::ReadOnly)), format_args!("a write was answered by {answer:?}"))?;
+    equal(tags.removed(None, 10).await?.items.len(), 1, "the recorded tags")?;
+    equal(tags.removed(Some(&tag("missing")), 10).await?.items.len(), 0, "those of a missing tag")?;
+    equal(walk(ctx.driver()).await?, before, "the files of the store")
+}
+
+/// A collection deletes a record with its manifest, or after a year, and no other.
+async fn records_that_restore_nothing_are_collected(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let images = [Image::new(1), Image::new(2)];
+    for (name, image) in ["kept", "gone"].into_iter().zip(&images) {
+        client.push_image("image", image, name).await?;
+        client.repository("image").manifests().delete(&tag(name).into()).await?;
+    }
+    let (kept, ancient) = (images[0].digest(), 1);
+    let old = Entry::RemovedTag(name("image"), tag("ancient"), ancient, kept.clone()).path();
+    ctx.driver().put_content(&old, Bytes::from_static(b"{}"), PutMode::Overwrite).await?;
+    ctx.delete(Entry::RevisionLink(name("image"), images[1].digest()).path().as_str()).await?;
+    ctx.delete(Entry::Blob(images[1].digest()).path().as_str()).await?;
+    let tags = client.repository("image").tags();
+    equal(tags.removed(None, 10).await?.items.len(), 3, "the records before a collection")?;
+    let options = Options { grace: Duration::ZERO, ..Options::default() };
+    let dry = Options { dry_run: true, ..options.clone() };
+    gc::collect(&client.registry, &dry).await?;
+    equal(tags.removed(None, 10).await?.items.len(), 3, "the records after a dry run")?;
+    let later = SystemTime::now() + Duration::from_secs(60);
+    let registry = Registry::builder(ctx.driver().clone()).clock(Clock::new(move || later)).build();
+    gc::collect(&registry, &options).await?;
+    let left = tags.removed(None, 10).await?;
+    let left: Vec<_> = left.items.iter().map(|item| (item.tag.as_str(), &item.digest)).collect();
+    equal(left, vec![("kept", &kept)], "the records after a collection")
+}
+
+pub(crate) const CLAUSES: &[Clause] = table! { "engine::removed":
+    a_removed_tag_is_recorded_and_comes_back,
+    a_tag_of_a_deleted_manifest_comes_back_with_it,
+    a_tag_that_exists_stays_unless_it_may_move,
+    what_is_gone_or_elsewhere_does_not_come_back,
+    nothing_is_restored_in_read_only_mode,
+    records_that_restore_nothing_are_collected,
+};

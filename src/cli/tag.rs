@@ -1,0 +1,205 @@
+//! `registry tag`: the tags that deletions removed, and their restoration.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use sampan_config::{Config, Loaded};
+use sampan_engine::oci::{Digest, RepositoryName, Tag};
+use sampan_engine::{Error, OnExistingTag, Registry, RemovedTag, Remover, RestoreOutcome};
+use serde_json::{Value, json};
+
+use super::args::ReportFormat;
+use super::terminal::{count, printable, say, warn};
+use super::{Outcome, check};
+use crate::app;
+use crate::auth::{AuditEvent, rfc3339};
+use crate::drivers::Drivers;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TagCommand {
+    /// List removed tags, the latest removal first: tag, digest, time, and who or which rule removed it
+    Removed {
+        /// The repository
+        repository: RepositoryName,
+        /// Only the removals of this tag
+        tag: Option<Tag>,
+        /// How many to list at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+        limit: usize,
+        #[command(flatten)]
+        common: CommonOptions,
+    },
+    /// Point a tag again at the image that it was removed from, until a garbage collection has taken that
+    ///
+    /// A manifest that was deleted with its tags comes back as well.
+    Restore {
+        /// The repository
+        repository: RepositoryName,
+        /// The tag
+        tag: Tag,
+        /// The image; else that of the latest removal
+        digest: Option<Digest>,
+        /// Move the tag if it exists and points at another image
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        common: CommonOptions,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CommonOptions {
+    /// The configuration of the store, whether or not a registry runs on it; else the one that `serve` would
+    /// use
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The output format
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+}
+
+pub(super) fn run(drivers: &Drivers, command: TagCommand) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            TagCommand::Removed { repository, tag, limit, common } => {
+                removed(drivers, repository, tag, limit, common).await
+            }
+            TagCommand::Restore { repository, tag, digest, replace, common } => {
+                let on_existing = if replace { OnExistingTag::Move } else { OnExistingTag::Keep };
+                restore(drivers, repository, tag, digest, on_existing, common).await
+            }
+        }
+    })
+}
+
+async fn removed(
+    drivers: &Drivers,
+    repository: RepositoryName,
+    tag: Option<Tag>,
+    limit: usize,
+    common: CommonOptions,
+) -> Outcome {
+    let Loaded { config, source, .. } = check::find(drivers, common.config)?;
+    check_shared(&config)?;
+    let registry = app::export_store(&config, drivers).await;
+    let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+    let removed = registry.repository(repository).tags().removed(tag.as_ref(), limit).await?;
+    match common.format {
+        ReportFormat::Json => say(Value::from_iter(removed.items.iter().map(described)).to_string()),
+        ReportFormat::Text => {
+            for removal in &removed.items {
+                let by = match &removal.by {
+                    Remover::Unknown => "-".to_owned(),
+                    Remover::User(name) => name.clone(),
+                    Remover::Rule(name) => format!("rule {name}"),
+                };
+                let (tag, digest) = (removal.tag.to_string(), removal.digest.to_string());
+                let fields = [tag, digest, rfc3339(Some(removal.at)), by];
+                say(fields.map(|field| printable(&field)).join("\t"));
+            }
+        }
+    }
+    if removed.left_out > 0 {
+        warn(format!("{} more: `--limit` lists them", count(removed.left_out, "earlier removal")));
+    }
+    Ok(())
+}
+
+fn described(removal: &RemovedTag) -> Value {
+    let (user, rule) = match &removal.by {
+        Remover::Unknown => (None, None),
+        Remover::User(name) => (Some(name), None),
+        Remover::Rule(name) => (None, Some(name)),
+    };
+    json!({
+        "tag": removal.tag.as_str(),
+        "digest": removal.digest.to_string(),
+        "removed": rfc3339(Some(removal.at)),
+        "user": user,
+        "rule": rule,
+    })
+}
+
+async fn restore(
+    drivers: &Drivers,
+    repository: RepositoryName,
+    tag: Tag,
+    digest: Option<Digest>,
+    on_existing: OnExistingTag,
+    common: CommonOptions,
+) -> Outcome {
+    let (config, registry) = open(drivers, common.config).await?;
+    let tags = registry.repository(repository.clone()).tags();
+    let outcome = match tags.restore(&tag, digest.as_ref(), on_existing).await {
+        Ok(outcome) => outcome,
+        Err(error @ Error::TagExists(..)) => {
+            return Err(format!("{error}; pass `--replace` to move it").into());
+        }
+        Err(Error::ManifestUnknown(..)) => {
+            return Err(format!(
+                "the image is not in {repository} any more: a garbage collection has taken it, or it was never there; \
+                 `registry tag removed {repository} {tag}` lists the others that {tag} has pointed at"
+            )
+            .into());
+        }
+        Err(Error::ManifestReferencesUnknown(missing)) => {
+            return Err(format!(
+                "the image is no longer whole, so {tag} cannot point at it: {} missing, the first is {}",
+                count(missing.len() as u64, "part"),
+                missing.first().map(ToString::to_string).unwrap_or_default()
+            )
+            .into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (digest, was_there) = match outcome {
+        RestoreOutcome::Restored(digest) => (digest, false),
+        RestoreOutcome::Unchanged(digest) => (digest, true),
+    };
+    if !was_there {
+        record_event(&config, &repository, &tag, &digest);
+    }
+    match common.format {
+        ReportFormat::Json => {
+            let fields = json!({
+                "repository": repository.as_str(), "tag": tag.as_str(), "digest": digest.to_string(), "restored": !was_there,
+            });
+            say(fields.to_string());
+        }
+        ReportFormat::Text if was_there => say(format!("{repository}:{tag} points at {digest} already")),
+        ReportFormat::Text => say(format!("{repository}:{tag} points at {digest} again")),
+    }
+    Ok(())
+}
+
+/// Records what was done, as the running registry does.
+fn record_event(config: &Config, repository: &RepositoryName, tag: &Tag, digest: &Digest) {
+    let Some(file) = config.audit.as_ref().and_then(|audit| audit.file.as_deref()) else { return };
+    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
+    let event = AuditEvent::new("tag restored").with("by", by).with("repository", Some(repository.as_str()));
+    let event = event.with("tag", Some(tag.as_str())).with("digest", Some(digest.to_string()));
+    if let Err(error) = event.append_to(file) {
+        warn(format!("the tag is restored, but audit.file {} was not written: {error}", file.display()));
+    }
+}
+
+async fn open(
+    drivers: &Drivers,
+    config: Option<PathBuf>,
+) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
+    let Loaded { config, source, .. } = check::find(drivers, config)?;
+    check_shared(&config)?;
+    let registry = app::import_store(&config, drivers).await;
+    let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+    Ok((config, registry))
+}
+
+fn check_shared(config: &Config) -> Result<(), &'static str> {
+    match config.storage.driver.name() {
+        "inmemory" => Err(
+            "the in-memory store belongs to the running registry alone, so this command sees no tags in it",
+        ),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,211 @@
+//! `RemovedTags`: the record of the tags that deletions removed, so that a person can point them there again.
+//!
+//! Each removal has one file, `sampan/removed/<repository>/_tags/<tag>/<ms>-<algorithm>-<hex>`, created before the
+//! tag goes: a crash leaves a record too many, never one too few. Its name has everything that a restoration needs; the
+//! content adds who or which rule removed the tag. No file is ever changed, so no two processes change one.
+//!
+//! A record keeps nothing from collection. A collection deletes the records of manifests that are gone, those older than
+//! [`MAX_AGE`], and the earliest of a repository beyond [`MAX_RECORDS`].
+
+use std::future::ready;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{ErrorKind, PutMode, StorageDriverExt};
+use serde::{Deserialize, Serialize};
+
+use crate::latest::Latest;
+use crate::layout::{self, Entry};
+use crate::lease::{millis, time_of};
+use crate::oci::{Digest, Tag};
+use crate::{Error, Pointed, Repository, Result, TagStore};
+
+/// A tag that a deletion removed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RemovedTag {
+    /// The tag.
+    pub tag: Tag,
+    /// The digest that it pointed at.
+    pub digest: Digest,
+    /// When it was removed, by the clock of the registry that did.
+    pub at: SystemTime,
+    /// What removed it.
+    pub by: Remover,
+}
+
+/// Removed tags, the latest removal first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RemovedTags {
+    /// The removals, the latest first. A removal that a crash interrupted is among them although the tag is there.
+    pub items: Vec<RemovedTag>,
+    /// The number of earlier removals beyond the limit.
+    pub left_out: u64,
+}
+
+/// What removes tags through a handle of a repository.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remover {
+    /// The caller did not say.
+    #[default]
+    Unknown,
+    /// The user of a request.
+    User(String),
+    /// A rule of retention, by its name.
+    Rule(String),
+}
+
+/// The content of a record.
+#[derive(Deserialize, Serialize)]
+struct Record {
+    tag: String,
+    digest: String,
+    removed_ms: u64,
+    #[serde(default)]
+    by: Remover,
+}
+
+/// The age at which a collection deletes a record.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How many records of a repository a collection leaves.
+pub(crate) const MAX_RECORDS: usize = 10_000;
+
+/// How many bytes of tags and digests a listing has at most.
+const MAX_LIST_BYTES: usize = 4 << 20;
+
+/// A record is shorter; any other file is not read.
+const MAX_RECORD_BYTES: u64 = 4096;
+
+/// The longest text of a remover, in bytes.
+const MAX_REMOVER_BYTES: usize = 256;
+
+const CONCURRENT_READS: usize = 8;
+
+impl Repository {
+    /// The same repository, whose handles remove tags in the name of `remover`.
+    #[must_use]
+    pub fn removing_as(mut self, remover: Remover) -> Self {
+        self.remover = remover.bounded();
+        self
+    }
+}
+
+impl Remover {
+    fn bounded(self) -> Self {
+        let cut = |text: String| text[..text.floor_char_boundary(MAX_REMOVER_BYTES)].to_owned();
+        match self {
+            Self::Unknown => Self::Unknown,
+            Self::User(name) => Self::User(cut(name)),
+            Self::Rule(name) => Self::Rule(cut(name)),
+        }
+    }
+}
+
+impl TagStore {
+    /// The latest `limit` removals of tags, of one tag if it is given, with what removed them.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.tags.removed", skip_all)]
+    pub async fn removed(&self, tag: Option<&Tag>, limit: usize) -> Result<RemovedTags> {
+        let mut latest = self.removals(tag).await?.into_times();
+        let beyond = latest.items.len().saturating_sub(limit);
+        latest.items.truncate(limit);
+        let items = stream::iter(latest.items).map(|removal| self.read_removal(removal));
+        let items = items.buffered(CONCURRENT_READS).try_collect().await?;
+        Ok(RemovedTags { items, left_out: latest.left_out + beyond as u64 })
+    }
+
+    /// The recorded removals, from the names of the records alone.
+    pub(crate) async fn removals(&self, tag: Option<&Tag>) -> Result<Latest<(Tag, Digest)>> {
+        let name = &self.repository.name;
+        let directory = match tag {
+            Some(tag) => layout::removed_tag(name, tag),
+            None => layout::removed_tags(name),
+        };
+        let bytes = |(tag, digest): &(Tag, Digest)| tag.as_str().len() + digest.hex().len();
+        let mut latest = Latest::new(MAX_LIST_BYTES, bytes);
+        let mut files = self.driver().walk(&directory, None);
+        while let Some(file) = files.try_next().await? {
+            if let Some(Entry::RemovedTag(_, tag, removed_ms, digest)) = Entry::parse(&file.path) {
+                latest.add(Pointed { at: time_of(removed_ms), what: (tag, digest) });
+            }
+        }
+        Ok(latest)
+    }
+
+    async fn read_removal(&self, removal: Pointed<(Tag, Digest)>) -> Result<RemovedTag> {
+        let Pointed { at, what: (tag, digest) } = removal;
+        let name = self.repository.name.clone();
+        let path = Entry::RemovedTag(name, tag.clone(), millis(at), digest.clone()).path();
+        let is_record = self.driver().stat_if_any(&path).await?;
+        let content = match is_record.is_some_and(|file| file.size_bytes <= MAX_RECORD_BYTES) {
+            true => self.driver().get_content_if_any(&path).await?,
+            false => None,
+        };
+        // A power failure may have emptied the file, and the rest is in its name.
+        let record = content.and_then(|content| serde_json::from_slice::<Record>(&content).ok());
+        let by = record.map(|record| record.by.bounded()).unwrap_or_default();
+        Ok(RemovedTag { tag, digest, at, by })
+    }
+
+    /// Records that the tag is about to be removed, with the digest that it points at now. A tag that points nowhere leaves no
+    /// record.
+    pub(crate) async fn record_removal(&self, tag: &Tag) -> Result<()> {
+        let digest = match self.resolve(tag).await {
+            Ok(Some(digest)) => digest,
+            Ok(None) | Err(Error::Corrupt(..)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Repository { name, registry, remover, .. } = &self.repository;
+        let removed_ms = millis(registry.clock().now());
+        let record =
+            Record { tag: tag.to_string(), digest: digest.to_string(), removed_ms, by: remover.clone() };
+        let content = Bytes::from(serde_json::to_vec(&record).unwrap_or_default());
+        let path = Entry::RemovedTag(name.clone(), tag.clone(), removed_ms, digest).path();
+        match self.driver().put_content(&path, content, PutMode::Create).await {
+            // Another deletion of the tag has recorded the same.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Whether a removal of the tag from this digest is recorded.
+    pub(crate) async fn was_removed_from(&self, tag: &Tag, digest: &Digest) -> Result<bool> {
+        let files = self.driver().walk(&layout::removed_tag(&self.repository.name, tag), None);
+        let found = files.try_filter(|file| {
+            let entry = Entry::parse(&file.path);
+            ready(matches!(entry, Some(Entry::RemovedTag(_, _, _, from)) if from == *digest))
+        });
+        let mut found = Box::pin(found);
+        Ok(found.try_next().await?.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        for by in [Remover::Unknown, Remover::User("alice".into()), Remover::Rule("builds".into())] {
+            let record = Record { tag: "v1".into(), digest: "d".into(), removed_ms: 5, by: by.clone() };
+            let text = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&text).unwrap().by, by, "{text}");
+        }
+        let without = r#"{"tag":"v1","digest":"d","removed_ms":5,"new":1}"#;
+        assert_eq!(serde_json::from_str::<Record>(without).unwrap().by, Remover::Unknown);
+    }
+
+    #[test]
+    fn the_largest_record_fits_and_no_letter_of_a_name_is_cut() {
+        let by = Remover::User("é".repeat(1000) + "x").bounded();
+        assert_eq!(by, Remover::User("é".repeat(128)));
+        let by = Remover::Rule("\u{1}".repeat(1000)).bounded();
+        let record = Record { tag: "x".repeat(128), digest: "x".repeat(150), removed_ms: u64::MAX, by };
+        assert!((serde_json::to_vec(&record).unwrap().len() as u64) < MAX_RECORD_BYTES);
+    }
+}
