@@ -76,7 +76,7 @@ impl Guard {
         examined.expires = claims.expires().map(date);
         let identity = match counts {
             Ok(Ok(caller)) => Some(caller.identity),
-            _ => self.identity_of(&claims).await,
+            _ => self.claimed_identity(&claims).await,
         };
         let policy = self.policy.current().await;
         examined.grants = claims
@@ -126,7 +126,7 @@ impl Guard {
     }
 
     /// Whom a token that does not count would be for.
-    async fn identity_of(&self, claims: &Claims) -> Option<Identity> {
+    async fn claimed_identity(&self, claims: &Claims) -> Option<Identity> {
         match (claims.user(), claims.credential().and_then(|credential| credential.strip_prefix("token:"))) {
             (None, _) => Some(Identity::Anonymous),
             (Some(_), Some(id)) => self.tokens.robot(id).await.ok().flatten().map(Identity::Robot),
