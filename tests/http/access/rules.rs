@@ -215,7 +215,7 @@ async fn changes_of_rules_are_recorded_with_the_hash_of_their_file() {
     let hash = |text: &str| data_encoding::HEXLOWER.encode(&Sha256::digest(text));
     let other = "rules: [{who: users, may: pull, on: '**'}]";
     tokio::time::pause();
-    for text in [other, "rules: [", &format!("{other} # as before"), RULES] {
+    for text in [other, "rules: [", &format!("{other} # as before"), &RULES] {
         std::fs::write(&path, text).unwrap();
         for _ in 0..2 {
             tokio::time::advance(Duration::from_secs(1)).await;
@@ -231,7 +231,7 @@ async fn changes_of_rules_are_recorded_with_the_hash_of_their_file() {
     let line = |event: &str, cause: &str, rules: &str, before: &str, after: &str| {
         [event, cause, rules, before, after].map(str::to_owned)
     };
-    let (first, second, third) = (hash(RULES), hash(other), hash(&format!("{other} # as before")));
+    let (first, second, third) = (hash(&RULES), hash(other), hash(&format!("{other} # as before")));
     assert_eq!(
         shown,
         [
