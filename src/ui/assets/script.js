@@ -1,19 +1,33 @@
 // What is nicer with a script. Every page is complete without it.
 "use strict";
 (() => {
-  const say = document.body.dataset.copied;
-
-  // Buttons that copy the text beside them.
-  if (navigator.clipboard) {
-    for (const button of document.querySelectorAll("button[data-copy]")) {
-      button.hidden = false;
-      const label = button.textContent;
-      button.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(button.dataset.copy);
-        button.textContent = say;
-        setTimeout(() => { button.textContent = label; }, 1500);
-      });
-    }
+  // Buttons that copy a command. Browsers have a clipboard for HTTPS and localhost alone; elsewhere a selection is copied.
+  const status = document.querySelector("[data-copied]");
+  const copy = async (text) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "hidden";
+    const focused = document.activeElement;
+    document.body.append(field);
+    field.select();
+    const isCopied = document.execCommand("copy");
+    field.remove();
+    focused.focus();
+    if (!isCopied) throw new Error("the browser copies nothing");
+  };
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    button.hidden = false;
+    const label = button.textContent;
+    button.addEventListener("click", async () => {
+      try {
+        await copy(button.dataset.copy);
+      } catch {
+        return;
+      }
+      status.textContent = button.textContent = status.dataset.copied;
+      setTimeout(() => { button.textContent = label; status.textContent = ""; }, 1500);
+    });
   }
 
   // "/" leads to the search field.
