@@ -6,10 +6,14 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CACHE_CONTROL, HOST, LOCATION, VARY};
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
-use sampan_ui::UiRequest;
+use sampan_engine::Repository;
+use sampan_engine::oci::RepositoryName;
+use sampan_ui::{Change, Changes, UiRequest};
 
 use super::context::RequestContext;
+use super::extract::{deleting, observed};
 use super::state::AppState;
 use super::url_builder;
 use crate::serve::Peer;
@@ -38,11 +42,30 @@ pub(super) async fn answer(state: &AppState, request: Request) -> Response {
     }
     let context = parts.extensions.get::<Arc<RequestContext>>().cloned();
     let id = context.as_ref().map(|context| context.id().to_owned()).unwrap_or_default();
-    let (response, user) = ui.answer(UiRequest { parts, body, is_secure, id }).await;
+    let (response, user) = ui.answer(UiRequest { parts, body, is_secure, id, changes: state }).await;
     if let (Some(user), Some(context)) = (user, context) {
         context.set_user(user);
     }
     response.map(Body::from)
+}
+
+/// Changes from the page are recorded and notified like those of the API.
+impl Changes for AppState {
+    fn repository(
+        &self,
+        request: &Parts,
+        user: Option<&str>,
+        name: RepositoryName,
+        change: Change,
+    ) -> Repository {
+        if let (Some(user), Some(context)) = (user, request.extensions.get::<Arc<RequestContext>>()) {
+            context.set_user(user.to_owned());
+        }
+        match change {
+            Change::Delete => deleting(name, request, self),
+            Change::Restore => observed(name, request, self),
+        }
+    }
 }
 
 /// Leads a browser from `/` to the page. `None` for load balancers, which do not ask for HTML.

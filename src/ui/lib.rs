@@ -7,6 +7,7 @@
 //! Absent on purpose: sockets, and how visitors prove who they are ([`Gate`]).
 
 mod assets;
+mod changes;
 mod frame;
 mod gate;
 mod housekeeping;
@@ -27,6 +28,7 @@ mod texts;
 mod ui;
 mod visit;
 
+pub use changes::{Change, Changes};
 pub use gate::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
 pub use housekeeping::{
     CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping,

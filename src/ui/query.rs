@@ -5,23 +5,28 @@ use std::collections::HashMap;
 /// The most fields that count.
 const MAX_FIELDS: usize = 4096;
 
-/// The fields of a query or a form, by name; of several, the first.
+/// The fields of a query or a form, by name; of several, the first, unless all are asked for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Query(HashMap<String, String>);
+pub(crate) struct Query(HashMap<String, Vec<String>>);
 
 impl Query {
     /// Parses `application/x-www-form-urlencoded` text. Nothing in it is an error.
     pub(crate) fn parse(text: &[u8]) -> Self {
-        let mut fields: HashMap<String, String> = HashMap::new();
+        let mut fields: HashMap<String, Vec<String>> = HashMap::new();
         for (name, value) in url::form_urlencoded::parse(text).take(MAX_FIELDS) {
-            fields.entry(name.into_owned()).or_insert_with(|| value.into_owned());
+            fields.entry(name.into_owned()).or_default().push(value.into_owned());
         }
         Self(fields)
     }
 
     /// The value of a field; `None` if it is missing or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0.get(name)?.first().map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a field.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.get(name).into_iter().flatten().map(String::as_str)
     }
 }
 

@@ -128,6 +128,44 @@ texts! {
     login_unavailable(): "Logins cannot be checked at the moment. The log has the reason.", "暫時無法核對登入，原因見記錄檔。";
     login_needs_both(): "Fill in the user and the password.", "請填寫使用者名稱及密碼。";
 
+    // Deletion.
+    delete(): "Delete", "刪除";
+    delete_selected(): "Delete the selected tags …", "刪除所選標籤…";
+    delete_all(): "Delete the repository …", "刪除儲存庫…";
+    delete_tags(): "Delete tags", "刪除標籤";
+    delete_repository(name: &str): "Delete {name}", "刪除 {name}";
+    delete_disabled(): "Deletion is off. The key storage.delete.enabled turns it on.",
+        "刪除功能已關閉，可用 storage.delete.enabled 開啟。";
+    read_only(): "The registry is read-only.", "登錄為唯讀。";
+    select_tag(tag: &str): "Select {tag}", "選取 {tag}";
+    select_all(): "Select all on this page", "選取本頁全部";
+    select(): "Select", "選取";
+    nothing_changed_yet(): "Nothing is deleted yet. This is what would happen:", "尚未刪除任何內容。以下是刪除的後果：";
+    tags_go(count: usize): "Tags that go: {count}", "將刪除的標籤：{count}";
+    tags_stay(): "Tags of the same images that stay", "同一映像檔保留的標籤";
+    images_lose(count: usize): "Images that no tag will reach: {count}", "再無標籤指向的映像檔：{count}";
+    images_keep(): "Each image keeps a tag, so no space is freed.", "每個映像檔仍有標籤，不會釋放空間。";
+    images_later(): "A collection frees what no other image shares, if it deletes images without a tag.",
+        "若垃圾回收會刪除沒有標籤的映像檔，便會釋放未與其他映像檔共用的空間。";
+    tag_gone(tag: &str): "The tag {tag} is no longer there.", "標籤 {tag} 已不存在。";
+    type_name(name: &str): "Type the name of the repository: {name}", "請輸入儲存庫名稱：{name}";
+    name_differs(name: &str): "The name that was typed is not {name}. Nothing was deleted.", "輸入的名稱並非 {name}，沒有刪除任何內容。";
+    cancel(): "Cancel", "取消";
+    deleted(): "Deleted", "已刪除";
+    tags_deleted(): "These tags are deleted:", "已刪除以下標籤：";
+    tags_moved(): "These tags were pushed again or deleted meanwhile. They are as they were:", "以下標籤期間曾被推送或刪除，因此沒有更改：";
+    repository_deleted(name: &str): "{name} is deleted with all its tags.", "{name} 及其所有標籤已刪除。";
+    until_collected(): "Until a collection takes the images, the tags can be brought back:", "在垃圾回收取走映像檔之前，可以還原標籤：";
+    removed_tags(): "Removed tags", "已刪除的標籤";
+    removed_purpose(): "A tag comes back as long as no collection has taken its image.", "只要垃圾回收未取走映像檔，標籤便可還原。";
+    nothing_removed(): "No removal is on record here.", "沒有刪除記錄。";
+    removed_at(): "Removed", "刪除時間";
+    removed_by(): "By", "操作者";
+    by_rule(rule: &str): "the rule {rule}", "規則 {rule}";
+    restore(): "Restore", "還原";
+    tag_exists(tag: &str): "The tag {tag} exists and points elsewhere. It stays as it is.", "標籤 {tag} 已存在並指向其他映像檔，維持不變。";
+    image_collected(): "A collection has taken the image, or a part of it. Push it again.", "垃圾回收已取走該映像檔或其部分內容，請重新推送。";
+
     // Garbage collection.
     collections(): "Garbage collection", "垃圾回收";
     gc_purpose(): "A collection frees the space of what no tag and no image needs. Pushes and pulls go on meanwhile.",

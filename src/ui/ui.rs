@@ -59,7 +59,7 @@ impl Ui {
     }
 
     /// Answers a request below [`base`](Self::base). It returns the user too, for the log.
-    pub async fn answer(&self, request: UiRequest) -> (Response<Bytes>, Option<String>) {
+    pub async fn answer(&self, request: UiRequest<'_>) -> (Response<Bytes>, Option<String>) {
         let path = request.parts.uri.path().to_owned();
         let below = path.strip_prefix(self.base()).unwrap_or_default();
         let place = match Place::parse(below) {
@@ -83,7 +83,7 @@ impl Ui {
         (answer.unwrap_or_else(|problem| pages::problem(&scene, visitor.as_ref().ok(), problem)), user)
     }
 
-    fn asset(&self, request: &UiRequest, name: &str) -> Reply {
+    fn asset(&self, request: &UiRequest<'_>, name: &str) -> Reply {
         match Asset::named(name) {
             Some(asset) if is_read(&request.parts.method) => reply::asset(asset),
             Some(_) => reply::plain(StatusCode::METHOD_NOT_ALLOWED),
@@ -120,7 +120,7 @@ impl fmt::Debug for Ui {
 /// A request at its place, with all that a page is made of.
 pub(crate) struct Scene<'a> {
     ui: &'a Inner,
-    pub(crate) visit: &'a Visit,
+    pub(crate) visit: &'a Visit<'a>,
     pub(crate) place: Place,
 }
 
@@ -190,7 +190,7 @@ impl Scene<'_> {
         if let Some(name) = self.place.repository() {
             self.check_right(visitor, Right::Pull, name)?;
         }
-        let is_read = is_read(&self.visit.parts.method);
+        let (is_read, is_post) = (is_read(&self.visit.parts.method), self.visit.parts.method == Method::POST);
         match &self.place {
             Place::Repositories if is_read => pages::repositories::show(self, visitor).await,
             Place::Tags(name) if is_read => pages::tags::show(self, visitor, name).await,
@@ -198,11 +198,22 @@ impl Scene<'_> {
                 pages::image::show(self, visitor, name, reference).await
             }
             Place::Collections if is_read => pages::collections::show(self, visitor),
-            Place::Collect if self.visit.parts.method == Method::POST => {
+            Place::Collect if is_post => {
                 self.check_form()?;
                 pages::collections::begin(self, visitor)
             }
             Place::Collect => Err(Problem::Method("POST")),
+            Place::Delete(name) if is_read => pages::delete::preview(self, visitor, name, None).await,
+            Place::Delete(name) if is_post => {
+                self.check_form()?;
+                pages::delete::delete(self, visitor, name).await
+            }
+            Place::Restore(name) if is_read => pages::restore::show(self, visitor, name, None).await,
+            Place::Restore(name) if is_post => {
+                self.check_form()?;
+                pages::restore::restore(self, visitor, name).await
+            }
+            Place::Delete(_) | Place::Restore(_) => Err(Problem::Method("GET, HEAD, POST")),
             Place::Collections | Place::Repositories | Place::Tags(_) | Place::Image(..) => {
                 Err(Problem::Method("GET, HEAD"))
             }
@@ -210,7 +221,12 @@ impl Scene<'_> {
         }
     }
 
-    fn check_right(&self, visitor: &Visitor, right: Right, name: &RepositoryName) -> Result<(), Problem> {
+    pub(crate) fn check_right(
+        &self,
+        visitor: &Visitor,
+        right: Right,
+        name: &RepositoryName,
+    ) -> Result<(), Problem> {
         match visitor.rights.may(right, name) {
             true => Ok(()),
             // A login may help; a missing repository answers alike.

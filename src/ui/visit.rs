@@ -7,6 +7,7 @@ use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 
+use super::changes::Changes;
 use super::gate::Login;
 use super::language::Language;
 use super::preferences::Preferences;
@@ -15,8 +16,7 @@ use super::session::SessionKey;
 use super::settings::UiSettings;
 
 /// A request to the page, with all that the caller knows of it.
-#[derive(Debug)]
-pub struct UiRequest {
+pub struct UiRequest<'a> {
     /// The head.
     pub parts: Parts,
     /// The whole body, which the caller has limited.
@@ -25,10 +25,13 @@ pub struct UiRequest {
     pub is_secure: bool,
     /// The id of the request in the log.
     pub id: String,
+    /// Hands out repositories that the request changes.
+    pub changes: &'a dyn Changes,
 }
 
 /// A request to the page, read once.
-pub(crate) struct Visit {
+pub(crate) struct Visit<'a> {
+    pub(crate) changes: &'a dyn Changes,
     pub(crate) parts: Parts,
     pub(crate) query: Query,
     /// The fields of the form of a `POST`.
@@ -43,14 +46,15 @@ pub(crate) struct Visit {
     pub(crate) id: String,
 }
 
-impl Visit {
-    pub(crate) fn new(request: UiRequest, settings: &UiSettings, key: &SessionKey) -> Self {
-        let UiRequest { parts, body, is_secure, id } = request;
+impl<'a> Visit<'a> {
+    pub(crate) fn new(request: UiRequest<'a>, settings: &UiSettings, key: &SessionKey) -> Self {
+        let UiRequest { parts, body, is_secure, id, changes } = request;
         let cookie = cookie(&parts.headers, session_cookie(is_secure)).unwrap_or_default().to_owned();
         let preferences =
             self::cookie(&parts.headers, Preferences::COOKIE).map(Preferences::parse).unwrap_or_default();
         let browser = || Language::preferred(text(&parts.headers, &ACCEPT_LANGUAGE).unwrap_or_default());
         Self {
+            changes,
             query: Query::parse(parts.uri.query().unwrap_or_default().as_bytes()),
             form: if parts.method == Method::POST { Query::parse(&body) } else { Query::default() },
             language: preferences.language.or(settings.language).unwrap_or_else(browser),

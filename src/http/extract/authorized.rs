@@ -11,8 +11,8 @@ use axum::extract::FromRequestParts;
 use http::header::{AUTHORIZATION, HOST, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use sampan_engine::Repository;
 use sampan_engine::oci::{InvalidName, RepositoryName};
+use sampan_engine::{Remover, Repository};
 use serde_json::{Value, json};
 
 use super::params;
@@ -88,16 +88,33 @@ impl<P: Scope> Authorized<P> {
     }
 
     fn new(name: RepositoryName, parts: &Parts, state: &AppState) -> Self {
-        let mut repository = state.registry().repository(name);
-        if let Some(notifier) = &state.services().notifier {
-            repository = repository.with_events(Arc::new(listening(parts, state, Arc::clone(notifier))));
-        }
-        let audit = state.services().guard.as_ref().map(|guard| guard.audit()).filter(|audit| audit.is_on());
-        if let Some(audit) = audit.filter(|_| P::DELETES) {
-            audit.note(deletion(parts, repository.name()));
-        }
+        let repository = match P::DELETES {
+            true => deleting(name, parts, state),
+            false => observed(name, parts, state),
+        };
         Self { repository, purpose: PhantomData }
     }
+}
+
+/// The repository, whose events name the request.
+pub(in crate::http) fn observed(name: RepositoryName, parts: &Parts, state: &AppState) -> Repository {
+    let repository = state.registry().repository(name);
+    match &state.services().notifier {
+        Some(notifier) => repository.with_events(Arc::new(listening(parts, state, Arc::clone(notifier)))),
+        None => repository,
+    }
+}
+
+/// The same for a request that may delete: it is in the audit record, and what it removes names its user.
+pub(in crate::http) fn deleting(name: RepositoryName, parts: &Parts, state: &AppState) -> Repository {
+    let audit = state.services().guard.as_ref().map(|guard| guard.audit()).filter(|audit| audit.is_on());
+    if let Some(audit) = audit {
+        audit.note(deletion(parts, &name));
+    }
+    let context = parts.extensions.get::<Arc<RequestContext>>();
+    let user = context.and_then(|context| context.user());
+    let remover = user.map_or(Remover::Unknown, |user| Remover::User(user.to_owned()));
+    observed(name, parts, state).removing_as(remover)
 }
 
 impl<P: Scope> FromRequestParts<AppState> for Authorized<P> {

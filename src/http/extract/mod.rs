@@ -12,7 +12,8 @@ mod readers;
 
 pub(super) use accept::wants_single_manifest;
 pub(super) use authorized::{
-    Authenticated, Authorized, AuthorizedCatalog, AuthorizedStart, Delete, MountSource, Pull, Push, issue,
+    Authenticated, Authorized, AuthorizedCatalog, AuthorizedStart, Delete, MountSource, Pull, Push, deleting,
+    issue, observed,
 };
 pub(super) use conditional::{if_none_match, if_range_allows};
 pub(super) use content_range::chunk;

@@ -5,11 +5,14 @@ mod column;
 mod commands;
 mod config;
 mod crumbs;
+pub(crate) mod delete;
+mod deletion_plan;
 pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod preferences;
 mod problem;
 pub(crate) mod repositories;
+pub(crate) mod restore;
 pub(crate) mod tags;
 
 use column::Column;

@@ -21,6 +21,9 @@ pub(crate) enum Problem {
     /// The visitor may see the place, and not do this.
     #[error("that is not allowed")]
     Forbidden,
+    /// The registry is set so that nobody can do this; the sentence says how.
+    #[error("{0}")]
+    Off(String),
     /// A form did not come from a page of this registry.
     #[error("the form did not come from this page")]
     Forged,
@@ -55,6 +58,7 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
     let (status, title, sentence) = match &problem {
         Problem::NotFound => (StatusCode::NOT_FOUND, t.not_found(), t.not_found_or_hidden()),
         Problem::Forbidden => (StatusCode::FORBIDDEN, t.forbidden(), t.not_found_or_hidden()),
+        Problem::Off(sentence) => (StatusCode::FORBIDDEN, t.forbidden(), sentence.clone()),
         Problem::Forged => (StatusCode::FORBIDDEN, t.forbidden(), t.forged()),
         Problem::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, t.wrong_method(), String::new()),
         Problem::Refused(refusal) => refused(scene, refusal),

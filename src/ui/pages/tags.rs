@@ -12,6 +12,7 @@ use sampan_engine::{Error, ImageKind, ImageSummary, Pointed, ReferrersQuery, Rep
 use serde::Serialize;
 
 use super::commands::commands;
+use super::delete::may_delete;
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::{is_damage, kind_name, platforms, referrer_kind};
@@ -43,6 +44,9 @@ struct TagsPage<'a> {
     count: usize,
     columns: Vec<Column>,
     rows: Vec<Row>,
+    /// Where the form of a deletion goes; `None` for those who may not delete.
+    delete: Option<String>,
+    removed: String,
     next: Option<String>,
     first: String,
     is_later: bool,
@@ -202,6 +206,8 @@ pub(crate) async fn show(
             column(t.pull(), None, false),
         ],
         rows: rows(scene, &f, name, &reads),
+        delete: may_delete(scene, visitor, name).then(|| f.to(&Place::Delete(name.clone()))),
+        removed: f.to(&Place::Restore(name.clone())),
         next: next.map(|query| format!("{list}{query}")),
         first: format!("{list}{}", link(sort, "")),
         is_later: start > 0,

@@ -70,11 +70,11 @@ async fn tags_are_sorted_and_say_which_are_the_same_image() {
     store.manifest("app", Some("stable"), &index).await;
 
     let page = store.get("/ui/app/-/tags?sort=version").await;
-    let tags: Vec<String> = page.rows().into_iter().map(|row| row[0].clone()).collect();
+    let tags: Vec<String> = page.rows().into_iter().map(|row| row[1].clone()).collect();
     assert_eq!(tags, ["v1.10.0", "v1.9.0", "stable Same image as latest", "latest Same image as stable"]);
     assert!(page.text.contains(r#"aria-sort="descending">Version"#), "{}", page.text);
     let row = &page.rows()[0];
-    assert_eq!((row[3].as_str(), row[4].as_str()), ("Image linux/arm64", "43 B"));
+    assert_eq!((row[4].as_str(), row[5].as_str()), ("Image linux/arm64", "43 B"));
 
     let odd = store.get("/ui/app/-/tags?sort=%3Cfoo%3E").await;
     assert!(odd.text.contains("“&#60;foo&#62;” is no order"), "{}", odd.text);

@@ -10,11 +10,11 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::oci::{Digest, Reference, RepositoryName};
-use sampan_engine::{Body, Limits, PutManifest, Registry};
+use sampan_engine::{Body, Limits, PutManifest, Registry, Remover, Repository};
 use serde_json::{Value, json};
 
 use crate::gate::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
-use crate::{SessionKey, Ui, UiRequest, UiSettings};
+use crate::{Change, Changes, SessionKey, Ui, UiRequest, UiSettings};
 
 pub(super) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -118,7 +118,8 @@ impl Store {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let (parts, body) =
             request.header("host", "reg.test:5000").body(Bytes::from(body)).unwrap().into_parts();
-        let request = UiRequest { parts, body, is_secure: false, id: "request-1".to_owned() };
+        let changes = &self.registry;
+        let request = UiRequest { parts, body, is_secure: false, id: "request-1".to_owned(), changes };
         let (response, _) = self.ui.answer(request).await;
         Page::of(response)
     }
@@ -236,5 +237,12 @@ impl Rights for TeamOf {
 
     fn everywhere(&self, _: Right) -> bool {
         false
+    }
+}
+
+impl Changes for Registry {
+    fn repository(&self, _: &Parts, user: Option<&str>, name: RepositoryName, _: Change) -> Repository {
+        let remover = user.map_or(Remover::Unknown, |user| Remover::User(user.to_owned()));
+        Registry::repository(self, name).removing_as(remover)
     }
 }

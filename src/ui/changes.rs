@@ -1,0 +1,26 @@
+//! `Changes`: repositories that a request of the page changes, recorded and notified like changes by the API.
+
+use http::request::Parts;
+use sampan_engine::Repository;
+use sampan_engine::oci::RepositoryName;
+
+/// Hands out repositories for changes.
+pub trait Changes: Send + Sync {
+    /// The repository for a change by `user`. The change is recorded before it happens.
+    fn repository(
+        &self,
+        request: &Parts,
+        user: Option<&str>,
+        name: RepositoryName,
+        change: Change,
+    ) -> Repository;
+}
+
+/// A change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// Tags or images are deleted.
+    Delete,
+    /// A tag is pointed again at the image that it was removed from.
+    Restore,
+}
