@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::support::{Ended, binary, end};
+use crate::clients::support::RegistryProcess;
 
 const CONFIG: &str = "\
 version: 0.1
@@ -170,4 +171,37 @@ fn a_policy_of_zot_becomes_a_policy_file() {
     let refused = import(&json!({"repositories": {"a[b]": {}}}));
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
     assert!(refused.stderr.contains("zot.json: the pattern `a[b]` has a class"), "{refused:?}");
+}
+
+#[test]
+fn rules_of_the_configuration_are_recorded_when_sighup_replaces_or_refuses_them() {
+    let config = CONFIG.to_owned() + "audit: {file: audit.log}\nhttp: {addr: '127.0.0.1:0'}\n";
+    let site = site(&config);
+    let registry = RegistryProcess::start(binary(site.path()).args(["serve", "config.yml"]));
+    let reload = |config: &str, logged: &str| {
+        fs::write(site.path().join("config.yml"), config).unwrap();
+        registry.process.signal("HUP");
+        registry.process.wait_for(|line| line.contains(logged).then_some(()));
+    };
+    let fewer = config.replace("    - {who: 'group:ops', may: pull, on: 'public/x/*'}\n", "");
+    reload(&fewer, "SIGHUP: applied: access.rules");
+    reload(&fewer.replace("may: push", "may: pusj"), "so nothing changes");
+    reload(&config, "SIGHUP: applied: access.rules");
+    // A thread of its own writes the file.
+    let lines: Vec<Value> = loop {
+        let text = fs::read_to_string(site.path().join("audit.log")).unwrap();
+        if text.lines().count() >= 4 {
+            break text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        }
+        std::thread::yield_now();
+    };
+    let events: Vec<_> = lines
+        .iter()
+        .map(|line| ["event", "rules", "source"].map(|key| line[key].as_str().unwrap()))
+        .collect();
+    let expected =
+        [("rules read", "4"), ("rules changed", "3"), ("rules refused", "3"), ("rules changed", "4")];
+    assert_eq!(events, expected.map(|(event, rules)| [event, rules, "access.rules"]));
+    assert_eq!((&lines[3]["after"], &lines[3]["before"]), (&lines[0]["after"], &lines[1]["after"]));
+    assert!(lines[2]["error"].as_str().unwrap().contains("config.yml:11:"), "{lines:?}");
 }
