@@ -19,6 +19,7 @@ use super::inventory::InventoryArgs;
 use super::login::LoginOptions;
 use super::tag::TagCommand;
 use super::token_args::TokenCommand;
+use super::usage::UsageOptions;
 use super::user::UserCommand;
 use crate::serve::certificate::DEFAULT_DAYS;
 
@@ -69,6 +70,10 @@ pub(super) enum Command {
 
     /// Show the size of each repository, and how much of it no other repository needs
     Du(InventoryOptions),
+
+    /// Show how much of the store each repository takes, from the figures of the last collection or survey: at
+    /// once, however large the store is
+    Usage(UsageOptions),
 
     /// Write images to a bundle: one file that `registry import`, docker, podman, ctr and skopeo read
     Export(Box<ExportArgs>),

@@ -37,6 +37,7 @@ mod terminal;
 mod token;
 mod token_args;
 mod transfer;
+mod usage;
 mod user;
 
 use std::error::Error;
@@ -53,7 +54,7 @@ use crate::error_chain::chain;
 pub fn main(drivers: Drivers) -> ExitCode {
     let args = match Args::try_parse_from(args::with_implied_serve(std::env::args_os())) {
         Ok(args) => args,
-        Err(error) => return usage(&error),
+        Err(error) => return misused(&error),
     };
     let result = match args.command {
         None => help(),
@@ -74,6 +75,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Status(options)) => status::status(&drivers, options),
         Some(Command::Ls(options)) => inventory::ls(&drivers, options),
         Some(Command::Du(options)) => inventory::du(&drivers, options),
+        Some(Command::Usage(options)) => usage::run(&drivers, options),
         Some(Command::Config(command)) => check::run(&drivers, command),
         Some(Command::Htpasswd(command)) => htpasswd::run(command),
         Some(Command::User(command)) => user::run(&drivers, command),
@@ -89,7 +91,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref() {
-            Some(misunderstood) => usage(misunderstood),
+            Some(misunderstood) => misused(misunderstood),
             None => {
                 print_error(&*error);
                 ExitCode::FAILURE
@@ -101,7 +103,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
 /// The exit code of a command that has several for failures.
 fn exit(result: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
     result.unwrap_or_else(|error| match error.downcast_ref() {
-        Some(misunderstood) => usage(misunderstood),
+        Some(misunderstood) => misused(misunderstood),
         None => {
             print_error(&*error);
             transfer::exit_code(&*error)
@@ -118,7 +120,7 @@ fn print_error(error: &(dyn Error + 'static)) {
 }
 
 /// Prints a parse error; `--help` and `--version` are such errors too.
-fn usage(error: &clap::Error) -> ExitCode {
+fn misused(error: &clap::Error) -> ExitCode {
     // Ignore a closed terminal.
     let _ = error.print();
     match error.kind() {

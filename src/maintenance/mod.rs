@@ -1,4 +1,5 @@
-//! What the running registry does by itself: it collects garbage and purges abandoned uploads.
+//! What the running registry does by itself: it collects garbage, surveys its store and purges abandoned
+//! uploads.
 //!
 //! [`Collector`] runs one collection at a time, on its [`Schedule`] or on request, and remembers the last
 //! few. It reads from the store what other replicas did: a collection by one is a collection for all. If two
@@ -11,6 +12,7 @@ mod purge_uploads;
 mod runner;
 mod schedule;
 mod settings;
+mod survey;
 
 use history::History;
 
@@ -19,3 +21,4 @@ pub use purge_uploads::purge_uploads;
 pub use runner::{Collector, Refusal, Running, State};
 pub use schedule::Schedule;
 pub use settings::Settings;
+pub use survey::{SurveySettings, survey_store};

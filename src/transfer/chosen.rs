@@ -80,7 +80,7 @@ impl Selected {
         let mut places: HashMap<&Tag, usize> = HashMap::new();
         let selectors = options.selectors.iter().zip(matched).skip(first);
         for (selector, matched) in selectors.filter(|(selector, _)| selector.has_repository(name)) {
-            *matched |= selector.digest().is_some() || selector.has_any_tag();
+            *matched |= selector.digest().is_some() || selector.names_repositories();
             selected.digests.extend(selector.digest().cloned());
             for tag in all.iter().filter(|tag| selector.has_tag(tag)) {
                 *matched = true;

@@ -75,7 +75,7 @@ fn only(
             continue;
         }
         let is_named = selector.digest() == Some(&image.digest);
-        let mut is_here = is_named || image.tags.is_empty() && selector.has_any_tag();
+        let mut is_here = is_named || image.tags.is_empty() && selector.names_repositories();
         for (tag, has_tag) in image.tags.iter().zip(&mut has_tag) {
             if selector.has_tag(tag) {
                 (*has_tag, is_here) = (true, true);

@@ -32,3 +32,4 @@ mod tag_command;
 mod token_command;
 mod traces;
 mod usage;
+mod usage_command;

@@ -38,13 +38,14 @@ pub(super) async fn collect_at(
     collect(&registry, options).await
 }
 
-/// Every path of the store, except the collector's record of its last run.
+/// Every path of the store, except the collector's record of its last run and its survey.
 #[track_caller]
 pub(super) fn paths(driver: &Arc<dyn StorageDriver>) -> impl Done<BTreeSet<DriverPath>> {
     located(async move {
         let mut paths: BTreeSet<DriverPath> =
             driver.walk(&DriverPath::root(), None).map_ok(|info| info.path).try_collect().await?;
         paths.remove(&Entry::CollectionLast.path());
+        paths.remove(&Entry::Survey.path());
         Ok(paths)
     })
 }

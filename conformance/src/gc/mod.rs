@@ -14,6 +14,7 @@ mod referrers;
 mod seed;
 mod silence;
 mod slow_link;
+mod survey;
 mod sweeps_dead;
 
 use crate::Clause;
@@ -29,4 +30,5 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     concurrent::CLAUSES,
     slow_link::CLAUSES,
     cost::CLAUSES,
+    survey::CLAUSES,
 ];

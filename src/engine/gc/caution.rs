@@ -149,15 +149,23 @@ pub(super) fn check_sight(inventory: &Inventory) -> Result<()> {
 
 /// The links that a plan deletes.
 #[derive(Default)]
-struct Gone<'a> {
+pub(super) struct Gone<'a> {
     layers: HashSet<(&'a RepositoryName, Id)>,
     revisions: HashSet<(&'a RepositoryName, Id)>,
 }
 
 impl<'a> Gone<'a> {
-    fn of(plan: &'a Plan) -> Self {
+    pub(super) fn of(plan: &'a Plan) -> Self {
         let links = |links: &'a [(RepositoryName, Id)]| links.iter().map(|(name, id)| (name, *id)).collect();
         Self { layers: links(&plan.layers), revisions: links(&plan.revisions) }
+    }
+
+    pub(super) fn has_layer(&self, name: &RepositoryName, id: Id) -> bool {
+        self.layers.contains(&(name, id))
+    }
+
+    pub(super) fn has_revision(&self, name: &RepositoryName, id: Id) -> bool {
+        self.revisions.contains(&(name, id))
     }
 }
 

@@ -17,6 +17,7 @@ use super::references::References;
 use super::removed;
 use super::report::Report;
 use super::scan::{bare_repositories, scan};
+use super::survey::Surveyor;
 use super::sweep::{Sweep, purge};
 use super::{Error, Result};
 use crate::Registry;
@@ -56,6 +57,7 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
 
 /// Scans, reads, marks, plans and sweeps. Returns the names below which repositories stay, see [`LastRun`].
 async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<String, u64>> {
+    let as_of = cx.registry.clock().now();
     let mut inventory = scan(cx).await?;
     report.files = inventory.files;
     report.repositories = inventory.repositories.len() as u64;
@@ -100,7 +102,17 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
     }
     caution::forget_names(cx, last, &names).await?;
     prune_records(cx, &references, report).await?;
+    // Where places cannot be seen, the survey of an earlier walk is better.
+    let survey = (report.unseen == 0).then(|| {
+        let surveyor = Surveyor::new(&inventory, &references.data, &cx.ids, &plan);
+        surveyor.survey(as_of)
+    });
     Sweep::new(cx, references, report).run(&plan).await?;
+    if let Some(survey) = survey
+        && let Err(error) = survey.write(cx.registry).await
+    {
+        tracing::warn!(%error, "the survey of the store stays as it was");
+    }
     Ok(names)
 }
 

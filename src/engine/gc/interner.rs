@@ -16,6 +16,11 @@ impl Id {
         self.0 & ALIAS != 0
     }
 
+    /// The canonical digest with this [`index`](Self::index).
+    pub(super) fn of_index(index: u32) -> Self {
+        Self(index & !ALIAS)
+    }
+
     /// The index of a canonical digest in a list with one element for each digest.
     pub(super) fn index(self) -> usize {
         (self.0 & !ALIAS) as usize

@@ -73,6 +73,7 @@ mod referrers;
 mod removed;
 mod report;
 mod scan;
+mod survey;
 mod sweep;
 
 pub use caution::{TooMuch, UNASKED_BYTES};
@@ -83,3 +84,4 @@ pub use last_run::LastRun;
 pub use lock::{LOCK_TIMEOUT, SETTLE_DELAY};
 pub use options::{Observer, Options};
 pub use report::{Amount, Report, Unreadable};
+pub use survey::{SurveyTurn, survey, survey_in_turn};

@@ -3,8 +3,8 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    ACCESS_TOKENS, BLOBS, COLLECTION, PURGES, REMOVED, REPOSITORIES, blob_directory, layer_directory, path,
-    referrer_directory, revision_directory,
+    ACCESS_TOKENS, BLOBS, COLLECTION, PURGES, REMOVED, REPOSITORIES, SURVEYS, blob_directory,
+    layer_directory, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -38,6 +38,11 @@ pub fn access_tokens_root() -> DriverPath {
 /// The directory of one access token.
 pub fn access_token(id: &AccessTokenId) -> DriverPath {
     path(format!("{ACCESS_TOKENS}/{id}"))
+}
+
+/// The directory of the records of surveys.
+pub fn surveys_root() -> DriverPath {
+    path(SURVEYS.to_owned())
 }
 
 /// The root of the records of removed tags.

@@ -4,9 +4,9 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, COLLECTION, COMPLETE, PURGES, REMOVED, REPOSITORIES, TAG_LINK, access_tokens_root,
-    blob_directory, collection_root, layer_directory, path, purges_root, referrer_directory, removed_root,
-    revision_directory,
+    ACCESS_TOKENS, COLLECTION, COMPLETE, PURGES, REMOVED, REPOSITORIES, SURVEY, SURVEYS, TAG_LINK,
+    access_tokens_root, blob_directory, collection_root, layer_directory, path, purges_root,
+    referrer_directory, removed_root, revision_directory, surveys_root,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -47,6 +47,10 @@ pub enum Entry {
     RemovedTag(RepositoryName, Tag, u64, Digest),
     /// Makes a manifest visible in a repository.
     RevisionLink(RepositoryName, Digest),
+    /// What a walk over the store found in each repository.
+    Survey,
+    /// The record of a survey without a collection, finished or running; the latest has the highest number.
+    SurveyTurn(u64),
     /// The digest that a tag points at.
     TagCurrent(RepositoryName, Tag),
     /// The digest of a tag's push, if it is not the canonical one.
@@ -97,6 +101,8 @@ impl Entry {
                 format!("{REMOVED}/{name}/_tags/{tag}/{ms:013}-{algorithm}-{hex}")
             }
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
+            Self::Survey => SURVEY.to_owned(),
+            Self::SurveyTurn(number) => format!("{SURVEYS}/{number}"),
             Self::TagCurrent(name, tag) => {
                 [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), TAG_LINK].join("/")
             }
@@ -131,6 +137,12 @@ impl Entry {
         }
         if let Some(number) = path.below(&purges_root()) {
             return parse_number(number).map(Self::UploadPurge);
+        }
+        if let Some(number) = path.below(&surveys_root()) {
+            return parse_number(number).map(Self::SurveyTurn);
+        }
+        if path.as_str() == SURVEY {
+            return Some(Self::Survey);
         }
         if let Some(rest) = path.below(&access_tokens_root()) {
             return Self::parse_of_access_token(rest);
@@ -275,7 +287,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..23_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..25_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -298,6 +310,8 @@ mod tests {
                 18 => Entry::AccessTokenEnds(AccessTokenId::random()),
                 19 => Entry::AccessTokenRecord(AccessTokenId::random()),
                 20 => Entry::AccessTokenUsed(AccessTokenId::random()),
+                22 => Entry::Survey,
+                23 => Entry::SurveyTurn(offset),
                 21 => Entry::RemovedTag(name, tag, offset % MAX_REMOVED_MS, digest),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },

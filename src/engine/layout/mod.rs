@@ -21,6 +21,8 @@
 //! /docker/registry/sampan/access/tokens/<id>/used            when it was last used, roughly
 //! /docker/registry/sampan/removed/<name…>/_tags/<tag>/<ms>-<alg>-<hex>   the tag was removed from that manifest
 //! /docker/registry/sampan/purge/<number>                     a purge of uploads; the next is due an interval after the last
+//! /docker/registry/sampan/survey                             what a walk over the store found in each repository
+//! /docker/registry/sampan/surveys/<number>                   a survey without a collection, as for purges
 //! ```
 //!
 //! Distribution ignores `_sampan` and `sampan`.
@@ -42,6 +44,8 @@ const REPOSITORIES: &str = "/docker/registry/v2/repositories";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
 const ACCESS_TOKENS: &str = "/docker/registry/sampan/access/tokens";
 const REMOVED: &str = "/docker/registry/sampan/removed";
+const SURVEY: &str = "/docker/registry/sampan/survey";
+const SURVEYS: &str = "/docker/registry/sampan/surveys";
 const PURGES: &str = "/docker/registry/sampan/purge";
 
 /// The name of the marker beside the entries of an index of referrers.

@@ -66,7 +66,7 @@ impl Selector {
     }
 
     /// Whether the selector names repositories only, so that one without tags matches too.
-    pub(crate) fn has_any_tag(&self) -> bool {
+    pub fn names_repositories(&self) -> bool {
         self.digest.is_none() && matches!(self.tags, Tags::Any)
     }
 

@@ -23,6 +23,8 @@ pub(in crate::gc) struct Contents {
     /// Position of each alias in `aliases`, by its id and whether it is of a manifest.
     alias_places: HashMap<(Id, bool), usize, BuildHasherDefault<IdHasher>>,
     pub(in crate::gc) tags: Vec<History>,
+    /// When a tag was last pointed at a manifest.
+    pub(in crate::gc) pushed: Option<SystemTime>,
     /// The referrer index.
     pub(in crate::gc) referrers: Vec<Attached>,
     /// Whether the referrer index is marked as complete.
@@ -130,6 +132,7 @@ impl Contents {
             aliases: Vec::new(),
             alias_places: HashMap::default(),
             tags: Vec::new(),
+            pushed: None,
             referrers: Vec::new(),
             has_index: false,
             uploads: BTreeMap::new(),

@@ -152,6 +152,8 @@ impl Inventory {
             | Entry::AccessTokenRecord(_)
             | Entry::AccessTokenUsed(_)
             | Entry::RemovedTag(..)
+            | Entry::Survey
+            | Entry::SurveyTurn(_)
             | Entry::UploadPurge(_) => {}
             Entry::LayerLink(name, digest) => {
                 let id = ids.intern(&digest);
@@ -184,6 +186,7 @@ impl Inventory {
             }
             Entry::TagCurrent(name, tag) => {
                 let contents = self.contents(&name);
+                contents.pushed = contents.pushed.max(Some(file.modified));
                 let history = contents.history(&tag);
                 history.is_current = true;
                 history.is_odd = file.size_bytes != LINK_BYTES;
