@@ -267,7 +267,7 @@ mod tests {
         for (content, reason) in [
             (String::new(), "empty"),
             ("\u{0}\u{0}".to_owned(), "no header"),
-            ("[1]".to_owned(), "no header"),
+            ("[1]".to_owned(), "other fields"),
             (r#"{"survey":1}"#.to_owned(), "other fields"),
             (r#"{"survey":2,"x":1}"#.to_owned(), "version 2"),
             (lines[..3].join("\n"), "2 of 3 repositories"),
