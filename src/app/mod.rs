@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod exposure;
 mod health;
+mod housekeeping;
 mod metrics;
 mod middleware;
 mod network;

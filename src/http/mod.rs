@@ -18,7 +18,6 @@ mod metrics;
 mod multipart;
 mod page;
 mod page_gate;
-mod page_housekeeping;
 mod prefix;
 mod proxy_warning;
 mod repository_metrics;
