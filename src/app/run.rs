@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::signals::Signals;
 use super::tasks::Tasks;
 use super::{App, AppError, debug, notifications, systemd};
-use crate::maintenance::purge_uploads;
+use crate::maintenance::{SurveySettings, purge_uploads, survey_store};
 
 impl App {
     /// Serves until SIGTERM or SIGINT, then lets transfers end within the drain timeout.
@@ -25,6 +25,11 @@ impl App {
         let mut tasks = Tasks::default();
         if let Some(purging) = self.purging {
             tasks.spawn("the purge of uploads", purge_uploads(registry.clone(), purging));
+        }
+        let ui = &self.config.config.ui;
+        if ui.enabled {
+            let settings = SurveySettings { interval: ui.survey };
+            tasks.spawn("the survey of the store", survey_store(registry.clone(), settings));
         }
         tasks.spawn("the watch over keys for tokens", async move { access.watch().await });
         tasks.spawn("the health checks", checks.run());

@@ -20,6 +20,8 @@ section! {
         pub pullhost: Option<String>; default_meaning("the host that the browser asked for"),
         /// The language of visitors who chose none: `auto` (the browser's), `en`, `zh-Hant`.
         pub language: UiLanguage = "auto",
+        /// From one survey of the store to the next, for sizes and counts; a collection makes one too.
+        pub survey: Duration = "1h",
         /// How long a login lasts.
         pub session: Duration = "8h",
     }
@@ -78,6 +80,9 @@ impl UiConfig {
         let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_/".contains(&byte);
         if self.pullhost.as_deref().is_some_and(|host| host.contains("://") || !host.bytes().all(is_host)) {
             found.mistake("ui.pullhost", "is the host as in `docker pull HOST/NAME`, such as `registry.example.com:5000`, without a scheme");
+        }
+        if self.survey < Duration::from_secs(60) {
+            found.mistake("ui.survey", "must be `1m` or more: each survey walks over the whole store");
         }
         let (shortest, longest) = (Duration::from_secs(60), Duration::from_secs(30 * 24 * 60 * 60));
         if !(shortest..=longest).contains(&self.session) {

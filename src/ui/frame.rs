@@ -3,7 +3,7 @@
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::gate::Visitor;
 use super::language::Language;
-use super::pages::collections;
+use super::pages::{collections, storage};
 use super::place::Place;
 use super::preferences::Theme;
 use super::ui::Scene;
@@ -23,6 +23,8 @@ pub(crate) struct Frame {
     pub(crate) here: String,
     pub(crate) preferences_token: String,
     pub(crate) logout_token: String,
+    /// Whether the menu leads to the storage.
+    pub(crate) has_storage: bool,
     /// Whether the menu leads to collections.
     pub(crate) has_collections: bool,
     /// The entry of the menu that this page belongs to.
@@ -43,6 +45,7 @@ impl Frame {
             chosen_language: visit.preferences.language,
             user: visitor.and_then(|visitor| visitor.user.clone()),
             has_login: scene.gate().has_login(),
+            has_storage: visitor.is_some_and(storage::may_see),
             has_collections: visitor.is_some_and(|visitor| collections::may_see(scene, visitor)),
             here: here.to_owned(),
             preferences_token: scene.token(&Place::Preferences),
@@ -64,6 +67,10 @@ impl Frame {
 
     pub(crate) fn home(&self) -> String {
         self.to(&Place::Repositories)
+    }
+
+    pub(crate) fn storage(&self) -> String {
+        self.to(&Place::Storage)
     }
 
     pub(crate) fn collections(&self) -> String {

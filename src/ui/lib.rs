@@ -8,6 +8,7 @@
 
 mod assets;
 mod changes;
+mod figures;
 mod frame;
 mod gate;
 mod housekeeping;

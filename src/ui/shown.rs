@@ -1,7 +1,7 @@
 //! How values are shown: sizes, times, and text from strangers.
 
 use std::fmt::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sampan_engine::oci::Digest;
 use time::OffsetDateTime;
@@ -41,6 +41,11 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
+    /// The same for milliseconds since 1970.
+    pub(crate) fn of_millis(millis: u64) -> Option<Self> {
+        Self::of(SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))?)
+    }
+
     /// `None` for a time that no calendar has.
     pub(crate) fn of(time: SystemTime) -> Option<Self> {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -103,8 +108,6 @@ pub(crate) fn link(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

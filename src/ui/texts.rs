@@ -59,7 +59,23 @@ texts! {
     all_tags(): "Show all tags", "顯示所有標籤";
     unknown_sort(sort: &str): "“{sort}” is no order; this is the usual one.", "沒有「{sort}」排序，現採用預設排序。";
 
+    last_push(): "Last push", "最近推送";
+    figures_as_of(): "Figures as of", "統計截至";
+    no_figures(): "Sizes are known after the first survey of the store, within minutes.", "首次統計完成後（數分鐘內）才有大小資料。";
+
+    // Storage.
+    storage(): "Storage", "儲存空間";
+    stored(): "Stored", "已儲存";
+    linked(): "In repositories", "儲存庫使用";
+    unlinked(): "In no repository", "沒有儲存庫使用";
+    images(): "Images", "映像檔";
+    largest(): "The largest repositories", "最大的儲存庫";
+    own_size(): "Its own", "獨有";
+    shared_size(): "Shared with others", "與其他共用";
+    beside_largest(): "Beside the largest", "與最大者相比";
+
     // The list of tags.
+    tags(): "Tags", "標籤";
     tag(): "Tag", "標籤";
     image(): "Image", "映像檔";
     pushed(): "Pushed", "推送時間";

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ALLOW, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
-use sampan_engine::Registry;
 use sampan_engine::oci::RepositoryName;
+use sampan_engine::{Registry, Survey};
 
 use super::assets::Asset;
+use super::figures::Figures;
 use super::frame::Frame;
 use super::gate::{Gate, Refusal, Right, Visitor};
 use super::housekeeping::Housekeeping;
@@ -32,12 +33,22 @@ struct Inner {
     settings: UiSettings,
     key: SessionKey,
     housekeeping: Option<Arc<dyn Housekeeping>>,
+    figures: Figures,
 }
 
 impl Ui {
     /// The page of `registry`. `gate` decides who may see what, and `key` seals sessions.
     pub fn new(registry: Registry, gate: Arc<dyn Gate>, settings: UiSettings, key: SessionKey) -> Self {
-        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping: None }) }
+        Self {
+            inner: Arc::new(Inner {
+                registry,
+                gate,
+                settings,
+                key,
+                housekeeping: None,
+                figures: Figures::default(),
+            }),
+        }
     }
 
     /// The same with the pages of garbage collections.
@@ -45,7 +56,9 @@ impl Ui {
     pub fn with_housekeeping(self, housekeeping: Arc<dyn Housekeeping>) -> Self {
         let Inner { registry, gate, settings, key, .. } = &*self.inner;
         let (registry, gate, settings, key) = (registry.clone(), gate.clone(), settings.clone(), key.clone());
-        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping: Some(housekeeping) }) }
+        let housekeeping = Some(housekeeping);
+        let figures = Figures::default();
+        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping, figures }) }
     }
 
     /// The path below which all pages are.
@@ -137,6 +150,11 @@ impl Scene<'_> {
         &*self.ui.gate
     }
 
+    /// The last survey of the store.
+    pub(crate) async fn survey(&self) -> Option<Arc<Survey>> {
+        self.ui.figures.survey(&self.ui.registry).await
+    }
+
     pub(crate) fn housekeeping(&self) -> Option<&dyn Housekeeping> {
         self.ui.housekeeping.as_deref()
     }
@@ -214,7 +232,8 @@ impl Scene<'_> {
                 pages::restore::restore(self, visitor, name).await
             }
             Place::Delete(_) | Place::Restore(_) => Err(Problem::Method("GET, HEAD, POST")),
-            Place::Collections | Place::Repositories | Place::Tags(_) | Place::Image(..) => {
+            Place::Storage if is_read => pages::storage::show(self, visitor).await,
+            Place::Storage | Place::Collections | Place::Repositories | Place::Tags(_) | Place::Image(..) => {
                 Err(Problem::Method("GET, HEAD"))
             }
             _ => Err(Problem::NotFound),

@@ -12,7 +12,9 @@ pub(crate) mod login;
 pub(crate) mod preferences;
 mod problem;
 pub(crate) mod repositories;
+mod repository_row;
 pub(crate) mod restore;
+pub(crate) mod storage;
 pub(crate) mod tags;
 
 use column::Column;

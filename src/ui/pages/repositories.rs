@@ -1,18 +1,22 @@
-//! The list of repositories, by name.
+//! The list of repositories: by name, or by the figures of the survey.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
 
 use askama::Template;
 use futures::TryStreamExt;
 use http::StatusCode;
+use sampan_engine::Survey;
 use sampan_engine::oci::RepositoryName;
 use serde::Serialize;
 
+use super::repository_row::RepositoryRow;
 use crate::frame::Frame;
 use crate::gate::{Right, Visitor};
 use crate::pages::{Column, Problem, Step, steps};
-use crate::place::Place;
 use crate::query::query;
 use crate::reply::{self, Reply};
-use crate::shown::Moment;
+use crate::shown::{self, Moment};
 use crate::ui::Scene;
 
 /// The repositories of a page.
@@ -35,34 +39,98 @@ struct RepositoriesPage<'a> {
     first_push: Option<String>,
     columns: Vec<Column>,
     has_figures: bool,
-    rows: Vec<Row>,
+    as_of: Option<Moment>,
+    rows: Vec<RepositoryRow>,
     next: Option<String>,
     first: String,
     is_later: bool,
 }
 
-struct Row {
-    parents: Vec<Step>,
-    parent: String,
-    base: String,
-    link: String,
-    tags: String,
-    pushed: Option<Moment>,
-    size: String,
-}
-
 /// The twin in JSON.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Listing<'a> {
     repositories: Vec<Listed<'a>>,
+    /// When the figures were right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    figures_as_of: Option<String>,
     /// The query of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Listed<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_bytes: Option<u64>,
+}
+
+/// An order of the list. All but the first need a survey.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sort {
+    Name,
+    Pushed,
+    Size,
+    Tags,
+}
+
+impl Sort {
+    fn of_code(code: &str) -> Option<Self> {
+        [Self::Name, Self::Pushed, Self::Size, Self::Tags].into_iter().find(|sort| sort.code() == code)
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Pushed => "pushed",
+            Self::Size => "size",
+            Self::Tags => "tags",
+        }
+    }
+}
+
+/// What the list is to show.
+struct Wanted<'a> {
+    q: String,
+    under: Option<&'a str>,
+    after: Option<&'a str>,
+    sort: Sort,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(scene: &'a Scene<'_>) -> Self {
+        let fields = &scene.visit.query;
+        let q: String = fields.get("q").unwrap_or_default().trim().chars().take(MAX_SEARCH).collect();
+        // A prefix is a name itself; anything else has nothing below it.
+        let is_name = |text: &&str| text.parse::<RepositoryName>().is_ok();
+        let sort = fields.get("sort").and_then(Sort::of_code).unwrap_or(Sort::Name);
+        let under = fields.get("under").map(|under| under.trim_end_matches('/')).filter(is_name);
+        Self { q: q.to_lowercase(), under, after: fields.get("after").filter(is_name), sort }
+    }
+
+    fn has(&self, name: &RepositoryName) -> bool {
+        let below = |under: &str| name.as_str().strip_prefix(under).is_some_and(|rest| rest.starts_with('/'));
+        self.under.is_none_or(below) && name.as_str().contains(&self.q)
+    }
+
+    /// The query of a list with this order, after a repository.
+    fn link(&self, sort: Sort, after: &str) -> String {
+        let sort = if sort == Sort::Name { "" } else { sort.code() };
+        query(&[
+            ("q", self.q.as_str()),
+            ("under", self.under.unwrap_or_default()),
+            ("sort", sort),
+            ("after", after),
+        ])
+    }
 }
 
 /// A part of the list.
@@ -75,68 +143,82 @@ struct Found {
 
 /// Shows a page of the list.
 pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
-    let fields = &scene.visit.query;
-    let q: String = fields.get("q").unwrap_or_default().trim().chars().take(MAX_SEARCH).collect();
-    let q = q.to_lowercase();
-    let under = fields.get("under").map(|under| under.trim_end_matches('/'));
-    // A prefix is a name itself; anything else has nothing below it.
-    let under = under.filter(|under| under.parse::<RepositoryName>().is_ok());
-    let after = fields.get("after").filter(|after| after.parse::<RepositoryName>().is_ok());
-    let found = find(scene, visitor, &q, under, after).await?;
-
+    let mut wanted = Wanted::of(scene);
+    let survey = scene.survey().await;
     let f = scene.frame(Some(visitor));
     let t = f.t;
-    let link =
-        |after: &str| query(&[("q", q.as_str()), ("under", under.unwrap_or_default()), ("after", after)]);
-    let next = found.after.as_deref().map(link);
-    if scene.visit.wants_json() {
-        let repositories = found.names.iter().map(|name| Listed { name: name.as_str() }).collect();
-        return Ok(reply::json(StatusCode::OK, &Listing { repositories, next: next.as_deref() }));
-    }
     let mut notes = Vec::new();
+    let asked = scene.visit.query.get("sort");
+    if let Some(odd) = asked.filter(|it| Sort::of_code(it).is_none()) {
+        notes.push(t.unknown_sort(&shown::text(odd)));
+    }
+    let found = match &survey {
+        Some(survey) if wanted.sort != Sort::Name => by_figures(survey, visitor, &wanted),
+        _ => {
+            if wanted.sort != Sort::Name {
+                notes.push(t.no_figures());
+                wanted.sort = Sort::Name;
+            }
+            by_name(scene, visitor, &wanted).await?
+        }
+    };
+    let next = found.after.as_deref().map(|after| wanted.link(wanted.sort, after));
+    if scene.visit.wants_json() {
+        return Ok(reply::json(StatusCode::OK, &twin(&found, survey.as_ref(), next.as_deref())));
+    }
     if found.is_incomplete {
         notes.push(t.not_all_searched(MAX_LOOKED_AT));
     }
     let may_push = visitor.rights.everywhere(Right::Push);
-    let is_whole = after.is_none() && under.is_none() && !found.is_incomplete;
+    let is_whole = wanted.after.is_none() && wanted.under.is_none() && !found.is_incomplete;
     let command = || format!("docker tag alpine {0}/alpine\ndocker push {0}/alpine", scene.pull_host());
+    let home = f.home();
     let page = RepositoriesPage {
-        q: &q,
-        under,
-        crumbs: under.map(|under| steps(&f, under)).unwrap_or_default(),
+        q: &wanted.q,
+        under: wanted.under,
+        crumbs: wanted.under.map(|under| steps(&f, under)).unwrap_or_default(),
         notes,
         first_push: (is_whole && may_push).then(command),
-        columns: vec![Column {
-            name: t.name(),
-            link: None,
-            is_number: false,
-            is_sorted: true,
-            direction: "ascending",
-        }],
-        has_figures: false,
-        rows: found.names.iter().map(|name| row(&f, name)).collect(),
-        next: next.map(|query| format!("{}{query}", f.home())),
-        first: format!("{}{}", f.home(), link("")),
-        is_later: after.is_some(),
-        f: f.titled(under.map_or_else(|| t.repositories(), str::to_owned)),
+        columns: columns(&f, &wanted, survey.is_some()),
+        has_figures: survey.is_some(),
+        as_of: survey.as_ref().and_then(|survey| Moment::of(survey.as_of())),
+        rows: found.names.iter().map(|name| RepositoryRow::new(&f, name, survey.as_deref())).collect(),
+        next: next.map(|query| format!("{home}{query}")),
+        first: format!("{home}{}", wanted.link(wanted.sort, "")),
+        is_later: wanted.after.is_some(),
+        f: f.titled(wanted.under.map_or_else(|| t.repositories(), str::to_owned)),
     };
     Ok(reply::page(StatusCode::OK, &page))
 }
 
-async fn find(
-    scene: &Scene<'_>,
-    visitor: &Visitor,
-    q: &str,
-    under: Option<&str>,
-    after: Option<&str>,
-) -> Result<Found, Problem> {
+fn columns(f: &Frame, wanted: &Wanted<'_>, has_figures: bool) -> Vec<Column> {
+    let column = |name: String, sort: Sort, is_number: bool| Column {
+        name,
+        link: (has_figures && sort != wanted.sort).then(|| format!("{}{}", f.home(), wanted.link(sort, ""))),
+        is_number,
+        is_sorted: sort == wanted.sort,
+        direction: if sort == Sort::Name { "ascending" } else { "descending" },
+    };
+    let mut columns = vec![column(f.t.name(), Sort::Name, false)];
+    if has_figures {
+        columns.push(column(f.t.tags(), Sort::Tags, true));
+        columns.push(column(f.t.last_push(), Sort::Pushed, false));
+        columns.push(column(f.t.size(), Sort::Size, true));
+    }
+    columns
+}
+
+/// Names from the store, as they are now.
+async fn by_name(scene: &Scene<'_>, visitor: &Visitor, wanted: &Wanted<'_>) -> Result<Found, Problem> {
     // The names below a prefix come right after it.
-    let mut names = scene.registry().repositories(after.or(under).unwrap_or_default());
+    let mut names = scene.registry().repositories(wanted.after.or(wanted.under).unwrap_or_default());
     let mut found = Found { names: Vec::new(), after: None, is_incomplete: false };
     let mut last: Option<RepositoryName> = None;
     let mut looked_at = 0;
     while let Some(name) = names.try_next().await? {
-        if under.is_some_and(|under| !is_below(&name, under)) {
+        let is_past =
+            |under: &str| !name.as_str().strip_prefix(under).is_some_and(|rest| rest.starts_with('/'));
+        if wanted.under.is_some_and(is_past) {
             break;
         }
         let is_full = found.names.len() == PAGE;
@@ -146,7 +228,7 @@ async fn find(
             break;
         }
         looked_at += 1;
-        if name.as_str().contains(q) && visitor.rights.may(Right::Pull, &name) {
+        if wanted.has(&name) && visitor.rights.may(Right::Pull, &name) {
             found.names.push(name.clone());
         }
         last = Some(name);
@@ -154,20 +236,45 @@ async fn find(
     Ok(found)
 }
 
-fn is_below(name: &RepositoryName, prefix: &str) -> bool {
-    name.as_str().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+/// Names from the survey, in the order of its figures.
+fn by_figures(survey: &Survey, visitor: &Visitor, wanted: &Wanted<'_>) -> Found {
+    let mut all: Vec<_> = survey.repositories().iter().filter(|it| wanted.has(&it.name)).collect();
+    // The survey is in the order of names, which a stable sort keeps among equals.
+    all.sort_by_key(|it| {
+        Reverse(match wanted.sort {
+            Sort::Pushed => it.figures.pushed_ms.unwrap_or_default(),
+            Sort::Tags => it.figures.tags,
+            Sort::Size | Sort::Name => it.figures.bytes,
+        })
+    });
+    let start = wanted
+        .after
+        .and_then(|after| all.iter().position(|it| it.name.as_str() == after))
+        .map_or(0, |at| at + 1);
+    // Rights last, and only as far as the page needs.
+    let mut visible = all.into_iter().skip(start).filter(|it| visitor.rights.may(Right::Pull, &it.name));
+    let names: Vec<_> = visible.by_ref().take(PAGE).map(|it| it.name.clone()).collect();
+    let after = visible.next().and(names.last()).map(ToString::to_string);
+    Found { names, after, is_incomplete: false }
 }
 
-fn row(f: &Frame, name: &RepositoryName) -> Row {
-    let (parent, base) =
-        name.as_str().rsplit_once('/').map_or(("", name.as_str()), |(parent, base)| (parent, base));
-    Row {
-        parents: if parent.is_empty() { Vec::new() } else { steps(f, parent) },
-        parent: if parent.is_empty() { String::new() } else { format!("{parent}/") },
-        base: base.to_owned(),
-        link: f.to(&Place::Tags(name.clone())),
-        tags: String::new(),
-        pushed: None,
-        size: String::new(),
+fn twin<'a>(found: &'a Found, survey: Option<&Arc<Survey>>, next: Option<&'a str>) -> Listing<'a> {
+    let listed = |name: &'a RepositoryName| {
+        let figures = survey.and_then(|survey| survey.find(name)).map(|it| it.figures);
+        Listed {
+            name: name.as_str(),
+            tags: figures.map(|it| it.tags),
+            pushed: figures
+                .and_then(|it| it.pushed_ms)
+                .and_then(Moment::of_millis)
+                .map(|moment| moment.machine),
+            bytes: figures.map(|it| it.bytes),
+            own_bytes: figures.map(|it| it.own_bytes),
+        }
+    };
+    Listing {
+        repositories: found.names.iter().map(listed).collect(),
+        figures_as_of: survey.and_then(|survey| Moment::of(survey.as_of())).map(|moment| moment.machine),
+        next,
     }
 }

@@ -1,6 +1,9 @@
 //! What the pages show.
 
+use std::time::Duration;
+
 use http::{Method, Request, StatusCode};
+use sampan_engine::gc;
 use serde_json::json;
 
 use super::store::{INDEX, Store};
@@ -85,6 +88,48 @@ async fn tags_are_sorted_and_say_which_are_the_same_image() {
         (&found["tags"][0]["kind"], &found["tags"][0]["platforms"][0]),
         (&json!("image"), &json!("linux/amd64"))
     );
+}
+
+#[tokio::test]
+async fn figures_come_from_the_survey_and_say_how_old_they_are() {
+    let store = Store::open();
+    store.image("small", Some("v1"), &json!({}), &["common"]).await;
+    store.image("large/one", Some("v1"), &json!({}), &["common", &"x".repeat(5000)]).await;
+    store.image("large/one", Some("v2"), &json!({}), &["common"]).await;
+    let before = store.get("/ui/?sort=size").await;
+    assert!(before.text.contains("Sizes are known after the first survey"), "{}", before.text);
+    assert!(store.get("/ui/-/storage").await.text.contains("Sizes are known after the first survey"));
+
+    let mut store = store;
+    gc::collect(&store.registry, &gc::Options { grace: Duration::from_secs(3600), ..gc::Options::default() })
+        .await
+        .unwrap();
+    // Pushed after the survey: it is there, without figures.
+    store.image("new", Some("v1"), &json!({}), &["new"]).await;
+    store.forget();
+    let rows = store.get("/ui/").await.rows();
+    let names: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(names, ["large / large/ one", "new", "small"]);
+    assert_eq!((rows[0][1].as_str(), rows[1][1].as_str()), ("2", ""));
+    let by_size = store.get("/ui/?sort=size").await;
+    assert!(
+        by_size.text.contains(r#"aria-sort="descending">Size"#) && by_size.text.contains("Figures as of"),
+        "{}",
+        by_size.text
+    );
+    assert_eq!(by_size.rows()[0][0], "large / large/ one");
+    let (_, twin) = store.json("/ui/?sort=tags&q=s").await;
+    assert_eq!(
+        (&twin["repositories"][0]["name"], &twin["repositories"][0]["tags"]),
+        (&json!("small"), &json!(1))
+    );
+
+    let storage = store.get("/ui/-/storage").await;
+    assert_eq!(storage.rows()[0][0], "large/one");
+    let text = super::store::text_of(&storage.text);
+    assert!(text.contains("Repositories 2 Tags 3") && text.contains("In no repository 0 B"), "{text}");
+    let users = Store::with_users();
+    assert_eq!(users.get("/ui/-/storage").await.status, StatusCode::NOT_FOUND);
 }
 
 fn one_digest(index: &serde_json::Value) -> serde_json::Value {

@@ -39,9 +39,13 @@ impl Store {
     fn with(gate: Arc<dyn Gate>) -> Self {
         let limits = Limits { delete: true, ..Limits::default() };
         let registry = Registry::builder(Arc::new(InMemoryDriver::new())).limits(limits).build();
-        let settings = UiSettings { title: "Test registry".to_owned(), ..UiSettings::default() };
-        let ui = Ui::new(registry.clone(), gate, settings, SessionKey::derived_from(b"test"));
+        let ui = page_of(&registry, gate);
         Self { registry, ui }
+    }
+
+    /// Begins anew with what the store has.
+    pub(super) fn forget(&mut self) {
+        self.ui = page_of(&self.registry, Arc::new(TestGate { users: false }));
     }
 
     /// Pushes a blob, and returns its descriptor.
@@ -245,4 +249,9 @@ impl Changes for Registry {
         let remover = user.map_or(Remover::Unknown, |user| Remover::User(user.to_owned()));
         Registry::repository(self, name).removing_as(remover)
     }
+}
+
+fn page_of(registry: &Registry, gate: Arc<dyn Gate>) -> Ui {
+    let settings = UiSettings { title: "Test registry".to_owned(), ..UiSettings::default() };
+    Ui::new(registry.clone(), gate, settings, SessionKey::derived_from(b"test"))
 }
