@@ -41,7 +41,7 @@ async fn a_login_shows_what_the_user_may_see() {
 
     let cookie = logged_in(&store).await;
     let list = store.send(Request::get("/ui/").header("cookie", &cookie)).await;
-    assert_eq!(list.rows(), [["public"], ["team / team/ app"]]);
+    assert_eq!(list.rows(), [["public"], ["team / app"]]);
     assert!(list.text.contains("Logged in as ann"));
     // What a user may not see is not there, with the same words.
     let other = store.send(Request::get("/ui/other/-/tags").header("cookie", &cookie)).await;
