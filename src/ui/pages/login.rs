@@ -91,11 +91,17 @@ pub(crate) fn next(scene: &Scene<'_>) -> String {
     next.map_or_else(|| format!("{base}/"), str::to_owned)
 }
 
-/// Whether a path cannot lead to another host, nor out of the page.
+/// Whether a path cannot lead to another host, nor out of the page: browsers read `..` and `%2e%2e` alike (WHATWG URL, 4.4).
 fn is_below(path: &str, base: &str) -> bool {
-    let below = path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
-    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    below && is_plain && !path.starts_with("//") && !path.contains("/../") && path.len() <= 2048
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') && path.len() <= 2048;
+    if !is_plain
+        || path.starts_with("//")
+        || !path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))
+    {
+        return false;
+    }
+    let read = url::Url::parse(&format!("http://host{path}"));
+    read.is_ok_and(|url| Some(url.path()) == path.split(['?', '#']).next())
 }
 
 fn page(
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_login_leads_nowhere_else() {
-        for path in ["/ui/", "/ui/a/-/tags?q=1&sort=name", "/ui/-/storage"] {
+        for path in ["/ui/", "/ui/a/-/tags?q=1&sort=name", "/ui/-/storage", "/ui/?q=/../", "/ui/?q=%2e%2e"] {
             assert!(is_below(path, "/ui"), "{path}");
         }
         for path in [
@@ -140,6 +146,10 @@ mod tests {
             "//evil/ui/",
             "https://evil/ui/",
             "/ui/../v2/",
+            "/ui/..",
+            "/ui/%2e%2e/v2/",
+            "/ui/.%2E?a=/ui/",
+            "/ui/./",
             "/ui/\\evil",
             "/ui/\r\nSet-Cookie: a=b",
             "ui/",
