@@ -32,8 +32,8 @@ pub(crate) enum Misbehaviour {
     HoldsTags(&'static str, Arc<Held>),
     /// A `stat` panics.
     Panics,
-    /// It behaves, and counts the operations on files that are not of access tokens.
-    Counts(Arc<AtomicUsize>),
+    /// It behaves, and counts the operations for which the function is true.
+    Counts(fn(Operation, &DriverPath) -> bool, Arc<AtomicUsize>),
     /// Every operation takes this long.
     Slow(Duration),
     /// Every end of a writer except `close` fails and loses the staged bytes, as on a failing disk.
@@ -113,7 +113,7 @@ impl FailingDriver {
                 Err(DriverError::new(kind, "odd", operation, path).with_source("the secret cause"))
             }
             Some(Misbehaviour::Panics) => panic!("odd driver"),
-            Some(Misbehaviour::Counts(count)) if !path.as_str().contains("/sampan/access/") => {
+            Some(Misbehaviour::Counts(counted, count)) if counted(operation, path) => {
                 count.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }

@@ -4,6 +4,7 @@ mod credentials;
 mod forged;
 mod hidden;
 mod rules;
+mod token_store;
 mod tokens;
 
 use std::path::PathBuf;
@@ -165,6 +166,9 @@ impl Site {
         secret
     }
 }
+
+/// A part of the paths of access tokens.
+const TOKENS: &str = "/sampan/access/tokens/";
 
 const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
