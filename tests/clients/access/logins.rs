@@ -29,8 +29,9 @@ const ROUNDS: usize = 4;
 const WINDOW_PER_CLIENT: Duration = Duration::from_millis(40);
 const MIN_WINDOW: Duration = Duration::from_secs(2);
 
-/// The pause of a client between two requests of the same kind; no measure of anything.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause of a client before each push or guess, for each client: all of them make forty a second of each, more
+/// guesses than a core can compare.
+const PAUSE_PER_CLIENT: Duration = Duration::from_millis(25);
 
 /// The clients of a registry.
 struct Crowd {
@@ -124,7 +125,7 @@ impl Crowd {
 
     /// A turn to work, after a pause; nothing when all is over.
     fn turn<'a>(&self, lock: &'a RwLock<()>) -> Option<RwLockReadGuard<'a, ()>> {
-        thread::sleep(PAUSE);
+        thread::sleep(for_each_client(PAUSE_PER_CLIENT));
         let turn = lock.read().unwrap();
         (!self.over.load(Ordering::Relaxed)).then_some(turn)
     }
@@ -143,7 +144,7 @@ impl Crowd {
 
     /// Pulls without a login for a while, one request after the other: how many a second.
     fn pulls(&self, path: &str) -> f64 {
-        let window = MIN_WINDOW.max(WINDOW_PER_CLIENT * u32::try_from(clients()).unwrap());
+        let window = MIN_WINDOW.max(for_each_client(WINDOW_PER_CLIENT));
         let mut wire = Wire::connect(self.registry);
         let (begun, mut pulls) = (Instant::now(), 0);
         while begun.elapsed() < window {
@@ -153,6 +154,10 @@ impl Crowd {
         }
         f64::from(pulls) / begun.elapsed().as_secs_f64()
     }
+}
+
+fn for_each_client(time: Duration) -> Duration {
+    time * u32::try_from(clients()).unwrap()
 }
 
 fn user(number: usize) -> String {
