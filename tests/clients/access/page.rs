@@ -102,6 +102,7 @@ const STEPS: &[Step] = &[
     // The last command ends with 1, as the page says.
     commands("registry access check config-samples", "set +e; trap - ERR", "[ $? = 1 ] || exit; set -e; trap failed ERR"),
     text("alice may push", "diff <(grep . block) <(sed 1d out)"),
+    commands("curl -su alice", "", "grep 'alice' out; grep 'repository:team/app:pull,push' out"),
     commands(
         "registry access import --zot",
         "mkdir zot; cd zot
@@ -139,10 +140,9 @@ stop() { kill $server; wait $server; server=; }
 status() { command curl -s -o status.out -w '%{http_code}' "$@" https://registry.example.com/v2/team/app/tags/list; }
 log_in() { "$DOCKER" login -u "$1" --password-stdin registry.example.com <<<"$2"; }
 registry() {
-  command registry "$@" <<<wonderland || return
-  if [ "$1 $2" = "user add" ] && [ -n "$server" ]; then
-    until [ "$(status --user "$3:wonderland")" != 401 ]; do again; done
-  fi
+  if [ "$1 $2" != "user add" ]; then command registry "$@"; return; fi
+  command registry "$@" <<<wonderland
+  [ -z "$server" ] || until [ "$(status --user "$3:wonderland")" != 401 ]; do again; done
 }
 docker() { if [ "$1" = login ]; then "$DOCKER" "$@" --password-stdin <<<wonderland; else "$DOCKER" "$@"; fi; }
 curl() { command curl "${@/#alice/alice:wonderland}"; }
