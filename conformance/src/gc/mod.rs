@@ -10,6 +10,7 @@ mod crash;
 mod dry_run;
 mod keeps_live;
 pub mod model;
+mod preview;
 mod referrers;
 mod seed;
 mod silence;
@@ -31,4 +32,5 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     slow_link::CLAUSES,
     cost::CLAUSES,
     survey::CLAUSES,
+    preview::CLAUSES,
 ];

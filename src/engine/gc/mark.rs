@@ -28,16 +28,16 @@ pub(super) struct RepositoryMarks {
     pub(super) dangling: Vec<usize>,
 }
 
-/// Marks the whole inventory.
+/// Marks the whole inventory. Untagged manifests are garbage in the repositories that `delete_untagged` selects.
 pub(super) fn mark(
     inventory: &Inventory,
     data: &Data,
     graph: &ReferenceGraph,
-    delete_untagged: bool,
+    delete_untagged: impl Fn(&Contents) -> bool,
 ) -> Marks {
     let mut marks = Marks { data: IdSet::default(), young: IdSet::default(), repositories: Vec::new() };
     for contents in &inventory.repositories {
-        let marker = Marker::new(contents, data, graph, delete_untagged);
+        let marker = Marker::new(contents, data, graph, delete_untagged(contents));
         let repository = marker.mark(&mut marks.data, &mut marks.young);
         marks.repositories.push(repository);
     }

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::graph::{ReadOptions, ReferenceGraph};
-use super::inventory::{Data, Inventory};
+use super::inventory::{Contents, Data, Inventory};
 use super::links::{self, Tagged};
 use super::mark::{Marks, mark};
 use super::plan::{Plan, plan};
@@ -38,7 +38,16 @@ impl References {
 
     /// Marks what is live.
     pub(super) fn mark(&self, cx: &Context<'_>, inventory: &Inventory) -> Marks {
-        mark(inventory, &self.data, &self.graph, cx.options.delete_untagged)
+        self.mark_where(inventory, |_| cx.options.delete_untagged)
+    }
+
+    /// Marks what is live, if untagged manifests are deleted in the repositories that `delete_untagged` selects.
+    pub(super) fn mark_where(
+        &self,
+        inventory: &Inventory,
+        delete_untagged: impl Fn(&Contents) -> bool,
+    ) -> Marks {
+        mark(inventory, &self.data, &self.graph, delete_untagged)
     }
 
     /// Plans the deletions, those of abandoned uploads only if `with_uploads`.
