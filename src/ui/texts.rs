@@ -161,8 +161,16 @@ texts! {
     tags_stay(): "Tags of the same images that stay", "同一映像檔保留的標籤";
     images_lose(count: usize): "Images that no tag will reach: {count}", "再無標籤指向的映像檔：{count}";
     images_keep(): "Each image keeps a tag, so no space is freed.", "每個映像檔仍有標籤，不會釋放空間。";
-    images_later(): "A collection frees what no other image shares, if it deletes images without a tag.",
-        "若垃圾回收會刪除沒有標籤的映像檔，便會釋放未與其他映像檔共用的空間。";
+    frees_here(size: &str): "In this repository {size} are not needed any more.", "此儲存庫內有 {size} 不再需要。";
+    frees_exactly(size: &str): "In the whole store {size} would be freed.", "整個儲存後端可釋放 {size}。";
+    shared_exactly(size: &str): "Of these, {size} stay, since other repositories use them.", "其中 {size} 因其他儲存庫使用而保留。";
+    shared_between(least: &str, most: &str): "Of these, between {least} and {most} stay, since other repositories use them.",
+        "其中 {least} 至 {most} 因其他儲存庫使用而保留。";
+    untagged_stay(): "Collections here keep images without a tag (gc.untagged), so nothing is freed until that is on.",
+        "此處的垃圾回收會保留沒有標籤的映像檔（gc.untagged），開啟前不會釋放空間。";
+    calculate_exactly(): "Calculate exactly, for the whole store", "就整個儲存後端精確計算";
+    attached_go(count: u64): "Signatures, SBOMs and the like among them: {count}", "其中簽署、SBOM 等附屬內容：{count}";
+    unreadable_stay(count: u64): "Unreadable files, which keep what they may need: {count}", "無法讀取並因此保留相關內容的檔案：{count}";
     tag_gone(tag: &str): "The tag {tag} is no longer there.", "標籤 {tag} 已不存在。";
     type_name(name: &str): "Type the name of the repository: {name}", "請輸入儲存庫名稱：{name}";
     name_differs(name: &str): "The name that was typed is not {name}. Nothing was deleted.", "輸入的名稱並非 {name}，沒有刪除任何內容。";

@@ -9,6 +9,8 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use sampan_engine::oci::RepositoryName;
 use sampan_engine::{Registry, Survey};
 
+use tokio::sync::{Mutex, MutexGuard};
+
 use super::assets::Asset;
 use super::figures::Figures;
 use super::frame::Frame;
@@ -34,6 +36,8 @@ struct Inner {
     key: SessionKey,
     housekeeping: Option<Arc<dyn Housekeeping>>,
     figures: Figures,
+    /// Previews of deletions run one after the other.
+    previews: Mutex<()>,
 }
 
 impl Ui {
@@ -47,6 +51,7 @@ impl Ui {
                 key,
                 housekeeping: None,
                 figures: Figures::default(),
+                previews: Mutex::default(),
             }),
         }
     }
@@ -57,8 +62,8 @@ impl Ui {
         let Inner { registry, gate, settings, key, .. } = &*self.inner;
         let (registry, gate, settings, key) = (registry.clone(), gate.clone(), settings.clone(), key.clone());
         let housekeeping = Some(housekeeping);
-        let figures = Figures::default();
-        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping, figures }) }
+        let (figures, previews) = (Figures::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping, figures, previews }) }
     }
 
     /// The path below which all pages are.
@@ -153,6 +158,11 @@ impl Scene<'_> {
     /// The last survey of the store.
     pub(crate) async fn survey(&self) -> Option<Arc<Survey>> {
         self.ui.figures.survey(&self.ui.registry).await
+    }
+
+    /// A turn for the preview of a deletion, which reads much.
+    pub(crate) async fn preview_turn(&self) -> MutexGuard<'_, ()> {
+        self.ui.previews.lock().await
     }
 
     pub(crate) fn housekeeping(&self) -> Option<&dyn Housekeeping> {

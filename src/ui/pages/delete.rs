@@ -1,12 +1,12 @@
 //! Deletion: first what goes and what stays, then the act, of exactly what was shown.
 
 use askama::Template;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
+use sampan_engine::gc::{self, PreviewExtent, Removal, RemovalPreview};
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Error, Repository};
 
-use super::deletion_plan::{DeletionPlan, Selection};
 use crate::changes::Change;
 use crate::frame::Frame;
 use crate::gate::{Right, Visitor};
@@ -18,6 +18,9 @@ use crate::ui::Scene;
 
 /// The most tags of one deletion, but for that of a whole repository.
 const MAX_TAGS: usize = 1000;
+
+/// How many images are read from the store at a time.
+const AT_A_TIME: usize = 8;
 
 /// The most tags or images that the page names in a list.
 const MAX_NAMED: usize = 100;
@@ -35,6 +38,12 @@ struct DeletePage<'a> {
     stay: Vec<String>,
     images: Vec<Image>,
     image_count: usize,
+    /// Signatures and the like among the images.
+    attached: u64,
+    unreadable: u64,
+    freed: Vec<String>,
+    /// Leads to the same page with exact figures.
+    exact: Option<String>,
     missing: Vec<String>,
     action: String,
     token: String,
@@ -92,32 +101,29 @@ pub(crate) async fn preview(
         return Ok(reply::see_other(&back));
     }
     let repository = scene.registry().repository(name.clone());
-    let selection = if whole { Selection::Everything } else { Selection::Tags(named.clone()) };
-    let plan = DeletionPlan::of(&repository, selection).await?;
-    let is_there = |tag: &&Tag| !plan.tags.iter().any(|(going, _)| going == *tag);
-    let missing = named.iter().filter(is_there).map(ToString::to_string).collect();
+    let removal = if whole { Removal::Repository } else { Removal::Tags(named) };
+    let preview = considered(scene, name, &removal).await?;
+    let images = preview.manifests.items.iter().take(MAX_NAMED).cloned();
+    let images = stream::iter(images).map(|digest| image(&f, &repository, digest)).buffered(AT_A_TIME);
+    let images: Vec<_> = images.try_collect().await?;
     let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let place = Place::Delete(name.clone());
-    let shown_tags = if whole { MAX_NAMED } else { MAX_TAGS };
+    let named = preview.tags.items.iter().take(if whole { MAX_NAMED } else { MAX_TAGS });
     let page = DeletePage {
         crumbs: crumbs(&f, name, true),
         name: name.as_str(),
         message,
         whole,
-        tag_count: plan.tags.len(),
-        tags: plan.tags.iter().take(shown_tags).map(|(tag, digest)| going(tag, digest)).collect(),
-        stay: plan.stay.iter().take(MAX_NAMED).map(ToString::to_string).collect(),
-        image_count: plan.images.len(),
-        images: plan
-            .images
-            .iter()
-            .take(MAX_NAMED)
-            .map(|(digest, size)| {
-                let place = Place::Image(name.clone(), Reference::Digest(digest.clone()));
-                Image { digest: shown::short(digest), link: f.to(&place), size: shown::size(*size) }
-            })
-            .collect(),
-        missing,
+        tags: named.map(|(tag, digest)| going(tag, digest.as_ref())).collect(),
+        tag_count: count(preview.tags.count),
+        stay: preview.other_tags.items.iter().take(MAX_NAMED).map(|(tag, _)| tag.to_string()).collect(),
+        images,
+        image_count: count(preview.manifests.count),
+        attached: preview.referrers.count,
+        unreadable: preview.unreadable,
+        freed: freed(scene, name, &preview).await,
+        exact: exact_link(scene, &f, name),
+        missing: preview.missing.iter().map(ToString::to_string).collect(),
         action: f.to(&place),
         token: scene.token(&place),
         back,
@@ -126,8 +132,80 @@ pub(crate) async fn preview(
     Ok(reply::page(status, &page))
 }
 
-fn going(tag: &Tag, digest: &Digest) -> Going {
-    Going { tag: tag.to_string(), digest: shown::short(digest), target: format!("{tag}@{digest}") }
+/// What the engine says about a deletion: within the repository, or in the whole store if that was asked for.
+async fn considered(
+    scene: &Scene<'_>,
+    name: &RepositoryName,
+    removal: &Removal,
+) -> Result<RemovalPreview, Problem> {
+    let extent = match is_exact(scene) {
+        true => PreviewExtent::Store { delete_untagged: deletes_untagged(scene) },
+        false => PreviewExtent::Repository,
+    };
+    // A preview reads much, and a visitor may press the button again.
+    let _turn = scene.preview_turn().await;
+    match gc::preview(scene.registry(), name, removal, extent).await {
+        Ok(preview) => Ok(preview),
+        Err(gc::Error::Registry(error)) => Err(error.into()),
+        Err(error) => Err(Problem::Collector(error)),
+    }
+}
+
+/// Whether the visitor asked for figures of the whole store, and those take one walk over directories. In a bucket they would
+/// take too long for a page.
+fn is_exact(scene: &Scene<'_>) -> bool {
+    scene.visit.query.get("exact").is_some() && !scene.registry().driver().capabilities().flat
+}
+
+fn exact_link(scene: &Scene<'_>, f: &Frame, name: &RepositoryName) -> Option<String> {
+    let is_possible = !scene.registry().driver().capabilities().flat && !is_exact(scene);
+    let query = scene.visit.parts.uri.query().filter(|_| is_possible)?;
+    Some(format!("{}?{query}&exact=1", f.to(&Place::Delete(name.clone()))))
+}
+
+fn deletes_untagged(scene: &Scene<'_>) -> bool {
+    scene.housekeeping().is_some_and(|housekeeping| housekeeping.collections().delete_untagged)
+}
+
+/// How much the deletion frees, in sentences.
+async fn freed(scene: &Scene<'_>, name: &RepositoryName, preview: &RemovalPreview) -> Vec<String> {
+    let t = scene.visit.language;
+    let size = shown::size(preview.freed_bytes);
+    if is_exact(scene) {
+        return vec![t.frees_exactly(&size)];
+    }
+    let mut sentences = vec![t.frees_here(&size)];
+    let shared = scene.survey().await.and_then(|survey| preview.shared_bytes(&survey, name));
+    if let Some(shared) = shared.filter(|shared| shared.at_most > 0) {
+        sentences.push(match shared.is_exact() {
+            true => t.shared_exactly(&shown::size(shared.at_most)),
+            false => t.shared_between(&shown::size(shared.at_least), &shown::size(shared.at_most)),
+        });
+    }
+    if !deletes_untagged(scene) {
+        sentences.push(t.untagged_stay());
+    }
+    sentences
+}
+
+async fn image(f: &Frame, repository: &Repository, digest: Digest) -> Result<Image, Problem> {
+    let size = match repository.summary(&digest).await {
+        Ok(summary) => shown::size(summary.size_bytes),
+        Err(Error::ManifestUnknown(..)) => String::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let shown = shown::short(&digest);
+    let place = Place::Image(repository.name().clone(), Reference::Digest(digest));
+    Ok(Image { digest: shown, link: f.to(&place), size })
+}
+
+fn going(tag: &Tag, digest: Option<&Digest>) -> Going {
+    let target = digest.map_or_else(|| tag.to_string(), |digest| format!("{tag}@{digest}"));
+    Going { tag: tag.to_string(), digest: digest.map(shown::short).unwrap_or_default(), target }
+}
+
+fn count(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Deletes the tags that a preview showed, as far as they still point where it said; or the whole repository, whose name was
@@ -150,10 +228,11 @@ pub(crate) async fn delete(
     if whole {
         delete_everything(&repository).await?;
     } else {
-        let targets = form.all("target").take(MAX_TAGS).filter_map(|target| target.split_once('@'));
-        for (tag, digest) in targets {
-            let (Ok(tag), Ok(digest)) = (tag.parse::<Tag>(), digest.parse::<Digest>()) else { continue };
-            match repository.manifests().delete_tag_of(&tag, &digest).await? {
+        for target in form.all("target").take(MAX_TAGS) {
+            let (tag, digest) =
+                target.split_once('@').map_or((target, None), |(tag, digest)| (tag, Some(digest)));
+            let Ok(tag) = tag.parse::<Tag>() else { continue };
+            match delete_tag(&repository, &tag, digest).await? {
                 true => deleted.push(tag.to_string()),
                 false => moved.push(tag.to_string()),
             }
@@ -171,6 +250,24 @@ pub(crate) async fn delete(
         f: f.titled(scene.visit.language.deleted()),
     };
     Ok(reply::page(StatusCode::OK, &page))
+}
+
+/// Deletes a tag while it points where the preview said; one that was unreadable then, while it still is.
+async fn delete_tag(repository: &Repository, tag: &Tag, digest: Option<&str>) -> Result<bool, Problem> {
+    let manifests = repository.manifests();
+    if let Some(digest) = digest {
+        let Ok(digest) = digest.parse::<Digest>() else { return Ok(false) };
+        return Ok(manifests.delete_tag_of(tag, &digest).await?);
+    }
+    let reference = Reference::Tag(tag.clone());
+    match manifests.digest(&reference).await {
+        Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => {
+            ignore_missing(manifests.delete(&reference).await)?;
+            Ok(true)
+        }
+        Ok(_) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Deletes each manifest, which takes its tags along. Damaged tags that point at none go by their names.

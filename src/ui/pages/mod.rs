@@ -6,7 +6,6 @@ mod commands;
 mod config;
 mod crumbs;
 pub(crate) mod delete;
-mod deletion_plan;
 pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod preferences;

@@ -33,6 +33,9 @@ pub(crate) enum Problem {
     /// The visitor is refused as a whole.
     #[error(transparent)]
     Refused(Refusal),
+    /// The collector could not look at the store.
+    #[error(transparent)]
+    Collector(sampan_engine::gc::Error),
     /// The engine could not do it.
     #[error(transparent)]
     Engine(#[from] sampan_engine::Error),
@@ -64,6 +67,10 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
         Problem::Refused(refusal) => refused(scene, refusal),
         Problem::Engine(error) if is_missing(error) => {
             (StatusCode::NOT_FOUND, t.not_found(), t.not_found_or_hidden())
+        }
+        Problem::Collector(error) => {
+            tracing::error!(error = %chain(error), http.request.id = scene.visit.id, "a preview could not be made");
+            (StatusCode::INTERNAL_SERVER_ERROR, t.failed(), t.failed_because())
         }
         Problem::Engine(error) => {
             tracing::error!(error = %chain(error), http.request.id = scene.visit.id, "a page could not be made");
@@ -111,7 +118,9 @@ fn refused(scene: &Scene<'_>, refusal: &Refusal) -> (StatusCode, String, String)
 fn problem_text(problem: &Problem) -> String {
     match problem {
         Problem::Engine(error) if is_missing(error) => Problem::NotFound.to_string(),
-        Problem::Engine(_) => "the store did not answer as it should; the log has the reason".to_owned(),
+        Problem::Engine(_) | Problem::Collector(_) => {
+            "the store did not answer as it should; the log has the reason".to_owned()
+        }
         other => other.to_string(),
     }
 }

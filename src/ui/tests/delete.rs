@@ -47,6 +47,12 @@ async fn a_preview_says_what_goes_and_changes_nothing() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    // Of `v2` its own layer, configuration and manifest, not the layer that the others share.
+    let one = store.get(&format!("{DELETE}?tag=v2")).await;
+    let text = text_of(&one.text);
+    assert!(text.contains("In this repository 592 B are not needed any more."), "{text}");
+    // A store without directories is not walked for a page.
+    assert!(!text.contains("Calculate exactly"), "{text}");
     assert_eq!(tags(&store).await, ["stable", "v1", "v2"]);
     let back = store.get(DELETE).await;
     assert_eq!((back.status, back.header("location")), (StatusCode::SEE_OTHER, "/ui/team/app/-/tags"));
