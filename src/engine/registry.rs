@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sampan_driver::StorageDriver;
+use tokio::sync::Semaphore;
 
 use crate::cache::{CacheStatistics, ManifestCache};
 use crate::clock::Clock;
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) referrer_builds: Builds,
     pub(crate) absent_digests: AbsentDigests,
     pub(crate) deletions: Arc<Deletions>,
+    /// Previews take memory in proportion to what they walk, so one runs at a time.
+    pub(crate) previews: Semaphore,
 }
 
 impl Registry {
@@ -200,6 +203,7 @@ impl RegistryBuilder {
                 referrer_builds: Builds::default(),
                 absent_digests: AbsentDigests::default(),
                 deletions: Arc::default(),
+                previews: Semaphore::new(1),
             }),
         }
     }

@@ -132,10 +132,13 @@ async fn a_repository_goes_with_all_of_it(ctx: Context) -> Result<(), Failed> {
     let registry = Registry::builder(ctx.driver().clone()).build();
     let survey = gc::survey(&registry, 0.0, &options(true).stop).await?;
     let figures = survey.find(&name("a")).map(|found| found.figures).unwrap_or_default();
-    let here = of(&ctx, &Removal::Repository, PreviewExtent::Repository).await?;
+    // Of one registry, one waits for the other.
+    let (a, all) = (name("a"), Removal::Repository);
+    let both = [PreviewExtent::Repository, STORE].map(|extent| gc::preview(&registry, &a, &all, extent));
+    let both = futures::future::try_join_all(both).await?;
+    let [here, whole] = &both[..] else { return Err(Failed::new("two previews have two results")) };
     equal((here.tags.count, here.manifests.count), (figures.tags, figures.manifests), "what goes")?;
     equal(here.freed_bytes, figures.bytes, "the bytes in the repository")?;
-    let whole = of(&ctx, &Removal::Repository, STORE).await?;
     equal(whole.freed_bytes, figures.own_bytes, "the bytes in the store")?;
     let shared = here.shared_bytes(&survey, &name("a"));
     ensure(

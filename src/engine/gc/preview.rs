@@ -28,7 +28,7 @@ const CONCURRENCY: usize = 16;
 
 /// Finds the consequences of a deletion in a repository.
 ///
-/// Within the repository this reads each of its tags and manifests; in the whole store it costs as much as a dry run of a
+/// A registry makes one preview at a time. Within the repository this reads each of its tags and manifests; in the whole store it costs as much as a dry run of a
 /// collection.
 ///
 /// # Errors
@@ -40,6 +40,8 @@ pub async fn preview(
     removal: &Removal,
     extent: PreviewExtent,
 ) -> Result<RemovalPreview> {
+    // The semaphore is never closed.
+    let _permit = registry.inner.previews.acquire().await.ok();
     // Otherwise the targets of most tags would not be read.
     let options = Options { delete_untagged: true, concurrency: CONCURRENCY, ..Options::default() };
     // Nothing is young to a clock that is ahead.
