@@ -1,5 +1,6 @@
 //! What an image is, in words.
 
+use sampan_engine::oci::Descriptor;
 use sampan_engine::{Gap, ImageKind, ImageSummary};
 
 use super::language::Language;
@@ -31,6 +32,11 @@ pub(crate) fn referrer_kind(t: Language, artifact_type: &str) -> String {
     } else {
         t.kind_artifact()
     }
+}
+
+/// Whether a child of an index is BuildKit's attestation of another child, and no image.
+pub(crate) fn is_attestation(child: &Descriptor) -> bool {
+    child.annotations.contains_key("vnd.docker.reference.type")
 }
 
 /// The platforms of an image in a line.

@@ -88,6 +88,11 @@ pub(crate) fn line(text: &str) -> String {
     shown
 }
 
+/// The length of a text in HTML, in bytes: marks are escaped with five characters each.
+pub(crate) fn escaped_length(text: &str) -> usize {
+    text.len() + 4 * text.bytes().filter(|byte| b"<>&\"'".contains(byte)).count()
+}
+
 /// The beginning of a digest, long enough to tell images apart.
 pub(crate) fn short(digest: &Digest) -> String {
     let hex = digest.hex();

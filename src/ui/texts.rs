@@ -135,6 +135,24 @@ texts! {
     config_unread(): "The configuration is too large to show, or not JSON.", "設定過大，或並非 JSON，無法顯示。";
     config_missing(): "The configuration is not in this registry.", "設定不在此登錄。";
 
+    // Comparison.
+    compare(): "Compare", "比較";
+    compare_with(): "Compare with …", "與其他映像檔比較…";
+    compare_images(): "Compare two images", "比較兩個映像檔";
+    first_image(): "First image: a tag or digest", "第一個映像檔：標籤或摘要";
+    second_image(): "Second image: a tag or digest", "第二個映像檔：標籤或摘要";
+    no_reference(text: &str): "“{text}” is neither a tag nor a digest.", "「{text}」並非標籤或摘要。";
+    choose_platform(): "Choose a platform", "選擇平台";
+    only_in(image: &str): "only in {image}", "只在 {image}";
+    no_platform(platform: &str): "The images do not both have the platform {platform}.", "兩個映像檔並非都有 {platform} 平台。";
+    same_both(): "Both are the same image.", "兩者為同一映像檔。";
+    difference(): "Difference", "差異";
+    difference_count(count: usize): "Differences: {count}", "差異：{count}";
+    differs(): "differs", "不同";
+    layers_only(image: &str, count: usize, size: &str): "Only in {image}: {count}, {size}", "只在 {image}：{count} 層，{size}";
+    layers_common(count: usize, size: &str): "In both: {count}, {size}", "兩者共有：{count} 層，{size}";
+    layers_reordered(): "Both have the same layers, in another order or number.", "兩者的層相同，但次序或數目不同。";
+
     // Login.
     user_name(): "User", "使用者名稱";
     password(): "Password or token", "密碼或權杖";

@@ -9,8 +9,6 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use sampan_engine::oci::RepositoryName;
 use sampan_engine::{Registry, Survey};
 
-use tokio::sync::{Mutex, MutexGuard};
-
 use super::assets::Asset;
 use super::figures::Figures;
 use super::frame::Frame;
@@ -36,8 +34,6 @@ struct Inner {
     key: SessionKey,
     housekeeping: Option<Arc<dyn Housekeeping>>,
     figures: Figures,
-    /// Previews of deletions run one after the other.
-    previews: Mutex<()>,
 }
 
 impl Ui {
@@ -51,7 +47,6 @@ impl Ui {
                 key,
                 housekeeping: None,
                 figures: Figures::default(),
-                previews: Mutex::default(),
             }),
         }
     }
@@ -62,8 +57,8 @@ impl Ui {
         let Inner { registry, gate, settings, key, .. } = &*self.inner;
         let (registry, gate, settings, key) = (registry.clone(), gate.clone(), settings.clone(), key.clone());
         let housekeeping = Some(housekeeping);
-        let (figures, previews) = (Figures::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping, figures, previews }) }
+        let figures = Figures::default();
+        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping, figures }) }
     }
 
     /// The path below which all pages are.
@@ -160,11 +155,6 @@ impl Scene<'_> {
         self.ui.figures.survey(&self.ui.registry).await
     }
 
-    /// A turn for the preview of a deletion, which reads much.
-    pub(crate) async fn preview_turn(&self) -> MutexGuard<'_, ()> {
-        self.ui.previews.lock().await
-    }
-
     pub(crate) fn housekeeping(&self) -> Option<&dyn Housekeeping> {
         self.ui.housekeeping.as_deref()
     }
@@ -225,6 +215,7 @@ impl Scene<'_> {
             Place::Image(name, reference) if is_read => {
                 pages::image::show(self, visitor, name, reference).await
             }
+            Place::Compare(name) if is_read => pages::compare::show(self, visitor, name).await,
             Place::Collections if is_read => pages::collections::show(self, visitor),
             Place::Collect if is_post => {
                 self.check_form()?;
@@ -243,9 +234,12 @@ impl Scene<'_> {
             }
             Place::Delete(_) | Place::Restore(_) => Err(Problem::Method("GET, HEAD, POST")),
             Place::Storage if is_read => pages::storage::show(self, visitor).await,
-            Place::Storage | Place::Collections | Place::Repositories | Place::Tags(_) | Place::Image(..) => {
-                Err(Problem::Method("GET, HEAD"))
-            }
+            Place::Storage
+            | Place::Collections
+            | Place::Repositories
+            | Place::Tags(_)
+            | Place::Image(..)
+            | Place::Compare(_) => Err(Problem::Method("GET, HEAD")),
             _ => Err(Problem::NotFound),
         }
     }

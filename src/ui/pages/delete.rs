@@ -142,8 +142,6 @@ async fn considered(
         true => PreviewExtent::Store { delete_untagged: deletes_untagged(scene) },
         false => PreviewExtent::Repository,
     };
-    // A preview reads much, and a visitor may press the button again.
-    let _turn = scene.preview_turn().await;
     match gc::preview(scene.registry(), name, removal, extent).await {
         Ok(preview) => Ok(preview),
         Err(gc::Error::Registry(error)) => Err(error.into()),

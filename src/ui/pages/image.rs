@@ -11,10 +11,11 @@ use super::commands::{Command, commands};
 use super::config::{self, Config, Known};
 use crate::frame::Frame;
 use crate::gate::Visitor;
-use crate::kind::{is_damage, kind_name, platforms, referrer_kind};
+use crate::kind::{is_attestation, is_damage, kind_name, platforms, referrer_kind};
 use crate::language::Language;
 use crate::pages::{Problem, Step, crumbs};
 use crate::place::Place;
+use crate::query::query;
 use crate::reply::{self, Reply};
 use crate::shown::{self, Moment};
 use crate::ui::Scene;
@@ -44,6 +45,7 @@ struct ImagePage {
     annotations: Shown<Pair>,
     referrers: Shown<Attached>,
     raw: Option<String>,
+    compare: String,
 }
 
 /// A line of facts.
@@ -138,8 +140,8 @@ pub(crate) async fn show(
         Err(error) => return Err(error.into()),
     };
     let manifest = bytes.as_deref().and_then(|bytes| Manifest::parse(bytes, None).ok());
-    let query = ReferrersQuery { limit: MAX_SHOWN + 1, max_bytes: 1 << 20, ..ReferrersQuery::default() };
-    let referrers = repository.referrers().list(&digest, &query).await?;
+    let wanted = ReferrersQuery { limit: MAX_SHOWN + 1, max_bytes: 1 << 20, ..ReferrersQuery::default() };
+    let referrers = repository.referrers().list(&digest, &wanted).await?;
 
     let f = scene.frame(Some(visitor));
     let t = f.t;
@@ -182,6 +184,13 @@ pub(crate) async fn show(
         labels: pairs(execution.map(|it| &it.labels)),
         annotations: pairs(manifest.as_ref().map(|manifest| &manifest.annotations)),
         referrers: Shown::of(referrers.descriptors.iter(), |referrer| attached(&f, name, referrer)),
+        compare: {
+            let reference = match reference {
+                Reference::Tag(tag) => tag.to_string(),
+                Reference::Digest(digest) => digest.to_string(),
+            };
+            format!("{}{}", f.to(&Place::Compare(name.clone())), query(&[("a", &reference)]))
+        },
         raw: bytes.filter(|bytes| bytes.len() <= MAX_RAW_BYTES).map(|bytes| raw(&bytes)),
         f: f.titled(match reference {
             Reference::Tag(tag) => format!("{name}:{tag}"),
@@ -241,7 +250,7 @@ async fn children(f: &Frame, repository: &Repository, manifest: &Manifest) -> Re
             let variant = platform.rest.get("variant").and_then(|it| it.as_str()).map(|it| format!("/{it}"));
             shown::text(&format!("{}/{}{}", platform.os, platform.architecture, variant.unwrap_or_default()))
         });
-        let is_attestation = child.annotations.contains_key("vnd.docker.reference.type");
+        let is_attestation = is_attestation(child);
         let place = Place::Image(repository.name().clone(), Reference::Digest(child.digest.clone()));
         children.push(Child {
             platform: platform.filter(|_| !is_attestation).unwrap_or_default(),

@@ -3,9 +3,12 @@
 pub(crate) mod collections;
 mod column;
 mod commands;
+pub(crate) mod compare;
+mod comparison;
 mod config;
 mod crumbs;
 pub(crate) mod delete;
+mod fitting;
 pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod preferences;

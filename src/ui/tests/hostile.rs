@@ -63,7 +63,13 @@ async fn the_words_of_strangers_are_words() {
         "schemaVersion": 2, "mediaType": IMAGE, "artifactType": evil[1], "config": config, "layers": [], "subject": image,
     });
     store.manifest("app", Some("attached"), &attached).await;
-    for path in ["/ui/app/-/tags", "/ui/app/-/tags/v1", "/ui/app/-/tags/attached"] {
+    for path in [
+        "/ui/app/-/tags",
+        "/ui/app/-/tags/v1",
+        "/ui/app/-/tags/attached",
+        "/ui/app/-/compare?a=v1&b=attached",
+        "/ui/app/-/compare?a=v1&b=v1",
+    ] {
         check(&store, path).await;
     }
     let page = check(&store, "/ui/app/-/tags/v1").await;
@@ -92,6 +98,28 @@ async fn what_is_large_is_cut() {
     store.manifest("app", Some("many"), &many).await;
     assert!(check(&store, "/ui/app/-/tags/many").await.contains("Layers: 10000"));
 
+    check(&store, "/ui/app/-/compare?a=long&b=many").await;
+    let marks = "<".repeat(500);
+    let labels: serde_json::Map<String, Value> =
+        (0..500).map(|number| (format!("{number}{marks}"), json!(marks))).collect();
+    let crowded = json!({ "config": { "Labels": labels, "Env": vec![marks.clone(); 500], "User": marks,
+        "Entrypoint": vec![marks.clone(); 500], "WorkingDir": marks } });
+    store.image("app", Some("crowded"), &crowded, &["layer"]).await;
+    let layers: Vec<Value> = (0..2000)
+        .map(|number| {
+            let digest = sampan_engine::oci::Digest::sha256_of(format!("{number}").as_bytes()).to_string();
+            let url = "https://layers.example/one";
+            json!({ "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar", "digest": digest, "size": u64::MAX / 4, "urls": [url] })
+        })
+        .collect();
+    let foreign = json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": layers });
+    store.manifest("app", Some("foreign"), &foreign).await;
+    for (a, b) in
+        [("crowded", "foreign"), ("foreign", "crowded"), ("foreign", "foreign"), ("crowded", "crowded")]
+    {
+        check(&store, &format!("/ui/app/-/compare?a={a}&b={b}")).await;
+    }
+
     let image = store.image("app", None, &json!({ "os": "linux" }), &["layer"]).await;
     let children: Vec<Value> = (0..1000)
         .map(|number| {
@@ -103,6 +131,7 @@ async fn what_is_large_is_cut() {
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": children });
     store.manifest("app", Some("wide"), &index).await;
     assert!(check(&store, "/ui/app/-/tags/wide").await.contains("800 more are not shown."));
+    assert!(check(&store, "/ui/app/-/compare?a=wide&b=wide").await.contains("800 more are not shown."));
 }
 
 #[tokio::test]
@@ -114,6 +143,7 @@ async fn what_is_odd_has_a_page_that_says_so() {
         nested = store.manifest("app", Some("deep"), &index).await;
     }
     check(&store, "/ui/app/-/tags/deep").await;
+    check(&store, "/ui/app/-/compare?a=deep&b=deep").await;
 
     for (tag, config) in [
         ("list", &b"[]"[..]),
@@ -125,6 +155,7 @@ async fn what_is_odd_has_a_page_that_says_so() {
         let manifest = json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": [] });
         store.manifest("app", Some(tag), &manifest).await;
         check(&store, &format!("/ui/app/-/tags/{tag}")).await;
+        check(&store, &format!("/ui/app/-/compare?a={tag}&b=deep")).await;
     }
     check(&store, "/ui/app/-/tags").await;
 }

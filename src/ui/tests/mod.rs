@@ -1,6 +1,7 @@
 //! Pages against a store in memory, through the whole of [`Ui::answer`].
 
 mod collections;
+mod compare;
 mod delete;
 mod hostile;
 mod login;

@@ -1,0 +1,209 @@
+//! Two images of a repository beside each other. Of two indexes, two images for one platform.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use askama::Template;
+use futures::TryStreamExt;
+use http::StatusCode;
+use sampan_engine::oci::{Digest, Manifest, Reference, RepositoryName};
+use sampan_engine::{Error, ImageKind, ImageSummary, Repository};
+
+use super::comparison::{Comparison, Side};
+use super::config;
+use crate::frame::Frame;
+use crate::gate::Visitor;
+use crate::kind::is_attestation;
+use crate::pages::{Problem, Step, crumbs};
+use crate::place::Place;
+use crate::query::query;
+use crate::reply::{self, Reply};
+use crate::shown;
+use crate::ui::Scene;
+
+/// The most tags that the form suggests.
+const MAX_SUGGESTED: usize = 200;
+
+/// The most platforms that a page lists.
+const MAX_PLATFORMS: usize = 200;
+
+#[derive(Template)]
+#[template(path = "compare.html")]
+struct ComparePage {
+    f: Frame,
+    crumbs: Vec<Step>,
+    message: Option<String>,
+    /// What the fields of the form have.
+    fields: [String; 2],
+    suggestions: Vec<String>,
+    platforms: Vec<PlatformRow>,
+    other_platforms: usize,
+    /// The platform of what is compared, of those that an index has.
+    platform: Option<String>,
+    labels: [String; 2],
+    links: [String; 2],
+    comparison: Option<Comparison>,
+}
+
+/// A platform of an index.
+struct PlatformRow {
+    name: String,
+    /// `None` if one of the two lacks it.
+    link: Option<String>,
+    /// The only one of the two that has it.
+    only_in: Option<String>,
+}
+
+/// Compares two images, or asks which.
+pub(crate) async fn show(
+    scene: &Scene<'_>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+) -> Result<Reply, Problem> {
+    let repository = scene.registry().repository(name.clone());
+    let fields = ["a", "b"].map(|field| scene.visit.query.get(field).unwrap_or_default());
+    let mut page = ComparePage {
+        f: scene.frame(Some(visitor)).titled(scene.visit.language.compare_images()),
+        crumbs: crumbs(&scene.frame(Some(visitor)), name, true),
+        message: None,
+        fields: fields.map(|text| text.chars().take(256).collect()),
+        suggestions: Vec::new(),
+        platforms: Vec::new(),
+        other_platforms: 0,
+        platform: None,
+        labels: fields.map(str::to_owned),
+        links: [String::new(), String::new()],
+        comparison: None,
+    };
+    let status = match fields.map(str::parse::<Reference>) {
+        [Ok(a), Ok(b)] => page.compare(scene, &repository, [&a, &b]).await?,
+        parsed => {
+            let odd = fields.iter().zip(parsed).find(|(text, parsed)| !text.is_empty() && parsed.is_err());
+            page.message = odd.map(|(text, _)| page.f.t.no_reference(&shown::text(text)));
+            page.suggestions = tags(&repository).await?;
+            if page.message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
+        }
+    };
+    Ok(reply::page(status, &page))
+}
+
+async fn tags(repository: &Repository) -> Result<Vec<String>, Problem> {
+    let mut all = repository.tags().stream(None).await?;
+    let mut tags = Vec::new();
+    while let Some(tag) = all.try_next().await? {
+        tags.push(shown::text(&tag));
+        if tags.len() == MAX_SUGGESTED {
+            break;
+        }
+    }
+    Ok(tags)
+}
+
+impl ComparePage {
+    /// Fills the page with what two images have in common, or with the platforms of which one must be chosen.
+    async fn compare(
+        &mut self,
+        scene: &Scene<'_>,
+        repository: &Repository,
+        references: [&Reference; 2],
+    ) -> Result<StatusCode, Problem> {
+        let [a, b] = references;
+        self.labels = [label(a), label(b)];
+        self.links = references.map(|it| self.f.to(&Place::Image(repository.name().clone(), it.clone())));
+        let mut images = [Image::read(repository, a).await?, Image::read(repository, b).await?];
+        let platforms = images.each_ref().map(Image::platforms);
+        if platforms.iter().any(|it| !it.is_empty()) {
+            let asked = scene.visit.query.get("platform");
+            // An image beside an index says which of the index's images to compare with.
+            let own = || {
+                images.iter().find(|image| image.summary.kind == ImageKind::Image)?.summary.platforms.first()
+            };
+            let wanted = asked.or_else(|| own().map(String::as_str));
+            let in_all = |wanted: &str| platforms.iter().all(|it| it.is_empty() || it.contains_key(wanted));
+            let Some(wanted) = wanted.filter(|wanted| in_all(wanted)).map(str::to_owned) else {
+                self.list(&platforms);
+                self.message = asked.map(|asked| self.f.t.no_platform(&shown::text(asked)));
+                return Ok(if asked.is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK });
+            };
+            for (image, platforms) in images.iter_mut().zip(&platforms) {
+                if let Some(child) = platforms.get(&wanted) {
+                    *image = Image::read(repository, &Reference::Digest(child.clone())).await?;
+                }
+            }
+            self.platform = Some(wanted);
+        }
+        let [a, b] = images;
+        let sides = [a.into_side(repository).await?, b.into_side(repository).await?];
+        self.comparison = Some(Comparison::of(self.f.t, &self.labels, &sides));
+        Ok(StatusCode::OK)
+    }
+
+    /// Lists the platforms of two indexes, or of one.
+    fn list(&mut self, platforms: &[BTreeMap<String, Digest>; 2]) {
+        let names: BTreeSet<&String> = platforms.iter().flat_map(BTreeMap::keys).collect();
+        self.other_platforms = names.len().saturating_sub(MAX_PLATFORMS);
+        let row = |name: &String| {
+            let lacks = platforms.iter().position(|it| !it.is_empty() && !it.contains_key(name));
+            let [a, b] = &self.fields;
+            let link = lacks.is_none().then(|| query(&[("a", a), ("b", b), ("platform", name)]));
+            PlatformRow { name: name.clone(), link, only_in: lacks.map(|it| self.labels[1 - it].clone()) }
+        };
+        self.platforms = names.into_iter().take(MAX_PLATFORMS).map(row).collect();
+    }
+
+    /// The query of this page for another platform.
+    fn without_platform(&self) -> String {
+        let [a, b] = &self.fields;
+        query(&[("a", a), ("b", b)])
+    }
+}
+
+/// An image or index of the repository.
+struct Image {
+    digest: Digest,
+    summary: Arc<ImageSummary>,
+    /// `None` if it is damaged.
+    manifest: Option<Manifest>,
+}
+
+impl Image {
+    async fn read(repository: &Repository, reference: &Reference) -> Result<Self, Error> {
+        let digest = repository.manifests().digest(reference).await?;
+        let summary = repository.summary(&digest).await?;
+        let manifest = match repository.manifests().get(&Reference::Digest(digest.clone())).await {
+            Ok(stored) => Manifest::parse(&stored.bytes, None).ok(),
+            Err(Error::Corrupt(..)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { digest, summary, manifest })
+    }
+
+    /// The images of an index by platform, the first of each.
+    fn platforms(&self) -> BTreeMap<String, Digest> {
+        let mut platforms = BTreeMap::new();
+        let children = self.manifest.iter().flat_map(|manifest| &manifest.manifests);
+        for child in children.filter(|child| !is_attestation(child)) {
+            if let Some(platform) = child.platform.as_ref().and_then(|platform| platform.text()) {
+                platforms.entry(platform).or_insert_with(|| child.digest.clone());
+            }
+        }
+        platforms
+    }
+
+    async fn into_side(self, repository: &Repository) -> Result<Side, Error> {
+        let Self { digest, summary, manifest } = self;
+        let config = match manifest.as_ref().and_then(|manifest| manifest.config.as_ref()) {
+            Some(config) if summary.kind == ImageKind::Image => Some(config::read(repository, config).await?),
+            _ => None,
+        };
+        Ok(Side { digest, summary, manifest, config })
+    }
+}
+
+/// What a column is called.
+fn label(reference: &Reference) -> String {
+    match reference {
+        Reference::Tag(tag) => tag.to_string(),
+        Reference::Digest(digest) => shown::short(digest),
+    }
+}
