@@ -104,6 +104,10 @@ fn files_below(folders: &[&str], extensions: &[&str]) -> Vec<PathBuf> {
     let mut todo: Vec<PathBuf> = folders.iter().map(|name| root().join(name)).collect();
     while let Some(path) = todo.pop() {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        // What `npm ci` installs is not ours.
+        if path.ends_with("node_modules") {
+            continue;
+        }
         if path.is_dir() {
             todo.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
         } else if extensions.contains(&extension) {
