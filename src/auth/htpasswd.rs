@@ -16,10 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::access::Access;
@@ -136,27 +133,30 @@ impl Htpasswd {
         password: &str,
     ) -> Result<String, Denied> {
         let basic = BasicCredentials { user: user.into(), password: password.into() };
-        self.log_in(client, basic).await?;
-        // The file may have changed meanwhile.
-        self.password_id(user).await.ok_or_else(|| self.challenge(ChallengeReason::Wrong))
+        self.log_in(client, basic).await
     }
 
-    /// Logs a user in with a password.
+    /// Logs a user in with a password, and returns what identifies it: the one that was compared, also if the file changed
+    /// meanwhile. A login with the old password ends with that.
     ///
     /// # Errors
     ///
     /// A challenge with this file's realm if the password is wrong; the other reasons if it was not compared.
-    pub(super) async fn log_in(&self, client: Option<IpAddr>, basic: BasicCredentials) -> Result<(), Denied> {
+    pub(super) async fn log_in(
+        &self,
+        client: Option<IpAddr>,
+        basic: BasicCredentials,
+    ) -> Result<String, Denied> {
         let loaded = self.current().await;
-        self.compare(client, basic, &loaded).await
+        let id = loaded.password_id(&basic.user);
+        self.compare(client, basic, &loaded).await?;
+        id.ok_or_else(|| self.challenge(ChallengeReason::Wrong))
     }
 
     /// Identifies the user's present password, the same in every process that reads the same file; `None` for
     /// an unknown user.
     pub async fn password_id(&self, user: &str) -> Option<String> {
-        let loaded = self.current().await;
-        let hash = loaded.list.hash_of(user.as_bytes())?;
-        Some(URL_SAFE_NO_PAD.encode(&Sha256::digest(hash.as_str())[..12]))
+        self.current().await.password_id(user.as_bytes())
     }
 
     /// The challenge with this file's realm.

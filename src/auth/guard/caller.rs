@@ -141,8 +141,7 @@ impl Guard {
         let Some(passwords) = &self.passwords else { return Err(wrong) };
         // A user of the file is text; the rules know no other names.
         let Ok(user) = String::from_utf8(basic.user.clone()) else { return Err(wrong) };
-        passwords.log_in(client, basic).await?;
-        let Some(id) = passwords.password_id(&user).await else { return Err(wrong) };
+        let id = passwords.log_in(client, basic).await?;
         Ok(Caller { credential: format!("password:{id}"), identity: Identity::User(user), ceiling: None })
     }
 
