@@ -57,8 +57,13 @@ impl Gate for PageGate {
                     None => Some(guard.identity(&credentials(request)).await.map_err(refusal)?),
                 };
                 let identity = identity.ok_or(Refusal::LoginNeeded)?;
+                let policy = guard.rules().await;
+                // An empty list helps no visitor; the form for a login does.
+                if !identity.is_known() && !policy.has_rules_for_anonymous() {
+                    return Err(Refusal::LoginNeeded);
+                }
                 let user = identity.is_known().then(|| identity.name().to_owned());
-                let rights = ByRules { policy: guard.rules().await, identity };
+                let rights = ByRules { policy, identity };
                 Ok(Visitor { user, rights: Arc::new(rights) })
             }
         }

@@ -17,6 +17,7 @@ mod malformed;
 mod manifest_push;
 mod manifests;
 mod names;
+mod page;
 mod pushed_digests;
 mod referrers;
 mod stored_manifests;

@@ -3,6 +3,7 @@
 mod credentials;
 mod forged;
 mod hidden;
+mod page;
 mod rules;
 mod token_store;
 mod tokens;
@@ -17,12 +18,13 @@ use sampan::auth::{
     AccessTokens, Audit, Guard, GuardSettings, Htpasswd, LivePolicy, PolicyFile, ThrottleOptions,
     TokenRecord, TokenSecret, rfc3339,
 };
-use sampan::http::HttpServices;
+use sampan::http::{HttpServices, PageGate};
 use sampan::serve::{ClientCertificate, Peer, PeerAddress, Scheme};
 use sampan_config::CertificateName;
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::Registry;
+use sampan_ui::{SessionKey, Ui, UiSettings};
 use serde_json::Value;
 
 use crate::support::client::Call;
@@ -91,7 +93,10 @@ impl Site {
             audit,
         });
         let guard = Arc::new(guard.await.unwrap());
-        let services = HttpServices { guard: Some(guard.clone()), ..HttpServices::default() };
+        let gate = Arc::new(PageGate::Rules(guard.clone()));
+        let registry = Registry::builder(plan.driver.clone()).build();
+        let ui = Ui::new(registry, gate, UiSettings::default(), SessionKey::derived_from(b"page"));
+        let services = HttpServices { guard: Some(guard.clone()), ui: Some(ui), ..HttpServices::default() };
         let access = guard.clone();
         let server = Server::with(Setup { access, services, driver: plan.driver, ..Setup::default() });
         Self { server, guard, folder }

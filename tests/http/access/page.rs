@@ -1,0 +1,97 @@
+//! The web page by the rules of `access`: each request asks them anew.
+
+use super::*;
+
+/// The names of repositories on the first page.
+fn names(answer: &Answer) -> Vec<String> {
+    let listed = answer.json();
+    let names = listed["repositories"].as_array().unwrap().iter();
+    names.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+}
+
+impl Site {
+    async fn visit(&self, path: &str, cookie: &str) -> Answer {
+        self.call("GET", path).header("accept", "application/json").header("cookie", cookie).send().await
+    }
+
+    /// Logs in by the form, and returns the cookie of the session; `None` if the login was refused.
+    async fn session(&self, user: &str, password: &str) -> Option<String> {
+        let form = self.call("GET", "/ui/-/login").header("accept", "text/html").send().await.expect(200);
+        let form = String::from_utf8(form.body.to_vec()).unwrap();
+        let token = form.split("action=\"/ui/-/login\"").nth(1).unwrap();
+        let token = token.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let call = self.call("POST", "/ui/-/login").header("origin", "http://registry.example");
+        let answer = call.body(format!("token={token}&user={user}&password={password}")).send().await;
+        let cookie = answer.headers.get("set-cookie")?.to_str().unwrap().to_owned();
+        assert_eq!(answer.status, 303, "{answer:?}");
+        cookie.split(';').next().map(str::to_owned)
+    }
+}
+
+async fn site() -> Site {
+    let site = Site::new().await;
+    for name in ["home/alice/x", "public/alpine", "secret/plan", "team/app"] {
+        site.server_image(name).await;
+    }
+    site
+}
+
+#[tokio::test]
+async fn a_visitor_sees_what_the_rules_give() {
+    let site = site().await;
+    let anonymous = site.visit("/ui/", "").await.expect(200);
+    assert_eq!(names(&anonymous), ["public/alpine"]);
+    for path in ["/ui/team/app/-/tags", "/ui/team/none/-/tags", "/ui/team/app/-/tags/v1"] {
+        site.visit(path, "").await.expect(401);
+    }
+    let alice = site.session("alice", "alice-password").await.unwrap();
+    assert_eq!(
+        names(&site.visit("/ui/", &alice).await.expect(200)),
+        ["home/alice/x", "public/alpine", "team/app"]
+    );
+    let hidden = site.visit("/ui/secret/plan/-/tags", &alice).await.expect(404);
+    let missing = site.visit("/ui/secret/none/-/tags", &alice).await.expect(404);
+    assert_eq!(hidden.json()["error"], missing.json()["error"]);
+    assert!(site.session("alice", "bob-password").await.is_none());
+    // By credentials of the request, too.
+    let call = site.call("GET", "/ui/").header("accept", "application/json");
+    let carol = call.header("authorization", &user("carol")).send().await.expect(200);
+    assert!(names(&carol).contains(&"secret/plan".to_owned()));
+}
+
+#[tokio::test]
+async fn a_changed_rule_and_password_count_at_the_next_request() {
+    let site = site().await;
+    let session = site.session("alice", "alice-password").await.unwrap();
+    site.visit("/ui/team/app/-/tags", &session).await.expect(200);
+    tokio::time::pause();
+    let rules = "rules: [{who: users, may: pull, on: 'home/**'}]";
+    std::fs::write(site.folder.path().join("access.yml"), rules).unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    site.visit("/ui/team/app/-/tags", &session).await.expect(404);
+    assert_eq!(names(&site.visit("/ui/", &session).await.expect(200)), ["home/alice/x"]);
+    // Nothing is public any more, so that a visitor gets the form for a login.
+    site.visit("/ui/", "").await.expect(401);
+    std::fs::write(site.folder.path().join("htpasswd"), "dave:x\n").unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    site.visit("/ui/", &session).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_robot_logs_in_with_its_token_until_that_is_revoked() {
+    let site = site().await;
+    let secret = site.access_token("pull", "team/**", None).await;
+    let session = site.session("ci", &secret.reveal()).await.unwrap();
+    assert_eq!(names(&site.visit("/ui/", &session).await.expect(200)), ["public/alpine", "team/app"]);
+    let for_dave = site.access_token("*", "**", Some("dave")).await;
+    let of_dave = site.session("ci", &for_dave.reveal()).await.unwrap();
+    let seen = names(&site.visit("/ui/", &of_dave).await.expect(200));
+    assert_eq!(seen, ["home/alice/x", "public/alpine", "team/app"], "no more than the user");
+    assert!(site.session("ci", &TokenSecret::random().reveal()).await.is_none());
+
+    tokio::time::pause();
+    assert!(site.server.registry.remove_access_token(secret.id()).await.unwrap());
+    tokio::time::advance(Duration::from_secs(10)).await;
+    site.visit("/ui/", &session).await.expect(401);
+    site.visit("/ui/", &of_dave).await.expect(200);
+}
