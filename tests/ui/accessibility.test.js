@@ -6,9 +6,8 @@ import { createRequire } from "node:module";
 import { after, before, it } from "node:test";
 
 import { launch, logIn, open } from "./support/browser.js";
-import { Images } from "./support/images.js";
-import { GUARDED, LANGUAGES, PAGES, THEMES } from "./support/pages.js";
-import { Registry, USERS } from "./support/registry.js";
+import { LANGUAGES, Sites, THEMES } from "./support/sites.js";
+import { USERS } from "./support/registry.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const RULES = {
@@ -18,17 +17,14 @@ const RULES = {
   resultTypes: ["violations"],
 };
 
-let registry, guarded, browser;
+let sites, browser;
 before(async () => {
-  registry = await Registry.start();
-  guarded = await Registry.start({ users: true });
-  await new Images(registry).usual();
+  sites = await Sites.start();
   browser = await launch();
 });
 after(async () => {
   await browser?.close();
-  await registry?.stop();
-  await guarded?.stop();
+  await sites?.stop();
 });
 
 /** The violations of the page as it is now. */
@@ -46,7 +42,7 @@ async function violations(page) {
 for (const [locale, lang] of Object.entries(LANGUAGES)) {
   for (const colorScheme of THEMES) {
     it(`no page has a barrier that axe knows (${locale}, ${colorScheme})`, async () => {
-      for (const [site, pages] of [[registry, PAGES], [guarded, GUARDED]]) {
+      for (const [site, pages] of sites.all()) {
         const window = await open(browser, site.origin, { locale, colorScheme });
         const { page } = window;
         for (const [name, path] of Object.entries(pages)) {
@@ -64,9 +60,9 @@ for (const [locale, lang] of Object.entries(LANGUAGES)) {
 }
 
 it("a wrong login and a visitor with a login have no barrier either", async () => {
-  const window = await open(browser, guarded.origin);
+  const window = await open(browser, sites.guarded.origin);
   const { page } = window;
-  await page.goto(guarded.page("/-/login"));
+  await page.goto(sites.guarded.page("/-/login"));
   await logIn(page, "ann", "wrong");
   await page.getByRole("alert").waitFor();
   assert.deepEqual(await violations(page), []);

@@ -4,21 +4,16 @@ import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 
 import { launch, open } from "./support/browser.js";
-import { Images } from "./support/images.js";
-import { GUARDED, PAGES, THEMES } from "./support/pages.js";
-import { Registry } from "./support/registry.js";
+import { Sites, THEMES } from "./support/sites.js";
 
-let registry, guarded, browser;
+let sites, browser;
 before(async () => {
-  registry = await Registry.start();
-  guarded = await Registry.start({ users: true });
-  await new Images(registry).usual();
+  sites = await Sites.start();
   browser = await launch();
 });
 after(async () => {
   await browser?.close();
-  await registry?.stop();
-  await guarded?.stop();
+  await sites?.stop();
 });
 
 /** The focused element: its place in the page, and whether its focus can be seen. */
@@ -38,7 +33,7 @@ function focused() {
 
 for (const colorScheme of THEMES) {
   it(`every link, field and button is reached in order, and seen (${colorScheme})`, async () => {
-    for (const [site, pages] of [[registry, PAGES], [guarded, GUARDED]]) {
+    for (const [site, pages] of sites.all()) {
       const window = await open(browser, site.origin, { colorScheme });
       const { page } = window;
       for (const [name, path] of Object.entries(pages)) {
@@ -66,9 +61,9 @@ for (const colorScheme of THEMES) {
 }
 
 it("the first key leads past the menu", async () => {
-  const window = await open(browser, registry.origin);
+  const window = await open(browser, sites.open.origin);
   const { page } = window;
-  await page.goto(registry.page("/team/app/-/tags"));
+  await page.goto(sites.open.page("/team/app/-/tags"));
   const skip = page.getByRole("link", { name: "Skip to the content" });
   assert.ok((await skip.boundingBox()).x < 0, "out of sight until it is needed");
   await page.keyboard.press("Tab");
@@ -81,9 +76,9 @@ it("the first key leads past the menu", async () => {
 });
 
 it("the settings open and close by keys, and the focus stays", async () => {
-  const window = await open(browser, registry.origin);
+  const window = await open(browser, sites.open.origin);
   const { page } = window;
-  await page.goto(registry.page("/"));
+  await page.goto(sites.open.page("/"));
   const settings = page.locator("details.settings");
   const isOpen = () => settings.evaluate((it) => it.open);
   await settings.locator("summary").focus();
@@ -102,9 +97,9 @@ it("the settings open and close by keys, and the focus stays", async () => {
 });
 
 it("a slash leads to the search, but for fields", async () => {
-  const window = await open(browser, registry.origin);
+  const window = await open(browser, sites.open.origin);
   const { page } = window;
-  await page.goto(registry.page("/"));
+  await page.goto(sites.open.page("/"));
   await page.keyboard.press("/");
   assert.equal(await page.evaluate(() => document.activeElement.id), "q");
   await page.keyboard.type("team/a");
@@ -114,9 +109,9 @@ it("a slash leads to the search, but for fields", async () => {
 });
 
 it("a login needs no mouse", async () => {
-  const window = await open(browser, guarded.origin);
+  const window = await open(browser, sites.guarded.origin);
   const { page } = window;
-  await page.goto(guarded.page("/-/login"));
+  await page.goto(sites.guarded.page("/-/login"));
   await page.locator("#user").focus();
   await page.keyboard.type("ann");
   await page.keyboard.press("Tab");

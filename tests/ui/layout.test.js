@@ -7,10 +7,8 @@ import { after, before, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { launch, open } from "./support/browser.js";
-import { Images } from "./support/images.js";
-import { GUARDED, LANGUAGES, PAGES, THEMES } from "./support/pages.js";
+import { LANGUAGES, Sites, THEMES } from "./support/sites.js";
 import { detail, withPalette } from "./support/png.js";
-import { Registry } from "./support/registry.js";
 
 const PICTURES = process.env.SAMPAN_UI_PICTURES ?? fileURLToPath(new URL("../../target/ui-pictures", import.meta.url));
 const DOCS = fileURLToPath(new URL("../../docs", import.meta.url));
@@ -21,18 +19,15 @@ const IN_DOCS = {
   "ui-image.png": { path: "/team/app/-/tags/v1.10.0", locale: "zh-HK", colorScheme: "dark", width: 1200, height: 760 },
 };
 
-let registry, guarded, browser;
+let sites, browser;
 before(async () => {
-  registry = await Registry.start({ pullHost: "registry.example.com" });
-  guarded = await Registry.start({ users: true });
-  await new Images(registry).usual();
+  sites = await Sites.start({ pullHost: "registry.example.com" });
   browser = await launch();
   mkdirSync(PICTURES, { recursive: true });
 });
 after(async () => {
   await browser?.close();
-  await registry?.stop();
-  await guarded?.stop();
+  await sites?.stop();
 });
 
 /** What is wider than its place: the page, or the text of a button, a heading or a cell. */
@@ -51,7 +46,7 @@ function tooWide() {
 for (const [locale] of Object.entries(LANGUAGES)) {
   for (const colorScheme of THEMES) {
     it(`no page is too wide or blank (${locale}, ${colorScheme})`, async () => {
-      for (const [site, pages] of [[registry, PAGES], [guarded, GUARDED]]) {
+      for (const [site, pages] of sites.all()) {
         const window = await open(browser, site.origin, { locale, colorScheme });
         const { page } = window;
         for (const [name, path] of Object.entries(pages)) {
@@ -73,7 +68,7 @@ for (const [locale] of Object.entries(LANGUAGES)) {
 }
 
 it("text of twice the size fits, on a wide and on a narrow window", async () => {
-  for (const [site, pages] of [[registry, PAGES], [guarded, GUARDED]]) {
+  for (const [site, pages] of sites.all()) {
     const window = await open(browser, site.origin);
     const { page } = window;
     const settings = await window.context.newCDPSession(page);
@@ -88,7 +83,7 @@ it("text of twice the size fits, on a wide and on a narrow window", async () => 
         assert.deepEqual(await page.evaluate(tooWide), [], `${name} at ${width}`);
       }
     }
-    await page.screenshot({ path: join(PICTURES, `large-text-${site === guarded ? "login" : "page"}.png`) });
+    await page.screenshot({ path: join(PICTURES, `large-text-${Object.keys(pages)[0].replaceAll(" ", "-")}.png`) });
     assert.deepEqual(await window.close(), []);
   }
 });
@@ -101,8 +96,8 @@ it("a picture without content is blank", async () => {
 
 it("the pictures of the documentation are there, and small", async () => {
   for (const [file, { path, width, height, ...options }] of Object.entries(IN_DOCS)) {
-    const window = await open(browser, registry.origin, { viewport: { width, height }, timezoneId: "Asia/Hong_Kong", ...options });
-    await window.page.goto(registry.page(path));
+    const window = await open(browser, sites.open.origin, { viewport: { width, height }, timezoneId: "Asia/Hong_Kong", ...options });
+    await window.page.goto(sites.open.page(path));
     const picture = await window.page.screenshot();
     if (process.env.UPDATE_EXPECT) writeFileSync(join(DOCS, file), withPalette(picture));
     assert.deepEqual(await window.close(), []);
