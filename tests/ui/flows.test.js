@@ -13,6 +13,7 @@ before(async () => {
   const images = new Images(registry);
   await images.usual();
   await images.many();
+  registry.collect();
   browser = await launch();
 });
 after(async () => {
@@ -96,6 +97,28 @@ for (const javaScriptEnabled of [true, false]) {
       await page.locator("#children + .scroll tbody a").first().click();
       assert.match(await page.locator("h1").innerText(), /^team\/app@sha256:[0-9a-f]{12}$/);
       assert.equal(await page.locator("#layers + .scroll tbody tr").count(), 2);
+    });
+
+    visit("the storage page names the largest repository first", async (page) => {
+      await page.goto(registry.page("/"));
+      await page.getByRole("link", { name: "Storage" }).click();
+      const names = await page.locator("#largest + .scroll tbody th").allInnerTexts();
+      assert.equal(names[0], "team/app");
+      await page.getByRole("link", { name: "team/app" }).click();
+      assert.equal(page.url(), registry.page("/team/app/-/tags"));
+      await page.goto(registry.page("/"));
+      await page.locator("thead").getByRole("link", { name: "Size" }).click();
+      assert.equal((await rows(page))[0], "team/app");
+    });
+
+    visit("two images are compared from the page of one", async (page) => {
+      await page.goto(registry.page("/team/app/-/tags/v1.2.0"));
+      await page.getByRole("link", { name: "Compare with" }).click();
+      assert.equal(await page.inputValue("#a"), "v1.2.0");
+      await page.fill("#b", "v1.10.0");
+      await page.getByRole("button", { name: "Compare" }).click();
+      await page.getByRole("link", { name: "linux/amd64" }).click();
+      assert.ok((await page.getByText("≠").count()) > 0);
     });
 
     visit("pages of a list have every entry once", async (page) => {

@@ -31,11 +31,6 @@ export class Registry {
       throw new Error(`${binary} is missing: run \`cargo build --workspace --bin registry\`, or name another in SAMPAN_REGISTRY`);
     }
     const folder = mkdtempSync(join(tmpdir(), "sampan-ui-"));
-    if (users) {
-      for (const [user, password] of Object.entries(USERS)) {
-        execFileSync(binary, ["htpasswd", "add", "htpasswd", user], { cwd: folder, input: password, stdio: ["pipe", "ignore", "pipe"] });
-      }
-    }
     const config = `
 version: 0.1
 log: {level: info}
@@ -44,8 +39,12 @@ http: {addr: '127.0.0.1:0'}
 ui: {enabled: true, title: Harbour Street${pullHost ? `, pullhost: ${pullHost}` : ""}}
 ${users ? RULES : ""}`;
     writeFileSync(join(folder, "config.yml"), config);
+    const registry = new Registry(folder);
+    if (users) {
+      for (const [user, password] of Object.entries(USERS)) registry.setPassword(user, password);
+    }
     const child = spawn(binary, ["serve", "config.yml"], { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
-    const registry = new Registry(folder, child);
+    registry.child = child;
     const log = [];
     for await (const line of createInterface({ input: child.stderr })) {
       log.push(line);
@@ -61,9 +60,8 @@ ${users ? RULES : ""}`;
     throw new Error(`the registry does not listen:\n${log.join("\n")}`);
   }
 
-  constructor(folder, child) {
+  constructor(folder) {
     this.folder = folder;
-    this.child = child;
   }
 
   /** The URL of a page. */
@@ -71,9 +69,19 @@ ${users ? RULES : ""}`;
     return `${this.origin}/ui${path}`;
   }
 
-  /** Changes the password of a user. */
-  changePassword(user, password) {
-    execFileSync(binary, ["htpasswd", "add", "htpasswd", user], { cwd: this.folder, input: password, stdio: ["pipe", "ignore", "pipe"] });
+  /** Runs a command of the registry in its folder. */
+  run(args, input = "") {
+    execFileSync(binary, args, { cwd: this.folder, input, stdio: ["pipe", "ignore", "pipe"] });
+  }
+
+  /** Adds a user, or changes the password. */
+  setPassword(user, password) {
+    this.run(["htpasswd", "add", "htpasswd", user], password);
+  }
+
+  /** Collects garbage beside the running registry; everything here is too young. */
+  collect() {
+    this.run(["garbage-collect", "config.yml"]);
   }
 
   async stop() {

@@ -6,6 +6,7 @@ import { Registry } from "./registry.js";
 /** The pages of a registry with images. */
 export const PAGES = {
   repositories: "/",
+  "repositories by size": "/?sort=size",
   "a prefix": "/?under=team",
   "no repository found": "/?q=none-of-them",
   tags: "/team/app/-/tags",
@@ -13,6 +14,10 @@ export const PAGES = {
   "no order": "/team/app/-/tags?sort=odd",
   index: "/team/app/-/tags/v1.10.0",
   image: "/team/app/-/tags/dev",
+  comparison: "/team/app/-/compare?a=v1.2.0&b=v1.10.0",
+  "comparison for a platform": "/team/app/-/compare?a=v1.2.0&b=v1.10.0&platform=linux%2Famd64",
+  "comparison with nothing": "/team/app/-/compare?a=v1.2.0&b=none",
+  storage: "/-/storage",
   chart: "/charts/redis/-/tags/20.1.0",
   deletion: "/team/app/-/delete?tag=dev&tag=latest&tag=none",
   "deletion of all": "/team/app/-/delete?all=1",
@@ -39,6 +44,8 @@ export class Sites {
     const sites = new Sites();
     sites.open = await Registry.start(options);
     await new Images(sites.open).usual();
+    // It surveys the store, so that the pages have sizes.
+    sites.open.collect();
     sites.guarded = await Registry.start({ users: true });
     sites.empty = await Registry.start();
     return sites;
