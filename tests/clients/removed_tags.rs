@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use sampan_engine::layout::{self, Entry};
+use sampan_engine::oci::media_type::OCI_MANIFEST;
 use serde_json::Value;
 
 use super::support::{debian_registry, filesystem_config, registry, run, tool, write_config};
@@ -50,6 +51,7 @@ fn distribution_leaves_records_of_removed_tags_alone_and_serves_a_restored_tag()
     assert!(said.contains(&image.to_string()), "{said}");
     assert_eq!(listed("/v2/team/app/tags/list", "tags"), ["kept", "removed"]);
     let theirs = debian_registry(directory.path(), &root);
-    let answer = theirs.wire().send("GET", "/v2/team/app/manifests/removed", &[], b"");
+    let answer =
+        theirs.wire().send("GET", "/v2/team/app/manifests/removed", &[("Accept", OCI_MANIFEST)], b"");
     assert_eq!(answer.status, 200, "{answer:?}");
 }

@@ -105,7 +105,7 @@ async fn an_image_goes_with_its_signature(ctx: Context) -> Result<(), Failed> {
 /// For each removal: the preview of the whole store, and what a collection frees after it.
 async fn a_collection_frees_what_was_told(ctx: Context) -> Result<(), Failed> {
     let site = site(&ctx).await?;
-    // What is garbage already is no consequence of the removal.
+    // The removal has no part in earlier garbage.
     collect_later(ctx.driver(), &options(true)).await?;
     for (removed, expected) in [(&["all"][..], 2), (&["shares", "1.0", "latest"][..], 3)] {
         let preview = of(&ctx, &tags(removed)?, STORE).await?;
