@@ -1,13 +1,67 @@
-//! `on_blocking_pool`: runs blocking work from async code.
+//! Runs blocking work from async code: on the blocking pool, or on a thread of its own with low priority.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, spawn_blocking};
 
 /// Runs `work` on the blocking pool; propagates its panic.
 pub async fn on_blocking_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
         Ok(done) => done,
-        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Ok(panic)) => resume_unwind(panic),
         // The runtime is shutting down, and this task with it.
         Err(Err(_)) => std::future::pending().await,
+    }
+}
+
+/// Runs `work` on a thread of its own, whose niceness is higher by `niceness`, so that requests come first on a busy
+/// processor; propagates its panic. The work goes on when the future is dropped.
+///
+/// # Errors
+///
+/// The system starts no more threads.
+pub async fn on_nice_thread<T: Send + 'static>(
+    niceness: i32,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (done, outcome) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("nice work".to_owned());
+    thread.spawn(move || {
+        lower_priority(niceness);
+        // It may have no receiver any more.
+        let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
+    })?;
+    match outcome.await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(unsent) => Err(io::Error::other(unsent)),
+    }
+}
+
+/// Raises the niceness, see nice(2); on Linux that of the current thread only.
+pub fn lower_priority(niceness: i32) {
+    if let Err(error) = rustix::process::nice(niceness) {
+        tracing::debug!(%error, "cannot lower the priority of a thread");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_thread_of_the_work_is_nice() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let before = niceness();
+        assert_eq!(on_nice_thread(7, niceness).await.unwrap(), (before + 7).min(19));
+        assert_eq!(niceness(), before);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "as a bug would")]
+    async fn a_panic_reaches_the_caller() {
+        on_nice_thread(1, || panic!("as a bug would")).await.unwrap();
     }
 }

@@ -3,7 +3,7 @@
 //! Every user in the file may do everything, as in Distribution. Unlike Distribution, the controller
 //!
 //! - reloads the file when it changes, and keeps the last valid list if the new file is invalid;
-//! - compares hashes on the blocking pool, a few at a time and in an order that is fair to all addresses;
+//! - compares hashes on threads of low priority, a few at a time and in an order that is fair to all addresses;
 //! - does not compare a password again for a minute after it matched;
 //! - takes as long for an unknown user as for a known one;
 //! - delays, counts and finally refuses failed logins.
@@ -29,12 +29,15 @@ use super::password_list::BcryptHash;
 use super::shown::Shown;
 use super::success_cache::{Fingerprint, FingerprintKey};
 use super::throttle::{Throttle, ThrottleOptions};
-use crate::blocking::on_blocking_pool;
+use crate::blocking::{on_blocking_pool, on_nice_thread};
 use crate::error_chain::chain;
 use crate::file_watch::Looks;
 
 /// The longest wait of a login for its comparison; then the client gets 503.
 const MAX_WAIT: Duration = Duration::from_secs(15);
+
+/// The niceness of comparisons, see nice(2): pulls on the same processor come first, and a login still gets a tenth of it.
+const NICENESS: i32 = 10;
 
 /// The delay after which a login that found its queue full may retry: by then the queue has advanced.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -220,15 +223,18 @@ impl Htpasswd {
         let turn = self.queue.turn(client, until).await.map_err(turned_away)?;
         // The throttle may have refused the address or user while this request waited.
         refuse()?;
-        Ok(on_blocking_pool(move || {
+        let compared = on_nice_thread(NICENESS, move || {
             // Keep the turn during the comparison: a client that disconnects does not free the core that it
             // still uses.
             let _turn = turn;
             let matched = hash.matches(&password);
             comparison.matched(matched);
             matched
+        });
+        compared.await.map_err(|error| {
+            tracing::error!(%error, "a password was not compared, since the system starts no more threads");
+            Denied::Unavailable
         })
-        .await)
     }
 
     fn refuse_if_throttled(&self, client: Option<IpAddr>, user: &[u8]) -> Result<(), Denied> {

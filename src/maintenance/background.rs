@@ -8,6 +8,8 @@ use sampan_driver::allow_blocking;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::blocking::lower_priority;
+
 /// The thread's niceness, see nice(2): a serving thread on the same processor gets three quarters of it. The
 /// remaining quarter lets a collection finish on the busiest machine, because pending deletions must not stay
 /// pending.
@@ -27,7 +29,7 @@ where
     let runtime = Handle::current();
     let (mut done, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("collector".to_owned()).spawn(move || {
-        lower_priority();
+        lower_priority(NICENESS);
         allow_blocking(|| {
             runtime.block_on(async {
                 tokio::select! {
@@ -44,13 +46,6 @@ where
             Err(panic) => resume_unwind(panic),
             Ok(()) => Err(io::Error::other("its thread ended without a result")),
         },
-    }
-}
-
-/// On Linux this affects only the current thread.
-fn lower_priority() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "cannot lower the priority of the collector's thread");
     }
 }
 
