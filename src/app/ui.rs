@@ -8,6 +8,7 @@ use sampan_ui::{Gate, Language, SessionKey, Ui, UiSettings};
 
 use super::access::signing_key;
 use super::{Access, AppError};
+use crate::auth::OwnTokens;
 use crate::http::{PageGate, Prefix};
 use crate::maintenance::Collector;
 
@@ -44,7 +45,14 @@ pub(super) fn page(
     tracing::info!("the web page is at {}/", settings.base);
     let gate: Arc<dyn Gate> = Arc::new(gate);
     let ui = Ui::new(registry.clone(), gate, settings, session_key(config)?);
-    Ok(Some(ui.with_housekeeping(Arc::clone(collector) as _)))
+    let ui = ui.with_housekeeping(Arc::clone(collector) as _);
+    Ok(Some(match (access.guard(), &config.access) {
+        (Some(guard), Some(access)) => {
+            let tokens = OwnTokens::new(Arc::clone(guard), registry.clone(), access.tokens.longest);
+            ui.with_access_tokens(Arc::new(tokens))
+        }
+        _ => ui,
+    }))
 }
 
 /// The key of sessions: from the signing key of tokens, else from `http.secret`, both of which replicas share; else a random

@@ -13,7 +13,8 @@ use sampan_engine::{AccessTokenFiles, AccessTokenId, Registry};
 use tokio::time::Instant;
 
 use super::identity::Robot;
-use super::token_record::{InvalidRecord, TokenRecord};
+use super::stored_token::StoredToken;
+use super::token_record::InvalidRecord;
 use super::token_secret::TokenSecret;
 
 /// How long a token that exists is believed.
@@ -31,7 +32,7 @@ const MAX_BYTES: u64 = 8 << 20;
 const ENTRY_BYTES: u64 = 256;
 
 /// The largest record, in bytes.
-const MAX_RECORD_BYTES: usize = 16 << 10;
+pub(super) const MAX_RECORD_BYTES: usize = 16 << 10;
 
 /// How often the use of a token is noted.
 const NOTE_EVERY: Duration = Duration::from_secs(3600);
@@ -111,6 +112,11 @@ impl AccessTokens {
         Ok(is_right.is_ok().then(|| found.robot.clone()))
     }
 
+    /// Forgets what the store said of a token.
+    pub(super) fn forget(&self, id: AccessTokenId) {
+        self.inner.known.remove(&id);
+    }
+
     async fn find(&self, id: AccessTokenId) -> Result<Option<Arc<Found>>, Unavailable> {
         let now = Instant::now();
         let is_fresh = |known: &Known| {
@@ -135,7 +141,7 @@ impl AccessTokens {
             tracing::error!(error = &error as &dyn std::error::Error, token = %id, "cannot read an access token");
             Unavailable
         })?;
-        let token = files.and_then(|files| match Found::of(&files) {
+        let token = files.and_then(|files| match Found::of(id, &files) {
             Ok(found) => Some(Arc::new(found)),
             Err(error) => {
                 tracing::error!(
@@ -173,10 +179,10 @@ impl Found {
         size_of::<Self>() + size_of::<Robot>() + texts + rights.size_bytes()
     }
 
-    fn of(files: &AccessTokenFiles) -> Result<Self, InvalidRecord> {
-        let record = &files.record[..files.record.len().min(MAX_RECORD_BYTES)];
-        let record = TokenRecord::parse(record)?;
-        let ends = [record.expires()?, files.ends].into_iter().flatten().min();
+    fn of(id: AccessTokenId, files: &AccessTokenFiles) -> Result<Self, InvalidRecord> {
+        let record = files.record.slice(..files.record.len().min(MAX_RECORD_BYTES));
+        let StoredToken { record, ends, .. } =
+            StoredToken::of(id, &AccessTokenFiles { record, ends: files.ends })?;
         let robot = Robot { rights: record.rights()?, name: record.name, on_behalf_of: record.on_behalf_of };
         Ok(Self { robot: Arc::new(robot), sha256: record.sha256, ends })
     }
@@ -196,7 +202,7 @@ mod tests {
         );
         let files = AccessTokenFiles { record: record.into(), ends: None };
         assert!(files.record.len() > MAX_RECORD_BYTES - 2048 && files.record.len() <= MAX_RECORD_BYTES);
-        let found = Arc::new(Found::of(&files).unwrap());
+        let found = Arc::new(Found::of(AccessTokenId::random(), &files).unwrap());
         // The record's length is a lower bound of its size as lists of strings.
         assert!(found.size_bytes() > files.record.len(), "{} bytes", found.size_bytes());
         for _ in 0..USUAL_IDS {

@@ -30,7 +30,7 @@ pub struct TokenRecord {
     pub on_behalf_of: Option<String>,
     /// When it was created, as in RFC 3339.
     pub created: String,
-    /// The user of the machine who created it.
+    /// The user who created it: of the machine by the command, of the registry on the web page.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub created_by: String,
     /// When it ends, as in RFC 3339, or `never`.
@@ -86,6 +86,11 @@ impl TokenRecord {
             Ok(time) => Ok(Some(time.into())),
             Err(_) => Err(InvalidRecord::Expires(self.expires.clone())),
         }
+    }
+
+    /// When it was created; `None` if the record does not say it as a date.
+    pub fn created(&self) -> Option<SystemTime> {
+        OffsetDateTime::parse(&self.created, &Rfc3339).ok().map(SystemTime::from)
     }
 }
 

@@ -18,6 +18,7 @@ mod metrics;
 mod multipart;
 mod page;
 mod page_gate;
+mod page_tokens;
 mod prefix;
 mod proxy_warning;
 mod repository_metrics;

@@ -35,7 +35,7 @@ impl Gate for PageGate {
 
     async fn visitor(&self, request: &Parts, session: Option<&Login>) -> Result<Visitor, Refusal> {
         match self {
-            Self::Open => Ok(Visitor { user: None, rights: Arc::new(Everything) }),
+            Self::Open => Ok(Visitor { user: None, has_password: false, rights: Arc::new(Everything) }),
             Self::Passwords(passwords) => {
                 let user = match session {
                     Some(login) => {
@@ -49,7 +49,7 @@ impl Gate for PageGate {
                         grant.user.ok_or(Refusal::LoginNeeded)?
                     }
                 };
-                Ok(Visitor { user: Some(user), rights: Arc::new(Everything) })
+                Ok(Visitor { user: Some(user), has_password: true, rights: Arc::new(Everything) })
             }
             Self::Rules(guard) => {
                 let identity = match session {
@@ -63,8 +63,14 @@ impl Gate for PageGate {
                     return Err(Refusal::LoginNeeded);
                 }
                 let user = identity.is_known().then(|| identity.name().to_owned());
+                // Without a session and without credentials, a certificate proves the user.
+                let is_by_password = match session {
+                    Some(login) => login.credential.starts_with("password:"),
+                    None => request.headers.contains_key(AUTHORIZATION),
+                };
+                let has_password = is_by_password && matches!(identity, Identity::User(_));
                 let rights = ByRules { policy, identity };
-                Ok(Visitor { user, rights: Arc::new(rights) })
+                Ok(Visitor { user, has_password, rights: Arc::new(rights) })
             }
         }
     }
@@ -110,7 +116,7 @@ impl Rights for ByRules {
     }
 }
 
-fn credentials(request: &Parts) -> Credentials<'_> {
+pub(super) fn credentials(request: &Parts) -> Credentials<'_> {
     let context = request.extensions.get::<Arc<RequestContext>>();
     let presented = request.extensions.get::<Peer>().and_then(|peer| peer.client_certificate.as_ref());
     let mut headers = request.headers.get_all(AUTHORIZATION).iter();

@@ -3,7 +3,7 @@
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::gate::Visitor;
 use super::language::Language;
-use super::pages::{collections, storage};
+use super::pages::{collections, storage, tokens};
 use super::place::Place;
 use super::preferences::Theme;
 use super::ui::Scene;
@@ -27,6 +27,8 @@ pub(crate) struct Frame {
     pub(crate) has_storage: bool,
     /// Whether the menu leads to collections.
     pub(crate) has_collections: bool,
+    /// Whether the menu leads to the visitor's tokens.
+    pub(crate) has_tokens: bool,
     /// The entry of the menu that this page belongs to.
     section: &'static str,
 }
@@ -47,6 +49,7 @@ impl Frame {
             has_login: scene.gate().has_login(),
             has_storage: visitor.is_some_and(storage::may_see),
             has_collections: visitor.is_some_and(|visitor| collections::may_see(scene, visitor)),
+            has_tokens: visitor.is_some_and(|visitor| tokens::may_see(scene, visitor)),
             here: here.to_owned(),
             preferences_token: scene.token(&Place::Preferences),
             logout_token: scene.token(&Place::Logout),
@@ -75,6 +78,10 @@ impl Frame {
 
     pub(crate) fn collections(&self) -> String {
         self.to(&Place::Collections)
+    }
+
+    pub(crate) fn tokens(&self) -> String {
+        self.to(&Place::Tokens)
     }
 
     pub(crate) fn login(&self) -> String {

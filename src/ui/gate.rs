@@ -43,6 +43,8 @@ pub struct Login {
 pub struct Visitor {
     /// The user; `None` for a visitor without credentials.
     pub user: Option<String>,
+    /// Whether a password proved the user, and not the secret of an access token, or a certificate.
+    pub has_password: bool,
     /// What they may do.
     pub rights: Arc<dyn Rights>,
 }

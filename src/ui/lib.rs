@@ -26,6 +26,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod tokens;
 mod ui;
 mod visit;
 
@@ -37,5 +38,6 @@ pub use housekeeping::{
 pub use language::Language;
 pub use session::SessionKey;
 pub use settings::UiSettings;
+pub use tokens::{AccessTokens, CannotCreateToken, NewSecret, TokenField, TokenForm, VisitorToken};
 pub use ui::Ui;
 pub use visit::UiRequest;

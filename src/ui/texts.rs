@@ -251,6 +251,50 @@ texts! {
     unit_minutes(): "min", "分鐘";
     unit_seconds(): "s", "秒";
 
+    // Access tokens.
+    tokens(): "Access tokens", "存取權杖";
+    tokens_purpose(): "A token is a password for a program. It can do what it says, and nothing that you cannot do.",
+        "權杖是供程式使用的密碼，權限以所列範圍為限，亦不會超出您本身的權限。";
+    tokens_need_password(): "Log in with your password: a token cannot see or make tokens.", "請以密碼登入：權杖不能檢視或建立權杖。";
+    no_tokens(): "You have no token yet.", "您尚未有權杖。";
+    rights(): "Rights", "權限";
+    except(): "Except", "除外";
+    ends(): "Ends", "到期";
+    ended(): "ended", "已到期";
+    never(): "never", "永不";
+    last_use(): "Last use", "最近使用";
+    not_yet(): "not yet", "尚未";
+    revoke(): "Revoke", "撤銷";
+    revoke_token(name: &str): "Revoke {name}?", "撤銷 {name}？";
+    revoke_effect(): "Programs that use the token cannot log in any more. There is no way back.", "使用此權杖的程式將無法再登入，且不能還原。";
+    token_revoked(name: &str): "{name} is revoked. Every registry over this store refuses it within ten seconds.",
+        "{name} 已撤銷，此儲存後端的所有登錄會於十秒內拒絕它。";
+    token_gone(): "You have no such token any more.", "您已沒有該權杖。";
+    new_token(): "New token", "新增權杖";
+    create(): "Create", "建立";
+    secret(): "Secret", "密鑰";
+    token_created(name: &str): "The token {name} is ready. Its secret is shown only this once:", "權杖 {name} 已建立，密鑰只顯示這一次：";
+    token_name(user: &str): "Name; programs log in as {user}/NAME", "名稱；程式以「{user}/名稱」登入";
+    token_may(): "It may", "可以";
+    may_pull(): "pull", "拉取";
+    may_push(): "pull and push", "拉取及推送";
+    may_delete(): "pull and delete", "拉取及刪除";
+    may_all(): "pull, push and delete", "拉取、推送及刪除";
+    token_on(): "Repositories, as names or patterns: team/app team/*", "儲存庫名稱或模式：team/app team/*";
+    token_except(): "Except these (optional)", "以下除外（可不填）";
+    token_expires(): "Valid for, such as 12h or 90d.", "有效期，例如 12h 或 90d。";
+    token_longest(longest: &str): "At most {longest}.", "最長 {longest}。";
+    token_note(): "Note (optional)", "備註（可不填）";
+    token_name_rule(): "The name and yours have 128 bytes at most, without colons and control characters.",
+        "名稱連同您的名稱最多 128 位元組，不可有冒號或控制字元。";
+    token_note_rule(): "The note is one line of 128 bytes at most.", "備註只可為一行，最多 128 位元組。";
+    token_rights_rule(): "The repositories must be names or patterns such as team/app or team/*.", "儲存庫須為名稱或模式，例如 team/app 或 team/*。";
+    token_expires_rule(): "The time must be a duration such as 12h or 90d, or never.", "有效期須如 12h 或 90d，或 never。";
+    token_expires_within(longest: &str): "The time must be a duration such as 12h or 90d, and at most {longest}.",
+        "有效期須如 12h 或 90d，最長 {longest}。";
+    token_taken(name: &str): "There is a user or token {name} already. Choose another name.", "已有使用者或權杖 {name}，請選擇其他名稱。";
+    token_too_many(most: usize): "You have {most} tokens, the most of a user. Revoke one first.", "您已有 {most} 個權杖，已達上限，請先撤銷一個。";
+
     // Errors.
     not_found(): "There is no such page", "沒有此頁面";
     not_found_or_hidden(): "It is not there, or you may not see it.", "它不存在，或您無權檢視。";

@@ -19,6 +19,7 @@ use super::place::{NoPlace, Place};
 use super::reply::{self, Reply};
 use super::session::SessionKey;
 use super::settings::UiSettings;
+use super::tokens::AccessTokens;
 use super::visit::{UiRequest, Visit};
 
 /// The page of a registry. Cloning costs one reference count.
@@ -27,38 +28,37 @@ pub struct Ui {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     registry: Registry,
     gate: Arc<dyn Gate>,
     settings: UiSettings,
     key: SessionKey,
     housekeeping: Option<Arc<dyn Housekeeping>>,
-    figures: Figures,
+    tokens: Option<Arc<dyn AccessTokens>>,
+    figures: Arc<Figures>,
 }
 
 impl Ui {
     /// The page of `registry`. `gate` decides who may see what, and `key` seals sessions.
     pub fn new(registry: Registry, gate: Arc<dyn Gate>, settings: UiSettings, key: SessionKey) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                registry,
-                gate,
-                settings,
-                key,
-                housekeeping: None,
-                figures: Figures::default(),
-            }),
-        }
+        let figures = Arc::default();
+        let inner = Inner { registry, gate, settings, key, housekeeping: None, tokens: None, figures };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The same with the pages of garbage collections.
     #[must_use]
     pub fn with_housekeeping(self, housekeeping: Arc<dyn Housekeeping>) -> Self {
-        let Inner { registry, gate, settings, key, .. } = &*self.inner;
-        let (registry, gate, settings, key) = (registry.clone(), gate.clone(), settings.clone(), key.clone());
-        let housekeeping = Some(housekeeping);
-        let figures = Figures::default();
-        Self { inner: Arc::new(Inner { registry, gate, settings, key, housekeeping, figures }) }
+        let inner = Arc::unwrap_or_clone(self.inner);
+        Self { inner: Arc::new(Inner { housekeeping: Some(housekeeping), ..inner }) }
+    }
+
+    /// The same with a page of the visitor's access tokens.
+    #[must_use]
+    pub fn with_access_tokens(self, tokens: Arc<dyn AccessTokens>) -> Self {
+        let inner = Arc::unwrap_or_clone(self.inner);
+        Self { inner: Arc::new(Inner { tokens: Some(tokens), ..inner }) }
     }
 
     /// The path below which all pages are.
@@ -159,6 +159,10 @@ impl Scene<'_> {
         self.ui.housekeeping.as_deref()
     }
 
+    pub(crate) fn access_tokens(&self) -> Option<&dyn AccessTokens> {
+        self.ui.tokens.as_deref()
+    }
+
     pub(crate) fn key(&self) -> &SessionKey {
         &self.ui.key
     }
@@ -222,6 +226,11 @@ impl Scene<'_> {
                 pages::collections::begin(self, visitor)
             }
             Place::Collect => Err(Problem::Method("POST")),
+            Place::Tokens if is_read => pages::tokens::show(self, visitor).await,
+            Place::Tokens if is_post => {
+                self.check_form()?;
+                pages::tokens::change(self, visitor).await
+            }
             Place::Delete(name) if is_read => pages::delete::preview(self, visitor, name, None).await,
             Place::Delete(name) if is_post => {
                 self.check_form()?;
@@ -232,7 +241,7 @@ impl Scene<'_> {
                 self.check_form()?;
                 pages::restore::restore(self, visitor, name).await
             }
-            Place::Delete(_) | Place::Restore(_) => Err(Problem::Method("GET, HEAD, POST")),
+            Place::Delete(_) | Place::Restore(_) | Place::Tokens => Err(Problem::Method("GET, HEAD, POST")),
             Place::Storage if is_read => pages::storage::show(self, visitor).await,
             Place::Storage
             | Place::Collections

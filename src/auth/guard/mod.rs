@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::HeaderValue;
 use sampan_config::CertificateName;
+use sampan_engine::AccessTokenId;
 
 pub use self::counts::DecisionCounts;
 pub use self::examine::{ExaminedGrant, ExaminedToken, is_of_access_token};
@@ -139,6 +140,11 @@ impl Guard {
     /// The passwords; `None` if no user has one.
     pub fn passwords(&self) -> Option<&Htpasswd> {
         self.passwords.as_deref()
+    }
+
+    /// Asks the store for an access token again, when it is next used.
+    pub(super) fn forget_access_token(&self, id: AccessTokenId) {
+        self.tokens.forget(id);
     }
 
     /// Reads the signing keys again. The caller logs the error.

@@ -198,7 +198,7 @@ fn sentence(t: Language, refusal: CannotCollect) -> String {
 }
 
 /// A duration in its two largest units.
-fn duration(t: Language, duration: Duration) -> String {
+pub(super) fn duration(t: Language, duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units =
         [(86_400, t.unit_days()), (3600, t.unit_hours()), (60, t.unit_minutes()), (1, t.unit_seconds())];

@@ -18,6 +18,7 @@ mod repository_row;
 pub(crate) mod restore;
 pub(crate) mod storage;
 pub(crate) mod tags;
+pub(crate) mod tokens;
 
 use column::Column;
 use crumbs::{Step, crumbs, steps};

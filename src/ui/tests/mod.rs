@@ -7,3 +7,4 @@ mod hostile;
 mod login;
 mod pages;
 mod store;
+mod tokens;

@@ -207,19 +207,23 @@ impl Gate for TestGate {
 
     async fn visitor(&self, _: &Parts, session: Option<&Login>) -> Result<Visitor, Refusal> {
         let user = session.map(|login| login.user.clone());
-        if session.is_some_and(|login| login.credential != "password:1") {
+        let is_current = |login: &Login| ["password:1", "token:1"].contains(&login.credential.as_str());
+        if session.is_some_and(|login| !is_current(login)) {
             return Err(Refusal::LoginNeeded);
         }
         let rights: Arc<dyn Rights> = match self.users {
             false => Arc::new(Everything),
             true => Arc::new(TeamOf(user.clone())),
         };
-        Ok(Visitor { user, rights })
+        let has_password = session.is_some_and(|login| login.credential.starts_with("password:"));
+        Ok(Visitor { user, has_password, rights })
     }
 
     async fn log_in(&self, _: &Parts, user: &str, password: &str) -> Result<Login, Refusal> {
         match (user, password) {
             ("ann", "secret") => Ok(Login { user: user.to_owned(), credential: "password:1".to_owned() }),
+            ("bob", "secret") => Ok(Login { user: user.to_owned(), credential: "password:1".to_owned() }),
+            ("robot", "secret") => Ok(Login { user: user.to_owned(), credential: "token:1".to_owned() }),
             ("old", _) => Ok(Login { user: user.to_owned(), credential: "password:0".to_owned() }),
             ("busy", _) => Err(Refusal::TooMany { retry_after: Duration::from_secs(7) }),
             _ => Err(Refusal::Wrong),

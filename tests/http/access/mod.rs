@@ -3,6 +3,7 @@
 mod credentials;
 mod forged;
 mod hidden;
+mod own_tokens;
 mod page;
 mod rules;
 mod token_store;
