@@ -9,14 +9,15 @@ use sampan_engine::Registry;
 use super::opened::Opened;
 use super::reload::{Reload, Running};
 use super::store::InUse;
+use super::ui::Pages;
 use super::{
     Access, AppError, Checks, collection, debug, descriptors, engine, exposure, http_options, metrics,
-    middleware, network, notifications, systemd, traces, ui,
+    middleware, network, notifications, systemd, traces,
 };
 use crate::decorators::Traced;
 use crate::drivers::Drivers;
 use crate::health::HealthStatus;
-use crate::http::{Api, AppState, HttpServices, TraceParent};
+use crate::http::{Api, AppState, HttpServices, PageSlot, TraceParent};
 use crate::maintenance::Collector;
 use crate::notify::Notifier;
 use crate::serve::Server;
@@ -87,7 +88,9 @@ impl App {
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
         let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
-        services.ui = ui::page(config, &registry, &access, &collector)?;
+        let pages = Pages::new(config, &registry, &access, &collector);
+        services.page = PageSlot::new(pages.page(config)?);
+        let page = services.page.clone();
         let listener = match systemd::socket()? {
             Some(socket) => socket,
             None => network::listener(&config.http).await?,
@@ -124,6 +127,8 @@ impl App {
             security,
             log_level,
             collector: collector.clone(),
+            pages,
+            page,
         };
         let reload = Reload::new(&loaded, environment, running);
         let purging =

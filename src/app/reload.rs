@@ -6,7 +6,9 @@ use std::sync::Arc;
 use sampan_config::{Config, Environment, HttpConfig, Loaded, Source};
 use sampan_engine::Registry;
 
+use super::ui::Pages;
 use super::{Access, collection};
+use crate::http::PageSlot;
 use crate::maintenance::Collector;
 use crate::serve::Security;
 use crate::telemetry::LevelSwitch;
@@ -27,6 +29,9 @@ pub(super) struct Running {
     pub(super) security: Security,
     pub(super) log_level: LevelSwitch,
     pub(super) collector: Arc<Collector>,
+    pub(super) pages: Pages,
+    /// The page that requests see.
+    pub(super) page: PageSlot,
 }
 
 impl Reload {
@@ -64,6 +69,7 @@ impl Reload {
         taken.extend(self.take_read_only(&new));
         taken.extend(self.take_collection(&new));
         taken.extend(self.take_rules(&new).await);
+        taken.extend(self.take_page(&new));
         let pending = differences(&self.config, &new);
         for key in &pending {
             tracing::warn!("{key} has changed in {}; the change needs a restart", self.source);
@@ -173,6 +179,27 @@ impl Reload {
         is_new.then(|| format!("read-only mode is {}", if read_only { "on" } else { "off" }))
     }
 
+    /// Replaces the page. With a way of authentication that has no page, the change waits for a restart, like that of the way.
+    fn take_page(&mut self, new: &Config) -> Option<String> {
+        if new.ui == self.config.ui {
+            return None;
+        }
+        let config = Config { ui: new.ui.clone(), ..self.config.clone() };
+        match self.running.pages.page(&config) {
+            Ok(page) if page.is_some() == new.ui.enabled => self.running.page.replace(page),
+            Ok(_) => return None,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot replace the web page, so the old one stays in use"
+                );
+                return None;
+            }
+        }
+        self.config.ui = new.ui.clone();
+        Some("ui".to_owned())
+    }
+
     /// Applies all changes of `gc`, unless they change the grace period, on which existing leases depend.
     fn take_collection(&mut self, new: &Config) -> Option<String> {
         let (old, new) = (&mut self.config.gc, &new.gc);
@@ -221,6 +248,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("policy", old.policy != new.policy),
         ("redis", old.redis != new.redis),
         ("middleware", old.middleware != new.middleware),
+        ("ui", old.ui != new.ui),
     ];
     pairs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }

@@ -12,58 +12,79 @@ use crate::auth::OwnTokens;
 use crate::http::{PageGate, Prefix};
 use crate::maintenance::Collector;
 
-/// The page, if it is enabled.
-pub(super) fn page(
-    config: &Config,
-    registry: &Registry,
-    access: &Access,
-    collector: &Arc<Collector>,
-) -> Result<Option<Ui>, AppError> {
-    let ui = &config.ui;
-    if !ui.enabled {
-        return Ok(None);
+/// The parts of the registry that the page shows, for each configuration of the page.
+pub(super) struct Pages {
+    registry: Registry,
+    access: Access,
+    collector: Arc<Collector>,
+    tokens: Option<Arc<OwnTokens>>,
+    key: SessionKey,
+}
+
+impl Pages {
+    /// The parts of a running registry.
+    pub(super) fn new(
+        config: &Config,
+        registry: &Registry,
+        access: &Access,
+        collector: &Arc<Collector>,
+    ) -> Self {
+        let tokens = access.guard().zip(config.access.as_ref()).map(|(guard, access)| {
+            Arc::new(OwnTokens::new(Arc::clone(guard), registry.clone(), access.tokens.longest))
+        });
+        let (registry, access, collector) = (registry.clone(), access.clone(), Arc::clone(collector));
+        Self { registry, access, collector, tokens, key: session_key(config) }
     }
-    let gate = match access {
-        Access::Anonymous(_) => PageGate::Open,
-        Access::Htpasswd(passwords) => PageGate::Passwords(Arc::clone(passwords)),
-        Access::Guard(guard) => PageGate::Rules(Arc::clone(guard)),
-        // The configuration was refused.
-        Access::Silly(_) | Access::Token(_) => return Ok(None),
-    };
-    let prefix: Prefix = config.http.prefix.as_str().parse()?;
-    let settings = UiSettings {
-        base: format!("{prefix}{}", ui.path),
-        title: ui.title.trim().to_owned(),
-        pull_host: ui.pullhost.clone(),
-        language: match ui.language {
-            UiLanguage::Auto => None,
-            UiLanguage::English => Some(Language::English),
-            UiLanguage::TraditionalChinese => Some(Language::TraditionalChinese),
-        },
-        session: ui.session,
-    };
-    tracing::info!("the web page is at {}/", settings.base);
-    let gate: Arc<dyn Gate> = Arc::new(gate);
-    let ui = Ui::new(registry.clone(), gate, settings, session_key(config)?);
-    let ui = ui.with_housekeeping(Arc::clone(collector) as _);
-    Ok(Some(match (access.guard(), &config.access) {
-        (Some(guard), Some(access)) => {
-            let tokens = OwnTokens::new(Arc::clone(guard), registry.clone(), access.tokens.longest);
-            ui.with_access_tokens(Arc::new(tokens))
+
+    /// The page of this configuration, if it is enabled. Logins last from one to the next.
+    ///
+    /// # Errors
+    ///
+    /// `http.prefix` is not a path.
+    pub(super) fn page(&self, config: &Config) -> Result<Option<Ui>, AppError> {
+        let ui = &config.ui;
+        if !ui.enabled {
+            return Ok(None);
         }
-        _ => ui,
-    }))
+        let gate = match &self.access {
+            Access::Anonymous(_) => PageGate::Open,
+            Access::Htpasswd(passwords) => PageGate::Passwords(Arc::clone(passwords)),
+            Access::Guard(guard) => PageGate::Rules(Arc::clone(guard)),
+            // The configuration was refused.
+            Access::Silly(_) | Access::Token(_) => return Ok(None),
+        };
+        let prefix: Prefix = config.http.prefix.as_str().parse()?;
+        let settings = UiSettings {
+            base: format!("{prefix}{}", ui.path),
+            title: ui.title.trim().to_owned(),
+            pull_host: ui.pullhost.clone(),
+            language: match ui.language {
+                UiLanguage::Auto => None,
+                UiLanguage::English => Some(Language::English),
+                UiLanguage::TraditionalChinese => Some(Language::TraditionalChinese),
+            },
+            session: ui.session,
+        };
+        tracing::info!("the web page is at {}/", settings.base);
+        let gate: Arc<dyn Gate> = Arc::new(gate);
+        let ui = Ui::new(self.registry.clone(), gate, settings, self.key.clone());
+        let ui = ui.with_housekeeping(Arc::clone(&self.collector) as _);
+        Ok(Some(match &self.tokens {
+            Some(tokens) => ui.with_access_tokens(Arc::clone(tokens) as _),
+            None => ui,
+        }))
+    }
 }
 
 /// The key of sessions: from the signing key of tokens, else from `http.secret`, both of which replicas share; else a random
 /// one, and sessions end with the process.
-fn session_key(config: &Config) -> Result<SessionKey, AppError> {
+fn session_key(config: &Config) -> SessionKey {
     let signing_key = config.access.as_ref().and_then(|_| signing_key(config));
     if let Some(key) = signing_key.and_then(|path| std::fs::read(path).ok()) {
-        return Ok(SessionKey::derived_from(&key));
+        return SessionKey::derived_from(&key);
     }
     if let Some(secret) = config.http.secret.as_ref().filter(|secret| !secret.expose().is_empty()) {
-        return Ok(SessionKey::derived_from(secret.expose().as_bytes()));
+        return SessionKey::derived_from(secret.expose().as_bytes());
     }
-    Ok(SessionKey::derived_from(&rand::random::<[u8; 32]>()))
+    SessionKey::derived_from(&rand::random::<[u8; 32]>())
 }

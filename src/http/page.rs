@@ -23,7 +23,7 @@ const MAX_FORM_BYTES: usize = 256 << 10;
 
 /// Answers a request to the page.
 pub(super) async fn answer(state: &AppState, request: Request) -> Response {
-    let Some(ui) = &state.services().ui else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(ui) = state.services().page.current() else { return StatusCode::NOT_FOUND.into_response() };
     let (mut parts, body) = request.into_parts();
     let body = match parts.method {
         Method::POST => match to_bytes(body, MAX_FORM_BYTES).await {
@@ -70,7 +70,7 @@ impl Changes for AppState {
 
 /// Leads a browser from `/` to the page. `None` for load balancers, which do not ask for HTML.
 pub(super) fn offered(state: &AppState, request: &Request) -> Option<Response> {
-    let ui = state.services().ui.as_ref()?;
+    let ui = state.services().page.current()?;
     let accept = request.headers().get(ACCEPT)?.to_str().ok()?;
     let is_browser = request.method() == Method::GET && accept.contains("text/html");
     let to = HeaderValue::from_str(&format!("{}/", ui.base())).ok()?;

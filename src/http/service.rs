@@ -38,8 +38,8 @@ impl Api {
 
     /// Parses the path, opens a span if traces are enabled, and continues.
     async fn answer(self, request: Request) -> Response {
-        let ui = self.state.services().ui.as_ref();
-        let page = ui.filter(|ui| ui.has(request.uri().path())).and_then(|_| Route::to_page(request.uri()));
+        let has_page = self.state.services().page.has(request.uri().path());
+        let page = has_page.then(|| Route::to_page(request.uri())).flatten();
         let route = page.map_or_else(|| Route::parse(&self.state.options().prefix, request.uri()), Ok);
         let has_tokens = self.state.services().guard.is_some();
         let route = match route {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use sampan_engine::Registry;
-use sampan_ui::Ui;
 use url::Url;
 
 use super::client_address::TrustedProxies;
 use super::metrics::HttpMetrics;
+use super::page_slot::PageSlot;
 use super::prefix::Prefix;
 use crate::auth::{AccessController, Guard};
 use crate::health::HealthStatus;
@@ -75,7 +75,7 @@ pub struct HttpServices {
     /// Issues tokens, if the registry has rules of its own.
     pub guard: Option<Arc<Guard>>,
     /// The web page, if it is enabled.
-    pub ui: Option<Ui>,
+    pub page: PageSlot,
     /// Receives events for notification endpoints.
     pub notifier: Option<Arc<Notifier>>,
     /// The request metrics, if enabled.
@@ -91,7 +91,7 @@ impl fmt::Debug for HttpServices {
         f.debug_struct("HttpServices")
             .field("health", &self.health)
             .field("guard", &self.guard)
-            .field("ui", &self.ui)
+            .field("page", &self.page)
             .field("notifier", &self.notifier)
             .field("metrics", &self.metrics.is_some())
             .field("apache_log", &self.apache_log.is_some())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan::auth::OwnTokens;
-use sampan::http::{HttpServices, PageGate};
+use sampan::http::{HttpServices, PageGate, PageSlot};
 use sampan_engine::Registry;
 use sampan_ui::{SessionKey, Ui, UiSettings};
 
@@ -22,8 +22,8 @@ async fn site() -> Site {
     let ui = Ui::new(registry.clone(), gate, UiSettings::default(), SessionKey::derived_from(b"test"));
     let longest = Duration::from_secs(30 * 86_400);
     let tokens = OwnTokens::new(site.guard.clone(), registry, longest);
-    let ui = Some(ui.with_access_tokens(Arc::new(tokens)));
-    let services = HttpServices { guard: Some(site.guard.clone()), ui, ..HttpServices::default() };
+    let page = PageSlot::new(Some(ui.with_access_tokens(Arc::new(tokens))));
+    let services = HttpServices { guard: Some(site.guard.clone()), page, ..HttpServices::default() };
     let access = site.guard.clone();
     site.server = Server::with(Setup { access, services, driver, ..Setup::default() });
     site
