@@ -11,7 +11,7 @@ use crate::auth::access_tokens::Unavailable;
 use crate::auth::basic::BasicCredentials;
 use crate::auth::certificate;
 use crate::auth::controller::{ChallengeReason, Credentials, Denied};
-use crate::auth::identity::Identity;
+use crate::auth::identity::{Identity, Robot};
 use crate::auth::shown::Shown;
 use crate::auth::token::own::{Claims, Refusal, bearer};
 use crate::auth::token_secret::TokenSecret;
@@ -113,11 +113,24 @@ impl Guard {
                 None => None,
             },
             Some(("token", id)) => {
-                let robot = self.tokens.robot(id).await?;
-                robot.filter(|robot| robot.name == name).map(Identity::Robot)
+                let robot = self.tokens.robot(id).await?.filter(|robot| robot.name == name);
+                self.with_its_user(robot).await.map(Identity::Robot)
             }
             _ => None,
         })
+    }
+
+    /// The robot, unless it acts for a user whom the password file no longer has. With client certificates a user needs no
+    /// password, so then every user counts.
+    pub(super) async fn with_its_user(&self, robot: Option<Arc<Robot>>) -> Option<Arc<Robot>> {
+        let robot = robot?;
+        let is_there = match (&robot.on_behalf_of, &self.passwords) {
+            (Some(user), Some(passwords)) if self.certificates.is_empty() => {
+                passwords.password_id(user).await.is_some()
+            }
+            _ => true,
+        };
+        is_there.then_some(robot)
     }
 
     pub(super) async fn by_password(
@@ -157,7 +170,7 @@ impl Guard {
         }
         let robot = self.tokens.robot_with(secret).await?;
         let robot = robot.filter(|robot| user == b"token" || user == robot.name.as_bytes());
-        match robot {
+        match self.with_its_user(robot).await {
             Some(robot) => {
                 let credential = format!("token:{}", secret.id());
                 Ok(Caller { credential, identity: Identity::Robot(robot), ceiling: None })

@@ -102,7 +102,11 @@ impl Guard {
                 Err("it is damaged: a secret is `spn_`, 16 characters, `_`, and 43 characters".to_owned())
             }
             Some(secret) => match self.tokens.robot_of(secret).await {
-                Ok(Some(robot)) => Ok(robot),
+                Ok(Some(robot)) => {
+                    let user = robot.on_behalf_of.clone().unwrap_or_default();
+                    let robot = self.with_its_user(Some(robot)).await;
+                    robot.ok_or_else(|| format!("the password file does not have its user {user}"))
+                }
                 Ok(None) => Err(format!(
                     "there is no access token {0}, or it has ended, or this is not its secret: see `registry token show {0}`",
                     secret.id()

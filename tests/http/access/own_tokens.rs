@@ -97,6 +97,27 @@ async fn a_users_token_does_what_its_user_may_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_token_ends_with_its_user() {
+    let site = site().await;
+    let created = send(&site, &user("alice"), &form("ci", "**")).await;
+    let ci = basic("alice/ci", &secret(&text(&created)));
+    let (bearer, _) = site.token(Some(&ci), &["repository:team/app:push"]).await;
+    assert_eq!((site.push("team/app", &ci).await, site.push("team/app", &bearer).await), (201, 201));
+    let path = site.folder.path().join("htpasswd");
+    let others: Vec<String> = std::fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .filter(|line| !line.starts_with("alice:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(&path, others.concat()).unwrap();
+    site.guard.passwords().unwrap().reload().await.unwrap();
+    assert_eq!((site.push("team/app", &ci).await, site.push("team/app", &bearer).await), (401, 401));
+    let examined = site.guard.examine(&secret(&text(&created))).await;
+    assert_eq!(examined.refusal.as_deref(), Some("the password file does not have its user alice"));
+}
+
+#[tokio::test]
 async fn a_form_that_makes_no_token_says_why() {
     let site = site().await;
     let alice = user("alice");
