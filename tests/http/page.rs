@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sampan::auth::{Htpasswd, ThrottleOptions};
-use sampan::http::{HttpOptions, HttpServices, PageGate, TrustedProxies};
+use sampan::http::{HttpOptions, HttpServices, PageGate, PageSlot, TrustedProxies};
 use sampan::serve::{Peer, PeerAddress, Scheme};
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
@@ -28,8 +28,8 @@ fn page(driver: &Arc<dyn StorageDriver>, gate: PageGate, base: &str, key: &[u8])
 
 fn open_with(options: HttpOptions, base: &str) -> Server {
     let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
-    let ui = Some(page(&driver, PageGate::Open, base, b"key"));
-    let services = HttpServices { ui, ..HttpServices::default() };
+    let page = PageSlot::new(Some(page(&driver, PageGate::Open, base, b"key")));
+    let services = HttpServices { page, ..HttpServices::default() };
     Server::with(Setup { driver, options, services, ..Setup::default() })
 }
 
@@ -59,8 +59,8 @@ impl Site {
         let throttle = ThrottleOptions { first_delay: Duration::ZERO, ..ThrottleOptions::default() };
         let passwords = Arc::new(Htpasswd::open("Registry", file.clone(), throttle).await.unwrap());
         let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
-        let ui = Some(page(&driver, PageGate::Passwords(passwords.clone()), "/ui", key));
-        let services = HttpServices { ui, ..HttpServices::default() };
+        let page = PageSlot::new(Some(page(&driver, PageGate::Passwords(passwords.clone()), "/ui", key)));
+        let services = HttpServices { page, ..HttpServices::default() };
         let server = Server::with(Setup { driver, access: passwords, services, ..Setup::default() });
         Self { server, file, _folder: tempfile::tempdir().unwrap() }
     }

@@ -19,7 +19,7 @@ use sampan::auth::{
     AccessTokens, Audit, Guard, GuardSettings, Htpasswd, LivePolicy, PolicyFile, ThrottleOptions,
     TokenRecord, TokenSecret, rfc3339,
 };
-use sampan::http::{HttpServices, PageGate};
+use sampan::http::{HttpServices, PageGate, PageSlot};
 use sampan::serve::{ClientCertificate, Peer, PeerAddress, Scheme};
 use sampan_config::CertificateName;
 use sampan_driver::StorageDriver;
@@ -97,7 +97,11 @@ impl Site {
         let gate = Arc::new(PageGate::Rules(guard.clone()));
         let registry = Registry::builder(plan.driver.clone()).build();
         let ui = Ui::new(registry, gate, UiSettings::default(), SessionKey::derived_from(b"page"));
-        let services = HttpServices { guard: Some(guard.clone()), ui: Some(ui), ..HttpServices::default() };
+        let services = HttpServices {
+            guard: Some(guard.clone()),
+            page: PageSlot::new(Some(ui)),
+            ..HttpServices::default()
+        };
         let access = guard.clone();
         let server = Server::with(Setup { access, services, driver: plan.driver, ..Setup::default() });
         Self { server, guard, folder }
