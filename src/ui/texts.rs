@@ -61,6 +61,7 @@ texts! {
 
     last_push(): "Last push", "最近推送";
     figures_as_of(): "Figures as of", "統計截至";
+    look_now(): "Look into the store itself", "直接查看儲存後端";
     no_figures(): "Sizes are known after the first survey of the store, within minutes.", "首次統計完成後（數分鐘內）才有大小資料。";
 
     // Storage.

@@ -43,6 +43,8 @@ struct RepositoriesPage<'a> {
     rows: Vec<RepositoryRow>,
     next: Option<String>,
     first: String,
+    /// Leads to the names of the store itself.
+    live: Option<String>,
     is_later: bool,
 }
 
@@ -103,6 +105,8 @@ struct Wanted<'a> {
     under: Option<&'a str>,
     after: Option<&'a str>,
     sort: Sort,
+    /// Names from the store itself, however long it takes.
+    live: bool,
 }
 
 impl<'a> Wanted<'a> {
@@ -113,7 +117,13 @@ impl<'a> Wanted<'a> {
         let is_name = |text: &&str| text.parse::<RepositoryName>().is_ok();
         let sort = fields.get("sort").and_then(Sort::of_code).unwrap_or(Sort::Name);
         let under = fields.get("under").map(|under| under.trim_end_matches('/')).filter(is_name);
-        Self { q: q.to_lowercase(), under, after: fields.get("after").filter(is_name), sort }
+        Self {
+            q: q.to_lowercase(),
+            under,
+            after: fields.get("after").filter(is_name),
+            sort,
+            live: fields.get("live").is_some(),
+        }
     }
 
     fn has(&self, name: &RepositoryName) -> bool {
@@ -121,15 +131,16 @@ impl<'a> Wanted<'a> {
         self.under.is_none_or(below) && name.as_str().contains(&self.q)
     }
 
+    /// Whether the names come from the survey: where they would cost a look at each repository of the store.
+    fn is_of_survey(&self) -> bool {
+        self.sort != Sort::Name || (!self.live && !self.q.is_empty())
+    }
+
     /// The query of a list with this order, after a repository.
-    fn link(&self, sort: Sort, after: &str) -> String {
-        let sort = if sort == Sort::Name { "" } else { sort.code() };
-        query(&[
-            ("q", self.q.as_str()),
-            ("under", self.under.unwrap_or_default()),
-            ("sort", sort),
-            ("after", after),
-        ])
+    fn link(&self, sort: Sort, after: &str, live: bool) -> String {
+        let (q, under) = (self.q.as_str(), self.under.unwrap_or_default());
+        let (sort, live) = (if sort == Sort::Name { "" } else { sort.code() }, if live { "1" } else { "" });
+        query(&[("q", q), ("under", under), ("sort", sort), ("after", after), ("live", live)])
     }
 }
 
@@ -153,7 +164,7 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
         notes.push(t.unknown_sort(&shown::text(odd)));
     }
     let found = match &survey {
-        Some(survey) if wanted.sort != Sort::Name => by_figures(survey, visitor, &wanted),
+        Some(survey) if wanted.is_of_survey() => of_survey(survey, visitor, &wanted),
         _ => {
             if wanted.sort != Sort::Name {
                 notes.push(t.no_figures());
@@ -162,7 +173,8 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
             by_name(scene, visitor, &wanted).await?
         }
     };
-    let next = found.after.as_deref().map(|after| wanted.link(wanted.sort, after));
+    let is_of_survey = survey.is_some() && wanted.is_of_survey();
+    let next = found.after.as_deref().map(|after| wanted.link(wanted.sort, after, wanted.live));
     if scene.visit.wants_json() {
         return Ok(reply::json(StatusCode::OK, &twin(&found, survey.as_ref(), next.as_deref())));
     }
@@ -184,7 +196,8 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
         as_of: survey.as_ref().and_then(|survey| Moment::of(survey.as_of())),
         rows: found.names.iter().map(|name| RepositoryRow::new(&f, name, survey.as_deref())).collect(),
         next: next.map(|query| format!("{home}{query}")),
-        first: format!("{home}{}", wanted.link(wanted.sort, "")),
+        first: format!("{home}{}", wanted.link(wanted.sort, "", wanted.live)),
+        live: is_of_survey.then(|| format!("{home}{}", wanted.link(Sort::Name, "", true))),
         is_later: wanted.after.is_some(),
         f: f.titled(wanted.under.map_or_else(|| t.repositories(), str::to_owned)),
     };
@@ -194,7 +207,8 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
 fn columns(f: &Frame, wanted: &Wanted<'_>, has_figures: bool) -> Vec<Column> {
     let column = |name: String, sort: Sort, is_number: bool| Column {
         name,
-        link: (has_figures && sort != wanted.sort).then(|| format!("{}{}", f.home(), wanted.link(sort, ""))),
+        link: (has_figures && sort != wanted.sort)
+            .then(|| format!("{}{}", f.home(), wanted.link(sort, "", false))),
         is_number,
         is_sorted: sort == wanted.sort,
         direction: if sort == Sort::Name { "ascending" } else { "descending" },
@@ -237,16 +251,15 @@ async fn by_name(scene: &Scene<'_>, visitor: &Visitor, wanted: &Wanted<'_>) -> R
 }
 
 /// Names from the survey, in the order of its figures.
-fn by_figures(survey: &Survey, visitor: &Visitor, wanted: &Wanted<'_>) -> Found {
+fn of_survey(survey: &Survey, visitor: &Visitor, wanted: &Wanted<'_>) -> Found {
     let mut all: Vec<_> = survey.repositories().iter().filter(|it| wanted.has(&it.name)).collect();
     // The survey is in the order of names, which a stable sort keeps among equals.
-    all.sort_by_key(|it| {
-        Reverse(match wanted.sort {
-            Sort::Pushed => it.figures.pushed_ms.unwrap_or_default(),
-            Sort::Tags => it.figures.tags,
-            Sort::Size | Sort::Name => it.figures.bytes,
-        })
-    });
+    match wanted.sort {
+        Sort::Name => {}
+        Sort::Pushed => all.sort_by_key(|it| Reverse(it.figures.pushed_ms)),
+        Sort::Size => all.sort_by_key(|it| Reverse(it.figures.bytes)),
+        Sort::Tags => all.sort_by_key(|it| Reverse(it.figures.tags)),
+    }
     let start = wanted
         .after
         .and_then(|after| all.iter().position(|it| it.name.as_str() == after))

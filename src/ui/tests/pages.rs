@@ -118,6 +118,10 @@ async fn figures_come_from_the_survey_and_say_how_old_they_are() {
         by_size.text
     );
     assert_eq!(by_size.rows()[0][0], "large / one");
+    // A search looks into the survey, and offers the store itself.
+    let search = store.get("/ui/?q=new").await;
+    assert!(search.text.contains(r#"<a href="/ui/?q=new&#38;live=1">"#), "{}", search.text);
+    assert_eq!(store.get("/ui/?q=new&live=1").await.rows()[0][0], "new");
     let (_, twin) = store.json("/ui/?sort=tags&q=s").await;
     assert_eq!(
         (&twin["repositories"][0]["name"], &twin["repositories"][0]["tags"]),
