@@ -178,7 +178,7 @@ fn modules_import_only_what_they_may() {
         ),
         ("blocking", &[]),
         ("error_chain", &[]),
-        ("maintenance", &["error_chain", "config"]),
+        ("maintenance", &["blocking", "error_chain", "config"]),
         ("debug", &["maintenance", "health", "telemetry"]),
         ("decorators", &["telemetry"]),
         ("redis_cache", &["config"]),

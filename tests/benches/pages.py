@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import http.client
 import json
+import multiprocessing
 import pathlib
 import socket
 import statistics
@@ -80,32 +81,28 @@ def peak_mib(pid):
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
-def pulls(port, seconds, paths, visitors):
-    """Pulls a second of four clients, beside visitors that read pages one after the other."""
-    until = time.perf_counter() + seconds
-    counts = []
+def visit(port, paths, number, until):
+    while time.time() < until:
+        get(port, paths[number % len(paths)])
+        time.sleep(1)
 
-    def pull():
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        count = 0
-        while time.perf_counter() < until:
-            connection.request("GET", "/v2/r00001/manifests/v1", headers={"Accept": IMAGE})
-            connection.getresponse().read()
-            count += 1
-        counts.append(count)
 
-    def visit(number):
-        while time.perf_counter() < until:
-            get(port, paths[number % len(paths)])
-            time.sleep(1)
-
-    threads = [threading.Thread(target=pull) for _ in range(4)]
-    threads += [threading.Thread(target=visit, args=(number,)) for number in range(visitors)]
+def visitors(port, paths, seconds):
+    """50 visitors that read a page, and think for a second."""
+    until = time.time() + seconds
+    threads = [threading.Thread(target=visit, args=(port, paths, number, until)) for number in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / seconds
+
+
+def pulls(registry, port):
+    """Manifests and small blobs that four clients pull in a second, by the program's own measurement."""
+    command = [registry, "bench", f"http://127.0.0.1:{port}", "-c", "4", "--rounds", "1", "--duration", "3s", "--format", "json",
+               "-w", "manifest-get-tag", "-w", "pull-large"]
+    rows = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["rows"]
+    return {row["work"]: row["a"]["operations_per_second"] for row in rows}
 
 
 def main():
@@ -161,13 +158,22 @@ def measure(options, port, pid):
         p95 = times[int(len(times) * 0.95) - 1]
         print(f"| `{page}` | {statistics.median(times):.1f} | {p95:.1f} | {len(body) / 1024:.1f} | {len(gzip.compress(body)) / 1024:.1f} |", flush=True)
     print(f"\npeak memory {peak_mib(pid):.0f} MiB")
-    ratios = []
+    # A person does not search or preview all the time.
     paths = [page for page in pages if "delete" not in page and "q=" not in page]
-    for _ in range(5):
-        alone = pulls(port, 4, paths, 0)
-        beside = pulls(port, 4, paths, 50)
-        ratios.append(beside / alone)
-    print(f"pulls beside 50 visitors, a page a second each: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of pulls alone")
+    for path, title in [(["/ui/r00001/-/tags", "/ui/", "/ui/r00001/-/tags/v1"], "usual pages"), (paths, "all pages")]:
+        ratios = {}
+        for _ in range(5):
+            alone = pulls(options.registry, port)
+            process = multiprocessing.Process(target=visitors, args=(port, path, 12))
+            process.start()
+            beside = pulls(options.registry, port)
+            process.terminate()
+            process.join()
+            for work, rate in alone.items():
+                ratios.setdefault(work, []).append(beside[work] / rate)
+        for work, all_of_work in ratios.items():
+            print(f"{work} beside 50 visitors of {title}, a page a second each: {statistics.median(all_of_work):.2f} "
+                  f"({min(all_of_work):.2f} to {max(all_of_work):.2f}) of the rate alone", flush=True)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ async fn a_token_ends_with_its_user() {
     let site = site().await;
     let created = send(&site, &user("alice"), &form("ci", "**")).await;
     let ci = basic("alice/ci", &secret(&text(&created)));
-    let (bearer, _) = site.token(Some(&ci), &["repository:team/app:push"]).await;
+    let (bearer, _) = site.token(Some(&ci), &["repository:team/app:pull,push"]).await;
     assert_eq!((site.push("team/app", &ci).await, site.push("team/app", &bearer).await), (201, 201));
     let path = site.folder.path().join("htpasswd");
     let others: Vec<String> = std::fs::read_to_string(&path)
