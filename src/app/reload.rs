@@ -40,6 +40,11 @@ impl Reload {
         Self { source, environment, running, config }
     }
 
+    /// Surveys the store while there is a page; never ends.
+    pub(super) fn surveys(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.running.pages.surveys()
+    }
+
     /// Applies the changes that are possible while running, and reports the others. A faulty file changes nothing.
     pub(super) async fn run(&mut self) {
         tracing::info!("SIGHUP: reading {} again", self.source);

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::signals::Signals;
 use super::tasks::Tasks;
 use super::{App, AppError, debug, notifications, systemd};
-use crate::maintenance::{SurveySettings, purge_uploads, survey_store};
+use crate::maintenance::purge_uploads;
 
 impl App {
     /// Serves until SIGTERM or SIGINT, then lets transfers end within the drain timeout.
@@ -26,11 +26,7 @@ impl App {
         if let Some(purging) = self.purging {
             tasks.spawn("the purge of uploads", purge_uploads(registry.clone(), purging));
         }
-        let ui = &self.config.config.ui;
-        if ui.enabled {
-            let settings = SurveySettings { interval: ui.survey };
-            tasks.spawn("the survey of the store", survey_store(registry.clone(), settings));
-        }
+        tasks.spawn("the survey of the store", reload.surveys());
         tasks.spawn("the watch over keys for tokens", async move { access.watch().await });
         tasks.spawn("the health checks", checks.run());
         let collecting = collector.clone();

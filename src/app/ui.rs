@@ -1,16 +1,19 @@
 //! Makes the web page of the configuration.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sampan_config::{Config, UiLanguage};
 use sampan_engine::Registry;
 use sampan_ui::{Gate, Language, SessionKey, Ui, UiSettings};
+use tokio::sync::watch;
 
 use super::access::signing_key;
 use super::{Access, AppError};
 use crate::auth::OwnTokens;
 use crate::http::{PageGate, Prefix};
-use crate::maintenance::Collector;
+use crate::maintenance::{Collector, SurveySettings, survey_store};
 
 /// The parts of the registry that the page shows, for each configuration of the page.
 pub(super) struct Pages {
@@ -19,6 +22,8 @@ pub(super) struct Pages {
     collector: Arc<Collector>,
     tokens: Option<Arc<OwnTokens>>,
     key: SessionKey,
+    /// From one survey of the store to the next; `None` without a page.
+    survey: watch::Sender<Option<Duration>>,
 }
 
 impl Pages {
@@ -33,7 +38,28 @@ impl Pages {
             Arc::new(OwnTokens::new(Arc::clone(guard), registry.clone(), access.tokens.longest))
         });
         let (registry, access, collector) = (registry.clone(), access.clone(), Arc::clone(collector));
-        Self { registry, access, collector, tokens, key: session_key(config) }
+        let survey = watch::Sender::new(None);
+        Self { registry, access, collector, tokens, key: session_key(config), survey }
+    }
+
+    /// Surveys the store while there is a page, as its present configuration says; never ends.
+    pub(super) fn surveys(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (registry, mut wanted) = (self.registry.clone(), self.survey.subscribe());
+        async move {
+            loop {
+                let interval = *wanted.borrow_and_update();
+                let surveys = async {
+                    match interval {
+                        Some(interval) => survey_store(registry.clone(), SurveySettings { interval }).await,
+                        None => pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = surveys => {}
+                    changed = wanted.changed() => if changed.is_err() { pending::<()>().await },
+                }
+            }
+        }
     }
 
     /// The page of this configuration, if it is enabled. Logins last from one to the next.
@@ -43,6 +69,10 @@ impl Pages {
     /// `http.prefix` is not a path.
     pub(super) fn page(&self, config: &Config) -> Result<Option<Ui>, AppError> {
         let ui = &config.ui;
+        self.survey.send_if_modified(|interval| {
+            let before = std::mem::replace(interval, ui.enabled.then_some(ui.survey));
+            before != *interval
+        });
         if !ui.enabled {
             return Ok(None);
         }

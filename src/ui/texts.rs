@@ -197,7 +197,8 @@ texts! {
     deleted(): "Deleted", "已刪除";
     tags_deleted(): "These tags are deleted:", "已刪除以下標籤：";
     tags_moved(): "These tags were pushed again or deleted meanwhile. They are as they were:", "以下標籤期間曾被推送或刪除，因此沒有更改：";
-    repository_deleted(name: &str): "{name} is deleted with all its tags.", "{name} 及其所有標籤已刪除。";
+    repository_deleted(name: &str): "{name} is empty now. It leaves the list with the next collection.",
+        "{name} 已清空，下次垃圾回收後會從列表消失。";
     until_collected(): "Until a collection takes the images, the tags can be brought back:", "在垃圾回收取走映像檔之前，可以還原標籤：";
     removed_tags(): "Removed tags", "已刪除的標籤";
     removed_purpose(): "A tag comes back as long as no collection has taken its image.", "只要垃圾回收未取走映像檔，標籤便可還原。";

@@ -31,6 +31,8 @@ fn a_push_goes_on_while_certificate_and_passwords_are_exchanged() {
         assert!(push.try_wait().unwrap().is_none(), "the push was over before anything was exchanged");
         std::thread::yield_now();
     }
+    // The exchange takes a while, and a fast machine would send the rest meanwhile.
+    docker.pause();
     site.certify("127.0.0.1");
     site.set_password("bob", "rebuilt");
     registry.process.signal("HUP");
@@ -39,6 +41,7 @@ fn a_push_goes_on_while_certificate_and_passwords_are_exchanged() {
     assert!(logs_in(&site, &registry, "bob:rebuilt"));
     assert!(!logs_in(&site, &registry, "bob:builder"));
     assert!(push.try_wait().unwrap().is_none(), "the push was over before everything was exchanged");
+    docker.resume();
 
     let pushed = push.wait_with_output().unwrap();
     assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));

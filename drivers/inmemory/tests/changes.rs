@@ -125,8 +125,8 @@ async fn the_links_of_a_request_are_one_change() {
         ("PUT manifest, the same again", 2),
         ("PUT manifest, another tag", 2),
         ("mount, first of a repository", 1),
-        ("DELETE tag", 4),
-        ("DELETE manifest with one tag", 7),
+        ("DELETE tag", 5),
+        ("DELETE manifest with one tag", 8),
         ("PUT manifest with three further tags", 2),
     ];
     assert_eq!(changes, expected);

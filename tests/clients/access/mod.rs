@@ -1,7 +1,6 @@
 //! Rules and the registry's own tokens, with real clients over TLS: each with its own way to ask for a token.
 
 mod ctr;
-mod invalid_token;
 mod logins;
 mod page;
 mod replicas;

@@ -1,6 +1,7 @@
-//! Clients that take minutes to build from source, and tests that write many gigabytes, for `.ci/clients-extra`.
+//! Clients that take minutes to build from source, tests that write many gigabytes, or wait for minutes, for `.ci/clients-extra`.
 
 mod buildkit;
 mod cosign;
 mod helm;
+mod invalid_token;
 mod large_bundle;

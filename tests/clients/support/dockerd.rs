@@ -85,6 +85,16 @@ impl Dockerd {
         self.process.wait_for(|line| line.contains("Reloaded configuration").then_some(()));
     }
 
+    /// Holds the engine where it is, in the middle of what it sends.
+    pub(crate) fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets a paused engine go on.
+    pub(crate) fn resume(&self) {
+        self.process.signal("CONT");
+    }
+
     /// The engine's address, as in `DOCKER_HOST`.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.directory.path().join("socket").display())

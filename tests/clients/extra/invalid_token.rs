@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use crate::cli::support::{binary, end};
 use crate::clients::support::{
-    Containerd, Dockerd, HeldLine, RegistryProcess, Wire, copy, filesystem_config, oci_layout, random,
-    registry, run, tool,
+    Dockerd, HeldLine, RegistryProcess, Wire, filesystem_config, oci_layout, random, registry, tool,
 };
 use crate::support::access_section;
 
@@ -96,18 +95,6 @@ const REGCTL: Push = |site, host| {
     site.run("regctl", &format!("image copy ocidir://layout:v1 {host}/team/app:v1"))
 };
 
-const CTR: Push = |site, host| {
-    let containerd = Containerd::start(&site.path(&format!("containerd-{host}")));
-    let archive = site.path("archive.tar");
-    copy(&site.image(), &format!("oci-archive:{}:local/app:v1", archive.display()), false);
-    run(containerd.ctr().args(["images", "import", "--snapshotter", "native"]).arg(&archive));
-    fs::remove_file(archive).unwrap();
-    let name = format!("{host}/team/app:v1");
-    run(containerd.ctr().args(["images", "tag", "local/app:v1", &name]));
-    let mut push = containerd.ctr();
-    push.args(["images", "push", "--plain-http", "--user", "alice:alice-password", &name]).output().unwrap()
-};
-
 const DOCKER: Push = |site, host| docker(site, host, "{}");
 
 const DOCKER_WITH_CONTAINERD: Push =
@@ -167,10 +154,10 @@ fn end_tokens(registry: SocketAddr, folder: &Path, why: End) {
 }
 
 #[test]
-#[ignore = "needs containerd, crane, docker, oras, regctl, skopeo and umoci, as root"]
+#[ignore = "needs crane, docker, oras, regctl, skopeo and umoci, as root"]
 fn a_push_goes_on_after_its_token_has_expired() {
     thread::scope(|scope| {
-        for client in [CRANE, SKOPEO, ORAS, REGCTL, CTR, DOCKER, DOCKER_WITH_CONTAINERD] {
+        for client in [CRANE, SKOPEO, ORAS, REGCTL, DOCKER, DOCKER_WITH_CONTAINERD] {
             scope.spawn(move || {
                 let (_, output) = push(client, End::Time);
                 assert!(output.status.success(), "{output:?}");
