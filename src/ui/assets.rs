@@ -49,6 +49,17 @@ mod tests {
     }
 
     #[test]
+    fn the_dark_theme_is_the_same_by_choice_and_by_the_system() {
+        let colours = |selector: &str| {
+            let block = STYLE.content.split_once(selector).unwrap().1.split_once('}').unwrap().0;
+            block.split(';').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>()
+        };
+        let by_system = colours(":root:not([data-theme=\"light\"]) {");
+        assert_eq!(by_system, colours("\n[data-theme=\"dark\"] {"));
+        assert!(by_system.len() > 10);
+    }
+
+    #[test]
     fn nothing_is_loaded_from_elsewhere() {
         for asset in [&*STYLE, &*SCRIPT, &*ICON] {
             let content = asset.content.replace("http://www.w3.org/2000/svg", "");

@@ -1,4 +1,4 @@
-//! The web page of the registry: what is here, how large, since when, and what a deletion frees.
+//! The web page of the registry: its images, their sizes and ages, and the space that a deletion frees.
 //!
 //! [`Ui::answer`] turns a request into a page. The server makes all HTML, so every page is complete without JavaScript; nothing
 //! is loaded from another origin. Names, tags and digests come from the store at each request; only figures come from a survey,

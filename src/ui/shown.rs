@@ -8,6 +8,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+use super::language::Language;
+
 /// The longest text of a stranger that a page shows, in characters.
 const MAX_CHARACTERS: usize = 400;
 
@@ -56,12 +58,26 @@ impl Moment {
     }
 }
 
+/// A duration in its two largest units.
+pub(crate) fn duration(t: Language, duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units =
+        [(86_400, t.unit_days()), (3600, t.unit_hours()), (60, t.unit_minutes()), (1, t.unit_seconds())];
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (size, name) in units {
+        if rest >= size && parts.len() < 2 {
+            parts.push(format!("{} {name}", rest / size));
+            rest %= size;
+        }
+    }
+    if parts.is_empty() { format!("0 {}", t.unit_seconds()) } else { parts.join(" ") }
+}
+
 /// A stranger's text, shortened, whose invisible characters can be seen: control characters as their symbols, what changes the
 /// direction of text and other format characters as their code points.
 pub(crate) fn text(text: &str) -> String {
-    let end = text.char_indices().nth(MAX_CHARACTERS).map(|(end, _)| end);
-    let shown = line(&text[..end.unwrap_or(text.len())]);
-    if end.is_some() { shown + "…" } else { shown }
+    brief(text, MAX_CHARACTERS)
 }
 
 /// The same of any length.
@@ -86,6 +102,14 @@ pub(crate) fn line(text: &str) -> String {
         }
     }
     shown
+}
+
+/// The same, cut to a number of characters: for a cell of a long list.
+pub(crate) fn brief(text: &str, max_characters: usize) -> String {
+    match text.char_indices().nth(max_characters) {
+        Some((end, _)) => line(&text[..end]) + "…",
+        None => line(text),
+    }
 }
 
 /// The length of a text in HTML, in bytes: marks are escaped with five characters each.
@@ -166,5 +190,15 @@ mod tests {
         ] {
             assert_eq!(link(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_duration_has_its_two_largest_units() {
+        let shown = |seconds| duration(Language::English, Duration::from_secs(seconds));
+        assert_eq!(shown(0), "0 s");
+        assert_eq!(shown(59), "59 s");
+        assert_eq!(shown(86_400), "1 d");
+        assert_eq!(shown(90_061), "1 d 1 h");
+        assert_eq!(shown(3_661), "1 h 1 min");
     }
 }

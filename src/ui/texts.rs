@@ -191,6 +191,7 @@ texts! {
     attached_go(count: u64): "Signatures, SBOMs and the like among them: {count}", "其中簽署、SBOM 等附屬內容：{count}";
     unreadable_stay(count: u64): "Unreadable files, which keep what they may need: {count}", "無法讀取並因此保留相關內容的檔案：{count}";
     tag_gone(tag: &str): "The tag {tag} is no longer there.", "標籤 {tag} 已不存在。";
+    too_many_tags(count: usize): "Too many for one deletion, and left as they are: {count}", "超出一次刪除的上限而保留的標籤：{count}";
     type_name(name: &str): "Type the name of the repository: {name}", "請輸入儲存庫名稱：{name}";
     name_differs(name: &str): "The name that was typed is not {name}. Nothing was deleted.", "輸入的名稱並非 {name}，沒有刪除任何內容。";
     cancel(): "Cancel", "取消";

@@ -75,18 +75,19 @@ impl Ui {
     pub async fn answer(&self, request: UiRequest<'_>) -> (Response<Bytes>, Option<String>) {
         let path = request.parts.uri.path().to_owned();
         let below = path.strip_prefix(self.base()).unwrap_or_default();
-        let place = match Place::parse(below) {
+        let (place, is_known) = match Place::parse(below) {
             Ok(Place::Asset(name)) => return (self.asset(&request, &name), None),
             Err(NoPlace::Moved(place)) => return (self.moved(&place), None),
-            Ok(place) => Some(place),
-            Err(NoPlace::Unknown) => None,
+            Ok(place) => (place, true),
+            // It has the frame of the first page.
+            Err(NoPlace::Unknown) => (Place::Repositories, false),
         };
         let visit = Visit::new(request, &self.inner.settings, &self.inner.key);
         let visitor = self.inner.gate.visitor(&visit.parts, visit.session.as_ref()).await;
         let user = visitor.as_ref().ok().and_then(|visitor| visitor.user.clone());
-        let scene = Scene { ui: &self.inner, visit: &visit, place: place.unwrap_or(Place::Repositories) };
+        let scene = Scene { ui: &self.inner, visit: &visit, place };
         let answer = match &scene.place {
-            _ if below_is_unknown(below) => Err(Problem::NotFound),
+            _ if !is_known => Err(Problem::NotFound),
             Place::Preferences | Place::Login | Place::Logout => scene.outside(visitor.as_ref().ok()).await,
             _ => match &visitor {
                 Ok(visitor) => scene.inside(visitor).await,
@@ -111,10 +112,6 @@ impl Ui {
         }
         reply
     }
-}
-
-fn below_is_unknown(below: &str) -> bool {
-    Place::parse(below) == Err(NoPlace::Unknown)
 }
 
 fn is_read(method: &Method) -> bool {

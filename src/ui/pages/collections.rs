@@ -1,7 +1,5 @@
 //! Garbage collections: when they run, what the last ones did, and one now.
 
-use std::time::Duration;
-
 use askama::Template;
 use http::StatusCode;
 use sampan_engine::gc::Report;
@@ -97,11 +95,11 @@ fn page(
         schedule: match &state.schedule {
             None => t.gc_on_request(),
             Some(schedule) => match &schedule.window {
-                None => t.gc_every(&duration(t, schedule.interval)),
-                Some(window) => t.gc_every_within(&duration(t, schedule.interval), window),
+                None => t.gc_every(&shown::duration(t, schedule.interval)),
+                Some(window) => t.gc_every_within(&shown::duration(t, schedule.interval), window),
             },
         },
-        grace: duration(t, state.grace),
+        grace: shown::duration(t, state.grace),
         untagged: if state.delete_untagged { t.gc_untagged_go() } else { t.gc_untagged_stay() },
         running: state.running.and_then(Moment::of),
         requested: state.requested,
@@ -125,7 +123,7 @@ fn run(t: Language, run: &Collection) -> Run {
     let seconds = run.duration.as_secs_f64();
     Run {
         begun: Moment::of(run.begun),
-        duration: if seconds < 60.0 { format!("{seconds:.1} s") } else { duration(t, run.duration) },
+        duration: if seconds < 60.0 { format!("{seconds:.1} s") } else { shown::duration(t, run.duration) },
         is_dry: report.is_some_and(|report| report.dry_run),
         reason: reason.map(|reason| shown::text(&reason)),
         is_failure: matches!(run.end, CollectionEnd::Failed(_)),
@@ -194,36 +192,5 @@ fn sentence(t: Language, refusal: CannotCollect) -> String {
         CannotCollect::Running => t.gc_is_running(),
         CannotCollect::ReadOnly => t.gc_read_only(),
         CannotCollect::ShuttingDown => t.gc_shutting_down(),
-    }
-}
-
-/// A duration in its two largest units.
-pub(super) fn duration(t: Language, duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let units =
-        [(86_400, t.unit_days()), (3600, t.unit_hours()), (60, t.unit_minutes()), (1, t.unit_seconds())];
-    let mut rest = seconds;
-    let mut parts = Vec::new();
-    for (size, name) in units {
-        if rest >= size && parts.len() < 2 {
-            parts.push(format!("{} {name}", rest / size));
-            rest %= size;
-        }
-    }
-    if parts.is_empty() { format!("0 {}", t.unit_seconds()) } else { parts.join(" ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_has_its_two_largest_units() {
-        let shown = |seconds| duration(Language::English, Duration::from_secs(seconds));
-        assert_eq!(shown(0), "0 s");
-        assert_eq!(shown(59), "59 s");
-        assert_eq!(shown(86_400), "1 d");
-        assert_eq!(shown(90_061), "1 d 1 h");
-        assert_eq!(shown(3_661), "1 h 1 min");
     }
 }

@@ -1,16 +1,15 @@
 //! Two images of a repository beside each other. Of two indexes, two images for one platform.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use askama::Template;
 use futures::TryStreamExt;
 use http::StatusCode;
-use sampan_engine::oci::{Digest, Manifest, Reference, RepositoryName};
-use sampan_engine::{Error, ImageKind, ImageSummary, Repository};
+use sampan_engine::oci::{Digest, Reference, RepositoryName};
+use sampan_engine::{Error, ImageKind, Repository};
 
 use super::comparison::{Comparison, Side};
-use super::config;
+use super::stored_image::StoredImage;
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::is_attestation;
@@ -62,9 +61,10 @@ pub(crate) async fn show(
 ) -> Result<Reply, Problem> {
     let repository = scene.registry().repository(name.clone());
     let fields = ["a", "b"].map(|field| scene.visit.query.get(field).unwrap_or_default());
+    let f = scene.frame(Some(visitor)).titled(scene.visit.language.compare_images());
     let mut page = ComparePage {
-        f: scene.frame(Some(visitor)).titled(scene.visit.language.compare_images()),
-        crumbs: crumbs(&scene.frame(Some(visitor)), name, true),
+        crumbs: crumbs(&f, name, true),
+        f,
         message: None,
         fields: fields.map(|text| text.chars().take(256).collect()),
         suggestions: Vec::new(),
@@ -110,8 +110,8 @@ impl ComparePage {
         let [a, b] = references;
         self.labels = [label(a), label(b)];
         self.links = references.map(|it| self.f.to(&Place::Image(repository.name().clone(), it.clone())));
-        let mut images = [Image::read(repository, a).await?, Image::read(repository, b).await?];
-        let platforms = images.each_ref().map(Image::platforms);
+        let mut images = [StoredImage::read(repository, a).await?, StoredImage::read(repository, b).await?];
+        let platforms = images.each_ref().map(platforms);
         if platforms.iter().any(|it| !it.is_empty()) {
             let asked = scene.visit.query.get("platform");
             // An image beside an index says which of the index's images to compare with.
@@ -127,13 +127,13 @@ impl ComparePage {
             };
             for (image, platforms) in images.iter_mut().zip(&platforms) {
                 if let Some(child) = platforms.get(&wanted) {
-                    *image = Image::read(repository, &Reference::Digest(child.clone())).await?;
+                    *image = StoredImage::read(repository, &Reference::Digest(child.clone())).await?;
                 }
             }
             self.platform = Some(wanted);
         }
         let [a, b] = images;
-        let sides = [a.into_side(repository).await?, b.into_side(repository).await?];
+        let sides = [side(repository, a).await?, side(repository, b).await?];
         self.comparison = Some(Comparison::of(self.f.t, &self.labels, &sides));
         Ok(StatusCode::OK)
     }
@@ -158,46 +158,21 @@ impl ComparePage {
     }
 }
 
-/// An image or index of the repository.
-struct Image {
-    digest: Digest,
-    summary: Arc<ImageSummary>,
-    /// `None` if it is damaged.
-    manifest: Option<Manifest>,
+/// The images of an index by platform, the first of each.
+fn platforms(image: &StoredImage) -> BTreeMap<String, Digest> {
+    let mut platforms = BTreeMap::new();
+    let children = image.manifest.iter().flat_map(|manifest| &manifest.manifests);
+    for child in children.filter(|child| !is_attestation(child)) {
+        if let Some(platform) = child.platform.as_ref().and_then(|platform| platform.text()) {
+            platforms.entry(platform).or_insert_with(|| child.digest.clone());
+        }
+    }
+    platforms
 }
 
-impl Image {
-    async fn read(repository: &Repository, reference: &Reference) -> Result<Self, Error> {
-        let digest = repository.manifests().digest(reference).await?;
-        let summary = repository.summary(&digest).await?;
-        let manifest = match repository.manifests().get(&Reference::Digest(digest.clone())).await {
-            Ok(stored) => Manifest::parse(&stored.bytes, None).ok(),
-            Err(Error::Corrupt(..)) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(Self { digest, summary, manifest })
-    }
-
-    /// The images of an index by platform, the first of each.
-    fn platforms(&self) -> BTreeMap<String, Digest> {
-        let mut platforms = BTreeMap::new();
-        let children = self.manifest.iter().flat_map(|manifest| &manifest.manifests);
-        for child in children.filter(|child| !is_attestation(child)) {
-            if let Some(platform) = child.platform.as_ref().and_then(|platform| platform.text()) {
-                platforms.entry(platform).or_insert_with(|| child.digest.clone());
-            }
-        }
-        platforms
-    }
-
-    async fn into_side(self, repository: &Repository) -> Result<Side, Error> {
-        let Self { digest, summary, manifest } = self;
-        let config = match manifest.as_ref().and_then(|manifest| manifest.config.as_ref()) {
-            Some(config) if summary.kind == ImageKind::Image => Some(config::read(repository, config).await?),
-            _ => None,
-        };
-        Ok(Side { digest, summary, manifest, config })
-    }
+async fn side(repository: &Repository, image: StoredImage) -> Result<Side, Error> {
+    let config = image.config(repository).await?;
+    Ok(Side { image, config })
 }
 
 /// What a column is called.

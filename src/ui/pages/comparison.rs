@@ -1,13 +1,12 @@
 //! `Comparison`: what two images have in common, and what differs.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
-use sampan_engine::ImageSummary;
-use sampan_engine::oci::{Descriptor, Digest, Manifest};
+use sampan_engine::oci::{Descriptor, Digest};
 
 use super::config::{Execution, Known};
 use super::fitting::{Fitting, Room};
+use super::stored_image::StoredImage;
 use crate::kind::{is_damage, kind_name, platforms};
 use crate::language::Language;
 use crate::shown::{self, Moment};
@@ -20,10 +19,7 @@ const LAYER_BYTES: usize = 36 << 10;
 
 /// One of two images.
 pub(crate) struct Side {
-    pub(crate) digest: Digest,
-    pub(crate) summary: Arc<ImageSummary>,
-    /// `None` if it is damaged.
-    pub(crate) manifest: Option<Manifest>,
+    pub(crate) image: StoredImage,
     /// `None` for what has no configuration that the page reads.
     pub(crate) config: Option<Known>,
 }
@@ -73,8 +69,8 @@ impl Comparison {
     pub(crate) fn of(t: Language, labels: &[String; 2], sides: &[Side; 2]) -> Self {
         let mut notes = Vec::new();
         for (label, side) in labels.iter().zip(sides) {
-            let config = side.config.as_ref().and_then(|known| config_note(t, known));
-            let is_damaged = side.summary.gaps.iter().any(is_damage);
+            let config = side.config.as_ref().and_then(|known| known.note(t));
+            let is_damaged = side.image.summary.gaps.iter().any(is_damage);
             notes.extend(
                 is_damaged.then(|| t.damaged()).into_iter().chain(config).map(|it| format!("{label}: {it}")),
             );
@@ -83,10 +79,8 @@ impl Comparison {
         notes.extend(is_reordered.then(|| t.layers_reordered()));
         let mut facts_room = Room::of(CONFIG_BYTES);
         let mut room = Room::of(CONFIG_BYTES);
-        let executions = sides.each_ref().map(|side| match &side.config {
-            Some(Known::Image(config)) => Some(&config.config),
-            _ => None,
-        });
+        let executions =
+            sides.each_ref().map(|side| side.config.as_ref().and_then(Known::image).map(|it| &it.config));
         let groups = [
             group("overview", t.overview(), facts(t, sides), &mut facts_room),
             group("configuration", t.configuration(), how_they_run(t, executions), &mut room),
@@ -94,19 +88,11 @@ impl Comparison {
             group("labels", t.labels(), labels_of(executions), &mut room),
         ];
         Self {
-            is_same: sides[0].digest == sides[1].digest,
+            is_same: sides[0].image.digest == sides[1].image.digest,
             notes,
             groups: groups.into_iter().filter(|group| group.rows.len() > 0).collect(),
             layers,
         }
-    }
-}
-
-fn config_note(t: Language, known: &Known) -> Option<String> {
-    match known {
-        Known::Image(_) => None,
-        Known::Missing => Some(t.config_missing()),
-        Known::Unread => Some(t.config_unread()),
     }
 }
 
@@ -130,36 +116,26 @@ fn group(id: &'static str, title: String, all: Vec<Property>, room: &mut Room) -
 
 fn facts(t: Language, sides: &[Side; 2]) -> Vec<Property> {
     let each = |value: &dyn Fn(&Side) -> Option<String>| sides.each_ref().map(value);
-    let manifest = |side: &Side| side.manifest.as_ref().map(|it| it.kind.media_type().to_owned());
-    let platforms = |side: &Side| Some(platforms(&side.summary)).filter(|it| !it.is_empty());
-    let created = |side: &Side| Some(Moment::of(side.summary.created?)?.human);
+    let manifest = |side: &Side| side.image.manifest.as_ref().map(|it| it.kind.media_type().to_owned());
+    let platforms = |side: &Side| Some(platforms(&side.image.summary)).filter(|it| !it.is_empty());
+    let created = |side: &Side| Some(Moment::of(side.image.summary.created?)?.human);
     vec![
-        (t.digest(), each(&|side| Some(side.digest.to_string()))),
-        (t.name(), each(&|side| side.summary.title.clone())),
-        (t.version(), each(&|side| side.summary.version.clone())),
-        (t.kind(), each(&|side| Some(kind_name(t, &side.summary)))),
+        (t.digest(), each(&|side| Some(side.image.digest.to_string()))),
+        (t.name(), each(&|side| side.image.summary.title.clone())),
+        (t.version(), each(&|side| side.image.summary.version.clone())),
+        (t.kind(), each(&|side| Some(kind_name(t, &side.image.summary)))),
         (t.media_type(), each(&manifest)),
-        (t.artifact_type(), each(&|side| side.summary.artifact_type.clone())),
+        (t.artifact_type(), each(&|side| side.image.summary.artifact_type.clone())),
         (t.platforms(), each(&platforms)),
-        (t.size(), each(&|side| Some(shown::size(side.summary.size_bytes)))),
+        (t.size(), each(&|side| Some(shown::size(side.image.summary.size_bytes)))),
         (t.created(), each(&created)),
     ]
 }
 
 fn how_they_run(t: Language, executions: [Option<&Execution>; 2]) -> Vec<Property> {
-    // As in a Dockerfile: the quotes show where an argument ends.
-    let words = |words: &[String]| (!words.is_empty()).then(|| serde_json::to_string(words).ok()).flatten();
-    let text = |text: &String| Some(text.clone()).filter(|it| !it.is_empty());
-    let keys = |keys: Vec<&str>| Some(keys.join(", ")).filter(|it| !it.is_empty());
-    let each = |value: &dyn Fn(&Execution) -> Option<String>| executions.map(|it| it.and_then(value));
-    vec![
-        (t.entrypoint(), each(&|it| words(&it.entrypoint))),
-        (t.command(), each(&|it| words(&it.cmd))),
-        (t.user(), each(&|it| text(&it.user))),
-        (t.working_directory(), each(&|it| text(&it.working_dir))),
-        (t.ports(), each(&|it| keys(it.exposed_ports.keys().map(String::as_str).collect()))),
-        (t.volumes(), each(&|it| keys(it.volumes.keys().map(String::as_str).collect()))),
-    ]
+    let none = Execution::default();
+    let [a, b] = executions.map(|execution| execution.unwrap_or(&none).properties(t));
+    a.into_iter().zip(b).map(|((name, a), (_, b))| (name, [a, b])).collect()
 }
 
 /// The variables by name; of several of one name the last counts.
@@ -188,7 +164,7 @@ fn by_name(sides: [BTreeMap<&str, &str>; 2]) -> Vec<Property> {
 
 /// The layers of each alone and of both; and whether both have the same ones in another order or number.
 fn layers(t: Language, labels: &[String; 2], sides: &[Side; 2]) -> (Vec<LayerGroup>, bool) {
-    let [a, b] = sides.each_ref().map(|side| side.manifest.as_ref().map_or(&[][..], |it| &it.layers));
+    let [a, b] = sides.each_ref().map(|side| side.image.manifest.as_ref().map_or(&[][..], |it| &it.layers));
     let digests = |layers: &[Descriptor]| layers.iter().map(|it| it.digest.clone()).collect::<Vec<_>>();
     let (in_a, in_b) = (digests(a), digests(b));
     let (set_a, set_b): (HashSet<&Digest>, HashSet<&Digest>) = (in_a.iter().collect(), in_b.iter().collect());

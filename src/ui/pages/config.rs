@@ -7,6 +7,8 @@ use sampan_engine::{Error, Gap, Repository};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::language::Language;
+
 /// A configuration as far as it is known.
 #[derive(Debug)]
 pub(crate) enum Known {
@@ -58,6 +60,46 @@ pub(crate) struct Step {
     pub(crate) comment: String,
     #[serde(default, deserialize_with = "or_default")]
     pub(crate) empty_layer: bool,
+}
+
+impl Known {
+    /// Why there is no configuration, as a sentence.
+    pub(crate) fn note(&self, t: Language) -> Option<String> {
+        match self {
+            Self::Image(_) => None,
+            Self::Missing => Some(t.config_missing()),
+            Self::Unread => Some(t.config_unread()),
+        }
+    }
+
+    pub(crate) fn image(&self) -> Option<&Config> {
+        match self {
+            Self::Image(config) => Some(config),
+            Self::Missing | Self::Unread => None,
+        }
+    }
+}
+
+impl Execution {
+    /// How the container runs, each property with its name.
+    pub(crate) fn properties(&self, t: Language) -> [(String, Option<String>); 6] {
+        // As in a Dockerfile: the quotes show where an argument ends.
+        let words =
+            |words: &[String]| (!words.is_empty()).then(|| serde_json::to_string(words).ok()).flatten();
+        let text = |text: &String| Some(text.clone()).filter(|it| !it.is_empty());
+        let keys = |map: &BTreeMap<String, IgnoredAny>| {
+            let keys: Vec<&str> = map.keys().map(String::as_str).collect();
+            Some(keys.join(", ")).filter(|it| !it.is_empty())
+        };
+        [
+            (t.entrypoint(), words(&self.entrypoint)),
+            (t.command(), words(&self.cmd)),
+            (t.user(), text(&self.user)),
+            (t.working_directory(), text(&self.working_dir)),
+            (t.ports(), keys(&self.exposed_ports)),
+            (t.volumes(), keys(&self.volumes)),
+        ]
+    }
 }
 
 /// Go writes what is absent as `null`.

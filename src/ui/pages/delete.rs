@@ -17,7 +17,7 @@ use crate::shown;
 use crate::ui::Scene;
 
 /// The most tags of one deletion, but for that of a whole repository.
-const MAX_TAGS: usize = 1000;
+const MAX_TAGS: usize = 150;
 
 /// How many images are read from the store at a time.
 const AT_A_TIME: usize = 8;
@@ -45,6 +45,8 @@ struct DeletePage<'a> {
     /// Leads to the same page with exact figures.
     exact: Option<String>,
     missing: Vec<String>,
+    /// The number of tags that are too many for one deletion.
+    left_out: usize,
     action: String,
     token: String,
     back: String,
@@ -95,6 +97,7 @@ pub(crate) async fn preview(
     let (query, form) = (&scene.visit.query, &scene.visit.form);
     let whole = query.get("all").or_else(|| form.get("all")).is_some();
     let named: Vec<Tag> = query.all("tag").take(MAX_TAGS).filter_map(|tag| tag.parse().ok()).collect();
+    let left_out = query.all("tag").skip(MAX_TAGS).count();
     let f = scene.frame(Some(visitor));
     let back = f.to(&Place::Tags(name.clone()));
     if named.is_empty() && !whole {
@@ -124,6 +127,7 @@ pub(crate) async fn preview(
         freed: freed(scene, name, &preview).await,
         exact: exact_link(scene, &f, name),
         missing: preview.missing.iter().map(ToString::to_string).collect(),
+        left_out,
         action: f.to(&place),
         token: scene.token(&place),
         back,

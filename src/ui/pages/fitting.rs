@@ -25,6 +25,15 @@ pub(crate) struct Fitting<T> {
 }
 
 impl<T> Fitting<T> {
+    /// A list without items.
+    pub(crate) fn empty() -> Self {
+        Self { items: Vec::new(), others: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Takes from the beginning of a list as long as there is room. `show` returns an item and the length of its text.
     pub(crate) fn of<A>(
         room: &mut Room,

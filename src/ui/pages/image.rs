@@ -1,14 +1,17 @@
 //! One image: how to pull it, what it consists of, how it was built, and what is attached to it.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use askama::Template;
 use http::StatusCode;
 use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName};
-use sampan_engine::{ImageKind, ImageSummary, Referrer, ReferrersQuery, Repository};
+use sampan_engine::{ImageSummary, Referrer, ReferrersQuery, Repository};
 
 use super::commands::{Command, commands};
-use super::config::{self, Config, Known};
+use super::config::{Config, Execution, Known};
+use super::fitting::{Fitting, Room};
+use super::stored_image::StoredImage;
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::{is_attestation, is_damage, kind_name, platforms, referrer_kind};
@@ -20,11 +23,14 @@ use crate::reply::{self, Reply};
 use crate::shown::{self, Moment};
 use crate::ui::Scene;
 
-/// The most entries of a list that a page shows.
-const MAX_SHOWN: usize = 200;
+/// The most children and referrers that are read from the store for a page.
+const MAX_READ: usize = 200;
 
-/// The longest manifest that is shown as it is, in bytes.
-const MAX_RAW_BYTES: usize = 32 << 10;
+/// The room for all lists, in bytes.
+const LIST_BYTES: usize = 64 << 10;
+
+/// The longest manifest that is shown as it is, in bytes of HTML.
+const MAX_RAW_BYTES: usize = 24 << 10;
 
 #[derive(Template)]
 #[template(path = "image.html")]
@@ -35,15 +41,15 @@ struct ImagePage {
     damages: Vec<String>,
     facts: Vec<Fact>,
     commands: Vec<Command>,
-    children: Shown<Child>,
-    layers: Shown<Layer>,
-    steps: Shown<BuildStep>,
+    children: Fitting<Child>,
+    layers: Fitting<Layer>,
+    steps: Fitting<BuildStep>,
     config_note: Option<String>,
     execution: Vec<Fact>,
-    environment: Shown<String>,
-    labels: Shown<Pair>,
-    annotations: Shown<Pair>,
-    referrers: Shown<Attached>,
+    environment: Fitting<String>,
+    labels: Fitting<Pair>,
+    annotations: Fitting<Pair>,
+    referrers: Fitting<Attached>,
     raw: Option<String>,
     compare: String,
 }
@@ -59,27 +65,6 @@ enum Value {
     Code(String),
     Time(Moment),
     Link { link: String, text: String },
-}
-
-/// The part of a list that is shown, and the number of the others.
-struct Shown<T> {
-    items: Vec<T>,
-    others: usize,
-}
-
-impl<T> Shown<T> {
-    fn of<A>(all: impl ExactSizeIterator<Item = A>, show: impl FnMut(A) -> T) -> Self {
-        let others = all.len().saturating_sub(MAX_SHOWN);
-        Self { items: all.take(MAX_SHOWN).map(show).collect(), others }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    fn len(&self) -> usize {
-        self.items.len() + self.others
-    }
 }
 
 struct Child {
@@ -131,59 +116,49 @@ pub(crate) async fn show(
         Reference::Tag(tag) => repository.tags().pushed_at(tag).await?,
         Reference::Digest(_) => None,
     };
-    let digest = repository.manifests().digest(reference).await?;
-    let summary = repository.summary(&digest).await?;
-    // A damaged manifest has a page too, which says so.
-    let bytes = match repository.manifests().get(&Reference::Digest(digest.clone())).await {
-        Ok(stored) => Some(stored.bytes),
-        Err(sampan_engine::Error::Corrupt(..)) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let manifest = bytes.as_deref().and_then(|bytes| Manifest::parse(bytes, None).ok());
-    let wanted = ReferrersQuery { limit: MAX_SHOWN + 1, max_bytes: 1 << 20, ..ReferrersQuery::default() };
-    let referrers = repository.referrers().list(&digest, &wanted).await?;
+    let image = StoredImage::read(&repository, reference).await?;
+    let known = image.config(&repository).await?;
+    let wanted = ReferrersQuery { limit: MAX_READ + 1, max_bytes: 1 << 20, ..ReferrersQuery::default() };
+    let referrers = repository.referrers().list(&image.digest, &wanted).await?.descriptors;
 
     let f = scene.frame(Some(visitor));
     let t = f.t;
-    let config = match manifest.as_ref().and_then(|manifest| manifest.config.as_ref()) {
-        Some(config) if summary.kind == ImageKind::Image => Some(config::read(&repository, config).await?),
-        _ => None,
-    };
-    let (config, config_note) = match config {
-        Some(Known::Image(config)) => (Some(config), None),
-        Some(Known::Missing) => (None, Some(t.config_missing())),
-        Some(Known::Unread) => (None, Some(t.config_unread())),
-        None => (None, None),
-    };
-    let layers = manifest.as_ref().map(|manifest| manifest.layers.as_slice()).unwrap_or_default();
-    let children = match &manifest {
+    let StoredImage { digest, summary, bytes, manifest } = &image;
+    let children = match manifest {
         Some(manifest) => children(&f, &repository, manifest).await?,
-        None => Shown { items: Vec::new(), others: 0 },
+        None => Vec::new(),
     };
-    let execution = config.as_ref().map(|config| &config.config);
+    let left_out = manifest.as_ref().map_or(0, |manifest| manifest.manifests.len() - children.len());
+    let config = known.as_ref().and_then(Known::image);
+    let execution = config.map(|config| &config.config);
+    let environment = execution.map_or(&[][..], |it| &it.env).iter();
+    let layers = manifest.as_ref().map_or(&[][..], |manifest| &manifest.layers);
+    let mut room = Room::of(LIST_BYTES);
+    // What matters most comes first, since the lists share their room.
+    let mut children = Fitting::of(&mut room, children.into_iter(), Child::with_length);
+    children.others += left_out;
     let page = ImagePage {
+        referrers: Fitting::of(&mut room, referrers.iter(), |it| attached(&f, name, it)),
+        children,
+        layers: Fitting::of(&mut room, layers.iter().enumerate(), layer),
+        environment: Fitting::of(&mut room, environment, |line| {
+            let line = shown::text(line);
+            let length = shown::escaped_length(&line);
+            (line, length)
+        }),
+        labels: pairs(&mut room, execution.map(|it| &it.labels)),
+        annotations: pairs(&mut room, manifest.as_ref().map(|manifest| &manifest.annotations)),
+        steps: steps(&mut room, config, layers),
+        config_note: known.as_ref().and_then(|known| known.note(t)),
         crumbs: crumbs(&f, name, true),
         reference: match reference {
             Reference::Tag(tag) => format!("{name}:{tag}"),
             Reference::Digest(digest) => format!("{name}@{}", shown::short(digest)),
         },
         damages: summary.gaps.iter().filter(|gap| is_damage(gap)).map(ToString::to_string).collect(),
-        facts: facts(&f, name, &digest, &summary, manifest.as_ref(), pushed),
+        facts: facts(&f, name, digest, summary, manifest.as_ref(), pushed),
         commands: commands(scene.pull_host(), name, reference, summary.kind),
-        children,
-        layers: Shown::of(layers.iter().enumerate(), |(index, layer)| Layer {
-            number: index + 1,
-            digest: shown::short(&layer.digest),
-            media_type: shown::text(&layer.media_type),
-            size: shown::size(layer.size),
-        }),
-        steps: steps(config.as_deref(), layers),
-        config_note,
         execution: execution.map(|execution| how_it_runs(t, execution)).unwrap_or_default(),
-        environment: Shown::of(execution.map_or(&[][..], |it| &it.env).iter(), |line| shown::text(line)),
-        labels: pairs(execution.map(|it| &it.labels)),
-        annotations: pairs(manifest.as_ref().map(|manifest| &manifest.annotations)),
-        referrers: Shown::of(referrers.descriptors.iter(), |referrer| attached(&f, name, referrer)),
         compare: {
             let reference = match reference {
                 Reference::Tag(tag) => tag.to_string(),
@@ -191,7 +166,7 @@ pub(crate) async fn show(
             };
             format!("{}{}", f.to(&Place::Compare(name.clone())), query(&[("a", &reference)]))
         },
-        raw: bytes.filter(|bytes| bytes.len() <= MAX_RAW_BYTES).map(|bytes| raw(&bytes)),
+        raw: bytes.as_deref().map(raw).filter(|raw| shown::escaped_length(raw) <= MAX_RAW_BYTES),
         f: f.titled(match reference {
             Reference::Tag(tag) => format!("{name}:{tag}"),
             Reference::Digest(digest) => format!("{name} {}", shown::short(digest)),
@@ -238,22 +213,19 @@ fn facts(
     facts
 }
 
-async fn children(f: &Frame, repository: &Repository, manifest: &Manifest) -> Result<Shown<Child>, Problem> {
+async fn children(f: &Frame, repository: &Repository, manifest: &Manifest) -> Result<Vec<Child>, Problem> {
     let mut children = Vec::new();
-    for child in manifest.manifests.iter().take(MAX_SHOWN) {
+    for child in manifest.manifests.iter().take(MAX_READ) {
         let summary = match repository.summary(&child.digest).await {
             Ok(summary) => Some(summary),
             Err(sampan_engine::Error::ManifestUnknown(..)) => None,
             Err(error) => return Err(error.into()),
         };
-        let platform = child.platform.as_ref().map(|platform| {
-            let variant = platform.rest.get("variant").and_then(|it| it.as_str()).map(|it| format!("/{it}"));
-            shown::text(&format!("{}/{}{}", platform.os, platform.architecture, variant.unwrap_or_default()))
-        });
         let is_attestation = is_attestation(child);
+        let platform = child.platform.as_ref().filter(|_| !is_attestation).and_then(|it| it.text());
         let place = Place::Image(repository.name().clone(), Reference::Digest(child.digest.clone()));
         children.push(Child {
-            platform: platform.filter(|_| !is_attestation).unwrap_or_default(),
+            platform: platform.unwrap_or_default(),
             kind: match &summary {
                 _ if is_attestation => f.t.kind_attestation(),
                 Some(summary) => kind_name(f.t, summary),
@@ -264,62 +236,68 @@ async fn children(f: &Frame, repository: &Repository, manifest: &Manifest) -> Re
             size: summary.map(|summary| shown::size(summary.size_bytes)).unwrap_or_default(),
         });
     }
-    Ok(Shown { others: manifest.manifests.len() - children.len(), items: children })
+    Ok(children)
+}
+
+impl Child {
+    fn with_length(self) -> (Self, usize) {
+        let link = self.link.as_ref().map_or(0, String::len);
+        let length = shown::escaped_length(&self.platform) + self.kind.len() + link + self.digest.len();
+        (self, length)
+    }
+}
+
+fn layer((index, layer): (usize, &Descriptor)) -> (Layer, usize) {
+    let (digest, media_type) = (shown::short(&layer.digest), shown::text(&layer.media_type));
+    let length = digest.len() + shown::escaped_length(&media_type);
+    (Layer { number: index + 1, digest, media_type, size: shown::size(layer.size) }, length)
 }
 
 /// The steps of the build, each with the layer that it made: those that are not empty have one each, in order.
-fn steps(config: Option<&Config>, layers: &[Descriptor]) -> Shown<BuildStep> {
-    let Some(config) = config else { return Shown { items: Vec::new(), others: 0 } };
+fn steps(room: &mut Room, config: Option<&Config>, layers: &[Descriptor]) -> Fitting<BuildStep> {
+    let Some(config) = config else { return Fitting::empty() };
     let mut sizes = layers.iter().map(|layer| shown::size(layer.size));
-    Shown::of(config.history.iter().enumerate(), |(index, step)| {
+    Fitting::of(room, config.history.iter().enumerate(), |(index, step)| {
         let command = if step.created_by.is_empty() { &step.comment } else { &step.created_by };
-        BuildStep {
-            number: index + 1,
-            command: shown::text(command.trim()),
-            size: if step.empty_layer { None } else { sizes.next() },
-        }
+        let command = shown::text(command.trim());
+        let length = shown::escaped_length(&command);
+        let size = if step.empty_layer { None } else { sizes.next() };
+        (BuildStep { number: index + 1, command, size }, length)
     })
 }
 
-fn how_it_runs(t: Language, execution: &config::Execution) -> Vec<Fact> {
-    let words = |words: &[String]| Some(words.join(" ")).filter(|line| !line.is_empty());
-    let keys = |keys: Vec<&String>| {
-        Some(keys.into_iter().cloned().collect::<Vec<_>>().join(", ")).filter(|it| !it.is_empty())
+fn how_it_runs(t: Language, execution: &Execution) -> Vec<Fact> {
+    let properties = execution.properties(t).into_iter();
+    let fact = |(name, value): (String, Option<String>)| {
+        Some(Fact { name, values: vec![Value::Code(shown::text(&value?))] })
     };
-    let text = |text: &String| Some(text.clone()).filter(|it| !it.is_empty());
-    [
-        (t.entrypoint(), words(&execution.entrypoint)),
-        (t.command(), words(&execution.cmd)),
-        (t.user(), text(&execution.user)),
-        (t.working_directory(), text(&execution.working_dir)),
-        (t.ports(), keys(execution.exposed_ports.keys().collect())),
-        (t.volumes(), keys(execution.volumes.keys().collect())),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some(Fact { name, values: vec![Value::Code(shown::text(&value?))] }))
-    .collect()
+    properties.filter_map(fact).collect()
 }
 
-fn pairs(map: Option<&std::collections::BTreeMap<String, String>>) -> Shown<Pair> {
-    let Some(map) = map else { return Shown { items: Vec::new(), others: 0 } };
-    Shown::of(map.iter(), |(key, value)| Pair {
-        key: shown::text(key),
-        value: shown::text(value),
-        link: shown::link(value).map(str::to_owned),
+fn pairs(room: &mut Room, map: Option<&BTreeMap<String, String>>) -> Fitting<Pair> {
+    let Some(map) = map else { return Fitting::empty() };
+    Fitting::of(room, map.iter(), |(key, value)| {
+        let link = shown::link(value).map(str::to_owned);
+        let (key, value) = (shown::text(key), shown::text(value));
+        let link_length = link.as_deref().map_or(0, shown::escaped_length);
+        let length = shown::escaped_length(&key) + shown::escaped_length(&value) + link_length;
+        (Pair { key, value, link }, length)
     })
 }
 
-fn attached(f: &Frame, name: &RepositoryName, referrer: &Referrer) -> Attached {
+fn attached(f: &Frame, name: &RepositoryName, referrer: &Referrer) -> (Attached, usize) {
     let descriptor = referrer.descriptor();
     let artifact_type = descriptor.artifact_type.unwrap_or_default();
     let place = Place::Image(name.clone(), Reference::Digest(descriptor.digest.clone()));
-    Attached {
+    let attached = Attached {
         kind: referrer_kind(f.t, &artifact_type),
         artifact_type: shown::text(&artifact_type),
         link: f.to(&place),
         digest: shown::short(&descriptor.digest),
         size: shown::size(descriptor.size),
-    }
+    };
+    let length = shown::escaped_length(&attached.artifact_type) + attached.link.len() + attached.digest.len();
+    (attached, length)
 }
 
 /// The manifest as people read it: with line ends if it has none.

@@ -4,11 +4,10 @@ use std::time::SystemTime;
 
 use askama::Template;
 use http::StatusCode;
-use http::header::RETRY_AFTER;
 
 use crate::frame::Frame;
 use crate::gate::{Refusal, Visitor};
-use crate::pages::Problem;
+use crate::pages::{Problem, add_retry_after, refused};
 use crate::place::Place;
 use crate::reply::{self, Reply};
 use crate::ui::Scene;
@@ -53,17 +52,11 @@ pub(crate) async fn log_in(scene: &Scene<'_>) -> Result<Reply, Problem> {
     let login = match scene.gate().log_in(&scene.visit.parts, user, password).await {
         Ok(login) => login,
         Err(refusal) => {
-            let (status, message) = match &refusal {
-                Refusal::LoginNeeded | Refusal::Wrong => (StatusCode::UNAUTHORIZED, t.wrong_login()),
-                Refusal::TooMany { retry_after } => {
-                    (StatusCode::TOO_MANY_REQUESTS, t.too_many(retry_after.as_secs().max(1)))
-                }
-                Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, t.login_unavailable()),
-            };
+            // A form that was filled in is not missing.
+            let refusal = if refusal == Refusal::LoginNeeded { Refusal::Wrong } else { refusal };
+            let (status, message) = refused(t, &refusal);
             let mut reply = page(scene, None, status, Some(message), true);
-            if let Refusal::TooMany { retry_after } = refusal {
-                reply.headers_mut().insert(RETRY_AFTER, retry_after.as_secs().max(1).into());
-            }
+            add_retry_after(&mut reply, &refusal);
             return Ok(reply);
         }
     };

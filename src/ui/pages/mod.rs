@@ -17,9 +17,11 @@ pub(crate) mod repositories;
 mod repository_row;
 pub(crate) mod restore;
 pub(crate) mod storage;
+mod stored_image;
 pub(crate) mod tags;
 pub(crate) mod tokens;
 
 use column::Column;
 use crumbs::{Step, crumbs, steps};
 pub(crate) use problem::{Problem, problem};
+use problem::{add_retry_after, refused};

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::login;
 use crate::frame::Frame;
 use crate::gate::{Refusal, Visitor};
+use crate::language::Language;
 use crate::place::Place;
 use crate::reply::{self, Reply};
 use crate::ui::{Scene, allow};
@@ -21,7 +22,7 @@ pub(crate) enum Problem {
     /// The visitor may see the place, and not do this.
     #[error("that is not allowed")]
     Forbidden,
-    /// The registry is set so that nobody can do this; the sentence says how.
+    /// The settings of the registry rule this out; the sentence says how.
     #[error("{0}")]
     Off(String),
     /// A form did not come from a page of this registry.
@@ -64,16 +65,22 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
         Problem::Off(sentence) => (StatusCode::FORBIDDEN, t.forbidden(), sentence.clone()),
         Problem::Forged => (StatusCode::FORBIDDEN, t.forbidden(), t.forged()),
         Problem::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, t.wrong_method(), String::new()),
-        Problem::Refused(refusal) => refused(scene, refusal),
+        Problem::Refused(refusal) => {
+            let (status, sentence) = refused(t, refusal);
+            let title = if status.is_server_error() { t.failed() } else { t.forbidden() };
+            (status, title, sentence)
+        }
         Problem::Engine(error) if is_missing(error) => {
             (StatusCode::NOT_FOUND, t.not_found(), t.not_found_or_hidden())
         }
         Problem::Collector(error) => {
-            tracing::error!(error = %chain(error), http.request.id = scene.visit.id, "a preview could not be made");
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, http.request.id = scene.visit.id, "a preview could not be made");
             (StatusCode::INTERNAL_SERVER_ERROR, t.failed(), t.failed_because())
         }
         Problem::Engine(error) => {
-            tracing::error!(error = %chain(error), http.request.id = scene.visit.id, "a page could not be made");
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, http.request.id = scene.visit.id, "a page could not be made");
             (StatusCode::INTERNAL_SERVER_ERROR, t.failed(), t.failed_because())
         }
     };
@@ -92,25 +99,32 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
             &ProblemPage { f, sentence, detail: is_failure.then(|| scene.visit.id.clone()), back },
         )
     };
-    if let Problem::Method(methods) = problem {
+    if let Problem::Method(methods) = &problem {
         let (name, value) = allow(methods);
         reply.headers_mut().insert(name, value);
     }
-    if let Problem::Refused(Refusal::TooMany { retry_after }) = problem {
-        reply.headers_mut().insert(RETRY_AFTER, retry_after.as_secs().max(1).into());
+    if let Problem::Refused(refusal) = &problem {
+        add_retry_after(&mut reply, refusal);
     }
     reply
 }
 
-fn refused(scene: &Scene<'_>, refusal: &Refusal) -> (StatusCode, String, String) {
-    let t = scene.visit.language;
+/// Why a visitor is refused, as a sentence.
+pub(crate) fn refused(t: Language, refusal: &Refusal) -> (StatusCode, String) {
     match refusal {
-        Refusal::LoginNeeded => (StatusCode::UNAUTHORIZED, t.forbidden(), t.session_over()),
-        Refusal::Wrong => (StatusCode::UNAUTHORIZED, t.forbidden(), t.wrong_login()),
+        Refusal::LoginNeeded => (StatusCode::UNAUTHORIZED, t.session_over()),
+        Refusal::Wrong => (StatusCode::UNAUTHORIZED, t.wrong_login()),
         Refusal::TooMany { retry_after } => {
-            (StatusCode::TOO_MANY_REQUESTS, t.forbidden(), t.too_many(retry_after.as_secs().max(1)))
+            (StatusCode::TOO_MANY_REQUESTS, t.too_many(retry_after.as_secs().max(1)))
         }
-        Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, t.failed(), t.login_unavailable()),
+        Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, t.login_unavailable()),
+    }
+}
+
+/// Says when a visitor may try again, if that is known.
+pub(crate) fn add_retry_after(reply: &mut Reply, refusal: &Refusal) {
+    if let Refusal::TooMany { retry_after } = refusal {
+        reply.headers_mut().insert(RETRY_AFTER, retry_after.as_secs().max(1).into());
     }
 }
 
@@ -133,15 +147,4 @@ fn is_missing(error: &sampan_engine::Error) -> bool {
 
 fn is_below_tags(place: &Place) -> bool {
     !matches!(place, Place::Tags(_))
-}
-
-/// An error with its causes.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

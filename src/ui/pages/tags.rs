@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::commands::commands;
 use super::delete::may_delete;
+use super::fitting::{Fitting, Room};
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::{is_damage, kind_name, platforms, referrer_kind};
@@ -26,6 +27,12 @@ use crate::ui::Scene;
 
 /// The tags of a page.
 const PAGE: usize = 50;
+
+/// The room for them, in bytes.
+const LIST_BYTES: usize = 80 << 10;
+
+/// The marks of a row beyond those of a simple list, in bytes.
+const ROW_BYTES: usize = 600;
 
 /// How many rows are read from the store at a time.
 const AT_A_TIME: usize = 8;
@@ -65,6 +72,17 @@ struct Row {
     same: Option<String>,
     badges: Vec<Badge>,
     command: String,
+}
+
+impl Row {
+    /// The length in HTML without the marks, in bytes.
+    fn length(&self) -> usize {
+        // The tag is in its name, its box and the label of that; the command is copied and read out.
+        let plain = 3 * self.tag.len() + 2 * self.link.len() + self.image_link.len() + 2 * self.command.len();
+        let texts = [&self.version, &self.platforms].map(|text| shown::escaped_length(text));
+        let badges: usize = self.badges.iter().map(|badge| badge.text.len()).sum();
+        plain + texts.iter().sum::<usize>() + self.same.as_ref().map_or(0, String::len) + badges + ROW_BYTES
+    }
 }
 
 struct Badge {
@@ -167,8 +185,11 @@ pub(crate) async fn show(
         let sort = if sort == Sort::Pushed { "" } else { sort.code() };
         query(&[("q", q), ("sort", sort), ("after", after)])
     };
-    let next = reads.last().filter(|_| has_more).map(|last| link(sort, last.tag.as_str()));
+    let next = |last: Option<&Read>, has_more: bool| {
+        last.filter(|_| has_more).map(|last| link(sort, last.tag.as_str()))
+    };
     if scene.visit.wants_json() {
+        let next = next(reads.last(), has_more);
         let tags = reads.iter().map(listed).collect();
         return Ok(reply::json(
             StatusCode::OK,
@@ -183,6 +204,13 @@ pub(crate) async fn show(
         notes.push(t.not_shown(usize::try_from(times.left_out).unwrap_or(usize::MAX)));
     }
     let list = f.to(&Place::Tags(name.clone()));
+    let mut room = Room::of(LIST_BYTES);
+    let rows = rows(scene, &f, name, &reads);
+    let rows = Fitting::of(&mut room, rows.into_iter(), |row| {
+        let length = row.length();
+        (row, length)
+    });
+    let next = next(reads[..rows.items.len()].last(), has_more || rows.others > 0);
     let column = |name: String, of: Option<Sort>, is_number: bool| Column {
         name,
         link: of.filter(|it| *it != sort).map(|it| format!("{list}{}", link(it, ""))),
@@ -205,7 +233,7 @@ pub(crate) async fn show(
             column(t.image(), None, false),
             column(t.pull(), None, false),
         ],
-        rows: rows(scene, &f, name, &reads),
+        rows: rows.items,
         delete: may_delete(scene, visitor, name).then(|| f.to(&Place::Delete(name.clone()))),
         removed: f.to(&Place::Restore(name.clone())),
         next: next.map(|query| format!("{list}{query}")),
@@ -277,9 +305,12 @@ fn row(scene: &Scene<'_>, f: &Frame, name: &RepositoryName, read: &Read, same: O
         digest: image.map(shown::short).unwrap_or_default(),
         image_link: image.map(by_digest).unwrap_or_default(),
         pushed: Moment::of(read.pushed),
-        version: summary.and_then(|it| it.version.as_deref()).map(shown::text).unwrap_or_default(),
+        version: summary
+            .and_then(|it| it.version.as_deref())
+            .map(|it| shown::brief(it, 40))
+            .unwrap_or_default(),
         kind: summary.map(|it| kind_name(t, it)).unwrap_or_else(|| t.unknown()),
-        platforms: summary.map(|it| platforms(it)).unwrap_or_default(),
+        platforms: summary.map(|it| shown::brief(&platforms(it), 120)).unwrap_or_default(),
         size: summary.map(|it| shown::size(it.size_bytes)).unwrap_or_default(),
         same,
         badges,

@@ -4,7 +4,6 @@ use askama::Template;
 use http::StatusCode;
 use serde_json::json;
 
-use super::collections::duration;
 use crate::frame::Frame;
 use crate::gate::{Refusal, Visitor};
 use crate::language::Language;
@@ -201,7 +200,7 @@ async fn page(scene: &Scene<'_>, visitor: &Visitor, said: Said) -> Result<Reply,
         action: f.to(&Place::Tokens),
         token: scene.token(&Place::Tokens),
         form: given.unwrap_or_else(|| proposal(tokens)),
-        longest: tokens.longest().map(|longest| duration(f.t, longest)),
+        longest: tokens.longest().map(|longest| shown::duration(f.t, longest)),
         f: f.titled(scene.visit.language.tokens()),
     };
     Ok(reply::page(status, &page))
@@ -259,7 +258,7 @@ fn mistake(t: Language, tokens: &dyn AccessTokens, refusal: CannotCreateToken) -
                 TokenField::Note => t.token_note_rule(),
                 TokenField::Rights => t.token_rights_rule(),
                 TokenField::Expires => match tokens.longest() {
-                    Some(longest) => t.token_expires_within(&duration(t, longest)),
+                    Some(longest) => t.token_expires_within(&shown::duration(t, longest)),
                     None => t.token_expires_rule(),
                 },
             };

@@ -164,8 +164,8 @@ async fn an_image_shows_how_it_was_built() {
     let text = super::store::text_of(&page.text);
     for part in [
         "docker pull reg.test:5000/app:v1",
-        "Entrypoint /bin/app",
-        "Command serve",
+        "Entrypoint [\"/bin/app\"]",
+        "Command [\"serve\"]",
         "Ports 80/tcp",
         "LANG=C.UTF-8",
         "1 ADD rootfs.tar / 6 B",
