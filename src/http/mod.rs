@@ -7,6 +7,7 @@
 pub mod body;
 mod client_address;
 mod context;
+mod credentials;
 mod dispatch;
 pub mod error;
 mod extract;

@@ -40,6 +40,9 @@ pub(super) async fn answer(state: &AppState, request: Request) -> Response {
     if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
         parts.headers.insert(HOST, host);
     }
+    if let Some(metrics) = &state.services().metrics {
+        parts.extensions.insert(Arc::clone(metrics));
+    }
     let context = parts.extensions.get::<Arc<RequestContext>>().cloned();
     let id = context.as_ref().map(|context| context.id().to_owned()).unwrap_or_default();
     let (response, user) = ui.answer(UiRequest { parts, body, is_secure, id, changes: state }).await;

@@ -8,9 +8,9 @@ use http::request::Parts;
 use sampan_engine::oci::RepositoryName;
 use sampan_ui::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
 
-use super::context::RequestContext;
-use crate::auth::{Access, Action, ChallengeReason, Credentials, Denied, Guard, Htpasswd, Identity, Policy};
-use crate::serve::Peer;
+use super::credentials::presented;
+use super::metrics::HttpMetrics;
+use crate::auth::{Access, Action, ChallengeReason, Denied, Guard, Htpasswd, Identity, Policy};
 
 /// Who may visit the page.
 #[derive(Debug)]
@@ -45,7 +45,10 @@ impl Gate for PageGate {
                     }
                     None => {
                         use crate::auth::AccessController;
-                        let grant = passwords.authorize(&credentials(request), &[]).await.map_err(refusal)?;
+                        let grant = passwords
+                            .authorize(&presented(request), &[])
+                            .await
+                            .map_err(|denied| refusal(request, &denied))?;
                         grant.user.ok_or(Refusal::LoginNeeded)?
                     }
                 };
@@ -53,8 +56,16 @@ impl Gate for PageGate {
             }
             Self::Rules(guard) => {
                 let identity = match session {
-                    Some(login) => guard.resume(&login.user, &login.credential).await.map_err(refusal)?,
-                    None => Some(guard.identity(&credentials(request)).await.map_err(refusal)?),
+                    Some(login) => guard
+                        .resume(&login.user, &login.credential)
+                        .await
+                        .map_err(|denied| refusal(request, &denied))?,
+                    None => Some(
+                        guard
+                            .identity(&presented(request))
+                            .await
+                            .map_err(|denied| refusal(request, &denied))?,
+                    ),
                 };
                 let identity = identity.ok_or(Refusal::LoginNeeded)?;
                 let policy = guard.rules().await;
@@ -76,14 +87,20 @@ impl Gate for PageGate {
     }
 
     async fn log_in(&self, request: &Parts, user: &str, password: &str) -> Result<Login, Refusal> {
-        let credentials = credentials(request);
+        let credentials = presented(request);
         let (user, credential) = match self {
             Self::Open => return Err(Refusal::Wrong),
             Self::Passwords(passwords) => {
-                let id = passwords.log_in_with(credentials.client, user, password).await.map_err(refusal)?;
+                let id = passwords
+                    .log_in_with(credentials.client, user, password)
+                    .await
+                    .map_err(|denied| refusal(request, &denied))?;
                 (user.to_owned(), id)
             }
-            Self::Rules(guard) => guard.log_in_with(&credentials, user, password).await.map_err(refusal)?,
+            Self::Rules(guard) => guard
+                .log_in_with(&credentials, user, password)
+                .await
+                .map_err(|denied| refusal(request, &denied))?,
         };
         Ok(Login { user, credential })
     }
@@ -116,26 +133,16 @@ impl Rights for ByRules {
     }
 }
 
-pub(super) fn credentials(request: &Parts) -> Credentials<'_> {
-    let context = request.extensions.get::<Arc<RequestContext>>();
-    let presented = request.extensions.get::<Peer>().and_then(|peer| peer.client_certificate.as_ref());
-    let mut headers = request.headers.get_all(AUTHORIZATION).iter();
-    Credentials {
-        authorization: headers.next(),
-        client: context.and_then(|context| context.client()?.ip()),
-        certificate: presented.filter(|it| it.is_verified).map(|it| &*it.leaf),
-        request_id: context.map(|context| context.id()),
-        is_ambiguous: headers.next().is_some(),
-        ..Credentials::default()
+/// Counts a refusal as the API does, and says it as the page does.
+fn refusal(request: &Parts, denied: &Denied) -> Refusal {
+    if let Some(metrics) = request.extensions.get::<Arc<HttpMetrics>>() {
+        metrics.refused(denied);
     }
-}
-
-fn refusal(denied: Denied) -> Refusal {
     match denied {
         Denied::Challenge { reason: ChallengeReason::Wrong, .. } => Refusal::Wrong,
         Denied::Challenge { .. } | Denied::Forbidden { .. } | Denied::Ambiguous => Refusal::LoginNeeded,
         Denied::TooManyAttempts { retry_after } | Denied::TooManyAtOnce { retry_after } => {
-            Refusal::TooMany { retry_after }
+            Refusal::TooMany { retry_after: *retry_after }
         }
         Denied::Unavailable => Refusal::Unavailable,
     }

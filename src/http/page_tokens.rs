@@ -8,7 +8,7 @@ use http::request::Parts;
 use sampan_engine::Error;
 use sampan_ui::{AccessTokens, CannotCreateToken, NewSecret, TokenField, TokenForm, VisitorToken};
 
-use super::page_gate::credentials;
+use super::credentials::presented;
 use crate::auth::{CannotCreate, InvalidToken, NewToken, OwnToken, OwnTokens};
 
 #[async_trait]
@@ -37,12 +37,12 @@ impl AccessTokens for OwnTokens {
             on_behalf_of: None,
             created_by: String::new(),
         };
-        let (secret, record) = self.create(&credentials(request), user, token).await.map_err(refusal)?;
+        let (secret, record) = self.create(&presented(request), user, token).await.map_err(refusal)?;
         Ok(NewSecret { name: record.name, secret: secret.reveal() })
     }
 
     async fn revoke(&self, request: &Parts, user: &str, id: &str) -> Result<Option<String>, Error> {
-        self.revoke(&credentials(request), user, id).await
+        self.revoke(&presented(request), user, id).await
     }
 }
 

@@ -4,11 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_engine::oci::{Digest, RepositoryName, Tag};
+use sampan_engine::oci::{Digest, RepositoryName, Tag, version_of};
 
 use crate::fallback::fallback_tags;
 use crate::plan_size::PlanSize;
-use crate::selection::version_of;
 use crate::{Error, ExportOptions, Result, Source};
 
 /// How many times of tags are looked up in parallel.
@@ -99,27 +98,6 @@ impl Selected {
             }
         }
         selected
-    }
-}
-
-impl ExportOptions {
-    pub(crate) fn is_excluded(&self, name: &RepositoryName, tag: &Tag) -> bool {
-        let mut exclude = self.exclude.iter().filter(|selector| selector.digest().is_none());
-        exclude.any(|selector| selector.has_repository(name) && selector.has_tag(tag))
-    }
-
-    /// Whether the image is excluded by its digest; if a tag is named too, under that tag only.
-    pub(crate) fn is_excluded_digest(
-        &self,
-        name: &RepositoryName,
-        tag: Option<&Tag>,
-        digest: &Digest,
-    ) -> bool {
-        let mut exclude = self.exclude.iter().filter(|selector| selector.digest() == Some(digest));
-        exclude.any(|selector| {
-            selector.has_repository(name)
-                && (selector.has_no_tag() || tag.is_some_and(|tag| selector.has_tag(tag)))
-        })
     }
 }
 

@@ -1,12 +1,11 @@
 //! Planning: walks the selected images of a source and makes the plan of a bundle.
 
 use std::collections::{HashMap, HashSet};
-use std::time::SystemTime;
 
 use futures::{StreamExt, stream};
 use sampan_bundle::{
-    ContentKind, DockerImage, IndexScope, MAX_MANIFEST_JSON, MAX_PLAN_BYTES, Plan, PlannedContent,
-    PlannedImage, PlannedRepository, Presumed, RewrittenIndex,
+    ContentKind, DockerImage, MAX_MANIFEST_JSON, MAX_PLAN_BYTES, Plan, PlannedContent, PlannedImage,
+    PlannedRepository, Presumed, RewrittenIndex,
 };
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
@@ -16,61 +15,8 @@ use crate::fallback::{in_tag, subject_in};
 use crate::plan_size::PlanSize;
 use crate::queue::{CONCURRENT_IMAGES, Queue};
 use crate::rewrite::{IndexPolicy, RewrittenImage};
-use crate::selection::{Platform, Selector};
 use crate::source::shown;
-use crate::{Error, Holdings, Result, Source};
-
-/// What an export carries.
-#[derive(Clone, Debug)]
-pub struct ExportOptions {
-    /// Selects the images; their order is the order of the bundle.
-    pub selectors: Vec<Selector>,
-    /// Removes images from the selection.
-    pub exclude: Vec<Selector>,
-    /// The platforms whose images are carried; empty means all.
-    pub platforms: Vec<Platform>,
-    /// What becomes of an index of which some platforms are left out.
-    pub indexes: IndexPolicy,
-    /// Whether referrers and fallback tags go along.
-    pub referrers: bool,
-    /// Only this number of versions of each repository.
-    pub latest: Option<usize>,
-    /// Only tags that were set then or later.
-    pub since: Option<SystemTime>,
-    /// What the far side has.
-    pub have: Holdings,
-    /// The host under which other tools see the images.
-    pub host: String,
-    /// The tags that `index.json` lists.
-    pub index: IndexScope,
-    /// The platform that `manifest.json` lists.
-    pub docker_platform: Platform,
-    /// The time to record, in the form of RFC 3339.
-    pub created: Option<String>,
-    /// Whether an image that cannot be exported is left out instead of ending the export.
-    pub keep_going: bool,
-}
-
-impl ExportOptions {
-    /// Everything that `selectors` select, as other tools see it under `host`.
-    pub fn of(selectors: Vec<Selector>, host: &str) -> Self {
-        Self {
-            selectors,
-            exclude: Vec::new(),
-            platforms: Vec::new(),
-            indexes: IndexPolicy::Keep,
-            referrers: true,
-            latest: None,
-            since: None,
-            have: Holdings::default(),
-            host: host.to_owned(),
-            index: IndexScope::Images,
-            docker_platform: Platform::linux_amd64(),
-            created: None,
-            keep_going: false,
-        }
-    }
-}
+use crate::{Error, ExportOptions, Result, Source};
 
 /// An export that is planned.
 #[derive(Clone, Debug, Default)]

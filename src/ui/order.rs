@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use sampan_engine::oci::version_of;
 use semver::Version;
 
 /// How a tag sorts by version. The order is total: equal keys are equal tags.
@@ -13,7 +14,7 @@ pub(crate) struct VersionKey<'a> {
 
 impl<'a> VersionKey<'a> {
     pub(crate) fn of(tag: &'a str) -> Self {
-        Self { version: version(tag), tag }
+        Self { version: version_of(tag), tag }
     }
 }
 
@@ -33,29 +34,6 @@ impl PartialOrd for VersionKey<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
-}
-
-/// The version that a tag names: with or without `v`, of one to three numbers.
-fn version(tag: &str) -> Option<Version> {
-    let text = tag.strip_prefix('v').unwrap_or(tag);
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (numbers, rest) = text.split_at(end);
-    if !(rest.is_empty() || rest.starts_with(['-', '+'])) {
-        return None;
-    }
-    let numbers: Vec<u64> = numbers.split('.').map(|it| it.parse().ok()).collect::<Option<_>>()?;
-    let [major, minor, patch] = match numbers[..] {
-        [major] => [major, 0, 0],
-        [major, minor] => [major, minor, 0],
-        [major, minor, patch] => [major, minor, patch],
-        _ => return None,
-    };
-    let rest = rest.strip_prefix('-').unwrap_or(rest);
-    let pre = match rest {
-        "" => semver::Prerelease::EMPTY,
-        rest => semver::Prerelease::new(rest).ok()?,
-    };
-    Some(Version { major, minor, patch, pre, build: semver::BuildMetadata::EMPTY })
 }
 
 /// Compares text with its numbers as numbers: `build-9` before `build-10`.

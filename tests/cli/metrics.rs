@@ -17,7 +17,8 @@ pub(crate) fn page(directory: &Path) -> String {
         "http: {",
         "http: {debug: {addr: '127.0.0.1:0', prometheus: {enabled: true, repositories: 1}}, ",
     );
-    let config = config + "access: {rules: [{who: everyone, may: push, on: '**', except: 'three'}]}\n";
+    let config = config
+        + "access: {rules: [{who: everyone, may: push, on: '**', except: 'three'}]}\nui: {enabled: true}\n";
     let registry = registry(directory, &config);
     let digest = sampan_engine::oci::Digest::sha256_of(b"{}");
     let put = |repository: &str| {
@@ -43,6 +44,9 @@ pub(crate) fn page(directory: &Path) -> String {
     assert_eq!(registry.wire().send("GET", "/auth/token?scope=repository:one:pull", &[], b"").status, 200);
     let forged = [("Authorization", "Bearer a.b.c")];
     assert_eq!(registry.wire().send("GET", "/v2/one/tags/list", &forged, b"").status, 401);
+    // The page counts as the API does.
+    let wrong = [("Authorization", "Basic YTpi"), ("Accept", "text/html")];
+    assert_eq!(registry.wire().send("GET", "/ui/", &wrong, b"").status, 401);
     get(debug(&registry), "/metrics")
 }
 
@@ -64,6 +68,7 @@ fn what_has_happened_is_counted() {
         "sampan_auth_decisions_total{result=\"forbidden\"} 0",
         "sampan_auth_decisions_total{result=\"login_needed\"} 1",
         "sampan_auth_refusals_total{reason=\"invalid_token\"} 1",
+        "sampan_auth_refusals_total{reason=\"wrong\"} 1",
         "sampan_auth_rules_stale 0",
         "sampan_auth_tokens_issued_total{kind=\"anonymous\"} 1",
         "sampan_auth_tokens_refused_total{reason=\"invalid\"} 1",

@@ -10,6 +10,7 @@ pub mod name;
 pub mod reference;
 mod spelling;
 pub mod tag;
+mod version;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, InvalidDigest};
@@ -18,3 +19,4 @@ pub use media_type::MediaType;
 pub use name::{InvalidName, RepositoryName};
 pub use reference::{InvalidReference, Reference};
 pub use tag::{InvalidTag, Tag};
+pub use version::version_of;

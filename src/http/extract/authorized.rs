@@ -8,25 +8,23 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::header::{AUTHORIZATION, HOST, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::HeaderValue;
+use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 use sampan_engine::oci::{InvalidName, RepositoryName};
 use sampan_engine::{Remover, Repository};
-use serde_json::{Value, json};
 
 use super::params;
 use super::query::Query;
-use crate::auth::{
-    Access, Action, AuditEvent, Credentials, Denied, Guard, IssuedToken, Resource, TokenRequest, View,
-};
+use super::refusal::refusal;
+use crate::auth::{Access, AuditEvent, Credentials, Denied, Guard, IssuedToken, TokenRequest, View};
 use crate::http::context::RequestContext;
+use crate::http::credentials::presented;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::route::Route;
 use crate::http::state::AppState;
 use crate::http::url_builder::{self, UrlBuilder};
 use crate::notify::{Notifier, RequestRecord, RequestSink};
-use crate::serve::Peer;
 
 /// A handler's scope on its repository.
 pub(in crate::http) trait Scope: Send {
@@ -267,18 +265,7 @@ impl Urls<'_> {
         origin: &'a (dyn Fn() -> Option<String> + Sync),
         base: &'a (dyn Fn() -> Option<String> + Sync),
     ) -> Credentials<'a> {
-        let context = self.parts.extensions.get::<Arc<RequestContext>>();
-        let mut headers = self.parts.headers.get_all(AUTHORIZATION).iter();
-        let presented = self.parts.extensions.get::<Peer>().and_then(|peer| peer.client_certificate.as_ref());
-        Credentials {
-            authorization: headers.next(),
-            client: context.and_then(|context| context.client()?.ip()),
-            origin: Some(origin),
-            base: Some(base),
-            certificate: presented.filter(|it| it.is_verified).map(|it| &*it.leaf),
-            request_id: context.map(|context| context.id()),
-            is_ambiguous: headers.next().is_some(),
-        }
+        Credentials { origin: Some(origin), base: Some(base), ..presented(self.parts) }
     }
 }
 
@@ -351,61 +338,4 @@ fn listening(parts: &Parts, state: &AppState, notifier: Arc<Notifier>) -> Reques
     let user = context.and_then(|context| context.user()).map(str::to_owned);
     let base = UrlBuilder::of(parts, state).base().to_owned();
     RequestSink { notifier, request, user, base }
-}
-
-/// Maps a denial to a response.
-fn refusal(denied: &Denied, wanted: &[Access]) -> ApiError {
-    match denied {
-        Denied::Challenge { challenges, .. } => {
-            let error = ApiError::new(ErrorCode::Unauthorized).with_detail(scopes(wanted));
-            challenges.iter().fold(error, |error, value| error.with_header(WWW_AUTHENTICATE, value.clone()))
-        }
-        Denied::Ambiguous => ApiError::new(ErrorCode::Unauthorized)
-            .with_status(StatusCode::BAD_REQUEST)
-            .with_reason(denied.to_string()),
-        // In the message, since docker shows nothing else.
-        Denied::Forbidden { user } => ApiError::new(ErrorCode::Denied)
-            .with_message(format!("{}: {user} may not {}", ErrorCode::Denied.message(), sentence(wanted)))
-            .with_detail(scopes(wanted)),
-        Denied::TooManyAttempts { retry_after } | Denied::TooManyAtOnce { retry_after } => {
-            ApiError::new(ErrorCode::TooManyRequests)
-                .with_reason(denied.to_string())
-                .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)))
-        }
-        Denied::Unavailable => ApiError::new(ErrorCode::Unavailable)
-            .with_reason(denied.to_string())
-            .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
-    }
-}
-
-/// What was wanted, as the end of a sentence. It says nothing of what exists.
-fn sentence(wanted: &[Access]) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for Access { resource, action } in wanted {
-        let (action, name) = (action.as_str(), resource.name());
-        // A push wants both, and its name says it.
-        let is_part_of_push = action == "pull"
-            && wanted.iter().any(|other| other.resource == *resource && other.action == Action::Push);
-        match resource {
-            _ if is_part_of_push => {}
-            Resource::Repository(_) if action == "pull" => parts.push(format!("pull from {name}")),
-            Resource::Repository(_) if action == "push" => parts.push(format!("push to {name}")),
-            Resource::Repository(_) => parts.push(format!("{action} from {name}")),
-            Resource::Catalog => parts.push("list the repositories".to_owned()),
-        }
-    }
-    parts.join(" and ")
-}
-
-/// The wanted scopes, in the JSON form of Distribution's errors.
-fn scopes(wanted: &[Access]) -> Value {
-    let scope = |access: &Access| {
-        json!({
-            "Type": access.resource.kind(),
-            "Class": "",
-            "Name": access.resource.name(),
-            "Action": access.action.as_str(),
-        })
-    };
-    wanted.iter().map(scope).collect()
 }

@@ -9,6 +9,7 @@ mod params;
 mod query;
 mod range;
 mod readers;
+mod refusal;
 
 pub(super) use accept::wants_single_manifest;
 pub(super) use authorized::{

@@ -3,10 +3,8 @@
 mod list;
 mod platform;
 mod selector;
-mod version;
 
 pub(crate) use list::split_host;
 pub use list::{Listed, parse_lines};
 pub use platform::{InvalidPlatform, Platform};
 pub use selector::{InvalidSelector, Selector};
-pub(crate) use version::version_of;

@@ -5,10 +5,8 @@ use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
 use regex::Regex;
-use sampan_engine::oci::{Digest, RepositoryName, Tag};
+use sampan_engine::oci::{Digest, RepositoryName, Tag, version_of};
 use semver::VersionReq;
-
-use super::version_of;
 
 /// Selects images.
 ///

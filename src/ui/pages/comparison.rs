@@ -90,7 +90,7 @@ impl Comparison {
         Self {
             is_same: sides[0].image.digest == sides[1].image.digest,
             notes,
-            groups: groups.into_iter().filter(|group| group.rows.len() > 0).collect(),
+            groups: groups.into_iter().filter(|group| !group.rows.is_empty()).collect(),
             layers,
         }
     }
@@ -191,7 +191,7 @@ fn layers(t: Language, labels: &[String; 2], sides: &[Side; 2]) -> (Vec<LayerGro
         group("only-b", &only_b, &|count, size| t.layers_only(&labels[1], count, size)),
         group("common", &common, &|count, size| t.layers_common(count, size)),
     ];
-    (groups.into_iter().filter(|group| group.layers.len() > 0).collect(), is_reordered)
+    (groups.into_iter().filter(|group| !group.layers.is_empty()).collect(), is_reordered)
 }
 
 /// The layers with these digests, each once.

@@ -3,7 +3,7 @@
 use semver::Version;
 
 /// The version that a tag names: a leading `v` does not count, and missing numbers are 0. `None` for other tags.
-pub(crate) fn version_of(tag: &str) -> Option<Version> {
+pub fn version_of(tag: &str) -> Option<Version> {
     let text = tag.strip_prefix('v').unwrap_or(tag);
     let end = text.find(['-', '+', '_']).unwrap_or(text.len());
     let (numbers, rest) = text.split_at(end);
