@@ -146,7 +146,7 @@ fn crates_import_only_what_they_may() {
                     && name == "sampan-transfer"
                 || ["sampan-driver-inmemory", "sampan-transfer"].contains(&dependency)
                     && name == "sampan-bundle-store"
-                || dependency == "sampan-driver-inmemory" && name == "sampan-ui"
+                || ["sampan-driver", "sampan-driver-inmemory"].contains(&dependency) && name == "sampan-ui"
                 || may.contains(dependency)
         };
         for dependency in dependencies(&package, true).filter(|dependency| dependency.starts_with("sampan")) {

@@ -1,6 +1,6 @@
 //! The errors of the registry, and the one place that gives the store's "not found" a meaning.
 
-use sampan_driver::{BoxError, DriverError, DriverPath};
+use sampan_driver::{BoxError, DriverError, DriverPath, ErrorKind};
 
 use crate::oci::{Digest, ManifestProblem, Reference, RepositoryName, Tag};
 use crate::upload::UploadId;
@@ -100,6 +100,22 @@ pub enum Error {
     /// The upload does not exist.
     #[error("upload {0} is unknown")]
     UploadUnknown(UploadId),
+}
+
+impl Error {
+    /// Whether the store has no space left.
+    pub fn is_storage_full(&self) -> bool {
+        matches!(self, Self::Driver(error) if error.kind() == ErrorKind::StorageFull)
+    }
+
+    /// Whether the same call may succeed a little later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Collecting(_) | Self::TagBeingRemoved(..) => true,
+            Self::Driver(error) => error.kind() == ErrorKind::Unavailable,
+            _ => false,
+        }
+    }
 }
 
 fn list(digests: &[Digest]) -> String {

@@ -110,6 +110,8 @@ texts! {
     layers(): "Layers", "層";
     layer_count(count: usize): "Layers: {count}", "層數：{count}";
     history(): "How it was built", "建置過程";
+    history_of_tag(tag: &str): "Earlier images of {tag}", "{tag} 的舊映像檔";
+    gone(): "gone", "已不存在";
     configuration(): "Configuration", "設定";
     annotations(): "Annotations", "註解";
     labels(): "Labels", "標示";
@@ -307,6 +309,9 @@ texts! {
     failed(): "The registry could not do it", "登錄未能完成";
     failed_because(): "The store did not answer as it should. The log has the reason under this request:",
         "儲存後端未有正常回應。原因見記錄檔，請求編號為：";
+    storage_full(): "The store has no space left. Free some space on its disk, or collect garbage.",
+        "儲存後端已滿，請騰出磁碟空間或進行垃圾回收。";
+    try_again(): "The store is busy or cannot be reached at the moment. Try again in a while.", "儲存後端忙碌或暫時無法連線，請稍後再試。";
     wrong_method(): "This page cannot be used that way", "此頁面不能這樣使用";
     back_to_repositories(): "Back to the repositories", "返回儲存庫";
     back_to_tags(): "Back to the tags", "返回標籤";

@@ -71,3 +71,20 @@ it("a wrong login and a visitor with a login have no barrier either", async () =
   assert.deepEqual(await violations(page), []);
   assert.deepEqual(await window.close(), []);
 });
+
+it("a visitor's own tokens have no barrier, on a narrow window either", async () => {
+  const window = await open(browser, sites.guarded.origin, { viewport: { width: 320, height: 640 } });
+  const { page } = window;
+  await page.goto(sites.guarded.page("/-/tokens"));
+  await logIn(page, "ann", USERS.ann);
+  await page.locator("#name").fill("ci");
+  assert.deepEqual(await violations(page), []);
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.getByText("docker login").first().waitFor();
+  assert.deepEqual(await violations(page), []);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320);
+  await page.getByRole("link", { name: "Revoke" }).click();
+  await page.getByRole("button", { name: "Revoke" }).click();
+  assert.deepEqual(await violations(page), []);
+  assert.deepEqual(await window.close(), []);
+});

@@ -65,6 +65,8 @@ it("the words of an image do nothing", async () => {
 it("a page that an image makes large is still small", async () => {
   const response = await fetch(registry.page("/hostile/-/tags/v1"));
   const page = await response.text();
-  assert.ok(page.length < 200_000, `${page.length} bytes`);
-  assert.ok(page.includes("800 more are not shown."));
+  assert.ok(page.length < 128 << 10, `${page.length} bytes`);
+  // The most of the thousand steps.
+  const hidden = [...page.matchAll(/(\d+) more are not shown\./g)].map(([, count]) => Number(count));
+  assert.ok(hidden.some((count) => count > 500 && count < 1000), `${hidden}`);
 });

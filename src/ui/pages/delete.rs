@@ -105,7 +105,7 @@ pub(crate) async fn preview(
     }
     let repository = scene.registry().repository(name.clone());
     let removal = if whole { Removal::Repository } else { Removal::Tags(named) };
-    let preview = considered(scene, name, &removal).await?;
+    let preview = considered(scene, visitor, name, &removal).await?;
     let images = preview.manifests.items.iter().take(MAX_NAMED).cloned();
     let images = stream::iter(images).map(|digest| image(&f, &repository, digest)).buffered(AT_A_TIME);
     let images: Vec<_> = images.try_collect().await?;
@@ -124,8 +124,8 @@ pub(crate) async fn preview(
         image_count: count(preview.manifests.count),
         attached: preview.referrers.count,
         unreadable: preview.unreadable,
-        freed: freed(scene, name, &preview).await,
-        exact: exact_link(scene, &f, name),
+        freed: freed(scene, visitor, name, &preview).await,
+        exact: exact_link(scene, visitor, &f, name),
         missing: preview.missing.iter().map(ToString::to_string).collect(),
         left_out,
         action: f.to(&place),
@@ -139,10 +139,11 @@ pub(crate) async fn preview(
 /// What the engine says about a deletion: within the repository, or in the whole store if that was asked for.
 async fn considered(
     scene: &Scene<'_>,
+    visitor: &Visitor,
     name: &RepositoryName,
     removal: &Removal,
 ) -> Result<RemovalPreview, Problem> {
-    let extent = match is_exact(scene) {
+    let extent = match is_exact(scene, visitor) {
         true => PreviewExtent::Store { delete_untagged: deletes_untagged(scene) },
         false => PreviewExtent::Repository,
     };
@@ -155,12 +156,17 @@ async fn considered(
 
 /// Whether the visitor asked for figures of the whole store, and those take one walk over directories. In a bucket they would
 /// take too long for a page.
-fn is_exact(scene: &Scene<'_>) -> bool {
-    scene.visit.query.get("exact").is_some() && !scene.registry().driver().capabilities().flat
+fn is_exact(scene: &Scene<'_>, visitor: &Visitor) -> bool {
+    scene.visit.query.get("exact").is_some() && may_be_exact(scene, visitor)
 }
 
-fn exact_link(scene: &Scene<'_>, f: &Frame, name: &RepositoryName) -> Option<String> {
-    let is_possible = !scene.registry().driver().capabilities().flat && !is_exact(scene);
+/// The figures say something of all repositories.
+fn may_be_exact(scene: &Scene<'_>, visitor: &Visitor) -> bool {
+    visitor.rights.everywhere(Right::Pull) && !scene.registry().driver().capabilities().flat
+}
+
+fn exact_link(scene: &Scene<'_>, visitor: &Visitor, f: &Frame, name: &RepositoryName) -> Option<String> {
+    let is_possible = may_be_exact(scene, visitor) && !is_exact(scene, visitor);
     let query = scene.visit.parts.uri.query().filter(|_| is_possible)?;
     Some(format!("{}?{query}&exact=1", f.to(&Place::Delete(name.clone()))))
 }
@@ -170,14 +176,24 @@ fn deletes_untagged(scene: &Scene<'_>) -> bool {
 }
 
 /// How much the deletion frees, in sentences.
-async fn freed(scene: &Scene<'_>, name: &RepositoryName, preview: &RemovalPreview) -> Vec<String> {
+async fn freed(
+    scene: &Scene<'_>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    preview: &RemovalPreview,
+) -> Vec<String> {
     let t = scene.visit.language;
     let size = shown::size(preview.freed_bytes);
-    if is_exact(scene) {
+    if is_exact(scene, visitor) {
         return vec![t.frees_exactly(&size)];
     }
     let mut sentences = vec![t.frees_here(&size)];
-    let shared = scene.survey().await.and_then(|survey| preview.shared_bytes(&survey, name));
+    // What other repositories share is no business of those who may not see them.
+    let survey = match visitor.rights.everywhere(Right::Pull) {
+        true => scene.survey().await,
+        false => None,
+    };
+    let shared = survey.and_then(|survey| preview.shared_bytes(&survey, name));
     if let Some(shared) = shared.filter(|shared| shared.at_most > 0) {
         sentences.push(match shared.is_exact() {
             true => t.shared_exactly(&shown::size(shared.at_most)),

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use askama::Template;
 use http::StatusCode;
-use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName};
-use sampan_engine::{ImageSummary, Referrer, ReferrersQuery, Repository};
+use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, Tag};
+use sampan_engine::{Error, ImageSummary, Pointed, Referrer, ReferrersQuery, Repository};
 
 use super::commands::{Command, commands};
 use super::config::{Config, Execution, Known};
@@ -25,6 +25,9 @@ use crate::ui::Scene;
 
 /// The most children and referrers that are read from the store for a page.
 const MAX_READ: usize = 200;
+
+/// The most earlier images of a tag.
+const MAX_EARLIER: usize = 20;
 
 /// The room for all lists, in bytes.
 const LIST_BYTES: usize = 64 << 10;
@@ -52,6 +55,9 @@ struct ImagePage {
     referrers: Fitting<Attached>,
     raw: Option<String>,
     compare: String,
+    /// What the tag pointed at before, the latest first.
+    earlier: Vec<Earlier>,
+    earlier_title: String,
 }
 
 /// A line of facts.
@@ -74,6 +80,13 @@ struct Child {
     link: Option<String>,
     digest: String,
     size: String,
+}
+
+struct Earlier {
+    digest: String,
+    /// `None` if the image is gone.
+    link: Option<String>,
+    at: Option<Moment>,
 }
 
 struct Layer {
@@ -124,6 +137,10 @@ pub(crate) async fn show(
     let f = scene.frame(Some(visitor));
     let t = f.t;
     let StoredImage { digest, summary, bytes, manifest } = &image;
+    let earlier = match reference {
+        Reference::Tag(tag) => earlier(&f, &repository, tag, digest).await?,
+        Reference::Digest(_) => Vec::new(),
+    };
     let children = match manifest {
         Some(manifest) => children(&f, &repository, manifest).await?,
         None => Vec::new(),
@@ -149,6 +166,8 @@ pub(crate) async fn show(
         labels: pairs(&mut room, execution.map(|it| &it.labels)),
         annotations: pairs(&mut room, manifest.as_ref().map(|manifest| &manifest.annotations)),
         steps: steps(&mut room, config, layers),
+        earlier_title: reference.tag().map(|tag| t.history_of_tag(tag.as_str())).unwrap_or_default(),
+        earlier,
         config_note: known.as_ref().and_then(|known| known.note(t)),
         crumbs: crumbs(&f, name, true),
         reference: match reference {
@@ -218,7 +237,7 @@ async fn children(f: &Frame, repository: &Repository, manifest: &Manifest) -> Re
     for child in manifest.manifests.iter().take(MAX_READ) {
         let summary = match repository.summary(&child.digest).await {
             Ok(summary) => Some(summary),
-            Err(sampan_engine::Error::ManifestUnknown(..)) => None,
+            Err(Error::ManifestUnknown(..)) => None,
             Err(error) => return Err(error.into()),
         };
         let is_attestation = is_attestation(child);
@@ -237,6 +256,31 @@ async fn children(f: &Frame, repository: &Repository, manifest: &Manifest) -> Re
         });
     }
     Ok(children)
+}
+
+/// The images that a tag pointed at before.
+async fn earlier(
+    f: &Frame,
+    repository: &Repository,
+    tag: &Tag,
+    now: &Digest,
+) -> Result<Vec<Earlier>, Problem> {
+    let mut earlier = Vec::new();
+    let history = repository.tags().history(tag).await?;
+    for Pointed { at, what: digest } in
+        history.items.into_iter().filter(|it| it.what != *now).take(MAX_EARLIER)
+    {
+        let reference = Reference::Digest(digest.clone());
+        let is_there = match repository.manifests().digest(&reference).await {
+            Ok(_) => true,
+            Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let place = Place::Image(repository.name().clone(), reference);
+        let link = is_there.then(|| f.to(&place));
+        earlier.push(Earlier { digest: shown::short(&digest), link, at: Moment::of(at) });
+    }
+    Ok(earlier)
 }
 
 impl Child {

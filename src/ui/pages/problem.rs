@@ -1,8 +1,8 @@
 //! What a visitor sees instead of a page.
 
 use askama::Template;
-use http::StatusCode;
 use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::login;
@@ -70,19 +70,8 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
             let title = if status.is_server_error() { t.failed() } else { t.forbidden() };
             (status, title, sentence)
         }
-        Problem::Engine(error) if is_missing(error) => {
-            (StatusCode::NOT_FOUND, t.not_found(), t.not_found_or_hidden())
-        }
-        Problem::Collector(error) => {
-            let error = error as &dyn std::error::Error;
-            tracing::error!(error, http.request.id = scene.visit.id, "a preview could not be made");
-            (StatusCode::INTERNAL_SERVER_ERROR, t.failed(), t.failed_because())
-        }
-        Problem::Engine(error) => {
-            let error = error as &dyn std::error::Error;
-            tracing::error!(error, http.request.id = scene.visit.id, "a page could not be made");
-            (StatusCode::INTERNAL_SERVER_ERROR, t.failed(), t.failed_because())
-        }
+        Problem::Collector(error) => failed(scene, error),
+        Problem::Engine(error) => of_engine(t, error).unwrap_or_else(|| failed(scene, error)),
     };
     let is_failure = status == StatusCode::INTERNAL_SERVER_ERROR;
     let mut reply = if scene.visit.wants_json() {
@@ -103,10 +92,39 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
         let (name, value) = allow(methods);
         reply.headers_mut().insert(name, value);
     }
+    if let Problem::Engine(error) = &problem
+        && error.is_temporary()
+    {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    }
     if let Problem::Refused(refusal) = &problem {
         add_retry_after(&mut reply, refusal);
     }
     reply
+}
+
+/// Status, title and sentence for what the visitor can do something about; `None` for a failure.
+fn of_engine(t: Language, error: &sampan_engine::Error) -> Option<(StatusCode, String, String)> {
+    use sampan_engine::Error as E;
+    match error {
+        E::ManifestUnknown(..) | E::RepositoryUnknown(_) | E::BlobUnknown(..) => {
+            Some((StatusCode::NOT_FOUND, t.not_found(), t.not_found_or_hidden()))
+        }
+        E::ReadOnly | E::ReadOnlyStore(_) => Some((StatusCode::FORBIDDEN, t.forbidden(), t.read_only())),
+        E::Disabled(_) => Some((StatusCode::FORBIDDEN, t.forbidden(), t.delete_disabled())),
+        error if error.is_storage_full() => {
+            Some((StatusCode::SERVICE_UNAVAILABLE, t.failed(), t.storage_full()))
+        }
+        error if error.is_temporary() => Some((StatusCode::SERVICE_UNAVAILABLE, t.failed(), t.try_again())),
+        _ => None,
+    }
+}
+
+/// The same for a failure, whose reason is in the log.
+fn failed(scene: &Scene<'_>, error: &(dyn std::error::Error + 'static)) -> (StatusCode, String, String) {
+    let t = scene.visit.language;
+    tracing::error!(error, http.request.id = scene.visit.id, "a page could not be made");
+    (StatusCode::INTERNAL_SERVER_ERROR, t.failed(), t.failed_because())
 }
 
 /// Why a visitor is refused, as a sentence.
@@ -131,20 +149,40 @@ pub(crate) fn add_retry_after(reply: &mut Reply, refusal: &Refusal) {
 /// What a script reads; never what the store said.
 fn problem_text(problem: &Problem) -> String {
     match problem {
-        Problem::Engine(error) if is_missing(error) => Problem::NotFound.to_string(),
-        Problem::Engine(_) | Problem::Collector(_) => {
-            "the store did not answer as it should; the log has the reason".to_owned()
-        }
+        Problem::Engine(error) => match of_engine(Language::English, error) {
+            Some((StatusCode::NOT_FOUND, ..)) => Problem::NotFound.to_string(),
+            Some((_, _, sentence)) => sentence,
+            None => STORE_FAILED.to_owned(),
+        },
+        Problem::Collector(_) => STORE_FAILED.to_owned(),
         other => other.to_string(),
     }
 }
 
-/// Whether the engine says that something is not there.
-fn is_missing(error: &sampan_engine::Error) -> bool {
-    use sampan_engine::Error as E;
-    matches!(error, E::ManifestUnknown(..) | E::RepositoryUnknown(_) | E::BlobUnknown(..))
-}
+const STORE_FAILED: &str = "the store did not answer as it should; the log has the reason";
 
 fn is_below_tags(place: &Place) -> bool {
     !matches!(place, Place::Tags(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_driver::{DriverError, ErrorKind, Operation};
+    use sampan_engine::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_full_or_busy_store_is_named() {
+        let t = Language::English;
+        let path = "/x".parse().unwrap();
+        let error = |kind| Error::Driver(DriverError::new(kind, "test", Operation::Delete, &path));
+        let of = |kind| of_engine(t, &error(kind));
+        let full = of(ErrorKind::StorageFull).unwrap();
+        assert_eq!((full.0, full.2), (StatusCode::SERVICE_UNAVAILABLE, t.storage_full()));
+        let busy = of(ErrorKind::Unavailable).unwrap();
+        assert_eq!((busy.0, busy.2), (StatusCode::SERVICE_UNAVAILABLE, t.try_again()));
+        assert_eq!(of(ErrorKind::Other), None);
+        assert_eq!(of_engine(t, &Error::ReadOnly).unwrap().0, StatusCode::FORBIDDEN);
+    }
 }

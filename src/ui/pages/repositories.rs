@@ -176,7 +176,7 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
     let is_of_survey = survey.is_some() && wanted.is_of_survey();
     let next = found.after.as_deref().map(|after| wanted.link(wanted.sort, after, wanted.live));
     if scene.visit.wants_json() {
-        return Ok(reply::json(StatusCode::OK, &twin(&found, survey.as_ref(), next.as_deref())));
+        return Ok(reply::json(StatusCode::OK, &twin(&found, visitor, survey.as_ref(), next.as_deref())));
     }
     if found.is_incomplete {
         notes.push(t.not_all_searched(MAX_LOOKED_AT));
@@ -271,7 +271,13 @@ fn of_survey(survey: &Survey, visitor: &Visitor, wanted: &Wanted<'_>) -> Found {
     Found { names, after, is_incomplete: false }
 }
 
-fn twin<'a>(found: &'a Found, survey: Option<&Arc<Survey>>, next: Option<&'a str>) -> Listing<'a> {
+fn twin<'a>(
+    found: &'a Found,
+    visitor: &Visitor,
+    survey: Option<&Arc<Survey>>,
+    next: Option<&'a str>,
+) -> Listing<'a> {
+    let sees_all = visitor.rights.everywhere(Right::Pull);
     let listed = |name: &'a RepositoryName| {
         let figures = survey.and_then(|survey| survey.find(name)).map(|it| it.figures);
         Listed {
@@ -282,7 +288,8 @@ fn twin<'a>(found: &'a Found, survey: Option<&Arc<Survey>>, next: Option<&'a str
                 .and_then(Moment::of_millis)
                 .map(|moment| moment.machine),
             bytes: figures.map(|it| it.bytes),
-            own_bytes: figures.map(|it| it.own_bytes),
+            // It says what other repositories have.
+            own_bytes: figures.filter(|_| sees_all).map(|it| it.own_bytes),
         }
     };
     Listing {

@@ -49,6 +49,7 @@ pub(crate) async fn show(
     let repository = scene.registry().repository(name.clone());
     let removed = repository.tags().removed(None, MAX_SHOWN).await?;
     let f = scene.frame(Some(visitor));
+    let sees_users = [Right::Push, Right::Delete].iter().any(|right| visitor.rights.may(*right, name));
     let mut rows = Vec::new();
     for it in removed.items {
         let place = Place::Image(name.clone(), Reference::Digest(it.digest.clone()));
@@ -60,6 +61,8 @@ pub(crate) async fn show(
             whole_digest: it.digest.to_string(),
             at: Moment::of(it.at),
             by: match it.by {
+                // Names of users are for those who work on the repository.
+                _ if !sees_users => String::new(),
                 Remover::Unknown => String::new(),
                 Remover::User(user) => shown::text(&user),
                 Remover::Rule(rule) => f.t.by_rule(&shown::text(&rule)),

@@ -187,6 +187,30 @@ async fn an_image_shows_how_it_was_built() {
 }
 
 #[tokio::test]
+async fn an_image_by_tag_shows_what_the_tag_was_before() {
+    let store = Store::open();
+    let first = store.image("app", Some("v1"), &json!({ "os": "linux" }), &["one"]).await;
+    assert!(!store.get("/ui/app/-/tags/v1").await.text.contains("Earlier images"));
+    store.image("app", Some("v1"), &json!({ "os": "linux" }), &["two"]).await;
+    let page = store.get("/ui/app/-/tags/v1").await;
+    let digest = first["digest"].as_str().unwrap();
+    assert!(page.text.contains("Earlier images of v1 (1)"), "{}", page.text);
+    assert!(page.text.contains(&format!("/ui/app/-/manifests/{digest}")), "{}", page.text);
+}
+
+#[tokio::test]
+async fn figures_of_others_are_not_for_those_who_see_a_part() {
+    let store = Store::with_users();
+    store.image("public", Some("v1"), &json!({}), &["layer"]).await;
+    store.image("team/app", Some("v1"), &json!({}), &["layer"]).await;
+    gc::collect(&store.registry, &gc::Options::default()).await.unwrap();
+    let (_, list) = store.json("/ui/").await;
+    let [only] = list["repositories"].as_array().unwrap().as_slice() else { panic!("{list}") };
+    assert_eq!((&only["name"], &only["tags"]), (&json!("public"), &json!(1)));
+    assert!(only["bytes"].is_u64() && only["ownBytes"].is_null(), "{only}");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_404_in_html() {
     let store = Store::open();
     store.image("app", Some("v1"), &json!({}), &["layer"]).await;
