@@ -51,6 +51,7 @@ mod tag_times;
 mod turn;
 mod upload;
 mod validation;
+pub mod verify;
 
 pub use access_token_id::{AccessTokenId, InvalidAccessTokenId};
 pub use access_tokens::AccessTokenFiles;

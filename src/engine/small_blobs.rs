@@ -48,6 +48,11 @@ impl SmallBlobs {
         Some(FileReader::of_content(size_bytes, range, content.slice(start..end)))
     }
 
+    /// The content of a cached blob.
+    pub(crate) fn content(&self, canonical: &Digest) -> Option<Bytes> {
+        self.contents.get(canonical)
+    }
+
     /// Reads a small blob to its end and caches it, if `reader` has all of it and the blob was read recently; returns a
     /// reader of the same bytes.
     ///

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use futures::TryStreamExt;
 use sampan_driver::{DriverPath, ErrorKind, PutMode, StorageDriverExt};
 
-use crate::layout::{Entry, purges_root, surveys_root};
+use crate::layout::{Entry, purges_root, surveys_root, verification_turns_root};
 use crate::lease::{millis, time_of_millis};
 use crate::{Registry, Result};
 
@@ -22,6 +22,8 @@ pub(crate) enum Work {
     Purge,
     /// The survey of the store.
     Survey,
+    /// A part of a verification.
+    Verification,
 }
 
 /// Whether a work is due.
@@ -44,6 +46,7 @@ impl Work {
         match self {
             Self::Purge => purges_root(),
             Self::Survey => surveys_root(),
+            Self::Verification => verification_turns_root(),
         }
     }
 
@@ -51,6 +54,7 @@ impl Work {
         match self {
             Self::Purge => Entry::UploadPurge(number).path(),
             Self::Survey => Entry::SurveyTurn(number).path(),
+            Self::Verification => Entry::VerificationTurn(number).path(),
         }
     }
 }
@@ -60,6 +64,7 @@ impl fmt::Display for Work {
         f.write_str(match self {
             Self::Purge => "purge of uploads",
             Self::Survey => "survey",
+            Self::Verification => "verification",
         })
     }
 }
@@ -113,8 +118,9 @@ impl Registry {
         let mut files = self.driver().walk(&work.root(), None);
         let mut numbers = Vec::new();
         while let Some(file) = files.try_next().await? {
-            if let Some(Entry::UploadPurge(number) | Entry::SurveyTurn(number)) = Entry::parse(&file.path) {
-                numbers.push(number);
+            let entry = Entry::parse(&file.path);
+            if let Some(Entry::UploadPurge(n) | Entry::SurveyTurn(n) | Entry::VerificationTurn(n)) = entry {
+                numbers.push(n);
             }
         }
         Ok(numbers)

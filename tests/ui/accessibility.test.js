@@ -78,6 +78,7 @@ it("a visitor's own tokens have no barrier, on a narrow window either", async ()
   await page.goto(sites.guarded.page("/-/tokens"));
   await logIn(page, "ann", USERS.ann);
   await page.locator("#name").fill("ci");
+  await page.locator("#on").fill("team/**");
   assert.deepEqual(await violations(page), []);
   await page.getByRole("button", { name: "Create" }).click();
   await page.getByText("docker login").first().waitFor();

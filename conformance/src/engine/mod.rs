@@ -18,6 +18,7 @@ mod store;
 mod summary;
 mod tags;
 mod two_registries;
+mod verify;
 
 use crate::Clause;
 
@@ -36,6 +37,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     removed::CLAUSES,
     damaged::CLAUSES,
     two_registries::CLAUSES,
+    verify::CLAUSES,
     crash::CLAUSES,
     linearizable::CLAUSES,
 ];

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use parking_lot::Mutex;
 use sampan_driver::Result;
 
 use crate::error::Failure;
+use crate::lent::{Home, Lent};
 use crate::page_cache;
 use crate::pool::Job;
 use crate::read::{Part, exactly};
@@ -72,66 +72,12 @@ impl Chunks {
     /// The cached bytes at the start of the rest; `None` if there are none.
     fn warm(&self) -> Option<Bytes> {
         let len = usize::try_from(WARM_BYTES.min(self.part.len())).ok()?;
-        let mut lent = Lent::take(&self.home, len);
-        lent.len = page_cache::fill(&self.part.file, self.part.rest.start, &mut lent.buffer[..len]);
-        (lent.len > 0).then(|| Bytes::from_owner(lent))
+        Lent::fill(&self.home, len, |buffer| page_cache::fill(&self.part.file, self.part.rest.start, buffer))
     }
 
     fn cold(&self) -> impl FnOnce() -> Result<Bytes, Failure> + Send + 'static {
         let (file, offset) = (self.part.file.clone(), self.part.rest.start);
         let len = COLD_BYTES.min(self.part.len());
         move || exactly(&file, offset, len)
-    }
-}
-
-/// Holds the buffer while it is unused. A plain mutex: held to move a pointer.
-type Home = Arc<Mutex<Option<Vec<u8>>>>;
-
-/// A buffer that returns to its [`Home`] when its last user drops it.
-struct Lent {
-    buffer: Vec<u8>,
-    len: usize,
-    home: Home,
-}
-
-impl Lent {
-    /// Takes the buffer, or a new one if it is in use; with `len` bytes of arbitrary content.
-    fn take(home: &Home, len: usize) -> Self {
-        let mut buffer = home.lock().take().unwrap_or_default();
-        if buffer.len() < len {
-            buffer.resize(len, 0);
-        }
-        Self { buffer, len, home: Arc::clone(home) }
-    }
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.buffer[..self.len]
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        *self.home.lock() = Some(std::mem::take(&mut self.buffer));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_buffer_is_reused_but_never_read_and_written_at_once() {
-        let home = Home::default();
-        let first = Bytes::from_owner(Lent::take(&home, 8));
-        let address = first.as_ptr();
-        let second = Bytes::from_owner(Lent::take(&home, 8));
-        assert_ne!(second.as_ptr(), address);
-        let part = first.slice(2..);
-        drop(first);
-        assert!(home.lock().is_none(), "a part of it is still in use");
-        drop(part);
-        assert_eq!(Bytes::from_owner(Lent::take(&home, 4)).as_ptr(), address);
     }
 }

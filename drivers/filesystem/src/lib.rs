@@ -41,9 +41,11 @@ mod error;
 #[cfg(test)]
 mod failing_disk;
 mod file;
+mod lent;
 mod list;
 mod listings;
 mod notes;
+mod once;
 mod opened;
 mod page_cache;
 mod pool;

@@ -83,7 +83,7 @@ pub(crate) fn is_cached(file: &File, range: Range<u64>) -> bool {
     probes.into_iter().all(|offset| fill(file, offset, &mut [0]) == 1)
 }
 
-fn is_on_tmpfs(file: &File) -> bool {
+pub(crate) fn is_on_tmpfs(file: &File) -> bool {
     const TMPFS_MAGIC: u64 = 0x0102_1994;
     rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
 }

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, OFlags, Stat};
 use rustix::io::Errno;
-use sampan_driver::{ByteRange, DriverError, DriverPath, FileReader, LocalFile, Operation};
+use sampan_driver::{ByteRange, DriverError, DriverPath, FileReader, LocalFile, Operation, may_block};
 
 use crate::chunks::chunks;
 use crate::error::Failure;
 use crate::file;
+use crate::once::once;
 use crate::opened::Opened;
 use crate::page_cache;
 use crate::readahead::windows;
@@ -90,7 +91,7 @@ pub(crate) async fn reader(
     if let Some(content) = page_cache::read(&file, bytes.start, bytes.end - bytes.start) {
         return Ok(FileReader::of_content(size_bytes, bytes, content));
     }
-    if bytes.end - bytes.start >= SEQUENTIAL_BYTES {
+    if bytes.end - bytes.start >= SEQUENTIAL_BYTES && !may_block() {
         // Only advice: a file system that ignores it reads as before.
         _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
     }
@@ -105,7 +106,8 @@ pub(crate) async fn reader(
         return Ok(FileReader::new(size_bytes, bytes, chunks(part)));
     }
     let windows = windows(part.clone());
-    Ok(FileReader::of_file(size_bytes, bytes, chunks(part), LocalFile { file, windows }))
+    let stream = if may_block() { once(part) } else { chunks(part) };
+    Ok(FileReader::of_file(size_bytes, bytes, stream, LocalFile { file, windows }))
 }
 
 /// The `len` bytes from `offset`; the file must have them.

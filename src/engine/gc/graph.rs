@@ -108,6 +108,17 @@ impl ReferenceGraph {
         Ok(())
     }
 
+    /// Takes manifests whose data were moved aside for unreadable ones: a push brings them back, and with them their references.
+    pub(super) fn expect_back(&mut self, moved_aside: &[Id]) {
+        for id in moved_aside {
+            if let Some(reading) = self.readings.get_mut(id)
+                && reading.state == State::Missing
+            {
+                reading.state = State::Unreadable("its data were damaged, and moved aside".into());
+            }
+        }
+    }
+
     async fn read_these(
         &mut self,
         driver: &Arc<dyn StorageDriver>,

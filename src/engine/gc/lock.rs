@@ -42,7 +42,7 @@ const DELETION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The right to collect in a store.
 #[derive(Debug)]
-pub(super) struct CollectorLock {
+pub(crate) struct CollectorLock {
     driver: Arc<dyn StorageDriver>,
     clock: Clock,
     run: RunId,
@@ -63,7 +63,7 @@ pub(super) struct CollectorLock {
 
 impl CollectorLock {
     /// Takes the lock if no other collector is alive. Of two that try at once, the one with the lesser name gets it.
-    pub(super) async fn take(
+    pub(crate) async fn take(
         driver: &Arc<dyn StorageDriver>,
         clock: &Clock,
         grace: Duration,
@@ -106,7 +106,7 @@ impl CollectorLock {
     }
 
     /// Gives a sign of life if the last one was some time ago.
-    pub(super) async fn keep(&mut self) -> Result<()> {
+    pub(crate) async fn keep(&mut self) -> Result<()> {
         if self.silence() < RENEW_INTERVAL {
             return Ok(());
         }
@@ -125,12 +125,12 @@ impl CollectorLock {
     }
 
     /// Checks that the run was not silent for too long.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.silence() > ALLOWANCE { Err(Error::Lost) } else { Ok(()) }
     }
 
     /// Publishes a batch of pending deletions.
-    pub(super) async fn publish(&mut self, keys: &[DeletionKey]) -> Result<()> {
+    pub(crate) async fn publish(&mut self, keys: &[DeletionKey]) -> Result<()> {
         self.keep().await?;
         let number = self.next_batch;
         self.next_batch += 1;
@@ -140,7 +140,7 @@ impl CollectorLock {
     }
 
     /// Removes the oldest batch. No deletion of it may be under way.
-    pub(super) async fn clear(&mut self) -> Result<()> {
+    pub(crate) async fn clear(&mut self) -> Result<()> {
         if let Some(number) = self.pending.front() {
             self.driver.delete(&Entry::CollectionPending(self.run, *number).path()).await?;
             self.pending.pop_front();
@@ -149,7 +149,7 @@ impl CollectorLock {
     }
 
     /// Releases the lock. No deletion may be under way.
-    pub(super) async fn release(mut self) -> Result<()> {
+    pub(crate) async fn release(mut self) -> Result<()> {
         while !self.pending.is_empty() {
             self.clear().await?;
         }

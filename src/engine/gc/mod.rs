@@ -83,6 +83,7 @@ pub use collect::collect;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use last_run::LastRun;
+pub(crate) use lock::CollectorLock;
 pub use lock::{LOCK_TIMEOUT, SETTLE_DELAY};
 pub use options::{Observer, Options};
 pub use preview::preview;

@@ -1,12 +1,16 @@
 //! `References`: which data exist and what refers to them, as far as a collection has read it.
 
+use futures::TryStreamExt;
+
 use super::context::Context;
 use super::graph::{ReadOptions, ReferenceGraph};
+use super::interner::Id;
 use super::inventory::{Contents, Data, Inventory};
 use super::links::{self, Tagged};
 use super::mark::{Marks, mark};
 use super::plan::{Plan, plan};
 use super::{Result, Unreadable};
+use crate::layout::{Entry, damaged_root};
 
 /// Which data exist and what refers to them. It grows with each inventory that is read: what was read before stays.
 #[derive(Debug, Default)]
@@ -14,6 +18,8 @@ pub(super) struct References {
     pub(super) data: Data,
     pub(super) graph: ReferenceGraph,
     tagged: Tagged,
+    /// Content whose data a verification has moved aside, once it is known.
+    moved_aside: Option<Vec<Id>>,
 }
 
 impl References {
@@ -33,6 +39,12 @@ impl References {
         let Context { ids, pacer, .. } = cx;
         let unreadable = links::read(driver, inventory, &mut self.tagged, ids, options, pacer).await?;
         self.graph.read(driver, inventory, &mut self.data, ids, how, pacer).await?;
+        let moved = match self.moved_aside.take() {
+            Some(moved) => moved,
+            None => moved_aside(cx).await?,
+        };
+        self.graph.expect_back(&moved);
+        self.moved_aside = Some(moved);
         Ok(unreadable)
     }
 
@@ -61,4 +73,17 @@ impl References {
         let before = cx.purge_options().filter(|_| with_uploads).map(|options| options.older_than);
         plan(inventory, &self.data, &self.graph, marks, &cx.ids, before)
     }
+}
+
+/// The digests of everything that a verification has moved aside.
+async fn moved_aside(cx: &mut Context<'_>) -> Result<Vec<Id>> {
+    let mut files = cx.driver().walk(&damaged_root(), None);
+    let mut moved = Vec::new();
+    while let Some(file) = files.try_next().await? {
+        if let Some(Entry::Damaged(digest, _)) = Entry::parse(&file.path) {
+            moved.push(cx.ids.intern(&digest));
+        }
+        cx.pacer.tick().await?;
+    }
+    Ok(moved)
 }

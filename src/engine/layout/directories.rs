@@ -3,8 +3,8 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    ACCESS_TOKENS, BLOBS, COLLECTION, PURGES, REMOVED, REPOSITORIES, SURVEYS, blob_directory,
-    layer_directory, path, referrer_directory, revision_directory,
+    ACCESS_TOKENS, BLOBS, COLLECTION, DAMAGED, PURGES, REMOVED, REPOSITORIES, SURVEYS, VERIFICATION,
+    blob_directory, layer_directory, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -43,6 +43,16 @@ pub fn access_token(id: &AccessTokenId) -> DriverPath {
 /// The directory of the records of surveys.
 pub fn surveys_root() -> DriverPath {
     path(SURVEYS.to_owned())
+}
+
+/// The directory of the records of verifications.
+pub fn verification_turns_root() -> DriverPath {
+    path(format!("{VERIFICATION}/turns"))
+}
+
+/// The root of the damaged data that were moved aside.
+pub fn damaged_root() -> DriverPath {
+    path(DAMAGED.to_owned())
 }
 
 /// The root of the records of removed tags.

@@ -4,9 +4,9 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, COLLECTION, COMPLETE, PURGES, REMOVED, REPOSITORIES, SURVEY, SURVEYS, TAG_LINK,
-    access_tokens_root, blob_directory, collection_root, layer_directory, path, purges_root,
-    referrer_directory, removed_root, revision_directory, surveys_root,
+    ACCESS_TOKENS, COLLECTION, COMPLETE, DAMAGED, OWN, PURGES, REMOVED, REPOSITORIES, SURVEY, SURVEYS,
+    TAG_LINK, VERIFICATION, blob_directory, layer_directory, own, path, referrer_directory,
+    revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -34,6 +34,10 @@ pub enum Entry {
     CollectionPending(RunId, u64),
     /// The marker of a running collection by a collector of an earlier version.
     CollectionRun,
+    /// Damaged data of a blob or manifest, moved aside at this time, in milliseconds since the epoch.
+    Damaged(Digest, u64),
+    /// What was wrong with damaged data, beside them.
+    DamagedNote(Digest, u64),
     /// Makes a blob visible in a repository.
     LayerLink(RepositoryName, Digest),
     /// The notice of a deletion that is about to remove a manifest with all its tags.
@@ -65,6 +69,10 @@ pub enum Entry {
     UploadData(RepositoryName, UploadId),
     /// When an upload began.
     UploadStartedAt(RepositoryName, UploadId),
+    /// How far the verification of the store has come.
+    Verification,
+    /// The record of a part of a verification, finished or running; the latest has the highest number.
+    VerificationTurn(u64),
     /// The running hash of an upload after this number of bytes.
     UploadHashState(RepositoryName, UploadId, Algorithm, u64),
 }
@@ -85,6 +93,12 @@ impl Entry {
             Self::CollectionNotice(run, number) => format!("{COLLECTION}/run-{run}-{number}"),
             Self::CollectionPending(run, number) => format!("{COLLECTION}/doomed-{run}-{number}"),
             Self::CollectionRun => format!("{COLLECTION}/run"),
+            Self::Damaged(digest, ms) => {
+                format!("{DAMAGED}/{}/{}/{ms}/data", digest.algorithm(), digest.hex())
+            }
+            Self::DamagedNote(digest, ms) => {
+                format!("{DAMAGED}/{}/{}/{ms}/note", digest.algorithm(), digest.hex())
+            }
             Self::LayerLink(name, digest) => layer_directory(name, digest) + "/link",
             Self::ManifestRemoval(name, digest, id) => {
                 let (algorithm, hex) = (digest.algorithm(), digest.hex());
@@ -120,6 +134,8 @@ impl Entry {
             Self::UploadPurge(number) => format!("{PURGES}/{number}"),
             Self::UploadData(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/data"),
             Self::UploadStartedAt(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/startedat"),
+            Self::Verification => format!("{VERIFICATION}/state"),
+            Self::VerificationTurn(number) => format!("{VERIFICATION}/turns/{number}"),
             Self::UploadHashState(name, id, algorithm, offset) => {
                 format!("{REPOSITORIES}/{name}/_uploads/{id}/hashstates/{algorithm}/{offset}")
             }
@@ -128,27 +144,8 @@ impl Entry {
 
     /// The entry at `path`; `None` when the file does not belong to the layout.
     pub fn parse(path: &DriverPath) -> Option<Self> {
-        match path.below(&collection_root()) {
-            Some("doomed") => return Some(Self::CollectionDoomed),
-            Some("last") => return Some(Self::CollectionLast),
-            Some("run") => return Some(Self::CollectionRun),
-            Some(name) => return Self::parse_of_run(name),
-            None => {}
-        }
-        if let Some(number) = path.below(&purges_root()) {
-            return parse_number(number).map(Self::UploadPurge);
-        }
-        if let Some(number) = path.below(&surveys_root()) {
-            return parse_number(number).map(Self::SurveyTurn);
-        }
-        if path.as_str() == SURVEY {
-            return Some(Self::Survey);
-        }
-        if let Some(rest) = path.below(&access_tokens_root()) {
-            return Self::parse_of_access_token(rest);
-        }
-        if let Some(rest) = path.below(&removed_root()) {
-            return Self::parse_of_removed(rest);
+        if let Some(rest) = path.as_str().strip_prefix(OWN) {
+            return own::parse(rest);
         }
         let mut parts = path.as_str().strip_prefix("/docker/registry/v2/")?.split('/');
         match parts.next()? {
@@ -166,42 +163,9 @@ impl Entry {
         }
     }
 
-    fn parse_of_removed(rest: &str) -> Option<Self> {
-        let (name, rest) = rest.split_once("/_tags/")?;
-        let (tag, removal) = rest.split_once('/')?;
-        let (ms, digest_text) = removal.split_once('-')?;
-        let (algorithm, hex) = digest_text.split_once('-')?;
-        let is_time = ms.len() == 13 && ms.bytes().all(|digit| digit.is_ascii_digit());
-        let removed_ms = ms.parse().ok().filter(|_| is_time)?;
-        Some(Self::RemovedTag(name.parse().ok()?, tag.parse().ok()?, removed_ms, digest(algorithm, hex)?))
-    }
-
-    fn parse_of_access_token(rest: &str) -> Option<Self> {
-        let (id, what) = rest.split_once('/')?;
-        let id = id.parse().ok()?;
-        match what {
-            "ends" => Some(Self::AccessTokenEnds(id)),
-            "record" => Some(Self::AccessTokenRecord(id)),
-            "used" => Some(Self::AccessTokenUsed(id)),
-            _ => None,
-        }
-    }
-
     /// The entry at the path that a text has; `None` when the text is no path, or no file of the layout.
     pub fn parse_text(path: &str) -> Option<Self> {
         Self::parse(&path.parse().ok()?)
-    }
-
-    fn parse_of_run(name: &str) -> Option<Self> {
-        let (what, rest) = name.split_once('-')?;
-        let (run, number) = rest.rsplit_once('-')?;
-        let run = run.parse().ok()?;
-        let number = parse_number(number)?;
-        match what {
-            "run" => Some(Self::CollectionNotice(run, number)),
-            "doomed" => Some(Self::CollectionPending(run, number)),
-            _ => None,
-        }
     }
 
     fn parse_in_repository<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<Self> {
@@ -261,12 +225,12 @@ fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
 }
 
-fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
+pub(super) fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     format!("{algorithm}:{hex}").parse().ok()
 }
 
 /// Parses a number in the layout's only spelling, so that one file has one name.
-fn parse_number(text: &str) -> Option<u64> {
+pub(super) fn parse_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 
@@ -287,7 +251,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..25_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..29_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -312,6 +276,10 @@ mod tests {
                 20 => Entry::AccessTokenUsed(AccessTokenId::random()),
                 22 => Entry::Survey,
                 23 => Entry::SurveyTurn(offset),
+                24 => Entry::Damaged(digest, offset),
+                25 => Entry::DamagedNote(digest, offset),
+                26 => Entry::Verification,
+                27 => Entry::VerificationTurn(offset),
                 21 => Entry::RemovedTag(name, tag, offset % MAX_REMOVED_MS, digest),
                 _ => Entry::UploadHashState(name, id, algorithm, offset),
             },

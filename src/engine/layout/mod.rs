@@ -23,6 +23,9 @@
 //! /docker/registry/sampan/purge/<number>                     a purge of uploads; the next is due an interval after the last
 //! /docker/registry/sampan/survey                             what a walk over the store found in each repository
 //! /docker/registry/sampan/surveys/<number>                   a survey without a collection, as for purges
+//! /docker/registry/sampan/verify/state                       how far the verification of the store has come
+//! /docker/registry/sampan/verify/turns/<number>              a part of a verification, as for purges
+//! /docker/registry/sampan/damaged/<alg>/<hex>/<ms>/{data,note}   damaged data that were moved aside, and why
 //! ```
 //!
 //! Distribution ignores `_sampan` and `sampan`.
@@ -31,6 +34,7 @@
 
 mod directories;
 mod entry;
+mod own;
 
 pub use directories::*;
 pub use entry::Entry;
@@ -41,11 +45,15 @@ use crate::oci::{Algorithm, Digest, RepositoryName};
 
 const BLOBS: &str = "/docker/registry/v2/blobs";
 const REPOSITORIES: &str = "/docker/registry/v2/repositories";
+/// The root of the files that belong to no repository and that Distribution ignores.
+const OWN: &str = "/docker/registry/sampan/";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
 const ACCESS_TOKENS: &str = "/docker/registry/sampan/access/tokens";
 const REMOVED: &str = "/docker/registry/sampan/removed";
 const SURVEY: &str = "/docker/registry/sampan/survey";
 const SURVEYS: &str = "/docker/registry/sampan/surveys";
+const VERIFICATION: &str = "/docker/registry/sampan/verify";
+const DAMAGED: &str = "/docker/registry/sampan/damaged";
 const PURGES: &str = "/docker/registry/sampan/purge";
 
 /// The name of the marker beside the entries of an index of referrers.

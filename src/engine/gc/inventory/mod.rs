@@ -154,6 +154,10 @@ impl Inventory {
             | Entry::RemovedTag(..)
             | Entry::Survey
             | Entry::SurveyTurn(_)
+            | Entry::Damaged(..)
+            | Entry::DamagedNote(..)
+            | Entry::Verification
+            | Entry::VerificationTurn(_)
             | Entry::UploadPurge(_) => {}
             Entry::LayerLink(name, digest) => {
                 let id = ids.intern(&digest);

@@ -1,0 +1,260 @@
+//! The data: every blob is read and hashed.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{ByteRange, DriverError, DriverPath, ErrorKind, StorageDriver, allow_blocking};
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::findings::Findings;
+use super::options::{Event, Options};
+use super::pace::Pace;
+use super::problem::{Problem, ProblemKind};
+use super::progress::Progress;
+use super::report::DataReport;
+use super::sizes::{Hash, Sizes, digest, place};
+use super::{MAX_MOVED, Result};
+use crate::Registry;
+use crate::gc::CollectorLock;
+use crate::layout::Entry;
+use crate::oci::{Algorithm, Digest};
+
+/// What the data of a digest are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    /// They hash to their digest.
+    Good,
+    /// They do not.
+    Damaged(Digest, u64),
+    /// They are not there.
+    Gone,
+    /// The store cannot read them.
+    Unreadable(String),
+    /// The run is to end.
+    Stopped,
+}
+
+/// How often a run writes down how far it has come.
+const WRITE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A piece of work for a thread: small data come together.
+const PIECE_BYTES: u64 = 4 << 20;
+const PIECE_COUNT: usize = 64;
+
+/// Hashes the data after the position in `progress`. Returns whether it came to the end, and not to a stop.
+pub(super) async fn hash_all(
+    registry: &Registry,
+    options: &Options,
+    pace: &Arc<Pace>,
+    sizes: &Sizes,
+    progress: &mut Progress,
+    findings: &mut Findings,
+) -> Result<(DataReport, bool)> {
+    let mut report = DataReport {
+        of_blobs: sizes.len(),
+        of_bytes: sizes.bytes(),
+        blobs_before: 0,
+        ..DataReport::default()
+    };
+    let rest = sizes.after(progress.position().as_ref());
+    report.blobs_before = report.of_blobs - rest.len() as u64;
+    let wanted = rest.partition_point(|(hash, _)| place(hash) <= options.up_to);
+    let wanted = rest.get(..wanted).unwrap_or_default();
+    let driver = registry.driver();
+    let work =
+        pieces(wanted).map(|piece| hash_piece(driver.clone(), piece, Arc::clone(pace), options.threads > 0));
+    let mut done = stream::iter(work).buffered(options.threads.max(1));
+    let mut written = Instant::now();
+    while let Some(piece) = done.try_next().await? {
+        for (hash, size_bytes, state) in piece {
+            if state == State::Stopped {
+                return Ok((report, false));
+            }
+            report.blobs += 1;
+            report.bytes += size_bytes;
+            progress.cycle.blobs += 1;
+            progress.cycle.bytes += size_bytes;
+            progress.after = Some(digest(&hash));
+            if let Some(problem) = problem(&hash, state) {
+                progress.cycle.damaged += 1;
+                findings.add(problem);
+            }
+            options.emit(Event::Hashed(size_bytes));
+        }
+        // What is so ill is not worth the time.
+        if findings.damaged() > MAX_MOVED {
+            return Ok((report, false));
+        }
+        if options.only.is_none() && written.elapsed() >= WRITE_INTERVAL && registry.check_writable().is_ok()
+        {
+            progress.write(registry).await?;
+            written = Instant::now();
+        }
+    }
+    Ok((report, true))
+}
+
+/// The problem that a state is.
+pub(super) fn problem(hash: &Hash, state: State) -> Option<Problem> {
+    let kind = match state {
+        State::Damaged(actual, size_bytes) => ProblemKind::Damaged { actual, size_bytes },
+        State::Unreadable(error) => ProblemKind::Unreadable { error },
+        // A link that needs the data reports it.
+        State::Good | State::Gone | State::Stopped => return None,
+    };
+    let digest = digest(hash);
+    Some(Problem::new(&Entry::Blob(digest.clone()).path(), kind, Some(digest)))
+}
+
+type Piece = Vec<(Hash, u64)>;
+
+fn pieces(mut all: &[(Hash, u64)]) -> impl Iterator<Item = Piece> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let mut fits = |(_, size_bytes): &(Hash, u64)| {
+            let has_room = bytes < PIECE_BYTES;
+            bytes += size_bytes;
+            has_room
+        };
+        let count = all.iter().take(PIECE_COUNT).map_while(|it| fits(it).then_some(())).count();
+        let (piece, rest) = all.split_at_checked(count)?;
+        all = rest;
+        (!piece.is_empty()).then(|| piece.to_vec())
+    })
+}
+
+async fn hash_piece(
+    driver: Arc<dyn StorageDriver>,
+    piece: Piece,
+    pace: Arc<Pace>,
+    on_thread: bool,
+) -> Result<Vec<(Hash, u64, State)>> {
+    let work = async move {
+        let mut done = Vec::with_capacity(piece.len());
+        for (hash, size_bytes) in piece {
+            let state = look_twice(&*driver, &digest(&hash), &pace).await?;
+            let is_stopped = state == State::Stopped;
+            done.push((hash, size_bytes, state));
+            if is_stopped {
+                break;
+            }
+        }
+        Ok(done)
+    };
+    if !on_thread {
+        return work.await;
+    }
+    let runtime = Handle::current();
+    let thread = spawn_blocking(move || allow_blocking(|| runtime.block_on(work)));
+    match AbortOnDropHandle::new(thread).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_cancelled) => Ok(vec![([0; 32], 0, State::Stopped)]),
+        },
+    }
+}
+
+/// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory is ill.
+pub(super) async fn look_twice(driver: &dyn StorageDriver, digest: &Digest, pace: &Pace) -> Result<State> {
+    let path = Entry::Blob(digest.clone()).path();
+    match hash_at(driver, &path, digest, Guard::Pace(pace)).await? {
+        State::Damaged(..) | State::Unreadable(_) => hash_at(driver, &path, digest, Guard::Pace(pace)).await,
+        state => Ok(state),
+    }
+}
+
+/// What is looked after while a file is hashed.
+pub(super) enum Guard<'a> {
+    /// The pace of the run.
+    Pace(&'a Pace),
+    /// The lock, which runs out.
+    Lock(&'a mut CollectorLock),
+}
+
+impl Guard<'_> {
+    async fn goes_on(&mut self, bytes: u64) -> Result<bool> {
+        match self {
+            Self::Pace(pace) => Ok(pace.read(bytes).await),
+            Self::Lock(lock) => Ok(lock.keep().await.map(|()| true)?),
+        }
+    }
+}
+
+/// Hashes a file that should have the content of `digest`.
+pub(super) async fn hash_at(
+    driver: &dyn StorageDriver,
+    path: &DriverPath,
+    digest: &Digest,
+    mut guard: Guard<'_>,
+) -> Result<State> {
+    let reader = match driver.reader(path, ByteRange::ALL).await {
+        Ok(reader) => reader,
+        Err(error) if error.is_not_found() => return Ok(State::Gone),
+        Err(error) => return unreadable(error),
+    };
+    let (mut hash, mut size_bytes) = (Sha256::new(), 0);
+    let mut chunks = reader.into_stream();
+    loop {
+        let chunk = match chunks.try_next().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(error) => return unreadable(error),
+        };
+        hash.update(&chunk);
+        size_bytes += chunk.len() as u64;
+        if !guard.goes_on(chunk.len() as u64).await? {
+            return Ok(State::Stopped);
+        }
+    }
+    let actual = Digest::from_hash(Algorithm::Sha256, &hash.finalize());
+    Ok(if actual == *digest { State::Good } else { State::Damaged(actual, size_bytes) })
+}
+
+/// A store that does not answer says nothing about a file.
+fn unreadable(error: DriverError) -> Result<State> {
+    match error.kind() {
+        ErrorKind::Unavailable => Err(error.into()),
+        _ => Ok(State::Unreadable(with_cause(&error))),
+    }
+}
+
+pub(super) fn with_cause(error: &DriverError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Whether the damage is so great that nothing is to be moved.
+pub(super) fn is_too_much(findings: &Findings, looked_at: u64) -> bool {
+    let damaged = findings.damaged();
+    damaged > MAX_MOVED || (damaged > FEW && damaged * 100 > looked_at)
+}
+
+/// So many are no sign of an ill disk, however small the store is.
+const FEW: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_data_come_together_and_large_ones_alone() {
+        let all: Vec<(Hash, u64)> = [10, 5 << 20, 10, 10, 4 << 20, 1].map(|size| ([0; 32], size)).into();
+        let counts: Vec<usize> = pieces(&all).map(|piece| piece.len()).collect();
+        assert_eq!(counts, [2, 3, 1]);
+        assert_eq!(
+            pieces(&vec![([0; 32], 0); 130]).map(|piece| piece.len()).collect::<Vec<_>>(),
+            [64, 64, 2]
+        );
+        assert_eq!(pieces(&[]).count(), 0);
+    }
+}

@@ -1,0 +1,108 @@
+//! `Findings`: the problems of a run, each once, with everything that needs it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::problem::{Need, Problem, ProblemKind};
+use super::sizes::{Hash, digest};
+use crate::oci::{Digest, RepositoryName};
+
+/// The most problems of a report. More are only counted.
+const MAX_PROBLEMS: usize = 10_000;
+
+/// The most images that a problem names.
+const MAX_NEEDS: usize = 100;
+
+/// The problems of a run, by the path of the file.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    by_path: BTreeMap<String, Problem>,
+    more: u64,
+}
+
+/// Who needs and who links some content.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    pub(super) needs: HashMap<Hash, Vec<Need>>,
+    pub(super) linked_in: HashMap<Hash, Vec<RepositoryName>>,
+}
+
+impl Findings {
+    /// Adds a problem, or what needs it if it is known.
+    pub(super) fn add(&mut self, problem: Problem) {
+        if let Some(known) = self.by_path.get_mut(&problem.path) {
+            known.needed_by.extend(problem.needed_by);
+        } else if self.by_path.len() < MAX_PROBLEMS {
+            self.by_path.insert(problem.path.clone(), problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Adds what needs the content of each problem, in whichever repository.
+    pub(super) fn add_needs(&mut self, users: &Users) {
+        for problem in self.by_path.values_mut().filter(|problem| problem.kind.is_of_content()) {
+            let hash = problem.digest.as_ref().and_then(Digest::canonical_hash);
+            let needs = hash.and_then(|hash| users.needs.get(&hash));
+            problem.needed_by.extend(needs.into_iter().flatten().cloned());
+        }
+    }
+
+    pub(super) fn problems_mut(&mut self) -> impl Iterator<Item = &mut Problem> {
+        self.by_path.values_mut()
+    }
+
+    /// The canonical digests of the content that has a problem.
+    pub(super) fn digests(&self) -> impl Iterator<Item = Hash> {
+        self.by_path.values().filter_map(|problem| problem.digest.as_ref()?.canonical_hash())
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.by_path.len() as u64 + self.more
+    }
+
+    /// How many files are damaged or cannot be read.
+    pub(super) fn damaged(&self) -> u64 {
+        let is_ill = |problem: &&Problem| {
+            matches!(problem.kind, ProblemKind::Damaged { .. } | ProblemKind::Unreadable { .. })
+        };
+        self.by_path.values().filter(is_ill).count() as u64 + self.more
+    }
+
+    /// All problems in the order of their paths, and how many more there are.
+    pub(super) fn into_parts(self) -> (Vec<Problem>, u64) {
+        let mut problems: Vec<Problem> = self.by_path.into_values().collect();
+        for problem in &mut problems {
+            problem.needed_by.sort_unstable();
+            problem.needed_by.dedup();
+            problem.needed_by.truncate(MAX_NEEDS);
+        }
+        (problems, self.more)
+    }
+}
+
+impl Users {
+    pub(super) fn add_need(&mut self, hash: Hash, name: &RepositoryName, need: Need) {
+        let needs = self.needs.entry(hash).or_default();
+        if needs.len() < MAX_NEEDS {
+            needs.push(need);
+        }
+        self.add_link(hash, name);
+    }
+
+    pub(super) fn add_link(&mut self, hash: Hash, name: &RepositoryName) {
+        let repositories = self.linked_in.entry(hash).or_default();
+        if !repositories.contains(name) {
+            repositories.push(name.clone());
+        }
+    }
+
+    /// The repositories that link the content.
+    pub(super) fn repositories(&self, hash: &Hash) -> &[RepositoryName] {
+        self.linked_in.get(hash).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The canonical digest of a problem's content.
+pub(super) fn canonical(problem: &Problem) -> Option<Digest> {
+    problem.digest.as_ref()?.canonical_hash().map(|hash| digest(&hash))
+}

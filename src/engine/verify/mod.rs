@@ -1,0 +1,52 @@
+//! Verification: finds damaged and missing content, says which images need it, and makes room for a push to heal it.
+//!
+//! [`verify`] has three steps. *Structure* reads every tag, link and manifest, and compares the lengths of blobs with their
+//! descriptors; it reads no layer. *Data* hashes every blob, in the order of the digests, so that a run that was killed goes on
+//! from the digest that the file [`Progress`] names. *Repair* is optional and deletes nothing:
+//!
+//! - It writes layer links that a manifest needs and whose data are there, and links that say something else than their path.
+//! - It replaces damaged or missing content by the same bytes from memory, or from a [`HealSource`]: content that hashes to
+//!   its digest can be written over damaged data at any time.
+//! - What nobody has is moved aside, to `sampan/damaged/`. Then the registry does not know the blob any more, so the next push
+//!   of any image that has it sends it, which heals all repositories at once.
+//!
+//! # Why moving data aside loses nothing
+//!
+//! The data of a blob may be replaced by a push while this module moves them. So it is a collection of its own, with the lock
+//! and the pending deletions of [`lease`](crate::lease): it publishes the digests, and then hashes the data once more. An
+//! upload or a manifest that checks for pending deletions after that waits; a manifest writes its data before it checks, so
+//! the last look has seen them. An upload that checked before may still commit its data. If the last look did not see them,
+//! they are moved, and found to be good: then they are moved back. A store without a rename of its own copies the data and
+//! deletes them, so there a blob stays where it is while one of its layer links is younger than ten minutes.
+//!
+//! # What is left alone
+//!
+//! A file that cannot be *read* is reported and stays: a failing disk must not empty a registry. If more is damaged than
+//! [`MAX_MOVED`] files, or than one of a hundred, everything stays in place, since then the disk or the memory is ill. A
+//! collection keeps everything in a repository whose manifest was moved aside.
+//!
+//! Content that comes or goes meanwhile is no problem: each finding is looked at again before it is reported.
+
+mod data;
+mod error;
+mod findings;
+mod heal;
+mod move_aside;
+mod options;
+mod pace;
+mod problem;
+mod progress;
+mod report;
+mod repository;
+mod run;
+mod sizes;
+mod structure;
+
+pub use error::{Error, Result};
+pub use heal::{HealSource, Wanted};
+pub use move_aside::MAX_MOVED;
+pub use options::{Event, Observer, Options, Selection, Start};
+pub use problem::{Need, Outcome, Problem, ProblemKind};
+pub use progress::{Cycle, Progress};
+pub use report::{DataReport, Ending, Report, StructureReport};
+pub use run::{VerificationTurn, verify, verify_in_turn};

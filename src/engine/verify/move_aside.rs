@@ -1,0 +1,153 @@
+//! Moving damaged data aside, so that the registry does not know them any more. The module says why nothing is lost.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sampan_driver::{DriverPath, PutMode, StorageDriverExt};
+use serde_json::json;
+
+use super::data::{Guard, State, hash_at};
+use super::findings::{Users, canonical};
+use super::options::Options;
+use super::problem::{Outcome, Problem, ProblemKind};
+use super::{Error, Result};
+use crate::Registry;
+use crate::gc::{self, CollectorLock};
+use crate::layout::Entry;
+use crate::lease::{DeletionKey, millis};
+use crate::oci::Digest;
+
+/// The most data that a run moves aside; with more, nothing is moved.
+pub const MAX_MOVED: u64 = 100;
+
+/// An upload whose link is older has committed its data, or has failed.
+const UPLOAD_TIME: Duration = Duration::from_secs(10 * 60);
+
+/// Moves the data of these problems aside, if they are damaged still.
+pub(super) async fn move_aside(
+    registry: &Registry,
+    options: &Options,
+    problems: Vec<&mut Problem>,
+    users: &Users,
+) -> Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let mut problems = problems;
+    if let Err(error) = with_lock(registry, options, &mut problems, users).await {
+        let reason = match &error {
+            Error::Collector(gc::Error::Running { .. }) => {
+                "a collection is going on; verify again after it".to_owned()
+            }
+            Error::Collector(gc::Error::Stopped) => "the run was stopped".to_owned(),
+            error => error.to_string(),
+        };
+        for problem in problems.iter_mut().filter(|problem| problem.outcome == Outcome::Reported) {
+            problem.outcome = Outcome::Left(reason.clone());
+        }
+    }
+    Ok(())
+}
+
+async fn with_lock(
+    registry: &Registry,
+    options: &Options,
+    problems: &mut [&mut Problem],
+    users: &Users,
+) -> Result<()> {
+    let driver = registry.driver();
+    let mut lock = CollectorLock::take(driver, registry.clock(), options.grace, &options.stop).await?;
+    let keys: Vec<_> =
+        problems.iter().filter_map(|problem| canonical(problem)).map(DeletionKey::Blob).collect();
+    lock.publish(&keys).await?;
+    let mut moved = Ok(());
+    for problem in problems.iter_mut() {
+        moved = match lock.keep().await {
+            Ok(()) => move_one(registry, &mut lock, problem, users).await,
+            Err(error) => Err(error.into()),
+        };
+        if moved.is_err() {
+            break;
+        }
+    }
+    // A lock that was lost belongs to others; a batch that stays makes pushes of these digests wait for a while.
+    if matches!(moved, Err(Error::Collector(gc::Error::Lost))) {
+        return moved;
+    }
+    lock.clear().await?;
+    lock.release().await?;
+    moved
+}
+
+async fn move_one(
+    registry: &Registry,
+    lock: &mut CollectorLock,
+    problem: &mut Problem,
+    users: &Users,
+) -> Result<()> {
+    let (Some(digest), ProblemKind::Damaged { actual, size_bytes }) = (canonical(problem), &problem.kind)
+    else {
+        return Ok(());
+    };
+    let driver = registry.driver();
+    if driver.capabilities().flat && is_being_pushed(registry, &digest, users).await? {
+        problem.outcome = Outcome::Left("a push of it is going on; verify again in ten minutes".to_owned());
+        return Ok(());
+    }
+    let now = millis(registry.clock().now());
+    let (data, aside) = (Entry::Blob(digest.clone()).path(), Entry::Damaged(digest.clone(), now).path());
+    let note = json!({
+        "digest": digest, "actual": actual, "size_bytes": size_bytes, "moved_ms": now, "needed_by": problem.needed_by,
+    });
+    let note_path = Entry::DamagedNote(digest.clone(), now).path();
+    driver.put_content(&note_path, Bytes::from(note.to_string()), PutMode::Overwrite).await?;
+    // The last look, after which nothing but an upload that checked before can write the data.
+    match look(registry, lock, &data, &digest).await? {
+        State::Damaged(..) => {}
+        State::Gone | State::Good => {
+            driver.delete(&note_path).await?;
+            problem.outcome = Outcome::Healed("a push".to_owned());
+            return Ok(());
+        }
+        State::Unreadable(error) => {
+            driver.delete(&note_path).await?;
+            problem.outcome = Outcome::Left(error);
+            return Ok(());
+        }
+        State::Stopped => return Ok(()),
+    }
+    lock.check()?;
+    driver.rename(&data, &aside).await?;
+    if look(registry, lock, &aside, &digest).await? == State::Good {
+        // An upload committed in between.
+        driver.rename(&aside, &data).await?;
+        driver.delete(&note_path).await?;
+        problem.outcome = Outcome::Healed("a push".to_owned());
+        return Ok(());
+    }
+    problem.outcome = Outcome::MovedAside(aside.to_string());
+    Ok(())
+}
+
+async fn look(
+    registry: &Registry,
+    lock: &mut CollectorLock,
+    path: &DriverPath,
+    digest: &Digest,
+) -> Result<State> {
+    hash_at(&**registry.driver(), path, digest, Guard::Lock(lock)).await
+}
+
+/// Whether an upload may have written its link and not yet its data.
+async fn is_being_pushed(registry: &Registry, digest: &Digest, users: &Users) -> Result<bool> {
+    let hash = digest.canonical_hash().unwrap_or_default();
+    let begun = registry.clock().ago(UPLOAD_TIME);
+    for name in users.repositories(&hash) {
+        let link = Entry::LayerLink(name.clone(), digest.clone()).path();
+        let link = registry.driver().stat_if_any(&link).await?;
+        if link.is_some_and(|link| link.modified > begun) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

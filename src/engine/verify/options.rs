@@ -1,0 +1,117 @@
+//! `Options`: what to verify, and how fast.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::heal::HealSource;
+use crate::oci::RepositoryName;
+
+/// What to verify, and how fast.
+#[derive(Clone)]
+pub struct Options {
+    /// Whether to read tags, links and manifests.
+    pub structure: bool,
+    /// Whether to hash the data, and where to begin.
+    pub data: Option<Start>,
+    /// Hashes only digests whose first eight bytes, as a number, are at most this: a part of a cycle.
+    pub up_to: u64,
+    /// Verifies only these repositories, and only the content that they link. Such a run keeps no progress.
+    pub only: Option<Selection>,
+    /// Whether to mend what can be mended; see the module.
+    pub repair: bool,
+    /// Where to look for content that is damaged or missing.
+    pub source: Option<Arc<dyn HealSource>>,
+    /// How many blobs are hashed at a time, each on a thread of its own; 0 hashes on the caller's task.
+    pub threads: usize,
+    /// The most bytes to read in a second; `None` for no limit.
+    pub rate: Option<u64>,
+    /// Seconds of rest for every second of work; 0 for none.
+    pub rest: f32,
+    /// The longest that the run may take.
+    pub max_duration: Option<Duration>,
+    /// The grace period of the store's collections: how long a client can rely on content.
+    pub grace: Duration,
+    /// Receives what happens.
+    pub observer: Option<Observer>,
+    /// Ends the run at the next moment; it reports what it has found.
+    pub stop: CancellationToken,
+}
+
+/// Where to begin to hash.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Start {
+    /// Where the last run stopped.
+    Continue,
+    /// At the first digest.
+    Beginning,
+}
+
+/// Selects repositories.
+pub type Selection = Arc<dyn Fn(&RepositoryName) -> bool + Send + Sync>;
+
+/// Something that happens during a verification.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A repository was read.
+    Repository(&'a RepositoryName),
+    /// Data were hashed, of this length in bytes.
+    Hashed(u64),
+}
+
+/// Receives the events of a verification.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(Event<'_>) + Send + Sync>);
+
+impl Observer {
+    /// Calls `observe` with each event.
+    pub fn new(observe: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(observe))
+    }
+}
+
+impl Options {
+    pub(super) fn emit(&self, event: Event<'_>) {
+        if let Some(observer) = &self.observer {
+            (observer.0)(event);
+        }
+    }
+
+    pub(super) fn selects(&self, name: &RepositoryName) -> bool {
+        self.only.as_ref().is_none_or(|only| only(name))
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            structure: true,
+            data: Some(Start::Continue),
+            up_to: u64::MAX,
+            only: None,
+            repair: false,
+            source: None,
+            threads: 0,
+            rate: None,
+            rest: 0.0,
+            max_duration: None,
+            grace: Duration::from_secs(24 * 60 * 60),
+            observer: None,
+            stop: CancellationToken::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("structure", &self.structure)
+            .field("data", &self.data)
+            .field("repair", &self.repair)
+            .field("threads", &self.threads)
+            .field("rate", &self.rate)
+            .finish_non_exhaustive()
+    }
+}

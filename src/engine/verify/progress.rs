@@ -1,0 +1,92 @@
+//! `Progress`: how far the verification of a store has come, in the file `sampan/verify/state`.
+
+use std::time::{Duration, SystemTime};
+
+use sampan_driver::{PutMode, StorageDriverExt};
+use serde::{Deserialize, Serialize};
+
+use super::Result;
+use super::sizes::Hash;
+use crate::Registry;
+use crate::layout::Entry;
+use crate::lease::{millis, time_of};
+use crate::oci::Digest;
+
+/// How far the verification of a store has come. It is a hint: without it, a cycle begins anew.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", default)]
+pub struct Progress {
+    /// The present cycle.
+    pub cycle: Cycle,
+    /// The last digest that was hashed in it; `None` at its beginning.
+    pub after: Option<Digest>,
+    /// When the structure was last read to the end, in milliseconds since 1970.
+    pub structure_ms: Option<u64>,
+    /// The last cycle that came to its end.
+    pub last: Option<Cycle>,
+}
+
+/// One pass over all data.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", default)]
+pub struct Cycle {
+    /// When it began, in milliseconds since 1970; 0 if it has not begun.
+    pub begun_ms: u64,
+    /// When it ended, in milliseconds since 1970; 0 if it has not ended.
+    pub ended_ms: u64,
+    /// Blobs and manifests that were hashed.
+    pub blobs: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+    /// How many were damaged or could not be read.
+    pub damaged: u64,
+}
+
+impl Progress {
+    /// Reads the progress of a store; a missing or unreadable file is no progress.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub async fn read(registry: &Registry) -> Result<Self> {
+        let content = registry.driver().get_content_if_any(&Entry::Verification.path()).await?;
+        Ok(content.and_then(|content| serde_json::from_slice(&content).ok()).unwrap_or_default())
+    }
+
+    pub(super) async fn write(&self, registry: &Registry) -> Result<()> {
+        let content = serde_json::to_vec(self).unwrap_or_default();
+        let path = Entry::Verification.path();
+        Ok(registry.driver().put_content(&path, content.into(), PutMode::Overwrite).await?)
+    }
+
+    /// When the present cycle began; `None` if there is none.
+    pub fn begun(&self) -> Option<SystemTime> {
+        (self.cycle.begun_ms > 0).then(|| time_of(self.cycle.begun_ms))
+    }
+
+    /// Whether the structure was read within the last `age`.
+    pub fn has_structure_since(&self, now: SystemTime, age: Duration) -> bool {
+        let read = self.structure_ms.map(time_of);
+        // A time in the future comes from a clock that was wrong.
+        read.is_some_and(|read| now.duration_since(read).unwrap_or(Duration::MAX) < age)
+    }
+
+    pub(super) fn position(&self) -> Option<Hash> {
+        self.after.as_ref().and_then(Digest::canonical_hash)
+    }
+
+    /// Begins a cycle, unless one goes on.
+    pub(super) fn begin(&mut self, now: SystemTime, anew: bool) {
+        if anew || self.cycle.begun_ms == 0 {
+            self.cycle = Cycle { begun_ms: millis(now), ..Cycle::default() };
+            self.after = None;
+        }
+    }
+
+    /// Ends the cycle.
+    pub(super) fn end(&mut self, now: SystemTime) {
+        self.cycle.ended_ms = millis(now);
+        self.last = Some(std::mem::take(&mut self.cycle));
+        self.after = None;
+    }
+}

@@ -1,0 +1,91 @@
+//! `Report`: the result of a verification.
+
+use serde::{Deserialize, Serialize};
+
+use super::problem::{Outcome, Problem};
+
+/// The result of a verification.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Report {
+    /// What was read of the structure; `None` if that step was left out.
+    pub structure: Option<StructureReport>,
+    /// What was hashed; `None` if that step was left out.
+    pub data: Option<DataReport>,
+    /// How the run ended.
+    pub ending: Ending,
+    /// What is wrong, at most [`MAX_PROBLEMS`](super::problem) of it.
+    pub problems: Vec<Problem>,
+    /// Further problems that are not in the list.
+    pub more_problems: u64,
+}
+
+/// What was read of the structure.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub struct StructureReport {
+    /// Repositories.
+    pub repositories: u64,
+    /// Tags.
+    pub tags: u64,
+    /// Manifests, once for each repository that has them.
+    pub manifests: u64,
+    /// Links to blobs.
+    pub layer_links: u64,
+    /// Children of indexes that their repository does not have. Registries can accept such indexes, so this is no problem.
+    pub absent_children: u64,
+    /// Files that belong to no registry.
+    pub foreign: u64,
+}
+
+/// What was hashed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub struct DataReport {
+    /// Blobs and manifests that were hashed in this run.
+    pub blobs: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+    /// Those that earlier runs of this cycle had hashed.
+    pub blobs_before: u64,
+    /// All blobs and manifests of the store at the beginning.
+    pub of_blobs: u64,
+    /// Their length in bytes.
+    pub of_bytes: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It did all that it was to do.
+    #[default]
+    Finished,
+    /// It was stopped, or its time was over; the next run goes on there.
+    Stopped,
+    /// So much is damaged or unreadable that the disk or the memory must be ill: the run stopped, and moved nothing.
+    TooMuch,
+}
+
+impl Report {
+    /// Whether nothing is wrong, or nothing any more.
+    pub fn is_whole(&self) -> bool {
+        self.more_problems == 0 && self.problems.iter().all(Problem::is_mended)
+    }
+
+    /// The number of problems.
+    pub fn count(&self) -> u64 {
+        self.problems.len() as u64 + self.more_problems
+    }
+
+    /// How many problems are mended now.
+    pub fn mended(&self) -> u64 {
+        self.problems.iter().filter(|problem| problem.is_mended()).count() as u64
+    }
+
+    /// How many data were moved aside.
+    pub fn moved(&self) -> u64 {
+        let is_moved = |problem: &&Problem| matches!(problem.outcome, Outcome::MovedAside(_));
+        self.problems.iter().filter(is_moved).count() as u64
+    }
+}

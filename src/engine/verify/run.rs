@@ -1,0 +1,250 @@
+//! `verify`: one run from beginning to end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Result;
+use super::data::{hash_all, is_too_much};
+use super::findings::{Findings, Users};
+use super::heal::{heal, write_link};
+use super::move_aside::move_aside;
+use super::options::{Options, Start};
+use super::pace::Pace;
+use super::problem::{Outcome, Problem, ProblemKind};
+use super::progress::Progress;
+use super::report::{DataReport, Ending, Report, StructureReport};
+use super::sizes::{Hash, Sizes};
+use super::structure::{Found, Pass};
+use crate::Registry;
+use crate::lease::millis;
+use crate::turn::{Turn, Work};
+
+/// How often the structure is read again after manifests were healed.
+const MAX_ROUNDS: usize = 2;
+
+/// Verifies a store. See the module.
+///
+/// The caller may drop the future at any time; [`Options::stop`] is the politer way.
+///
+/// # Errors
+///
+/// Any error of the store but for files that cannot be read; `Unseen` if a part of it cannot be seen; `ReadOnly` if a repair
+/// is wanted.
+pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
+    if options.repair {
+        registry.check_writable()?;
+    }
+    let pace = Arc::new(Pace::new(options));
+    let mut run = Run {
+        registry,
+        options,
+        pace: &pace,
+        sizes: Sizes::walk(registry, &pace).await?,
+        findings: Findings::default(),
+        users: Users::default(),
+        is_complete: !pace.is_over(),
+        has_users: false,
+        healed: 0,
+    };
+    let mut progress = Progress::read(registry).await?;
+    let structure = match options.structure && run.is_complete {
+        true => Some(run.structure(&mut progress).await?),
+        false => None,
+    };
+    let looked_at = run.sizes.len();
+    let data = match options.data {
+        Some(start) if run.is_complete => Some(run.data(start, &mut progress).await?),
+        _ => None,
+    };
+    let ending = match is_too_much(&run.findings, looked_at) {
+        true => Ending::TooMuch,
+        false if run.is_complete => Ending::Finished,
+        false => Ending::Stopped,
+    };
+    run.find_users().await?;
+    if options.repair {
+        run.repair(ending).await?;
+        // What a manifest needs can be seen when it is healed; an index and its children make two rounds.
+        for _ in 0..MAX_ROUNDS {
+            if options.structure && run.healed_manifests() && run.look_again().await? {
+                run.repair(ending).await?;
+            }
+        }
+    }
+    let (problems, more_problems) = run.findings.into_parts();
+    Ok(Report { structure, data, ending, problems, more_problems })
+}
+
+/// Whose turn a part of a verification is.
+#[derive(Debug)]
+pub enum VerificationTurn {
+    /// This registry's; this is what it has found.
+    Done(Report),
+    /// That of another registry, or none; the next part is due after this time.
+    NotDue(Duration),
+}
+
+/// Verifies a part of a store, unless a registry over it did so within the last `interval`.
+///
+/// # Errors
+///
+/// As [`verify`]; then the part is still due. The registry is read-only.
+pub async fn verify_in_turn(
+    registry: &Registry,
+    options: &Options,
+    interval: Duration,
+) -> Result<VerificationTurn> {
+    registry.check_writable()?;
+    let turn = match registry.take_turn(Work::Verification, interval).await? {
+        Turn::NotDue(wait) => return Ok(VerificationTurn::NotDue(wait)),
+        Turn::Taken(turn) => turn,
+    };
+    let done = verify(registry, options).await.map(VerificationTurn::Done);
+    registry.end_turn(turn, done).await
+}
+
+struct Run<'a> {
+    registry: &'a Registry,
+    options: &'a Options,
+    pace: &'a Arc<Pace>,
+    sizes: Sizes,
+    findings: Findings,
+    users: Users,
+    has_users: bool,
+    /// How many manifests were healed.
+    healed: usize,
+    /// Whether everything so far came to its end.
+    is_complete: bool,
+}
+
+impl Run<'_> {
+    async fn structure(&mut self, progress: &mut Progress) -> Result<StructureReport> {
+        let mut linked = HashSet::new();
+        let of_only = self.options.only.is_some().then_some(&mut linked);
+        let found = self.pass(self.options, &HashSet::new(), of_only).await?;
+        self.is_complete = found.is_complete;
+        self.findings = found.findings;
+        if self.options.only.is_some() {
+            self.sizes.retain(|hash| linked.contains(hash));
+        } else if found.is_complete && self.registry.check_writable().is_ok() {
+            progress.structure_ms = Some(millis(self.registry.clock().now()));
+            progress.write(self.registry).await?;
+        }
+        Ok(found.report)
+    }
+
+    async fn data(&mut self, start: Start, progress: &mut Progress) -> Result<DataReport> {
+        // A part of the repositories is no part of a cycle.
+        let keeps = self.options.only.is_none() && self.registry.check_writable().is_ok();
+        let now = self.registry.clock().now();
+        let mut own = match keeps {
+            true => std::mem::take(progress),
+            false => Progress::default(),
+        };
+        own.begin(now, start == Start::Beginning);
+        let hashed =
+            hash_all(self.registry, self.options, self.pace, &self.sizes, &mut own, &mut self.findings).await;
+        let (report, is_complete) = hashed?;
+        self.is_complete = is_complete;
+        if keeps {
+            let at_end = report.blobs_before + report.blobs >= report.of_blobs;
+            if is_complete && at_end {
+                own.end(self.registry.clock().now());
+            }
+            own.write(self.registry).await?;
+        }
+        Ok(report)
+    }
+
+    async fn pass(
+        &self,
+        options: &Options,
+        wanted: &HashSet<Hash>,
+        linked: Option<&mut HashSet<Hash>>,
+    ) -> Result<Found> {
+        let pass =
+            Pass { registry: self.registry, options, pace: self.pace, sizes: &self.sizes, wanted, linked };
+        pass.run().await
+    }
+
+    /// Finds which images need what is damaged, also after the time is over: a report without them is worth little.
+    async fn find_users(&mut self) -> Result<()> {
+        let wanted: HashSet<Hash> = self.findings.digests().collect();
+        if wanted.is_empty() || self.options.stop.is_cancelled() {
+            return Ok(());
+        }
+        // In all repositories: moving data aside concerns them, too.
+        let options = Options {
+            only: None,
+            data: None,
+            observer: None,
+            max_duration: None,
+            rate: None,
+            ..self.options.clone()
+        };
+        let pace = Pace::new(&options);
+        let pass = Pass {
+            registry: self.registry,
+            options: &options,
+            pace: &pace,
+            sizes: &self.sizes,
+            wanted: &wanted,
+            linked: None,
+        };
+        let found = pass.run().await?;
+        self.has_users = found.is_complete;
+        self.findings.add_needs(&found.users);
+        self.users = found.users;
+        Ok(())
+    }
+
+    /// Whether manifests were healed since this was last asked.
+    fn healed_manifests(&mut self) -> bool {
+        let is_healed = |problem: &&mut Problem| {
+            let of_itself =
+                problem.needed_by.iter().any(|need| Some(&need.manifest) == problem.digest.as_ref());
+            of_itself && matches!(problem.outcome, Outcome::Healed(_))
+        };
+        let healed = self.findings.problems_mut().filter(is_healed).count();
+        std::mem::replace(&mut self.healed, healed) < healed
+    }
+
+    /// Reads the structure once more. Returns whether more problems were found.
+    async fn look_again(&mut self) -> Result<bool> {
+        let found = self.pass(self.options, &HashSet::new(), None).await?;
+        let before = self.findings.count();
+        let (problems, _) = found.findings.into_parts();
+        problems.into_iter().for_each(|problem| self.findings.add(problem));
+        let found_more = self.findings.count() > before;
+        if found_more {
+            self.find_users().await?;
+        }
+        Ok(found_more)
+    }
+
+    async fn repair(&mut self, ending: Ending) -> Result<()> {
+        for problem in self.findings.problems_mut().filter(|it| it.outcome == Outcome::Reported) {
+            if self.options.stop.is_cancelled() {
+                return Ok(());
+            }
+            write_link(self.registry, problem).await?;
+            heal(self.registry, self.options.source.as_deref(), problem, &self.users).await?;
+        }
+        let is_damaged = |problem: &&mut Problem| {
+            matches!(problem.kind, ProblemKind::Damaged { .. }) && problem.outcome == Outcome::Reported
+        };
+        let damaged: Vec<_> = self.findings.problems_mut().filter(is_damaged).collect();
+        let reason = match ending {
+            Ending::TooMuch => {
+                "so much is damaged that the disk or the memory must be ill; look after them first"
+            }
+            _ if !self.has_users => "the run was stopped",
+            _ => return move_aside(self.registry, self.options, damaged, &self.users).await,
+        };
+        for problem in damaged {
+            problem.outcome = Outcome::Left(reason.to_owned());
+        }
+        Ok(())
+    }
+}

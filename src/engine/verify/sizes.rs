@@ -1,0 +1,84 @@
+//! `Sizes`: the length of all data in the store, in forty bytes each.
+
+use futures::TryStreamExt;
+
+use super::pace::Pace;
+use super::{Error, Result};
+use crate::Registry;
+use crate::layout::{self, Entry};
+use crate::oci::{Algorithm, Digest};
+
+/// The canonical digest of some content, as its bytes.
+pub(super) type Hash = [u8; 32];
+
+/// The length of all data, in the order of their digests.
+#[derive(Debug, Default)]
+pub(super) struct Sizes(Vec<(Hash, u64)>);
+
+impl Sizes {
+    /// Walks over all data. Ends early, with what it has, when the run is stopped.
+    pub(super) async fn walk(registry: &Registry, pace: &Pace) -> Result<Self> {
+        let mut files = registry.driver().walk(&layout::blobs_root(), None);
+        let mut sizes = Vec::new();
+        while let Some(file) = files.try_next().await.map_err(unseen)? {
+            if let Some(Entry::Blob(digest)) = Entry::parse(&file.path)
+                && let Some(hash) = digest.canonical_hash()
+            {
+                sizes.push((hash, file.size_bytes));
+            }
+            if !pace.goes_on().await {
+                break;
+            }
+        }
+        // A walk is in the order of paths, which is that of digests; a driver from outside may err.
+        sizes.sort_unstable();
+        Ok(Self(sizes))
+    }
+
+    pub(super) fn get(&self, hash: &Hash) -> Option<u64> {
+        let place = self.0.binary_search_by(|(found, _)| found.cmp(hash)).ok()?;
+        self.0.get(place).map(|(_, size_bytes)| *size_bytes)
+    }
+
+    /// Digests and lengths after a digest, in their order.
+    pub(super) fn after(&self, after: Option<&Hash>) -> &[(Hash, u64)] {
+        let place = after.map_or(0, |after| self.0.partition_point(|(hash, _)| hash <= after));
+        self.0.get(place..).unwrap_or_default()
+    }
+
+    /// Keeps only these digests.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Hash) -> bool) {
+        self.0.retain(|(hash, _)| keep(hash));
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(_, size_bytes)| size_bytes).sum()
+    }
+}
+
+/// An error of a walk.
+pub(super) fn unseen(error: sampan_driver::DriverError) -> Error {
+    match error.kind() {
+        sampan_driver::ErrorKind::Unseen => Error::Unseen {
+            path: error.path().to_string(),
+            reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
+        },
+        _ => error.into(),
+    }
+}
+
+/// The digest with these bytes.
+pub(super) fn digest(hash: &Hash) -> Digest {
+    Digest::from_hash(Algorithm::Sha256, hash)
+}
+
+/// The first eight bytes as a number: digests are spread evenly over these.
+pub(super) fn place(hash: &Hash) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    u64::from_be_bytes(first)
+}

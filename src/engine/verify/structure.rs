@@ -1,0 +1,115 @@
+//! The structure: every tag, link and manifest, one repository after the other.
+
+use std::collections::HashSet;
+
+use futures::TryStreamExt;
+
+use super::Result;
+use super::findings::{Findings, Users};
+use super::options::{Event, Options};
+use super::pace::Pace;
+use super::report::StructureReport;
+use super::repository::{Checker, Listing};
+use super::sizes::{Hash, Sizes, unseen};
+use crate::Registry;
+use crate::layout::{self, Entry};
+use crate::oci::RepositoryName;
+
+/// What a pass over the structure is about.
+pub(super) struct Pass<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) options: &'a Options,
+    pub(super) pace: &'a Pace,
+    pub(super) sizes: &'a Sizes,
+    /// Content whose users are wanted.
+    pub(super) wanted: &'a HashSet<Hash>,
+    /// Content that selected repositories link is collected here.
+    pub(super) linked: Option<&'a mut HashSet<Hash>>,
+}
+
+/// What a pass has found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) report: StructureReport,
+    pub(super) findings: Findings,
+    pub(super) users: Users,
+    /// Whether it came to the end.
+    pub(super) is_complete: bool,
+}
+
+impl Pass<'_> {
+    pub(super) async fn run(mut self) -> Result<Found> {
+        let mut found = Found::default();
+        let mut files = self.registry.driver().walk(&layout::repositories_root(), None);
+        let mut listing: Option<Listing> = None;
+        while let Some(file) = files.try_next().await.map_err(unseen)? {
+            if !self.pace.goes_on().await {
+                return Ok(found);
+            }
+            let Some(entry) = Entry::parse(&file.path) else {
+                found.report.foreign += u64::from(!layout::is_temporary(&file.path));
+                continue;
+            };
+            let Some(name) = repository_of(&entry) else { continue };
+            // A walk yields the files repository by repository.
+            if listing.as_ref().is_none_or(|listing| listing.name != *name) {
+                let next = Listing::new(name.clone());
+                if let Some(whole) = listing.replace(next)
+                    && !self.check(whole, &mut found).await?
+                {
+                    return Ok(found);
+                }
+            }
+            if let Some(listing) = &mut listing {
+                listing.add(entry, file.size_bytes);
+            }
+        }
+        found.is_complete = match listing {
+            Some(last) => self.check(last, &mut found).await?,
+            None => true,
+        };
+        Ok(found)
+    }
+
+    /// Checks a repository. Returns whether the run goes on.
+    async fn check(&mut self, listing: Listing, found: &mut Found) -> Result<bool> {
+        if !self.options.selects(&listing.name) {
+            return Ok(!self.pace.is_over());
+        }
+        let name = listing.name.clone();
+        let checker = Checker {
+            driver: self.registry.driver(),
+            pace: self.pace,
+            sizes: self.sizes,
+            wanted: self.wanted,
+            reads_links: self.options.data.is_some(),
+        };
+        if let Some(linked) = self.linked.as_deref_mut() {
+            linked.extend(listing.content());
+        }
+        let Some(checked) = checker.check(listing).await? else { return Ok(false) };
+        let StructureReport { repositories, tags, manifests, layer_links, absent_children, foreign: _ } =
+            &mut found.report;
+        *repositories += 1;
+        *tags += checked.tags;
+        *manifests += checked.manifests;
+        *layer_links += checked.layer_links;
+        *absent_children += checked.absent_children;
+        checked.problems.into_iter().for_each(|problem| found.findings.add(problem));
+        for (hash, need) in checked.needs {
+            found.users.add_need(hash, &name, need);
+        }
+        for hash in checked.linked {
+            found.users.add_link(hash, &name);
+        }
+        self.options.emit(Event::Repository(&name));
+        Ok(!self.pace.is_over())
+    }
+}
+
+fn repository_of(entry: &Entry) -> Option<&RepositoryName> {
+    match entry {
+        Entry::LayerLink(name, _) | Entry::RevisionLink(name, _) | Entry::TagCurrent(name, _) => Some(name),
+        _ => None,
+    }
+}
