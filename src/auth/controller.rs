@@ -46,6 +46,11 @@ pub struct Credentials<'a> {
 }
 
 impl Credentials<'_> {
+    /// The client's address as the log and the audit record show it: one text for each address.
+    pub fn client_text(&self) -> Option<String> {
+        client_text(self.client)
+    }
+
     /// The scheme and host under which the client knows this registry, if known. Taken from the client's or a
     /// proxy's headers.
     pub fn origin(&self) -> Option<String> {
@@ -67,6 +72,11 @@ impl fmt::Debug for Credentials<'_> {
             .field("client", &self.client)
             .finish_non_exhaustive()
     }
+}
+
+/// As [`Credentials::client_text`].
+pub(super) fn client_text(client: Option<IpAddr>) -> Option<String> {
+    client.map(|client| client.to_canonical().to_string())
 }
 
 /// Permission for every access in `wanted`.

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::access::Access;
 use super::basic::BasicCredentials;
 use super::challenge::Challenge;
-use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
+use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, client_text};
 use super::login_queue::{LoginQueue, NoTurn, Part};
 use super::password_file::{HtpasswdError, Loaded, PasswordFile, Unchanged};
 use super::password_list::BcryptHash;
@@ -193,7 +193,7 @@ impl Htpasswd {
         }
         let delay = self.throttle.failed(client, &user, &password);
         let shown = Shown::new(&String::from_utf8_lossy(&user));
-        let client = client.map(|client| client.to_canonical().to_string());
+        let client = client_text(client);
         tracing::warn!(user = %shown.as_str(), client, "failed login");
         sleep(delay).await;
         Err(self.challenge(ChallengeReason::Wrong))

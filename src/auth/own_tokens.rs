@@ -206,7 +206,7 @@ impl OwnTokens {
         id: AccessTokenId,
         record: &TokenRecord,
     ) {
-        let client = credentials.client.map(|client| client.to_canonical().to_string());
+        let client = credentials.client_text();
         let event = token_event(event, id, Some(record)).with("user", Some(user)).with("client", client);
         self.guard.audit().note(event.with("requestId", credentials.request_id));
     }

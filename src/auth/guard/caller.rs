@@ -10,7 +10,7 @@ use super::{Guard, event};
 use crate::auth::access_tokens::Unavailable;
 use crate::auth::basic::BasicCredentials;
 use crate::auth::certificate;
-use crate::auth::controller::{ChallengeReason, Credentials, Denied};
+use crate::auth::controller::{ChallengeReason, Credentials, Denied, client_text};
 use crate::auth::identity::{Identity, Robot};
 use crate::auth::shown::Shown;
 use crate::auth::token::own::{Claims, Refusal, bearer};
@@ -59,7 +59,7 @@ impl Guard {
             return match self.by_token(token).await? {
                 Ok(caller) => Ok(caller),
                 Err(refusal) => {
-                    let client = credentials.client.map(|client| client.to_canonical().to_string());
+                    let client = credentials.client_text();
                     self.counts.refused(&refusal);
                     tracing::info!(client, "refused a token: {refusal}");
                     Err(Rejected::Challenge(ChallengeReason::Invalid))
@@ -178,7 +178,7 @@ impl Guard {
             None => {
                 let delay = self.throttle.failed(client, user, secret.hash().as_bytes());
                 let shown = Shown::new(&String::from_utf8_lossy(user));
-                let client = client.map(|client| client.to_canonical().to_string());
+                let client = client_text(client);
                 tracing::warn!(user = %shown.as_str(), client, token = %secret.id(), "failed login with an access token");
                 sleep(delay).await;
                 Err(Rejected::Challenge(ChallengeReason::Wrong))

@@ -97,7 +97,7 @@ impl Guard {
         }
         tracing::debug!(
             user,
-            client = credentials.client.map(|client| client.to_canonical().to_string()),
+            client = credentials.client_text(),
             client_id = request.client_id.as_deref().map(Shown::new).as_ref().map(Shown::as_str),
             asked = %Shown::new(&request.scopes.join(" ")).as_str(),
             granted = %Shown::new(&scope).as_str(),

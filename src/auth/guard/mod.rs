@@ -254,7 +254,7 @@ impl fmt::Debug for Guard {
 
 /// An event of a request. Its id is not part of it, so that requests for the same are the same event.
 fn event(name: &'static str, credentials: &Credentials<'_>) -> AuditEvent {
-    AuditEvent::new(name).with("client", credentials.client.map(|client| client.to_canonical().to_string()))
+    AuditEvent::new(name).with("client", credentials.client_text())
 }
 
 /// The name of a known identity.

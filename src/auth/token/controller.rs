@@ -192,7 +192,7 @@ impl AccessController for Token {
             Ok(claims) => claims,
             Err(Refusal::NoKeysYet) => return Err(Denied::Unavailable),
             Err(refusal) => {
-                let client = credentials.client.map(|client| client.to_canonical().to_string());
+                let client = credentials.client_text();
                 tracing::info!(client, "refused a token: {refusal}");
                 return Err(challenge(Wrong::Invalid));
             }
