@@ -27,7 +27,7 @@ pub async fn on_nice_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     let (done, outcome) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("nice work".to_owned());
+    let thread = std::thread::Builder::new().name("low priority".to_owned());
     thread.spawn(move || {
         lower_priority(niceness);
         // It may have no receiver any more.
@@ -40,17 +40,23 @@ pub async fn on_nice_thread<T: Send + 'static>(
     }
 }
 
-/// Raises the niceness, see nice(2); on Linux that of the current thread only.
+/// Raises the niceness of the current thread, see nice(2).
+#[cfg(target_os = "linux")]
 pub fn lower_priority(niceness: i32) {
     if let Err(error) = rustix::process::nice(niceness) {
         tracing::debug!(%error, "cannot lower the priority of a thread");
     }
 }
 
+/// Changes nothing: elsewhere than on Linux the niceness is that of the whole process.
+#[cfg(not(target_os = "linux"))]
+pub fn lower_priority(_: i32) {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn only_the_thread_of_the_work_is_nice() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();

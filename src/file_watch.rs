@@ -65,15 +65,15 @@ impl FileStamp {
     }
 }
 
-/// When a request looks whether a file has changed: once a second, of all requests together.
+/// When a request checks whether a file has changed: once a second, of all requests together.
 #[derive(Debug)]
-pub struct Looks(Mutex<Instant>);
+pub struct CheckInterval(Mutex<Instant>);
 
-impl Looks {
-    /// The time between two looks.
+impl CheckInterval {
+    /// The time between two checks.
     pub const EVERY: Duration = Duration::from_secs(1);
 
-    /// Whether the caller looks now. Of several callers one does.
+    /// Whether the caller checks now. Of several callers one does.
     pub fn is_due(&self) -> bool {
         let now = Instant::now();
         let mut next = self.0.lock();
@@ -85,7 +85,7 @@ impl Looks {
     }
 }
 
-impl Default for Looks {
+impl Default for CheckInterval {
     /// The file was read just now.
     fn default() -> Self {
         Self(Mutex::new(Instant::now() + Self::EVERY))

@@ -31,7 +31,7 @@ use super::success_cache::{Fingerprint, FingerprintKey};
 use super::throttle::{Throttle, ThrottleOptions};
 use crate::blocking::{on_blocking_pool, on_nice_thread};
 use crate::error_chain::chain;
-use crate::file_watch::Looks;
+use crate::file_watch::CheckInterval;
 
 /// The longest wait of a login for its comparison; then the client gets 503.
 const MAX_WAIT: Duration = Duration::from_secs(15);
@@ -49,7 +49,7 @@ pub struct Htpasswd {
     throttle: Throttle,
     fingerprints: FingerprintKey,
     queue: LoginQueue,
-    looks: Looks,
+    checks: CheckInterval,
 }
 
 impl Htpasswd {
@@ -69,7 +69,7 @@ impl Htpasswd {
             throttle: Throttle::new(throttle),
             fingerprints: FingerprintKey::random(),
             queue: LoginQueue::new(cores),
-            looks: Looks::default(),
+            checks: CheckInterval::default(),
         })
     }
 
@@ -111,7 +111,7 @@ impl Htpasswd {
 
     /// The current list. Checks the file once a second.
     async fn current(&self) -> Arc<Loaded> {
-        if self.looks.is_due() {
+        if self.checks.is_due() {
             let file = Arc::clone(&self.file);
             if let Err(error) = on_blocking_pool(move || file.read_again(Unchanged::Skip)).await {
                 let users = self.users();

@@ -36,7 +36,7 @@ impl Fixture {
 
     /// Advances the clock so that the next login checks the file.
     async fn after_a_look(&self) {
-        tokio::time::advance(Looks::EVERY).await;
+        tokio::time::advance(CheckInterval::EVERY).await;
     }
 
     async fn login(&self, user: &str, password: &str) -> Result<Grant, Denied> {

@@ -18,7 +18,7 @@ use super::policy::{Policy, PolicyTooLarge};
 use super::rules_event::{Cause, RulesIdentity};
 use crate::blocking::on_blocking_pool;
 use crate::error_chain::chain;
-use crate::file_watch::{FileStamp, Looks};
+use crate::file_watch::{CheckInterval, FileStamp};
 
 /// The rules of a file. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ struct Watched {
     path: PathBuf,
     current: ArcSwap<Loaded>,
     audit: Audit,
-    looks: Looks,
+    checks: CheckInterval,
     /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer one. The state of
     /// the file that was last found unusable.
     unusable: Mutex<Option<Unusable>>,
@@ -83,7 +83,7 @@ impl PolicyFile {
                 path,
                 current: ArcSwap::from_pointee(loaded),
                 audit,
-                looks: Looks::default(),
+                checks: CheckInterval::default(),
                 unusable: Mutex::default(),
                 is_stale: AtomicBool::default(),
             })))
@@ -102,7 +102,7 @@ impl PolicyFile {
 
     /// The current rules. Checks the file once a second; only the request that does so waits for that.
     pub async fn current(&self) -> Policy {
-        if self.0.looks.is_due() {
+        if self.0.checks.is_due() {
             let watched = Arc::clone(&self.0);
             on_blocking_pool(move || watched.look()).await;
         }

@@ -48,7 +48,7 @@ async fn a_changed_file_counts_from_the_next_second_on() {
     assert!(!may_push(&fixture.file.current().await));
     fixture.write(BOTH);
     assert!(!may_push(&fixture.file.current().await));
-    tokio::time::advance(Looks::EVERY).await;
+    tokio::time::advance(CheckInterval::EVERY).await;
     assert!(may_push(&fixture.file.current().await));
     fixture.write(USERS);
     fixture.file.reload().await.unwrap();

@@ -70,6 +70,7 @@ mod tests {
         assert_eq!(answer, 42);
     }
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn only_the_works_thread_has_low_priority() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
