@@ -179,8 +179,8 @@ section! {
         pub connectionsperaddress: usize = "1024",
         /// How large a manifest may be.
         pub maxmanifestsize: ByteSize = "4MiB",
-        /// How many uploads one address, or network of IPv6 (/64), may have open, those of manifests included; 0 means no
-        /// limit.
+        /// How many uploads one address, or network of IPv6 (/64), may have open, those of manifests included, and as many
+        /// forms besides; 0 means no limit.
         pub uploadsperaddress: usize = "100",
     }
 }

@@ -18,15 +18,12 @@ use super::state::AppState;
 use super::url_builder;
 use crate::serve::Peer;
 
-/// The largest form, in bytes: a deletion of a whole page of tags, each with its digest.
-const MAX_FORM_BYTES: usize = 256 << 10;
-
 /// Answers a request to the page.
 pub(super) async fn answer(state: &AppState, request: Request) -> Response {
     let Some(ui) = state.services().page.current() else { return StatusCode::NOT_FOUND.into_response() };
     let (mut parts, body) = request.into_parts();
     let body = match parts.method {
-        Method::POST => match to_bytes(body, MAX_FORM_BYTES).await {
+        Method::POST => match to_bytes(body, ui.max_form_bytes(parts.uri.path())).await {
             Ok(form) => form,
             Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         },

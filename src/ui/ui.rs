@@ -22,6 +22,12 @@ use super::settings::UiSettings;
 use super::tokens::AccessTokens;
 use super::visit::{UiRequest, Visit};
 
+/// The largest form, in bytes: a token's record may have 16 KiB.
+const MAX_FORM_BYTES: usize = 32 << 10;
+
+/// The largest form of a deletion, in bytes: a whole page of tags, each with its digest.
+const MAX_DELETION_BYTES: usize = 256 << 10;
+
 /// The page of a registry. Cloning costs one reference count.
 #[derive(Clone)]
 pub struct Ui {
@@ -69,6 +75,14 @@ impl Ui {
     /// Whether the page answers a path of the server.
     pub fn has(&self, path: &str) -> bool {
         path.strip_prefix(self.base()).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+
+    /// The largest form that a path of the server takes, in bytes.
+    pub fn max_form_bytes(&self, path: &str) -> usize {
+        match path.strip_prefix(self.base()).map(Place::parse) {
+            Some(Ok(Place::Delete(_))) => MAX_DELETION_BYTES,
+            _ => MAX_FORM_BYTES,
+        }
     }
 
     /// Answers a request below [`base`](Self::base). It returns the user too, for the log.

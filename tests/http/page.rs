@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::stream;
 use sampan::auth::{Htpasswd, ThrottleOptions};
 use sampan::http::{HttpOptions, HttpServices, PageGate, PageSlot, TrustedProxies};
 use sampan::serve::{Peer, PeerAddress, Scheme};
@@ -329,13 +331,43 @@ async fn a_form_has_a_limit() {
     let server = open();
     let token = token(&browser(&server, "GET", "/ui/").send().await, "/ui/-/preferences");
     let form = format!("token={token}&theme=dark&rest=");
-    let most = format!("{form}{}", "x".repeat((256 << 10) - form.len()));
+    let most = |kib: usize| format!("{form}{}", "x".repeat((kib << 10) - form.len()));
     let call = || browser(&server, "POST", "/ui/-/preferences");
-    form_of(call(), most.clone()).send().await.expect(303);
-    let too_large = form_of(call(), most.clone() + "x").send().await.expect(413);
+    form_of(call(), most(32)).send().await.expect(303);
+    let too_large = form_of(call(), most(32) + "x").send().await.expect(413);
     assert!(!too_large.has_header("set-cookie"));
     let origin = call().header("origin", "http://registry.example");
-    origin.chunks([most, "x".to_owned()]).send().await.expect(413);
+    origin.chunks([most(32), "x".to_owned()]).send().await.expect(413);
+    // A deletion names a page of tags. Without deletion, and with another form's token, it is refused once it was read.
+    let delete = || browser(&server, "POST", "/ui/team/app/-/delete");
+    form_of(delete(), most(256)).send().await.expect(403);
+    form_of(delete(), most(256) + "x").send().await.expect(413);
+}
+
+#[tokio::test]
+async fn a_form_in_transfer_counts_for_its_address_and_apart_from_uploads() {
+    let options = HttpOptions { uploads_per_address: Some(1), ..HttpOptions::default() };
+    let server = open_with(options, "/ui");
+    let from = |address: &str, call: Call| {
+        let address = PeerAddress::Tcp(address.parse().unwrap());
+        call.extension(Peer { address, scheme: Scheme::Http, client_certificate: None })
+    };
+    let form = || browser(&server, "POST", "/ui/-/preferences");
+    let pending = || Body::from_stream(stream::pending::<std::io::Result<Bytes>>());
+    let under_way = from("192.0.2.1:1", form().raw_body(pending())).send();
+    let others = async {
+        let refused = from("192.0.2.1:2", form()).send().await.expect(429);
+        assert_eq!(refused.header("retry-after"), "1");
+        from("192.0.2.1:3", browser(&server, "GET", "/ui/")).send().await.expect(200);
+        from("192.0.2.2:1", form()).send().await.expect(403);
+        from("192.0.2.1:4", server.call("POST", "/v2/a/b/blobs/uploads/")).send().await.expect(202);
+    };
+    tokio::select! {
+        biased;
+        answer = under_way => panic!("{answer:?}"),
+        () = others => {}
+    }
+    from("192.0.2.1:5", form()).send().await.expect(403);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::http::headers::JSON;
 use crate::http::state::AppState;
 
 /// The largest form, in bytes.
-const MAX_FORM_BYTES: usize = 64 << 10;
+const MAX_FORM_BYTES: usize = 32 << 10;
 
 /// The most scopes of a request.
 const MAX_SCOPES: usize = 64;
@@ -34,7 +34,7 @@ pub(in crate::http) async fn get(State(state): State<AppState>, request: Request
 pub(in crate::http) async fn post(State(state): State<AppState>, request: Request<Body>) -> Reply {
     let (parts, body) = request.into_parts();
     let Ok(form) = to_bytes(body, MAX_FORM_BYTES).await else {
-        return Ok(refused("invalid_request", "the form is longer than 64 KiB, or broke off"));
+        return Ok(refused("invalid_request", "the form is longer than 32 KiB, or broke off"));
     };
     let Ok(form) = std::str::from_utf8(&form) else {
         return Ok(refused("invalid_request", "the form is not UTF-8"));

@@ -1,4 +1,4 @@
-//! Limits concurrent uploads per address, so that one client cannot use up the capacity.
+//! Limits concurrent uploads and forms per address, so that one client cannot use up the capacity.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,55 +12,64 @@ use crate::http::context::RequestContext;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::route::Endpoint;
 
-/// Concurrent uploads by address, or by network for IPv6. An entry lives as long as its requests.
+/// Concurrent uploads and forms by address, or by network for IPv6. An entry lives as long as its requests.
 #[derive(Debug)]
 pub(in crate::http) struct UploadSlots {
     limit: usize,
     /// A plain mutex: held to change a count, never across an await.
-    taken: Mutex<HashMap<IpAddr, usize>>,
+    taken: Mutex<HashMap<(IpAddr, Kind), usize>>,
 }
 
-/// A running upload; dropping it frees the slot.
+/// What a request sends. The kinds count apart: a client needs tokens while it has as many uploads as it may.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Kind {
+    /// A blob or a manifest.
+    Upload,
+    /// A form, to the web page or to the token endpoint.
+    Form,
+}
+
+/// A running request; dropping it frees the slot.
 #[derive(Debug)]
 pub(in crate::http) struct Slot {
     slots: Arc<UploadSlots>,
-    address: IpAddr,
+    key: (IpAddr, Kind),
 }
 
 impl UploadSlots {
-    /// Allows `limit` uploads per address.
+    /// Allows `limit` uploads, and as many forms, per address.
     pub(in crate::http) fn new(limit: usize) -> Self {
         Self { limit, taken: Mutex::default() }
     }
 
-    fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
+    fn take(self: &Arc<Self>, key: (IpAddr, Kind)) -> Option<Slot> {
         let mut taken = self.taken.lock();
-        let count = taken.entry(address).or_default();
+        let count = taken.entry(key).or_default();
         if *count >= self.limit {
             return None;
         }
         *count += 1;
-        Some(Slot { slots: self.clone(), address })
+        Some(Slot { slots: self.clone(), key })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock();
-        if let Some(count) = taken.get_mut(&self.address) {
+        if let Some(count) = taken.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                taken.remove(&self.address);
+                taken.remove(&self.key);
             }
         }
     }
 }
 
-/// Takes a slot for a request that sends a blob or a manifest; `None` for any other, and without a limit.
+/// Takes a slot for a request that sends a blob, a manifest or a form; `None` for any other, and without a limit.
 ///
 /// # Errors
 ///
-/// The address already has as many uploads as the limit allows.
+/// The address already has as many of its kind as the limit allows.
 pub(in crate::http) fn limit_uploads(
     slots: Option<&Arc<UploadSlots>>,
     context: &RequestContext,
@@ -68,12 +77,16 @@ pub(in crate::http) fn limit_uploads(
     method: &Method,
 ) -> Result<Option<Slot>, ApiError> {
     let address = context.client().and_then(|client| client.network());
-    let (Some(slots), Some(address), true) = (slots, address, is_upload(endpoint, method)) else {
+    let (Some(slots), Some(address), Some(kind)) = (slots, address, kind(endpoint, method)) else {
         return Ok(None);
     };
-    slots.take(address).map(Some).ok_or_else(|| {
+    slots.take((address, kind)).map(Some).ok_or_else(|| {
+        let what = match kind {
+            Kind::Upload => "uploads",
+            Kind::Form => "forms",
+        };
         let reason = format!(
-            "{address} has {} uploads in progress, the most that http.limits.uploadsperaddress allows",
+            "{address} has {} {what} in progress, the most that http.limits.uploadsperaddress allows",
             slots.limit
         );
         ApiError::new(ErrorCode::TooManyRequests)
@@ -82,12 +95,11 @@ pub(in crate::http) fn limit_uploads(
     })
 }
 
-fn is_upload(endpoint: Endpoint, method: &Method) -> bool {
-    match endpoint {
-        Endpoint::BlobUpload | Endpoint::BlobUploadChunk => {
-            matches!(method, &Method::PATCH | &Method::POST | &Method::PUT)
-        }
-        Endpoint::Manifest => method == Method::PUT,
-        _ => false,
+fn kind(endpoint: Endpoint, method: &Method) -> Option<Kind> {
+    match (endpoint, method) {
+        (Endpoint::BlobUpload | Endpoint::BlobUploadChunk, &Method::PATCH | &Method::POST | &Method::PUT)
+        | (Endpoint::Manifest, &Method::PUT) => Some(Kind::Upload),
+        (Endpoint::Page | Endpoint::Token, &Method::POST) => Some(Kind::Form),
+        _ => None,
     }
 }

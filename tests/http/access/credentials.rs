@@ -1,5 +1,8 @@
 //! The token endpoint, tokens, certificates, and their end.
 
+use axum::body::{Body, Bytes};
+use futures::stream;
+
 use super::*;
 
 #[tokio::test]
@@ -132,7 +135,7 @@ async fn the_endpoint_refuses_what_it_does_not_understand() {
         ("grant_type=password".to_owned(), 401),
         ("grant_type=refresh_token&refresh_token=abc".to_owned(), 401),
         ("grant_type=refresh_token".to_owned(), 401),
-        (format!("{password}&x={}", "y".repeat(64 << 10)), 400),
+        (format!("{password}&x={}", "y".repeat(32 << 10)), 400),
     ] {
         let answer = form(body.clone()).await;
         assert_eq!(answer.status, status, "{body:.100}");
@@ -140,6 +143,29 @@ async fn the_endpoint_refuses_what_it_does_not_understand() {
         assert!(status != 400 || text.contains(r#""error":""#), "{text}");
     }
     site.call("DELETE", "/auth/token").send().await.expect(405);
+}
+
+#[tokio::test]
+async fn a_form_in_transfer_counts_for_its_address() {
+    let options = HttpOptions { uploads_per_address: Some(1), ..HttpOptions::default() };
+    let site = Site::with(Plan { options, ..Plan::default() }).await;
+    let from = |address: &str, call: Call| {
+        let address = PeerAddress::Tcp(address.parse().unwrap());
+        call.extension(Peer { address, scheme: Scheme::Http, client_certificate: None })
+    };
+    let form = || site.call("POST", "/auth/token");
+    let pending = Body::from_stream(stream::pending::<std::io::Result<Bytes>>());
+    let under_way = from("192.0.2.1:1", form().raw_body(pending)).send();
+    let others = async {
+        from("192.0.2.1:2", form()).send().await.expect_error(429, "TOOMANYREQUESTS");
+        from("192.0.2.2:1", form()).send().await.expect(400);
+        from("192.0.2.1:3", site.call("GET", "/auth/token")).send().await.expect(200);
+    };
+    tokio::select! {
+        biased;
+        answer = under_way => panic!("{answer:?}"),
+        () = others => {}
+    }
 }
 
 /// As containerd and buildkit do, which fall back from one method to the other.

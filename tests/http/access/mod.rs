@@ -19,7 +19,7 @@ use sampan::auth::{
     AccessTokens, Audit, Guard, GuardSettings, Htpasswd, LivePolicy, PolicyFile, ThrottleOptions,
     TokenRecord, TokenSecret, rfc3339,
 };
-use sampan::http::{HttpServices, PageGate, PageSlot};
+use sampan::http::{HttpOptions, HttpServices, PageGate, PageSlot};
 use sampan::serve::{ClientCertificate, Peer, PeerAddress, Scheme};
 use sampan_config::CertificateName;
 use sampan_driver::StorageDriver;
@@ -49,6 +49,7 @@ struct Plan {
     signing_key: Option<PathBuf>,
     certificates: Vec<CertificateName>,
     has_passwords: bool,
+    options: HttpOptions,
 }
 
 impl Default for Plan {
@@ -59,6 +60,7 @@ impl Default for Plan {
             signing_key: None,
             certificates: Vec::new(),
             has_passwords: true,
+            options: HttpOptions::default(),
         }
     }
 }
@@ -103,7 +105,8 @@ impl Site {
             ..HttpServices::default()
         };
         let access = guard.clone();
-        let server = Server::with(Setup { access, services, driver: plan.driver, ..Setup::default() });
+        let (driver, options) = (plan.driver, plan.options);
+        let server = Server::with(Setup { access, services, driver, options, ..Setup::default() });
         Self { server, guard, folder }
     }
 
