@@ -89,7 +89,9 @@ impl App {
         services.guard = access.guard().cloned();
         let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
         let pages = Pages::new(config, &registry, &access, &collector);
-        services.page = PageSlot::new(pages.page(config)?);
+        let page = pages.page(config)?;
+        pages.take_effect(config, page.as_ref());
+        services.page = PageSlot::new(page);
         let page = services.page.clone();
         let listener = match systemd::socket()? {
             Some(socket) => socket,

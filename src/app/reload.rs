@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sampan_config::{Config, Environment, HttpConfig, Loaded, Source};
 use sampan_engine::Registry;
+use sampan_ui::Ui;
 
 use super::ui::Pages;
 use super::{Access, collection};
@@ -164,7 +165,23 @@ impl Reload {
                 error = &error as &dyn std::error::Error,
                 "cannot replace the keys that sign tokens, so the old ones stay in use"
             );
+            return;
         }
+        // The sessions of the page depend on the keys.
+        if let Some(page) = self.page(&self.config) {
+            self.running.page.replace(page);
+        }
+    }
+
+    /// The page of a configuration, which may have none; `None` if it cannot be made.
+    fn page(&self, config: &Config) -> Option<Option<Ui>> {
+        let made = self.running.pages.page(config).inspect_err(|error| {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "cannot replace the web page, so the old one stays in use"
+            );
+        });
+        made.ok()
     }
 
     fn take_log_level(&mut self, new: &Config) -> Option<String> {
@@ -190,17 +207,9 @@ impl Reload {
             return None;
         }
         let config = Config { ui: new.ui.clone(), ..self.config.clone() };
-        match self.running.pages.page(&config) {
-            Ok(page) if page.is_some() == new.ui.enabled => self.running.page.replace(page),
-            Ok(_) => return None,
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot replace the web page, so the old one stays in use"
-                );
-                return None;
-            }
-        }
+        let page = self.page(&config).filter(|page| page.is_some() == new.ui.enabled)?;
+        self.running.page.replace(page.clone());
+        self.running.pages.take_effect(&config, page.as_ref());
         self.config.ui = new.ui.clone();
         Some("ui".to_owned())
     }

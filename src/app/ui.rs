@@ -9,7 +9,6 @@ use sampan_engine::Registry;
 use sampan_ui::{Gate, Language, SessionKey, Ui, UiSettings};
 use tokio::sync::watch;
 
-use super::access::signing_key;
 use super::{Access, AppError};
 use crate::auth::OwnTokens;
 use crate::http::{PageGate, Prefix};
@@ -21,6 +20,7 @@ pub(super) struct Pages {
     access: Access,
     collector: Arc<Collector>,
     tokens: Option<Arc<OwnTokens>>,
+    /// The key of sessions without a file of signing keys.
     key: SessionKey,
     /// From one survey of the store to the next; `None` without a page.
     survey: watch::Sender<Option<Duration>>,
@@ -39,7 +39,7 @@ impl Pages {
         });
         let (registry, access, collector) = (registry.clone(), access.clone(), Arc::clone(collector));
         let survey = watch::Sender::new(None);
-        Self { registry, access, collector, tokens, key: session_key(config), survey }
+        Self { registry, access, collector, tokens, key: key_without_file(config), survey }
     }
 
     /// Surveys the store while there is a page, as its present configuration says; never ends.
@@ -62,17 +62,25 @@ impl Pages {
         }
     }
 
-    /// The page of this configuration, if it is enabled. Logins last from one to the next.
+    /// Surveys the store as this configuration says, once its page is in use.
+    pub(super) fn take_effect(&self, config: &Config, page: Option<&Ui>) {
+        if let Some(page) = page {
+            tracing::info!("the web page is at {}/", page.base());
+        }
+        self.survey.send_if_modified(|interval| {
+            let before = std::mem::replace(interval, page.map(|_| config.ui.survey));
+            before != *interval
+        });
+    }
+
+    /// The page of this configuration, if it is enabled, with the signing keys of now. It changes nothing. Logins last from one
+    /// page to the next.
     ///
     /// # Errors
     ///
     /// `http.prefix` is not a path.
     pub(super) fn page(&self, config: &Config) -> Result<Option<Ui>, AppError> {
         let ui = &config.ui;
-        self.survey.send_if_modified(|interval| {
-            let before = std::mem::replace(interval, ui.enabled.then_some(ui.survey));
-            before != *interval
-        });
         if !ui.enabled {
             return Ok(None);
         }
@@ -95,26 +103,29 @@ impl Pages {
             },
             session: ui.session,
         };
-        tracing::info!("the web page is at {}/", settings.base);
         let gate: Arc<dyn Gate> = Arc::new(gate);
-        let ui = Ui::new(self.registry.clone(), gate, settings, self.key.clone());
+        let ui = Ui::new(self.registry.clone(), gate, settings, self.session_key());
         let ui = ui.with_housekeeping(Arc::clone(&self.collector) as _);
         Ok(Some(match &self.tokens {
             Some(tokens) => ui.with_access_tokens(Arc::clone(tokens) as _),
             None => ui,
         }))
     }
+
+    /// The key of sessions: from the signing keys in use, which replicas share and whose removal ends the sessions.
+    fn session_key(&self) -> SessionKey {
+        let secrets = self.access.guard().and_then(|guard| guard.session_secrets());
+        match secrets.as_deref() {
+            Some([newest, others @ ..]) => SessionKey::derived_from(newest).opening(others),
+            _ => self.key.clone(),
+        }
+    }
 }
 
-/// The key of sessions: from the signing key of tokens, else from `http.secret`, both of which replicas share; else a random
-/// one, and sessions end with the process.
-fn session_key(config: &Config) -> SessionKey {
-    let signing_key = config.access.as_ref().and_then(|_| signing_key(config));
-    if let Some(key) = signing_key.and_then(|path| std::fs::read(path).ok()) {
-        return SessionKey::derived_from(&key);
+/// A key from `http.secret`, which replicas share; else a random one, and sessions end with the process.
+fn key_without_file(config: &Config) -> SessionKey {
+    match config.http.secret.as_ref().filter(|secret| !secret.expose().is_empty()) {
+        Some(secret) => SessionKey::derived_from(secret.expose().as_bytes()),
+        None => SessionKey::derived_from(&rand::random::<[u8; 32]>()),
     }
-    if let Some(secret) = config.http.secret.as_ref().filter(|secret| !secret.expose().is_empty()) {
-        return SessionKey::derived_from(secret.expose().as_bytes());
-    }
-    SessionKey::derived_from(&rand::random::<[u8; 32]>())
 }

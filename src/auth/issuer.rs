@@ -78,6 +78,12 @@ impl Issuer {
         Ok(())
     }
 
+    /// A secret for the sessions of the web page from each key, that of the key that signs first; `None` if the key lasts no
+    /// longer than this process.
+    pub(super) fn session_secrets(&self) -> Option<Vec<[u8; 32]>> {
+        self.path.as_ref().map(|_| self.keys.load().session_secrets().to_vec())
+    }
+
     /// The name of this registry in challenges and tokens.
     pub(super) fn service(&self) -> &str {
         &self.service

@@ -7,6 +7,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::encoding::AsBigEndian;
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -57,6 +60,7 @@ pub(super) struct SigningKeys {
     first: Ed25519KeyPair,
     ids: Vec<String>,
     keys: Vec<Key>,
+    session_secrets: Vec<[u8; 32]>,
     /// Tokens verified with these keys; dropped together with them.
     pub(super) verified: VerifiedTokens,
 }
@@ -108,11 +112,13 @@ impl SigningKeys {
         let keys: Vec<Key> =
             pairs.iter().map(|pair| Key::Ed25519(pair.public_key().as_ref().to_vec())).collect();
         let ids = keys.iter().flat_map(Key::thumbprints).collect();
+        let session_secrets = pairs.iter().map(session_secret).collect::<Result<_, _>>();
+        let session_secrets = session_secrets.map_err(|_| "a key has no seed")?;
         let first = pairs.into_iter().next().ok_or(
             "it has no unencrypted private key in PEM (`-----BEGIN PRIVATE KEY-----`): \
              `openssl genpkey -algorithm ed25519` makes one",
         )?;
-        Ok(Self { first, ids, keys, verified: VerifiedTokens::default() })
+        Ok(Self { first, ids, keys, session_secrets, verified: VerifiedTokens::default() })
     }
 
     /// The id of the key that signs: its thumbprint (RFC 7638).
@@ -125,6 +131,12 @@ impl SigningKeys {
         self.ids.iter().position(|known| known == id).map(|index| &self.keys[index])
     }
 
+    /// A secret for the sessions of the web page from each key, that of the key that signs first. It depends on the key alone,
+    /// so that registries with one key have the same.
+    pub(super) fn session_secrets(&self) -> &[[u8; 32]] {
+        &self.session_secrets
+    }
+
     /// Signs with the first key.
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.first.sign(message).as_ref().to_vec()
@@ -135,6 +147,12 @@ impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKeys").field("ids", &self.ids).finish_non_exhaustive()
     }
+}
+
+fn session_secret(pair: &Ed25519KeyPair) -> Result<[u8; 32], Unspecified> {
+    let seed = pair.seed()?.as_be_bytes()?;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, seed.as_ref());
+    hmac::sign(&key, b"sampan: sessions of the web page").as_ref().try_into().map_err(|_| Unspecified)
 }
 
 /// Puts a new key before those in the file, or creates the file. Blocks.
@@ -205,6 +223,10 @@ mod tests {
         let new = SigningKeys::read(&path).unwrap();
         assert_ne!(new.id(), old.id());
         assert!(new.key(old.id()).is_some() && old.key(new.id()).is_none());
+        // A replica with the same keys has the same secrets for sessions, and a removed key takes its own along.
+        assert_eq!(SigningKeys::read(&path).unwrap().session_secrets(), new.session_secrets());
+        assert_eq!((new.session_secrets().len(), &new.session_secrets()[1..]), (2, old.session_secrets()));
+        assert_ne!(new.session_secrets()[0], old.session_secrets()[0]);
     }
 
     #[test]

@@ -12,22 +12,31 @@ use super::gate::Login;
 /// The longest cookie that is looked at, in bytes.
 const MAX_BYTES: usize = 4096;
 
-/// The secret behind sessions and forms. No `Debug`, so that it cannot be logged.
+/// The secrets behind sessions and forms. No `Debug`, so that they cannot be logged.
 #[derive(Clone)]
-pub struct SessionKey([u8; 32]);
+pub struct SessionKey {
+    /// Seals.
+    newest: Secret,
+    /// Open what they sealed before.
+    others: Vec<Secret>,
+}
+
+type Secret = [u8; 32];
 
 impl SessionKey {
     /// A key derived from a secret that only the registry's replicas know.
     pub fn derived_from(secret: &[u8]) -> Self {
-        let mut mac = Mac256::new(b"sampan: sessions of the web page");
-        mac.add(secret);
-        Self(mac.0.finalize().into_bytes().into())
+        Self { newest: derived(secret), others: Vec::new() }
     }
 
-    fn mac(&self, purpose: &str) -> Mac256 {
-        let mut mac = Mac256::new(&self.0);
-        mac.add(purpose.as_bytes());
-        mac
+    /// The same, which also opens what keys derived from these secrets have sealed.
+    #[must_use]
+    pub fn opening(self, others: impl IntoIterator<Item: AsRef<[u8]>>) -> Self {
+        Self { others: others.into_iter().map(|secret| derived(secret.as_ref())).collect(), ..self }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Secret> {
+        std::iter::once(&self.newest).chain(&self.others)
     }
 
     /// The value of a session's cookie.
@@ -35,7 +44,7 @@ impl SessionKey {
         let expires = unix_seconds(now).saturating_add(lifetime.as_secs());
         let body =
             format!("{}.{}.{expires}", encode(login.user.as_bytes()), encode(login.credential.as_bytes()));
-        let mac = self.session_mac(&body).finish();
+        let mac = session_mac(&self.newest, &body).finish();
         format!("{body}.{mac}")
     }
 
@@ -45,7 +54,7 @@ impl SessionKey {
             return None;
         }
         let (body, mac) = value.rsplit_once('.')?;
-        self.session_mac(body).verify(mac)?;
+        self.all().find_map(|secret| session_mac(secret, body).verify(mac))?;
         let mut parts = body.split('.');
         let (user, credential, expires) = (parts.next()?, parts.next()?, parts.next()?);
         let expires: u64 = expires.parse().ok()?;
@@ -53,28 +62,36 @@ impl SessionKey {
         Some(Login { user: decode(user)?, credential: decode(credential)? })
     }
 
-    fn session_mac(&self, body: &str) -> Mac256 {
-        let mut mac = self.mac("session");
-        mac.add(body.as_bytes());
-        mac
-    }
-
     /// The token of a form: only this session can send it, and only to this path.
     pub(crate) fn form_token(&self, session: &str, path: &str) -> String {
-        self.form_mac(session, path).finish()
+        form_mac(&self.newest, session, path).finish()
     }
 
     /// Whether a form has the token of this session and path.
     pub(crate) fn is_form_token(&self, session: &str, path: &str, token: &str) -> bool {
-        self.form_mac(session, path).verify(token).is_some()
+        self.all().any(|secret| form_mac(secret, session, path).verify(token).is_some())
     }
+}
 
-    fn form_mac(&self, session: &str, path: &str) -> Mac256 {
-        let mut mac = self.mac("form");
-        mac.add(session.as_bytes());
-        mac.add(path.as_bytes());
-        mac
-    }
+fn derived(secret: &[u8]) -> Secret {
+    let mut mac = Mac256::new(b"sampan: sessions of the web page");
+    mac.add(secret);
+    mac.0.finalize().into_bytes().into()
+}
+
+fn session_mac(secret: &Secret, body: &str) -> Mac256 {
+    let mut mac = Mac256::new(secret);
+    mac.add(b"session");
+    mac.add(body.as_bytes());
+    mac
+}
+
+fn form_mac(secret: &Secret, session: &str, path: &str) -> Mac256 {
+    let mut mac = Mac256::new(secret);
+    mac.add(b"form");
+    mac.add(session.as_bytes());
+    mac.add(path.as_bytes());
+    mac
 }
 
 /// HMAC-SHA256 over parts, each with its length before it.
@@ -135,6 +152,18 @@ mod tests {
         assert_eq!(key.open(&value, now + HOUR), None);
         assert_eq!(SessionKey::derived_from(b"other").open(&value, now), None);
         assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)), "{value}");
+    }
+
+    #[test]
+    fn the_newest_key_seals_and_the_others_still_open() {
+        let (old, new) = (SessionKey::derived_from(b"old"), SessionKey::derived_from(b"new"));
+        let both = new.clone().opening([b"old"]);
+        let value = old.seal(&login(), UNIX_EPOCH, HOUR);
+        assert_eq!((both.open(&value, UNIX_EPOCH), new.open(&value, UNIX_EPOCH)), (Some(login()), None));
+        let token = old.form_token("one", "/delete");
+        assert!(both.is_form_token("one", "/delete", &token) && !new.is_form_token("one", "/delete", &token));
+        let value = both.seal(&login(), UNIX_EPOCH, HOUR);
+        assert_eq!((new.open(&value, UNIX_EPOCH), old.open(&value, UNIX_EPOCH)), (Some(login()), None));
     }
 
     #[test]

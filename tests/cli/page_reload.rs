@@ -1,8 +1,10 @@
-//! The section `ui`, taken over at SIGHUP.
+//! The section `ui`, and the keys of its sessions, taken over at SIGHUP.
 
 use std::fs;
 
-use crate::clients::support::{filesystem_config, registry};
+use sampan::auth::rotate_signing_key;
+
+use crate::clients::support::{RegistryProcess, filesystem_config, registry};
 
 #[test]
 fn the_page_is_switched_and_renamed_by_sighup() {
@@ -43,4 +45,64 @@ fn the_page_is_switched_and_renamed_by_sighup() {
     reload("ui: {enabled: false}\n", "SIGHUP: applied: ui");
     assert_eq!((get("/page/").0, get("/").0), (404, 200));
     assert!(!registry.process.log().contains("needs a restart"), "{}", registry.process.log());
+}
+
+#[test]
+fn sessions_last_as_long_as_their_signing_key_and_count_at_each_replica() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("htpasswd"), format!("ann:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
+    let key = path("signing.pem");
+    let config = |data: &str| {
+        let (base, htpasswd) = (filesystem_config(&path(data)), path("htpasswd"));
+        let (htpasswd, key) = (htpasswd.display(), key.display());
+        format!(
+            "{base}auth: {{htpasswd: {{realm: Registry, path: {htpasswd}}}}}\n\
+             access: {{rules: [{{who: users, may: pull, on: '**'}}], tokens: {{signingkey: {key}}}}}\n\
+             ui: {{enabled: true}}\n"
+        )
+    };
+    let [one, other] = ["one", "other"].map(|name| {
+        fs::create_dir(path(name)).unwrap();
+        registry(&path(name), &config(&format!("{name}/data")))
+    });
+    let send =
+        |registry: &RegistryProcess, method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
+            registry.wire().send(method, path, headers, body.as_bytes())
+        };
+    let log_in = |registry: &RegistryProcess| {
+        let form = send(registry, "GET", "/ui/-/login", &[("Accept", "text/html")], "");
+        let form = String::from_utf8_lossy(&form.body).into_owned();
+        let form = form.split("action=\"/ui/-/login\"").nth(1).unwrap();
+        let token = form.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let headers = [("Sec-Fetch-Site", "same-origin")];
+        let form = format!("token={token}&user=ann&password=secret");
+        let answer = send(registry, "POST", "/ui/-/login", &headers, &form);
+        assert_eq!(answer.status, 303);
+        answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+    };
+    let visit = |registry: &RegistryProcess, cookie: &str| {
+        send(registry, "GET", "/ui/", &[("Accept", "text/html"), ("Cookie", cookie)], "").status
+    };
+    let reload = |registry: &RegistryProcess| {
+        registry.process.signal("HUP");
+        registry.process.wait_for(|line| line.contains("SIGHUP: nothing has changed").then_some(()));
+    };
+    let old = log_in(&one);
+    assert_eq!((visit(&one, &old), visit(&other, &old)), (200, 200));
+
+    rotate_signing_key(&key).unwrap();
+    reload(&one);
+    let new = log_in(&one);
+    assert_eq!((visit(&one, &old), visit(&one, &new)), (200, 200));
+    assert_eq!((visit(&other, &old), visit(&other, &new)), (200, 401), "it does not know the new key yet");
+    reload(&other);
+    assert_eq!(visit(&other, &new), 200);
+
+    // The first key alone.
+    let pem = fs::read_to_string(&key).unwrap();
+    let end = "-----END PRIVATE KEY-----\n";
+    fs::write(&key, pem.split_inclusive(end).next().unwrap()).unwrap();
+    reload(&one);
+    assert_eq!((visit(&one, &old), visit(&one, &new)), (401, 200));
 }

@@ -51,6 +51,12 @@ impl Guard {
         Ok(self.by_password(credentials, basic).await.map_err(denied)?.identity)
     }
 
+    /// The secrets of sessions: one from each signing key in use, the first for new sessions. `None` if the key lasts no longer
+    /// than this process.
+    pub fn session_secrets(&self) -> Option<Vec<[u8; 32]>> {
+        self.issuer.session_secrets()
+    }
+
     /// The rules as they are now.
     pub async fn rules(&self) -> Policy {
         self.policy.current().await
