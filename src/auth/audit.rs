@@ -201,14 +201,26 @@ fn write_all<W: Write>(
     reopen: &AtomicBool,
 ) {
     let (mut file, mut has_failed, mut is_torn) = (file, false, false);
+    let (mut is_moved, mut is_warned) = (false, false);
     while let Some(queued) = lines.next() {
-        let mut done = Ok(());
-        if reopen.swap(false, Ordering::Relaxed) {
-            done = open(path).map(|opened| file = opened);
+        is_moved |= reopen.swap(false, Ordering::Relaxed);
+        if is_moved {
+            // The old file takes the lines until there is a new one.
+            match open(path) {
+                Ok(opened) => (file, is_moved, is_warned) = (opened, false, false),
+                Err(error) if !is_warned => {
+                    tracing::warn!(
+                        "cannot open audit.file {} again: {error}; events go to the file that was open before",
+                        path.display()
+                    );
+                    is_warned = true;
+                }
+                Err(_) => {}
+            }
         }
         // One write, so that lines of several processes do not mix. A line that a full disk cut short ends before it.
         let ending = if is_torn { "\n" } else { "" };
-        done = done.and_then(|()| file.write_all((ending.to_owned() + &queued.join("\n") + "\n").as_bytes()));
+        let done = file.write_all((ending.to_owned() + &queued.join("\n") + "\n").as_bytes());
         is_torn = done.is_err();
         if let Err(error) = &done
             && !has_failed
@@ -226,6 +238,7 @@ fn write_all<W: Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_log::TestLog;
 
     fn denied(user: &str) -> AuditEvent {
         AuditEvent::new("denied").with("user", Some(user)).with("repository", None::<&str>)
@@ -318,6 +331,30 @@ mod tests {
         let text = String::from_utf8(content.lock().clone()).unwrap();
         let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!((text.lines().count(), &last["user"]), (2, &"whole".into()), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_again_loses_no_line() {
+        let [old, new] = [(); 2].map(|()| Arc::<Mutex<Vec<u8>>>::default());
+        let disk = |content: &Arc<Mutex<Vec<u8>>>| Disk { content: Arc::clone(content), room: usize::MAX };
+        let (sender, lines) = line_queue();
+        sender.send("one".to_owned());
+        let sender = Mutex::new(Some(sender));
+        let open = |_: &Path| match sender.lock().take() {
+            // Another line comes while the file cannot be opened yet, the last one.
+            Some(sender) => {
+                sender.send("two".to_owned());
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+            None => Ok(disk(&new)),
+        };
+        let log = TestLog::default();
+        let capture = log.capture();
+        write_all(Path::new("audit.log"), open, disk(&old), &lines, &AtomicBool::new(true));
+        drop(capture);
+        let text = |content: &Mutex<Vec<u8>>| String::from_utf8(content.lock().clone()).unwrap();
+        assert_eq!((text(&old).as_str(), text(&new).as_str()), ("one\n", "two\n"));
+        assert!(log.text().contains("cannot open audit.file audit.log again"), "{}", log.text());
     }
 
     #[test]
