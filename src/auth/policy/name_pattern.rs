@@ -4,6 +4,8 @@
 //! token, and those with `${user}`, which differ for each user, stay as they are. Of them there are few, and most names differ
 //! from a pattern in their first component.
 
+use std::slice;
+
 use sampan_config::RepositoryPattern;
 
 /// Stands for the user in globs: no name and no pattern has this character.
@@ -34,10 +36,10 @@ impl NamePattern {
         })
     }
 
-    /// Whether the pattern matches the components of a name, with `user` for `${user}`.
-    pub(super) fn is_match(&self, name: &[&str], user: &str) -> bool {
-        let is_any = |component: &Component| matches!(component, Component::Any);
-        matches(&self.0, name, is_any, |component, text| component.is_match(text, user))
+    /// Whether the pattern matches a name, with `user` for `${user}`. It allocates nothing: requests wait for it.
+    pub(super) fn is_match(&self, name: &str, user: &str) -> bool {
+        let is_any = |component: &&Component| matches!(component, Component::Any);
+        matches(self.0.iter(), name.split('/'), is_any, |component, text| component.is_match(text, user))
     }
 
     /// The approximate size in memory, in bytes.
@@ -64,42 +66,42 @@ impl Component {
             Self::Any => true,
             Self::Literal(text) => text == component,
             Self::Glob(glob) if glob == USER_MARK => user == component,
-            Self::Glob(glob) => is_match(glob.replace(USER_MARK, user).as_bytes(), component.as_bytes()),
+            Self::Glob(glob) => is_match(glob, component, user),
         }
     }
 }
 
-/// Whether a glob of `*` and `?` matches a text; the user's name has neither.
-fn is_match(glob: &[u8], text: &[u8]) -> bool {
-    matches(glob, text, |byte| *byte == b'*', |pattern, byte| *pattern == b'?' || pattern == byte)
+/// Whether a glob of `*`, `?` and the mark matches a text; the user's name has none of them.
+fn is_match(glob: &str, text: &str, user: &str) -> bool {
+    let is_mark = |byte: &u8| [*byte] == *USER_MARK.as_bytes();
+    let glob = glob.as_bytes().iter();
+    let glob = glob.flat_map(|byte| if is_mark(byte) { user.as_bytes() } else { slice::from_ref(byte) });
+    matches(glob, text.bytes(), |byte| **byte == b'*', |pattern, byte| *pattern == b'?' || *pattern == byte)
 }
 
 /// Whether a pattern matches a list: `is_any` of its parts take any number of items, and each other part one that `fits`.
-fn matches<P, T>(
-    pattern: &[P],
-    items: &[T],
-    is_any: impl Fn(&P) -> bool,
-    fits: impl Fn(&P, &T) -> bool,
+fn matches<P: Iterator<Item: Copy> + Clone, T: Iterator<Item: Copy> + Clone>(
+    mut pattern: P,
+    mut items: T,
+    is_any: impl Fn(&P::Item) -> bool,
+    fits: impl Fn(P::Item, T::Item) -> bool,
 ) -> bool {
-    let (mut at, mut next) = (0, 0);
     // Where to go on if the last part that takes any number takes one item more.
-    let mut retry: Option<(usize, usize)> = None;
-    while let Some(item) = items.get(next) {
-        match pattern.get(at) {
-            Some(part) if is_any(part) => {
-                at += 1;
-                retry = Some((at, next));
+    let mut retry: Option<(P, T)> = None;
+    loop {
+        let (mut parts, mut rest) = (pattern.clone(), items.clone());
+        let Some(item) = rest.next() else { return pattern.all(|part| is_any(&part)) };
+        match parts.next() {
+            Some(part) if is_any(&part) => {
+                pattern = parts;
+                retry = Some((pattern.clone(), items.clone()));
             }
-            Some(part) if fits(part, item) => {
-                at += 1;
-                next += 1;
-            }
+            Some(part) if fits(part, item) => (pattern, items) = (parts, rest),
             _ => {
-                let Some((after, taken)) = retry else { return false };
-                (at, next) = (after, taken + 1);
-                retry = Some((after, next));
+                let Some((after, taken)) = &mut retry else { return false };
+                taken.next();
+                (pattern, items) = (after.clone(), taken.clone());
             }
         }
     }
-    pattern[at..].iter().all(is_any)
 }

@@ -44,9 +44,8 @@ impl PatternSet {
         let indices = self.fixed.matches_candidate(&Candidate::new(name.as_str()));
         indices.into_iter().for_each(|index| found(self.fixed_rules[index]));
         let Some(user) = user.filter(|_| !self.of_users.is_empty()) else { return };
-        let components: Vec<&str> = name.as_str().split('/').collect();
         for (pattern, rule) in &self.of_users {
-            if pattern.is_match(&components, user) {
+            if pattern.is_match(name.as_str(), user) {
                 found(*rule);
             }
         }

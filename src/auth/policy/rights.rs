@@ -31,14 +31,22 @@ pub enum InvalidRights {
     /// A pattern names the user.
     #[error("`{0}`: a token has no `${{user}}`; write the name")]
     NamesUser(RepositoryPattern),
+    /// There are too many patterns, each alternative in braces counted.
+    #[error(
+        "the patterns have {0} alternatives together, and {MAX_ALTERNATIVES} is the most: use fewer of them"
+    )]
+    TooMany(usize),
 }
+
+/// The most patterns of a token, each alternative in braces counted: a request of the token is compared with all of them.
+const MAX_ALTERNATIVES: usize = 1024;
 
 impl Rights {
     /// The rights of a record.
     ///
     /// # Errors
     ///
-    /// `may` or `on` is empty, or a pattern has `${user}`.
+    /// `may` or `on` is empty, a pattern has `${user}`, or there are too many alternatives.
     pub fn new(
         may: Vec<Permission>,
         on: Vec<RepositoryPattern>,
@@ -49,6 +57,10 @@ impl Rights {
         }
         if let Some(pattern) = on.iter().chain(&except).find(|pattern| pattern.names_user()) {
             return Err(InvalidRights::NamesUser(pattern.clone()));
+        }
+        let alternatives = on.iter().chain(&except).map(RepositoryPattern::alternatives).sum();
+        if alternatives > MAX_ALTERNATIVES {
+            return Err(InvalidRights::TooMany(alternatives));
         }
         let names =
             |patterns: &[RepositoryPattern]| patterns.iter().flat_map(NamePattern::alternatives).collect();
@@ -73,16 +85,15 @@ impl Rights {
 
     /// The actions that the rights give on a repository.
     pub fn actions(&self, name: &RepositoryName) -> ActionSet {
-        let name: Vec<&str> = name.as_str().split('/').collect();
-        let any = |patterns: &[NamePattern]| patterns.iter().any(|pattern| pattern.is_match(&name, ""));
+        let any =
+            |patterns: &[NamePattern]| patterns.iter().any(|pattern| pattern.is_match(name.as_str(), ""));
         if any(&self.0.on_names) && !any(&self.0.except_names) { self.0.actions } else { ActionSet::NONE }
     }
 
     /// The approximate size in memory, in bytes.
     pub fn size_bytes(&self) -> usize {
         let Parsed { on, except, on_names, except_names, .. } = &*self.0;
-        let text = |pattern: &RepositoryPattern| size_of::<RepositoryPattern>() + pattern.as_str().len();
-        let texts: usize = on.iter().chain(except).map(text).sum();
+        let texts: usize = on.iter().chain(except).map(RepositoryPattern::size_bytes).sum();
         let names: usize = on_names.iter().chain(except_names).map(NamePattern::size_bytes).sum();
         size_of::<Parsed>() + texts + names
     }
@@ -123,5 +134,27 @@ impl fmt::Display for Rights {
 impl fmt::Debug for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{{{self}}}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rights(patterns: impl IntoIterator<Item = String>) -> Result<Rights, InvalidRights> {
+        let on = patterns.into_iter().map(|pattern| pattern.parse().unwrap()).collect();
+        Rights::new(vec![Permission::Pull], on, Vec::new())
+    }
+
+    #[test]
+    fn alternatives_are_bounded_and_their_bytes_counted() {
+        // 64 of them in 31 bytes.
+        let braces = |number: usize| format!("t{number:02}{}", "{a,b}".repeat(6));
+        let most = rights((0..16).map(braces)).unwrap();
+        assert!(most.actions(&"t15bbbbbb".parse().unwrap()).contains(most.0.actions));
+        let (texts, globs) = (16 * 33, 2 * 1024 * 9);
+        assert!(most.size_bytes() > texts + globs, "{} bytes", most.size_bytes());
+        let more = rights((0..16).map(braces).chain(["x".to_owned()]));
+        assert!(matches!(more, Err(InvalidRights::TooMany(1025))), "{more:?}");
     }
 }

@@ -38,6 +38,17 @@ impl RepositoryPattern {
         self.text.contains(USER)
     }
 
+    /// The number of globs that the pattern stands for.
+    pub fn alternatives(&self) -> usize {
+        self.alternatives.len()
+    }
+
+    /// The approximate size in memory, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        let globs = self.alternatives.iter().map(|glob| size_of::<String>() + glob.len());
+        size_of::<Self>() + self.text.len() + globs.sum::<usize>()
+    }
+
     /// The globs that the pattern stands for, without braces and with `user` in place of `${user}`: `*`, `?`, and `**` as a
     /// whole component. The caller makes sure that the user's name is one component of a name.
     pub fn globs<'a>(&'a self, user: &'a str) -> impl Iterator<Item = String> + 'a {

@@ -135,9 +135,12 @@ async fn a_form_that_makes_no_token_says_why() {
         let (got, page) = (answer.status, text(&answer));
         assert!(got == status && page.contains(reason), "{fields:?}: {got} {page}");
     }
-    let many: String = (0..3000).map(|number| format!("team-{number}/** ")).collect();
+    let many: String = (0..1000).map(|number| format!("team-team-{number}/** ")).collect();
     let large = send(&site, &alice, &form("ci", &many)).await;
     assert!(large.status == 422 && text(&large).contains("use fewer patterns"));
+    let many: String = (0..1025).map(|number| format!("t{number} ")).collect();
+    let many = send(&site, &alice, &form("ci", &many)).await;
+    assert!(many.status == 422 && text(&many).contains("1025 alternatives"));
     assert_eq!(send(&site, &alice, &form("ci", "**")).await.status, 201);
     assert_eq!(send(&site, &alice, &form("ci", "**")).await.status, 409);
 }
