@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use sampan_config::GoDuration;
 
-/// A duration of days (`90d`) or as Go writes it, or `never`.
+/// A duration of days (`90d`) or as Go writes it, of at most 36,500 days; or `never`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lifetime {
     /// It ends after this time.
@@ -34,6 +34,12 @@ impl Lifetime {
     }
 }
 
+/// The longest lifetime that has an end, in days: dates of records have four digits for the year.
+const MAX_DAYS: u32 = 36_500;
+
+/// The seconds of a day.
+const DAY_SECS: u64 = 24 * 3600;
+
 impl FromStr for Lifetime {
     type Err = String;
 
@@ -43,10 +49,16 @@ impl FromStr for Lifetime {
         }
         let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
         let duration = match days {
-            Some(days) => Ok(Duration::from_secs(u64::from(days) * 24 * 3600)),
-            None => text.parse().map(|GoDuration(duration)| duration),
+            Some(days) => Duration::from_secs(u64::from(days) * DAY_SECS),
+            None => match text.parse() {
+                Ok(GoDuration(duration)) => duration,
+                Err(_) => return Err("expected a duration such as 12h or 90d, or `never`".to_owned()),
+            },
         };
-        duration.map(Self::For).map_err(|_| "expected a duration such as 12h or 90d, or `never`".to_owned())
+        if duration > Duration::from_secs(u64::from(MAX_DAYS) * DAY_SECS) {
+            return Err(format!("{text} is longer than {MAX_DAYS}d: for no end write `never`"));
+        }
+        Ok(Self::For(duration))
     }
 }
 
@@ -75,6 +87,10 @@ mod tests {
             ("90", None),
             ("-1d", None),
             ("1.5d", None),
+            ("36500d", hours(36_500 * 24)),
+            ("36501d", None),
+            ("4000000d", None),
+            ("876001h", None),
             ("99999999999d", None),
         ] {
             assert_eq!(text.parse().ok(), expected, "{text}");

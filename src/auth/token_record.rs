@@ -1,7 +1,7 @@
 //! `TokenRecord`: what the store keeps of an access token.
 
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -104,24 +104,48 @@ where
         .collect()
 }
 
-/// A time as in RFC 3339, in whole seconds; `never` for `None`.
+/// A time as in RFC 3339, in whole seconds; `never` for `None`. It has years from 0000 to 9999; a time before or after them is
+/// the first or last second of these.
 pub fn rfc3339(time: Option<SystemTime>) -> String {
     let Some(time) = time else { return "never".to_owned() };
-    let time = OffsetDateTime::from(time);
-    let time = time.replace_nanosecond(0).unwrap_or(time);
-    time.format(&Rfc3339).unwrap_or_else(|_| "9999-12-31T23:59:59Z".to_owned())
+    let (since, sign) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => (since, 1),
+        // A part of a second before the epoch belongs to the second before it.
+        Err(before) => (before.duration() + Duration::from_nanos(999_999_999), -1),
+    };
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    let time = OffsetDateTime::from_unix_timestamp(sign * seconds).ok();
+    let outside = if sign < 0 { "0000-01-01T00:00:00Z" } else { "9999-12-31T23:59:59Z" };
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| outside.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn record(expires: &str) -> String {
         format!(
             r#"{{"name":"ci","may":["push"],"on":["team/**"],"created":"2026-11-28T10:00:00Z","expires":"{expires}","sha256":"00"}}"#
         )
+    }
+
+    #[test]
+    fn every_time_has_a_text() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let year = |years: u64| Duration::from_secs(years * 31_556_952);
+        for (time, expected) in [
+            (Some(epoch), "1970-01-01T00:00:00Z"),
+            (Some(epoch + Duration::from_millis(1999)), "1970-01-01T00:00:01Z"),
+            (Some(epoch - Duration::from_millis(1)), "1969-12-31T23:59:59Z"),
+            (Some(epoch - Duration::from_secs(1)), "1969-12-31T23:59:59Z"),
+            (epoch.checked_add(year(9_000)), "9999-12-31T23:59:59Z"),
+            (epoch.checked_add(Duration::from_secs(i64::MAX as u64)), "9999-12-31T23:59:59Z"),
+            (epoch.checked_sub(year(2_000)), "0000-01-01T00:00:00Z"),
+            (epoch.checked_sub(year(20_000)), "0000-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(Some(time.unwrap())), expected);
+        }
+        assert_eq!(rfc3339(None), "never");
     }
 
     #[test]
