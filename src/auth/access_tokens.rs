@@ -104,12 +104,14 @@ impl AccessTokens {
 
     /// The robot whose secret this is.
     pub(super) async fn robot_of(&self, secret: &TokenSecret) -> Result<Option<Arc<Robot>>, Unavailable> {
-        let Some(found) = self.find(secret.id()).await? else { return Ok(None) };
-        let is_right = aws_lc_rs::constant_time::verify_slices_are_equal(
-            found.sha256.as_bytes(),
-            secret.hash().as_bytes(),
-        );
-        Ok(is_right.is_ok().then(|| found.robot.clone()))
+        let found = self.find(secret.id()).await?.filter(|found| found.has(secret));
+        Ok(found.map(|found| found.robot.clone()))
+    }
+
+    /// Whether this was the secret of a token when the store was last asked, if that is still known.
+    pub(super) fn remembers(&self, secret: &TokenSecret) -> bool {
+        let known = self.inner.known.get(&secret.id()).and_then(|known| known.token);
+        known.is_some_and(|found| found.has(secret))
     }
 
     /// Forgets what the store said of a token.
@@ -173,6 +175,12 @@ impl AccessTokens {
 }
 
 impl Found {
+    /// Compares the secret in constant time.
+    fn has(&self, secret: &TokenSecret) -> bool {
+        let (known, hash) = (self.sha256.as_bytes(), secret.hash());
+        aws_lc_rs::constant_time::verify_slices_are_equal(known, hash.as_bytes()).is_ok()
+    }
+
     fn size_bytes(&self) -> usize {
         let Robot { name, rights, on_behalf_of } = &*self.robot;
         let texts = name.len() + on_behalf_of.as_ref().map_or(0, String::len) + self.sha256.len();

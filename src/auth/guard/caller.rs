@@ -165,7 +165,12 @@ impl Guard {
         user: &[u8],
         secret: &TokenSecret,
     ) -> Result<Caller, Rejected> {
-        if let Some(retry_after) = self.throttle.refused_for(client, user) {
+        // Failures count by the token, since many clients behind one address log in as `token`. A secret that was right
+        // is no guess, so that others who know the token's id cannot lock it out.
+        let id = secret.id().to_string();
+        if let Some(retry_after) = self.throttle.refused_for(client, id.as_bytes())
+            && !self.tokens.remembers(secret)
+        {
             return Err(Rejected::Denied(Denied::TooManyAttempts { retry_after }));
         }
         let robot = self.tokens.robot_with(secret).await?;
@@ -176,7 +181,7 @@ impl Guard {
                 Ok(Caller { credential, identity: Identity::Robot(robot), ceiling: None })
             }
             None => {
-                let delay = self.throttle.failed(client, user, secret.hash().as_bytes());
+                let delay = self.throttle.failed(client, id.as_bytes(), secret.hash().as_bytes());
                 let shown = Shown::new(&String::from_utf8_lossy(user));
                 let client = client_text(client);
                 tracing::warn!(user = %shown.as_str(), client, token = %secret.id(), "failed login with an access token");

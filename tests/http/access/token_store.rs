@@ -66,41 +66,63 @@ async fn a_token_is_read_once_in_ten_seconds() {
 async fn a_guessed_id_is_looked_for_once_in_five_seconds_and_a_known_one_not_at_all() {
     let counted = Counted::new().await;
     let unknown = TokenSecret::random();
-    // Each guess is under a name of its own, since a name is refused after some failures.
-    let guess = async |names: std::ops::Range<usize>, secret: &TokenSecret| {
-        let names: Vec<String> = names.map(|number| format!("ci-{number}")).collect();
-        join_all(names.iter().map(|name| counted.log_in(name, secret))).await
-    };
-    assert_eq!(guess(0..10, &unknown).await, [401; 10]);
-    assert_eq!(guess(10..20, &unknown).await, [401; 10]);
+    let guess = async |secret: &TokenSecret| join_all((0..4).map(|_| counted.log_in("ci", secret))).await;
+    assert_eq!(guess(&unknown).await, [401; 4]);
+    assert_eq!(guess(&unknown).await, [401; 4]);
     assert_eq!(counted.reads(), 1);
     tokio::time::advance(Duration::from_secs(5)).await;
-    assert_eq!(guess(20..30, &unknown).await, [401; 10]);
+    assert_eq!(guess(&unknown).await, [401; 4]);
     assert_eq!(counted.reads(), 1);
     // Other secrets for an id that exists.
     let known = counted.site.access_token("push", "team/**", None).await;
     assert_eq!(counted.log_in("ci", &known).await, 200);
     assert_eq!(counted.reads(), READS);
-    let guesses: Vec<TokenSecret> = (0..10)
-        .map(|_| {
-            let other = TokenSecret::random();
-            let text = other.reveal().replace(&other.id().to_string(), &known.id().to_string());
-            TokenSecret::parse(text.as_bytes()).unwrap()
-        })
-        .collect();
-    for (number, secret) in guesses.iter().enumerate() {
-        assert_eq!(counted.log_in(&format!("ci-{}", 30 + number), secret).await, 401);
+    for _ in 0..10 {
+        assert_eq!(counted.log_in("ci", &other_secret(&known)).await, 401);
         assert_eq!(counted.log_in("ci", &known).await, 200);
     }
-    // The delays of the answers are some seconds together.
+    // The delays of the answers are some seconds each.
+    counted.reads();
+    // Ten failures for one id: it is refused, without a look at the store.
+    assert_eq!(counted.log_in("ci", &other_secret(&known)).await, 429);
     assert_eq!(counted.reads(), 0);
-    // Ten failures under one name: it is refused, without a look at the store.
+}
+
+/// Another secret for the id of `secret`.
+fn other_secret(secret: &TokenSecret) -> TokenSecret {
+    let other = TokenSecret::random();
+    let text = other.reveal().replace(&other.id().to_string(), &secret.id().to_string());
+    TokenSecret::parse(text.as_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn wrong_secrets_lock_out_neither_other_tokens_nor_their_own() {
+    let counted = Counted::new().await;
+    let [used, unused] = [(); 2].map(|()| counted.site.access_token("push", "team/**", None));
+    let (used, unused) = (used.await, unused.await);
+    assert_eq!(counted.log_in("token", &used).await, 200);
+    // One that a job tries for hours: it ended.
     let mut statuses = Vec::new();
+    let ended = TokenSecret::random();
     for _ in 0..12 {
-        statuses.push(counted.log_in("x", &TokenSecret::random()).await);
+        statuses.push(counted.log_in("token", &other_secret(&ended)).await);
     }
     assert_eq!(statuses, [vec![401; 10], vec![429; 2]].concat());
-    assert_eq!(counted.reads(), 10);
+    assert_eq!(counted.log_in("token", &unused).await, 200);
+    // A client that knows the ids.
+    for _ in 0..12 {
+        counted.log_in("token", &other_secret(&used)).await;
+    }
+    assert_eq!(counted.log_in("token", &other_secret(&used)).await, 429);
+    assert_eq!(counted.log_in("token", &used).await, 200);
+    // After too many of them the whole address is refused, but for secrets that were right.
+    for _ in 0..100 {
+        counted.log_in("token", &TokenSecret::random()).await;
+    }
+    counted.reads();
+    assert_eq!(counted.log_in("token", &TokenSecret::random()).await, 429);
+    assert_eq!(counted.reads(), 0);
+    assert_eq!(counted.log_in("token", &used).await, 200);
 }
 
 #[tokio::test]
