@@ -119,6 +119,11 @@ impl NewToken {
 }
 
 impl CheckedToken {
+    /// The id that it will have.
+    pub fn id(&self) -> AccessTokenId {
+        self.secret.id()
+    }
+
     /// What the store will keep.
     pub fn record(&self) -> &TokenRecord {
         &self.record

@@ -1,7 +1,8 @@
 //! `OwnTokens`: the access tokens of a user, as the web page shows, creates and revokes them.
 //!
-//! Such a token acts for its user, so it can do nothing that the user cannot do. Its name begins with that of the user: the log
-//! and the record show it, and no user can take the name of another one, or of a robot.
+//! Such a token acts for its user, so it can do nothing that the user cannot do. Its name begins with that of the user and a `/`:
+//! the log and the record show whose it is. When it is created, no user and no other token of its user has this name; a robot may
+//! have it. Changes are recorded before they happen, since the client may leave while they do.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -165,9 +166,8 @@ impl OwnTokens {
         if own.len() >= MAX_OWN {
             return Err(CannotCreate::TooMany(MAX_OWN));
         }
-        let (secret, record) = token.create(&self.registry).await?;
-        self.note("token created", credentials, user, secret.id(), &record);
-        Ok((secret, record))
+        self.note("token created", credentials, user, token.id(), token.record());
+        Ok(token.create(&self.registry).await?)
     }
 
     async fn is_user(&self, name: &str) -> bool {
@@ -190,12 +190,13 @@ impl OwnTokens {
     ) -> Result<Option<String>, Error> {
         let Ok(id) = id.parse() else { return Ok(None) };
         let Some(StoredToken { record, .. }) = self.find(id).await? else { return Ok(None) };
-        if record.on_behalf_of.as_deref() != Some(user) || !self.registry.remove_access_token(id).await? {
+        if record.on_behalf_of.as_deref() != Some(user) {
             return Ok(None);
         }
-        self.guard.forget_access_token(id);
         self.note("token revoked", credentials, user, id, &record);
-        Ok(Some(record.name))
+        let was_there = self.registry.remove_access_token(id).await?;
+        self.guard.forget_access_token(id);
+        Ok(was_there.then_some(record.name))
     }
 
     fn note(

@@ -36,6 +36,8 @@ pub(crate) enum Misbehaviour {
     Counts(fn(Operation, &DriverPath) -> bool, Arc<AtomicUsize>),
     /// Every operation takes this long.
     Slow(Duration),
+    /// Writing a small file never ends.
+    HoldsPuts,
     /// Every end of a writer except `close` fails and loses the staged bytes, as on a failing disk.
     LosesStaged,
 }
@@ -157,6 +159,9 @@ impl StorageDriver for FailingDriver {
 
     async fn put_content(&self, path: &DriverPath, content: Bytes, mode: PutMode) -> Result<()> {
         self.check(Operation::PutContent, path)?;
+        if let Some(Misbehaviour::HoldsPuts) = self.misbehaviour() {
+            std::future::pending::<()>().await;
+        }
         self.inner.put_content(path, content, mode).await
     }
 

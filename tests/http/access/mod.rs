@@ -159,6 +159,19 @@ impl Site {
         }
     }
 
+    /// The events of these names in the record, when it has so many.
+    async fn recorded_of(&self, names: &[&str], count: usize) -> Vec<Value> {
+        loop {
+            let events = self.recorded(1).await.into_iter();
+            let events: Vec<Value> =
+                events.filter(|event| names.iter().any(|name| event["event"] == *name)).collect();
+            if events.len() >= count {
+                return events;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Creates an access token, and returns its secret.
     async fn access_token(&self, may: &str, on: &str, on_behalf_of: Option<&str>) -> TokenSecret {
         let secret = TokenSecret::random();

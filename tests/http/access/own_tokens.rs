@@ -7,15 +7,21 @@ use sampan::auth::OwnTokens;
 use sampan::http::{HttpServices, PageGate, PageSlot};
 use sampan_engine::Registry;
 use sampan_ui::{SessionKey, Ui, UiSettings};
+use serde_json::Value;
 
 use super::{Plan, Site, basic, user};
-use crate::support::{Answer, Server, Setup};
+use crate::support::failing_driver::Misbehaviour;
+use crate::support::{Answer, FailingDriver, Server, Setup};
 
 const TOKENS: &str = "/ui/-/tokens";
 
 /// A site with the page.
 async fn site() -> Site {
-    let mut site = Site::with(Plan::default()).await;
+    site_of(Plan::default()).await
+}
+
+async fn site_of(plan: Plan) -> Site {
+    let mut site = Site::with(plan).await;
     let driver = site.server.driver();
     let registry = Registry::builder(driver.clone()).build();
     let gate = Arc::new(PageGate::Rules(site.guard.clone()));
@@ -81,19 +87,25 @@ async fn a_users_token_does_what_its_user_may_until_it_is_revoked() {
     assert!(text(&revoked).contains("alice/ci is revoked."));
     // This registry knows it at once.
     assert_eq!(site.push("team/app", &ci).await, 401);
-    let changes = loop {
-        let events = site.recorded(1).await;
-        let changes: Vec<[String; 3]> = events
-            .iter()
-            .filter(|event| ["token created", "token revoked"].iter().any(|name| event["event"] == *name))
-            .map(|event| ["event", "user", "name"].map(|key| event[key].as_str().unwrap().to_owned()))
-            .collect();
-        if changes.len() == 2 {
-            break changes;
-        }
-        tokio::task::yield_now().await;
-    };
+    let names = ["token created", "token revoked"];
+    let changes = site.recorded_of(&names, 2).await;
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap().to_owned();
+    let changes: Vec<[String; 3]> =
+        changes.iter().map(|event| ["event", "user", "name"].map(|key| text(event, key))).collect();
     assert_eq!(changes, [["token created", "alice", "alice/ci"], ["token revoked", "alice", "alice/ci"]]);
+}
+
+#[tokio::test]
+async fn a_token_is_recorded_although_its_client_leaves() {
+    let driver = FailingDriver::new();
+    let site = site_of(Plan { driver: Arc::new(driver.clone()), ..Plan::default() }).await;
+    driver.be(Misbehaviour::HoldsPuts);
+    let (alice, form) = (user("alice"), form("ci", "**"));
+    let events = tokio::select! {
+        answer = send(&site, &alice, &form) => panic!("{answer:?}"),
+        events = site.recorded_of(&["token created"], 1) => events,
+    };
+    assert_eq!((&events[0]["user"], &events[0]["name"]), (&"alice".into(), &"alice/ci".into()));
 }
 
 #[tokio::test]
