@@ -24,12 +24,20 @@ impl Housekeeping for Collector {
         }
     }
 
-    fn collect(&self, dry_run: bool) -> Result<(), CannotCollect> {
-        self.request(dry_run).map_err(|refusal| match refusal {
-            Refusal::Running => CannotCollect::Running,
-            Refusal::ReadOnly => CannotCollect::ReadOnly,
-            Refusal::ShuttingDown => CannotCollect::ShuttingDown,
-        })
+    fn collect(&self) -> Result<(), CannotCollect> {
+        self.request_collection().map_err(refused)
+    }
+
+    fn dry_run(&self) -> Result<(), CannotCollect> {
+        self.request_dry_run().map_err(refused)
+    }
+}
+
+fn refused(refusal: Refusal) -> CannotCollect {
+    match refusal {
+        Refusal::Running => CannotCollect::Running,
+        Refusal::ReadOnly => CannotCollect::ReadOnly,
+        Refusal::ShuttingDown => CannotCollect::ShuttingDown,
     }
 }
 

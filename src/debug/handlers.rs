@@ -63,7 +63,7 @@ pub(super) async fn show_gc(State(collector): State<Arc<Collector>>) -> Json<mai
 
 /// Starts a collection: 202, or the reason why it does not start.
 pub(super) async fn start_gc(State(collector): State<Arc<Collector>>) -> Response {
-    match collector.request(false) {
+    match collector.request_collection() {
         Ok(()) => (StatusCode::ACCEPTED, Json(collector.state())).into_response(),
         Err(refusal) => {
             let status = match refusal {

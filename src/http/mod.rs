@@ -23,6 +23,7 @@ mod page_slot;
 mod page_tokens;
 mod prefix;
 mod proxy_warning;
+mod record;
 mod repository_metrics;
 pub mod route;
 mod service;

@@ -14,8 +14,10 @@ use sampan_ui::{Change, Changes, UiRequest};
 
 use super::context::RequestContext;
 use super::extract::{deleting, observed};
+use super::record::record;
 use super::state::AppState;
 use super::url_builder;
+use crate::auth::AuditEvent;
 use crate::serve::Peer;
 
 /// Answers a request to the page.
@@ -56,15 +58,30 @@ impl Changes for AppState {
         request: &Parts,
         user: Option<&str>,
         name: RepositoryName,
-        change: Change,
+        change: Change<'_>,
     ) -> Repository {
-        if let (Some(user), Some(context)) = (user, request.extensions.get::<Arc<RequestContext>>()) {
-            context.set_user(user.to_owned());
-        }
+        set_user(request, user);
         match change {
             Change::Delete => deleting(name, request, self),
-            Change::Restore => observed(name, request, self),
+            Change::Restore { tag, digest } => {
+                let event = AuditEvent::new("restoration").with("repository", Some(name.as_str()));
+                let event = event.with("tag", Some(tag.as_str())).with("digest", Some(digest.to_string()));
+                record(event, request, self);
+                observed(name, request, self)
+            }
         }
+    }
+
+    fn collection_requested(&self, request: &Parts, user: Option<&str>) {
+        set_user(request, user);
+        record(AuditEvent::new("collection requested"), request, self);
+    }
+}
+
+/// Names the user of a request before its answer does.
+fn set_user(request: &Parts, user: Option<&str>) {
+    if let (Some(user), Some(context)) = (user, request.extensions.get::<Arc<RequestContext>>()) {
+        context.set_user(user.to_owned());
     }
 }
 

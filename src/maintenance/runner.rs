@@ -115,15 +115,28 @@ impl Collector {
         }
     }
 
-    /// Requests a collection now, or a dry run, which deletes nothing.
+    /// Requests a collection now.
     ///
     /// # Errors
     ///
     /// The collector cannot start one now.
-    pub fn request(&self, dry_run: bool) -> Result<(), Refusal> {
-        if self.registry.limits().read_only && !dry_run {
-            return Err(Refusal::ReadOnly);
+    pub fn request_collection(&self) -> Result<(), Refusal> {
+        match self.registry.limits().read_only {
+            true => Err(Refusal::ReadOnly),
+            false => self.request(Trigger::Request),
         }
+    }
+
+    /// Requests a dry run now, which deletes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The collector cannot start one now.
+    pub fn request_dry_run(&self) -> Result<(), Refusal> {
+        self.request(Trigger::DryRun)
+    }
+
+    fn request(&self, trigger: Trigger) -> Result<(), Refusal> {
         if self.record().running.is_some() {
             return Err(Refusal::Running);
         }
@@ -135,7 +148,7 @@ impl Collector {
                 (false, None) => None,
             };
             if refusal.is_none() {
-                commands.now = Some(if dry_run { Trigger::DryRun } else { Trigger::Request });
+                commands.now = Some(trigger);
             }
             refusal.is_none()
         });

@@ -48,7 +48,7 @@ async fn a_hanging_store_does_not_block_the_end() {
         max_delete_percent: 100,
     };
     let collector = Collector::new(registry, settings);
-    collector.request(false).unwrap();
+    collector.request_collection().unwrap();
     let ended = async {
         asked.notified().await;
         collector.end();

@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 use sampan_engine::Repository;
-use sampan_engine::oci::RepositoryName;
+use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
 /// Hands out repositories for changes.
 pub trait Changes: Send + Sync {
@@ -12,15 +12,23 @@ pub trait Changes: Send + Sync {
         request: &Parts,
         user: Option<&str>,
         name: RepositoryName,
-        change: Change,
+        change: Change<'_>,
     ) -> Repository;
+
+    /// Records that `user` began a collection.
+    fn collection_requested(&self, request: &Parts, user: Option<&str>);
 }
 
 /// A change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Change {
+pub enum Change<'a> {
     /// Tags or images are deleted.
     Delete,
     /// A tag is pointed again at the image that it was removed from.
-    Restore,
+    Restore {
+        /// The tag.
+        tag: &'a Tag,
+        /// The image.
+        digest: &'a Digest,
+    },
 }

@@ -10,12 +10,19 @@ pub trait Housekeeping: fmt::Debug + Send + Sync + 'static {
     /// The state of collections.
     fn collections(&self) -> Collections;
 
-    /// Begins a collection, or a dry run, which deletes nothing.
+    /// Begins a collection.
     ///
     /// # Errors
     ///
     /// Why none can begin now.
-    fn collect(&self, dry_run: bool) -> Result<(), CannotCollect>;
+    fn collect(&self) -> Result<(), CannotCollect>;
+
+    /// Begins a dry run, which finds what a collection would delete.
+    ///
+    /// # Errors
+    ///
+    /// Why none can begin now.
+    fn dry_run(&self) -> Result<(), CannotCollect>;
 }
 
 /// Why no collection can begin.

@@ -21,6 +21,7 @@ use crate::auth::{Access, AuditEvent, Credentials, Denied, Guard, IssuedToken, T
 use crate::http::context::RequestContext;
 use crate::http::credentials::presented;
 use crate::http::error::{ApiError, ErrorCode};
+use crate::http::record::record;
 use crate::http::route::Route;
 use crate::http::state::AppState;
 use crate::http::url_builder::{self, UrlBuilder};
@@ -105,10 +106,8 @@ pub(in crate::http) fn observed(name: RepositoryName, parts: &Parts, state: &App
 
 /// The same for a request that may delete: it is in the audit record, and what it removes names its user.
 pub(in crate::http) fn deleting(name: RepositoryName, parts: &Parts, state: &AppState) -> Repository {
-    let audit = state.services().guard.as_ref().map(|guard| guard.audit()).filter(|audit| audit.is_on());
-    if let Some(audit) = audit {
-        audit.note(deletion(parts, &name));
-    }
+    let event = AuditEvent::new("deletion").with("repository", Some(name.as_str()));
+    record(event.with("path", Some(parts.uri.path())), parts, state);
     let context = parts.extensions.get::<Arc<RequestContext>>();
     let user = context.and_then(|context| context.user());
     let remover = user.map_or(Remover::Unknown, |user| Remover::User(user.to_owned()));
@@ -296,18 +295,6 @@ async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View,
         context.set_user(user);
     }
     Ok(grant.view)
-}
-
-/// The record of a request that may delete. It is written before the deletion, which may be cut short.
-fn deletion(parts: &Parts, name: &RepositoryName) -> AuditEvent {
-    let context = parts.extensions.get::<Arc<RequestContext>>();
-    let client = context.and_then(|context| context.client()?.ip());
-    AuditEvent::new("deletion")
-        .with("client", client.map(|client| client.to_canonical().to_string()))
-        .with("user", context.and_then(|context| context.user()))
-        .with("repository", Some(name.as_str()))
-        .with("path", Some(parts.uri.path()))
-        .with("requestId", context.map(|context| context.id()))
 }
 
 /// Displays scopes as a token server spells them.

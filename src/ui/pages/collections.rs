@@ -68,8 +68,13 @@ pub(crate) fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Probl
     if !may_collect(visitor) {
         return Err(Problem::Forbidden);
     }
-    let dry_run = scene.visit.form.get("mode") != Some("run");
-    match housekeeping.collect(dry_run) {
+    let begun = match scene.visit.form.get("mode") {
+        Some("run") => housekeeping.collect().inspect(|()| {
+            scene.visit.changes.collection_requested(&scene.visit.parts, visitor.user.as_deref());
+        }),
+        _ => housekeeping.dry_run(),
+    };
+    match begun {
         Ok(()) => Ok(reply::see_other(&scene.frame(None).to(&Place::Collections))),
         Err(refusal) => {
             page(scene, visitor, StatusCode::CONFLICT, Some(sentence(scene.visit.language, refusal)))

@@ -101,7 +101,8 @@ pub(crate) async fn restore(
         (form.get("tag").map(str::parse::<Tag>), form.get("digest").map(str::parse::<Digest>));
     let (Some(Ok(tag)), Some(Ok(digest))) = (tag, digest) else { return Err(Problem::NotFound) };
     let user = visitor.user.as_deref();
-    let repository = scene.visit.changes.repository(&scene.visit.parts, user, name.clone(), Change::Restore);
+    let change = Change::Restore { tag: &tag, digest: &digest };
+    let repository = scene.visit.changes.repository(&scene.visit.parts, user, name.clone(), change);
     let problem = match repository.tags().restore(&tag, Some(&digest), OnExistingTag::Keep).await {
         Ok(_) => {
             let place = Place::Image(name.clone(), Reference::Tag(tag));

@@ -15,7 +15,18 @@ const RUN: &str = "/ui/-/collections/run";
 
 /// Remembers what was asked of it; refuses a second request.
 #[derive(Debug, Default)]
-struct Asked(Mutex<Vec<bool>>);
+struct Asked(Mutex<Vec<&'static str>>);
+
+impl Asked {
+    fn ask(&self, what: &'static str) -> Result<(), CannotCollect> {
+        let mut asked = self.0.lock();
+        if !asked.is_empty() {
+            return Err(CannotCollect::Running);
+        }
+        asked.push(what);
+        Ok(())
+    }
+}
 
 impl Housekeeping for Asked {
     fn collections(&self) -> Collections {
@@ -39,13 +50,12 @@ impl Housekeeping for Asked {
         }
     }
 
-    fn collect(&self, dry_run: bool) -> Result<(), CannotCollect> {
-        let mut asked = self.0.lock();
-        if !asked.is_empty() {
-            return Err(CannotCollect::Running);
-        }
-        asked.push(dry_run);
-        Ok(())
+    fn collect(&self) -> Result<(), CannotCollect> {
+        self.ask("collection")
+    }
+
+    fn dry_run(&self) -> Result<(), CannotCollect> {
+        self.ask("dry run")
     }
 }
 
@@ -70,7 +80,7 @@ async fn a_collection_is_seen_and_begun() {
     let again = store.post(RUN, "", &[("token", &token), ("mode", "run")]).await;
     assert_eq!(again.status, StatusCode::CONFLICT);
     assert!(again.text.contains("already running"), "{}", again.text);
-    assert_eq!(*asked.0.lock(), [false]);
+    assert_eq!(*asked.0.lock(), ["collection"]);
     let (status, twin) = store.json(PAGE).await;
     assert_eq!((status, &twin["last"][0]["report"]["manifests"]), (StatusCode::OK, &serde_json::json!(3)));
 }
@@ -87,7 +97,7 @@ async fn anything_but_a_run_is_a_dry_run() {
     }
     assert!(asked.0.lock().is_empty());
     store.post(RUN, "", &[("token", &token), ("mode", "")]).await;
-    assert_eq!(*asked.0.lock(), [true]);
+    assert_eq!(*asked.0.lock(), ["dry run"]);
 }
 
 #[tokio::test]

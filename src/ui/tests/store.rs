@@ -254,10 +254,12 @@ impl Rights for TeamOf {
 }
 
 impl Changes for Registry {
-    fn repository(&self, _: &Parts, user: Option<&str>, name: RepositoryName, _: Change) -> Repository {
+    fn repository(&self, _: &Parts, user: Option<&str>, name: RepositoryName, _: Change<'_>) -> Repository {
         let remover = user.map_or(Remover::Unknown, |user| Remover::User(user.to_owned()));
         Registry::repository(self, name).removing_as(remover)
     }
+
+    fn collection_requested(&self, _: &Parts, _: Option<&str>) {}
 }
 
 fn page_of(registry: &Registry, gate: Arc<dyn Gate>) -> Ui {

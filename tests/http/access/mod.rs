@@ -25,7 +25,7 @@ use sampan_config::CertificateName;
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::Registry;
-use sampan_ui::{SessionKey, Ui, UiSettings};
+use sampan_ui::{CannotCollect, Collections, Housekeeping, SessionKey, Ui, UiSettings};
 use serde_json::Value;
 
 use crate::support::client::Call;
@@ -34,6 +34,32 @@ use crate::support::{Answer, Server, Setup, policy_file};
 static RULES: LazyLock<String> = LazyLock::new(policy_file);
 
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "Dave"];
+
+/// A collector that takes each request, and does nothing.
+#[derive(Debug)]
+struct IdleCollector;
+
+impl Housekeeping for IdleCollector {
+    fn collections(&self) -> Collections {
+        Collections {
+            schedule: None,
+            grace: Duration::ZERO,
+            delete_untagged: false,
+            read_only: false,
+            requested: false,
+            running: None,
+            last: Vec::new(),
+        }
+    }
+
+    fn collect(&self) -> Result<(), CannotCollect> {
+        Ok(())
+    }
+
+    fn dry_run(&self) -> Result<(), CannotCollect> {
+        Ok(())
+    }
+}
 
 /// A registry with rules.
 struct Site {
@@ -99,6 +125,7 @@ impl Site {
         let gate = Arc::new(PageGate::Rules(guard.clone()));
         let registry = Registry::builder(plan.driver.clone()).build();
         let ui = Ui::new(registry, gate, UiSettings::default(), SessionKey::derived_from(b"page"));
+        let ui = ui.with_housekeeping(Arc::new(IdleCollector));
         let services = HttpServices {
             guard: Some(guard.clone()),
             page: PageSlot::new(Some(ui)),

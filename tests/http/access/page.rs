@@ -95,3 +95,48 @@ async fn a_robot_logs_in_with_its_token_until_that_is_revoked() {
     site.visit("/ui/", &session).await.expect(401);
     site.visit("/ui/", &of_dave).await.expect(200);
 }
+
+/// The token of the form that a page sends to `action`.
+fn form_token(page: &Answer, action: &str) -> String {
+    let page = String::from_utf8(page.body.to_vec()).unwrap();
+    let form =
+        page.split(&format!("action=\"{action}\"")).nth(1).unwrap_or_else(|| panic!("no form: {page}"));
+    form.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_restoration_and_a_collection_are_recorded_with_their_user() {
+    const RESTORE: &str = "/ui/team/app/-/restore";
+    const RUN: &str = "/ui/-/collections/run";
+    let site = site().await;
+    let carol = user("carol");
+    let repository = site.server.registry.repository("team/app".parse().unwrap());
+    let digest = repository.manifests().digest(&"v1".parse().unwrap()).await.unwrap();
+    repository.manifests().delete(&"v1".parse().unwrap()).await.unwrap();
+    let page = async |path: &str| {
+        let call = site.call("GET", path).header("accept", "text/html");
+        call.header("authorization", &carol).send().await.expect(200)
+    };
+    let send = async |path: &str, form: String| {
+        let call = site.call("POST", path).header("authorization", &carol);
+        call.header("sec-fetch-site", "same-origin").body(form).send().await.expect(303)
+    };
+    let token = form_token(&page(RESTORE).await, RESTORE);
+    send(RESTORE, format!("token={token}&tag=v1&digest={digest}")).await;
+    let token = form_token(&page("/ui/-/collections").await, RUN);
+    send(RUN, format!("token={token}&mode=preview")).await;
+    send(RUN, format!("token={token}&mode=run")).await;
+
+    let names = ["restoration", "collection requested"];
+    let events = site.recorded_of(&names, 2).await;
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let events: Vec<[String; 5]> = events
+        .iter()
+        .map(|event| ["event", "user", "repository", "tag", "digest"].map(|key| text(event, key)))
+        .collect();
+    let digest = digest.to_string();
+    assert_eq!(
+        events,
+        [["restoration", "carol", "team/app", "v1", &digest], ["collection requested", "carol", "", "", ""]]
+    );
+}
