@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sampan_ui::{CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping};
 
-use crate::maintenance::{Collector, Outcome, Refusal, Run};
+use crate::maintenance::{Collector, Outcome, Refusal, Run, Trigger};
 
 impl Housekeeping for Collector {
     fn collections(&self) -> Collections {
@@ -43,6 +43,7 @@ fn refused(refusal: Refusal) -> CannotCollect {
 
 fn shown(run: Run) -> Collection {
     Collection {
+        is_dry_run: run.trigger == Trigger::DryRun,
         begun: run.begun,
         duration: Duration::from_secs_f64(run.duration_secs),
         end: match run.outcome {

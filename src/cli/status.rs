@@ -63,7 +63,8 @@ pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
             say(format!("ready:      {}", ready.trim_end()));
             say(format!("health:     {}", health_line(&health)));
             say(format!("collection: {}", collection_line(&collection)));
-            if let Some(last) = collection["last"].get(0) {
+            let runs = collection["last"].as_array().into_iter().flatten();
+            if let Some(last) = runs.into_iter().find(|run| run["trigger"] != "dry_run") {
                 say(format!("the last:   {}", run_line(last)));
             }
         }

@@ -96,6 +96,9 @@ pub struct Totals {
 /// The most collections to remember.
 const REMEMBERED: usize = 10;
 
+/// The most dry runs to remember besides.
+const DRY_RUNS_REMEMBERED: usize = 3;
+
 /// The most unreadable files to remember per collection.
 const NAMED: usize = 100;
 
@@ -110,30 +113,49 @@ impl History {
         self.totals
     }
 
+    /// Adds a run. A dry run counts in no total, whatever came of it, and displaces earlier dry runs alone.
     pub(super) fn add(&mut self, mut run: Run) {
-        let totals = &mut self.totals;
-        match &mut run.outcome {
-            Outcome::Finished { report } if report.dry_run => report.unreadable.truncate(NAMED),
-            Outcome::Finished { report } => {
-                totals.finished += 1;
-                totals.candidates += report.blobs.count + report.saved;
-                totals.blobs += report.blobs.count;
-                totals.bytes += report.bytes();
-                totals.last_success = Some(SystemTime::now());
-                totals.last_duration = Duration::from_secs_f64(run.duration_secs);
-                totals.last_young = report.young.count;
-                report.unreadable.truncate(NAMED);
-            }
-            Outcome::Stopped { .. } => totals.stopped += 1,
-            Outcome::Elsewhere { .. } => totals.elsewhere += 1,
-            Outcome::Failed { .. } => totals.failed += 1,
+        if let Outcome::Finished { report } = &mut run.outcome {
+            report.unreadable.truncate(NAMED);
         }
+        if !run.is_dry() {
+            self.totals.add(&run);
+        }
+        let (is_dry, most) = (run.is_dry(), if run.is_dry() { DRY_RUNS_REMEMBERED } else { REMEMBERED });
         self.runs.push_front(run);
-        self.runs.truncate(REMEMBERED);
+        let mut alike = 0;
+        self.runs.retain(|run| {
+            alike += usize::from(run.is_dry() == is_dry);
+            run.is_dry() != is_dry || alike <= most
+        });
+    }
+}
+
+impl Totals {
+    fn add(&mut self, run: &Run) {
+        match &run.outcome {
+            Outcome::Finished { report } => {
+                self.finished += 1;
+                self.candidates += report.blobs.count + report.saved;
+                self.blobs += report.blobs.count;
+                self.bytes += report.bytes();
+                self.last_success = Some(SystemTime::now());
+                self.last_duration = Duration::from_secs_f64(run.duration_secs);
+                self.last_young = report.young.count;
+            }
+            Outcome::Stopped { .. } => self.stopped += 1,
+            Outcome::Elsewhere { .. } => self.elsewhere += 1,
+            Outcome::Failed { .. } => self.failed += 1,
+        }
     }
 }
 
 impl Run {
+    /// Whether it was to delete nothing.
+    fn is_dry(&self) -> bool {
+        self.trigger == Trigger::DryRun
+    }
+
     /// Logs the result in one line.
     pub(super) fn log(&self) {
         let seconds = self.duration_secs;
@@ -179,6 +201,13 @@ impl Run {
                     first.map(|unreadable| &*unreadable.reason).unwrap_or_default(),
                 );
             }
+            Outcome::Stopped { reason }
+            | Outcome::Elsewhere { reason }
+            | Outcome::Failed { error: reason }
+                if self.is_dry() =>
+            {
+                tracing::warn!(seconds, "a dry run of a collection did not finish: {reason}");
+            }
             Outcome::Stopped { reason } => {
                 tracing::info!(seconds, "garbage collection stopped after {seconds:.1} s: {reason}");
             }
@@ -206,4 +235,36 @@ fn summary(report: &Report) -> String {
 pub(super) fn as_text<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let text = OffsetDateTime::from(*time).format(&Rfc3339).map_err(serde::ser::Error::custom)?;
     serializer.serialize_str(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(trigger: Trigger, number: u64) -> Run {
+        let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(number);
+        let outcome = Outcome::Failed { error: "disk".to_owned() };
+        Run { trigger, begun, duration_secs: 1.0, outcome }
+    }
+
+    #[test]
+    fn dry_runs_count_in_no_total_and_displace_no_collection() {
+        let mut history = History::default();
+        for number in 0..12 {
+            history.add(failed(Trigger::Schedule, number));
+        }
+        for number in 12..17 {
+            history.add(failed(Trigger::DryRun, number));
+        }
+        let begun = |history: &History| -> Vec<u64> {
+            history
+                .runs()
+                .map(|run| run.begun.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+                .collect()
+        };
+        assert_eq!(begun(&history), [16, 15, 14, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
+        assert_eq!(history.totals().failed, 12);
+        history.add(failed(Trigger::Request, 17));
+        assert_eq!(begun(&history), [17, 16, 15, 14, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
+    }
 }

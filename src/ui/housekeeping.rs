@@ -70,6 +70,8 @@ pub struct CollectionSchedule {
 /// A collection that ended.
 #[derive(Clone, Debug)]
 pub struct Collection {
+    /// Whether it was to delete nothing.
+    pub is_dry_run: bool,
     /// When it began.
     pub begun: SystemTime,
     /// How long it took.

@@ -129,7 +129,7 @@ fn run(t: Language, run: &Collection) -> Run {
     Run {
         begun: Moment::of(run.begun),
         duration: if seconds < 60.0 { format!("{seconds:.1} s") } else { shown::duration(t, run.duration) },
-        is_dry: report.is_some_and(|report| report.dry_run),
+        is_dry: run.is_dry_run,
         reason: reason.map(|reason| shown::text(&reason)),
         is_failure: matches!(run.end, CollectionEnd::Failed(_)),
         freed: report.map(|report| shown::size(report.bytes())).unwrap_or_default(),
@@ -173,6 +173,7 @@ fn twin(state: &Collections) -> Value {
             };
             json!({
                 "begun": machine(run.begun),
+                "dryRun": run.is_dry_run,
                 "durationSeconds": run.duration.as_secs_f64(),
                 "outcome": outcome,
                 "reason": reason,

@@ -31,8 +31,12 @@ impl Asked {
 impl Housekeeping for Asked {
     fn collections(&self) -> Collections {
         let report = Report { dry_run: true, manifests: 3, ..Report::default() };
-        let ended =
-            |end| Collection { begun: SystemTime::UNIX_EPOCH, duration: Duration::from_millis(1234), end };
+        let ended = |is_dry_run, end| Collection {
+            is_dry_run,
+            begun: SystemTime::UNIX_EPOCH,
+            duration: Duration::from_millis(1234),
+            end,
+        };
         Collections {
             schedule: Some(CollectionSchedule {
                 interval: Duration::from_secs(86_400),
@@ -44,8 +48,9 @@ impl Housekeeping for Asked {
             requested: !self.0.lock().is_empty(),
             running: None,
             last: vec![
-                ended(CollectionEnd::Finished(Box::new(report))),
-                ended(CollectionEnd::Failed("<b>disk</b> on fire".to_owned())),
+                ended(true, CollectionEnd::Finished(Box::new(report))),
+                ended(false, CollectionEnd::Failed("<b>disk</b> on fire".to_owned())),
+                ended(true, CollectionEnd::Failed("again".to_owned())),
             ],
         }
     }
@@ -74,6 +79,7 @@ async fn a_collection_is_seen_and_begun() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    assert_eq!(text.matches("dry run 1.2 s").count(), 2, "one that failed too: {text}");
     let token = page.token(RUN);
     let begun = store.post(RUN, "", &[("token", &token), ("mode", "run")]).await;
     assert_eq!((begun.status, begun.header("location")), (StatusCode::SEE_OTHER, PAGE));
