@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{Access, AppError};
 use crate::auth::OwnTokens;
 use crate::http::{PageGate, Prefix};
-use crate::maintenance::{Collector, SurveySettings, survey_store};
+use crate::maintenance::{Collector, survey_store};
 
 /// The parts of the registry that the page shows, for each configuration of the page.
 pub(super) struct Pages {
@@ -50,7 +50,7 @@ impl Pages {
                 let interval = *wanted.borrow_and_update();
                 let surveys = async {
                     match interval {
-                        Some(interval) => survey_store(registry.clone(), SurveySettings { interval }).await,
+                        Some(interval) => survey_store(registry.clone(), interval).await,
                         None => pending().await,
                     }
                 };

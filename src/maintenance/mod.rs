@@ -21,4 +21,4 @@ pub use purge_uploads::purge_uploads;
 pub use runner::{Collector, Refusal, Running, State};
 pub use schedule::Schedule;
 pub use settings::Settings;
-pub use survey::{SurveySettings, survey_store};
+pub use survey::survey_store;

@@ -8,45 +8,31 @@ use tokio_util::sync::CancellationToken;
 
 use super::background::in_background;
 
-/// How often the running registry surveys its store.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SurveySettings {
-    /// From one survey to the next, whether a collection or any registry over the store made it. A store whose collections
-    /// come at least as often needs none.
-    pub interval: Duration,
-}
-
-impl Default for SurveySettings {
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(60 * 60) }
-    }
-}
-
 /// The rest for every second of work, in seconds.
 const REST: f32 = 1.0;
 
 /// The largest random delay, to spread the replicas of a store.
 const SPREAD: Duration = Duration::from_secs(60);
 
-/// The shortest pause after a failure.
-const RETRY: Duration = Duration::from_secs(10);
-
-/// Surveys the store repeatedly, until dropped. One of the replicas over a store surveys it per interval.
-pub async fn survey_store(registry: Registry, settings: SurveySettings) {
-    let spread = || SPREAD.min(settings.interval / 10).mul_f64(rand::random_range(0.0..1.0));
+/// Surveys the store repeatedly, until dropped: from one survey to the next it waits for `interval`, whether a collection or any
+/// registry over the store made it. One of the replicas over a store surveys it per interval, and a store whose collections come
+/// at least as often needs no survey.
+pub async fn survey_store(registry: Registry, interval: Duration) {
+    let spread = || SPREAD.min(interval / 10).mul_f64(rand::random_range(0.0..1.0));
     tokio::time::sleep(spread()).await;
     loop {
-        // A read-only registry writes nothing, so it surveys nothing.
-        let pause = match registry.limits().read_only {
-            true => settings.interval,
-            false => survey_once(&registry, settings.interval).await + spread(),
-        };
+        let pause = survey_in_turn(&registry, interval).await + spread();
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Surveys the store if a survey is due, and returns the time until the next attempt.
-async fn survey_once(registry: &Registry, interval: Duration) -> Duration {
+/// Surveys the store if a survey is due, and returns the time until the next attempt. After a failure that is the interval too,
+/// since a survey walks over the whole store.
+async fn survey_in_turn(registry: &Registry, interval: Duration) -> Duration {
+    // A read-only registry writes nothing, so it surveys nothing.
+    if registry.limits().read_only {
+        return interval;
+    }
     let begin = Instant::now();
     let walking = registry.clone();
     // A survey that is dropped ends at its next await.
@@ -63,11 +49,11 @@ async fn survey_once(registry: &Registry, interval: Duration) -> Duration {
         Ok(Ok(SurveyTurn::NotDue(due_in))) => due_in,
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot survey the store");
-            interval.max(RETRY)
+            interval
         }
         Err(error) => {
             tracing::warn!(%error, "cannot start a thread for a survey of the store");
-            interval.max(RETRY)
+            interval
         }
     }
 }
@@ -81,21 +67,36 @@ mod tests {
     use sampan_engine::Survey;
 
     use super::*;
+    use crate::test_log::TestLog;
+
+    const INTERVAL: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
-    async fn replicas_survey_their_store_and_a_read_only_one_does_not() {
+    async fn one_of_the_replicas_surveys_their_store_and_a_read_only_one_does_not() {
         let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
-        let registry = Registry::builder(driver.clone()).build();
-        registry.set_read_only(true);
-        let settings = SurveySettings { interval: Duration::from_millis(20) };
-        let mut replicas = tokio::task::JoinSet::new();
-        replicas.spawn(survey_store(registry.clone(), settings));
-        // The read-only replica has passed its turn when one that began later has written.
-        let other = Registry::builder(driver.clone()).build();
-        assert!(Survey::read(&registry).await.is_err());
-        replicas.spawn(survey_store(other, settings));
+        let [one, other] = [(); 2].map(|()| Registry::builder(driver.clone()).build());
+        one.set_read_only(true);
+        let log = TestLog::default();
+        let capture = log.capture();
+        assert_eq!(survey_in_turn(&one, INTERVAL).await, INTERVAL);
+        drop(capture);
+        assert!(Survey::read(&one).await.is_err());
+        assert_eq!(log.text(), "", "a survey that was begun would fail");
+        assert_eq!(survey_in_turn(&other, INTERVAL).await, INTERVAL);
+        let made = Survey::read(&one).await.unwrap();
+        one.set_read_only(false);
+        let due_in = survey_in_turn(&one, INTERVAL).await;
+        assert!(due_in > Duration::ZERO && due_in <= INTERVAL, "{due_in:?}");
+        assert_eq!(Survey::read(&one).await.unwrap(), made);
+    }
+
+    #[tokio::test]
+    async fn the_store_is_surveyed_again_after_the_interval() {
+        let registry = Registry::builder(Arc::new(InMemoryDriver::new())).build();
+        let surveys = tokio::spawn(survey_store(registry.clone(), Duration::from_millis(20)));
         let first = next_survey(&registry, None).await;
         next_survey(&registry, Some(&first)).await;
+        surveys.abort();
     }
 
     /// Waits until there is a survey other than `before`.
