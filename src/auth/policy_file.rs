@@ -44,7 +44,6 @@ struct Loaded {
 }
 
 /// A state of the file that is logged already.
-#[derive(PartialEq)]
 struct Unusable {
     stamp: Option<FileStamp>,
     message: String,
@@ -127,10 +126,15 @@ impl PolicyFile {
     pub async fn reload(&self) -> Result<(), PolicyError> {
         let watched = Arc::clone(&self.0);
         on_blocking_pool(move || {
-            let _reading = watched.unusable.lock();
-            watched
-                .read(Cause::Signal)
-                .inspect_err(|error| watched.note_refused(Cause::Signal, &chain(error)))
+            let mut unusable = watched.unusable.lock();
+            let stamp = FileStamp::of(&watched.path).ok();
+            watched.read(Cause::Signal).inspect_err(|error| {
+                let message = chain(error);
+                watched.note_refused(Cause::Signal, &message);
+                watched.settle(&mut unusable, Some(Unusable { stamp, message }));
+            })?;
+            watched.settle(&mut unusable, None);
+            Ok(())
         })
         .await
     }
@@ -146,37 +150,27 @@ impl Watched {
     /// Reads the file if it has changed, and logs what is wrong with it.
     fn look(&self) {
         let mut unusable = self.unusable.lock();
-        self.look_at_file(&mut unusable);
-        self.is_stale.store(unusable.is_some(), Ordering::Relaxed);
-    }
-
-    fn look_at_file(&self, unusable: &mut Option<Unusable>) {
         let stamp = FileStamp::of(&self.path).ok();
         if stamp.is_some_and(|stamp| stamp.is_surely(&self.current.load().stamp)) {
-            *unusable = None;
-            return;
+            return self.settle(&mut unusable, None);
         }
-        let Err(error) = self.read(Cause::File) else {
-            *unusable = None;
-            return;
-        };
-        let state = Unusable { stamp, message: chain(&error) };
-        let is_known = unusable.as_ref().is_some_and(|known| {
-            let same_file = match (known.stamp, state.stamp) {
-                (Some(known), Some(new)) => new.looks_like(&known),
-                (known, new) => known.is_none() && new.is_none(),
-            };
-            same_file && known.message == state.message
-        });
-        if !is_known {
+        let Err(error) = self.read(Cause::File) else { return self.settle(&mut unusable, None) };
+        let found = Unusable { stamp, message: chain(&error) };
+        if !unusable.as_ref().is_some_and(|known| found.is_known_as(known)) {
             let rules = self.current.load().policy.source().rules.len();
             tracing::error!(
-                error = %state.message, file = %self.path.display(), rules,
+                error = %found.message, file = %self.path.display(), rules,
                 "the policy file is not usable, keeping the last valid {rules} rules"
             );
-            self.note_refused(Cause::File, &state.message);
+            self.note_refused(Cause::File, &found.message);
         }
-        *unusable = Some(state);
+        self.settle(&mut unusable, Some(found));
+    }
+
+    /// Remembers whether the file is usable, in both places.
+    fn settle(&self, unusable: &mut Option<Unusable>, found: Option<Unusable>) {
+        self.is_stale.store(found.is_some(), Ordering::Relaxed);
+        *unusable = found;
     }
 
     fn note_refused(&self, cause: Cause, error: &str) {
@@ -196,6 +190,17 @@ impl Watched {
         }
         self.current.store(Arc::new(new));
         Ok(())
+    }
+}
+
+impl Unusable {
+    /// Whether it is the same mistake of the same file.
+    fn is_known_as(&self, known: &Self) -> bool {
+        let is_same_file = match (known.stamp, self.stamp) {
+            (Some(known), Some(found)) => found.looks_like(&known),
+            (known, found) => known.is_none() && found.is_none(),
+        };
+        is_same_file && known.message == self.message
     }
 }
 

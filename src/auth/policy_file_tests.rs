@@ -105,6 +105,19 @@ async fn an_unusable_file_changes_nothing_and_is_logged_once() {
 }
 
 #[tokio::test]
+async fn a_reload_says_at_once_whether_the_file_is_usable() {
+    let fixture = Fixture::new(BOTH).await;
+    fixture.write("");
+    assert!(fixture.file.reload().await.is_err());
+    assert!(fixture.file.is_stale());
+    // The caller of the reload has logged it.
+    assert_eq!(fixture.look(), "");
+    fixture.write(USERS);
+    fixture.file.reload().await.unwrap();
+    assert!(!fixture.file.is_stale());
+}
+
+#[tokio::test]
 async fn a_file_that_is_unusable_at_the_start_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let error = PolicyFile::open(dir.path().to_owned(), Audit::default()).await.unwrap_err();
