@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sampan_config::{AuthConfig, Loaded};
-use sampan_engine::Registry;
 use serde_json::Value;
 
 use super::args::ReportFormat;
-use super::check::{beside, find, print_warnings};
+use super::check::{find, print_warnings};
+use super::store;
 use super::terminal::{printable, say, warn};
 use crate::app;
 use crate::auth::{ExaminedToken, is_of_access_token};
@@ -42,7 +42,10 @@ async fn examine(drivers: &Drivers, loaded: &Loaded, token: &str) -> Result<Exam
     let config = &loaded.config;
     // Only access tokens are in the store.
     let registry = match is_of_access_token(token) {
-        true => store(drivers, loaded).await?,
+        true => {
+            store::refuse_in_memory(loaded, "its access tokens are not known here")?;
+            store::open_to_read(drivers, loaded).await?
+        }
         false => app::no_store(config),
     };
     let Some(guard) = app::guard_for_command(config, registry).await? else {
@@ -64,14 +67,6 @@ async fn examine(drivers: &Drivers, loaded: &Loaded, token: &str) -> Result<Exam
         ));
     }
     Ok(guard.examine(token).await)
-}
-
-async fn store(drivers: &Drivers, loaded: &Loaded) -> Result<Registry, Box<dyn Error>> {
-    if loaded.config.storage.driver.name() == "inmemory" {
-        return Err("the in-memory store belongs to the running registry alone, so its access tokens are not known here".into());
-    }
-    let registry = app::export_store(&loaded.config, drivers).await;
-    registry.map_err(|error| beside(&loaded.source, error.into()))
 }
 
 /// Reads a file, or standard input for `-`.

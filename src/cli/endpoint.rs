@@ -10,11 +10,10 @@ use sampan_engine::oci::RepositoryName;
 use sampan_transfer::{RegistrySource, RegistryTarget, Selector, Source, StoreSource, StoreTarget, Target};
 
 use super::args::is_config;
-use super::check;
 use super::login::LoginOptions;
+use super::{check, store};
 use crate::app;
 use crate::drivers::Drivers;
-use sampan_config::Loaded;
 
 /// A store, by the configuration that names it, or a registry, by its URL or host.
 #[derive(Clone, Debug)]
@@ -35,9 +34,8 @@ impl Endpoint {
     ) -> Result<Box<dyn Target>, Box<dyn Error>> {
         match self {
             Self::Config(path) => {
-                let Loaded { config, source, .. } = check::find(drivers, path.clone())?;
-                let registry = app::export_store(&config, drivers).await;
-                let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+                let loaded = check::find(drivers, path.clone())?;
+                let registry = store::open_to_read(drivers, &loaded).await?;
                 registry.set_read_only(true);
                 Ok(Box::new(StoreTarget::new(registry)))
             }
@@ -77,10 +75,9 @@ impl Endpoint {
     ) -> Result<(Arc<dyn Source>, Option<String>), Box<dyn Error>> {
         match self {
             Self::Config(path) => {
-                let Loaded { config, source, .. } = check::find(drivers, path.clone())?;
-                let registry = app::export_store(&config, drivers).await;
-                let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
-                let url = config.http.host.as_ref().map(|host| host.as_url());
+                let loaded = check::find(drivers, path.clone())?;
+                let registry = store::open_to_read(drivers, &loaded).await?;
+                let url = loaded.config.http.host.as_ref().map(|host| host.as_url());
                 let host = url.and_then(|url| {
                     let host = url.host_str()?;
                     Some(url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))
@@ -105,11 +102,10 @@ impl Endpoint {
     ) -> Result<Opened, Box<dyn Error>> {
         match self {
             Self::Config(path) => {
-                let Loaded { config, source, .. } = check::find(drivers, path.clone())?;
-                let registry = app::import_store(&config, drivers).await;
-                let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+                let loaded = check::find(drivers, path.clone())?;
+                let registry = store::open_to_write(drivers, &loaded).await?;
                 let max_manifest_bytes = registry.limits().manifest_size_bytes;
-                let free_bytes = app::free_bytes(&config, drivers);
+                let free_bytes = app::free_bytes(&loaded.config, drivers);
                 Ok(Opened { target: Box::new(StoreTarget::new(registry)), max_manifest_bytes, free_bytes })
             }
             Self::Registry(address) => {

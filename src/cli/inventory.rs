@@ -13,7 +13,7 @@ use super::export::selectors;
 use super::login::LoginOptions;
 use super::terminal::{count, say, warn};
 use super::transfer::write_lines;
-use super::{Outcome, check, misunderstood};
+use super::{Outcome, check, misunderstood, store};
 use crate::app;
 use crate::drivers::Drivers;
 use crate::inventory::{Remote, Source, list, measure};
@@ -59,9 +59,7 @@ pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
             }
             None => {
                 args.login.refuse_without("--from")?;
-                let Loaded { config, source, .. } = check::find(drivers, args.config)?;
-                let registry = app::export_store(&config, drivers).await;
-                let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+                let registry = store::open_to_read(drivers, &check::find(drivers, args.config)?).await?;
                 registry.set_read_only(true);
                 sampan_transfer::inventory(&StoreSource::new(registry), &selectors, args.tags_only).await?
             }

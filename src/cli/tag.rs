@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use sampan_config::{Config, Loaded};
+use sampan_config::Loaded;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
-use sampan_engine::{Error, OnExistingTag, Registry, RemovedTag, Remover, RestoreOutcome};
+use sampan_engine::{Error, OnExistingTag, RemovedTag, Remover, RestoreOutcome};
 use serde_json::{Value, json};
 
 use super::args::ReportFormat;
+use super::record::record;
 use super::terminal::{count, printable, say, warn};
-use super::{Outcome, check};
-use crate::app;
+use super::{Outcome, check, store};
 use crate::auth::{AuditEvent, rfc3339};
 use crate::drivers::Drivers;
 
@@ -80,10 +80,9 @@ async fn removed(
     limit: usize,
     common: CommonOptions,
 ) -> Outcome {
-    let Loaded { config, source, .. } = check::find(drivers, common.config)?;
-    check_shared(&config)?;
-    let registry = app::export_store(&config, drivers).await;
-    let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+    let loaded = check::find(drivers, common.config)?;
+    refuse_in_memory(&loaded)?;
+    let registry = store::open_to_read(drivers, &loaded).await?;
     let removed = registry.repository(repository).tags().removed(tag.as_ref(), limit).await?;
     match common.format {
         ReportFormat::Json => say(Value::from_iter(removed.items.iter().map(described)).to_string()),
@@ -129,7 +128,9 @@ async fn restore(
     on_existing: OnExistingTag,
     common: CommonOptions,
 ) -> Outcome {
-    let (config, registry) = open(drivers, common.config).await?;
+    let loaded = check::find(drivers, common.config)?;
+    refuse_in_memory(&loaded)?;
+    let registry = store::open_to_write(drivers, &loaded).await?;
     let tags = registry.repository(repository.clone()).tags();
     let outcome = match tags.restore(&tag, digest.as_ref(), on_existing).await {
         Ok(outcome) => outcome,
@@ -158,7 +159,7 @@ async fn restore(
         RestoreOutcome::Unchanged(digest) => (digest, true),
     };
     if !was_there {
-        record_event(&config, &repository, &tag, &digest);
+        record(&loaded.config, "the tag is restored", event(&repository, &tag, &digest));
     }
     match common.format {
         ReportFormat::Json => {
@@ -173,33 +174,11 @@ async fn restore(
     Ok(())
 }
 
-/// Records what was done, as the running registry does.
-fn record_event(config: &Config, repository: &RepositoryName, tag: &Tag, digest: &Digest) {
-    let Some(file) = config.audit.as_ref().and_then(|audit| audit.file.as_deref()) else { return };
-    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
-    let event = AuditEvent::new("tag restored").with("by", by).with("repository", Some(repository.as_str()));
-    let event = event.with("tag", Some(tag.as_str())).with("digest", Some(digest.to_string()));
-    if let Err(error) = event.append_to(file) {
-        warn(format!("the tag is restored, but audit.file {} was not written: {error}", file.display()));
-    }
+fn event(repository: &RepositoryName, tag: &Tag, digest: &Digest) -> AuditEvent {
+    let event = AuditEvent::new("tag restored").with("repository", Some(repository.as_str()));
+    event.with("tag", Some(tag.as_str())).with("digest", Some(digest.to_string()))
 }
 
-async fn open(
-    drivers: &Drivers,
-    config: Option<PathBuf>,
-) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
-    let Loaded { config, source, .. } = check::find(drivers, config)?;
-    check_shared(&config)?;
-    let registry = app::import_store(&config, drivers).await;
-    let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
-    Ok((config, registry))
-}
-
-fn check_shared(config: &Config) -> Result<(), &'static str> {
-    match config.storage.driver.name() {
-        "inmemory" => Err(
-            "the in-memory store belongs to the running registry alone, so this command sees no tags in it",
-        ),
-        _ => Ok(()),
-    }
+fn refuse_in_memory(loaded: &Loaded) -> Result<(), Box<dyn std::error::Error>> {
+    store::refuse_in_memory(loaded, "this command sees no tags in it")
 }

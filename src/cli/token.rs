@@ -8,10 +8,10 @@ use sampan_engine::{AccessTokenId, Registry};
 use serde_json::{Value, json};
 
 use super::args::ReportFormat;
+use super::record::{record, system_user};
 use super::terminal::{printable, say, warn};
 use super::token_args::{CommonOptions, CreateOptions, TokenCommand};
-use super::{Outcome, check, misunderstood};
-use crate::app;
+use super::{Outcome, check, misunderstood, store};
 use crate::auth::{Lifetime, NewToken, StoredToken, TokenRecord, TokenSecret, rfc3339, token_event};
 use crate::drivers::Drivers;
 
@@ -41,27 +41,10 @@ async fn create(drivers: &Drivers, options: CreateOptions) -> Outcome {
     };
     let token = token.check(access.tokens.longest).map_err(|error| misunderstood(error.to_string()))?;
     let (config, registry) = open_loaded(drivers, loaded).await?;
-    let (secret, record) = token.create(&registry).await?;
-    record_event(&config, "token created", secret.id(), Some(&record));
-    reveal(&secret, &record, common.format);
+    let (secret, created) = token.create(&registry).await?;
+    record(&config, "the token is created", token_event("token created", secret.id(), Some(&created)));
+    reveal(&secret, &created, common.format);
     Ok(())
-}
-
-/// The user of this machine.
-fn system_user() -> Option<String> {
-    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok()
-}
-
-/// Records what was done, as the running registry does.
-fn record_event(config: &Config, name: &'static str, id: AccessTokenId, record: Option<&TokenRecord>) {
-    let Some(file) = config.audit.as_ref().and_then(|audit| audit.file.as_deref()) else { return };
-    if let Err(error) = token_event(name, id, record).with("by", system_user()).append_to(file) {
-        warn(format!(
-            "the token is {}, but audit.file {} was not written: {error}",
-            name.trim_start_matches("token "),
-            file.display()
-        ));
-    }
 }
 
 async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common: CommonOptions) -> Outcome {
@@ -87,7 +70,7 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
         (expires, _) => expires,
     };
     let secret = TokenSecret::random();
-    let record = TokenRecord {
+    let new = TokenRecord {
         created: rfc3339(Some(now)),
         expires: rfc3339(expires),
         sha256: secret.hash(),
@@ -95,12 +78,12 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
         ..old
     };
     // A rotation that breaks off here leaves a token whose secret was never shown, and the old one as it was.
-    registry.create_access_token(secret.id(), serde_json::to_vec(&record)?.into()).await?;
+    registry.create_access_token(secret.id(), serde_json::to_vec(&new)?.into()).await?;
     registry.end_access_token(id, now + overlap).await?;
-    record_event(&config, "token rotated", id, None);
-    record_event(&config, "token created", secret.id(), Some(&record));
+    record(&config, "the token is rotated", token_event("token rotated", id, None));
+    record(&config, "the token is created", token_event("token created", secret.id(), Some(&new)));
     warn(format!("the old token {id} ends at {}", rfc3339(Some(now + overlap))));
-    reveal(&secret, &record, common.format);
+    reveal(&secret, &new, common.format);
     Ok(())
 }
 
@@ -173,7 +156,7 @@ async fn revoke(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> 
     let (config, registry) = open(drivers, common.config).await?;
     match registry.remove_access_token(id).await? {
         true => {
-            record_event(&config, "token revoked", id, None);
+            record(&config, "the token is revoked", token_event("token revoked", id, None));
             let message = format!(
                 "revoked the token {id}; every registry over the store refuses it within ten seconds"
             );
@@ -221,12 +204,7 @@ async fn open_loaded(
     drivers: &Drivers,
     loaded: Loaded,
 ) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
-    if loaded.config.storage.driver.name() == "inmemory" {
-        return Err(
-            "the in-memory store belongs to the running registry alone, so it has no access tokens".into()
-        );
-    }
-    let registry = app::import_store(&loaded.config, drivers).await;
-    let registry = registry.map_err(|error| check::beside(&loaded.source, error.into()))?;
+    store::refuse_in_memory(&loaded, "it has no access tokens")?;
+    let registry = store::open_to_write(drivers, &loaded).await?;
     Ok((loaded.config, registry))
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use sampan_config::{GoDuration, Loaded};
+use sampan_config::GoDuration;
 use sampan_driver::HumanSize;
 use sampan_engine::{NoSurvey, RepositorySurvey, Survey, gc};
 use sampan_transfer::Selector;
@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::ReportFormat;
 use super::terminal::{count, say};
-use super::{Outcome, check, misunderstood};
-use crate::app;
+use super::{Outcome, check, misunderstood, store};
 use crate::auth::rfc3339;
 use crate::drivers::Drivers;
 
@@ -69,9 +68,7 @@ async fn survey(
     config: Option<PathBuf>,
     is_walk: bool,
 ) -> Result<Survey, Box<dyn std::error::Error>> {
-    let Loaded { config, source, .. } = check::find(drivers, config)?;
-    let registry = app::export_store(&config, drivers).await;
-    let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+    let registry = store::open_to_read(drivers, &check::find(drivers, config)?).await?;
     registry.set_read_only(true);
     if is_walk {
         return Ok(gc::survey(&registry, 0.0, &CancellationToken::new()).await?);
