@@ -243,12 +243,15 @@ impl Scene<'_> {
                 pages::tokens::change(self, visitor).await
             }
             Place::Delete(name) if is_read => pages::delete::preview(self, visitor, name, None).await,
+            // A session that ended is said first: the token of its form is no longer right either.
             Place::Delete(name) if is_post => {
+                self.check_right(visitor, Right::Delete, name)?;
                 self.check_form()?;
                 pages::delete::delete(self, visitor, name).await
             }
             Place::Restore(name) if is_read => pages::restore::show(self, visitor, name, None).await,
             Place::Restore(name) if is_post => {
+                self.check_right(visitor, Right::Push, name)?;
                 self.check_form()?;
                 pages::restore::restore(self, visitor, name).await
             }

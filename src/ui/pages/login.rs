@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use askama::Template;
-use http::StatusCode;
+use http::{Method, StatusCode};
+use sampan_engine::oci::Reference;
 
 use crate::frame::Frame;
 use crate::gate::{Refusal, Visitor};
@@ -97,6 +98,21 @@ fn is_below(path: &str, base: &str) -> bool {
     read.is_ok_and(|url| Some(url.path()) == path.split(['?', '#']).next())
 }
 
+/// The page of the form that the visitor sent: the same as its place, unless that is for forms alone.
+fn page_of_form(scene: &Scene<'_>) -> Place {
+    match &scene.place {
+        Place::Delete(name) => {
+            let mut targets = scene.visit.form.all("target");
+            let only = targets.next().filter(|_| targets.next().is_none());
+            let tag = only.and_then(|target| target.split('@').next()?.parse().ok());
+            let image = tag.map(|tag| Place::Image(name.clone(), Reference::Tag(tag)));
+            image.unwrap_or_else(|| Place::Tags(name.clone()))
+        }
+        Place::Collect => Place::Collections,
+        place => place.clone(),
+    }
+}
+
 fn page(
     scene: &Scene<'_>,
     visitor: Option<&Visitor>,
@@ -108,6 +124,7 @@ fn page(
     // After the login the visitor is where they wanted to be.
     let wanted = match scene.place {
         Place::Login | Place::Logout | Place::Preferences => next(scene),
+        _ if scene.visit.parts.method == Method::POST => f.to(&page_of_form(scene)),
         _ => f.here.clone(),
     };
     let page = LoginPage {

@@ -134,6 +134,34 @@ async fn forged_and_forbidden_deletions_change_nothing() {
     assert!(tags.pushed_at(&tag).await.unwrap().is_some());
 }
 
+#[tokio::test]
+async fn a_form_that_outlived_its_session_leads_back_to_its_page() {
+    const LOGIN: &str = "/ui/-/login";
+    let store = Store::with_users();
+    fill(&store).await;
+    store.image("public", Some("v1"), &json!({}), &["layer"]).await;
+    let (one, two) = (digest_of(&store, "v1").await, digest_of(&store, "v2").await);
+    let (one, two) = (("target", one.as_str()), ("target", two.as_str()));
+    for (path, form, next) in [
+        (DELETE, vec![one], "/ui/team/app/-/tags/v1"),
+        (DELETE, vec![one, two], "/ui/team/app/-/tags"),
+        (DELETE, vec![("all", "1"), ("name", "team/app")], "/ui/team/app/-/tags"),
+        (DELETE, vec![("target", "//evil")], "/ui/team/app/-/tags"),
+        (RESTORE, vec![("tag", "v1")], RESTORE),
+        // Everybody may see it.
+        ("/ui/public/-/delete", vec![("target", "v1")], "/ui/public/-/tags/v1"),
+    ] {
+        let page = store.post(path, "", &form).await;
+        assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(page.text.contains(&format!(r#"name="next" value="{next}""#)), "{next}: {}", page.text);
+        let token = page.token(LOGIN);
+        let login = [("token", token.as_str()), ("user", "ann"), ("password", "secret"), ("next", next)];
+        let login = store.post(LOGIN, "", &login).await;
+        assert_eq!((login.status, login.header("location")), (StatusCode::SEE_OTHER, next));
+    }
+    assert_eq!(digest_of(&store, "v1").await, one.1, "and nothing was deleted");
+}
+
 async fn digest_of(store: &Store, tag: &str) -> String {
     let repository = store.registry.repository("team/app".parse().unwrap());
     let digest = repository.manifests().digest(&tag.parse().unwrap()).await.unwrap();
