@@ -1,9 +1,10 @@
-//! Verified content in memory: `ManifestCache`, and `ByDigest` for any content.
+//! Verified content in memory: `ManifestCache`, and `ByKey` for any content that never changes.
 //!
 //! The content of a digest never changes, so entries never expire. The store decides on each request whether a
 //! repository has the content.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -11,15 +12,36 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::descriptors::CachedDescriptor;
-use crate::oci::{Digest, MediaType};
+use crate::oci::{Digest, MediaType, RepositoryName};
 
 /// Contents by canonical digest, bounded by bytes.
+pub(crate) type ByDigest<T> = ByKey<Digest, T>;
+
+/// Contents by a key, bounded by bytes.
 ///
 /// The cache stores copies. Bytes from a driver or a connection may be a small slice of a large buffer, and the slice would
 /// keep the whole buffer alive.
-pub(crate) struct ByDigest<T>(Option<Cache<Digest, T, ByBytes>>);
+pub(crate) struct ByKey<K, T>(Option<Cache<K, T, ByBytes>>);
 
-/// A value that the cache stores by its digest.
+/// A key of a cache.
+pub(crate) trait Key: Clone + Eq + Hash {
+    /// The memory that the key takes beside that of a digest.
+    fn size_bytes(&self) -> usize;
+}
+
+impl Key for Digest {
+    fn size_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Key for (RepositoryName, Digest) {
+    fn size_bytes(&self) -> usize {
+        self.0.as_str().len()
+    }
+}
+
+/// A value that the cache stores.
 pub(crate) trait Content: Clone {
     /// The memory that the value takes, without a fixed overhead.
     fn size_bytes(&self) -> usize;
@@ -78,7 +100,7 @@ impl CachedManifest {
     }
 }
 
-impl<T: Content> ByDigest<T> {
+impl<K: Key, T: Content> ByKey<K, T> {
     /// Creates a cache of `bytes` bytes; 0 caches nothing.
     pub(crate) fn new(bytes: u64) -> Self {
         let average = 2048;
@@ -87,13 +109,13 @@ impl<T: Content> ByDigest<T> {
         }))
     }
 
-    pub(crate) fn get(&self, digest: &Digest) -> Option<T> {
-        self.0.as_ref()?.get(digest)
+    pub(crate) fn get(&self, key: &K) -> Option<T> {
+        self.0.as_ref()?.get(key)
     }
 
-    pub(crate) fn insert(&self, digest: &Digest, content: &T) {
+    pub(crate) fn insert(&self, key: &K, content: &T) {
         if let Some(cache) = &self.0 {
-            cache.insert(digest.clone(), content.copied());
+            cache.insert(key.clone(), content.copied());
         }
     }
 
@@ -108,9 +130,9 @@ impl<T: Content> ByDigest<T> {
     }
 }
 
-impl<T: Content> fmt::Debug for ByDigest<T> {
+impl<K: Key, T: Content> fmt::Debug for ByKey<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ByDigest").field(&self.weight_bytes()).finish()
+        f.debug_tuple("ByKey").field(&self.weight_bytes()).finish()
     }
 }
 
@@ -144,10 +166,10 @@ impl ManifestCache {
 #[derive(Clone)]
 struct ByBytes;
 
-impl<T: Content> Weighter<Digest, T> for ByBytes {
-    fn weight(&self, _: &Digest, content: &T) -> u64 {
-        // An estimate of the key, the links of the cache and other overhead.
-        content.size_bytes() as u64 + 256
+impl<K: Key, T: Content> Weighter<K, T> for ByBytes {
+    fn weight(&self, key: &K, content: &T) -> u64 {
+        // An estimate of a digest, the links of the cache and other overhead.
+        (key.size_bytes() + content.size_bytes()) as u64 + 256
     }
 }
 

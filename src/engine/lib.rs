@@ -32,6 +32,7 @@ pub mod lease;
 mod link;
 mod manifest_store;
 pub mod oci;
+mod off_thread;
 mod purge;
 mod purge_turn;
 mod referrers;

@@ -15,7 +15,7 @@ use crate::lease::Leases;
 use crate::oci::RepositoryName;
 use crate::referrers::{Builds, KnownManifests};
 use crate::small_blobs::SmallBlobs;
-use crate::summary::Summaries;
+use crate::summary::{Summaries, SummaryLimits};
 use crate::tag_digest::AbsentDigests;
 use crate::upload::locks::UploadLocks;
 use crate::{Error, Repository, Result, Validation};
@@ -39,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) manifests: ManifestCache,
     pub(crate) small_blobs: SmallBlobs,
     pub(crate) summaries: Summaries,
+    pub(crate) summary_limits: SummaryLimits,
     pub(crate) descriptors: Option<Arc<dyn DescriptorCache>>,
     pub(crate) leases: Leases,
     pub(crate) known_manifests: KnownManifests,
@@ -46,7 +47,7 @@ pub(crate) struct Inner {
     pub(crate) absent_digests: AbsentDigests,
     pub(crate) deletions: Arc<Deletions>,
     /// Previews take memory in proportion to what they walk, so one runs at a time.
-    pub(crate) previews: Semaphore,
+    pub(crate) previews: Arc<Semaphore>,
 }
 
 impl Registry {
@@ -197,13 +198,14 @@ impl RegistryBuilder {
                 manifests: ManifestCache::new(self.manifest_cache_bytes),
                 small_blobs: SmallBlobs::new(self.blob_cache_bytes),
                 summaries: Summaries::new(SUMMARY_BYTES),
+                summary_limits: SummaryLimits::default(),
                 descriptors: self.descriptors,
                 leases: Leases::new(self.gc_grace, self.clock),
                 known_manifests: KnownManifests::default(),
                 referrer_builds: Builds::default(),
                 absent_digests: AbsentDigests::default(),
                 deletions: Arc::default(),
-                previews: Semaphore::new(1),
+                previews: Arc::new(Semaphore::new(1)),
             }),
         }
     }

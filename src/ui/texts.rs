@@ -308,6 +308,7 @@ texts! {
         "表單並非來自本頁。請返回、重新載入頁面，再次傳送。";
     failed(): "The registry could not do it", "登錄未能完成";
     failed_because(): "The store did not answer as it should. The log has the reason under this request:",
+    busy_with_preview(): "Another preview of a deletion is still being made. Try again in a moment.", "另一項刪除預覽仍在計算，請稍後再試。";
         "儲存後端未有正常回應。原因見記錄檔，請求編號為：";
     storage_full(): "The store has no space left. Free some space on its disk, or collect garbage.",
         "儲存後端已滿，請騰出磁碟空間或進行垃圾回收。";

@@ -37,11 +37,16 @@ impl Counted {
     }
 
     /// Allows this number of operations, and no more.
-    pub(super) fn stop_after(&self, operations: usize) {
+    pub(crate) fn stop_after(&self, operations: usize) {
         *self.0.left.lock() = Some(operations);
     }
 
-    pub(super) async fn stopped(&self) {
+    /// Allows all operations again, but for those that were stopped.
+    pub(crate) fn go_on(&self) {
+        *self.0.left.lock() = None;
+    }
+
+    pub(crate) async fn stopped(&self) {
         self.0.stopped.notified().await;
     }
 }

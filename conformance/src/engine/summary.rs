@@ -1,9 +1,12 @@
 //! Summaries of images: right for usual images, bounded and honest for all others.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_driver::{PutMode, StorageDriver};
+use futures::future::try_join_all;
+use sampan_driver::{DriverPath, Operation, PutMode, StorageDriver};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use sampan_engine::{Error, Gap, ImageKind, ImageSummary};
@@ -13,6 +16,7 @@ use super::client::{Client, INDEX, Image, MANIFEST, artifact, index, name};
 use super::hooks::Counted;
 use crate::check::{ensure, equal};
 use crate::data::bytes;
+use crate::hooked::{Hook, Hooked};
 use crate::{Clause, Context, Failed, clause::table};
 
 async fn an_image_is_summed_up(ctx: Context) -> Result<(), Failed> {
@@ -180,6 +184,65 @@ async fn hostile_images_cost_little(ctx: Context) -> Result<(), Failed> {
     ensure(operations <= 600, format_args!("it costs {operations} operations"))
 }
 
+/// The same index may have its children in one repository, and not in another.
+async fn one_repository_says_nothing_of_another(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    client.push_image("elsewhere", &image, "latest").await?;
+    let index = index(&[&image]);
+    client.push_manifest("elsewhere", &index, Digest::sha256_of(&index), &[]).await?;
+    write(ctx.driver(), &index).await?;
+    let digest = Digest::sha256_of(&index);
+    let whole = client.repository("elsewhere").summary(&digest).await?;
+    equal(&whole.gaps[..], [], "the gaps where the child is")?;
+    let sparse = summary(&client, &digest).await?;
+    equal((&sparse.gaps[..], sparse.layers), (&[Gap::ChildrenMissing(1)][..], 0), "what is known without it")
+}
+
+/// Holds back each read of data for a while.
+#[derive(Debug, Default)]
+struct Crowd {
+    reading: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[async_trait]
+impl Hook for Crowd {
+    const SPLITS_PUT_ALL: bool = false;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
+        if operation == Operation::GetContent && matches!(Entry::parse(path), Some(Entry::Blob(_))) {
+            self.most.fetch_max(self.reading.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            self.reading.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+/// Manifests of 4 MiB, a thousand at once, would fill the memory.
+async fn many_at_once_read_few_manifests(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    client.push_image("image", &image, "latest").await?;
+    let mut digests = Vec::new();
+    for number in 0..60 {
+        let artifact = artifact(&format!("application/{number}"), &image.manifest);
+        write(ctx.driver(), &artifact).await?;
+        digests.push(Digest::sha256_of(&artifact));
+    }
+    let crowd = Arc::new(Crowd::default());
+    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), crowd.clone()));
+    let client = Client::new(&driver);
+    let summaries = try_join_all(digests.iter().map(|digest| summary(&client, digest))).await?;
+    ensure(
+        summaries.iter().all(|summary| summary.kind == ImageKind::Artifact),
+        "a summary is of another kind",
+    )?;
+    let most = crowd.most.load(Ordering::SeqCst);
+    ensure((1..=16).contains(&most), format_args!("{most} manifests were read at once"))
+}
+
 async fn summary(client: &Client, digest: &Digest) -> Result<Arc<ImageSummary>, Error> {
     client.repository("image").summary(digest).await
 }
@@ -226,4 +289,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::summary":
     what_is_missing_is_a_gap_until_it_comes,
     what_is_damaged_is_a_gap,
     hostile_images_cost_little,
+    one_repository_says_nothing_of_another,
+    many_at_once_read_few_manifests,
 };

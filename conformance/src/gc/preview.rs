@@ -1,6 +1,8 @@
 //! The preview of a deletion tells what a collection after it finds.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sampan_driver::StorageDriver;
@@ -12,6 +14,7 @@ use sampan_engine::{Error, Registry, Survey};
 use super::collector::{collect_later, options, paths};
 use super::seed::{Image, Seed, image, index, name};
 use crate::check::{ensure, equal};
+use crate::engine::hooks::Counted;
 use crate::{Clause, Context, Failed, clause::table};
 
 const STORE: PreviewExtent = PreviewExtent::Store { delete_untagged: true };
@@ -52,7 +55,7 @@ fn tags(texts: &[&str]) -> Result<Removal, Failed> {
 
 async fn of(ctx: &Context, removal: &Removal, extent: PreviewExtent) -> Result<RemovalPreview, gc::Error> {
     let registry = Registry::builder(ctx.driver().clone()).build();
-    gc::preview(&registry, &name("a"), removal, extent).await
+    gc::preview(&registry, &name("a"), removal, extent, Duration::ZERO).await
 }
 
 async fn other_tags_keep_the_image(ctx: Context) -> Result<(), Failed> {
@@ -67,7 +70,9 @@ async fn other_tags_keep_the_image(ctx: Context) -> Result<(), Failed> {
     equal(&preview.other_tags.items, &stays, "the tags that stay")?;
     equal((preview.manifests.count, preview.freed_bytes), (0, 0), "what goes")?;
     let registry = Registry::builder(ctx.driver().clone()).build();
-    let unknown = gc::preview(&registry, &name("c"), &Removal::Repository, PreviewExtent::Repository).await;
+    let unknown =
+        gc::preview(&registry, &name("c"), &Removal::Repository, PreviewExtent::Repository, Duration::ZERO)
+            .await;
     ensure(
         matches!(unknown, Err(gc::Error::Registry(Error::RepositoryUnknown(_)))),
         format_args!("the preview of no repository is {unknown:?}"),
@@ -134,7 +139,8 @@ async fn a_repository_goes_with_all_of_it(ctx: Context) -> Result<(), Failed> {
     let figures = survey.find(&name("a")).map(|found| found.figures).unwrap_or_default();
     // Of one registry, one waits for the other.
     let (a, all) = (name("a"), Removal::Repository);
-    let both = [PreviewExtent::Repository, STORE].map(|extent| gc::preview(&registry, &a, &all, extent));
+    let both = [PreviewExtent::Repository, STORE]
+        .map(|extent| gc::preview(&registry, &a, &all, extent, Duration::MAX));
     let both = futures::future::try_join_all(both).await?;
     let [here, whole] = &both[..] else { return Err(Failed::new("two previews have two results")) };
     equal((here.tags.count, here.manifests.count), (figures.tags, figures.manifests), "what goes")?;
@@ -165,10 +171,43 @@ async fn stored(ctx: &Context) -> Result<u64, Failed> {
     Ok(survey.totals().stored_bytes)
 }
 
+/// Previews take memory in proportion to what they walk.
+async fn one_is_made_at_a_time(ctx: Context) -> Result<(), Failed> {
+    site(&ctx).await?;
+    let counted = Counted::default();
+    let registry = Registry::builder(counted.over(ctx.driver())).build();
+    let removal = tags(&["latest"])?;
+    let preview = async |wait: Duration| {
+        let (registry, removal) = (registry.clone(), removal.clone());
+        gc::preview(&registry, &name("a"), &removal, PreviewExtent::Repository, wait).await
+    };
+    counted.stop_after(0);
+    let mut first = pin!(preview(Duration::ZERO));
+    // It walks the manifests and the layers side by side.
+    for _ in 0..2 {
+        tokio::select! {
+            answer = &mut first => return Err(Failed::new(format_args!("the first ended with {answer:?}"))),
+            () = counted.stopped() => {}
+        }
+    }
+    tokio::select! {
+        second = preview(Duration::ZERO) => ensure(
+            matches!(second, Err(gc::Error::Busy)),
+            format_args!("a second preview beside the first ended with {second:?}"),
+        )?,
+        () = counted.stopped() => return Err(Failed::new("two previews read the store at once")),
+    }
+    // A preview ends with its request, and the next one begins.
+    first.set(preview(Duration::MAX));
+    counted.go_on();
+    equal(first.await?.tags.items.len(), 1, "the tags of the preview after it")
+}
+
 pub(crate) const CLAUSES: &[Clause] = table! { "gc::preview":
     other_tags_keep_the_image,
     an_image_goes_with_its_signature,
     a_collection_frees_what_was_told,
     a_repository_goes_with_all_of_it,
     what_is_unreadable_keeps_everything,
+    one_is_made_at_a_time,
 };

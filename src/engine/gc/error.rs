@@ -8,6 +8,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a collection did not finish.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Another preview of a deletion takes longer than the caller waits.
+    #[error("the registry is busy with another preview of a deletion; try again in a moment")]
+    Busy,
     /// The store failed.
     #[error(transparent)]
     Driver(#[from] DriverError),

@@ -14,7 +14,7 @@ use super::mentions::{self, Scope};
 use super::pacer::Pacer;
 use super::parallelism::Parallelism;
 use crate::layout::Entry;
-use crate::oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind};
+use crate::oci::{Algorithm, Digest, Manifest};
 
 /// The references of all manifests that were read.
 #[derive(Debug, Default)]
@@ -211,10 +211,7 @@ impl ParsedManifest {
         }
         match Manifest::parse(bytes, None) {
             Ok(manifest) => {
-                let may_be_manifest = |child: &&Descriptor| {
-                    ManifestKind::from_media_type(&child.media_type).is_some() || child.media_type.is_empty()
-                };
-                let children = manifest.manifests.iter().filter(may_be_manifest);
+                let children = manifest.manifests.iter().filter(|child| child.may_be_manifest());
                 // No client reads anything as a reference that is nested too deeply for this parser.
                 let (mentions, _) = mentions::find(bytes, Scope::Manifest);
                 Self {

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverPath, StorageDriverExt};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use super::caution::check_sight;
 use super::context::Context;
 use super::cutoff::Cutoff;
 use super::graph::State;
@@ -21,6 +25,7 @@ use super::references::References;
 use super::removal::{PreviewExtent, Removal, RemovalPreview};
 use super::{Error, Result};
 use crate::oci::{RepositoryName, Tag};
+use crate::off_thread::off_thread;
 use crate::{Clock, Registry, layout};
 
 /// How many files are read at a time.
@@ -28,30 +33,53 @@ const CONCURRENCY: usize = 16;
 
 /// Finds the consequences of a deletion in a repository.
 ///
-/// A registry makes one preview at a time. Within the repository this reads each of its tags and manifests; in the whole store it costs as much as a dry run of a
-/// collection.
+/// A registry makes one preview at a time, on a thread of its own, since marking a large store takes the processor for long;
+/// another waits for `wait` at most. Within the repository this reads each of its tags and manifests; in the whole store it
+/// costs as much as a dry run of a collection. It ends when the future is dropped.
 ///
 /// # Errors
 ///
-/// `RepositoryUnknown`; any error of the store; `Unseen` where a part of it cannot be seen.
+/// `Busy` if another preview takes longer; `RepositoryUnknown`; any error of the store; `Unseen` where a part of it cannot be
+/// seen.
 pub async fn preview(
     registry: &Registry,
     name: &RepositoryName,
     removal: &Removal,
     extent: PreviewExtent,
+    wait: Duration,
 ) -> Result<RemovalPreview> {
-    // The semaphore is never closed.
-    let _permit = registry.inner.previews.acquire().await.ok();
+    let permit = timeout(wait, registry.inner.previews.clone().acquire_owned()).await;
+    let permit = permit.map_err(|_| Error::Busy)?;
+    let (registry, name, removal) = (registry.clone(), name.clone(), removal.clone());
+    let stop = CancellationToken::new();
+    let _ends_with_the_request = stop.clone().drop_guard();
+    let runtime = Handle::current();
+    off_thread(move || {
+        // The next preview begins when this one has ended, not when its request has.
+        let _permit = permit;
+        let work = find(&registry, &name, &removal, extent, &stop);
+        let work = stop.run_until_cancelled(work);
+        runtime.block_on(work).unwrap_or(Err(Error::Stopped))
+    })
+    .await
+}
+
+async fn find(
+    registry: &Registry,
+    name: &RepositoryName,
+    removal: &Removal,
+    extent: PreviewExtent,
+    stop: &CancellationToken,
+) -> Result<RemovalPreview> {
     // Otherwise the targets of most tags would not be read.
-    let options = Options { delete_untagged: true, concurrency: CONCURRENCY, ..Options::default() };
+    let stop = stop.clone();
+    let options = Options { delete_untagged: true, concurrency: CONCURRENCY, stop, ..Options::default() };
     // Nothing is young to a clock that is ahead.
     let now = registry.clock().now() + Duration::from_secs(24 * 60 * 60);
     let cutoff = Cutoff::new(&Clock::new(move || now), Duration::ZERO);
     let mut cx = Context::new(registry, &options, cutoff, Pacer::new(None, &options));
     let mut inventory = cx.walk(&roots(name, extent)).await?;
-    if let Some(unseen) = inventory.unseen.first() {
-        return Err(Error::Unseen { path: unseen.path.clone(), reason: unseen.reason.clone() });
-    }
+    check_sight(&inventory)?;
     let Some(place) = inventory.repositories.iter().position(|contents| contents.name == *name) else {
         return Err(crate::Error::RepositoryUnknown(name.clone()).into());
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Digest;
+use super::{Digest, ManifestKind};
 
 /// A manifest's description of content that it refers to (OCI image-spec, `descriptor.md`).
 ///
@@ -32,6 +32,13 @@ pub struct Descriptor {
     /// For children of an index: their platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+}
+
+impl Descriptor {
+    /// Whether a child of an index with this descriptor is a manifest, not a blob of a build cache.
+    pub(crate) fn may_be_manifest(&self) -> bool {
+        self.media_type.is_empty() || ManifestKind::from_media_type(&self.media_type).is_some()
+    }
 }
 
 /// The platform of an image (OCI image-spec, `image-index.md`), as far as the registry reads it.

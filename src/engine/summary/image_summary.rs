@@ -6,10 +6,11 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::cache::{ByDigest, Content};
+use crate::cache::{ByKey, Content};
+use crate::oci::{Digest, RepositoryName};
 
-/// The summaries that a registry has made.
-pub(crate) type Summaries = ByDigest<Arc<ImageSummary>>;
+/// The summaries that a registry has made, by repository and digest.
+pub(crate) type Summaries = ByKey<(RepositoryName, Digest), Arc<ImageSummary>>;
 
 /// What a list shows of an image, index or artifact.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -143,7 +144,6 @@ impl fmt::Display for Gap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::Digest;
 
     #[test]
     fn the_largest_summaries_take_no_more_than_their_share() {
@@ -162,7 +162,8 @@ mod tests {
         assert!(summary.size_bytes() > 67 * 256);
         let cache = Summaries::new(1 << 20);
         for number in 0..1000_u32 {
-            cache.insert(&Digest::sha256_of(&number.to_be_bytes()), &summary);
+            let name: RepositoryName = "library/alpine".parse().unwrap();
+            cache.insert(&(name, Digest::sha256_of(&number.to_be_bytes())), &summary);
             assert!(cache.weight_bytes() <= 1 << 20);
         }
         assert!(cache.weight_bytes() > 1 << 19);

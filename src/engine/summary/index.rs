@@ -5,13 +5,15 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::config::{ImageConfig, given};
+use super::config::ImageConfig;
+use super::outline::ImageOutline;
 use super::tally::Tally;
 use super::{Gap, ImageKind, ImageSummary};
 use crate::oci::descriptor::Platform;
-use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, Reference};
+use crate::oci::{Descriptor, Digest, Manifest, Reference};
 use crate::{Error, Repository, Result};
 
 /// How many manifests of an index are read.
@@ -28,40 +30,45 @@ const MAX_PLATFORMS: usize = 64;
 
 const CONCURRENT_READS: usize = 8;
 
-/// Summarizes an index.
-pub(super) async fn summarize(repository: &Repository, index: &Manifest) -> Result<ImageSummary> {
-    let mut walk = Walk::new(repository);
-    walk.take_children(index);
+/// Summarizes an index, whose annotations are in `summary`.
+pub(super) async fn summarize(
+    repository: &Repository,
+    mut summary: ImageSummary,
+    family: Family,
+) -> Result<ImageSummary> {
+    let mut walk = Walk { repository, family };
     walk.read_children().await?;
-    let mut summary = ImageSummary {
-        kind: ImageKind::Index,
-        artifact_type: index.artifact_type.as_deref().and_then(given),
-        size_bytes: walk.tally.size_bytes(),
-        layers: walk.tally.layers(),
-        ..ImageSummary::annotated(index)
-    };
-    if let Some(image) = &walk.first_image {
-        let image = ImageSummary::of_image(repository, image).await?;
+    let mut family = walk.family;
+    summary.size_bytes = family.tally.size_bytes();
+    summary.layers = family.tally.layers();
+    if let Some(image) = family.first_image.take() {
+        let image = image.complete(repository).await?;
         summary.created = summary.created.or(image.created);
         summary.title = summary.title.or(image.title);
         summary.version = summary.version.or(image.version);
         summary.gaps = image.gaps;
     }
-    summary.gaps.extend(walk.gaps());
-    summary.platforms = walk.platforms;
+    summary.gaps.extend(family.gaps());
+    summary.platforms = family.platforms;
     Ok(summary)
 }
 
 /// The way through the manifests of an index, level by level.
 struct Walk<'a> {
     repository: &'a Repository,
+    family: Family,
+}
+
+/// What is known of the manifests of an index.
+#[derive(Debug, Default)]
+pub(super) struct Family {
     /// Children that are not read yet, and whether a descriptor has named their platform.
     next: Vec<(Digest, bool)>,
     met: HashSet<Digest>,
     tally: Tally,
     platforms: Vec<String>,
     met_platforms: HashSet<String>,
-    first_image: Option<Manifest>,
+    first_image: Option<ImageOutline>,
     read_manifests: usize,
     read_bytes: usize,
     read_configs: usize,
@@ -70,35 +77,64 @@ struct Walk<'a> {
     left_out: u64,
 }
 
-/// A child of an index.
-enum Child {
-    Found(Box<Manifest>, usize),
-    Missing,
-    Unreadable(usize),
-}
-
-impl<'a> Walk<'a> {
-    fn new(repository: &'a Repository) -> Self {
-        Self {
-            repository,
-            next: Vec::new(),
-            met: HashSet::new(),
-            tally: Tally::default(),
-            platforms: Vec::new(),
-            met_platforms: HashSet::new(),
-            first_image: None,
-            read_manifests: 0,
-            read_bytes: 0,
-            read_configs: 0,
-            missing: 0,
-            unreadable: 0,
-            left_out: 0,
+impl Walk<'_> {
+    async fn read_children(&mut self) -> Result<()> {
+        while !self.family.next.is_empty() {
+            let mut level = std::mem::take(&mut self.family.next);
+            let allowed = MAX_MANIFESTS.saturating_sub(self.family.read_manifests).min(level.len());
+            self.family.left_out += (level.len() - allowed) as u64;
+            level.truncate(allowed);
+            let repository = self.repository;
+            let mut children = stream::iter(level)
+                .map(|(digest, has_platform)| async move {
+                    Ok::<_, Error>((read(repository.clone(), digest).await?, has_platform))
+                })
+                .buffered(CONCURRENT_READS);
+            let mut left = allowed;
+            while self.family.read_bytes < MAX_MANIFEST_BYTES
+                && let Some((child, has_platform)) = children.try_next().await?
+            {
+                left -= 1;
+                self.family.read_manifests += 1;
+                match child {
+                    Some(bytes) => self.take(bytes, has_platform).await?,
+                    None => self.family.missing += 1,
+                }
+            }
+            self.family.left_out += left as u64;
         }
+        Ok(())
     }
 
-    fn take_children(&mut self, index: &Manifest) {
+    async fn take(&mut self, bytes: Bytes, has_platform: bool) -> Result<()> {
+        let mut family = std::mem::take(&mut self.family);
+        family.read_bytes += bytes.len();
+        let limits = &self.repository.registry.inner.summary_limits;
+        let take = move |parsed: std::result::Result<Manifest, _>| {
+            let config = match parsed {
+                Ok(manifest) => family.take(&manifest, has_platform),
+                Err(_) => {
+                    family.unreadable += 1;
+                    None
+                }
+            };
+            (family, config)
+        };
+        let (family, config) = limits.parse(bytes, take).await;
+        self.family = family;
+        if let Some(config) = config {
+            // The image's own summary says why its platform is not known.
+            let config = ImageConfig::read(self.repository, &config).await?;
+            self.family.add_platform(config.ok().and_then(|config| config.platform()));
+        }
+        Ok(())
+    }
+}
+
+impl Family {
+    pub(super) fn take_children(&mut self, index: &Manifest) {
         for child in &index.manifests {
-            if !may_be_manifest(child) {
+            if !child.may_be_manifest() {
                 // The index of a build cache lists blobs.
                 self.tally.add_blob(child, true);
                 continue;
@@ -121,68 +157,25 @@ impl<'a> Walk<'a> {
         self.met_platforms.insert(platform);
     }
 
-    async fn read_children(&mut self) -> Result<()> {
-        while !self.next.is_empty() {
-            let mut level = std::mem::take(&mut self.next);
-            let allowed = MAX_MANIFESTS.saturating_sub(self.read_manifests).min(level.len());
-            self.left_out += (level.len() - allowed) as u64;
-            level.truncate(allowed);
-            let repository = self.repository;
-            let mut children = stream::iter(level)
-                .map(|(digest, has_platform)| async move {
-                    Ok::<_, Error>((read(repository.clone(), digest).await?, has_platform))
-                })
-                .buffered(CONCURRENT_READS);
-            let mut left = allowed;
-            while self.read_bytes < MAX_MANIFEST_BYTES
-                && let Some((child, has_platform)) = children.try_next().await?
-            {
-                left -= 1;
-                self.read_manifests += 1;
-                self.take(child, has_platform).await?;
-            }
-            self.left_out += left as u64;
-        }
-        Ok(())
-    }
-
-    async fn take(&mut self, child: Child, has_platform: bool) -> Result<()> {
-        let manifest = match child {
-            Child::Found(manifest, bytes) => {
-                self.read_bytes += bytes;
-                manifest
-            }
-            Child::Missing => {
-                self.missing += 1;
-                return Ok(());
-            }
-            Child::Unreadable(bytes) => {
-                self.read_bytes += bytes;
-                self.unreadable += 1;
-                return Ok(());
-            }
-        };
+    /// Takes a child; returns its configuration if that is to be read for the platform.
+    fn take(&mut self, manifest: &Manifest, has_platform: bool) -> Option<Descriptor> {
         if manifest.kind.is_index() {
-            self.take_children(&manifest);
-            return Ok(());
+            self.take_children(manifest);
+            return None;
         }
-        self.tally.add(&manifest);
-        if ImageKind::of(&manifest) != ImageKind::Image {
-            return Ok(());
+        self.tally.add(manifest);
+        let image = ImageOutline::of(manifest);
+        if image.summary.kind != ImageKind::Image {
+            return None;
         }
-        if let Some(config) = manifest.config.as_ref().filter(|_| !has_platform)
-            && self.read_configs < MAX_CONFIGS
-        {
-            self.read_configs += 1;
-            // The image's own summary says why its platform is not known.
-            let config = ImageConfig::read(self.repository, config).await?;
-            self.add_platform(config.ok().and_then(|config| config.platform()));
-        }
-        self.first_image.get_or_insert(*manifest);
-        Ok(())
+        let is_needed = !has_platform && self.read_configs < MAX_CONFIGS;
+        let config = image.config.clone().filter(|_| is_needed);
+        self.read_configs += usize::from(config.is_some());
+        self.first_image.get_or_insert(image);
+        config
     }
 
-    fn gaps(&self) -> impl Iterator<Item = Gap> {
+    fn gaps(&self) -> impl Iterator<Item = Gap> + use<> {
         let platforms = (self.met_platforms.len() - self.platforms.len()) as u64;
         [
             (self.missing, Gap::ChildrenMissing(self.missing)),
@@ -196,19 +189,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether a child of an index is a manifest by its descriptor.
-fn may_be_manifest(child: &Descriptor) -> bool {
-    child.media_type.is_empty() || ManifestKind::from_media_type(&child.media_type).is_some()
-}
-
-async fn read(repository: Repository, digest: Digest) -> Result<Child> {
-    let stored = match repository.manifests().fetch(&Reference::Digest(digest)).await {
-        Ok(stored) => stored,
-        Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => return Ok(Child::Missing),
-        Err(error) => return Err(error),
-    };
-    Ok(match Manifest::parse(&stored.bytes, None) {
-        Ok(manifest) => Child::Found(Box::new(manifest), stored.bytes.len()),
-        Err(_) => Child::Unreadable(stored.bytes.len()),
-    })
+/// The bytes of a child; `None` if they are missing or damaged.
+async fn read(repository: Repository, digest: Digest) -> Result<Option<Bytes>> {
+    match repository.manifests().fetch(&Reference::Digest(digest)).await {
+        Ok(stored) => Ok(Some(stored.bytes)),
+        Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -1,5 +1,7 @@
 //! Deletion: first what goes and what stays, then the act, of exactly what was shown.
 
+use std::time::Duration;
+
 use askama::Template;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
@@ -21,6 +23,9 @@ const MAX_TAGS: usize = 150;
 
 /// How many images are read from the store at a time.
 const AT_A_TIME: usize = 8;
+
+/// How long a page waits for the preview of another one.
+const PREVIEW_WAIT: Duration = Duration::from_secs(10);
 
 /// The most tags or images that the page names in a list.
 const MAX_NAMED: usize = 100;
@@ -147,7 +152,7 @@ async fn considered(
         true => PreviewExtent::Store { delete_untagged: deletes_untagged(scene) },
         false => PreviewExtent::Repository,
     };
-    match gc::preview(scene.registry(), name, removal, extent).await {
+    match gc::preview(scene.registry(), name, removal, extent, PREVIEW_WAIT).await {
         Ok(preview) => Ok(preview),
         Err(gc::Error::Registry(error)) => Err(error.into()),
         Err(error) => Err(Problem::Collector(error)),

@@ -3,6 +3,7 @@
 use askama::Template;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
+use sampan_engine::gc;
 use serde_json::json;
 
 use super::login;
@@ -36,7 +37,7 @@ pub(crate) enum Problem {
     Refused(Refusal),
     /// The collector could not look at the store.
     #[error(transparent)]
-    Collector(sampan_engine::gc::Error),
+    Collector(gc::Error),
     /// The engine could not do it.
     #[error(transparent)]
     Engine(#[from] sampan_engine::Error),
@@ -70,7 +71,7 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
             let title = if status.is_server_error() { t.failed() } else { t.forbidden() };
             (status, title, sentence)
         }
-        Problem::Collector(error) => failed(scene, error),
+        Problem::Collector(error) => of_collector(t, error).unwrap_or_else(|| failed(scene, error)),
         Problem::Engine(error) => of_engine(t, error).unwrap_or_else(|| failed(scene, error)),
     };
     let is_failure = status == StatusCode::INTERNAL_SERVER_ERROR;
@@ -92,10 +93,8 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
         let (name, value) = allow(methods);
         reply.headers_mut().insert(name, value);
     }
-    if let Problem::Engine(error) = &problem
-        && error.is_temporary()
-    {
-        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    if let Some(secs) = retry_after(&problem) {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(secs));
     }
     if let Problem::Refused(refusal) = &problem {
         add_retry_after(&mut reply, refusal);
@@ -116,6 +115,23 @@ fn of_engine(t: Language, error: &sampan_engine::Error) -> Option<(StatusCode, S
             Some((StatusCode::SERVICE_UNAVAILABLE, t.failed(), t.storage_full()))
         }
         error if error.is_temporary() => Some((StatusCode::SERVICE_UNAVAILABLE, t.failed(), t.try_again())),
+        _ => None,
+    }
+}
+
+/// The same for the preview of a deletion.
+fn of_collector(t: Language, error: &gc::Error) -> Option<(StatusCode, String, String)> {
+    match error {
+        gc::Error::Busy => Some((StatusCode::SERVICE_UNAVAILABLE, t.failed(), t.busy_with_preview())),
+        _ => None,
+    }
+}
+
+/// After how many seconds the visitor may try again, for what passes by itself.
+fn retry_after(problem: &Problem) -> Option<&'static str> {
+    match problem {
+        Problem::Engine(error) if error.is_temporary() => Some("2"),
+        Problem::Collector(gc::Error::Busy) => Some("10"),
         _ => None,
     }
 }
@@ -154,7 +170,10 @@ fn problem_text(problem: &Problem) -> String {
             Some((_, _, sentence)) => sentence,
             None => STORE_FAILED.to_owned(),
         },
-        Problem::Collector(_) => STORE_FAILED.to_owned(),
+        Problem::Collector(error) => match of_collector(Language::English, error) {
+            Some((_, _, sentence)) => sentence,
+            None => STORE_FAILED.to_owned(),
+        },
         other => other.to_string(),
     }
 }
@@ -184,5 +203,17 @@ mod tests {
         assert_eq!((busy.0, busy.2), (StatusCode::SERVICE_UNAVAILABLE, t.try_again()));
         assert_eq!(of(ErrorKind::Other), None);
         assert_eq!(of_engine(t, &Error::ReadOnly).unwrap().0, StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn a_registry_that_is_busy_with_a_preview_says_when_to_come_again() {
+        let (status, _, sentence) = of_collector(Language::English, &gc::Error::Busy).unwrap();
+        assert_eq!(
+            (status, sentence),
+            (StatusCode::SERVICE_UNAVAILABLE, Language::English.busy_with_preview())
+        );
+        assert_eq!(retry_after(&Problem::Collector(gc::Error::Busy)), Some("10"));
+        assert_eq!(of_collector(Language::English, &gc::Error::Lost), None);
+        assert_eq!(retry_after(&Problem::Collector(gc::Error::Lost)), None);
     }
 }
