@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use sampan_driver::{PutMode, StorageDriverExt};
 
+use crate::clock::{millis, time_of_millis};
 use crate::layout::{Entry, access_token, access_tokens_root};
-use crate::lease::{millis, time_of_millis};
 use crate::{AccessTokenId, Registry, Result};
 
 /// What the store has of an access token.

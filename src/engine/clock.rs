@@ -3,6 +3,8 @@
 //! The store's times come from the machine that holds it, and this clock measures their age. The grace period must therefore
 //! exceed the largest difference between the clocks of all machines.
 //!
+//! Files name a time by its milliseconds since 1970: [`millis`], [`time_of`].
+//!
 //! Elapsed time is the maximum over several clocks: the monotonic clock may stop while the machine sleeps, and an
 //! administrator may set the wall clock back.
 
@@ -85,6 +87,24 @@ impl Clock {
         // A wall clock that was set back adds nothing.
         steady.max(self.now().duration_since(moment.wall).unwrap_or_default())
     }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time that [`millis`] has written; `None` for another text, as after a power failure.
+pub(crate) fn time_of_millis(text: &[u8]) -> Option<SystemTime> {
+    let millis = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+}
+
+/// The time so many milliseconds after 1970; that of 1970 if the clock has no such time.
+pub(crate) fn time_of(millis: u64) -> SystemTime {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// The time since an arbitrary origin, including the time that the machine slept.

@@ -73,7 +73,7 @@ pub use repository_blobs::{BlobInfo, MountOutcome, RepositoryBlobs};
 pub use restore::{OnExistingTag, RestoreOutcome};
 pub use run_id::{InvalidRunId, RunId};
 pub use summary::{Gap, ImageKind, ImageSummary};
-pub use survey::{NoSurvey, RepositoryFigures, RepositorySurvey, Survey, SurveyTotals};
+pub use survey::{NoSurvey, RepositoryFigures, RepositorySurvey, Survey, SurveyFile, SurveyTotals};
 pub use tag_store::TagStore;
 pub use tag_times::{Pointed, TagTimes};
 pub use upload::{Body, ChunkRange, InvalidUploadId, StartUpload, UploadId, UploadStatus, UploadStore};

@@ -13,7 +13,7 @@ use crate::oci::RepositoryName;
 use crate::upload::UploadId;
 use crate::upload::locks::LockMode;
 use crate::upload::started_now;
-use crate::{Registry, Result};
+use crate::{Clock, Registry, Result};
 
 /// Which uploads to purge.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub struct PurgeOptions {
 impl PurgeOptions {
     /// Selects every upload without activity for `age`.
     pub fn untouched_for(age: Duration, dry_run: bool) -> Self {
-        Self { older_than: SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH), dry_run }
+        Self { older_than: Clock::default().ago(age), dry_run }
     }
 }
 

@@ -15,9 +15,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{ErrorKind, PutMode, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{millis, time_of};
 use crate::latest::Latest;
 use crate::layout::{self, Entry};
-use crate::lease::{millis, time_of};
 use crate::oci::{Digest, Tag};
 use crate::{Error, Pointed, Repository, Result, TagStore};
 

@@ -5,15 +5,17 @@
 //! header with the totals, then one line a repository.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use sampan_driver::{PutMode, StorageDriverExt};
+use futures::TryStreamExt;
+use sampan_driver::{ByteRange, FileInfo, PutMode, StorageDriver, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{millis, time_of};
 use crate::layout::Entry;
-use crate::lease::{millis, time_of};
 use crate::oci::RepositoryName;
+use crate::off_thread::off_thread;
 use crate::{Error, Registry, Result};
 
 /// What a walk over the store found in each repository.
@@ -65,6 +67,14 @@ pub struct SurveyTotals {
     pub stored_bytes: u64,
 }
 
+/// Tells one stored survey from another, without its content. Two of the same length that were written within the precision
+/// of the store's times are not told apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SurveyFile {
+    size_bytes: u64,
+    modified: SystemTime,
+}
+
 /// Why there is no survey.
 #[derive(Debug, thiserror::Error)]
 pub enum NoSurvey {
@@ -102,6 +112,12 @@ struct Header {
 
 const VERSION: u32 = 1;
 
+/// The first line is shorter.
+const MAX_HEADER_BYTES: u64 = 1024;
+
+/// A stored survey that is this far in the future comes from a clock that was wrong, and does not count as newer.
+const AHEAD: Duration = Duration::from_secs(60 * 60);
+
 /// The longest survey, in bytes: that of half a million repositories.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -112,13 +128,56 @@ impl Survey {
     ///
     /// There is none, it is damaged, or the store failed.
     pub async fn read(registry: &Registry) -> std::result::Result<Self, NoSurvey> {
-        let (driver, path) = (registry.driver(), Entry::Survey.path());
-        let file = driver.stat_if_any(&path).await.map_err(Error::from)?.ok_or(NoSurvey::Missing)?;
-        if file.size_bytes > MAX_BYTES {
-            return Err(NoSurvey::Damaged(format!("it has {} bytes", file.size_bytes)));
+        match Self::read_unless(registry, None).await {
+            Ok(Some((survey, _))) => Ok(survey),
+            Ok(None) => Err(NoSurvey::Missing),
+            Err((error, _)) => Err(error),
         }
-        let content = driver.get_content_if_any(&path).await.map_err(Error::from)?;
-        Self::parse(&content.ok_or(NoSurvey::Missing)?)
+    }
+
+    /// Reads the survey of a registry's store, unless the file is still `known`: then `None`, for the price of a stat.
+    ///
+    /// # Errors
+    ///
+    /// There is none, it is damaged, or the store failed; with the file, if there is one.
+    pub async fn read_unless(
+        registry: &Registry,
+        known: Option<SurveyFile>,
+    ) -> std::result::Result<Option<(Self, SurveyFile)>, (NoSurvey, Option<SurveyFile>)> {
+        let (driver, path) = (registry.driver(), Entry::Survey.path());
+        let info = driver.stat_if_any(&path).await.map_err(|error| (Error::from(error).into(), None))?;
+        let Some(FileInfo { size_bytes, modified, .. }) = info else { return Err((NoSurvey::Missing, None)) };
+        let file = SurveyFile { size_bytes, modified };
+        if known == Some(file) {
+            return Ok(None);
+        }
+        if size_bytes > MAX_BYTES {
+            return Err((NoSurvey::Damaged(format!("it has {size_bytes} bytes")), Some(file)));
+        }
+        let content = driver.get_content_if_any(&path).await;
+        let content = content.map_err(|error| (Error::from(error).into(), None))?;
+        let content = content.ok_or((NoSurvey::Missing, None))?;
+        let parsed = off_thread(move || Self::parse(&content)).await;
+        Ok(Some((parsed.map_err(|error| (error, Some(file)))?, file)))
+    }
+
+    /// When the walk of the stored survey began, from the first line of the file; `None` if there is none that can be read.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub(crate) async fn stored_as_of(registry: &Registry) -> Result<Option<SystemTime>> {
+        let beginning = ByteRange::new(0, MAX_HEADER_BYTES);
+        let reader = match registry.driver().reader(&Entry::Survey.path(), beginning).await {
+            Ok(reader) => reader,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let content: Vec<_> = reader.into_stream().try_collect().await?;
+        let content = content.concat();
+        let header = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let header = serde_json::from_slice::<Header>(header).ok().filter(|header| header.survey == VERSION);
+        Ok(header.map(|header| time_of(header.as_of_ms)))
     }
 
     /// When the walk began.
@@ -163,9 +222,18 @@ impl Survey {
         Self { as_of, totals, repositories }
     }
 
-    /// Writes the survey in place of the one before. A power failure may damage it.
+    /// Writes the survey in place of the one before, unless that is newer: another replica may have walked meanwhile. A power
+    /// failure may damage it.
     pub(crate) async fn write(&self, registry: &Registry) -> Result<()> {
-        let content = self.to_bytes();
+        if let Some(stored) = Self::stored_as_of(registry).await?
+            && stored > self.as_of
+            && registry.clock().now() + AHEAD >= stored
+        {
+            tracing::debug!("the stored survey is of a later walk, so it stays");
+            return Ok(());
+        }
+        let survey = self.clone();
+        let content = off_thread(move || survey.to_bytes()).await;
         if content.len() as u64 > MAX_BYTES {
             let count = self.repositories.len();
             tracing::warn!("{count} repositories are too many for a survey, so the one before stays");

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use futures::TryStreamExt;
 use sampan_driver::{DriverPath, ErrorKind, PutMode, StorageDriverExt};
 
+use crate::clock::{millis, time_of_millis};
 use crate::layout::{Entry, purges_root, surveys_root, verification_turns_root};
-use crate::lease::{millis, time_of_millis};
 use crate::{Registry, Result};
 
 /// A periodic work.

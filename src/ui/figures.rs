@@ -4,38 +4,50 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sampan_engine::{NoSurvey, Registry, Survey};
+use sampan_engine::{NoSurvey, Registry, Survey, SurveyFile};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long a survey that was read counts, also if there was none.
+/// How long a survey counts before the next look at its file, also if there was none.
 const BELIEVED_FOR: Duration = Duration::from_secs(15);
 
 /// The survey of the store.
 #[derive(Default)]
 pub(crate) struct Figures {
     /// An async mutex: one request reads the file, the others wait for it.
-    read: Mutex<Option<(Instant, Option<Arc<Survey>>)>>,
+    read: Mutex<Option<Read>>,
+}
+
+/// The result of the last look.
+struct Read {
+    at: Instant,
+    /// The file, if there is one.
+    file: Option<SurveyFile>,
+    survey: Option<Arc<Survey>>,
 }
 
 impl Figures {
     /// The last survey; `None` if there is none.
     pub(crate) async fn survey(&self, registry: &Registry) -> Option<Arc<Survey>> {
         let mut read = self.read.lock().await;
-        if let Some((at, survey)) = &*read
+        if let Some(Read { at, survey, .. }) = &*read
             && at.elapsed() < BELIEVED_FOR
         {
             return survey.clone();
         }
-        let survey = match Survey::read(registry).await {
-            Ok(survey) => Some(Arc::new(survey)),
-            Err(NoSurvey::Missing) => None,
-            Err(error) => {
+        let known = read.take();
+        let (file, survey) = match Survey::read_unless(registry, known.as_ref().and_then(|known| known.file))
+            .await
+        {
+            Ok(Some((survey, file))) => (Some(file), Some(Arc::new(survey))),
+            Ok(None) => known.map_or((None, None), |known| (known.file, known.survey)),
+            Err((NoSurvey::Missing, _)) => (None, None),
+            Err((error, file)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the page shows no sizes: {error}");
-                None
+                (file, None)
             }
         };
-        *read = Some((Instant::now(), survey.clone()));
+        *read = Some(Read { at: Instant::now(), file, survey: survey.clone() });
         survey
     }
 }

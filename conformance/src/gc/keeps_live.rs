@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use sampan_driver::DriverPath;
-use sampan_engine::gc::Report;
+use sampan_driver::{DriverPath, StorageDriver};
+use sampan_engine::gc::{self, Options, Report};
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::{Algorithm, Digest};
+use sampan_engine::{Clock, Registry};
 use serde_json::json;
 
 use super::collector::{collect_at, collect_later, expect_gone, options, paths};
-use super::seed::{Seed, image, index, name, tag};
+use super::seed::{Image, Seed, image, index, name, tag};
 use crate::check::{ensure, equal};
 use crate::data::{bytes, path};
 use crate::{Clause, Context, Failed, clause::table};
@@ -105,7 +106,7 @@ async fn what_is_young(ctx: Context) -> Result<(), Failed> {
     gone.retain(|path| *path != Entry::Blob(shared.clone()).path());
     // A dry run with a grace period reaches the same verdict without the wait for other processes.
     let grace = Duration::from_secs(3600);
-    let dry = sampan_engine::gc::Options { dry_run: true, grace, ..options(true) };
+    let dry = Options { dry_run: true, grace, ..options(true) };
     let report = collect_at(ctx.driver(), &dry, now + grace).await?;
     equal((report.manifests, report.layer_links), (1, 4), "what a dry run finds")?;
     collect_at(ctx.driver(), &options(true), now).await?;
@@ -237,6 +238,53 @@ async fn files_that_are_none_of_ours(ctx: Context) -> Result<(), Failed> {
     equal(report.foreign, 3, "the number of foreign files where the collector looks")
 }
 
+/// Without a volume that is not mounted, all data look gone. Links, records of removals and the survey stay until a user
+/// confirms that the data are lost.
+async fn everything_when_all_data_are_out_of_sight(ctx: Context) -> Result<(), Failed> {
+    for delete_untagged in [false, true] {
+        let seed = Seed::new(ctx.driver());
+        let (tagged, untagged) = (seed.image("a", 1).await?, seed.image("b", 2).await?);
+        seed.tag("a", "latest", &tagged.manifest).await?;
+        let removal = Entry::RemovedTag(name("a"), tag("old"), 1 << 41, tagged.manifest.clone()).path();
+        seed.put(&removal, "{}").await?;
+        collect_later(ctx.driver(), &options(false)).await?;
+        let survey = ctx.driver().get_content(&Entry::Survey.path()).await?;
+        let blobs = layout::blobs_root();
+        ctx.driver().delete_tree(&blobs).await?;
+        let before = paths(ctx.driver()).await?;
+        for dry_run in [false, true] {
+            let options = Options { dry_run, ..options(delete_untagged) };
+            let report = collect_later(ctx.driver(), &options).await?;
+            expect_gone(ctx.driver(), &before, &BTreeSet::new()).await?;
+            let reported = report.unreadable.iter().find(|file| file.path == blobs.as_str());
+            let reason = reported.map(|file| file.reason.as_str()).unwrap_or_default();
+            ensure(
+                reason.contains("mount") && reason.contains("--yes"),
+                format_args!("the report says {:?}", report.unreadable),
+            )?;
+            equal(report.unseen, 1, "the places that cannot be seen")?;
+        }
+        let month = Duration::from_secs(30 * 24 * 60 * 60);
+        let later = Clock::new(move || SystemTime::now() + month);
+        let registry = Registry::builder(ctx.driver().clone()).clock(later).build();
+        let walked = gc::survey(&registry, 0.0, &options(false).stop).await;
+        ensure(
+            matches!(&walked, Err(gc::Error::Unseen { path, .. }) if *path == blobs.as_str()),
+            format_args!("a survey without data is {walked:?}"),
+        )?;
+        equal(ctx.driver().get_content(&Entry::Survey.path()).await?, survey, "the survey")?;
+
+        let confirmed = Options { confirmed: true, ..options(delete_untagged) };
+        collect_later(ctx.driver(), &confirmed).await?;
+        let left = paths(ctx.driver()).await?;
+        let link = |name, image: &Image| Entry::RevisionLink(name, image.manifest.clone()).path();
+        ensure(!left.contains(&link(name("b"), &untagged)), "a link to lost data is left")?;
+        ensure(left.contains(&link(name("a"), &tagged)), "the link of a tagged manifest is gone")?;
+        ctx.driver().delete_tree(&path("/docker")).await?;
+    }
+    Ok(())
+}
+
 /// Collects, and checks that nothing is gone.
 async fn keeps(ctx: &Context, delete_untagged: bool) -> Result<Report, Failed> {
     let before = paths(ctx.driver()).await?;
@@ -298,4 +346,5 @@ pub(crate) const CLAUSES: &[Clause] = table!["gc::keeps_live":
     what_an_unreadable_link_is_about,
     everything_that_a_manifest_of_schema_1_names,
     files_that_are_none_of_ours,
+    everything_when_all_data_are_out_of_sight,
 ];

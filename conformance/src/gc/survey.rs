@@ -8,9 +8,11 @@ use sampan_engine::gc::{self, SurveyTurn};
 use sampan_engine::layout::Entry;
 use sampan_engine::{Clock, NoSurvey, Registry, RepositoryFigures, Survey};
 
-use super::collector::{collect_later, options, paths};
+use super::collector::{collect_at, collect_later, options, paths};
 use super::seed::{Seed, image, name};
 use crate::check::{ensure, equal};
+use crate::data::path;
+use crate::engine::hooks::Counted;
 use crate::{Clause, Context, Failed, clause::table};
 
 /// Two repositories that share layers, and garbage of every kind.
@@ -114,7 +116,6 @@ async fn of_several_registries_one_surveys_per_interval(ctx: Context) -> Result<
     for other in [&first, &at(0)] {
         equal(is_made(other).await?, false, "whether a second one is made in the same hour")?;
     }
-    // Two hours later; the survey has the time of the store, which has not gone on.
     equal(is_made(&at(2)).await?, true, "whether one is made two hours later")?;
     ctx.driver().delete(&Entry::Survey.path()).await?;
     equal(is_made(&at(2)).await?, false, "whether one is made while another registry may be making it")?;
@@ -126,6 +127,63 @@ async fn of_several_registries_one_surveys_per_interval(ctx: Context) -> Result<
     equal(is_made(&at(5)).await?, true, "whether one is made after a failure")?;
     let turns = paths(ctx.driver()).await?.iter().filter(|path| path.as_str().contains("/surveys/")).count();
     equal(turns, 1, "the records of surveys")
+}
+
+/// The store dates a survey when it is written: a long time after its walk, or when a copy of the store was made.
+async fn its_age_is_that_of_its_walk(ctx: Context) -> Result<(), Failed> {
+    seeded(&ctx).await?;
+    let (hour, stop) = (Duration::from_secs(3600), options(true).stop);
+    for (age, is_due) in [(3 * hour, true), (hour / 2, false)] {
+        let walked = SystemTime::now() - age;
+        let earlier = Registry::builder(ctx.driver().clone()).clock(Clock::new(move || walked)).build();
+        ctx.driver().delete_tree(&path("/docker/registry/sampan")).await?;
+        gc::survey_in_turn(&earlier, hour, 0.0, &stop).await?;
+        let turn =
+            gc::survey_in_turn(&Registry::builder(ctx.driver().clone()).build(), hour, 0.0, &stop).await?;
+        equal(matches!(turn, SurveyTurn::Made(_)), is_due, format_args!("whether one is due after {age:?}"))?;
+    }
+    Ok(())
+}
+
+/// Of two replicas, the one that began earlier may end later.
+async fn an_earlier_walk_does_not_replace_a_later_one(ctx: Context) -> Result<(), Failed> {
+    seeded(&ctx).await?;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    for (ahead, stays) in [(minutes(30), true), (minutes(90), false)] {
+        let now = SystemTime::now() + ahead;
+        collect_at(ctx.driver(), &options(false), now).await?;
+        let later = ctx.driver().get_content(&Entry::Survey.path()).await?;
+        collect_at(ctx.driver(), &options(false), SystemTime::now()).await?;
+        let left = ctx.driver().get_content(&Entry::Survey.path()).await?;
+        // A clock that shows so much more is wrong.
+        equal(left == later, stays, format_args!("whether a survey of {ahead:?} later stays"))?;
+    }
+    Ok(())
+}
+
+async fn one_that_is_known_is_not_read_again(ctx: Context) -> Result<(), Failed> {
+    seeded(&ctx).await?;
+    let counted = Counted::default();
+    let registry = Registry::builder(counted.over(ctx.driver())).build();
+    collect_later(ctx.driver(), &options(false)).await?;
+    let read = async |known| Survey::read_unless(&registry, known).await.map_err(|(error, _)| error);
+    let Some((survey, file)) = read(None).await? else { return Err(Failed::new("no survey is known yet")) };
+    counted.clear();
+    equal(read(Some(file)).await?, None, "what is read of a known survey")?;
+    equal(counted.count(|_, _| true), 1, "the operations")?;
+    seeded_more(&ctx).await?;
+    collect_later(ctx.driver(), &options(false)).await?;
+    let again = read(Some(file)).await?;
+    ensure(
+        again.as_ref().is_some_and(|(again, _)| again.totals() != survey.totals()),
+        format_args!("the survey of a store that has grown is {again:?}"),
+    )
+}
+
+async fn seeded_more(ctx: &Context) -> Result<(), Failed> {
+    let more = Seed::new(ctx.driver()).image("another/one", 9).await?;
+    Seed::new(ctx.driver()).tag("another/one", "latest", &more.manifest).await?;
+    Ok(())
 }
 
 async fn what_is_damaged_is_none_until_the_next(ctx: Context) -> Result<(), Failed> {
@@ -147,5 +205,8 @@ pub(crate) const CLAUSES: &[Clause] = table! { "gc::survey":
     a_collection_leaves_the_figures_of_what_stays,
     a_walk_finds_the_same_and_writes_nothing,
     of_several_registries_one_surveys_per_interval,
+    its_age_is_that_of_its_walk,
+    an_earlier_walk_does_not_replace_a_later_one,
+    one_that_is_known_is_not_read_again,
     what_is_damaged_is_none_until_the_next,
 };

@@ -6,6 +6,7 @@
 //!   reference can need: abandoned uploads and leftovers of interrupted writes;
 //! - the same holds where the last collection found repositories and there is nothing any more: repositories vanish in
 //!   collections, not between them;
+//! - the same holds where the data of most linked manifests are not there: collections delete links before data;
 //! - a collection that would delete most of the store needs confirmation.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -37,6 +38,9 @@ pub struct TooMuch {
 /// most of the store.
 pub const UNASKED_BYTES: u64 = 16 * 1024 * 1024;
 
+/// As many manifests do not lose their data one by one.
+const MANY_MANIFESTS: usize = 10;
+
 /// How many names a store keeps: those with the most repositories.
 const NAMES: usize = 1000;
 
@@ -54,6 +58,7 @@ pub(super) struct Sight {
 pub(super) fn restrict(
     plan: &mut Plan,
     inventory: &mut Inventory,
+    data: &Data,
     last: Option<&LastRun>,
     options: &Options,
 ) -> Sight {
@@ -61,6 +66,7 @@ pub(super) fn restrict(
     let seen = names(found.clone().filter(|contents| contents.has_links()));
     let mut unseen = std::mem::take(&mut inventory.unseen);
     if !options.confirmed {
+        unseen.extend(missing_data(inventory, data));
         let known = last.into_iter().flat_map(|last| &last.names);
         for (name, count) in known.filter(|(name, _)| !seen.contains_key(*name)) {
             unseen.push(Unreadable {
@@ -87,6 +93,24 @@ pub(super) fn restrict(
         }
     }
     Sight { names, unseen }
+}
+
+/// The place of the data, if those of most linked manifests are not there, as on a volume that is not mounted. Then a few
+/// pushes since may have left some there. A link that is young does not count: a power failure may have taken its data.
+pub(super) fn missing_data(inventory: &Inventory, data: &Data) -> Option<Unreadable> {
+    let links = inventory.repositories.iter().flat_map(|contents| &contents.revisions);
+    let old = links.filter(|link| link.age == Age::Old);
+    let (there, missing): (Vec<Id>, Vec<Id>) = old.map(|link| link.id).partition(|id| data.is_there(*id));
+    let is_sane = missing.len() <= there.len() || (!there.is_empty() && missing.len() < MANY_MANIFESTS);
+    (!is_sane).then(|| Unreadable {
+        path: layout::blobs_root().to_string(),
+        reason: format!(
+            "the content of {} of {} linked manifests is not here; mount what is missing; if it is lost, push these images \
+             again or delete them, and confirm the loss (`--yes`)",
+            missing.len(),
+            missing.len() + there.len()
+        ),
+    })
 }
 
 /// Removes from the store the names below which this collection leaves nothing. This comes before the first deletion,

@@ -14,7 +14,7 @@ use super::options::Options;
 use super::pacer::Pacer;
 use super::recheck::{look_for_foreign, recheck};
 use super::references::References;
-use super::removed;
+use super::removed::{self, Pruned};
 use super::report::Report;
 use super::scan::{bare_repositories, scan};
 use super::survey::Surveyor;
@@ -84,7 +84,8 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
     plan.repositories.retain(|name| !foreign.contains(name));
 
     let last = LastRun::of(cx.registry).await?;
-    let Sight { names, unseen } = caution::restrict(&mut plan, &mut inventory, last.as_ref(), cx.options);
+    let Sight { names, unseen } =
+        caution::restrict(&mut plan, &mut inventory, &references.data, last.as_ref(), cx.options);
     report.add_unseen(unseen);
     inventory.future.iter().for_each(|path| report.add_future(path));
     inventory.foreign.iter().for_each(|path| report.add_foreign(path));
@@ -117,18 +118,13 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
 }
 
 /// Deletes records of removed tags that can restore nothing any more. A place that cannot be seen keeps all of them, and no
-/// failure with them ends a collection.
+/// failure of the store with them ends a collection.
 async fn prune_records(cx: &mut Context<'_>, references: &References, report: &Report) -> Result<()> {
     if report.unseen > 0 {
         return Ok(());
     }
-    match removed::prune(cx, &references.data).await {
-        Ok(pruned) => tracing::debug!(pruned, "deleted {pruned} records of removed tags"),
-        Err(Error::Driver(error)) => {
-            tracing::warn!(%error, "the records of removed tags stay until the next collection");
-        }
-        Err(error) => return Err(error),
-    }
+    let Pruned { deleted, failed } = removed::prune(cx, &references.data).await?;
+    tracing::debug!(deleted, failed, "deleted {deleted} records of removed tags");
     Ok(())
 }
 

@@ -68,7 +68,7 @@ impl Store {
         let mut inventory = Inventory::default();
         inventory.repositories.push(contents);
         time(|| {
-            let marks = mark(&inventory, &data, &graph, |_| delete_untagged);
+            let marks = mark(&inventory, &data, &graph, false, |_| delete_untagged);
             plan(&inventory, &data, &graph, &marks, &ids, None);
         })
     }

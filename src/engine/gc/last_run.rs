@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
@@ -12,8 +12,8 @@ use super::Result;
 use super::caution::bounded;
 use super::options::Options;
 use crate::Registry;
+use crate::clock::{millis, time_of};
 use crate::layout::Entry;
-use crate::lease::millis;
 
 /// The last collection of a store that finished, in any process.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -39,7 +39,7 @@ impl LastRun {
 
     /// When the collection began.
     pub fn begun(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_millis(self.begun_ms)
+        time_of(self.begun_ms)
     }
 
     pub(super) fn beginning(now: SystemTime, options: &Options) -> Self {

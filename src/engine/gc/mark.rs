@@ -28,16 +28,18 @@ pub(super) struct RepositoryMarks {
     pub(super) dangling: Vec<usize>,
 }
 
-/// Marks the whole inventory. Untagged manifests are garbage in the repositories that `delete_untagged` selects.
+/// Marks the whole inventory. In a blank store no manifest could be read, so it is incomplete. Untagged manifests are garbage
+/// in the repositories that `delete_untagged` selects.
 pub(super) fn mark(
     inventory: &Inventory,
     data: &Data,
     graph: &ReferenceGraph,
+    is_store_blank: bool,
     delete_untagged: impl Fn(&Contents) -> bool,
 ) -> Marks {
     let mut marks = Marks { data: IdSet::default(), young: IdSet::default(), repositories: Vec::new() };
     for contents in &inventory.repositories {
-        let marker = Marker::new(contents, data, graph, delete_untagged(contents));
+        let marker = Marker::new(contents, data, graph, is_store_blank, delete_untagged(contents));
         let repository = marker.mark(&mut marks.data, &mut marks.young);
         marks.repositories.push(repository);
     }
@@ -60,7 +62,13 @@ struct Marker<'a> {
 }
 
 impl<'a> Marker<'a> {
-    fn new(contents: &'a Contents, data: &'a Data, graph: &'a ReferenceGraph, delete_untagged: bool) -> Self {
+    fn new(
+        contents: &'a Contents,
+        data: &'a Data,
+        graph: &'a ReferenceGraph,
+        is_store_blank: bool,
+        delete_untagged: bool,
+    ) -> Self {
         let revisions = contents.revisions.iter().enumerate();
         let places = revisions.map(|(place, link)| (link.id, place)).collect();
         let mut referrers: IdMap<Vec<Id>> = IdMap::default();
@@ -70,7 +78,6 @@ impl<'a> Marker<'a> {
                 referrers.entry(subject).or_default().push(link.id);
             }
         }
-        let is_store_blank = graph.is_blank();
         let layers = OnceCell::new();
         Self { contents, data, graph, delete_untagged, places, layers, referrers, is_store_blank }
     }

@@ -50,7 +50,9 @@ impl References {
 
     /// Marks what is live.
     pub(super) fn mark(&self, cx: &Context<'_>, inventory: &Inventory) -> Marks {
-        self.mark_where(inventory, |_| cx.options.delete_untagged)
+        // A user who confirms that the data are lost has seen that no manifest can be read.
+        let is_blank = self.graph.is_blank() && !cx.options.confirmed;
+        mark(inventory, &self.data, &self.graph, is_blank, |_| cx.options.delete_untagged)
     }
 
     /// Marks what is live, if untagged manifests are deleted in the repositories that `delete_untagged` selects.
@@ -59,7 +61,7 @@ impl References {
         inventory: &Inventory,
         delete_untagged: impl Fn(&Contents) -> bool,
     ) -> Marks {
-        mark(inventory, &self.data, &self.graph, delete_untagged)
+        mark(inventory, &self.data, &self.graph, self.graph.is_blank(), delete_untagged)
     }
 
     /// Plans the deletions, those of abandoned uploads only if `with_uploads`.

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use sampan_driver::StorageDriverExt;
 use tokio_util::sync::CancellationToken;
 
-use super::caution::Gone;
+use super::caution::{Gone, check_sight, missing_data};
 use super::context::Context;
 use super::cutoff::Cutoff;
 use super::interner::{DigestInterner, Id, IdHashSet};
@@ -13,9 +12,8 @@ use super::inventory::{Contents, Data, Inventory, everything};
 use super::options::Options;
 use super::pacer::Pacer;
 use super::plan::Plan;
-use super::{Error, Result};
-use crate::layout::Entry;
-use crate::lease::millis;
+use super::{Error, Result, Unreadable};
+use crate::clock::millis;
 use crate::turn::{Turn, Work};
 use crate::{Registry, RepositoryFigures, RepositorySurvey, Survey};
 
@@ -32,8 +30,9 @@ pub async fn survey(registry: &Registry, rest: f32, stop: &CancellationToken) ->
     let cutoff = Cutoff::new(registry.clock(), options.grace);
     let mut cx = Context::new(registry, &options, cutoff, Pacer::new(None, &options));
     let inventory = cx.walk(&everything()).await?;
-    if let Some(unseen) = inventory.unseen.first() {
-        return Err(Error::Unseen { path: unseen.path.clone(), reason: unseen.reason.clone() });
+    check_sight(&inventory)?;
+    if let Some(Unreadable { path, reason }) = missing_data(&inventory, &inventory.data) {
+        return Err(Error::Unseen { path, reason });
     }
     let nothing = Plan::default();
     Ok(Surveyor::new(&inventory, &inventory.data, &cx.ids, &nothing).survey(as_of))
@@ -48,7 +47,7 @@ pub enum SurveyTurn {
     NotDue(Duration),
 }
 
-/// Surveys the store and writes the survey, unless a collection or a registry over this store did so within the last
+/// Surveys the store and writes the survey, unless a collection or a registry over this store began one within the last
 /// `interval`.
 ///
 /// # Errors
@@ -61,9 +60,8 @@ pub async fn survey_in_turn(
     stop: &CancellationToken,
 ) -> Result<SurveyTurn> {
     registry.check_writable()?;
-    let last = registry.driver().stat_if_any(&Entry::Survey.path()).await?;
-    if let Some(last) = last {
-        let age = registry.clock().now().duration_since(last.modified);
+    if let Some(last) = Survey::stored_as_of(registry).await? {
+        let age = registry.clock().now().duration_since(last);
         // A time in the future comes from a clock that was wrong.
         let age = age.unwrap_or_else(|error| error.duration());
         if age < interval {

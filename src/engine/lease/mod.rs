@@ -77,7 +77,7 @@ mod pending;
 mod runs;
 
 pub(crate) use leases::{Leases, PendingSnapshot, RefreshPolicy, Retry, signs};
-pub(crate) use pending::{ActiveRun, Batch, DeletionKey, PendingDeletions, millis, time_of, time_of_millis};
+pub(crate) use pending::{ActiveRun, Batch, DeletionKey, PendingDeletions};
 pub(crate) use runs::{AFTERLIFE, LOCK, Sign};
 
 /// How long a process relies on a check that found no run.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -35,24 +35,6 @@ impl ActiveRun {
     pub(crate) fn grace(&self) -> Duration {
         Duration::from_millis(self.grace_ms)
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The time that [`millis`] has written; `None` for another text, as after a power failure.
-pub(crate) fn time_of_millis(text: &[u8]) -> Option<SystemTime> {
-    let millis = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
-}
-
-/// The time so many milliseconds after 1970; that of 1970 if the clock has no such time.
-pub(crate) fn time_of(millis: u64) -> SystemTime {
-    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
-    time.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// One line of a batch: a pending deletion.

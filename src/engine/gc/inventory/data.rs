@@ -49,6 +49,11 @@ impl Data {
         self.sizes.get(id.index()).copied().unwrap_or(ABSENT)
     }
 
+    /// Whether no data exist at all, as far as is known.
+    pub(in crate::gc) fn is_empty(&self) -> bool {
+        self.sizes.iter().all(|size_bytes| *size_bytes == ABSENT)
+    }
+
     /// Whether the data exist, as far as is known.
     pub(in crate::gc) fn is_there(&self, id: Id) -> bool {
         self.get(id) != ABSENT
