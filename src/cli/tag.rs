@@ -102,6 +102,9 @@ async fn removed(
     if removed.left_out > 0 {
         warn(format!("{} more: `--limit` lists them", count(removed.left_out, "earlier removal")));
     }
+    if removed.is_cut {
+        warn("there are so many records that only some were read: name a tag for its own".to_owned());
+    }
     Ok(())
 }
 

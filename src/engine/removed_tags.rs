@@ -11,8 +11,8 @@ use std::future::ready;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{ErrorKind, PutMode, StorageDriverExt};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use sampan_driver::{ErrorKind, FileInfo, PutMode, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{millis, time_of};
@@ -41,6 +41,8 @@ pub struct RemovedTags {
     pub items: Vec<RemovedTag>,
     /// The number of earlier removals beyond the limit.
     pub left_out: u64,
+    /// There are more records than [`MAX_READ`], and the rest was not read, which may be the latest.
+    pub is_cut: bool,
 }
 
 /// What removes tags through a handle of a repository.
@@ -71,6 +73,9 @@ pub(crate) const MAX_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How many records of a repository a collection leaves.
 pub(crate) const MAX_RECORDS: usize = 10_000;
+
+/// How many records a listing reads at most.
+const MAX_READ: usize = 100_000;
 
 /// How many bytes of tags and digests a listing has at most.
 const MAX_LIST_BYTES: usize = 4 << 20;
@@ -111,30 +116,30 @@ impl TagStore {
     /// Any error of the store.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.tags.removed", skip_all)]
     pub async fn removed(&self, tag: Option<&Tag>, limit: usize) -> Result<RemovedTags> {
-        let mut latest = self.removals(tag).await?.into_times();
+        let (latest, is_cut) = self.removals(tag, MAX_READ).await?;
+        let mut latest = latest.into_times();
         let beyond = latest.items.len().saturating_sub(limit);
         latest.items.truncate(limit);
         let items = stream::iter(latest.items).map(|removal| self.read_removal(removal));
         let items = items.buffered(CONCURRENT_READS).try_collect().await?;
-        Ok(RemovedTags { items, left_out: latest.left_out + beyond as u64 })
+        Ok(RemovedTags { items, left_out: latest.left_out + beyond as u64, is_cut })
     }
 
-    /// The recorded removals, from the names of the records alone.
-    pub(crate) async fn removals(&self, tag: Option<&Tag>) -> Result<Latest<(Tag, Digest)>> {
+    /// The recorded removals, from the names of the records alone, and whether there are more than `most`. Then the others are
+    /// not read.
+    async fn removals(&self, tag: Option<&Tag>, most: usize) -> Result<(Latest<(Tag, Digest)>, bool)> {
         let name = &self.repository.name;
         let directory = match tag {
             Some(tag) => layout::removed_tag(name, tag),
             None => layout::removed_tags(name),
         };
-        let bytes = |(tag, digest): &(Tag, Digest)| tag.as_str().len() + digest.hex().len();
-        let mut latest = Latest::new(MAX_LIST_BYTES, bytes);
-        let mut files = self.driver().walk(&directory, None);
-        while let Some(file) = files.try_next().await? {
-            if let Some(Entry::RemovedTag(_, tag, removed_ms, digest)) = Entry::parse(&file.path) {
-                latest.add(Pointed { at: time_of(removed_ms), what: (tag, digest) });
-            }
-        }
-        Ok(latest)
+        latest_of(self.driver().walk(&directory, None), most).await
+    }
+
+    /// The digest that the tag was last removed from, as far as removals are read.
+    pub(crate) async fn last_removal(&self, tag: &Tag) -> Result<Option<Digest>> {
+        let (latest, _) = self.removals(Some(tag), MAX_READ).await?;
+        Ok(latest.into_times().items.into_iter().next().map(|removal| removal.what.1))
     }
 
     async fn read_removal(&self, removal: Pointed<(Tag, Digest)>) -> Result<RemovedTag> {
@@ -169,6 +174,15 @@ impl TagStore {
         match self.driver().put_content(&path, content, PutMode::Create).await {
             // Another deletion of the tag has recorded the same.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            // The client requested the deletion, and the record is an extra.
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+                tracing::warn!(
+                    repository = %name, %tag, %path, %error,
+                    "the removal of tag {tag} of {name} cannot be recorded at {path}, so it cannot be restored; make that \
+                     place writable"
+                );
+                Ok(())
+            }
             result => Ok(result?),
         }
     }
@@ -185,9 +199,44 @@ impl TagStore {
     }
 }
 
+/// The latest of the first `most` removals, and whether there are more.
+async fn latest_of(
+    mut files: impl Stream<Item = sampan_driver::Result<FileInfo>> + Unpin,
+    most: usize,
+) -> Result<(Latest<(Tag, Digest)>, bool)> {
+    let bytes = |(tag, digest): &(Tag, Digest)| tag.as_str().len() + digest.hex().len();
+    let mut latest = Latest::new(MAX_LIST_BYTES, bytes);
+    let mut read = 0;
+    while let Some(file) = files.try_next().await? {
+        if let Some(Entry::RemovedTag(_, tag, removed_ms, digest)) = Entry::parse(&file.path) {
+            if read == most {
+                return Ok((latest, true));
+            }
+            read += 1;
+            latest.add(Pointed { at: time_of(removed_ms), what: (tag, digest) });
+        }
+    }
+    Ok((latest, false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_listing_reads_no_more_records_than_its_limit_and_says_so() {
+        let file = |ms: u64| {
+            let digest = Digest::sha256_of(b"manifest");
+            let entry = Entry::RemovedTag("a".parse().unwrap(), "v1".parse().unwrap(), ms, digest);
+            Ok(FileInfo { path: entry.path(), size_bytes: 9, modified: SystemTime::UNIX_EPOCH })
+        };
+        for (count, read, is_cut) in [(0, 0, false), (2, 2, false), (3, 3, false), (4, 3, true), (9, 3, true)]
+        {
+            let endless = stream::iter((1..=count).map(file));
+            let (latest, cut) = latest_of(endless, 3).await.unwrap();
+            assert_eq!((latest.into_times().items.len(), cut), (read, is_cut), "{count} records");
+        }
+    }
 
     #[test]
     fn a_record_is_read_as_it_was_written() {

@@ -6,7 +6,7 @@
 use sampan_driver::StorageDriverExt;
 
 use crate::layout::Entry;
-use crate::oci::{Digest, Reference, Tag};
+use crate::oci::{Digest, Manifest, Reference, Tag};
 use crate::{Error, PutManifest, Result, TagStore};
 
 /// What happens to a tag that exists and points elsewhere.
@@ -30,7 +30,8 @@ pub enum RestoreOutcome {
 impl TagStore {
     /// Points the tag again at the manifest that it was last removed from, or at the given one.
     ///
-    /// A manifest that was deleted, too, comes back if a removal of this tag from it is recorded and no collection has taken
+    /// An index whose own link is there comes back even if some of its children are gone: the registry serves it by digest. A
+    /// manifest that was deleted, too, comes back if a removal of this tag from it is recorded and no collection has taken
     /// its content. Two restorations at once, or a push beside one, leave the tag where the last of them points it.
     ///
     /// # Errors
@@ -49,9 +50,8 @@ impl TagStore {
         let digest = match digest {
             Some(digest) => digest.clone(),
             None => {
-                let latest = self.removals(Some(tag)).await?.into_times().items.into_iter().next();
-                let latest = latest.ok_or_else(|| Error::TagNotRemoved(name.clone(), tag.clone()))?;
-                latest.what.1
+                let last = self.last_removal(tag).await?;
+                last.ok_or_else(|| Error::TagNotRemoved(name.clone(), tag.clone()))?
             }
         };
         match manifests.resolve(&Reference::Tag(tag.clone())).await {
@@ -79,8 +79,30 @@ impl TagStore {
         };
         // By digest: `put` compares the bytes with it.
         let reference = Reference::Digest(digest);
-        let put =
+        let mut put =
             PutManifest { bytes, media_type: None, reference, tags: vec![tag.clone()], left_out: Vec::new() };
-        Ok(RestoreOutcome::Restored(manifests.put(put).await?.digest))
+        let put_again = match manifests.put(put.clone()).await {
+            Ok(outcome) => return Ok(RestoreOutcome::Restored(outcome.digest)),
+            Err(Error::ManifestReferencesUnknown(missing)) => {
+                // Collections delete an index before its children, so these were not collected with it.
+                if !self.is_stored_index(&put).await? {
+                    return Err(Error::ManifestReferencesUnknown(missing));
+                }
+                put.left_out = missing;
+                manifests.put(put)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(RestoreOutcome::Restored(put_again.await?.digest))
+    }
+
+    /// Whether the manifest is an index that the repository links.
+    async fn is_stored_index(&self, put: &PutManifest) -> Result<bool> {
+        let is_index = Manifest::parse(&put.bytes, None).is_ok_and(|manifest| manifest.kind.is_index());
+        match self.repository.manifests().resolve(&put.reference).await {
+            Ok(_) => Ok(is_index),
+            Err(Error::ManifestUnknown(..)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

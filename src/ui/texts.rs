@@ -205,6 +205,7 @@ texts! {
     until_collected(): "Until a collection takes the images, the tags can be brought back:", "在垃圾回收取走映像檔之前，可以還原標籤：";
     removed_tags(): "Removed tags", "已刪除的標籤";
     removed_purpose(): "A tag comes back as long as no collection has taken its image.", "只要垃圾回收未取走映像檔，標籤便可還原。";
+    removals_cut(): "There are so many records that only some of them were read.", "記錄太多，只讀取了其中一部分。";
     nothing_removed(): "No removal is on record here.", "沒有刪除記錄。";
     removed_at(): "Removed", "刪除時間";
     removed_by(): "By", "操作者";
@@ -307,8 +308,8 @@ texts! {
     forged(): "The form did not come from this page. Go back, load the page again, and send it once more.",
         "表單並非來自本頁。請返回、重新載入頁面，再次傳送。";
     failed(): "The registry could not do it", "登錄未能完成";
-    failed_because(): "The store did not answer as it should. The log has the reason under this request:",
     busy_with_preview(): "Another preview of a deletion is still being made. Try again in a moment.", "另一項刪除預覽仍在計算，請稍後再試。";
+    failed_because(): "The store did not answer as it should. The log has the reason under this request:",
         "儲存後端未有正常回應。原因見記錄檔，請求編號為：";
     storage_full(): "The store has no space left. Free some space on its disk, or collect garbage.",
         "儲存後端已滿，請騰出磁碟空間或進行垃圾回收。";

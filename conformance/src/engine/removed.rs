@@ -1,17 +1,21 @@
 //! Removed tags are recorded before they go, and can be pointed again at what they were removed from.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_driver::{PutMode, StorageDriver};
+use futures::TryStreamExt;
+use sampan_driver::{DirEntry, DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver};
 use sampan_engine::gc::{self, Options};
-use sampan_engine::layout::Entry;
+use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::{Digest, Reference};
 use sampan_engine::{Clock, Error, OnExistingTag, Registry, Remover, RestoreOutcome};
 
 use super::client::{Client, Image, index, name, tag, walk};
 use super::store::is_valid;
 use crate::check::{ensure, equal};
+use crate::hooked::{Hook, Hooked};
 use crate::{Clause, Context, Failed, clause::table};
 
 async fn a_removed_tag_is_recorded_and_comes_back(ctx: Context) -> Result<(), Failed> {
@@ -111,10 +115,11 @@ async fn what_is_gone_or_elsewhere_does_not_come_back(ctx: Context) -> Result<()
 
     client.repository("image").manifests().delete(&tag("all").into()).await?;
     client.repository("image").manifests().delete(&child.digest().into()).await?;
+    client.repository("image").manifests().delete(&Digest::sha256_of(&index).into()).await?;
     let whole = restore("all", None).await;
     ensure(
         matches!(&whole, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [child.digest()]),
-        format_args!("an index without its child was answered by {whole:?}"),
+        format_args!("a deleted index without its child was answered by {whole:?}"),
     )?;
     ctx.delete(Entry::Blob(child.digest()).path().as_str()).await?;
     let collected = restore("child", None).await;
@@ -130,6 +135,69 @@ async fn what_is_gone_or_elsewhere_does_not_come_back(ctx: Context) -> Result<()
         matches!(&answer, Err(Error::DigestMismatch { .. })),
         format_args!("damaged data were answered by {answer:?}"),
     )
+}
+
+/// The registry serves it by digest all the while.
+async fn a_tag_of_an_index_whose_child_is_gone_comes_back(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let (kept, deleted) = (Image::new(1), Image::new(2));
+    client.push_image("image", &kept, "kept").await?;
+    client.push_image("image", &deleted, "deleted").await?;
+    let index = index(&[&kept, &deleted]);
+    client.push_manifest("image", &index, tag("all"), &[]).await?;
+    let manifests = client.repository("image").manifests();
+    manifests.delete(&tag("all").into()).await?;
+    manifests.delete(&deleted.digest().into()).await?;
+    let tags = client.repository("image").tags();
+    let outcome = tags.restore(&tag("all"), None, OnExistingTag::Keep).await?;
+    equal(outcome, RestoreOutcome::Restored(Digest::sha256_of(&index)), "the restoration")?;
+    equal(manifests.get(&tag("all").into()).await?.bytes, index, "the index")?;
+    // An image without its layers could not be pulled.
+    manifests.delete(&tag("kept").into()).await?;
+    let layer = Digest::sha256_of(&kept.config);
+    ctx.delete(Entry::LayerLink(name("image"), layer.clone()).path().as_str()).await?;
+    let broken = tags.restore(&tag("kept"), None, OnExistingTag::Keep).await;
+    ensure(
+        matches!(&broken, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [layer]),
+        format_args!("an image without its configuration was answered by {broken:?}"),
+    )
+}
+
+/// Denies every write of a record.
+#[derive(Debug)]
+struct Unrecorded(ErrorKind);
+
+#[async_trait]
+impl Hook for Unrecorded {
+    const SPLITS_PUT_ALL: bool = true;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
+        match path.starts_with(&layout::removed_root()) && operation == Operation::PutContent {
+            true => Err(DriverError::new(self.0, "unrecorded", operation, path)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The client requested the deletion. After a failure that may pass, the client can repeat it.
+async fn a_tag_goes_where_no_record_can_be_written(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    for (repository, kind, goes) in [
+        ("denied", ErrorKind::PermissionDenied, true),
+        ("unsupported", ErrorKind::Unsupported, true),
+        ("unavailable", ErrorKind::Unavailable, false),
+        ("full", ErrorKind::StorageFull, false),
+    ] {
+        client.push_image(repository, &image, "latest").await?;
+        let driver: Arc<dyn StorageDriver> =
+            Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Unrecorded(kind))));
+        let deleting = Client::new(&driver);
+        let deleted = deleting.repository(repository).manifests().delete(&tag("latest").into()).await;
+        equal(deleted.is_ok(), goes, format_args!("whether a deletion succeeds beside the failure {kind}"))?;
+        let left = client.repository(repository).tags().list(None, None).await?;
+        equal(left.items.is_empty(), goes, format_args!("whether the tag is gone after {kind}"))?;
+    }
+    is_valid(ctx.driver()).await
 }
 
 async fn nothing_is_restored_in_read_only_mode(ctx: Context) -> Result<(), Failed> {
@@ -157,6 +225,9 @@ async fn records_that_restore_nothing_are_collected(ctx: Context) -> Result<(), 
     let (kept, ancient) = (images[0].digest(), 1);
     let old = Entry::RemovedTag(name("image"), tag("ancient"), ancient, kept.clone()).path();
     ctx.driver().put_content(&old, Bytes::from_static(b"{}"), PutMode::Overwrite).await?;
+    // A repository of which no record stays.
+    let emptied = Entry::RemovedTag(name("team/emptied"), tag("v1"), ancient, kept.clone()).path();
+    ctx.driver().put_content(&emptied, Bytes::from_static(b"{}"), PutMode::Overwrite).await?;
     ctx.delete(Entry::RevisionLink(name("image"), images[1].digest()).path().as_str()).await?;
     ctx.delete(Entry::Blob(images[1].digest()).path().as_str()).await?;
     let tags = client.repository("image").tags();
@@ -170,7 +241,10 @@ async fn records_that_restore_nothing_are_collected(ctx: Context) -> Result<(), 
     gc::collect(&registry, &options).await?;
     let left = tags.removed(None, 10).await?;
     let left: Vec<_> = left.items.iter().map(|item| (item.tag.as_str(), &item.digest)).collect();
-    equal(left, vec![("kept", &kept)], "the records after a collection")
+    equal(left, vec![("kept", &kept)], "the records after a collection")?;
+    let listed: Vec<DirEntry> = ctx.driver().list(&layout::removed_root(), None).try_collect().await?;
+    let listed: Vec<&str> = listed.iter().map(DirEntry::name).collect();
+    equal(listed, ["image"], "the directories of records")
 }
 
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::removed":
@@ -178,6 +252,8 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::removed":
     a_tag_of_a_deleted_manifest_comes_back_with_it,
     a_tag_that_exists_stays_unless_it_may_move,
     what_is_gone_or_elsewhere_does_not_come_back,
+    a_tag_of_an_index_whose_child_is_gone_comes_back,
+    a_tag_goes_where_no_record_can_be_written,
     nothing_is_restored_in_read_only_mode,
     records_that_restore_nothing_are_collected,
 };

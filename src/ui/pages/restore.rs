@@ -26,6 +26,7 @@ struct RestorePage {
     may_restore: bool,
     rows: Vec<Removed>,
     others: usize,
+    is_cut: bool,
     action: String,
     token: String,
 }
@@ -78,6 +79,7 @@ pub(crate) async fn show(
         may_restore: !scene.registry().limits().read_only && visitor.rights.may(Right::Push, name),
         rows,
         others: usize::try_from(removed.left_out).unwrap_or(usize::MAX),
+        is_cut: removed.is_cut,
         action: f.to(&place),
         token: scene.token(&place),
         f: f.titled(scene.visit.language.removed_tags()),
