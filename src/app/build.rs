@@ -12,13 +12,13 @@ use super::store::InUse;
 use super::ui::Pages;
 use super::{
     Access, AppError, Checks, collection, debug, descriptors, engine, exposure, http_options, metrics,
-    middleware, network, notifications, systemd, traces,
+    middleware, network, notifications, systemd, traces, verification,
 };
 use crate::decorators::Traced;
 use crate::drivers::Drivers;
 use crate::health::HealthStatus;
 use crate::http::{Api, AppState, HttpServices, PageSlot, TraceParent};
-use crate::maintenance::Collector;
+use crate::maintenance::{Collector, Verifier};
 use crate::notify::Notifier;
 use crate::serve::Server;
 use crate::telemetry::traces::{Traces, continue_from};
@@ -34,6 +34,7 @@ pub struct App {
     pub(super) checks: Checks,
     pub(super) health: HealthStatus,
     pub(super) collector: Arc<Collector>,
+    pub(super) verifier: Arc<Verifier>,
     /// `None` if the configuration switches purging off.
     pub(super) purging: Option<UploadPurgingConfig>,
     pub(super) notifier: Option<Arc<Notifier>>,
@@ -88,6 +89,7 @@ impl App {
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
         let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
+        let verifier = Arc::new(Verifier::new(registry.clone(), verification::settings(config, &registry)));
         let pages = Pages::new(config, &registry, &access, &collector);
         let page = pages.page(config)?;
         pages.take_effect(config, page.as_ref());
@@ -120,6 +122,7 @@ impl App {
             metrics.register(metrics::of_cache(&registry, descriptors)?)?;
             metrics.register(metrics::of_disk(checks.disk_space())?)?;
             metrics.register(metrics::of_collections(&collector)?)?;
+            metrics.register(metrics::of_verifications(&verifier)?)?;
             metrics.register(metrics::of_rules(access.guard())?)?;
         }
         let debug = debug::server(&loaded, health.clone(), metrics, collector.clone()).await?;
@@ -129,6 +132,7 @@ impl App {
             security,
             log_level,
             collector: collector.clone(),
+            verifier: verifier.clone(),
             pages,
             page,
         };
@@ -144,6 +148,7 @@ impl App {
             checks,
             health,
             collector,
+            verifier,
             purging,
             notifier,
             traces,

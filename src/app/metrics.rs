@@ -15,7 +15,7 @@ use crate::auth::{DecisionCounts, Guard};
 use crate::decorators::{DriverMetrics, Metered};
 use crate::health::{DiskSpace, HealthStatus, Room};
 use crate::http::HttpMetrics;
-use crate::maintenance::{self, Totals};
+use crate::maintenance::{self, Totals, Verifier, VerifyTotals};
 use crate::redis_cache::RedisDescriptors;
 use crate::serve::{Security, Statistics};
 use crate::telemetry::metrics::Sample;
@@ -267,5 +267,40 @@ pub(super) fn of_collections(
                 .last_success
                 .map(|time| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64())
         })?,
+    ])
+}
+
+/// What the verifications of this process have found.
+pub(super) fn of_verifications(verifier: &Arc<Verifier>) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
+    let counter = |name, help, read: fn(VerifyTotals) -> u64| {
+        let verifier = verifier.clone();
+        CallbackMetric::counter(name, help, move || read(verifier.totals()))
+    };
+    let last = verifier.clone();
+    Ok(vec![
+        counter("sampan_verify_blobs_total", "Blobs and manifests that were hashed.", |totals| totals.blobs)?,
+        counter("sampan_verify_bytes_total", "Bytes that were hashed.", |totals| totals.bytes)?,
+        counter(
+            "sampan_verify_damaged_total",
+            "Files that were found damaged, missing or unreadable; one that stays so counts each time.",
+            |totals| totals.problems,
+        )?,
+        counter("sampan_verify_healed_total", "Files that were found so, and mended.", |totals| {
+            totals.mended
+        })?,
+        counter("sampan_verify_moved_total", "Damaged data that were moved aside.", |totals| totals.moved)?,
+        counter("sampan_verify_failures_total", "Verifications that failed.", |totals| totals.failed)?,
+        CallbackMetric::gauges(
+            "sampan_verify_last_cycle_timestamp_seconds",
+            "When everything had last been hashed once.",
+            &[],
+            move || {
+                let ended = last.totals().last_cycle;
+                let seconds = ended.map(|time| {
+                    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+                });
+                seconds.map(|seconds| Sample::new([""; 0], seconds)).into_iter().collect()
+            },
+        )?,
     ])
 }

@@ -29,6 +29,7 @@ mod token;
 mod traces;
 mod transfer;
 mod ui;
+mod verification;
 
 use self::access::Access;
 use self::health::Checks;

@@ -8,9 +8,9 @@ use sampan_engine::Registry;
 use sampan_ui::Ui;
 
 use super::ui::Pages;
-use super::{Access, collection};
+use super::{Access, collection, verification};
 use crate::http::PageSlot;
-use crate::maintenance::Collector;
+use crate::maintenance::{Collector, Verifier};
 use crate::serve::Security;
 use crate::telemetry::LevelSwitch;
 
@@ -30,6 +30,7 @@ pub(super) struct Running {
     pub(super) security: Security,
     pub(super) log_level: LevelSwitch,
     pub(super) collector: Arc<Collector>,
+    pub(super) verifier: Arc<Verifier>,
     pub(super) pages: Pages,
     /// The page that requests see.
     pub(super) page: PageSlot,
@@ -74,6 +75,7 @@ impl Reload {
         taken.extend(self.take_log_level(&new));
         taken.extend(self.take_read_only(&new));
         taken.extend(self.take_collection(&new));
+        taken.extend(self.take_verification(&new));
         taken.extend(self.take_rules(&new).await);
         taken.extend(self.take_page(&new));
         let pending = differences(&self.config, &new);
@@ -223,6 +225,14 @@ impl Reload {
         }
         self.running.collector.reconsider(collection::settings(&self.config));
         is_new.then(|| "gc".to_owned())
+    }
+
+    fn take_verification(&mut self, new: &Config) -> Option<String> {
+        let is_new = self.config.verify != new.verify;
+        self.config.verify = new.verify.clone();
+        let settings = verification::settings(&self.config, &self.running.registry);
+        self.running.verifier.reconsider(settings);
+        is_new.then(|| "verify".to_owned())
     }
 }
 

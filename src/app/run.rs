@@ -17,7 +17,8 @@ impl App {
     ///
     /// If the process cannot handle signals; the registry has served nothing then.
     pub async fn run(self) -> Result<(), AppError> {
-        let Self { server, debug, registry, access, checks, health, collector, notifier, .. } = self;
+        let Self { server, debug, registry, access, checks, health, collector, verifier, notifier, .. } =
+            self;
         let mut reload = self.reload;
         let drain_timeout = self.config.config.http.draintimeout;
         let mut signals = Signals::new().map_err(AppError::Signals)?;
@@ -27,6 +28,7 @@ impl App {
             tasks.spawn("the purge of uploads", purge_uploads(registry.clone(), purging));
         }
         tasks.spawn("the survey of the store", reload.surveys());
+        tasks.spawn("the verification of the store", async move { verifier.run().await });
         tasks.spawn("the watch over keys for tokens", async move { access.watch().await });
         tasks.spawn("the health checks", checks.run());
         let collecting = collector.clone();

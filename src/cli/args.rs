@@ -21,6 +21,7 @@ use super::tag::TagCommand;
 use super::token_args::TokenCommand;
 use super::usage::UsageOptions;
 use super::user::UserCommand;
+use super::verify::VerifyOptions;
 use crate::serve::certificate::DEFAULT_DAYS;
 
 /// An OCI container registry.
@@ -90,6 +91,11 @@ pub(super) enum Command {
     /// List, verify, compare and serve bundles
     #[command(subcommand)]
     Bundle(BundleCommand),
+
+    /// Look for damaged and missing content, and name the images that need it: exit code 3 if there is any
+    ///
+    /// Also while a registry serves the store. The running registry does it by itself with `verify.enabled`.
+    Verify(Box<VerifyOptions>),
 
     /// List the tags that deletions removed, and restore them
     #[command(subcommand)]

@@ -41,6 +41,7 @@ mod token_args;
 mod transfer;
 mod usage;
 mod user;
+mod verify;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -69,6 +70,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Export(args)) => return exit(export::run(&drivers, *args)),
         Some(Command::Import(args)) => return exit(import::run(&drivers, *args)),
         Some(Command::Copy(args)) => return exit(copy::run(&drivers, *args)),
+        Some(Command::Verify(options)) => return exit(verify::run(&drivers, *options)),
         Some(Command::Bundle(command)) => return exit(bundle::run(&drivers, command)),
         Some(Command::Access(command)) => return exit(access::run(&drivers, command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),

@@ -35,8 +35,18 @@ pub(super) struct Shown {
 /// The whole of a transfer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
+    /// 0 if it is not known.
     pub(super) bytes: u64,
     pub(super) images: Option<u64>,
+}
+
+impl Whole {
+    /// A whole whose length is not known.
+    pub(super) const UNKNOWN: Self = Self { bytes: 0, images: None };
+
+    fn known(self) -> Option<u64> {
+        (self.bytes > 0).then_some(self.bytes)
+    }
 }
 
 /// Shows `progress` until the result is dropped.
@@ -45,7 +55,7 @@ pub(super) fn show(mode: ProgressMode, progress: Arc<Progress>, whole: Whole) ->
     let view = match mode {
         ProgressMode::None => return Shown { stop: None, thread: None },
         ProgressMode::Json => View::Json,
-        ProgressMode::Auto if io::stderr().is_terminal() => View::Bar(bar(whole.bytes)),
+        ProgressMode::Auto if io::stderr().is_terminal() => View::Bar(bar(whole)),
         ProgressMode::Auto => View::Lines,
     };
     let thread = std::thread::spawn(move || {
@@ -95,13 +105,14 @@ impl View {
             Self::Lines => {
                 let images =
                     whole.images.map(|all| format!(", {images} of {all} images")).unwrap_or_default();
-                warn(format!("{} of {}{images}", HumanSize(bytes), HumanSize(whole.bytes)));
+                let of = whole.known().map(|all| format!(" of {}", HumanSize(all))).unwrap_or_default();
+                warn(format!("{}{of}{images}", HumanSize(bytes)));
             }
             Self::Json => warn(
                 json!({
                     "event": "progress",
                     "bytes": bytes,
-                    "totalBytes": whole.bytes,
+                    "totalBytes": whole.known(),
                     "images": images,
                     "totalImages": whole.images,
                 })
@@ -119,10 +130,16 @@ impl View {
     }
 }
 
-fn bar(bytes: u64) -> ProgressBar {
-    let bar = ProgressBar::new(bytes);
-    let template =
-        "{bar:30} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left  {msg}";
+fn bar(whole: Whole) -> ProgressBar {
+    let (bar, template) = match whole.known() {
+        Some(bytes) => (
+            ProgressBar::new(bytes),
+            "{bar:30} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left  {msg}",
+        ),
+        None => {
+            (ProgressBar::no_length(), "{spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}  {msg}")
+        }
+    };
     // The template is a constant; a bar of the default style would do.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);

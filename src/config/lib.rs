@@ -54,6 +54,7 @@ mod ui;
 mod unserved;
 mod validate;
 mod values;
+mod verify;
 mod version;
 mod weaker;
 
@@ -101,4 +102,5 @@ pub use values::{
     ByteSize, DailyWindow, ExternalUrl, GoDuration, ListenAddress, PageSize, PathPrefix, Pattern,
     ProxyNetwork, RepositoryPattern,
 };
+pub use verify::VerifyConfig;
 pub use version::Version;

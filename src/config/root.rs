@@ -8,7 +8,7 @@ use super::section::{Value, section};
 use super::{
     AccessConfig, AuditConfig, AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig,
     HealthConfig, HttpConfig, LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig,
-    RedisConfig, Secret, StorageConfig, TagsConfig, UiConfig, ValidationConfig, Version,
+    RedisConfig, Secret, StorageConfig, TagsConfig, UiConfig, ValidationConfig, VerifyConfig, Version,
 };
 
 section! {
@@ -23,6 +23,8 @@ section! {
         pub storage: StorageConfig,
         /// Garbage collection in the running registry.
         pub gc: GcConfig; ours,
+        /// The search for damaged content in the running registry.
+        pub verify: VerifyConfig; ours,
         /// How clients authenticate.
         pub auth: AuthConfig; never_blank(
             "name how clients authenticate, such as `htpasswd`, or write `auth: none` (REGISTRY_AUTH=none) to let every client \
@@ -96,6 +98,7 @@ impl Config {
         }
         self.storage.check(&mut found);
         self.gc.check(&mut found);
+        self.verify.check(&mut found);
         if let Some(middleware) = &self.middleware {
             middleware.check(&mut found);
         }

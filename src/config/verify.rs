@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use sampan_driver::ByteSize;
-
 use super::findings::Findings;
 use super::section::section;
-use super::values::DailyWindow;
+use super::values::{ByteSize, DailyWindow};
 
 section! {
     /// Whether and how fast the running registry looks for damaged content.
@@ -34,7 +32,7 @@ impl VerifyConfig {
         if self.cycle < DAY {
             found.mistake("verify.cycle", "must be a day at least, `24h`");
         }
-        if self.rate.bytes() < 64 << 10 {
+        if self.rate.0 < 64 << 10 {
             found.mistake("verify.rate", "must be 64 KiB at least");
         }
         if !self.enabled && self.window.is_some() {

@@ -1,5 +1,5 @@
-//! What the running registry does by itself: it collects garbage, surveys its store and purges abandoned
-//! uploads.
+//! What the running registry does by itself: it collects garbage, surveys and verifies its store, and purges
+//! abandoned uploads.
 //!
 //! [`Collector`] runs one collection at a time, on its [`Schedule`] or on request, and remembers the last
 //! few. It reads from the store what other replicas did: a collection by one is a collection for all. If two
@@ -13,6 +13,7 @@ mod runner;
 mod schedule;
 mod settings;
 mod survey;
+mod verification;
 
 use history::History;
 
@@ -22,3 +23,4 @@ pub use runner::{Collector, Refusal, Running, State};
 pub use schedule::Schedule;
 pub use settings::Settings;
 pub use survey::survey_store;
+pub use verification::{Verifier, VerifySettings, VerifyTotals};

@@ -12,9 +12,10 @@ use super::options::Options;
 use super::problem::{Outcome, Problem, ProblemKind};
 use super::{Error, Result};
 use crate::Registry;
+use crate::clock::millis;
 use crate::gc::{self, CollectorLock};
 use crate::layout::Entry;
-use crate::lease::{DeletionKey, millis};
+use crate::lease::DeletionKey;
 use crate::oci::Digest;
 
 /// The most data that a run moves aside; with more, nothing is moved.

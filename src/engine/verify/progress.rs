@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Result;
 use super::sizes::Hash;
 use crate::Registry;
+use crate::clock::{millis, time_of};
 use crate::layout::Entry;
-use crate::lease::{millis, time_of};
 use crate::oci::Digest;
 
 /// How far the verification of a store has come. It is a hint: without it, a cycle begins anew.
@@ -40,6 +40,18 @@ pub struct Cycle {
     pub bytes: u64,
     /// How many were damaged or could not be read.
     pub damaged: u64,
+}
+
+impl Cycle {
+    /// When it began.
+    pub fn begun(&self) -> SystemTime {
+        time_of(self.begun_ms)
+    }
+
+    /// When it ended.
+    pub fn ended(&self) -> SystemTime {
+        time_of(self.ended_ms)
+    }
 }
 
 impl Progress {

@@ -17,7 +17,7 @@ use super::report::{DataReport, Ending, Report, StructureReport};
 use super::sizes::{Hash, Sizes};
 use super::structure::{Found, Pass};
 use crate::Registry;
-use crate::lease::millis;
+use crate::clock::millis;
 use crate::turn::{Turn, Work};
 
 /// How often the structure is read again after manifests were healed.

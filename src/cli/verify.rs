@@ -1,0 +1,266 @@
+//! `registry verify`: whether the store is whole, and which images need what is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream;
+use futures::{StreamExt, TryStreamExt};
+use sampan_config::{ByteSize, GoDuration, Loaded};
+use sampan_driver::{BoxError, HumanSize};
+use sampan_engine::Body;
+use sampan_engine::oci::Reference;
+use sampan_engine::verify::{
+    DataReport, Ending, Event, HealSource, Observer, Options, Problem, Report, Start, Wanted, verify,
+};
+use sampan_transfer::{Progress, Selector, Source};
+use tokio_util::sync::CancellationToken;
+
+use super::args::ReportFormat;
+use super::endpoint::Endpoint;
+use super::login::LoginOptions;
+use super::progress::{ProgressMode, Whole, show};
+use super::terminal::{count, printable, say, warn};
+use super::{check, misunderstood};
+use crate::app;
+use crate::drivers::Drivers;
+
+/// The exit code of a verification that found something.
+const DAMAGED: u8 = 3;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyOptions {
+    /// The configuration of the store, whether or not a registry runs on it; else the one that `serve` would
+    /// use
+    config: Option<PathBuf>,
+
+    /// Read tags, links and manifests, and compare the lengths of blobs; hash no layer
+    #[arg(long, conflicts_with_all = ["rate", "jobs", "since_start"])]
+    quick: bool,
+
+    /// Only these repositories and what they link: `team/*` is every one directly below `team`, `team/**` at any
+    /// depth; more than once for several
+    #[arg(long, value_name = "GLOB")]
+    repository: Vec<Selector>,
+
+    /// Mend what can be mended: write missing links, replace damaged content by that of `--heal-from`, and move
+    /// the rest of it aside, so that a push brings it again
+    #[arg(long)]
+    repair: bool,
+
+    /// A registry, or the store of a configuration (.yml), that may have what is damaged or missing here
+    #[arg(long, value_name = "URL|CONFIG", requires = "repair")]
+    heal_from: Option<Endpoint>,
+
+    #[command(flatten)]
+    login: LoginOptions,
+
+    /// The most that is read in a second, such as `50MiB`
+    #[arg(long, value_name = "SIZE")]
+    rate: Option<ByteSize>,
+
+    /// How many threads read and hash; else one for each processor
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+
+    /// Stop after this time, such as `2h`; the next run goes on there
+    #[arg(long, value_name = "DURATION")]
+    max_duration: Option<GoDuration>,
+
+    /// Begin at the first blob, and not where the last run stopped
+    #[arg(long)]
+    since_start: bool,
+
+    /// The output format
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, default_value_t)]
+    progress: ProgressMode,
+}
+
+pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    if let Some(selector) = options.repository.iter().find(|selector| !selector.names_repositories()) {
+        let message = format!("`{selector}` names a tag or a digest: name repositories");
+        return Err(misunderstood(message).into());
+    }
+    if options.rate.is_some_and(|rate| rate.0 == 0) {
+        return Err(misunderstood("--rate 0 would never end".to_owned()).into());
+    }
+    if !matches!(options.heal_from, Some(Endpoint::Registry(_))) {
+        options.login.refuse_without("--heal-from with a registry")?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(verified(drivers, &options))?;
+    match options.format {
+        ReportFormat::Json => say(serde_json::to_string_pretty(&report)?),
+        ReportFormat::Text => print(&report, options.repair),
+    }
+    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+}
+
+async fn verified(drivers: &Drivers, args: &VerifyOptions) -> Result<Report, Box<dyn std::error::Error>> {
+    let Loaded { config, source, .. } = check::find(drivers, args.config.clone())?;
+    let registry = match args.repair {
+        true => app::import_store(&config, drivers).await,
+        false => app::export_store(&config, drivers).await,
+    };
+    let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
+    let heal_from: Option<Arc<dyn HealSource>> = match &args.heal_from {
+        Some(endpoint) => {
+            let (source, host) = endpoint.source(drivers, &args.login, &[]).await?;
+            let name = host.unwrap_or_else(|| "the other store".to_owned());
+            Some(Arc::new(OtherPlace { source, name }))
+        }
+        None => None,
+    };
+    let stop = CancellationToken::new();
+    let progress = Arc::new(Progress::default());
+    let done = Arc::clone(&progress);
+    let observer = Observer::new(move |event| {
+        if let Event::Hashed(size_bytes) = event {
+            done.bytes.fetch_add(size_bytes, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let selectors = args.repository.clone();
+    let options = Options {
+        data: match (args.quick, args.since_start) {
+            (true, _) => None,
+            (false, true) => Some(Start::Beginning),
+            (false, false) => Some(Start::Continue),
+        },
+        only: (!selectors.is_empty()).then(|| -> sampan_engine::verify::Selection {
+            Arc::new(move |name| selectors.iter().any(|selector| selector.has_repository(name)))
+        }),
+        repair: args.repair,
+        source: heal_from,
+        threads: args.jobs.map_or(processors, usize::from),
+        rate: args.rate.map(|rate| rate.0),
+        max_duration: args.max_duration.map(|limit| limit.0),
+        grace: config.gc.grace_period(),
+        observer: Some(observer),
+        stop: stop.clone(),
+        ..Options::default()
+    };
+    let mode = if args.quick { ProgressMode::None } else { args.progress };
+    let shown = show(mode, progress, Whole::UNKNOWN);
+    let work = verify(&registry, &options);
+    tokio::pin!(work);
+    let report = tokio::select! {
+        report = &mut work => report?,
+        _ = tokio::signal::ctrl_c() => {
+            stop.cancel();
+            work.await?
+        }
+    };
+    drop(shown);
+    Ok(report)
+}
+
+fn print(report: &Report, repair: bool) {
+    for problem in &report.problems {
+        print_problem(problem);
+    }
+    if report.more_problems > 0 {
+        say(format!("and {} more", count(report.more_problems, "problem")));
+    }
+    if let Some(structure) = &report.structure {
+        say(format!(
+            "read {}, {}, {} and {}",
+            count(structure.repositories, "repository"),
+            count(structure.tags, "tag"),
+            count(structure.manifests, "manifest"),
+            count(structure.layer_links, "blob link"),
+        ));
+    }
+    if let Some(data) = &report.data {
+        say(hashed(data));
+    }
+    match report.ending {
+        Ending::Finished => {}
+        Ending::Stopped => warn("stopped before the end; the next run goes on there"),
+        Ending::TooMuch => warn(
+            "so much is damaged or unreadable that the disk or the memory must be ill: look after them first; nothing was \
+             moved",
+        ),
+    }
+    match report.count() {
+        0 if report.ending == Ending::Finished => say("everything is whole"),
+        0 => say("nothing is wrong so far"),
+        found => {
+            let (mended, moved) = (report.mended(), report.moved());
+            say(format!("{}: {mended} mended, {moved} moved aside", count(found, "problem")));
+            if !repair {
+                warn("nothing was changed; `--repair` mends what can be mended");
+            }
+        }
+    }
+}
+
+fn print_problem(problem: &Problem) {
+    say(printable(&format!("{} {}", problem.path, problem.kind)));
+    if !matches!(problem.outcome, sampan_engine::verify::Outcome::Reported) {
+        say(printable(&format!("  {}", problem.outcome)));
+    }
+    let mut tags: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for need in &problem.needed_by {
+        match need.tags.is_empty() {
+            true => say(printable(&format!("  needed by {}@{}", need.repository, need.manifest))),
+            false => tags.entry(&need.repository).or_default().extend(need.tags.iter().map(String::as_str)),
+        }
+    }
+    for (repository, tags) in tags {
+        let tags: Vec<&str> = tags.into_iter().collect();
+        say(printable(&format!("  needed by {repository}: {}", tags.join(", "))));
+    }
+}
+
+fn hashed(data: &DataReport) -> String {
+    let mut text =
+        format!("hashed {} of {} ({})", data.blobs, count(data.of_blobs, "blob"), HumanSize(data.bytes));
+    if data.blobs_before > 0 {
+        text += &format!("; earlier runs had hashed {}", data.blobs_before);
+    }
+    text
+}
+
+/// A registry or store that may have what is wrong here.
+#[derive(Debug)]
+struct OtherPlace {
+    source: Arc<dyn Source>,
+    name: String,
+}
+
+#[async_trait]
+impl HealSource for OtherPlace {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    async fn open(&self, content: &Wanted<'_>) -> Result<Option<Body>, BoxError> {
+        for name in content.repositories {
+            let found: Option<Body> = if content.is_manifest {
+                let reference = Reference::Digest(content.digest.clone());
+                let manifest = self.source.manifest(name, &reference).await?;
+                manifest.map(|manifest| stream::iter([Ok::<Bytes, BoxError>(manifest.bytes)]).boxed())
+            } else {
+                match self.source.blob_size(name, content.digest).await? {
+                    Some(_) => {
+                        let blob = self.source.blob(name, content.digest).await?;
+                        Some(blob.map_err(BoxError::from).boxed())
+                    }
+                    None => None,
+                }
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}

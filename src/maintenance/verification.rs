@@ -1,0 +1,348 @@
+//! `Verifier`: looks for damaged content in the running registry, a part at a time.
+
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use sampan_config::DailyWindow;
+use sampan_engine::Registry;
+use sampan_engine::verify::{
+    Ending, Options, Problem, Progress, Report, Start, VerificationTurn, verify_in_turn,
+};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::background::in_background;
+
+/// Verifies the store while the registry runs. One of the replicas over a store verifies each part.
+#[derive(Debug)]
+pub struct Verifier {
+    registry: Registry,
+    settings: watch::Sender<Option<VerifySettings>>,
+    /// A plain mutex: held to read or add.
+    totals: Mutex<VerifyTotals>,
+}
+
+/// How the running registry verifies its store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifySettings {
+    /// The time in which all data are hashed once.
+    pub cycle: Duration,
+    /// The most bytes to read in a second.
+    pub rate: u64,
+    /// The part of each day in which the store is verified; `None` for all day.
+    pub window: Option<DailyWindow>,
+    /// Whether data are hashed, or only tags, links and manifests are read.
+    pub data: bool,
+    /// Whether to mend what can be mended.
+    pub repair: bool,
+    /// The grace period of collections.
+    pub grace: Duration,
+}
+
+/// What the verifications of this process have found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct VerifyTotals {
+    /// Blobs and manifests that were hashed.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Problems; one that stays is counted by each pass over it.
+    pub problems: u64,
+    /// Problems that were mended.
+    pub mended: u64,
+    /// Data that were moved aside.
+    pub moved: u64,
+    /// Runs that failed.
+    pub failed: u64,
+    /// When the last cycle came to its end, in any registry over the store.
+    pub last_cycle: Option<SystemTime>,
+}
+
+/// A cycle has so many parts.
+const PARTS: u32 = 720;
+
+/// The structure is read so often in a cycle.
+const STRUCTURES: u32 = 30;
+
+/// The shortest time from a part to the next.
+const MIN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The rest for every second of work, in seconds.
+const REST: f32 = 1.0;
+
+/// The last tenth of a cycle is for what came late.
+const HASHED_WITHIN: f64 = 0.9;
+
+/// The largest random delay, to spread the replicas of a store.
+const SPREAD: Duration = Duration::from_secs(60);
+
+impl VerifySettings {
+    /// From one part to the next.
+    fn interval(&self) -> Duration {
+        (self.cycle / PARTS).max(MIN_INTERVAL)
+    }
+
+    /// What is due: whether to read the structure, and up to which digest to hash; `None` if nothing is.
+    fn due(&self, progress: &Progress, now: SystemTime) -> Option<(bool, Option<u64>)> {
+        let structure = !progress.has_structure_since(now, self.cycle / STRUCTURES);
+        let up_to = if self.data { self.up_to(progress, now) } else { None };
+        (structure || up_to.is_some()).then_some((structure, up_to))
+    }
+
+    /// Digests are spread evenly, so a part of the time is a part of the data.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a digest more or less does not matter, and the cast saturates"
+    )]
+    fn up_to(&self, progress: &Progress, now: SystemTime) -> Option<u64> {
+        let since = |time: SystemTime| now.duration_since(time).unwrap_or_default();
+        let Some(begun) = progress.begun() else {
+            let last = progress.last.as_ref().map(|last| last.begun());
+            let waits = last.is_some_and(|last| since(last) < self.cycle && last <= now);
+            return (!waits).then_some(u64::MAX / u64::from(PARTS));
+        };
+        let part = since(begun).as_secs_f64() / self.cycle.as_secs_f64() / HASHED_WITHIN;
+        let part = part.clamp(1.0 / f64::from(PARTS), 1.0);
+        Some(if part >= 1.0 { u64::MAX } else { (part * u64::MAX as f64) as u64 })
+    }
+}
+
+impl Verifier {
+    /// Creates a verifier; it does not run yet. Without settings it waits for them.
+    pub fn new(registry: Registry, settings: Option<VerifySettings>) -> Self {
+        Self { registry, settings: watch::Sender::new(settings), totals: Mutex::default() }
+    }
+
+    /// Replaces the settings; a running part is stopped if they differ.
+    pub fn reconsider(&self, settings: Option<VerifySettings>) {
+        self.settings.send_if_modified(|present| {
+            let has_changed = *present != settings;
+            *present = settings;
+            has_changed
+        });
+    }
+
+    /// What was found so far.
+    pub fn totals(&self) -> VerifyTotals {
+        *self.totals.lock()
+    }
+
+    /// Verifies a part after the other, until dropped.
+    pub async fn run(&self) {
+        let mut settings = self.settings.subscribe();
+        loop {
+            let wanted = settings.borrow_and_update().clone();
+            let work = async {
+                match &wanted {
+                    Some(wanted) => self.verify_repeatedly(wanted).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = settings.changed() => if changed.is_err() { return },
+                () = work => {}
+            }
+        }
+    }
+
+    async fn verify_repeatedly(&self, settings: &VerifySettings) {
+        let spread = || SPREAD.min(settings.interval() / 10).mul_f64(rand::random_range(0.0..1.0));
+        sleep(spread()).await;
+        loop {
+            let now = SystemTime::now();
+            let opens_in = settings.window.map_or(Duration::ZERO, |window| window.opens_in(now));
+            if !opens_in.is_zero() {
+                sleep(opens_in + spread()).await;
+                continue;
+            }
+            let pause = match self.registry.limits().read_only {
+                true => settings.interval(),
+                false => self.verify_part(settings, now).await,
+            };
+            sleep(pause + spread()).await;
+        }
+    }
+
+    /// Verifies a part if one is due, and returns the time until the next attempt.
+    async fn verify_part(&self, settings: &VerifySettings, now: SystemTime) -> Duration {
+        let interval = settings.interval();
+        let progress = match Progress::read(&self.registry).await {
+            Ok(progress) => progress,
+            Err(error) => return self.failed(&error, interval),
+        };
+        self.note_cycle(&progress);
+        let Some((structure, up_to)) = settings.due(&progress, now) else { return interval };
+        let left = settings.window.and_then(|window| window.open_for(now)).unwrap_or(interval);
+        // A run that is dropped stops at its next await; the token stops threads, of which there are none.
+        let options = Options {
+            structure,
+            data: up_to.map(|_| Start::Continue),
+            up_to: up_to.unwrap_or(u64::MAX),
+            repair: settings.repair,
+            rate: Some(settings.rate),
+            rest: REST,
+            // The next turn may be that of another registry.
+            max_duration: Some(left.min(interval)),
+            grace: settings.grace,
+            stop: CancellationToken::new(),
+            ..Options::default()
+        };
+        let registry = self.registry.clone();
+        let work = async move { verify_in_turn(&registry, &options, interval).await };
+        match in_background(work).await {
+            Ok(Ok(VerificationTurn::Done(report))) => {
+                self.take(&report);
+                if let Ok(progress) = Progress::read(&self.registry).await {
+                    self.note_cycle(&progress);
+                }
+                interval
+            }
+            Ok(Ok(VerificationTurn::NotDue(due_in))) => due_in,
+            Ok(Err(error)) => self.failed(&error, interval),
+            Err(error) => self.failed(&error, interval),
+        }
+    }
+
+    fn failed(&self, error: &(dyn std::error::Error + 'static), interval: Duration) -> Duration {
+        self.totals.lock().failed += 1;
+        tracing::warn!(error, "cannot verify the store");
+        interval
+    }
+
+    fn note_cycle(&self, progress: &Progress) {
+        self.totals.lock().last_cycle = progress.last.as_ref().map(|last| last.ended());
+    }
+
+    /// Counts and logs what a part has found.
+    fn take(&self, report: &Report) {
+        {
+            let mut totals = self.totals.lock();
+            let data = report.data.unwrap_or_default();
+            totals.blobs += data.blobs;
+            totals.bytes += data.bytes;
+            totals.problems += report.count();
+            totals.mended += report.mended();
+            totals.moved += report.moved();
+        }
+        report.problems.iter().for_each(log);
+        if report.more_problems > 0 {
+            tracing::error!("verification: {} more files have problems", report.more_problems);
+        }
+        if report.ending == Ending::TooMuch {
+            tracing::error!(
+                "verification: so much is damaged or unreadable that the disk or the memory must be ill; nothing was moved"
+            );
+        }
+        tracing::debug!(data = ?report.data, structure = ?report.structure, "verified a part of the store");
+    }
+}
+
+fn log(problem: &Problem) {
+    let Problem { path, kind, outcome, needed_by, .. } = problem;
+    let images: Vec<String> = needed_by
+        .iter()
+        .take(5)
+        .map(|need| match need.tags.first() {
+            Some(tag) => format!("{}:{tag}", need.repository),
+            None => format!("{}@{}", need.repository, need.manifest),
+        })
+        .collect();
+    let images = match (images.len(), needed_by.len()) {
+        (0, _) => "no image that is known".to_owned(),
+        (shown, all) if shown < all => format!("{} and {} more", images.join(", "), all - shown),
+        _ => images.join(", "),
+    };
+    match problem.is_mended() {
+        true => tracing::warn!(%path, "verification: {path} {kind}; {outcome}. Needed by {images}"),
+        false => tracing::error!(%path, "verification: {path} {kind}; {outcome}. Needed by {images}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sampan_driver::{PutMode, StorageDriver};
+    use sampan_driver_inmemory::InMemoryDriver;
+    use sampan_engine::layout::Entry;
+    use sampan_engine::oci::Digest;
+    use sampan_engine::verify::Cycle;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn settings(data: bool) -> VerifySettings {
+        VerifySettings { cycle: 30 * DAY, rate: 1 << 20, window: None, data, repair: true, grace: DAY }
+    }
+
+    #[test]
+    fn a_part_of_the_time_is_a_part_of_the_data() {
+        let ms = |days: u64| days * 24 * 60 * 60 * 1000;
+        let at = |days: f64| SystemTime::UNIX_EPOCH + DAY.mul_f64(days);
+        let running = |begun| Progress {
+            cycle: Cycle { begun_ms: ms(begun), ..Cycle::default() },
+            structure_ms: Some(ms(begun)),
+            ..Progress::default()
+        };
+        let due = |progress: &Progress, day| settings(true).due(progress, at(day));
+        let share = |up_to: Option<(bool, Option<u64>)>| {
+            up_to.map(|(structure, up_to)| (structure, up_to.unwrap() / (u64::MAX / 1000)))
+        };
+        // A tenth of the time is for late ones.
+        assert_eq!(share(due(&running(100), 113.5)), Some((true, 500)));
+        assert_eq!(share(due(&running(100), 127.1)), Some((true, 1000)));
+        assert_eq!(share(due(&running(100), 100.0)), Some((false, 1)));
+        // A clock that was set back.
+        assert_eq!(share(due(&running(100), 90.0)), Some((true, 1)));
+        let ended = |begun| Progress {
+            last: Some(Cycle { begun_ms: ms(begun), ended_ms: ms(begun + 1), ..Cycle::default() }),
+            structure_ms: Some(ms(begun + 20)),
+            ..Progress::default()
+        };
+        assert_eq!(due(&ended(100), 120.5), None);
+        assert_eq!(share(due(&ended(100), 131.0)), Some((true, 1)));
+        assert_eq!(share(due(&Progress::default(), 100.0)), Some((true, 1)));
+        assert_eq!(settings(false).due(&running(100), at(102.0)), Some((true, None)));
+        assert_eq!(settings(false).due(&running(100), at(100.5)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_is_verified_in_its_cycle_and_damage_is_counted() {
+        let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
+        for number in 0..40_u8 {
+            let content = if number == 7 { vec![0] } else { vec![number] };
+            let path = Entry::Blob(Digest::sha256_of(&[number])).path();
+            driver.put_content(&path, content.into(), PutMode::Overwrite).await.unwrap();
+        }
+        let registry = Registry::builder(driver).build();
+        let verifier = Verifier::new(registry.clone(), None);
+        let settings = VerifySettings { grace: Duration::ZERO, ..settings(true) };
+        let now = |part: u32| SystemTime::now() + part * settings.interval();
+        // The loop sleeps between these; the registry's clock goes on beside them.
+        let mut parts = 0;
+        while verifier.totals().last_cycle.is_none() {
+            let registry = at(&registry, now(parts));
+            let verifier_then = Verifier::new(registry, None);
+            verifier_then.verify_part(&settings, now(parts)).await;
+            let found = verifier_then.totals();
+            let mut totals = verifier.totals.lock();
+            totals.blobs += found.blobs;
+            totals.moved += found.moved;
+            totals.last_cycle = found.last_cycle;
+            assert_eq!(found.failed, 0);
+            parts += 1;
+            assert!(parts < PARTS, "it never ends");
+        }
+        let totals = verifier.totals();
+        assert_eq!((totals.blobs, totals.moved), (40, 1));
+        assert!(parts > PARTS / 2, "all at once: {parts} parts");
+    }
+
+    fn at(registry: &Registry, now: SystemTime) -> Registry {
+        Registry::builder(registry.driver().clone()).clock(sampan_engine::Clock::new(move || now)).build()
+    }
+}
