@@ -34,3 +34,4 @@ mod token_command;
 mod traces;
 mod usage;
 mod usage_command;
+mod verify_command;

@@ -1,0 +1,148 @@
+//! `registry verify`, and the registry that verifies by itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::Digest;
+use serde_json::Value;
+
+use super::support::{Ended, binary, end};
+use crate::clients::support::{filesystem_config, registry};
+use crate::support::StoreFiles;
+
+/// Two repositories with a common layer, and the path and digest of its data.
+fn store(root: &Path) -> (StoreFiles, Digest, PathBuf) {
+    let store = StoreFiles::new(root);
+    let layer = "shared".repeat(1000);
+    for repository in ["team/app", "other"] {
+        let image = store.image(repository, repository, &[layer.clone(), repository.repeat(50)]);
+        store.tag(repository, "v1", &image);
+    }
+    let digest = Digest::sha256_of(layer.as_bytes());
+    let path = root.join(Entry::Blob(digest.clone()).path().as_str().trim_start_matches('/'));
+    (store, digest, path)
+}
+
+fn site() -> (tempfile::TempDir, Digest, PathBuf) {
+    let site = tempfile::tempdir().unwrap();
+    let (_, digest, path) = store(&site.path().join("data"));
+    fs::write(site.path().join("config.yml"), filesystem_config(&site.path().join("data"))).unwrap();
+    (site, digest, path)
+}
+
+fn verify(site: &Path, arguments: &str) -> Ended {
+    end(binary(site).arg("verify").args(arguments.split_whitespace()).arg("config.yml"), "")
+}
+
+fn json(site: &Path, arguments: &str) -> Value {
+    let ended = verify(site, &format!("{arguments} --format json --progress none"));
+    serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
+}
+
+#[test]
+fn damage_is_named_with_its_images_and_moved_aside_for_a_push() {
+    let (site, digest, path) = site();
+    let whole = verify(site.path(), "");
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    assert!(
+        whole.stdout.contains("read 2 repositories, 2 tags, 2 manifests and 6 blob links\n")
+            && whole.stdout.ends_with("everything is whole\n"),
+        "{whole:?}"
+    );
+    let good = fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    bad[100] ^= 1;
+    fs::write(&path, &bad).unwrap();
+
+    assert_eq!(verify(site.path(), "--quick").code, Some(0), "no layer is hashed");
+    let found = verify(site.path(), "--since-start");
+    assert_eq!(found.code, Some(3), "{found:?}");
+    for expected in
+        ["is damaged: its 6000 bytes hash to sha256:", "  needed by other: v1\n  needed by team/app: v1\n"]
+    {
+        assert!(found.stdout.contains(expected), "{found:?}");
+    }
+    assert!(found.stderr.contains("`--repair` mends what can be mended"), "{found:?}");
+    assert_eq!(fs::read(&path).unwrap(), bad, "it only looks");
+    let other = json(site.path(), "--repository nothing/**");
+    assert_eq!(
+        (&other["structure"]["repositories"], &other["problems"]),
+        (&0.into(), &serde_json::json!([]))
+    );
+
+    let repaired = json(site.path(), "--repair --since-start");
+    let aside =
+        repaired["problems"][0]["outcome"]["moved_aside"].as_str().unwrap_or_else(|| panic!("{repaired}"));
+    assert!(aside.contains(digest.hex()) && !path.exists(), "{repaired}");
+    assert_eq!(fs::read(site.path().join("data").join(&aside[1..])).unwrap(), bad);
+    let missing = verify(site.path(), "--quick");
+    assert!(missing.code == Some(3) && missing.stdout.contains(" is missing\n"), "{missing:?}");
+}
+
+#[test]
+fn another_store_heals_what_is_damaged_or_missing() {
+    let (site, _, path) = site();
+    let copy = site.path().join("copy");
+    store(&copy);
+    fs::write(site.path().join("copy.yml"), filesystem_config(&copy)).unwrap();
+    let good = fs::read(&path).unwrap();
+    for damage in [Some("short"), Some(""), None] {
+        match damage {
+            Some(bytes) => fs::write(&path, bytes).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let healed = verify(site.path(), "--quick --repair --heal-from copy.yml");
+        assert_eq!(healed.code, Some(0), "{damage:?}: {healed:?}");
+        assert!(healed.stdout.contains("  healed from "), "{healed:?}");
+        assert_eq!(fs::read(&path).unwrap(), good);
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let (site, ..) = site();
+    for (arguments, expected) in [
+        ("--repository app:v1", "names a tag or a digest"),
+        ("--rate 0", "--rate 0 would never end"),
+        ("--heal-from copy.yml", "--repair"),
+        ("--quick --since-start", "--quick"),
+        ("--user ann", "--user needs --heal-from with a registry"),
+        ("--jobs 0", "--jobs"),
+    ] {
+        let ended = verify(site.path(), arguments);
+        assert!(ended.code == Some(2) && ended.stderr.contains(expected), "{arguments}: {ended:?}");
+    }
+    let read_only = filesystem_config(&site.path().join("data"))
+        .replace("storage:\n", "storage:\n  maintenance: {readonly: {enabled: true}}\n");
+    fs::write(site.path().join("config.yml"), read_only).unwrap();
+    assert_eq!(verify(site.path(), "").code, Some(0), "a read-only store is verified");
+    let refused = verify(site.path(), "--repair");
+    assert!(refused.code == Some(1) && refused.stderr.contains("read-only"), "{refused:?}");
+    fs::write(site.path().join("config.yml"), filesystem_config(&site.path().join("nothing"))).unwrap();
+    let nothing = verify(site.path(), "");
+    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+}
+
+#[test]
+fn the_running_registry_verifies_once_it_is_told_to() {
+    let (site, digest, path) = site();
+    let config = filesystem_config(&site.path().join("data"));
+    let registry = registry(site.path(), &config);
+    fs::write(&path, "short").unwrap();
+    let blob = format!("/v2/other/blobs/{digest}");
+    assert_eq!(registry.wire().send("HEAD", &blob, &[], b"").status, 200);
+    fs::write(site.path().join("sampan.yml"), format!("{config}verify: {{enabled: true, cycle: 24h}}\n"))
+        .unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_for(|line| line.contains("SIGHUP: applied: verify").then_some(()));
+    let told = registry.process.wait_for(|line| line.contains("verification: ").then(|| line.to_owned()));
+    for expected in [
+        "is damaged: its 5 bytes hash to",
+        "moved to /docker/registry/sampan/damaged/",
+        "other:v1, team/app:v1",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    assert_eq!(registry.wire().send("HEAD", &blob, &[], b"").status, 404, "a push sends it again");
+}
