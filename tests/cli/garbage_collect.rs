@@ -16,7 +16,7 @@ use crate::clients::support::{filesystem_config, registry};
 use crate::support::StoreFiles;
 
 /// A store with an image, and an hour-old blob that nothing refers to.
-fn store(directory: &Path, more: &str) -> (StoreFiles, Digest) {
+pub(super) fn store(directory: &Path, more: &str) -> (StoreFiles, Digest) {
     let root = directory.join("data");
     let store = StoreFiles::new(&root);
     let image = store.image("app", "one", &["layer".to_owned()]);
@@ -27,9 +27,9 @@ fn store(directory: &Path, more: &str) -> (StoreFiles, Digest) {
     (store, garbage)
 }
 
-const READ_ONLY: &str = "  maintenance: {readonly: {enabled: true}}\n";
+pub(super) const READ_ONLY: &str = "  maintenance: {readonly: {enabled: true}}\n";
 
-fn collect(directory: &Path, args: &[&str]) -> Ended {
+pub(super) fn collect(directory: &Path, args: &[&str]) -> Ended {
     end(binary(directory).arg("garbage-collect").args(args).arg("config.yml"), "")
 }
 

@@ -20,6 +20,7 @@ mod inventory_command;
 pub(crate) mod metrics;
 mod middleware;
 mod mirror;
+mod missing_data;
 mod page_reload;
 mod permissions;
 mod registry_client;

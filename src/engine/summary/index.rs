@@ -59,7 +59,7 @@ struct Walk<'a> {
     family: Family,
 }
 
-/// What is known of the manifests of an index.
+/// The manifests of an index, as far as they were read.
 #[derive(Debug, Default)]
 pub(super) struct Family {
     /// Children that are not read yet, and whether a descriptor has named their platform.
