@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use sampan_driver::{DriverPath, Operation, StorageDriver};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use crate::hooked::{Hook, Hooked};
 
@@ -15,11 +15,18 @@ use crate::hooked::{Hook, Hooked};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counted(Arc<Count>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Count {
     operations: Mutex<Vec<(Operation, DriverPath)>>,
     left: Mutex<Option<usize>>,
-    stopped: Notify,
+    /// A permit for each operation that was stopped, of which a test may await several.
+    stopped: Semaphore,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self { operations: Mutex::default(), left: Mutex::default(), stopped: Semaphore::new(0) }
+    }
 }
 
 impl Counted {
@@ -38,6 +45,7 @@ impl Counted {
 
     /// Allows this number of operations, and no more.
     pub(crate) fn stop_after(&self, operations: usize) {
+        self.0.stopped.forget_permits(usize::MAX);
         *self.0.left.lock() = Some(operations);
     }
 
@@ -47,7 +55,10 @@ impl Counted {
     }
 
     pub(crate) async fn stopped(&self) {
-        self.0.stopped.notified().await;
+        // The semaphore is never closed.
+        if let Ok(stopped) = self.0.stopped.acquire().await {
+            stopped.forget();
+        }
     }
 }
 
@@ -63,7 +74,7 @@ impl Hook for Count {
             stops
         };
         if stops {
-            self.stopped.notify_one();
+            self.stopped.add_permits(1);
             std::future::pending::<()>().await;
         }
         self.operations.lock().push((operation, path.clone()));
