@@ -103,7 +103,7 @@ async fn removed(
         warn(format!("{} more: `--limit` lists them", count(removed.left_out, "earlier removal")));
     }
     if removed.is_cut {
-        warn("there are so many records that only some were read: name a tag for its own".to_owned());
+        warn("there are so many records that only some were read: name a tag for its own");
     }
     Ok(())
 }

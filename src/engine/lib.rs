@@ -53,6 +53,7 @@ mod turn;
 mod upload;
 mod validation;
 pub mod verify;
+mod wrong_lengths;
 
 pub use access_token_id::{AccessTokenId, InvalidAccessTokenId};
 pub use access_tokens::AccessTokenFiles;

@@ -18,6 +18,7 @@ use crate::small_blobs::SmallBlobs;
 use crate::summary::{Summaries, SummaryLimits};
 use crate::tag_digest::AbsentDigests;
 use crate::upload::locks::UploadLocks;
+use crate::wrong_lengths::WrongLengths;
 use crate::{Error, Repository, Result, Validation};
 
 /// The size of the cache of summaries, in bytes: some fifty thousand images.
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) deletions: Arc<Deletions>,
     /// Previews take memory in proportion to what they walk, so one runs at a time.
     pub(crate) previews: Arc<Semaphore>,
+    pub(crate) wrong_lengths: WrongLengths,
 }
 
 impl Registry {
@@ -206,6 +208,7 @@ impl RegistryBuilder {
                 absent_digests: AbsentDigests::default(),
                 deletions: Arc::default(),
                 previews: Arc::new(Semaphore::new(1)),
+                wrong_lengths: WrongLengths::default(),
             }),
         }
     }

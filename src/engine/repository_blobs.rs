@@ -82,16 +82,17 @@ impl RepositoryBlobs {
         let info = self.driver().stat(&Entry::Blob(canonical.clone()).path()).await;
         let info = info.on_missing(|| self.unknown(digest))?;
         self.reject_truncated(digest, &canonical, info.size_bytes)?;
-        self.leases().note_data(&canonical, before);
+        self.leases().note_data(&canonical, before, info.size_bytes);
         Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes: info.size_bytes })
     }
 
-    /// The canonical digest of a blob in this repository. Where `look` allows it, skips the check for data seen since.
-    pub(crate) async fn find_data(&self, digest: &Digest, look: &PendingSnapshot) -> Result<Digest> {
+    /// The canonical digest of a blob in this repository, and its length in bytes. Where `look` allows it, skips the check for
+    /// data seen since.
+    pub(crate) async fn find_data(&self, digest: &Digest, look: &PendingSnapshot) -> Result<(Digest, u64)> {
         let canonical = self.resolve(digest).await?;
         match self.leases().has_data(self.driver(), &canonical, look).await? {
-            true => Ok(canonical),
-            false => Err(self.unknown(digest)),
+            Some(size_bytes) => Ok((canonical, size_bytes)),
+            None => Err(self.unknown(digest)),
         }
     }
 
@@ -126,7 +127,9 @@ impl RepositoryBlobs {
     /// A power failure empties data that were never synced, such as those of other registries. A client that gets "unknown"
     /// pushes the blob again, which repairs it.
     fn reject_truncated(&self, digest: &Digest, canonical: &Digest, size_bytes: u64) -> Result<()> {
-        if size_bytes > 0 || *canonical == Digest::sha256_of(b"") {
+        let is_there = size_bytes > 0 || *canonical == Digest::sha256_of(b"");
+        let wrong_lengths = &self.repository.registry.inner.wrong_lengths;
+        if is_there && !wrong_lengths.is_damaged(canonical, size_bytes) {
             return Ok(());
         }
         Err(self.unknown(digest))

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use sampan_driver::{BoxError, DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver};
+use sampan_driver::{
+    BoxError, ByteRange, DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver,
+};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_engine::verify::{
@@ -487,6 +489,33 @@ async fn a_crash_of_a_repair_loses_nothing(ctx: Context) -> Result<(), Failed> {
     ensure(has_failed, "the repair does nothing")
 }
 
+/// A client that is told that a layer is there sends the manifest, whose descriptor says another length: it is told to send
+/// the layer, and both is whole again.
+async fn a_push_that_meets_a_short_blob_heals_it(ctx: Context) -> Result<(), Failed> {
+    let (_, [image, other]) = seeded(&ctx).await?;
+    let (layer, short) = (Digest::sha256_of(&image.layers[0]), image.layers[0].slice(..1000));
+    let path = Entry::Blob(layer.clone()).path();
+    ctx.driver().put_content(&path, short.clone(), PutMode::Overwrite).await?;
+    let client = Client::of_another_process(&ctx).await?;
+    let blobs = client.repository("copy").blobs();
+    equal(blobs.stat_and_lease(&layer).await?.size_bytes, 1000, "the length that a client is told")?;
+    let refused = client.push_manifest("copy", &image.manifest, tag("again"), &[]).await;
+    let is_told =
+        matches!(&refused, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [layer.clone()]);
+    ensure(is_told, format_args!("the manifest: {refused:?}"))?;
+    let known = blobs.stat_and_lease(&layer).await;
+    ensure(matches!(known, Err(Error::BlobUnknown(..))), format_args!("the layer after it: {known:?}"))?;
+    let read = client.repository("team/app").blobs().read(&layer, ByteRange::ALL).await;
+    ensure(matches!(read, Err(Error::BlobUnknown(..))), format_args!("a pull of the layer: {read:?}"))?;
+    client.push_image("copy", &image, "again").await?;
+    client.pulls("team/app", &image, tag("v1")).await?;
+    // A descriptor that is wrong says nothing about the data.
+    let text = String::from_utf8_lossy(&other.manifest).replace("\"size\":20000", "\"size\":20001");
+    ensure(text.contains("20001"), "the test has another manifest in mind")?;
+    client.push_manifest("team/app", &Bytes::from(text), tag("odd"), &[]).await?;
+    client.pulls("team/app", &other, tag("v2")).await
+}
+
 async fn of_several_registries_one_verifies_a_part(ctx: Context) -> Result<(), Failed> {
     seeded(&ctx).await?;
     let hour = Duration::from_secs(3600);
@@ -521,5 +550,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
     what_a_push_brings_meanwhile_is_not_lost,
     a_collection_keeps_what_a_moved_manifest_needs,
     a_crash_of_a_repair_loses_nothing,
+    a_push_that_meets_a_short_blob_heals_it,
     of_several_registries_one_verifies_a_part,
 };

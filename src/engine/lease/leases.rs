@@ -30,7 +30,14 @@ pub(crate) struct Leases {
     /// The request that reads batches holds this across its reads: other requests need the same batches.
     reading: tokio::sync::Mutex<()>,
     /// When the data of a digest were last known to exist. A plain mutex: held only for a lookup.
-    data: Mutex<HashMap<Digest, Instant>>,
+    data: Mutex<HashMap<Digest, Sighting>>,
+}
+
+/// Data that were known to exist.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    at: Instant,
+    size_bytes: u64,
 }
 
 /// The result of a check of the store.
@@ -131,37 +138,38 @@ impl Leases {
     }
 
     /// Records that the data of a blob or manifest existed at some time after `at`.
-    pub(crate) fn note_data(&self, canonical: &Digest, at: Instant) {
+    pub(crate) fn note_data(&self, canonical: &Digest, at: Instant, size_bytes: u64) {
         let mut data = self.data.lock();
         if data.len() >= MAX_SIGHTINGS {
-            data.retain(|_, noted| noted.elapsed() <= RUN_CACHE_TTL);
+            data.retain(|_, noted| noted.at.elapsed() <= RUN_CACHE_TTL);
         }
         if data.len() < MAX_SIGHTINGS {
-            data.insert(canonical.clone(), at);
+            data.insert(canonical.clone(), Sighting { at, size_bytes });
         }
     }
 
-    /// Whether the data exist: the store says so, or they were seen after `look` found no run.
+    /// The length of the data in bytes, if they exist: the store says so, or they were seen after `look` found no run.
     pub(crate) async fn has_data(
         &self,
         driver: &Arc<dyn StorageDriver>,
         canonical: &Digest,
         look: &PendingSnapshot,
-    ) -> Result<bool> {
+    ) -> Result<Option<u64>> {
         let noted = self.data.lock().get(canonical).copied();
         if let (Some(noted), Some(free_at)) = (noted, look.free_at)
-            && noted >= free_at.instant
+            && noted.at >= free_at.instant
         {
-            return Ok(true);
+            return Ok(Some(noted.size_bytes));
         }
         let at = Instant::now();
         let data = driver.stat_if_any(&Entry::Blob(canonical.clone()).path()).await?;
         // A power failure leaves an empty file of data that were never synced.
-        let here = data.is_some_and(|data| data.size_bytes > 0 || *canonical == Digest::sha256_of(b""));
-        if here {
-            self.note_data(canonical, at);
+        let size_bytes = data.map(|data| data.size_bytes);
+        let size_bytes = size_bytes.filter(|size| *size > 0 || *canonical == Digest::sha256_of(b""));
+        if let Some(size_bytes) = size_bytes {
+            self.note_data(canonical, at, size_bytes);
         }
-        Ok(here)
+        Ok(size_bytes)
     }
 
     /// Returns a check of the store no older than [`RUN_CACHE_TTL`].
@@ -297,13 +305,13 @@ mod tests {
         let leases = Leases::new(None, Clock::default());
         let digest = |number: usize| Digest::of(Algorithm::Sha512, &number.to_be_bytes());
         let note = |numbers: std::ops::Range<usize>| {
-            numbers.for_each(|number| leases.note_data(&digest(number), Instant::now()));
+            numbers.for_each(|number| leases.note_data(&digest(number), Instant::now(), 1));
         };
         note(0..2 * MAX_SIGHTINGS);
         let count = || leases.data.lock().len();
         assert_eq!(count(), MAX_SIGHTINGS);
         let capacity = leases.data.lock().capacity();
-        let bytes = 2 * capacity * (size_of::<(Digest, Instant)>() + 1) + MAX_SIGHTINGS * (128 + 16);
+        let bytes = 2 * capacity * (size_of::<(Digest, Sighting)>() + 1) + MAX_SIGHTINGS * (128 + 16);
         assert!(bytes <= 4 << 20, "{bytes}");
         tokio::time::advance(RUN_CACHE_TTL + Duration::from_millis(1)).await;
         note(0..1);

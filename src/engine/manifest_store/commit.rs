@@ -116,7 +116,7 @@ impl ManifestStore {
                 return Ok(Attempt::Collecting(pending.clone()));
             }
             references.check(self, RefreshPolicy::Nothing, &look).await?;
-            if !self.leases().has_data(self.driver(), canonical, &look).await? {
+            if self.leases().has_data(self.driver(), canonical, &look).await?.is_none() {
                 return Ok(Attempt::Collecting(canonical.clone()));
             }
             if renewal == RefreshPolicy::Nothing && !look.is_fresh() {

@@ -35,8 +35,8 @@ impl ManifestStore {
         let data = Entry::Blob(canonical.clone()).path();
         let before = Instant::now();
         link::write_all(self.driver(), files).await?;
-        if files.first().is_some_and(|(path, _)| *path == data) {
-            self.leases().note_data(canonical, before);
+        if let Some((_, bytes)) = files.first().filter(|(path, _)| *path == data) {
+            self.leases().note_data(canonical, before, bytes.len() as u64);
         }
         Ok(())
     }

@@ -167,7 +167,7 @@ impl UploadStore {
                 return Err(error);
             }
         };
-        let before = Instant::now();
+        let (before, size_bytes) = (Instant::now(), staged.writer.size());
         if let Err(error) = staged.writer.commit(&Entry::Blob(canonical.clone()).path()).await {
             return Err(self.lost(id, error.into()).await);
         }
@@ -175,7 +175,7 @@ impl UploadStore {
         if !look.is_fresh() {
             blobs.relink_if_collected(canonical, digest).await?;
         }
-        self.repository.registry.inner.leases.note_data(canonical, before);
+        self.repository.registry.inner.leases.note_data(canonical, before, size_bytes);
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl UploadStore {
 
     /// Hashes and publishes a file that only this request knows.
     async fn publish_apart(&self, apart: &DriverPath, digest: &Digest) -> Result<Digest> {
-        let (canonical, actual) = self.hash_again(apart, digest.algorithm()).await?;
+        let (canonical, actual, size_bytes) = self.hash_again(apart, digest.algorithm()).await?;
         if actual != *digest {
             return Err(Error::DigestMismatch { expected: digest.clone(), actual });
         }
@@ -231,12 +231,12 @@ impl UploadStore {
         if !look.is_fresh() {
             blobs.relink_if_collected(&canonical, digest).await?;
         }
-        self.repository.registry.inner.leases.note_data(&canonical, before);
+        self.repository.registry.inner.leases.note_data(&canonical, before, size_bytes);
         Ok(canonical)
     }
 
-    /// The digests of a file, canonical and in `algorithm`.
-    async fn hash_again(&self, path: &DriverPath, algorithm: Algorithm) -> Result<(Digest, Digest)> {
+    /// The digests of a file, canonical and in `algorithm`, and its length in bytes.
+    async fn hash_again(&self, path: &DriverPath, algorithm: Algorithm) -> Result<(Digest, Digest, u64)> {
         let mut hash = UploadHash::new(algorithm);
         let mut bytes = self.driver().reader(path, ByteRange::ALL).await?.into_stream();
         while let Some(chunk) = bytes.try_next().await? {
@@ -244,7 +244,7 @@ impl UploadStore {
         }
         let canonical = hash.canonical();
         let actual = hash.digest(algorithm).unwrap_or_else(|| canonical.clone());
-        Ok((canonical, actual))
+        Ok((canonical, actual, hash.offset()))
     }
 
     /// Removes the rest of an upload: its `startedat`, unless the upload `had_bytes` and that file is already gone; and any

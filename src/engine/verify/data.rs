@@ -162,6 +162,16 @@ async fn hash_piece(
     }
 }
 
+/// Whether data that are there are damaged, or cannot be read.
+///
+/// # Errors
+///
+/// The store does not answer.
+pub(crate) async fn is_damaged(driver: &dyn StorageDriver, digest: &Digest) -> Result<bool> {
+    let state = look_twice(driver, digest, &Pace::new(&Options::default())).await?;
+    Ok(matches!(state, State::Damaged(..) | State::Unreadable(_)))
+}
+
 /// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory is ill.
 pub(super) async fn look_twice(driver: &dyn StorageDriver, digest: &Digest, pace: &Pace) -> Result<State> {
     let path = Entry::Blob(digest.clone()).path();
