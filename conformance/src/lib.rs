@@ -22,6 +22,7 @@
 //! `SAMPAN_CONFORMANCE_LARGE`, a number of MiB, sets the size of the clauses about large content.
 //! `SAMPAN_CONFORMANCE_PATIENCE`, a number, multiplies the time after which a clause counts as hanging.
 
+mod below;
 pub mod bench;
 mod check;
 mod clause;

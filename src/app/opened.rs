@@ -1,12 +1,17 @@
 //! `Opened`: the parts that may be missing or forbidden to this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sampan_config::Config;
-use sampan_driver::StorageDriver;
+use sampan_driver::{StorageDriver, StoreAccess};
+use sampan_engine::layout;
+use sampan_engine::migrate::Moved;
+use tokio::time::timeout;
 
 use super::store::InUse;
 use super::{Access, AppError, network, store};
+use crate::auth::rfc3339;
 use crate::blocking::on_blocking_pool;
 use crate::drivers::Drivers;
 use crate::serve::Security;
@@ -43,6 +48,9 @@ async fn open_store(
 ) -> Result<(Arc<dyn StorageDriver>, Option<InUse>), AppError> {
     let (selected, access) = (&config.storage.driver, store::access(config));
     let driver = drivers.build(selected, access).await?;
+    if access == StoreAccess::ReadWrite {
+        warn_if_moved(&driver).await;
+    }
     let Some(directory) = drivers.local_directory(selected) else { return Ok((driver, None)) };
     let used = on_blocking_pool(move || {
         store::examine(&directory, access)?;
@@ -50,4 +58,45 @@ async fn open_store(
     })
     .await?;
     Ok((driver, used))
+}
+
+/// Warns if a migration has moved the store: what is pushed here is missing where clients go next. A store that cannot be read
+/// now is a matter of the health checks.
+async fn warn_if_moved(driver: &Arc<dyn StorageDriver>) {
+    if let Ok(Ok(Some(Moved { to, at }))) = timeout(MAX_WAIT, Moved::read(driver)).await {
+        tracing::warn!(
+            %to,
+            "this store was moved to {to} at {}, and this registry takes pushes that are missing there: serve that store, or \
+             delete {} here if this one is in use again",
+            rfc3339(Some(at)),
+            layout::Entry::Moved.path()
+        );
+    }
+}
+
+/// How long the start of the registry waits for the marker of a store that was moved.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use sampan_driver::PutMode;
+    use sampan_driver_inmemory::InMemoryDriver;
+
+    use super::*;
+    use crate::test_log::TestLog;
+
+    #[tokio::test]
+    async fn a_store_that_was_moved_is_warned_of() {
+        let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
+        let log = TestLog::default();
+        let guard = log.capture();
+        warn_if_moved(&driver).await;
+        assert_eq!(log.text(), "");
+        let content = Bytes::from_static(b"{\"to\":\"s3 bucket=b\",\"moved_ms\":0}");
+        driver.put_content(&layout::Entry::Moved.path(), content, PutMode::Overwrite).await.unwrap();
+        warn_if_moved(&driver).await;
+        drop(guard);
+        assert!(log.text().contains("moved to s3 bucket=b at 1970"), "{}", log.text());
+    }
 }

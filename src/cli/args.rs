@@ -17,6 +17,7 @@ use super::export_args::ExportArgs;
 use super::import::ImportArgs;
 use super::inventory::InventoryArgs;
 use super::login::LoginOptions;
+use super::migrate::MigrateArgs;
 use super::tag::TagCommand;
 use super::token_args::TokenCommand;
 use super::usage::UsageOptions;
@@ -84,6 +85,9 @@ pub(super) enum Command {
 
     /// Copy images from a registry or store to another, without a file in between
     Copy(Box<CopyArgs>),
+
+    /// Copy a whole store to another of any kind, while registries serve it: pass by pass, then to the end
+    Migrate(Box<MigrateArgs>),
 
     /// List what the store has, for `registry export --have` on the other side of a gap
     Inventory(InventoryArgs),

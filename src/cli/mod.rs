@@ -25,6 +25,8 @@ mod import;
 mod import_input;
 mod inventory;
 mod login;
+mod migrate;
+mod migrate_report;
 mod missing;
 mod progress;
 mod prune;
@@ -71,6 +73,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Import(args)) => return exit(import::run(&drivers, *args)),
         Some(Command::Copy(args)) => return exit(copy::run(&drivers, *args)),
         Some(Command::Verify(options)) => return exit(verify::run(&drivers, *options)),
+        Some(Command::Migrate(args)) => return exit(migrate::run(&drivers, *args)),
         Some(Command::Bundle(command)) => return exit(bundle::run(&drivers, command)),
         Some(Command::Access(command)) => return exit(access::run(&drivers, command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),

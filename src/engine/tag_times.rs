@@ -1,7 +1,8 @@
 //! `TagTimes`: when tags were last pointed at their manifests, and the history of one tag.
 //!
-//! The times are those of the store's links: each push of a tag writes its link anew. A copy of the store by another program
-//! may give all links the time of the copy.
+//! The times are those of the store's links: each push of a tag writes its link anew. In a store that a migration has filled,
+//! the times of the store that it copied count until the next push ([`TagDates`]). A copy of the store by another program may
+//! give all links the time of the copy.
 
 use std::future::ready;
 use std::time::SystemTime;
@@ -13,6 +14,7 @@ use sampan_driver::StorageDriverExt;
 use crate::latest::Latest;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Tag};
+use crate::tag_dates::TagDates;
 use crate::{Error, Result, TagStore};
 
 /// Items with the times at which a tag was pointed there, the latest first.
@@ -46,7 +48,7 @@ impl TagStore {
     /// All tags with the time at which each was last pointed at its manifest, the latest first.
     ///
     /// The list has 8 MiB at most; then the earliest are left out. It reads no link, so it takes one walk of the tags in a
-    /// store without directories, and one stat for each tag in any other.
+    /// store without directories, and one stat for each tag in any other, and reads one more file.
     ///
     /// # Errors
     ///
@@ -58,8 +60,10 @@ impl TagStore {
             true => self.walk_times(),
             false => self.stat_times().await?,
         };
-        while let Some(tag) = tags.try_next().await? {
-            latest.add(tag);
+        let dates = TagDates::read(self.driver(), &self.repository.name).await?;
+        while let Some(Pointed { at, what }) = tags.try_next().await? {
+            let at = dates.as_ref().map_or(at, |dates| dates.pushed(&what, at));
+            latest.add(Pointed { at, what });
         }
         if latest.is_empty() && !self.repository_exists().await? {
             return Err(Error::RepositoryUnknown(self.repository.name.clone()));
@@ -78,10 +82,13 @@ impl TagStore {
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.tags.history", skip_all)]
     pub async fn history(&self, tag: &Tag) -> Result<TagTimes<Digest>> {
         let mut latest = Latest::new(MAX_HISTORY_BYTES, |digest: &Digest| digest.hex().len());
+        let dates = TagDates::read(self.driver(), &self.repository.name).await?;
         let mut files = self.driver().walk(&layout::tag_history(&self.repository.name, tag), None);
         while let Some(file) = files.try_next().await? {
             if let Some(Entry::TagIndex(_, _, digest)) = Entry::parse(&file.path) {
-                latest.add(Pointed { at: file.modified, what: digest });
+                let at = file.modified;
+                let at = dates.as_ref().map_or(at, |dates| dates.pointed(tag, &digest, at));
+                latest.add(Pointed { at, what: digest });
             }
         }
         Ok(latest.into_times())

@@ -19,6 +19,7 @@ mod image_script;
 mod inventory_command;
 pub(crate) mod metrics;
 mod middleware;
+mod migrate_command;
 mod mirror;
 mod missing_data;
 mod page_reload;

@@ -25,6 +25,7 @@ mod interrupted;
 mod journey;
 mod live_reload;
 mod messages;
+mod migration;
 mod notifications;
 mod object_store;
 mod oras;

@@ -6,6 +6,7 @@ mod damaged;
 mod delete;
 pub(crate) mod hooks;
 mod linearizable;
+mod migrate;
 mod mount;
 mod push_pull;
 mod referrers;
@@ -40,4 +41,5 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     verify::CLAUSES,
     crash::CLAUSES,
     linearizable::CLAUSES,
+    migrate::CLAUSES,
 ];

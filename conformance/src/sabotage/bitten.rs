@@ -309,12 +309,24 @@ pub(super) const ENGINE: Bitten = &[
             "removed::nothing_is_restored_in_read_only_mode",
             "referrers_cost::a_manifest_without_a_subject_costs_nothing",
             "referrers_cost::a_listing_costs_what_it_answers",
+            "migrate::a_copy_has_everything_and_is_made_once",
+            "migrate::what_changes_between_passes_arrives",
+            "migrate::a_copy_that_is_killed_anywhere_goes_on",
+            "migrate::damaged_content_is_named_and_left_behind",
+            "migrate::only_the_repositories_that_are_selected_are_copied",
+            "migrate::times_of_pushes_go_along",
+            "migrate::a_store_is_not_copied_into_itself_or_over_another",
+            "migrate::a_dry_run_counts_and_writes_nothing",
+            "migrate::a_store_of_distribution_is_copied",
+            "migrate::a_collection_of_the_target_stops_a_pass",
         ],
     ),
     (
         Lie::DeleteDoesNothing,
         &[
             "removed::records_that_restore_nothing_are_collected",
+            "migrate::what_leads_nowhere_at_the_source_stays_behind",
+            "migrate::recorded_times_stay_as_long_as_a_tag",
             "referrers_index::an_entry_is_a_hint",
             "referrers_cost::a_long_list_is_not_asked_for_link_by_link",
         ],
@@ -329,6 +341,7 @@ pub(super) const ENGINE: Bitten = &[
     (
         Lie::DeleteTreeDoesNothing,
         &[
+            "migrate::an_empty_source_removes_nothing",
             "delete::a_deleted_blob_is_gone_from_its_repository",
             "referrers_index::is_not_built_of_half_a_store",
             "delete::an_alias_goes_with_what_it_stands_for",

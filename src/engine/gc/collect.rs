@@ -7,6 +7,8 @@ use tokio::time::Instant;
 use super::caution::{self, Sight};
 use super::context::Context;
 use super::cutoff::Cutoff;
+use super::dates;
+use super::inventory::Inventory;
 use super::last_run::LastRun;
 use super::lock::CollectorLock;
 use super::observe::observe;
@@ -102,7 +104,7 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
         return Err(Error::TooMuch(too_much));
     }
     caution::forget_names(cx, last, &names).await?;
-    prune_records(cx, &references, report).await?;
+    prune_records(cx, &references, &mut inventory, report).await?;
     // Where places cannot be seen, the survey of an earlier walk is better.
     let survey = (report.unseen == 0).then(|| {
         let surveyor = Surveyor::new(&inventory, &references.data, &cx.ids, &plan);
@@ -117,14 +119,26 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
     Ok(names)
 }
 
-/// Deletes records of removed tags that can restore nothing any more. A place that cannot be seen keeps all of them, and no
-/// failure of the store with them ends a collection.
-async fn prune_records(cx: &mut Context<'_>, references: &References, report: &Report) -> Result<()> {
+/// Deletes records of removed tags that can restore nothing any more, and recorded times of tags that are gone. A place that
+/// cannot be seen keeps all of them, and no failure of the store with them ends a collection.
+async fn prune_records(
+    cx: &mut Context<'_>,
+    references: &References,
+    inventory: &mut Inventory,
+    report: &Report,
+) -> Result<()> {
     if report.unseen > 0 {
         return Ok(());
     }
     let Pruned { deleted, failed } = removed::prune(cx, &references.data).await?;
     tracing::debug!(deleted, failed, "deleted {deleted} records of removed tags");
+    match dates::prune(cx, inventory).await {
+        Ok(deleted) => tracing::debug!(deleted, "deleted {deleted} files with times of tags"),
+        Err(Error::Driver(error)) => {
+            tracing::warn!(%error, "the recorded times of tags stay until the next collection");
+        }
+        Err(error) => return Err(error),
+    }
     Ok(())
 }
 

@@ -49,6 +49,7 @@ mod caution;
 mod collect;
 mod context;
 mod cutoff;
+mod dates;
 mod error;
 mod event;
 mod graph;

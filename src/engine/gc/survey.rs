@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::caution::{Gone, check_sight, missing_data};
 use super::context::Context;
 use super::cutoff::Cutoff;
+use super::dates;
 use super::interner::{DigestInterner, Id, IdHashSet};
 use super::inventory::{Contents, Data, Inventory, everything};
 use super::options::Options;
@@ -29,11 +30,12 @@ pub async fn survey(registry: &Registry, rest: f32, stop: &CancellationToken) ->
     let as_of = registry.clock().now();
     let cutoff = Cutoff::new(registry.clock(), options.grace);
     let mut cx = Context::new(registry, &options, cutoff, Pacer::new(None, &options));
-    let inventory = cx.walk(&everything()).await?;
+    let mut inventory = cx.walk(&everything()).await?;
     check_sight(&inventory)?;
     if let Some(Unreadable { path, reason }) = missing_data(&inventory, &inventory.data) {
         return Err(Error::Unseen { path, reason });
     }
+    dates::apply(&mut cx, &mut inventory).await?;
     let nothing = Plan::default();
     Ok(Surveyor::new(&inventory, &inventory.data, &cx.ids, &nothing).survey(as_of))
 }

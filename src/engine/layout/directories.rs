@@ -3,8 +3,8 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    ACCESS_TOKENS, BLOBS, COLLECTION, DAMAGED, PURGES, REMOVED, REPOSITORIES, SURVEYS, VERIFICATION,
-    blob_directory, layer_directory, path, referrer_directory, revision_directory,
+    ACCESS_TOKENS, BLOBS, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES, REMOVED, REPOSITORIES, SURVEYS,
+    VERIFICATION, blob_directory, layer_directory, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -68,6 +68,21 @@ pub fn removed_tags(name: &RepositoryName) -> DriverPath {
 /// The records of the removals of one tag.
 pub fn removed_tag(name: &RepositoryName, tag: &Tag) -> DriverPath {
     path(format!("{REMOVED}/{name}/_tags/{tag}"))
+}
+
+/// The root of the times at which tags were pushed in a store that was copied.
+pub fn dates_root() -> DriverPath {
+    path(DATES.to_owned())
+}
+
+/// The root of a migration's files in the store that it fills.
+pub fn migration_root() -> DriverPath {
+    path(MIGRATION.to_owned())
+}
+
+/// The directory of the blobs that a migration copies.
+pub fn migration_staged() -> DriverPath {
+    path(format!("{MIGRATION}/staged"))
 }
 
 /// The directory of the records of upload purges.

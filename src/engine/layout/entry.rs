@@ -4,9 +4,9 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, COLLECTION, COMPLETE, DAMAGED, OWN, PURGES, REMOVED, REPOSITORIES, SURVEY, SURVEYS,
-    TAG_LINK, VERIFICATION, blob_directory, layer_directory, own, path, referrer_directory,
-    revision_directory,
+    ACCESS_TOKENS, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
+    REPOSITORIES, SURVEY, SURVEYS, TAG_LINK, VERIFICATION, blob_directory, layer_directory, own, path,
+    referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -42,6 +42,12 @@ pub enum Entry {
     LayerLink(RepositoryName, Digest),
     /// The notice of a deletion that is about to remove a manifest with all its tags.
     ManifestRemoval(RepositoryName, Digest, Uuid),
+    /// The marker of a store that a migration fills: which store it copies.
+    MigrationBegun,
+    /// The bytes of a blob that a migration copies.
+    MigrationStaged(Uuid),
+    /// The marker of a store that was moved elsewhere.
+    Moved,
     /// A hint that the manifest with the second digest is attached to the first by its `subject`; see
     /// [`Referrers`](crate::Referrers).
     Referrer(RepositoryName, Digest, Digest),
@@ -55,6 +61,8 @@ pub enum Entry {
     Survey,
     /// The record of a survey without a collection, finished or running; the latest has the highest number.
     SurveyTurn(u64),
+    /// When tags of a repository were pushed, in the store that a migration has copied.
+    TagDates(RepositoryName),
     /// The digest that a tag points at.
     TagCurrent(RepositoryName, Tag),
     /// The digest of a tag's push, if it is not the canonical one.
@@ -104,6 +112,9 @@ impl Entry {
                 let (algorithm, hex) = (digest.algorithm(), digest.hex());
                 format!("{REPOSITORIES}/{name}/_sampan/removals/manifests/{algorithm}/{hex}/{id}")
             }
+            Self::MigrationBegun => format!("{MIGRATION}/begun"),
+            Self::MigrationStaged(id) => format!("{MIGRATION}/staged/{id}"),
+            Self::Moved => MOVED.to_owned(),
             Self::Referrer(name, subject, digest) => {
                 referrer_directory(name, subject, digest.algorithm()) + "/" + digest.hex()
             }
@@ -117,6 +128,7 @@ impl Entry {
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::Survey => SURVEY.to_owned(),
             Self::SurveyTurn(number) => format!("{SURVEYS}/{number}"),
+            Self::TagDates(name) => format!("{DATES}/{name}/_tags"),
             Self::TagCurrent(name, tag) => {
                 [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), TAG_LINK].join("/")
             }
@@ -221,7 +233,7 @@ impl Entry {
 }
 
 /// Parses a UUID in the layout's spelling.
-fn uuid(text: &str) -> Option<Uuid> {
+pub(super) fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
 }
 
@@ -251,7 +263,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..29_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..33_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -274,6 +286,10 @@ mod tests {
                 18 => Entry::AccessTokenEnds(AccessTokenId::random()),
                 19 => Entry::AccessTokenRecord(AccessTokenId::random()),
                 20 => Entry::AccessTokenUsed(AccessTokenId::random()),
+                28 => Entry::MigrationBegun,
+                29 => Entry::MigrationStaged(Uuid::from_u128(offset.into())),
+                30 => Entry::Moved,
+                31 => Entry::TagDates(name),
                 22 => Entry::Survey,
                 23 => Entry::SurveyTurn(offset),
                 24 => Entry::Damaged(digest, offset),
@@ -300,6 +316,8 @@ mod tests {
             "/scheduler-state.json".to_owned(),
             "/docker/registry/v2/x".to_owned(),
             "/docker/registry/sampan/purge/007".to_owned(),
+            "/docker/registry/sampan/dates/a".to_owned(),
+            "/docker/registry/sampan/migration/staged".to_owned(),
             format!("/docker/registry/sampan/removed/a/_tags/v1/7-sha256-{hex}"),
             format!("/docker/registry/sampan/removed/a/v1/0000000000007-sha256-{hex}"),
             format!("/docker/registry/sampan/removed/_tags/v1/0000000000007-sha256-{hex}"),

@@ -26,6 +26,10 @@
 //! /docker/registry/sampan/verify/state                       how far the verification of the store has come
 //! /docker/registry/sampan/verify/turns/<number>              a part of a verification, as for purges
 //! /docker/registry/sampan/damaged/<alg>/<hex>/<ms>/{data,note}   damaged data that were moved aside, and why
+//! /docker/registry/sampan/dates/<name…>/_tags                when tags were pushed in the store that a migration has copied
+//! /docker/registry/sampan/migration/begun                    a migration fills this store
+//! /docker/registry/sampan/migration/staged/<uuid>            a blob that it copies
+//! /docker/registry/sampan/moved                              this store was moved elsewhere
 //! ```
 //!
 //! Distribution ignores `_sampan` and `sampan`.
@@ -50,6 +54,9 @@ const OWN: &str = "/docker/registry/sampan/";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
 const ACCESS_TOKENS: &str = "/docker/registry/sampan/access/tokens";
 const REMOVED: &str = "/docker/registry/sampan/removed";
+const DATES: &str = "/docker/registry/sampan/dates";
+const MIGRATION: &str = "/docker/registry/sampan/migration";
+const MOVED: &str = "/docker/registry/sampan/moved";
 const SURVEY: &str = "/docker/registry/sampan/survey";
 const SURVEYS: &str = "/docker/registry/sampan/surveys";
 const VERIFICATION: &str = "/docker/registry/sampan/verify";

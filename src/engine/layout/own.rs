@@ -1,13 +1,14 @@
 //! The files below `sampan/`, which Distribution ignores: `Entry` from a path.
 
-use super::entry::{digest, parse_number};
+use super::entry::{digest, parse_number, uuid};
 use super::{Entry, OWN};
 
 /// The entry at a path below [`OWN`]; `None` when the file does not belong to the layout.
 pub(super) fn parse(rest: &str) -> Option<Entry> {
     debug_assert!(OWN.ends_with('/'), "a path below it begins with a name");
     match rest.split_once('/') {
-        None => (rest == "survey").then_some(Entry::Survey),
+        None if rest == "survey" => Some(Entry::Survey),
+        None => (rest == "moved").then_some(Entry::Moved),
         Some(("gc", "doomed")) => Some(Entry::CollectionDoomed),
         Some(("gc", "last")) => Some(Entry::CollectionLast),
         Some(("gc", "run")) => Some(Entry::CollectionRun),
@@ -21,6 +22,9 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
         Some(("damaged", rest)) => damaged(rest),
         Some(("access", rest)) => rest.strip_prefix("tokens/").and_then(access_token),
         Some(("removed", rest)) => removed(rest),
+        Some(("dates", rest)) => Some(Entry::TagDates(rest.strip_suffix("/_tags")?.parse().ok()?)),
+        Some(("migration", "begun")) => Some(Entry::MigrationBegun),
+        Some(("migration", rest)) => rest.strip_prefix("staged/").and_then(uuid).map(Entry::MigrationStaged),
         Some(_) => None,
     }
 }

@@ -5,7 +5,7 @@
 //! upload.
 
 mod end;
-mod hash;
+pub(crate) mod hash;
 mod id;
 pub(crate) mod locks;
 mod note;

@@ -81,7 +81,7 @@ where
     is_valid(reopened.driver()).await
 }
 
-async fn listed_tags_can_be_pulled(client: &Client) -> Result<(), Failed> {
+pub(super) async fn listed_tags_can_be_pulled(client: &Client) -> Result<(), Failed> {
     let tags = match client.repository("image").tags().list(None, None).await {
         Ok(page) => page.items,
         Err(Error::RepositoryUnknown(_)) => return Ok(()),

@@ -151,7 +151,11 @@ impl Inventory {
             | Entry::AccessTokenEnds(_)
             | Entry::AccessTokenRecord(_)
             | Entry::AccessTokenUsed(_)
+            | Entry::MigrationBegun
+            | Entry::MigrationStaged(_)
+            | Entry::Moved
             | Entry::RemovedTag(..)
+            | Entry::TagDates(_)
             | Entry::Survey
             | Entry::SurveyTurn(_)
             | Entry::Damaged(..)
@@ -243,6 +247,11 @@ impl Inventory {
     /// The repository of that name, if it has any content.
     pub(super) fn find(&self, name: &RepositoryName) -> Option<&Contents> {
         self.places.get(name).map(|place| &self.repositories[*place])
+    }
+
+    /// The same, to change what is known of it.
+    pub(super) fn find_mut(&mut self, name: &RepositoryName) -> Option<&mut Contents> {
+        self.places.get(name).map(|place| &mut self.repositories[*place])
     }
 }
 

@@ -1,0 +1,230 @@
+//! `registry migrate`: moves a store to another, of any kind.
+
+use std::error::Error;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sampan_config::Loaded;
+use sampan_driver::{HumanSize, parse_size};
+use sampan_engine::migrate::{Migration, Options, Progress, Selection};
+use sampan_transfer::Selector;
+
+use super::migrate_report as report;
+use super::terminal::{count, say, warn};
+use super::transfer::{INCOMPLETE, until_interrupted};
+use super::{check, misunderstood};
+use crate::app::{self, MigrationAccess, MigrationStores};
+use crate::drivers::Drivers;
+
+#[derive(Debug, Args)]
+pub(super) struct MigrateArgs {
+    /// The configuration of the store that is copied; registries may serve it meanwhile
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+
+    /// The configuration of the store that is filled; nothing may be pushed to it, and no garbage collected in it, until the
+    /// migration is finished
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+
+    /// Only show what would be copied
+    #[arg(long, conflicts_with_all = ["watch", "finish"])]
+    dry_run: bool,
+
+    /// How many bytes are copied a second at most, such as 50MiB/s
+    #[arg(long, value_name = "BYTES/s", value_parser = parse_rate)]
+    rate: Option<NonZeroU64>,
+
+    /// Only these repositories: `team/*` is every one directly below `team`, `team/**` at any depth
+    #[arg(long, value_name = "GLOB")]
+    repository: Vec<Selector>,
+
+    /// Make passes until one ends within 5 seconds or copies at most 100 files: then the rest is a matter of seconds
+    #[arg(long, conflicts_with = "finish")]
+    watch: bool,
+
+    /// Copy the rest, remove from the target what the source no longer has, and compare both. Needs a read-only source
+    /// (storage.maintenance.readonly.enabled)
+    #[arg(long)]
+    finish: bool,
+
+    /// Add to a target that holds other content: a tag of the same name is replaced, and nothing is removed
+    #[arg(long)]
+    merge: bool,
+
+    /// Print only results
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// A pass that takes no longer leaves little to copy.
+const SHORT_PASS: Duration = Duration::from_secs(5);
+
+/// A pass that copies no more files leaves little to copy.
+const FEW_FILES: u64 = 100;
+
+/// How often the progress of a pass is shown.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) fn run(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async { until_interrupted(migrate(drivers, args)).await? })
+}
+
+async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<dyn Error>> {
+    if let Some(selector) = args.repository.iter().find(|selector| !selector.names_repositories()) {
+        let message = format!("`{selector}` names a tag or a digest: only repositories can be migrated");
+        return Err(misunderstood(message).into());
+    }
+    let stores = open(drivers, &args).await?;
+    let progress = Arc::new(Progress::default());
+    let selectors = args.repository.clone();
+    let selection = match selectors.is_empty() {
+        true => Selection::default(),
+        false => Selection::new(move |name| selectors.iter().any(|selector| selector.has_repository(name))),
+    };
+    let options = Options {
+        selection,
+        rate: args.rate,
+        dry_run: args.dry_run,
+        merge: args.merge,
+        progress: progress.clone(),
+    };
+    let MigrationStores { source, from, target, to } = stores;
+    let migration = Migration::begin(source, target, &from, options).await?;
+    let work = async {
+        match args.finish {
+            true => finish(&migration, &args, &to).await,
+            false => passes(&migration, &args).await,
+        }
+    };
+    match args.quiet {
+        true => work.await,
+        false => with_progress(work, &progress).await,
+    }
+}
+
+async fn open(drivers: &Drivers, args: &MigrateArgs) -> Result<MigrationStores, Box<dyn Error>> {
+    let load = |path: &Path| check::find(drivers, Some(path.to_owned()));
+    let (Loaded { config: from, .. }, Loaded { config: to, .. }) = (load(&args.from)?, load(&args.to)?);
+    for (path, config) in [(&args.from, &from), (&args.to, &to)] {
+        if config.storage.driver.name() == "inmemory" {
+            let path = path.display();
+            return Err(format!(
+                "{path}: the in-memory store belongs to the running registry alone, so this command cannot reach it"
+            )
+            .into());
+        }
+    }
+    if args.finish && !from.storage.maintenance.readonly.enabled {
+        let path = args.from.display();
+        return Err(format!(
+            "{path}: `--finish` needs a source to which nothing is pushed: set `storage.maintenance.readonly.enabled: true` \
+             there, send SIGHUP to the registries that serve it, and run this again"
+        )
+        .into());
+    }
+    let access = match (args.dry_run, args.finish) {
+        (true, _) => MigrationAccess::Read,
+        (_, true) => MigrationAccess::Finish,
+        (_, false) => MigrationAccess::Fill,
+    };
+    Ok(app::migration_stores(&from, &to, drivers, access).await?)
+}
+
+/// One pass, or with `--watch` as many as it takes.
+async fn passes(migration: &Migration, args: &MigrateArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let mut number = 0;
+    loop {
+        number += 1;
+        let begun = Instant::now();
+        let pass = migration.pass().await?;
+        let took = begun.elapsed();
+        let verb = if args.dry_run { "would copy" } else { "copied" };
+        say(format!(
+            "pass {number}: {verb} {} in {:.1} s",
+            report::amounts(&pass.copied),
+            took.as_secs_f64()
+        ));
+        let is_last = !args.watch || took <= SHORT_PASS || pass.copied.files() <= FEW_FILES;
+        if !is_last {
+            continue;
+        }
+        report::print_findings(&pass);
+        if args.watch {
+            say(
+                "the difference is small: make the source read-only, and run the same command with `--finish`",
+            );
+        }
+        return Ok(if pass.is_whole() { ExitCode::SUCCESS } else { INCOMPLETE.into() });
+    }
+}
+
+async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<ExitCode, Box<dyn Error>> {
+    let begun = Instant::now();
+    let finish = migration.finish().await?;
+    say(format!(
+        "copied {}, removed {} in {:.1} s",
+        report::amounts(&finish.pass.copied),
+        report::amounts(&finish.removed),
+        begun.elapsed().as_secs_f64()
+    ));
+    report::print_findings(&finish.pass);
+    report::print_comparison(&finish.comparison);
+    if !finish.comparison.is_equal() || !finish.pass.is_whole() {
+        say("the stores differ: mend or delete at the source what is listed, and run this again");
+        return Ok(INCOMPLETE.into());
+    }
+    match args.repository.is_empty() {
+        true => {
+            migration.close(to).await?;
+            say(format!("the stores are equal: serve {to} now; the source is marked as moved"));
+        }
+        false => say("the repositories are equal in both stores"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the progress of `work` every ten seconds.
+async fn with_progress<T>(work: impl Future<Output = T>, progress: &Progress) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = ticks.tick() => {
+                let (files, bytes) = (progress.files(), progress.bytes());
+                warn(format!("{} copied so far, {}", count(files, "file"), HumanSize(bytes)));
+            }
+        }
+    }
+}
+
+fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = parse_size(text.strip_suffix("/s").unwrap_or(text));
+    let bytes = bytes.ok_or_else(|| "a rate is a number of bytes a second, such as 50MiB/s".to_owned())?;
+    NonZeroU64::new(bytes).ok_or_else(|| "at a rate of 0 nothing is ever copied".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_bytes_a_second() {
+        for (text, expected) in
+            [("50MiB/s", Ok(50 << 20)), ("1000", Ok(1000)), ("0", Err("rate of 0")), ("fast", Err("50MiB/s"))]
+        {
+            match (parse_rate(text), expected) {
+                (Ok(rate), Ok(expected)) => assert_eq!(rate.get(), expected, "{text}"),
+                (Err(error), Err(reason)) => assert!(error.contains(reason), "{text}: {error}"),
+                (parsed, _) => panic!("{text}: {parsed:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Prints the reports of a migration.
+
+use std::collections::BTreeMap;
+
+use sampan_driver::HumanSize;
+use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Named, Pass};
+use sampan_engine::oci::Digest;
+
+use super::terminal::{count, printable, say};
+
+/// How many things of a kind are listed.
+const MAX_LISTED: usize = 100;
+
+/// The numbers of files, without those that are zero.
+pub(super) fn amounts(amounts: &Amounts) -> String {
+    let Amounts { tags, history, revisions, layer_links, blobs, bytes, others } = *amounts;
+    let mut parts = Vec::new();
+    if blobs > 0 {
+        parts.push(format!("{} ({})", count(blobs, "blob"), HumanSize(bytes)));
+    }
+    let rest = [
+        (layer_links, "layer link"),
+        (revisions, "manifest"),
+        (history, "history entry"),
+        (tags, "tag"),
+        (others, "other file"),
+    ];
+    parts.extend(rest.iter().filter(|(number, _)| *number > 0).map(|(number, one)| count(*number, one)));
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
+
+/// Lists what a pass could not copy, and why.
+pub(super) fn print_findings(pass: &Pass) {
+    let mut broken: BTreeMap<&Digest, Vec<String>> = BTreeMap::new();
+    for Broken { repository, manifest, tag, because } in &pass.broken.items {
+        let image = match tag {
+            Some(tag) => format!("{repository}:{tag}"),
+            None => format!("{repository}@{manifest}"),
+        };
+        broken.entry(because).or_default().push(image);
+    }
+    list(&pass.damaged, "damaged at the source, and not copied", |damaged| {
+        let images = broken.remove(&damaged.digest).unwrap_or_default();
+        let images = match images.is_empty() {
+            true => String::new(),
+            false => format!("; not copied because of it: {}", images.join(", ")),
+        };
+        format!("{}: {}{images}", damaged.digest, damaged.reason)
+    });
+    list(&pass.unreadable, "no link, and not copied", ToString::to_string);
+    list(&pass.unseen, "not visible at the source", |place| format!("{}: {}", place.path, place.reason));
+    list(&pass.dangling, "leads nowhere at the source, and not copied", ToString::to_string);
+    list(&pass.foreign, "no file of a registry, and not copied", ToString::to_string);
+}
+
+/// Prints what both stores hold, and where they differ.
+pub(super) fn print_comparison(comparison: &Comparison) {
+    say("\tSOURCE\tTARGET");
+    let rows: [(&str, fn(&Holdings) -> u64); 6] = [
+        ("repositories", |holdings| holdings.repositories),
+        ("tags", |holdings| holdings.tags),
+        ("manifests", |holdings| holdings.revisions),
+        ("layer links", |holdings| holdings.layer_links),
+        ("blobs", |holdings| holdings.blobs),
+        ("bytes", |holdings| holdings.bytes),
+    ];
+    for (name, figure) in rows {
+        say(format!("{name}\t{}\t{}", figure(&comparison.source), figure(&comparison.target)));
+    }
+    list(&comparison.differences, "differs", |difference| {
+        let how = match difference.how {
+            How::Missing => "only in the source",
+            How::Extra => "only in the target",
+            How::Other => "another content",
+        };
+        format!("{}: {how}", difference.path)
+    });
+}
+
+fn list<T>(named: &Named<T>, what: &str, mut show: impl FnMut(&T) -> String) {
+    for item in named.items.iter().take(MAX_LISTED) {
+        say(printable(&format!("{what}: {}", show(item))));
+    }
+    let more = named.count.saturating_sub(MAX_LISTED as u64);
+    if more > 0 {
+        say(format!("{what}: {more} more"));
+    }
+}

@@ -1,0 +1,237 @@
+//! `compare`: counts the content of both stores, and finds the differences.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{DriverPath, StorageDriver, StorageDriverExt};
+
+use super::digest_set::DigestSet;
+use super::error::At;
+use super::merged::Merged;
+use super::report::{Comparison, Holdings, How};
+use super::repositories::{InBoth, LAYERS, REVISIONS, Repositories, TAGS, TagInBoth};
+use super::repository::parse;
+use super::{CONCURRENCY, Error, Migration, Result, check_seen, others};
+use crate::layout::{self, Entry};
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// Compares both stores. Links and tags that lead nowhere at the source count on neither side.
+pub(super) async fn compare(migration: &Migration) -> Result<Comparison> {
+    let Migration { source, target, options } = migration;
+    let mut comparison = Comparison::default();
+    let mut selected = DigestSet::default();
+    let mut repositories = Repositories::new(source, target, options.selection.clone());
+    while let Some(found) = repositories.next().await? {
+        check_seen(repositories.take_findings().1)?;
+        if !options.selection.is_everything() {
+            let Files { layers, revisions } = Files::of(&found);
+            layers.iter().chain(&revisions).for_each(|digest| _ = selected.insert(digest));
+        }
+        compare_repository(migration, found, &mut comparison).await?;
+    }
+    check_seen(repositories.take_findings().1)?;
+    match options.selection.is_everything() {
+        true => compare_data(migration, &mut comparison).await?,
+        false => compare_selected(migration, &selected, &mut comparison).await?,
+    }
+    compare_others(migration, &mut comparison).await?;
+    Ok(comparison)
+}
+
+/// The digests that a repository links at the target, or will.
+struct Files {
+    layers: Vec<Digest>,
+    revisions: Vec<Digest>,
+}
+
+impl Files {
+    fn of(found: &InBoth) -> Self {
+        let extra: &super::repositories::Files = &found.extra;
+        let with = |there: &DigestSet, missing: &[Digest], extra: &[Digest]| {
+            let mut only_there = DigestSet::default();
+            extra.iter().for_each(|digest| _ = only_there.insert(digest));
+            let there = there.iter().filter(move |digest| !only_there.contains(digest));
+            there.chain(missing.iter().cloned()).filter(Digest::is_canonical).collect()
+        };
+        Self {
+            layers: with(&found.layers_there, &found.missing.layers, &extra.layers),
+            revisions: with(&found.revisions_there, &found.missing.revisions, &extra.revisions),
+        }
+    }
+}
+
+async fn compare_repository(migration: &Migration, found: InBoth, comparison: &mut Comparison) -> Result<()> {
+    let is_extra_counted = !migration.options.merge;
+    let InBoth { name, missing, extra, tags, mut in_source, mut in_target, .. } = found;
+    for (kind, digests) in [(LAYERS, missing.layers), (REVISIONS, missing.revisions)] {
+        for digest in digests {
+            let entry = link(kind, &name, digest.clone());
+            match leads_nowhere(&migration.source, &entry, &digest).await? {
+                true => in_source[kind] -= 1,
+                false => comparison.add(entry.path(), How::Missing),
+            }
+        }
+    }
+    for (kind, digests) in [(LAYERS, extra.layers), (REVISIONS, extra.revisions)] {
+        for digest in digests {
+            if is_extra_counted {
+                comparison.add(link(kind, &name, digest).path(), How::Extra);
+            } else {
+                in_target[kind] -= 1;
+            }
+        }
+    }
+    let compare = |tag: TagInBoth| {
+        let (migration, name) = (migration.clone(), name.clone());
+        async move { compare_tag(&migration, &name, tag).await }
+    };
+    let mut compared = stream::iter(tags).map(compare).buffered(CONCURRENCY);
+    while let Some((tag, verdict)) = compared.try_next().await? {
+        let path = || Entry::TagCurrent(name.clone(), tag.clone()).path();
+        match verdict {
+            Verdict::Equal => {}
+            Verdict::Differs(How::Extra) if !is_extra_counted => in_target[TAGS] -= 1,
+            Verdict::Differs(how) => comparison.add(path(), how),
+            Verdict::LeadsNowhere => in_source[TAGS] -= 1,
+        }
+    }
+    add(&mut comparison.source, in_source);
+    add(&mut comparison.target, in_target);
+    Ok(())
+}
+
+fn link(kind: usize, name: &RepositoryName, digest: Digest) -> Entry {
+    match kind {
+        LAYERS => Entry::LayerLink(name.clone(), digest),
+        _ => Entry::RevisionLink(name.clone(), digest),
+    }
+}
+
+fn add(holdings: &mut Holdings, numbers: [u64; 3]) {
+    holdings.repositories += u64::from(numbers != [0; 3]);
+    holdings.tags += numbers[TAGS];
+    holdings.revisions += numbers[REVISIONS];
+    holdings.layer_links += numbers[LAYERS];
+}
+
+/// Whether a link of the source has no data there.
+async fn leads_nowhere(source: &Arc<dyn StorageDriver>, entry: &Entry, digest: &Digest) -> Result<bool> {
+    let content = source.get_content_if_any(&entry.path()).await.at_source()?;
+    let Some(content) = content else { return Ok(true) };
+    let canonical = match digest.is_canonical() {
+        true => Some(digest.clone()),
+        false => parse(&content).filter(Digest::is_canonical),
+    };
+    match canonical {
+        None => Ok(false),
+        Some(canonical) => Ok(!source.exists(&Entry::Blob(canonical).path()).await.at_source()?),
+    }
+}
+
+enum Verdict {
+    Equal,
+    Differs(How),
+    LeadsNowhere,
+}
+
+async fn compare_tag(migration: &Migration, name: &RepositoryName, tag: TagInBoth) -> Result<(Tag, Verdict)> {
+    let path = Entry::TagCurrent(name.clone(), tag.tag.clone()).path();
+    let here = async { migration.source.get_content_if_any(&path).await.at_source() };
+    let there = async { migration.target.get_content_if_any(&path).await.at_target() };
+    let (here, there) = futures::try_join!(here, there)?;
+    let verdict = match (here, there) {
+        (Some(here), Some(there)) if parse(&here).is_some() && parse(&here) == parse(&there) => {
+            Verdict::Equal
+        }
+        (Some(_), Some(_)) => Verdict::Differs(How::Other),
+        (None, Some(_)) => Verdict::Differs(How::Extra),
+        (None, None) => Verdict::Equal,
+        (Some(here), None) => match parse(&here) {
+            Some(digest) => {
+                let link = Entry::RevisionLink(name.clone(), digest.clone());
+                match leads_nowhere(&migration.source, &link, &digest).await? {
+                    true => Verdict::LeadsNowhere,
+                    false => Verdict::Differs(How::Missing),
+                }
+            }
+            None => Verdict::Differs(How::Missing),
+        },
+    };
+    Ok((tag.tag, verdict))
+}
+
+/// Compares all data, by their lengths: they were hashed when they were copied.
+async fn compare_data(migration: &Migration, comparison: &mut Comparison) -> Result<()> {
+    let mut merged = Merged::new(&migration.source, &migration.target, &layout::blobs_root());
+    while let Some(pair) = merged.next().await? {
+        check_seen(merged.take_unseen())?;
+        if !matches!(Entry::parse(&pair.path), Some(Entry::Blob(digest)) if digest.is_canonical()) {
+            continue;
+        }
+        let is_foreign = pair.source.is_none() && migration.options.merge;
+        let (source, target) =
+            (pair.source.map(|file| file.size_bytes), pair.target.map(|file| file.size_bytes));
+        add_data(comparison, pair.path, source, target.filter(|_| !is_foreign));
+    }
+    check_seen(merged.take_unseen())
+}
+
+/// Compares the data that the selected repositories link.
+async fn compare_selected(
+    migration: &Migration,
+    selected: &DigestSet,
+    comparison: &mut Comparison,
+) -> Result<()> {
+    let stat = |digest: Digest| {
+        let (source, target) = (migration.source.clone(), migration.target.clone());
+        async move {
+            let path = Entry::Blob(digest).path();
+            let here = async { source.stat_if_any(&path).await.at_source() };
+            let there = async { target.stat_if_any(&path).await.at_target() };
+            let (here, there) = futures::try_join!(here, there)?;
+            Ok::<_, Error>((path, here.map(|file| file.size_bytes), there.map(|file| file.size_bytes)))
+        }
+    };
+    let digests: Vec<Digest> = selected.iter().collect();
+    let mut found = stream::iter(digests).map(stat).buffered(CONCURRENCY);
+    while let Some((path, source, target)) = found.try_next().await? {
+        // The target may have data for another repository that the source lacks.
+        add_data(comparison, path, source, target.filter(|_| source.is_some()));
+    }
+    Ok(())
+}
+
+fn add_data(comparison: &mut Comparison, path: DriverPath, source: Option<u64>, target: Option<u64>) {
+    for (holdings, bytes) in [(&mut comparison.source, source), (&mut comparison.target, target)] {
+        holdings.blobs += u64::from(bytes.is_some());
+        holdings.bytes += bytes.unwrap_or_default();
+    }
+    match (source, target) {
+        (Some(source), Some(target)) if source != target => comparison.add(path, How::Other),
+        (Some(_), None) => comparison.add(path, How::Missing),
+        (None, Some(_)) => comparison.add(path, How::Extra),
+        _ => {}
+    }
+}
+
+async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> Result<()> {
+    for root in others::roots() {
+        let mut merged = Merged::new(&migration.source, &migration.target, &root);
+        while let Some(pair) = merged.next().await? {
+            check_seen(merged.take_unseen())?;
+            if !others::goes_along(&pair.path, &migration.options.selection) {
+                continue;
+            }
+            match (&pair.source, &pair.target) {
+                (Some(_), None) => comparison.add(pair.path, How::Missing),
+                (None, Some(_)) if !migration.options.merge => comparison.add(pair.path, How::Extra),
+                (Some(source), Some(target)) if source.size_bytes != target.size_bytes => {
+                    comparison.add(pair.path, How::Other);
+                }
+                _ => {}
+            }
+        }
+        check_seen(merged.take_unseen())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The reasons why a migration stops. It can be run again after each of them.
+
+use sampan_driver::{DriverError, DriverPath, ErrorKind};
+
+/// The result of a step of a migration.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a migration stopped. The target is a valid store nevertheless.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Both configurations are of one store.
+    #[error("the source and the target are the same store")]
+    SameStore,
+    /// One store lies in the other.
+    #[error("the {inner} lies inside the {outer}, at {at} there: move it to a place of its own")]
+    Nested {
+        /// The store that lies in the other.
+        inner: Side,
+        /// The other store.
+        outer: Side,
+        /// Where it lies.
+        at: DriverPath,
+    },
+    /// The target has content of its own.
+    #[error(
+        "the target holds other content, such as {0}: migrate to an empty store, or pass `--merge` to add to what is there"
+    )]
+    NotEmpty(DriverPath),
+    /// The target is being filled from another store.
+    #[error(
+        "the target is being filled from another store, {recorded}, and not from {given}: if that is the same store under \
+         another name, delete {mark} in the target and pass `--merge`"
+    )]
+    OtherSource {
+        /// The store that the marker in the target names.
+        recorded: String,
+        /// The store of this migration.
+        given: String,
+        /// The marker.
+        mark: DriverPath,
+    },
+    /// A collection deletes content of a store.
+    #[error(
+        "a garbage collection runs in the {side} ({path}): wait for its end, and let none begin before the migration is finished"
+    )]
+    Collecting {
+        /// The store.
+        side: Side,
+        /// A file of the collection.
+        path: DriverPath,
+    },
+    /// The source shows nothing, so nothing is removed at the target.
+    #[error(
+        "the source shows no repositories, so nothing is removed at the target: check the configuration of the source"
+    )]
+    EmptySource,
+    /// A place cannot be read, so it is unknown what is there.
+    #[error("the {side} cannot be read at {path}: {reason}")]
+    Unseen {
+        /// The store.
+        side: Side,
+        /// The place.
+        path: DriverPath,
+        /// Why.
+        reason: String,
+    },
+    /// So much cannot be read that the disk, and not some content, must be damaged.
+    #[error("{0} files of the source cannot be read: the store itself seems to be damaged or unreachable")]
+    TooManyUnreadable(u64, #[source] DriverError),
+    /// The target has no space left.
+    #[error(
+        "the target has no space left: {} and what follows is missing there; make space and run the same command again", .0.path()
+    )]
+    Full(#[source] DriverError),
+    /// A store failed.
+    #[error("the {0} failed")]
+    Store(Side, #[source] DriverError),
+}
+
+/// One of the two stores.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Side {
+    /// The store that is copied.
+    Source,
+    /// The store that is filled.
+    Target,
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        })
+    }
+}
+
+/// Names the store that failed.
+pub(super) trait At<T> {
+    /// An error of the source.
+    fn at_source(self) -> Result<T>;
+    /// An error of the target.
+    fn at_target(self) -> Result<T>;
+}
+
+impl<T> At<T> for sampan_driver::Result<T> {
+    fn at_source(self) -> Result<T> {
+        self.map_err(|error| Error::at(Side::Source, error))
+    }
+
+    fn at_target(self) -> Result<T> {
+        self.map_err(|error| Error::at(Side::Target, error))
+    }
+}
+
+impl Error {
+    pub(super) fn at(side: Side, error: DriverError) -> Self {
+        match (side, error.kind()) {
+            (Side::Target, ErrorKind::StorageFull) => Self::Full(error),
+            (side, ErrorKind::Unseen) => Self::Unseen {
+                side,
+                path: error.path().clone(),
+                reason: std::error::Error::source(&error).map_or_else(String::new, ToString::to_string),
+            },
+            (side, _) => Self::Store(side, error),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Manifests of one repository: what each needs comes first, then its data, then its link.
+//!
+//! A manifest whose part is missing at the source, such as a platform that an index leaves out, is copied as it is. One whose
+//! part is damaged there is not copied: at the target it would be an image that no client can pull, under a tag that seems to
+//! be fine. Without it a client gets "not found", and a push restores the image whole. If the target has the part already, of
+//! a time before the damage, the manifest is copied.
+
+use bytes::Bytes;
+use sampan_driver::{DriverPath, StorageDriverExt};
+
+use super::Result;
+use super::copier::{Data, Failure};
+use super::error::At;
+use super::report::{Broken, Damaged};
+use super::repository::{Part, RepositoryCopy};
+use crate::layout::Entry;
+use crate::link;
+use crate::oci::{Digest, Manifest};
+
+/// The parts of a manifest.
+#[derive(Debug, Default)]
+struct Needs {
+    parts: Vec<Digest>,
+    /// The parts are manifests.
+    is_index: bool,
+    subject: Option<Digest>,
+}
+
+/// A larger file is no manifest, and its parts are not looked for. Distribution accepts 4 MiB.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// The same for a manifest of an unknown kind, whose parts are looked for in all of it.
+const MAX_UNKNOWN_BYTES: usize = 4 << 20;
+
+/// An attempt to copy a manifest.
+enum Attempt {
+    Settled(Part),
+    /// These children have to be copied first.
+    Needs(Vec<Digest>),
+}
+
+impl RepositoryCopy {
+    /// Copies a manifest that has no children, or whose children are there; returns the children that are not.
+    pub(super) async fn try_revision(&self, digest: &Digest) -> Result<Option<Vec<Digest>>> {
+        match self.attempt(digest).await? {
+            Attempt::Settled(part) => {
+                self.settle(digest, part);
+                Ok(None)
+            }
+            Attempt::Needs(children) => Ok(Some(children)),
+        }
+    }
+
+    /// Copies a manifest, and before it the manifests that it refers to.
+    pub(super) async fn revision(&self, digest: &Digest) -> Result<Part> {
+        let mut todo = vec![digest.clone()];
+        while let Some(next) = todo.last().cloned() {
+            if self.settled(&next).is_some() {
+                todo.pop();
+                continue;
+            }
+            if let Some(children) = self.try_revision(&next).await? {
+                todo.extend(children);
+            }
+        }
+        Ok(self.settled(digest).unwrap_or(Part::Missing))
+    }
+
+    async fn attempt(&self, digest: &Digest) -> Result<Attempt> {
+        if !digest.is_canonical() {
+            return self.attempt_alias(digest).await;
+        }
+        let missing = Ok(Attempt::Settled(Part::Missing));
+        let link = Entry::RevisionLink(self.name.clone(), digest.clone());
+        if !self.is_known_in_source(digest) && !self.copier.source.exists(&link.path()).await.at_source()? {
+            return missing;
+        }
+        let Some(bytes) = self.read(digest).await? else { return missing };
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(reason) => return Ok(Attempt::Settled(self.damaged(digest, reason))),
+        };
+        let needs = Needs::of(&bytes);
+        let mut children = Vec::new();
+        for part in &needs.parts {
+            let found = match self.settled(part) {
+                Some(found) => found,
+                None if needs.is_index && self.is_known_in_source(part) => {
+                    children.push(part.clone());
+                    continue;
+                }
+                // An index may have blobs for children, such as a build cache.
+                None => match self.layer(part).await? {
+                    Part::Missing if needs.is_index && part != digest => {
+                        children.push(part.clone());
+                        continue;
+                    }
+                    found => found,
+                },
+            };
+            if let Part::Broken(because) = found {
+                return Ok(Attempt::Settled(Part::Broken(because)));
+            }
+        }
+        if !children.is_empty() {
+            return Ok(Attempt::Needs(children));
+        }
+        self.write(digest, bytes, needs.subject).await?;
+        Ok(Attempt::Settled(Part::There))
+    }
+
+    /// Copies a link of another algorithm, after the one that it names.
+    async fn attempt_alias(&self, digest: &Digest) -> Result<Attempt> {
+        let alias = Entry::RevisionLink(self.name.clone(), digest.clone());
+        let Some(canonical) = self.read_alias(&alias).await? else {
+            return Ok(Attempt::Settled(Part::Missing));
+        };
+        Ok(match self.settled(&canonical) {
+            None => Attempt::Needs(vec![canonical]),
+            Some(Part::There) => {
+                let file = link::file(&alias, &canonical);
+                self.copier.put_all(&[file], |copied| copied.revisions += 1).await?;
+                Attempt::Settled(Part::There)
+            }
+            Some(part) => Attempt::Settled(part),
+        })
+    }
+
+    /// The bytes of a manifest of the source, or why they are damaged; `None` if there are none.
+    async fn read(&self, digest: &Digest) -> Result<Option<Result<Bytes, String>>> {
+        let path = Entry::Blob(digest.clone()).path();
+        let Some(file) = self.copier.source.stat_if_any(&path).await.at_source()? else { return Ok(None) };
+        if file.size_bytes > MAX_BYTES {
+            return Ok(Some(Err(format!("it is no manifest: it has {} bytes", file.size_bytes))));
+        }
+        let bytes = match self.copier.source.get_content(&path).await {
+            Ok(bytes) => bytes,
+            Err(error) => match self.copier.classify(error)? {
+                Failure::Gone => return Ok(None),
+                Failure::Damaged(reason) => return Ok(Some(Err(reason))),
+            },
+        };
+        let actual = Digest::sha256_of(&bytes);
+        Ok(Some(match actual == *digest {
+            true => Ok(bytes),
+            false => Err(format!("its content hashes to {actual}")),
+        }))
+    }
+
+    fn damaged(&self, digest: &Digest, reason: String) -> Part {
+        self.copier.find(|pass| pass.damaged.push(Damaged { digest: digest.clone(), reason }));
+        Part::Broken(digest.clone())
+    }
+
+    /// Writes the data, the entry in the index of referrers, and last the link.
+    async fn write(&self, digest: &Digest, bytes: Bytes, subject: Option<Digest>) -> Result<()> {
+        self.copier.ensure_bytes(digest, &bytes).await?;
+        let mut files: Vec<(DriverPath, Bytes)> = Vec::new();
+        if let Some(subject) = subject {
+            let entry = Entry::Referrer(self.name.clone(), subject, digest.clone()).path();
+            let content = self.copier.source.get_content_if_any(&entry).await.at_source()?;
+            files.extend(content.map(|content| (entry, content)));
+        }
+        files.push(link::file(&Entry::RevisionLink(self.name.clone(), digest.clone()), digest));
+        self.copier.put_all(&files, |copied| copied.revisions += 1).await
+    }
+
+    /// Records the outcome for a manifest.
+    fn settle(&self, digest: &Digest, part: Part) {
+        match &part {
+            Part::There => {}
+            Part::Missing => {
+                let path = Entry::RevisionLink(self.name.clone(), digest.clone()).path();
+                if self.is_known_in_source(digest) {
+                    self.copier.find(|pass| pass.dangling.push(path));
+                }
+            }
+            Part::Broken(because) => {
+                let (repository, manifest) = (self.name.clone(), digest.clone());
+                let broken = Broken { repository, manifest, tag: None, because: because.clone() };
+                self.copier.find(|pass| pass.broken.push(broken));
+            }
+        }
+        self.remember(digest, part);
+    }
+
+    /// Copies the data of a blob and its layer link.
+    pub(super) async fn layer(&self, digest: &Digest) -> Result<Part> {
+        if self.has_layer(digest) {
+            return Ok(Part::There);
+        }
+        let entry = Entry::LayerLink(self.name.clone(), digest.clone());
+        let canonical = match digest.is_canonical() {
+            true => Some(digest.clone()).filter(|_| self.is_layer_in_source(digest)),
+            false => None,
+        };
+        let canonical = match canonical {
+            Some(canonical) => Some(canonical),
+            None => self.read_alias(&entry).await?,
+        };
+        let Some(canonical) = canonical else { return Ok(Part::Missing) };
+        match self.copier.ensure_data(&canonical).await? {
+            Data::Missing => return Ok(Part::Missing),
+            Data::Damaged => return Ok(Part::Broken(canonical)),
+            Data::There => {}
+        }
+        let mut files = Vec::new();
+        if canonical != *digest && !self.has_layer(&canonical) {
+            files.push(link::file(&Entry::LayerLink(self.name.clone(), canonical.clone()), &canonical));
+        }
+        files.push(link::file(&entry, &canonical));
+        let links = files.len() as u64;
+        self.copier.put_all(&files, |copied| copied.layer_links += links).await?;
+        self.add_layer(&canonical);
+        self.add_layer(digest);
+        Ok(Part::There)
+    }
+}
+
+impl Needs {
+    fn of(bytes: &[u8]) -> Self {
+        match Manifest::parse(bytes, None) {
+            Ok(manifest) => Self {
+                parts: manifest.references().cloned().collect(),
+                is_index: manifest.kind.is_index(),
+                subject: manifest.subject.map(|subject| subject.digest),
+            },
+            // A manifest of an old kind: whatever looks like a digest.
+            Err(_) if bytes.len() <= MAX_UNKNOWN_BYTES => {
+                let mut parts = Vec::new();
+                if let Ok(value) = serde_json::from_slice(bytes) {
+                    collect(&value, &mut parts);
+                }
+                Self { parts, is_index: true, subject: None }
+            }
+            Err(_) => Self::default(),
+        }
+    }
+}
+
+fn collect(value: &serde_json::Value, digests: &mut Vec<Digest>) {
+    match value {
+        serde_json::Value::String(text) if text.starts_with("sha") => digests.extend(text.parse::<Digest>()),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, digests)),
+        serde_json::Value::Object(fields) => fields.values().for_each(|field| collect(field, digests)),
+        _ => {}
+    }
+}

@@ -1,0 +1,176 @@
+//! Migration: copies a store to another, of any kind, while clients pull from it and push to it.
+//!
+//! A migration is passes: each walks both stores side by side, in the order of paths, and copies what the target lacks. What
+//! is there with its length is passed over, so a pass needs no record of the one before, and an interrupted one is resumed by
+//! the next. Files whose content can change without a change of length are compared by content: the links of tags, and
+//! access tokens.
+//!
+//! # The target is a valid store at every moment
+//!
+//! - In each repository, tags are read first; then layers, manifests, tags and their history are written, in this order.
+//!   A manifest is written when its parts are there, looked up one by one if the walk has not seen them: they may have been
+//!   pushed since. A tag is written when its manifest is there.
+//! - Data are hashed while they are copied, and published if their digest is right. Damaged ones are not copied, nor what
+//!   needs them (module `manifests`).
+//! - Links and tags that lead nowhere at the source are not copied.
+//!
+//! # Pushes, deletions and collections at the source
+//!
+//! A push during a pass comes with the next one; so does a tag that moves. A collection of the source deletes what
+//! nothing refers to, so a pass needs no lease there: if content vanishes between its listing and its copy, what named it is
+//! garbage or was moved, and the next pass sees that. The pass copies nothing that would refer to it.
+//! [`finish`](Migration::finish) is exact, so it needs a source at rest: read-only, and without a collection.
+//!
+//! A collection of the *target* could delete data between their copy and the link to them, so each pass refuses to run beside
+//! one.
+//!
+//! # Removal
+//!
+//! Only [`finish`](Migration::finish) removes, after it has copied everything: what the source no longer has, references first. A place of the
+//! source that cannot be seen, or a source without repositories, removes nothing.
+//!
+//! Deliberately absent: when to make the next pass, and output, which belong to the command line.
+
+mod compare;
+mod copier;
+mod digest_set;
+mod error;
+mod guard;
+mod manifests;
+mod merged;
+mod moved;
+mod options;
+mod others;
+mod pace;
+mod pass;
+mod removal;
+mod report;
+mod repositories;
+mod repository;
+
+pub use error::{Error, Result, Side};
+pub use moved::Moved;
+pub use options::{Options, Progress, Selection};
+pub use report::{Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, Unseen};
+
+use std::sync::Arc;
+
+use sampan_driver::StorageDriver;
+
+use self::error::At;
+use crate::clock::Clock;
+use crate::layout::{self, Entry};
+
+/// How many files of a repository are copied or read at a time.
+const CONCURRENCY: usize = 16;
+
+/// The migration of a store to another.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    source: Arc<dyn StorageDriver>,
+    target: Arc<dyn StorageDriver>,
+    options: Options,
+}
+
+/// The end of a migration.
+#[derive(Clone, Debug, Default)]
+pub struct Finish {
+    /// The last pass.
+    pub pass: Pass,
+    /// The files that were removed at the target.
+    pub removed: Amounts,
+    /// The content of both stores then.
+    pub comparison: Comparison,
+}
+
+impl Migration {
+    /// Prepares a migration: checks that these are two stores, and marks the target as one that is being filled from `from`.
+    ///
+    /// # Errors
+    ///
+    /// Both are one store; one lies in the other; the target has other content, or is being filled from another store; any
+    /// error of the stores.
+    pub async fn begin(
+        source: Arc<dyn StorageDriver>,
+        target: Arc<dyn StorageDriver>,
+        from: &str,
+        mut options: Options,
+    ) -> Result<Self> {
+        if !options.dry_run {
+            guard::check_apart(&source, &target).await?;
+        }
+        options.merge = guard::claim(&target, from, options.merge, options.dry_run).await?;
+        Ok(Self { source, target, options })
+    }
+
+    /// Copies what the target lacks. A dry run only counts it.
+    ///
+    /// # Errors
+    ///
+    /// A collection runs in the target; it has no space left; any error of the stores. The copied files stay, and another
+    /// pass continues.
+    pub async fn pass(&self) -> Result<Pass> {
+        guard::check_no_collection(&self.target, Side::Target).await?;
+        let last = guard::last_collection(&self.target).await?;
+        if !self.options.dry_run {
+            // The remains of an interrupted pass.
+            self.target.delete_tree(&layout::migration_staged()).await.at_target()?;
+        }
+        let pass = pass::pass(self).await?;
+        guard::check_no_collection(&self.target, Side::Target).await?;
+        if guard::last_collection(&self.target).await? != last {
+            return Err(Error::Collecting { side: Side::Target, path: Entry::CollectionLast.path() });
+        }
+        Ok(pass)
+    }
+
+    /// Copies the rest, removes at the target what the source no longer has, and compares both. The source must be at rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`pass`](Self::pass); the source shows no repositories, or a part of it cannot be seen, and then nothing was removed; a
+    /// collection runs in it.
+    pub async fn finish(&self) -> Result<Finish> {
+        guard::check_no_collection(&self.source, Side::Source).await?;
+        if !guard::has_repositories(&self.source).await? {
+            return Err(Error::EmptySource);
+        }
+        let pass = self.pass().await?;
+        check_seen(pass.unseen.items.clone())?;
+        let removed = match self.options.merge {
+            true => Amounts::default(),
+            false => removal::remove(self).await?,
+        };
+        let comparison = self.compare().await?;
+        guard::check_no_collection(&self.source, Side::Source).await?;
+        Ok(Finish { pass, removed, comparison })
+    }
+
+    /// Compares both stores.
+    ///
+    /// # Errors
+    ///
+    /// A place of the source cannot be seen; any error of the stores.
+    pub async fn compare(&self) -> Result<Comparison> {
+        compare::compare(self).await
+    }
+
+    /// Ends the migration of a whole store: marks the source as moved to `to`, and the target as a store of its own.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the stores.
+    pub async fn close(&self, to: &str) -> Result<()> {
+        let moved = Moved { to: to.to_owned(), at: Clock::default().now() };
+        moved.write(&self.source).await.at_source()?;
+        self.target.delete(&Entry::MigrationBegun.path()).await.at_target()
+    }
+}
+
+/// Fails if a place of the source was not seen.
+fn check_seen(unseen: Vec<Unseen>) -> Result<()> {
+    match unseen.into_iter().next() {
+        None => Ok(()),
+        Some(Unseen { path, reason }) => Err(Error::Unseen { side: Side::Source, path, reason }),
+    }
+}

@@ -1,0 +1,75 @@
+//! `Options`: the choices of a migration.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::oci::RepositoryName;
+
+/// The choices of a migration.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The repositories to migrate.
+    pub selection: Selection,
+    /// How many bytes of data are copied a second at most; `None` for no limit.
+    pub rate: Option<NonZeroU64>,
+    /// Only counts what a pass would copy. Nothing is written.
+    pub dry_run: bool,
+    /// Adds to what the target holds: nothing is removed there, and what only the target has is no difference.
+    pub merge: bool,
+    /// How far the migration is.
+    pub progress: Arc<Progress>,
+}
+
+/// Repositories.
+#[derive(Clone, Default)]
+pub struct Selection(Option<Arc<Condition>>);
+
+type Condition = dyn Fn(&RepositoryName) -> bool + Send + Sync;
+
+/// How far a migration is. Other threads may read it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Selection {
+    /// The repositories for which `is_selected` holds. Data that no repository links, and access tokens, are not selected.
+    pub fn new(is_selected: impl Fn(&RepositoryName) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(is_selected)))
+    }
+
+    /// Whether the whole store is selected.
+    pub fn is_everything(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn has(&self, name: &RepositoryName) -> bool {
+        self.0.as_ref().is_none_or(|is_selected| is_selected(name))
+    }
+}
+
+impl fmt::Debug for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_everything() { "Selection(everything)" } else { "Selection(…)" })
+    }
+}
+
+impl Progress {
+    /// How many files were copied.
+    pub fn files(&self) -> u64 {
+        self.files.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of data were copied.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, files: u64, bytes: u64) {
+        self.files.fetch_add(files, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}

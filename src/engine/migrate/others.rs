@@ -1,0 +1,81 @@
+//! Small files beside the repositories: access tokens, and the records of removed tags.
+
+use std::sync::Arc;
+
+use futures::{TryStreamExt, stream};
+use sampan_driver::{DriverPath, StorageDriverExt};
+
+use super::copier::Copier;
+use super::error::At;
+use super::merged::{Merged, Pair};
+use super::options::Selection;
+use super::{CONCURRENCY, Result};
+use crate::layout::{self, Entry};
+
+/// A larger file is not one of these.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Copies a small file unless the target has the same content.
+pub(super) async fn copy(copier: &Copier, path: &DriverPath) -> Result<()> {
+    let here = async { copier.source.get_content_if_any(path).await.at_source() };
+    let there = async { copier.target.get_content_if_any(path).await.at_target() };
+    let (here, there) = futures::try_join!(here, there)?;
+    match here {
+        Some(content) if there.as_ref() != Some(&content) => {
+            copier.put_all(&[(path.clone(), content)], |copied| copied.others += 1).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The directories of these files.
+pub(super) fn roots() -> [DriverPath; 2] {
+    [layout::access_tokens_root(), layout::removed_root()]
+}
+
+/// Whether a file of these directories goes along.
+pub(super) fn goes_along(path: &DriverPath, selection: &Selection) -> bool {
+    match Entry::parse(path) {
+        Some(Entry::AccessTokenEnds(_) | Entry::AccessTokenRecord(_) | Entry::AccessTokenUsed(_)) => {
+            selection.is_everything()
+        }
+        Some(Entry::RemovedTag(name, ..)) => selection.has(&name),
+        _ => false,
+    }
+}
+
+/// Whether the file has to be read to know that both stores have the same: a record of a removed tag says everything in its
+/// name, but when a token was used last changes without a change of length.
+pub(super) fn may_change(path: &DriverPath) -> bool {
+    !matches!(Entry::parse(path), Some(Entry::RemovedTag(..)))
+}
+
+/// Copies all of them. The end of a token comes before its record: a token that has ended is never valid at the target.
+pub(super) async fn copy_all(copier: &Arc<Copier>, selection: &Selection) -> Result<()> {
+    for root in roots() {
+        let merged = Merged::new(&copier.source, &copier.target, &root);
+        let files = stream::try_unfold(merged, |mut merged| async move {
+            let next = merged.next().await?;
+            Ok(next.map(|pair| ((pair, merged.take_unseen()), merged)))
+        });
+        let copies = files.map_ok(|(pair, unseen)| {
+            let (copier, selection) = (copier.clone(), selection.clone());
+            async move {
+                copier.find(|pass| unseen.into_iter().for_each(|place| pass.unseen.push(place)));
+                copy_one(&copier, &pair, &selection).await
+            }
+        });
+        let mut copies = Box::pin(copies.try_buffered(CONCURRENCY));
+        while copies.try_next().await?.is_some() {}
+    }
+    Ok(())
+}
+
+async fn copy_one(copier: &Copier, pair: &Pair, selection: &Selection) -> Result<()> {
+    let Some(source) = &pair.source else { return Ok(()) };
+    let is_due = pair.differs() || may_change(&pair.path);
+    if !is_due || source.size_bytes > MAX_BYTES || !goes_along(&pair.path, selection) {
+        return Ok(());
+    }
+    copy(copier, &pair.path).await
+}

@@ -1,0 +1,148 @@
+//! Removes from the target what the source no longer has: references first, data last.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use sampan_driver::{Deadline, DriverPath, StorageDriver, StorageDriverExt};
+
+use super::error::At;
+use super::merged::Merged;
+use super::others;
+use super::report::Amounts;
+use super::repositories::{InBoth, Repositories};
+use super::{Migration, Result, check_seen};
+use crate::layout::{self, Entry};
+use crate::oci::{Digest, Manifest};
+
+/// How many files are deleted at a time.
+const AT_ONCE: usize = 1000;
+
+/// A larger manifest is not read to learn whether it is an index.
+const MAX_INDEX_BYTES: u64 = 4 << 20;
+
+/// Removes what only the target has. Any place of the source that cannot be seen ends the removal: what lies there is not
+/// gone.
+pub(super) async fn remove(migration: &Migration) -> Result<Amounts> {
+    let Migration { source, target, options } = migration;
+    let mut removed = Amounts::default();
+    let mut repositories = Repositories::new(source, target, options.selection.clone());
+    while let Some(found) = repositories.next().await? {
+        check_seen(repositories.take_findings().1)?;
+        remove_from(target, found, &mut removed).await?;
+    }
+    check_seen(repositories.take_findings().1)?;
+    for root in others::roots() {
+        let mut extra = Extra::new(migration, &root);
+        let goes_along = |path: &DriverPath| others::goes_along(path, &options.selection);
+        while let Some((paths, _)) = extra.next(goes_along).await? {
+            removed.others += paths.len() as u64;
+            delete(target, paths).await?;
+        }
+    }
+    if options.selection.is_everything() {
+        let mut extra = Extra::new(migration, &layout::blobs_root());
+        let is_data = |path: &DriverPath| matches!(Entry::parse(path), Some(Entry::Blob(_)));
+        while let Some((paths, bytes)) = extra.next(is_data).await? {
+            removed.blobs += paths.len() as u64;
+            removed.bytes += bytes;
+            delete(target, paths).await?;
+        }
+    }
+    Ok(removed)
+}
+
+async fn remove_from(target: &Arc<dyn StorageDriver>, found: InBoth, removed: &mut Amounts) -> Result<()> {
+    let is_gone = !found.is_in_source();
+    let InBoth { name, extra, tags, digests, in_target, .. } = found;
+    // A history without its tag would still list the tag where there are no directories.
+    let history = extra.history.into_iter();
+    let history: Vec<_> =
+        history.map(|(tag, digest)| Entry::TagIndex(name.clone(), tag, digest).path()).collect();
+    removed.history += history.len() as u64;
+    delete(target, history).await?;
+    let gone = tags.into_iter().filter(|tag| tag.source.is_none() && tag.target.is_some());
+    let tags: Vec<DriverPath> = gone.map(|gone| Entry::TagCurrent(name.clone(), gone.tag).path()).collect();
+    removed.tags += tags.len() as u64;
+    delete(target, tags).await?;
+    let digests = digests.into_iter().filter(|digest| digest.source.is_none());
+    delete(target, digests.map(|digest| Entry::TagDigest(name.clone(), digest.tag).path()).collect()).await?;
+    removed.revisions += extra.revisions.len() as u64;
+    let (indexes, others) = indexes_first(target, extra.revisions).await?;
+    for revisions in [indexes, others] {
+        let links = revisions.into_iter().map(|digest| Entry::RevisionLink(name.clone(), digest).path());
+        delete(target, links.collect()).await?;
+    }
+    removed.layer_links += extra.layers.len() as u64;
+    let links = extra.layers.into_iter().map(|digest| Entry::LayerLink(name.clone(), digest).path());
+    delete(target, links.collect()).await?;
+    // Entries of the index of referrers mean nothing without their manifests, and a collection deletes them. Those of a
+    // repository that is gone would keep its name.
+    if is_gone && in_target != [0; 3] {
+        target.delete_tree(&layout::own(&name)).await.at_target()?;
+        target.delete(&Entry::TagDates(name).path()).await.at_target()?;
+    }
+    Ok(())
+}
+
+/// Divides manifests into indexes, whose links go first, and others.
+async fn indexes_first(
+    target: &Arc<dyn StorageDriver>,
+    revisions: Vec<Digest>,
+) -> Result<(Vec<Digest>, Vec<Digest>)> {
+    let (mut indexes, mut others) = (Vec::new(), Vec::new());
+    for digest in revisions {
+        let path = Entry::Blob(digest.clone()).path();
+        let file = target.stat_if_any(&path).await.at_target()?;
+        let content = match file.is_some_and(|file| file.size_bytes <= MAX_INDEX_BYTES) {
+            true => target.get_content_if_any(&path).await.at_target()?,
+            false => None,
+        };
+        let manifest = content.and_then(|content| Manifest::parse(&content, None).ok());
+        match manifest.is_some_and(|manifest| manifest.kind.is_index()) {
+            true => indexes.push(digest),
+            false => others.push(digest),
+        }
+    }
+    Ok((indexes, others))
+}
+
+/// The files below a root that only the target has, in portions.
+struct Extra {
+    merged: Merged,
+}
+
+impl Extra {
+    fn new(migration: &Migration, root: &DriverPath) -> Self {
+        Self { merged: Merged::new(&migration.source, &migration.target, root) }
+    }
+
+    /// The next files that `counts` selects, and their length in bytes.
+    async fn next(&mut self, counts: impl Fn(&DriverPath) -> bool) -> Result<Option<(Vec<DriverPath>, u64)>> {
+        let (mut paths, mut bytes) = (Vec::new(), 0);
+        while paths.len() < AT_ONCE {
+            let next = self.merged.next().await?;
+            check_seen(self.merged.take_unseen())?;
+            let Some(pair) = next else { break };
+            if let (None, Some(target)) = (&pair.source, &pair.target)
+                && counts(&pair.path)
+            {
+                bytes += target.size_bytes;
+                paths.push(pair.path);
+            }
+        }
+        Ok((!paths.is_empty()).then_some((paths, bytes)))
+    }
+}
+
+/// Deletes files durably.
+async fn delete(target: &Arc<dyn StorageDriver>, paths: Vec<DriverPath>) -> Result<()> {
+    for paths in paths.chunks(AT_ONCE) {
+        let mut deleted = target.delete_all(stream::iter(paths.to_vec()).boxed(), Deadline::NONE);
+        let mut result = Ok(());
+        while let Some((_, one)) = deleted.next().await {
+            result = result.and(one);
+        }
+        result.and(target.sync_deletions(paths).await).at_target()?;
+    }
+    Ok(())
+}

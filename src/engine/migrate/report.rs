@@ -1,0 +1,174 @@
+//! `Pass` and `Comparison`: the reports of a migration.
+
+use sampan_driver::DriverPath;
+
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// The first of many things, and how many there are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Named<T> {
+    /// The first 1,000.
+    pub items: Vec<T>,
+    /// The number of all.
+    pub count: u64,
+}
+
+/// The report of one pass over both stores.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Pass {
+    /// The files that it copied, or would copy.
+    pub copied: Amounts,
+    /// Content of the source that is damaged or cannot be read. It is not copied.
+    pub damaged: Named<Damaged>,
+    /// The images that damaged content breaks. They are not copied.
+    pub broken: Named<Broken>,
+    /// Links and other small files of the source that cannot be understood. They are not copied.
+    pub unreadable: Named<DriverPath>,
+    /// Links and tags of the source that lead nowhere there. They are not copied.
+    pub dangling: Named<DriverPath>,
+    /// Files of the source that belong to no registry. They are not copied.
+    pub foreign: Named<DriverPath>,
+    /// Places of the source that cannot be seen.
+    pub unseen: Named<Unseen>,
+}
+
+/// Numbers of files, by kind.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Amounts {
+    /// Tags.
+    pub tags: u64,
+    /// Entries of the history of tags.
+    pub history: u64,
+    /// Links to manifests.
+    pub revisions: u64,
+    /// Links to layers.
+    pub layer_links: u64,
+    /// Data of blobs and manifests.
+    pub blobs: u64,
+    /// The length of these data in bytes.
+    pub bytes: u64,
+    /// Access tokens, records of removed tags, dates, and the index of referrers.
+    pub others: u64,
+}
+
+/// Content that its digest does not match, or that cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Damaged {
+    /// The digest.
+    pub digest: Digest,
+    /// The damage.
+    pub reason: String,
+}
+
+/// An image that needs damaged content.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Broken {
+    /// Its repository.
+    pub repository: RepositoryName,
+    /// Its manifest.
+    pub manifest: Digest,
+    /// A tag that points at it.
+    pub tag: Option<Tag>,
+    /// The damaged content.
+    pub because: Digest,
+}
+
+/// A place that cannot be seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unseen {
+    /// The place.
+    pub path: DriverPath,
+    /// Why.
+    pub reason: String,
+}
+
+/// The content of both stores, and the differences.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Comparison {
+    /// The content of the source, without links and tags that lead nowhere.
+    pub source: Holdings,
+    /// The content of the target.
+    pub target: Holdings,
+    /// The files that differ, by name.
+    pub differences: Named<Difference>,
+}
+
+/// Numbers of the content of a store.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Holdings {
+    /// Repositories with a tag, a manifest or a layer.
+    pub repositories: u64,
+    /// Tags.
+    pub tags: u64,
+    /// Links to manifests.
+    pub revisions: u64,
+    /// Links to layers.
+    pub layer_links: u64,
+    /// Data of blobs and manifests.
+    pub blobs: u64,
+    /// The length of these data in bytes.
+    pub bytes: u64,
+}
+
+/// A file in which both stores differ.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Difference {
+    /// The file.
+    pub path: DriverPath,
+    /// How it differs.
+    pub how: How,
+}
+
+/// How a file differs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum How {
+    /// The target lacks it.
+    Missing,
+    /// Only the target has it.
+    Extra,
+    /// Its content differs.
+    Other,
+}
+
+/// How many things are named.
+const MAX_NAMED: usize = 1000;
+
+impl Pass {
+    /// Whether everything that the source holds could be read and copied.
+    pub fn is_whole(&self) -> bool {
+        self.damaged.count + self.broken.count + self.unreadable.count + self.unseen.count == 0
+    }
+}
+
+impl Amounts {
+    /// The number of all files.
+    pub fn files(&self) -> u64 {
+        self.tags + self.history + self.revisions + self.layer_links + self.blobs + self.others
+    }
+}
+
+impl Comparison {
+    /// Whether both stores hold the same.
+    pub fn is_equal(&self) -> bool {
+        self.differences.count == 0
+    }
+
+    pub(super) fn add(&mut self, path: DriverPath, how: How) {
+        self.differences.push(Difference { path, how });
+    }
+}
+
+impl<T> Named<T> {
+    pub(super) fn push(&mut self, item: T) {
+        if self.items.len() < MAX_NAMED {
+            self.items.push(item);
+        }
+        self.count += 1;
+    }
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), count: 0 }
+    }
+}

@@ -1,0 +1,222 @@
+//! `Repositories`: both stores, repository by repository.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sampan_driver::{DriverPath, StorageDriver};
+
+use super::Result;
+use super::digest_set::DigestSet;
+use super::merged::{Merged, Pair};
+use super::options::Selection;
+use super::report::Unseen;
+use crate::layout::{self, Entry};
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// Walks both stores and gathers the files of each repository. A walk yields them together, since no file of another
+/// repository lies between them.
+pub(super) struct Repositories {
+    merged: Merged,
+    selection: Selection,
+    /// The first file of the next repository.
+    next: Option<Pair>,
+    /// Files of the source that belong to no registry.
+    foreign: Vec<DriverPath>,
+}
+
+/// One repository in both stores.
+#[derive(Debug)]
+pub(super) struct InBoth {
+    pub(super) name: RepositoryName,
+    /// The files that only the source has, or has with another length.
+    pub(super) missing: Files,
+    /// The files that only the target has.
+    pub(super) extra: Files,
+    /// The tags of either store.
+    pub(super) tags: Vec<TagInBoth>,
+    /// The tags of either store that were pushed by another digest than the canonical one.
+    pub(super) digests: Vec<TagInBoth>,
+    /// The history of all tags of the source, with the times of the links.
+    pub(super) history: Vec<(Tag, Digest, SystemTime)>,
+    /// The links that the target has.
+    pub(super) layers_there: DigestSet,
+    pub(super) revisions_there: DigestSet,
+    /// When the youngest link of a tag was written at the target.
+    pub(super) newest: Option<SystemTime>,
+    /// The numbers of tags, revisions and layer links of the source.
+    pub(super) in_source: [u64; 3],
+    /// The same of the target.
+    pub(super) in_target: [u64; 3],
+}
+
+/// Files of a repository.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    pub(super) layers: Vec<Digest>,
+    pub(super) revisions: Vec<Digest>,
+    pub(super) history: Vec<(Tag, Digest)>,
+    /// Entries of the index of referrers.
+    pub(super) referrers: Vec<Entry>,
+    /// The index of referrers is complete.
+    pub(super) has_index: bool,
+}
+
+/// A tag, and when its link was written in each store that has it.
+#[derive(Debug)]
+pub(super) struct TagInBoth {
+    pub(super) tag: Tag,
+    pub(super) source: Option<SystemTime>,
+    pub(super) target: Option<SystemTime>,
+}
+
+impl Repositories {
+    pub(super) fn new(
+        source: &Arc<dyn StorageDriver>,
+        target: &Arc<dyn StorageDriver>,
+        selection: Selection,
+    ) -> Self {
+        let merged = Merged::new(source, target, &layout::repositories_root());
+        Self { merged, selection, next: None, foreign: Vec::new() }
+    }
+
+    /// The next repository that is selected.
+    pub(super) async fn next(&mut self) -> Result<Option<InBoth>> {
+        let mut found: Option<(InBoth, String)> = None;
+        loop {
+            let next = match self.next.take() {
+                Some(pair) => Some(pair),
+                None => self.merged.next().await?,
+            };
+            let Some(pair) = next else { break };
+            if let Some((repository, prefix)) = &mut found {
+                match pair.path.as_str().starts_with(&**prefix) {
+                    true => self.foreign.extend(repository.take(&pair)),
+                    false => {
+                        self.next = Some(pair);
+                        break;
+                    }
+                }
+                continue;
+            }
+            match layout::place_in_repository(&pair.path) {
+                Some((name, _)) if !self.selection.has(&name) => {}
+                Some((name, _)) => {
+                    let prefix = layout::prefix_in_repository(&name);
+                    let mut repository = InBoth::new(name);
+                    self.foreign.extend(repository.take(&pair));
+                    found = Some((repository, prefix));
+                }
+                None if pair.source.is_some() && !layout::is_temporary(&pair.path) => {
+                    self.foreign.push(pair.path);
+                }
+                None => {}
+            }
+        }
+        Ok(found.map(|(repository, _)| repository))
+    }
+
+    /// The foreign files, and the places that were not seen, since the last call.
+    pub(super) fn take_findings(&mut self) -> (Vec<DriverPath>, Vec<Unseen>) {
+        (std::mem::take(&mut self.foreign), self.merged.take_unseen())
+    }
+}
+
+impl InBoth {
+    fn new(name: RepositoryName) -> Self {
+        Self {
+            name,
+            missing: Files::default(),
+            extra: Files::default(),
+            tags: Vec::new(),
+            digests: Vec::new(),
+            history: Vec::new(),
+            layers_there: DigestSet::default(),
+            revisions_there: DigestSet::default(),
+            newest: None,
+            in_source: [0; 3],
+            in_target: [0; 3],
+        }
+    }
+
+    /// Whether the source has a tag, a manifest or a layer in it.
+    pub(super) fn is_in_source(&self) -> bool {
+        self.in_source != [0; 3]
+    }
+
+    /// Takes a file. Returns its path if it belongs to no registry.
+    fn take(&mut self, pair: &Pair) -> Option<DriverPath> {
+        let (in_source, in_target) = (pair.source.is_some(), pair.target.is_some());
+        let entry = Entry::parse(&pair.path);
+        // The path of a link says its content, also where the source has lost that.
+        let lacks = match entry {
+            Some(Entry::LayerLink(..) | Entry::RevisionLink(..) | Entry::TagIndex(..)) => {
+                in_source && pair.target.as_ref().is_none_or(|target| target.size_bytes != LINK_BYTES)
+            }
+            _ => pair.differs(),
+        };
+        let files = match (lacks, in_source) {
+            (true, _) => Some(&mut self.missing),
+            (false, false) => Some(&mut self.extra),
+            (false, true) => None,
+        };
+        let count = |kind: usize, source: &mut [u64; 3], target: &mut [u64; 3]| {
+            source[kind] += u64::from(in_source);
+            target[kind] += u64::from(in_target);
+        };
+        match entry {
+            Some(Entry::LayerLink(_, digest)) => {
+                count(LAYERS, &mut self.in_source, &mut self.in_target);
+                if in_target {
+                    self.layers_there.insert(&digest);
+                }
+                files.into_iter().for_each(|files| files.layers.push(digest.clone()));
+            }
+            Some(Entry::RevisionLink(_, digest)) => {
+                count(REVISIONS, &mut self.in_source, &mut self.in_target);
+                if in_target {
+                    self.revisions_there.insert(&digest);
+                }
+                files.into_iter().for_each(|files| files.revisions.push(digest.clone()));
+            }
+            Some(Entry::TagCurrent(_, tag)) => {
+                count(TAGS, &mut self.in_source, &mut self.in_target);
+                let modified = pair.target.as_ref().map(|file| file.modified);
+                self.newest = self.newest.max(modified);
+                self.tags.push(TagInBoth::of(tag, pair));
+            }
+            Some(Entry::TagIndex(_, tag, digest)) => {
+                if let Some(file) = &pair.source {
+                    self.history.push((tag.clone(), digest.clone(), file.modified));
+                }
+                let modified = pair.target.as_ref().map(|file| file.modified);
+                self.newest = self.newest.max(modified);
+                files.into_iter().for_each(|files| files.history.push((tag.clone(), digest.clone())));
+            }
+            Some(Entry::TagDigest(_, tag)) => self.digests.push(TagInBoth::of(tag, pair)),
+            Some(entry @ Entry::Referrer(..)) => {
+                files.into_iter().for_each(|files| files.referrers.push(entry.clone()));
+            }
+            Some(Entry::ReferrersComplete(_)) => files.into_iter().for_each(|files| files.has_index = true),
+            // Uploads and notices of deletions stay behind.
+            Some(_) => {}
+            None if in_source && !layout::is_temporary(&pair.path) => return Some(pair.path.clone()),
+            None => {}
+        }
+        None
+    }
+}
+
+impl TagInBoth {
+    fn of(tag: Tag, pair: &Pair) -> Self {
+        let time = |file: &Option<sampan_driver::FileInfo>| file.as_ref().map(|file| file.modified);
+        Self { tag, source: time(&pair.source), target: time(&pair.target) }
+    }
+}
+
+/// The length of every link: `sha256:` and 64 digits.
+const LINK_BYTES: u64 = 71;
+
+/// The places of the numbers in [`InBoth::in_source`].
+pub(super) const TAGS: usize = 0;
+pub(super) const REVISIONS: usize = 1;
+pub(super) const LAYERS: usize = 2;

@@ -1,0 +1,372 @@
+//! `RepositoryCopy`: copies one repository: layers, manifests, tags.
+//!
+//! References are read before what they lead to, and written after it. A push at the source meanwhile comes
+//! with the next pass; the target is a valid store at each moment.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
+use sampan_driver::{DriverPath, StorageDriverExt};
+
+use super::copier::Copier;
+use super::digest_set::DigestSet;
+use super::error::At;
+use super::report::Broken;
+use super::repositories::{Files, InBoth, TagInBoth};
+use super::{CONCURRENCY, Result};
+use crate::layout::Entry;
+use crate::link;
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::tag_dates::{TagDate, TagDates};
+
+/// The copy of one repository.
+pub(super) struct RepositoryCopy {
+    pub(super) copier: Arc<Copier>,
+    pub(super) name: RepositoryName,
+    /// A plain mutex: held only for a lookup.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The layers that the target links.
+    layers: DigestSet,
+    /// The manifests that the target linked before the pass.
+    revisions: DigestSet,
+    /// The layers and manifests that only the source links, as far as the walk has seen.
+    wanted_layers: DigestSet,
+    wanted_revisions: DigestSet,
+    /// The manifests that were looked at in this pass.
+    settled: HashMap<Digest, Part>,
+}
+
+/// Where a part of an image is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Part {
+    /// In the target.
+    There,
+    /// In neither store.
+    Missing,
+    /// It needs content that is damaged at the source.
+    Broken(Digest),
+}
+
+/// How many links are published together.
+const BATCH: usize = 64;
+
+/// A link of another algorithm, or a tag, is no longer.
+const MAX_LINK_BYTES: usize = 1024;
+
+/// Copies a repository.
+pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> {
+    let InBoth { name, missing, layers_there, revisions_there, tags, digests, history, newest, .. } =
+        repository;
+    if tags.iter().all(|tag| tag.source.is_none()) && missing.is_empty() && history.is_empty() {
+        return Ok(());
+    }
+    let set = |digests: &[Digest]| {
+        let mut set = DigestSet::default();
+        digests.iter().for_each(|digest| _ = set.insert(digest));
+        set
+    };
+    let state = State {
+        layers: layers_there,
+        revisions: revisions_there,
+        wanted_layers: set(&missing.layers),
+        wanted_revisions: set(&missing.revisions),
+        settled: HashMap::new(),
+    };
+    let copy = Arc::new(RepositoryCopy { copier, name, state: Mutex::new(state) });
+    // The tags are read first: what they point at is then copied with the other manifests.
+    let targets = copy.read_tags(&tags).await?;
+    copy.copy_layers(missing.layers).await?;
+    copy.copy_referrers(missing.referrers).await?;
+    copy.copy_revisions(missing.revisions).await?;
+    let has_new_history = !missing.history.is_empty();
+    copy.copy_tags(&targets, missing.history, digests).await?;
+    if missing.has_index {
+        let marker = Entry::ReferrersComplete(copy.name.clone());
+        copy.copy_file(marker).await?;
+    }
+    let is_unchanged = !has_new_history && targets.iter().all(|target| !target.has_moved);
+    copy.write_dates(&tags, &targets, &history, newest.filter(|_| is_unchanged)).await
+}
+
+/// The digest that a tag of the source points at.
+struct Target {
+    tag: Tag,
+    digest: Digest,
+    /// The target's tag points elsewhere.
+    has_moved: bool,
+}
+
+impl Files {
+    fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+            && self.revisions.is_empty()
+            && self.history.is_empty()
+            && self.referrers.is_empty()
+            && !self.has_index
+    }
+}
+
+impl RepositoryCopy {
+    /// Reads the links of all tags in both stores. Their length is always the same, so only their content tells whether a tag
+    /// has moved; the time of a link proves nothing, since stores count in seconds.
+    async fn read_tags(self: &Arc<Self>, tags: &[TagInBoth]) -> Result<Vec<Target>> {
+        let tags: Vec<(Tag, bool)> = tags
+            .iter()
+            .filter(|tag| tag.source.is_some())
+            .map(|tag| (tag.tag.clone(), tag.target.is_some()))
+            .collect();
+        let read = |(tag, in_target)| {
+            let copy = self.clone();
+            async move { copy.read_tag(tag, in_target).await }
+        };
+        let read = stream::iter(tags).map(read).buffered(CONCURRENCY);
+        read.try_filter_map(|target| std::future::ready(Ok(target))).try_collect().await
+    }
+
+    async fn read_tag(&self, tag: Tag, in_target: bool) -> Result<Option<Target>> {
+        let path = Entry::TagCurrent(self.name.clone(), tag.clone()).path();
+        let there = async {
+            match in_target {
+                true => self.copier.target.get_content_if_any(&path).await.at_target(),
+                false => Ok(None),
+            }
+        };
+        let here = async { self.copier.source.get_content_if_any(&path).await.at_source() };
+        let (here, there) = futures::try_join!(here, there)?;
+        let Some(here) = here else { return Ok(None) };
+        let Some(digest) = parse(&here) else {
+            self.copier.find(|pass| pass.unreadable.push(path));
+            return Ok(None);
+        };
+        let has_moved = there.as_deref().and_then(parse).as_ref() != Some(&digest);
+        Ok(Some(Target { tag, digest, has_moved }))
+    }
+
+    async fn copy_layers(self: &Arc<Self>, layers: Vec<Digest>) -> Result<()> {
+        let copy = |digest: Digest| {
+            let copy = self.clone();
+            async move {
+                let part = copy.layer(&digest).await?;
+                if part == Part::Missing {
+                    let path = Entry::LayerLink(copy.name.clone(), digest).path();
+                    copy.copier.find(|pass| pass.dangling.push(path));
+                }
+                Ok(())
+            }
+        };
+        let mut copies = stream::iter(layers).map(copy).buffer_unordered(CONCURRENCY);
+        while copies.try_next().await?.is_some() {}
+        Ok(())
+    }
+
+    async fn copy_revisions(self: &Arc<Self>, revisions: Vec<Digest>) -> Result<()> {
+        let copy = |digest: Digest| {
+            let copy = self.clone();
+            async move {
+                let children = copy.try_revision(&digest).await?;
+                Ok(children.map(|_| digest))
+            }
+        };
+        let mut parents = Vec::new();
+        let mut copies = stream::iter(revisions).map(copy).buffer_unordered(CONCURRENCY);
+        while let Some(waiting) = copies.try_next().await? {
+            parents.extend(waiting);
+        }
+        for parent in parents {
+            self.revision(&parent).await?;
+        }
+        Ok(())
+    }
+
+    /// Entries of the index of referrers are hints, so they may come before the manifests.
+    async fn copy_referrers(self: &Arc<Self>, entries: Vec<Entry>) -> Result<()> {
+        let copy = |entry: Entry| {
+            let copy = self.clone();
+            async move { copy.copy_file(entry).await }
+        };
+        let mut copies = stream::iter(entries).map(copy).buffer_unordered(CONCURRENCY);
+        while copies.try_next().await?.is_some() {}
+        Ok(())
+    }
+
+    async fn copy_tags(
+        self: &Arc<Self>,
+        targets: &[Target],
+        history: Vec<(Tag, Digest)>,
+        digests: Vec<TagInBoth>,
+    ) -> Result<()> {
+        let mut moved = Vec::new();
+        let mut tags = HashSet::new();
+        for target in targets {
+            let part = match target.has_moved {
+                true => self.revision(&target.digest).await?,
+                false => Part::There,
+            };
+            match part {
+                Part::There => {
+                    tags.insert(&target.tag);
+                    moved.extend(target.has_moved.then_some(target));
+                }
+                Part::Missing => {
+                    let path = Entry::TagCurrent(self.name.clone(), target.tag.clone()).path();
+                    self.copier.find(|pass| pass.dangling.push(path));
+                }
+                Part::Broken(because) => {
+                    let (repository, manifest) = (self.name.clone(), target.digest.clone());
+                    let tag = Some(target.tag.clone());
+                    self.copier.find(|pass| pass.broken.push(Broken { repository, manifest, tag, because }));
+                }
+            }
+        }
+        // As a push does: a history without its tag would list the tag where there are no directories, and it cannot be pulled.
+        let moved_tags: HashSet<&Tag> = moved.iter().map(|target: &&Target| &target.tag).collect();
+        let mut batch = Batch::default();
+        for Target { tag, digest, .. } in moved {
+            batch.tags += 1;
+            batch.history += 1;
+            batch.files.push(link::file(&Entry::TagCurrent(self.name.clone(), tag.clone()), digest));
+            let index = Entry::TagIndex(self.name.clone(), tag.clone(), digest.clone());
+            batch.files.push(link::file(&index, digest));
+            batch.put(&self.copier, BATCH).await?;
+        }
+        batch.put(&self.copier, 1).await?;
+        let targets: HashSet<(&Tag, &Digest)> = targets.iter().map(|one| (&one.tag, &one.digest)).collect();
+        for (tag, digest) in history.iter().filter(|(tag, _)| tags.contains(tag)) {
+            // That of the present target is written.
+            if moved_tags.contains(tag) && targets.contains(&(tag, digest)) {
+                continue;
+            }
+            let index = Entry::TagIndex(self.name.clone(), tag.clone(), digest.clone());
+            batch.history += 1;
+            batch.files.push(link::file(&index, digest));
+            batch.put(&self.copier, BATCH).await?;
+        }
+        batch.put(&self.copier, 1).await?;
+        for digest in digests.into_iter().filter(|digest| digest.source.is_some()) {
+            self.copy_file(Entry::TagDigest(self.name.clone(), digest.tag)).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies a small file unless the target has the same content.
+    async fn copy_file(&self, entry: Entry) -> Result<()> {
+        super::others::copy(&self.copier, &entry.path()).await
+    }
+
+    /// Writes the times of the source, after all links: see [`TagDates`]. The youngest link of the target is dated
+    /// `unchanged_since` unless this pass has written one.
+    async fn write_dates(
+        &self,
+        tags: &[TagInBoth],
+        targets: &[Target],
+        history: &[(Tag, Digest, SystemTime)],
+        unchanged_since: Option<SystemTime>,
+    ) -> Result<()> {
+        let (source, target) = (&self.copier.source, &self.copier.target);
+        let (there, here) =
+            futures::join!(TagDates::read(target, &self.name), TagDates::read(source, &self.name));
+        let (there, here) = (there.at_target()?, here.at_source()?);
+        let current: HashMap<&Tag, &Digest> =
+            targets.iter().map(|target| (&target.tag, &target.digest)).collect();
+        let mut dates = Vec::with_capacity(history.len());
+        for tag in tags {
+            let (Some(digest), Some(modified)) = (current.get(&tag.tag), tag.source) else { continue };
+            let pushed = here.as_ref().map_or(modified, |dates| dates.pushed(&tag.tag, modified));
+            dates.push(TagDate { tag: tag.tag.clone(), digest: (*digest).clone(), pushed, is_current: true });
+        }
+        for (tag, digest, modified) in history {
+            if current.get(tag) == Some(&digest) {
+                continue;
+            }
+            let pushed = here.as_ref().map_or(*modified, |dates| dates.pointed(tag, digest, *modified));
+            dates.push(TagDate { tag: tag.clone(), digest: digest.clone(), pushed, is_current: false });
+        }
+        let content = TagDates::to_bytes(&dates);
+        let is_current = |since| there.as_ref().is_some_and(|there| there.is_current(&content, since));
+        if dates.is_empty() || unchanged_since.is_some_and(is_current) {
+            return Ok(());
+        }
+        let file = (Entry::TagDates(self.name.clone()).path(), content);
+        self.copier.put_all(&[file], |copied| copied.others += 1).await
+    }
+
+    /// The canonical digest in a link of the source; `None` if there is none, or it cannot be understood.
+    pub(super) async fn read_alias(&self, entry: &Entry) -> Result<Option<Digest>> {
+        let path = entry.path();
+        let content = self.copier.source.get_content_if_any(&path).await.at_source()?;
+        let Some(content) = content else { return Ok(None) };
+        let digest = parse(&content).filter(Digest::is_canonical);
+        if digest.is_none() {
+            self.copier.find(|pass| pass.unreadable.push(path));
+        }
+        Ok(digest)
+    }
+
+    pub(super) fn settled(&self, digest: &Digest) -> Option<Part> {
+        let state = self.state.lock();
+        if state.revisions.contains(digest) && !state.wanted_revisions.contains(digest) {
+            return Some(Part::There);
+        }
+        state.settled.get(digest).cloned()
+    }
+
+    pub(super) fn remember(&self, digest: &Digest, part: Part) {
+        self.state.lock().settled.insert(digest.clone(), part);
+    }
+
+    pub(super) fn is_known_in_source(&self, digest: &Digest) -> bool {
+        self.state.lock().wanted_revisions.contains(digest)
+    }
+
+    pub(super) fn is_layer_in_source(&self, digest: &Digest) -> bool {
+        self.state.lock().wanted_layers.contains(digest)
+    }
+
+    pub(super) fn has_layer(&self, digest: &Digest) -> bool {
+        let state = self.state.lock();
+        state.layers.contains(digest) && !state.wanted_layers.contains(digest)
+    }
+
+    pub(super) fn add_layer(&self, digest: &Digest) {
+        let mut state = self.state.lock();
+        state.layers.insert(digest);
+        state.wanted_layers.remove(digest);
+    }
+}
+
+/// Links that are published together, in their order.
+#[derive(Default)]
+struct Batch {
+    files: Vec<(DriverPath, Bytes)>,
+    tags: u64,
+    history: u64,
+}
+
+impl Batch {
+    /// Publishes the links if there are at least so many.
+    async fn put(&mut self, copier: &Copier, least: usize) -> Result<()> {
+        if self.files.len() < least {
+            return Ok(());
+        }
+        let Self { files, tags, history } = std::mem::take(self);
+        copier
+            .put_all(&files, |copied| {
+                copied.tags += tags;
+                copied.history += history;
+            })
+            .await
+    }
+}
+
+/// The digest in a link.
+pub(super) fn parse(content: &[u8]) -> Option<Digest> {
+    let content = content.get(..MAX_LINK_BYTES.min(content.len()))?;
+    std::str::from_utf8(content).ok()?.trim_ascii().parse().ok()
+}

@@ -1,0 +1,152 @@
+//! `registry migrate`, by the built binary: a directory is moved to another.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use sampan_driver::{DriverConfig, StorageDriver};
+use sampan_driver_filesystem::FilesystemConfig;
+use sampan_driver_inmemory::InMemoryDriver;
+use sampan_engine::Registry;
+use sampan_engine::layout::Entry;
+use sampan_engine::migrate::{Migration, Options};
+
+use super::support::{Ended, binary, end, expect};
+use crate::support::StoreFiles;
+
+/// Three configurations: of the store, of the same while it is read-only, and of an empty one.
+fn site() -> (tempfile::TempDir, StoreFiles) {
+    let site = tempfile::tempdir().unwrap();
+    let read_only = "maintenance: {readonly: {enabled: true}}";
+    for (name, root, more) in [("a", "old", ""), ("read-only", "old", read_only), ("b", "new", "")] {
+        let text = format!("version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {root}}}\n  {more}\n");
+        fs::write(site.path().join(format!("{name}.yml")), text).unwrap();
+    }
+    let store = StoreFiles::new(&site.path().join("old"));
+    for (repository, tag) in [("team/app", "v1"), ("team/app", "v2"), ("other", "v1")] {
+        let image = store.image(repository, tag, &["shared".repeat(100), tag.repeat(50_000)]);
+        store.tag(repository, tag, &image);
+    }
+    (site, store)
+}
+
+fn migrate(site: &Path, arguments: &str) -> Ended {
+    end(binary(site).arg("migrate").args(arguments.split(' ')), "")
+}
+
+#[test]
+fn a_store_is_moved_while_tags_move() {
+    let (site, store) = site();
+    let at = site.path();
+    let planned = expect(at, 0, &["migrate", "--from", "a.yml", "--to", "b.yml", "--dry-run"]);
+    assert!(planned.stdout.contains("would copy 7 blobs"), "{planned:?}");
+    assert!(!at.join("new").exists(), "a dry run writes");
+    let first = migrate(at, "--from a.yml --to b.yml --watch --rate 1GiB/s");
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.stdout.contains("pass 1: copied 7 blobs"), "{first:?}");
+    assert!(first.stdout.contains("--finish"), "{first:?}");
+    // The link has the same length as before.
+    let v2 = store.image("team/app", "v2", &["shared".repeat(100), "v2".repeat(50_000)]);
+    store.tag("team/app", "v1", &v2);
+    fs::remove_file(store.path(&Entry::TagCurrent("other".parse().unwrap(), "v1".parse().unwrap()))).unwrap();
+    let refused = migrate(at, "--from a.yml --to b.yml --finish");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("readonly") && refused.stderr.contains("SIGHUP"), "{refused:?}");
+    let end = migrate(at, "--from read-only.yml --to b.yml --finish");
+    assert_eq!(end.code, Some(0), "{end:?}");
+    for line in
+        ["removed 1 tag", "repositories\t2\t2", "tags\t2\t2", "the stores are equal: serve filesystem"]
+    {
+        assert!(end.stdout.contains(line), "{line}: {end:?}");
+    }
+    let new = StoreFiles::new(&at.join("new"));
+    let link = Entry::TagCurrent("team/app".parse().unwrap(), "v1".parse().unwrap());
+    assert_eq!(fs::read_to_string(new.path(&link)).unwrap(), v2.to_string());
+    assert!(store.path(&Entry::Moved).exists());
+    // The command of before must not overwrite later pushes to the new store.
+    let again = migrate(at, "--from a.yml --to b.yml");
+    assert!(again.code == Some(1) && again.stderr.contains("--merge"), "{again:?}");
+}
+
+#[test]
+fn damage_is_named_with_its_images() {
+    let (site, store) = site();
+    let layer = store.blob("v2".repeat(50_000));
+    fs::write(store.path(&Entry::Blob(layer.clone())), "v3".repeat(50_000)).unwrap();
+    let ended = migrate(site.path(), "--from read-only.yml --to b.yml --finish");
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let named = ended.stdout.lines().find(|line| line.contains(&layer.to_string())).unwrap();
+    assert!(named.contains("hashes to sha256:") && named.contains("team/app:v2"), "{named}");
+    assert!(ended.stdout.contains("only in the source"), "{ended:?}");
+    assert!(!store.path(&Entry::Moved).exists(), "a store is marked that was not moved whole");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let (site, _) = site();
+    fs::write(
+        site.path().join("inside.yml"),
+        "version: 0.1\nstorage: {filesystem: {rootdirectory: old/x}}\n",
+    )
+    .unwrap();
+    fs::write(site.path().join("memory.yml"), "version: 0.1\nstorage: inmemory\n").unwrap();
+    fs::write(site.path().join("nowhere.yml"), "version: 0.1\nstorage: {filesystem: {rootdirectory: no}}\n")
+        .unwrap();
+    for (arguments, code, expected) in [
+        ("--from a.yml --to a.yml", 1, "the same store"),
+        ("--from a.yml --to inside.yml", 1, "inside the source"),
+        ("--from a.yml --to memory.yml", 1, "in-memory"),
+        ("--from nowhere.yml --to b.yml", 1, "there is no store"),
+        ("--from a.yml --to read-only.yml", 1, "the same store"),
+        ("--from a.yml --to b.yml --rate 0", 2, "rate of 0"),
+        ("--from a.yml --to b.yml --watch --finish", 2, "cannot be used with"),
+        ("--from a.yml --to b.yml --repository team/app:v1", 2, "names a tag"),
+        ("--to b.yml", 2, "--from"),
+    ] {
+        let ended = migrate(site.path(), arguments);
+        assert_eq!(ended.code, Some(code), "{arguments}: {ended:?}");
+        assert!(ended.stderr.contains(expected), "{arguments}: {ended:?}");
+    }
+    assert!(!site.path().join("new").exists());
+}
+
+#[test]
+fn repositories_are_chosen_by_patterns() {
+    let (site, store) = site();
+    let ended = migrate(site.path(), "--from read-only.yml --to b.yml --repository team/** --finish");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("repositories\t1\t1"), "{ended:?}");
+    assert!(!store.path(&Entry::Moved).exists(), "a store is marked of which only a part was moved");
+    let rest = migrate(site.path(), "--from read-only.yml --to b.yml --finish");
+    assert!(rest.code == Some(0) && rest.stdout.contains("repositories\t2\t2"), "{rest:?}");
+}
+
+/// A directory is copied to memory, and from there to another directory, by each driver's own walk.
+#[tokio::test]
+async fn a_store_comes_back_from_another_kind() {
+    let (site, _) = site();
+    let driver = |root: &str| {
+        let config =
+            FilesystemConfig { rootdirectory: site.path().join(root), ..FilesystemConfig::default() };
+        config.build()
+    };
+    let (old, new): (Arc<dyn StorageDriver>, _) =
+        (driver("old").await.unwrap(), driver("new").await.unwrap());
+    let memory: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
+    for (source, target) in [(&old, &memory), (&memory, &new)] {
+        let migration =
+            Migration::begin(source.clone(), target.clone(), "the source", Options::default()).await.unwrap();
+        let finish = migration.finish().await.unwrap();
+        assert!(finish.comparison.is_equal() && finish.pass.is_whole(), "{finish:?}");
+        assert_eq!(finish.comparison.target.tags, 3);
+        assert_eq!(migration.pass().await.unwrap().copied.files(), 0);
+    }
+    let tags = |driver: &Arc<dyn StorageDriver>| {
+        Registry::builder(driver.clone()).build().repository("team/app".parse().unwrap()).tags()
+    };
+    let pushed: Vec<_> = tags(&old).times().await.unwrap().items.into_iter().map(|tag| tag.what).collect();
+    let copied = tags(&new).times().await.unwrap().items;
+    assert_eq!(copied.iter().map(|tag| tag.what.clone()).collect::<Vec<_>>(), pushed);
+    let age = copied[0].at.elapsed().unwrap();
+    assert!(age.as_secs() >= 3600, "the times of the pushes are lost in two copies: {age:?}");
+}
