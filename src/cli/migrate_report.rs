@@ -56,16 +56,8 @@ pub(super) fn print_findings(pass: &Pass) {
 /// Prints what both stores hold, and where they differ.
 pub(super) fn print_comparison(comparison: &Comparison) {
     say("\tSOURCE\tTARGET");
-    let rows: [(&str, fn(&Holdings) -> u64); 6] = [
-        ("repositories", |holdings| holdings.repositories),
-        ("tags", |holdings| holdings.tags),
-        ("manifests", |holdings| holdings.revisions),
-        ("layer links", |holdings| holdings.layer_links),
-        ("blobs", |holdings| holdings.blobs),
-        ("bytes", |holdings| holdings.bytes),
-    ];
-    for (name, figure) in rows {
-        say(format!("{name}\t{}\t{}", figure(&comparison.source), figure(&comparison.target)));
+    for ((kind, source), (_, target)) in rows(&comparison.source).into_iter().zip(rows(&comparison.target)) {
+        say(format!("{kind}\t{source}\t{target}"));
     }
     list(&comparison.differences, "differs", |difference| {
         let how = match difference.how {
@@ -75,6 +67,18 @@ pub(super) fn print_comparison(comparison: &Comparison) {
         };
         format!("{}: {how}", difference.path)
     });
+}
+
+fn rows(holdings: &Holdings) -> [(&'static str, u64); 6] {
+    let Holdings { repositories, tags, revisions, layer_links, blobs, bytes } = *holdings;
+    [
+        ("repositories", repositories),
+        ("tags", tags),
+        ("manifests", revisions),
+        ("layer links", layer_links),
+        ("blobs", blobs),
+        ("bytes", bytes),
+    ]
 }
 
 fn list<T>(named: &Named<T>, what: &str, mut show: impl FnMut(&T) -> String) {

@@ -26,7 +26,7 @@ pub(crate) struct TagDates {
     content: Bytes,
     /// The time of each tag's present manifest, in milliseconds since 1970.
     current: HashMap<Tag, u64>,
-    /// The times of all manifests that a tag has pointed at.
+    /// The times of the entries in the history of the tags.
     history: HashMap<(Tag, Digest), u64>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct TagDate {
     pub(crate) tag: Tag,
     pub(crate) digest: Digest,
     pub(crate) pushed: SystemTime,
-    /// The tag points there now.
+    /// It is the time of the tag, and not that of an entry in its history.
     pub(crate) is_current: bool,
 }
 
@@ -76,10 +76,10 @@ impl TagDates {
             let (Ok(tag), Ok(digest)) = (line.tag.parse::<Tag>(), line.digest.parse::<Digest>()) else {
                 continue;
             };
-            if line.current {
-                current.insert(tag.clone(), line.pushed_ms);
+            match line.current {
+                true => _ = current.insert(tag, line.pushed_ms),
+                false => _ = history.insert((tag, digest), line.pushed_ms),
             }
-            history.insert((tag, digest), line.pushed_ms);
         }
         Self { written, content, current, history }
     }
@@ -173,7 +173,7 @@ mod tests {
             [b"x\n{\"tag\":\"..\",\"digest\":\"\",\"pushed_ms\":1}\n".as_slice(), &whole, b"{\"tag\":"]
                 .concat();
         let dates = TagDates::parse(text.into(), time_of(1000));
-        assert_eq!((dates.current.len(), dates.history.len()), (1, 1));
+        assert_eq!((dates.current.len(), dates.history.len()), (1, 0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sampan_driver::{DirEntry, StorageDriver, StorageDriverExt};
 
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Tag};
+use crate::tag_dates::TagDates;
 use crate::{Error, Page, Repository, Result, link};
 
 /// The tags of one repository.
@@ -63,14 +64,17 @@ impl TagStore {
         Ok(stream::iter(first.map(Ok)).chain(tags).boxed())
     }
 
-    /// The time of the last push of the tag, by the store's clock; `None` when the tag does not exist.
+    /// The time of the last push of the tag, by the store's clock, or by that of the store that a migration has copied;
+    /// `None` when the tag does not exist.
     ///
     /// # Errors
     ///
     /// Any error of the store.
     pub async fn pushed_at(&self, tag: &Tag) -> Result<Option<SystemTime>> {
         let current = Entry::TagCurrent(self.repository.name.clone(), tag.clone()).path();
-        Ok(self.driver().stat_if_any(&current).await?.map(|file| file.modified))
+        let Some(file) = self.driver().stat_if_any(&current).await? else { return Ok(None) };
+        let dates = TagDates::read(self.driver(), &self.repository.name).await?;
+        Ok(Some(dates.map_or(file.modified, |dates| dates.pushed(tag, file.modified))))
     }
 
     /// The digest that the tag points at; `None` when the tag does not exist or its link is empty.

@@ -285,6 +285,8 @@ async fn times_of_pushes_go_along(ctx: Context) -> Result<(), Failed> {
     for (copied, pushed) in copied_history.iter().zip(&history) {
         equal(whole(copied.at)?, whole(pushed.at)?, "the times of the history")?;
     }
+    let one = target.repository("image").tags().pushed_at(&tag("one")).await?;
+    equal(one.map(whole).transpose()?, Some(whole(pushed[0].at)?), "the time of one tag")?;
     let survey = sampan_engine::gc::survey(&target.registry, 0.0, &Default::default()).await?;
     let figures = survey.find(&name("image")).map(|found| found.figures.pushed_ms);
     equal(figures, Some(Some(u64::try_from(whole(pushed[0].at)?)?)), "the last push of the survey")?;

@@ -15,7 +15,7 @@ use sampan_driver::{DriverPath, StorageDriverExt};
 use super::copier::Copier;
 use super::digest_set::DigestSet;
 use super::error::At;
-use super::report::Broken;
+use super::report::{Amounts, Broken};
 use super::repositories::{Files, InBoth, TagInBoth};
 use super::{CONCURRENCY, Result};
 use crate::layout::Entry;
@@ -53,9 +53,6 @@ pub(super) enum Part {
     /// It needs content that is damaged at the source.
     Broken(Digest),
 }
-
-/// How many links are published together.
-const BATCH: usize = 64;
 
 /// A link of another algorithm, or a tag, is no longer.
 const MAX_LINK_BYTES: usize = 1024;
@@ -161,8 +158,12 @@ impl RepositoryCopy {
                 Ok(())
             }
         };
-        let mut copies = stream::iter(layers).map(copy).buffer_unordered(CONCURRENCY);
-        while copies.try_next().await?.is_some() {}
+        // The link of another algorithm leads to the canonical one.
+        let (canonical, aliases): (Vec<_>, Vec<_>) = layers.into_iter().partition(Digest::is_canonical);
+        for layers in [canonical, aliases] {
+            let mut copies = stream::iter(layers).map(copy).buffer_unordered(CONCURRENCY);
+            while copies.try_next().await?.is_some() {}
+        }
         Ok(())
     }
 
@@ -226,33 +227,39 @@ impl RepositoryCopy {
             }
         }
         // As a push does: a history without its tag would list the tag where there are no directories, and it cannot be pulled.
-        let moved_tags: HashSet<&Tag> = moved.iter().map(|target: &&Target| &target.tag).collect();
-        let mut batch = Batch::default();
-        for Target { tag, digest, .. } in moved {
-            batch.tags += 1;
-            batch.history += 1;
-            batch.files.push(link::file(&Entry::TagCurrent(self.name.clone(), tag.clone()), digest));
-            let index = Entry::TagIndex(self.name.clone(), tag.clone(), digest.clone());
-            batch.files.push(link::file(&index, digest));
-            batch.put(&self.copier, BATCH).await?;
-        }
-        batch.put(&self.copier, 1).await?;
-        let targets: HashSet<(&Tag, &Digest)> = targets.iter().map(|one| (&one.tag, &one.digest)).collect();
-        for (tag, digest) in history.iter().filter(|(tag, _)| tags.contains(tag)) {
-            // That of the present target is written.
-            if moved_tags.contains(tag) && targets.contains(&(tag, digest)) {
-                continue;
+        let written: Vec<(Tag, Digest)> =
+            moved.iter().map(|one| (one.tag.clone(), one.digest.clone())).collect();
+        let is_written: HashSet<&(Tag, Digest)> = written.iter().collect();
+        let history: Vec<(Tag, Digest)> =
+            history.into_iter().filter(|one| tags.contains(&one.0) && !is_written.contains(one)).collect();
+        let point = |(tag, digest): (Tag, Digest)| {
+            let copy = self.clone();
+            async move {
+                let current = link::file(&Entry::TagCurrent(copy.name.clone(), tag.clone()), &digest);
+                let files = [current, copy.history(tag, &digest)];
+                let count = |copied: &mut Amounts| {
+                    copied.tags += 1;
+                    copied.history += 1;
+                };
+                copy.copier.put_all(&files, count).await
             }
-            let index = Entry::TagIndex(self.name.clone(), tag.clone(), digest.clone());
-            batch.history += 1;
-            batch.files.push(link::file(&index, digest));
-            batch.put(&self.copier, BATCH).await?;
-        }
-        batch.put(&self.copier, 1).await?;
+        };
+        let mut pointed = stream::iter(written.clone()).map(point).buffer_unordered(CONCURRENCY);
+        while pointed.try_next().await?.is_some() {}
+        let remember = |(tag, digest): (Tag, Digest)| {
+            let copy = self.clone();
+            async move { copy.copier.put_all(&[copy.history(tag, &digest)], |copied| copied.history += 1).await }
+        };
+        let mut remembered = stream::iter(history).map(remember).buffer_unordered(CONCURRENCY);
+        while remembered.try_next().await?.is_some() {}
         for digest in digests.into_iter().filter(|digest| digest.source.is_some()) {
             self.copy_file(Entry::TagDigest(self.name.clone(), digest.tag)).await?;
         }
         Ok(())
+    }
+
+    fn history(&self, tag: Tag, digest: &Digest) -> (DriverPath, Bytes) {
+        link::file(&Entry::TagIndex(self.name.clone(), tag, digest.clone()), digest)
     }
 
     /// Copies a small file unless the target has the same content.
@@ -282,9 +289,6 @@ impl RepositoryCopy {
             dates.push(TagDate { tag: tag.tag.clone(), digest: (*digest).clone(), pushed, is_current: true });
         }
         for (tag, digest, modified) in history {
-            if current.get(tag) == Some(&digest) {
-                continue;
-            }
             let pushed = here.as_ref().map_or(*modified, |dates| dates.pointed(tag, digest, *modified));
             dates.push(TagDate { tag: tag.clone(), digest: digest.clone(), pushed, is_current: false });
         }
@@ -338,30 +342,6 @@ impl RepositoryCopy {
         let mut state = self.state.lock();
         state.layers.insert(digest);
         state.wanted_layers.remove(digest);
-    }
-}
-
-/// Links that are published together, in their order.
-#[derive(Default)]
-struct Batch {
-    files: Vec<(DriverPath, Bytes)>,
-    tags: u64,
-    history: u64,
-}
-
-impl Batch {
-    /// Publishes the links if there are at least so many.
-    async fn put(&mut self, copier: &Copier, least: usize) -> Result<()> {
-        if self.files.len() < least {
-            return Ok(());
-        }
-        let Self { files, tags, history } = std::mem::take(self);
-        copier
-            .put_all(&files, |copied| {
-                copied.tags += tags;
-                copied.history += history;
-            })
-            .await
     }
 }
 
