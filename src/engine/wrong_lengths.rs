@@ -15,7 +15,7 @@ use sampan_driver::StorageDriver;
 use crate::oci::Digest;
 use crate::{Error, Result, verify};
 
-/// What is known of data whose length differs from a descriptor.
+/// Knowledge of data whose length differs from a descriptor.
 #[derive(Debug, Default)]
 pub(crate) struct WrongLengths {
     /// Whether anything is damaged: usually nothing is, and every pull asks.

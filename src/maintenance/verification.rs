@@ -83,7 +83,7 @@ impl VerifySettings {
         (self.cycle / PARTS).max(MIN_INTERVAL)
     }
 
-    /// What is due: whether to read the structure, and up to which digest to hash; `None` if nothing is.
+    /// The work that is due: whether to read the structure, and up to which digest to hash; `None` if nothing is.
     fn due(&self, progress: &Progress, now: SystemTime) -> Option<(bool, Option<u64>)> {
         let structure = !progress.has_structure_since(now, self.cycle / STRUCTURES);
         let up_to = if self.data { self.up_to(progress, now) } else { None };

@@ -87,7 +87,7 @@ pub(super) async fn hash_all(
             }
             options.emit(Event::Hashed(size_bytes));
         }
-        // What is so ill is not worth the time.
+        // Such a store needs another disk first.
         if findings.damaged() > MAX_MOVED {
             return Ok((report, false));
         }
@@ -181,7 +181,7 @@ pub(super) async fn look_twice(driver: &dyn StorageDriver, digest: &Digest, pace
     }
 }
 
-/// What is looked after while a file is hashed.
+/// The pace or the lock to keep while a file is hashed.
 pub(super) enum Guard<'a> {
     /// The pace of the run.
     Pace(&'a Pace),

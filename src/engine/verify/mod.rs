@@ -7,7 +7,7 @@
 //! - It writes layer links that a manifest needs and whose data are there, and links that say something else than their path.
 //! - It replaces damaged or missing content by the same bytes from memory, or from a [`HealSource`]: content that hashes to
 //!   its digest can be written over damaged data at any time.
-//! - What nobody has is moved aside, to `sampan/damaged/`. Then the registry does not know the blob any more, so the next push
+//! - It moves content that is nowhere else aside, to `sampan/damaged/`. Then the registry does not know the blob any more, so the next push
 //!   of any image that has it sends it, which heals all repositories at once.
 //!
 //! # Why moving data aside loses nothing
@@ -19,7 +19,7 @@
 //! they are moved, and found to be good: then they are moved back. A store without a rename of its own copies the data and
 //! deletes them, so there a blob stays where it is while one of its layer links is younger than ten minutes.
 //!
-//! # What is left alone
+//! # Left alone
 //!
 //! A file that cannot be *read* is reported and stays: a failing disk must not empty a registry. If more is damaged than
 //! [`MAX_MOVED`] files, or than one of a hundred, everything stays in place, since then the disk or the memory is ill. A

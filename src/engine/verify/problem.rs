@@ -12,7 +12,7 @@ use crate::oci::{Digest, RepositoryName, Tag};
 pub struct Problem {
     /// The file that is wrong or missing.
     pub path: String,
-    /// What is wrong with it.
+    /// The kind of problem.
     #[serde(flatten)]
     pub kind: ProblemKind,
     /// The digest of the content that is wrong or missing, if it is content.
@@ -46,7 +46,7 @@ pub enum ProblemKind {
     LinkMissing,
     /// A link does not say what its path says.
     LinkDamaged {
-        /// What is in it.
+        /// The beginning of its content.
         content: String,
     },
     /// A tag points at a manifest that the repository does not have.
@@ -56,7 +56,7 @@ pub enum ProblemKind {
     },
     /// The file of a tag names no manifest.
     TagDamaged {
-        /// What is in it.
+        /// The beginning of its content.
         content: String,
     },
 }

@@ -14,7 +14,7 @@ pub struct Report {
     pub data: Option<DataReport>,
     /// How the run ended.
     pub ending: Ending,
-    /// What is wrong, at most [`MAX_PROBLEMS`](super::problem) of it.
+    /// The problems, at most ten thousand of them.
     pub problems: Vec<Problem>,
     /// Further problems that are not in the list.
     pub more_problems: u64,
