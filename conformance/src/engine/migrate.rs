@@ -295,11 +295,15 @@ async fn times_of_pushes_go_along(ctx: Context) -> Result<(), Failed> {
     third.pass().await?;
     let third = Client::new(&third.target);
     equal(whole(times(&third).await?.0[0].at)?, whole(pushed[0].at)?, "the time in a second copy")?;
-    target.push_manifest("image", &Image::new(1).manifest, tag("one"), &[]).await?;
-    ensure(
-        times(&target).await?.0[0].at > copied[0].at,
-        "a push at the copy has the time of the push at the source",
-    )
+    // A store may count in whole seconds, and then a push of the same second cannot be told from the copy.
+    for _ in 0..300 {
+        target.push_manifest("image", &Image::new(1).manifest, tag("one"), &[]).await?;
+        if times(&target).await?.0[0].at > copied[0].at {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    Err(Failed::new("a push at the copy has the time of the push at the source"))
 }
 
 async fn recorded_times_stay_as_long_as_a_tag(ctx: Context) -> Result<(), Failed> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sampan_driver::{StorageDriver, StorageDriverExt};
-use sampan_engine::layout::Entry;
+use sampan_engine::layout::{Entry, is_temporary};
 use sampan_engine::oci::{Digest, Manifest, RepositoryName};
 
 use super::client::walk;
@@ -21,6 +21,10 @@ pub(super) fn is_valid(driver: &Arc<dyn StorageDriver>) -> impl Done<()> {
     located(async move {
         for info in walk(driver).await? {
             let Some(entry) = Entry::parse(&info.path) else {
+                // A write that was under way when a process died; a collection removes it.
+                if is_temporary(&info.path) {
+                    continue;
+                }
                 return Err(Failed::new(format_args!("{} is no file of a registry", info.path)));
             };
             match entry {

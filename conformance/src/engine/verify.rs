@@ -347,7 +347,19 @@ async fn much_damage_moves_nothing(ctx: Context) -> Result<(), Failed> {
     equal((report.count(), report.moved()), (damaged, 0), "what was found and moved")?;
     let are_left = report.problems.iter().all(|problem| matches!(problem.outcome, Outcome::Left(_)));
     ensure(are_left, format_args!("{report:?}"))?;
-    ensure(files(ctx.driver()).await? == before, "something was moved")
+    ensure(files(ctx.driver()).await? == before, "something was moved")?;
+    // Nor is the store emptied part by part.
+    let (client, mut moved, mut last) = (later(&ctx).await?, 0, Ending::Finished);
+    for part in 1..=16 {
+        let up_to = if part == 16 { u64::MAX } else { u64::MAX / 16 * part };
+        let slice = Options { structure: false, data: Some(Start::Continue), up_to, ..options(true) };
+        let report = verify(&client.registry, &slice).await?;
+        moved += report.moved();
+        if report.count() > 0 {
+            last = report.ending;
+        }
+    }
+    ensure(moved <= 10 && last == Ending::TooMuch, format_args!("{moved} were moved; at last {last:?}"))
 }
 
 /// Fails to read one file.

@@ -59,11 +59,10 @@ pub(super) async fn hash_all(
     let mut report = DataReport {
         of_blobs: sizes.len(),
         of_bytes: sizes.bytes(),
-        blobs_before: 0,
+        blobs_before: progress.cycle.blobs,
         ..DataReport::default()
     };
     let rest = sizes.after(progress.position().as_ref());
-    report.blobs_before = report.of_blobs - rest.len() as u64;
     let wanted = rest.partition_point(|(hash, _)| place(hash) <= options.up_to);
     let wanted = rest.get(..wanted).unwrap_or_default();
     let driver = registry.driver();
@@ -138,6 +137,10 @@ async fn hash_piece(
     let work = async move {
         let mut done = Vec::with_capacity(piece.len());
         for (hash, size_bytes) in piece {
+            if pace.is_over() {
+                done.push((hash, size_bytes, State::Stopped));
+                break;
+            }
             let state = look_twice(&*driver, &digest(&hash), &pace).await?;
             let is_stopped = state == State::Stopped;
             done.push((hash, size_bytes, state));
@@ -243,9 +246,8 @@ pub(super) fn with_cause(error: &DriverError) -> String {
     }
 }
 
-/// Whether the damage is so great that nothing is to be moved.
-pub(super) fn is_too_much(findings: &Findings, looked_at: u64) -> bool {
-    let damaged = findings.damaged();
+/// Whether so many of the files are damaged that nothing is to be moved.
+pub(super) fn is_too_much(damaged: u64, looked_at: u64) -> bool {
     damaged > MAX_MOVED || (damaged > FEW && damaged * 100 > looked_at)
 }
 

@@ -51,6 +51,11 @@ impl Pace {
         if self.is_over() {
             return false;
         }
+        self.rest().await;
+        !self.is_over()
+    }
+
+    async fn rest(&self) {
         if self.rest > 0.0 {
             let worked = self.times.lock().awake_since.elapsed();
             if worked >= MAX_SLICE {
@@ -59,10 +64,10 @@ impl Pace {
                 self.times.lock().awake_since = Instant::now();
             }
         }
-        !self.is_over()
     }
 
-    /// Waits until so many bytes may be read. Returns whether the run goes on.
+    /// Waits until so many bytes may be read. Returns whether the run was not stopped: what has begun is read to its end, however
+    /// late it is, since a file may take longer than a whole run.
     pub(super) async fn read(&self, bytes: u64) -> bool {
         if let Some(rate) = self.rate {
             #[expect(clippy::cast_precision_loss, reason = "a pause need not be exact")]
@@ -80,7 +85,8 @@ impl Pace {
             }
             sleep_until(begins).await;
         }
-        self.goes_on().await
+        self.rest().await;
+        !self.stop.is_cancelled()
     }
 }
 
@@ -100,8 +106,8 @@ mod tests {
         // Nothing is saved up meanwhile.
         sleep(Duration::from_secs(2)).await;
         assert!(pace.read(1000).await);
-        assert!(!pace.read(1000).await);
-        assert!(pace.is_over());
+        assert!(pace.read(1000).await, "a file is read to its end");
+        assert!(pace.is_over() && !pace.goes_on().await);
     }
 
     #[tokio::test(start_paused = true)]

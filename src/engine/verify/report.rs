@@ -48,7 +48,7 @@ pub struct DataReport {
     pub bytes: u64,
     /// Those that earlier runs of this cycle had hashed.
     pub blobs_before: u64,
-    /// All blobs and manifests of the store at the beginning.
+    /// All blobs and manifests of the store at the beginning, or of the part of it that was to be hashed.
     pub of_blobs: u64,
     /// Their length in bytes.
     pub of_bytes: u64,

@@ -12,7 +12,7 @@ use super::move_aside::move_aside;
 use super::options::{Options, Start};
 use super::pace::Pace;
 use super::problem::{Outcome, Problem, ProblemKind};
-use super::progress::Progress;
+use super::progress::{Cycle, Progress};
 use super::report::{DataReport, Ending, Report, StructureReport};
 use super::sizes::{Hash, Sizes};
 use super::structure::{Found, Pass};
@@ -40,24 +40,37 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         registry,
         options,
         pace: &pace,
-        sizes: Sizes::walk(registry, &pace).await?,
+        sizes: Sizes::default(),
         findings: Findings::default(),
         users: Users::default(),
-        is_complete: !pace.is_over(),
+        is_complete: true,
+        cycle: Cycle::default(),
         has_users: false,
         healed: 0,
     };
     let mut progress = Progress::read(registry).await?;
+    // The structure needs all lengths, a part of a cycle those of its part alone.
+    let (after, up_to) = match (options.structure || options.only.is_some(), options.data) {
+        (false, Some(Start::Continue)) => (progress.after.as_ref(), options.up_to),
+        (false, Some(Start::Beginning)) => (None, options.up_to),
+        _ => (None, u64::MAX),
+    };
+    run.sizes = Sizes::walk(registry, &pace, after, up_to).await?;
+    run.is_complete = !pace.is_over();
     let structure = match options.structure && run.is_complete {
         true => Some(run.structure(&mut progress).await?),
         false => None,
     };
-    let looked_at = run.sizes.len();
+    let all = run.sizes.len();
     let data = match options.data {
         Some(start) if run.is_complete => Some(run.data(start, &mut progress).await?),
         _ => None,
     };
-    let ending = match is_too_much(&run.findings, looked_at) {
+    // A part of a cycle is small, so the whole of it counts as well: an ill disk must not be emptied part by part.
+    let looked_at = data.map_or(all, |data| data.blobs);
+    let is_ill =
+        is_too_much(run.findings.damaged(), looked_at) || is_too_much(run.cycle.damaged, run.cycle.blobs);
+    let ending = match is_ill {
         true => Ending::TooMuch,
         false if run.is_complete => Ending::Finished,
         false => Ending::Stopped,
@@ -112,6 +125,8 @@ struct Run<'a> {
     findings: Findings,
     users: Users,
     has_users: bool,
+    /// The cycle of which this run is a part, as far as it has come.
+    cycle: Cycle,
     /// How many manifests were healed.
     healed: usize,
     /// Whether everything so far came to its end.
@@ -147,9 +162,9 @@ impl Run<'_> {
             hash_all(self.registry, self.options, self.pace, &self.sizes, &mut own, &mut self.findings).await;
         let (report, is_complete) = hashed?;
         self.is_complete = is_complete;
+        self.cycle = own.cycle;
         if keeps {
-            let at_end = report.blobs_before + report.blobs >= report.of_blobs;
-            if is_complete && at_end {
+            if is_complete && self.options.up_to == u64::MAX {
                 own.end(self.registry.clock().now());
             }
             own.write(self.registry).await?;

@@ -16,14 +16,24 @@ pub(super) type Hash = [u8; 32];
 pub(super) struct Sizes(Vec<(Hash, u64)>);
 
 impl Sizes {
-    /// Walks over all data. Ends early, with what it has, when the run is stopped.
-    pub(super) async fn walk(registry: &Registry, pace: &Pace) -> Result<Self> {
-        let mut files = registry.driver().walk(&layout::blobs_root(), None);
+    /// Walks over the data after a digest whose [`place`] is at most `up_to`. Ends early, with what it has, when the run is
+    /// stopped.
+    pub(super) async fn walk(
+        registry: &Registry,
+        pace: &Pace,
+        after: Option<&Digest>,
+        up_to: u64,
+    ) -> Result<Self> {
+        let after = after.map(|digest| Entry::Blob(digest.clone()).path());
+        let mut files = registry.driver().walk(&layout::blobs_root(), after.as_ref());
         let mut sizes = Vec::new();
         while let Some(file) = files.try_next().await.map_err(unseen)? {
             if let Some(Entry::Blob(digest)) = Entry::parse(&file.path)
                 && let Some(hash) = digest.canonical_hash()
             {
+                if place(&hash) > up_to {
+                    break;
+                }
                 sizes.push((hash, file.size_bytes));
             }
             if !pace.goes_on().await {
