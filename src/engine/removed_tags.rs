@@ -41,7 +41,7 @@ pub struct RemovedTags {
     pub items: Vec<RemovedTag>,
     /// The number of earlier removals beyond the limit.
     pub left_out: u64,
-    /// There are more records than [`MAX_READ`], and the rest was not read, which may be the latest.
+    /// There are more records than 100,000, and the rest was not read, which may be the latest.
     pub is_cut: bool,
 }
 

@@ -68,7 +68,7 @@ pub struct Need {
     pub repository: String,
     /// The digest of its manifest.
     pub manifest: Digest,
-    /// Tags that lead to it, directly or through an index; not more than [`MAX_TAGS`].
+    /// Tags that lead to it, directly or through an index; not more than twenty.
     pub tags: Vec<String>,
 }
 
