@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sampan_config::Loaded;
 use sampan_driver::{HumanSize, parse_size};
-use sampan_engine::migrate::{Migration, Options, Progress, Selection};
+use sampan_engine::Selection;
+use sampan_engine::migrate::{Migration, Options, Progress};
 use sampan_transfer::Selector;
 
 use super::migrate_report as report;

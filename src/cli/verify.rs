@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,11 +12,11 @@ use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use sampan_config::{ByteSize, GoDuration, Loaded};
 use sampan_driver::{BoxError, HumanSize};
-use sampan_engine::Body;
 use sampan_engine::oci::Reference;
 use sampan_engine::verify::{
-    DataReport, Ending, Event, HealSource, Observer, Options, Problem, Report, Start, Wanted, verify,
+    DataReport, Ending, HealSource, Observer, Options, Problem, Report, Start, Wanted, verify,
 };
+use sampan_engine::{Body, Selection};
 use sampan_transfer::{Progress, Selector, Source};
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +67,7 @@ pub(super) struct VerifyOptions {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
 
-    /// Stop after this time, such as `2h`; the next run goes on there
+    /// Stop hashing after this time, such as `2h`; the next run goes on there
     #[arg(long, value_name = "DURATION")]
     max_duration: Option<GoDuration>,
 
@@ -121,10 +122,8 @@ async fn verified(drivers: &Drivers, args: &VerifyOptions) -> Result<Report, Box
     let stop = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let done = Arc::clone(&progress);
-    let observer = Observer::new(move |event| {
-        if let Event::Hashed(size_bytes) = event {
-            done.bytes.fetch_add(size_bytes, std::sync::atomic::Ordering::Relaxed);
-        }
+    let observer = Observer::new(move |size_bytes| {
+        done.bytes.fetch_add(size_bytes, Ordering::Relaxed);
     });
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let selectors = args.repository.clone();
@@ -134,9 +133,10 @@ async fn verified(drivers: &Drivers, args: &VerifyOptions) -> Result<Report, Box
             (false, true) => Some(Start::Beginning),
             (false, false) => Some(Start::Continue),
         },
-        only: (!selectors.is_empty()).then(|| -> sampan_engine::verify::Selection {
-            Arc::new(move |name| selectors.iter().any(|selector| selector.has_repository(name)))
-        }),
+        selection: match selectors.is_empty() {
+            true => Selection::default(),
+            false => Selection::new(move |name| selectors.iter().any(|it| it.has_repository(name))),
+        },
         repair: args.repair,
         source: heal_from,
         threads: args.jobs.map_or(processors, usize::from),

@@ -20,7 +20,13 @@ impl Registry {
     ///
     /// The stream yields any error of the store.
     pub fn data(&self) -> BoxStream<'static, Result<(Digest, u64)>> {
-        let files = self.driver().walk(&layout::blobs_root(), None).map_err(Error::from);
+        self.data_after(None)
+    }
+
+    /// As [`data`](Self::data), in the order of the digests, those after a digest alone.
+    pub(crate) fn data_after(&self, after: Option<&Digest>) -> BoxStream<'static, Result<(Digest, u64)>> {
+        let after = after.map(|digest| Entry::Blob(digest.clone()).path());
+        let files = self.driver().walk(&layout::blobs_root(), after.as_ref()).map_err(Error::from);
         let data = files.try_filter_map(|file| {
             ready(Ok(match Entry::parse(&file.path) {
                 Some(Entry::Blob(digest)) => Some((digest, file.size_bytes)),

@@ -10,6 +10,14 @@ use crate::layout::Entry;
 use crate::oci::Digest;
 use crate::{Error, Result};
 
+/// The length of every link: `sha256:` and 64 digits.
+pub(crate) const BYTES: u64 = 71;
+
+/// The digest in the content of a link, if it has one.
+pub(crate) fn digest_in(content: &[u8]) -> Option<Digest> {
+    std::str::from_utf8(content).ok()?.trim_ascii().parse().ok()
+}
+
 /// Writes a link, or refreshes its modification time.
 pub(crate) async fn write(driver: &Arc<dyn StorageDriver>, entry: &Entry, target: &Digest) -> Result<()> {
     let (path, content) = file(entry, target);

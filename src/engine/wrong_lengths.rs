@@ -69,17 +69,42 @@ impl WrongLengths {
                 "the {size_bytes} bytes of blob {canonical} are damaged; it is unknown until it is pushed again"
             );
         }
+        self.remember(canonical, Known { size_bytes, is_damaged });
+        Ok(is_damaged)
+    }
+
+    fn remember(&self, canonical: &Digest, what: Known) {
         let mut known = self.known.lock();
         if known.len() >= MAX_KNOWN {
             known.clear();
         }
-        known.insert(canonical.clone(), Known { size_bytes, is_damaged });
-        self.has_damaged.fetch_or(is_damaged, Ordering::Relaxed);
-        Ok(is_damaged)
+        known.insert(canonical.clone(), what);
+        self.has_damaged.fetch_or(what.is_damaged, Ordering::Relaxed);
     }
 
     fn lookup(&self, canonical: &Digest, size_bytes: u64) -> Option<bool> {
         let known = self.known.lock().get(canonical).copied();
         known.filter(|known| known.size_bytes == size_bytes).map(|known| known.is_damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[test]
+    fn few_digests_are_remembered_and_only_with_their_length() {
+        let wrong = WrongLengths::default();
+        let digest = |number: usize| Digest::of(Algorithm::Sha512, &number.to_be_bytes());
+        for number in 0..3 * MAX_KNOWN {
+            wrong.remember(&digest(number), Known { size_bytes: 7, is_damaged: true });
+        }
+        let known = wrong.known.lock();
+        let bytes = known.capacity() * (size_of::<(Digest, Known)>() + 1) + known.len() * (128 + 16);
+        assert!(known.len() <= MAX_KNOWN && bytes <= 4 << 20, "{bytes}");
+        drop(known);
+        let last = digest(3 * MAX_KNOWN - 1);
+        assert!(wrong.is_damaged(&last, 7) && !wrong.is_damaged(&last, 8));
     }
 }

@@ -5,86 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
 use sampan_engine::layout::{self, Entry};
-use sampan_engine::migrate::{Error, Finish, How, Migration, Moved, Options, Pass, Selection};
+use sampan_engine::migrate::{Error, How, Migration, Moved, Options};
 use sampan_engine::oci::{Algorithm, Digest};
 
 use super::client::{Client, Image, artifact, index, name, tag};
 use super::crash::listed_tags_can_be_pulled;
 use super::store::{indexes_are_complete, is_valid};
+use super::two_stores::{Stores, fill, is_complete, only, pulls_all};
 use crate::below::Below;
 use crate::check::{ensure, equal};
 use crate::data::bytes;
 use crate::faulty::{Fault, Faulty};
 use crate::fixture::Pace;
 use crate::{Clause, Context, Failed, clause::table};
-
-/// A store that is copied, and the one that it is copied to.
-struct Stores {
-    source: Arc<dyn StorageDriver>,
-    target: Arc<dyn StorageDriver>,
-}
-
-impl Stores {
-    fn of(driver: &Arc<dyn StorageDriver>) -> Self {
-        Self { source: Below::at(driver, "/source"), target: Below::at(driver, "/target") }
-    }
-
-    async fn migration(&self, options: Options) -> Result<Migration, Error> {
-        Migration::begin(self.source.clone(), self.target.clone(), "the source", options).await
-    }
-
-    async fn pass(&self) -> Result<Pass, Error> {
-        self.migration(Options::default()).await?.pass().await
-    }
-
-    async fn finish(&self) -> Result<Finish, Error> {
-        self.migration(Options::default()).await?.finish().await
-    }
-
-    fn clients(&self) -> (Client, Client) {
-        (Client::new(&self.source), Client::new(&self.target))
-    }
-}
-
-fn only(repository: &'static str) -> Options {
-    Options { selection: Selection::new(move |name| name.as_str() == repository), ..Options::default() }
-}
-
-/// Images, an index, an artifact, another algorithm, and a layer in parts.
-async fn fill(client: &Client) -> Result<(), Failed> {
-    client.put_image("image", &Image::new(1), "one").await?;
-    client.put_image("image", &Image::new(2), "two").await?;
-    client.push_manifest("image", &index(&[&Image::new(1), &Image::new(2)]), tag("all"), &[]).await?;
-    client.attach("image", "application/vnd.example.signature", &Image::new(1).manifest).await?;
-    client.put_image("image/below", &Image::new(1), "one").await?;
-    let large = bytes(9, 150_000);
-    client.put_blob("large", &large, &Digest::of(Algorithm::Sha512, &large)).await?;
-    let alias = Digest::of(Algorithm::Sha512, &Image::new(1).manifest);
-    client.push_manifest("image", &Image::new(1).manifest, alias, &["by-alias"]).await?;
-    Ok(())
-}
-
-/// Checks that every image of [`fill`] can be pulled.
-async fn pulls_all(client: &Client) -> Result<(), Failed> {
-    client.pulls("image", &Image::new(1), tag("one")).await?;
-    client.pulls("image", &Image::new(1), tag("by-alias")).await?;
-    client.pulls("image", &Image::new(2), tag("two")).await?;
-    client.pulls("image/below", &Image::new(1), tag("one")).await?;
-    client.repository("image").manifests().get(&tag("all").into()).await?;
-    let large = bytes(9, 150_000);
-    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        client.pull_blob("large", &Digest::of(algorithm, &large)).await?;
-    }
-    equal(client.referrers("image", &Image::new(1).digest()).await?.len(), 1, "the number of referrers")
-}
-
-/// Checks that both stores are equal, and the copy is valid.
-async fn is_complete(stores: &Stores, finish: &Finish) -> Result<(), Failed> {
-    equal(&finish.comparison.differences.items, &Vec::new(), "the differences")?;
-    equal(finish.comparison.source, finish.comparison.target, "what both stores hold")?;
-    ensure(finish.pass.is_whole(), "something could not be copied")?;
-    is_valid(&stores.target).await
-}
 
 async fn a_copy_has_everything_and_is_made_once(ctx: Context) -> Result<(), Failed> {
     let stores = Stores::of(ctx.driver());

@@ -19,6 +19,7 @@ mod store;
 mod summary;
 mod tags;
 mod two_registries;
+mod two_stores;
 mod verify;
 
 use crate::Clause;

@@ -241,7 +241,7 @@ pub(super) const ENGINE: Bitten = &[
             "verify::content_of_another_place_is_compared_before_it_heals",
             "verify::a_run_that_was_stopped_goes_on_where_it_was",
             "verify::much_damage_moves_nothing",
-            "verify::what_cannot_be_read_is_told_and_stays",
+            "verify::an_unreadable_file_is_reported_and_stays",
             "verify::what_a_push_brings_meanwhile_is_not_lost",
             "verify::a_collection_keeps_what_a_moved_manifest_needs",
             "verify::a_crash_of_a_repair_loses_nothing",

@@ -14,7 +14,7 @@ use super::mentions::{self, Scope};
 use super::pacer::Pacer;
 use super::parallelism::Parallelism;
 use crate::layout::Entry;
-use crate::oci::{Algorithm, Digest, Manifest};
+use crate::oci::{Algorithm, Digest, LARGEST_BYTES, Manifest};
 
 /// The references of all manifests that were read.
 #[derive(Debug, Default)]
@@ -55,9 +55,6 @@ pub(super) enum State {
     /// It may refer to anything.
     Unreadable(Box<str>),
 }
-
-/// A larger file is no manifest, and not worth the memory. Distribution accepts 4 MiB.
-const LARGEST_BYTES: u64 = 64 << 20;
 
 impl ReferenceGraph {
     /// A graph that has read these manifests.

@@ -1,16 +1,12 @@
 //! `Parallelism`: on which threads a collection works.
 
 use std::iter;
-use std::panic::resume_unwind;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, future::Either};
-use sampan_driver::allow_blocking;
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{Error, Result};
+use crate::on_thread::on_thread;
 
 /// The threads on which a collection works.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,14 +51,5 @@ impl Parallelism {
 }
 
 async fn beside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let runtime = Handle::current();
-    let thread = spawn_blocking(move || allow_blocking(|| runtime.block_on(work)));
-    match AbortOnDropHandle::new(thread).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(_cancelled) => Err(Error::Stopped),
-        },
-    }
+    on_thread(work).await.unwrap_or(Err(Error::Stopped))
 }

@@ -18,11 +18,11 @@ use uuid::Uuid;
 
 use super::error::At;
 use super::options::{Options, Progress};
-use super::pace::Pace;
 use super::report::{Amounts, Damaged, Pass};
 use super::{Error, Result};
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Digest};
+use crate::rate::Rate;
 use crate::upload::hash::UploadHash;
 
 /// The state that the steps of one pass share.
@@ -31,7 +31,7 @@ pub(super) struct Copier {
     pub(super) source: Arc<dyn StorageDriver>,
     pub(super) target: Arc<dyn StorageDriver>,
     dry_run: bool,
-    pace: Pace,
+    rate: Rate,
     progress: Arc<Progress>,
     /// The known data, by their canonical hash. A plain mutex: held only for a lookup.
     data: Mutex<HashMap<[u8; 32], Arc<OnceCell<Data>>>>,
@@ -69,7 +69,7 @@ impl Copier {
             source: source.clone(),
             target: target.clone(),
             dry_run: options.dry_run,
-            pace: Pace::new(options.rate),
+            rate: Rate::new(options.rate),
             progress: options.progress.clone(),
             data: Mutex::default(),
             pass: Mutex::default(),
@@ -205,7 +205,7 @@ impl Copier {
                 Ok(None) => break None,
                 Err(error) => break Some(self.classify(error)),
             };
-            self.pace.take(chunk.len()).await;
+            self.rate.take(chunk.len()).await;
             self.progress.add(0, chunk.len() as u64);
             let hashing = async { hash.update(&chunk) };
             let (written, ()) = join!(to.write(chunk.clone()), hashing);

@@ -41,7 +41,6 @@ mod merged;
 mod moved;
 mod options;
 mod others;
-mod pace;
 mod pass;
 mod removal;
 mod report;
@@ -50,7 +49,7 @@ mod repository;
 
 pub use error::{Error, Result, Side};
 pub use moved::Moved;
-pub use options::{Options, Progress, Selection};
+pub use options::{Options, Progress};
 pub use report::{Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, Unseen};
 
 use std::sync::Arc;

@@ -1,16 +1,15 @@
 //! `Options`: the choices of a migration.
 
-use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::oci::RepositoryName;
+use crate::Selection;
 
 /// The choices of a migration.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The repositories to migrate.
+    /// The repositories to migrate. Data that no repository links, and access tokens, go along only with all of them.
     pub selection: Selection,
     /// How many bytes of data are copied a second at most; `None` for no limit.
     pub rate: Option<NonZeroU64>,
@@ -22,39 +21,11 @@ pub struct Options {
     pub progress: Arc<Progress>,
 }
 
-/// Repositories.
-#[derive(Clone, Default)]
-pub struct Selection(Option<Arc<Condition>>);
-
-type Condition = dyn Fn(&RepositoryName) -> bool + Send + Sync;
-
 /// How far a migration is. Other threads may read it.
 #[derive(Debug, Default)]
 pub struct Progress {
     files: AtomicU64,
     bytes: AtomicU64,
-}
-
-impl Selection {
-    /// The repositories for which `is_selected` holds. Data that no repository links, and access tokens, are not selected.
-    pub fn new(is_selected: impl Fn(&RepositoryName) -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(is_selected)))
-    }
-
-    /// Whether the whole store is selected.
-    pub fn is_everything(&self) -> bool {
-        self.0.is_none()
-    }
-
-    pub(super) fn has(&self, name: &RepositoryName) -> bool {
-        self.0.as_ref().is_none_or(|is_selected| is_selected(name))
-    }
-}
-
-impl fmt::Debug for Selection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_everything() { "Selection(everything)" } else { "Selection(…)" })
-    }
 }
 
 impl Progress {

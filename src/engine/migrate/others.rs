@@ -8,8 +8,8 @@ use sampan_driver::{DriverPath, StorageDriverExt};
 use super::copier::Copier;
 use super::error::At;
 use super::merged::{Merged, Pair};
-use super::options::Selection;
 use super::{CONCURRENCY, Result};
+use crate::Selection;
 use crate::layout::{self, Entry};
 
 /// A larger file is not one of these.

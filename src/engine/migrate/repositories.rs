@@ -8,8 +8,8 @@ use sampan_driver::{DriverPath, StorageDriver};
 use super::Result;
 use super::digest_set::DigestSet;
 use super::merged::{Merged, Pair};
-use super::options::Selection;
 use super::report::Unseen;
+use crate::Selection;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, RepositoryName, Tag};
 

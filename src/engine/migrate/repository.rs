@@ -347,6 +347,5 @@ impl RepositoryCopy {
 
 /// The digest in a link.
 pub(super) fn parse(content: &[u8]) -> Option<Digest> {
-    let content = content.get(..MAX_LINK_BYTES.min(content.len()))?;
-    std::str::from_utf8(content).ok()?.trim_ascii().parse().ok()
+    link::digest_in(content.get(..MAX_LINK_BYTES.min(content.len()))?)
 }

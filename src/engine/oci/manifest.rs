@@ -49,6 +49,10 @@ impl ManifestKind {
     }
 }
 
+/// The most bytes that a stored file may have and still be read as a manifest: a larger one is none, and not worth the memory.
+/// Distribution accepts 4 MiB.
+pub(crate) const LARGEST_BYTES: u64 = 64 << 20;
+
 /// A parsed manifest: its kind and its references.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Manifest {

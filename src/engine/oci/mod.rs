@@ -14,6 +14,7 @@ mod version;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, InvalidDigest};
+pub(crate) use manifest::LARGEST_BYTES;
 pub use manifest::{Manifest, ManifestKind, ManifestProblem};
 pub use media_type::MediaType;
 pub use name::{InvalidName, RepositoryName};

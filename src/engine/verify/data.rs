@@ -1,19 +1,16 @@
 //! The data: every blob is read and hashed.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{ByteRange, DriverError, DriverPath, ErrorKind, StorageDriver, allow_blocking};
+use futures::future::Either;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use sampan_driver::{ByteRange, DriverError, DriverPath, ErrorKind, StorageDriver};
 use sha2::{Digest as _, Sha256};
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::findings::Findings;
-use super::options::{Event, Options};
+use super::options::Options;
 use super::pace::Pace;
 use super::problem::{Problem, ProblemKind};
 use super::progress::Progress;
@@ -24,6 +21,7 @@ use crate::Registry;
 use crate::gc::CollectorLock;
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Digest};
+use crate::on_thread::on_thread;
 
 /// What the data of a digest are.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,8 +64,16 @@ pub(super) async fn hash_all(
     let wanted = rest.partition_point(|(hash, _)| place(hash) <= options.up_to);
     let wanted = rest.get(..wanted).unwrap_or_default();
     let driver = registry.driver();
-    let work =
-        pieces(wanted).map(|piece| hash_piece(driver.clone(), piece, Arc::clone(pace), options.threads > 0));
+    let ends = options.max_duration.map(|duration| Instant::now() + duration);
+    let work = pieces(wanted).map(|piece| {
+        let work = hash_piece(driver.clone(), piece, Arc::clone(pace), ends);
+        match options.threads {
+            0 => Either::Left(work),
+            _ => Either::Right(
+                on_thread(work).map(|done| done.unwrap_or_else(|| Ok(vec![([0; 32], 0, State::Stopped)]))),
+            ),
+        }
+    });
     let mut done = stream::iter(work).buffered(options.threads.max(1));
     let mut written = Instant::now();
     while let Some(piece) = done.try_next().await? {
@@ -84,13 +90,15 @@ pub(super) async fn hash_all(
                 progress.cycle.damaged += 1;
                 findings.add(problem);
             }
-            options.emit(Event::Hashed(size_bytes));
+            options.emit(size_bytes);
         }
         // Such a store needs another disk first.
         if findings.damaged() > MAX_MOVED {
             return Ok((report, false));
         }
-        if options.only.is_none() && written.elapsed() >= WRITE_INTERVAL && registry.check_writable().is_ok()
+        if options.selection.is_everything()
+            && written.elapsed() >= WRITE_INTERVAL
+            && registry.check_writable().is_ok()
         {
             progress.write(registry).await?;
             written = Instant::now();
@@ -132,37 +140,22 @@ async fn hash_piece(
     driver: Arc<dyn StorageDriver>,
     piece: Piece,
     pace: Arc<Pace>,
-    on_thread: bool,
+    ends: Option<Instant>,
 ) -> Result<Vec<(Hash, u64, State)>> {
-    let work = async move {
-        let mut done = Vec::with_capacity(piece.len());
-        for (hash, size_bytes) in piece {
-            if pace.is_over() {
-                done.push((hash, size_bytes, State::Stopped));
-                break;
-            }
-            let state = look_twice(&*driver, &digest(&hash), &pace).await?;
-            let is_stopped = state == State::Stopped;
-            done.push((hash, size_bytes, state));
-            if is_stopped {
-                break;
-            }
+    let mut done = Vec::with_capacity(piece.len());
+    for (hash, size_bytes) in piece {
+        // What has begun is read to its end, since one file may take longer than a whole run.
+        let state = match ends.is_some_and(|ends| Instant::now() >= ends) {
+            true => State::Stopped,
+            false => look_twice(&*driver, &digest(&hash), Some(&pace)).await?,
+        };
+        let is_stopped = state == State::Stopped;
+        done.push((hash, size_bytes, state));
+        if is_stopped {
+            break;
         }
-        Ok(done)
-    };
-    if !on_thread {
-        return work.await;
     }
-    let runtime = Handle::current();
-    let thread = spawn_blocking(move || allow_blocking(|| runtime.block_on(work)));
-    match AbortOnDropHandle::new(thread).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(_cancelled) => Ok(vec![([0; 32], 0, State::Stopped)]),
-        },
-    }
+    Ok(done)
 }
 
 /// Whether data that are there are damaged, or cannot be read.
@@ -171,12 +164,16 @@ async fn hash_piece(
 ///
 /// The store does not answer.
 pub(crate) async fn is_damaged(driver: &dyn StorageDriver, digest: &Digest) -> Result<bool> {
-    let state = look_twice(driver, digest, &Pace::new(&Options::default())).await?;
+    let state = look_twice(driver, digest, None).await?;
     Ok(matches!(state, State::Damaged(..) | State::Unreadable(_)))
 }
 
 /// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory is ill.
-pub(super) async fn look_twice(driver: &dyn StorageDriver, digest: &Digest, pace: &Pace) -> Result<State> {
+pub(super) async fn look_twice(
+    driver: &dyn StorageDriver,
+    digest: &Digest,
+    pace: Option<&Pace>,
+) -> Result<State> {
     let path = Entry::Blob(digest.clone()).path();
     match hash_at(driver, &path, digest, Guard::Pace(pace)).await? {
         State::Damaged(..) | State::Unreadable(_) => hash_at(driver, &path, digest, Guard::Pace(pace)).await,
@@ -186,16 +183,17 @@ pub(super) async fn look_twice(driver: &dyn StorageDriver, digest: &Digest, pace
 
 /// The pace or the lock to keep while a file is hashed.
 pub(super) enum Guard<'a> {
-    /// The pace of the run.
-    Pace(&'a Pace),
+    /// The pace of the run, if it is part of one.
+    Pace(Option<&'a Pace>),
     /// The lock, which runs out.
     Lock(&'a mut CollectorLock),
 }
 
 impl Guard<'_> {
-    async fn goes_on(&mut self, bytes: u64) -> Result<bool> {
+    async fn goes_on(&mut self, bytes: usize) -> Result<bool> {
         match self {
-            Self::Pace(pace) => Ok(pace.read(bytes).await),
+            Self::Pace(None) => Ok(true),
+            Self::Pace(Some(pace)) => Ok(pace.read(bytes).await),
             Self::Lock(lock) => Ok(lock.keep().await.map(|()| true)?),
         }
     }
@@ -223,7 +221,7 @@ pub(super) async fn hash_at(
         };
         hash.update(&chunk);
         size_bytes += chunk.len() as u64;
-        if !guard.goes_on(chunk.len() as u64).await? {
+        if !guard.goes_on(chunk.len()).await? {
             return Ok(State::Stopped);
         }
     }

@@ -7,10 +7,10 @@ use super::sizes::{Hash, digest};
 use crate::oci::{Digest, RepositoryName};
 
 /// The most problems of a report. More are only counted.
-const MAX_PROBLEMS: usize = 10_000;
+pub(super) const MAX_PROBLEMS: usize = 10_000;
 
 /// The most images that a problem names.
-const MAX_NEEDS: usize = 100;
+pub(super) const MAX_NEEDS: usize = 100;
 
 /// The problems of a run, by the path of the file.
 #[derive(Debug, Default)]
@@ -30,12 +30,18 @@ impl Findings {
     /// Adds a problem, or what needs it if it is known.
     pub(super) fn add(&mut self, problem: Problem) {
         if let Some(known) = self.by_path.get_mut(&problem.path) {
-            known.needed_by.extend(problem.needed_by);
+            let room = MAX_NEEDS.saturating_sub(known.needed_by.len());
+            known.needed_by.extend(problem.needed_by.into_iter().take(room));
         } else if self.by_path.len() < MAX_PROBLEMS {
             self.by_path.insert(problem.path.clone(), problem);
         } else {
             self.more += 1;
         }
+    }
+
+    /// Counts problems that no list has room for.
+    pub(super) fn add_unlisted(&mut self, count: u64) {
+        self.more += count;
     }
 
     /// Adds what needs the content of each problem, in whichever repository.
@@ -91,7 +97,8 @@ impl Users {
 
     pub(super) fn add_link(&mut self, hash: Hash, name: &RepositoryName) {
         let repositories = self.linked_in.entry(hash).or_default();
-        if !repositories.contains(name) {
+        // A pass comes to a repository once.
+        if repositories.last() != Some(name) {
             repositories.push(name.clone());
         }
     }

@@ -11,7 +11,7 @@ use super::Result;
 use super::findings::{Users, canonical};
 use super::problem::{Outcome, Problem, ProblemKind};
 use crate::layout::Entry;
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, LARGEST_BYTES, RepositoryName};
 use crate::upload::Body;
 use crate::{Registry, link};
 
@@ -40,9 +40,6 @@ pub struct Wanted<'a> {
     /// The repositories that link it.
     pub repositories: &'a [RepositoryName],
 }
-
-/// The longest manifest that is healed, in bytes.
-const MAX_MANIFEST_BYTES: usize = 64 << 20;
 
 /// Heals the content of one problem if it can.
 pub(super) async fn heal(
@@ -102,7 +99,7 @@ async fn from_source(
     }
     let mut bytes = Vec::new();
     while let Some(chunk) = body.try_next().await? {
-        if bytes.len() + chunk.len() > MAX_MANIFEST_BYTES {
+        if (bytes.len() + chunk.len()) as u64 > LARGEST_BYTES {
             return Err("it is too long for a manifest".into());
         }
         bytes.extend_from_slice(&chunk);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::heal::HealSource;
-use crate::oci::RepositoryName;
+use crate::Selection;
 
 /// What to verify, and how fast.
 #[derive(Clone)]
@@ -18,8 +18,8 @@ pub struct Options {
     pub data: Option<Start>,
     /// Hashes only digests whose first eight bytes, as a number, are at most this: a part of a cycle.
     pub up_to: u64,
-    /// Verifies only these repositories, and only the content that they link. Such a run keeps no progress.
-    pub only: Option<Selection>,
+    /// Verifies these repositories, and if they are not all, only the content that they link; such a run keeps no progress.
+    pub selection: Selection,
     /// Whether to mend what can be mended; see the module.
     pub repair: bool,
     /// Where to look for content that is damaged or missing.
@@ -30,11 +30,12 @@ pub struct Options {
     pub rate: Option<u64>,
     /// Seconds of rest for every second of work; 0 for none.
     pub rest: f32,
-    /// The longest that the run may take.
+    /// How long the run may hash; it finishes the file that it has begun. Reading the structure has no limit, since half of it is
+    /// worth nothing.
     pub max_duration: Option<Duration>,
     /// The grace period of the store's collections: how long a client can rely on content.
     pub grace: Duration,
-    /// Receives what happens.
+    /// Learns how far the run is.
     pub observer: Option<Observer>,
     /// Ends the run at the next moment; it reports what it has found.
     pub stop: CancellationToken,
@@ -49,38 +50,22 @@ pub enum Start {
     Beginning,
 }
 
-/// Selects repositories.
-pub type Selection = Arc<dyn Fn(&RepositoryName) -> bool + Send + Sync>;
-
-/// Something that happens during a verification.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    /// A repository was read.
-    Repository(&'a RepositoryName),
-    /// Data were hashed, of this length in bytes.
-    Hashed(u64),
-}
-
-/// Receives the events of a verification.
+/// Is called with the length in bytes of all data that were hashed.
 #[derive(Clone)]
-pub struct Observer(Arc<dyn Fn(Event<'_>) + Send + Sync>);
+pub struct Observer(Arc<dyn Fn(u64) + Send + Sync>);
 
 impl Observer {
-    /// Calls `observe` with each event.
-    pub fn new(observe: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
+    /// Calls `observe` with the length of each.
+    pub fn new(observe: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self(Arc::new(observe))
     }
 }
 
 impl Options {
-    pub(super) fn emit(&self, event: Event<'_>) {
+    pub(super) fn emit(&self, size_bytes: u64) {
         if let Some(observer) = &self.observer {
-            (observer.0)(event);
+            (observer.0)(size_bytes);
         }
-    }
-
-    pub(super) fn selects(&self, name: &RepositoryName) -> bool {
-        self.only.as_ref().is_none_or(|only| only(name))
     }
 }
 
@@ -90,7 +75,7 @@ impl Default for Options {
             structure: true,
             data: Some(Start::Continue),
             up_to: u64::MAX,
-            only: None,
+            selection: Selection::default(),
             repair: false,
             source: None,
             threads: 0,

@@ -16,9 +16,9 @@ use super::progress::{Cycle, Progress};
 use super::report::{DataReport, Ending, Report, StructureReport};
 use super::sizes::{Hash, Sizes};
 use super::structure::{Found, Pass};
-use crate::Registry;
 use crate::clock::millis;
 use crate::turn::{Turn, Work};
+use crate::{Registry, Selection};
 
 /// How often the structure is read again after manifests were healed.
 const MAX_ROUNDS: usize = 2;
@@ -50,13 +50,13 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
     };
     let mut progress = Progress::read(registry).await?;
     // The structure needs all lengths, a part of a cycle those of its part alone.
-    let (after, up_to) = match (options.structure || options.only.is_some(), options.data) {
+    let (after, up_to) = match (options.structure || !options.selection.is_everything(), options.data) {
         (false, Some(Start::Continue)) => (progress.after.as_ref(), options.up_to),
         (false, Some(Start::Beginning)) => (None, options.up_to),
         _ => (None, u64::MAX),
     };
     run.sizes = Sizes::walk(registry, &pace, after, up_to).await?;
-    run.is_complete = !pace.is_over();
+    run.is_complete = !pace.is_stopped();
     let structure = match options.structure && run.is_complete {
         true => Some(run.structure(&mut progress).await?),
         false => None,
@@ -136,11 +136,11 @@ struct Run<'a> {
 impl Run<'_> {
     async fn structure(&mut self, progress: &mut Progress) -> Result<StructureReport> {
         let mut linked = HashSet::new();
-        let of_only = self.options.only.is_some().then_some(&mut linked);
-        let found = self.pass(self.options, &HashSet::new(), of_only).await?;
+        let of_some = (!self.options.selection.is_everything()).then_some(&mut linked);
+        let found = self.pass(self.options, &HashSet::new(), of_some).await?;
         self.is_complete = found.is_complete;
         self.findings = found.findings;
-        if self.options.only.is_some() {
+        if !self.options.selection.is_everything() {
             self.sizes.retain(|hash| linked.contains(hash));
         } else if found.is_complete && self.registry.check_writable().is_ok() {
             progress.structure_ms = Some(millis(self.registry.clock().now()));
@@ -151,7 +151,7 @@ impl Run<'_> {
 
     async fn data(&mut self, start: Start, progress: &mut Progress) -> Result<DataReport> {
         // A part of the repositories is no part of a cycle.
-        let keeps = self.options.only.is_none() && self.registry.check_writable().is_ok();
+        let keeps = self.options.selection.is_everything() && self.registry.check_writable().is_ok();
         let now = self.registry.clock().now();
         let mut own = match keeps {
             true => std::mem::take(progress),
@@ -183,21 +183,14 @@ impl Run<'_> {
         pass.run().await
     }
 
-    /// Finds which images need what is damaged, also after the time is over: a report without them is worth little.
+    /// Finds which images need what is damaged: a report without them is worth little.
     async fn find_users(&mut self) -> Result<()> {
         let wanted: HashSet<Hash> = self.findings.digests().collect();
         if wanted.is_empty() || self.options.stop.is_cancelled() {
             return Ok(());
         }
         // In all repositories: moving data aside concerns them, too.
-        let options = Options {
-            only: None,
-            data: None,
-            observer: None,
-            max_duration: None,
-            rate: None,
-            ..self.options.clone()
-        };
+        let options = Options { selection: Selection::default(), data: None, ..self.options.clone() };
         let pace = Pace::new(&options);
         let pass = Pass {
             registry: self.registry,

@@ -1,11 +1,11 @@
 //! `Sizes`: the length of all data in the store, in forty bytes each.
 
 use futures::TryStreamExt;
+use sampan_driver::ErrorKind;
 
 use super::pace::Pace;
 use super::{Error, Result};
 use crate::Registry;
-use crate::layout::{self, Entry};
 use crate::oci::{Algorithm, Digest};
 
 /// The canonical digest of some content, as its bytes.
@@ -24,18 +24,14 @@ impl Sizes {
         after: Option<&Digest>,
         up_to: u64,
     ) -> Result<Self> {
-        let after = after.map(|digest| Entry::Blob(digest.clone()).path());
-        let mut files = registry.driver().walk(&layout::blobs_root(), after.as_ref());
+        let mut data = registry.data_after(after);
         let mut sizes = Vec::new();
-        while let Some(file) = files.try_next().await.map_err(unseen)? {
-            if let Some(Entry::Blob(digest)) = Entry::parse(&file.path)
-                && let Some(hash) = digest.canonical_hash()
-            {
-                if place(&hash) > up_to {
-                    break;
-                }
-                sizes.push((hash, file.size_bytes));
+        while let Some((digest, size_bytes)) = data.try_next().await.map_err(unseen)? {
+            let Some(hash) = digest.canonical_hash() else { continue };
+            if place(&hash) > up_to {
+                break;
             }
+            sizes.push((hash, size_bytes));
             if !pace.goes_on().await {
                 break;
             }
@@ -71,13 +67,14 @@ impl Sizes {
 }
 
 /// An error of a walk.
-pub(super) fn unseen(error: sampan_driver::DriverError) -> Error {
-    match error.kind() {
-        sampan_driver::ErrorKind::Unseen => Error::Unseen {
+pub(super) fn unseen(error: impl Into<crate::Error>) -> Error {
+    match error.into() {
+        crate::Error::Driver(error) if error.kind() == ErrorKind::Unseen => Error::Unseen {
             path: error.path().to_string(),
             reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
         },
-        _ => error.into(),
+        crate::Error::Driver(error) => Error::Driver(error),
+        error => Error::Registry(error),
     }
 }
 

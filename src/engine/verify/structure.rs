@@ -6,10 +6,11 @@ use futures::TryStreamExt;
 
 use super::Result;
 use super::findings::{Findings, Users};
-use super::options::{Event, Options};
+use super::listing::Listing;
+use super::options::Options;
 use super::pace::Pace;
 use super::report::StructureReport;
-use super::repository::{Checker, Listing};
+use super::repository::Checker;
 use super::sizes::{Hash, Sizes, unseen};
 use crate::Registry;
 use crate::layout::{self, Entry};
@@ -73,8 +74,8 @@ impl Pass<'_> {
 
     /// Checks a repository. Returns whether the run goes on.
     async fn check(&mut self, listing: Listing, found: &mut Found) -> Result<bool> {
-        if !self.options.selects(&listing.name) {
-            return Ok(!self.pace.is_over());
+        if !self.options.selection.has(&listing.name) {
+            return Ok(!self.pace.is_stopped());
         }
         let name = listing.name.clone();
         let checker = Checker {
@@ -96,14 +97,14 @@ impl Pass<'_> {
         *layer_links += checked.layer_links;
         *absent_children += checked.absent_children;
         checked.problems.into_iter().for_each(|problem| found.findings.add(problem));
+        found.findings.add_unlisted(checked.more_problems);
         for (hash, need) in checked.needs {
             found.users.add_need(hash, &name, need);
         }
         for hash in checked.linked {
             found.users.add_link(hash, &name);
         }
-        self.options.emit(Event::Repository(&name));
-        Ok(!self.pace.is_over())
+        Ok(!self.pace.is_stopped())
     }
 }
 

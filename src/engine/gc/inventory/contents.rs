@@ -8,8 +8,8 @@ use sampan_driver::FileInfo;
 
 use super::super::cutoff::Cutoff;
 use super::super::interner::{DigestInterner, Id, IdHashSet, IdHasher};
-use super::LINK_BYTES;
 use crate::layout::Entry;
+use crate::link;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::upload::UploadId;
 
@@ -169,7 +169,7 @@ impl Contents {
 
     /// Records the link if its length is wrong.
     pub(in crate::gc) fn check(&mut self, size_bytes: u64, entry: impl FnOnce() -> Entry) {
-        if size_bytes != LINK_BYTES {
+        if size_bytes != link::BYTES {
             self.odd.push(entry());
         }
     }

@@ -19,6 +19,7 @@ use super::interner::{DigestInterner, Id};
 use super::pacer::Pacer;
 use super::{Result, Unreadable};
 use crate::layout::{self, Entry};
+use crate::link;
 use crate::oci::{Algorithm, RepositoryName, Tag};
 
 /// Everything below some roots.
@@ -39,9 +40,6 @@ pub(super) struct Inventory {
     /// Repositories that consist of nothing but directories, if that is known.
     pub(super) bare: Option<Vec<RepositoryName>>,
 }
-
-/// The length of every link: `sha256:` and 64 digits.
-const LINK_BYTES: u64 = 71;
 
 impl Inventory {
     /// Walks everything below `roots`.
@@ -125,7 +123,7 @@ impl Inventory {
         }
         let contents = self.contents(name);
         let entries = unknown(hashes, ids);
-        let is_odd = current.is_some_and(|current| current.size_bytes != LINK_BYTES);
+        let is_odd = current.is_some_and(|current| current.size_bytes != link::BYTES);
         contents.tags.push(History { is_current: current.is_some(), is_odd, entries, ..History::new(tag) });
         if let (Some(current), Some(history)) = (current, contents.tags.last()) {
             let tag = history.tag.clone();
@@ -197,7 +195,7 @@ impl Inventory {
                 contents.pushed = contents.pushed.max(Some(file.modified));
                 let history = contents.history(&tag);
                 history.is_current = true;
-                history.is_odd = file.size_bytes != LINK_BYTES;
+                history.is_odd = file.size_bytes != link::BYTES;
                 contents.check(file.size_bytes, || Entry::TagCurrent(name, tag));
             }
             Entry::TagIndex(name, tag, digest) => {

@@ -1,0 +1,36 @@
+//! Verification: every damage is found and named, what is whole is left alone, and what is moved aside comes back by a push.
+
+mod find;
+mod progress;
+mod repair;
+mod seed;
+
+use find::{
+    an_unreadable_file_is_reported_and_stays, each_damage_is_found_and_its_images_are_named,
+    much_damage_moves_nothing, what_is_whole_is_counted_and_left_alone,
+};
+use progress::{a_run_that_was_stopped_goes_on_where_it_was, of_several_registries_one_verifies_a_part};
+use repair::{
+    a_collection_keeps_what_a_moved_manifest_needs, a_crash_of_a_repair_loses_nothing,
+    a_push_anywhere_heals_what_was_moved_aside, a_push_that_meets_a_short_blob_heals_it,
+    content_of_another_place_is_compared_before_it_heals, links_are_written_and_memory_heals_manifests,
+    what_a_push_brings_meanwhile_is_not_lost,
+};
+
+use crate::{Clause, clause::table};
+
+pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
+    what_is_whole_is_counted_and_left_alone,
+    each_damage_is_found_and_its_images_are_named,
+    a_push_anywhere_heals_what_was_moved_aside,
+    links_are_written_and_memory_heals_manifests,
+    content_of_another_place_is_compared_before_it_heals,
+    a_run_that_was_stopped_goes_on_where_it_was,
+    much_damage_moves_nothing,
+    an_unreadable_file_is_reported_and_stays,
+    what_a_push_brings_meanwhile_is_not_lost,
+    a_collection_keeps_what_a_moved_manifest_needs,
+    a_crash_of_a_repair_loses_nothing,
+    a_push_that_meets_a_short_blob_heals_it,
+    of_several_registries_one_verifies_a_part,
+};

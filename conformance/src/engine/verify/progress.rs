@@ -1,0 +1,72 @@
+//! A verification goes on where it was, and one registry does each part.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use sampan_engine::verify::{
+    Ending, Observer, Options, Progress, Start, VerificationTurn, verify, verify_in_turn,
+};
+use sampan_engine::{Clock, Registry};
+
+use super::seed::{damage, files, options, seeded};
+use crate::check::{ensure, equal};
+use crate::{Context, Failed};
+
+pub(super) async fn a_run_that_was_stopped_goes_on_where_it_was(ctx: Context) -> Result<(), Failed> {
+    let (client, [image, _]) = seeded(&ctx).await?;
+    damage(&ctx, &image.layers[1]).await?;
+    let (mut hashed, mut runs) = (0, 0);
+    loop {
+        let base = Options { structure: false, data: Some(Start::Continue), ..options(false) };
+        let (seen, stop) = (Arc::new(AtomicU64::new(0)), base.stop.clone());
+        let observer = Observer::new({
+            let seen = seen.clone();
+            move |_| {
+                if seen.fetch_add(1, Ordering::SeqCst) == 2 {
+                    stop.cancel();
+                }
+            }
+        });
+        let report = verify(&client.registry, &Options { observer: Some(observer), ..base }).await?;
+        let Some(data) = report.data else { return Err(Failed::new("nothing was hashed")) };
+        equal(data.blobs_before, hashed, "blobs of earlier runs")?;
+        hashed += data.blobs;
+        runs += 1;
+        if report.ending == Ending::Finished {
+            break;
+        }
+        ensure(runs < 20, "it never ends")?;
+    }
+    equal(hashed, 11, "blobs of all runs")?;
+    let last = Progress::read(&client.registry).await?.last;
+    equal(last.map(|last| (last.blobs, last.damaged)), Some((11, 1)), "the cycle")?;
+    // A part of a cycle.
+    let half = Options { up_to: u64::MAX / 2, ..options(false) };
+    let first = verify(&client.registry, &half).await?.data.map_or(0, |data| data.blobs);
+    let second = verify(&client.registry, &Options { data: Some(Start::Continue), ..options(false) }).await?;
+    let second = second.data.map_or(0, |data| data.blobs);
+    ensure(first > 0 && second > 0 && first + second == 11, format_args!("{first} and {second}"))
+}
+
+pub(super) async fn of_several_registries_one_verifies_a_part(ctx: Context) -> Result<(), Failed> {
+    seeded(&ctx).await?;
+    let hour = Duration::from_secs(3600);
+    let at = |hours: u32| {
+        let now = SystemTime::now() + hours * hour;
+        Registry::builder(ctx.driver().clone()).clock(Clock::new(move || now)).build()
+    };
+    let is_done = async |registry: &Registry| -> Result<bool, Failed> {
+        Ok(matches!(verify_in_turn(registry, &options(false), hour).await?, VerificationTurn::Done(_)))
+    };
+    let read_only = at(0);
+    read_only.set_read_only(true);
+    ensure(is_done(&read_only).await.is_err(), "a read-only registry keeps progress")?;
+    let first = at(0);
+    equal(is_done(&first).await?, true, "whether the first registry verifies")?;
+    equal(is_done(&at(0)).await?, false, "whether a second one does in the same hour")?;
+    equal(is_done(&at(2)).await?, true, "whether one does two hours later")?;
+    let turns: Vec<_> =
+        files(ctx.driver()).await?.into_keys().filter(|it| it.as_str().contains("/turns/")).collect();
+    equal(turns.len(), 1, "the records of turns")
+}

@@ -1,0 +1,139 @@
+//! The tags and links of a repository: whether each says what it should.
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use sampan_driver::{ErrorKind, StorageDriverExt};
+
+use super::Result;
+use super::data::with_cause;
+use super::problem::{Problem, ProblemKind};
+use super::repository::Check;
+use super::sizes::{Hash, digest};
+use crate::layout::Entry;
+use crate::link::digest_in;
+
+/// How many small files are read at a time.
+const SMALL_AT_A_TIME: usize = 16;
+
+impl Check<'_> {
+    /// Reads small files; a file that is gone is left out.
+    async fn read_small(&mut self, entries: Vec<Entry>) -> Result<Vec<(Entry, Bytes)>> {
+        let driver = self.driver().clone();
+        let mut reads = stream::iter(entries)
+            .map(|entry| {
+                let driver = driver.clone();
+                async move {
+                    let content = driver.get_content_if_any(&entry.path()).await;
+                    (entry, content)
+                }
+            })
+            .buffered(SMALL_AT_A_TIME);
+        let mut read = Vec::new();
+        while let Some((entry, content)) = reads.next().await {
+            match content {
+                Ok(Some(content)) => read.push((entry, content)),
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error.into()),
+                Err(error) => {
+                    let kind = ProblemKind::Unreadable { error: with_cause(&error) };
+                    self.add(Problem::new(&entry.path(), kind, None), None);
+                }
+            }
+            if !self.checker.pace.goes_on().await {
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Compares links of canonical digests with their paths.
+    pub(super) async fn read_links(&mut self) -> Result<()> {
+        let name = &self.listing.name;
+        let mut links: Vec<Entry> = match self.checker.reads_links {
+            true => {
+                let layers = self.listing.layers.iter();
+                let layers = layers.map(|hash| Entry::LayerLink(name.clone(), digest(hash)));
+                let revisions = self.listing.revisions.iter();
+                layers.chain(revisions.map(|hash| Entry::RevisionLink(name.clone(), digest(hash)))).collect()
+            }
+            false => self.listing.odd.iter().cloned().collect(),
+        };
+        links.sort_by_cached_key(Entry::path);
+        for (entry, content) in self.read_small(links).await? {
+            let (Entry::LayerLink(_, digest) | Entry::RevisionLink(_, digest)) = &entry else { continue };
+            if digest_in(&content).as_ref() == Some(digest) {
+                continue;
+            }
+            // A power failure empties a link that was never synced. It means "not here".
+            if content.is_empty() && matches!(entry, Entry::LayerLink(..)) {
+                if let Some(hash) = digest.canonical_hash() {
+                    self.listing.layers.remove(&hash);
+                }
+                continue;
+            }
+            let (path, digest) = (entry.path(), digest.clone());
+            self.add(
+                Problem::new(&path, ProblemKind::LinkDamaged { content: shown(&content) }, Some(digest)),
+                None,
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_aliases(&mut self) -> Result<()> {
+        let aliases = std::mem::take(&mut self.listing.aliases);
+        for (entry, content) in self.read_small(aliases).await? {
+            let (Entry::LayerLink(_, alias) | Entry::RevisionLink(_, alias)) = &entry else { continue };
+            let target = digest_in(&content).and_then(|target| target.canonical_hash());
+            match (&entry, target) {
+                (Entry::LayerLink(..), Some(target)) => {
+                    self.blob_aliases.insert(alias.clone(), target);
+                }
+                (_, Some(target)) => self.manifest_aliases.entry(target).or_default().push(entry),
+                (_, None) if content.is_empty() => {}
+                (_, None) => {
+                    let kind = ProblemKind::LinkDamaged { content: shown(&content) };
+                    self.add(Problem::new(&entry.path(), kind, None), None);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_tags(&mut self) -> Result<()> {
+        let name = self.listing.name.clone();
+        let tags = self.listing.tags.iter().map(|tag| Entry::TagCurrent(name.clone(), tag.clone())).collect();
+        for (entry, content) in self.read_small(tags).await? {
+            let Entry::TagCurrent(_, tag) = &entry else { continue };
+            let Some(target) = digest_in(&content).and_then(|target| target.canonical_hash()) else {
+                // A power failure empties a tag that was never synced.
+                if !content.is_empty() {
+                    let kind = ProblemKind::TagDamaged { content: shown(&content) };
+                    self.add(Problem::new(&entry.path(), kind, None), None);
+                }
+                continue;
+            };
+            if !self.listing.revisions.contains(&target)
+                && self.is_dangling(&entry, &content, &target).await?
+            {
+                let kind = ProblemKind::TagDangling { target: digest(&target) };
+                self.add(Problem::new(&entry.path(), kind, Some(digest(&target))), None);
+            }
+            self.pointing.entry(target).or_default().push(tag.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether the tag still points there, and the manifest is still not linked.
+    async fn is_dangling(&self, entry: &Entry, content: &Bytes, target: &Hash) -> Result<bool> {
+        if self.is_revision(target).await? {
+            return Ok(false);
+        }
+        Ok(self.driver().get_content_if_any(&entry.path()).await?.as_ref() == Some(content))
+    }
+}
+
+/// The beginning of a file for a person.
+fn shown(content: &[u8]) -> String {
+    String::from_utf8_lossy(content).chars().take(100).collect()
+}

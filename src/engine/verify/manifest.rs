@@ -1,0 +1,145 @@
+//! The manifests of a repository: their own data, and the lengths and links of what they need.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sampan_driver::{ErrorKind, StorageDriver, StorageDriverExt};
+
+use super::Result;
+use super::data::{self, look_twice, with_cause};
+use super::problem::{Problem, ProblemKind};
+use super::repository::Check;
+use super::sizes::{Hash, digest};
+use crate::layout::Entry;
+use crate::oci::{Descriptor, Digest, LARGEST_BYTES, Manifest};
+
+/// What the data of a manifest are.
+pub(super) enum Content {
+    Bytes(Bytes),
+    /// They are too long to be a manifest.
+    TooLong,
+    Missing,
+    Unreadable(String),
+}
+
+impl Content {
+    pub(super) async fn read(
+        driver: &Arc<dyn StorageDriver>,
+        hash: &Hash,
+        size_bytes: Option<u64>,
+    ) -> Result<Self> {
+        if size_bytes.is_some_and(|size_bytes| size_bytes > LARGEST_BYTES) {
+            return Ok(Self::TooLong);
+        }
+        match driver.get_content_if_any(&Entry::Blob(digest(hash)).path()).await {
+            Ok(Some(bytes)) => Ok(Self::Bytes(bytes)),
+            Ok(None) => Ok(Self::Missing),
+            Err(error) if error.kind() == ErrorKind::Unavailable => Err(error.into()),
+            Err(error) => Ok(Self::Unreadable(with_cause(&error))),
+        }
+    }
+}
+
+impl Check<'_> {
+    pub(super) async fn take_manifest(&mut self, hash: Hash, content: Content) -> Result<()> {
+        let path = Entry::Blob(digest(&hash)).path();
+        let bytes = match content {
+            Content::Bytes(bytes) if Digest::sha256_of(&bytes) == digest(&hash) => bytes,
+            Content::Bytes(_) => {
+                let state = look_twice(&**self.driver(), &digest(&hash), Some(self.checker.pace)).await?;
+                if let Some(problem) = data::problem(&hash, state) {
+                    self.add(problem, Some(hash));
+                }
+                return Ok(());
+            }
+            Content::TooLong => return Ok(()),
+            // Deleted meanwhile, or never there.
+            Content::Missing if !self.is_revision(&hash).await? => return Ok(()),
+            Content::Missing => {
+                self.add(Problem::new(&path, ProblemKind::Missing, Some(digest(&hash))), Some(hash));
+                return Ok(());
+            }
+            Content::Unreadable(error) => {
+                let kind = ProblemKind::Unreadable { error };
+                self.add(Problem::new(&path, kind, Some(digest(&hash))), Some(hash));
+                return Ok(());
+            }
+        };
+        for alias in self.manifest_aliases.remove(&hash).unwrap_or_default() {
+            if let Entry::RevisionLink(_, expected) = &alias
+                && Digest::of(expected.algorithm(), &bytes) != *expected
+            {
+                let kind = ProblemKind::LinkDamaged { content: digest(&hash).to_string() };
+                self.add(Problem::new(&alias.path(), kind, None), None);
+            }
+        }
+        // Distribution stored manifests of other kinds, too; nothing is known of what they need.
+        let Ok(manifest) = Manifest::parse(&bytes, None) else { return Ok(()) };
+        let mut needs_gone = Vec::new();
+        for descriptor in manifest.config.iter().chain(&manifest.layers) {
+            needs_gone.extend(self.check_blob(&hash, descriptor).await?);
+        }
+        for child in &manifest.manifests {
+            self.check_child(&hash, child).await?;
+        }
+        // A manifest that was deleted meanwhile needs nothing.
+        if !needs_gone.is_empty() && self.is_revision(&hash).await? {
+            needs_gone.into_iter().for_each(|problem| self.add(problem, Some(hash)));
+        }
+        Ok(())
+    }
+
+    /// Checks a configuration or layer.
+    async fn check_blob(&mut self, manifest: &Hash, descriptor: &Descriptor) -> Result<Option<Problem>> {
+        let known = descriptor.digest.canonical_hash();
+        let Some(hash) = known.or_else(|| self.blob_aliases.get(&descriptor.digest).copied()) else {
+            // An alias without a link: the content may be anywhere.
+            let link = Entry::LayerLink(self.listing.name.clone(), descriptor.digest.clone()).path();
+            return Ok(descriptor.urls.is_empty().then(|| Problem::new(&link, ProblemKind::Missing, None)));
+        };
+        if self.checker.wanted.contains(&hash) {
+            self.users.push((hash, *manifest));
+        }
+        let (blob, path) = (digest(&hash), Entry::Blob(digest(&hash)).path());
+        let mut size_bytes = self.checker.sizes.get(&hash);
+        if size_bytes != Some(descriptor.size) {
+            size_bytes = self.driver().stat_if_any(&path).await?.map(|data| data.size_bytes);
+        }
+        let Some(size_bytes) = size_bytes else {
+            // Layers that clients fetch from elsewhere were never pushed.
+            let is_foreign = !descriptor.urls.is_empty() && !self.listing.layers.contains(&hash);
+            return Ok((!is_foreign).then(|| Problem::new(&path, ProblemKind::Missing, Some(blob))));
+        };
+        if size_bytes != descriptor.size {
+            // A descriptor may be wrong, too; then no data are damaged.
+            let state = look_twice(&**self.driver(), &blob, Some(self.checker.pace)).await?;
+            if let Some(problem) = data::problem(&hash, state) {
+                return Ok(Some(problem));
+            }
+        }
+        if !self.listing.layers.contains(&hash) {
+            let link = Entry::LayerLink(self.listing.name.clone(), blob.clone());
+            let found = self.driver().stat_if_any(&link.path()).await?;
+            if found.is_none_or(|found| found.size_bytes == 0) {
+                return Ok(Some(Problem::new(&link.path(), ProblemKind::LinkMissing, Some(blob))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks a child of an index, which need not be there.
+    async fn check_child(&mut self, index: &Hash, child: &Descriptor) -> Result<()> {
+        let Some(hash) = child.digest.canonical_hash() else { return Ok(()) };
+        if self.checker.wanted.contains(&hash) {
+            self.users.push((hash, *index));
+        }
+        let is_there = self.listing.revisions.contains(&hash)
+            || self.listing.layers.contains(&hash)
+            || self.is_revision(&hash).await?;
+        match is_there {
+            true => self.parents.entry(hash).or_default().push(*index),
+            false => self.absent_children += 1,
+        }
+        Ok(())
+    }
+}
