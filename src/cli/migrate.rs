@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sampan_config::Loaded;
 use sampan_driver::{HumanSize, parse_size};
-use sampan_engine::Selection;
 use sampan_engine::migrate::{Migration, Options, Progress};
 use sampan_transfer::Selector;
 
 use super::migrate_report as report;
 use super::terminal::{count, say, warn};
 use super::transfer::{INCOMPLETE, until_interrupted};
-use super::{check, misunderstood};
+use super::{check, selected};
 use crate::app::{self, MigrationAccess, MigrationStores};
 use crate::drivers::Drivers;
 
@@ -77,17 +76,9 @@ pub(super) fn run(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<
 }
 
 async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<dyn Error>> {
-    if let Some(selector) = args.repository.iter().find(|selector| !selector.names_repositories()) {
-        let message = format!("`{selector}` names a tag or a digest: only repositories can be migrated");
-        return Err(misunderstood(message).into());
-    }
+    let selection = selected::repositories(&args.repository, "only repositories can be migrated")?;
     let stores = open(drivers, &args).await?;
     let progress = Arc::new(Progress::default());
-    let selectors = args.repository.clone();
-    let selection = match selectors.is_empty() {
-        true => Selection::default(),
-        false => Selection::new(move |name| selectors.iter().any(|selector| selector.has_repository(name))),
-    };
     let options = Options {
         selection,
         rate: args.rate,
@@ -168,6 +159,9 @@ async fn passes(migration: &Migration, args: &MigrateArgs) -> Result<ExitCode, B
 async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<ExitCode, Box<dyn Error>> {
     let begun = Instant::now();
     let finish = migration.finish().await?;
+    if finish.comparison.source.repositories == 0 && !args.repository.is_empty() {
+        return Err(selected::none(&args.repository).into());
+    }
     say(format!(
         "copied {}, removed {} in {:.1} s",
         report::amounts(&finish.pass.copied),

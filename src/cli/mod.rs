@@ -32,6 +32,7 @@ mod progress;
 mod prune;
 mod record;
 mod report;
+mod selected;
 mod serve;
 mod since;
 mod status;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::ReportFormat;
 use super::terminal::{count, say};
-use super::{Outcome, check, misunderstood, store};
+use super::{Outcome, check, selected, store};
 use crate::auth::rfc3339;
 use crate::drivers::Drivers;
 
@@ -39,21 +39,14 @@ pub(super) struct UsageOptions {
 pub(super) fn run(drivers: &Drivers, options: UsageOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        if let Some(selector) = options.repositories.iter().find(|selector| !selector.names_repositories()) {
-            let message = format!("`{selector}` names a tag or a digest: only repositories have a usage");
-            return Err(misunderstood(message).into());
-        }
+        let selection = selected::repositories(&options.repositories, "only repositories have a usage")?;
         let survey = survey(drivers, options.config, options.walk).await?;
-        let is_wanted = |repository: &RepositorySurvey| {
-            let selectors = &options.repositories;
-            selectors.is_empty() || selectors.iter().any(|selector| selector.has_repository(&repository.name))
-        };
-        let mut found: Vec<_> = survey.repositories().iter().filter(|found| is_wanted(found)).collect();
+        let mut found: Vec<_> =
+            survey.repositories().iter().filter(|found| selection.has(&found.name)).collect();
         // The sort keeps the order of names among equals.
         found.sort_by_key(|repository| std::cmp::Reverse(repository.figures.bytes));
         if found.is_empty() && !options.repositories.is_empty() {
-            let names: Vec<_> = options.repositories.iter().map(ToString::to_string).collect();
-            return Err(format!("no such repository: {}", names.join(" or ")).into());
+            return Err(selected::none(&options.repositories).into());
         }
         match options.format {
             ReportFormat::Json => say(serde_json::to_string_pretty(&as_json(&survey, &found))?),

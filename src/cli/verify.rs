@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
-use sampan_config::{ByteSize, GoDuration, Loaded};
+use sampan_config::{ByteSize, GoDuration};
 use sampan_driver::{BoxError, HumanSize};
 use sampan_engine::oci::Reference;
 use sampan_engine::verify::{
@@ -25,8 +25,7 @@ use super::endpoint::Endpoint;
 use super::login::LoginOptions;
 use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, printable, say, warn};
-use super::{check, misunderstood};
-use crate::app;
+use super::{check, misunderstood, selected, store};
 use crate::drivers::Drivers;
 
 /// The exit code of a verification that found something.
@@ -85,10 +84,7 @@ pub(super) struct VerifyOptions {
 }
 
 pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    if let Some(selector) = options.repository.iter().find(|selector| !selector.names_repositories()) {
-        let message = format!("`{selector}` names a tag or a digest: name repositories");
-        return Err(misunderstood(message).into());
-    }
+    let selection = selected::repositories(&options.repository, "name repositories")?;
     if options.rate.is_some_and(|rate| rate.0 == 0) {
         return Err(misunderstood("--rate 0 would never end".to_owned()).into());
     }
@@ -96,7 +92,11 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
         options.login.refuse_without("--heal-from with a registry")?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(verified(drivers, &options))?;
+    let report = runtime.block_on(verified(drivers, &options, selection))?;
+    let is_nothing = report.structure.is_some_and(|structure| structure.repositories == 0);
+    if is_nothing && report.ending == Ending::Finished && !options.repository.is_empty() {
+        return Err(selected::none(&options.repository).into());
+    }
     match options.format {
         ReportFormat::Json => say(serde_json::to_string_pretty(&report)?),
         ReportFormat::Text => print(&report, options.repair),
@@ -104,13 +104,17 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
 
-async fn verified(drivers: &Drivers, args: &VerifyOptions) -> Result<Report, Box<dyn std::error::Error>> {
-    let Loaded { config, source, .. } = check::find(drivers, args.config.clone())?;
+async fn verified(
+    drivers: &Drivers,
+    args: &VerifyOptions,
+    selection: Selection,
+) -> Result<Report, Box<dyn std::error::Error>> {
+    let loaded = check::find(drivers, args.config.clone())?;
+    store::refuse_in_memory(&loaded, "no other process can verify it; set `verify.enabled`")?;
     let registry = match args.repair {
-        true => app::import_store(&config, drivers).await,
-        false => app::export_store(&config, drivers).await,
+        true => store::open_to_write(drivers, &loaded).await?,
+        false => store::open_to_read(drivers, &loaded).await?,
     };
-    let registry = registry.map_err(|error| check::beside(&source, error.into()))?;
     let heal_from: Option<Arc<dyn HealSource>> = match &args.heal_from {
         Some(endpoint) => {
             let (source, host) = endpoint.source(drivers, &args.login, &[]).await?;
@@ -126,23 +130,19 @@ async fn verified(drivers: &Drivers, args: &VerifyOptions) -> Result<Report, Box
         done.bytes.fetch_add(size_bytes, Ordering::Relaxed);
     });
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let selectors = args.repository.clone();
     let options = Options {
         data: match (args.quick, args.since_start) {
             (true, _) => None,
             (false, true) => Some(Start::Beginning),
             (false, false) => Some(Start::Continue),
         },
-        selection: match selectors.is_empty() {
-            true => Selection::default(),
-            false => Selection::new(move |name| selectors.iter().any(|it| it.has_repository(name))),
-        },
+        selection,
         repair: args.repair,
         source: heal_from,
         threads: args.jobs.map_or(processors, usize::from),
         rate: args.rate.map(|rate| rate.0),
         max_duration: args.max_duration.map(|limit| limit.0),
-        grace: config.gc.grace_period(),
+        grace: loaded.config.gc.grace_period(),
         observer: Some(observer),
         stop: stop.clone(),
         ..Options::default()

@@ -22,7 +22,8 @@ impl Selection {
         self.0.is_none()
     }
 
-    pub(crate) fn has(&self, name: &RepositoryName) -> bool {
+    /// Whether the repository is selected.
+    pub fn has(&self, name: &RepositoryName) -> bool {
         self.0.as_ref().is_none_or(|is_selected| is_selected(name))
     }
 }

@@ -113,6 +113,8 @@ fn what_cannot_be_meant_is_refused() {
 #[test]
 fn repositories_are_chosen_by_patterns() {
     let (site, store) = site();
+    let none = migrate(site.path(), "--from read-only.yml --to b.yml --repository tema/** --finish");
+    assert!(none.code == Some(1) && none.stderr.contains("no such repository: tema/**"), "{none:?}");
     let ended = migrate(site.path(), "--from read-only.yml --to b.yml --repository team/** --finish");
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains("repositories\t1\t1"), "{ended:?}");

@@ -65,11 +65,10 @@ fn damage_is_named_with_its_images_and_moved_aside_for_a_push() {
     }
     assert!(found.stderr.contains("`--repair` mends what can be mended"), "{found:?}");
     assert_eq!(fs::read(&path).unwrap(), bad, "it only looks");
-    let other = json(site.path(), "--repository nothing/**");
-    assert_eq!(
-        (&other["structure"]["repositories"], &other["problems"]),
-        (&0.into(), &serde_json::json!([]))
-    );
+    let other = json(site.path(), "--repository other");
+    assert_eq!((&other["structure"]["repositories"], &other["data"]["of_blobs"]), (&1.into(), &4.into()));
+    let none = verify(site.path(), "--repository nothing/**");
+    assert!(none.code == Some(1) && none.stderr.contains("no such repository: nothing/**"), "{none:?}");
 
     let repaired = json(site.path(), "--repair --since-start");
     let aside =
@@ -122,6 +121,9 @@ fn what_cannot_be_meant_is_refused() {
     fs::write(site.path().join("config.yml"), filesystem_config(&site.path().join("nothing"))).unwrap();
     let nothing = verify(site.path(), "");
     assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    fs::write(site.path().join("config.yml"), "version: 0.1\nstorage: {inmemory: {}}\n").unwrap();
+    let in_memory = verify(site.path(), "");
+    assert!(in_memory.code == Some(1) && in_memory.stderr.contains("set `verify.enabled`"), "{in_memory:?}");
 }
 
 #[test]

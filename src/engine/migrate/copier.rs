@@ -209,7 +209,7 @@ impl Copier {
             self.progress.add(0, chunk.len() as u64);
             let hashing = async { hash.update(&chunk) };
             let (written, ()) = join!(to.write(chunk.clone()), hashing);
-            written.at_target()?;
+            written.at_target().map_err(|error| error.of(path))?;
         };
         let failure = match failure {
             Some(failure) => Some(failure?),
@@ -225,7 +225,7 @@ impl Copier {
                 Ok(Ok(bytes))
             }
             (None, Destination::Staged(writer)) => {
-                writer.commit(path).await.at_target()?;
+                writer.commit(path).await.at_target().map_err(|error| error.of(path))?;
                 Ok(Ok(bytes))
             }
             (Some(failure), Destination::Small(_)) => Ok(Err(failure)),

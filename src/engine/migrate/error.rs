@@ -67,11 +67,11 @@ pub enum Error {
     /// So much cannot be read that the disk, and not some content, must be damaged.
     #[error("{0} files of the source cannot be read: the store itself seems to be damaged or unreachable")]
     TooManyUnreadable(u64, #[source] DriverError),
-    /// The target has no space left.
+    /// The target has no space left for this file.
     #[error(
-        "the target has no space left: {} and what follows is missing there; make space and run the same command again", .0.path()
+        "the target has no space left: {0} and what follows is missing there; make space and run the same command again"
     )]
-    Full(#[source] DriverError),
+    Full(DriverPath, #[source] DriverError),
     /// A store failed.
     #[error("the {0} failed")]
     Store(Side, #[source] DriverError),
@@ -114,9 +114,17 @@ impl<T> At<T> for sampan_driver::Result<T> {
 }
 
 impl Error {
+    /// The same for a file that was on its way to `path`.
+    pub(super) fn of(self, path: &DriverPath) -> Self {
+        match self {
+            Self::Full(_, error) => Self::Full(path.clone(), error),
+            error => error,
+        }
+    }
+
     pub(super) fn at(side: Side, error: DriverError) -> Self {
         match (side, error.kind()) {
-            (Side::Target, ErrorKind::StorageFull) => Self::Full(error),
+            (Side::Target, ErrorKind::StorageFull) => Self::Full(error.path().clone(), error),
             (side, ErrorKind::Unseen) => Self::Unseen {
                 side,
                 path: error.path().clone(),
@@ -124,5 +132,20 @@ impl Error {
             },
             (side, _) => Self::Store(side, error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_driver::Operation;
+
+    use super::*;
+
+    #[test]
+    fn a_full_store_names_the_file_that_is_missing_there() {
+        let path = |text: &str| -> DriverPath { text.parse().unwrap() };
+        let full = DriverError::new(ErrorKind::StorageFull, "test", Operation::Write, &path("/staged/1"));
+        let error = Error::at(Side::Target, full).of(&path("/blobs/2"));
+        assert!(error.to_string().contains(": /blobs/2 and what follows is missing there"), "{error}");
     }
 }

@@ -37,8 +37,12 @@ pub(super) async fn move_aside(
     let mut problems = problems;
     if let Err(error) = with_lock(registry, options, &mut problems, users).await {
         let reason = match &error {
-            Error::Collector(gc::Error::Running { .. }) => {
-                "a collection is going on; verify again after it".to_owned()
+            Error::Collector(gc::Error::Running { path, seconds }) => format!(
+                "a collection or another repair is going on; verify again after it, or if it was killed, in {seconds} s, when \
+                 its lock ({path}) runs out"
+            ),
+            Error::Collector(gc::Error::Lost) => {
+                "the run was halted for too long, or the store did not answer; verify again".to_owned()
             }
             Error::Collector(gc::Error::Stopped) => "the run was stopped".to_owned(),
             error => error.to_string(),
