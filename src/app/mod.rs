@@ -2,6 +2,7 @@
 //! else builds things.
 
 mod access;
+mod backup;
 mod build;
 mod check;
 mod collection;
@@ -37,6 +38,7 @@ use self::health::Checks;
 use self::settings::http_options;
 
 pub use self::access::{guard_for_command, signing_key};
+pub use self::backup::{BackupStores, backup_stores};
 pub use self::build::App;
 pub use self::check::{Files, check};
 pub use self::commands::{collect, inventory};

@@ -10,6 +10,7 @@ use sampan_config::GoDuration;
 use url::Url;
 
 use super::access_args::AccessCommand;
+use super::backup::BackupCommand;
 use super::bench::BenchOptions;
 use super::bundle::BundleCommand;
 use super::copy::CopyArgs;
@@ -88,6 +89,10 @@ pub(super) enum Command {
 
     /// Copy a whole store to another of any kind, while registries serve it: pass by pass, then to the end
     Migrate(Box<MigrateArgs>),
+
+    /// Keep snapshots of a store in a second one, and bring it back to one of them
+    #[command(subcommand)]
+    Backup(BackupCommand),
 
     /// List what the store has, for `registry export --have` on the other side of a gap
     Inventory(InventoryArgs),

@@ -185,7 +185,7 @@ async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<E
 }
 
 /// Shows the progress of `work` every ten seconds.
-async fn with_progress<T>(work: impl Future<Output = T>, progress: &Progress) -> T {
+pub(super) async fn with_progress<T>(work: impl Future<Output = T>, progress: &Progress) -> T {
     let mut work = std::pin::pin!(work);
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.tick().await;
@@ -200,7 +200,7 @@ async fn with_progress<T>(work: impl Future<Output = T>, progress: &Progress) ->
     }
 }
 
-fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+pub(super) fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
     let bytes = parse_size(text.strip_suffix("/s").unwrap_or(text));
     let bytes = bytes.ok_or_else(|| "a rate is a number of bytes a second, such as 50MiB/s".to_owned())?;
     NonZeroU64::new(bytes).ok_or_else(|| "at a rate of 0 nothing is ever copied".to_owned())

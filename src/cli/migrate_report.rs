@@ -81,7 +81,8 @@ fn rows(holdings: &Holdings) -> [(&'static str, u64); 6] {
     ]
 }
 
-fn list<T>(named: &Named<T>, what: &str, mut show: impl FnMut(&T) -> String) {
+/// Lists the first of many things.
+pub(super) fn list<T>(named: &Named<T>, what: &str, mut show: impl FnMut(&T) -> String) {
     for item in named.items.iter().take(MAX_LISTED) {
         say(printable(&format!("{what}: {}", show(item))));
     }

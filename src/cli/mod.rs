@@ -7,6 +7,8 @@ mod access;
 mod access_args;
 mod access_token;
 mod args;
+mod backup;
+mod backup_report;
 mod bench;
 mod bundle;
 mod bundle_serve;
@@ -75,6 +77,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Copy(args)) => return exit(copy::run(&drivers, *args)),
         Some(Command::Verify(options)) => return exit(verify::run(&drivers, *options)),
         Some(Command::Migrate(args)) => return exit(migrate::run(&drivers, *args)),
+        Some(Command::Backup(command)) => return exit(backup::run(&drivers, command)),
         Some(Command::Bundle(command)) => return exit(bundle::run(&drivers, command)),
         Some(Command::Access(command)) => return exit(access::run(&drivers, command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),

@@ -162,7 +162,8 @@ async fn verified(
     Ok(report)
 }
 
-fn print(report: &Report, repair: bool) {
+/// Prints a report for people; without `repair` it says how.
+pub(super) fn print(report: &Report, repair: bool) {
     for problem in &report.problems {
         print_problem(problem);
     }

@@ -17,6 +17,7 @@
 
 mod access_token_id;
 mod access_tokens;
+pub mod backup;
 mod cache;
 mod catalog;
 mod clock;

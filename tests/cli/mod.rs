@@ -1,6 +1,7 @@
 //! The built binary, as its users start it: exit codes, what it prints, what it leaves.
 
 mod access_command;
+mod backup_command;
 mod bench_command;
 mod bundle_serve;
 mod bundles;

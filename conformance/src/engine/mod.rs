@@ -1,5 +1,6 @@
 //! The guarantees of a registry to its clients, over any driver.
 
+mod backup;
 mod client;
 mod crash;
 mod damaged;
@@ -43,4 +44,5 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     crash::CLAUSES,
     linearizable::CLAUSES,
     migrate::CLAUSES,
+    backup::CLAUSES,
 ];

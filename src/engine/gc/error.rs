@@ -33,6 +33,16 @@ pub enum Error {
         /// How long the other collection still counts as alive, in seconds.
         seconds: u64,
     },
+    /// A snapshot cannot be read, so it is unknown what it needs.
+    #[error(
+        "the snapshot {path} cannot be read, so nothing is deleted: {reason}; delete the file if it cannot be mended"
+    )]
+    Snapshot {
+        /// The file.
+        path: sampan_driver::DriverPath,
+        /// Why it cannot be read.
+        reason: String,
+    },
     /// The collection would delete most of the store, and was not confirmed.
     #[error(
         "nothing was deleted, because {} bytes of blobs would go, more than {} % of all; look with a dry run whether that is \

@@ -154,6 +154,7 @@ impl<'a> Marker<'a> {
                 link.is_young()
                     || self.data.is_young(link.id)
                     || guessed(link.id)
+                    || self.contents.in_snapshots.contains(&link.id)
                     || !(self.delete_untagged || is_empty(link.id))
             })
             .map(|link| link.id);

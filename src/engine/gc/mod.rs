@@ -76,6 +76,7 @@ mod removal;
 mod removed;
 mod report;
 mod scan;
+mod snapshots;
 mod survey;
 mod sweep;
 

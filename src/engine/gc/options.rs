@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Event;
+use crate::backup::SnapshotId;
 
 /// How to collect.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Options {
     /// The user has seen what the collection would delete, and confirms it: neither the amount nor vanished repositories
     /// stop the collection.
     pub confirmed: bool,
+    /// Snapshots of other stores that keep nothing, because they are about to be deleted.
+    pub without_snapshots: Vec<SnapshotId>,
     /// Receives the events of the collection.
     pub observer: Option<Observer>,
     /// Ends the collection at the next safe moment: it removes its notices and fails with
@@ -56,6 +59,7 @@ impl Default for Options {
             rest: 0.0,
             max_delete_percent: 50,
             confirmed: false,
+            without_snapshots: Vec::new(),
             observer: None,
             stop: CancellationToken::new(),
         }

@@ -9,6 +9,7 @@ use super::inventory::{Contents, Data, Inventory};
 use super::links::{self, Tagged};
 use super::mark::{Marks, mark};
 use super::plan::{Plan, plan};
+use super::snapshots::Snapshots;
 use super::{Result, Unreadable};
 use crate::layout::{Entry, damaged_root};
 
@@ -20,6 +21,7 @@ pub(super) struct References {
     tagged: Tagged,
     /// Content whose data a verification has moved aside, once it is known.
     moved_aside: Option<Vec<Id>>,
+    snapshots: Snapshots,
 }
 
 impl References {
@@ -36,6 +38,8 @@ impl References {
     ) -> Result<Vec<Unreadable>> {
         let how = ReadOptions { concurrency: cx.options.concurrency, parallelism: cx.parallelism() };
         let (driver, options) = (cx.driver(), cx.options);
+        self.snapshots.read(cx).await?;
+        self.snapshots.mark(inventory);
         let Context { ids, pacer, .. } = cx;
         let unreadable = links::read(driver, inventory, &mut self.tagged, ids, options, pacer).await?;
         self.graph.read(driver, inventory, &mut self.data, ids, how, pacer).await?;

@@ -3,8 +3,8 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    ACCESS_TOKENS, BLOBS, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES, REMOVED, REPOSITORIES, SURVEYS,
-    VERIFICATION, blob_directory, layer_directory, path, referrer_directory, revision_directory,
+    ACCESS_TOKENS, BLOBS, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES, REMOVED, REPOSITORIES, SNAPSHOTS,
+    SURVEYS, VERIFICATION, blob_directory, layer_directory, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -83,6 +83,11 @@ pub fn migration_root() -> DriverPath {
 /// The directory of the blobs that a migration copies.
 pub fn migration_staged() -> DriverPath {
     path(format!("{MIGRATION}/staged"))
+}
+
+/// The directory of the snapshots of another store.
+pub fn snapshots_root() -> DriverPath {
+    path(SNAPSHOTS.to_owned())
 }
 
 /// The directory of the records of upload purges.

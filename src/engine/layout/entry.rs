@@ -4,9 +4,9 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
-    REPOSITORIES, SURVEY, SURVEYS, TAG_LINK, VERIFICATION, blob_directory, layer_directory, own, path,
-    referrer_directory, revision_directory,
+    ACCESS_TOKENS, BACKUP, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
+    REPOSITORIES, SNAPSHOTS, SURVEY, SURVEYS, TAG_LINK, VERIFICATION, blob_directory, layer_directory, own,
+    path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -22,6 +22,8 @@ pub enum Entry {
     AccessTokenRecord(AccessTokenId),
     /// When an access token was last used, roughly.
     AccessTokenUsed(AccessTokenId),
+    /// The marker of a store that holds backups: which store it copies.
+    BackupOf,
     /// The bytes of a blob or manifest.
     Blob(Digest),
     /// The pending deletions of a running collector of an earlier version.
@@ -57,6 +59,8 @@ pub enum Entry {
     RemovedTag(RepositoryName, Tag, u64, Digest),
     /// Makes a manifest visible in a repository.
     RevisionLink(RepositoryName, Digest),
+    /// What another store held at this time, in seconds since the epoch.
+    Snapshot(u64),
     /// What a walk over the store found in each repository.
     Survey,
     /// The record of a survey without a collection, finished or running; the latest has the highest number.
@@ -95,6 +99,7 @@ impl Entry {
             Self::AccessTokenEnds(id) => format!("{ACCESS_TOKENS}/{id}/ends"),
             Self::AccessTokenRecord(id) => format!("{ACCESS_TOKENS}/{id}/record"),
             Self::AccessTokenUsed(id) => format!("{ACCESS_TOKENS}/{id}/used"),
+            Self::BackupOf => BACKUP.to_owned(),
             Self::Blob(digest) => blob_directory(digest) + "/data",
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
             Self::CollectionLast => format!("{COLLECTION}/last"),
@@ -126,6 +131,7 @@ impl Entry {
                 format!("{REMOVED}/{name}/_tags/{tag}/{ms:013}-{algorithm}-{hex}")
             }
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
+            Self::Snapshot(seconds) => format!("{SNAPSHOTS}/{seconds}"),
             Self::Survey => SURVEY.to_owned(),
             Self::SurveyTurn(number) => format!("{SURVEYS}/{number}"),
             Self::TagDates(name) => format!("{DATES}/{name}/_tags"),
@@ -263,7 +269,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..33_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..35_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -289,6 +295,8 @@ mod tests {
                 28 => Entry::MigrationBegun,
                 29 => Entry::MigrationStaged(Uuid::from_u128(offset.into())),
                 30 => Entry::Moved,
+                32 => Entry::BackupOf,
+                33 => Entry::Snapshot(offset),
                 31 => Entry::TagDates(name),
                 22 => Entry::Survey,
                 23 => Entry::SurveyTurn(offset),

@@ -7,13 +7,18 @@ use super::{Entry, OWN};
 pub(super) fn parse(rest: &str) -> Option<Entry> {
     debug_assert!(OWN.ends_with('/'), "a path below it begins with a name");
     match rest.split_once('/') {
-        None if rest == "survey" => Some(Entry::Survey),
-        None => (rest == "moved").then_some(Entry::Moved),
+        None => match rest {
+            "backup" => Some(Entry::BackupOf),
+            "moved" => Some(Entry::Moved),
+            "survey" => Some(Entry::Survey),
+            _ => None,
+        },
         Some(("gc", "doomed")) => Some(Entry::CollectionDoomed),
         Some(("gc", "last")) => Some(Entry::CollectionLast),
         Some(("gc", "run")) => Some(Entry::CollectionRun),
         Some(("gc", name)) => of_run(name),
         Some(("purge", number)) => parse_number(number).map(Entry::UploadPurge),
+        Some(("snapshots", seconds)) => parse_number(seconds).map(Entry::Snapshot),
         Some(("surveys", number)) => parse_number(number).map(Entry::SurveyTurn),
         Some(("verify", "state")) => Some(Entry::Verification),
         Some(("verify", rest)) => {

@@ -17,7 +17,7 @@ use crate::oci::{Digest, RepositoryName, Tag};
 
 /// Compares both stores. Links and tags that lead nowhere at the source count on neither side.
 pub(super) async fn compare(migration: &Migration) -> Result<Comparison> {
-    let Migration { source, target, options } = migration;
+    let Migration { source, target, options, .. } = migration;
     let mut comparison = Comparison::default();
     let mut selected = DigestSet::default();
     let mut repositories = Repositories::new(source, target, options.selection.clone());

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::error::At;
 use super::options::{Options, Progress};
 use super::report::{Amounts, Damaged, Pass};
-use super::{Error, Result};
+use super::{Error, Manner, Result};
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Digest};
 use crate::rate::Rate;
@@ -30,6 +30,7 @@ use crate::upload::hash::UploadHash;
 pub(super) struct Copier {
     pub(super) source: Arc<dyn StorageDriver>,
     pub(super) target: Arc<dyn StorageDriver>,
+    pub(super) manner: Manner,
     dry_run: bool,
     rate: Rate,
     progress: Arc<Progress>,
@@ -64,10 +65,12 @@ impl Copier {
         source: &Arc<dyn StorageDriver>,
         target: &Arc<dyn StorageDriver>,
         options: &Options,
+        manner: Manner,
     ) -> Self {
         Self {
             source: source.clone(),
             target: target.clone(),
+            manner,
             dry_run: options.dry_run,
             rate: Rate::new(options.rate),
             progress: options.progress.clone(),

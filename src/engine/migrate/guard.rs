@@ -34,7 +34,7 @@ const MAX_DEPTH: usize = 4;
 const MAX_DIRECTORIES: usize = 500;
 
 /// Fails if both drivers show one store, or one store lies in the other. It writes a probe to the target for the moment.
-pub(super) async fn check_apart(
+pub(crate) async fn check_apart(
     source: &Arc<dyn StorageDriver>,
     target: &Arc<dyn StorageDriver>,
 ) -> Result<()> {
@@ -108,7 +108,7 @@ async fn find_below(
 }
 
 /// The first file of a repository, a blob or an access token, if the store has any.
-pub(super) async fn first_file(driver: &Arc<dyn StorageDriver>, side: Side) -> Result<Option<DriverPath>> {
+pub(crate) async fn first_file(driver: &Arc<dyn StorageDriver>, side: Side) -> Result<Option<DriverPath>> {
     for root in [layout::repositories_root(), layout::blobs_root(), layout::access_tokens_root()] {
         let mut files = driver.walk(&root, None);
         match files.try_next().await {
@@ -121,7 +121,7 @@ pub(super) async fn first_file(driver: &Arc<dyn StorageDriver>, side: Side) -> R
 }
 
 /// Whether the store shows any repository.
-pub(super) async fn has_repositories(driver: &Arc<dyn StorageDriver>) -> Result<bool> {
+pub(crate) async fn has_repositories(driver: &Arc<dyn StorageDriver>) -> Result<bool> {
     let mut files = driver.walk(&layout::repositories_root(), None);
     Ok(files.try_next().await.at_source()?.is_some())
 }
@@ -162,12 +162,12 @@ pub(super) async fn claim(
 }
 
 /// The record of the last collection of the target, which each collection replaces.
-pub(super) async fn last_collection(driver: &Arc<dyn StorageDriver>) -> Result<Option<Bytes>> {
+pub(crate) async fn last_collection(driver: &Arc<dyn StorageDriver>) -> Result<Option<Bytes>> {
     driver.get_content_if_any(&Entry::CollectionLast.path()).await.at_target()
 }
 
 /// Fails if a collection runs in the store, or an interrupted one may still delete something.
-pub(super) async fn check_no_collection(driver: &Arc<dyn StorageDriver>, side: Side) -> Result<()> {
+pub(crate) async fn check_no_collection(driver: &Arc<dyn StorageDriver>, side: Side) -> Result<()> {
     let now = Clock::default().now();
     for (entry, modified) in signs(driver).await.map_err(|error| Error::at(side, error))? {
         let alive_for = match entry {

@@ -118,8 +118,10 @@ impl RepositoryCopy {
         Ok(match self.settled(&canonical) {
             None => Attempt::Needs(vec![canonical]),
             Some(Part::There) => {
-                let file = link::file(&alias, &canonical);
-                self.copier.put_all(&[file], |copied| copied.revisions += 1).await?;
+                if self.has_to_link(digest) {
+                    let file = link::file(&alias, &canonical);
+                    self.copier.put_all(&[file], |copied| copied.revisions += 1).await?;
+                }
                 Attempt::Settled(Part::There)
             }
             Some(part) => Attempt::Settled(part),
@@ -161,8 +163,16 @@ impl RepositoryCopy {
             let content = self.copier.source.get_content_if_any(&entry).await.at_source()?;
             files.extend(content.map(|content| (entry, content)));
         }
-        files.push(link::file(&Entry::RevisionLink(self.name.clone(), digest.clone()), digest));
-        self.copier.put_all(&files, |copied| copied.revisions += 1).await
+        let has_to_link = self.has_to_link(digest);
+        if has_to_link {
+            files.push(link::file(&Entry::RevisionLink(self.name.clone(), digest.clone()), digest));
+        }
+        self.copier.put_all(&files, |copied| copied.revisions += u64::from(has_to_link)).await
+    }
+
+    /// Whether a link to the manifest has to be written. Where links are trusted, one that is there is not looked at again.
+    fn has_to_link(&self, digest: &Digest) -> bool {
+        self.copier.manner.trusts_links || !self.is_linked(digest)
     }
 
     /// Records the outcome for a manifest.
@@ -186,7 +196,8 @@ impl RepositoryCopy {
 
     /// Copies the data of a blob and its layer link.
     pub(super) async fn layer(&self, digest: &Digest) -> Result<Part> {
-        if self.has_layer(digest) {
+        let is_linked = self.has_layer(digest);
+        if is_linked && self.copier.manner.trusts_links {
             return Ok(Part::There);
         }
         let entry = Entry::LayerLink(self.name.clone(), digest.clone());
@@ -202,6 +213,7 @@ impl RepositoryCopy {
         match self.copier.ensure_data(&canonical).await? {
             Data::Missing => return Ok(Part::Missing),
             Data::Damaged => return Ok(Part::Broken(canonical)),
+            Data::There if is_linked => return Ok(Part::There),
             Data::There => {}
         }
         let mut files = Vec::new();

@@ -42,14 +42,19 @@ mod moved;
 mod options;
 mod others;
 mod pass;
+mod recorder;
 mod removal;
 mod report;
 mod repositories;
 mod repository;
 
 pub use error::{Error, Result, Side};
+pub(crate) use guard::{check_apart, check_no_collection, first_file, has_repositories, last_collection};
 pub use moved::Moved;
 pub use options::{Options, Progress};
+pub(crate) use pass::pass;
+pub(crate) use recorder::{Recorded, RecordedTag, Recorder};
+pub(crate) use removal::remove_gone_tokens;
 pub use report::{Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, Unseen};
 
 use std::sync::Arc;
@@ -69,6 +74,18 @@ pub struct Migration {
     source: Arc<dyn StorageDriver>,
     target: Arc<dyn StorageDriver>,
     options: Options,
+    manner: Manner,
+}
+
+/// How a pass differs for a backup.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    /// Receives the content of each repository.
+    pub(crate) recorder: Option<Recorder>,
+    /// Links of the target are a proof that their content is there; otherwise it is looked for.
+    pub(crate) trusts_links: bool,
+    /// Nothing is copied that no repository needs.
+    pub(crate) only_repositories: bool,
 }
 
 /// The end of a migration.
@@ -99,7 +116,18 @@ impl Migration {
             guard::check_apart(&source, &target).await?;
         }
         options.merge = guard::claim(&target, from, options.merge, options.dry_run).await?;
-        Ok(Self { source, target, options })
+        let manner = Manner { recorder: None, trusts_links: true, only_repositories: false };
+        Ok(Self { source, target, options, manner })
+    }
+
+    /// A migration whose stores the caller has checked.
+    pub(crate) fn with(
+        source: &Arc<dyn StorageDriver>,
+        target: &Arc<dyn StorageDriver>,
+        options: Options,
+        manner: Manner,
+    ) -> Self {
+        Self { source: source.clone(), target: target.clone(), options, manner }
     }
 
     /// Copies what the target lacks. A dry run only counts it.
@@ -167,7 +195,7 @@ impl Migration {
 }
 
 /// Fails if a place of the source was not seen.
-fn check_seen(unseen: Vec<Unseen>) -> Result<()> {
+pub(crate) fn check_seen(unseen: Vec<Unseen>) -> Result<()> {
     match unseen.into_iter().next() {
         None => Ok(()),
         Some(Unseen { path, reason }) => Err(Error::Unseen { side: Side::Source, path, reason }),

@@ -17,10 +17,13 @@ use crate::oci::Digest;
 const REPOSITORIES_AT_ONCE: usize = 4;
 
 /// Copies what the target lacks: repositories, then data that no repository links, then the rest.
-pub(super) async fn pass(migration: &Migration) -> Result<Pass> {
-    let Migration { source, target, options } = migration;
-    let copier = Arc::new(Copier::new(source, target, options));
+pub(crate) async fn pass(migration: &Migration) -> Result<Pass> {
+    let Migration { source, target, options, manner } = migration;
+    let copier = Arc::new(Copier::new(source, target, options, manner.clone()));
     copy_repositories(migration, &copier).await?;
+    if manner.only_repositories {
+        return Ok(copier.finish());
+    }
     if options.selection.is_everything() {
         copy_data(migration, &copier).await?;
     }
@@ -29,7 +32,7 @@ pub(super) async fn pass(migration: &Migration) -> Result<Pass> {
 }
 
 async fn copy_repositories(migration: &Migration, copier: &Arc<Copier>) -> Result<()> {
-    let Migration { source, target, options } = migration;
+    let Migration { source, target, options, .. } = migration;
     let repositories = Repositories::new(source, target, options.selection.clone());
     let found = stream::try_unfold(repositories, |mut repositories| {
         let copier = copier.clone();

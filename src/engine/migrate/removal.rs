@@ -23,7 +23,7 @@ const MAX_INDEX_BYTES: u64 = 4 << 20;
 /// Removes what only the target has. Any place of the source that cannot be seen ends the removal: what lies there is not
 /// gone.
 pub(super) async fn remove(migration: &Migration) -> Result<Amounts> {
-    let Migration { source, target, options } = migration;
+    let Migration { source, target, options, .. } = migration;
     let mut removed = Amounts::default();
     let mut repositories = Repositories::new(source, target, options.selection.clone());
     while let Some(found) = repositories.next().await? {
@@ -49,6 +49,18 @@ pub(super) async fn remove(migration: &Migration) -> Result<Amounts> {
         }
     }
     Ok(removed)
+}
+
+/// Removes the access tokens that only the target has.
+pub(crate) async fn remove_gone_tokens(
+    source: &Arc<dyn StorageDriver>,
+    target: &Arc<dyn StorageDriver>,
+) -> Result<()> {
+    let mut extra = Extra { merged: Merged::new(source, target, &layout::access_tokens_root()) };
+    while let Some((paths, _)) = extra.next(|path| Entry::parse(path).is_some()).await? {
+        delete(target, paths).await?;
+    }
+    Ok(())
 }
 
 async fn remove_from(target: &Arc<dyn StorageDriver>, found: InBoth, removed: &mut Amounts) -> Result<()> {

@@ -159,7 +159,7 @@ impl Comparison {
 }
 
 impl<T> Named<T> {
-    pub(super) fn push(&mut self, item: T) {
+    pub(crate) fn push(&mut self, item: T) {
         if self.items.len() < MAX_NAMED {
             self.items.push(item);
         }

@@ -41,6 +41,8 @@ pub(super) struct InBoth {
     /// The links that the target has.
     pub(super) layers_there: DigestSet,
     pub(super) revisions_there: DigestSet,
+    /// The manifests that the source links.
+    pub(super) revisions_here: DigestSet,
     /// When the youngest link of a tag was written at the target.
     pub(super) newest: Option<SystemTime>,
     /// The numbers of tags, revisions and layer links of the source.
@@ -132,6 +134,7 @@ impl InBoth {
             history: Vec::new(),
             layers_there: DigestSet::default(),
             revisions_there: DigestSet::default(),
+            revisions_here: DigestSet::default(),
             newest: None,
             in_source: [0; 3],
             in_target: [0; 3],
@@ -175,6 +178,9 @@ impl InBoth {
                 count(REVISIONS, &mut self.in_source, &mut self.in_target);
                 if in_target {
                     self.revisions_there.insert(&digest);
+                }
+                if in_source {
+                    self.revisions_here.insert(&digest);
                 }
                 files.into_iter().for_each(|files| files.revisions.push(digest.clone()));
             }

@@ -15,6 +15,7 @@ use sampan_driver::{DriverPath, StorageDriverExt};
 use super::copier::Copier;
 use super::digest_set::DigestSet;
 use super::error::At;
+use super::recorder::{Recorded, RecordedTag, gone};
 use super::report::{Amounts, Broken};
 use super::repositories::{Files, InBoth, TagInBoth};
 use super::{CONCURRENCY, Result};
@@ -59,11 +60,31 @@ const MAX_LINK_BYTES: usize = 1024;
 
 /// Copies a repository.
 pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> {
-    let InBoth { name, missing, layers_there, revisions_there, tags, digests, history, newest, .. } =
-        repository;
-    if tags.iter().all(|tag| tag.source.is_none()) && missing.is_empty() && history.is_empty() {
+    let is_in_source = repository.is_in_source();
+    let InBoth {
+        name,
+        missing,
+        layers_there,
+        revisions_there,
+        revisions_here,
+        tags,
+        digests,
+        history,
+        newest,
+        ..
+    } = repository;
+    let recorder = copier.manner.recorder.clone();
+    let is_done = tags.iter().all(|tag| tag.source.is_none()) && missing.is_empty() && history.is_empty();
+    if is_done && !(is_in_source && (recorder.is_some() || !copier.manner.trusts_links)) {
+        if let Some(recorder) = recorder {
+            recorder.record(Recorded::gone(name, &tags));
+        }
         return Ok(());
     }
+    let revisions = match copier.manner.trusts_links {
+        true => missing.revisions,
+        false => revisions_here.iter().collect(),
+    };
     let set = |digests: &[Digest]| {
         let mut set = DigestSet::default();
         digests.iter().for_each(|digest| _ = set.insert(digest));
@@ -73,7 +94,7 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
         layers: layers_there,
         revisions: revisions_there,
         wanted_layers: set(&missing.layers),
-        wanted_revisions: set(&missing.revisions),
+        wanted_revisions: set(&revisions),
         settled: HashMap::new(),
     };
     let copy = Arc::new(RepositoryCopy { copier, name, state: Mutex::new(state) });
@@ -81,15 +102,22 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
     let targets = copy.read_tags(&tags).await?;
     copy.copy_layers(missing.layers).await?;
     copy.copy_referrers(missing.referrers).await?;
-    copy.copy_revisions(missing.revisions).await?;
+    copy.copy_revisions(revisions).await?;
     let has_new_history = !missing.history.is_empty();
-    copy.copy_tags(&targets, missing.history, digests).await?;
+    let there = copy.copy_tags(&targets, missing.history, &digests).await?;
     if missing.has_index {
         let marker = Entry::ReferrersComplete(copy.name.clone());
         copy.copy_file(marker).await?;
     }
     let is_unchanged = !has_new_history && targets.iter().all(|target| !target.has_moved);
-    copy.write_dates(&tags, &targets, &history, newest.filter(|_| is_unchanged)).await
+    let dates = copy.dates(&tags, &targets, &history).await?;
+    copy.write_dates(&dates, newest.filter(|_| is_unchanged)).await?;
+    if let Some(recorder) = recorder {
+        let manifests = copy.whole(&revisions_here);
+        let tags_there = copy.record_tags(dates, &there, &digests, &manifests).await?;
+        recorder.record(Recorded { name: copy.name.clone(), manifests, tags: tags_there, gone: gone(&tags) });
+    }
+    Ok(())
 }
 
 /// The digest that a tag of the source points at.
@@ -201,8 +229,8 @@ impl RepositoryCopy {
         self: &Arc<Self>,
         targets: &[Target],
         history: Vec<(Tag, Digest)>,
-        digests: Vec<TagInBoth>,
-    ) -> Result<()> {
+        digests: &[TagInBoth],
+    ) -> Result<HashSet<Tag>> {
         let mut moved = Vec::new();
         let mut tags = HashSet::new();
         for target in targets {
@@ -252,10 +280,10 @@ impl RepositoryCopy {
         };
         let mut remembered = stream::iter(history).map(remember).buffer_unordered(CONCURRENCY);
         while remembered.try_next().await?.is_some() {}
-        for digest in digests.into_iter().filter(|digest| digest.source.is_some()) {
-            self.copy_file(Entry::TagDigest(self.name.clone(), digest.tag)).await?;
+        for digest in digests.iter().filter(|digest| digest.source.is_some()) {
+            self.copy_file(Entry::TagDigest(self.name.clone(), digest.tag.clone())).await?;
         }
-        Ok(())
+        Ok(tags.into_iter().cloned().collect())
     }
 
     fn history(&self, tag: Tag, digest: &Digest) -> (DriverPath, Bytes) {
@@ -267,19 +295,14 @@ impl RepositoryCopy {
         super::others::copy(&self.copier, &entry.path()).await
     }
 
-    /// Writes the times of the source, after all links: see [`TagDates`]. The youngest link of the target is dated
-    /// `unchanged_since` unless this pass has written one.
-    async fn write_dates(
+    /// The times of the source.
+    async fn dates(
         &self,
         tags: &[TagInBoth],
         targets: &[Target],
         history: &[(Tag, Digest, SystemTime)],
-        unchanged_since: Option<SystemTime>,
-    ) -> Result<()> {
-        let (source, target) = (&self.copier.source, &self.copier.target);
-        let (there, here) =
-            futures::join!(TagDates::read(target, &self.name), TagDates::read(source, &self.name));
-        let (there, here) = (there.at_target()?, here.at_source()?);
+    ) -> Result<Vec<TagDate>> {
+        let here = TagDates::read(&self.copier.source, &self.name).await.at_source()?;
         let current: HashMap<&Tag, &Digest> =
             targets.iter().map(|target| (&target.tag, &target.digest)).collect();
         let mut dates = Vec::with_capacity(history.len());
@@ -292,7 +315,14 @@ impl RepositoryCopy {
             let pushed = here.as_ref().map_or(*modified, |dates| dates.pointed(tag, digest, *modified));
             dates.push(TagDate { tag: tag.clone(), digest: digest.clone(), pushed, is_current: false });
         }
-        let content = TagDates::to_bytes(&dates);
+        Ok(dates)
+    }
+
+    /// Writes the times of the source, after all links: see [`TagDates`]. The youngest link of the target is dated
+    /// `unchanged_since` unless this pass has written one.
+    async fn write_dates(&self, dates: &[TagDate], unchanged_since: Option<SystemTime>) -> Result<()> {
+        let there = TagDates::read(&self.copier.target, &self.name).await.at_target()?;
+        let content = TagDates::to_bytes(dates);
         let is_current = |since| there.as_ref().is_some_and(|there| there.is_current(&content, since));
         if dates.is_empty() || unchanged_since.is_some_and(is_current) {
             return Ok(());
@@ -313,12 +343,58 @@ impl RepositoryCopy {
         Ok(digest)
     }
 
+    /// The manifests of the source that the target has whole, in order: those of the walk, and those that came meanwhile.
+    fn whole(&self, here: &DigestSet) -> Vec<Digest> {
+        let mut whole: Vec<Digest> =
+            here.iter().filter(|digest| self.settled(digest) == Some(Part::There)).collect();
+        let state = self.state.lock();
+        let settled = state.settled.iter().filter(|(_, part)| **part == Part::There);
+        whole.extend(settled.map(|(digest, _)| digest).filter(|digest| !here.contains(digest)).cloned());
+        drop(state);
+        whole.sort();
+        whole
+    }
+
+    /// The tags that are `there`, each with its time and the digest that it was pushed by.
+    async fn record_tags(
+        &self,
+        dates: Vec<TagDate>,
+        there: &HashSet<Tag>,
+        digests: &[TagInBoth],
+        manifests: &[Digest],
+    ) -> Result<Vec<RecordedTag>> {
+        let mut pushed_as = HashMap::new();
+        for tag in digests.iter().filter(|digest| digest.source.is_some()).map(|digest| &digest.tag) {
+            let path = Entry::TagDigest(self.name.clone(), tag.clone()).path();
+            let content = self.copier.source.get_content_if_any(&path).await.at_source()?;
+            let digest = content.as_deref().and_then(parse);
+            if let Some(digest) = digest.filter(|digest| manifests.binary_search(digest).is_ok()) {
+                pushed_as.insert(tag, digest);
+            }
+        }
+        let current = dates.into_iter().filter(|date| date.is_current && there.contains(&date.tag));
+        let mut tags: Vec<RecordedTag> = current
+            .map(|TagDate { tag, digest, pushed, .. }| {
+                let pushed_as = pushed_as.get(&tag).cloned();
+                RecordedTag { tag, digest, pushed, pushed_as }
+            })
+            .collect();
+        tags.sort_by(|a, b| a.tag.cmp(&b.tag));
+        Ok(tags)
+    }
+
     pub(super) fn settled(&self, digest: &Digest) -> Option<Part> {
         let state = self.state.lock();
-        if state.revisions.contains(digest) && !state.wanted_revisions.contains(digest) {
+        let is_trusted = self.copier.manner.trusts_links;
+        if is_trusted && state.revisions.contains(digest) && !state.wanted_revisions.contains(digest) {
             return Some(Part::There);
         }
         state.settled.get(digest).cloned()
+    }
+
+    /// Whether the target linked the manifest before the pass.
+    pub(super) fn is_linked(&self, digest: &Digest) -> bool {
+        self.state.lock().revisions.contains(digest)
     }
 
     pub(super) fn remember(&self, digest: &Digest, part: Part) {

@@ -35,6 +35,8 @@ pub(in crate::gc) struct Contents {
     pub(in crate::gc) odd: Vec<Entry>,
     /// Links that stay, whatever refers to them, by whether they are of manifests. See [`keep`](Self::keep).
     kept: [IdHashSet; 2],
+    /// Manifests that a snapshot has.
+    pub(in crate::gc) in_snapshots: IdHashSet,
     /// An unreadable file may refer to anything in the repository.
     pub(in crate::gc) obscure: bool,
 }
@@ -138,6 +140,7 @@ impl Contents {
             uploads: BTreeMap::new(),
             odd: Vec::new(),
             kept: Default::default(),
+            in_snapshots: IdHashSet::default(),
             obscure: false,
         }
     }

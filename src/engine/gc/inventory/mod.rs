@@ -149,11 +149,13 @@ impl Inventory {
             | Entry::AccessTokenEnds(_)
             | Entry::AccessTokenRecord(_)
             | Entry::AccessTokenUsed(_)
+            | Entry::BackupOf
             | Entry::MigrationBegun
             | Entry::MigrationStaged(_)
             | Entry::Moved
             | Entry::RemovedTag(..)
             | Entry::TagDates(_)
+            | Entry::Snapshot(_)
             | Entry::Survey
             | Entry::SurveyTurn(_)
             | Entry::Damaged(..)

@@ -1,0 +1,174 @@
+//! Prints the results of `registry backup`.
+
+use std::time::Duration;
+
+use sampan_driver::HumanSize;
+use sampan_engine::backup::{Check, Pruned, Restored, Run, SnapshotId, Summary, TagThere, Totals};
+use sampan_engine::migrate::{Amounts, Named};
+use serde_json::{Value, json};
+
+use super::args::ReportFormat;
+use super::migrate_report::{amounts, list, print_findings};
+use super::terminal::{count, printable, say, warn};
+
+pub(super) fn print_run(run: &Run, took: Duration, format: ReportFormat) {
+    match format {
+        ReportFormat::Json => {
+            let mut fields = summary(&run.snapshot);
+            fields["copied"] = copied(&run.pass.copied);
+            fields["left_out"] = run.pass.broken.count.into();
+            fields["seconds"] = took.as_secs_f64().into();
+            say(fields.to_string());
+        }
+        ReportFormat::Text => {
+            print_findings(&run.pass);
+            let (id, totals) = (run.snapshot.id, held(&run.snapshot.totals));
+            let (copied, seconds) = (amounts(&run.pass.copied), took.as_secs_f64());
+            say(format!("snapshot {id}: {totals}; copied {copied} in {seconds:.1} s"));
+        }
+    }
+}
+
+pub(super) fn print_list(found: &[(SnapshotId, Result<Summary, String>)], format: ReportFormat) {
+    match format {
+        ReportFormat::Json => {
+            let item = |(id, found): &(SnapshotId, Result<Summary, String>)| match found {
+                Ok(found) => summary(found),
+                Err(reason) => json!({"snapshot": id.to_string(), "damaged": reason}),
+            };
+            say(Value::from_iter(found.iter().map(item)).to_string());
+        }
+        ReportFormat::Text => {
+            for (id, found) in found {
+                say(match found {
+                    Ok(Summary { from, is_everything, totals, .. }) => {
+                        let part = if *is_everything { "" } else { " (a part)" };
+                        format!("{id}\t{}\t{}{part}", held(totals), printable(from))
+                    }
+                    Err(reason) => format!("{id}\tis damaged: {}", printable(reason)),
+                });
+            }
+            if found.is_empty() {
+                warn("there is no snapshot in this store");
+            }
+        }
+    }
+}
+
+pub(super) fn print_restored(restored: &Restored, dry_run: bool, took: Duration, format: ReportFormat) {
+    let Restored { id, totals, pass, replaced, newer, tokens } = restored;
+    if format == ReportFormat::Json {
+        let names = |tags: &Named<TagThere>| {
+            let tag = |tag: &TagThere| json!({"repository": tag.repository.as_str(), "tag": tag.tag.as_str(), "digest": tag.digest});
+            json!({"count": tags.count, "tags": tags.items.iter().map(tag).collect::<Vec<_>>()})
+        };
+        let fields = json!({
+            "snapshot": id.to_string(), "dry_run": dry_run, "repositories": totals.repositories, "tags": totals.tags,
+            "manifests": totals.manifests, "copied": copied(&pass.copied), "left_out": pass.broken.count,
+            "replaced": names(replaced), "newer": names(newer), "seconds": took.as_secs_f64(),
+        });
+        say(fields.to_string());
+        return;
+    }
+    list(replaced, if dry_run { "would be pointed back" } else { "pointed back" }, ToString::to_string);
+    list(newer, "not in the snapshot, and stays", ToString::to_string);
+    print_findings(pass);
+    if *tokens > 0 {
+        say("the access tokens of the last backup are there again");
+    }
+    let (verb, copied) = (if dry_run { "would copy" } else { "copied" }, amounts(&pass.copied));
+    let totals = held(totals);
+    say(format!("snapshot {id}: {totals}; {verb} {copied} in {:.1} s", took.as_secs_f64()));
+}
+
+pub(super) fn print_pruned(pruned: &Pruned, dry_run: bool, format: ReportFormat) {
+    let Pruned { kept, deleted, collection } = pruned;
+    if format == ReportFormat::Json {
+        let kept = kept.iter().map(|(id, reasons)| json!({"snapshot": id.to_string(), "because": reasons}));
+        let fields = json!({
+            "dry_run": dry_run, "kept": kept.collect::<Vec<_>>(),
+            "deleted": deleted.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "blobs": collection.blobs.count, "bytes": collection.blobs.bytes,
+            "young_blobs": collection.young.count, "young_bytes": collection.young.bytes,
+        });
+        say(fields.to_string());
+        return;
+    }
+    for (id, reasons) in kept {
+        say(format!("{id}\tstays ({})", reasons.join(", ")));
+    }
+    for id in deleted {
+        say(format!("{id}\t{}", if dry_run { "would go" } else { "is deleted" }));
+    }
+    let (blobs, size) = (count(collection.blobs.count, "blob"), HumanSize(collection.blobs.bytes));
+    say(format!("{} {blobs} ({size})", if dry_run { "would delete" } else { "deleted" }));
+    if collection.young.count > 0 {
+        let (young, size) = (count(collection.young.count, "blob"), HumanSize(collection.young.bytes));
+        warn(format!(
+            "{young} ({size}) that no snapshot has are younger than the grace period: a later prune deletes them"
+        ));
+    }
+    if collection.unseen > 0 {
+        warn(
+            "a part of the store cannot be seen, or has vanished, so nothing in it was deleted: mount what is missing",
+        );
+    }
+}
+
+pub(super) fn print_check(check: &Check, format: ReportFormat) {
+    let hurt = |id| check.hurt.get(&id).copied().unwrap_or_default();
+    if format == ReportFormat::Json {
+        let snapshot = |of: &Summary| {
+            let mut fields = summary(of);
+            fields["hurt"] = hurt(of.id).into();
+            fields
+        };
+        let damaged = check.damaged.iter();
+        let missing = check.missing.items.iter();
+        let fields = json!({
+            "snapshots": check.snapshots.iter().map(snapshot).collect::<Vec<_>>(),
+            "damaged": damaged.map(|(id, reason)| json!({"snapshot": id.to_string(), "reason": reason})).collect::<Vec<_>>(),
+            "missing": missing
+                .map(|(name, digest, id)| json!({"repository": name.as_str(), "manifest": digest, "snapshot": id.to_string()}))
+                .collect::<Vec<_>>(),
+            "verification": check.report,
+        });
+        say(fields.to_string());
+        return;
+    }
+    super::verify::print(&check.report, true);
+    list(&check.missing, "missing", |(name, digest, id)| {
+        format!("{name}@{digest}, first in the snapshot of {id}")
+    });
+    for (id, reason) in &check.damaged {
+        say(format!("{id}\tis damaged: {}", printable(reason)));
+    }
+    for Summary { id, totals, .. } in &check.snapshots {
+        match hurt(*id) {
+            0 => say(format!("{id}\tcan be restored: {}", held(totals))),
+            hurt => say(format!("{id}\tlacks something in {}", count(hurt, "manifest"))),
+        }
+    }
+    if !check.is_whole() {
+        warn(
+            "`registry verify --repair --heal-from` mends the store of the backups with what the saved store has whole",
+        );
+    }
+}
+
+/// The numbers of what a snapshot has.
+fn held(Totals { repositories, tags, manifests }: &Totals) -> String {
+    let (repositories, tags) = (count(*repositories, "repository"), count(*tags, "tag"));
+    format!("{repositories}, {tags} and {}", count(*manifests, "manifest"))
+}
+
+fn summary(Summary { id, from, is_everything, totals }: &Summary) -> Value {
+    json!({
+        "snapshot": id.to_string(), "from": from, "everything": is_everything, "repositories": totals.repositories,
+        "tags": totals.tags, "manifests": totals.manifests,
+    })
+}
+
+fn copied(amounts: &Amounts) -> Value {
+    json!({"files": amounts.files(), "blobs": amounts.blobs, "bytes": amounts.bytes})
+}

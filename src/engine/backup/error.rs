@@ -1,0 +1,96 @@
+//! The reasons why a backup, or a restore, stops. It can be run again after each of them.
+
+use sampan_driver::{DriverError, DriverPath};
+
+use super::{SnapshotId, TagThere};
+use crate::{gc, migrate, verify};
+
+/// The result of a step of a backup.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a backup or a restore stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store holds other content, and no backups.
+    #[error("the store for the backups holds other content, such as {0}: choose an empty one")]
+    OtherContent(DriverPath),
+    /// The store holds the backups of another store.
+    #[error(
+        "the store for the backups holds those of {recorded}, and not of {given}: choose another one; if that store is at \
+         another place now, say so with `--source-moved`"
+    )]
+    OtherSource {
+        /// The store whose backups it holds.
+        recorded: String,
+        /// The store of this run.
+        given: String,
+    },
+    /// The store holds no backups.
+    #[error("this store holds no backups: name the configuration that `registry backup run --to` has")]
+    NoBackup,
+    /// There is no such snapshot.
+    #[error("there is no snapshot {}", describe(.wanted, .first))]
+    NoSnapshot {
+        /// The wanted one, or none younger than it; `None` for any.
+        wanted: Option<SnapshotId>,
+        /// The oldest snapshot, if there is any.
+        first: Option<SnapshotId>,
+    },
+    /// There is a snapshot of this second already.
+    #[error("there is a snapshot of {0} already")]
+    Exists(SnapshotId),
+    /// The file of a snapshot is not whole.
+    #[error("the snapshot {path} is damaged: {reason}; delete the file if it cannot be mended")]
+    Damaged {
+        /// The file.
+        path: DriverPath,
+        /// The damage.
+        reason: String,
+    },
+    /// No repository is selected.
+    #[error("no repository matches the selection")]
+    NothingSelected,
+    /// The store shows nothing, but its last snapshot had repositories.
+    #[error(
+        "the store shows no repositories, but the snapshot of {0} has {1}: check the configuration, and the volume that is \
+         mounted there"
+    )]
+    EmptySource(SnapshotId, u64),
+    /// A restore would point tags elsewhere.
+    #[error(
+        "{count} of the snapshot's tags point at other images now, such as {first}: pass `--replace` to point them back, or select \
+         repositories with `--repository`"
+    )]
+    WouldReplace {
+        /// How many tags.
+        count: u64,
+        /// The first of them.
+        first: Box<TagThere>,
+    },
+    /// The copy between the stores stopped.
+    #[error(transparent)]
+    Copy(#[from] migrate::Error),
+    /// The lock of the collector could not be had, or was lost; or the collection of a prune stopped.
+    #[error(transparent)]
+    Collector(#[from] gc::Error),
+    /// The verification stopped.
+    #[error(transparent)]
+    Verification(#[from] verify::Error),
+    /// A store failed.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The registry failed.
+    #[error(transparent)]
+    Registry(#[from] crate::Error),
+    /// A snapshot could not be packed.
+    #[error("the snapshot could not be packed")]
+    Pack(#[source] std::io::Error),
+}
+
+fn describe(wanted: &Option<SnapshotId>, first: &Option<SnapshotId>) -> String {
+    match (wanted, first) {
+        (Some(wanted), Some(first)) => format!("of {wanted} or before; the first is of {first}"),
+        (Some(wanted), None) => format!("of {wanted} or before"),
+        (None, _) => "in this store".to_owned(),
+    }
+}

@@ -1,0 +1,235 @@
+//! `restore`: brings a store back to what a snapshot has.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::snapshot::Held;
+use super::view::SnapshotView;
+use super::{Error, Result, SnapshotId, Totals};
+use crate::gc::{self, CollectorLock};
+use crate::layout;
+use crate::migrate::{self, Manner, Migration, Named, Pass, Progress, Side};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::{Registry, Selection};
+
+/// The choices of a restore.
+#[derive(Clone, Debug, Default)]
+pub struct RestoreOptions {
+    /// The repositories to bring back. Access tokens come back only with all of them, and into a store that has none.
+    pub selection: Selection,
+    /// Points tags back that point at other images now.
+    pub replace: bool,
+    /// Only counts what would be copied, and names the tags that would move.
+    pub dry_run: bool,
+    /// How many bytes of data are copied a second at most; `None` for no limit.
+    pub rate: Option<NonZeroU64>,
+    /// The grace period of collections in the store that is filled.
+    pub grace: Duration,
+    /// How far the restore is.
+    pub progress: Arc<Progress>,
+    /// Ends the restore before it begins to copy.
+    pub stop: CancellationToken,
+}
+
+/// A restore that was made.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// The selected part of it.
+    pub totals: Totals,
+    /// What was copied, and what could not be.
+    pub pass: Pass,
+    /// The tags that pointed at other images.
+    pub replaced: Named<TagThere>,
+    /// Tags of these repositories that the snapshot does not have. They stay.
+    pub newer: Named<TagThere>,
+    /// How many files of access tokens came back.
+    pub tokens: u64,
+}
+
+/// A tag of the store.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TagThere {
+    /// Its repository.
+    pub repository: RepositoryName,
+    /// The tag.
+    pub tag: Tag,
+    /// The manifest that it points, or pointed, at.
+    pub digest: Digest,
+}
+
+/// How many tags are looked up at a time.
+const LOOKUPS: usize = 32;
+
+/// How often the lock is renewed, at most.
+const KEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+impl std::fmt::Display for TagThere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{} ({})", self.repository, self.tag, self.digest)
+    }
+}
+
+/// Copies to `target` what it lacks of a snapshot in `backup`, and points its tags at the snapshot's manifests.
+///
+/// # Errors
+///
+/// `NoBackup`, `NoSnapshot`, `Damaged`, `NothingSelected`; `WouldReplace` before anything is written, unless
+/// [`replace`](RestoreOptions::replace) is set; a collection in the target; any error of the stores. Another restore goes on.
+pub async fn restore(
+    backup: &Registry,
+    target: &Registry,
+    id: SnapshotId,
+    options: &RestoreOptions,
+) -> Result<Restored> {
+    let (from, to) = (backup.driver(), target.driver());
+    if super::run::recorded(from).await?.is_none() {
+        return Err(Error::NoBackup);
+    }
+    if !options.dry_run {
+        target.check_writable()?;
+        migrate::check_apart(from, to).await?;
+    }
+    let mut repositories = super::read(backup, id).await?.repositories;
+    repositories.retain(|name, _| options.selection.has(name));
+    if repositories.is_empty() && !options.selection.is_everything() {
+        return Err(Error::NothingSelected);
+    }
+    let (replaced, newer) = compare(target, &repositories).await?;
+    if let Some(first) = replaced.items.first().filter(|_| !options.replace && !options.dry_run) {
+        return Err(Error::WouldReplace { count: replaced.count, first: Box::new(first.clone()) });
+    }
+    let mut totals = Totals::default();
+    repositories.values().for_each(|held| totals.add(held));
+    let view: Arc<dyn StorageDriver> = Arc::new(SnapshotView::new(from, Arc::new(repositories)));
+    let migration = Migration::with(
+        &view,
+        to,
+        migrate::Options {
+            selection: options.selection.clone(),
+            rate: options.rate,
+            dry_run: options.dry_run,
+            progress: options.progress.clone(),
+            ..migrate::Options::default()
+        },
+        Manner { recorder: None, trusts_links: false, only_repositories: true },
+    );
+    let (pass, tokens) = match options.dry_run {
+        true => (migrate::pass(&migration).await?, 0),
+        false => locked(target, options, &migration, from).await?,
+    };
+    Ok(Restored { id, totals, pass, replaced, newer, tokens })
+}
+
+/// Copies under the lock of the collector.
+async fn locked(
+    target: &Registry,
+    options: &RestoreOptions,
+    migration: &Migration,
+    from: &Arc<dyn StorageDriver>,
+) -> Result<(Pass, u64)> {
+    let to = target.driver();
+    migrate::check_no_collection(to, Side::Target).await?;
+    // Registries over a store without content have nothing that a lease would keep.
+    let is_empty = migrate::first_file(to, Side::Target).await?.is_none();
+    let grace = if is_empty { Duration::ZERO } else { options.grace };
+    let mut lock = CollectorLock::take(to, target.clock(), grace, &options.stop).await?;
+    let copied = {
+        let copy = async {
+            let pass = migrate::pass(migration).await?;
+            let tokens = match options.selection.is_everything() {
+                true => copy_tokens(from, to).await?,
+                false => 0,
+            };
+            Ok::<_, Error>((pass, tokens))
+        };
+        tokio::select! {
+            copied = copy => copied,
+            error = keep(&mut lock) => Err(error.into()),
+        }
+    };
+    match &copied {
+        // A lock that was lost belongs to others.
+        Err(Error::Collector(gc::Error::Lost)) => {}
+        _ => lock.release().await?,
+    }
+    copied
+}
+
+/// Keeps the lock until it is lost.
+async fn keep(lock: &mut CollectorLock) -> gc::Error {
+    loop {
+        sleep(KEEP_INTERVAL).await;
+        if let Err(error) = lock.keep().await {
+            return error;
+        }
+    }
+}
+
+/// The tags of the target that point elsewhere than those of the snapshot, and those that the snapshot does not have.
+async fn compare(
+    target: &Registry,
+    repositories: &BTreeMap<RepositoryName, Held>,
+) -> Result<(Named<TagThere>, Named<TagThere>)> {
+    let (mut replaced, mut newer) = (Named::default(), Named::default());
+    for (name, held) in repositories {
+        let repository = target.repository(name.clone());
+        let tags = match repository.tags().list(None, None).await {
+            Ok(page) => page.items,
+            Err(crate::Error::RepositoryUnknown(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let manifests = repository.manifests();
+        let there = stream::iter(tags.into_iter().filter_map(|tag| tag.parse::<Tag>().ok())).map(|tag| {
+            let (manifests, repository) = (&manifests, name.clone());
+            async move {
+                match manifests.stat(&Reference::Tag(tag.clone())).await {
+                    Ok(info) => Ok(Some(TagThere { repository, tag, digest: info.digest })),
+                    // A tag that leads nowhere is no image.
+                    Err(crate::Error::ManifestUnknown(..) | crate::Error::Corrupt(..)) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+        let mut there = there.buffered(LOOKUPS);
+        while let Some(found) = there.try_next().await? {
+            let Some(found) = found else { continue };
+            match held.tags.binary_search_by(|held| held.tag.cmp(&found.tag)) {
+                Err(_) => newer.push(found),
+                Ok(place) => {
+                    let held = &held.tags[place];
+                    if found.digest != held.digest && Some(&found.digest) != held.pushed_as.as_ref() {
+                        replaced.push(found);
+                    }
+                }
+            }
+        }
+    }
+    Ok((replaced, newer))
+}
+
+/// Copies the access tokens of the last backup to a store that has none. The end of a token comes before its record: a token
+/// that has ended is never valid.
+async fn copy_tokens(from: &Arc<dyn StorageDriver>, to: &Arc<dyn StorageDriver>) -> Result<u64> {
+    let root = layout::access_tokens_root();
+    if to.walk(&root, None).try_next().await?.is_some() {
+        return Ok(0);
+    }
+    let mut files = from.walk(&root, None);
+    let mut copied = 0;
+    while let Some(file) = files.try_next().await? {
+        if let Some(content) = from.get_content_if_any(&file.path).await? {
+            to.put_content(&file.path, content, PutMode::Overwrite).await?;
+            copied += 1;
+        }
+    }
+    Ok(copied)
+}

@@ -1,0 +1,243 @@
+//! `run`: makes a snapshot of a store.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use parking_lot::Mutex;
+use sampan_driver::{Deadline, PutMode, StorageDriver, StorageDriverExt};
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::{Encoder, Held};
+use super::{Error, Result, SnapshotId, Summary, snapshots};
+use crate::layout::{self, Entry};
+use crate::link::delete_durably;
+use crate::migrate::{self, Manner, Migration, Pass, Progress, Recorded, Recorder, Side};
+use crate::oci::{RepositoryName, Tag};
+use crate::{Registry, Selection};
+
+/// The choices of a backup.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The repositories to save. Data that no repository links, and access tokens, are saved only with all of them.
+    pub selection: Selection,
+    /// How many bytes of data are copied a second at most; `None` for no limit.
+    pub rate: Option<NonZeroU64>,
+    /// The store whose backups these are is known by another name now.
+    pub source_moved: bool,
+    /// How far the backup is.
+    pub progress: Arc<Progress>,
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The snapshot.
+    pub snapshot: Summary,
+    /// What was copied for it, and what could not be.
+    pub pass: Pass,
+}
+
+/// The marker in a store that holds backups.
+#[derive(Deserialize, Serialize)]
+struct BackupOf {
+    /// The store that is saved.
+    from: String,
+}
+
+/// What the pass has recorded.
+struct Collected {
+    encoder: Encoder,
+    gone: Vec<(RepositoryName, Vec<Tag>)>,
+    error: Option<std::io::Error>,
+}
+
+/// An interrupted backup left what is older than this among the staged blobs.
+const STAGED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many backups may begin in one second.
+const MAX_SHIFT: u64 = 60;
+
+/// Makes a snapshot of `source`, which people call `from`, in the store `backup`.
+///
+/// # Errors
+///
+/// `OtherContent` and `OtherSource` if the store holds something else; `EmptySource`; `NothingSelected`; a place of the source
+/// that cannot be seen; a collection in the second store; any error of the stores. Then there is no new snapshot, and the next
+/// run copies only the rest.
+pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &RunOptions) -> Result<Run> {
+    backup.check_writable()?;
+    let (here, there) = (source.driver(), backup.driver());
+    migrate::check_apart(here, there).await?;
+    claim(there, from, options.source_moved).await?;
+    migrate::check_no_collection(there, Side::Target).await?;
+    let last_collection = migrate::last_collection(there).await?;
+    let earlier = snapshots::list(there).await?;
+    check_source(here, there, earlier.last().copied(), options).await?;
+    remove_staged(backup).await?;
+
+    let id = free_id(SnapshotId::at(source.clock().now()), &earlier);
+    let is_everything = options.selection.is_everything();
+    let encoder = Encoder::new(id, from, is_everything).map_err(Error::Pack)?;
+    let collected = Arc::new(Mutex::new(Collected { encoder, gone: Vec::new(), error: None }));
+    let recorder = {
+        let collected = collected.clone();
+        Recorder::new(move |recorded| collected.lock().take(recorded))
+    };
+    let migration = Migration::with(
+        here,
+        there,
+        migrate::Options {
+            selection: options.selection.clone(),
+            rate: options.rate,
+            progress: options.progress.clone(),
+            ..migrate::Options::default()
+        },
+        Manner { recorder: Some(recorder), trusts_links: true, only_repositories: false },
+    );
+    let pass = migrate::pass(&migration).await?;
+    migrate::check_seen(pass.unseen.items.clone())?;
+    check_undisturbed(there, &last_collection).await?;
+    drop(migration);
+    let collected = Arc::into_inner(collected).map(Mutex::into_inner);
+    let Some(Collected { encoder, gone, error }) = collected else {
+        return Err(Error::Pack(std::io::Error::other("invariant: the pass is over")));
+    };
+    if let Some(error) = error {
+        return Err(Error::Pack(error));
+    }
+    let (snapshot, content) = encoder.finish().map_err(Error::Pack)?;
+    if snapshot.totals.repositories == 0 && !is_everything {
+        return Err(Error::NothingSelected);
+    }
+    snapshots::write(there, id, content).await?;
+    if let Err(error) = check_undisturbed(there, &last_collection).await {
+        snapshots::delete(there, &[id]).await?;
+        return Err(error);
+    }
+    // The tags of the second store are those of its last snapshot, for a registry that serves it.
+    for (name, tags) in gone {
+        remove_tags(there, &name, tags).await?;
+    }
+    if is_everything {
+        migrate::remove_gone_tokens(here, there).await?;
+    }
+    Ok(Run { snapshot, pass })
+}
+
+impl Collected {
+    fn take(&mut self, recorded: Recorded) {
+        let Recorded { name, manifests, tags, gone } = recorded;
+        if (!manifests.is_empty() || !tags.is_empty())
+            && let Err(error) = self.encoder.add(&name, Held { manifests, tags })
+        {
+            self.error.get_or_insert(error);
+        }
+        if !gone.is_empty() {
+            self.gone.push((name, gone));
+        }
+    }
+}
+
+/// Marks the store as one that holds the backups of `from`.
+async fn claim(backup: &Arc<dyn StorageDriver>, from: &str, source_moved: bool) -> Result<()> {
+    let path = Entry::BackupOf.path();
+    match recorded(backup).await? {
+        Some(recorded) if recorded == from => return Ok(()),
+        Some(recorded) if !source_moved => {
+            return Err(Error::OtherSource { recorded, given: from.to_owned() });
+        }
+        Some(_) => {}
+        None => {
+            if let Some(path) = migrate::first_file(backup, Side::Target).await? {
+                return Err(Error::OtherContent(path));
+            }
+        }
+    }
+    let content = serde_json::to_vec(&BackupOf { from: from.to_owned() }).unwrap_or_default();
+    Ok(backup.put_content(&path, content.into(), PutMode::Overwrite).await?)
+}
+
+/// The store whose backups a store holds, if it holds any.
+pub(super) async fn recorded(backup: &Arc<dyn StorageDriver>) -> Result<Option<String>> {
+    let content = backup.get_content_if_any(&Entry::BackupOf.path()).await?;
+    // A power failure may have left an empty file.
+    let from =
+        |content: Bytes| serde_json::from_slice(&content).map_or(String::new(), |it: BackupOf| it.from);
+    Ok(content.map(from))
+}
+
+/// Fails if the store shows nothing, but did before: its volume is not mounted.
+async fn check_source(
+    source: &Arc<dyn StorageDriver>,
+    backup: &Arc<dyn StorageDriver>,
+    last: Option<SnapshotId>,
+    options: &RunOptions,
+) -> Result<()> {
+    let Some(last) = last else { return Ok(()) };
+    if !options.selection.is_everything() || migrate::has_repositories(source).await? {
+        return Ok(());
+    }
+    // A damaged snapshot is no reason to make no further one.
+    let had = snapshots::read(backup, last).await.ok().flatten();
+    match had.map_or(0, |snapshot| snapshot.summary.totals.repositories) {
+        0 => Ok(()),
+        count => Err(Error::EmptySource(last, count)),
+    }
+}
+
+/// The name of a snapshot of this second, or of one of the next if there is one already.
+fn free_id(wanted: SnapshotId, earlier: &[SnapshotId]) -> SnapshotId {
+    let next = (wanted.0..=wanted.0.saturating_add(MAX_SHIFT)).map(SnapshotId);
+    next.into_iter().find(|id| !earlier.contains(id)).unwrap_or(wanted)
+}
+
+/// Removes what interrupted backups have left; not what another one copies now.
+async fn remove_staged(backup: &Registry) -> Result<()> {
+    let before: SystemTime = backup.clock().ago(STAGED_AGE);
+    let files: Vec<_> = backup.driver().walk(&layout::migration_staged(), None).try_collect().await?;
+    let old = files.into_iter().filter(|file| file.modified < before);
+    let old: Vec<_> = old.map(|file| file.path).collect();
+    if old.is_empty() {
+        return Ok(());
+    }
+    Ok(delete_durably(backup.driver(), old.clone(), &old, Deadline::NONE).await?)
+}
+
+async fn check_undisturbed(backup: &Arc<dyn StorageDriver>, last: &Option<Bytes>) -> Result<()> {
+    migrate::check_no_collection(backup, Side::Target).await?;
+    if migrate::last_collection(backup).await? != *last {
+        let path = Entry::CollectionLast.path();
+        return Err(migrate::Error::Collecting { side: Side::Target, path }.into());
+    }
+    Ok(())
+}
+
+/// Removes tags, the history of each first: a history without its tag would list the tag where there are no directories.
+async fn remove_tags(backup: &Arc<dyn StorageDriver>, name: &RepositoryName, tags: Vec<Tag>) -> Result<()> {
+    for tag in tags {
+        let files: Vec<_> = backup.walk(&layout::tag(name, &tag), None).try_collect().await?;
+        let current = Entry::TagCurrent(name.clone(), tag.clone()).path();
+        let mut paths: Vec<_> = files.into_iter().map(|file| file.path).collect();
+        paths.retain(|path| *path != current);
+        for path in [paths, vec![current, Entry::TagDigest(name.clone(), tag).path()]] {
+            delete_durably(backup, path.clone(), &path, Deadline::NONE).await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_backups_of_one_second_have_two_names() {
+        let ids = |ids: &[u64]| ids.iter().copied().map(SnapshotId).collect::<Vec<_>>();
+        for (earlier, expected) in [(ids(&[]), 7), (ids(&[6, 8]), 7), (ids(&[7, 8]), 9)] {
+            assert_eq!(free_id(SnapshotId(7), &earlier), SnapshotId(expected), "{earlier:?}");
+        }
+    }
+}
