@@ -487,7 +487,7 @@ async fn a_source_that_shows_nothing_makes_no_snapshot(ctx: Context) -> Result<(
 async fn access_tokens_come_back_as_they_were_last(ctx: Context) -> Result<(), Failed> {
     let stores = Stores::of(ctx.driver());
     let put = async |registry: &Registry, id: &AccessTokenId| {
-        let record = Entry::AccessTokenRecord(id.clone()).path();
+        let record = Entry::AccessTokenRecord(*id).path();
         registry.driver().put_content(&record, Bytes::from_static(b"{}"), PutMode::Overwrite).await
     };
     let (kept, revoked) = (AccessTokenId::random(), AccessTokenId::random());
@@ -495,7 +495,7 @@ async fn access_tokens_come_back_as_they_were_last(ctx: Context) -> Result<(), F
     put(&stores.source.registry, &kept).await?;
     put(&stores.source.registry, &revoked).await?;
     stores.run().await?;
-    let record = Entry::AccessTokenRecord(revoked.clone()).path();
+    let record = Entry::AccessTokenRecord(revoked).path();
     stores.source.registry.driver().delete(&record).await?;
     let id = stores.run().await?.snapshot.id;
     let restored = stores.restore(id, RestoreOptions::default()).await?;
