@@ -125,7 +125,8 @@ impl App {
             metrics.register(metrics::of_verifications(&verifier)?)?;
             metrics.register(metrics::of_rules(access.guard())?)?;
         }
-        let debug = debug::server(&loaded, health.clone(), metrics, collector.clone()).await?;
+        let debug =
+            debug::server(&loaded, health.clone(), metrics, collector.clone(), verifier.clone()).await?;
         let running = Running {
             registry: registry.clone(),
             access: access.clone(),

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{AppError, network};
 use crate::debug::{MetricsPage, Parts, router};
 use crate::health::HealthStatus;
-use crate::maintenance::Collector;
+use crate::maintenance::{Collector, Verifier};
 use crate::serve::{Drained, Security, ServeOptions, Server};
 use crate::telemetry::Metrics;
 
@@ -20,13 +20,14 @@ pub(super) async fn server(
     health: HealthStatus,
     metrics: Option<Metrics>,
     collector: Arc<Collector>,
+    verifier: Arc<Verifier>,
 ) -> Result<Option<Server<Router>>, AppError> {
     let Some(debug) = &loaded.config.http.debug else { return Ok(None) };
     let Some(listener) = network::debug_listener(debug).await? else { return Ok(None) };
     let path = debug.prometheus.path.clone();
     let metrics = metrics.map(|metrics| MetricsPage { path, metrics });
     let hosts = hosts(&loaded.config.http, debug);
-    let parts = Parts { health, metrics, config: sampan_config::show(loaded), collector, hosts };
+    let parts = Parts { health, metrics, config: sampan_config::show(loaded), collector, verifier, hosts };
     // Its pages are small, so the shutdown does not wait for longer answers.
     let options = ServeOptions {
         max_connections: 64,

@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::json;
 
 use crate::health::HealthStatus;
-use crate::maintenance::{self, Collector, Refusal};
+use crate::maintenance::{self, Collector, Refusal, Verifier, VerifyState};
 use crate::telemetry::Metrics;
 
 /// The list of pages.
@@ -73,6 +73,11 @@ pub(super) async fn start_gc(State(collector): State<Arc<Collector>>) -> Respons
             (status, Json(json!({ "error": refusal.to_string() }))).into_response()
         }
     }
+}
+
+/// The state of the verification, and its last problems.
+pub(super) async fn show_verify(State(verifier): State<Arc<Verifier>>) -> Json<VerifyState> {
+    Json(verifier.state().await)
 }
 
 /// The page in Prometheus' text format.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::health::HealthStatus;
-use crate::maintenance::Collector;
+use crate::maintenance::{Collector, Verifier};
 use crate::telemetry::Metrics;
 
 /// The data behind the debug listener.
@@ -27,6 +27,8 @@ pub struct Parts {
     pub config: String,
     /// The garbage collector.
     pub collector: Arc<Collector>,
+    /// The verification of the store.
+    pub verifier: Arc<Verifier>,
     /// The host names of this listener, besides addresses and `localhost`.
     pub hosts: Vec<String>,
 }

@@ -8,19 +8,20 @@ use super::Parts;
 use super::guard::{self, Guard};
 use super::handlers::{
     index_text, livez, not_found, readyz, show_config, show_gc, show_health, show_index, show_metrics,
-    start_gc,
+    show_verify, start_gc,
 };
 
 /// The routes of all pages.
 pub(super) fn table(parts: Parts) -> Router {
-    let Parts { health, metrics, config, collector, hosts } = parts;
-    let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc", "/livez", "/readyz"];
+    let Parts { health, metrics, config, collector, verifier, hosts } = parts;
+    let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc", "/debug/verify", "/livez", "/readyz"];
     let mut router = Router::new()
         .route("/debug/health", get(show_health).with_state(health.clone()))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz).with_state(health))
         .route("/debug/config", get(show_config).with_state(config))
-        .route("/debug/gc", get(show_gc).post(start_gc).with_state(collector));
+        .route("/debug/gc", get(show_gc).post(start_gc).with_state(collector))
+        .route("/debug/verify", get(show_verify).with_state(verifier));
     if let Some(page) = &metrics {
         pages.push(&page.path);
         router = router.route(&page.path, get(show_metrics).with_state(page.metrics.clone()));

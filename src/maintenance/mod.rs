@@ -14,6 +14,7 @@ mod schedule;
 mod settings;
 mod survey;
 mod verification;
+mod verify_state;
 
 use history::History;
 
@@ -24,3 +25,4 @@ pub use schedule::Schedule;
 pub use settings::Settings;
 pub use survey::survey_store;
 pub use verification::{Verifier, VerifySettings, VerifyTotals};
+pub use verify_state::VerifyState;

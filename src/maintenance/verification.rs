@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::VerifyState;
 use super::background::in_background;
+use super::verify_state::VerifyRecord;
 
 /// Verifies the store while the registry runs. One of the replicas over a store verifies each part.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub struct Verifier {
     settings: watch::Sender<Option<VerifySettings>>,
     /// A plain mutex: held to read or add.
     totals: Mutex<VerifyTotals>,
+    record: VerifyRecord,
 }
 
 /// How the running registry verifies its store.
@@ -113,7 +116,12 @@ impl VerifySettings {
 impl Verifier {
     /// Creates a verifier; it does not run yet. Without settings it waits for them.
     pub fn new(registry: Registry, settings: Option<VerifySettings>) -> Self {
-        Self { registry, settings: watch::Sender::new(settings), totals: Mutex::default() }
+        Self {
+            registry,
+            settings: watch::Sender::new(settings),
+            totals: Mutex::default(),
+            record: VerifyRecord::default(),
+        }
     }
 
     /// Replaces the settings; a running part is stopped if they differ.
@@ -128,6 +136,13 @@ impl Verifier {
     /// What was found so far.
     pub fn totals(&self) -> VerifyTotals {
         *self.totals.lock()
+    }
+
+    /// What it does and has found, and how far the store's cycle is.
+    pub async fn state(&self) -> VerifyState {
+        let settings = self.settings.borrow().clone();
+        let read_only = self.registry.limits().read_only;
+        self.record.state(settings.as_ref(), read_only, Progress::read(&self.registry)).await
     }
 
     /// Verifies a part after the other, until dropped.
@@ -176,6 +191,7 @@ impl Verifier {
         self.note_cycle(&progress);
         let Some((structure, up_to)) = settings.due(&progress, now) else { return interval };
         let left = settings.window.and_then(|window| window.open_for(now)).unwrap_or(interval);
+        let part = self.record.begin(now);
         // A run that is dropped stops at its next await; the token stops threads, of which there are none.
         let options = Options {
             structure,
@@ -187,6 +203,7 @@ impl Verifier {
             // The next turn may be that of another registry.
             max_duration: Some(left.min(interval)),
             grace: settings.grace,
+            observer: Some(part.observer()),
             stop: CancellationToken::new(),
             ..Options::default()
         };
@@ -195,14 +212,21 @@ impl Verifier {
         match in_background(work).await {
             Ok(Ok(VerificationTurn::Done(report))) => {
                 self.take(&report);
+                part.done(&report);
                 if let Ok(progress) = Progress::read(&self.registry).await {
                     self.note_cycle(&progress);
                 }
                 interval
             }
             Ok(Ok(VerificationTurn::NotDue(due_in))) => due_in,
-            Ok(Err(error)) => self.failed(&error, interval),
-            Err(error) => self.failed(&error, interval),
+            Ok(Err(error)) => {
+                part.failed(&error);
+                self.failed(&error, interval)
+            }
+            Err(error) => {
+                part.failed(&error);
+                self.failed(&error, interval)
+            }
         }
     }
 
@@ -213,6 +237,7 @@ impl Verifier {
     }
 
     fn note_cycle(&self, progress: &Progress) {
+        self.record.note(progress);
         self.totals.lock().last_cycle = progress.last.as_ref().map(|last| last.ended());
     }
 

@@ -67,7 +67,7 @@ fn a_web_page_neither_starts_a_collection_nor_reads_the_configuration() {
          Content-Type: text/plain\r\n"
     );
     assert_eq!(request(debug, &forged).status, 403);
-    for page in ["/debug/config", "/debug/gc", "/"] {
+    for page in ["/debug/config", "/debug/gc", "/debug/verify", "/"] {
         let rebound = request(debug, &format!("GET {page} HTTP/1.1\r\nHost: evil.example\r\n"));
         assert_eq!(rebound.status, 403, "{page}");
         assert!(String::from_utf8(rebound.body).unwrap().contains("http.debug.hosts"), "{page}");

@@ -7,6 +7,7 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use serde_json::Value;
 
+use super::debug_listener::{debug, get};
 use super::support::{Ended, binary, end};
 use crate::clients::support::{filesystem_config, registry};
 use crate::support::StoreFiles;
@@ -147,4 +148,55 @@ fn the_running_registry_verifies_once_it_is_told_to() {
         assert!(told.contains(expected), "{told}");
     }
     assert_eq!(registry.wire().send("HEAD", &blob, &[], b"").status, 404, "a push sends it again");
+}
+
+#[test]
+fn the_debug_page_says_what_the_verification_does_and_found() {
+    let (site, digest, path) = site();
+    let config = filesystem_config(&site.path().join("data"))
+        .replace("http: {", "http: {debug: {addr: '127.0.0.1:0'}, ");
+    let registry = registry(site.path(), &config);
+    let debug = debug(&registry);
+    let state = || serde_json::from_str::<Value>(&get(debug, "/debug/verify")).unwrap();
+    let idle = state();
+    assert_eq!((&idle["enabled"], &idle["read_only"]), (&false.into(), &false.into()), "{idle}");
+    for nothing in ["running", "cycle", "last_cycle", "structure_read", "progress_error", "last", "found"] {
+        assert_eq!(idle[nothing], Value::Null, "{idle}");
+    }
+    // The progress of a command is that of the store.
+    assert_eq!(verify(site.path(), "").code, Some(0));
+    let hashed = state();
+    let (before, last) = (&hashed["last_cycle"], &hashed["last"]);
+    assert_eq!(
+        (&before["blobs"], &before["damaged"], last),
+        (&7.into(), &0.into(), &Value::Null),
+        "{hashed}"
+    );
+    assert!(before["share"] == 1.0 && before["ended"].as_str().unwrap().ends_with('Z'), "{hashed}");
+
+    fs::write(&path, "short").unwrap();
+    // Each part may hash everything that is left of a cycle that has begun long ago.
+    let begun = br#"{"cycle":{"begun_ms":1000000}}"#;
+    let progress = site.path().join("data").join(&Entry::Verification.path().as_str()[1..]);
+    fs::write(&progress, begun).unwrap();
+    fs::write(site.path().join("sampan.yml"), format!("{config}verify: {{enabled: true, cycle: 24h}}\n"))
+        .unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_to_say("verification: ");
+    // The log has it before the page does.
+    let found = loop {
+        let state = state();
+        if state["running"].is_null() && !state["last"].is_null() {
+            break state;
+        }
+    };
+    assert_eq!((&found["enabled"], &found["repair"]), (&true.into(), &true.into()), "{found}");
+    assert_eq!((&found["last"]["outcome"], &found["last"]["ending"]), (&"done".into(), &"finished".into()));
+    let problem = &found["found"]["problems"][0];
+    assert_eq!((&problem["problem"], &problem["digest"]), (&"damaged".into(), &digest.to_string().into()));
+    assert!(problem["outcome"]["moved_aside"].is_string(), "{found}");
+    assert_eq!(problem["needed_by"][1]["repository"], "team/app", "{found}");
+    assert_eq!(problem["needed_by"][1]["tags"], serde_json::json!(["v1"]), "{found}");
+    let cycle = &found["last_cycle"];
+    assert_eq!((&cycle["blobs"], &cycle["damaged"], &cycle["healed"]), (&7.into(), &1.into(), &0.into()));
 }

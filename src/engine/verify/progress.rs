@@ -6,7 +6,7 @@ use sampan_driver::{PutMode, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
-use super::sizes::Hash;
+use super::sizes::{Hash, place};
 use crate::Registry;
 use crate::clock::{millis, time_of};
 use crate::layout::Entry;
@@ -40,6 +40,8 @@ pub struct Cycle {
     pub bytes: u64,
     /// How many were damaged or could not be read.
     pub damaged: u64,
+    /// Problems of content and links that its runs have mended; also some that were found before the data were hashed.
+    pub healed: u64,
 }
 
 impl Cycle {
@@ -76,6 +78,13 @@ impl Progress {
         (self.cycle.begun_ms > 0).then(|| time_of(self.cycle.begun_ms))
     }
 
+    /// The part of all digests that the present cycle has hashed, from 0 to 1. Digests are spread evenly, so it is about the part
+    /// of the blobs.
+    #[expect(clippy::cast_precision_loss, reason = "a digest more or less does not matter")]
+    pub fn share(&self) -> f64 {
+        self.position().map_or(0.0, |position| place(&position) as f64 / u64::MAX as f64)
+    }
+
     /// Whether the structure was read within the last `age`.
     pub fn has_structure_since(&self, now: SystemTime, age: Duration) -> bool {
         let read = self.structure_ms.map(time_of);
@@ -92,6 +101,14 @@ impl Progress {
         if anew || self.cycle.begun_ms == 0 {
             self.cycle = Cycle { begun_ms: millis(now), ..Cycle::default() };
             self.after = None;
+        }
+    }
+
+    /// Counts mended problems for the cycle that a run has worked on, which may have ended with it.
+    pub(super) fn add_healed(&mut self, healed: u64) {
+        match &mut self.last {
+            Some(last) if self.cycle.begun_ms == 0 => last.healed += healed,
+            _ => self.cycle.healed += healed,
         }
     }
 

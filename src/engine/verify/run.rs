@@ -45,6 +45,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         users: Users::default(),
         is_complete: true,
         cycle: Cycle::default(),
+        own: None,
         has_users: false,
         healed: 0,
     };
@@ -85,6 +86,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
             }
         }
     }
+    run.note_outcome().await?;
     let (problems, more_problems) = run.findings.into_parts();
     Ok(Report { structure, data, ending, problems, more_problems })
 }
@@ -127,6 +129,8 @@ struct Run<'a> {
     has_users: bool,
     /// The cycle of which this run is a part, as far as it has come.
     cycle: Cycle,
+    /// The progress that this run has written; `None` if it keeps none.
+    own: Option<Progress>,
     /// How many manifests were healed.
     healed: usize,
     /// Whether everything so far came to its end.
@@ -168,8 +172,17 @@ impl Run<'_> {
                 own.end(self.registry.clock().now());
             }
             own.write(self.registry).await?;
+            self.own = Some(own);
         }
         Ok(report)
+    }
+
+    /// Writes down what the repair has done.
+    async fn note_outcome(&mut self) -> Result<()> {
+        let healed = self.findings.problems_mut().filter(|problem| problem.is_mended()).count();
+        let Some(own) = self.own.as_mut().filter(|_| healed > 0) else { return Ok(()) };
+        own.add_healed(healed as u64);
+        own.write(self.registry).await
     }
 
     async fn pass(
